@@ -1,0 +1,79 @@
+//! One file per tool: its arguments (a clap struct) and the story that it tells, top to bottom.
+//!
+//! What all tools share is here: the common options, how a command line becomes arguments, and how
+//! a story's outcome becomes an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::ui::{Exit, Failure, Format, Output};
+
+pub mod blocal;
+
+/// The options that every tool has.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Common options")]
+pub struct CommonArgs {
+    /// The cluster: a name from the settings file, or `local`
+    #[arg(short, long, value_name = "NAME", env = "AWSB_CLUSTER", hide_env = true)]
+    pub cluster: Option<String>,
+    /// The profile of the AWS configuration to use
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The AWS region to use
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
+    /// Print one JSON array with AWS's field names
+    #[arg(long)]
+    pub json: bool,
+    /// Print on stderr what is sent and what comes back, secrets masked
+    #[arg(long)]
+    pub debug: bool,
+}
+
+impl CommonArgs {
+    /// stdout in the format that was asked for.
+    pub fn output(&self) -> Output {
+        Output::new(if self.json { Format::Json } else { Format::Plain })
+    }
+}
+
+/// Runs one tool: parses the command line, tells the story, reports how it ended.
+pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
+    let outcome = match A::try_parse() {
+        Ok(args) => story(args),
+        Err(e) => usage(tool, &e),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        failure.report(tool);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+/// clap's own outcome in the form that all our errors have; `--help` and `--version` are results.
+fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.render();
+        let text = if error.use_stderr() { text.to_string() } else { styled(&text) };
+        Output::new(Format::Plain).write(text.as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or(&text);
+    let message = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(str::to_owned);
+    let mut failure = Failure::usage(message);
+    failure.hints = tips.collect();
+    Err(failure.hint(format!("`{tool} --help` lists the options")))
+}
+
+/// Help in colour where stdout is a terminal that wants it.
+fn styled(text: &clap::builder::StyledStr) -> String {
+    use std::io::IsTerminal;
+    let plain =
+        std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stdout().is_terminal();
+    if plain { text.to_string() } else { text.ansi().to_string() }
+}

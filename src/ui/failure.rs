@@ -1,0 +1,96 @@
+//! Errors as the user meets them, and the exit codes of every tool.
+
+use std::fmt;
+use std::io::Write;
+
+/// How a tool ends. The numbers are part of the interface and documented in `docs/exit-codes.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for was done.
+    Done,
+    /// It was not done; the error line says why.
+    Failed,
+    /// The command line, the settings file or the script is wrong; nothing was sent.
+    Usage,
+    /// A job was submitted, but contact was lost for good before its end was seen.
+    ContactLost,
+    /// Ended by Ctrl-C.
+    Interrupted,
+    /// A tool that waits hands on the job's own exit code.
+    Job(u8),
+}
+
+impl Exit {
+    /// The number that the process exits with.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::ContactLost => 125,
+            Exit::Interrupted => 130,
+            Exit::Job(code) => code,
+        }
+    }
+}
+
+/// An error on its way to the user: what was being done, to what, why it failed, and what to do next.
+///
+/// Printed as one `TOOL: error: MESSAGE` line and a `hint: …` line for each hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code that this failure leads to.
+    pub exit: Exit,
+    /// What was being done, to what, and why it failed, in one line.
+    pub message: String,
+    /// What to do next, a line each.
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    /// The action failed (exit code 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new() }
+    }
+
+    /// What the user gave is wrong (exit code 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new() }
+    }
+
+    /// The same failure with one more hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The same failure with another exit code.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Prints the failure on stderr in the name of `tool`. A stderr that is gone is no further error.
+    pub fn report(&self, tool: &str) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
+        for hint in &self.hints {
+            let _ = writeln!(stderr, "hint: {}", one_line(hint));
+        }
+    }
+}
+
+/// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.
+fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,13 @@
+//! What people and scripts see.
+//!
+//! Tools make a [`View`] and hand it to [`Output`], which prints it as a table, as `key : value`
+//! lines or as JSON; no tool formats by hand. [`Failure`] is the one shape in which an error
+//! reaches the user, and [`Exit`] lists every exit code.
+
+mod failure;
+mod output;
+mod time;
+
+pub use failure::{Exit, Failure};
+pub use output::{Format, Layout, Output, View};
+pub use time::local_rfc3339;

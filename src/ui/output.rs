@@ -1,0 +1,172 @@
+//! The one renderer: a [`View`] becomes lines, an aligned table, details or JSON on stdout.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::Failure;
+
+/// How stdout is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Tables, details and lines for people (and for `awk`).
+    Plain,
+    /// One JSON array.
+    Json,
+}
+
+/// The plain form of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// Lines as they are.
+    Lines(Vec<String>),
+    /// A header and rows. An empty cell is printed as `-`, blanks inside a cell as `_`, so that every
+    /// row has the same number of fields for `awk`.
+    Table {
+        /// The header.
+        columns: Vec<&'static str>,
+        /// One cell for each column.
+        rows: Vec<Vec<String>>,
+    },
+    /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`.
+    Details(Vec<(String, String)>),
+}
+
+/// A result that a tool shows.
+pub trait View {
+    /// For people.
+    fn plain(&self) -> Layout;
+    /// For scripts: the elements of the one array that `--json` prints.
+    fn json(&self) -> Vec<serde_json::Value>;
+}
+
+/// stdout, as one tool uses it.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    terminal: bool,
+}
+
+impl Output {
+    /// Results go to stdout in `format`.
+    pub fn new(format: Format) -> Self {
+        Self { format, terminal: io::stdout().is_terminal() }
+    }
+
+    /// The chosen format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Prints a result.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a reader that has gone away (`| head -1`) ends the process
+    /// quietly instead, see [`Output::write`].
+    pub fn show(&self, view: &impl View) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Plain => render(&view.plain(), self.width()),
+            Format::Json => {
+                let array = serde_json::Value::Array(view.json());
+                format!("{}\n", serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))?)
+            }
+        };
+        self.write(text.as_bytes())
+    }
+
+    /// Writes bytes to stdout at once.
+    ///
+    /// # Errors
+    /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
+    /// exits with code 0 and no message.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) => Err(write_failure(&e)),
+        }
+    }
+
+    fn width(&self) -> Option<usize> {
+        if !self.terminal {
+            return None;
+        }
+        terminal_size::terminal_size().map(|(terminal_size::Width(w), _)| usize::from(w))
+    }
+}
+
+fn write_failure(e: &io::Error) -> Failure {
+    Failure::failed(format!("writing the result to standard output: {e}"))
+}
+
+/// The plain text of a layout; with a `width`, table lines are cut to it.
+fn render(layout: &Layout, width: Option<usize>) -> String {
+    let mut text = String::new();
+    match layout {
+        Layout::Lines(lines) => {
+            for line in lines {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        Layout::Table { columns, rows } => {
+            let rows: Vec<Vec<String>> =
+                rows.iter().map(|row| row.iter().map(|c| cell(c)).collect()).collect();
+            let widths: Vec<usize> = (0..columns.len())
+                .map(|i| rows.iter().map(|r| r.get(i).map_or(0, |c| c.chars().count())).max().unwrap_or(0))
+                .zip(columns)
+                .map(|(w, name)| w.max(name.len()))
+                .collect();
+            let header: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+            for row in std::iter::once(&header).chain(&rows) {
+                let padded: Vec<String> = row.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
+                let line = padded.join("  ");
+                let line = line.trim_end();
+                match width {
+                    Some(w) if line.chars().count() > w => text.extend(line.chars().take(w)),
+                    _ => text.push_str(line),
+                }
+                text.push('\n');
+            }
+        }
+        Layout::Details(pairs) => {
+            let width = pairs.iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0);
+            for (key, value) in pairs {
+                let value = if value.is_empty() { "-" } else { value };
+                text.push_str(&format!("{key:<width$} : {}\n", value.replace('\n', " ")));
+            }
+        }
+    }
+    text
+}
+
+fn cell(text: &str) -> String {
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    text.chars().map(|c| if c.is_whitespace() || c.is_control() { '_' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_the_same_number_of_fields_in_every_row() {
+        let table = Layout::Table {
+            columns: vec!["jobId", "status"],
+            rows: vec![vec!["a b".into(), String::new()], vec!["c".into(), "RUNNING".into()]],
+        };
+        insta::assert_snapshot!(render(&table, None), @r"
+        jobId  status
+        a_b    -
+        c      RUNNING
+        ");
+    }
+
+    #[test]
+    fn a_terminal_cuts_lines_and_a_pipe_does_not() {
+        let table = Layout::Table { columns: vec!["jobId"], rows: vec![vec!["0123456789".into()]] };
+        assert_eq!(render(&table, Some(5)), "jobId\n01234\n");
+        assert_eq!(render(&table, None), "jobId\n0123456789\n");
+    }
+}

@@ -344,7 +344,7 @@ impl Engine {
         self.look_for_the_lost(debts);
         if !stop && now_ms() >= self.hold_until {
             let runners = &mut self.runners;
-            self.state.schedule(|| place(runners));
+            self.state.schedule(now_ms(), || place(runners));
         }
         let changes = self.state.take_changes();
         let now = now_ms();

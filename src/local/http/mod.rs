@@ -35,6 +35,8 @@ pub struct Front {
     s3: s3s::service::S3Service,
     batch: batch::Api,
     logs: logs::Api,
+    /// Whether each request is told on stderr.
+    debug: bool,
 }
 
 impl Front {
@@ -44,8 +46,9 @@ impl Front {
         s3: s3s::service::S3Service,
         batch: batch::Api,
         logs: logs::Api,
+        debug: bool,
     ) -> Self {
-        Self { credentials, s3, batch, logs }
+        Self { credentials, s3, batch, logs, debug }
     }
 
     /// Answers one request.
@@ -56,7 +59,14 @@ impl Front {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, Infallible> {
+        let told = self.debug.then(|| {
+            let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
+            (format!("{} {} {target}", request.method(), request.uri().path()), std::time::Instant::now())
+        });
         let mut response = self.route(request).await;
+        if let Some((what, began)) = told {
+            eprintln!("blocal: {} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
+        }
         let id = uuid::Uuid::new_v4().to_string();
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", id);

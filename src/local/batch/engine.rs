@@ -149,10 +149,13 @@ struct Runner {
     child: Option<std::process::Child>,
 }
 
+/// Answers a request, once it is known whether its transaction is on the disk.
+type Answer = Box<dyn FnOnce(Result<(), ApiError>)>;
+
 /// What a turn owes to others once it is on the disk.
 #[derive(Default)]
 struct Debts {
-    answers: Vec<Box<dyn FnOnce(Result<(), ApiError>)>>,
+    answers: Vec<Answer>,
     orders: Vec<(RunnerId, Order)>,
     gone: Vec<RunnerId>,
 }

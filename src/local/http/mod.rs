@@ -10,9 +10,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -138,26 +138,36 @@ impl Front {
         let (parts, body) = request.into_parts();
         // Before the body: who does not know the credentials gets no memory.
         let claim = signature::Claim::parse(&parts, &self.credentials, super::now_ms())?;
-        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, LONGEST_BODY).collect())
-            .await
-            .map_err(|_| {
-                ApiError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "RequestTimeout",
-                    "the body did not arrive in time",
-                )
-            })?
-            .map_err(|e| {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "RequestEntityTooLargeException",
-                    format!("reading the body: {e}"),
-                )
-            })?
-            .to_bytes();
+        let body = tokio::time::timeout(BODY_TIMEOUT, whole(body)).await.map_err(|_| {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
+        })??;
         claim.verify(&parts, &body, &self.credentials)?;
         Ok((parts, body))
     }
+}
+
+/// A body that is not too long. Of one that is, some more is read and dropped: a client that is still
+/// sending would not hear the answer.
+async fn whole(mut body: Incoming) -> Result<Bytes, ApiError> {
+    let (mut bytes, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| ApiError::client(format!("reading the body: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        match length {
+            0..=LONGEST_BODY => bytes.extend_from_slice(data),
+            _ if length > 16 * LONGEST_BODY => break,
+            _ => bytes.clear(),
+        }
+    }
+    if length <= LONGEST_BODY {
+        return Ok(bytes.freeze());
+    }
+    Err(ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestEntityTooLargeException",
+        format!("a body has at most {LONGEST_BODY} bytes"),
+    ))
 }
 
 /// A JSON body as AWS reads it: none at all counts as `{}`.

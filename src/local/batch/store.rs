@@ -57,7 +57,7 @@ const MIGRATIONS: [&str; 1] = ["
 /// A database error as an API error; what it is goes to the log.
 impl From<rusqlite::Error> for ApiError {
     fn from(e: rusqlite::Error) -> Self {
-        eprintln!("blocal: database: {e}");
+        note!("database: {e}");
         Self::server(format!("The local cluster's database: {e}"))
     }
 }

@@ -126,7 +126,7 @@ pub enum Order {
     },
     /// Run this.
     Run(Box<Run>),
-    /// End the job: SIGTERM, [`KILL_AFTER_MS`] later SIGKILL.
+    /// End the job: SIGTERM, and after [`Run::kill_after_ms`] SIGKILL.
     Stop {
         /// Which attempt.
         task: TaskId,
@@ -138,7 +138,7 @@ pub enum Order {
     },
 }
 
-/// The time from SIGTERM to SIGKILL (User Guide, `job_timeouts`: 30 seconds, as ECS's default stop timeout).
+/// The time from SIGTERM to SIGKILL that every job has (User Guide, `job_timeouts`: 30 seconds, as ECS's default stop timeout).
 pub const KILL_AFTER_MS: i64 = 30_000;
 
 /// An attempt to run.
@@ -155,4 +155,6 @@ pub struct Run {
     pub log: String,
     /// The attempt's time limit, from its start.
     pub timeout_ms: Option<i64>,
+    /// The time from SIGTERM to SIGKILL.
+    pub kill_after_ms: i64,
 }

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use super::journal::Journal;
 use super::output::Output;
 use super::process;
-use super::protocol::{Ended, Greeting, Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, Started, TaskId};
+use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
 use crate::local::home::{SCRATCH, SOCKET};
 use crate::local::now_ms;
 use crate::ui::{Exit, Failure};
@@ -93,6 +93,7 @@ struct Job {
     timeout_at: Option<i64>,
     timed_out: bool,
     kill_at: Option<i64>,
+    kill_after_ms: i64,
 }
 
 /// Waits for one process after the other in a thread of its own and writes a byte into a pipe for each
@@ -130,7 +131,7 @@ impl Runner {
         let (output, end, order) = match self.wait(now) {
             Ok(ready) => ready,
             Err(e) => {
-                eprintln!("blocal: runner: waiting: {e}");
+                note!("runner: waiting: {e}");
                 return self.job.is_some();
             }
         };
@@ -193,7 +194,7 @@ impl Runner {
             // A job that is being ended already has not timed out.
             if job.kill_at.is_none() {
                 job.timed_out = true;
-                job.kill_at = Some(now + KILL_AFTER_MS);
+                job.kill_at = Some(now + job.kill_after_ms);
                 process::signal_group(job.leader, Signal::SIGTERM);
             }
         }
@@ -257,7 +258,7 @@ impl Runner {
             let line: Vec<u8> = server.buffer.drain(..=end).collect();
             match serde_json::from_slice(&line) {
                 Ok(order) => self.obey(order),
-                Err(e) => eprintln!("blocal: runner: an order that is none: {e}"),
+                Err(e) => note!("runner: an order that is none: {e}"),
             }
         }
     }
@@ -268,7 +269,7 @@ impl Runner {
             Order::Run(run) => self.begin(*run),
             Order::Stop { task } => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.task == task && job.kill_at.is_none()) {
-                    job.kill_at = Some(now_ms() + KILL_AFTER_MS);
+                    job.kill_at = Some(now_ms() + job.kill_after_ms);
                     process::signal_group(job.leader, Signal::SIGTERM);
                 }
             }
@@ -283,7 +284,7 @@ impl Runner {
 
     fn begin(&mut self, run: Run) {
         if self.job.is_some() {
-            eprintln!("blocal: runner: a second job while one runs; not taken");
+            note!("runner: a second job while one runs; not taken");
             return;
         }
         let task = run.task.clone();
@@ -298,7 +299,7 @@ impl Runner {
         match self.start(run) {
             Ok(job) => {
                 if let Err(e) = self.journal.started(&task, job.leader.as_raw(), job.started_at) {
-                    eprintln!("blocal: runner: writing the journal: {e}");
+                    note!("runner: writing the journal: {e}");
                 }
                 let started = Started { task, at: job.started_at };
                 let waiting = self.waits.send(job.leader);
@@ -333,6 +334,7 @@ impl Runner {
             timeout_at: run.timeout_ms.map(|ms| started_at.saturating_add(ms)),
             timed_out: false,
             kill_at: None,
+            kill_after_ms: run.kill_after_ms,
         })
     }
 
@@ -357,13 +359,13 @@ impl Runner {
         if let Ok(scratch) = scratch(&task)
             && let Err(e) = std::fs::remove_dir_all(&scratch)
         {
-            eprintln!("blocal: runner: removing {}: {e}", scratch.display());
+            note!("runner: removing {}: {e}", scratch.display());
         }
     }
 
     fn end(&mut self, ended: Ended) {
         if let Err(e) = self.journal.ended(&ended) {
-            eprintln!("blocal: runner: writing the journal: {e}");
+            note!("runner: writing the journal: {e}");
         }
         self.idle_since = now_ms();
         self.ended.push(ended.clone());

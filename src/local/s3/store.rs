@@ -160,7 +160,7 @@ impl Store {
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("blocal: removing content {blob}: {e}");
+            note!("removing content {blob}: {e}");
         }
     }
 

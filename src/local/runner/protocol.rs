@@ -33,8 +33,16 @@ impl std::fmt::Display for TaskId {
 
 /// The identity of one runner: 32 hexadecimal digits. It names the runner's files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct RunnerId(String);
+
+impl TryFrom<String> for RunnerId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not the ID of a runner")
+    }
+}
 
 impl RunnerId {
     /// A new one that nobody else has.

@@ -356,7 +356,9 @@ impl Runner {
             reason,
             timed_out: job.timed_out,
         });
+        // Most leave it empty, and that is one call.
         if let Ok(scratch) = scratch(&task)
+            && std::fs::remove_dir(&scratch).is_err()
             && let Err(e) = std::fs::remove_dir_all(&scratch)
         {
             note!("runner: removing {}: {e}", scratch.display());

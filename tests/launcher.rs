@@ -19,7 +19,8 @@ const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"
 /// Those that are here. In CI all of them have to be.
 fn shells() -> Vec<&'static [&'static str]> {
     let here = |shell: &&&[&str]| {
-        let found = Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok_and(|s| s.success());
+        let found =
+            Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok_and(|s| s.success());
         if !found {
             eprintln!("SKIPPED: no {} on this machine", shell[0]);
             assert!(std::env::var_os("CI").is_none(), "{} is missing in CI", shell[0]);
@@ -78,7 +79,11 @@ fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
 const ECHO: &[u8] = b"#!/bin/sh\nfor a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done\n";
 
 fn expected(args: &[OsString], a: &OsStr) -> Vec<u8> {
-    args.iter().map(OsString::as_os_str).chain([a]).flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat()).collect()
+    args.iter()
+        .map(OsString::as_os_str)
+        .chain([a])
+        .flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat())
+        .collect()
 }
 
 /// Any bytes that an argument can have, among them what a shell, Batch or JSON could stumble over.
@@ -172,8 +177,7 @@ fn a_missing_interpreter_is_named() -> Outcome {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(126), "{shell:?} {stderr}");
         assert_eq!(
-            stderr,
-            "awsb: the image has no /opt/none/python3, which the #! line of my_script.sh names\n",
+            stderr, "awsb: the image has no /opt/none/python3, which the #! line of my_script.sh names\n",
             "{shell:?}"
         );
     }
@@ -213,7 +217,12 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
         .env("TMPDIR", tools.path())
         .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
         .output()?;
-    assert_eq!(String::from_utf8(output.stdout)?, "hello you\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        String::from_utf8(output.stdout)?,
+        "hello you\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     std::fs::remove_file(tools.path().join("gzip"))?;
     let output = Command::new(&overrides.command[0])
         .args(&overrides.command[1..])
@@ -249,7 +258,8 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         let file = place.path().join("launcher.sh");
         std::fs::write(&file, &launcher)?;
         // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
-        let output = Command::new("shellcheck").args(["-s", "sh", "-e", "SC2016,SC1091"]).arg(&file).output()?;
+        let output =
+            Command::new("shellcheck").args(["-s", "sh", "-e", "SC2016,SC1091"]).arg(&file).output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, Status};
 use crate::logs::{self, Event, Page, Place, Reader};
-use crate::ui::{Exit, Failure, Format, Output};
+use crate::ui::{Exit, Failure, Format, JsonArray, Output};
 
 /// Show a job's output: the lines that it has printed, from first to last
 #[derive(Debug, Parser)]
@@ -57,31 +57,28 @@ impl Args {
         if !has_started(job) {
             return Err(Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", self.id)));
         }
-        if !job.is_array_parent() {
-            return read_last_attempt(session, job, &output, false).await;
-        }
         let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
-        let ids: Vec<JobId> =
-            batch::children(session, &job.id(), &started).await?.iter().map(Job::id).collect();
-        for child in batch::describe(session, &ids).await?.iter().flatten() {
-            read_last_attempt(session, child, &output, true).await?;
+        let writers = if job.is_array_parent() {
+            let children = batch::children(session, &job.id(), &started).await?;
+            let ids: Vec<JobId> = children.iter().map(Job::id).collect();
+            batch::describe(session, &ids).await?.into_iter().flatten().collect()
+        } else {
+            vec![job.clone()]
+        };
+        let mut array = (output.format() == Format::Json).then(|| output.json_array());
+        for writer in &writers {
+            let Some(place) = Place::all_of(writer, session).pop() else { continue };
+            let mut reader = Reader::new(place);
+            while let Page::Lines(events) = reader.next(session).await? {
+                match &mut array {
+                    Some(array) => events.iter().try_for_each(|event| array.push(&json(event)?))?,
+                    None => print(&output, &events, job.is_array_parent())?,
+                }
+            }
         }
+        array.map_or(Ok(()), JsonArray::finish)?;
         Ok(Exit::Done)
     }
-}
-
-async fn read_last_attempt(
-    session: &Session,
-    job: &Job,
-    output: &Output,
-    prefixed: bool,
-) -> Result<Exit, Failure> {
-    let Some(place) = Place::all_of(job, session).pop() else { return Ok(Exit::Done) };
-    let mut reader = Reader::new(place);
-    while let Page::Lines(events) = reader.next(session).await? {
-        print(output, &events, prefixed)?;
-    }
-    Ok(Exit::Done)
 }
 
 /// Whether there can be output. An array's parent has started when a child may have.
@@ -106,10 +103,7 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
     let mut text = String::new();
     for event in events {
         if output.format() == Format::Json {
-            let json = serde_json::to_string(event).map_err(|e| {
-                Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.job_id))
-            })?;
-            text.push_str(&json);
+            text.push_str(&json(event)?.to_string());
         } else {
             if prefixed && let Some(index) = JobId::from_batch(&event.job_id).array_index() {
                 text.push_str(&format!("{index}: "));
@@ -119,4 +113,9 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
         text.push('\n');
     }
     output.write(text.as_bytes())
+}
+
+fn json(event: &Event) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(event)
+        .map_err(|e| Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.job_id)))
 }

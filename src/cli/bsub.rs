@@ -110,7 +110,15 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
-        let submitted = batch::submit(&session, &plan.request).await?;
+        let submitted = tokio::select! {
+            submitted = batch::submit(&session, &plan.request) => submitted?,
+            _ = tokio::signal::ctrl_c() => {
+                let name = &plan.request.job_name;
+                return Err(Failure::failed("interrupted before Batch had answered: whether the job exists is not known")
+                    .hint(format!("`bstat` lists it under the name {name} if it does"))
+                    .exit(Exit::Interrupted));
+            }
+        };
         self.announce(&submitted)?;
         if !self.wait && !self.interactive {
             return Ok(Exit::Done);

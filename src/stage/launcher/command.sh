@@ -3,5 +3,5 @@
 # the image would have run it.
 unset AWSB_BUNDLE AWSB_BUNDLE_REGION
 [ ! -f .awsb/job ] || . ./.awsb/job
-cd "$_ao" && rm -rf "$_ad"
+cd "$_ao" && rm -rf "$_ad/.awsb" && rmdir "$_ad" 2>/dev/null
 exec "$@"

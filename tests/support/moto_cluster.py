@@ -19,6 +19,8 @@ What moto's Batch (5.2.5, moto/batch/models.py) does, and does not do, with a jo
 * Log lines reach CloudWatch Logs when the container has ended, all at once, white space at both ends removed. Only
   then does DescribeJobs name the stream, `DEFINITION/default/JOB_ID`. moto asks Docker for the lines *since* the
   job's start and reckons that in local time: east of Greenwich every line is lost, so the server runs with TZ=UTC.
+* The lines' timestamps are fractions of a millisecond, where the API's model has integers and strict clients (AWS's SDK
+  for Rust) refuse the whole page: `whole_milliseconds` below mends it, the one change that we make to moto.
 * DescribeJobs never returns an exit code (its `container` overwrites the one that has it); ListJobs does.
 * A job's name has two characters or more, a compute environment's three (AWS: one).
 * TerminateJob kills the container at once (SIGKILL). For a job that is not there it succeeds.
@@ -115,6 +117,14 @@ def make_cluster(client, name, image):
     }
 
 
+def whole_milliseconds():
+    """Log events carry integers, as the model of CloudWatch Logs says."""
+    from moto.batch import models
+
+    exact = models.unix_time_millis
+    models.unix_time_millis = lambda moment: int(exact(moment))
+
+
 def stop_jobs():
     """Ends what still runs and removes its containers; moto's own threads would live until their jobs end."""
     from moto.batch.models import batch_backends
@@ -147,7 +157,11 @@ def main():
     parser.add_argument("--image", default="none", help="the image that the job definitions name")
     arguments = parser.parse_args()
     arguments.folder.mkdir(exist_ok=True)
-    os.dup2(os.open(arguments.folder / "moto.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    # moto prints warnings to stdout; that is for our answers alone.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    log = os.open(arguments.folder / "moto.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
     if not arguments.no_recording:
         os.environ["MOTO_RECORDER_FILEPATH"] = str(arguments.folder / "requests.jsonl")
         os.environ["MOTO_ENABLE_RECORDING"] = "true"
@@ -158,16 +172,17 @@ def main():
 
     if arguments.no_docker:
         default_user_config["batch"] = {"use_docker": False}
+    whole_milliseconds()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     os.environ["MOTO_PORT"] = str(port)
     endpoint = f"http://{host}:{port}"
-    print(json.dumps({"endpoint": endpoint}), flush=True)
+    print(json.dumps({"endpoint": endpoint}), file=answers, flush=True)
 
     client = clients(endpoint)
     for line in sys.stdin:
-        print(json.dumps(make_cluster(client, line.strip(), arguments.image)), flush=True)
+        print(json.dumps(make_cluster(client, line.strip(), arguments.image)), file=answers, flush=True)
 
     try:
         if not arguments.no_docker:

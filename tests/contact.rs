@@ -21,7 +21,9 @@ fn sandbox(server: &BadServer) -> Sandbox {
 }
 
 fn taken() -> Answer {
-    Answer::json(json!({ "jobId": ID, "jobName": "true", "jobArn": format!("arn:aws:batch:eu-west-1:1:job/{ID}") }))
+    Answer::json(
+        json!({ "jobId": ID, "jobName": "true", "jobArn": format!("arn:aws:batch:eu-west-1:1:job/{ID}") }),
+    )
 }
 
 fn described(status: &str, exit_code: Option<i32>) -> Answer {
@@ -41,7 +43,10 @@ fn contact_that_is_lost_for_good_has_a_code_of_its_own() {
     for option in ["-K", "-I"] {
         let outcome = sandbox(&server).run("bsub", [option, "true"]).ended_with(125);
         assert_eq!(outcome.stdout, "");
-        assert!(outcome.stderr.contains(&format!("bsub: error: contact with the job {ID} is lost")), "{outcome}");
+        assert!(
+            outcome.stderr.contains(&format!("bsub: error: contact with the job {ID} is lost")),
+            "{outcome}"
+        );
         assert!(outcome.hints().contains(&format!("`bout -f {ID}`")), "{outcome}");
     }
 }
@@ -50,7 +55,11 @@ fn contact_that_is_lost_for_good_has_a_code_of_its_own() {
 fn what_the_credentials_lack_is_contact_lost_too() {
     let server = BadServer::start(|request, _| match request.operation() {
         "submitjob" => taken(),
-        _ => Answer::error(403, "ExpiredTokenException", "The security token included in the request is expired"),
+        _ => Answer::error(
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
     });
     let outcome = sandbox(&server).run("bsub", ["-K", "true"]).ended_with(125);
     assert!(outcome.hints().contains("`aws sso login"), "{outcome}");

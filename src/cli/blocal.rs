@@ -68,7 +68,9 @@ pub fn main() -> ExitCode {
         Action::Start(common) => start(&common),
         Action::Stop(common) => stop(&common),
         Action::Status(common) => status(&common),
-        Action::Serve { common, background } => local::server::serve(&common.home()?, background),
+        Action::Serve { common, background } => {
+            local::server::serve(&common.home()?, background, common.common.debug)
+        }
         Action::Env(common) => env(&common),
         Action::Runner { id } => local::runner::run(&id),
     })

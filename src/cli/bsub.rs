@@ -310,12 +310,18 @@ impl View for News<'_> {
 
 /// The exit code of a job that has ended; of an array, the highest of its children's.
 async fn exit_code(contact: &mut Contact, job: &Job) -> Result<u8, Failure> {
-    if !job.is_array_parent() || job.status == Status::Succeeded {
+    if job.status == Status::Succeeded || (!job.is_array_parent() && job.exit_code().is_some()) {
         return Ok(job.exit());
     }
     let id = job.id();
-    let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
-    Ok(failed.iter().map(Job::exit).max().unwrap_or(1))
+    if job.is_array_parent() {
+        let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
+        return Ok(failed.iter().map(Job::exit).max().unwrap_or(1));
+    }
+    // A description may lack what the listing has (moto's does).
+    let Some(queue) = job.job_queue.as_deref() else { return Ok(job.exit()) };
+    let failed = contact.keep(async |s| batch::list(s, queue, &[Status::Failed]).await).await?;
+    Ok(failed.iter().find(|j| j.id() == id).unwrap_or(job).exit())
 }
 
 fn tell_failure(job: &Job, exit: u8, has_output: bool) {

@@ -141,8 +141,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 "AccessDenied" | "AccessDeniedException" => {
                     failure.hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
                 }
-                "NoSuchBucket" => failure
-                    .hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
+                "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
                 "ClientException" if says_missing(message, "queue") => failure
                     .hint(format!("the cluster `{}` names the queue `{}`", cluster.name, cluster.job_queue))
                     .hint("`aws batch describe-job-queues` lists the queues of this account and region"),

@@ -142,7 +142,7 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(4)
+    RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
 /// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.

@@ -99,7 +99,9 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or(&text);
     let message = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(str::to_owned);
+    // clap's other tip, to put a mistyped option behind `--`, is hardly ever what is meant.
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
     let mut failure = Failure::usage(message);
     failure.hints = tips.collect();
     Err(failure.hint(format!("`{tool} --help` lists the options")))

@@ -120,6 +120,18 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
     };
     match trouble {
         Trouble::NoCredentials(reason) => {
+            let reason = match profile(session) {
+                Some(profile) if reason.contains("not enabled") || reason.contains("not defined") => {
+                    return Failure::failed(format!(
+                        "{doing}: there is no profile `{profile}` in the AWS configuration"
+                    ))
+                    .hint("`aws configure list-profiles` lists those that are there");
+                }
+                _ if reason.contains("IMDS") => {
+                    "none were found in variables, profile or SSO, and this machine has no role"
+                }
+                _ => reason,
+            };
             credentials_hints(session, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
         }
         Trouble::Unreachable(reason) => {
@@ -186,6 +198,12 @@ fn credentials_hints(session: &Session, failure: Failure) -> Failure {
     } else {
         failure
     }
+}
+
+/// The profile whose credentials are used.
+fn profile(session: &Session) -> Option<String> {
+    let named = session.cluster.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    named.filter(|name| !name.is_empty())
 }
 
 fn find_credentials_error(error: &(dyn Error + 'static)) -> Option<String> {

@@ -58,7 +58,6 @@ impl Sandbox {
         }
         std::fs::create_dir(root.join("work")).expect("the working folder");
         sandbox.set("AWSB_LOCAL_HOME", root.join("local").display().to_string());
-        sandbox.set("AWSB_CONFIG", root.join("config.toml").display().to_string());
         // Without it the SDKs ask an EC2 instance's metadata service, for seconds where there is none.
         sandbox.set("AWS_EC2_METADATA_DISABLED", "true");
         sandbox.set("LANG", "C.UTF-8");
@@ -96,9 +95,11 @@ impl Sandbox {
         self.env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Writes the settings file.
+    /// Writes the settings file, where the tools look for it by themselves.
     pub fn config(&self, toml: &str) {
-        std::fs::write(self.root().join("config.toml"), toml).expect("the settings file");
+        let folder = self.root().join("config").join("awsb");
+        std::fs::create_dir_all(&folder).expect("the settings file's folder");
+        std::fs::write(folder.join("config.toml"), toml).expect("the settings file");
     }
 
     /// Writes a file in the working folder and returns its path.

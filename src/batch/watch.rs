@@ -47,7 +47,7 @@ impl Default for Pace {
 /// # Errors
 /// When the job is not known, or contact was lost for good.
 pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)) -> Result<Job, Failure> {
-    let mut pace = Pace::default();
+    let pace = Pace::default();
     let mut last: Option<Status> = None;
     loop {
         let job = look(contact, id, pace.since).await?;

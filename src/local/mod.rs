@@ -1,18 +1,128 @@
-//! The local cluster (placeholder until the branch lands).
+//! The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine, really running the jobs.
+//!
+//! One server per *home* folder listens on one port of 127.0.0.1. The way of a job through it:
+//!
+//! ```text
+//! request -> http (signature) -> batch::api (validation) -> batch::engine (one writer)
+//!         -> batch::machine (pure) -> batch::store (SQLite) -> runner (a process of its own) -> logs (files)
+//! ```
+//!
+//! | module     | what lives there                                                                    |
+//! |------------|-------------------------------------------------------------------------------------|
+//! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
+//! | `launch`   | finding the running server, starting one, stopping it                                |
+//! | [`server`] | the server's story from start to stop                                                |
+//! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
+//! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
+//! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
+//! | `logs`     | CloudWatch Logs: the files of the log streams and the API over them                  |
+//! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
+//!
+//! The tools need only this file: [`connect`] gives the endpoint and the credentials of the running
+//! server, and starts one when none runs.
+
+pub mod home;
+pub mod runner;
+pub mod server;
+
+mod batch;
+mod capacity;
+mod control;
+mod http;
+mod launch;
+mod logs;
+mod s3;
+
+use std::fmt;
+
+use crate::ui::Failure;
+
+pub use control::{JobCounts, Status};
+pub use home::Home;
+pub use launch::{start, status, stop};
+
+/// The region that the local cluster says it is in.
 pub const REGION: &str = "us-east-1";
-pub const BUCKET: &str = "awsb-local";
+/// The account that the local cluster's ARNs name.
+pub const ACCOUNT: &str = "000000000000";
+/// The job queue that is there from the start.
 pub const QUEUE: &str = "local";
+/// The compute environment that is there from the start: this machine.
+pub const COMPUTE_ENVIRONMENT: &str = "local";
+/// The job definition that is there from the start; its image is [`HOST_IMAGE`].
 pub const JOB_DEFINITION: &str = "local";
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "awsb-local";
+/// What the access key IDs of local clusters begin with: it tells the exports of `blocal env` from keys
+/// of AWS, which begin with `A3T`, `AKIA`, `ASIA` and the like.
 pub const ACCESS_KEY_PREFIX: &str = "AWSBLOCAL";
+/// The log group of the jobs, as on AWS (User Guide, `using_cloudwatch_logs`).
+pub const LOG_GROUP: &str = "/aws/batch/job";
+/// The image name that means: a process of the user, no container.
+pub const HOST_IMAGE: &str = "host";
+
+/// How to reach the local cluster: what an AWS client needs to know.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
+    /// `http://127.0.0.1:PORT`, for every service.
     pub endpoint_url: String,
+    /// The region to sign for.
     pub region: String,
+    /// The access key ID of this home.
     pub access_key_id: String,
+    /// The secret access key of this home.
     pub secret_access_key: String,
 }
-pub async fn connect() -> Result<Connection, crate::ui::Failure> {
-    Err(crate::ui::Failure::failed("not there yet"))
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("endpoint_url", &self.endpoint_url)
+            .field("region", &self.region)
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
 }
+
+/// The connection to the running local cluster; starts one in the background when none answers.
+///
+/// Costs about a millisecond when one runs. Any number of tools may call this at the same moment:
+/// they all join one server.
+///
+/// # Errors
+/// When the home folder cannot be used, or a server cannot be started there.
+pub async fn connect() -> Result<Connection, Failure> {
+    let home = Home::find()?;
+    if let Some(connection) = launch::answering(&home) {
+        return Ok(connection);
+    }
+    tokio::task::spawn_blocking(move || launch::start(&home).map(|started| started.connection))
+        .await
+        .map_err(|e| Failure::failed(format!("starting the local cluster: {e}")))?
+}
+
+/// The connection to the local cluster if it runs; never starts one.
 pub fn running() -> Option<Connection> {
-    None
+    launch::answering(&Home::find().ok()?)
+}
+
+/// Milliseconds since the epoch, the unit in which AWS Batch and CloudWatch Logs give times.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_never_shows_its_secret() {
+        let connection = Connection {
+            endpoint_url: "http://127.0.0.1:1".into(),
+            region: REGION.into(),
+            access_key_id: "AKID".into(),
+            secret_access_key: "hush".into(),
+        };
+        assert!(!format!("{connection:?}").contains("hush"));
+    }
 }

@@ -1,0 +1,643 @@
+//! The one writer: requests and runners' reports come in, a transaction holds what they change, and
+//! only then are requests answered and runners told what to do.
+//!
+//! Whatever waits when a turn begins goes into one transaction, so a burst of requests costs one sync
+//! of the disk. When a transaction fails (a full disk), nothing of it has happened: the requests are
+//! answered with an error, the runners' connections are dropped, and the state is read from the disk
+//! anew. Runners keep what they have not been told to forget and say it again when they come back:
+//! recovery is the same code as a start after `kill -9`.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::model::JobKey;
+use super::request::{Plan, Spec};
+use super::state::{Changes, Current, Effect, State};
+use super::store::Store;
+use crate::local::capacity::Resources;
+use crate::local::control::Link;
+use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
+use crate::local::http::ApiError;
+use crate::local::runner::protocol::{Hello, Order, Report, Run, RunnerId, TaskId};
+use crate::local::runner::{self, Fate};
+use crate::local::{LOG_GROUP, logs, now_ms};
+
+/// How long what runners have reported may be in the page cache only. What clients have been promised never is.
+const SYNC_AFTER_MS: i64 = 100;
+/// How often a runner that does not answer is looked at.
+const LOOK_AGAIN_MS: i64 = 20;
+/// How long nothing is started after a runner could not be started.
+const AFTER_FAILURE_MS: i64 = 1000;
+/// How much waits at most for one transaction.
+const LONGEST_TURN: usize = 512;
+
+type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// What the engine is told.
+pub enum Message {
+    /// SubmitJob.
+    Submit(Box<Plan>, Reply<String>),
+    /// TerminateJob or CancelJob.
+    End { id: String, reason: String, cancel: bool, reply: Reply<()> },
+    /// RegisterJobDefinition.
+    Register(String, Value, Reply<i64>),
+    /// DeregisterJobDefinition.
+    Deregister(String, i64, Reply<()>),
+    /// A runner has connected.
+    Hello(Hello, Link),
+    /// A runner reports.
+    Report(RunnerId, Report),
+    /// A runner's connection has ended.
+    Gone(RunnerId, u64),
+    /// The server stops.
+    Stop,
+}
+
+/// What the rest of the server knows of the engine.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    messages: Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    active: AtomicBool,
+    /// What there is, and what is free.
+    resources: Mutex<(Resources, Resources)>,
+}
+
+impl Handle {
+    /// Submits a job; when this returns its ID, it is on the disk.
+    pub async fn submit(&self, plan: Plan) -> Result<String, ApiError> {
+        self.ask(|reply| Message::Submit(Box::new(plan), reply)).await
+    }
+
+    /// Terminates or cancels a job.
+    pub async fn end(&self, id: String, reason: String, cancel: bool) -> Result<(), ApiError> {
+        self.ask(|reply| Message::End { id, reason, cancel, reply }).await
+    }
+
+    /// Registers a job definition and returns its revision.
+    pub async fn register(&self, name: String, body: Value) -> Result<i64, ApiError> {
+        self.ask(|reply| Message::Register(name, body, reply)).await
+    }
+
+    /// Makes a revision of a job definition inactive.
+    pub async fn deregister(&self, name: String, revision: i64) -> Result<(), ApiError> {
+        self.ask(|reply| Message::Deregister(name, revision, reply)).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ApiError> {
+        let stopping = || ApiError::server("The local cluster is stopping.");
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Tells the engine; one that has stopped need not hear it.
+    pub fn tell(&self, message: Message) {
+        let _ = self.messages.send(message);
+    }
+
+    /// Whether any job has not ended.
+    pub fn is_active(&self) -> bool {
+        self.shared.active.load(Ordering::Relaxed)
+    }
+
+    /// What this machine has, and what of it is free.
+    pub fn resources(&self) -> (Resources, Resources) {
+        *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The engine; see the module.
+#[derive(Debug)]
+pub struct Engine {
+    home: PathBuf,
+    store: Store,
+    state: State,
+    capacity: Resources,
+    messages: Receiver<Message>,
+    shared: Arc<Shared>,
+    runners: HashMap<RunnerId, Runner>,
+    /// The environment that every job has.
+    environment: Vec<(String, String)>,
+    /// The spec that was read last: children of an array have the same.
+    last_spec: Option<(JobKey, Arc<(String, Spec)>)>,
+    wal: Option<File>,
+    sync_at: Option<i64>,
+    hold_until: i64,
+}
+
+/// A runner, as the server sees it.
+#[derive(Debug, Default)]
+struct Runner {
+    link: Option<Link>,
+    /// The attempt that it has been given.
+    task: Option<TaskId>,
+    /// The process, if this server has started it.
+    child: Option<std::process::Child>,
+}
+
+/// What a turn owes to others once it is on the disk.
+#[derive(Default)]
+struct Debts {
+    answers: Vec<Box<dyn FnOnce(Result<(), ApiError>)>>,
+    orders: Vec<(RunnerId, Order)>,
+    gone: Vec<RunnerId>,
+}
+
+impl Engine {
+    /// Reads what the database has and readies the engine; it runs when [`Engine::run`] is called.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn open(
+        home: &Home,
+        store: Store,
+        capacity: Resources,
+        environment: Vec<(String, String)>,
+    ) -> io::Result<(Self, Handle)> {
+        let (sender, messages) = mpsc::channel();
+        let shared =
+            Arc::new(Shared { active: AtomicBool::new(true), resources: Mutex::new((capacity, capacity)) });
+        let handle = Handle { messages: sender, shared: Arc::clone(&shared) };
+        let mut engine = Self {
+            home: home.path().to_owned(),
+            store,
+            state: State::new(capacity),
+            capacity,
+            messages,
+            shared,
+            runners: HashMap::new(),
+            environment,
+            last_spec: None,
+            wal: None,
+            sync_at: None,
+            hold_until: 0,
+        };
+        engine.recover().map_err(io::Error::other)?;
+        engine.tidy()?;
+        Ok((engine, handle))
+    }
+
+    /// The state as the disk has it. Runners that have jobs are waited for, or found to be gone.
+    fn recover(&mut self) -> rusqlite::Result<()> {
+        self.state = State::new(self.capacity);
+        for job in self.store.active()? {
+            if let Some(current) = &job.current {
+                self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
+            }
+            self.state.restore(job);
+        }
+        let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
+        for (id, runner) in &mut self.runners {
+            runner.link = None;
+            if !placed.contains(id) {
+                runner.task = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what runners that are gone have left, unless it still tells something.
+    fn tidy(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.home.join(RUNNERS))? {
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|n| n.split('.').next()).and_then(RunnerId::parse);
+            if let Some(id) = id
+                && !self.runners.contains_key(&id)
+                && !runner::is_alive(&self.home, &id)
+            {
+                runner::forget(&self.home, &id);
+            }
+        }
+        let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+        for entry in std::fs::read_dir(self.home.join(SCRATCH))? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_none_or(|name| !placed.contains(name)) {
+                self.remove_scratch(&entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_scratch(&self, path: &std::path::Path) {
+        if let Err(e) = std::fs::remove_dir_all(path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            eprintln!("blocal: removing {}: {e}", path.display());
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self) {
+        loop {
+            let first = match self.messages.recv_timeout(self.patience()) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut batch: Vec<Message> = first.into_iter().collect();
+            batch.extend(self.messages.try_iter().take(LONGEST_TURN));
+            let stop = batch.iter().any(|m| matches!(m, Message::Stop));
+            self.turn(batch, stop);
+            if stop {
+                self.sync();
+                return;
+            }
+        }
+    }
+
+    /// How long there is nothing to do if nobody says anything.
+    fn patience(&self) -> Duration {
+        let now = now_ms();
+        let looks = self.runners.values().any(|r| r.link.is_none());
+        let at = [
+            self.sync_at,
+            looks.then_some(now + LOOK_AGAIN_MS),
+            (self.hold_until > now).then_some(self.hold_until),
+            Some(now + 60_000),
+        ];
+        let ms = at.into_iter().flatten().min().map_or(60_000, |at| (at - now).max(0));
+        Duration::from_millis(ms.unsigned_abs())
+    }
+
+    fn turn(&mut self, batch: Vec<Message>, stop: bool) {
+        let durable = batch.iter().any(|m| {
+            matches!(
+                m,
+                Message::Submit(..) | Message::End { .. } | Message::Register(..) | Message::Deregister(..)
+            )
+        });
+        let mut debts = Debts::default();
+        let outcome = self.transact(batch, durable, stop, &mut debts);
+        match outcome {
+            Ok(changes) => {
+                if durable {
+                    self.sync_at = None;
+                } else if !changes.jobs.is_empty() && self.sync_at.is_none() {
+                    self.sync_at = Some(now_ms() + SYNC_AFTER_MS);
+                }
+                debts.answers.into_iter().for_each(|answer| answer(Ok(())));
+                for (runner, order) in &debts.orders {
+                    self.order(runner, order);
+                }
+                self.effects(changes.effects);
+                for gone in debts.gone {
+                    runner::forget(&self.home, &gone);
+                }
+            }
+            Err(e) => {
+                eprintln!("blocal: database: {e}");
+                let error = ApiError::server(format!("The local cluster's database: {e}"));
+                debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
+                self.store.rollback();
+                self.hold_until = now_ms() + AFTER_FAILURE_MS;
+                if let Err(e) = self.recover() {
+                    eprintln!("blocal: reading the database: {e}");
+                }
+            }
+        }
+        self.shared.active.store(self.state.is_active(), Ordering::Relaxed);
+        *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner) = self.state.resources();
+        if self.sync_at.is_some_and(|at| now_ms() >= at) {
+            self.sync();
+        }
+    }
+
+    /// Puts on the disk what is in the page cache only.
+    fn sync(&mut self) {
+        self.sync_at = None;
+        // The log's descriptor stays open: the file lives as long as our connection does.
+        if self.wal.is_none() {
+            self.wal = File::open(self.home.join(format!("{BATCH_DATABASE}-wal"))).ok();
+        }
+        if let Some(wal) = &self.wal
+            && let Err(e) = wal.sync_data()
+        {
+            eprintln!("blocal: syncing the database: {e}");
+        }
+    }
+
+    fn transact(
+        &mut self,
+        batch: Vec<Message>,
+        durable: bool,
+        stop: bool,
+        debts: &mut Debts,
+    ) -> rusqlite::Result<Changes> {
+        self.store.begin(durable)?;
+        for message in batch {
+            self.hear(message, debts)?;
+        }
+        self.look_for_the_lost(debts);
+        if !stop && now_ms() >= self.hold_until {
+            let runners = &mut self.runners;
+            self.state.schedule(|| place(runners));
+        }
+        let changes = self.state.take_changes();
+        let now = now_ms();
+        for job in &changes.jobs {
+            self.store.save(job)?;
+        }
+        for attempt in &changes.attempts {
+            self.store.save_attempt(attempt)?;
+        }
+        for effect in &changes.effects {
+            if let Effect::Start(key) = effect
+                && let Some(task) = self.state.job(*key).and_then(|job| job.last_task.clone())
+            {
+                let spec = self.spec(*key)?;
+                self.store.add_stream(LOG_GROUP, &spec.1.log_stream(task.as_str()), now)?;
+            }
+        }
+        self.store.commit()?;
+        Ok(changes)
+    }
+
+    fn hear(&mut self, message: Message, debts: &mut Debts) -> rusqlite::Result<()> {
+        let now = now_ms();
+        match message {
+            Message::Submit(plan, reply) => {
+                let id = uuid::Uuid::new_v4().to_string();
+                let key = self.store.add(&id, &plan, now);
+                owe(debts, reply, id);
+                self.state.submit(key?, plan.size, &Arc::new(plan.terms));
+            }
+            Message::End { id, reason, cancel, reply } => match self.store.find(&id) {
+                Ok(Some(key)) => {
+                    owe(debts, reply, ());
+                    match cancel {
+                        true => self.state.cancel(key, &reason, now),
+                        false => self.state.terminate(key, &reason, now),
+                    }
+                }
+                Ok(None) => {
+                    let _ = reply.send(Err(ApiError::client(format!("Job {id} not found"))));
+                }
+                Err(e) => {
+                    owe(debts, reply, ());
+                    return Err(e);
+                }
+            },
+            Message::Register(name, body, reply) => {
+                let revision = self.store.register(&name, &body);
+                match revision {
+                    Ok(revision) => owe(debts, reply, revision),
+                    Err(e) => {
+                        owe(debts, reply, 0);
+                        return Err(e);
+                    }
+                }
+            }
+            Message::Deregister(name, revision, reply) => {
+                owe(debts, reply, ());
+                self.store.deregister(&name, revision)?;
+            }
+            Message::Hello(hello, link) => self.welcome(hello, link, debts),
+            Message::Report(runner, report) => self.report(&runner, &report, debts),
+            Message::Gone(id, number) => {
+                if let Some(runner) = self.runners.get_mut(&id)
+                    && runner.link.as_ref().is_some_and(|link| link.number == number)
+                {
+                    runner.link = None;
+                }
+            }
+            Message::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, id: &RunnerId, report: &Report, debts: &mut Debts) {
+        match report {
+            Report::Started(started) => self.state.started(&started.task, started.at),
+            Report::Ended(ended) => {
+                self.state.attempt_ended(ended);
+                if let Some(runner) = self.runners.get_mut(id)
+                    && runner.task.as_ref() == Some(&ended.task)
+                {
+                    runner.task = None;
+                }
+                debts.orders.push((id.clone(), Order::Forget { task: ended.task.clone() }));
+            }
+        }
+    }
+
+    /// A runner has connected: a new one, or one that comes back, with what it has to say.
+    fn welcome(&mut self, hello: Hello, link: Link, debts: &mut Debts) {
+        let id = hello.runner;
+        let runner = self.runners.entry(id.clone()).or_default();
+        runner.link = Some(link);
+        let given = runner.task.clone();
+        debts.orders.push((id.clone(), Order::Setup { environment: self.environment.clone() }));
+        for ended in &hello.ended {
+            self.report(&id, &Report::Ended(ended.clone()), debts);
+        }
+        if let Some(started) = hello.running {
+            let job = self.state.by_task(&started.task);
+            let ending = job.is_none_or(|job| job.ending.is_some());
+            let (task, at) = (started.task, started.at);
+            self.state.started(&task, at);
+            // A runner that runs what nobody knows, or what is to end.
+            if ending {
+                debts.orders.push((id.clone(), Order::Stop { task: task.clone() }));
+            }
+            if let Some(runner) = self.runners.get_mut(&id) {
+                runner.task = Some(task);
+            }
+        } else if let Some(task) = given
+            && let Some(job) = self.state.by_task(&task)
+        {
+            // It was given this attempt and has not begun it: the order was lost, or never sent.
+            let (key, ending) = (job.key, job.ending.is_some());
+            if ending {
+                self.state.attempt_never_began(&task, now_ms());
+                if let Some(runner) = self.runners.get_mut(&id) {
+                    runner.task = None;
+                }
+            } else {
+                match self.order_to_run(key) {
+                    Ok(Some(order)) => debts.orders.push((id, order)),
+                    Ok(None) => {}
+                    Err(e) => eprintln!("blocal: database: {e}"),
+                }
+            }
+        }
+    }
+
+    /// Runners without a connection: those that live come back; those that are gone have left a journal.
+    fn look_for_the_lost(&mut self, debts: &mut Debts) {
+        let silent: Vec<RunnerId> =
+            self.runners.iter().filter(|(_, r)| r.link.is_none()).map(|(id, _)| id.clone()).collect();
+        for id in silent {
+            let Some(runner) = self.runners.get_mut(&id) else { continue };
+            let alive = match &mut runner.child {
+                // It may not have taken its lock yet.
+                Some(child) => matches!(child.try_wait(), Ok(None)),
+                None => runner::is_alive(&self.home, &id),
+            };
+            if alive {
+                continue;
+            }
+            let Some(task) = runner.task.clone() else {
+                self.runners.remove(&id);
+                debts.gone.push(id);
+                continue;
+            };
+            match runner::fate_of(&self.home, &id, &task) {
+                Ok(Fate::NeverBegan) => self.state.attempt_never_began(&task, now_ms()),
+                Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
+                Ok(Fate::Lost) => {
+                    self.state.attempt_lost(&task, now_ms());
+                    self.remove_scratch(&self.home.join(SCRATCH).join(task.as_str()));
+                }
+                Err(e) => {
+                    eprintln!("blocal: the journal of runner {}: {e}", id.as_str());
+                    continue;
+                }
+            }
+            self.runners.remove(&id);
+            debts.gone.push(id);
+        }
+    }
+
+    fn effects(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start(key) => self.start(key),
+                Effect::Stop(runner, task) => self.order(&runner, &Order::Stop { task }),
+            }
+        }
+    }
+
+    fn start(&mut self, key: JobKey) {
+        let Some(id) = self.state.job(key).and_then(|job| job.current.as_ref()).map(|c| c.runner.clone())
+        else {
+            return;
+        };
+        let Some(runner) = self.runners.get_mut(&id) else { return };
+        if runner.link.is_some() {
+            match self.order_to_run(key) {
+                Ok(Some(order)) => self.order(&id, &order),
+                Ok(None) => {}
+                Err(e) => eprintln!("blocal: database: {e}"),
+            }
+            return;
+        }
+        // A new one: it is told what to run when it has connected.
+        match spawn(&self.home, &id) {
+            Ok(child) => runner.child = Some(child),
+            Err(e) => {
+                eprintln!("blocal: starting a runner: {e}");
+                self.hold_until = now_ms() + AFTER_FAILURE_MS;
+            }
+        }
+    }
+
+    /// What a runner has to know of the attempt that a job is in.
+    fn order_to_run(&mut self, key: JobKey) -> rusqlite::Result<Option<Order>> {
+        let spec = self.spec(key)?;
+        let Some(job) = self.state.job(key) else { return Ok(None) };
+        let Some(current) = &job.current else { return Ok(None) };
+        let (parent_id, spec) = (&spec.0, &spec.1);
+        let mut environment = spec.environment();
+        let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+        match job.child {
+            None => set("AWS_BATCH_JOB_ID", parent_id.clone()),
+            Some((parent, index)) => {
+                set("AWS_BATCH_JOB_ID", format!("{parent_id}:{index}"));
+                set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
+                let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.0.iter().sum());
+                set("AWS_BATCH_JOB_ARRAY_SIZE", size.to_string());
+            }
+        }
+        set("AWS_BATCH_JOB_ATTEMPT", job.attempts.to_string());
+        Ok(Some(Order::Run(Box::new(Run {
+            task: current.task.clone(),
+            command: spec.command(),
+            environment,
+            log: logs::file_of(LOG_GROUP, &spec.log_stream(current.task.as_str())),
+            timeout_ms: job.terms.timeout_s.map(|s| i64::from(s) * 1000),
+        }))))
+    }
+
+    /// The ID of a job (of the parent, for a child) and what it does.
+    fn spec(&mut self, key: JobKey) -> rusqlite::Result<Arc<(String, Spec)>> {
+        let owner = self.state.job(key).and_then(|job| job.child).map_or(key, |(parent, _)| parent);
+        if let Some((of, spec)) = &self.last_spec
+            && *of == owner
+        {
+            return Ok(Arc::clone(spec));
+        }
+        let spec = Arc::new((self.store.id(owner)?, self.store.spec(owner)?));
+        self.last_spec = Some((owner, Arc::clone(&spec)));
+        Ok(spec)
+    }
+
+    fn order(&mut self, id: &RunnerId, order: &Order) {
+        let Some(runner) = self.runners.get_mut(id) else { return };
+        if let Some(link) = &mut runner.link
+            && let Err(e) = link.send(order)
+        {
+            // It is told again when it comes back, or its journal says what happened.
+            eprintln!("blocal: telling runner {}: {e}", id.as_str());
+            runner.link = None;
+        }
+    }
+}
+
+/// A runner for one more attempt: one that waits, or one that is yet to be started.
+fn place(runners: &mut HashMap<RunnerId, Runner>) -> Current {
+    let task = TaskId::random();
+    let idle = runners.iter_mut().find(|(_, r)| r.link.is_some() && r.task.is_none());
+    let runner = match idle {
+        Some((id, runner)) => {
+            runner.task = Some(task.clone());
+            id.clone()
+        }
+        None => {
+            let id = RunnerId::random();
+            runners.insert(id.clone(), Runner { task: Some(task.clone()), ..Runner::default() });
+            id
+        }
+    };
+    Current { task, runner }
+}
+
+fn owe<T: 'static>(debts: &mut Debts, reply: Reply<T>, value: T) {
+    debts.answers.push(Box::new(move |outcome| {
+        let _ = reply.send(outcome.map(|()| value));
+    }));
+}
+
+/// Starts a runner: `blocal runner ID` in the home. Nothing of this process' environment goes with it.
+fn spawn(home: &std::path::Path, id: &RunnerId) -> io::Result<std::process::Child> {
+    // On Linux the program is there under this name even when its file has been replaced.
+    #[cfg(target_os = "linux")]
+    let program = PathBuf::from("/proc/self/exe");
+    #[cfg(not(target_os = "linux"))]
+    let program = std::env::current_exe()?;
+    let mut command = std::process::Command::new(program);
+    {
+        use std::os::unix::process::CommandExt;
+        command.arg0("blocal");
+    }
+    command
+        .args(["runner", id.as_str()])
+        .current_dir(home)
+        .env_clear()
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+}

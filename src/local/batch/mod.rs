@@ -1,0 +1,38 @@
+//! AWS Batch: the API, the pure state machine with the scheduler in it, the database, and the one
+//! writer that holds them together.
+//!
+//! | module       | what lives there                                                          |
+//! |--------------|---------------------------------------------------------------------------|
+//! | `api`        | operations: JSON in, JSON out                                             |
+//! | `request`    | what a SubmitJob says, checked and merged with its job definition; pure   |
+//! | `definition` | job definitions: registering and finding them                             |
+//! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
+//! | [`database`] | SQLite: opening, schema versions                                          |
+//! | `store`      | jobs, attempts, definitions and log streams in the database               |
+//! | `describe`   | rows as the JSON that AWS answers with                                    |
+//! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
+
+mod api;
+pub mod database;
+mod definition;
+mod describe;
+mod engine;
+mod model;
+mod request;
+mod state;
+mod store;
+
+pub use api::Api;
+pub use engine::{Engine, Handle, Message};
+pub use store::Reader;
+
+/// The writing end of a home's database, with what is built in on a machine of this capacity.
+///
+/// # Errors
+/// When the database cannot be opened or is of a newer version of awsb.
+pub fn open_store(
+    home: &std::path::Path,
+    capacity: &super::capacity::Resources,
+) -> std::io::Result<store::Store> {
+    store::Store::open(home, &definition::built_in(capacity), super::now_ms())
+}

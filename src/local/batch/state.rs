@@ -1,0 +1,460 @@
+//! What happens to jobs: a state machine from events to effects, without clock, disk or processes.
+//!
+//! It holds the jobs that have not ended, and nothing else. What it changes it marks: the writer
+//! stores the marked jobs in one transaction, and only then lets the effects happen.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::model::{JobKey, JobStatus, Summary, Terms};
+use crate::local::capacity::Resources;
+use crate::local::runner::protocol::{Ended, RunnerId, TaskId};
+
+/// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
+pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
+                              (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
+/// What ECS says of a container that has ended, whatever its exit code.
+pub const EXITED: &str = "Essential container in task exited";
+/// What ECS says of a container that could not be started.
+pub const NOT_STARTED: &str = "Task failed to start";
+/// User Guide, `job_timeouts`.
+pub const TIMED_OUT: &str = "Job attempt duration exceeded timeout";
+/// User Guide, `job_retries`: the status reason when an instance is lost begins with `Host EC2`.
+pub const HOST_LOST: &str = "Host EC2 (instance i-00000000000000000) terminated.";
+/// The parent's status reason when a child has failed.
+pub const CHILD_FAILED: &str = "Array Child Job failed";
+
+/// A job that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Which.
+    pub key: JobKey,
+    /// The array that it is a child of, and its index there.
+    pub child: Option<(JobKey, u32)>,
+    /// The children's statuses, for an array parent.
+    pub children: Option<Summary>,
+    /// What its life depends on.
+    pub terms: Arc<Terms>,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Why.
+    pub status_reason: Option<String>,
+    /// When its (last) process came to exist.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: Option<i64>,
+    /// Attempts that have begun, the current one included.
+    pub attempts: u32,
+    /// The attempt that a runner has.
+    pub current: Option<Current>,
+    /// The last attempt's exit code.
+    pub exit_code: Option<i32>,
+    /// The last attempt's `container.reason`.
+    pub reason: Option<String>,
+    /// The last attempt, whose log stream the job shows.
+    pub last_task: Option<TaskId>,
+    /// Somebody wants it to end, and why.
+    pub ending: Option<Ending>,
+}
+
+/// An attempt that a runner has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its identity.
+    pub task: TaskId,
+    /// The runner that it was given to.
+    pub runner: RunnerId,
+}
+
+/// Somebody wants a job to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The reason that was given; it becomes the job's status reason.
+    pub reason: String,
+    /// By CancelJob; else by TerminateJob.
+    pub cancelled: bool,
+}
+
+/// An attempt that has ended, as DescribeJobs shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The job.
+    pub key: JobKey,
+    /// From 1.
+    pub number: u32,
+    /// Its identity; names the log stream.
+    pub task: TaskId,
+    /// When its process came to exist.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: i64,
+    /// The exit code.
+    pub exit_code: Option<i32>,
+    /// `container.reason`.
+    pub reason: Option<String>,
+    /// `statusReason`.
+    pub status_reason: String,
+}
+
+/// What is to be done once the changes are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Give this attempt to the runner that it is meant for.
+    Start(JobKey),
+    /// Have this attempt ended.
+    Stop(RunnerId, TaskId),
+}
+
+/// The jobs that have not ended.
+#[derive(Debug)]
+pub struct State {
+    capacity: Resources,
+    free: Resources,
+    jobs: HashMap<JobKey, Job>,
+    tasks: HashMap<TaskId, JobKey>,
+    children: HashMap<JobKey, BTreeMap<u32, JobKey>>,
+    /// Waiting for resources, in the order of submission.
+    queue: BTreeSet<JobKey>,
+    changed: BTreeSet<JobKey>,
+    /// Ended since the last look; forgotten after they have been stored.
+    ended: Vec<JobKey>,
+    attempts: Vec<Attempt>,
+    effects: Vec<Effect>,
+}
+
+/// What has changed since the last look.
+#[derive(Debug)]
+pub struct Changes {
+    /// Jobs as they are now.
+    pub jobs: Vec<Job>,
+    /// Attempts that have ended.
+    pub attempts: Vec<Attempt>,
+    /// What to do once all that is on disk.
+    pub effects: Vec<Effect>,
+}
+
+impl State {
+    /// An empty cluster.
+    pub fn new(capacity: Resources) -> Self {
+        Self {
+            capacity,
+            free: capacity,
+            jobs: HashMap::new(),
+            tasks: HashMap::new(),
+            children: HashMap::new(),
+            queue: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            ended: Vec::new(),
+            attempts: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// A job as the database has it; nothing is marked as changed, except what this machine makes of it.
+    pub fn restore(&mut self, job: Job) {
+        if let Some((parent, index)) = job.child {
+            self.children.entry(parent).or_default().insert(index, job.key);
+        }
+        if let Some(current) = &job.current {
+            self.tasks.insert(current.task.clone(), job.key);
+            self.free.take(&job.terms.resources);
+        }
+        let (key, status) = (job.key, job.status);
+        self.jobs.insert(key, job);
+        if status == JobStatus::Runnable {
+            self.enqueue(key);
+        }
+    }
+
+    /// A new job, or an array's parent and its children. Children of an array come right after it.
+    pub fn submit(&mut self, key: JobKey, size: Option<u32>, terms: &Arc<Terms>) {
+        let mut add = |key: JobKey, child: Option<(JobKey, u32)>, children: Option<Summary>| {
+            let status = if children.is_some() { JobStatus::Pending } else { JobStatus::Runnable };
+            let job = Job {
+                key,
+                child,
+                children,
+                terms: Arc::clone(terms),
+                status,
+                status_reason: None,
+                started_at: None,
+                stopped_at: None,
+                attempts: 0,
+                current: None,
+                exit_code: None,
+                reason: None,
+                last_task: None,
+                ending: None,
+            };
+            self.restore(job);
+        };
+        match size {
+            None => add(key, None, None),
+            Some(size) => {
+                add(key, None, Some(Summary::all(size, JobStatus::Runnable)));
+                for index in 0..size {
+                    add(JobKey(key.0 + 1 + i64::from(index)), Some((key, index)), None);
+                }
+            }
+        }
+    }
+
+    /// Puts a RUNNABLE job in line, unless this machine can never hold it: then it says so, and nobody waits behind it.
+    fn enqueue(&mut self, key: JobKey) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if self.capacity.fits(&job.terms.resources) {
+            self.queue.insert(key);
+            if job.status_reason.as_deref() == Some(CANNOT_FIT) {
+                job.status_reason = None;
+                self.changed.insert(key);
+            }
+        } else if job.status_reason.as_deref() != Some(CANNOT_FIT) {
+            job.status_reason = Some(CANNOT_FIT.to_owned());
+            self.changed.insert(key);
+        }
+    }
+
+    /// Starts what fits, in the order of submission. A job that fits this machine but not now keeps
+    /// those behind it waiting: else a stream of small jobs would starve it.
+    pub fn schedule(&mut self, mut place: impl FnMut() -> Current) {
+        while let Some(key) = self.queue.first().copied() {
+            let Some(job) = self.jobs.get_mut(&key) else {
+                self.queue.remove(&key);
+                continue;
+            };
+            if !self.free.fits(&job.terms.resources) {
+                return;
+            }
+            self.queue.remove(&key);
+            self.free.take(&job.terms.resources);
+            let current = place();
+            self.tasks.insert(current.task.clone(), key);
+            job.attempts += 1;
+            job.last_task = Some(current.task.clone());
+            job.current = Some(current);
+            (job.exit_code, job.reason, job.started_at) = (None, None, None);
+            self.enter(key, JobStatus::Starting, None);
+            self.effects.push(Effect::Start(key));
+        }
+    }
+
+    /// A runner says that the process exists.
+    pub fn started(&mut self, task: &TaskId, at: i64) {
+        let Some(key) = self.tasks.get(task).copied() else { return };
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if job.status == JobStatus::Starting {
+            job.started_at = Some(at);
+            self.enter(key, JobStatus::Running, None);
+        }
+    }
+
+    /// An attempt has ended. Said of an attempt that has ended before, it changes nothing.
+    pub fn attempt_ended(&mut self, ended: &Ended) {
+        let Some((key, job)) = self.release(&ended.task) else { return };
+        job.started_at = ended.started_at;
+        let status_reason = match (&job.ending, ended) {
+            (Some(ending), _) => ending.reason.clone(),
+            (None, Ended { timed_out: true, .. }) => TIMED_OUT.to_owned(),
+            (None, Ended { started_at: None, .. }) => NOT_STARTED.to_owned(),
+            (None, _) => EXITED.to_owned(),
+        };
+        let succeeded = ended.exit_code == 0 && !ended.timed_out && job.ending.is_none();
+        // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
+        let final_end = job.ending.is_some() || ended.timed_out;
+        self.settle(
+            key,
+            &ended.task,
+            ended.at,
+            Some(ended.exit_code),
+            ended.reason.clone(),
+            status_reason,
+            (succeeded, final_end),
+        );
+    }
+
+    /// The runner is gone, and the attempt's end is not known.
+    pub fn attempt_lost(&mut self, task: &TaskId, at: i64) {
+        let Some((key, job)) = self.release(task) else { return };
+        let ending = job.ending.as_ref().map(|e| e.reason.clone());
+        let final_end = ending.is_some();
+        self.settle(
+            key,
+            task,
+            at,
+            None,
+            None,
+            ending.unwrap_or_else(|| HOST_LOST.to_owned()),
+            (false, final_end),
+        );
+    }
+
+    /// The attempt never began: as if it had not been given to anyone.
+    pub fn attempt_never_began(&mut self, task: &TaskId, at: i64) {
+        let Some((key, job)) = self.release(task) else { return };
+        job.attempts = job.attempts.saturating_sub(1);
+        job.last_task = None;
+        match job.ending.clone() {
+            Some(ending) => self.end(key, JobStatus::Failed, Some(ending.reason), at),
+            None => {
+                self.enter(key, JobStatus::Runnable, None);
+                self.enqueue(key);
+            }
+        }
+    }
+
+    /// The job of an attempt gets its resources back; the attempt is current no more.
+    fn release(&mut self, task: &TaskId) -> Option<(JobKey, &mut Job)> {
+        let key = self.tasks.remove(task)?;
+        let job = self.jobs.get_mut(&key)?;
+        job.current = None;
+        self.free.give(&job.terms.resources);
+        Some((key, job))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn settle(
+        &mut self,
+        key: JobKey,
+        task: &TaskId,
+        at: i64,
+        exit_code: Option<i32>,
+        reason: Option<String>,
+        status_reason: String,
+        (succeeded, final_end): (bool, bool),
+    ) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        job.exit_code = exit_code;
+        job.reason.clone_from(&reason);
+        let retry = &job.terms.retry;
+        let again = !succeeded
+            && !final_end
+            && retry.again(job.attempts, exit_code, reason.as_deref().unwrap_or(""), &status_reason);
+        self.attempts.push(Attempt {
+            key,
+            number: job.attempts,
+            task: task.clone(),
+            started_at: job.started_at,
+            stopped_at: at,
+            exit_code,
+            reason,
+            status_reason: status_reason.clone(),
+        });
+        if again {
+            self.enter(key, JobStatus::Runnable, Some(status_reason));
+            self.enqueue(key);
+        } else {
+            let status = if succeeded { JobStatus::Succeeded } else { JobStatus::Failed };
+            self.end(key, status, Some(status_reason), at);
+        }
+    }
+
+    /// TerminateJob: ends a job in whatever state; one that has ended already stays as it is.
+    /// Terminating an array ends all its children.
+    pub fn terminate(&mut self, key: JobKey, reason: &str, at: i64) {
+        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: false }, at);
+    }
+
+    /// CancelJob: ends a job that has not been started; on STARTING and RUNNING jobs it does nothing
+    /// (API: "Jobs that progressed to the STARTING or RUNNING state aren't canceled").
+    pub fn cancel(&mut self, key: JobKey, reason: &str, at: i64) {
+        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: true }, at);
+    }
+
+    fn end_by(&mut self, key: JobKey, ending: &Ending, at: i64) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if job.status.is_ended() || (job.current.is_some() && ending.cancelled) {
+            return;
+        }
+        if job.ending.is_none() {
+            job.ending = Some(ending.clone());
+            self.changed.insert(key);
+        }
+        if let Some(current) = job.current.clone() {
+            self.effects.push(Effect::Stop(current.runner, current.task));
+        } else if job.children.is_some() {
+            let children: Vec<JobKey> =
+                self.children.get(&key).map(|c| c.values().copied().collect()).unwrap_or_default();
+            for child in children {
+                self.end_by(child, ending, at);
+            }
+        } else {
+            self.queue.remove(&key);
+            self.end(key, JobStatus::Failed, Some(ending.reason.clone()), at);
+        }
+    }
+
+    fn end(&mut self, key: JobKey, status: JobStatus, reason: Option<String>, at: i64) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        job.stopped_at = Some(at);
+        self.ended.push(key);
+        self.enter(key, status, reason);
+    }
+
+    /// A job's status changes, and with a child's status its parent.
+    fn enter(&mut self, key: JobKey, status: JobStatus, reason: Option<String>) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let from = std::mem::replace(&mut job.status, status);
+        job.status_reason = reason;
+        self.changed.insert(key);
+        let Some((parent, _)) = job.child else { return };
+        let at = job.stopped_at;
+        let Some(array) = self.jobs.get_mut(&parent) else { return };
+        self.changed.insert(parent);
+        let Some(summary) = &mut array.children else { return };
+        summary.moved(from, status);
+        if let (Some(outcome), Some(at)) = (summary.outcome(), at) {
+            let ending = array.ending.as_ref().map(|e| e.reason.clone());
+            let reason = match outcome {
+                JobStatus::Failed => Some(ending.unwrap_or_else(|| CHILD_FAILED.to_owned())),
+                _ => None,
+            };
+            self.end(parent, outcome, reason, at);
+        }
+    }
+
+    /// What has changed since the last call. Jobs that have ended are forgotten.
+    pub fn take_changes(&mut self) -> Changes {
+        let jobs = std::mem::take(&mut self.changed);
+        let jobs = jobs.into_iter().filter_map(|key| self.jobs.get(&key).cloned()).collect();
+        for key in std::mem::take(&mut self.ended) {
+            if let Some(job) = self.jobs.remove(&key)
+                && job.children.is_some()
+            {
+                self.children.remove(&key);
+            }
+        }
+        Changes {
+            jobs,
+            attempts: std::mem::take(&mut self.attempts),
+            effects: std::mem::take(&mut self.effects),
+        }
+    }
+
+    /// A job that has not ended.
+    pub fn job(&self, key: JobKey) -> Option<&Job> {
+        self.jobs.get(&key)
+    }
+
+    /// The jobs that runners have.
+    pub fn placed(&self) -> impl Iterator<Item = (&Current, &Job)> {
+        self.tasks
+            .values()
+            .filter_map(|key| self.jobs.get(key))
+            .filter_map(|job| Some((job.current.as_ref()?, job)))
+    }
+
+    /// The job that has this attempt now.
+    pub fn by_task(&self, task: &TaskId) -> Option<&Job> {
+        self.jobs.get(self.tasks.get(task)?)
+    }
+
+    /// Whether any job has not ended.
+    pub fn is_active(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// What this machine has, and what is not in use.
+    pub fn resources(&self) -> (Resources, Resources) {
+        (self.capacity, self.free)
+    }
+}

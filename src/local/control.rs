@@ -1,0 +1,180 @@
+//! The socket in the home: runners connect to it, and `blocal status` and `blocal stop` ask there.
+//!
+//! It needs no signature: the home is a folder that only the user can enter.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::batch::{Handle, Message};
+use super::capacity::Resources;
+use super::home::SOCKET;
+use super::runner::protocol::{Greeting, Order, Report};
+
+/// What the local cluster is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The server's process.
+    pub pid: u32,
+    /// `http://127.0.0.1:PORT`.
+    pub endpoint_url: String,
+    /// When the server started, in milliseconds since the epoch.
+    pub started_at: i64,
+    /// Jobs by status; an array counts as one.
+    pub jobs: JobCounts,
+    /// What this machine has.
+    pub capacity: Resources,
+    /// What of it is not in use.
+    pub free: Resources,
+}
+
+/// How many jobs are in each status.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub struct JobCounts {
+    pub submitted: u64,
+    pub pending: u64,
+    pub runnable: u64,
+    pub starting: u64,
+    pub running: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+}
+
+impl From<[u64; 7]> for JobCounts {
+    fn from([submitted, pending, runnable, starting, running, succeeded, failed]: [u64; 7]) -> Self {
+        Self { submitted, pending, runnable, starting, running, succeeded, failed }
+    }
+}
+
+/// The server's end of a connection to a runner.
+#[derive(Debug)]
+pub struct Link {
+    /// Tells this connection from an earlier one of the same runner.
+    pub number: u64,
+    stream: UnixStream,
+}
+
+impl Link {
+    /// Tells the runner what to do.
+    ///
+    /// # Errors
+    /// When the runner is gone, or has not listened for ten seconds.
+    pub fn send(&mut self, order: &Order) -> io::Result<()> {
+        send(&mut self.stream, order)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The thread that reads from the runner ends with this.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// What the socket's threads need to answer.
+pub struct Desk {
+    /// The engine.
+    pub engine: Handle,
+    /// Answers `blocal status`.
+    pub status: Box<dyn Fn() -> io::Result<Status> + Send + Sync>,
+    /// Has the server stop.
+    pub stop: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Opens the socket and answers on it, in threads of its own, as long as the process lives. The
+/// working directory is the home.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn open(desk: Desk) -> io::Result<()> {
+    // We hold the server's lock, so what is there was left by a server that is gone.
+    match std::fs::remove_file(SOCKET) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(SOCKET)?;
+    let desk = Arc::new(desk);
+    let numbers = AtomicU64::new(1);
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        for stream in listener.incoming() {
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(e) => {
+                    // Out of descriptors, most likely: some will come back.
+                    eprintln!("blocal: control socket: {e}");
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            };
+            let (desk, number) = (Arc::clone(&desk), numbers.fetch_add(1, Ordering::Relaxed));
+            let thread = std::thread::Builder::new().name("control".to_owned());
+            if let Err(e) = thread.spawn(move || {
+                if let Err(e) = serve(&desk, stream, number) {
+                    eprintln!("blocal: control socket: {e}");
+                }
+            }) {
+                eprintln!("blocal: control socket: {e}");
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    let mut writer = stream.try_clone()?;
+    let mut lines = BufReader::new(stream).lines();
+    let Some(line) = lines.next() else { return Ok(()) };
+    match serde_json::from_str(&line?).map_err(io::Error::other)? {
+        Greeting::Status => send(&mut writer, &(desk.status)()?),
+        Greeting::Stop => {
+            send(&mut writer, &(desk.status)()?)?;
+            (desk.stop)();
+            Ok(())
+        }
+        Greeting::Runner(hello) => {
+            let id = hello.runner.clone();
+            desk.engine.tell(Message::Hello(hello, Link { number, stream: writer }));
+            for line in lines {
+                // A runner that dies in the middle of a line: its journal has the whole story.
+                let Ok(report) =
+                    line.and_then(|l| serde_json::from_str::<Report>(&l).map_err(io::Error::other))
+                else {
+                    break;
+                };
+                desk.engine.tell(Message::Report(id.clone(), report));
+            }
+            desk.engine.tell(Message::Gone(id, number));
+            Ok(())
+        }
+    }
+}
+
+fn send(stream: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what).map_err(io::Error::other)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Asks the server of a home; the working directory becomes the home, as the socket's path may be too
+/// long for a socket address.
+///
+/// # Errors
+/// When no server answers.
+pub fn ask(home: &Path, greeting: &Greeting) -> io::Result<Status> {
+    std::env::set_current_dir(home)?;
+    let mut stream = UnixStream::connect(SOCKET)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    send(&mut stream, greeting)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    serde_json::from_str(&line).map_err(io::Error::other)
+}

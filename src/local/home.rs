@@ -1,0 +1,256 @@
+//! The home of a local cluster: one folder, mode 0700, with everything that it keeps.
+//!
+//! ```text
+//! endpoint.json   where the server listens, its pid and its credentials (0600)
+//! start.lock      held by a tool while it starts the server, so that many tools start only one
+//! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
+//! server.sock     where runners and `blocal` talk to the server
+//! server.log      what a server in the background has to say
+//! batch.db        jobs, attempts, job definitions (SQLite)
+//! objects.db      buckets and the index of objects (SQLite); objects/ has their content
+//! logs/           a file for each log stream
+//! runners/        journal and lock of each runner
+//! scratch/        the working directory of each job that runs
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Connection, REGION};
+use crate::ui::Failure;
+
+/// The variable that names the home folder.
+pub const HOME_VARIABLE: &str = "AWSB_LOCAL_HOME";
+
+/// The path of a runners' and tools' socket, relative to the home: a Unix socket's path has at most
+/// 108 bytes (104 on macOS), so both ends use it from within the home.
+pub const SOCKET: &str = "server.sock";
+/// The folder of the runners' journals and locks, relative to the home.
+pub const RUNNERS: &str = "runners";
+/// The folder of the jobs' working directories, relative to the home.
+pub const SCRATCH: &str = "scratch";
+/// The folder of the log streams, relative to the home.
+pub const LOGS: &str = "logs";
+/// The Batch database, relative to the home.
+pub const BATCH_DATABASE: &str = "batch.db";
+/// The S3 index, relative to the home.
+pub const OBJECT_DATABASE: &str = "objects.db";
+/// The folder of the S3 objects' content, relative to the home.
+pub const OBJECTS: &str = "objects";
+/// The background server's log, relative to the home.
+pub const SERVER_LOG: &str = "server.log";
+
+const ENDPOINT: &str = "endpoint.json";
+const START_LOCK: &str = "start.lock";
+const SERVER_LOCK: &str = "server.lock";
+
+/// The folder of one local cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+}
+
+/// What `endpoint.json` says: how to reach the server that last ran here. The credentials and, where
+/// it is free, the port stay the same over restarts, so that exported variables stay valid.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The TCP port on 127.0.0.1.
+    pub port: u16,
+    /// The server's process; meaningful only while the server's lock is held.
+    pub pid: u32,
+    /// When the server started, in milliseconds since the epoch.
+    pub started_at: i64,
+    /// The access key ID.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: String,
+}
+
+impl Endpoint {
+    /// What a client needs of this.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            endpoint_url: format!("http://127.0.0.1:{}", self.port),
+            region: REGION.to_owned(),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+        }
+    }
+}
+
+impl Home {
+    /// The home that the environment names: `AWSB_LOCAL_HOME`, else `awsb/local` in `XDG_STATE_HOME`
+    /// or in `~/.local/state`. Nothing is created.
+    ///
+    /// # Errors
+    /// When none of the three variables says where.
+    pub fn find() -> Result<Self, Failure> {
+        Self::from_variables(|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(path) = variable(HOME_VARIABLE) {
+            let path = std::path::absolute(&path)
+                .map_err(|e| Failure::usage(format!("{HOME_VARIABLE}={}: {e}", path.display())))?;
+            return Ok(Self { path });
+        }
+        // The XDG specification: a relative path is invalid and to be ignored.
+        let state = variable("XDG_STATE_HOME")
+            .filter(|p| p.is_absolute())
+            .or_else(|| variable("HOME").filter(|p| p.is_absolute()).map(|home| home.join(".local/state")));
+        match state {
+            Some(state) => Ok(Self { path: state.join("awsb/local") }),
+            None => Err(Failure::failed("finding the local cluster's home: HOME is not set")
+                .hint(format!("set {HOME_VARIABLE} to a folder of your own"))),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder and what is in it from the start. A folder that is there already is taken when
+    /// it is empty or a home, never when it holds somebody's files: it is about to become private.
+    ///
+    /// # Errors
+    /// When it cannot be made, belongs to another user, or holds other things.
+    pub fn create(&self) -> Result<(), Failure> {
+        let failed = |e: io::Error| {
+            Failure::failed(format!("making the local cluster's home {}: {e}", self.path.display()))
+                .hint(format!("{HOME_VARIABLE} names another folder"))
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
+        let meta = fs::metadata(&self.path).map_err(failed)?;
+        if meta.uid() != nix::unistd::Uid::effective().as_raw() {
+            return Err(failed(io::Error::other("the folder belongs to another user")));
+        }
+        if meta.permissions().mode() & 0o077 != 0 {
+            let ours = self.path.join(START_LOCK).exists();
+            if !ours && fs::read_dir(&self.path).map_err(failed)?.next().is_some() {
+                return Err(failed(io::Error::other(
+                    "the folder holds other files and can be read by other users",
+                )));
+            }
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        for folder in [RUNNERS, SCRATCH, LOGS, OBJECTS] {
+            DirBuilder::new().recursive(true).mode(0o700).create(self.path.join(folder)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the right to start a server; it ends when the returned file is dropped.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn lock_start(&self) -> io::Result<File> {
+        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(START_LOCK))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    /// Becomes the one server of this home, until the returned file is dropped; `None` when another
+    /// process is.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn lock_server(&self) -> io::Result<Option<File>> {
+        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(SERVER_LOCK))?;
+        // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
+        for _ in 0..50 {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(fs::TryLockError::WouldBlock) => {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                Err(fs::TryLockError::Error(e)) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a server lives here: its lock is held. Does not say that it answers already.
+    pub fn is_served(&self) -> bool {
+        let Ok(file) = File::open(self.path.join(SERVER_LOCK)) else { return false };
+        matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    }
+
+    /// What the server that runs here, or ran here last, wrote down.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let mut text = String::new();
+        File::open(self.path.join(ENDPOINT)).ok()?.read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Writes down how to reach the server: whole or not at all, for this user's eyes only.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_endpoint(&self, endpoint: &Endpoint) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(endpoint).map_err(io::Error::other)?;
+        let new = self.path.join(format!("{ENDPOINT}.new"));
+        let _ = fs::remove_file(&new);
+        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&new, self.path.join(ENDPOINT))
+    }
+}
+
+/// A file that only this user can read.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v));
+        Home::from_variables(find).ok().map(|h| h.path)
+    }
+
+    #[test]
+    fn the_home_is_where_the_variables_say() {
+        assert_eq!(home(&[(HOME_VARIABLE, "/a"), ("HOME", "/h")]), Some("/a".into()));
+        assert_eq!(home(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]), Some("/x/awsb/local".into()));
+        assert_eq!(
+            home(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
+            Some("/h/.local/state/awsb/local".into())
+        );
+        assert_eq!(home(&[]), None);
+    }
+
+    #[test]
+    fn a_folder_with_other_peoples_files_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("full");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path.join("thesis.tex"), "x").unwrap();
+        assert!(Home { path: path.clone() }.create().is_err());
+        fs::remove_file(path.join("thesis.tex")).unwrap();
+        Home { path: path.clone() }.create().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_servers_lock_is_its_proof_of_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { path: dir.path().join("home") };
+        home.create().unwrap();
+        assert!(!home.is_served());
+        let lock = home.lock_server().unwrap().unwrap();
+        assert!(home.is_served());
+        assert!(home.lock_server().unwrap().is_none());
+        drop(lock);
+        assert!(!home.is_served());
+    }
+}

@@ -1,0 +1,125 @@
+//! How each protocol says no.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// An error as an AWS service answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// AWS's name for it, e.g. `ClientException`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An error.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// Batch's one word for everything that a client does wrong (API: ClientException, 400).
+    pub fn client(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ClientException", message)
+    }
+
+    /// A body that is no JSON, or not of the operation's shape.
+    pub fn serialization(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "SerializationException", message)
+    }
+
+    /// Something on this machine went wrong (Batch: ServerException, 500).
+    pub fn server(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServerException", message)
+    }
+
+    /// An operation that is not there.
+    pub fn unknown_operation(status: StatusCode) -> Self {
+        Self::new(status, "UnknownOperationException", "the local cluster does not have this operation")
+    }
+
+    /// 403.
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+}
+
+/// The form of requests, answers and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// XML, S3's.
+    S3,
+    /// Batch's (Smithy `restJson1`).
+    RestJson,
+    /// CloudWatch Logs' (Smithy `awsJson1_1`).
+    Json11,
+}
+
+impl Protocol {
+    /// What a request seems to speak; it matters only for refusing a request without a signature.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        if request.headers().contains_key("x-amz-target") {
+            Self::Json11
+        } else if request.uri().path().starts_with("/v1/") {
+            Self::RestJson
+        } else {
+            Self::S3
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::S3 => "application/xml",
+            Self::RestJson => "application/json",
+            Self::Json11 => "application/x-amz-json-1.1",
+        }
+    }
+
+    /// An operation's outcome as a response.
+    pub fn answer(self, outcome: Result<Value, ApiError>) -> Response<s3s::Body> {
+        match outcome {
+            Ok(value) => self.response(StatusCode::OK, value.to_string().into()),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// An error as a response.
+    pub fn refuse(self, error: &ApiError) -> Response<s3s::Body> {
+        let body = match self {
+            Self::S3 => format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
+                error.code,
+                escaped(&error.message)
+            ),
+            Self::RestJson => json!({ "message": error.message }).to_string(),
+            Self::Json11 => json!({ "__type": error.code, "message": error.message }).to_string(),
+        };
+        let mut response = self.response(error.status, body.into());
+        if self != Self::S3 {
+            let name = HeaderName::from_static("x-amzn-errortype");
+            response.headers_mut().insert(name, HeaderValue::from_static(error.code));
+        }
+        // The rest of a body that nobody wants to read must not be taken for the next request.
+        if error.status == StatusCode::PAYLOAD_TOO_LARGE || error.status == StatusCode::FORBIDDEN {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(http::header::CONNECTION, close);
+        }
+        response
+    }
+
+    fn response(self, status: StatusCode, body: Bytes) -> Response<s3s::Body> {
+        let mut response = Response::new(s3s::Body::from(body));
+        *response.status_mut() = status;
+        let content_type = HeaderValue::from_static(self.content_type());
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

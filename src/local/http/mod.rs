@@ -1,0 +1,163 @@
+//! One port for all services: who signed a request for which service, and is it true?
+//!
+//! Every request carries a Signature Version 4, or is refused in the words of the protocol that it
+//! seems to speak. The service is the one that the signature names, as an AWS client signs for one.
+
+mod error;
+mod signature;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+pub use error::ApiError;
+use error::Protocol;
+pub use signature::Credentials;
+
+use super::batch;
+use super::logs;
+
+/// The longest body that the JSON services read: PutLogEvents' batch of 1 MiB, and its JSON around it.
+const LONGEST_BODY: usize = 2 * 1024 * 1024;
+/// How long a client may take to send a JSON body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The services behind the port.
+#[derive(Debug)]
+pub struct Front {
+    credentials: Credentials,
+    s3: s3s::service::S3Service,
+    batch: batch::Api,
+    logs: logs::Api,
+}
+
+impl Front {
+    /// A front for these services; only requests signed with `credentials` get through.
+    pub fn new(
+        credentials: Credentials,
+        s3: s3s::service::S3Service,
+        batch: batch::Api,
+        logs: logs::Api,
+    ) -> Self {
+        Self { credentials, s3, batch, logs }
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Never: a failure is an answer, too.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<s3s::Body>, Infallible> {
+        let mut response = self.route(request).await;
+        let id = uuid::Uuid::new_v4().to_string();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-amzn-requestid", id);
+        }
+        Ok(response)
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<s3s::Body> {
+        let protocol = Protocol::of(&request);
+        let scope = match signature::scope(&request) {
+            Ok(scope) => scope,
+            Err(refused) => return protocol.refuse(&refused),
+        };
+        match scope.service.as_str() {
+            "s3" => match signature::check_s3(&request) {
+                Ok(()) => self.s3(request).await,
+                Err(refused) => Protocol::S3.refuse(&refused),
+            },
+            "batch" => {
+                let protocol = Protocol::RestJson;
+                match self.verified(request).await {
+                    Ok((parts, body)) => {
+                        protocol.answer(self.batch.call(&parts.method, parts.uri.path(), &body).await)
+                    }
+                    Err(refused) => protocol.refuse(&refused),
+                }
+            }
+            "logs" => {
+                let protocol = Protocol::Json11;
+                match self.verified(request).await {
+                    Ok((parts, body)) => {
+                        let target =
+                            parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
+                        protocol.answer(self.logs.call(target, &body).await)
+                    }
+                    Err(refused) => protocol.refuse(&refused),
+                }
+            }
+            other => {
+                let other = other.to_owned();
+                match self.verified(request).await {
+                    Ok(_) => protocol.refuse(&ApiError::new(
+                        StatusCode::NOT_FOUND,
+                        "UnknownOperationException",
+                        format!("the local cluster has no service {other:?}"),
+                    )),
+                    Err(refused) => protocol.refuse(&refused),
+                }
+            }
+        }
+    }
+
+    async fn s3(&self, request: Request<Incoming>) -> Response<s3s::Body> {
+        match self.s3.call(request.map(s3s::Body::from)).await {
+            Ok(response) => response,
+            Err(e) => {
+                eprintln!("blocal: s3: {e:?}");
+                Protocol::S3.refuse(&ApiError::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalError",
+                    "We encountered an internal error. Please try again.",
+                ))
+            }
+        }
+    }
+
+    /// The request with its whole body, once its signature has been found to be good.
+    async fn verified(&self, request: Request<Incoming>) -> Result<(http::request::Parts, Bytes), ApiError> {
+        let (parts, body) = request.into_parts();
+        // Before the body: who does not know the credentials gets no memory.
+        let claim = signature::Claim::parse(&parts, &self.credentials, super::now_ms())?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, LONGEST_BODY).collect())
+            .await
+            .map_err(|_| {
+                ApiError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "RequestTimeout",
+                    "the body did not arrive in time",
+                )
+            })?
+            .map_err(|e| {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "RequestEntityTooLargeException",
+                    format!("reading the body: {e}"),
+                )
+            })?
+            .to_bytes();
+        claim.verify(&parts, &body, &self.credentials)?;
+        Ok((parts, body))
+    }
+}
+
+/// A JSON body as AWS reads it: none at all counts as `{}`.
+pub fn json_object(body: &[u8]) -> Result<Value, ApiError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    match serde_json::from_slice(body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(ApiError::serialization("the body is not a JSON object")),
+        Err(e) => Err(ApiError::serialization(&e.to_string())),
+    }
+}

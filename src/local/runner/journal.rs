@@ -1,0 +1,204 @@
+//! A runner's journal and lock: what is known of a job when nobody is left to ask.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::process;
+use super::protocol::{Ended, RunnerId, TaskId};
+use crate::local::home::RUNNERS;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Entry {
+    /// The runner has taken this attempt; its process may exist from now on.
+    Taken { task: TaskId },
+    /// The process exists. `born` tells it from a later process with the same pid.
+    Started { task: TaskId, pid: i32, born: Option<u64> },
+    /// The attempt has ended.
+    Ended(Ended),
+}
+
+/// A runner's own journal, open for as long as the runner lives.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    length: u64,
+    // Held, never read: it is what other processes see of this runner's life.
+    _lock: File,
+}
+
+/// Beyond this length an idle runner's journal starts anew.
+const LONG: u64 = 1 << 20;
+
+impl Journal {
+    /// Opens the journal of a runner that has just been born, and takes its lock.
+    ///
+    /// # Errors
+    /// When the files cannot be made.
+    pub fn open(home: &Path, runner: &RunnerId) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600);
+        let lock = options.open(lock_path(home, runner))?;
+        lock.lock()?;
+        let file = options.open(journal_path(home, runner))?;
+        Ok(Self { file, length: 0, _lock: lock })
+    }
+
+    /// Before the process of an attempt exists.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the attempt must not begin.
+    pub fn taken(&mut self, task: &TaskId) -> io::Result<()> {
+        self.write(&Entry::Taken { task: task.clone() })
+    }
+
+    /// As soon as it exists.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn started(&mut self, task: &TaskId, pid: i32) -> io::Result<()> {
+        self.write(&Entry::Started { task: task.clone(), pid, born: process::born(pid) })
+    }
+
+    /// When the attempt has ended, before the server is told.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn ended(&mut self, ended: &Ended) -> io::Result<()> {
+        self.write(&Entry::Ended(ended.clone()))
+    }
+
+    /// When the server has every end on disk: a long journal starts anew.
+    pub fn all_forgotten(&mut self) {
+        if self.length > LONG && self.file.set_len(0).is_ok() {
+            self.length = 0;
+        }
+    }
+
+    // One write for each entry, straight into the page cache: it survives the death of this process and
+    // of the server. It need not survive the machine's: no job does either, and then "no end" is the truth.
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+}
+
+fn lock_path(home: &Path, runner: &RunnerId) -> PathBuf {
+    home.join(RUNNERS).join(format!("{}.lock", runner.as_str()))
+}
+
+fn journal_path(home: &Path, runner: &RunnerId) -> PathBuf {
+    home.join(RUNNERS).join(format!("{}.journal", runner.as_str()))
+}
+
+/// Whether the runner lives: it holds its lock.
+pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
+    let Ok(file) = File::open(lock_path(home, runner)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// What became of an attempt that was given to a runner which is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The runner never took it: its process has never existed.
+    NeverBegan,
+    /// It ended like this.
+    Ended(Ended),
+    /// The runner died while it ran. What was left of it has been killed.
+    Lost,
+}
+
+/// Reads a dead runner's journal. When the attempt had begun and has no end, its processes may have
+/// survived the runner: they are killed first, so that the next attempt never runs beside this one.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate> {
+    let (mut taken, mut leader) = (false, None);
+    for entry in entries(&journal_path(home, runner))? {
+        match entry {
+            Entry::Taken { task: t } if t == *task => taken = true,
+            Entry::Started { task: t, pid, born } if t == *task => leader = Some((pid, born)),
+            Entry::Ended(ended) if ended.task == *task => return Ok(Fate::Ended(ended)),
+            _ => {}
+        }
+    }
+    if !taken {
+        return Ok(Fate::NeverBegan);
+    }
+    process::kill_remains(task, leader);
+    Ok(Fate::Lost)
+}
+
+/// Removes the files of a runner that is gone, once nothing in them matters any more.
+pub fn forget(home: &Path, runner: &RunnerId) {
+    for path in [journal_path(home, runner), lock_path(home, runner)] {
+        if let Err(e) = fs::remove_file(&path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            eprintln!("blocal: removing {}: {e}", path.display());
+        }
+    }
+}
+
+/// The entries of a journal. A last line without an end is a write that never finished: it does not count.
+fn entries(path: &Path) -> io::Result<Vec<Entry>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut entries = Vec::new();
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(entries);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(entry) => entries.push(entry),
+            Err(e) => eprintln!("blocal: {}: a line that is no entry: {e}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(task: &TaskId) -> Ended {
+        Ended { task: task.clone(), started_at: Some(1), at: 2, exit_code: 0, reason: None, timed_out: false }
+    }
+
+    #[test]
+    fn the_journal_tells_what_became_of_an_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(RUNNERS)).unwrap();
+        let (runner, home) = (RunnerId::random(), dir.path());
+        assert!(!is_alive(home, &runner));
+        let mut journal = Journal::open(home, &runner).unwrap();
+        assert!(is_alive(home, &runner));
+        let (never, done, lost) = (TaskId::random(), TaskId::random(), TaskId::random());
+        journal.taken(&done).unwrap();
+        journal.ended(&ended(&done)).unwrap();
+        journal.taken(&lost).unwrap();
+        journal.file.write_all(b"{\"ended\":{\"task\":").unwrap();
+        drop(journal);
+        assert!(!is_alive(home, &runner));
+        assert_eq!(fate_of(home, &runner, &never).unwrap(), Fate::NeverBegan);
+        assert_eq!(fate_of(home, &runner, &done).unwrap(), Fate::Ended(ended(&done)));
+        assert_eq!(fate_of(home, &runner, &lost).unwrap(), Fate::Lost);
+        forget(home, &runner);
+        assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
+    }
+}

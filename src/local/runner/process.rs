@@ -1,0 +1,256 @@
+//! A job's processes: how they start, how they are ended, and that none is left behind.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::protocol::TaskId;
+
+/// The variable by which a job's processes are found again when their runner is gone.
+pub const TASK_VARIABLE: &str = "AWSB_TASK";
+
+/// A program that could not be started, in the words of a container engine.
+#[derive(Debug)]
+pub struct CannotStart {
+    /// 127 when there is no such program, 126 when it cannot be executed (as a shell and Docker have it).
+    pub exit_code: i32,
+    /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
+    pub reason: String,
+}
+
+impl CannotStart {
+    fn new(exit_code: i32, program: &str, why: impl std::fmt::Display) -> Self {
+        Self { exit_code, reason: format!("CannotStartContainerError: exec: \"{program}\": {why}") }
+    }
+}
+
+/// Starts `command` as the leader of a process group of its own; stdin is `/dev/null`, stdout and
+/// stderr are one pipe, so that their lines keep their order.
+///
+/// # Errors
+/// When the program cannot be found or executed.
+pub fn start(
+    command: &[String],
+    environment: &BTreeMap<String, String>,
+    directory: &Path,
+    output: io::PipeWriter,
+) -> Result<Pid, CannotStart> {
+    let (program, arguments) = command
+        .split_first()
+        .filter(|(program, _)| !program.is_empty())
+        .ok_or_else(|| CannotStart::new(127, "", "no command specified"))?;
+    let path = find(program, environment.get("PATH").map_or("", String::as_str), directory)?;
+    let stderr = output.try_clone().map_err(|e| CannotStart::new(126, program, e))?;
+    let child = Command::new(&path)
+        .arg0(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => CannotStart::new(127, program, "no such file or directory"),
+            _ => CannotStart::new(126, program, e),
+        })?;
+    // The process is waited for by its pid; dropping `child` neither waits nor kills.
+    i32::try_from(child.id()).map(Pid::from_raw).map_err(|e| CannotStart::new(126, program, e))
+}
+
+/// The program's file: a name with a slash is a path, any other is looked up in the job's own PATH.
+fn find(program: &str, path: &str, directory: &Path) -> Result<PathBuf, CannotStart> {
+    if program.contains('/') {
+        return Ok(directory.join(program));
+    }
+    let mut forbidden = false;
+    for folder in path.split(':') {
+        // An empty entry means the working directory (POSIX, Environment Variables).
+        let file = directory.join(folder).join(program);
+        match file.metadata() {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(file),
+            Ok(meta) if meta.is_file() => forbidden = true,
+            _ => {}
+        }
+    }
+    Err(match forbidden {
+        true => CannotStart::new(126, program, "permission denied"),
+        false => CannotStart::new(127, program, "executable file not found in $PATH"),
+    })
+}
+
+/// Blocks until the process has ended. Where the system can, it leaves the process as a zombie, so that
+/// its group's ID cannot be taken by anyone else before [`reap`].
+pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::wait::{Id, waitid};
+        loop {
+            match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Err(Errno::EINTR) => {}
+                other => return other.ok(),
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    loop {
+        match waitpid(pid, None) {
+            Err(Errno::EINTR) => {}
+            other => return other.ok(),
+        }
+    }
+}
+
+/// A shell's exit code: 128 + signal for a process that a signal ended (as Docker and ECS have it).
+pub fn exit_code(status: Option<WaitStatus>) -> i32 {
+    match status {
+        Some(WaitStatus::Exited(_, code)) => code,
+        Some(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+        // Nobody else waits for our children, so this cannot be; a job without a known end has not succeeded.
+        _ => 255,
+    }
+}
+
+/// Sends a signal to the whole group. A group that has gone already is fine.
+pub fn signal_group(leader: Pid, signal: Signal) {
+    if let Err(e) = killpg(leader, signal)
+        && e != Errno::ESRCH
+    {
+        eprintln!("blocal: sending {signal} to process group {leader}: {e}");
+    }
+}
+
+/// After the end of a job's main process: whatever it has left running is killed, as in a container
+/// whose first process has ended, and every zombie is reaped.
+pub fn reap(leader: Pid) {
+    // Not logged: on macOS the group of a zombie alone answers EPERM.
+    let _ = killpg(leader, Signal::SIGKILL);
+    let _ = waitpid(leader, Some(WaitPidFlag::WNOHANG));
+    // Processes that have left the group have become our children (we are their subreaper, on Linux).
+    // Orphans of the killed appear among our children as their parents die, so look until none is left.
+    loop {
+        match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {
+                for pid in children() {
+                    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                }
+                if waitpid(Pid::from_raw(-1), None).is_err() {
+                    return;
+                }
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Our own children, as Linux lists them. Elsewhere orphans never become ours, so there are none.
+fn children() -> Vec<Pid> {
+    let me = std::process::id().to_string();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| stat(*pid).is_some_and(|fields| fields.get(1) == Some(&me)))
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// The fields of `/proc/PID/stat` that follow the name: state, parent, group, session, …
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may itself contain blanks and parentheses.
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// When a process was born, in the kernel's clock ticks: with the pid it names one process for ever.
+/// `None` where the system does not say.
+pub fn born(pid: i32) -> Option<u64> {
+    // Field 22 of proc_pid_stat(5), the 20th after the name.
+    stat(pid)?.get(19)?.parse().ok()
+}
+
+/// Kills what a dead runner's job has left: its process group, if the leader is still the same process,
+/// and on Linux every process of ours that carries the attempt's ID in its environment.
+pub fn kill_remains(task: &TaskId, leader: Option<(i32, Option<u64>)>) {
+    if let Some((pid, known)) = leader
+        && pid > 1
+        && known.is_none_or(|known| born(pid) == Some(known))
+    {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let marker = format!("{TASK_VARIABLE}={task}");
+    // A process may fork while we look: again, until a look finds nothing.
+    for _ in 0..100 {
+        let found = processes_with(&marker);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    eprintln!("blocal: processes of the lost attempt {task} do not go away");
+}
+
+fn processes_with(variable: &str) -> Vec<Pid> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == variable.as_bytes()))
+        })
+        .map(Pid::from_raw)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn run(command: &[&str], path: &str) -> Result<(i32, String), CannotStart> {
+        let command: Vec<String> = command.iter().map(|s| (*s).to_owned()).collect();
+        let environment = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let pid = start(&command, &environment, Path::new("/"), writer)?;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let status = waitpid(pid, None).ok();
+        Ok((exit_code(status), text))
+    }
+
+    #[test]
+    fn programs_are_found_and_refused_as_docker_does() {
+        assert_eq!(run(&["sh", "-c", "echo a; echo b >&2; exit 3"], "/usr/bin:/bin").unwrap().0, 3);
+        assert_eq!(run(&["sh", "-c", "echo a; echo b >&2; echo c"], "/bin").unwrap().1, "a\nb\nc\n");
+        assert_eq!(run(&["sh", "-c", "kill -9 $$"], "/bin").unwrap().0, 137);
+        let missing = run(&["no-such-program"], "/usr/bin:/bin").unwrap_err();
+        assert_eq!(missing.exit_code, 127);
+        assert!(missing.reason.contains("executable file not found in $PATH"));
+        assert_eq!(run(&["/no/such"], "/bin").unwrap_err().exit_code, 127);
+        assert_eq!(run(&["/etc/passwd"], "/bin").unwrap_err().exit_code, 126);
+        assert_eq!(run(&["passwd"], "/etc").unwrap_err().exit_code, 126);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_birth_names_a_process() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert!(born(me).is_some());
+        assert_eq!(born(me), born(me));
+        assert_ne!(born(me), born(1));
+    }
+}

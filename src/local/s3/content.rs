@@ -1,0 +1,117 @@
+//! Content on its way in and out: bodies become synced files, files become bodies.
+
+use std::io::{self, SeekFrom};
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use s3s::TrailingHeaders;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::dto::{Checksum, StreamingBlob};
+use s3s::{S3Result, s3_error};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+/// What has been written to a file.
+#[derive(Debug)]
+pub struct Written {
+    /// The MD5 of the content, in hexadecimal digits: the ETag of a plain object.
+    pub md5: [u8; 16],
+    /// The size in bytes.
+    pub size: u64,
+    /// The checksums that the client sent along; they have been found to be right.
+    pub checksum: Checksum,
+}
+
+/// Writes a body to a new file and syncs it, checking it against the checksums given beforehand (in
+/// `expected`) and in the trailer.
+pub async fn write(
+    path: &Path,
+    body: Option<StreamingBlob>,
+    expected: Checksum,
+    content_md5: Option<String>,
+    trailers: Option<TrailingHeaders>,
+    algorithm: Option<&str>,
+) -> S3Result<Written> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.create_new(true).write(true).mode(0o600);
+    let mut file = options.open(path).await.map_err(internal)?;
+    let wants = |given: &Option<String>, name: &str| {
+        given.is_some() || algorithm.is_some_and(|a| a.eq_ignore_ascii_case(name))
+    };
+    let mut hasher = ChecksumHasher {
+        crc32: wants(&expected.checksum_crc32, "CRC32").then(Crc32::new),
+        crc32c: wants(&expected.checksum_crc32c, "CRC32C").then(Crc32c::new),
+        sha1: wants(&expected.checksum_sha1, "SHA1").then(Sha1::new),
+        sha256: wants(&expected.checksum_sha256, "SHA256").then(Sha256::new),
+        crc64nvme: wants(&expected.checksum_crc64nvme, "CRC64NVME").then(Crc64Nvme::new),
+    };
+    let mut md5 = Md5::new();
+    let mut size = 0;
+    if let Some(mut body) = body {
+        while let Some(chunk) = body.next().await {
+            let chunk: Bytes = chunk.map_err(|e| s3_error!(IncompleteBody, "reading the body: {e}"))?;
+            file.write_all(&chunk).await.map_err(internal)?;
+            hasher.update(&chunk);
+            md5.update(&chunk);
+            size += chunk.len() as u64;
+        }
+    }
+    file.sync_all().await.map_err(internal)?;
+    let checksum = hasher.finalize();
+    let trailer = |name: &str| {
+        trailers.as_ref().and_then(|t| t.read(|h| h.get(name)?.to_str().ok().map(str::to_owned)).flatten())
+    };
+    let md5: [u8; 16] = md5.finalize();
+    for (given, name, computed) in [
+        (&expected.checksum_crc32, "x-amz-checksum-crc32", &checksum.checksum_crc32),
+        (&expected.checksum_crc32c, "x-amz-checksum-crc32c", &checksum.checksum_crc32c),
+        (&expected.checksum_sha1, "x-amz-checksum-sha1", &checksum.checksum_sha1),
+        (&expected.checksum_sha256, "x-amz-checksum-sha256", &checksum.checksum_sha256),
+        (&expected.checksum_crc64nvme, "x-amz-checksum-crc64nvme", &checksum.checksum_crc64nvme),
+    ] {
+        if let (Some(given), Some(computed)) = (given.clone().or_else(|| trailer(name)), computed)
+            && given != *computed
+        {
+            return Err(s3_error!(
+                BadDigest,
+                "The {name} you specified did not match the calculated checksum."
+            ));
+        }
+    }
+    if content_md5.is_some_and(|given| given != base64(&md5)) {
+        return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
+    }
+    Ok(Written { md5, size, checksum })
+}
+
+/// A part of a file as a body.
+pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<StreamingBlob> {
+    let mut file = tokio::fs::File::from_std(file);
+    file.seek(SeekFrom::Start(from)).await.map_err(internal)?;
+    let chunks = futures_util::stream::try_unfold((file, length), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut chunk = vec![0; usize::try_from(left.min(128 * 1024)).unwrap_or(0)];
+        let n = file.read(&mut chunk).await?;
+        if n == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        chunk.truncate(n);
+        Ok(Some((Bytes::from(chunk), (file, left - n as u64))))
+    });
+    Ok(StreamingBlob::wrap(chunks))
+}
+
+/// A problem of ours, told in the log and not to the client.
+pub fn internal(e: impl std::fmt::Display) -> s3s::S3Error {
+    eprintln!("blocal: s3: {e}");
+    s3_error!(InternalError, "{e}")
+}
+
+/// Standard base64.
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -1,0 +1,43 @@
+//! S3: the protocol is the `s3s` crate's, the store is ours.
+
+mod content;
+mod service;
+mod store;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
+
+use super::http::Credentials;
+use service::LocalS3;
+use store::Store;
+
+/// S3 over the home's store, for requests signed with `credentials`.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn service(home: &Path, credentials: Credentials) -> io::Result<S3Service> {
+    let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::new(Store::open(home)?)));
+    builder.set_auth(OneUser(credentials));
+    Ok(builder.build())
+}
+
+struct OneUser(Credentials);
+
+#[async_trait::async_trait]
+impl S3Auth for OneUser {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        use subtle::ConstantTimeEq;
+        if bool::from(access_key.as_bytes().ct_eq(self.0.access_key_id.as_bytes())) {
+            return Ok(SecretKey::from(self.0.secret_access_key.as_str()));
+        }
+        Err(s3_error!(
+            InvalidAccessKeyId,
+            "The AWS Access Key Id you provided does not exist in our records."
+        ))
+    }
+}

@@ -1,0 +1,662 @@
+//! The S3 operations, over the store.
+
+use std::sync::Arc;
+
+use s3s::dto::*;
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+use serde::{Deserialize, Serialize};
+
+use super::content::{self, Written, base64, internal};
+use super::store::{Condition, Object as Stored, Store, StoreError};
+use crate::local::REGION;
+
+/// The most that a listing returns at once (API: ListObjectsV2).
+const PAGE: i32 = 1000;
+
+/// S3 on this machine.
+#[derive(Debug)]
+pub struct LocalS3 {
+    store: Arc<Store>,
+}
+
+/// What is kept of an object's headers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Headers {
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+    content_disposition: Option<String>,
+    content_language: Option<String>,
+    cache_control: Option<String>,
+    metadata: std::collections::BTreeMap<String, String>,
+    crc32: Option<String>,
+    crc32c: Option<String>,
+    crc64nvme: Option<String>,
+    sha1: Option<String>,
+    sha256: Option<String>,
+}
+
+impl Headers {
+    fn of(object: &Stored) -> Self {
+        serde_json::from_str(&object.headers).unwrap_or_default()
+    }
+
+    fn text(&self) -> S3Result<String> {
+        serde_json::to_string(self).map_err(internal)
+    }
+
+    fn with_checksum(mut self, checksum: &Checksum) -> Self {
+        self.crc32 = checksum.checksum_crc32.clone();
+        self.crc32c = checksum.checksum_crc32c.clone();
+        self.crc64nvme = checksum.checksum_crc64nvme.clone();
+        self.sha1 = checksum.checksum_sha1.clone();
+        self.sha256 = checksum.checksum_sha256.clone();
+        self
+    }
+}
+
+impl From<StoreError> for S3Error {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::NoSuchBucket => s3_error!(NoSuchBucket, "The specified bucket does not exist"),
+            StoreError::NoSuchKey => s3_error!(NoSuchKey, "The specified key does not exist."),
+            StoreError::NoSuchUpload => s3_error!(NoSuchUpload, "The specified upload does not exist."),
+            StoreError::NotEmpty => s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"),
+            StoreError::PreconditionFailed => {
+                s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+            }
+            StoreError::Io(e) => internal(e),
+        }
+    }
+}
+
+impl LocalS3 {
+    /// S3 over a store.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// Runs a store operation where blocking is allowed.
+    async fn with<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> S3Result<T> {
+        let store = Arc::clone(&self.store);
+        let outcome = tokio::task::spawn_blocking(move || operation(&store)).await.map_err(internal)?;
+        Ok(outcome?)
+    }
+
+    /// Writes a body to a new file; the file is removed when the request fails or goes away before it
+    /// becomes an object.
+    async fn receive(
+        &self,
+        body: Option<StreamingBlob>,
+        expected: Checksum,
+        content_md5: Option<String>,
+        trailers: Option<s3s::TrailingHeaders>,
+        algorithm: Option<ChecksumAlgorithm>,
+    ) -> S3Result<(Received, Written)> {
+        let (name, path) = self.store.new_blob();
+        let received = Received { store: Arc::clone(&self.store), name, kept: false };
+        let algorithm = algorithm.as_ref().map(ChecksumAlgorithm::as_str);
+        let written = content::write(&path, body, expected, content_md5, trailers, algorithm).await?;
+        Ok((received, written))
+    }
+
+    async fn page(&self, query: Listing) -> S3Result<Page> {
+        self.with(move |store| query.run(store)).await
+    }
+}
+
+/// Content that is not an object yet.
+#[derive(Debug)]
+struct Received {
+    store: Arc<Store>,
+    name: String,
+    kept: bool,
+}
+
+impl Received {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.store.discard(&self.name);
+        }
+    }
+}
+
+/// One page of a listing.
+#[derive(Debug)]
+struct Listing {
+    bucket: String,
+    prefix: String,
+    delimiter: Option<String>,
+    after: String,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    objects: Vec<Stored>,
+    prefixes: Vec<String>,
+    /// The last key or prefix returned, when there is more.
+    next: Option<String>,
+}
+
+impl Listing {
+    fn run(self, store: &Store) -> Result<Page, StoreError> {
+        let mut page = Page::default();
+        let mut after = self.after;
+        // A continuation that is a common prefix skips everything under it.
+        let is_prefix = |d: &String| after.len() > self.prefix.len() && after.ends_with(d.as_str());
+        if self.delimiter.as_ref().is_some_and(is_prefix) {
+            after.push(char::MAX);
+        }
+        loop {
+            let room = self.limit - page.objects.len() - page.prefixes.len();
+            let found = store.list(&self.bucket, &self.prefix, &after, room + 1)?;
+            let more = found.len() > room;
+            let mut skipped = false;
+            for object in found {
+                if page.objects.len() + page.prefixes.len() == self.limit {
+                    return Ok(page);
+                }
+                let common = self.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|d| {
+                    let at = object.key.get(self.prefix.len()..)?.find(d.as_str())?;
+                    object.key.get(..self.prefix.len() + at + d.len()).map(str::to_owned)
+                });
+                match common {
+                    Some(prefix) => {
+                        after = format!("{prefix}{}", char::MAX);
+                        page.next = Some(prefix.clone());
+                        page.prefixes.push(prefix);
+                        skipped = true;
+                        break;
+                    }
+                    None => {
+                        after.clone_from(&object.key);
+                        page.next = Some(object.key.clone());
+                        page.objects.push(object);
+                    }
+                }
+            }
+            if !more && !skipped {
+                page.next = None;
+                return Ok(page);
+            }
+        }
+    }
+}
+
+fn limit(asked: Option<i32>) -> S3Result<i32> {
+    match asked {
+        None => Ok(PAGE),
+        Some(n) if n >= 0 => Ok(n.min(PAGE)),
+        Some(_) => Err(s3_error!(InvalidArgument, "max-keys must not be negative")),
+    }
+}
+
+fn time(ms: i64) -> Timestamp {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Timestamp::from(at)
+}
+
+fn listed(object: Stored) -> Object {
+    Object {
+        e_tag: Some(ETag::Strong(object.etag)),
+        key: Some(object.key),
+        last_modified: Some(time(object.modified)),
+        size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
+        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+        ..Default::default()
+    }
+}
+
+fn condition(if_match: Option<ETagCondition>, if_none_match: Option<ETagCondition>) -> S3Result<Condition> {
+    match (if_match, if_none_match) {
+        (None, None) => Ok(Condition::None),
+        (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
+        (Some(ETagCondition::Any), None) => Ok(Condition::Matches(None)),
+        (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Matches(Some(etag.into_value()))),
+        // S3 User Guide, "Conditional writes": If-None-Match takes `*` only.
+        _ => Err(s3_error!(
+            NotImplemented,
+            "A header you provided implies functionality that is not implemented"
+        )),
+    }
+}
+
+/// What `If-Match` and `If-None-Match` mean for reading (RFC 9110, 13.2.2).
+fn readable(
+    object: &Stored,
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<()> {
+    let same = |condition: &ETagCondition| match condition {
+        ETagCondition::Any => true,
+        ETagCondition::ETag(etag) => etag.value() == object.etag,
+    };
+    if if_match.is_some_and(|c| !same(c)) {
+        return Err(StoreError::PreconditionFailed.into());
+    }
+    if if_none_match.is_some_and(same) {
+        return Err(s3_error!(NotModified));
+    }
+    Ok(())
+}
+
+#[async_trait::async_trait]
+impl S3 for LocalS3 {
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let buckets = self.with(Store::buckets).await?;
+        let buckets = buckets.into_iter().map(|(name, at)| Bucket {
+            name: Some(name),
+            creation_date: Some(time(at)),
+            ..Default::default()
+        });
+        Ok(S3Response::new(ListBucketsOutput {
+            buckets: Some(buckets.collect()),
+            owner: Some(Owner { display_name: None, id: Some(crate::local::ACCOUNT.to_owned()) }),
+            ..Default::default()
+        }))
+    }
+
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let bucket = req.input.bucket;
+        let location = format!("/{bucket}");
+        self.with(move |store| store.create_bucket(&bucket)).await?;
+        Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
+    }
+
+    async fn delete_bucket(
+        &self,
+        req: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        self.with(move |store| store.delete_bucket(&req.input.bucket)).await?;
+        Ok(S3Response::new(DeleteBucketOutput {}))
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.with(move |store| store.require_bucket(&req.input.bucket)).await?;
+        Ok(S3Response::new(HeadBucketOutput { bucket_region: Some(REGION.to_owned()), ..Default::default() }))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        self.with(move |store| store.require_bucket(&req.input.bucket)).await?;
+        // us-east-1 is the region without a location constraint (API: GetBucketLocation).
+        Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        let condition = condition(input.if_match, input.if_none_match)?;
+        let bucket = input.bucket.clone();
+        self.with(move |store| store.require_bucket(&bucket)).await?;
+        let expected = Checksum {
+            checksum_crc32: input.checksum_crc32,
+            checksum_crc32c: input.checksum_crc32c,
+            checksum_crc64nvme: input.checksum_crc64nvme,
+            checksum_sha1: input.checksum_sha1,
+            checksum_sha256: input.checksum_sha256,
+            ..Default::default()
+        };
+        let (received, written) = self
+            .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
+            .await?;
+        let headers = Headers {
+            content_type: input.content_type.map(|t| t.to_string()),
+            content_encoding: input.content_encoding,
+            content_disposition: input.content_disposition,
+            content_language: input.content_language,
+            cache_control: input.cache_control,
+            metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            ..Default::default()
+        }
+        .with_checksum(&written.checksum)
+        .text()?;
+        let etag = hex(&written.md5);
+        let (tag, name) = (etag.clone(), received.name.clone());
+        self.with(move |store| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &condition)
+        })
+        .await?;
+        received.keep();
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32: written.checksum.checksum_crc32,
+            checksum_crc32c: written.checksum.checksum_crc32c,
+            checksum_crc64nvme: written.checksum.checksum_crc64nvme,
+            checksum_sha1: written.checksum.checksum_sha1,
+            checksum_sha256: written.checksum.checksum_sha256,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        let (bucket, key) = (input.bucket, input.key);
+        let (object, file) = self.with(move |store| store.get(&bucket, &key)).await?;
+        readable(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let headers = Headers::of(&object);
+        let (from, length, content_range) = match input.range {
+            Some(range) => {
+                let wanted = range.check(object.size)?;
+                let text = format!("bytes {}-{}/{}", wanted.start, wanted.end.saturating_sub(1), object.size);
+                (wanted.start, wanted.end - wanted.start, Some(text))
+            }
+            None => (0, object.size, None),
+        };
+        let whole = content_range.is_none() && input.checksum_mode.is_some();
+        let checksum = |value: Option<String>| value.filter(|_| whole);
+        Ok(S3Response::new(GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            body: Some(content::read(file, from, length).await?),
+            content_length: Some(i64::try_from(length).unwrap_or(i64::MAX)),
+            content_range,
+            content_type: headers.content_type.and_then(|t| t.parse().ok()),
+            content_encoding: headers.content_encoding,
+            content_disposition: headers.content_disposition,
+            content_language: headers.content_language,
+            cache_control: headers.cache_control,
+            e_tag: Some(ETag::Strong(object.etag)),
+            last_modified: Some(time(object.modified)),
+            metadata: Some(headers.metadata.into_iter().collect()),
+            checksum_crc32: checksum(headers.crc32),
+            checksum_crc32c: checksum(headers.crc32c),
+            checksum_crc64nvme: checksum(headers.crc64nvme),
+            checksum_sha1: checksum(headers.sha1),
+            checksum_sha256: checksum(headers.sha256),
+            ..Default::default()
+        }))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        let (bucket, key) = (input.bucket, input.key);
+        let object = self.with(move |store| store.head(&bucket, &key)).await?;
+        readable(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let headers = Headers::of(&object);
+        let asked = input.checksum_mode.is_some();
+        let checksum = |value: Option<String>| value.filter(|_| asked);
+        Ok(S3Response::new(HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
+            content_type: headers.content_type.and_then(|t| t.parse().ok()),
+            content_encoding: headers.content_encoding,
+            content_disposition: headers.content_disposition,
+            content_language: headers.content_language,
+            cache_control: headers.cache_control,
+            e_tag: Some(ETag::Strong(object.etag)),
+            last_modified: Some(time(object.modified)),
+            metadata: Some(headers.metadata.into_iter().collect()),
+            checksum_crc32: checksum(headers.crc32),
+            checksum_crc32c: checksum(headers.crc32c),
+            checksum_crc64nvme: checksum(headers.crc64nvme),
+            checksum_sha1: checksum(headers.sha1),
+            checksum_sha256: checksum(headers.sha256),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = req.input;
+        self.with(move |store| store.delete(&input.bucket, &input.key)).await?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = req.input;
+        let quiet = input.delete.quiet.unwrap_or(false);
+        let keys: Vec<String> = input.delete.objects.into_iter().map(|o| o.key).collect();
+        let gone = keys.clone();
+        self.with(move |store| keys.iter().try_for_each(|key| store.delete(&input.bucket, key))).await?;
+        let deleted = gone.into_iter().map(|key| DeletedObject { key: Some(key), ..Default::default() });
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted: (!quiet).then(|| deleted.collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let max_keys = limit(input.max_keys)?;
+        let token = input.continuation_token.as_deref().map(from_token).transpose()?;
+        let page = match max_keys {
+            0 => Page::default(),
+            n => {
+                let query = Listing {
+                    bucket: input.bucket.clone(),
+                    prefix: input.prefix.clone().unwrap_or_default(),
+                    delimiter: input.delimiter.clone(),
+                    after: token.or_else(|| input.start_after.clone()).unwrap_or_default(),
+                    limit: usize::try_from(n).unwrap_or(0),
+                };
+                self.page(query).await?
+            }
+        };
+        let count = page.objects.len() + page.prefixes.len();
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            start_after: input.start_after,
+            continuation_token: input.continuation_token,
+            max_keys: Some(max_keys),
+            key_count: i32::try_from(count).ok(),
+            is_truncated: Some(page.next.is_some()),
+            next_continuation_token: page.next.map(|key| base64(key.as_bytes())),
+            contents: Some(page.objects.into_iter().map(listed).collect()),
+            common_prefixes: Some(
+                page.prefixes.into_iter().map(|p| CommonPrefix { prefix: Some(p) }).collect(),
+            ),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
+        let input = req.input;
+        let max_keys = limit(input.max_keys)?;
+        let query = Listing {
+            bucket: input.bucket.clone(),
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone(),
+            after: input.marker.clone().unwrap_or_default(),
+            limit: usize::try_from(max_keys.max(1)).unwrap_or(1),
+        };
+        let page = self.page(query).await?;
+        Ok(S3Response::new(ListObjectsOutput {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            marker: input.marker,
+            max_keys: Some(max_keys),
+            is_truncated: Some(page.next.is_some()),
+            // API: ListObjects returns it with a delimiter only.
+            next_marker: page.next.filter(|_| input.delimiter.is_some()),
+            delimiter: input.delimiter,
+            contents: Some(page.objects.into_iter().map(listed).collect()),
+            common_prefixes: Some(
+                page.prefixes.into_iter().map(|p| CommonPrefix { prefix: Some(p) }).collect(),
+            ),
+            ..Default::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = req.input;
+        let headers = Headers {
+            content_type: input.content_type.map(|t| t.to_string()),
+            content_encoding: input.content_encoding,
+            content_disposition: input.content_disposition,
+            content_language: input.content_language,
+            cache_control: input.cache_control,
+            metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            ..Default::default()
+        }
+        .text()?;
+        let (bucket, key) = (input.bucket.clone(), input.key.clone());
+        let id = self.with(move |store| store.create_upload(&bucket, &key, &headers)).await?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id),
+            checksum_algorithm: input.checksum_algorithm,
+            checksum_type: input.checksum_type,
+            ..Default::default()
+        }))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = req.input;
+        if !(1..=10_000).contains(&input.part_number) {
+            return Err(s3_error!(
+                InvalidArgument,
+                "Part number must be an integer between 1 and 10000, inclusive"
+            ));
+        }
+        let expected = Checksum {
+            checksum_crc32: input.checksum_crc32,
+            checksum_crc32c: input.checksum_crc32c,
+            checksum_crc64nvme: input.checksum_crc64nvme,
+            checksum_sha1: input.checksum_sha1,
+            checksum_sha256: input.checksum_sha256,
+            ..Default::default()
+        };
+        let (received, written) = self
+            .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
+            .await?;
+        let etag = hex(&written.md5);
+        let (tag, name) = (etag.clone(), received.name.clone());
+        self.with(move |store| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        })
+        .await?;
+        received.keep();
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32: written.checksum.checksum_crc32,
+            checksum_crc32c: written.checksum.checksum_crc32c,
+            checksum_crc64nvme: written.checksum.checksum_crc64nvme,
+            checksum_sha1: written.checksum.checksum_sha1,
+            checksum_sha256: written.checksum.checksum_sha256,
+            ..Default::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let condition = condition(input.if_match, input.if_none_match)?;
+        let wanted = input.multipart_upload.and_then(|u| u.parts).unwrap_or_default();
+        let store = Arc::clone(&self.store);
+        let (bucket, key) = (input.bucket.clone(), input.key.clone());
+        let joined = tokio::task::spawn_blocking(move || {
+            join(&store, &bucket, &key, &input.upload_id, &wanted, &condition)
+        });
+        let etag = joined.await.map_err(internal)??;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(ETag::Strong(etag)),
+            ..Default::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = req.input;
+        self.with(move |store| store.end_upload(&input.bucket, &input.key, &input.upload_id, None)).await?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+}
+
+/// Joins the parts of an upload into one file and makes it the object.
+fn join(
+    store: &Arc<Store>,
+    bucket: &str,
+    key: &str,
+    upload: &str,
+    wanted: &[CompletedPart],
+    condition: &Condition,
+) -> S3Result<String> {
+    use s3s::crypto::{Checksum as _, Md5};
+    use std::os::unix::fs::OpenOptionsExt;
+    let (headers, parts) = store.upload(bucket, key, upload)?;
+    if wanted.is_empty() {
+        return Err(s3_error!(InvalidRequest, "You must specify at least one part"));
+    }
+    let (name, path) = store.new_blob();
+    let received = Received { store: Arc::clone(store), name, kept: false };
+    let mut options = std::fs::OpenOptions::new();
+    let mut whole = options.create_new(true).write(true).mode(0o600).open(path).map_err(internal)?;
+    let (mut size, mut last, mut tags) = (0, 0, Md5::new());
+    for part in wanted {
+        let number = part.part_number.unwrap_or(0);
+        if number <= last {
+            return Err(s3_error!(InvalidPartOrder, "The list of parts was not in ascending order."));
+        }
+        last = number;
+        let invalid = || s3_error!(InvalidPart, "One or more of the specified parts could not be found.");
+        let (_, etag, file) = parts.iter().find(|(n, _, _)| *n == number).ok_or_else(invalid)?;
+        if part.e_tag.as_ref().is_some_and(|given| given.value() != etag) {
+            return Err(invalid());
+        }
+        let mut file = std::fs::File::open(file).map_err(internal)?;
+        size += std::io::copy(&mut file, &mut whole).map_err(internal)?;
+        tags.update(&unhex(etag));
+    }
+    whole.sync_all().map_err(internal)?;
+    // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
+    let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
+    let content = (etag.as_str(), size, received.name.as_str());
+    store.end_upload(bucket, key, upload, Some((content, &headers, condition)))?;
+    received.keep();
+    Ok(etag)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks(2)
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+fn from_token(token: &str) -> S3Result<String> {
+    use base64::Engine;
+    let invalid = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(token).map_err(|_| invalid())?;
+    String::from_utf8(bytes).map_err(|_| invalid())
+}

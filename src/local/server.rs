@@ -1,0 +1,253 @@
+//! The server's story: take the lock, open the store, listen, serve, stop.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::batch::{self, Engine, Handle, Message, Reader};
+use super::control::{self, Desk, Status};
+use super::home::{Endpoint, HOME_VARIABLE, Home};
+use super::http::{Credentials, Front};
+use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
+use crate::ui::{Exit, Failure};
+
+/// With nothing to do for this long, the server stops.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// How long open requests may take when the server stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Serves the home until it is told to stop.
+///
+/// # Errors
+/// When another server has the home, or its files or a port cannot be used.
+pub fn serve(home: &Home, background: bool) -> Result<Exit, Failure> {
+    if background {
+        detach();
+    }
+    home.create()?;
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |e: io::Error| Failure::failed(format!("{what}: {e}"))
+    };
+    let lock = home.lock_server().map_err(failed("taking the server's lock"))?;
+    let Some(_lock) = lock else {
+        return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
+            .hint("`blocal status` shows it, `blocal stop` stops it"));
+    };
+    // The socket is used from within the home: see `home::SOCKET`.
+    std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(failed("starting"))?;
+    let outcome = runtime.block_on(run(home));
+    runtime.shutdown_timeout(FAREWELL);
+    outcome.map_err(failed("serving"))?;
+    Ok(Exit::Done)
+}
+
+/// A server in the background has nothing of the terminal, shell or pipe that it was started from.
+fn detach() {
+    let _ = nix::unistd::setsid();
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    // Descriptors that a shell has left open (`exec 3>…`) would keep its pipes from ever ending.
+    let Ok(open) = std::fs::read_dir("/dev/fd") else { return };
+    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        let _ = nix::unistd::close(fd);
+    }
+}
+
+async fn run(home: &Home) -> io::Result<()> {
+    // Handlers, because a signal that is ignored here would be ignored in every job as well.
+    let mut ends = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        ends.push(signal(kind)?);
+    }
+    let mut ignored = Vec::new();
+    for kind in
+        [SignalKind::hangup(), SignalKind::quit(), SignalKind::user_defined1(), SignalKind::user_defined2()]
+    {
+        ignored.push(signal(kind)?);
+    }
+    let old = home.endpoint();
+    let listener = listen(old.as_ref().map(|e| e.port)).await?;
+    let endpoint = Endpoint {
+        port: listener.local_addr()?.port(),
+        pid: std::process::id(),
+        started_at: now_ms(),
+        access_key_id: old.as_ref().map_or_else(new_access_key_id, |e| e.access_key_id.clone()),
+        secret_access_key: old.map_or_else(new_secret, |e| e.secret_access_key),
+    };
+    let credentials = Credentials {
+        access_key_id: endpoint.access_key_id.clone(),
+        secret_access_key: endpoint.secret_access_key.clone(),
+    };
+    let capacity = capacity::capacity();
+    let store = batch::open_store(home.path(), &capacity)?;
+    let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
+    let reader = Reader::new(home.path());
+    let front = Arc::new(Front::new(
+        credentials.clone(),
+        s3::service(home.path(), credentials)?,
+        batch::Api::new(handle.clone(), reader.clone(), capacity),
+        logs::Api::new(home.path().to_owned(), reader.clone()),
+    ));
+    let stop = Arc::new(Notify::new());
+    control::open(desk(&handle, &reader, &endpoint, &stop))?;
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || engine.run())?;
+    home.set_endpoint(&endpoint)?;
+    eprintln!("blocal: serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
+
+    let last_request = Arc::new(AtomicI64::new(now_ms()));
+    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&last_request)));
+    let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
+    let why = tokio::select! {
+        () = stop.notified() => "asked to stop",
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = idle(&handle, &last_request) => "nothing to do for 30 minutes",
+    };
+    eprintln!("blocal: stopping: {why}");
+    accepting.abort();
+    handle.tell(Message::Stop);
+    if engine.join().is_err() {
+        return Err(io::Error::other("the engine has panicked"));
+    }
+    Ok(())
+}
+
+/// The port of the last time, if nobody has taken it: what `blocal env` printed stays valid.
+async fn listen(last: Option<u16>) -> io::Result<TcpListener> {
+    if let Some(port) = last
+        && let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<AtomicI64>) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of descriptors, most likely: some will come back.
+                eprintln!("blocal: accepting a connection: {e}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (front, last_request) = (Arc::clone(&front), Arc::clone(&last_request));
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                last_request.store(now_ms(), Ordering::Relaxed);
+                Arc::clone(&front).answer(request)
+            });
+            // Errors here are clients that went away, or never spoke HTTP.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Returns when there has been nothing to do for [`IDLE`].
+async fn idle(engine: &Handle, last_request: &AtomicI64) {
+    let mut since = now_ms();
+    loop {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let now = now_ms();
+        if engine.is_active() {
+            since = now;
+        }
+        let since = since.max(last_request.load(Ordering::Relaxed));
+        if u128::from((now - since).max(0).unsigned_abs()) >= IDLE.as_millis() {
+            return;
+        }
+    }
+}
+
+fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify>) -> Desk {
+    let (engine_for_status, reader, stop) = (engine.clone(), reader.clone(), Arc::clone(stop));
+    let (endpoint_url, pid, started_at) =
+        (endpoint.connection().endpoint_url, endpoint.pid, endpoint.started_at);
+    Desk {
+        engine: engine.clone(),
+        status: Box::new(move || {
+            let counts = reader.read_now(|db| Ok(db.counts()?)).map_err(|e| io::Error::other(e.message))?;
+            let (capacity, free) = engine_for_status.resources();
+            Ok(Status {
+                pid,
+                endpoint_url: endpoint_url.clone(),
+                started_at,
+                jobs: counts.into(),
+                capacity,
+                free,
+            })
+        }),
+        stop: Box::new(move || stop.notify_one()),
+    }
+}
+
+/// The environment of every job: the same on every machine and from whatever shell, as far as it can be.
+fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
+    let connection = endpoint.connection();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
+    let (name, folder, shell) = match user {
+        Some(user) => (user.name, user.dir.display().to_string(), user.shell.display().to_string()),
+        // No entry for this user, as in some containers.
+        None => ("user".to_owned(), "/".to_owned(), "/bin/sh".to_owned()),
+    };
+    let (path, language) = if cfg!(target_os = "macos") {
+        ("/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "en_US.UTF-8")
+    } else {
+        ("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "C.UTF-8")
+    };
+    [
+        ("HOME", folder),
+        ("USER", name.clone()),
+        ("LOGNAME", name),
+        ("SHELL", shell),
+        ("PATH", path.to_owned()),
+        ("LANG", language.to_owned()),
+        ("AWS_ENDPOINT_URL", connection.endpoint_url),
+        ("AWS_ACCESS_KEY_ID", connection.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", connection.secret_access_key),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        // A job that calls one of the tools means this cluster.
+        (HOME_VARIABLE, home.path().display().to_string()),
+        ("AWSB_CLUSTER", "local".to_owned()),
+        ("AWS_BATCH_JQ_NAME", QUEUE.to_owned()),
+        ("AWS_BATCH_CE_NAME", COMPUTE_ENVIRONMENT.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// Twenty letters and digits, as AWS's are; the prefix says whose it is.
+fn new_access_key_id() -> String {
+    let random = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
+    format!("{ACCESS_KEY_PREFIX}{}", &random[..11])
+}
+
+/// 244 random bits.
+fn new_secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}

@@ -60,19 +60,48 @@ fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
 
 /// Runs a plan as a container would: the command with these variables, in a folder of its own.
 fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
+    command(plan, shell, place).output()
+}
+
+fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
     let overrides = &plan.request.container_overrides;
     let mut words: Vec<&str> = overrides.command.iter().map(String::as_str).collect();
     if words[0] == "/bin/sh" {
         words.splice(..1, shell.iter().copied());
     }
-    Command::new(words[0])
+    let mut command = Command::new(words[0]);
+    command
         .args(&words[1..])
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("TMPDIR", place)
         .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
-        .current_dir(place)
-        .output()
+        .current_dir(place);
+    command
+}
+
+/// Hardly compressible text, so that its size counts.
+fn noise(length: usize) -> String {
+    let mut seed: u32 = 1;
+    std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + ((seed >> 24) % 26) as u8)
+    })
+    .take(length)
+    .collect()
+}
+
+/// Puts one of this machine's tools into a folder that is to be a whole `PATH`.
+fn link(tool: &str, folder: &Path) -> Outcome {
+    let found = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists());
+    let found = found.ok_or(format!("no {tool} on this machine"))?;
+    Ok(std::os::unix::fs::symlink(found, folder.join(tool))?)
+}
+
+fn executable(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 /// Prints its arguments and `$A`, each with a NUL behind it.
@@ -204,19 +233,10 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
 fn nothing_but_four_tools_is_needed() -> Outcome {
     let tools = tempfile::tempdir()?;
     for tool in ["sh", "base64", "gzip", "tar"] {
-        let found = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists());
-        let found = found.ok_or(format!("no {tool} on this machine"))?;
-        std::os::unix::fs::symlink(found, tools.path().join(tool))?;
+        link(tool, tools.path())?;
     }
     let plan = plan(&spec(script(b"echo \"hello $1\"\n", vec!["you".into()])?))?;
-    let overrides = &plan.request.container_overrides;
-    let output = Command::new(&overrides.command[0])
-        .args(&overrides.command[1..])
-        .env_clear()
-        .env("PATH", tools.path())
-        .env("TMPDIR", tools.path())
-        .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
-        .output()?;
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
     assert_eq!(
         String::from_utf8(output.stdout)?,
         "hello you\n",
@@ -224,17 +244,9 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
         String::from_utf8_lossy(&output.stderr)
     );
     std::fs::remove_file(tools.path().join("gzip"))?;
-    let output = Command::new(&overrides.command[0])
-        .args(&overrides.command[1..])
-        .env_clear()
-        .env("PATH", tools.path())
-        .env("TMPDIR", tools.path())
-        .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
-        .output()?;
-    assert_eq!(
-        String::from_utf8(output.stderr)?,
-        "awsb: the image has no gzip, which is needed to unpack the job\n"
-    );
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(said, "awsb: the image has no gzip, which is needed to unpack the job\n");
     Ok(())
 }
 
@@ -268,20 +280,63 @@ fn the_launchers_pass_shellcheck() -> Outcome {
 #[test]
 fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
     for kilobytes in [1, 3, 5, 9, 60, 900] {
-        // Not compressible, so that the size counts.
-        let mut seed: u32 = 1;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            b'a' + ((seed >> 24) % 26) as u8
-        })
-        .take(kilobytes * 1024)
-        .collect();
-        let contents = [b"#!/bin/sh\n# ".as_slice(), &noise, b"\necho ok\n"].concat();
+        let contents =
+            [b"#!/bin/sh\n# ".as_slice(), noise(kilobytes * 1024).as_bytes(), b"\necho ok\n"].concat();
         let plan = plan(&spec(script(&contents, vec!["x".repeat(kilobytes * 10).into()])?))?;
         let length = serde_json::to_string(&plan.request.container_overrides)?.chars().count();
         assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
         assert!(plan.bundle.is_some());
     }
+    Ok(())
+}
+
+/// A large bundle is fetched by what the image has, and nothing is run that is not what was staged.
+#[test]
+fn a_fetched_bundle_is_checked() -> Outcome {
+    let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
+    let plan = plan(&job)?;
+    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    let overrides = &plan.request.container_overrides;
+    let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
+    assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
+    for shell in shells() {
+        for (damaged, code, said) in [(false, 0, ""), (true, 126, "is damaged: its SHA-256 is ")] {
+            let place = tempfile::tempdir()?;
+            let mut bytes = bundle.bytes().to_vec();
+            if damaged {
+                bytes.truncate(bytes.len() - 1);
+            }
+            std::fs::write(place.path().join("object"), &bytes)?;
+            // An `aws` that has this one object.
+            let stand_in =
+                format!("#!/bin/sh\n[ \"$6\" = '{url}' ] && cp '{}/object' \"$7\"\n", place.path().display());
+            executable(&place.path().join("aws"), &stand_in)?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+            let output = command(&plan, shell, place.path()).env("PATH", path).env("A", "v").output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {stderr}");
+            assert!(stderr.contains(said), "{shell:?} {stderr}");
+            assert_eq!(output.stdout, if damaged { b"".as_slice() } else { b"x\0v\0" }, "{shell:?} {stderr}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_image_that_cannot_fetch_says_so() -> Outcome {
+    let job = spec(script(&[b"echo ".as_slice(), noise(20_000).as_bytes()].concat(), vec![])?);
+    let plan = plan(&job)?;
+    let place = tempfile::tempdir()?;
+    for tool in ["sh", "base64", "gzip", "tar", "mkdir"] {
+        link(tool, place.path())?;
+    }
+    let output = command(&plan, &["sh"], place.path()).env("PATH", place.path()).output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(126), "{stderr}");
+    assert!(
+        stderr.contains("takes an image with aws, curl (7.75 or later) or python3 with boto3"),
+        "{stderr}"
+    );
     Ok(())
 }
 

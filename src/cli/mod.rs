@@ -66,6 +66,8 @@ pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Ex
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
     let outcome = runtime.block_on(async {
         tokio::select! {
+            // A story that has something to say about Ctrl-C comes first.
+            biased;
             outcome = story => outcome,
             _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
         }

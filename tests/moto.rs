@@ -105,8 +105,8 @@ fn waiting_and_watching() {
 
     let fine = fine.wait().ok();
     assert_eq!(fine.stdout, "");
-    // moto's DescribeJobs knows no exit code; a job that FAILED without one is a 1.
-    let failing = failing.wait().ended_with(1);
+    // moto's DescribeJobs knows no exit code; its ListJobs does.
+    let failing = failing.wait().ended_with(7);
     assert!(failing.stderr.contains("FAILED"), "{failing}");
     assert!(failing.stderr.contains("hint: `bout "), "{failing}");
 }
@@ -208,7 +208,7 @@ fn a_bundle_too_large_for_the_request_says_what_the_image_lacks() {
     let noise: Vec<String> =
         (0..400u32).map(|n| format!("# {:?}\n", Sha256::digest(n.to_le_bytes()))).collect();
     sandbox.file("large.sh", format!("#!/bin/sh\necho never\n{}", noise.concat()));
-    let ended = sandbox.run("bsub", ["-I", "large.sh"]).ended_with(1);
+    let ended = sandbox.run("bsub", ["-I", "large.sh"]).ended_with(126);
     assert!(ended.stdout.starts_with("awsb: cannot fetch s3://"), "the job's log says why: {ended}");
     assert!(!ended.stdout.contains("never"), "{ended}");
 }
@@ -221,7 +221,7 @@ fn bstat_shows_what_became_of_the_jobs() {
     assert_eq!(nothing.stdout.lines().count(), 1, "a header: {nothing}");
 
     let good = sandbox.start("bsub", ["-K", "--parsable", "-J", "good", "true"]);
-    let bad = sandbox.run("bsub", ["-K", "--parsable", "-J", "bad", "--wrap", "exit 3"]).ended_with(1);
+    let bad = sandbox.run("bsub", ["-K", "--parsable", "-J", "bad", "--wrap", "exit 3"]).ended_with(3);
     let good = good.wait().ok();
     let (good, bad) = (good.stdout.trim(), bad.stdout.trim());
 

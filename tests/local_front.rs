@@ -371,6 +371,6 @@ async fn jobs_reach_the_cluster_from_inside_with_what_they_find_in_their_environ
     let job =
         batch.run(sh(&format!("{blocal} status --json | tr -d ' \\n'; echo; echo $AWS_ENDPOINT_URL"))).await;
     let output = batch.output(&job).await;
-    assert!(output[0].contains("\"RUNNING\":1"), "{output:?}");
+    assert!(output[0].contains("\"running\":true"), "{output:?}");
     assert_eq!(output[1], cluster.access().endpoint_url);
 }

@@ -134,9 +134,17 @@ impl Home {
         }
         if is_public(&meta) {
             let ours = self.path.join(START_LOCK).exists();
+<<<<<<< HEAD
             let filled = fs::read_dir(&self.path).map_err(failed)?.next().is_some();
             // Somebody else may have made it a home between the two looks.
             if !ours && filled && is_public(&look()?) {
+=======
+            let empty = fs::read_dir(&self.path).map_err(failed)?.next().is_none();
+            // Another tool may be making the same home right now: then it has become private meanwhile.
+            let private =
+                || fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
+            if !ours && !empty && !private() {
+>>>>>>> local
                 return Err(failed(io::Error::other(
                     "the folder holds other files and can be read by other users",
                 )));
@@ -165,11 +173,16 @@ impl Home {
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub fn lock_server(&self) -> io::Result<Option<File>> {
-        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(SERVER_LOCK))?;
+        let mut file =
+            private(OpenOptions::new().create(true).append(true)).open(self.path.join(SERVER_LOCK))?;
         // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
         for _ in 0..50 {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
+                Ok(()) => {
+                    file.set_len(0)?;
+                    write!(file, "{}", std::process::id())?;
+                    return Ok(Some(file));
+                }
                 Err(fs::TryLockError::WouldBlock) => {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                 }
@@ -183,6 +196,17 @@ impl Home {
     pub fn is_served(&self) -> bool {
         let Ok(file) = File::open(self.path.join(SERVER_LOCK)) else { return false };
         matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    }
+
+    /// What the server that runs here wrote down; `None` when none runs, or it has not come that far.
+    pub fn served_endpoint(&self) -> Option<Endpoint> {
+        let mut pid = String::new();
+        let mut lock = File::open(self.path.join(SERVER_LOCK)).ok()?;
+        if !matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)) {
+            return None;
+        }
+        lock.read_to_string(&mut pid).ok()?;
+        self.endpoint().filter(|endpoint| endpoint.pid.to_string() == pid)
     }
 
     /// What the server that runs here, or ran here last, wrote down.

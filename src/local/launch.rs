@@ -34,18 +34,14 @@ pub struct Started {
 
 /// The connection to the server of a home, if it answers: its lock is held and its port takes connections.
 pub fn answering(home: &Home) -> Option<Connection> {
-    if !home.is_served() {
-        return None;
-    }
-    let endpoint = home.endpoint()?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
-    TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()?;
-    Some(endpoint.connection())
+    joined(home).map(|started| started.connection)
 }
 
 fn joined(home: &Home) -> Option<Started> {
-    let connection = answering(home)?;
-    Some(Started { connection, pid: home.endpoint()?.pid, joined: true })
+    let endpoint = home.served_endpoint()?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
+    TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()?;
+    Some(Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true })
 }
 
 /// Joins the server that runs in a home, or starts one in the background and waits until it answers.

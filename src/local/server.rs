@@ -1,7 +1,7 @@
 //! The server's story: take the lock, open the store, listen, serve, stop.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -83,9 +83,10 @@ async fn run(home: &Home, debug: bool) -> io::Result<()> {
         ignored.push(signal(kind)?);
     }
     let old = home.endpoint();
-    let listener = listen(old.as_ref().map(|e| e.port)).await?;
+    // Bound, and not listening before everything else is ready: who can connect gets an answer.
+    let socket = bind(old.as_ref().map(|e| e.port))?;
     let endpoint = Endpoint {
-        port: listener.local_addr()?.port(),
+        port: socket.local_addr()?.port(),
         pid: std::process::id(),
         started_at: now_ms(),
         access_key_id: old.as_ref().map_or_else(new_access_key_id, |e| e.access_key_id.clone()),
@@ -110,6 +111,7 @@ async fn run(home: &Home, debug: bool) -> io::Result<()> {
     control::open(desk(&handle, &reader, &endpoint, &stop))?;
     let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || engine.run())?;
     home.set_endpoint(&endpoint)?;
+    let listener = socket.listen(1024)?;
     eprintln!("blocal: serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
@@ -131,13 +133,15 @@ async fn run(home: &Home, debug: bool) -> io::Result<()> {
 }
 
 /// The port of the last time, if nobody has taken it: what `blocal env` printed stays valid.
-async fn listen(last: Option<u16>) -> io::Result<TcpListener> {
-    if let Some(port) = last
-        && let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
-    {
-        return Ok(listener);
-    }
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
+    let bound = |port: u16| {
+        let socket = TcpSocket::new_v4()?;
+        // The last server's connections may not have faded yet.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Ok(socket)
+    };
+    last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
 }
 
 async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<AtomicI64>) {

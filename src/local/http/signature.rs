@@ -60,7 +60,7 @@ fn missing() -> ApiError {
 }
 
 fn incomplete(what: &str) -> ApiError {
-    ApiError::refused("IncompleteSignatureException", format!("Authorization header: {what}"))
+    ApiError::refused("IncompleteSignatureException", format!("The signature: {what}"))
 }
 
 /// What the request says that it is signed for, in its `Authorization` header or, as a presigned URL
@@ -72,6 +72,10 @@ pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
     if let Some(header) = request.headers().get(http::header::AUTHORIZATION) {
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
         return Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"));
+    }
+    // AWS CLI version 1 presigns like this unless it is told otherwise.
+    if query(request).any(|(name, _)| name == "AWSAccessKeyId") {
+        return Err(incomplete("Signature Version 2 is not supported; use AWS4-HMAC-SHA256 (s3v4)"));
     }
     let credential = query(request).find(|(k, _)| k == "X-Amz-Credential").ok_or_else(missing)?.1;
     Scope::parse(&credential).ok_or_else(|| incomplete("X-Amz-Credential is malformed"))

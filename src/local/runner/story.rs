@@ -42,7 +42,11 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
     // The file mode mask that a container has.
     umask(Mode::from_bits_truncate(0o022));
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_child_subreaper(true);
+    {
+        // What flees from a job's group becomes ours; and `ps` shows a name, not `exe`.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        let _ = nix::sys::prctl::set_name(c"blocal-runner");
+    }
     let journal = Journal::open(Path::new(""), &id).map_err(|e| failed("opening the journal", e))?;
     let (waits, ends) = waiter().map_err(|e| failed("starting", e))?;
     let mut runner = Runner {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
 use super::store::{Condition, Object as Stored, Store, StoreError};
-use crate::local::REGION;
+use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
 const PAGE: i32 = 1000;
@@ -103,6 +103,15 @@ impl LocalS3 {
         Ok((received, written))
     }
 
+    /// The object that a copy is made of.
+    async fn source(&self, source: &CopySource) -> S3Result<(Stored, std::fs::File)> {
+        let CopySource::Bucket { bucket, key, .. } = source else {
+            return Err(s3_error!(NotImplemented, "copies from access points are not supported"));
+        };
+        let (bucket, key) = (bucket.to_string(), key.to_string());
+        self.with(move |store| store.get(&bucket, &key)).await
+    }
+
     async fn page(&self, query: Listing) -> S3Result<Page> {
         self.with(move |store| query.run(store)).await
     }
@@ -191,6 +200,13 @@ impl Listing {
             }
         }
     }
+}
+
+fn check_part(number: i32) -> S3Result<()> {
+    if (1..=10_000).contains(&number) {
+        return Ok(());
+    }
+    Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"))
 }
 
 fn limit(asked: Option<i32>) -> S3Result<i32> {
@@ -533,12 +549,7 @@ impl S3 for LocalS3 {
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let input = req.input;
-        if !(1..=10_000).contains(&input.part_number) {
-            return Err(s3_error!(
-                InvalidArgument,
-                "Part number must be an integer between 1 and 10000, inclusive"
-            ));
-        }
+        check_part(input.part_number)?;
         let expected = Checksum {
             checksum_crc32: input.checksum_crc32,
             checksum_crc32c: input.checksum_crc32c,
@@ -566,6 +577,71 @@ impl S3 for LocalS3 {
             checksum_sha256: written.checksum.checksum_sha256,
             ..Default::default()
         }))
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = req.input;
+        let (source, file) = self.source(&input.copy_source).await?;
+        readable(&source, input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref())?;
+        let replace = input.metadata_directive.is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+        let headers = match replace {
+            false => source.headers.clone(),
+            true => Headers {
+                content_type: input.content_type.map(|t| t.to_string()),
+                content_encoding: input.content_encoding,
+                content_disposition: input.content_disposition,
+                content_language: input.content_language,
+                cache_control: input.cache_control,
+                metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+                ..Headers::of(&source)
+            }
+            .text()?,
+        };
+        let body = content::read(file, 0, source.size).await?;
+        let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
+        let etag = hex(&written.md5);
+        let (tag, name) = (etag.clone(), received.name.clone());
+        self.with(move |store| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &Condition::None)
+        })
+        .await?;
+        received.keep();
+        let result = CopyObjectResult {
+            e_tag: Some(ETag::Strong(etag)),
+            last_modified: Some(time(now_ms())),
+            ..Default::default()
+        };
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+    }
+
+    async fn upload_part_copy(
+        &self,
+        req: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let input = req.input;
+        check_part(input.part_number)?;
+        let (source, file) = self.source(&input.copy_source).await?;
+        readable(&source, input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref())?;
+        let wanted = match input.copy_source_range.as_deref().map(Range::parse) {
+            None => 0..source.size,
+            Some(Ok(range)) => range.check(source.size)?,
+            Some(Err(_)) => return Err(s3_error!(InvalidArgument, "The copy source range is malformed")),
+        };
+        let body = content::read(file, wanted.start, wanted.end - wanted.start).await?;
+        let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
+        let etag = hex(&written.md5);
+        let (tag, name) = (etag.clone(), received.name.clone());
+        self.with(move |store| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        })
+        .await?;
+        received.keep();
+        let result = CopyPartResult {
+            e_tag: Some(ETag::Strong(etag)),
+            last_modified: Some(time(now_ms())),
+            ..Default::default()
+        };
+        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
     }
 
     async fn complete_multipart_upload(

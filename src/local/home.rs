@@ -126,25 +126,17 @@ impl Home {
                 .hint(format!("{HOME_VARIABLE} names another folder"))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
-        let look = || fs::metadata(&self.path).map_err(failed);
-        let is_public = |meta: &fs::Metadata| meta.permissions().mode() & 0o077 != 0;
-        let meta = look()?;
+        let meta = fs::metadata(&self.path).map_err(failed)?;
         if meta.uid() != nix::unistd::Uid::effective().as_raw() {
             return Err(failed(io::Error::other("the folder belongs to another user")));
         }
-        if is_public(&meta) {
+        if meta.permissions().mode() & 0o077 != 0 {
             let ours = self.path.join(START_LOCK).exists();
-<<<<<<< HEAD
-            let filled = fs::read_dir(&self.path).map_err(failed)?.next().is_some();
-            // Somebody else may have made it a home between the two looks.
-            if !ours && filled && is_public(&look()?) {
-=======
             let empty = fs::read_dir(&self.path).map_err(failed)?.next().is_none();
             // Another tool may be making the same home right now: then it has become private meanwhile.
             let private =
                 || fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
             if !ours && !empty && !private() {
->>>>>>> local
                 return Err(failed(io::Error::other(
                     "the folder holds other files and can be read by other users",
                 )));

@@ -46,35 +46,45 @@ impl Submitted {
 pub async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submitted, Failure> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(500);
+    let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
     loop {
         let sent = call(session, request)
             .customize()
             .config_override(aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled()));
         let error = match sent.send().await {
-            Ok(answer) => {
-                return Ok(Submitted {
-                    job_arn: answer.job_arn().map(str::to_owned),
-                    job_name: answer.job_name().unwrap_or(&request.job_name).to_owned(),
-                    job_id: answer.job_id().unwrap_or_default().to_owned(),
-                });
-            }
+            Ok(answer) => match answer.job_id().filter(|id| !id.is_empty()) {
+                Some(id) => {
+                    return Ok(Submitted {
+                        job_arn: answer.job_arn().map(str::to_owned),
+                        job_name: answer.job_name().unwrap_or(&request.job_name).to_owned(),
+                        job_id: id.to_owned(),
+                    });
+                }
+                None => {
+                    return Err(open(request, Failure::failed(format!("{doing}: the answer names no job"))));
+                }
+            },
             Err(e) => e,
         };
-        let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         match trouble(&error) {
             Trouble::Service { status: 429, .. } if begun.elapsed() + pause < PATIENCE => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
             Trouble::NoAnswer(_) | Trouble::Service { status: 500.., .. } => {
-                return Err(explain(session, &doing, &error).hint(format!(
-                    "whether the job exists is not known: look for {} in `bstat` before you submit it again",
-                    request.job_name
-                )));
+                return Err(open(request, explain(session, &doing, &error)));
             }
             _ => return Err(explain(session, &doing, &error)),
         }
     }
+}
+
+/// The failure that leaves open whether there is a job.
+fn open(request: &SubmitRequest, failure: Failure) -> Failure {
+    failure.hint(format!(
+        "whether the job exists is not known: look for {} in `bstat` before you submit it again",
+        request.job_name
+    ))
 }
 
 /// The SDK's request for ours.

@@ -57,7 +57,7 @@ impl Common {
             Some(other) => Err(Failure::usage(format!(
                 "blocal is the local cluster itself; it has nothing to do with the cluster {other:?}"
             ))
-            .hint("leave --cluster and AWSB_CLUSTER out, or set them to `local`")),
+            .hint("leave `--cluster` out")),
         }
     }
 }
@@ -68,7 +68,9 @@ pub fn main() -> ExitCode {
         Action::Start(common) => start(&common),
         Action::Stop(common) => stop(&common),
         Action::Status(common) => status(&common),
-        Action::Serve { common, background } => local::server::serve(&common.home()?, background),
+        Action::Serve { common, background } => {
+            local::server::serve(&common.home()?, background, common.common.debug)
+        }
         Action::Env(common) => env(&common),
         Action::Runner { id } => local::runner::run(&id),
     })

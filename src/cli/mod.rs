@@ -22,7 +22,7 @@ pub mod bsub;
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
     /// The cluster: a name from the settings file, or `local`
-    #[arg(short, long, value_name = "NAME", env = "AWSB_CLUSTER", hide_env = true)]
+    #[arg(short, long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// The profile of the AWS configuration to use
     #[arg(long, value_name = "NAME")]

@@ -43,9 +43,15 @@ where
     match error {
         SdkError::ServiceError(e) => {
             let status = e.raw().status().as_u16();
+            if status < 300 {
+                return Trouble::NoAnswer("an answer came that cannot be read".to_owned());
+            }
             let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
             Trouble::Service {
-                code: e.err().code().unwrap_or("an error without a name").to_owned(),
+                code: match e.err().code() {
+                    Some(code) => code.to_owned(),
+                    None => format!("HTTP status {status}, and no AWS error with it"),
+                },
                 message: e.err().message().unwrap_or_default().to_owned(),
                 status,
                 request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
@@ -65,15 +71,15 @@ where
     }
 }
 
-/// Whether the error arose before the request could have left.
+/// Whether the error arose before the request could have left: hyper's words for a connection that did not
+/// come about. (Its error types are not part of the SDK's interface.)
 fn is_connecting(error: &aws_smithy_runtime_api::client::result::ConnectorError) -> bool {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(e) = source {
         let text = e.to_string();
-        if text.contains("connect")
-            && !text.contains("connection closed")
-            && !text.contains("connection reset")
-            || text.contains("dns error")
+        if ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"]
+            .iter()
+            .any(|w| text.contains(w))
         {
             return true;
         }
@@ -141,7 +147,8 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 false => failure.hint("is the network up, and are the region and the endpoint right?"),
             }
         }
-        Trouble::NoAnswer(reason) => Failure::failed(format!("{doing}: {place} gave no answer: {reason}")),
+        Trouble::NoAnswer(reason) => Failure::failed(format!("{doing}: {place} gave no answer: {reason}"))
+            .hint("is the network up, and are the region and the endpoint right?"),
         Trouble::Service { code, message, request_id, .. } => {
             let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
             let colon = if message.is_empty() { "" } else { ": " };

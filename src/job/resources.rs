@@ -16,7 +16,7 @@ impl FromStr for Vcpus {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
         match text.parse::<f64>() {
-            Ok(n) if plain && n >= 0.125 && n <= 100_000.0 && (n * 8.0).fract() == 0.0 => Ok(Self(n)),
+            Ok(n) if plain && (0.125..=100_000.0).contains(&n) && (n * 8.0).fract() == 0.0 => Ok(Self(n)),
             _ => Err(Invalid::because("a whole number of vCPUs, or a fraction such as 0.25")),
         }
     }

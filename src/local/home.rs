@@ -126,13 +126,17 @@ impl Home {
                 .hint(format!("{HOME_VARIABLE} names another folder"))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
-        let meta = fs::metadata(&self.path).map_err(failed)?;
+        let look = || fs::metadata(&self.path).map_err(failed);
+        let is_public = |meta: &fs::Metadata| meta.permissions().mode() & 0o077 != 0;
+        let meta = look()?;
         if meta.uid() != nix::unistd::Uid::effective().as_raw() {
             return Err(failed(io::Error::other("the folder belongs to another user")));
         }
-        if meta.permissions().mode() & 0o077 != 0 {
+        if is_public(&meta) {
             let ours = self.path.join(START_LOCK).exists();
-            if !ours && fs::read_dir(&self.path).map_err(failed)?.next().is_some() {
+            let filled = fs::read_dir(&self.path).map_err(failed)?.next().is_some();
+            // Somebody else may have made it a home between the two looks.
+            if !ours && filled && is_public(&look()?) {
                 return Err(failed(io::Error::other(
                     "the folder holds other files and can be read by other users",
                 )));

@@ -31,7 +31,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// When another server has the home, or its files or a port cannot be used.
-pub fn serve(home: &Home, background: bool) -> Result<Exit, Failure> {
+pub fn serve(home: &Home, background: bool, debug: bool) -> Result<Exit, Failure> {
     if background {
         detach();
     }
@@ -52,7 +52,7 @@ pub fn serve(home: &Home, background: bool) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(failed("starting"))?;
-    let outcome = runtime.block_on(run(home));
+    let outcome = runtime.block_on(run(home, debug));
     runtime.shutdown_timeout(FAREWELL);
     outcome.map_err(failed("serving"))?;
     Ok(Exit::Done)
@@ -70,7 +70,7 @@ fn detach() {
     }
 }
 
-async fn run(home: &Home) -> io::Result<()> {
+async fn run(home: &Home, debug: bool) -> io::Result<()> {
     // Handlers, because a signal that is ignored here would be ignored in every job as well.
     let mut ends = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -104,6 +104,7 @@ async fn run(home: &Home) -> io::Result<()> {
         s3::service(home.path(), credentials)?,
         batch::Api::new(handle.clone(), reader.clone(), capacity),
         logs::Api::new(home.path().to_owned(), reader.clone()),
+        debug,
     ));
     let stop = Arc::new(Notify::new());
     control::open(desk(&handle, &reader, &endpoint, &stop))?;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::arn;
-use super::model::{JobStatus, Summary};
+use super::model::JobStatus;
 use super::request::Spec;
 use super::state::Attempt;
 use super::store::JobRow;
@@ -18,7 +18,7 @@ fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String
 fn array_properties(row: &JobRow) -> Value {
     match (row.size, row.index) {
         (Some(size), _) => {
-            let summary = row.summary.unwrap_or_else(Summary::default);
+            let summary = row.summary.unwrap_or_default();
             let counts = JobStatus::ALL.iter().map(|s| (s.as_str().to_owned(), json!(summary.count(*s))));
             json!({"statusSummary": counts.collect::<Map<_, _>>(), "size": size})
         }

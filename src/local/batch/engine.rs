@@ -149,10 +149,13 @@ struct Runner {
     child: Option<std::process::Child>,
 }
 
+/// Answers a request, once it is known whether its transaction is on the disk.
+type Answer = Box<dyn FnOnce(Result<(), ApiError>)>;
+
 /// What a turn owes to others once it is on the disk.
 #[derive(Default)]
 struct Debts {
-    answers: Vec<Box<dyn FnOnce(Result<(), ApiError>)>>,
+    answers: Vec<Answer>,
     orders: Vec<(RunnerId, Order)>,
     gone: Vec<RunnerId>,
 }
@@ -344,7 +347,7 @@ impl Engine {
         self.look_for_the_lost(debts);
         if !stop && now_ms() >= self.hold_until {
             let runners = &mut self.runners;
-            self.state.schedule(|| place(runners));
+            self.state.schedule(now_ms(), || place(runners));
         }
         let changes = self.state.take_changes();
         let now = now_ms();

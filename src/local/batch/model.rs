@@ -113,6 +113,8 @@ pub struct Terms {
     pub retry: Retry,
     /// How long an attempt may take.
     pub timeout_s: Option<u32>,
+    /// Why no attempt can ever begin, although the job was accepted: said when its turn comes, as on AWS.
+    pub doomed: Option<String>,
 }
 
 /// When failed attempts are repeated (API: RetryStrategy).

@@ -38,7 +38,10 @@ struct ArrayProperties {
     size: Option<i64>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// ECS, RunTask.overrides: "A total of 8192 characters are allowed for overrides."
+const LONGEST_OVERRIDES: usize = 8192;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Overrides {
     command: Option<Vec<String>>,
@@ -46,6 +49,14 @@ struct Overrides {
     resource_requirements: Option<Vec<Requirement>>,
     vcpus: Option<i64>,
     memory: Option<i64>,
+}
+
+impl Overrides {
+    /// The length of their JSON, without what Batch itself adds.
+    fn length(&self) -> usize {
+        let value = json!({"command": self.command, "environment": self.environment});
+        value.to_string().len()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -177,6 +188,10 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
         )));
     }
     let mut container = container.clone();
+    // ECS RunTask: a container's overrides as JSON. SubmitJob takes longer ones, and the job then fails.
+    let overrides_length = request.container_overrides.as_ref().map_or(0, Overrides::length);
+    let doomed = (overrides_length > LONGEST_OVERRIDES)
+        .then(|| format!("Container Overrides length must be at most {LONGEST_OVERRIDES}"));
     if let Some(overrides) = request.container_overrides {
         merge(&mut container, overrides)?;
     }
@@ -222,7 +237,7 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
         parameters,
         rest,
     };
-    Ok(Plan { name, size, terms: Terms { resources, retry, timeout_s }, spec })
+    Ok(Plan { name, size, terms: Terms { resources, retry, timeout_s, doomed }, spec })
 }
 
 fn not_yet(what: &str) -> ApiError {

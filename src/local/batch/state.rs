@@ -216,12 +216,17 @@ impl State {
 
     /// Starts what fits, in the order of submission. A job that fits this machine but not now keeps
     /// those behind it waiting: else a stream of small jobs would starve it.
-    pub fn schedule(&mut self, mut place: impl FnMut() -> Current) {
+    pub fn schedule(&mut self, at: i64, mut place: impl FnMut() -> Current) {
         while let Some(key) = self.queue.first().copied() {
             let Some(job) = self.jobs.get_mut(&key) else {
                 self.queue.remove(&key);
                 continue;
             };
+            if let Some(why) = job.terms.doomed.clone() {
+                self.queue.remove(&key);
+                self.end(key, JobStatus::Failed, Some(why), at);
+                continue;
+            }
             if !self.free.fits(&job.terms.resources) {
                 return;
             }
@@ -456,5 +461,353 @@ impl State {
     /// What this machine has, and what is not in use.
     pub fn resources(&self) -> (Resources, Resources) {
         (self.capacity, self.free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::batch::model::{ExitRule, Retry};
+    use proptest::prelude::*;
+
+    const MACHINE: Resources = Resources { vcpus: 2, memory_mib: 1000 };
+
+    fn terms(vcpus: u32, attempts: u32) -> Arc<Terms> {
+        let resources = Resources { vcpus, memory_mib: 100 };
+        Arc::new(Terms {
+            resources,
+            retry: Retry { attempts, rules: Vec::new() },
+            timeout_s: None,
+            doomed: None,
+        })
+    }
+
+    /// A cluster whose attempts are numbered in the order of their start.
+    struct Cluster {
+        state: State,
+        started: u32,
+        now: i64,
+        /// Jobs as the database would have them.
+        stored: BTreeMap<JobKey, Job>,
+        attempts: Vec<Attempt>,
+    }
+
+    impl Cluster {
+        fn new() -> Self {
+            Self {
+                state: State::new(MACHINE),
+                started: 0,
+                now: 0,
+                stored: BTreeMap::new(),
+                attempts: Vec::new(),
+            }
+        }
+
+        fn task(n: u32) -> TaskId {
+            TaskId::from(n.to_string())
+        }
+
+        /// Schedules, stores what has changed, and returns the effects.
+        fn turn(&mut self) -> Vec<Effect> {
+            let started = &mut self.started;
+            self.state.schedule(self.now, || {
+                *started += 1;
+                Current { task: Self::task(*started), runner: RunnerId::random() }
+            });
+            let changes = self.state.take_changes();
+            for job in changes.jobs {
+                self.stored.insert(job.key, job);
+            }
+            self.attempts.extend(changes.attempts);
+            changes.effects
+        }
+
+        fn submit(&mut self, key: i64, size: Option<u32>, terms: &Arc<Terms>) {
+            self.state.submit(JobKey(key), size, terms);
+            for key in key..=key + i64::from(size.unwrap_or(0)) {
+                if let Some(job) = self.state.job(JobKey(key)) {
+                    self.stored.insert(job.key, job.clone());
+                }
+            }
+        }
+
+        fn end(&mut self, task: u32, exit_code: i32) {
+            self.now += 1;
+            let (task, at) = (Self::task(task), self.now);
+            self.state.started(&task, at);
+            let started_at = Some(at);
+            self.state.attempt_ended(&Ended {
+                task,
+                started_at,
+                at,
+                exit_code,
+                reason: None,
+                timed_out: false,
+            });
+        }
+
+        fn status(&self, key: i64) -> JobStatus {
+            self.stored[&JobKey(key)].status
+        }
+
+        fn reason(&self, key: i64) -> Option<&str> {
+            self.stored[&JobKey(key)].status_reason.as_deref()
+        }
+    }
+
+    #[test]
+    fn jobs_start_in_order_as_they_fit_and_the_impossible_keeps_nobody_waiting() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(3, 1));
+        c.submit(2, None, &terms(1, 1));
+        c.submit(3, None, &terms(2, 1));
+        c.submit(4, None, &terms(1, 1));
+        assert_eq!(c.turn(), [Effect::Start(JobKey(2))]);
+        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Runnable, Some(CANNOT_FIT)));
+        // 4 would fit, but 3 is before it.
+        assert_eq!(c.status(4), JobStatus::Runnable);
+        c.end(1, 0);
+        assert_eq!(c.turn(), [Effect::Start(JobKey(3))]);
+        assert_eq!((c.status(2), c.reason(2)), (JobStatus::Succeeded, Some(EXITED)));
+        c.end(2, 1);
+        assert_eq!(c.turn(), [Effect::Start(JobKey(4))]);
+        assert_eq!(c.status(3), JobStatus::Failed);
+    }
+
+    #[test]
+    fn a_failed_attempt_is_repeated_while_attempts_are_left() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(1, 2));
+        c.turn();
+        c.end(1, 7);
+        assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+        c.end(2, 8);
+        c.turn();
+        assert_eq!(c.status(1), JobStatus::Failed);
+        let codes: Vec<_> = c.attempts.iter().map(|a| (a.number, a.exit_code)).collect();
+        assert_eq!(codes, [(1, Some(7)), (2, Some(8))]);
+    }
+
+    #[test]
+    fn a_lost_attempt_counts_and_rules_can_match_it() {
+        let mut c = Cluster::new();
+        let mut lost = (*terms(1, 5)).clone();
+        let rule = |status: &str, retry| ExitRule {
+            on_status_reason: Some(status.to_owned()),
+            on_reason: None,
+            on_exit_code: None,
+            retry,
+        };
+        lost.retry.rules = vec![rule("Host EC2*", true), rule("*", false)];
+        c.submit(1, None, &Arc::new(lost));
+        c.turn();
+        c.state.attempt_lost(&Cluster::task(1), 5);
+        assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+        c.end(2, 1);
+        c.turn();
+        assert_eq!(c.status(1), JobStatus::Failed);
+        assert_eq!(c.attempts.len(), 2);
+        assert_eq!(c.attempts[0].status_reason, HOST_LOST);
+        assert_eq!(c.attempts[0].exit_code, None);
+    }
+
+    #[test]
+    fn an_attempt_that_never_began_does_not_count() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(1, 1));
+        c.turn();
+        c.state.attempt_never_began(&Cluster::task(1), 5);
+        assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+        c.end(2, 0);
+        c.turn();
+        assert_eq!((c.status(1), c.attempts.len()), (JobStatus::Succeeded, 1));
+    }
+
+    #[test]
+    fn ends_that_are_said_twice_or_too_late_change_nothing() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(1, 2));
+        c.turn();
+        c.end(1, 1);
+        c.end(1, 0);
+        c.turn();
+        assert_eq!(c.status(1), JobStatus::Starting);
+        c.state.attempt_lost(&Cluster::task(1), 9);
+        c.end(2, 0);
+        c.turn();
+        c.end(2, 1);
+        c.turn();
+        assert_eq!((c.status(1), c.attempts.len()), (JobStatus::Succeeded, 2));
+    }
+
+    #[test]
+    fn termination_ends_what_waits_at_once_and_what_runs_when_it_has_ended() {
+        let mut c = Cluster::new();
+        c.submit(1, Some(3), &terms(1, 5));
+        c.turn();
+        c.state.started(&Cluster::task(1), 1);
+        c.state.terminate(JobKey(1), "enough", 2);
+        let effects = c.turn();
+        assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Stop(..))).count(), 2);
+        assert_eq!((c.status(4), c.reason(4)), (JobStatus::Failed, Some("enough")));
+        assert_eq!(c.status(1), JobStatus::Pending);
+        c.end(1, 143);
+        // Even one that ends well, and one that never began.
+        c.state.attempt_never_began(&Cluster::task(2), 3);
+        c.turn();
+        assert_eq!((c.status(2), c.reason(2)), (JobStatus::Failed, Some("enough")));
+        assert_eq!((c.status(3), c.reason(3)), (JobStatus::Failed, Some("enough")));
+        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Failed, Some("enough")));
+        assert!(!c.state.is_active());
+    }
+
+    #[test]
+    fn cancelling_what_runs_does_nothing() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(2, 1));
+        c.submit(2, None, &terms(2, 1));
+        c.turn();
+        c.state.cancel(JobKey(1), "no", 1);
+        c.state.cancel(JobKey(2), "no", 1);
+        assert!(c.turn().is_empty());
+        assert_eq!((c.status(1), c.status(2)), (JobStatus::Starting, JobStatus::Failed));
+    }
+
+    #[test]
+    fn a_timed_out_attempt_is_the_last() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(1, 5));
+        c.turn();
+        let task = Cluster::task(1);
+        c.state.attempt_ended(&Ended {
+            task,
+            started_at: Some(1),
+            at: 2,
+            exit_code: 143,
+            reason: None,
+            timed_out: true,
+        });
+        c.turn();
+        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Failed, Some(TIMED_OUT)));
+    }
+
+    #[test]
+    fn a_doomed_job_fails_when_its_turn_comes() {
+        let mut c = Cluster::new();
+        let mut doomed = (*terms(1, 5)).clone();
+        doomed.doomed = Some("too long".to_owned());
+        c.submit(1, Some(2), &Arc::new(doomed));
+        assert!(c.turn().is_empty());
+        assert_eq!(
+            (c.status(1), c.status(2), c.reason(3)),
+            (JobStatus::Failed, JobStatus::Failed, Some("too long"))
+        );
+    }
+
+    #[derive(Debug, Clone)]
+    enum Event {
+        Submit { size: Option<u32>, vcpus: u32, attempts: u32 },
+        Start(u32),
+        End(u32, i32),
+        Lose(u32),
+        NeverBegan(u32),
+        Terminate(i64),
+        Cancel(i64),
+        Restart,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            3 => (proptest::option::of(2..5_u32), 1..4_u32, 1..4_u32)
+                .prop_map(|(size, vcpus, attempts)| Event::Submit { size, vcpus, attempts }),
+            4 => (0..40_u32).prop_map(Event::Start),
+            6 => (0..40_u32, 0..3_i32).prop_map(|(t, code)| Event::End(t, code)),
+            1 => (0..40_u32).prop_map(Event::Lose),
+            1 => (0..40_u32).prop_map(Event::NeverBegan),
+            1 => (0..40_i64).prop_map(Event::Terminate),
+            1 => (0..40_i64).prop_map(Event::Cancel),
+            1 => Just(Event::Restart),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: resources are never overdrawn, nothing runs twice, an ended job stays
+        /// ended, attempts are counted, arrays add up, a restart changes nothing, and in the end
+        /// everything that can end has ended.
+        #[test]
+        fn whatever_happens_the_books_balance(events in proptest::collection::vec(event(), 1..120)) {
+            let mut c = Cluster::new();
+            let mut next = 1;
+            for event in events {
+                let before = c.stored.clone();
+                c.now += 1;
+                match event {
+                    Event::Submit { size, vcpus, attempts } => {
+                        c.submit(next, size, &terms(vcpus, attempts));
+                        next += 1 + i64::from(size.unwrap_or(0));
+                    }
+                    Event::Start(t) => c.state.started(&Cluster::task(t), c.now),
+                    Event::End(t, code) => c.end(t, code),
+                    Event::Lose(t) => c.state.attempt_lost(&Cluster::task(t), c.now),
+                    Event::NeverBegan(t) => c.state.attempt_never_began(&Cluster::task(t), c.now),
+                    Event::Terminate(key) => c.state.terminate(JobKey(key), "t", c.now),
+                    Event::Cancel(key) => c.state.cancel(JobKey(key), "c", c.now),
+                    Event::Restart => {
+                        let free = c.state.resources().1;
+                        c.state = State::new(MACHINE);
+                        for job in c.stored.values().filter(|j| !j.status.is_ended()) {
+                            c.state.restore(job.clone());
+                        }
+                        prop_assert_eq!(c.state.resources().1, free);
+                    }
+                }
+                c.turn();
+                check(&c, &before)?;
+            }
+            // Everything that can run runs to its end.
+            for _ in 0..2000 {
+                let Some(task) = c.state.placed().next().map(|(current, _)| current.task.clone()) else { break };
+                let number = task.as_str().parse().unwrap();
+                c.end(number, 1);
+                c.turn();
+            }
+            for job in c.stored.values() {
+                let stuck = job.status_reason.as_deref() == Some(CANNOT_FIT);
+                let waits_for_stuck = job.children.is_some_and(|s| s.count(JobStatus::Runnable) > 0);
+                prop_assert!(job.status.is_ended() || stuck || waits_for_stuck, "{:?}", job);
+            }
+            prop_assert_eq!(c.state.resources().1, MACHINE);
+        }
+    }
+
+    fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseError> {
+        let (capacity, free) = c.state.resources();
+        let mut used = Resources::default();
+        let mut tasks = BTreeSet::new();
+        for job in c.stored.values() {
+            if let Some(old) = before.get(&job.key)
+                && old.status.is_ended()
+            {
+                prop_assert_eq!(old, job);
+            }
+            if let Some(current) = &job.current {
+                prop_assert!(matches!(job.status, JobStatus::Starting | JobStatus::Running));
+                prop_assert!(tasks.insert(current.task.clone()));
+                used.give(&job.terms.resources);
+            }
+            prop_assert!(job.attempts <= job.terms.retry.attempts);
+            prop_assert_eq!(job.status.is_ended(), job.stopped_at.is_some());
+            if let Some(summary) = &job.children {
+                let mut counted = Summary::default();
+                for child in c.stored.values().filter(|j| j.child.is_some_and(|(p, _)| p == job.key)) {
+                    counted.0[usize::from(child.status.code())] += 1;
+                }
+                prop_assert_eq!(&counted, summary);
+                prop_assert_eq!(summary.outcome().is_some(), job.status.is_ended());
+            }
+        }
+        prop_assert_eq!(used.vcpus + free.vcpus, capacity.vcpus);
+        prop_assert_eq!(used.memory_mib + free.memory_mib, capacity.memory_mib);
+        Ok(())
     }
 }

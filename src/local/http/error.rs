@@ -90,6 +90,10 @@ impl Protocol {
     /// An error as a response.
     pub fn refuse(self, error: &ApiError) -> Response<s3s::Body> {
         let body = match self {
+            // S3 has its own word for a request that is not signed.
+            Self::S3 if error.code.ends_with("Exception") && error.status == StatusCode::FORBIDDEN => {
+                return self.refuse(&ApiError { code: "AccessDenied", ..error.clone() });
+            }
             Self::S3 => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
                 error.code,

@@ -10,9 +10,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -35,6 +35,8 @@ pub struct Front {
     s3: s3s::service::S3Service,
     batch: batch::Api,
     logs: logs::Api,
+    /// Whether each request is told on stderr.
+    debug: bool,
 }
 
 impl Front {
@@ -44,8 +46,9 @@ impl Front {
         s3: s3s::service::S3Service,
         batch: batch::Api,
         logs: logs::Api,
+        debug: bool,
     ) -> Self {
-        Self { credentials, s3, batch, logs }
+        Self { credentials, s3, batch, logs, debug }
     }
 
     /// Answers one request.
@@ -56,7 +59,14 @@ impl Front {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, Infallible> {
+        let told = self.debug.then(|| {
+            let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
+            (format!("{} {} {target}", request.method(), request.uri().path()), std::time::Instant::now())
+        });
         let mut response = self.route(request).await;
+        if let Some((what, began)) = told {
+            eprintln!("blocal: {} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
+        }
         let id = uuid::Uuid::new_v4().to_string();
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", id);
@@ -128,26 +138,36 @@ impl Front {
         let (parts, body) = request.into_parts();
         // Before the body: who does not know the credentials gets no memory.
         let claim = signature::Claim::parse(&parts, &self.credentials, super::now_ms())?;
-        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, LONGEST_BODY).collect())
-            .await
-            .map_err(|_| {
-                ApiError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "RequestTimeout",
-                    "the body did not arrive in time",
-                )
-            })?
-            .map_err(|e| {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "RequestEntityTooLargeException",
-                    format!("reading the body: {e}"),
-                )
-            })?
-            .to_bytes();
+        let body = tokio::time::timeout(BODY_TIMEOUT, whole(body)).await.map_err(|_| {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
+        })??;
         claim.verify(&parts, &body, &self.credentials)?;
         Ok((parts, body))
     }
+}
+
+/// A body that is not too long. Of one that is, some more is read and dropped: a client that is still
+/// sending would not hear the answer.
+async fn whole(mut body: Incoming) -> Result<Bytes, ApiError> {
+    let (mut bytes, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| ApiError::client(format!("reading the body: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        match length {
+            0..=LONGEST_BODY => bytes.extend_from_slice(data),
+            _ if length > 16 * LONGEST_BODY => break,
+            _ => bytes.clear(),
+        }
+    }
+    if length <= LONGEST_BODY {
+        return Ok(bytes.freeze());
+    }
+    Err(ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestEntityTooLargeException",
+        format!("a body has at most {LONGEST_BODY} bytes"),
+    ))
 }
 
 /// A JSON body as AWS reads it: none at all counts as `{}`.

@@ -113,8 +113,7 @@ impl Stream {
         let mut buffer: Vec<u8> = Vec::new();
         let mut read_from = last;
         'page: loop {
-            loop {
-                let Some(body) = buffer.len().checked_sub(1) else { break };
+            while let Some(body) = buffer.len().checked_sub(1) {
                 let start = match buffer[..body].iter().rposition(|b| *b == b'\n') {
                     Some(at) => at + 1,
                     None if read_from == 0 => 0,

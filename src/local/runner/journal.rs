@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::process::{self, Leader};
 use super::protocol::{Ended, RunnerId, TaskId};
 use crate::local::home::RUNNERS;
 
@@ -18,7 +18,7 @@ enum Entry {
     /// The runner has taken this attempt; its process may exist from now on.
     Taken { task: TaskId },
     /// The process exists. `born` tells it from a later process with the same pid.
-    Started { task: TaskId, pid: i32, born: Option<u64> },
+    Started { task: TaskId, pid: i32, at: i64, born: Option<u64> },
     /// The attempt has ended.
     Ended(Ended),
 }
@@ -61,8 +61,8 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn started(&mut self, task: &TaskId, pid: i32) -> io::Result<()> {
-        self.write(&Entry::Started { task: task.clone(), pid, born: process::born(pid) })
+    pub fn started(&mut self, task: &TaskId, pid: i32, at: i64) -> io::Result<()> {
+        self.write(&Entry::Started { task: task.clone(), pid, at, born: process::born(pid) })
     }
 
     /// When the attempt has ended, before the server is told.
@@ -126,7 +126,9 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
     for entry in entries(&journal_path(home, runner))? {
         match entry {
             Entry::Taken { task: t } if t == *task => taken = true,
-            Entry::Started { task: t, pid, born } if t == *task => leader = Some((pid, born)),
+            Entry::Started { task: t, pid, at, born } if t == *task => {
+                leader = Some(Leader { pid, at, born })
+            }
             Entry::Ended(ended) if ended.task == *task => return Ok(Fate::Ended(ended)),
             _ => {}
         }

@@ -180,14 +180,48 @@ pub fn born(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
+/// The first process of a job whose runner is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Leader {
+    /// Its process ID, which is its group's, too.
+    pub pid: i32,
+    /// When it was started, in milliseconds since the epoch.
+    pub at: i64,
+    /// Its birth, where the system says.
+    pub born: Option<u64>,
+}
+
+impl Leader {
+    /// Whether the process with this ID is still this one, and not a later one.
+    fn is_alive(&self) -> bool {
+        match self.born {
+            Some(known) => born(self.pid) == Some(known),
+            None => {
+                // POSIX: `ps -o etime=` prints `[[dd-]hh:]mm:ss` since the process was started.
+                let ps = Command::new("ps").args(["-o", "etime=", "-p", &self.pid.to_string()]).output();
+                let age = ps.ok().and_then(|out| elapsed_s(&String::from_utf8_lossy(&out.stdout)));
+                let known = (crate::local::now_ms() - self.at) / 1000;
+                age.is_some_and(|age| (age - known).abs() <= 2)
+            }
+        }
+    }
+}
+
+fn elapsed_s(etime: &str) -> Option<i64> {
+    let (days, clock) = etime.trim().split_once('-').unwrap_or(("0", etime.trim()));
+    let parts: Option<Vec<i64>> = clock.split(':').map(|n| n.parse().ok()).collect();
+    let parts = parts.filter(|p| (2..=3).contains(&p.len()))?;
+    Some(days.parse::<i64>().ok()? * 86_400 + parts.iter().fold(0, |sum, n| sum * 60 + n))
+}
+
 /// Kills what a dead runner's job has left: its process group, if the leader is still the same process,
 /// and on Linux every process of ours that carries the attempt's ID in its environment.
-pub fn kill_remains(task: &TaskId, leader: Option<(i32, Option<u64>)>) {
-    if let Some((pid, known)) = leader
-        && pid > 1
-        && known.is_none_or(|known| born(pid) == Some(known))
+pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
+    if let Some(leader) = leader
+        && leader.pid > 1
+        && leader.is_alive()
     {
-        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
     }
     let marker = format!("{TASK_VARIABLE}={task}");
     // A process may fork while we look: again, until a look finds nothing.
@@ -243,6 +277,14 @@ mod tests {
         assert_eq!(run(&["/no/such"], "/bin").unwrap_err().exit_code, 127);
         assert_eq!(run(&["/etc/passwd"], "/bin").unwrap_err().exit_code, 126);
         assert_eq!(run(&["passwd"], "/etc").unwrap_err().exit_code, 126);
+    }
+
+    #[test]
+    fn elapsed_times_are_read_as_ps_prints_them() {
+        assert_eq!(elapsed_s("   00:07\n"), Some(7));
+        assert_eq!(elapsed_s("01:02:03"), Some(3723));
+        assert_eq!(elapsed_s("2-00:00:01"), Some(172_801));
+        assert_eq!(elapsed_s(""), None);
     }
 
     #[test]

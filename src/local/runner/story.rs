@@ -293,7 +293,7 @@ impl Runner {
         }
         match self.start(run) {
             Ok(job) => {
-                if let Err(e) = self.journal.started(&task, job.leader.as_raw()) {
+                if let Err(e) = self.journal.started(&task, job.leader.as_raw(), job.started_at) {
                     eprintln!("blocal: runner: writing the journal: {e}");
                 }
                 let started = Started { task, at: job.started_at };

@@ -1,0 +1,167 @@
+//! What a job's user sees of a server, or a runner, that dies: nothing is lost, nothing runs twice.
+
+mod local_support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_batch::types::JobStatus;
+use local_support::{Cluster, kill, lines, lives, notes, sh, until};
+
+/// How often each line is there.
+fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        *counts.entry(line.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn an_array_survives_a_server_that_is_killed_again_and_again() {
+    const SIZE: i32 = 60;
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    // Children of different lengths, so that the kills hit every part of their lives.
+    let script = "echo start $AWS_BATCH_JOB_ARRAY_INDEX >> $NOTES; \
+                  for i in 1 2 3; do echo line $i; sleep 0.0$((AWS_BATCH_JOB_ARRAY_INDEX % 7)); done; \
+                  echo end $AWS_BATCH_JOB_ARRAY_INDEX >> $NOTES";
+    let id = cluster.batch().submit(sh(script).size(SIZE).env("NOTES", notes.display().to_string())).await;
+    for pause in [0, 3, 17, 41, 90, 5, 130, 29, 61, 11] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        cluster.kill_server();
+        // Sometimes a while without a server, in which jobs end and nobody hears it.
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        cluster.ok(&["start"]);
+    }
+    let batch = cluster.batch();
+    let parent = batch.ended(&id).await;
+    assert_eq!(parent.status(), Some(&JobStatus::Succeeded), "{parent:?}");
+    let seen = lines(&notes);
+    let counts = counted(&seen);
+    for index in 0..SIZE {
+        assert_eq!(counts.get(format!("start {index}").as_str()), Some(&1), "{counts:?}");
+        assert_eq!(counts.get(format!("end {index}").as_str()), Some(&1), "{counts:?}");
+        let child = batch.describe(&format!("{id}:{index}")).await;
+        assert_eq!((child.status(), child.attempts().len()), (Some(&JobStatus::Succeeded), 1));
+        assert_eq!(batch.output(&child).await, ["line 1", "line 2", "line 3"]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_while_no_server_runs_has_ended_when_one_comes_back() {
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    let script = "echo before; while [ ! -e $NOTES ]; do sleep 0.01; done; echo after; exit 7";
+    let batch = cluster.batch();
+    let id = batch.submit(sh(script).env("NOTES", notes.display().to_string())).await;
+    batch.running(&id).await;
+    cluster.kill_server();
+    std::fs::write(&notes, "").unwrap();
+    until("its runner is gone", || cluster.runners() == 0);
+    cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    let job = batch.ended(&id).await;
+    assert_eq!((job.container().unwrap().exit_code(), job.attempts().len()), (Some(7), 1));
+    assert_eq!(batch.output(&job).await, ["before", "after"]);
+}
+
+#[tokio::test]
+async fn a_graceful_stop_leaves_jobs_to_their_runners() {
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    let script = "while [ ! -e $NOTES ]; do sleep 0.01; done; echo done";
+    let batch = cluster.batch();
+    let id = batch.submit(sh(script).env("NOTES", notes.display().to_string())).await;
+    batch.running(&id).await;
+    let stopped = cluster.run(&["stop"]);
+    assert!(String::from_utf8_lossy(&stopped.stderr).contains("1 job has not ended"), "{stopped:?}");
+    cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    assert_eq!(batch.describe(&id).await.status(), Some(&JobStatus::Running));
+    std::fs::write(&notes, "").unwrap();
+    assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Succeeded));
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_job_whose_runner_is_killed_is_a_lost_attempt() {
+    for server_too in [false, true] {
+        let cluster = Cluster::started();
+        let notes = notes(&cluster);
+        let batch = cluster.batch();
+        // The first attempt stays; the second sees whether the first is still there.
+        let script = "if [ $AWS_BATCH_JOB_ATTEMPT = 1 ]; then echo $$ $PPID >> $NOTES; sleep 1000; fi; \
+                      read pid runner < $NOTES; case $(ps -o stat= -p $pid) in ''|Z*) ;; *) echo both run;; esac; echo attempt 2";
+        let id = batch.submit(sh(script).attempts(2).env("NOTES", notes.display().to_string())).await;
+        until("it runs", || lines(&notes).len() == 1);
+        batch.running(&id).await;
+        let pids: Vec<u32> = lines(&notes)[0].split(' ').map(|pid| pid.parse().unwrap()).collect();
+        if server_too {
+            cluster.kill_server();
+        }
+        kill(pids[1], "KILL");
+        if server_too {
+            cluster.ok(&["start"]);
+        }
+        let batch = cluster.batch();
+        let job = batch.ended(&id).await;
+        assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
+        assert_eq!(job.attempts().len(), 2);
+        let lost = &job.attempts()[0];
+        assert!(lost.status_reason().unwrap().starts_with("Host EC2 (instance i-"), "{lost:?}");
+        assert_eq!(lost.container().unwrap().exit_code(), None);
+        let output = batch.output(&job).await;
+        assert_eq!(output.last().unwrap(), "attempt 2");
+        assert!(!output.contains(&"both run".to_owned()));
+        assert!(!lives(pids[0]));
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn whatever_dies_no_index_runs_twice_at_the_same_time() {
+    const SIZE: i32 = 40;
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    // The lock goes with the process, however it ends.
+    let script = "exec 9>> $NOTES.$AWS_BATCH_JOB_ARRAY_INDEX; flock -n 9 || echo twice >> $NOTES; \
+                  sleep 0.0$((AWS_BATCH_JOB_ARRAY_INDEX % 9)); echo out";
+    let job = sh(script).size(SIZE).attempts(10).env("NOTES", notes.display().to_string());
+    let id = cluster.batch().submit(job).await;
+    for (n, pause) in [2, 31, 7, 53, 19, 3].into_iter().enumerate() {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        if n % 2 == 0 {
+            cluster.kill_server();
+        }
+        for runner in runner_pids(&cluster) {
+            kill(runner, "KILL");
+        }
+        cluster.ok(&["start"]);
+    }
+    let batch = cluster.batch();
+    let parent = batch.ended(&id).await;
+    assert_eq!(parent.status(), Some(&JobStatus::Succeeded), "{parent:?}");
+    assert_eq!(lines(&notes), Vec::<String>::new());
+    for index in 0..SIZE {
+        let child = batch.describe(&format!("{id}:{index}")).await;
+        assert_eq!(batch.output(&child).await, ["out"]);
+        let lost = child.attempts().iter().filter(|a| a.status_reason().unwrap().starts_with("Host EC2"));
+        assert_eq!(lost.count(), child.attempts().len() - 1);
+    }
+}
+
+/// The processes of this cluster's runners: their working directory is its home.
+#[cfg(target_os = "linux")]
+fn runner_pids(cluster: &Cluster) -> Vec<u32> {
+    let home = cluster.home().canonicalize().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == home))
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"runner".as_slice()))
+        })
+        .collect()
+}

@@ -69,8 +69,11 @@ def main():
     try:
         engine.images.get(name)
     except docker.errors.ImageNotFound:
-        engine.api.import_image_from_data(tar, repository=REPOSITORY, tag=tag)
-        engine.images.get(name)
+        try:
+            engine.api.import_image_from_data(tar, repository=REPOSITORY, tag=tag)
+            engine.images.get(name)
+        except docker.errors.APIError as error:
+            sys.exit(f"the Docker engine does not take the tests' image: {error}")
     print(name)
 
 

@@ -21,6 +21,11 @@
 //! cluster can be local. And the core is pure: what decides is a function from values to values,
 //! what touches the world is a thin layer around it.
 
+pub mod batch;
 pub mod cli;
+pub mod cluster;
+pub mod job;
 pub mod local;
+pub mod logs;
+pub mod stage;
 pub mod ui;

@@ -62,7 +62,7 @@ impl Common {
             Some(other) => Err(Failure::usage(format!(
                 "blocal is the local cluster itself; it has nothing to do with the cluster {other:?}"
             ))
-            .hint("leave --cluster and AWSB_CLUSTER out, or set them to `local`")),
+            .hint("leave `--cluster` out")),
         }
     }
 }

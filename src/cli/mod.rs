@@ -8,16 +8,21 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::cluster::{Choice, Session};
 use crate::ui::{Exit, Failure, Format, Output};
 
+pub mod bkill;
 pub mod blocal;
+pub mod bout;
+pub mod bstat;
+pub mod bsub;
 
 /// The options that every tool has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
     /// The cluster: a name from the settings file, or `local`
-    #[arg(short, long, value_name = "NAME", env = "AWSB_CLUSTER", hide_env = true)]
+    #[arg(short, long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// The profile of the AWS configuration to use
     #[arg(long, value_name = "NAME")]
@@ -38,6 +43,38 @@ impl CommonArgs {
     pub fn output(&self) -> Output {
         Output::new(if self.json { Format::Json } else { Format::Plain })
     }
+
+    /// The clients of the cluster that is meant.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open(&self) -> Result<Session, Failure> {
+        let choice = Choice {
+            cluster: self.cluster.clone(),
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+        };
+        Session::open(&choice, self.debug).await
+    }
+}
+
+/// Runs a story that talks to AWS, to its end or until Ctrl-C.
+pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            // A story that has something to say about Ctrl-C comes first.
+            biased;
+            outcome = story => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        }
+    });
+    // A look-up of a host name that hangs must not hold the process.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Runs one tool: parses the command line, tells the story, reports how it ended.
@@ -64,7 +101,9 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or(&text);
     let message = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(str::to_owned);
+    // clap's other tip, to put a mistyped option behind `--`, is hardly ever what is meant.
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
     let mut failure = Failure::usage(message);
     failure.hints = tips.collect();
     Err(failure.hint(format!("`{tool} --help` lists the options")))
@@ -76,4 +115,20 @@ fn styled(text: &clap::builder::StyledStr) -> String {
     let plain =
         std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stdout().is_terminal();
     if plain { text.to_string() } else { text.ansi().to_string() }
+}
+
+/// Reports each job that Batch does not know: one error line for each, and exit code 1.
+fn report_unknown<'a>(
+    tool: &str,
+    session: &Session,
+    jobs: impl Iterator<Item = (&'a crate::job::JobId, bool)>,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    for (id, known) in jobs {
+        if !known {
+            crate::batch::unknown(session, id).report(tool);
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
 }

@@ -62,6 +62,9 @@ pub const COMPUTE_ENVIRONMENT: &str = "local";
 pub const JOB_DEFINITION: &str = "local";
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "awsb-local";
+/// What the access key IDs of local clusters begin with: it tells the exports of `blocal env` from keys
+/// of AWS, which begin with `A3T`, `AKIA`, `ASIA` and the like.
+pub const ACCESS_KEY_PREFIX: &str = "AWSBLOCAL";
 /// The log group of the jobs, as on AWS (User Guide, `using_cloudwatch_logs`).
 pub const LOG_GROUP: &str = "/aws/batch/job";
 /// The image name that means: a process of the user, no container.

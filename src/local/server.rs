@@ -17,7 +17,7 @@ use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front};
-use super::{COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
+use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -255,6 +255,7 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
         // A job that calls one of the tools means this cluster.
         (HOME_VARIABLE, home.path().display().to_string()),
+        ("AWSB_CLUSTER", "local".to_owned()),
         ("AWS_BATCH_JQ_NAME", QUEUE.to_owned()),
         ("AWS_BATCH_CE_NAME", COMPUTE_ENVIRONMENT.to_owned()),
     ]
@@ -265,7 +266,7 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
 /// Twenty letters and digits, as AWS's are; the prefix says whose it is.
 fn new_access_key_id() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
-    format!("AWSBLOCAL{}", &random[..11])
+    format!("{ACCESS_KEY_PREFIX}{}", &random[..11])
 }
 
 /// 244 random bits.

@@ -45,17 +45,19 @@ pub struct Failure {
     pub message: String,
     /// What to do next, a line each.
     pub hints: Vec<String>,
+    /// Whether the same may well work a little later: contact was lost, or the server is busy.
+    pub passing: bool,
 }
 
 impl Failure {
     /// The action failed (exit code 1).
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new() }
+        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), passing: false }
     }
 
     /// What the user gave is wrong (exit code 2).
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new() }
+        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), passing: false }
     }
 
     /// The same failure with one more hint.
@@ -69,6 +71,13 @@ impl Failure {
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    /// The same failure, known to be a passing one or not.
+    #[must_use]
+    pub fn passing(mut self, passing: bool) -> Self {
+        self.passing = passing;
         self
     }
 

@@ -9,5 +9,5 @@ mod output;
 mod time;
 
 pub use failure::{Exit, Failure};
-pub use output::{Format, Layout, Output, View};
+pub use output::{Format, JsonArray, Layout, Output, View};
 pub use time::local_rfc3339;

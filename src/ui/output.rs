@@ -38,6 +38,33 @@ pub trait View {
     fn json(&self) -> Vec<serde_json::Value>;
 }
 
+/// One JSON array, written while its elements come.
+#[derive(Debug)]
+pub struct JsonArray<'a> {
+    output: &'a Output,
+    begun: bool,
+}
+
+impl JsonArray<'_> {
+    /// Writes one more element.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn push(&mut self, element: &serde_json::Value) -> Result<(), Failure> {
+        let before = if self.begun { ",\n  " } else { "[\n  " };
+        self.begun = true;
+        self.output.write(format!("{before}{element}").as_bytes())
+    }
+
+    /// Closes the array.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn finish(self) -> Result<(), Failure> {
+        self.output.write(if self.begun { b"\n]\n" } else { b"[]\n" })
+    }
+}
+
 /// stdout, as one tool uses it.
 #[derive(Debug)]
 pub struct Output {
@@ -70,6 +97,11 @@ impl Output {
             }
         };
         self.write(text.as_bytes())
+    }
+
+    /// Begins a JSON array whose elements are not all known yet.
+    pub fn json_array(&self) -> JsonArray<'_> {
+        JsonArray { output: self, begun: false }
     }
 
     /// Writes bytes to stdout at once.

@@ -150,7 +150,9 @@ impl Api {
         // API, ListJobs.maxResults: up to 1,000 jobs, 100 with filters.
         let most = if filters.is_empty() { 1000 } else { 100 };
         let limit = page_size(request.max_results, most)?;
-        let after = request.next_token.as_deref().map(key_of_token).transpose()?;
+        // The first page is often asked for with an empty token, as ParallelCluster's awsbstat does on AWS.
+        let token = request.next_token.as_deref().filter(|token| !token.is_empty());
+        let after = token.map(key_of_token).transpose()?;
         if request.multi_node_job_id.is_some() {
             return Err(ApiError::client("multi-node parallel jobs are not there yet"));
         }

@@ -1,0 +1,50 @@
+//! DescribeJobs.
+
+use std::collections::HashMap;
+
+use super::Job;
+use crate::cluster::{Session, explain};
+use crate::job::{JobId, limits};
+use crate::ui::Failure;
+
+/// What Batch knows of these jobs, in the given order; `None` for one that it does not know.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
+    let mut known: HashMap<String, Job> = HashMap::new();
+    for chunk in ids.chunks(limits::DESCRIBE_JOBS_IDS) {
+        let answer = session
+            .batch
+            .describe_jobs()
+            .set_jobs(Some(chunk.iter().map(|id| id.as_str().to_owned()).collect()))
+            .send()
+            .await
+            .map_err(|e| {
+                let what = match chunk {
+                    [id] => format!("the job {id}"),
+                    _ => format!("{} jobs", chunk.len()),
+                };
+                explain(session, &format!("asking for {what}"), &e)
+            })?;
+        known.extend(answer.jobs().iter().map(|j| (j.job_id().unwrap_or_default().to_owned(), Job::from(j))));
+    }
+    Ok(ids.iter().map(|id| known.get(id.as_str()).cloned()).collect())
+}
+
+/// What Batch knows of one job.
+///
+/// # Errors
+/// When Batch cannot be asked, or does not know the job.
+pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure> {
+    let job = describe(session, std::slice::from_ref(id)).await?.pop().flatten();
+    job.ok_or_else(|| unknown(session, id))
+}
+
+/// The failure for a job that Batch does not know.
+pub fn unknown(session: &Session, id: &JobId) -> Failure {
+    let cluster = &session.cluster;
+    let region = if cluster.is_local { String::new() } else { format!(", region {}", session.region) };
+    Failure::failed(format!("there is no job {id} (cluster {}{region})", cluster.name))
+        .hint("`bstat -s ALL` lists the jobs that Batch remembers; ended ones are forgotten after some days")
+}

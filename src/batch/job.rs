@@ -1,0 +1,321 @@
+//! What Batch tells about a job.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_batch::types::{ArrayPropertiesDetail, ContainerDetail, JobDetail, JobSummary};
+use serde::Serialize;
+
+use crate::job::{JobId, Status};
+
+/// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
+/// names; what is not known is `null`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its ID.
+    pub job_id: String,
+    /// Its name.
+    pub job_name: String,
+    /// Its ARN.
+    pub job_arn: Option<String>,
+    /// The ARN of its queue; a listing does not tell it.
+    pub job_queue: Option<String>,
+    /// The ARN of its job definition.
+    pub job_definition: Option<String>,
+    /// Its state.
+    pub status: Status,
+    /// Why it is in this state.
+    pub status_reason: Option<String>,
+    /// When it was submitted, in milliseconds since the epoch.
+    pub created_at: Option<i64>,
+    /// When its last attempt began to run.
+    pub started_at: Option<i64>,
+    /// When its last attempt ended.
+    pub stopped_at: Option<i64>,
+    /// Whether it was asked to end.
+    pub is_terminated: Option<bool>,
+    /// Its place in an array, or its children.
+    pub array_properties: Option<ArrayProperties>,
+    /// What it waits for.
+    pub depends_on: Option<Vec<Dependency>>,
+    /// The container of its last attempt.
+    pub container: Option<Container>,
+    /// Its attempts that have ended.
+    pub attempts: Option<Vec<Attempt>>,
+    /// How often it is tried.
+    pub retry_strategy: Option<RetryStrategy>,
+    /// How long an attempt may run.
+    pub timeout: Option<Timeout>,
+}
+
+/// API `ArrayPropertiesDetail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrayProperties {
+    /// The number of children, for a parent.
+    pub size: Option<i32>,
+    /// The index, for a child.
+    pub index: Option<i32>,
+    /// How many children are in which state.
+    pub status_summary: Option<BTreeMap<String, i32>>,
+}
+
+/// API `JobDependency`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// The other job.
+    pub job_id: Option<String>,
+    /// `N_TO_N` or `SEQUENTIAL`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+/// API `ContainerDetail`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// The image.
+    pub image: Option<String>,
+    /// The command and its arguments.
+    pub command: Option<Vec<String>>,
+    /// vCPUs, memory in MiB, GPUs.
+    pub resource_requirements: Option<Vec<Resource>>,
+    /// The exit code.
+    pub exit_code: Option<i32>,
+    /// A few words on why the container ended.
+    pub reason: Option<String>,
+    /// Where its output is, in the log group.
+    pub log_stream_name: Option<String>,
+    /// The log group, when the job definition names one.
+    #[serde(skip)]
+    pub log_group: Option<String>,
+}
+
+/// API `ResourceRequirement`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resource {
+    /// `VCPU`, `MEMORY` or `GPU`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How many; MiB for memory.
+    pub value: String,
+}
+
+/// API `AttemptDetail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// When it began to run, in milliseconds since the epoch.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: Option<i64>,
+    /// Why it ended.
+    pub status_reason: Option<String>,
+    /// Its container.
+    pub container: AttemptContainer,
+}
+
+/// API `AttemptContainerDetail`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptContainer {
+    /// The exit code.
+    pub exit_code: Option<i32>,
+    /// A few words on why the container ended.
+    pub reason: Option<String>,
+    /// Where its output is, in the log group.
+    pub log_stream_name: Option<String>,
+}
+
+/// API `RetryStrategy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RetryStrategy {
+    /// How often the job is tried.
+    pub attempts: Option<i32>,
+}
+
+/// API `JobTimeout`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeout {
+    /// Seconds that an attempt may run.
+    pub attempt_duration_seconds: Option<i32>,
+}
+
+impl Job {
+    /// The ID, typed.
+    pub fn id(&self) -> JobId {
+        JobId::from_batch(&self.job_id)
+    }
+
+    /// The number of children, for an array's parent.
+    pub fn array_size(&self) -> Option<u32> {
+        let size = self.array_properties.as_ref()?.size?;
+        u32::try_from(size).ok().filter(|s| *s > 0)
+    }
+
+    /// Whether it is the parent of an array, which has no container of its own.
+    pub fn is_array_parent(&self) -> bool {
+        self.array_size().is_some() && self.id().array_index().is_none()
+    }
+
+    /// The exit code of the last attempt.
+    pub fn exit_code(&self) -> Option<i32> {
+        let of_container = self.container.as_ref().and_then(|c| c.exit_code);
+        of_container.or_else(|| self.attempts.as_ref()?.last()?.container.exit_code)
+    }
+
+    /// What a tool that waits exits with for this job: its exit code, and 1 for one that failed without.
+    pub fn exit(&self) -> u8 {
+        match (self.status, self.exit_code()) {
+            (Status::Succeeded, _) => 0,
+            (_, Some(code)) => u8::try_from(code).ok().filter(|c| *c != 0).unwrap_or(1),
+            (_, None) => 1,
+        }
+    }
+
+    /// The log streams of its attempts, the oldest first; the last one may still be written.
+    pub fn log_streams(&self) -> Vec<String> {
+        let ended = self.attempts.iter().flatten().map(|a| &a.container);
+        let mut streams: Vec<String> = ended.filter_map(|c| c.log_stream_name.clone()).collect();
+        if let Some(stream) = self.container.as_ref().and_then(|c| c.log_stream_name.clone())
+            && !streams.contains(&stream)
+        {
+            streams.push(stream);
+        }
+        streams
+    }
+}
+
+/// AWS's word for a state; one that is new to us counts as submitted, so that nobody stops waiting.
+fn status(text: Option<&str>) -> Status {
+    text.and_then(|t| t.parse().ok()).unwrap_or(Status::Submitted)
+}
+
+impl From<&JobDetail> for Job {
+    fn from(detail: &JobDetail) -> Self {
+        Self {
+            job_id: detail.job_id().unwrap_or_default().to_owned(),
+            job_name: detail.job_name().unwrap_or_default().to_owned(),
+            job_arn: detail.job_arn().map(str::to_owned),
+            job_queue: detail.job_queue().map(str::to_owned),
+            job_definition: detail.job_definition().map(str::to_owned),
+            status: status(detail.status().map(|s| s.as_str())),
+            status_reason: detail.status_reason().map(str::to_owned),
+            created_at: detail.created_at(),
+            started_at: detail.started_at(),
+            stopped_at: detail.stopped_at(),
+            is_terminated: detail.is_terminated(),
+            array_properties: detail.array_properties().map(ArrayProperties::from),
+            depends_on: Some(
+                detail
+                    .depends_on()
+                    .iter()
+                    .map(|d| Dependency {
+                        job_id: d.job_id().map(str::to_owned),
+                        kind: d.r#type().map(|t| t.as_str().to_owned()),
+                    })
+                    .collect(),
+            ),
+            container: detail.container().map(Container::from),
+            attempts: Some(detail.attempts().iter().map(Attempt::from).collect()),
+            retry_strategy: detail.retry_strategy().map(|r| RetryStrategy { attempts: r.attempts() }),
+            timeout: detail
+                .timeout()
+                .map(|t| Timeout { attempt_duration_seconds: t.attempt_duration_seconds() }),
+        }
+    }
+}
+
+impl From<&ArrayPropertiesDetail> for ArrayProperties {
+    fn from(array: &ArrayPropertiesDetail) -> Self {
+        Self {
+            size: array.size(),
+            index: array.index(),
+            status_summary: array.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
+        }
+    }
+}
+
+impl From<&ContainerDetail> for Container {
+    fn from(container: &ContainerDetail) -> Self {
+        let log_group = container
+            .log_configuration()
+            .and_then(|l| l.options())
+            .and_then(|o| o.get("awslogs-group"))
+            .cloned();
+        Self {
+            image: container.image().map(str::to_owned),
+            command: Some(container.command().to_vec()),
+            resource_requirements: Some(
+                container
+                    .resource_requirements()
+                    .iter()
+                    .map(|r| Resource {
+                        kind: r.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+                        value: r.value().unwrap_or_default().to_owned(),
+                    })
+                    .collect(),
+            ),
+            exit_code: container.exit_code(),
+            reason: container.reason().map(str::to_owned),
+            log_stream_name: container.log_stream_name().map(str::to_owned),
+            log_group,
+        }
+    }
+}
+
+impl From<&aws_sdk_batch::types::AttemptDetail> for Attempt {
+    fn from(attempt: &aws_sdk_batch::types::AttemptDetail) -> Self {
+        Self {
+            started_at: attempt.started_at(),
+            stopped_at: attempt.stopped_at(),
+            status_reason: attempt.status_reason().map(str::to_owned),
+            container: attempt
+                .container()
+                .map(|c| AttemptContainer {
+                    exit_code: c.exit_code(),
+                    reason: c.reason().map(str::to_owned),
+                    log_stream_name: c.log_stream_name().map(str::to_owned),
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&JobSummary> for Job {
+    fn from(summary: &JobSummary) -> Self {
+        Self {
+            job_id: summary.job_id().unwrap_or_default().to_owned(),
+            job_name: summary.job_name().unwrap_or_default().to_owned(),
+            job_arn: summary.job_arn().map(str::to_owned),
+            job_queue: None,
+            job_definition: summary.job_definition().map(str::to_owned),
+            status: status(summary.status().map(|s| s.as_str())),
+            status_reason: summary.status_reason().map(str::to_owned),
+            created_at: summary.created_at(),
+            started_at: summary.started_at(),
+            stopped_at: summary.stopped_at(),
+            is_terminated: None,
+            array_properties: summary.array_properties().map(|a| ArrayProperties {
+                size: a.size(),
+                index: a.index(),
+                status_summary: None,
+            }),
+            depends_on: None,
+            container: summary.container().map(|c| Container {
+                image: None,
+                command: None,
+                resource_requirements: None,
+                exit_code: c.exit_code(),
+                reason: c.reason().map(str::to_owned),
+                log_stream_name: None,
+                log_group: None,
+            }),
+            attempts: None,
+            retry_strategy: None,
+            timeout: None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Waiting for a job.
+
+use std::time::{Duration, Instant};
+
+use super::{Job, describe};
+use crate::cluster::Contact;
+use crate::job::{JobId, Status};
+use crate::ui::Failure;
+
+/// A job that Batch has just taken may not be there to be described at once.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// How often something is asked for: often when it may change any moment, and the less often the longer
+/// nothing has happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    since: Instant,
+    shortest: Duration,
+    longest: Duration,
+}
+
+impl Pace {
+    /// From `shortest` to `longest` between two questions.
+    pub fn new(shortest: Duration, longest: Duration) -> Self {
+        Self { since: Instant::now(), shortest, longest }
+    }
+
+    /// Something happened: back to the shortest pause.
+    pub fn quicken(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The pause before the next question: a tenth of the time that has passed.
+    pub fn pause(&self) -> Duration {
+        (self.since.elapsed() / 10).clamp(self.shortest, self.longest)
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(50), Duration::from_secs(5))
+    }
+}
+
+/// Waits until a job has ended and calls `seen` each time that its state has changed.
+///
+/// # Errors
+/// When the job is not known, or contact was lost for good.
+pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)) -> Result<Job, Failure> {
+    let pace = Pace::default();
+    let mut last: Option<Status> = None;
+    loop {
+        let job = look(contact, id, pace.since).await?;
+        if let Some(job) = job {
+            if last.replace(job.status) != Some(job.status) {
+                seen(&job);
+            }
+            if job.status.has_ended() {
+                return Ok(job);
+            }
+        }
+        tokio::time::sleep(pace.pause()).await;
+    }
+}
+
+/// The job as it is now; `None` when Batch does not know it yet.
+///
+/// # Errors
+/// When the job is not known long after `since`, or contact was lost for good.
+pub async fn look(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
+    let mut known = contact.keep(async |s| describe::describe(s, std::slice::from_ref(id)).await).await?;
+    match known.pop().flatten() {
+        Some(job) => Ok(Some(job)),
+        None if since.elapsed() < SETTLE => Ok(None),
+        None => Err(describe::unknown(contact.session(), id)),
+    }
+}

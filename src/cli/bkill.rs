@@ -1,0 +1,86 @@
+//! `bkill`: ends jobs.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde::Serialize;
+
+use super::CommonArgs;
+use crate::batch;
+use crate::job::{JobId, Status};
+use crate::ui::{Exit, Failure, Layout, View};
+
+/// End jobs, in whatever state they are; an array's parent ends all its children
+#[derive(Debug, Parser)]
+#[command(name = "bkill", version)]
+pub struct Args {
+    /// The reason, which becomes the job's statusReason
+    #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
+    reason: String,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Jobs, array children (ID:INDEX) or ARNs
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<JobId>,
+}
+
+/// `bkill`'s entry point.
+pub fn main() -> ExitCode {
+    super::run("bkill", |args: Args| super::block_on(args.end()))
+}
+
+impl Args {
+    async fn end(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        let jobs = batch::describe(&session, &self.ids).await?;
+        let mut ended = Vec::new();
+        let mut failures = Vec::new();
+        for job in jobs.iter().flatten() {
+            if !job.status.has_ended()
+                && let Err(failure) = batch::terminate(&session, &job.id(), &self.reason).await
+            {
+                failures.push(failure);
+                continue;
+            }
+            ended.push(Ended {
+                job_id: job.job_id.clone(),
+                job_name: job.job_name.clone(),
+                status: job.status,
+            });
+        }
+        if !ended.is_empty() || self.common.json {
+            self.common.output().show(&EndedJobs(ended))?;
+        }
+        for failure in &failures {
+            failure.report("bkill");
+        }
+        let all_known =
+            super::report_unknown("bkill", &session, self.ids.iter().zip(jobs.iter().map(Option::is_some)))?;
+        Ok(if failures.is_empty() { all_known } else { Exit::Failed })
+    }
+}
+
+/// A job that was asked to end, with the state that it had then.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    job_id: String,
+    job_name: String,
+    status: Status,
+}
+
+struct EndedJobs(Vec<Ended>);
+
+impl View for EndedJobs {
+    fn plain(&self) -> Layout {
+        let line = |job: &Ended| match job.status.has_ended() {
+            true => format!("Job {} ({}) had ended already: {}.", job.job_id, job.job_name, job.status),
+            false => format!("Job {} ({}) is being ended.", job.job_id, job.job_name),
+        };
+        Layout::Lines(self.0.iter().map(line).collect())
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        self.0.iter().map(|e| serde_json::to_value(e).unwrap_or_default()).collect()
+    }
+}

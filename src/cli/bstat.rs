@@ -1,0 +1,153 @@
+//! `bstat`: shows jobs.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::CommonArgs;
+use crate::batch::{self, Job};
+use crate::cluster::Session;
+use crate::job::{Invalid, JobId, Status};
+use crate::stage::launcher;
+use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
+
+/// Show jobs: the active ones of the cluster's queue, or those that are named
+#[derive(Debug, Parser)]
+#[command(name = "bstat", version)]
+pub struct Args {
+    /// Jobs in these states, separated by commas; ALL for every state
+    #[arg(short, long, value_name = "LIST", value_parser = statuses)]
+    status: Option<Statuses>,
+    /// The job queue [default: the cluster's]
+    #[arg(short, long, value_name = "NAME")]
+    queue: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Jobs, array children (ID:INDEX) or ARNs
+    #[arg(value_name = "ID", conflicts_with_all = ["status", "queue"])]
+    ids: Vec<JobId>,
+}
+
+/// The value of `--status`.
+#[derive(Debug, Clone)]
+struct Statuses(Vec<Status>);
+
+fn statuses(text: &str) -> Result<Statuses, Invalid> {
+    let mut list = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        if word.eq_ignore_ascii_case("ALL") {
+            list.extend(Status::ALL);
+        } else {
+            list.push(word.parse()?);
+        }
+    }
+    list.sort();
+    list.dedup();
+    Ok(Statuses(list))
+}
+
+/// `bstat`'s entry point.
+pub fn main() -> ExitCode {
+    super::run("bstat", |args: Args| super::block_on(args.tell()))
+}
+
+impl Args {
+    async fn tell(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        if self.ids.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
+    }
+
+    async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
+        let queue = self.queue.as_deref().unwrap_or(&session.cluster.job_queue);
+        let statuses = self.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
+        let jobs = batch::list(session, queue, statuses).await?;
+        self.common.output().show(&Jobs { jobs, detailed: false })?;
+        Ok(Exit::Done)
+    }
+
+    async fn tell_jobs(&self, session: &Session) -> Result<Exit, Failure> {
+        let found = batch::describe(session, &self.ids).await?;
+        let mut jobs = Vec::new();
+        for job in found.iter().flatten() {
+            jobs.push(job.clone());
+            if job.is_array_parent() {
+                jobs.extend(batch::children(session, &job.id(), &Status::ALL).await?);
+            }
+        }
+        let detailed = self.ids.len() == 1 && jobs.len() == 1;
+        if !jobs.is_empty() {
+            self.common.output().show(&Jobs { jobs, detailed })?;
+        }
+        super::report_unknown("bstat", session, self.ids.iter().zip(found.iter().map(Option::is_some)))
+    }
+}
+
+/// Jobs, as a table or, for one, in detail.
+struct Jobs {
+    jobs: Vec<Job>,
+    detailed: bool,
+}
+
+impl View for Jobs {
+    fn plain(&self) -> Layout {
+        match self.jobs.as_slice() {
+            [job] if self.detailed => Layout::Details(details(job)),
+            jobs => Layout::Table {
+                columns: vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"],
+                rows: jobs.iter().map(row).collect(),
+            },
+        }
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        self.jobs.iter().map(|j| serde_json::to_value(j).unwrap_or_default()).collect()
+    }
+}
+
+fn row(job: &Job) -> Vec<String> {
+    vec![
+        job.job_id.clone(),
+        job.job_name.clone(),
+        job.status.to_string(),
+        time(job.started_at),
+        time(job.stopped_at),
+        job.exit_code().map(|c| c.to_string()).unwrap_or_default(),
+    ]
+}
+
+fn details(job: &Job) -> Vec<(String, String)> {
+    let container = job.container.as_ref();
+    let resource = |kind: &str| {
+        let all = container.and_then(|c| c.resource_requirements.as_deref()).unwrap_or_default();
+        all.iter().find(|r| r.kind == kind).map(|r| r.value.clone()).unwrap_or_default()
+    };
+    let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
+    let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
+    let attempts = job.attempts.as_ref().map_or(0, Vec::len);
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    [
+        ("jobId", job.job_id.clone()),
+        ("jobName", job.job_name.clone()),
+        ("jobQueue", text(job.job_queue.as_deref())),
+        ("jobDefinition", text(job.job_definition.as_deref())),
+        ("status", job.status.to_string()),
+        ("statusReason", text(job.status_reason.as_deref())),
+        ("createdAt", time(job.created_at)),
+        ("startedAt", time(job.started_at)),
+        ("stoppedAt", time(job.stopped_at)),
+        ("command", command.to_string_lossy().into_owned()),
+        ("vcpus", resource("VCPU")),
+        ("memory", resource("MEMORY")),
+        ("attempts", attempts.to_string()),
+        ("exitCode", job.exit_code().map(|c| c.to_string()).unwrap_or_default()),
+        ("reason", text(container.and_then(|c| c.reason.as_deref()))),
+        ("logStreamName", text(container.and_then(|c| c.log_stream_name.as_deref()))),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
+fn time(epoch_ms: Option<i64>) -> String {
+    epoch_ms.filter(|t| *t > 0).map(local_rfc3339).unwrap_or_default()
+}

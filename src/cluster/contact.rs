@@ -1,0 +1,65 @@
+//! Contact with a cluster that outlasts a lost network.
+
+use std::time::{Duration, Instant};
+
+use super::Session;
+use crate::ui::Failure;
+
+/// How long contact is sought when `AWSB_CONTACT_TIMEOUT` (in seconds) does not say.
+const PATIENCE: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A session for something that takes long: calls that fail in passing are made again until contact has
+/// been lost for good.
+#[derive(Debug)]
+pub struct Contact {
+    session: Session,
+    tool: &'static str,
+    patience: Duration,
+}
+
+impl Contact {
+    /// Keeps contact through `session`, and says on stderr in the name of `tool` when it is lost.
+    pub fn new(session: Session, tool: &'static str) -> Self {
+        let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
+        Self { session, tool, patience: seconds.map_or(PATIENCE, Duration::from_secs) }
+    }
+
+    /// The session as it is now.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Makes a call that only asks, again and again while it fails in passing.
+    ///
+    /// # Errors
+    /// The call's own failure, when it is no passing one or when contact was lost for longer than
+    /// `AWSB_CONTACT_TIMEOUT`.
+    pub async fn keep<T>(
+        &mut self,
+        call: impl AsyncFn(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut lost_since: Option<Instant> = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failure = match call(&self.session).await {
+                Ok(value) => return Ok(value),
+                Err(failure) if failure.passing => failure,
+                Err(failure) => return Err(failure),
+            };
+            let since = *lost_since.get_or_insert_with(|| {
+                eprintln!("{}: contact lost, trying again: {failure}", self.tool);
+                Instant::now()
+            });
+            if since.elapsed() + pause > self.patience {
+                return Err(failure);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if let Ok(session) = self.session.renew().await {
+                self.session = session;
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The AWS clients of one cluster.
+
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::select::{Choice, Cluster, select};
+use super::trace::Trace;
+use crate::local;
+use crate::ui::Failure;
+
+/// An unreachable endpoint is said within 15 seconds: one connection may take this long,
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// and one call, with all its tries, this long.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(13);
+
+/// The clients that talk to one cluster.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The region that came out of the options, the settings and the AWS configuration.
+    pub region: String,
+    /// AWS Batch.
+    pub batch: aws_sdk_batch::Client,
+    /// CloudWatch Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    debug: bool,
+}
+
+impl Session {
+    /// Finds the cluster and makes its clients; with `debug`, every exchange is shown on stderr. Nothing
+    /// is sent, but the local cluster is started if it does not run.
+    ///
+    /// # Errors
+    /// When the cluster cannot be found, or no region is known for it.
+    pub async fn open(choice: &Choice, debug: bool) -> Result<Self, Failure> {
+        let cluster = select(choice)?;
+        Self::connect(cluster, debug).await
+    }
+
+    /// The same cluster again, after contact was lost: a local one that has ended is started, perhaps at
+    /// another port.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn renew(&self) -> Result<Self, Failure> {
+        if self.cluster.is_local {
+            Self::connect(self.cluster.clone(), self.debug).await
+        } else {
+            Ok(self.clone())
+        }
+    }
+
+    async fn connect(cluster: Cluster, debug: bool) -> Result<Self, Failure> {
+        let config = if cluster.is_local { local_config().await? } else { aws_config(&cluster).await? };
+        let Some(region) = config.region().map(ToString::to_string) else {
+            return Err(Failure::usage(format!("no AWS region is known for the cluster `{}`", cluster.name))
+                .hint(format!(
+                    "`--region`, or `region = \"…\"` in [cluster.{}] of the settings file",
+                    cluster.name
+                )));
+        };
+        let trace = debug.then_some(Trace);
+        let mut batch = aws_sdk_batch::config::Builder::from(&config);
+        let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
+        // A bucket's name in the path, not in the host name, is what every other server understands. An upload
+        // may take its time, as long as it moves.
+        let uploads = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let mut s3 = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(config.endpoint_url().is_some())
+            .timeout_config(uploads);
+        if let Some(trace) = trace {
+            batch = batch.interceptor(trace);
+            logs = logs.interceptor(trace);
+            s3 = s3.interceptor(trace);
+        }
+        Ok(Self {
+            cluster,
+            region,
+            batch: aws_sdk_batch::Client::from_conf(batch.build()),
+            logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            debug,
+        })
+    }
+}
+
+/// The configuration of the local cluster: nothing of the user's AWS configuration is read.
+async fn local_config() -> Result<SdkConfig, Failure> {
+    let local = local::connect().await?;
+    let credentials =
+        Credentials::new(local.access_key_id, local.secret_access_key, None, None, "awsb local cluster");
+    // Not through the loader: nothing of the user's AWS configuration may count here.
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(local.region))
+        .endpoint_url(local.endpoint_url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .timeout_config(timeouts())
+        .retry_config(retries());
+    Ok(config.build())
+}
+
+/// The configuration of any other cluster. Option beats setting beats `AWS_*` variable.
+async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
+    refuse_local_exports(cluster)?;
+    let mut config = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = &cluster.region {
+        config = config.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint_url) = &cluster.endpoint_url {
+        config = config.endpoint_url(endpoint_url);
+    }
+    if let Some(profile) = &cluster.profile {
+        // The SDK's own order lets keys in the environment win over a profile that was asked for by name.
+        let provider = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        let provider = match &cluster.region {
+            Some(region) => provider.configure(
+                &aws_config::provider_config::ProviderConfig::default()
+                    .with_region(Some(Region::new(region.clone()))),
+            ),
+            None => provider,
+        };
+        config = config.profile_name(profile).credentials_provider(provider.build());
+    }
+    if let Ok(name) = AppName::new("awsb") {
+        config = config.app_name(name);
+    }
+    Ok(config.timeout_config(timeouts()).retry_config(retries()).load().await)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
+}
+
+/// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.
+fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
+    let exported_key = std::env::var("AWS_ACCESS_KEY_ID")
+        .is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX) && cluster.profile.is_none());
+    let exported_endpoint = cluster.endpoint_url.is_none()
+        && std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| {
+            std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX))
+                || local::running().is_some_and(|local| {
+                    local.endpoint_url.trim_end_matches('/') == url.trim_end_matches('/')
+                })
+        });
+    if !exported_key && !exported_endpoint {
+        return Ok(());
+    }
+    let name = &cluster.name;
+    Err(Failure::usage(format!(
+        "the exports of `blocal env` are set in this shell, and would send the jobs of the cluster `{name}` to the local cluster"
+    ))
+    .hint("`unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION` takes them back")
+    .hint("`--cluster local` is the local cluster, with or without the exports"))
+}

@@ -1,0 +1,298 @@
+//! The settings file: clusters, and which of them is the default.
+
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::ui::Failure;
+
+/// What the settings file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// `default_cluster`.
+    pub default_cluster: Option<String>,
+    /// The clusters, in the order in which they stand in the file.
+    pub clusters: Vec<(String, Section)>,
+}
+
+/// A `[cluster.NAME]` section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Section {
+    /// The region; without it, the AWS configuration's.
+    pub region: Option<String>,
+    /// The profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// An endpoint other than AWS's own.
+    pub endpoint_url: Option<String>,
+    /// The bucket for bundles.
+    pub bucket: String,
+    /// The prefix of the bundles' keys.
+    pub prefix: Option<String>,
+    /// Name or ARN of the job queue.
+    pub job_queue: String,
+    /// Name, `name:revision` or ARN of the job definition.
+    pub job_definition: String,
+    /// The job definition of multi-node parallel jobs.
+    pub job_definition_mnp: Option<String>,
+    /// The log group of the jobs' output.
+    pub log_group: Option<String>,
+}
+
+const TOP_KEYS: [&str; 2] = ["default_cluster", "cluster"];
+const CLUSTER_KEYS: [&str; 9] = [
+    "region",
+    "profile",
+    "endpoint_url",
+    "bucket",
+    "prefix",
+    "job_queue",
+    "job_definition",
+    "job_definition_mnp",
+    "log_group",
+];
+
+/// The name that is the local cluster's alone.
+pub const LOCAL: &str = "local";
+
+impl Settings {
+    /// Reads the settings file, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG` names has to exist.
+    pub fn read() -> Result<Option<Self>, Failure> {
+        let (path, demanded) = match std::env::var_os("AWSB_CONFIG").filter(|v| !v.is_empty()) {
+            Some(path) => (PathBuf::from(path), true),
+            None => match config_home() {
+                Some(home) => (home.join("awsb").join("config.toml"), false),
+                None => return Ok(None),
+            },
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
+            Err(e) => {
+                let failure = Failure::usage(format!("reading the settings file {}: {e}", path.display()));
+                Err(if demanded { failure.hint("AWSB_CONFIG names this file") } else { failure })
+            }
+        }
+    }
+
+    /// Parses the text of a settings file.
+    ///
+    /// # Errors
+    /// Names the file, the line and, for a wrong name, the nearest valid one.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        let file = File { path, text };
+        let root = DeTable::parse(text).map_err(|e| {
+            let at = e.span().map_or(0, |s| s.start);
+            file.wrong(at, e.message())
+        })?;
+        let mut settings = Self { path: path.to_owned(), default_cluster: None, clusters: Vec::new() };
+        let mut default_at = 0;
+        for (key, value) in root.get_ref() {
+            match key.get_ref().as_ref() {
+                "default_cluster" => {
+                    settings.default_cluster = Some(file.string(key.get_ref(), value)?);
+                    default_at = key.span().start;
+                }
+                "cluster" => {
+                    for (name, section) in file.table("cluster", value)? {
+                        if name.get_ref() == LOCAL {
+                            return Err(
+                                file.wrong(name.span().start, "the name `local` is the local cluster's")
+                            );
+                        }
+                        settings.clusters.push((name.get_ref().to_string(), file.section(name, section)?));
+                    }
+                }
+                other => return Err(file.unknown_key(key.span().start, other, "", &TOP_KEYS)),
+            }
+        }
+        settings.clusters.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(default) = &settings.default_cluster
+            && default != LOCAL
+            && settings.cluster(default).is_none()
+        {
+            let names = settings.names();
+            let message = format!("default_cluster is `{default}`, and there is no [cluster.{default}]");
+            return Err(with_nearest(file.wrong(default_at, message), default, &names));
+        }
+        Ok(settings)
+    }
+
+    /// The section of a cluster.
+    pub fn cluster(&self, name: &str) -> Option<&Section> {
+        self.clusters.iter().find(|(n, _)| n == name).map(|(_, s)| s)
+    }
+
+    /// The names of all clusters.
+    pub fn names(&self) -> Vec<&str> {
+        self.clusters.iter().map(|(n, _)| n.as_str()).collect()
+    }
+}
+
+/// The file under the parser, for messages.
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn wrong(&self, at: usize, message: impl std::fmt::Display) -> Failure {
+        let before = self.text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Failure::usage(format!("settings file {}, line {line}: {message}", self.path.display()))
+    }
+
+    fn unknown_key(&self, at: usize, key: &str, place: &str, known: &[&str]) -> Failure {
+        with_nearest(self.wrong(at, format!("unknown key `{key}`{place}")), key, known)
+    }
+
+    fn string(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Failure> {
+        match value.get_ref() {
+            DeValue::String(text) if !text.is_empty() => Ok(text.to_string()),
+            DeValue::String(_) => Err(self.wrong(value.span().start, format!("`{key}` is empty"))),
+            other => {
+                let kind = other.type_str();
+                Err(self.wrong(value.span().start, format!("`{key}` has to be a string, not {kind}")))
+            }
+        }
+    }
+
+    fn table<'t, 'i>(&self, key: &str, value: &'t Spanned<DeValue<'i>>) -> Result<&'t DeTable<'i>, Failure> {
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(table),
+            _ => Err(self
+                .wrong(value.span().start, format!("`{key}` has to be a section, such as [cluster.NAME]"))),
+        }
+    }
+
+    fn section(
+        &self,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Section, Failure> {
+        let mut section = Section::default();
+        let place = format!(" in [cluster.{}]", name.get_ref());
+        for (key, value) in self.table(name.get_ref(), value)? {
+            let key_name = key.get_ref().as_ref();
+            let field: &mut Option<String> = match key_name {
+                "region" => &mut section.region,
+                "profile" => &mut section.profile,
+                "endpoint_url" => &mut section.endpoint_url,
+                "prefix" => &mut section.prefix,
+                "job_definition_mnp" => &mut section.job_definition_mnp,
+                "log_group" => &mut section.log_group,
+                "bucket" => {
+                    section.bucket = self.string(key_name, value)?;
+                    continue;
+                }
+                "job_queue" => {
+                    section.job_queue = self.string(key_name, value)?;
+                    continue;
+                }
+                "job_definition" => {
+                    section.job_definition = self.string(key_name, value)?;
+                    continue;
+                }
+                other => return Err(self.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS)),
+            };
+            *field = Some(self.string(key_name, value)?);
+            if key_name == "endpoint_url" {
+                self.check_url(value, section.endpoint_url.as_deref().unwrap_or_default())?;
+            }
+        }
+        for (key, text) in [
+            ("bucket", &section.bucket),
+            ("job_queue", &section.job_queue),
+            ("job_definition", &section.job_definition),
+        ] {
+            if text.is_empty() {
+                return Err(self.wrong(name.span().start, format!("`{key}` is missing{place}")));
+            }
+        }
+        Ok(section)
+    }
+
+    fn check_url(&self, value: &Spanned<DeValue<'_>>, url: &str) -> Result<(), Failure> {
+        let good = url.parse::<http::Uri>().is_ok_and(|u| {
+            matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
+        });
+        if good {
+            return Ok(());
+        }
+        Err(self.wrong(
+            value.span().start,
+            format!("`endpoint_url` has to be such as https://batch.example.org, not `{url}`"),
+        ))
+    }
+}
+
+/// The failure with the valid name that is nearest to `name`, or all of them.
+pub fn with_nearest(failure: Failure, name: &str, known: &[&str]) -> Failure {
+    let nearest = known
+        .iter()
+        .map(|k| (strsim::jaro_winkler(k, name), *k))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.75);
+    match nearest {
+        Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
+        None if known.is_empty() => failure,
+        None => failure.hint(format!("there are: {}", known.join(", "))),
+    }
+}
+
+/// The folder for settings: `XDG_CONFIG_HOME`, or `~/.config`.
+fn config_home() -> Option<PathBuf> {
+    let xdg = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    xdg.or_else(|| std::env::home_dir().map(|home| home.join(".config")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, Failure> {
+        Settings::parse(Path::new("config.toml"), text)
+    }
+
+    const GOOD: &str = "default_cluster = \"genomics\"\n\n[cluster.genomics]\nregion = \"eu-west-1\"\n\
+        bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d:3\"\n";
+
+    #[test]
+    fn a_good_file() -> Result<(), Failure> {
+        let settings = parse(GOOD)?;
+        assert_eq!(settings.default_cluster.as_deref(), Some("genomics"));
+        let cluster = settings.cluster("genomics").cloned().unwrap_or_default();
+        assert_eq!((cluster.bucket.as_str(), cluster.job_definition.as_str()), ("b", "d:3"));
+        assert_eq!(cluster.region.as_deref(), Some("eu-west-1"));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let cases = [
+            GOOD.replace("job_queue", "job_qeue"),
+            GOOD.replace("bucket = \"b\"\n", ""),
+            GOOD.replace("\"genomics\"\n\n", "\"genomic\"\n\n"),
+            GOOD.replace("\"b\"", "7"),
+            GOOD.replace("\"b\"", "\"\""),
+            GOOD.replace("default_cluster", "defaults"),
+            GOOD.replace("[cluster.genomics]", "[cluster.local]"),
+            GOOD.replace("region = \"eu-west-1\"", "endpoint_url = \"localhost:99\""),
+            "cluster = 3\n".to_owned(),
+            "[cluster\n".to_owned(),
+        ];
+        let told: Vec<String> = cases
+            .iter()
+            .map(|text| match parse(text) {
+                Ok(_) => "no error".to_owned(),
+                Err(f) => format!("{} {:?}", f.message, f.hints),
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}

@@ -1,0 +1,124 @@
+//! A job's environment variables.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::str::FromStr;
+
+use super::{Invalid, limits};
+
+/// The name of a variable that a shell can export: letters, digits and `_`, not beginning with a digit
+/// (POSIX XBD 8.1), and none of those that are Batch's or the launcher's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EnvName(String);
+
+/// Variables with which `bsub` talks to its launcher.
+const LAUNCHER_NAMES: [&str; 3] = ["AWSB_ARGS", "AWSB_BUNDLE", "AWSB_BUNDLE_REGION"];
+
+impl EnvName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EnvName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let mut chars = text.chars();
+        let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(Invalid::because(format!(
+                "'{text}' is no name of a variable: letters, digits and '_', the first one no digit"
+            )));
+        }
+        if text.starts_with(limits::RESERVED_ENV_PREFIX) {
+            return Err(Invalid::because("variables that begin with AWS_BATCH_ are set by Batch alone"));
+        }
+        if LAUNCHER_NAMES.contains(&text) {
+            return Err(Invalid::because(format!("{text} is set by bsub itself")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for EnvName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One `-e`: `NAME=VALUE`, where everything after the first `=` is the value, or `A,B`: names whose
+/// values are the submitter's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvArg {
+    /// A variable and its value.
+    Set(EnvName, OsString),
+    /// Variables that are handed on.
+    HandOn(Vec<EnvName>),
+}
+
+impl EnvArg {
+    /// Parses the argument of one `-e`.
+    ///
+    /// # Errors
+    /// When a name is no name, or is reserved.
+    pub fn parse(text: &OsStr) -> Result<Self, Invalid> {
+        let bytes = text.as_bytes();
+        match bytes.iter().position(|b| *b == b'=') {
+            Some(at) => {
+                let name = String::from_utf8_lossy(&bytes[..at]).parse()?;
+                Ok(Self::Set(name, OsString::from_vec(bytes[at + 1..].to_vec())))
+            }
+            None => {
+                let names = String::from_utf8_lossy(bytes);
+                names.split(',').map(str::parse).collect::<Result<_, _>>().map(Self::HandOn)
+            }
+        }
+    }
+}
+
+/// Variables in the order in which they were given; a later value of a name replaces an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment(Vec<(EnvName, OsString)>);
+
+impl Environment {
+    /// Sets a variable.
+    pub fn set(&mut self, name: EnvName, value: OsString) {
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The variables, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&EnvName, &OsStr)> {
+        self.0.iter().map(|(n, v)| (n, v.as_os_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_first_equals_sign_everything_is_the_value() {
+        assert_eq!(
+            EnvArg::parse(OsStr::new("A=x,B=y\nz")),
+            Ok(EnvArg::Set(EnvName("A".into()), "x,B=y\nz".into()))
+        );
+        assert_eq!(EnvArg::parse(OsStr::new("A=")), Ok(EnvArg::Set(EnvName("A".into()), "".into())));
+        assert_eq!(
+            EnvArg::parse(OsStr::new("A,B_2")),
+            Ok(EnvArg::HandOn(vec![EnvName("A".into()), EnvName("B_2".into())]))
+        );
+    }
+
+    #[test]
+    fn names_that_cannot_be() {
+        for bad in ["1A=x", "AWS_BATCH_X=y", "=x", "", "A,,B", "A B", "A-B=1", "AWSB_ARGS=x", "Ä=1"] {
+            assert!(EnvArg::parse(OsStr::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Job IDs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Invalid;
+
+/// The ID of a job: `ID`, an array's child `ID:INDEX`, or an MNP job's node `ID#INDEX`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(String);
+
+impl JobId {
+    /// An ID that Batch gave us.
+    pub fn from_batch(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The ID as Batch writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The index in an array, for a child.
+    pub fn array_index(&self) -> Option<u32> {
+        self.0.split_once(':')?.1.parse().ok()
+    }
+}
+
+impl FromStr for JobId {
+    type Err = Invalid;
+
+    /// Takes an ID or a job's ARN. Batch does not document the form of its IDs, so whatever could be
+    /// one is taken, and Batch is asked whether it is.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let id = match text.strip_prefix("arn:") {
+            Some(rest) => rest.rsplit_once(":job/").map_or("", |(_, id)| id),
+            None => text,
+        };
+        let (base, index) = match id.find([':', '#']) {
+            Some(at) => (&id[..at], Some(&id[at + 1..])),
+            None => (id, None),
+        };
+        let base_is_fine = !base.is_empty()
+            && base.len() <= 128
+            && base.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let index_is_fine =
+            index.is_none_or(|i| (1..=5).contains(&i.len()) && i.bytes().all(|b| b.is_ascii_digit()));
+        if base_is_fine && index_is_fine {
+            Ok(Self(id.to_owned()))
+        } else {
+            Err(Invalid::because(
+                "a job ID is such as 8f2c0d3e-…, an array's child 8f2c0d3e-…:3, or a job's ARN",
+            ))
+        }
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_children_nodes_and_arns() {
+        for (text, id) in [
+            ("8f2c0d3e-1111-4222-8333-444455556666", "8f2c0d3e-1111-4222-8333-444455556666"),
+            ("8f2c:17", "8f2c:17"),
+            ("8f2c#0", "8f2c#0"),
+            ("arn:aws:batch:eu-west-1:123456789012:job/8f2c:17", "8f2c:17"),
+        ] {
+            assert_eq!(text.parse::<JobId>().map(|i| i.to_string()), Ok(id.to_owned()));
+        }
+        for bad in ["", "a b", ":3", "x:", "x:y", "x:1:2", "arn:aws:batch:eu-west-1:1:job-queue/q", "é"] {
+            assert!(bad.parse::<JobId>().is_err(), "{bad}");
+        }
+    }
+}

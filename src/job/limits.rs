@@ -1,0 +1,42 @@
+//! AWS's limits, each with its source. UG is the AWS Batch User Guide, API its API Reference.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Children of an array job (UG `array_jobs`).
+pub const ARRAY_SIZE: RangeInclusive<u32> = 2..=10_000;
+
+/// Attempts of a job (API `RetryStrategy`).
+pub const ATTEMPTS: RangeInclusive<u8> = 1..=10;
+
+/// The shortest timeout of an attempt, in seconds (API `JobTimeout`).
+pub const TIMEOUT_MIN_SECONDS: u32 = 60;
+
+/// The longest timeout that the API's 32-bit field can carry, in seconds (API `JobTimeout`).
+pub const TIMEOUT_MAX_SECONDS: u32 = i32::MAX as u32;
+
+/// The least memory of a container, in MiB (API `ResourceRequirement`, `MEMORY`).
+pub const MEMORY_MIN_MIB: u64 = 4;
+
+/// Characters of a job's name (API `SubmitJob`, `jobName`).
+pub const JOB_NAME_LENGTH: usize = 128;
+
+/// Variables whose names begin so are Batch's own and are refused in a job (UG `job_env_vars`).
+pub const RESERVED_ENV_PREFIX: &str = "AWS_BATCH_";
+
+/// Characters of a container's overrides as serialised JSON (ECS API `TaskOverride`). Batch's SubmitJob takes
+/// more, and the job then fails with `Container Overrides length must be at most 8192`.
+pub const OVERRIDES_LENGTH: usize = 8192;
+
+/// What we leave free of [`OVERRIDES_LENGTH`] for the variables that Batch adds itself. How many it
+/// adds is not documented; the longest set (an MNP node's) stays below half of this.
+pub const OVERRIDES_RESERVE: usize = 1024;
+
+/// Job IDs that one DescribeJobs call takes (API `DescribeJobs`).
+pub const DESCRIBE_JOBS_IDS: usize = 100;
+
+/// Jobs in a page of ListJobs (API `ListJobs`, `maxResults`).
+pub const LIST_JOBS_PAGE: i32 = 1000;
+
+/// After SIGTERM a container has this long until SIGKILL (UG `job_timeouts`).
+pub const STOP_GRACE: Duration = Duration::from_secs(30);

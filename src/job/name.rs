@@ -1,0 +1,81 @@
+//! The name of a job.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Invalid, limits};
+
+/// 1 to 128 letters, digits, `-` and `_`, the first one a letter or a digit (API `SubmitJob`, `jobName`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobName(String);
+
+impl JobName {
+    /// The nearest valid name: what is not allowed becomes `-`, and the whole is cut to length.
+    /// Text without a letter or digit gives `job`.
+    pub fn cleaned(text: &str) -> Self {
+        let clean: String = text
+            .chars()
+            .map(|c| if allowed(c) { c } else { '-' })
+            .skip_while(|c| !c.is_ascii_alphanumeric())
+            .take(limits::JOB_NAME_LENGTH)
+            .collect();
+        let clean = clean.trim_end_matches('-');
+        Self(if clean.is_empty() { "job".to_owned() } else { clean.to_owned() })
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+impl FromStr for JobName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let first_is_fine = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+        if first_is_fine && text.chars().all(allowed) && text.len() <= limits::JOB_NAME_LENGTH {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::because(format!(
+            "a job's name has 1 to 128 letters, digits, '-' and '_' and begins with a letter or digit; '{}' would do",
+            Self::cleaned(text)
+        )))
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn cleaning_always_gives_a_valid_name(text in ".{0,200}") {
+            let name = JobName::cleaned(&text);
+            prop_assert_eq!(name.as_str().parse::<JobName>(), Ok(name.clone()));
+        }
+    }
+
+    #[test]
+    fn cleaning_keeps_what_it_can() {
+        for (text, name) in
+            [("pi.sh", "pi-sh"), ("_x", "x"), ("größe.py", "gr--e-py"), ("…", "job"), ("run_1", "run_1")]
+        {
+            assert_eq!(JobName::cleaned(text).as_str(), name);
+        }
+        assert!("a b".parse::<JobName>().is_err());
+        assert!("-a".parse::<JobName>().is_err());
+        assert!("a".repeat(129).parse::<JobName>().is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! vCPUs and memory.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Invalid, limits};
+
+/// vCPUs of a container: a whole number, or on Fargate and the local cluster a fraction such as
+/// `0.25` (API `ResourceRequirement`, `VCPU`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Vcpus(f64);
+
+impl FromStr for Vcpus {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+        match text.parse::<f64>() {
+            Ok(n) if plain && (0.125..=100_000.0).contains(&n) && (n * 8.0).fract() == 0.0 => Ok(Self(n)),
+            _ => Err(Invalid::because("a whole number of vCPUs, or a fraction such as 0.25")),
+        }
+    }
+}
+
+impl fmt::Display for Vcpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Memory of a container in MiB, the unit of Batch (API `ResourceRequirement`, `MEMORY`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Memory(u64);
+
+impl Memory {
+    /// The size in MiB.
+    pub fn mib(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Memory {
+    type Err = Invalid;
+
+    /// A number of MiB, or one with a suffix `K`, `M`, `G` or `T` (powers of 1024; `KiB`, `MB` and so on are
+    /// the same). What is no whole number of MiB is rounded up.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = || {
+            Invalid::because("a size is a number of MiB, or a number with K, M, G or T, such as 512M or 4G")
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, suffix) = text.split_at(digits);
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        let unit = match suffix.to_ascii_uppercase().as_str() {
+            "" | "M" | "MB" | "MIB" => 1.0,
+            "K" | "KB" | "KIB" => 1.0 / 1024.0,
+            "G" | "GB" | "GIB" => 1024.0,
+            "T" | "TB" | "TIB" => 1024.0 * 1024.0,
+            _ => return Err(wrong()),
+        };
+        let mib = (number * unit).ceil();
+        if mib > f64::from(i32::MAX) {
+            return Err(Invalid::because("that is more memory than Batch can be asked for"));
+        }
+        // In range and whole, so nothing is lost.
+        let mib = mib as u64;
+        if mib < limits::MEMORY_MIN_MIB {
+            return Err(Invalid::because("a job needs at least 4 MiB (a bare number is MiB; 4G is 4 GiB)"));
+        }
+        Ok(Self(mib))
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, mib) in [
+            ("4", 4),
+            ("512", 512),
+            ("512M", 512),
+            ("4G", 4096),
+            ("1.5g", 1536),
+            ("1T", 1_048_576),
+            ("5000K", 5),
+            ("2GiB", 2048),
+            ("4097K", 5),
+        ] {
+            assert_eq!(text.parse::<Memory>().map(Memory::mib), Ok(mib), "{text}");
+        }
+        for bad in ["3", "1Q", "", "G", "-5", "1e3", "4 G", "1.2.3", "99999999T", "NaN", "inf"] {
+            assert!(bad.parse::<Memory>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn vcpus() {
+        for (text, shown) in [("1", "1"), ("16", "16"), ("0.25", "0.25"), ("2.0", "2")] {
+            assert_eq!(text.parse::<Vcpus>().map(|v| v.to_string()), Ok(shown.to_owned()));
+        }
+        for bad in ["0", "-1", "x", "1e2", "0.3", "", "inf"] {
+            assert!(bad.parse::<Vcpus>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! How long an attempt may run.
+
+use std::str::FromStr;
+
+use super::{Invalid, limits};
+
+/// The time after which an attempt is ended, at least 60 seconds ([`limits::TIMEOUT_MIN_SECONDS`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(u32);
+
+impl Timeout {
+    /// The time in seconds.
+    pub fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let seconds = seconds(text).ok_or_else(|| {
+            Invalid::because(
+                "a time is a number of seconds, or such as 90m, 2h, 2h30m, 12:00:00 or 1-12:00:00",
+            )
+        })?;
+        match u32::try_from(seconds) {
+            Ok(s) if s < limits::TIMEOUT_MIN_SECONDS => {
+                Err(Invalid::because("Batch's shortest timeout is 60 seconds"))
+            }
+            Ok(s) if s <= limits::TIMEOUT_MAX_SECONDS => Ok(Self(s)),
+            _ => Err(Invalid::because("that is longer than Batch can be asked for")),
+        }
+    }
+}
+
+/// Seconds in `90`, `90s`, `90m`, `2h30m`, `1d`, `MM:SS`, `HH:MM:SS`, `D-HH[:MM[:SS]]`.
+fn seconds(text: &str) -> Option<u64> {
+    match text.split_once('-') {
+        Some((days, clock)) => {
+            let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>()?;
+            let unit = [3600, 60, 1];
+            let rest = sum(parts.iter().zip(unit).map(|(n, u)| n.checked_mul(u)))?;
+            (parts.len() <= unit.len()).then_some(())?;
+            number(days)?.checked_mul(86_400)?.checked_add(rest)
+        }
+        None if text.contains(':') => {
+            let parts: Vec<u64> = text.split(':').map(number).collect::<Option<_>>()?;
+            (parts.len() <= 3).then_some(())?;
+            sum(parts.iter().rev().zip([1, 60, 3600]).map(|(n, u)| n.checked_mul(u)))
+        }
+        None => units(text),
+    }
+}
+
+/// `2h30m`: numbers with units; a bare number is seconds.
+fn units(text: &str) -> Option<u64> {
+    if let Some(n) = number(text) {
+        return Some(n);
+    }
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let n = number(&rest[..digits])?;
+        let unit = match rest[digits..].chars().next()? {
+            's' | 'S' => 1,
+            'm' | 'M' => 60,
+            'h' | 'H' => 3600,
+            'd' | 'D' => 86_400,
+            _ => return None,
+        };
+        total = total.checked_add(n.checked_mul(unit)?)?;
+        rest = &rest[digits + 1..];
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+fn number(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) { None } else { text.parse().ok() }
+}
+
+fn sum(terms: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    terms.into_iter().try_fold(0u64, |total, term| total.checked_add(term?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_way_to_say_a_time() {
+        for (text, expected) in [
+            ("60", 60),
+            ("90s", 90),
+            ("90m", 5400),
+            ("2h", 7200),
+            ("2h30m", 9000),
+            ("1d", 86_400),
+            ("10:30", 630),
+            ("01:02:03", 3723),
+            ("1-12:00:00", 129_600),
+            ("1-12", 129_600),
+            ("1-00:30", 88_200),
+        ] {
+            assert_eq!(text.parse::<Timeout>().map(Timeout::seconds), Ok(expected), "{text}");
+        }
+        for bad in [
+            "59",
+            "0",
+            "",
+            "x",
+            "1h2",
+            "-5",
+            "1:2:3:4",
+            "1-",
+            "1-2:3:4:5",
+            "m",
+            "9999999999",
+            "99999999999999999999h",
+        ] {
+            assert!(bad.parse::<Timeout>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[0-9smhd:-]{0,24}|.{0,12}") {
+            let _ = text.parse::<Timeout>();
+        }
+    }
+}

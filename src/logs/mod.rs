@@ -1,0 +1,7 @@
+//! Log streams: what a job has printed, read to its end or followed while it runs.
+
+mod follow;
+mod read;
+
+pub use follow::follow;
+pub use read::{Event, Page, Place, Reader};

@@ -1,0 +1,117 @@
+//! Reading one log stream.
+
+use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata;
+use serde::Serialize;
+
+use crate::batch::Job;
+use crate::cluster::{Session, explain};
+use crate::ui::Failure;
+
+/// A line of a job's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The job, or an array's child.
+    pub job_id: String,
+    /// The stream in which it stands.
+    pub log_stream_name: String,
+    /// When it was printed, in milliseconds since the epoch.
+    pub timestamp: Option<i64>,
+    /// The line, without its line break.
+    pub message: String,
+}
+
+/// A log stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The job that writes it.
+    pub job_id: String,
+    /// The log group.
+    pub group: String,
+    /// The stream's name.
+    pub stream: String,
+}
+
+impl Place {
+    /// The streams of a job's attempts, the oldest first.
+    pub fn all_of(job: &Job, session: &Session) -> Vec<Place> {
+        let own = job.container.as_ref().and_then(|c| c.log_group.clone());
+        let group = own.unwrap_or_else(|| session.cluster.log_group.clone());
+        job.log_streams()
+            .into_iter()
+            .map(|stream| Place { job_id: job.job_id.clone(), group: group.clone(), stream })
+            .collect()
+    }
+}
+
+/// What there was to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// Lines (perhaps none), and perhaps more behind them.
+    Lines(Vec<Event>),
+    /// Nothing more at this moment.
+    End,
+    /// The stream is not there (yet): it comes with the first line.
+    NoStream,
+}
+
+/// A place in a log stream, from which reading goes on.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    place: Place,
+    token: Option<String>,
+}
+
+impl Reader {
+    /// Reads from the first line on.
+    pub fn new(place: Place) -> Self {
+        Self { place, token: None }
+    }
+
+    /// The next page. The end is where the token comes back unchanged (API `GetLogEvents`); an empty page
+    /// alone is not the end.
+    ///
+    /// # Errors
+    /// When CloudWatch Logs cannot be asked, or the log group is not there.
+    pub async fn next(&mut self, session: &Session) -> Result<Page, Failure> {
+        let Place { job_id, group, stream } = &self.place;
+        let answer = session
+            .logs
+            .get_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream)
+            .start_from_head(true)
+            .set_next_token(self.token.clone())
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(e) if e.code() == Some("ResourceNotFoundException") => {
+                if e.message().is_some_and(|m| m.contains("log group")) {
+                    return Err(explain(session, &format!("reading the log group {group}"), &e).hint(format!(
+                        "`log_group` of the cluster `{}` names it; Batch makes it with the first job that prints",
+                        session.cluster.name
+                    )));
+                }
+                return Ok(Page::NoStream);
+            }
+            Err(e) => return Err(explain(session, &format!("reading the output of the job {job_id}"), &e)),
+        };
+        let events: Vec<Event> = answer
+            .events()
+            .iter()
+            .map(|e| Event {
+                job_id: job_id.clone(),
+                log_stream_name: stream.clone(),
+                timestamp: e.timestamp(),
+                message: e.message().unwrap_or_default().to_owned(),
+            })
+            .collect();
+        let token = answer.next_forward_token().map(str::to_owned);
+        let unchanged = token.is_none() || token == self.token;
+        if token.is_some() {
+            self.token = token;
+        }
+        Ok(if events.is_empty() && unchanged { Page::End } else { Page::Lines(events) })
+    }
+}

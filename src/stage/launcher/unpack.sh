@@ -1,0 +1,25 @@
+# shellcheck shell=sh
+# The first part of the launcher: a working directory of the job's own. Names begin with _a, so that no
+# variable of the job is overwritten. An image without mkdir has room for one job only. It is sent without
+# comments and indentation.
+_af() {
+  echo "awsb: $*" >&2
+  exit 126
+}
+_ao=$PWD
+for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
+  [ -d "$_ab" ] && [ -w "$_ab" ] && break
+done
+[ "$_ab" ] || _af 'nowhere to unpack the job: $TMPDIR, /tmp, the working directory, /var/tmp and /dev/shm cannot be written'
+for _at in base64 gzip tar; do
+  command -v $_at >/dev/null || _af "the image has no $_at, which is needed to unpack the job"
+done
+_an=0
+_ad=$_ab
+if command -v mkdir >/dev/null; then
+  until _ad=$_ab/awsb.$$.$_an && mkdir -m 700 "$_ad" 2>/dev/null; do
+    _an=$((_an + 1))
+    [ $_an -lt 100 ] || _af "cannot make a working directory in $_ab"
+  done
+fi
+cd "$_ad" || _af "cannot enter $_ad"

@@ -1,0 +1,186 @@
+//! The network and the account at their worst: every tool says what is wrong within 15 seconds, in one
+//! line and with what to do next, and nothing is submitted twice.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use support::{Answer, BadServer, Outcome, Sandbox};
+
+/// How long a tool may take to say that it cannot reach its endpoint.
+const SAID_WITHIN: Duration = Duration::from_secs(15);
+
+const ID: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
+
+/// The command lines that have to come to terms with a bad network, one for each way to it.
+const TOOLS: [&[&str]; 6] =
+    [&["bsub", "job.sh"], &["bsub", "true"], &["bstat"], &["bstat", ID], &["bout", ID], &["bkill", ID]];
+
+/// A sandbox whose cluster is at `endpoint`, with the credentials of a profile as `aws sso login` leaves them.
+fn sandbox(endpoint: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nprofile = \"lab\"\n\
+         endpoint_url = \"{endpoint}\"\nbucket = \"far-bucket\"\njob_queue = \"far-queue\"\n\
+         job_definition = \"far-definition\"\n"
+    ));
+    sandbox.file(
+        "../home/.aws/credentials",
+        "[lab]\naws_access_key_id = ASIAEXAMPLE\naws_secret_access_key = hidden-secret\n\
+         aws_session_token = hidden-token\n",
+    );
+    sandbox.file("job.sh", "echo content\n");
+    sandbox
+}
+
+/// Runs all tools at once and checks that each failed, with a hint, in time.
+fn all_fail_in_time(endpoint: &str) -> Vec<Outcome> {
+    let sandbox = sandbox(endpoint);
+    let start = Instant::now();
+    let running: Vec<_> = TOOLS.iter().map(|line| sandbox.start(line[0], &line[1..])).collect();
+    let outcomes: Vec<_> = running.into_iter().map(|tool| tool.wait_for(SAID_WITHIN)).collect();
+    assert!(start.elapsed() < SAID_WITHIN, "{:?}: {outcomes:?}", start.elapsed());
+    for outcome in &outcomes {
+        let message = outcome.failed_with(1);
+        assert!(message.contains(endpoint), "which endpoint? {outcome}");
+        assert_ne!(outcome.hints(), "", "what to do next? {outcome}");
+    }
+    outcomes
+}
+
+/// The answer of a Batch that takes every job.
+fn taken() -> Answer {
+    Answer::json(
+        json!({ "jobArn": format!("arn:aws:batch:eu-west-1:1:job/{ID}"), "jobId": ID, "jobName": "job" }),
+    )
+}
+
+#[test]
+fn an_endpoint_where_nobody_listens() {
+    all_fail_in_time(&BadServer::closed_port());
+}
+
+#[test]
+fn an_endpoint_that_never_answers() {
+    let server = BadServer::start(|_, _| Answer::Hang);
+    all_fail_in_time(&server.endpoint());
+    assert!(
+        server.requests("submitjob").len() <= 1,
+        "a request that may have been carried out is not sent again"
+    );
+}
+
+#[test]
+fn expired_credentials_name_the_command_that_renews_them() {
+    let server = BadServer::start(|request, _| match request.service.as_str() {
+        "s3" => Answer::s3_error(400, "ExpiredToken", "The provided token has expired."),
+        _ => Answer::error(
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+    });
+    let sandbox = sandbox(&server.endpoint());
+    for line in TOOLS {
+        let outcome = sandbox.run(line[0], &line[1..]);
+        assert!(outcome.failed_with(1).contains("expired"), "{outcome}");
+        assert!(outcome.hints().contains("`aws sso login --profile lab`"), "{outcome}");
+    }
+    assert_eq!(server.requests("submitjob").len(), 1, "`bsub true` alone got as far as that");
+}
+
+#[test]
+fn a_throttled_submission_is_sent_again_until_it_is_taken() {
+    let server = BadServer::start(|request, before| match (request.operation(), before) {
+        ("submitjob", 0 | 1) => Answer::error(429, "TooManyRequestsException", "Too Many Requests"),
+        ("submitjob", _) => taken(),
+        _ => Answer::stored(),
+    });
+    let outcome = sandbox(&server.endpoint()).run("bsub", ["--parsable", "job.sh"]).ok();
+    assert_eq!(outcome.stdout, format!("{ID}\n"));
+    assert_eq!(server.requests("submitjob").len(), 3);
+    assert_eq!(server.requests("s3").len(), 1, "the bundle is stored once");
+}
+
+#[test]
+fn a_submission_whose_answer_is_lost_is_not_repeated() {
+    for lost in [
+        Answer::Reset,
+        Answer::error(500, "ServerException", "Internal Error"),
+        Answer::Http(503, "Service Unavailable".into(), Vec::new()),
+        Answer::Http(200, "{\"jobId\": \"cut".into(), Vec::new()),
+    ] {
+        let told = lost.clone();
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "submitjob" => told.clone(),
+            _ => Answer::stored(),
+        });
+        let outcome = sandbox(&server.endpoint()).run("bsub", ["-J", "precious", "job.sh"]);
+        outcome.failed_with(1);
+        assert_eq!(
+            server.requests("submitjob").len(),
+            1,
+            "SubmitJob knows no client token: {lost:?}\n{outcome}"
+        );
+        // The user has to know that the job may exist, and how to find out.
+        assert!(
+            outcome.hints().contains("precious") && outcome.hints().contains("bstat"),
+            "{lost:?}\n{outcome}"
+        );
+    }
+}
+
+#[test]
+fn what_can_be_asked_twice_is() {
+    let server = BadServer::start(|_, before| match before {
+        0 => Answer::Reset,
+        1 => Answer::error(500, "ServerException", "Internal Error"),
+        _ => Answer::json(json!({ "jobSummaryList": [] })),
+    });
+    let outcome = sandbox(&server.endpoint()).run("bstat", ["-s", "RUNNING"]).ok();
+    assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
+    assert_eq!(server.requests("listjobs").len(), 3);
+}
+
+#[test]
+fn nonsense_from_a_server_is_an_error_not_a_panic() {
+    let answers = [
+        Answer::Http(200, String::new(), Vec::new()),
+        Answer::Http(200, "<html>It works!</html>".into(), vec![("content-type", "text/html".into())]),
+        Answer::Http(404, "<html>Not Found</html>".into(), vec![("content-type", "text/html".into())]),
+        Answer::Http(302, String::new(), vec![("location", "http://127.0.0.1:1/".into())]),
+        Answer::json(json!([1, 2, 3])),
+        Answer::error(400, "ClientException", "two\nlines and a \u{1b}[31mcolour"),
+    ];
+    for answer in answers {
+        let told = answer.clone();
+        let server = BadServer::start(move |_, _| told.clone());
+        let sandbox = sandbox(&server.endpoint());
+        for line in TOOLS {
+            let outcome = sandbox.run(line[0], &line[1..]);
+            assert!(!outcome.stderr.contains("panicked"), "{answer:?}\n{outcome}");
+            assert!(!outcome.stderr.contains('\u{1b}'), "{answer:?}\n{outcome}");
+            // An empty list of jobs is a fair reading of an empty answer, everything else is an error.
+            if line != ["bstat"] && outcome.code() != 0 {
+                outcome.failed_with(1);
+            }
+            assert!(line == ["bstat"] || outcome.code() == 1, "{answer:?}\n{outcome}");
+        }
+    }
+}
+
+#[test]
+fn debug_shows_what_was_sent_and_no_secret() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "submitjob" => taken(),
+        _ => Answer::stored(),
+    });
+    let outcome = sandbox(&server.endpoint()).run("bsub", ["--debug", "--parsable", "job.sh"]).ok();
+    assert_eq!(outcome.stdout, format!("{ID}\n"), "--debug speaks on stderr alone");
+    assert!(outcome.stderr.contains("/v1/submitjob"), "{outcome}");
+    assert!(outcome.stderr.contains("far-queue"), "{outcome}");
+    assert!(outcome.stderr.contains(ID), "what came back, too: {outcome}");
+    assert!(!outcome.stderr.contains("hidden-"), "neither the secret key nor the session token: {outcome}");
+}

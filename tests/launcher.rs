@@ -1,0 +1,349 @@
+//! The launcher, run for real: whatever arguments, variables and script bytes go in arrive unchanged, under
+//! every shell that a `/bin/sh` may be.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, Script, Work};
+use awsb::stage::{Plan, Target};
+use proptest::prelude::*;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
+const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+
+/// Those that are here. In CI all of them have to be.
+fn shells() -> Vec<&'static [&'static str]> {
+    let here = |shell: &&&[&str]| {
+        let found =
+            Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok_and(|s| s.success());
+        if !found {
+            eprintln!("SKIPPED: no {} on this machine", shell[0]);
+            assert!(std::env::var_os("CI").is_none(), "{} is missing in CI", shell[0]);
+        }
+        found
+    };
+    SHELLS.iter().filter(here).copied().collect()
+}
+
+fn spec(work: Work) -> JobSpec {
+    JobSpec {
+        name: JobName::cleaned("test"),
+        work,
+        environment: Environment::default(),
+        vcpus: None,
+        memory: None,
+        array: None,
+        attempts: None,
+        timeout: None,
+    }
+}
+
+fn script(contents: &[u8], args: Vec<OsString>) -> Result<Work, Box<dyn std::error::Error>> {
+    Ok(Work::Script { script: Script::new(Path::new("my script.sh"), contents.to_vec())?, args })
+}
+
+fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
+    let target = Target {
+        job_queue: "queue",
+        job_definition: "definition",
+        bucket: "bucket",
+        prefix: "awsb",
+        region: "eu-west-1",
+    };
+    Ok(Plan::new(spec, &target)?)
+}
+
+/// Runs a plan as a container would: the command with these variables, in a folder of its own.
+fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
+    command(plan, shell, place).output()
+}
+
+fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
+    let overrides = &plan.request.container_overrides;
+    let mut words: Vec<&str> = overrides.command.iter().map(String::as_str).collect();
+    if words[0] == "/bin/sh" {
+        words.splice(..1, shell.iter().copied());
+    }
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("TMPDIR", place)
+        .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
+        .current_dir(place);
+    command
+}
+
+/// Hardly compressible text, so that its size counts.
+fn noise(length: usize) -> String {
+    let mut seed: u32 = 1;
+    std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + ((seed >> 24) % 26) as u8)
+    })
+    .take(length)
+    .collect()
+}
+
+/// Puts one of this machine's tools into a folder that is to be a whole `PATH`.
+fn link(tool: &str, folder: &Path) -> Outcome {
+    let found = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists());
+    let found = found.ok_or(format!("no {tool} on this machine"))?;
+    Ok(std::os::unix::fs::symlink(found, folder.join(tool))?)
+}
+
+fn executable(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+/// Prints its arguments and `$A`, each with a NUL behind it.
+const ECHO: &[u8] = b"#!/bin/sh\nfor a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done\n";
+
+fn expected(args: &[OsString], a: &OsStr) -> Vec<u8> {
+    args.iter()
+        .map(OsString::as_os_str)
+        .chain([a])
+        .flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat())
+        .collect()
+}
+
+/// Any bytes that an argument can have, among them what a shell, Batch or JSON could stumble over.
+fn word() -> impl Strategy<Value = OsString> {
+    prop_oneof![
+        Just(OsString::new()),
+        Just(OsString::from("Ref::x")),
+        Just(OsString::from("--")),
+        Just(OsString::from("it's \"$HOME\" `id` \\ $(id)\n*\t?\r\n")),
+        "[ -~]{0,40}".prop_map(OsString::from),
+        ".{0,20}".prop_map(|s| OsString::from(s.replace('\0', ""))),
+        proptest::collection::vec(1u8..=255, 0..20).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_script_gets_its_arguments_and_variables(args in proptest::collection::vec(word(), 0..6), value in word()) {
+        let mut spec = spec(script(ECHO, args.clone()).map_err(|e| TestCaseError::fail(e.to_string()))?);
+        set(&mut spec.environment, "A", &value);
+        check(&spec, &expected(&args, &value)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+
+    #[test]
+    fn a_command_gets_its_arguments_and_variables(args in proptest::collection::vec(word(), 0..6), value in word()) {
+        let echo = "for a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done";
+        let mut argv: Vec<OsString> = ["sh", "-c", echo, "sh"].map(OsString::from).to_vec();
+        argv.extend(args.iter().cloned());
+        let mut spec = spec(Work::Command(argv));
+        set(&mut spec.environment, "A", &value);
+        check(&spec, &expected(&args, &value)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+}
+
+fn set(environment: &mut Environment, name: &str, value: &OsStr) {
+    let arg = [OsStr::new(name), OsStr::new("="), value].iter().copied().collect::<OsString>();
+    if let Ok(EnvArg::Set(name, value)) = EnvArg::parse(&arg) {
+        environment.set(name, value);
+    }
+}
+
+/// The job prints what is expected under every shell, and leaves the place clean but for its working directory.
+fn check(spec: &JobSpec, stdout: &[u8]) -> Outcome {
+    let plan = plan(spec)?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = run(&plan, shell, place.path())?;
+        if !output.status.success() || output.stdout != stdout {
+            return Err(format!(
+                "{shell:?}: {:?}, stderr {:?}, stdout {:?}, not {:?}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(stdout)
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plain_command_costs_one_exec() -> Outcome {
+    let argv = ["echo", "a b", "$HOME", "é"].map(OsString::from).to_vec();
+    let plan = plan(&spec(Work::Command(argv)))?;
+    assert_eq!(plan.request.container_overrides.command, ["echo", "a b", "$HOME", "é"]);
+    assert_eq!(plan.bundle, None);
+    Ok(())
+}
+
+#[test]
+fn signals_and_exit_codes_are_the_scripts_own() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = run(&plan(&spec(script(b"exit 37\n", vec![])?))?, shell, place.path())?;
+        assert_eq!(output.status.code(), Some(37), "{shell:?} {output:?}");
+        let output = run(&plan(&spec(script(b"#!/bin/sh\nkill -TERM $$\n", vec![])?))?, shell, place.path())?;
+        assert_eq!(output.status.signal(), Some(15), "{shell:?} {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_interpreter_is_named() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let plan = plan(&spec(script(b"#! /opt/none/python3 -u\n", vec![])?))?;
+        let output = run(&plan, shell, place.path())?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(126), "{shell:?} {stderr}");
+        assert_eq!(
+            stderr, "awsb: the image has no /opt/none/python3, which the #! line of my_script.sh names\n",
+            "{shell:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let plan = plan(&spec(script(b"#!/bin/sh\npwd\nls -A\nenv | grep -c -e AWSB -e _a\n", vec![])?))?;
+        let one = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
+        let two = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
+        let lines: Vec<&str> = one.lines().collect();
+        assert!(lines[0].starts_with(&format!("{}/awsb.", place.path().canonicalize()?.display())), "{one}");
+        assert_eq!(lines[1..], ["my_script.sh", "0"], "{shell:?}");
+        assert_ne!(one, two, "each job has a directory of its own");
+    }
+    Ok(())
+}
+
+/// Where only a launcher that needs little can work: `sh`, `base64`, `gzip` and `tar`.
+#[test]
+fn nothing_but_four_tools_is_needed() -> Outcome {
+    let tools = tempfile::tempdir()?;
+    for tool in ["sh", "base64", "gzip", "tar"] {
+        link(tool, tools.path())?;
+    }
+    let plan = plan(&spec(script(b"echo \"hello $1\"\n", vec!["you".into()])?))?;
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+    assert_eq!(
+        String::from_utf8(output.stdout)?,
+        "hello you\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::remove_file(tools.path().join("gzip"))?;
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(said, "awsb: the image has no gzip, which is needed to unpack the job\n");
+    Ok(())
+}
+
+#[test]
+fn the_launchers_pass_shellcheck() -> Outcome {
+    use awsb::stage::launcher::{Carriage, for_args, for_command, for_script};
+    if Command::new("shellcheck").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no shellcheck on this machine");
+        assert!(std::env::var_os("CI").is_none(), "shellcheck is missing in CI");
+        return Ok(());
+    }
+    let launchers = [
+        for_script(Carriage::Inline),
+        for_script(Carriage::Fetched),
+        for_command(Carriage::Inline),
+        for_command(Carriage::Fetched),
+        for_args(),
+    ];
+    for launcher in launchers {
+        let place = tempfile::tempdir()?;
+        let file = place.path().join("launcher.sh");
+        std::fs::write(&file, &launcher)?;
+        // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
+        let output =
+            Command::new("shellcheck").args(["-s", "sh", "-e", "SC2016,SC1091"]).arg(&file).output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
+    for kilobytes in [1, 3, 5, 9, 60, 900] {
+        let contents =
+            [b"#!/bin/sh\n# ".as_slice(), noise(kilobytes * 1024).as_bytes(), b"\necho ok\n"].concat();
+        let plan = plan(&spec(script(&contents, vec!["x".repeat(kilobytes * 10).into()])?))?;
+        let length = serde_json::to_string(&plan.request.container_overrides)?.chars().count();
+        assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
+        assert!(plan.bundle.is_some());
+    }
+    Ok(())
+}
+
+/// A large bundle is fetched by what the image has, and nothing is run that is not what was staged.
+#[test]
+fn a_fetched_bundle_is_checked() -> Outcome {
+    let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
+    let plan = plan(&job)?;
+    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    let overrides = &plan.request.container_overrides;
+    let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
+    assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
+    for shell in shells() {
+        for (damaged, code, said) in [(false, 0, ""), (true, 126, "is damaged: its SHA-256 is ")] {
+            let place = tempfile::tempdir()?;
+            let mut bytes = bundle.bytes().to_vec();
+            if damaged {
+                bytes.truncate(bytes.len() - 1);
+            }
+            std::fs::write(place.path().join("object"), &bytes)?;
+            // An `aws` that has this one object.
+            let stand_in =
+                format!("#!/bin/sh\n[ \"$6\" = '{url}' ] && cp '{}/object' \"$7\"\n", place.path().display());
+            executable(&place.path().join("aws"), &stand_in)?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+            let output = command(&plan, shell, place.path()).env("PATH", path).env("A", "v").output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {stderr}");
+            assert!(stderr.contains(said), "{shell:?} {stderr}");
+            assert_eq!(output.stdout, if damaged { b"".as_slice() } else { b"x\0v\0" }, "{shell:?} {stderr}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_image_that_cannot_fetch_says_so() -> Outcome {
+    let job = spec(script(&[b"echo ".as_slice(), noise(20_000).as_bytes()].concat(), vec![])?);
+    let plan = plan(&job)?;
+    let place = tempfile::tempdir()?;
+    for tool in ["sh", "base64", "gzip", "tar", "mkdir"] {
+        link(tool, place.path())?;
+    }
+    let output = command(&plan, &["sh"], place.path()).env("PATH", place.path()).output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(126), "{stderr}");
+    assert!(
+        stderr.contains("takes an image with aws, curl (7.75 or later) or python3 with boto3"),
+        "{stderr}"
+    );
+    Ok(())
+}
+
+#[test]
+fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> Outcome {
+    let args = vec![OsString::from("ab ".repeat(20_000))];
+    let mut job = spec(script(ECHO, args.clone())?);
+    set(&mut job.environment, "A", OsStr::new(&"multi\nline ".repeat(3000)));
+    check(&job, &expected(&args, OsStr::new(&"multi\nline ".repeat(3000))))
+}

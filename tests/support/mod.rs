@@ -1,0 +1,39 @@
+//! What the stories in `tests/` stand on.
+//!
+//! * [`Sandbox`]: a home of its own for one test, and the tools run in it. A local cluster that they
+//!   start in there is gone when the test is.
+//! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
+//!   tools, a Docker engine and a moto server.
+//! * [`BadServer`]: a server that misbehaves, at the network.
+//!
+//! What a machine does not have is said loudly and skipped; with `CI=true` in the environment it
+//! fails instead, so that no run of `.ci/run` passes because it tested nothing.
+
+#![allow(dead_code, unused_imports, reason = "each test binary is built with all of this and uses its part")]
+
+mod bad_server;
+mod foreign;
+mod moto;
+mod sandbox;
+
+pub use bad_server::{Answer, BadServer};
+pub use foreign::{engine, python};
+pub use moto::{Moto, MotoCluster};
+pub use sandbox::{Outcome, Running, Sandbox};
+
+use std::time::{Duration, Instant};
+
+/// Asks `probe` until it has an answer; what the test waits for is in `what`, for the failure's message.
+///
+/// The one place in the tests that sleeps: for conditions that nobody can be told of.
+#[track_caller]
+pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

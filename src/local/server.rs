@@ -56,6 +56,7 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
+    raise_descriptor_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -67,6 +68,16 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
     runtime.shutdown_timeout(FAREWELL);
     outcome.map_err(failed("serving"))?;
     Ok(Exit::Done)
+}
+
+/// A runner takes two descriptors, a request one or two; jobs inherit the limit, so that it is the same
+/// from whatever shell the server was started.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const ENOUGH: nix::sys::resource::rlim_t = 65_536;
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    // What cannot be raised is as it was: a smaller number of jobs at once.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
 }
 
 /// A server in the background has nothing of the terminal, shell or pipe that it was started from.

@@ -155,6 +155,20 @@ fn what_has_happened_is_said_again_until_it_may_be_forgotten() {
 }
 
 #[test]
+fn a_server_that_drops_its_runner_again_and_again_is_not_flooded() {
+    let (mut runner, _) = Runner::new();
+    runner.run("a", "true", None);
+    let ended = runner.ended();
+    // A server whose disk is full: it hears, and can promise nothing.
+    let began = Instant::now();
+    for _ in 0..6 {
+        assert_eq!(runner.reconnect()["ended"], json!([ended]));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(10 + 20 + 40 + 80), "{:?}", began.elapsed());
+    assert!(runner.process.try_wait().unwrap().is_none());
+}
+
+#[test]
 fn without_a_server_a_runner_goes_when_its_job_is_done() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "sleep 0.2; exit 5", None);

@@ -24,8 +24,9 @@ use crate::ui::{Exit, Failure};
 
 /// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
 const IDLE_MS: i64 = 10_000;
-/// How often a runner whose job runs on looks for a server that has come back.
-const RECONNECT_MS: i64 = 50;
+/// How long a runner waits at first, and at most, before it connects again to a server that is gone, or
+/// that drops it without a word because its disk is full.
+const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
 
 /// Runs a runner, in the home as its working directory, until it is not needed any more.
 ///
@@ -54,6 +55,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         journal,
         server: None,
         reconnect_at: 0,
+        pause_ms: 0,
         environment: BTreeMap::new(),
         job: None,
         ended: Vec::new(),
@@ -70,6 +72,8 @@ struct Runner {
     journal: Journal,
     server: Option<Server>,
     reconnect_at: i64,
+    /// How long the last pause before a connection was; 0 when the server has said something since.
+    pause_ms: i64,
     environment: BTreeMap<String, String>,
     job: Option<Job>,
     /// Ends that the server has not told us to forget.
@@ -118,14 +122,16 @@ impl Runner {
     fn turn(&mut self) -> bool {
         let now = now_ms();
         if self.server.is_none() && now >= self.reconnect_at {
-            self.connect();
-        }
-        if self.job.is_none() {
-            // Without a server the journal says all there is to say; with one, ends must be heard first.
-            let over = self.server.is_none() || (self.ended.is_empty() && now >= self.idle_since + IDLE_MS);
-            if over {
+            self.connect(now);
+            // Without a server the journal says all there is to say.
+            if self.server.is_none() && self.job.is_none() {
                 return false;
             }
+        }
+        // With one, every end has to be heard first.
+        let idle = self.job.is_none() && self.ended.is_empty() && self.server.is_some();
+        if idle && now >= self.idle_since + IDLE_MS {
+            return false;
         }
         self.deadlines(now);
         let (output, end, order) = match self.wait(now) {
@@ -171,12 +177,11 @@ impl Runner {
     fn timeout(&self, now: i64) -> PollTimeout {
         let mut at = Vec::new();
         match &self.job {
-            Some(job) => {
-                at.extend(job.kill_at.or(job.timeout_at));
-                at.extend(self.server.is_none().then_some(self.reconnect_at));
-            }
-            None => at.push(self.idle_since + IDLE_MS),
+            Some(job) => at.extend(job.kill_at.or(job.timeout_at)),
+            None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
+            None => {}
         }
+        at.extend(self.server.is_none().then_some(self.reconnect_at));
         match at.into_iter().min() {
             Some(at) => {
                 let ms = i32::try_from((at - now).clamp(0, 3_600_000)).unwrap_or(1000);
@@ -205,8 +210,9 @@ impl Runner {
         }
     }
 
-    fn connect(&mut self) {
-        self.reconnect_at = now_ms() + RECONNECT_MS;
+    fn connect(&mut self, now: i64) {
+        self.pause_ms = (self.pause_ms * 2).clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
+        self.reconnect_at = now + self.pause_ms;
         let Ok(stream) = UnixStream::connect(SOCKET) else { return };
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
         self.server = Some(Server { stream, buffer: Vec::new() });
@@ -248,7 +254,6 @@ impl Runner {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
             _ => {
                 self.server = None;
-                self.reconnect_at = 0;
                 return;
             }
         }
@@ -264,6 +269,8 @@ impl Runner {
     }
 
     fn obey(&mut self, order: Order) {
+        // A server speaks when what it has heard is on its disk: it is well.
+        (self.pause_ms, self.reconnect_at) = (0, 0);
         match order {
             Order::Setup { environment } => self.environment = environment.into_iter().collect(),
             Order::Run(run) => self.begin(*run),
@@ -370,6 +377,10 @@ impl Runner {
             note!("runner: writing the journal: {e}");
         }
         self.idle_since = now_ms();
+        if self.server.is_none() {
+            // One last look for a server before the runner goes.
+            self.reconnect_at = 0;
+        }
         self.ended.push(ended.clone());
         self.say(&Report::Ended(ended));
     }

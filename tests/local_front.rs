@@ -375,6 +375,15 @@ async fn jobs_reach_the_cluster_from_inside_with_what_they_find_in_their_environ
     assert_eq!(output[1], cluster.access().endpoint_url);
 }
 
+#[test]
+fn a_server_whose_home_is_removed_stops() {
+    let cluster = Cluster::new();
+    let mut server = cluster.blocal(&["serve", "--idle", "100"]).stderr(Stdio::null()).spawn().unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    std::fs::remove_dir_all(cluster.home()).unwrap();
+    assert!(server.wait().unwrap().success());
+}
+
 #[tokio::test]
 async fn a_server_with_nothing_to_do_stops_by_itself_but_not_while_a_job_runs() {
     let cluster = Cluster::new();

@@ -147,7 +147,7 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
         () = stop.notified() => "asked to stop",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-        () = idle(&handle, &last_request, options.idle) => "nothing to do",
+        why = idle(home, &handle, &last_request, options.idle) => why,
         // Only a defect does that. Everything is on the disk: the next server goes on from there.
         _ = engine_has_ended => "the engine has ended",
     };
@@ -200,18 +200,22 @@ async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<Atom
     }
 }
 
-/// Returns when there has been nothing to do for so long.
-async fn idle(engine: &Handle, last_request: &AtomicI64, limit: Duration) {
+/// Returns when there has been nothing to do for so long, or when somebody has removed the home: what
+/// it had promised to keep is gone, and nobody can find this server any more.
+async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Duration) -> &'static str {
     let mut since = now_ms();
     loop {
-        tokio::time::sleep(limit / 20).await;
+        tokio::time::sleep(Duration::from_secs(10).min(limit / 20)).await;
+        if !home.is_served() {
+            return "the home is gone";
+        }
         let now = now_ms();
         if engine.is_active() {
             since = now;
         }
         let since = since.max(last_request.load(Ordering::Relaxed));
         if u128::from((now - since).max(0).unsigned_abs()) >= limit.as_millis() {
-            return;
+            return "nothing to do";
         }
     }
 }

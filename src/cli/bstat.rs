@@ -95,6 +95,7 @@ impl View for Jobs {
             jobs => Layout::Table {
                 columns: vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"],
                 rows: jobs.iter().map(row).collect(),
+                shrinks: Some(1),
             },
         }
     }

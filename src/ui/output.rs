@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
+use super::failure::one_line;
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +74,20 @@ impl JsonArray<'_> {
 pub struct Output {
     format: Format,
     terminal: bool,
+    outlives_reader: bool,
 }
 
 impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
-        Self { format, terminal: io::stdout().is_terminal() }
+        Self { format, terminal: io::stdout().is_terminal(), outlives_reader: false }
+    }
+
+    /// The same, for a tool that has more to do than to print: when the reader of stdout has gone away, it
+    /// goes on without printing.
+    #[must_use]
+    pub fn outliving_its_reader(self) -> Self {
+        Self { outlives_reader: true, ..self }
     }
 
     /// The chosen format.
@@ -111,11 +120,12 @@ impl Output {
     ///
     /// # Errors
     /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
-    /// exits with code 0 and no message.
+    /// exits with code 0 and no message, unless it is [outliving its reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(e) => Err(write_failure(&e)),
         }
@@ -172,7 +182,7 @@ fn render(layout: &Layout, width: Option<usize>) -> String {
             let width = pairs.iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0);
             for (key, value) in pairs {
                 let value = if value.is_empty() { "-" } else { value };
-                text.push_str(&format!("{key:<width$} : {}\n", value.replace('\n', " ")));
+                text.push_str(&format!("{key:<width$} : {}\n", one_line(value)));
             }
         }
     }

@@ -374,3 +374,16 @@ async fn jobs_reach_the_cluster_from_inside_with_what_they_find_in_their_environ
     assert!(output[0].contains("\"running\":true"), "{output:?}");
     assert_eq!(output[1], cluster.access().endpoint_url);
 }
+
+#[tokio::test]
+async fn a_server_with_nothing_to_do_stops_by_itself_but_not_while_a_job_runs() {
+    let cluster = Cluster::new();
+    let mut server = cluster.blocal(&["serve", "--idle", "1"]).stderr(Stdio::null()).spawn().unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let job = cluster.batch().submit(sh("sleep 2")).await;
+    let began = std::time::Instant::now();
+    assert!(server.wait().unwrap().success());
+    assert!(began.elapsed() >= std::time::Duration::from_secs(2));
+    let job = cluster.batch().describe(&job).await;
+    assert_eq!(job.status(), Some(&aws_sdk_batch::types::JobStatus::Succeeded));
+}

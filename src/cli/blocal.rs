@@ -1,11 +1,13 @@
 //! `blocal`: the local cluster, started, stopped and looked at.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
+use crate::local::server::{IDLE, Options};
 use crate::local::{self, Connection, Home, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
@@ -32,6 +34,9 @@ enum Action {
         /// Leave the session and the descriptors of whoever has started us
         #[arg(long, hide = true)]
         background: bool,
+        /// Stop after so many seconds with nothing to do
+        #[arg(long, hide = true, value_name = "SECONDS")]
+        idle: Option<u64>,
     },
     /// Print the shell exports with which any AWS tool can talk to the local cluster, starting it if needed
     Env(Common),
@@ -68,8 +73,10 @@ pub fn main() -> ExitCode {
         Action::Start(common) => start(&common),
         Action::Stop(common) => stop(&common),
         Action::Status(common) => status(&common),
-        Action::Serve { common, background } => {
-            local::server::serve(&common.home()?, background, common.common.debug)
+        Action::Serve { common, background, idle } => {
+            let idle = idle.map_or(IDLE, Duration::from_secs);
+            let options = Options { background, debug: common.common.debug, idle };
+            local::server::serve(&common.home()?, &options)
         }
         Action::Env(common) => env(&common),
         Action::Runner { id } => local::runner::run(&id),

@@ -109,7 +109,7 @@ pub fn open(desk: Desk) -> io::Result<()> {
                 Ok(stream) => stream,
                 Err(e) => {
                     // Out of descriptors, most likely: some will come back.
-                    eprintln!("blocal: control socket: {e}");
+                    note!("control socket: {e}");
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 }
@@ -118,10 +118,10 @@ pub fn open(desk: Desk) -> io::Result<()> {
             let thread = std::thread::Builder::new().name("control".to_owned());
             if let Err(e) = thread.spawn(move || {
                 if let Err(e) = serve(&desk, stream, number) {
-                    eprintln!("blocal: control socket: {e}");
+                    note!("control socket: {e}");
                 }
             }) {
-                eprintln!("blocal: control socket: {e}");
+                note!("control socket: {e}");
             }
         }
     })?;

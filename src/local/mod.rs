@@ -21,6 +21,15 @@
 //! The tools need only this file: [`connect`] gives the endpoint and the credentials of the running
 //! server, and starts one when none runs.
 
+/// Tells whoever runs the server something: a line on stderr, which is the log of a server in the
+/// background. A log that cannot be written (a full disk) must not stop the server, as `eprintln` would.
+macro_rules! note {
+    ($($message:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "blocal: {}", format_args!($($message)*));
+    }};
+}
+
 pub mod home;
 pub mod runner;
 pub mod server;

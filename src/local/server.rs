@@ -20,19 +20,30 @@ use super::http::{Credentials, Front};
 use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
 use crate::ui::{Exit, Failure};
 
-/// With nothing to do for this long, the server stops.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+/// With nothing to do for this long, the server stops, unless it is told otherwise.
+pub const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long open requests may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How a server is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// It leaves the session and the descriptors of whoever has started it.
+    pub background: bool,
+    /// It tells each request on stderr.
+    pub debug: bool,
+    /// With nothing to do for this long, it stops.
+    pub idle: Duration,
+}
+
 /// Serves the home until it is told to stop.
 ///
 /// # Errors
 /// When another server has the home, or its files or a port cannot be used.
-pub fn serve(home: &Home, background: bool, debug: bool) -> Result<Exit, Failure> {
-    if background {
+pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
+    if options.background {
         detach();
     }
     home.create()?;
@@ -45,6 +56,7 @@ pub fn serve(home: &Home, background: bool, debug: bool) -> Result<Exit, Failure
         return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
+    raise_descriptor_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -52,10 +64,20 @@ pub fn serve(home: &Home, background: bool, debug: bool) -> Result<Exit, Failure
         .enable_all()
         .build()
         .map_err(failed("starting"))?;
-    let outcome = runtime.block_on(run(home, debug));
+    let outcome = runtime.block_on(run(home, options));
     runtime.shutdown_timeout(FAREWELL);
     outcome.map_err(failed("serving"))?;
     Ok(Exit::Done)
+}
+
+/// A runner takes two descriptors, a request one or two; jobs inherit the limit, so that it is the same
+/// from whatever shell the server was started.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const ENOUGH: nix::sys::resource::rlim_t = 65_536;
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    // What cannot be raised is as it was: a smaller number of jobs at once.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
 }
 
 /// A server in the background has nothing of the terminal, shell or pipe that it was started from.
@@ -70,7 +92,7 @@ fn detach() {
     }
 }
 
-async fn run(home: &Home, debug: bool) -> io::Result<()> {
+async fn run(home: &Home, options: &Options) -> io::Result<()> {
     // Handlers, because a signal that is ignored here would be ignored in every job as well.
     let mut ends = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -105,14 +127,18 @@ async fn run(home: &Home, debug: bool) -> io::Result<()> {
         s3::service(home.path(), credentials)?,
         batch::Api::new(handle.clone(), reader.clone(), capacity),
         logs::Api::new(home.path().to_owned(), reader.clone()),
-        debug,
+        options.debug,
     ));
     let stop = Arc::new(Notify::new());
     control::open(desk(&handle, &reader, &endpoint, &stop))?;
-    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || engine.run())?;
+    let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        let _alive = alive;
+        engine.run();
+    })?;
     home.set_endpoint(&endpoint)?;
     let listener = socket.listen(1024)?;
-    eprintln!("blocal: serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
+    note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
     let accepting = tokio::spawn(accept(listener, front, Arc::clone(&last_request)));
@@ -121,9 +147,11 @@ async fn run(home: &Home, debug: bool) -> io::Result<()> {
         () = stop.notified() => "asked to stop",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-        () = idle(&handle, &last_request) => "nothing to do for 30 minutes",
+        () = idle(&handle, &last_request, options.idle) => "nothing to do",
+        // Only a defect does that. Everything is on the disk: the next server goes on from there.
+        _ = engine_has_ended => "the engine has ended",
     };
-    eprintln!("blocal: stopping: {why}");
+    note!("stopping: {why}");
     accepting.abort();
     handle.tell(Message::Stop);
     if engine.join().is_err() {
@@ -150,7 +178,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<Atom
             Ok((stream, _)) => stream,
             Err(e) => {
                 // Out of descriptors, most likely: some will come back.
-                eprintln!("blocal: accepting a connection: {e}");
+                note!("accepting a connection: {e}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -172,17 +200,17 @@ async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<Atom
     }
 }
 
-/// Returns when there has been nothing to do for [`IDLE`].
-async fn idle(engine: &Handle, last_request: &AtomicI64) {
+/// Returns when there has been nothing to do for so long.
+async fn idle(engine: &Handle, last_request: &AtomicI64, limit: Duration) {
     let mut since = now_ms();
     loop {
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        tokio::time::sleep(limit / 20).await;
         let now = now_ms();
         if engine.is_active() {
             since = now;
         }
         let since = since.max(last_request.load(Ordering::Relaxed));
-        if u128::from((now - since).max(0).unsigned_abs()) >= IDLE.as_millis() {
+        if u128::from((now - since).max(0).unsigned_abs()) >= limit.as_millis() {
             return;
         }
     }

@@ -8,8 +8,8 @@ use super::definition::{self, DefinitionName, arn};
 use super::describe;
 use super::engine::Handle;
 use super::model::JobStatus;
+use super::reader::{Filter, Listing, Reader};
 use super::request::{self, SubmitJob, shape};
-use super::store::{Filter, Listing, Reader};
 use crate::local::capacity::Resources;
 use crate::local::http::{ApiError, json_object};
 

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::definition::arn;
 use super::model::JobStatus;
+use super::reader::JobRow;
 use super::request::Spec;
 use super::state::Attempt;
-use super::store::JobRow;
 use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, QUEUE, REGION};
 
 /// A JSON object of the fields that are there.

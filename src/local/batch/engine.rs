@@ -27,7 +27,7 @@ use crate::local::capacity::Resources;
 use crate::local::control::Link;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
 use crate::local::http::ApiError;
-use crate::local::runner::protocol::{Hello, Order, Report, Run, RunnerId, TaskId};
+use crate::local::runner::protocol::{Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
 use crate::local::runner::{self, Fate};
 use crate::local::{LOG_GROUP, logs, now_ms};
 
@@ -239,7 +239,7 @@ impl Engine {
         if let Err(e) = std::fs::remove_dir_all(path)
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("blocal: removing {}: {e}", path.display());
+            note!("removing {}: {e}", path.display());
         }
     }
 
@@ -302,13 +302,16 @@ impl Engine {
                 }
             }
             Err(e) => {
-                eprintln!("blocal: database: {e}");
+                let now = now_ms();
+                if now >= self.hold_until {
+                    note!("database: {e}");
+                    self.hold_until = now + AFTER_FAILURE_MS;
+                }
                 let error = ApiError::server(format!("The local cluster's database: {e}"));
                 debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
                 self.store.rollback();
-                self.hold_until = now_ms() + AFTER_FAILURE_MS;
                 if let Err(e) = self.recover() {
-                    eprintln!("blocal: reading the database: {e}");
+                    note!("reading the database: {e}");
                 }
             }
         }
@@ -329,7 +332,7 @@ impl Engine {
         if let Some(wal) = &self.wal
             && let Err(e) = wal.sync_data()
         {
-            eprintln!("blocal: syncing the database: {e}");
+            note!("syncing the database: {e}");
         }
     }
 
@@ -473,7 +476,7 @@ impl Engine {
                 match self.order_to_run(key) {
                     Ok(Some(order)) => debts.orders.push((id, order)),
                     Ok(None) => {}
-                    Err(e) => eprintln!("blocal: database: {e}"),
+                    Err(e) => note!("database: {e}"),
                 }
             }
         }
@@ -506,7 +509,7 @@ impl Engine {
                     self.remove_scratch(&self.home.join(SCRATCH).join(task.as_str()));
                 }
                 Err(e) => {
-                    eprintln!("blocal: the journal of runner {}: {e}", id.as_str());
+                    note!("the journal of runner {}: {e}", id.as_str());
                     continue;
                 }
             }
@@ -534,7 +537,7 @@ impl Engine {
             match self.order_to_run(key) {
                 Ok(Some(order)) => self.order(&id, &order),
                 Ok(None) => {}
-                Err(e) => eprintln!("blocal: database: {e}"),
+                Err(e) => note!("database: {e}"),
             }
             return;
         }
@@ -542,7 +545,7 @@ impl Engine {
         match spawn(&self.home, &id) {
             Ok(child) => runner.child = Some(child),
             Err(e) => {
-                eprintln!("blocal: starting a runner: {e}");
+                note!("starting a runner: {e}");
                 self.hold_until = now_ms() + AFTER_FAILURE_MS;
             }
         }
@@ -572,6 +575,7 @@ impl Engine {
             environment,
             log: logs::file_of(LOG_GROUP, &spec.log_stream(current.task.as_str())),
             timeout_ms: job.terms.timeout_s.map(|s| i64::from(s) * 1000),
+            kill_after_ms: KILL_AFTER_MS,
         }))))
     }
 
@@ -594,7 +598,7 @@ impl Engine {
             && let Err(e) = link.send(order)
         {
             // It is told again when it comes back, or its journal says what happened.
-            eprintln!("blocal: telling runner {}: {e}", id.as_str());
+            note!("telling runner {}: {e}", id.as_str());
             runner.link = None;
         }
     }

@@ -8,7 +8,8 @@
 //! | `definition` | job definitions: registering and finding them                             |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
-//! | `store`      | jobs, attempts, definitions and log streams in the database               |
+//! | `store`      | jobs, attempts, definitions and log streams in the database: writing      |
+//! | `reader`     | the same: reading                                                         |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
 
@@ -18,13 +19,14 @@ mod definition;
 mod describe;
 mod engine;
 mod model;
+mod reader;
 mod request;
 mod state;
 mod store;
 
 pub use api::Api;
 pub use engine::{Engine, Handle, Message};
-pub use store::Reader;
+pub use reader::Reader;
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///

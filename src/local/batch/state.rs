@@ -15,13 +15,13 @@ pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The jo
                               (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
 /// What ECS says of a container that has ended, whatever its exit code.
 pub const EXITED: &str = "Essential container in task exited";
-/// What ECS says of a container that could not be started.
+/// What ECS says of a container that could not be started. Unverified for Batch.
 pub const NOT_STARTED: &str = "Task failed to start";
 /// User Guide, `job_timeouts`.
 pub const TIMED_OUT: &str = "Job attempt duration exceeded timeout";
 /// User Guide, `job_retries`: the status reason when an instance is lost begins with `Host EC2`.
 pub const HOST_LOST: &str = "Host EC2 (instance i-00000000000000000) terminated.";
-/// The parent's status reason when a child has failed.
+/// The parent's status reason when a child has failed. Unverified: no AWS page gives the words.
 pub const CHILD_FAILED: &str = "Array Child Job failed";
 
 /// A job that has not ended.

@@ -65,7 +65,7 @@ impl Front {
         });
         let mut response = self.route(request).await;
         if let Some((what, began)) = told {
-            eprintln!("blocal: {} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
+            note!("{} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
         }
         let id = uuid::Uuid::new_v4().to_string();
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -123,7 +123,7 @@ impl Front {
         match self.s3.call(request.map(s3s::Body::from)).await {
             Ok(response) => response,
             Err(e) => {
-                eprintln!("blocal: s3: {e:?}");
+                note!("s3: {e:?}");
                 Protocol::S3.refuse(&ApiError::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "InternalError",

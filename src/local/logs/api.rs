@@ -35,7 +35,7 @@ fn shape<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ApiError> {
 }
 
 fn unreadable(e: &io::Error) -> ApiError {
-    eprintln!("blocal: logs: {e}");
+    note!("logs: {e}");
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "ServiceUnavailableException",

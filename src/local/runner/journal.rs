@@ -146,7 +146,7 @@ pub fn forget(home: &Path, runner: &RunnerId) {
         if let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("blocal: removing {}: {e}", path.display());
+            note!("removing {}: {e}", path.display());
         }
     }
 }
@@ -169,7 +169,7 @@ fn entries(path: &Path) -> io::Result<Vec<Entry>> {
         }
         match serde_json::from_slice(&line) {
             Ok(entry) => entries.push(entry),
-            Err(e) => eprintln!("blocal: {}: a line that is no entry: {e}", path.display()),
+            Err(e) => note!("{}: a line that is no entry: {e}", path.display()),
         }
     }
 }

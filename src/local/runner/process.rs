@@ -126,7 +126,7 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     if let Err(e) = killpg(leader, signal)
         && e != Errno::ESRCH
     {
-        eprintln!("blocal: sending {signal} to process group {leader}: {e}");
+        note!("sending {signal} to process group {leader}: {e}");
     }
 }
 
@@ -235,7 +235,7 @@ pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    eprintln!("blocal: processes of the lost attempt {task} do not go away");
+    note!("processes of the lost attempt {task} do not go away");
 }
 
 fn processes_with(variable: &str) -> Vec<Pid> {

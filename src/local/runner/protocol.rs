@@ -33,8 +33,16 @@ impl std::fmt::Display for TaskId {
 
 /// The identity of one runner: 32 hexadecimal digits. It names the runner's files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct RunnerId(String);
+
+impl TryFrom<String> for RunnerId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not the ID of a runner")
+    }
+}
 
 impl RunnerId {
     /// A new one that nobody else has.
@@ -126,7 +134,7 @@ pub enum Order {
     },
     /// Run this.
     Run(Box<Run>),
-    /// End the job: SIGTERM, [`KILL_AFTER_MS`] later SIGKILL.
+    /// End the job: SIGTERM, and after [`Run::kill_after_ms`] SIGKILL.
     Stop {
         /// Which attempt.
         task: TaskId,
@@ -138,7 +146,7 @@ pub enum Order {
     },
 }
 
-/// The time from SIGTERM to SIGKILL (User Guide, `job_timeouts`: 30 seconds, as ECS's default stop timeout).
+/// The time from SIGTERM to SIGKILL that every job has (User Guide, `job_timeouts`: 30 seconds, as ECS's default stop timeout).
 pub const KILL_AFTER_MS: i64 = 30_000;
 
 /// An attempt to run.
@@ -155,4 +163,6 @@ pub struct Run {
     pub log: String,
     /// The attempt's time limit, from its start.
     pub timeout_ms: Option<i64>,
+    /// The time from SIGTERM to SIGKILL.
+    pub kill_after_ms: i64,
 }

@@ -17,15 +17,16 @@ use nix::unistd::Pid;
 use super::journal::Journal;
 use super::output::Output;
 use super::process;
-use super::protocol::{Ended, Greeting, Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, Started, TaskId};
+use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
 use crate::local::home::{SCRATCH, SOCKET};
 use crate::local::now_ms;
 use crate::ui::{Exit, Failure};
 
 /// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
 const IDLE_MS: i64 = 10_000;
-/// How often a runner whose job runs on looks for a server that has come back.
-const RECONNECT_MS: i64 = 50;
+/// How long a runner waits at first, and at most, before it connects again to a server that is gone, or
+/// that drops it without a word because its disk is full.
+const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
 
 /// Runs a runner, in the home as its working directory, until it is not needed any more.
 ///
@@ -54,6 +55,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         journal,
         server: None,
         reconnect_at: 0,
+        pause_ms: 0,
         environment: BTreeMap::new(),
         job: None,
         ended: Vec::new(),
@@ -70,6 +72,8 @@ struct Runner {
     journal: Journal,
     server: Option<Server>,
     reconnect_at: i64,
+    /// How long the last pause before a connection was; 0 when the server has said something since.
+    pause_ms: i64,
     environment: BTreeMap<String, String>,
     job: Option<Job>,
     /// Ends that the server has not told us to forget.
@@ -93,6 +97,7 @@ struct Job {
     timeout_at: Option<i64>,
     timed_out: bool,
     kill_at: Option<i64>,
+    kill_after_ms: i64,
 }
 
 /// Waits for one process after the other in a thread of its own and writes a byte into a pipe for each
@@ -117,20 +122,22 @@ impl Runner {
     fn turn(&mut self) -> bool {
         let now = now_ms();
         if self.server.is_none() && now >= self.reconnect_at {
-            self.connect();
-        }
-        if self.job.is_none() {
-            // Without a server the journal says all there is to say; with one, ends must be heard first.
-            let over = self.server.is_none() || (self.ended.is_empty() && now >= self.idle_since + IDLE_MS);
-            if over {
+            self.connect(now);
+            // Without a server the journal says all there is to say.
+            if self.server.is_none() && self.job.is_none() {
                 return false;
             }
+        }
+        // With one, every end has to be heard first.
+        let idle = self.job.is_none() && self.ended.is_empty() && self.server.is_some();
+        if idle && now >= self.idle_since + IDLE_MS {
+            return false;
         }
         self.deadlines(now);
         let (output, end, order) = match self.wait(now) {
             Ok(ready) => ready,
             Err(e) => {
-                eprintln!("blocal: runner: waiting: {e}");
+                note!("runner: waiting: {e}");
                 return self.job.is_some();
             }
         };
@@ -170,12 +177,11 @@ impl Runner {
     fn timeout(&self, now: i64) -> PollTimeout {
         let mut at = Vec::new();
         match &self.job {
-            Some(job) => {
-                at.extend(job.kill_at.or(job.timeout_at));
-                at.extend(self.server.is_none().then_some(self.reconnect_at));
-            }
-            None => at.push(self.idle_since + IDLE_MS),
+            Some(job) => at.extend(job.kill_at.or(job.timeout_at)),
+            None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
+            None => {}
         }
+        at.extend(self.server.is_none().then_some(self.reconnect_at));
         match at.into_iter().min() {
             Some(at) => {
                 let ms = i32::try_from((at - now).clamp(0, 3_600_000)).unwrap_or(1000);
@@ -193,7 +199,7 @@ impl Runner {
             // A job that is being ended already has not timed out.
             if job.kill_at.is_none() {
                 job.timed_out = true;
-                job.kill_at = Some(now + KILL_AFTER_MS);
+                job.kill_at = Some(now + job.kill_after_ms);
                 process::signal_group(job.leader, Signal::SIGTERM);
             }
         }
@@ -204,8 +210,9 @@ impl Runner {
         }
     }
 
-    fn connect(&mut self) {
-        self.reconnect_at = now_ms() + RECONNECT_MS;
+    fn connect(&mut self, now: i64) {
+        self.pause_ms = (self.pause_ms * 2).clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
+        self.reconnect_at = now + self.pause_ms;
         let Ok(stream) = UnixStream::connect(SOCKET) else { return };
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
         self.server = Some(Server { stream, buffer: Vec::new() });
@@ -247,7 +254,6 @@ impl Runner {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
             _ => {
                 self.server = None;
-                self.reconnect_at = 0;
                 return;
             }
         }
@@ -257,18 +263,20 @@ impl Runner {
             let line: Vec<u8> = server.buffer.drain(..=end).collect();
             match serde_json::from_slice(&line) {
                 Ok(order) => self.obey(order),
-                Err(e) => eprintln!("blocal: runner: an order that is none: {e}"),
+                Err(e) => note!("runner: an order that is none: {e}"),
             }
         }
     }
 
     fn obey(&mut self, order: Order) {
+        // A server speaks when what it has heard is on its disk: it is well.
+        (self.pause_ms, self.reconnect_at) = (0, 0);
         match order {
             Order::Setup { environment } => self.environment = environment.into_iter().collect(),
             Order::Run(run) => self.begin(*run),
             Order::Stop { task } => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.task == task && job.kill_at.is_none()) {
-                    job.kill_at = Some(now_ms() + KILL_AFTER_MS);
+                    job.kill_at = Some(now_ms() + job.kill_after_ms);
                     process::signal_group(job.leader, Signal::SIGTERM);
                 }
             }
@@ -283,7 +291,7 @@ impl Runner {
 
     fn begin(&mut self, run: Run) {
         if self.job.is_some() {
-            eprintln!("blocal: runner: a second job while one runs; not taken");
+            note!("runner: a second job while one runs; not taken");
             return;
         }
         let task = run.task.clone();
@@ -298,7 +306,7 @@ impl Runner {
         match self.start(run) {
             Ok(job) => {
                 if let Err(e) = self.journal.started(&task, job.leader.as_raw(), job.started_at) {
-                    eprintln!("blocal: runner: writing the journal: {e}");
+                    note!("runner: writing the journal: {e}");
                 }
                 let started = Started { task, at: job.started_at };
                 let waiting = self.waits.send(job.leader);
@@ -333,6 +341,7 @@ impl Runner {
             timeout_at: run.timeout_ms.map(|ms| started_at.saturating_add(ms)),
             timed_out: false,
             kill_at: None,
+            kill_after_ms: run.kill_after_ms,
         })
     }
 
@@ -354,18 +363,24 @@ impl Runner {
             reason,
             timed_out: job.timed_out,
         });
+        // Most leave it empty, and that is one call.
         if let Ok(scratch) = scratch(&task)
+            && std::fs::remove_dir(&scratch).is_err()
             && let Err(e) = std::fs::remove_dir_all(&scratch)
         {
-            eprintln!("blocal: runner: removing {}: {e}", scratch.display());
+            note!("runner: removing {}: {e}", scratch.display());
         }
     }
 
     fn end(&mut self, ended: Ended) {
         if let Err(e) = self.journal.ended(&ended) {
-            eprintln!("blocal: runner: writing the journal: {e}");
+            note!("runner: writing the journal: {e}");
         }
         self.idle_since = now_ms();
+        if self.server.is_none() {
+            // One last look for a server before the runner goes.
+            self.reconnect_at = 0;
+        }
         self.ended.push(ended.clone());
         self.say(&Report::Ended(ended));
     }

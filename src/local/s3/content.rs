@@ -106,7 +106,7 @@ pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<Strea
 
 /// A problem of ours, told in the log and not to the client.
 pub fn internal(e: impl std::fmt::Display) -> s3s::S3Error {
-    eprintln!("blocal: s3: {e}");
+    note!("s3: {e}");
     s3_error!(InternalError, "{e}")
 }
 

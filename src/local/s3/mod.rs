@@ -1,6 +1,7 @@
 //! S3: the protocol is the `s3s` crate's, the store is ours.
 
 mod content;
+mod listing;
 mod service;
 mod store;
 

@@ -7,6 +7,7 @@ use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
+use super::listing::{Listing, Page};
 use super::store::{Condition, Object as Stored, Store, StoreError};
 use crate::local::{REGION, now_ms};
 
@@ -135,69 +136,6 @@ impl Drop for Received {
     fn drop(&mut self) {
         if !self.kept {
             self.store.discard(&self.name);
-        }
-    }
-}
-
-/// One page of a listing.
-#[derive(Debug)]
-struct Listing {
-    bucket: String,
-    prefix: String,
-    delimiter: Option<String>,
-    after: String,
-    limit: usize,
-}
-
-#[derive(Debug, Default)]
-struct Page {
-    objects: Vec<Stored>,
-    prefixes: Vec<String>,
-    /// The last key or prefix returned, when there is more.
-    next: Option<String>,
-}
-
-impl Listing {
-    fn run(self, store: &Store) -> Result<Page, StoreError> {
-        let mut page = Page::default();
-        let mut after = self.after;
-        // A continuation that is a common prefix skips everything under it.
-        let is_prefix = |d: &String| after.len() > self.prefix.len() && after.ends_with(d.as_str());
-        if self.delimiter.as_ref().is_some_and(is_prefix) {
-            after.push(char::MAX);
-        }
-        loop {
-            let room = self.limit - page.objects.len() - page.prefixes.len();
-            let found = store.list(&self.bucket, &self.prefix, &after, room + 1)?;
-            let more = found.len() > room;
-            let mut skipped = false;
-            for object in found {
-                if page.objects.len() + page.prefixes.len() == self.limit {
-                    return Ok(page);
-                }
-                let common = self.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|d| {
-                    let at = object.key.get(self.prefix.len()..)?.find(d.as_str())?;
-                    object.key.get(..self.prefix.len() + at + d.len()).map(str::to_owned)
-                });
-                match common {
-                    Some(prefix) => {
-                        after = format!("{prefix}{}", char::MAX);
-                        page.next = Some(prefix.clone());
-                        page.prefixes.push(prefix);
-                        skipped = true;
-                        break;
-                    }
-                    None => {
-                        after.clone_from(&object.key);
-                        page.next = Some(object.key.clone());
-                        page.objects.push(object);
-                    }
-                }
-            }
-            if !more && !skipped {
-                page.next = None;
-                return Ok(page);
-            }
         }
     }
 }

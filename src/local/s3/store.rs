@@ -160,7 +160,7 @@ impl Store {
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("blocal: removing content {blob}: {e}");
+            note!("removing content {blob}: {e}");
         }
     }
 
@@ -253,7 +253,7 @@ impl Store {
     }
 
     /// Up to `limit` objects of a bucket whose keys begin with `prefix` and come after `after`, in the
-    /// byte order of their keys. With `skip`, keys that begin with it are left out.
+    /// byte order of their keys.
     pub fn list(
         &self,
         bucket: &str,

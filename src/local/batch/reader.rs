@@ -1,0 +1,363 @@
+//! Jobs, attempts, job definitions and log streams in the database: the reading end.
+//!
+//! Any number of connections read, each seeing what has been committed, none waiting for the writer.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::database;
+use super::definition::{DefinitionName, arn};
+use super::model::{JobKey, JobStatus, Summary};
+use super::request::{Definition, Spec};
+use super::state::Attempt;
+use super::store::{find, from_json, status};
+use crate::local::QUEUE;
+use crate::local::home::BATCH_DATABASE;
+use crate::local::http::ApiError;
+use crate::local::runner::protocol::TaskId;
+
+/// A job as the API shows it.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Its key.
+    pub key: JobKey,
+    /// Its ID, `PARENT:INDEX` for a child.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its index, for a child.
+    pub index: Option<u32>,
+    /// How many children, for an array.
+    pub size: Option<u32>,
+    /// The children's statuses, for an array.
+    pub summary: Option<Summary>,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Why.
+    pub status_reason: Option<String>,
+    /// When it was submitted.
+    pub created_at: i64,
+    /// When its process came to exist.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: Option<i64>,
+    /// The last attempt, with the log stream.
+    pub task: Option<String>,
+    /// The last attempt's exit code.
+    pub exit_code: Option<i32>,
+    /// The last attempt's `container.reason`.
+    pub reason: Option<String>,
+    /// Ended on request: by CancelJob (true) or TerminateJob (false).
+    pub cancelled: Option<bool>,
+    /// Where its spec is: its own key or its parent's.
+    pub owner: JobKey,
+}
+
+const ROW: &str =
+    "j.key, coalesce(j.id, p.id || ':' || j.idx), coalesce(j.name, p.name), j.idx, j.size, j.summary,
+    j.status, j.status_reason, j.created_at, j.started_at, j.stopped_at, j.task, j.exit_code, j.reason,
+    j.cancelled, coalesce(j.parent, j.key)";
+
+fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    let summary: Option<String> = row.get(5)?;
+    Ok(JobRow {
+        key: JobKey(row.get(0)?),
+        id: row.get(1)?,
+        name: row.get(2)?,
+        index: row.get(3)?,
+        size: row.get(4)?,
+        summary: summary.map(|text| from_json(&text)).transpose()?,
+        status: status(row.get(6)?),
+        status_reason: row.get(7)?,
+        created_at: row.get(8)?,
+        started_at: row.get(9)?,
+        stopped_at: row.get(10)?,
+        task: row.get(11)?,
+        exit_code: row.get(12)?,
+        reason: row.get(13)?,
+        cancelled: row.get(14)?,
+        owner: JobKey(row.get(15)?),
+    })
+}
+
+/// Which jobs ListJobs is to return.
+#[derive(Debug, Clone)]
+pub enum Listing {
+    /// Of the queue, in one status, newest first.
+    Queue(JobStatus),
+    /// Of the queue, in any status, newest first, for which this holds.
+    Filtered(Filter),
+    /// Children of an array in one status, by index.
+    Children(JobKey, JobStatus),
+}
+
+/// API: ListJobs' filters.
+#[derive(Debug, Clone)]
+pub enum Filter {
+    /// JOB_NAME; with `*` at its end, by its start.
+    Name(String),
+    /// JOB_DEFINITION: the name, without or with a revision, or an ARN.
+    Definition(DefinitionName),
+    /// BEFORE_CREATED_AT.
+    Before(i64),
+    /// AFTER_CREATED_AT.
+    After(i64),
+}
+
+/// The reading end: a few connections, each used by one request at a time.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Reader {
+    /// A reader of the database of a home.
+    pub fn new(home: &Path) -> Self {
+        Self { pool: Arc::new(Pool { path: home.join(BATCH_DATABASE), idle: Mutex::new(Vec::new()) }) }
+    }
+
+    /// Runs a query where blocking is allowed.
+    ///
+    /// # Errors
+    /// `ServerException` when the database cannot be read, and what `query` itself says.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Snapshot) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let reader = self.clone();
+        let read = tokio::task::spawn_blocking(move || reader.read_now(query));
+        read.await.map_err(|e| ApiError::server(e.to_string()))?
+    }
+
+    /// Runs a query in this thread.
+    ///
+    /// # Errors
+    /// See [`Reader::read`].
+    pub fn read_now<T>(&self, query: impl FnOnce(&Snapshot) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let db = match idle {
+            Some(db) => db,
+            None => database::reader(&self.pool.path)?,
+        };
+        // One transaction, so that everything a request sees is of one moment.
+        db.execute_batch("BEGIN")?;
+        let snapshot = Snapshot(db);
+        let outcome = query(&snapshot);
+        if snapshot.0.execute_batch("COMMIT").is_ok() {
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot.0);
+        }
+        outcome
+    }
+}
+
+/// The database at one moment.
+#[derive(Debug)]
+pub struct Snapshot(Connection);
+
+impl Snapshot {
+    /// A job by its ID.
+    pub fn job(&self, id: &str) -> rusqlite::Result<Option<JobRow>> {
+        let Some(key) = find(&self.0, id)? else { return Ok(None) };
+        let sql = format!("SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent WHERE j.key = ?1");
+        self.0.prepare_cached(&sql)?.query_row([key.0], job_row).optional()
+    }
+
+    /// Which job an ID means.
+    pub fn find(&self, id: &str) -> rusqlite::Result<Option<JobKey>> {
+        find(&self.0, id)
+    }
+
+    /// What a job does; `owner` is [`JobRow::owner`].
+    pub fn spec(&self, owner: JobKey) -> rusqlite::Result<Spec> {
+        let text: String = self
+            .0
+            .prepare_cached("SELECT spec FROM specs WHERE key = ?1")?
+            .query_row([owner.0], |r| r.get(0))?;
+        from_json(&text)
+    }
+
+    /// A job's attempts that have ended, from first to last.
+    pub fn attempts(&self, key: JobKey) -> rusqlite::Result<Vec<Attempt>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT number, task, started_at, stopped_at, exit_code, reason, status_reason
+             FROM attempts WHERE job = ?1 ORDER BY number",
+        )?;
+        let rows = statement.query_map([key.0], |row| {
+            Ok(Attempt {
+                key,
+                number: row.get(0)?,
+                task: TaskId::from(row.get::<_, String>(1)?),
+                started_at: row.get(2)?,
+                stopped_at: row.get(3)?,
+                exit_code: row.get(4)?,
+                reason: row.get(5)?,
+                status_reason: row.get(6)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Up to `limit` jobs of a listing that come after the job with the key `after`.
+    pub fn list(&self, listing: &Listing, after: Option<i64>, limit: usize) -> rusqlite::Result<Vec<JobRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let newest = after.unwrap_or(i64::MAX);
+        let queue = |condition: &str| {
+            format!(
+                "SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent
+                 WHERE j.parent IS NULL AND j.queue = ?1 AND j.key < ?2 AND {condition}
+                 ORDER BY j.key DESC LIMIT ?3"
+            )
+        };
+        let filtered = |condition: &str, value: &dyn rusqlite::ToSql| {
+            let mut statement = self.0.prepare_cached(&queue(condition))?;
+            let rows = statement.query_map(params![QUEUE, newest, limit, value], job_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        match listing {
+            Listing::Queue(status) => filtered("j.status = ?4", &status.code()),
+            Listing::Filtered(Filter::Before(at)) => filtered("j.created_at < ?4", at),
+            Listing::Filtered(Filter::After(at)) => filtered("j.created_at > ?4", at),
+            Listing::Filtered(Filter::Name(name)) => match name.strip_suffix('*') {
+                Some(start) => filtered("lower(substr(j.name, 1, length(?4))) = ?4", &start.to_lowercase()),
+                None => filtered("lower(j.name) = ?4", &name.to_lowercase()),
+            },
+            Listing::Filtered(Filter::Definition(definition)) => {
+                let base = arn("job-definition", &definition.name);
+                let of = "(SELECT json_extract(s.spec, '$.jobDefinition') FROM specs s WHERE s.key = j.key)";
+                match definition.revision {
+                    Some(revision) => filtered(&format!("{of} = ?4"), &format!("{base}:{revision}")),
+                    None => {
+                        let start = format!("{base}:");
+                        filtered(&format!("substr({of}, 1, length(?4)) = ?4"), &start)
+                    }
+                }
+            }
+            Listing::Children(parent, status) => {
+                let sql = format!(
+                    "SELECT {ROW} FROM jobs j JOIN jobs p ON p.key = j.parent
+                     WHERE j.parent = ?1 AND j.status = ?2 AND j.key > ?3 ORDER BY j.key LIMIT ?4"
+                );
+                let mut statement = self.0.prepare_cached(&sql)?;
+                let after = after.unwrap_or(0);
+                let rows = statement.query_map(params![parent.0, status.code(), after, limit], job_row)?;
+                rows.collect()
+            }
+        }
+    }
+
+    /// How many jobs (arrays count as one) are in each status, in the order of [`JobStatus::ALL`].
+    pub fn counts(&self) -> rusqlite::Result<[u64; 7]> {
+        let mut counts = [0; 7];
+        let mut statement = self.0.prepare_cached(
+            "SELECT status, count(*) FROM jobs WHERE parent IS NULL AND queue = ?1 GROUP BY status",
+        )?;
+        let mut rows = statement.query([QUEUE])?;
+        while let Some(row) = rows.next()? {
+            if let Some(count) = counts.get_mut(usize::from(row.get::<_, u8>(0)?)) {
+                *count = row.get::<_, i64>(1)?.unsigned_abs();
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The active job definition that a name means.
+    pub fn definition(&self, name: &DefinitionName) -> rusqlite::Result<Option<Definition>> {
+        let found: Option<(i64, String)> = self
+            .0
+            .prepare_cached(
+                "SELECT revision, body FROM definitions
+                 WHERE name = ?1 AND active AND (?2 IS NULL OR revision = ?2) ORDER BY revision DESC LIMIT 1",
+            )?
+            .query_row(params![name.name, name.revision], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        found
+            .map(|(revision, body)| {
+                Ok(Definition {
+                    arn: arn("job-definition", &format!("{}:{revision}", name.name)),
+                    name: name.name.clone(),
+                    body: from_json(&body)?,
+                })
+            })
+            .transpose()
+    }
+
+    /// Name, revision, whether it is active, and body of up to `limit` revisions, after the given one.
+    #[allow(clippy::type_complexity)]
+    pub fn definitions(
+        &self,
+        only: Option<&DefinitionName>,
+        active: Option<bool>,
+        after: (&str, i64),
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(String, i64, bool, Value)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT name, revision, active, body FROM definitions
+             WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR revision = ?2) AND (?3 IS NULL OR active = ?3)
+                 AND (name, revision) > (?4, ?5)
+             ORDER BY name, revision LIMIT ?6",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (name, revision) = (only.map(|n| &n.name), only.and_then(|n| n.revision));
+        let rows = statement.query_map(params![name, revision, active, after.0, after.1, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, from_json(&row.get::<_, String>(3)?)?))
+        })?;
+        rows.collect()
+    }
+
+    /// Log groups whose names begin with `prefix`, with their times of creation.
+    pub fn log_groups(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(String, i64)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT name, created_at FROM log_groups
+             WHERE substr(name, 1, length(?1)) = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows =
+            statement.query_map(params![prefix, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    }
+
+    /// Whether a log group is there.
+    pub fn has_group(&self, group: &str) -> rusqlite::Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM log_groups WHERE name = ?1)";
+        self.0.prepare_cached(sql)?.query_row([group], |row| row.get(0))
+    }
+
+    /// Whether a log stream is there.
+    pub fn has_stream(&self, group: &str, name: &str) -> rusqlite::Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM log_streams WHERE log_group = ?1 AND name = ?2)";
+        self.0.prepare_cached(sql)?.query_row([group, name], |row| row.get(0))
+    }
+
+    /// Streams of a group whose names begin with `prefix`, with their times of creation, by name.
+    pub fn log_streams(
+        &self,
+        group: &str,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(String, i64)>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT name, created_at FROM log_streams
+             WHERE log_group = ?1 AND name >= ?2 AND name > ?3 ORDER BY name LIMIT ?4",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![group, prefix, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(rows.into_iter().take_while(|(name, _)| name.starts_with(prefix)).collect())
+    }
+}

@@ -1,0 +1,182 @@
+//! A runner by itself: the test is its server.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// A runner, and our end of its connection.
+struct Runner {
+    home: tempfile::TempDir,
+    listener: UnixListener,
+    process: Child,
+    writer: UnixStream,
+    reader: BufReader<UnixStream>,
+}
+
+impl Runner {
+    fn new() -> (Self, Value) {
+        let home = tempfile::tempdir().unwrap();
+        for folder in ["runners", "scratch", "logs"] {
+            std::fs::create_dir(home.path().join(folder)).unwrap();
+        }
+        let listener = UnixListener::bind(home.path().join("server.sock")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_blocal"))
+            .args(["runner", ID])
+            .current_dir(home.path())
+            .env_clear()
+            .spawn()
+            .unwrap();
+        let (writer, reader, hello) = accept(&listener);
+        let mut runner = Self { home, listener, process, writer, reader };
+        runner.say(&json!({"setup": {"environment": [["PATH", "/usr/bin:/bin"]]}}));
+        (runner, hello)
+    }
+
+    fn say(&mut self, order: &Value) {
+        writeln!(self.writer, "{order}").unwrap();
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
+    }
+
+    fn run(&mut self, task: &str, script: &str, timeout_ms: Option<i64>) {
+        self.say(&json!({"run": {
+            "task": task, "command": ["sh", "-c", script], "environment": [], "log": "logs/stream",
+            "timeoutMs": timeout_ms, "killAfterMs": 100,
+        }}));
+    }
+
+    fn ended(&mut self) -> Value {
+        loop {
+            let report = self.hear();
+            if report.get("ended").is_some() {
+                return report["ended"].clone();
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.home.path().join("logs/stream")).unwrap_or_default();
+        text.lines().map(|l| format!("{}\n", &l[14..])).collect()
+    }
+
+    /// The server goes and comes back: a new connection, and what the runner says first.
+    fn reconnect(&mut self) -> Value {
+        self.writer.shutdown(std::net::Shutdown::Both).unwrap();
+        let (writer, reader, hello) = accept(&self.listener);
+        (self.writer, self.reader) = (writer, reader);
+        hello
+    }
+}
+
+fn accept(listener: &UnixListener) -> (UnixStream, BufReader<UnixStream>, Value) {
+    let (writer, _) = listener.accept().unwrap();
+    writer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut reader = BufReader::new(writer.try_clone().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let hello: Value = serde_json::from_str(&line).unwrap();
+    (writer, reader, hello["runner"].clone())
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.writer.shutdown(std::net::Shutdown::Both);
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_runner_runs_one_job_after_the_other() {
+    let (mut runner, hello) = Runner::new();
+    assert_eq!(hello, json!({"runner": ID, "running": null, "ended": []}));
+    for n in 0..3 {
+        runner.run(&format!("task{n}"), &format!("echo {n}; exit {n}"), None);
+        assert_eq!(runner.hear()["started"]["task"], format!("task{n}"));
+        let ended = runner.ended();
+        assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(n), &json!(false)));
+        runner.say(&json!({"forget": {"task": format!("task{n}")}}));
+    }
+    assert_eq!(runner.log(), "0\n1\n2\n");
+}
+
+#[test]
+fn an_attempt_whose_time_has_run_out_is_ended_gently_then_not() {
+    let (mut runner, _) = Runner::new();
+    let began = Instant::now();
+    runner.run("gentle", "trap 'echo caught; exit 9' TERM; while :; do :; done", Some(500));
+    let ended = runner.ended();
+    assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(9), &json!(true)));
+    assert!(began.elapsed() >= Duration::from_millis(190));
+    runner.run("deaf", "trap '' TERM; echo deaf; while :; do :; done", Some(500));
+    let ended = runner.ended();
+    assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(137), &json!(true)));
+    assert_eq!(runner.log(), "caught\ndeaf\n");
+}
+
+#[test]
+fn a_stop_is_for_one_attempt_only() {
+    let (mut runner, _) = Runner::new();
+    runner.run("a", "exec sleep 1000", None);
+    runner.hear();
+    runner.say(&json!({"stop": {"task": "b"}}));
+    runner.say(&json!({"stop": {"task": "a"}}));
+    let ended = runner.ended();
+    assert_eq!(
+        (&ended["task"], &ended["exitCode"], &ended["timedOut"]),
+        (&json!("a"), &json!(143), &json!(false))
+    );
+}
+
+#[test]
+fn what_has_happened_is_said_again_until_it_may_be_forgotten() {
+    let (mut runner, _) = Runner::new();
+    runner.run("a", "while [ ! -e ../../go ]; do sleep 0.01; done; echo out", None);
+    runner.hear();
+    // The server goes away while the job runs, and comes back twice.
+    assert_eq!(runner.reconnect()["running"]["task"], "a");
+    assert_eq!(runner.reconnect()["running"]["task"], "a");
+    std::fs::write(runner.home.path().join("go"), "").unwrap();
+    let ended = runner.ended();
+    assert_eq!(runner.reconnect()["ended"], json!([ended]));
+    runner.say(&json!({"forget": {"task": "a"}}));
+    // The order is read before the end of the connection is seen.
+    assert_eq!(runner.reconnect()["ended"], json!([]));
+    assert_eq!(runner.log(), "out\n");
+}
+
+#[test]
+fn a_server_that_drops_its_runner_again_and_again_is_not_flooded() {
+    let (mut runner, _) = Runner::new();
+    runner.run("a", "true", None);
+    let ended = runner.ended();
+    // A server whose disk is full: it hears, and can promise nothing.
+    let began = Instant::now();
+    for _ in 0..6 {
+        assert_eq!(runner.reconnect()["ended"], json!([ended]));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(10 + 20 + 40 + 80), "{:?}", began.elapsed());
+    assert!(runner.process.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn without_a_server_a_runner_goes_when_its_job_is_done() {
+    let (mut runner, _) = Runner::new();
+    runner.run("a", "sleep 0.2; exit 5", None);
+    runner.hear();
+    std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
+    runner.writer.shutdown(std::net::Shutdown::Both).unwrap();
+    assert!(runner.process.wait().unwrap().success());
+    let journal = std::fs::read_to_string(runner.home.path().join(format!("runners/{ID}.journal"))).unwrap();
+    let last: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
+    assert_eq!(last["ended"]["exitCode"], 5);
+}

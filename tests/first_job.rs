@@ -312,6 +312,64 @@ fn a_named_cluster_is_never_redirected_by_the_exports() {
 }
 
 #[test]
+fn the_variable_names_the_cluster() {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(
+        "default_cluster = \"big\"\n\
+         [cluster.big]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+    );
+    sandbox.set("AWSB_CLUSTER", "local");
+    sandbox.run("bsub", ["-K", "true"]).ok();
+    sandbox.set("AWSB_CLUSTER", "elsewhere");
+    assert!(sandbox.run("bstat", ["-s", "ALL"]).failed_with(2).contains("no cluster `elsewhere`"));
+    sandbox.run("bstat", ["-c", "local"]).ok();
+    // What concerns other clusters does not concern the local one itself.
+    sandbox.run("blocal", ["status"]).ok();
+}
+
+#[test]
+fn readers_that_go_away_change_no_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.file("fails.sh", "seq 100000\nexit 7\n");
+    for line in ["bsub -K fails.sh 2>&1 >/dev/null | true", "bsub -I fails.sh 2>/dev/null | head -1"] {
+        let outcome = sandbox.run("bash", ["-c", &format!("{line}; echo \"${{PIPESTATUS[0]}}\"")]);
+        assert!(outcome.stdout.ends_with("7\n"), "{outcome}");
+        assert_eq!(outcome.stderr, "");
+    }
+    if std::path::Path::new("/dev/full").exists() {
+        // The job is there, and whoever tries again has to know it.
+        let outcome = sandbox.run("bash", ["-c", "bsub --parsable fails.sh >/dev/full"]).ended_with(1);
+        assert!(outcome.stderr.contains("has been submitted"), "{outcome}");
+    }
+}
+
+#[test]
+fn all_attempts_are_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.file("flaky.sh", "echo \"attempt $AWS_BATCH_JOB_ATTEMPT\"\n[ \"$AWS_BATCH_JOB_ATTEMPT\" = 3 ]\n");
+    let outcome = sandbox.run("bsub", ["-I", "-r", "5", "flaky.sh"]).ok();
+    assert_eq!(outcome.stdout, "attempt 1\nattempt 2\nattempt 3\n");
+    let id = sandbox.run("bstat", ["-s", "ALL", "--json"]).ok().json()[0]["jobId"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert_eq!(sandbox.run("bout", [&id]).ok().stdout, outcome.stdout);
+    assert!(sandbox.run("bstat", [&id]).ok().stdout.contains("\nattempts      : 3\n"));
+}
+
+#[test]
+fn what_is_too_large_for_the_request_arrives_and_is_not_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "printf '%s' \"$LONG\" | wc -c; printf '%s' \"$1\" | wc -c; ls -A\n");
+    let (variable, argument) = (format!("LONG={}", "hunter2 ".repeat(3000)), "x y".repeat(2000));
+    let outcome = sandbox.run("bsub", ["--debug", "-I", "-e", &variable, "job.sh", &argument]).ok();
+    assert_eq!(outcome.stdout.split_whitespace().collect::<Vec<_>>(), ["24000", "6000", "job.sh"]);
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome}");
+    // The packed variables travel as base64, which would tell as much.
+    assert!(!outcome.stderr.contains("H4sI"), "{outcome}");
+}
+
+#[test]
 fn the_server_may_be_killed_while_somebody_waits() {
     let sandbox = Sandbox::new();
     waiting_script(

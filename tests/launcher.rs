@@ -334,7 +334,7 @@ fn an_image_that_cannot_fetch_says_so() -> Outcome {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(126), "{stderr}");
     assert!(
-        stderr.contains("takes an image with aws, curl (7.75 or later) or python3 with boto3"),
+        stderr.contains("takes an image with aws, curl (7.87 or later) or python3 with boto3"),
         "{stderr}"
     );
     Ok(())

@@ -6,6 +6,7 @@ use aws_sdk_batch::types::{ArrayPropertiesDetail, ContainerDetail, JobDetail, Jo
 use serde::Serialize;
 
 use crate::job::{JobId, Status};
+use crate::stage::launcher;
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
 /// names; what is not known is `null`.
@@ -90,6 +91,9 @@ pub struct Container {
     /// The log group, when the job definition names one.
     #[serde(skip)]
     pub log_group: Option<String>,
+    /// What the launcher starts, quoted for sh, when it is not in the command.
+    #[serde(skip)]
+    pub launched: Option<String>,
 }
 
 /// API `ResourceRequirement`.
@@ -262,6 +266,12 @@ impl From<&ContainerDetail> for Container {
             reason: container.reason().map(str::to_owned),
             log_stream_name: container.log_stream_name().map(str::to_owned),
             log_group,
+            launched: container
+                .environment()
+                .iter()
+                .find(|v| v.name() == Some(launcher::ARGS_VARIABLE))
+                .and_then(|v| v.value())
+                .map(str::to_owned),
         }
     }
 }
@@ -301,7 +311,7 @@ impl From<&JobSummary> for Job {
             array_properties: summary.array_properties().map(|a| ArrayProperties {
                 size: a.size(),
                 index: a.index(),
-                status_summary: None,
+                status_summary: a.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
             }),
             depends_on: None,
             container: summary.container().map(|c| Container {
@@ -312,6 +322,7 @@ impl From<&JobSummary> for Job {
                 reason: c.reason().map(str::to_owned),
                 log_stream_name: None,
                 log_group: None,
+                launched: None,
             }),
             attempts: None,
             retry_strategy: None,

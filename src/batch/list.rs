@@ -36,47 +36,27 @@ pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) ->
     Ok(jobs)
 }
 
-/// One call is for one state. They run side by side; a job that changes its state meanwhile may be in two
-/// answers, and then counts where it had got further.
+/// One call is for one state. They are made in the order of a job's life, one after the other: a job that
+/// moves on meanwhile may be in two answers, and then counts where it had got further, but is in one at least.
 async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut calls = tokio::task::JoinSet::new();
+    let mut jobs: BTreeMap<String, Job> = BTreeMap::new();
     for status in statuses {
-        let pages = session
-            .batch
-            .list_jobs()
-            .job_status(JobStatus::from(status.as_str()))
-            .max_results(limits::LIST_JOBS_PAGE);
+        let status = JobStatus::from(status.as_str());
+        let pages = session.batch.list_jobs().job_status(status).max_results(limits::LIST_JOBS_PAGE);
         let pages = match of {
             Of::Queue(queue) => pages.job_queue(queue),
             Of::Array(parent) => pages.array_job_id(parent.as_str()),
         };
         let mut pages = pages.into_paginator().send();
-        calls.spawn(async move {
-            let mut jobs = Vec::new();
-            while let Some(page) = pages.next().await {
-                jobs.extend(page?.job_summary_list().iter().map(Job::from));
-            }
-            Ok(jobs)
-        });
-    }
-    let mut jobs: BTreeMap<String, Job> = BTreeMap::new();
-    while let Some(call) = calls.join_next().await {
-        let listed: Result<Vec<Job>, aws_sdk_batch::error::SdkError<_>> =
-            call.map_err(|e| Failure::failed(format!("listing jobs: {e}")))?;
-        let listed = listed.map_err(|e| {
-            let what = match of {
-                Of::Queue(queue) => format!("the jobs of the queue {queue}"),
-                Of::Array(parent) => format!("the children of the array {parent}"),
-            };
-            explain(session, &format!("listing {what}"), &e)
-        })?;
-        for job in listed {
-            match jobs.get(&job.job_id) {
-                Some(known) if known.status >= job.status => {}
-                _ => {
-                    jobs.insert(job.job_id.clone(), job);
-                }
-            }
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| {
+                let what = match of {
+                    Of::Queue(queue) => format!("the jobs of the queue {queue}"),
+                    Of::Array(parent) => format!("the children of the array {parent}"),
+                };
+                explain(session, &format!("listing {what}"), &e)
+            })?;
+            jobs.extend(page.job_summary_list().iter().map(Job::from).map(|job| (job.job_id.clone(), job)));
         }
     }
     Ok(jobs.into_values().collect())

@@ -82,7 +82,7 @@ pub async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submit
 /// The failure that leaves open whether there is a job.
 fn open(request: &SubmitRequest, failure: Failure) -> Failure {
     failure.hint(format!(
-        "whether the job exists is not known: look for {} in `bstat` before you submit it again",
+        "whether the job exists is not known: look for {} in `bstat -s ALL` before you submit it again",
         request.job_name
     ))
 }

@@ -7,7 +7,8 @@ use crate::cluster::Contact;
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
-/// A job that Batch has just taken may not be there to be described at once.
+/// A job that Batch has just taken may not be there to be described at once, and one answer may lack a job that
+/// the one before had.
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// How often something is asked for: often when it may change any moment, and the less often the longer
@@ -49,9 +50,10 @@ impl Default for Pace {
 pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)) -> Result<Job, Failure> {
     let pace = Pace::default();
     let mut last: Option<Status> = None;
+    let mut known_at = Instant::now();
     loop {
-        let job = look(contact, id, pace.since).await?;
-        if let Some(job) = job {
+        if let Some(job) = look(contact, id, known_at).await? {
+            known_at = Instant::now();
             if last.replace(job.status) != Some(job.status) {
                 seen(&job);
             }
@@ -63,10 +65,10 @@ pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)
     }
 }
 
-/// The job as it is now; `None` when Batch does not know it yet.
+/// The job as it is now; `None` when Batch does not know it at this moment.
 ///
 /// # Errors
-/// When the job is not known long after `since`, or contact was lost for good.
+/// When the job is not known some time after `since`, when it was known for certain, or contact was lost for good.
 pub async fn look(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
     let mut known = contact.keep(async |s| describe::describe(s, std::slice::from_ref(id)).await).await?;
     match known.pop().flatten() {

@@ -49,7 +49,8 @@ impl Args {
             });
         }
         if !ended.is_empty() || self.common.json {
-            self.common.output().show(&EndedJobs(ended))?;
+            // What could not be ended is said even when nobody reads the rest.
+            self.common.output().outliving_its_reader().show(&EndedJobs(ended))?;
         }
         for failure in &failures {
             failure.report("bkill");

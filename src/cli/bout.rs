@@ -9,7 +9,7 @@ use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, Status};
 use crate::logs::{self, Event, Page, Place, Reader};
-use crate::ui::{Exit, Failure, Format, JsonArray, Output};
+use crate::ui::{Exit, Failure, Format, JsonArray, Output, note};
 
 /// Show a job's output: the lines that it has printed, from first to last
 #[derive(Debug, Parser)]
@@ -45,7 +45,7 @@ impl Args {
         let output = self.common.output();
         let prefixed = job.is_array_parent();
         if !has_started(job) {
-            eprintln!("bout: {}; waiting", not_started(job));
+            note(format!("bout: {}; waiting", not_started(job)));
         }
         let mut contact = Contact::new(session, "bout");
         logs::follow(&mut contact, &self.id, |_| (), |events| print(&output, events, prefixed)).await?;
@@ -67,12 +67,18 @@ impl Args {
         };
         let mut array = (output.format() == Format::Json).then(|| output.json_array());
         for writer in &writers {
-            let Some(place) = Place::all_of(writer, session).pop() else { continue };
-            let mut reader = Reader::new(place);
-            while let Page::Lines(events) = reader.next(session).await? {
-                match &mut array {
-                    Some(array) => events.iter().try_for_each(|event| array.push(&json(event)?))?,
-                    None => print(&output, &events, job.is_array_parent())?,
+            for place in Place::all_of(writer, session) {
+                let mut reader = Reader::new(place);
+                loop {
+                    let events = match reader.next(session).await? {
+                        Page::Lines(events) => events,
+                        Page::End | Page::NoStream => break,
+                        Page::NoGroup(failure) => return Err(failure),
+                    };
+                    match &mut array {
+                        Some(array) => events.iter().try_for_each(|event| array.push(&json(event)?))?,
+                        None => print(&output, &events, job.is_array_parent())?,
+                    }
                 }
             }
         }

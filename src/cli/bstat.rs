@@ -75,7 +75,7 @@ impl Args {
             }
         }
         let detailed = self.ids.len() == 1 && jobs.len() == 1;
-        if !jobs.is_empty() {
+        if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
         }
         super::report_unknown("bstat", session, self.ids.iter().zip(found.iter().map(Option::is_some)))
@@ -95,6 +95,7 @@ impl View for Jobs {
             jobs => Layout::Table {
                 columns: vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"],
                 rows: jobs.iter().map(row).collect(),
+                shrinks: Some(1),
             },
         }
     }
@@ -123,6 +124,8 @@ fn details(job: &Job) -> Vec<(String, String)> {
     };
     let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
     let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
+    let command = command.to_string_lossy().into_owned();
+    let launched = container.and_then(|c| c.launched.clone()).unwrap_or_default();
     let attempts = job.attempts.as_ref().map_or(0, Vec::len);
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     [
@@ -135,7 +138,7 @@ fn details(job: &Job) -> Vec<(String, String)> {
         ("createdAt", time(job.created_at)),
         ("startedAt", time(job.started_at)),
         ("stoppedAt", time(job.stopped_at)),
-        ("command", command.to_string_lossy().into_owned()),
+        ("command", if command.is_empty() { launched } else { command }),
         ("vcpus", resource("VCPU")),
         ("memory", resource("MEMORY")),
         ("attempts", attempts.to_string()),

@@ -11,13 +11,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::CommonArgs;
 use crate::batch::{self, Job, Submitted};
-use crate::cluster::{Contact, Session};
+use crate::cluster::{Cluster, Contact, Session};
 use crate::job::{
     ArraySize, Attempts, EnvArg, Environment, JobName, JobSpec, Memory, Script, Status, Timeout, Vcpus, Work,
 };
 use crate::logs;
 use crate::stage::{self, Plan, Target};
-use crate::ui::{Exit, Failure, Layout, View};
+use crate::ui::{Exit, Failure, Layout, View, note};
 
 /// Submit a job to AWS Batch: a script, or a command that the image has
 #[derive(Debug, Parser)]
@@ -102,10 +102,8 @@ impl Args {
         };
         let plan = Plan::new(&spec, &target).map_err(|e| Failure::usage(e.to_string()))?;
         if std::io::stderr().is_terminal() {
-            eprintln!(
-                "bsub: cluster {}, region {}, queue {}",
-                cluster.name, session.region, target.job_queue
-            );
+            let Cluster { name, .. } = cluster;
+            note(format!("bsub: cluster {name}, region {}, queue {}", session.region, target.job_queue));
         }
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
@@ -115,7 +113,7 @@ impl Args {
             _ = tokio::signal::ctrl_c() => {
                 let name = &plan.request.job_name;
                 return Err(Failure::failed("interrupted before Batch had answered: whether the job exists is not known")
-                    .hint(format!("`bstat` lists it under the name {name} if it does"))
+                    .hint(format!("`bstat -s ALL` lists it under the name {name} if it does"))
                     .exit(Exit::Interrupted));
             }
         };
@@ -128,9 +126,9 @@ impl Args {
                 outcome.map_err(|f| contact_lost(f, &submitted))
             }
             _ = tokio::signal::ctrl_c() => {
-                eprintln!("bsub: interrupted; the job {} goes on", submitted.job_id);
-                eprintln!("hint: `bout -f {}` shows its output", submitted.job_id);
-                eprintln!("hint: `bkill {}` ends it", submitted.job_id);
+                note(format!("bsub: interrupted; the job {} goes on", submitted.job_id));
+                note(format!("hint: `bout -f {}` shows its output", submitted.job_id));
+                note(format!("hint: `bkill {}` ends it", submitted.job_id));
                 Ok(Exit::Interrupted)
             }
         }
@@ -141,11 +139,14 @@ impl Args {
         let news = News { submitted, parsable: self.parsable };
         if self.interactive || (self.wait && !self.parsable && !self.common.json) {
             if let Layout::Lines(lines) = news.plain() {
-                lines.iter().for_each(|line| eprintln!("{line}"));
+                lines.iter().for_each(note);
             }
             return Ok(());
         }
-        self.common.output().show(&news)
+        self.common
+            .output()
+            .show(&news)
+            .map_err(|f| f.hint(format!("the job {} has been submitted", submitted.job_id)))
     }
 
     async fn see_it_through(&self, session: Session, submitted: &Submitted) -> Result<Exit, Failure> {
@@ -154,11 +155,12 @@ impl Args {
         let on_terminal = std::io::stderr().is_terminal();
         let seen = |job: &Job| {
             if on_terminal && !job.status.has_ended() {
-                eprintln!("bsub: job {} is {}", job.job_id, job.status);
+                note(format!("bsub: job {} is {}", job.job_id, job.status));
             }
         };
         let job = if self.interactive {
-            let output = self.common.output();
+            // The exit code is the job's, whoever reads its output.
+            let output = self.common.output().outliving_its_reader();
             let prefixed = self.array_size.is_some();
             logs::follow(&mut contact, &id, seen, |events| super::bout::print(&output, events, prefixed))
                 .await?
@@ -237,9 +239,11 @@ impl Args {
                     for name in names {
                         match std::env::var_os(name.as_str()) {
                             Some(value) => environment.set(name.clone(), value),
-                            None => eprintln!(
-                                "bsub: warning: {name} is not set here, so the job will not have it"
-                            ),
+                            None => {
+                                note(format!(
+                                    "bsub: warning: {name} is not set here, so the job will not have it"
+                                ));
+                            }
                         }
                     }
                 }
@@ -318,9 +322,12 @@ async fn exit_code(contact: &mut Contact, job: &Job) -> Result<u8, Failure> {
         let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
         return Ok(failed.iter().map(Job::exit).max().unwrap_or(1));
     }
+    if job.started_at.is_none() {
+        return Ok(job.exit());
+    }
     // A description may lack what the listing has (moto's does).
-    let Some(queue) = job.job_queue.as_deref() else { return Ok(job.exit()) };
-    let failed = contact.keep(async |s| batch::list(s, queue, &[Status::Failed]).await).await?;
+    let queue = job.job_queue.as_deref().unwrap_or(&contact.session().cluster.job_queue);
+    let failed = batch::list(contact.session(), queue, &[Status::Failed]).await.unwrap_or_default();
     Ok(failed.iter().find(|j| j.id() == id).unwrap_or(job).exit())
 }
 
@@ -332,12 +339,15 @@ fn tell_failure(job: &Job, exit: u8, has_output: bool) {
         .and_then(|c| c.reason.as_deref())
         .map(|r| format!(" ({r})"))
         .unwrap_or_default();
-    eprintln!("bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}", job.job_id, job.job_name);
+    note(format!(
+        "bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}",
+        job.job_id, job.job_name
+    ));
     if !has_output {
-        eprintln!("hint: `bout {}` shows its output", job.job_id);
+        note(format!("hint: `bout {}` shows its output", job.job_id));
     }
     if job.is_array_parent() {
-        eprintln!("hint: `bstat {}` tells which children failed", job.job_id);
+        note(format!("hint: `bstat {}` tells which children failed", job.job_id));
     }
 }
 

@@ -49,8 +49,9 @@ impl CommonArgs {
     /// # Errors
     /// As [`Session::open`].
     pub async fn open(&self) -> Result<Session, Failure> {
+        let variable = || std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
         let choice = Choice {
-            cluster: self.cluster.clone(),
+            cluster: self.cluster.clone().or_else(variable),
             profile: self.profile.clone(),
             region: self.region.clone(),
         };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
-use crate::ui::Failure;
+use crate::ui::{Failure, note};
 
 /// How long contact is sought when `AWSB_CONTACT_TIMEOUT` (in seconds) does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -49,7 +49,7 @@ impl Contact {
                 Err(failure) => return Err(failure),
             };
             let since = *lost_since.get_or_insert_with(|| {
-                eprintln!("{}: contact lost, trying again: {failure}", self.tool);
+                note(format!("{}: contact lost, trying again: {failure}", self.tool));
                 Instant::now()
             });
             if since.elapsed() + pause > self.patience {

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::Session;
+use super::session::{Session, exported_endpoints};
 use crate::ui::Failure;
 
 /// Why a call failed.
@@ -30,6 +30,8 @@ pub enum Trouble {
     NoAnswer(String),
     /// There are no credentials to sign with.
     NoCredentials(String),
+    /// Credentials could not be fetched, because the network did not let them through.
+    CredentialsUnreachable(String),
 }
 
 /// Sorts an SDK error.
@@ -37,8 +39,12 @@ pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> Trouble
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some(reason) = find_credentials_error(error) {
-        return Trouble::NoCredentials(reason);
+    if let Some(credentials) = find_credentials_error(error) {
+        // Nothing was signed, so nothing was sent.
+        return match find_transport_error(credentials) {
+            Some(reason) => Trouble::CredentialsUnreachable(reason),
+            None => Trouble::NoCredentials(innermost(credentials)),
+        };
     }
     match error {
         SdkError::ServiceError(e) => {
@@ -65,7 +71,7 @@ where
         SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
             Trouble::Unreachable(innermost(error))
         }
-        SdkError::TimeoutError(_) => Trouble::NoAnswer("no answer within 13 seconds".to_owned()),
+        SdkError::TimeoutError(_) => Trouble::NoAnswer("the time for it has run out".to_owned()),
         SdkError::ConstructionFailure(_) => Trouble::Unreachable(innermost(error)),
         _ => Trouble::NoAnswer(innermost(error)),
     }
@@ -73,26 +79,16 @@ where
 
 /// Whether the error arose before the request could have left: hyper's words for a connection that did not
 /// come about. (Its error types are not part of the SDK's interface.)
-fn is_connecting(error: &aws_smithy_runtime_api::client::result::ConnectorError) -> bool {
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(e) = source {
-        let text = e.to_string();
-        if ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"]
-            .iter()
-            .any(|w| text.contains(w))
-        {
-            return true;
-        }
-        source = e.source();
-    }
-    false
+fn is_connecting(error: &ConnectorError) -> bool {
+    const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
+    causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
 }
 
 impl Trouble {
     /// Whether trying again may help.
     fn is_passing(&self) -> bool {
         match self {
-            Trouble::Unreachable(_) | Trouble::NoAnswer(_) => true,
+            Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
             Trouble::NoCredentials(_) => false,
             Trouble::Service { code, status, .. } => {
                 *status >= 500
@@ -119,9 +115,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
     let place = match &cluster.endpoint_url {
         Some(url) => format!("{url} (endpoint_url of the cluster `{}`)", cluster.name),
         None if cluster.is_local => "the local cluster".to_owned(),
-        None => match std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) {
-            Some(url) => format!("{url} (AWS_ENDPOINT_URL)"),
-            None => format!("AWS in {}", session.region),
+        None => match exported_endpoints().map(|(name, url)| format!("{url} ({name})")).collect::<Vec<_>>() {
+            urls if urls.is_empty() => format!("AWS in {}", session.region),
+            urls => urls.join(" or "),
         },
     };
     match trouble {
@@ -139,6 +135,10 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 _ => reason,
             };
             credentials_hints(session, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
+        }
+        Trouble::CredentialsUnreachable(reason) => {
+            Failure::failed(format!("{doing}: fetching AWS credentials: {reason}"))
+                .hint("is the network up, and is the region right?")
         }
         Trouble::Unreachable(reason) => {
             let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
@@ -213,22 +213,30 @@ fn profile(session: &Session) -> Option<String> {
     named.filter(|name| !name.is_empty())
 }
 
-fn find_credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut source = Some(error);
-    while let Some(e) = source {
-        if e.is::<CredentialsError>() {
-            return Some(innermost(e));
-        }
-        source = e.source();
+fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    causes(error).find(|e| e.is::<CredentialsError>())
+}
+
+/// What the network did to a request for credentials; a machine without a metadata service is no such case.
+fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
+    let no_network = |e: &&(dyn Error + 'static)| {
+        e.is::<ConnectorError>()
+            || e.to_string().starts_with("dispatch failure")
+            || e.to_string() == "request has timed out"
+    };
+    if causes(credentials).any(|e| e.to_string().contains("IMDS")) {
+        return None;
     }
-    None
+    causes(credentials).find(no_network).map(|e| innermost(e))
+}
+
+/// An error and what caused it, the outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let cause = |e: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> { (*e).source() };
+    std::iter::successors(Some(error), cause)
 }
 
 /// The words of the error at the bottom, which says what really happened.
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

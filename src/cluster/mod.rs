@@ -14,4 +14,4 @@ mod trace;
 pub use contact::Contact;
 pub use explain::{Trouble, explain, trouble};
 pub use select::{Choice, Cluster, select};
-pub use session::Session;
+pub use session::{OPERATION_TIMEOUT, Session};

@@ -65,7 +65,7 @@ pub fn select(choice: &Choice) -> Result<Cluster, Failure> {
 }
 
 fn choose(choice: &Choice, settings: Option<&Settings>) -> Result<Cluster, Failure> {
-    let named = choice.cluster.as_deref().filter(|n| !n.is_empty());
+    let named = choice.cluster.as_deref();
     let default = settings.and_then(|s| s.default_cluster.as_deref());
     match (named.or(default), settings) {
         (Some(LOCAL), _) => Ok(local()),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -17,7 +19,7 @@ use crate::ui::Failure;
 /// An unreachable endpoint is said within 15 seconds: one connection may take this long,
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// and one call, with all its tries, this long.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(13);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(13);
 
 /// The clients that talk to one cluster.
 #[derive(Debug, Clone)]
@@ -71,12 +73,9 @@ impl Session {
         let trace = debug.then_some(Trace);
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
-        // A bucket's name in the path, not in the host name, is what every other server understands. An upload
-        // may take its time, as long as it moves.
-        let uploads = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let mut s3 = aws_sdk_s3::config::Builder::from(&config)
-            .force_path_style(config.endpoint_url().is_some())
-            .timeout_config(uploads);
+        // A bucket's name in the path, not in the host name, is what every other server understands.
+        let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
+        let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
         if let Some(trace) = trace {
             batch = batch.interceptor(trace);
             logs = logs.interceptor(trace);
@@ -121,14 +120,13 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     }
     if let Some(profile) = &cluster.profile {
         // The SDK's own order lets keys in the environment win over a profile that was asked for by name.
-        let provider = ProfileFileCredentialsProvider::builder().profile_name(profile);
-        let provider = match &cluster.region {
-            Some(region) => provider.configure(
-                &aws_config::provider_config::ProviderConfig::default()
-                    .with_region(Some(Region::new(region.clone()))),
-            ),
-            None => provider,
+        let region = match &cluster.region {
+            Some(region) => Some(Region::new(region.clone())),
+            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
         };
+        let provider = ProfileFileCredentialsProvider::builder()
+            .profile_name(profile)
+            .configure(&ProviderConfig::default().with_region(region));
         config = config.profile_name(profile).credentials_provider(provider.build());
     }
     if let Ok(name) = AppName::new("awsb") {
@@ -145,18 +143,22 @@ fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
+/// The endpoints that the environment names, with the variables that name them.
+pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String)> {
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_S3"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
+}
+
 /// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.
 fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
-    let exported_key = std::env::var("AWS_ACCESS_KEY_ID")
-        .is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX) && cluster.profile.is_none());
-    let exported_endpoint = cluster.endpoint_url.is_none()
-        && std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| {
-            std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX))
-                || local::running().is_some_and(|local| {
-                    local.endpoint_url.trim_end_matches('/') == url.trim_end_matches('/')
-                })
-        });
-    if !exported_key && !exported_endpoint {
+    let local_key =
+        std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX));
+    let local_url = local::running().map(|local| local.endpoint_url);
+    let is_local = |url: &str| local_url.as_deref().is_some_and(|l| l == url.trim_end_matches('/'));
+    let redirected =
+        cluster.endpoint_url.is_none() && exported_endpoints().any(|(_, url)| local_key || is_local(&url));
+    if !redirected && (!local_key || cluster.profile.is_some()) {
         return Ok(());
     }
     let name = &cluster.name;

@@ -14,7 +14,7 @@ pub struct Settings {
     pub path: PathBuf,
     /// `default_cluster`.
     pub default_cluster: Option<String>,
-    /// The clusters, in the order in which they stand in the file.
+    /// The clusters, by name.
     pub clusters: Vec<(String, Section)>,
 }
 

@@ -105,26 +105,33 @@ fn body(mark: &str, body: &SdkBody) -> String {
     format!("{mark} {shown}{cut}\n")
 }
 
-/// Masks the values of variables whose names say that they are secret, wherever they are in a document.
+/// Masks the values of all variables, wherever they are in a document: names do not tell which ones are
+/// secret, and a bundle may hold others.
 fn mask(json: &mut Value) {
     match json {
         Value::Object(fields) => {
-            let secret = fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
-            if secret && let Some(value) = fields.get_mut("value") {
-                *value = Value::from("***");
+            for (key, field) in fields {
+                match field {
+                    Value::Array(variables) if key == "environment" => {
+                        variables.iter_mut().for_each(mask_value)
+                    }
+                    Value::String(token) if key.to_ascii_lowercase().ends_with("sessiontoken") => {
+                        *token = "***".to_owned()
+                    }
+                    other => mask(other),
+                }
             }
-            fields.values_mut().for_each(mask);
         }
         Value::Array(elements) => elements.iter_mut().for_each(mask),
         _ => {}
     }
 }
 
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"].iter().any(|word| name.contains(word))
-        || name.ends_with("_KEY")
-        || name.ends_with("_KEY_ID")
+fn mask_value(variable: &mut Value) {
+    if let Some(value) = variable.get_mut("value") {
+        let length = value.as_str().map_or(0, |v| v.chars().count());
+        *value = Value::from(format!("*** ({length} characters)"));
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +146,7 @@ mod tests {
         let shown = body(
             ">",
             &SdkBody::from(
-                r#"{"environment":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"A","value":"b"}]}"#,
+                r#"{"a":{"environment":[{"name":"DB_PASSWORD","value":"hunter2"}]},"jobName":"b"}"#,
             ),
         );
         assert!(!shown.contains("hunter2") && shown.contains("\"b\""), "{shown}");

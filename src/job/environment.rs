@@ -15,6 +15,9 @@ pub struct EnvName(String);
 /// Variables with which `bsub` talks to its launcher.
 const LAUNCHER_NAMES: [&str; 3] = ["AWSB_ARGS", "AWSB_BUNDLE", "AWSB_BUNDLE_REGION"];
 
+/// Variables that bash sets itself and lets nobody set (bash manual, Bash Variables).
+const SHELLS_OWN: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
+
 impl EnvName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
@@ -36,8 +39,12 @@ impl FromStr for EnvName {
         if text.starts_with(limits::RESERVED_ENV_PREFIX) {
             return Err(Invalid::because("variables that begin with AWS_BATCH_ are set by Batch alone"));
         }
-        if LAUNCHER_NAMES.contains(&text) {
+        let launchers_own = text.len() == 3 && text.starts_with("_a");
+        if LAUNCHER_NAMES.contains(&text) || launchers_own {
             return Err(Invalid::because(format!("{text} is set by bsub itself")));
+        }
+        if SHELLS_OWN.contains(&text) {
+            return Err(Invalid::because(format!("{text} is a shell's own and cannot be set")));
         }
         Ok(Self(text.to_owned()))
     }
@@ -117,7 +124,19 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be() {
-        for bad in ["1A=x", "AWS_BATCH_X=y", "=x", "", "A,,B", "A B", "A-B=1", "AWSB_ARGS=x", "Ä=1"] {
+        for bad in [
+            "1A=x",
+            "AWS_BATCH_X=y",
+            "=x",
+            "",
+            "A,,B",
+            "A B",
+            "A-B=1",
+            "AWSB_ARGS=x",
+            "_ad=x",
+            "UID=1",
+            "Ä=1",
+        ] {
             assert!(EnvArg::parse(OsStr::new(bad)).is_err(), "{bad}");
         }
     }

@@ -15,6 +15,9 @@ const CHATTY: Duration = Duration::from_millis(400);
 const FRESH: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(2);
 
+/// When an array has ended, its last children are listed within this time.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// The lines of one job: its attempts' streams, one after the other.
 #[derive(Debug, Default)]
 struct JobLog {
@@ -41,10 +44,13 @@ pub async fn follow(
     let mut lines = Pace::new(FRESH, QUIET);
     let mut last: Option<Job> = None;
     let mut look_at = Instant::now();
+    let mut known_at = begun;
+    let mut ended_at: Option<Instant> = None;
     loop {
-        let ended = last.as_ref().is_some_and(|j| j.status.has_ended());
-        if !ended && Instant::now() >= look_at {
-            if let Some(job) = batch::look(contact, id, begun).await? {
+        if ended_at.is_none() && Instant::now() >= look_at {
+            if let Some(job) = batch::look(contact, id, known_at).await? {
+                known_at = Instant::now();
+                ended_at = job.status.has_ended().then_some(known_at);
                 if last.as_ref().map(|j| j.status) != Some(job.status) {
                     seen(&job);
                     lines.quicken();
@@ -61,7 +67,9 @@ pub async fn follow(
                     lines.quicken();
                 }
             }
-            if job.status.has_ended() && logs.values().all(|l| l.done) {
+            let writers = job.array_size().map_or(1, |n| n as usize);
+            let all_seen = logs.len() >= writers || ended_at.is_some_and(|at| at.elapsed() > LISTED_WITHIN);
+            if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
                 return Ok(job.clone());
             }
         }
@@ -103,15 +111,11 @@ impl JobLog {
                 self.readers.push(Reader::new(place));
             }
         }
-        let settled = match (self.ended_at, job.status.has_ended()) {
-            (Some(at), _) => at.elapsed() >= contact.session().cluster.log_settle,
-            (None, true) => {
-                // Seen for the first time: a job that ended long ago has no lines on their way.
-                self.ended_at = Some(ended_instant(job));
-                self.ended_at.is_some_and(|at| at.elapsed() >= contact.session().cluster.log_settle)
-            }
-            (None, false) => false,
-        };
+        if job.status.has_ended() && self.ended_at.is_none() {
+            self.ended_at = Some(Instant::now());
+        }
+        let settle = contact.session().cluster.log_settle;
+        let settled = ended_long_ago(job) || self.ended_at.is_some_and(|at| at.elapsed() >= settle);
         let mut any = false;
         for reader in &mut self.readers {
             loop {
@@ -130,7 +134,7 @@ impl JobLog {
                         any |= !events.is_empty();
                         print(&events)?;
                     }
-                    Page::End | Page::NoStream => break,
+                    Page::End | Page::NoStream | Page::NoGroup(_) => break,
                 }
             }
         }
@@ -140,11 +144,9 @@ impl JobLog {
     }
 }
 
-/// When the job ended, on this process's clock.
-fn ended_instant(job: &Job) -> Instant {
-    let now = Instant::now();
-    let Some(stopped_at) = job.stopped_at else { return now };
-    let ago = jiff::Timestamp::now().as_millisecond().saturating_sub(stopped_at);
-    let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
-    now.checked_sub(ago).unwrap_or(now)
+/// Whether a job ended so long ago that no line can still be on its way. The clocks of this machine and of AWS
+/// may differ, so less than some minutes says nothing.
+fn ended_long_ago(job: &Job) -> bool {
+    let now = jiff::Timestamp::now().as_millisecond();
+    job.status.has_ended() && job.stopped_at.is_some_and(|at| now.saturating_sub(at) > 300_000)
 }

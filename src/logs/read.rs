@@ -53,6 +53,9 @@ pub enum Page {
     End,
     /// The stream is not there (yet): it comes with the first line.
     NoStream,
+    /// Not even the log group is there (yet): Batch makes it with the first job that prints. The failure is
+    /// for those who do not want to wait.
+    NoGroup(Failure),
 }
 
 /// A place in a log stream, from which reading goes on.
@@ -60,45 +63,60 @@ pub enum Page {
 pub struct Reader {
     place: Place,
     token: Option<String>,
+    /// The time of the last line that was read, and how many of the lines read have that time: from here
+    /// reading goes on when the token has expired.
+    last: Option<(i64, usize)>,
+    /// So many lines at the beginning of what comes were read before.
+    skip: usize,
 }
 
 impl Reader {
     /// Reads from the first line on.
     pub fn new(place: Place) -> Self {
-        Self { place, token: None }
+        Self { place, token: None, last: None, skip: 0 }
     }
 
     /// The next page. The end is where the token comes back unchanged (API `GetLogEvents`); an empty page
     /// alone is not the end.
     ///
     /// # Errors
-    /// When CloudWatch Logs cannot be asked, or the log group is not there.
+    /// When CloudWatch Logs cannot be asked.
     pub async fn next(&mut self, session: &Session) -> Result<Page, Failure> {
         let Place { job_id, group, stream } = &self.place;
+        let start = if self.token.is_none() { self.last.map(|(at, _)| at) } else { None };
         let answer = session
             .logs
             .get_log_events()
             .log_group_name(group)
             .log_stream_name(stream)
             .start_from_head(true)
+            .set_start_time(start)
             .set_next_token(self.token.clone())
             .send()
             .await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(e) if e.code() == Some("ResourceNotFoundException") => {
-                if e.message().is_some_and(|m| m.contains("log group")) {
-                    return Err(explain(session, &format!("reading the log group {group}"), &e).hint(format!(
-                        "`log_group` of the cluster `{}` names it; Batch makes it with the first job that prints",
-                        session.cluster.name
-                    )));
+                if !e.message().is_some_and(|m| m.contains("log group")) {
+                    return Ok(Page::NoStream);
                 }
-                return Ok(Page::NoStream);
+                let failure = explain(session, &format!("reading the log group {group}"), &e);
+                return Ok(Page::NoGroup(failure.hint(format!(
+                    "`log_group` of the cluster `{}` names it; Batch makes it with the first job that prints",
+                    session.cluster.name
+                ))));
+            }
+            // A token lives for 24 hours (API `GetLogEvents`, nextToken).
+            Err(e) if e.code() == Some("InvalidParameterException") && self.token.is_some() => {
+                self.token = None;
+                self.skip = self.last.map_or(0, |(_, lines)| lines);
+                return Ok(Page::Lines(Vec::new()));
             }
             Err(e) => return Err(explain(session, &format!("reading the output of the job {job_id}"), &e)),
         };
-        let events: Vec<Event> = answer
-            .events()
+        let read_before = self.skip.min(answer.events().len());
+        self.skip -= read_before;
+        let events: Vec<Event> = answer.events()[read_before..]
             .iter()
             .map(|e| Event {
                 job_id: job_id.clone(),
@@ -107,11 +125,17 @@ impl Reader {
                 message: e.message().unwrap_or_default().to_owned(),
             })
             .collect();
+        for at in events.iter().filter_map(|e| e.timestamp) {
+            self.last = match self.last {
+                Some((last, lines)) if last == at => Some((at, lines + 1)),
+                _ => Some((at, 1)),
+            };
+        }
         let token = answer.next_forward_token().map(str::to_owned);
         let unchanged = token.is_none() || token == self.token;
         if token.is_some() {
             self.token = token;
         }
-        Ok(if events.is_empty() && unchanged { Page::End } else { Page::Lines(events) })
+        Ok(if answer.events().is_empty() && unchanged { Page::End } else { Page::Lines(events) })
     }
 }

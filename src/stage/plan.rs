@@ -18,7 +18,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::bundle::{Bundle, Entry};
 use super::launcher::{self, Carriage};
-use crate::job::{Environment, JobSpec, Overrides, Script, SubmitRequest, Work, limits};
+use crate::job::{
+    Environment, JobSpec, KeyValue, Overrides, ResourceRequirement, Script, SubmitRequest, Work, limits,
+};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +98,6 @@ enum Form {
 
 /// A command, its variables, and the bundle that both rely on.
 type Dressed = (Vec<String>, Vec<KeyValue>, Option<Bundle>);
-use crate::job::KeyValue;
 
 impl Form {
     const ALL: [Form; 5] = [Form::Bare, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
@@ -220,8 +221,7 @@ fn utf8(text: &OsStr) -> Option<String> {
     text.to_str().map(str::to_owned)
 }
 
-fn resources(spec: &JobSpec) -> Vec<crate::job::ResourceRequirement> {
-    use crate::job::ResourceRequirement;
+fn resources(spec: &JobSpec) -> Vec<ResourceRequirement> {
     let vcpus = spec.vcpus.map(|v| ResourceRequirement { kind: "VCPU", value: v.to_string() });
     let memory = spec.memory.map(|m| ResourceRequirement { kind: "MEMORY", value: m.to_string() });
     vcpus.into_iter().chain(memory).collect()

@@ -6,14 +6,17 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use std::time::Duration;
 
 use super::Bundle;
-use crate::cluster::{Session, explain};
+use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::Failure;
 
 /// Bundles above this size are asked for before they are sent: a conditional put sends its body first.
 const ASK_FIRST_BYTES: usize = 256 * 1024;
 /// The slowest upload that is waited for.
 const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
-const PATIENCE: Duration = Duration::from_secs(13);
+/// How often a put is tried while others put or delete the same object (S3 User Guide, conditional writes: "On
+/// a 409 failure you should retry the upload").
+const CONFLICTS: u32 = 5;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Stores the bundle in the cluster's bucket, unless it is there already.
 ///
@@ -25,30 +28,39 @@ pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
     let doing = || format!("storing the bundle in s3://{bucket}/{key}");
     let size = bundle.bytes().len();
     if size > ASK_FIRST_BYTES {
-        let head = session.s3.head_object().bucket(bucket).key(&key).send().await;
-        // Whoever may not list the bucket is told 403 for an object that is missing: then the put decides.
-        if head.is_ok_and(|h| h.content_length().is_some_and(|l| l == size as i64)) {
-            return Ok(());
+        match session.s3.head_object().bucket(bucket).key(&key).send().await {
+            Ok(head) if head.content_length().is_some_and(|l| l == size as i64) => return Ok(()),
+            Ok(_) => {}
+            // Whoever may not list the bucket is told 403 for an object that is missing: the put decides.
+            Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => {}
+            Err(e) => return Err(explain(session, &doing(), &e)),
         }
     }
-    let timeout = PATIENCE + Duration::from_secs(size as u64 / SLOWEST_BYTES_PER_SECOND);
+    let timeout = Duration::from_secs(size as u64 / SLOWEST_BYTES_PER_SECOND) + OPERATION_TIMEOUT;
     let timeouts = TimeoutConfig::builder().operation_timeout(timeout).build();
-    let put = session
-        .s3
-        .put_object()
-        .bucket(bucket)
-        .key(&key)
-        .if_none_match("*")
-        .content_type("application/gzip")
-        .body(ByteStream::from(bundle.bytes().to_vec()))
-        .customize()
-        .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts))
-        .send()
-        .await;
-    match put {
-        Ok(_) => Ok(()),
-        // The same content is there: stored before, or by another submission at this very moment (409).
-        Err(e) if matches!(e.code(), Some("PreconditionFailed" | "ConditionalRequestConflict")) => Ok(()),
-        Err(e) => Err(explain(session, &doing(), &e)),
+    for tries_left in (0..CONFLICTS).rev() {
+        let put = session
+            .s3
+            .put_object()
+            .bucket(bucket)
+            .key(&key)
+            .if_none_match("*")
+            .content_type("application/gzip")
+            .body(ByteStream::from(bundle.bytes().to_vec()))
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts.clone()))
+            .send()
+            .await;
+        match put {
+            Ok(_) => break,
+            // The same content is there.
+            Err(e) if e.code() == Some("PreconditionFailed") => break,
+            // Somebody else stored or deleted it at this very moment, and it may not be there.
+            Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
+                tokio::time::sleep(CONFLICT_PAUSE).await;
+            }
+            Err(e) => return Err(explain(session, &doing(), &e)),
+        }
     }
+    Ok(())
 }

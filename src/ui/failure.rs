@@ -91,8 +91,13 @@ impl Failure {
     }
 }
 
+/// Says something on stderr, beside the results. A stderr that is gone is no error.
+pub fn note(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -8,6 +8,6 @@ mod failure;
 mod output;
 mod time;
 
-pub use failure::{Exit, Failure};
+pub use failure::{Exit, Failure, note};
 pub use output::{Format, JsonArray, Layout, Output, View};
 pub use time::local_rfc3339;

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
+use super::failure::one_line;
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,15 @@ pub enum Layout {
     /// Lines as they are.
     Lines(Vec<String>),
     /// A header and rows. An empty cell is printed as `-`, blanks inside a cell as `_`, so that every
-    /// row has the same number of fields for `awk`.
+    /// row has the same number of fields for `awk`. On a terminal that is too narrow, cells of the column
+    /// `shrinks` are cut; what is still too wide wraps, so that nothing else is lost.
     Table {
         /// The header.
         columns: Vec<&'static str>,
         /// One cell for each column.
         rows: Vec<Vec<String>>,
+        /// The column that gives way, if any.
+        shrinks: Option<usize>,
     },
     /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`.
     Details(Vec<(String, String)>),
@@ -70,12 +74,20 @@ impl JsonArray<'_> {
 pub struct Output {
     format: Format,
     terminal: bool,
+    outlives_reader: bool,
 }
 
 impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
-        Self { format, terminal: io::stdout().is_terminal() }
+        Self { format, terminal: io::stdout().is_terminal(), outlives_reader: false }
+    }
+
+    /// The same, for a tool that has more to do than to print: when the reader of stdout has gone away, it
+    /// goes on without printing.
+    #[must_use]
+    pub fn outliving_its_reader(self) -> Self {
+        Self { outlives_reader: true, ..self }
     }
 
     /// The chosen format.
@@ -108,11 +120,12 @@ impl Output {
     ///
     /// # Errors
     /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
-    /// exits with code 0 and no message.
+    /// exits with code 0 and no message, unless it is [outliving its reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(e) => Err(write_failure(&e)),
         }
@@ -130,7 +143,12 @@ fn write_failure(e: &io::Error) -> Failure {
     Failure::failed(format!("writing the result to standard output: {e}"))
 }
 
-/// The plain text of a layout; with a `width`, table lines are cut to it.
+/// Between two columns.
+const GAP: &str = "  ";
+/// A column that gives way keeps this many characters.
+const NARROWEST: usize = 8;
+
+/// The plain text of a layout; `width` is the terminal's, if there is one.
 fn render(layout: &Layout, width: Option<usize>) -> String {
     let mut text = String::new();
     match layout {
@@ -140,23 +158,23 @@ fn render(layout: &Layout, width: Option<usize>) -> String {
                 text.push('\n');
             }
         }
-        Layout::Table { columns, rows } => {
-            let rows: Vec<Vec<String>> =
-                rows.iter().map(|row| row.iter().map(|c| cell(c)).collect()).collect();
-            let widths: Vec<usize> = (0..columns.len())
-                .map(|i| rows.iter().map(|r| r.get(i).map_or(0, |c| c.chars().count())).max().unwrap_or(0))
-                .zip(columns)
-                .map(|(w, name)| w.max(name.len()))
-                .collect();
+        Layout::Table { columns, rows, shrinks } => {
             let header: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-            for row in std::iter::once(&header).chain(&rows) {
-                let padded: Vec<String> = row.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
-                let line = padded.join("  ");
-                let line = line.trim_end();
-                match width {
-                    Some(w) if line.chars().count() > w => text.extend(line.chars().take(w)),
-                    _ => text.push_str(line),
-                }
+            let cells = rows.iter().map(|row| row.iter().map(|c| cell(c)).collect());
+            let rows: Vec<Vec<String>> = std::iter::once(header).chain(cells).collect();
+            let mut widths: Vec<usize> = (0..columns.len())
+                .map(|i| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0))
+                .collect();
+            if let (Some(width), Some(shrinking)) = (width, shrinks.and_then(|i| widths.get(i).copied())) {
+                let all = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
+                let narrow =
+                    shrinking.saturating_sub(all.saturating_sub(width)).max(NARROWEST.min(shrinking));
+                shrinks.and_then(|i| widths.get_mut(i)).into_iter().for_each(|w| *w = narrow);
+            }
+            for row in &rows {
+                let padded: Vec<String> =
+                    row.iter().zip(&widths).map(|(c, w)| format!("{:<w$}", cut(c, *w), w = *w)).collect();
+                text.push_str(padded.join(GAP).trim_end());
                 text.push('\n');
             }
         }
@@ -164,11 +182,18 @@ fn render(layout: &Layout, width: Option<usize>) -> String {
             let width = pairs.iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0);
             for (key, value) in pairs {
                 let value = if value.is_empty() { "-" } else { value };
-                text.push_str(&format!("{key:<width$} : {}\n", value.replace('\n', " ")));
+                text.push_str(&format!("{key:<width$} : {}\n", one_line(value)));
             }
         }
     }
     text
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn cell(text: &str) -> String {
@@ -187,6 +212,7 @@ mod tests {
         let table = Layout::Table {
             columns: vec!["jobId", "status"],
             rows: vec![vec!["a b".into(), String::new()], vec!["c".into(), "RUNNING".into()]],
+            shrinks: None,
         };
         insta::assert_snapshot!(render(&table, None), @r"
         jobId  status
@@ -196,9 +222,18 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_cuts_lines_and_a_pipe_does_not() {
-        let table = Layout::Table { columns: vec!["jobId"], rows: vec![vec!["0123456789".into()]] };
-        assert_eq!(render(&table, Some(5)), "jobId\n01234\n");
-        assert_eq!(render(&table, None), "jobId\n0123456789\n");
+    fn a_narrow_terminal_shortens_names_and_nothing_else() {
+        let name = "a-name-that-is-long";
+        let table = Layout::Table {
+            columns: vec!["jobId", "jobName", "exitCode"],
+            rows: vec![vec!["0123".into(), name.into(), "37".into()]],
+            shrinks: Some(1),
+        };
+        let header = "jobId  jobName              exitCode\n";
+        assert_eq!(render(&table, None), format!("{header}0123   {name}  37\n"));
+        assert_eq!(render(&table, Some(80)), render(&table, None));
+        let cut = "jobId  jobName       exitCode\n0123   a-name-that…  37\n";
+        assert_eq!(render(&table, Some(29)), cut);
+        assert_eq!(render(&table, Some(5)), "jobId  jobName   exitCode\n0123   a-name-…  37\n");
     }
 }

@@ -16,7 +16,7 @@ mod foreign;
 mod moto;
 mod sandbox;
 
-pub use bad_server::{Answer, BadServer};
+pub use bad_server::{Answer, BadServer, Request};
 pub use foreign::{engine, python};
 pub use moto::{Moto, MotoCluster};
 pub use sandbox::{Outcome, Running, Sandbox};

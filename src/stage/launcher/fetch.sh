@@ -2,7 +2,7 @@
 # The second part, when the bundle is too large for the request: AWSB_BUNDLE is its s3:// URL, whose name is
 # the SHA-256. The job role's credentials fetch it, with whatever the image has.
 _ar=$AWSB_BUNDLE_REGION
-_az=../awsb.$$.$_an.gz
+_az=.awsb.gz
 _ak=${AWSB_BUNDLE#s3://}
 _afetch_aws() {
   command -v aws >/dev/null && aws s3 cp --only-show-errors --region "$_ar" "$AWSB_BUNDLE" "$_az"
@@ -35,7 +35,7 @@ b, k = u[5:].split("/", 1)
 boto3.client("s3", region_name=r).download_file(b, k, f)' "$AWSB_BUNDLE" "$_az" "$_ar"
 }
 _afetch_aws || _afetch_curl || _afetch_python ||
-  _af "cannot fetch $AWSB_BUNDLE: that takes an image with aws, curl (7.75 or later) or python3 with boto3, and a job role that may read the object"
+  _af "cannot fetch $AWSB_BUNDLE: that takes an image with aws, curl (7.87 or later) or python3 with boto3, and a job role that may read the object"
 _as=$(sha256sum <"$_az" 2>/dev/null || shasum -a 256 <"$_az" 2>/dev/null || openssl dgst -sha256 -r <"$_az" 2>/dev/null) ||
   _af 'the image has none of sha256sum, shasum and openssl, so the bundle cannot be checked'
 _ak=${AWSB_BUNDLE##*/}

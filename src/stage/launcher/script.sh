@@ -1,7 +1,10 @@
 # shellcheck shell=sh
 # The third part, for a script: what it is started with, whether its interpreter is there, and off it goes.
 unset AWSB_BUNDLE AWSB_BUNDLE_REGION
-[ ! -f .awsb/job ] || . ./.awsb/job
+if [ -f .awsb/job ]; then
+  . ./.awsb/job
+  rm -rf .awsb 2>/dev/null
+fi
 [ -z "${AWSB_ARGS-}" ] || eval "set -- $AWSB_ARGS"
 unset AWSB_ARGS
 case $1 in
@@ -10,7 +13,7 @@ case $1 in
   case $_al in
   '#!'*)
     _al=${_al#??}
-    _al=${_al#"${_al%%[! ]*}"}
+    _al=${_al#"${_al%%[! 	]*}"}
     _al=${_al%%[ 	]*}
     [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"
     ;;

@@ -117,6 +117,8 @@ fn an_array_of_twenty() {
             .stdout
             .starts_with(&format!("jobId         : {id}:7\n"))
     );
+    let failed = sandbox.run("bstat", ["-s", "FAILED", &id]).ok().stdout;
+    assert_eq!(failed.lines().count(), 1 + 1, "the parent alone: {failed}");
     // The exit code of an array is the highest of its children's.
     let outcome = sandbox
         .run("bsub", ["-I", "-a", "4", "--wrap", "echo hi; exit $AWS_BATCH_JOB_ARRAY_INDEX"])
@@ -206,6 +208,15 @@ fn a_job_that_has_not_started_has_no_output() {
     sandbox.run("bkill", [&id]).ok();
     wait_for_status(&sandbox, &id, "FAILED");
     assert_eq!(sandbox.run("bout", [&id]).ok().stdout, "");
+    // Whoever waits for such a job is told that it is stuck.
+    let waiting = sandbox.start("bash", ["-c", "bsub -K -p 10000 true 2>said"]);
+    eventually("bsub says why", Duration::from_secs(60), || {
+        let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
+        said.contains("is RUNNABLE: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT").then_some(())
+    });
+    let active = sandbox.run("bstat", ["--json"]).ok().json();
+    sandbox.run("bkill", [active[0]["jobId"].as_str().unwrap_or_default()]).ok();
+    waiting.wait().ended_with(1);
 }
 
 #[test]

@@ -43,19 +43,21 @@ impl Default for Pace {
     }
 }
 
-/// Waits until a job has ended and calls `seen` each time that its state has changed.
+/// Waits until a job has ended and calls `seen` each time that its state, or the reason for it, has changed.
 ///
 /// # Errors
 /// When the job is not known, or contact was lost for good.
 pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)) -> Result<Job, Failure> {
     let pace = Pace::default();
-    let mut last: Option<Status> = None;
+    let mut last: Option<(Status, Option<String>)> = None;
     let mut known_at = Instant::now();
     loop {
         if let Some(job) = look(contact, id, known_at).await? {
             known_at = Instant::now();
-            if last.replace(job.status) != Some(job.status) {
+            let state = (job.status, job.status_reason.clone());
+            if last.as_ref() != Some(&state) {
                 seen(&job);
+                last = Some(state);
             }
             if job.status.has_ended() {
                 return Ok(job);

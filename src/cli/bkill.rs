@@ -17,11 +17,11 @@ pub struct Args {
     /// The reason, which becomes the job's statusReason
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
-    #[command(flatten)]
-    common: CommonArgs,
     /// Jobs, array children (ID:INDEX) or ARNs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<JobId>,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 /// `bkill`'s entry point.

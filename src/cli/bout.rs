@@ -22,11 +22,11 @@ pub struct Args {
     /// Follow the output until the job has ended
     #[arg(short, long, visible_short_alias = 's', visible_alias = "stream")]
     follow: bool,
-    #[command(flatten)]
-    common: CommonArgs,
     /// A job, an array's child (ID:INDEX) or an ARN
     #[arg(value_name = "ID")]
     id: JobId,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 /// `bout`'s entry point.

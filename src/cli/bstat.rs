@@ -15,17 +15,17 @@ use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 #[derive(Debug, Parser)]
 #[command(name = "bstat", version)]
 pub struct Args {
-    /// Jobs in these states, separated by commas; ALL for every state
+    /// Jobs in these states, separated by commas; ALL for every state. With an array's ID: those of its children
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
     status: Option<Statuses>,
     /// The job queue [default: the cluster's]
     #[arg(short, long, value_name = "NAME")]
     queue: Option<String>,
+    /// Jobs, array children (ID:INDEX) or ARNs
+    #[arg(value_name = "ID", conflicts_with = "queue")]
+    ids: Vec<JobId>,
     #[command(flatten)]
     common: CommonArgs,
-    /// Jobs, array children (ID:INDEX) or ARNs
-    #[arg(value_name = "ID", conflicts_with_all = ["status", "queue"])]
-    ids: Vec<JobId>,
 }
 
 /// The value of `--status`.
@@ -71,7 +71,8 @@ impl Args {
         for job in found.iter().flatten() {
             jobs.push(job.clone());
             if job.is_array_parent() {
-                jobs.extend(batch::children(session, &job.id(), &Status::ALL).await?);
+                let statuses = self.status.as_ref().map_or(&Status::ALL[..], |s| &s.0);
+                jobs.extend(batch::children(session, &job.id(), statuses).await?);
             }
         }
         let detailed = self.ids.len() == 1 && jobs.len() == 1;

@@ -34,10 +34,10 @@ pub struct Args {
     #[arg(short = 'J', long, value_name = "NAME")]
     job_name: Option<JobName>,
     /// vCPUs
-    #[arg(short = 'p', long, value_name = "N")]
+    #[arg(short = 'p', long, value_name = "N", allow_negative_numbers = true)]
     vcpus: Option<Vcpus>,
     /// Memory: MiB, or with K, M, G or T, such as 512M or 4G
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
     memory: Option<Memory>,
     /// Set a variable, or hand on variables of this shell (`-e A,B`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)))]
@@ -154,8 +154,14 @@ impl Args {
         let mut contact = Contact::new(session, "bsub");
         let on_terminal = std::io::stderr().is_terminal();
         let seen = |job: &Job| {
-            if on_terminal && !job.status.has_ended() {
-                note(format!("bsub: job {} is {}", job.job_id, job.status));
+            // A job that is stuck may be stuck for ever: whoever waits for it has to know.
+            let stuck = job.status_reason.as_deref().filter(|r| says_stuck(r) && !job.status.has_ended());
+            match stuck {
+                Some(reason) => note(format!("bsub: job {} is {}: {reason}", job.job_id, job.status)),
+                None if on_terminal && !job.status.has_ended() => {
+                    note(format!("bsub: job {} is {}", job.job_id, job.status));
+                }
+                None => {}
             }
         };
         let job = if self.interactive {
@@ -177,7 +183,7 @@ impl Args {
     /// What the job does, and the name that it has by default.
     fn work(&self) -> Result<(JobName, Work), Failure> {
         if let Some(line) = &self.wrap {
-            if line.is_empty() {
+            if line.as_bytes().trim_ascii().is_empty() {
                 return Err(Failure::usage("`--wrap` is given an empty command line"));
             }
             let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
@@ -197,6 +203,11 @@ impl Args {
                 let failure = Failure::usage(format!("the script {shown} {e}"));
                 e.hint(&shown).into_iter().fold(failure, Failure::hint)
             })?;
+            if !script.is_self_contained()
+                && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
+            {
+                note(format!("bsub: note: {shown} has no #! line, so /bin/sh will run it"));
+            }
             return Ok((name, Work::Script { script, args: rest.to_vec() }));
         }
         Ok((name, Work::Command(self.operands.clone())))
@@ -212,8 +223,10 @@ impl Args {
         stdin
             .read_to_end(&mut contents)
             .map_err(|e| Failure::usage(format!("reading the script from standard input: {}", reason(&e))))?;
-        let script = Script::new(Path::new("STDIN"), contents)
-            .map_err(|e| Failure::usage(format!("the script on standard input {e}")))?;
+        let script = Script::new(Path::new("STDIN"), contents).map_err(|e| {
+            let failure = Failure::usage(format!("the script on standard input {e}"));
+            e.hint("SCRIPT").into_iter().fold(failure, Failure::hint)
+        })?;
         Ok((JobName::cleaned("STDIN"), Work::Script { script, args: Vec::new() }))
     }
 
@@ -263,7 +276,12 @@ fn is_script(path: &Path) -> Result<bool, Failure> {
             return Err(Failure::usage(format!("{shown} is a directory, not a script"))
                 .hint(format!("`--command` says that the image has a command of the name {shown}")));
         }
-        _ => {}
+        // A pipe such as bash's <(…), a terminal, a disk.
+        Ok(_) => {
+            return Err(Failure::usage(format!("{shown} is no regular file"))
+                .hint(format!("`bsub < {shown}` takes a script from wherever it comes")));
+        }
+        Err(_) => {}
     }
     if !looks_like_a_file(path) {
         return Ok(false);
@@ -331,6 +349,11 @@ async fn exit_code(contact: &mut Contact, job: &Job) -> Result<u8, Failure> {
     Ok(failed.iter().find(|j| j.id() == id).unwrap_or(job).exit())
 }
 
+/// The codes that Batch puts before the reason of a job that blocks its queue (UG `job_stuck_in_runnable`).
+fn says_stuck(reason: &str) -> bool {
+    reason.starts_with("MISCONFIGURATION:") || reason.starts_with("CAPACITY:")
+}
+
 fn tell_failure(job: &Job, exit: u8, has_output: bool) {
     let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
     let detail = job
@@ -347,7 +370,7 @@ fn tell_failure(job: &Job, exit: u8, has_output: bool) {
         note(format!("hint: `bout {}` shows its output", job.job_id));
     }
     if job.is_array_parent() {
-        note(format!("hint: `bstat {}` tells which children failed", job.job_id));
+        note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
     }
 }
 

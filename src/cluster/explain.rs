@@ -227,7 +227,7 @@ fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
     if causes(credentials).any(|e| e.to_string().contains("IMDS")) {
         return None;
     }
-    causes(credentials).find(no_network).map(|e| innermost(e))
+    causes(credentials).find(no_network).map(innermost)
 }
 
 /// An error and what caused it, the outermost first.

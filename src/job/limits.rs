@@ -32,6 +32,9 @@ pub const OVERRIDES_LENGTH: usize = 8192;
 /// adds is not documented; the longest set (an MNP node's) stays below half of this.
 pub const OVERRIDES_RESERVE: usize = 1024;
 
+/// Bytes of a SubmitJob request (UG `service_limits`).
+pub const SUBMIT_JOB_BYTES: usize = 30 * 1024;
+
 /// Job IDs that one DescribeJobs call takes (API `DescribeJobs`).
 pub const DESCRIBE_JOBS_IDS: usize = 100;
 

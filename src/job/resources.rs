@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use super::{Invalid, limits};
 
-/// vCPUs of a container: a whole number, or on Fargate and the local cluster a fraction such as
-/// `0.25` (API `ResourceRequirement`, `VCPU`).
+/// vCPUs of a container: a whole number, or on Fargate `0.25` or `0.5` (API `ResourceRequirement`, `VCPU`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vcpus(f64);
 
@@ -16,8 +15,13 @@ impl FromStr for Vcpus {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
         match text.parse::<f64>() {
-            Ok(n) if plain && (0.125..=100_000.0).contains(&n) && (n * 8.0).fract() == 0.0 => Ok(Self(n)),
-            _ => Err(Invalid::because("a whole number of vCPUs, or a fraction such as 0.25")),
+            Ok(n)
+                if plain
+                    && ((n.fract() == 0.0 && (1.0..=100_000.0).contains(&n)) || n == 0.25 || n == 0.5) =>
+            {
+                Ok(Self(n))
+            }
+            _ => Err(Invalid::because("a whole number of vCPUs, or 0.25 or 0.5")),
         }
     }
 }
@@ -52,10 +56,10 @@ impl FromStr for Memory {
         let (number, suffix) = text.split_at(digits);
         let number: f64 = number.parse().map_err(|_| wrong())?;
         let unit = match suffix.to_ascii_uppercase().as_str() {
-            "" | "M" | "MB" | "MIB" => 1.0,
-            "K" | "KB" | "KIB" => 1.0 / 1024.0,
-            "G" | "GB" | "GIB" => 1024.0,
-            "T" | "TB" | "TIB" => 1024.0 * 1024.0,
+            "" | "M" | "MB" | "MI" | "MIB" => 1.0,
+            "K" | "KB" | "KI" | "KIB" => 1.0 / 1024.0,
+            "G" | "GB" | "GI" | "GIB" => 1024.0,
+            "T" | "TB" | "TI" | "TIB" => 1024.0 * 1024.0,
             _ => return Err(wrong()),
         };
         let mib = (number * unit).ceil();
@@ -106,7 +110,7 @@ mod tests {
         for (text, shown) in [("1", "1"), ("16", "16"), ("0.25", "0.25"), ("2.0", "2")] {
             assert_eq!(text.parse::<Vcpus>().map(|v| v.to_string()), Ok(shown.to_owned()));
         }
-        for bad in ["0", "-1", "x", "1e2", "0.3", "", "inf"] {
+        for bad in ["0", "-1", "x", "1e2", "0.3", "1.5", "", "inf"] {
             assert!(bad.parse::<Vcpus>().is_err(), "{bad}");
         }
     }

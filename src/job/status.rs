@@ -43,6 +43,11 @@ impl Status {
     pub const ACTIVE: [Status; 5] =
         [Status::Submitted, Status::Pending, Status::Runnable, Status::Starting, Status::Running];
 
+    /// Its place in [`Status::ALL`], as a database keeps it.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
     /// Whether the job is over.
     pub fn has_ended(self) -> bool {
         matches!(self, Status::Succeeded | Status::Failed)

@@ -37,6 +37,7 @@ pub mod server;
 mod batch;
 mod capacity;
 mod control;
+mod error;
 mod http;
 mod launch;
 mod logs;

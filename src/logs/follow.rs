@@ -28,7 +28,8 @@ struct JobLog {
 }
 
 /// Follows a job, or all children of an array, and hands every page of lines to `print` until the job has
-/// ended and its last line was seen. `seen` is called when the job's state has changed.
+/// ended and its last line was seen. `seen` is called when the job's state, or the reason for it, has
+/// changed.
 ///
 /// # Errors
 /// When the job is not known, contact was lost for good, or `print` fails.
@@ -51,7 +52,8 @@ pub async fn follow(
             if let Some(job) = batch::look(contact, id, known_at).await? {
                 known_at = Instant::now();
                 ended_at = job.status.has_ended().then_some(known_at);
-                if last.as_ref().map(|j| j.status) != Some(job.status) {
+                let state = |j: &Job| (j.status, j.status_reason.clone());
+                if last.as_ref().map(state) != Some(state(&job)) {
                     seen(&job);
                     lines.quicken();
                     states.quicken();

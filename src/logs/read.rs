@@ -1,7 +1,9 @@
 //! Reading one log stream.
 
 use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata;
-use serde::Serialize;
+use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Job;
 use crate::cluster::{Session, explain};
@@ -95,7 +97,7 @@ impl Reader {
             .send()
             .await;
         let answer = match answer {
-            Ok(answer) => answer,
+            Ok(answer) => Answer::from(answer),
             Err(e) if e.code() == Some("ResourceNotFoundException") => {
                 if !e.message().is_some_and(|m| m.contains("log group")) {
                     return Ok(Page::NoStream);
@@ -112,17 +114,25 @@ impl Reader {
                 self.skip = self.last.map_or(0, |(_, lines)| lines);
                 return Ok(Page::Lines(Vec::new()));
             }
-            Err(e) => return Err(explain(session, &format!("reading the output of the job {job_id}"), &e)),
+            Err(e) => match e.raw_response().and_then(Answer::leniently) {
+                Some(answer) => answer,
+                None => {
+                    return Err(explain(session, &format!("reading the output of the job {job_id}"), &e));
+                }
+            },
         };
-        let read_before = self.skip.min(answer.events().len());
+        let is_empty = answer.lines.is_empty();
+        let read_before = self.skip.min(answer.lines.len());
         self.skip -= read_before;
-        let events: Vec<Event> = answer.events()[read_before..]
-            .iter()
-            .map(|e| Event {
+        let events: Vec<Event> = answer
+            .lines
+            .into_iter()
+            .skip(read_before)
+            .map(|(timestamp, message)| Event {
                 job_id: job_id.clone(),
                 log_stream_name: stream.clone(),
-                timestamp: e.timestamp(),
-                message: e.message().unwrap_or_default().to_owned(),
+                timestamp,
+                message,
             })
             .collect();
         for at in events.iter().filter_map(|e| e.timestamp) {
@@ -131,11 +141,51 @@ impl Reader {
                 _ => Some((at, 1)),
             };
         }
-        let token = answer.next_forward_token().map(str::to_owned);
+        let token = answer.token;
         let unchanged = token.is_none() || token == self.token;
         if token.is_some() {
             self.token = token;
         }
-        Ok(if answer.events().is_empty() && unchanged { Page::End } else { Page::Lines(events) })
+        Ok(if is_empty && unchanged { Page::End } else { Page::Lines(events) })
+    }
+}
+
+/// What we read of an answer (API `GetLogEventsResponse`).
+struct Answer {
+    /// Times and messages.
+    lines: Vec<(Option<i64>, String)>,
+    /// `nextForwardToken`.
+    token: Option<String>,
+}
+
+impl From<GetLogEventsOutput> for Answer {
+    fn from(output: GetLogEventsOutput) -> Self {
+        let token = output.next_forward_token;
+        let lines = output.events.unwrap_or_default().into_iter();
+        Self { lines: lines.map(|e| (e.timestamp, e.message.unwrap_or_default())).collect(), token }
+    }
+}
+
+impl Answer {
+    /// An answer that the SDK refuses: moto's log events carry fractions of a millisecond, where the API has
+    /// integers.
+    fn leniently(response: &HttpResponse) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Output {
+            events: Vec<Line>,
+            next_forward_token: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Line {
+            timestamp: Option<f64>,
+            message: String,
+        }
+        if !response.status().is_success() {
+            return None;
+        }
+        let output: Output = serde_json::from_slice(response.body().bytes()?).ok()?;
+        let line = |line: Line| (line.timestamp.map(|t| t as i64), line.message);
+        Some(Self { lines: output.events.into_iter().map(line).collect(), token: output.next_forward_token })
     }
 }

@@ -19,8 +19,8 @@ What moto's Batch (5.2.5, moto/batch/models.py) does, and does not do, with a jo
 * Log lines reach CloudWatch Logs when the container has ended, all at once, white space at both ends removed. Only
   then does DescribeJobs name the stream, `DEFINITION/default/JOB_ID`. moto asks Docker for the lines *since* the
   job's start and reckons that in local time: east of Greenwich every line is lost, so the server runs with TZ=UTC.
-* The lines' timestamps are fractions of a millisecond, where the API's model has integers and strict clients (AWS's SDK
-  for Rust) refuse the whole page: `whole_milliseconds` below mends it, the one change that we make to moto.
+* The lines' timestamps have fractions of a millisecond, where the API's model has integers and strict clients (AWS's SDK
+  for Rust) refuse the whole page.
 * DescribeJobs never returns an exit code (its `container` overwrites the one that has it); ListJobs does.
 * A job's name has two characters or more, a compute environment's three (AWS: one).
 * TerminateJob kills the container at once (SIGKILL). For a job that is not there it succeeds.
@@ -117,14 +117,6 @@ def make_cluster(client, name, image):
     }
 
 
-def whole_milliseconds():
-    """Log events carry integers, as the model of CloudWatch Logs says."""
-    from moto.batch import models
-
-    exact = models.unix_time_millis
-    models.unix_time_millis = lambda moment: int(exact(moment))
-
-
 def stop_jobs():
     """Ends what still runs and removes its containers; moto's own threads would live until their jobs end."""
     from moto.batch.models import batch_backends
@@ -172,7 +164,6 @@ def main():
 
     if arguments.no_docker:
         default_user_config["batch"] = {"use_docker": False}
-    whole_milliseconds()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

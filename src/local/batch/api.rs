@@ -7,14 +7,13 @@ use serde_json::{Map, Value, json};
 use super::definition::{self, DefinitionName, arn};
 use super::describe;
 use super::engine::Handle;
-use super::model::JobStatus;
 use super::reader::{Filter, Listing, Reader};
 use super::request::{self, SubmitJob, shape};
+use crate::job::{Status, limits};
 use crate::local::capacity::Resources;
-use crate::local::http::{ApiError, json_object};
+use crate::local::error::ApiError;
+use crate::local::http::json_object;
 
-/// User Guide, service_limits: the SubmitJob payload.
-const LONGEST_SUBMISSION: usize = 30 * 1024;
 /// User Guide, service_limits: the RegisterJobDefinition payload.
 const LONGEST_DEFINITION: usize = 24 * 1024;
 
@@ -69,10 +68,11 @@ impl Api {
     }
 
     async fn submit_job(&self, body: &[u8]) -> Result<Value, ApiError> {
-        if body.len() > LONGEST_SUBMISSION {
+        if body.len() > limits::SUBMIT_JOB_BYTES {
             return Err(ApiError::client(format!(
-                "The request is {} bytes long; SubmitJob takes at most {LONGEST_SUBMISSION}",
-                body.len()
+                "The request is {} bytes long; SubmitJob takes at most {}",
+                body.len(),
+                limits::SUBMIT_JOB_BYTES
             )));
         }
         let request: SubmitJob = shape(json_object(body)?)?;
@@ -98,7 +98,7 @@ impl Api {
         }
         let ids = shape::<Request>(body)?.jobs.ok_or_else(|| ApiError::client("jobs is required"))?;
         // API, DescribeJobs: "A list of up to 100 job IDs."
-        if ids.len() > 100 {
+        if ids.len() > limits::DESCRIBE_JOBS_IDS {
             return Err(ApiError::client(format!(
                 "up to 100 jobs can be described at once, not {}",
                 ids.len()
@@ -137,9 +137,10 @@ impl Api {
         let request: Request = shape(body)?;
         let status = match request.job_status.as_deref().filter(|s| !s.is_empty()) {
             // API, ListJobs: "If you don't specify a status, only RUNNING jobs are returned."
-            None => JobStatus::Running,
-            Some(text) => JobStatus::parse(text)
-                .ok_or_else(|| ApiError::client(format!("unknown jobStatus {text:?}")))?,
+            None => Status::Running,
+            Some(text) => {
+                text.parse().map_err(|_| ApiError::client(format!("unknown jobStatus {text:?}")))?
+            }
         };
         let filters: Vec<Filter> = request
             .filters

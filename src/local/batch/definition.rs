@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::local::capacity::{self, Resources};
-use crate::local::http::ApiError;
+use crate::local::error::ApiError;
 use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, HOST_IMAGE, JOB_DEFINITION, QUEUE, REGION};
 
 /// An ARN of this cluster.

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::arn;
-use super::model::JobStatus;
 use super::reader::JobRow;
 use super::request::Spec;
 use super::state::Attempt;
+use crate::job::Status;
 use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, QUEUE, REGION};
 
 /// A JSON object of the fields that are there.
@@ -19,7 +19,7 @@ fn array_properties(row: &JobRow) -> Value {
     match (row.size, row.index) {
         (Some(size), _) => {
             let summary = row.summary.unwrap_or_default();
-            let counts = JobStatus::ALL.iter().map(|s| (s.as_str().to_owned(), json!(summary.count(*s))));
+            let counts = Status::ALL.iter().map(|s| (s.as_str().to_owned(), json!(summary.count(*s))));
             json!({"statusSummary": counts.collect::<Map<_, _>>(), "size": size})
         }
         (None, Some(index)) => json!({"index": index}),
@@ -79,11 +79,11 @@ fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
         container.entry(list).or_insert_with(|| json!([]));
     }
     // A job that waits for its first or its next attempt is in no task.
-    let placed = row.status > JobStatus::Runnable;
+    let placed = row.status > Status::Runnable;
     if let Some(task) = row.task.as_ref().filter(|_| placed) {
         container.insert("taskArn".into(), json!(task_arn(task)));
         container.insert("containerInstanceArn".into(), json!(instance_arn()));
-        if row.status > JobStatus::Starting {
+        if row.status > Status::Starting {
             container.insert("logStreamName".into(), json!(spec.log_stream(task)));
         }
     }

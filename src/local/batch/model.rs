@@ -2,103 +2,44 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::Status;
 use crate::local::capacity::Resources;
 
 /// A job's number in this cluster, in the order of submission: the identity in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub i64);
 
-/// The status of a job (API: JobStatus; User Guide, `job_states`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum JobStatus {
-    /// Acknowledged, not looked at yet.
-    Submitted,
-    /// Waiting for dependencies; an array parent while its children live.
-    Pending,
-    /// Waiting for resources.
-    Runnable,
-    /// Given to a runner.
-    Starting,
-    /// Its process exists.
-    Running,
-    /// Ended with exit code 0.
-    Succeeded,
-    /// Ended otherwise, after the last attempt.
-    Failed,
-}
-
-impl JobStatus {
-    /// All of them, in the order of a job's life.
-    pub const ALL: [Self; 7] = [
-        Self::Submitted,
-        Self::Pending,
-        Self::Runnable,
-        Self::Starting,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-    ];
-
-    /// AWS's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Submitted => "SUBMITTED",
-            Self::Pending => "PENDING",
-            Self::Runnable => "RUNNABLE",
-            Self::Starting => "STARTING",
-            Self::Running => "RUNNING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-        }
-    }
-
-    /// From AWS's word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
-    /// Its place in [`JobStatus::ALL`], as the database has it.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// Whether the job's life is over.
-    pub fn is_ended(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
-    }
-}
-
-/// How many of an array's children are in each status, in the order of [`JobStatus::ALL`].
+/// How many of an array's children are in each status, in the order of [`Status::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Summary(pub [u32; 7]);
 
 impl Summary {
     /// `size` children that wait.
-    pub fn all(size: u32, status: JobStatus) -> Self {
+    pub fn all(size: u32, status: Status) -> Self {
         let mut summary = Self::default();
         summary.0[usize::from(status.code())] = size;
         summary
     }
 
     /// One child goes from one status to another.
-    pub fn moved(&mut self, from: JobStatus, to: JobStatus) {
+    pub fn moved(&mut self, from: Status, to: Status) {
         let (from, to) = (usize::from(from.code()), usize::from(to.code()));
         self.0[from] = self.0[from].saturating_sub(1);
         self.0[to] += 1;
     }
 
     /// How many are in a status.
-    pub fn count(&self, status: JobStatus) -> u32 {
+    pub fn count(&self, status: Status) -> u32 {
         self.0[usize::from(status.code())]
     }
 
     /// What has become of the array: `None` while children live, FAILED when any failed.
-    pub fn outcome(&self) -> Option<JobStatus> {
-        let living: u32 = JobStatus::ALL.iter().filter(|s| !s.is_ended()).map(|s| self.count(*s)).sum();
-        match (living, self.count(JobStatus::Failed)) {
-            (0, 0) => Some(JobStatus::Succeeded),
-            (0, _) => Some(JobStatus::Failed),
+    pub fn outcome(&self) -> Option<Status> {
+        let living: u32 = Status::ALL.iter().filter(|s| !s.has_ended()).map(|s| self.count(*s)).sum();
+        match (living, self.count(Status::Failed)) {
+            (0, 0) => Some(Status::Succeeded),
+            (0, _) => Some(Status::Failed),
             _ => None,
         }
     }
@@ -202,12 +143,12 @@ mod tests {
 
     #[test]
     fn an_array_has_an_outcome_when_all_children_have() {
-        let mut summary = Summary::all(2, JobStatus::Runnable);
+        let mut summary = Summary::all(2, Status::Runnable);
         assert_eq!(summary.outcome(), None);
-        summary.moved(JobStatus::Runnable, JobStatus::Failed);
+        summary.moved(Status::Runnable, Status::Failed);
         assert_eq!(summary.outcome(), None);
-        summary.moved(JobStatus::Runnable, JobStatus::Succeeded);
-        assert_eq!(summary.outcome(), Some(JobStatus::Failed));
-        assert_eq!(Summary([0, 0, 0, 0, 0, 2, 0]).outcome(), Some(JobStatus::Succeeded));
+        summary.moved(Status::Runnable, Status::Succeeded);
+        assert_eq!(summary.outcome(), Some(Status::Failed));
+        assert_eq!(Summary([0, 0, 0, 0, 0, 2, 0]).outcome(), Some(Status::Succeeded));
     }
 }

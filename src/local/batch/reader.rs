@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::database;
 use super::definition::{DefinitionName, arn};
-use super::model::{JobKey, JobStatus, Summary};
+use super::model::{JobKey, Summary};
 use super::request::{Definition, Spec};
 use super::state::Attempt;
 use super::store::{find, from_json, status};
+use crate::job::Status;
 use crate::local::QUEUE;
+use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
-use crate::local::http::ApiError;
 use crate::local::runner::protocol::TaskId;
 
 /// A job as the API shows it.
@@ -35,7 +36,7 @@ pub struct JobRow {
     /// The children's statuses, for an array.
     pub summary: Option<Summary>,
     /// Where it stands.
-    pub status: JobStatus,
+    pub status: Status,
     /// Why.
     pub status_reason: Option<String>,
     /// When it was submitted.
@@ -87,11 +88,11 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 #[derive(Debug, Clone)]
 pub enum Listing {
     /// Of the queue, in one status, newest first.
-    Queue(JobStatus),
+    Queue(Status),
     /// Of the queue, in any status, newest first, for which this holds.
     Filtered(Filter),
     /// Children of an array in one status, by index.
-    Children(JobKey, JobStatus),
+    Children(JobKey, Status),
 }
 
 /// API: ListJobs' filters.
@@ -254,7 +255,7 @@ impl Snapshot {
         }
     }
 
-    /// How many jobs (arrays count as one) are in each status, in the order of [`JobStatus::ALL`].
+    /// How many jobs (arrays count as one) are in each status, in the order of [`Status::ALL`].
     pub fn counts(&self) -> rusqlite::Result<[u64; 7]> {
         let mut counts = [0; 7];
         let mut statement = self.0.prepare_cached(

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::model::{ExitRule, Retry, Terms};
+use crate::job::{JobName, limits};
 use crate::local::HOST_IMAGE;
 use crate::local::capacity::Resources;
-use crate::local::http::ApiError;
+use crate::local::error::ApiError;
 
 /// API: SubmitJobRequest, as far as it decides anything here.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,9 +38,6 @@ pub struct SubmitJob {
 struct ArrayProperties {
     size: Option<i64>,
 }
-
-/// ECS, RunTask.overrides: "A total of 8192 characters are allowed for overrides."
-const LONGEST_OVERRIDES: usize = 8192;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,11 +170,12 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     }
     let size = match request.array_properties.and_then(|a| a.size) {
         None => None,
-        // User Guide, array_jobs: "2 to 10,000"
-        Some(size @ 2..=10_000) => u32::try_from(size).ok(),
-        Some(size) => {
-            return Err(ApiError::client(format!("Array size must be between 2 and 10000, not {size}")));
-        }
+        Some(size) => match u32::try_from(size).ok().filter(|s| limits::ARRAY_SIZE.contains(s)) {
+            Some(size) => Some(size),
+            None => {
+                return Err(ApiError::client(format!("Array size must be between 2 and 10000, not {size}")));
+            }
+        },
     };
     let Some(Value::Object(container)) = body.get("containerProperties") else {
         return Err(not_yet("job definitions without containerProperties"));
@@ -190,8 +189,8 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     let mut container = container.clone();
     // ECS RunTask: a container's overrides as JSON. SubmitJob takes longer ones, and the job then fails.
     let overrides_length = request.container_overrides.as_ref().map_or(0, Overrides::length);
-    let doomed = (overrides_length > LONGEST_OVERRIDES)
-        .then(|| format!("Container Overrides length must be at most {LONGEST_OVERRIDES}"));
+    let doomed = (overrides_length > limits::OVERRIDES_LENGTH)
+        .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH));
     if let Some(overrides) = request.container_overrides {
         merge(&mut container, overrides)?;
     }
@@ -253,19 +252,14 @@ fn to_value(value: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(|e| ApiError::server(e.to_string()))
 }
 
-/// API, SubmitJob.jobName: "It can be up to 128 letters long. The first character must be
-/// alphanumeric, can contain uppercase and lowercase letters, numbers, hyphens (-), and underscores (_)."
 fn job_name(name: Option<&str>) -> Result<String, ApiError> {
     let name = name.filter(|n| !n.is_empty()).ok_or_else(|| ApiError::client("jobName is required"))?;
-    let good = name.len() <= 128
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if good {
-        return Ok(name.to_owned());
+    match name.parse::<JobName>() {
+        Ok(name) => Ok(name.to_string()),
+        Err(_) => Err(ApiError::client(format!(
+            "Job name should match valid pattern [a-zA-Z0-9][a-zA-Z0-9_-]{{0,127}}, got {name:?}"
+        ))),
     }
-    Err(ApiError::client(format!(
-        "Job name should match valid pattern [a-zA-Z0-9][a-zA-Z0-9_-]{{0,127}}, got {name:?}"
-    )))
 }
 
 fn tags(tags: Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, ApiError> {
@@ -366,8 +360,9 @@ pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> 
 fn retry(strategy: Option<&RetryStrategy>) -> Result<Retry, ApiError> {
     let attempts = match strategy.and_then(|s| s.attempts) {
         None => 1,
-        // API, RetryStrategy: "You can specify between 1 and 10 attempts."
-        Some(n @ 1..=10) => u32::try_from(n).unwrap_or(1),
+        Some(n) if u8::try_from(n).is_ok_and(|n| limits::ATTEMPTS.contains(&n)) => {
+            u32::try_from(n).unwrap_or(1)
+        }
         Some(n) => return Err(ApiError::client(format!("retryStrategy: attempts must be 1 to 10, not {n}"))),
     };
     let rules = strategy.and_then(|s| s.evaluate_on_exit.as_deref()).unwrap_or_default();
@@ -393,8 +388,9 @@ fn retry(strategy: Option<&RetryStrategy>) -> Result<Retry, ApiError> {
 fn timeout_s(timeout: Option<&Timeout>) -> Result<Option<u32>, ApiError> {
     match timeout.and_then(|t| t.attempt_duration_seconds) {
         None => Ok(None),
-        // API, JobTimeout: "The minimum value for the timeout is 60 seconds."
-        Some(s) if s >= 60 => Ok(Some(u32::try_from(s).unwrap_or(u32::MAX))),
+        Some(s) if s >= i64::from(limits::TIMEOUT_MIN_SECONDS) => {
+            Ok(Some(u32::try_from(s).unwrap_or(u32::MAX)))
+        }
         Some(s) => Err(ApiError::client(format!(
             "timeout: attemptDurationSeconds must be at least 60 seconds, not {s}"
         ))),

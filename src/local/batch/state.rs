@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::model::{JobKey, JobStatus, Summary, Terms};
+use super::model::{JobKey, Summary, Terms};
+use crate::job::Status;
 use crate::local::capacity::Resources;
 use crate::local::runner::protocol::{Ended, RunnerId, TaskId};
 
@@ -36,7 +37,7 @@ pub struct Job {
     /// What its life depends on.
     pub terms: Arc<Terms>,
     /// Where it stands.
-    pub status: JobStatus,
+    pub status: Status,
     /// Why.
     pub status_reason: Option<String>,
     /// When its (last) process came to exist.
@@ -161,7 +162,7 @@ impl State {
         }
         let (key, status) = (job.key, job.status);
         self.jobs.insert(key, job);
-        if status == JobStatus::Runnable {
+        if status == Status::Runnable {
             self.enqueue(key);
         }
     }
@@ -169,7 +170,7 @@ impl State {
     /// A new job, or an array's parent and its children. Children of an array come right after it.
     pub fn submit(&mut self, key: JobKey, size: Option<u32>, terms: &Arc<Terms>) {
         let mut add = |key: JobKey, child: Option<(JobKey, u32)>, children: Option<Summary>| {
-            let status = if children.is_some() { JobStatus::Pending } else { JobStatus::Runnable };
+            let status = if children.is_some() { Status::Pending } else { Status::Runnable };
             let job = Job {
                 key,
                 child,
@@ -191,7 +192,7 @@ impl State {
         match size {
             None => add(key, None, None),
             Some(size) => {
-                add(key, None, Some(Summary::all(size, JobStatus::Runnable)));
+                add(key, None, Some(Summary::all(size, Status::Runnable)));
                 for index in 0..size {
                     add(JobKey(key.0 + 1 + i64::from(index)), Some((key, index)), None);
                 }
@@ -224,7 +225,7 @@ impl State {
             };
             if let Some(why) = job.terms.doomed.clone() {
                 self.queue.remove(&key);
-                self.end(key, JobStatus::Failed, Some(why), at);
+                self.end(key, Status::Failed, Some(why), at);
                 continue;
             }
             if !self.free.fits(&job.terms.resources) {
@@ -238,7 +239,7 @@ impl State {
             job.last_task = Some(current.task.clone());
             job.current = Some(current);
             (job.exit_code, job.reason, job.started_at) = (None, None, None);
-            self.enter(key, JobStatus::Starting, None);
+            self.enter(key, Status::Starting, None);
             self.effects.push(Effect::Start(key));
         }
     }
@@ -247,9 +248,9 @@ impl State {
     pub fn started(&mut self, task: &TaskId, at: i64) {
         let Some(key) = self.tasks.get(task).copied() else { return };
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        if job.status == JobStatus::Starting {
+        if job.status == Status::Starting {
             job.started_at = Some(at);
-            self.enter(key, JobStatus::Running, None);
+            self.enter(key, Status::Running, None);
         }
     }
 
@@ -299,9 +300,9 @@ impl State {
         job.attempts = job.attempts.saturating_sub(1);
         job.last_task = None;
         match job.ending.clone() {
-            Some(ending) => self.end(key, JobStatus::Failed, Some(ending.reason), at),
+            Some(ending) => self.end(key, Status::Failed, Some(ending.reason), at),
             None => {
-                self.enter(key, JobStatus::Runnable, None);
+                self.enter(key, Status::Runnable, None);
                 self.enqueue(key);
             }
         }
@@ -345,10 +346,10 @@ impl State {
             status_reason: status_reason.clone(),
         });
         if again {
-            self.enter(key, JobStatus::Runnable, Some(status_reason));
+            self.enter(key, Status::Runnable, Some(status_reason));
             self.enqueue(key);
         } else {
-            let status = if succeeded { JobStatus::Succeeded } else { JobStatus::Failed };
+            let status = if succeeded { Status::Succeeded } else { Status::Failed };
             self.end(key, status, Some(status_reason), at);
         }
     }
@@ -367,7 +368,7 @@ impl State {
 
     fn end_by(&mut self, key: JobKey, ending: &Ending, at: i64) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        if job.status.is_ended() || (job.current.is_some() && ending.cancelled) {
+        if job.status.has_ended() || (job.current.is_some() && ending.cancelled) {
             return;
         }
         if job.ending.is_none() {
@@ -384,11 +385,11 @@ impl State {
             }
         } else {
             self.queue.remove(&key);
-            self.end(key, JobStatus::Failed, Some(ending.reason.clone()), at);
+            self.end(key, Status::Failed, Some(ending.reason.clone()), at);
         }
     }
 
-    fn end(&mut self, key: JobKey, status: JobStatus, reason: Option<String>, at: i64) {
+    fn end(&mut self, key: JobKey, status: Status, reason: Option<String>, at: i64) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.stopped_at = Some(at);
         self.ended.push(key);
@@ -396,7 +397,7 @@ impl State {
     }
 
     /// A job's status changes, and with a child's status its parent.
-    fn enter(&mut self, key: JobKey, status: JobStatus, reason: Option<String>) {
+    fn enter(&mut self, key: JobKey, status: Status, reason: Option<String>) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let from = std::mem::replace(&mut job.status, status);
         job.status_reason = reason;
@@ -410,7 +411,7 @@ impl State {
         if let (Some(outcome), Some(at)) = (summary.outcome(), at) {
             let ending = array.ending.as_ref().map(|e| e.reason.clone());
             let reason = match outcome {
-                JobStatus::Failed => Some(ending.unwrap_or_else(|| CHILD_FAILED.to_owned())),
+                Status::Failed => Some(ending.unwrap_or_else(|| CHILD_FAILED.to_owned())),
                 _ => None,
             };
             self.end(parent, outcome, reason, at);
@@ -546,7 +547,7 @@ mod tests {
             });
         }
 
-        fn status(&self, key: i64) -> JobStatus {
+        fn status(&self, key: i64) -> Status {
             self.stored[&JobKey(key)].status
         }
 
@@ -563,15 +564,15 @@ mod tests {
         c.submit(3, None, &terms(2, 1));
         c.submit(4, None, &terms(1, 1));
         assert_eq!(c.turn(), [Effect::Start(JobKey(2))]);
-        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Runnable, Some(CANNOT_FIT)));
+        assert_eq!((c.status(1), c.reason(1)), (Status::Runnable, Some(CANNOT_FIT)));
         // 4 would fit, but 3 is before it.
-        assert_eq!(c.status(4), JobStatus::Runnable);
+        assert_eq!(c.status(4), Status::Runnable);
         c.end(1, 0);
         assert_eq!(c.turn(), [Effect::Start(JobKey(3))]);
-        assert_eq!((c.status(2), c.reason(2)), (JobStatus::Succeeded, Some(EXITED)));
+        assert_eq!((c.status(2), c.reason(2)), (Status::Succeeded, Some(EXITED)));
         c.end(2, 1);
         assert_eq!(c.turn(), [Effect::Start(JobKey(4))]);
-        assert_eq!(c.status(3), JobStatus::Failed);
+        assert_eq!(c.status(3), Status::Failed);
     }
 
     #[test]
@@ -583,7 +584,7 @@ mod tests {
         assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
         c.end(2, 8);
         c.turn();
-        assert_eq!(c.status(1), JobStatus::Failed);
+        assert_eq!(c.status(1), Status::Failed);
         let codes: Vec<_> = c.attempts.iter().map(|a| (a.number, a.exit_code)).collect();
         assert_eq!(codes, [(1, Some(7)), (2, Some(8))]);
     }
@@ -605,7 +606,7 @@ mod tests {
         assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
         c.end(2, 1);
         c.turn();
-        assert_eq!(c.status(1), JobStatus::Failed);
+        assert_eq!(c.status(1), Status::Failed);
         assert_eq!(c.attempts.len(), 2);
         assert_eq!(c.attempts[0].status_reason, HOST_LOST);
         assert_eq!(c.attempts[0].exit_code, None);
@@ -620,7 +621,7 @@ mod tests {
         assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
         c.end(2, 0);
         c.turn();
-        assert_eq!((c.status(1), c.attempts.len()), (JobStatus::Succeeded, 1));
+        assert_eq!((c.status(1), c.attempts.len()), (Status::Succeeded, 1));
     }
 
     #[test]
@@ -631,13 +632,13 @@ mod tests {
         c.end(1, 1);
         c.end(1, 0);
         c.turn();
-        assert_eq!(c.status(1), JobStatus::Starting);
+        assert_eq!(c.status(1), Status::Starting);
         c.state.attempt_lost(&Cluster::task(1), 9);
         c.end(2, 0);
         c.turn();
         c.end(2, 1);
         c.turn();
-        assert_eq!((c.status(1), c.attempts.len()), (JobStatus::Succeeded, 2));
+        assert_eq!((c.status(1), c.attempts.len()), (Status::Succeeded, 2));
     }
 
     #[test]
@@ -649,15 +650,15 @@ mod tests {
         c.state.terminate(JobKey(1), "enough", 2);
         let effects = c.turn();
         assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Stop(..))).count(), 2);
-        assert_eq!((c.status(4), c.reason(4)), (JobStatus::Failed, Some("enough")));
-        assert_eq!(c.status(1), JobStatus::Pending);
+        assert_eq!((c.status(4), c.reason(4)), (Status::Failed, Some("enough")));
+        assert_eq!(c.status(1), Status::Pending);
         c.end(1, 143);
         // Even one that ends well, and one that never began.
         c.state.attempt_never_began(&Cluster::task(2), 3);
         c.turn();
-        assert_eq!((c.status(2), c.reason(2)), (JobStatus::Failed, Some("enough")));
-        assert_eq!((c.status(3), c.reason(3)), (JobStatus::Failed, Some("enough")));
-        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Failed, Some("enough")));
+        assert_eq!((c.status(2), c.reason(2)), (Status::Failed, Some("enough")));
+        assert_eq!((c.status(3), c.reason(3)), (Status::Failed, Some("enough")));
+        assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some("enough")));
         assert!(!c.state.is_active());
     }
 
@@ -670,7 +671,7 @@ mod tests {
         c.state.cancel(JobKey(1), "no", 1);
         c.state.cancel(JobKey(2), "no", 1);
         assert!(c.turn().is_empty());
-        assert_eq!((c.status(1), c.status(2)), (JobStatus::Starting, JobStatus::Failed));
+        assert_eq!((c.status(1), c.status(2)), (Status::Starting, Status::Failed));
     }
 
     #[test]
@@ -688,7 +689,7 @@ mod tests {
             timed_out: true,
         });
         c.turn();
-        assert_eq!((c.status(1), c.reason(1)), (JobStatus::Failed, Some(TIMED_OUT)));
+        assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
     }
 
     #[test]
@@ -700,7 +701,7 @@ mod tests {
         assert!(c.turn().is_empty());
         assert_eq!(
             (c.status(1), c.status(2), c.reason(3)),
-            (JobStatus::Failed, JobStatus::Failed, Some("too long"))
+            (Status::Failed, Status::Failed, Some("too long"))
         );
     }
 
@@ -755,7 +756,7 @@ mod tests {
                     Event::Restart => {
                         let free = c.state.resources().1;
                         c.state = State::new(MACHINE);
-                        for job in c.stored.values().filter(|j| !j.status.is_ended()) {
+                        for job in c.stored.values().filter(|j| !j.status.has_ended()) {
                             c.state.restore(job.clone());
                         }
                         prop_assert_eq!(c.state.resources().1, free);
@@ -773,8 +774,8 @@ mod tests {
             }
             for job in c.stored.values() {
                 let stuck = job.status_reason.as_deref() == Some(CANNOT_FIT);
-                let waits_for_stuck = job.children.is_some_and(|s| s.count(JobStatus::Runnable) > 0);
-                prop_assert!(job.status.is_ended() || stuck || waits_for_stuck, "{:?}", job);
+                let waits_for_stuck = job.children.is_some_and(|s| s.count(Status::Runnable) > 0);
+                prop_assert!(job.status.has_ended() || stuck || waits_for_stuck, "{:?}", job);
             }
             prop_assert_eq!(c.state.resources().1, MACHINE);
         }
@@ -786,24 +787,24 @@ mod tests {
         let mut tasks = BTreeSet::new();
         for job in c.stored.values() {
             if let Some(old) = before.get(&job.key)
-                && old.status.is_ended()
+                && old.status.has_ended()
             {
                 prop_assert_eq!(old, job);
             }
             if let Some(current) = &job.current {
-                prop_assert!(matches!(job.status, JobStatus::Starting | JobStatus::Running));
+                prop_assert!(matches!(job.status, Status::Starting | Status::Running));
                 prop_assert!(tasks.insert(current.task.clone()));
                 used.give(&job.terms.resources);
             }
             prop_assert!(job.attempts <= job.terms.retry.attempts);
-            prop_assert_eq!(job.status.is_ended(), job.stopped_at.is_some());
+            prop_assert_eq!(job.status.has_ended(), job.stopped_at.is_some());
             if let Some(summary) = &job.children {
                 let mut counted = Summary::default();
                 for child in c.stored.values().filter(|j| j.child.is_some_and(|(p, _)| p == job.key)) {
                     counted.0[usize::from(child.status.code())] += 1;
                 }
                 prop_assert_eq!(&counted, summary);
-                prop_assert_eq!(summary.outcome().is_some(), job.status.is_ended());
+                prop_assert_eq!(summary.outcome().is_some(), job.status.has_ended());
             }
         }
         prop_assert_eq!(used.vcpus + free.vcpus, capacity.vcpus);

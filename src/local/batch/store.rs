@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::database;
 use super::definition::BUILT_IN;
-use super::model::{JobKey, JobStatus, Summary, Terms};
+use super::model::{JobKey, Summary, Terms};
 use super::request::{Plan, Spec};
 use super::state::{Attempt, Current, Ending, Job};
+use crate::job::Status;
+use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
-use crate::local::http::ApiError;
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, QUEUE};
 
@@ -114,8 +115,8 @@ impl Store {
     pub fn add(&mut self, id: &str, plan: &Plan, now: i64) -> rusqlite::Result<JobKey> {
         let key = self.next_key;
         let text = |e: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
-        let status = if plan.size.is_some() { JobStatus::Pending } else { JobStatus::Runnable };
-        let summary = plan.size.map(|size| Summary::all(size, JobStatus::Runnable));
+        let status = if plan.size.is_some() { Status::Pending } else { Status::Runnable };
+        let summary = plan.size.map(|size| Summary::all(size, Status::Runnable));
         let summary = summary.map(|s| serde_json::to_string(&s)).transpose().map_err(text)?;
         self.db
             .prepare_cached(
@@ -133,7 +134,7 @@ impl Store {
             "INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         for index in 0..plan.size.unwrap_or(0) {
-            child.execute(params![self.next_key, key, index, JobStatus::Runnable.code(), now])?;
+            child.execute(params![self.next_key, key, index, Status::Runnable.code(), now])?;
             self.next_key += 1;
         }
         Ok(JobKey(key))
@@ -288,8 +289,8 @@ fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) ->
 }
 
 /// The status that the database has as a number.
-pub(super) fn status(code: u8) -> JobStatus {
-    JobStatus::ALL.get(usize::from(code)).copied().unwrap_or(JobStatus::Failed)
+pub(super) fn status(code: u8) -> Status {
+    Status::ALL.get(usize::from(code)).copied().unwrap_or(Status::Failed)
 }
 
 /// A value that the database has as JSON.

@@ -3,7 +3,6 @@
 //! Every request carries a Signature Version 4, or is refused in the words of the protocol that it
 //! seems to speak. The service is the one that the signature names, as an AWS client signs for one.
 
-mod error;
 mod signature;
 
 use std::convert::Infallible;
@@ -16,11 +15,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-pub use error::ApiError;
-use error::Protocol;
 pub use signature::Credentials;
 
 use super::batch;
+use super::error::{ApiError, Protocol};
 use super::logs;
 
 /// The longest body that the JSON services read: PutLogEvents' batch of 1 MiB, and its JSON around it.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::file_of;
 use super::pages::{MOST_EVENTS, Page, Stream, Times};
 use crate::local::batch::Reader;
-use crate::local::http::{ApiError, json_object};
+use crate::local::error::ApiError;
+use crate::local::http::json_object;
 use crate::local::{ACCOUNT, REGION};
 
 /// CloudWatch Logs, as far as it is here.

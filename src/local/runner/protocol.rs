@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::limits;
+
 /// The identity of one attempt of one job: 32 hexadecimal digits, like the ID of an ECS task.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -146,8 +148,8 @@ pub enum Order {
     },
 }
 
-/// The time from SIGTERM to SIGKILL that every job has (User Guide, `job_timeouts`: 30 seconds, as ECS's default stop timeout).
-pub const KILL_AFTER_MS: i64 = 30_000;
+/// The time from SIGTERM to SIGKILL that every job has, in milliseconds.
+pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 
 /// An attempt to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]

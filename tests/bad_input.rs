@@ -72,6 +72,7 @@ fn wrong_command_lines() {
         ("a queue and an ID", &["bstat", "-q", "local", "8f2c0d3e"]),
         ("no ID", &["bout"]),
         ("no ID", &["bkill"]),
+        ("no command", &["blocal"]),
         ("another cluster than local", &["blocal", "status", "-c", "nobody"]),
     ];
     let told: Vec<String> = cases

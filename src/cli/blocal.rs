@@ -16,21 +16,21 @@ use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 #[command(name = "blocal", version, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]
-    command: Action,
+    action: Action,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Start the local cluster in the background; returns when it answers
-    Start(Common),
+    Start,
     /// Stop the local cluster; jobs that run go on and are picked up at the next start
-    Stop(Common),
+    Stop,
     /// Show what the local cluster is doing; exit code 1 when it is not running
-    Status(Common),
+    Status,
     /// Run the local cluster in the foreground
     Serve {
-        #[command(flatten)]
-        common: Common,
         /// Leave the session and the descriptors of whoever has started us
         #[arg(long, hide = true)]
         background: bool,
@@ -39,7 +39,7 @@ enum Action {
         idle: Option<u64>,
     },
     /// Print the shell exports with which any AWS tool can talk to the local cluster, starting it if needed
-    Env(Common),
+    Env,
     /// Own a job; started by the server
     #[command(hide = true)]
     Runner {
@@ -48,43 +48,34 @@ enum Action {
     },
 }
 
-#[derive(Debug, clap::Args)]
-struct Common {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl Common {
-    /// The home of the local cluster; any other cluster is not `blocal`'s business.
-    fn home(&self) -> Result<Home, Failure> {
-        match self.common.cluster.as_deref() {
-            None | Some("local") => Home::find(),
-            Some(other) => Err(Failure::usage(format!(
-                "blocal is the local cluster itself; it has nothing to do with the cluster {other:?}"
-            ))
-            .hint("leave `--cluster` out")),
-        }
+/// The home of the local cluster; any other cluster is not `blocal`'s business.
+fn home(common: &CommonArgs) -> Result<Home, Failure> {
+    match common.cluster.as_deref() {
+        None | Some("local") => Home::find(),
+        Some(other) => Err(Failure::usage(format!(
+            "blocal is the local cluster itself; it has nothing to do with the cluster {other:?}"
+        ))
+        .hint("leave `--cluster` out")),
     }
 }
 
 /// `blocal`'s entry point.
 pub fn main() -> ExitCode {
-    super::run("blocal", |args: Args| match args.command {
-        Action::Start(common) => start(&common),
-        Action::Stop(common) => stop(&common),
-        Action::Status(common) => status(&common),
-        Action::Serve { common, background, idle } => {
+    super::run("blocal", |Args { action, common }: Args| match action {
+        Action::Start => start(&common),
+        Action::Stop => stop(&common),
+        Action::Status => status(&common),
+        Action::Serve { background, idle } => {
             let idle = idle.map_or(IDLE, Duration::from_secs);
-            let options = Options { background, debug: common.common.debug, idle };
-            local::server::serve(&common.home()?, &options)
+            local::server::serve(&home(&common)?, &Options { background, debug: common.debug, idle })
         }
-        Action::Env(common) => env(&common),
+        Action::Env => env(&common),
         Action::Runner { id } => local::runner::run(&id),
     })
 }
 
-fn start(common: &Common) -> Result<Exit, Failure> {
-    let started = local::start(&common.home()?)?;
+fn start(common: &CommonArgs) -> Result<Exit, Failure> {
+    let started = local::start(&home(common)?)?;
     let did = if started.joined { "was running already" } else { "has been started" };
     let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
     let json = json!({
@@ -92,12 +83,12 @@ fn start(common: &Common) -> Result<Exit, Failure> {
         "pid": started.pid,
         "started": !started.joined,
     });
-    common.common.output().show(&Said { line, json })?;
+    common.output().show(&Said { line, json })?;
     Ok(Exit::Done)
 }
 
-fn stop(common: &Common) -> Result<Exit, Failure> {
-    let stopped = local::stop(&common.home()?)?;
+fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
+    let stopped = local::stop(&home(common)?)?;
     let line = match &stopped {
         Some(status) => format!("The local cluster has been stopped (pid {})", status.pid),
         None => "The local cluster was not running".to_owned(),
@@ -112,29 +103,29 @@ fn stop(common: &Common) -> Result<Exit, Failure> {
         }
     }
     let json = json!({"stopped": stopped.is_some(), "pid": stopped.map(|s| s.pid)});
-    common.common.output().show(&Said { line, json })?;
+    common.output().show(&Said { line, json })?;
     Ok(Exit::Done)
 }
 
-fn status(common: &Common) -> Result<Exit, Failure> {
-    let home = common.home()?;
+fn status(common: &CommonArgs) -> Result<Exit, Failure> {
+    let home = home(common)?;
     match local::status(&home)? {
         Some(status) => {
-            common.common.output().show(&Running { home, status })?;
+            common.output().show(&Running { home, status })?;
             Ok(Exit::Done)
         }
         None => {
             let json = json!({"running": false, "home": home.path().display().to_string()});
             let line = "The local cluster is not running".to_owned();
-            common.common.output().show(&Said { line, json })?;
+            common.output().show(&Said { line, json })?;
             Ok(Exit::Failed)
         }
     }
 }
 
-fn env(common: &Common) -> Result<Exit, Failure> {
-    let started = local::start(&common.home()?)?;
-    common.common.output().show(&Exports(started.connection))?;
+fn env(common: &CommonArgs) -> Result<Exit, Failure> {
+    let started = local::start(&home(common)?)?;
+    common.output().show(&Exports(started.connection))?;
     Ok(Exit::Done)
 }
 

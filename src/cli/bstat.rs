@@ -75,7 +75,7 @@ impl Args {
                 jobs.extend(batch::children(session, &job.id(), statuses).await?);
             }
         }
-        let detailed = self.ids.len() == 1 && jobs.len() == 1;
+        let detailed = matches!(jobs.as_slice(), [job] if self.ids.len() == 1 && !job.is_array_parent());
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
         }

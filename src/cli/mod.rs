@@ -17,24 +17,24 @@ pub mod bout;
 pub mod bstat;
 pub mod bsub;
 
-/// The options that every tool has.
+/// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
     /// The cluster: a name from the settings file, or `local`
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", global = true)]
     pub cluster: Option<String>,
     /// The profile of the AWS configuration to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub profile: Option<String>,
     /// The AWS region to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub region: Option<String>,
     /// Print one JSON array with AWS's field names
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// Print on stderr what is sent and what comes back, secrets masked
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub debug: bool,
 }
 
@@ -98,6 +98,10 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
         let text = if error.use_stderr() { text.to_string() } else { styled(&text) };
         Output::new(Format::Plain).write(text.as_bytes())?;
         return Ok(Exit::Done);
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::usage("what shall be done? No command is given")
+            .hint(format!("`{tool} --help` lists the commands")));
     }
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or(&text);

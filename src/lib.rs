@@ -9,15 +9,15 @@
 //! | module      | what lives there                                                              |
 //! |-------------|-------------------------------------------------------------------------------|
 //! | [`cli`]     | one file per tool: its arguments, and the story it tells from top to bottom    |
-//! | `cluster` | *where*: the settings file, which cluster is meant, and the AWS clients for it |
-//! | `job`     | *what*: a job as the user says it; pure, no I/O                                |
-//! | `stage`   | *how it gets there*: bundle, launcher, upload                                  |
-//! | `batch`   | talking to Batch: submit, list, describe, terminate, wait                      |
-//! | `logs`    | log streams: read and follow                                                   |
+//! | [`cluster`] | *where*: the settings file, which cluster is meant, and the AWS clients for it |
+//! | [`job`]     | *what*: a job as the user says it; pure, no I/O                                |
+//! | [`stage`]   | *how it gets there*: bundle, launcher, upload                                  |
+//! | [`batch`]   | talking to Batch: submit, list, describe, terminate, wait                      |
+//! | [`logs`]    | log streams: read and follow                                                   |
 //! | [`local`]   | the same AWS services on this machine, really running the jobs                 |
 //! | [`ui`]      | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
-//! Two rules hold the house together. The tools know only AWS: nothing but `cluster` knows that a
+//! Two rules hold the house together. The tools know only AWS: nothing but [`cluster`] knows that a
 //! cluster can be local. And the core is pure: what decides is a function from values to values,
 //! what touches the world is a thin layer around it.
 

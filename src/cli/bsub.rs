@@ -176,6 +176,9 @@ impl Args {
         let exit = exit_code(&mut contact, &job).await?;
         if job.status == Status::Failed {
             tell_failure(&job, exit, self.interactive);
+        } else if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
+            // It may be that not all of the output could be kept.
+            note(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
         }
         Ok(Exit::Job(exit))
     }

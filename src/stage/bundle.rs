@@ -9,6 +9,10 @@ use sha2::{Digest, Sha256};
 /// same bytes, and `tar` warns of older times.
 const MTIME: u64 = 315_532_800;
 
+/// Up to this size, every byte that is saved may decide whether a bundle fits into the request; above, the time
+/// that it takes counts.
+const SMALL: usize = 256 * 1024;
+
 /// A staged archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
@@ -34,7 +38,9 @@ impl Bundle {
     /// When a path does not fit into a tar header.
     pub fn pack(entries: &[Entry<'_>]) -> io::Result<Self> {
         // The gzip header would carry a time and the system's name: both are left out.
-        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+        let size: usize = entries.iter().map(|e| e.contents.len()).sum();
+        let level = if size <= SMALL { Compression::best() } else { Compression::default() };
+        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), level);
         let mut archive = tar::Builder::new(gzip);
         for entry in entries {
             let mut header = tar::Header::new_ustar();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! endpoint.json   where the server listens, its pid and its credentials (0600)
+//! containers.json what there is of this home on Docker engines
 //! start.lock      held by a tool while it starts the server, so that many tools start only one
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
@@ -44,6 +45,9 @@ pub const OBJECTS: &str = "objects";
 /// The background server's log, relative to the home.
 pub const SERVER_LOG: &str = "server.log";
 
+/// What this home has on Docker engines, relative to the home.
+pub const CONTAINERS: &str = "containers.json";
+
 const ENDPOINT: &str = "endpoint.json";
 const START_LOCK: &str = "start.lock";
 const SERVER_LOCK: &str = "server.lock";
@@ -69,6 +73,15 @@ pub struct Endpoint {
     pub access_key_id: String,
     /// The secret access key.
     pub secret_access_key: String,
+    /// The home's ID: what is this home's on a Docker engine carries it.
+    #[serde(default)]
+    pub home_id: String,
+    /// The access key ID that containers get.
+    #[serde(default)]
+    pub container_access_key_id: String,
+    /// The secret access key that containers get.
+    #[serde(default)]
+    pub container_secret_access_key: String,
 }
 
 impl Endpoint {
@@ -214,13 +227,21 @@ impl Home {
     /// When the file cannot be written.
     pub fn set_endpoint(&self, endpoint: &Endpoint) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(endpoint).map_err(io::Error::other)?;
-        let new = self.path.join(format!("{ENDPOINT}.new"));
-        let _ = fs::remove_file(&new);
-        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, self.path.join(ENDPOINT))
+        write_private(&self.path.join(ENDPOINT), &text)
     }
+}
+
+/// Writes a file whole or not at all, for this user's eyes only.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 /// A file that only this user can read.

@@ -17,6 +17,8 @@
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
 //! | `logs`     | CloudWatch Logs: the files of the log streams and the API over them                  |
 //! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
+//! | `docker`   | the Docker engine: finding it, networks, what is left behind on it                   |
+//! | `containers` | the server's part in containers: their network, and where they reach the server    |
 //!
 //! The tools need only this file: [`connect`] gives the endpoint and the credentials of the running
 //! server, and starts one when none runs.
@@ -36,7 +38,9 @@ pub mod server;
 
 mod batch;
 mod capacity;
+mod containers;
 mod control;
+mod docker;
 mod error;
 mod http;
 mod launch;

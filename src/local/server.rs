@@ -1,7 +1,7 @@
 //! The server's story: take the lock, open the store, listen, serve, stop.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -14,9 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::batch::{self, Engine, Handle, Message, Reader};
+use super::containers::{self, Keeper};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-use super::http::{Credentials, Front};
+use super::http::{Credentials, Front, Keys};
 use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
 use crate::ui::{Exit, Failure};
 
@@ -111,20 +112,31 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
         port: socket.local_addr()?.port(),
         pid: std::process::id(),
         started_at: now_ms(),
-        access_key_id: old.as_ref().map_or_else(new_access_key_id, |e| e.access_key_id.clone()),
-        secret_access_key: old.map_or_else(new_secret, |e| e.secret_access_key),
+        access_key_id: kept(&old, |e| &e.access_key_id, new_access_key_id),
+        secret_access_key: kept(&old, |e| &e.secret_access_key, new_secret),
+        home_id: kept(&old, |e| &e.home_id, new_home_id),
+        container_access_key_id: kept(&old, |e| &e.container_access_key_id, new_access_key_id),
+        container_secret_access_key: kept(&old, |e| &e.container_secret_access_key, new_secret),
     };
-    let credentials = Credentials {
-        access_key_id: endpoint.access_key_id.clone(),
-        secret_access_key: endpoint.secret_access_key.clone(),
+    let keys = Keys {
+        owner: Credentials {
+            access_key_id: endpoint.access_key_id.clone(),
+            secret_access_key: endpoint.secret_access_key.clone(),
+        },
+        containers: Credentials {
+            access_key_id: endpoint.container_access_key_id.clone(),
+            secret_access_key: endpoint.container_secret_access_key.clone(),
+        },
     };
     let capacity = capacity::capacity();
     let store = batch::open_store(home.path(), &capacity)?;
-    let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
+    let (containers, asks) = containers::containers();
+    let environment = environment(home, &endpoint);
+    let (engine, handle) = Engine::open(home, store, capacity, environment, containers.clone())?;
     let reader = Reader::new(home.path());
     let front = Arc::new(Front::new(
-        credentials.clone(),
-        s3::service(home.path(), credentials)?,
+        keys.clone(),
+        s3::service(home.path(), keys.clone())?,
         batch::Api::new(handle.clone(), reader.clone(), capacity),
         logs::Api::new(home.path().to_owned(), reader.clone()),
         options.debug,
@@ -141,7 +153,19 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
-    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&last_request)));
+    let requests = Arc::clone(&last_request);
+    let accept_here =
+        move |listener, from| tokio::spawn(accept(listener, from, Arc::clone(&front), Arc::clone(&requests)));
+    let accepting = accept_here(listener, Box::new(|peer: IpAddr| peer.is_loopback()));
+    let keeper = Keeper {
+        home: home.path().to_owned(),
+        home_id: endpoint.home_id.clone(),
+        port: endpoint.port,
+        credentials: keys.containers,
+        engine: handle.clone(),
+        accept: Box::new(accept_here),
+    };
+    tokio::spawn(keeper.keep(asks));
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
     let why = tokio::select! {
         () = stop.notified() => "asked to stop",
@@ -153,6 +177,7 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     };
     note!("stopping: {why}");
     accepting.abort();
+    containers.close().await;
     handle.tell(Message::Stop);
     if engine.join().is_err() {
         return Err(io::Error::other("the engine has panicked"));
@@ -172,10 +197,16 @@ fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
     last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
 }
 
-async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<AtomicI64>) {
+async fn accept(
+    listener: TcpListener,
+    from: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    front: Arc<Front>,
+    last_request: Arc<AtomicI64>,
+) {
     loop {
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok((stream, peer)) if from(peer.ip()) => stream,
+            Ok(_) => continue,
             Err(e) => {
                 // Out of descriptors, most likely: some will come back.
                 note!("accepting a connection: {e}");
@@ -276,6 +307,16 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
+}
+
+/// What the last server of this home had, so that what others know of it stays valid.
+fn kept(old: &Option<Endpoint>, of: impl Fn(&Endpoint) -> &String, new: impl Fn() -> String) -> String {
+    old.as_ref().map(of).filter(|value| !value.is_empty()).map_or_else(new, Clone::clone)
+}
+
+/// Twelve hexadecimal digits.
+fn new_home_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..12].to_owned()
 }
 
 /// Twenty letters and digits, as AWS's are; the prefix says whose it is.

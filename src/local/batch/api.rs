@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::container;
 use super::definition::{self, DefinitionName, arn};
 use super::describe;
 use super::engine::Handle;
@@ -12,7 +13,7 @@ use super::request::{self, SubmitJob, shape};
 use crate::job::{Status, limits};
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::{Principal, json_object};
 
 /// User Guide, service_limits: the RegisterJobDefinition payload.
 const LONGEST_DEFINITION: usize = 24 * 1024;
@@ -35,18 +36,24 @@ impl Api {
     ///
     /// # Errors
     /// As AWS would say it.
-    pub async fn call(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ApiError> {
+    pub async fn call(
+        &self,
+        who: Principal,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Value, ApiError> {
         let operation = path.strip_prefix("/v1/").unwrap_or("");
         if *method != Method::POST {
             return Err(ApiError::unknown_operation(StatusCode::NOT_FOUND));
         }
         match operation {
-            "submitjob" => self.submit_job(body).await,
+            "submitjob" => self.submit_job(who, body).await,
             "describejobs" => self.describe_jobs(json_object(body)?).await,
             "listjobs" => self.list_jobs(json_object(body)?).await,
             "terminatejob" => self.end_job(json_object(body)?, false).await,
             "canceljob" => self.end_job(json_object(body)?, true).await,
-            "registerjobdefinition" => self.register(body).await,
+            "registerjobdefinition" => self.register(who, body).await,
             "deregisterjobdefinition" => self.deregister(json_object(body)?).await,
             "describejobdefinitions" => self.describe_definitions(json_object(body)?).await,
             "describejobqueues" => describe_one(
@@ -67,7 +74,7 @@ impl Api {
         }
     }
 
-    async fn submit_job(&self, body: &[u8]) -> Result<Value, ApiError> {
+    async fn submit_job(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         if body.len() > limits::SUBMIT_JOB_BYTES {
             return Err(ApiError::client(format!(
                 "The request is {} bytes long; SubmitJob takes at most {}",
@@ -85,6 +92,9 @@ impl Api {
             .read(move |db| Ok(db.definition(&wanted)?))
             .await?
             .ok_or_else(|| ApiError::client(format!("JobDefinition {name} not found or not ACTIVE")))?;
+        if who == Principal::Container {
+            container::check_contained(&definition.body)?;
+        }
         let plan = request::plan(request, &definition)?;
         let job_name = plan.name.clone();
         let id = self.engine.submit(plan).await?;
@@ -212,7 +222,7 @@ impl Api {
         Ok(json!({}))
     }
 
-    async fn register(&self, body: &[u8]) -> Result<Value, ApiError> {
+    async fn register(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         if body.len() > LONGEST_DEFINITION {
             return Err(ApiError::client(format!("a job definition has at most {LONGEST_DEFINITION} bytes")));
         }
@@ -232,6 +242,9 @@ impl Api {
         body.entry("tags").or_insert_with(|| json!({}));
         let body = Value::Object(body);
         request::check_definition(&body)?;
+        if who == Principal::Container {
+            container::check_contained(&body)?;
+        }
         let revision = self.engine.register(name.clone(), body).await?;
         Ok(json!({
             "jobDefinitionName": name,

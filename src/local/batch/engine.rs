@@ -19,11 +19,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::container;
 use super::model::JobKey;
 use super::request::{Plan, Spec};
 use super::state::{Changes, Current, Effect, State};
 use super::store::Store;
 use crate::local::capacity::Resources;
+use crate::local::containers::{Containers, Place};
 use crate::local::control::Link;
 use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
@@ -58,6 +60,12 @@ pub enum Message {
     Report(RunnerId, Report),
     /// A runner's connection has ended.
     Gone(RunnerId, u64),
+    /// What containers need is ready, or cannot be: those who wait for it get their orders.
+    Prepared(Result<Arc<Place>, String>),
+    /// What a runner that is gone has left on a Docker engine is removed, as far as it can be now.
+    Removed(RunnerId),
+    /// Which attempts runners have.
+    Placed(oneshot::Sender<HashSet<TaskId>>),
     /// The server stops.
     Stop,
 }
@@ -109,6 +117,13 @@ impl Handle {
         let _ = self.messages.send(message);
     }
 
+    /// Which attempts runners have; `None` when the engine has stopped.
+    pub async fn placed(&self) -> Option<HashSet<TaskId>> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Placed(reply)).ok()?;
+        answer.await.ok()
+    }
+
     /// Whether any job has not ended.
     pub fn is_active(&self) -> bool {
         self.shared.active.load(Ordering::Relaxed)
@@ -130,6 +145,9 @@ pub struct Engine {
     messages: Receiver<Message>,
     shared: Arc<Shared>,
     runners: HashMap<RunnerId, Runner>,
+    containers: Containers,
+    /// The runners whose order waits until what containers need is ready.
+    unprepared: HashSet<RunnerId>,
     /// The environment that every job has.
     environment: Vec<(String, String)>,
     /// The spec that was read last: children of an array have the same.
@@ -147,6 +165,14 @@ struct Runner {
     task: Option<TaskId>,
     /// The process, if this server has started it.
     child: Option<std::process::Child>,
+    /// It is gone; what it has left on a Docker engine is being removed, or has been.
+    remains: Option<Remains>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remains {
+    BeingRemoved,
+    Removed,
 }
 
 /// Answers a request, once it is known whether its transaction is on the disk.
@@ -170,6 +196,7 @@ impl Engine {
         store: Store,
         capacity: Resources,
         environment: Vec<(String, String)>,
+        containers: Containers,
     ) -> io::Result<(Self, Handle)> {
         let (sender, messages) = mpsc::channel();
         let shared =
@@ -183,6 +210,8 @@ impl Engine {
             messages,
             shared,
             runners: HashMap::new(),
+            containers,
+            unprepared: HashSet::new(),
             environment,
             last_spec: None,
             wal: None,
@@ -420,6 +449,20 @@ impl Engine {
                     runner.link = None;
                 }
             }
+            Message::Prepared(place) => {
+                for id in std::mem::take(&mut self.unprepared) {
+                    self.give(id, Some(&place), debts);
+                }
+            }
+            Message::Removed(id) => {
+                if let Some(runner) = self.runners.get_mut(&id) {
+                    runner.remains = Some(Remains::Removed);
+                }
+            }
+            Message::Placed(reply) => {
+                let placed = self.state.placed().map(|(current, _)| current.task.clone());
+                let _ = reply.send(placed.collect());
+            }
             Message::Stop => {}
         }
         Ok(())
@@ -445,40 +488,42 @@ impl Engine {
         let id = hello.runner;
         let runner = self.runners.entry(id.clone()).or_default();
         runner.link = Some(link);
-        let given = runner.task.clone();
         debts.orders.push((id.clone(), Order::Setup { environment: self.environment.clone() }));
         for ended in &hello.ended {
             self.report(&id, &Report::Ended(ended.clone()), debts);
         }
-        if let Some(started) = hello.running {
-            let job = self.state.by_task(&started.task);
-            let ending = job.is_none_or(|job| job.ending.is_some());
-            let (task, at) = (started.task, started.at);
-            self.state.started(&task, at);
+        if let Some(started) = &hello.running {
+            self.state.started(&started.task, started.at);
+        }
+        if let Some(task) = hello.running.map(|started| started.task).or(hello.starting) {
             // A runner that runs what nobody knows, or what is to end.
-            if ending {
+            if self.state.by_task(&task).is_none_or(|job| job.ending.is_some()) {
                 debts.orders.push((id.clone(), Order::Stop { task: task.clone() }));
             }
             if let Some(runner) = self.runners.get_mut(&id) {
                 runner.task = Some(task);
             }
-        } else if let Some(task) = given
-            && let Some(job) = self.state.by_task(&task)
-        {
-            // It was given this attempt and has not begun it: the order was lost, or never sent.
-            let (key, ending) = (job.key, job.ending.is_some());
-            if ending {
-                self.state.attempt_never_began(&task, now_ms());
-                if let Some(runner) = self.runners.get_mut(&id) {
-                    runner.task = None;
-                }
-            } else {
-                match self.order_to_run(key) {
-                    Ok(Some(order)) => debts.orders.push((id, order)),
-                    Ok(None) => {}
-                    Err(e) => note!("database: {e}"),
-                }
-            }
+        } else {
+            self.give(id, None, debts);
+        }
+    }
+
+    /// A runner that is connected has an attempt on record that it has not begun: the order was lost, was
+    /// never sent, or waits for `place`.
+    fn give(&mut self, id: RunnerId, place: Option<&Result<Arc<Place>, String>>, debts: &mut Debts) {
+        let Some(runner) = self.runners.get_mut(&id).filter(|runner| runner.link.is_some()) else { return };
+        let Some(task) = runner.task.clone() else { return };
+        let Some(job) = self.state.by_task(&task) else { return };
+        let (key, ending) = (job.key, job.ending.is_some());
+        if ending {
+            runner.task = None;
+            self.state.attempt_never_began(&task, now_ms());
+            return;
+        }
+        match self.order_to_run(key, place) {
+            Ok(Some(order)) => debts.orders.push((id, order)),
+            Ok(None) => {}
+            Err(e) => note!("database: {e}"),
         }
     }
 
@@ -501,7 +546,17 @@ impl Engine {
                 debts.gone.push(id);
                 continue;
             };
+            if runner.remains == Some(Remains::BeingRemoved) {
+                continue;
+            }
             match runner::fate_of(&self.home, &id, &task) {
+                // The next attempt shall not run beside this one's container.
+                Ok(Fate::Abandoned(engine)) if runner.remains.is_none() => {
+                    runner.remains = Some(Remains::BeingRemoved);
+                    self.containers.remove(id, task, engine);
+                    continue;
+                }
+                Ok(Fate::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
                 Ok(Fate::NeverBegan) => self.state.attempt_never_began(&task, now_ms()),
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
                 Ok(Fate::Lost) => {
@@ -534,7 +589,7 @@ impl Engine {
         };
         let Some(runner) = self.runners.get_mut(&id) else { return };
         if runner.link.is_some() {
-            match self.order_to_run(key) {
+            match self.order_to_run(key, None) {
                 Ok(Some(order)) => self.order(&id, &order),
                 Ok(None) => {}
                 Err(e) => note!("database: {e}"),
@@ -551,28 +606,55 @@ impl Engine {
         }
     }
 
-    /// What a runner has to know of the attempt that a job is in.
-    fn order_to_run(&mut self, key: JobKey) -> rusqlite::Result<Option<Order>> {
+    /// What a runner has to know of the attempt that a job is in. A container needs a `place`: without
+    /// one there is no order yet, and what is needed is prepared.
+    fn order_to_run(
+        &mut self,
+        key: JobKey,
+        place: Option<&Result<Arc<Place>, String>>,
+    ) -> rusqlite::Result<Option<Order>> {
         let spec = self.spec(key)?;
         let Some(job) = self.state.job(key) else { return Ok(None) };
         let Some(current) = &job.current else { return Ok(None) };
         let (parent_id, spec) = (&spec.0, &spec.1);
+        let contained = container::is_contained(&spec.container);
+        if contained && place.is_none() {
+            self.unprepared.insert(current.runner.clone());
+            self.containers.prepare();
+            return Ok(None);
+        }
         let mut environment = spec.environment();
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
-        match job.child {
-            None => set("AWS_BATCH_JOB_ID", parent_id.clone()),
-            Some((parent, index)) => {
-                set("AWS_BATCH_JOB_ID", format!("{parent_id}:{index}"));
-                set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
-                let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.0.iter().sum());
-                set("AWS_BATCH_JOB_ARRAY_SIZE", size.to_string());
-            }
+        let id = match job.child {
+            None => parent_id.clone(),
+            Some((_, index)) => format!("{parent_id}:{index}"),
+        };
+        set("AWS_BATCH_JOB_ID", id.clone());
+        if let Some((parent, index)) = job.child {
+            set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
+            let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.0.iter().sum());
+            set("AWS_BATCH_JOB_ARRAY_SIZE", size.to_string());
         }
         set("AWS_BATCH_JOB_ATTEMPT", job.attempts.to_string());
+        let mut command = spec.command();
+        let container = place.filter(|_| contained).map(|place| {
+            // What only a process of the host has, as HOME and PATH, is of no use in a container.
+            let common = self.environment.iter().filter(|(name, _)| name.starts_with("AWS_BATCH"));
+            let environment = common.cloned().chain(std::mem::take(&mut environment)).collect();
+            let attempt = container::Attempt {
+                job_id: &id,
+                task: &current.task,
+                again: job.attempts > 1,
+                command: std::mem::take(&mut command),
+                environment,
+            };
+            Box::new(container::order(&spec.container, attempt, place.as_deref().map_err(String::as_str)))
+        });
         Ok(Some(Order::Run(Box::new(Run {
             task: current.task.clone(),
-            command: spec.command(),
+            command,
             environment,
+            container,
             log: logs::file_of(LOG_GROUP, &spec.log_stream(current.task.as_str())),
             timeout_ms: job.terms.timeout_s.map(|s| i64::from(s) * 1000),
             kill_after_ms: KILL_AFTER_MS,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::container;
 use super::model::{ExitRule, Retry, Terms};
 use crate::job::{JobName, limits};
 use crate::local::HOST_IMAGE;
@@ -182,9 +183,7 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     };
     let image = container.get("image").and_then(Value::as_str).unwrap_or("");
     if image != HOST_IMAGE {
-        return Err(not_yet(&format!(
-            "container images ({image:?}; job definitions with the image \"{HOST_IMAGE}\" run as processes)"
-        )));
+        container::check_runnable(container)?;
     }
     let mut container = container.clone();
     // ECS RunTask: a container's overrides as JSON. SubmitJob takes longer ones, and the job then fails.
@@ -239,7 +238,7 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     Ok(Plan { name, size, terms: Terms { resources, retry, timeout_s, doomed }, spec })
 }
 
-fn not_yet(what: &str) -> ApiError {
+pub(super) fn not_yet(what: &str) -> ApiError {
     ApiError::client(format!("The local cluster does not run {what} yet."))
 }
 
@@ -421,6 +420,7 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
     let _: Option<Vec<String>> = container.get("command").cloned().map(shape).transpose()?;
     let environment: Option<Vec<Variable>> = container.get("environment").cloned().map(shape).transpose()?;
     environment.unwrap_or_default().iter().try_for_each(|v| check_variable(&v.name))?;
+    container::check(container)?;
     resources(container).map(|_| ())
 }
 
@@ -517,13 +517,5 @@ mod tests {
             assert!(planned(bad.clone()).is_err(), "{bad}");
         }
         assert!(planned(json!({"arrayProperties": {"size": 10_000}})).is_ok());
-    }
-
-    #[test]
-    fn other_images_are_not_there_yet() {
-        let mut definition = definition();
-        definition.body["containerProperties"]["image"] = json!("busybox");
-        let request = shape(json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d"})).unwrap();
-        assert!(plan(request, &definition).unwrap_err().message.contains("container images"));
     }
 }

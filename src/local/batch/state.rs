@@ -261,17 +261,18 @@ impl State {
         let status_reason = match (&job.ending, ended) {
             (Some(ending), _) => ending.reason.clone(),
             (None, Ended { timed_out: true, .. }) => TIMED_OUT.to_owned(),
+            (None, Ended { lost: true, .. }) => HOST_LOST.to_owned(),
             (None, Ended { started_at: None, .. }) => NOT_STARTED.to_owned(),
             (None, _) => EXITED.to_owned(),
         };
-        let succeeded = ended.exit_code == 0 && !ended.timed_out && job.ending.is_none();
+        let succeeded = ended.exit_code == Some(0) && !ended.timed_out && job.ending.is_none();
         // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
         let final_end = job.ending.is_some() || ended.timed_out;
         self.settle(
             key,
             &ended.task,
             ended.at,
-            Some(ended.exit_code),
+            ended.exit_code,
             ended.reason.clone(),
             status_reason,
             (succeeded, final_end),

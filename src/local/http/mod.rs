@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-pub use signature::Credentials;
+pub use signature::{Credentials, Keys, Principal};
 
 use super::batch;
 use super::error::{ApiError, Protocol};
@@ -29,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The services behind the port.
 #[derive(Debug)]
 pub struct Front {
-    credentials: Credentials,
+    keys: Keys,
     s3: s3s::service::S3Service,
     batch: batch::Api,
     logs: logs::Api,
@@ -38,15 +38,15 @@ pub struct Front {
 }
 
 impl Front {
-    /// A front for these services; only requests signed with `credentials` get through.
+    /// A front for these services; only requests signed with one of `keys` get through.
     pub fn new(
-        credentials: Credentials,
+        keys: Keys,
         s3: s3s::service::S3Service,
         batch: batch::Api,
         logs: logs::Api,
         debug: bool,
     ) -> Self {
-        Self { credentials, s3, batch, logs, debug }
+        Self { keys, s3, batch, logs, debug }
     }
 
     /// Answers one request.
@@ -86,8 +86,8 @@ impl Front {
             "batch" => {
                 let protocol = Protocol::RestJson;
                 match self.verified(request).await {
-                    Ok((parts, body)) => {
-                        protocol.answer(self.batch.call(&parts.method, parts.uri.path(), &body).await)
+                    Ok((who, parts, body)) => {
+                        protocol.answer(self.batch.call(who, &parts.method, parts.uri.path(), &body).await)
                     }
                     Err(refused) => protocol.refuse(&refused),
                 }
@@ -95,7 +95,7 @@ impl Front {
             "logs" => {
                 let protocol = Protocol::Json11;
                 match self.verified(request).await {
-                    Ok((parts, body)) => {
+                    Ok((_, parts, body)) => {
                         let target =
                             parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
                         protocol.answer(self.logs.call(target, &body).await)
@@ -131,16 +131,20 @@ impl Front {
         }
     }
 
-    /// The request with its whole body, once its signature has been found to be good.
-    async fn verified(&self, request: Request<Incoming>) -> Result<(http::request::Parts, Bytes), ApiError> {
+    /// Who has signed the request, and the request with its whole body, once its signature has been found
+    /// to be good.
+    async fn verified(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Principal, http::request::Parts, Bytes), ApiError> {
         let (parts, body) = request.into_parts();
         // Before the body: who does not know the credentials gets no memory.
-        let claim = signature::Claim::parse(&parts, &self.credentials, super::now_ms())?;
+        let claim = signature::Claim::parse(&parts, &self.keys, super::now_ms())?;
         let body = tokio::time::timeout(BODY_TIMEOUT, whole(body)).await.map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
         })??;
-        claim.verify(&parts, &body, &self.credentials)?;
-        Ok((parts, body))
+        claim.verify(&parts, &body)?;
+        Ok((claim.principal, parts, body))
     }
 }
 

@@ -542,9 +542,10 @@ mod tests {
                 task,
                 started_at,
                 at,
-                exit_code,
+                exit_code: Some(exit_code),
                 reason: None,
                 timed_out: false,
+                lost: false,
             });
         }
 
@@ -685,12 +686,35 @@ mod tests {
             task,
             started_at: Some(1),
             at: 2,
-            exit_code: 143,
+            exit_code: Some(143),
             reason: None,
             timed_out: true,
+            lost: false,
         });
         c.turn();
         assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
+    }
+
+    #[test]
+    fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
+        let mut c = Cluster::new();
+        c.submit(1, None, &terms(1, 2));
+        c.turn();
+        let lost = |task, at| Ended {
+            task,
+            started_at: Some(1),
+            at,
+            exit_code: None,
+            reason: Some("CannotInspectContainerError: away".to_owned()),
+            timed_out: false,
+            lost: true,
+        };
+        c.state.attempt_ended(&lost(Cluster::task(1), 2));
+        c.turn();
+        assert_eq!((c.status(1), c.reason(1)), (Status::Starting, None));
+        c.state.attempt_ended(&lost(Cluster::task(2), 3));
+        c.turn();
+        assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(HOST_LOST)));
     }
 
     #[test]

@@ -196,10 +196,11 @@ impl<'a> Fields<'a> {
 }
 
 /// A signature that is well-formed, in time, and by the right access key; whether it is good depends on the body.
+#[derive(Debug)]
 pub struct Claim {
     /// Whose key it names; true when it is verified.
     pub principal: Principal,
-    secret: String,
+    credentials: Credentials,
     scope: Scope,
     stamp: String,
     time: SystemTime,
@@ -255,7 +256,7 @@ impl Claim {
         }
         Ok(Self {
             principal,
-            secret: credentials.secret_access_key.clone(),
+            credentials: credentials.clone(),
             scope,
             stamp: stamp.to_owned(),
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0)),
@@ -277,7 +278,7 @@ impl Claim {
             hex(&Sha256::digest(request.as_bytes()))
         );
         let key = aws_sigv4::sign::v4::generate_signing_key(
-            &self.secret,
+            &self.credentials.secret_access_key,
             self.time,
             &self.scope.region,
             &self.scope.service,

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::REGION;
 use super::batch::{Handle, Message};
@@ -32,6 +33,9 @@ use super::runner::protocol::{RunnerId, TaskId};
 
 /// How often leftovers are looked for while there may be any: of engines that were away, mostly.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How long an engine that has been used may take to come back, before jobs fail for the want of one: it is
+/// restarted, most likely, and attempts are few.
+const AWAY: Duration = Duration::from_secs(20);
 /// How long the engine may take to make the network ready.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the server waits for the engine when it stops.
@@ -209,7 +213,7 @@ impl Keeper {
             Some(known) => known,
             None => {
                 kept.docker = None;
-                let (address, docker) = docker::find().await?;
+                let (address, docker) = find(&kept.record).await?;
                 self.write(kept, |record| {
                     record.engines.insert(address.clone());
                 })?;
@@ -331,6 +335,16 @@ impl Keeper {
         }
         network::remove(&docker, &docker::network_name(&self.home_id)).await?;
         Ok(true)
+    }
+}
+
+async fn find(record: &Record) -> Result<(String, Docker), String> {
+    let until = Instant::now() + if record.engines.is_empty() { Duration::ZERO } else { AWAY };
+    loop {
+        match docker::find().await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(200)).await,
+            found => return found,
+        }
     }
 }
 

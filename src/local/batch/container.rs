@@ -282,6 +282,8 @@ pub struct Attempt<'a> {
     pub command: Vec<String>,
     /// Batch's variables and the job's; a later one wins.
     pub environment: Vec<(String, String)>,
+    /// The GPUs that it has been given, by their number on this machine.
+    pub gpus: &'a [u32],
 }
 
 /// The container of an attempt, at a `place` that has been made ready for it.
@@ -314,7 +316,7 @@ fn body(
         .chain(&attempt.environment)
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let host_config = host_config(container, &properties, &labels, place)?;
+    let host_config = host_config(container, &properties, &labels, attempt.gpus, place)?;
     Ok(ContainerCreateBody {
         image: properties.image,
         user: properties.user,
@@ -332,6 +334,7 @@ fn host_config(
     container: &Map<String, Value>,
     properties: &Properties,
     labels: &HashMap<String, String>,
+    gpus: &[u32],
     place: &Place,
 ) -> Result<HostConfig, ApiError> {
     let resources = resources(container)?;
@@ -366,9 +369,9 @@ fn host_config(
         // default holds, "two times the memory"; and swappiness counts only beside maxSwap.
         memory_swap: linux.max_swap.map(|mib| memory.saturating_add(mib.saturating_mul(MIB))),
         memory_swappiness: linux.max_swap.and(linux.swappiness),
-        device_requests: gpus(container).map(|count| {
+        device_requests: Some(gpus).filter(|gpus| !gpus.is_empty()).map(|gpus| {
             vec![DeviceRequest {
-                count: Some(count),
+                device_ids: Some(gpus.iter().map(u32::to_string).collect()),
                 capabilities: Some(vec![vec!["gpu".to_owned()]]),
                 ..DeviceRequest::default()
             }]
@@ -418,13 +421,6 @@ fn storage(
     Ok((binds, mounts))
 }
 
-/// API: ResourceRequirement of type GPU.
-fn gpus(container: &Map<String, Value>) -> Option<i64> {
-    let requirements = container.get("resourceRequirements")?.as_array()?;
-    let gpu = requirements.iter().find(|r| r.get("type").and_then(Value::as_str) == Some("GPU"))?;
-    gpu.get("value")?.as_str()?.parse().ok().filter(|n| *n > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,6 +453,7 @@ mod tests {
             again: false,
             command: Vec::new(),
             environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
+            gpus: &[1, 3],
         };
         let order = order(&properties(extra), attempt, Ok(&place()));
         assert_eq!(order.refused, None);
@@ -495,6 +492,11 @@ mod tests {
         assert_eq!(device.path_in_container.as_deref(), Some("/dev/fuse"));
         assert_eq!(device.cgroup_permissions.as_deref(), Some("rw"));
         assert_eq!(host.ulimits.unwrap()[0].hard, Some(20));
+        let gpus = &host.device_requests.unwrap()[0];
+        assert_eq!(
+            (gpus.count, gpus.device_ids.clone().unwrap()),
+            (None, vec!["1".to_owned(), "3".to_owned()])
+        );
         assert_eq!(host.network_mode.as_deref(), Some("awsb-home"));
     }
 
@@ -502,22 +504,20 @@ mod tests {
     fn what_is_not_said_is_left_to_the_engine() {
         let host = ordered(json!({"linuxParameters": {"swappiness": 7}})).host_config.unwrap();
         assert_eq!((host.memory_swap, host.memory_swappiness), (None, None));
-        assert_eq!((host.privileged, host.device_requests), (None, None));
-    }
-
-    #[test]
-    fn gpus_become_device_requests() {
-        let requirements = json!([{"type": "VCPU", "value": "1"}, {"type": "GPU", "value": "2"}]);
-        let asked = properties(json!({"resourceRequirements": requirements}));
-        assert_eq!(gpus(&asked), Some(2));
-        assert_eq!(gpus(&properties(json!({}))), None);
+        assert_eq!((host.privileged, host.readonly_rootfs), (None, None));
     }
 
     #[test]
     fn without_a_place_the_attempt_is_refused_with_the_reason() {
         let task = TaskId::random();
-        let attempt =
-            Attempt { job_id: "j", task: &task, again: false, command: Vec::new(), environment: Vec::new() };
+        let attempt = Attempt {
+            job_id: "j",
+            task: &task,
+            again: false,
+            command: Vec::new(),
+            environment: Vec::new(),
+            gpus: &[],
+        };
         let order = order(&properties(json!({})), attempt, Err("no Docker engine answers"));
         assert_eq!(order.refused.as_deref(), Some("no Docker engine answers"));
     }

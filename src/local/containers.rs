@@ -327,7 +327,11 @@ impl Keeper {
             None => return Ok(false),
         };
         for dead in found.iter().filter(|c| !live.contains(&c.task)) {
-            remains::remove(&docker, &dead.id).await?;
+            match done {
+                // Its runner may be removing it right now; the network is free only then.
+                true => remains::remove_patiently(&docker, &dead.id).await?,
+                false => remains::remove(&docker, &dead.id).await?,
+            }
         }
         remains::remove_volumes(&docker, &self.home_id).await?;
         if !done || !live.is_empty() {

@@ -604,7 +604,8 @@ impl Engine {
             if runner.remains == Some(Remains::BeingRemoved) {
                 continue;
             }
-            let ours = runner.child.is_some();
+            // One whose order has to wait for a Docker engine goes when it has been idle for long enough.
+            let ours = runner.child.is_some() && !self.unprepared.remove(&id);
             match runner::fate_of(&self.home, &id, &task) {
                 // The next attempt shall not run beside this one's container.
                 Ok(Fate::Abandoned(engine)) if runner.remains.is_none() => {

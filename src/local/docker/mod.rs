@@ -102,7 +102,8 @@ pub fn words(e: &Error) -> String {
         Error::SocketNotFoundError(_) => "no such file".to_owned(),
         Error::RequestTimeoutError => "the Docker engine did not answer in time".to_owned(),
         other => {
-            let mut text = other.to_string();
+            // The client's own name for its errors says nothing to anybody.
+            let mut text = other.to_string().replace("Error in the hyper legacy client: ", "");
             let mut source = other.source();
             while let Some(cause) = source {
                 let cause_text = cause.to_string();

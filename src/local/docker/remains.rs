@@ -13,8 +13,8 @@ use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, status, words};
 use crate::local::runner::protocol::TaskId;
 
 /// How often, and how long apart, the engine is asked to remove a container that it does not remove.
-const TRIES: u32 = 60;
-const PAUSE: Duration = Duration::from_millis(500);
+const TRIES: u32 = 300;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A container of a home.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -520,6 +520,54 @@ async fn a_container_outlives_the_server() {
     cluster.nothing_is_left().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_dies_no_container_runs_beside_its_next_attempt_and_none_stays() {
+    const SIZE: i32 = 8;
+    let Some(image) = engine() else { return };
+    let cluster = Contained::started();
+    let definition = cluster.register(small(image)).await;
+    let job = Job { size: Some(SIZE), attempts: Some(10), ..sh("sleep 0.3; echo out") };
+    let id = cluster.submit(&definition, job).await;
+    // The engine is the witness: never two containers of one job at the same time.
+    let (docker, mut ours) = (cluster.docker.clone(), cluster.ours());
+    ours.insert("status".to_owned(), vec!["running".to_owned()]);
+    let witness = tokio::spawn(async move {
+        loop {
+            let options = ListContainersOptionsBuilder::new().filters(&ours).build();
+            let mut jobs: Vec<String> = docker
+                .list_containers(Some(options))
+                .await
+                .unwrap()
+                .into_iter()
+                .filter_map(|c| c.labels?.get("awsb.job").cloned())
+                .collect();
+            jobs.sort();
+            assert!(jobs.windows(2).all(|pair| pair[0] != pair[1]), "{jobs:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    for (n, pause) in [300, 900, 150, 600, 50].into_iter().enumerate() {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        if n % 2 == 0 {
+            cluster.cluster.kill_server();
+        }
+        for runner in runner_pids(&cluster.cluster) {
+            kill(runner, "KILL");
+        }
+        cluster.cluster.ok(&["start"]);
+    }
+    let batch = cluster.batch();
+    let parent = batch.ended(&id).await;
+    assert_eq!(parent.status(), Some(&JobStatus::Succeeded), "{parent:?}");
+    assert!(!witness.is_finished(), "{:?}", witness.await);
+    witness.abort();
+    for index in 0..SIZE {
+        let child = batch.describe(&format!("{id}:{index}")).await;
+        assert_eq!(batch.output(&child).await, ["out"]);
+    }
+    cluster.nothing_is_left().await;
+}
+
 /// An engine that can go away: a socket whose connections go to the real one's.
 struct Away {
     socket: PathBuf,

@@ -38,6 +38,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const AWAY: Duration = Duration::from_secs(20);
 /// How long the engine may take to make the network ready.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long after a runner's death a container of its may come to be.
+const LAST_BREATH: Duration = Duration::from_secs(3);
 /// How long the server waits for the engine when it stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The name by which containers reach the machine that their engine's machine runs on.
@@ -177,18 +179,7 @@ impl Keeper {
                 }
                 Some(Ask::Remove(runner, task, engine)) => {
                     // Not here: the next container shall not wait for the end of this one.
-                    let handle = self.engine.clone();
-                    tokio::spawn(async move {
-                        let name = docker::container_name(&task);
-                        let outcome = match docker::connect(&engine).await {
-                            Ok(docker) => remains::remove_patiently(&docker, &name).await,
-                            Err(e) => Err(e),
-                        };
-                        if let Err(e) = outcome {
-                            note!("{e}");
-                        }
-                        handle.tell(Message::Removed(runner));
-                    });
+                    tokio::spawn(abandoned(self.engine.clone(), runner, task, engine));
                 }
                 Some(Ask::Close(done)) => {
                     self.sweep(&mut kept, true).await;
@@ -340,6 +331,22 @@ impl Keeper {
         network::remove(&docker, &docker::network_name(&self.home_id)).await?;
         Ok(true)
     }
+}
+
+/// Removes the container of an attempt whose runner is gone.
+async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: String) {
+    let remove = async || {
+        let docker = docker::connect(&engine).await?;
+        remains::remove_patiently(&docker, &docker::container_name(&task)).await
+    };
+    if let Err(e) = remove().await {
+        note!("{e}");
+    }
+    handle.tell(Message::Removed(runner));
+    // The runner may have asked for the container with its last breath: then the engine made it after our
+    // look, and nobody is there to start it.
+    tokio::time::sleep(LAST_BREATH).await;
+    let _ = remove().await;
 }
 
 async fn find(record: &Record) -> Result<(String, Docker), String> {

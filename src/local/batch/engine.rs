@@ -167,6 +167,8 @@ pub struct Engine {
     wal: Option<File>,
     sync_at: Option<i64>,
     hold_until: i64,
+    /// Nothing was started in the last turn because of that, or there has not been a turn.
+    held: bool,
 }
 
 /// A runner, as the server sees it.
@@ -229,6 +231,8 @@ impl Engine {
             wal: None,
             sync_at: None,
             hold_until: 0,
+            // Jobs may have waited for this server, and nobody else may have anything to say.
+            held: true,
         };
         engine.recover().map_err(io::Error::other)?;
         engine.tidy()?;
@@ -319,7 +323,7 @@ impl Engine {
         let at = [
             self.sync_at,
             looks.then_some(now + LOOK_AGAIN_MS),
-            (self.hold_until > now).then_some(self.hold_until),
+            self.held.then_some(self.hold_until),
             Some(now + 60_000),
         ];
         let ms = at.into_iter().flatten().min().map_or(60_000, |at| (at - now).max(0));
@@ -394,7 +398,8 @@ impl Engine {
             self.hear(message, debts)?;
         }
         self.look_for_the_lost(debts);
-        if !stop && now_ms() >= self.hold_until {
+        self.held = now_ms() < self.hold_until;
+        if !stop && !self.held {
             let runners = &mut self.runners;
             self.state.schedule(now_ms(), || place(runners));
         }

@@ -396,3 +396,40 @@ async fn a_server_with_nothing_to_do_stops_by_itself_but_not_while_a_job_runs() 
     let job = cluster.batch().describe(&job).await;
     assert_eq!(job.status(), Some(&aws_sdk_batch::types::JobStatus::Succeeded));
 }
+
+#[tokio::test]
+async fn what_does_not_fit_on_the_disk_is_not_acknowledged() {
+    // The limit of a file's length stands for the end of the disk: it, too, lets a write begin and not end.
+    const LIMIT: usize = 400 * 512;
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    let mut limited = std::process::Command::new("sh");
+    let mut server = limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" serve", env!("CARGO_BIN_EXE_blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let s3 = cluster.s3();
+    let put = |key: &str, size: usize| {
+        let body = ByteStream::from(vec![7; size]);
+        s3.put_object().bucket("awsb-local").key(key).body(body).send()
+    };
+    put("fits", LIMIT).await.unwrap();
+    // One byte too many: the failed write is the last one, which nobody waits for but a flush.
+    for size in [LIMIT + 1, 3 * LIMIT] {
+        let refused = put("does not fit", size).await.unwrap_err();
+        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 500, "{refused:?}");
+    }
+    let upload = s3.create_multipart_upload().bucket("awsb-local").key("parts").send().await.unwrap();
+    let part = s3.upload_part().bucket("awsb-local").key("parts").upload_id(upload.upload_id().unwrap());
+    let part = part.part_number(1).body(ByteStream::from(vec![7; LIMIT + 1])).send().await.unwrap_err();
+    assert_eq!(part.raw_response().unwrap().status().as_u16(), 500, "{part:?}");
+    let listed = s3.list_objects_v2().bucket("awsb-local").send().await.unwrap();
+    assert_eq!(listed.contents().iter().filter_map(|o| o.key()).collect::<Vec<_>>(), ["fits"]);
+    // What did not become an object takes no space.
+    assert_eq!(std::fs::read_dir(cluster.home().join("objects")).unwrap().count(), 1);
+    cluster.ok(&["stop"]);
+    assert!(server.wait().unwrap().success());
+}

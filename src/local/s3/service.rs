@@ -104,6 +104,21 @@ impl LocalS3 {
         Ok((received, written))
     }
 
+    /// Makes received content part of the index. The operation goes on when the request goes away, so the
+    /// content goes with it: a row without its file would be a lost object.
+    async fn commit(
+        &self,
+        received: Received,
+        operation: impl FnOnce(&Store, &str) -> Result<(), StoreError> + Send + 'static,
+    ) -> S3Result<()> {
+        self.with(move |store| {
+            operation(store, &received.name)?;
+            received.keep();
+            Ok(())
+        })
+        .await
+    }
+
     /// The object that a copy is made of.
     async fn source(&self, source: &CopySource) -> S3Result<(Stored, std::fs::File)> {
         let CopySource::Bucket { bucket, key, .. } = source else {
@@ -280,12 +295,11 @@ impl S3 for LocalS3 {
         .with_checksum(&written.checksum)
         .text()?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &condition)
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &condition)
         })
         .await?;
-        received.keep();
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_crc32: written.checksum.checksum_crc32,
@@ -500,12 +514,11 @@ impl S3 for LocalS3 {
             .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
             .await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
         })
         .await?;
-        received.keep();
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_crc32: written.checksum.checksum_crc32,
@@ -538,12 +551,11 @@ impl S3 for LocalS3 {
         let body = content::read(file, 0, source.size).await?;
         let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &Condition::None)
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &Condition::None)
         })
         .await?;
-        received.keep();
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(time(now_ms())),
@@ -568,12 +580,11 @@ impl S3 for LocalS3 {
         let body = content::read(file, wanted.start, wanted.end - wanted.start).await?;
         let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
         })
         .await?;
-        received.keep();
         let result = CopyPartResult {
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(time(now_ms())),
@@ -673,4 +684,46 @@ fn from_token(token: &str) -> S3Result<String> {
     let invalid = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
     let bytes = base64::engine::general_purpose::STANDARD.decode(token).map_err(|_| invalid())?;
     String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_request_that_goes_away_leaves_the_object_whole_or_none() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(crate::local::home::OBJECTS)).unwrap();
+        let store = Arc::new(Store::open(home.path()).unwrap());
+        let s3 = LocalS3::new(Arc::clone(&store));
+        let body = StreamingBlob::from(s3s::Body::from("content".to_owned()));
+        let (received, written) =
+            s3.receive(Some(body), Checksum::default(), None, None, None).await.unwrap();
+        let ((has_begun, begun), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+        let commit = tokio::spawn(async move {
+            s3.commit(received, move |store, name| {
+                has_begun.send(()).unwrap();
+                wait.recv().unwrap();
+                store.put(crate::local::BUCKET, "k", ("etag", written.size, name), "{}", &Condition::None)
+            })
+            .await
+        });
+        tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        // The client has gone: hyper drops what was answering it.
+        commit.abort();
+        assert!(commit.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let object = loop {
+            match store.get(crate::local::BUCKET, "k") {
+                Err(StoreError::NoSuchKey) if std::time::Instant::now() < deadline => {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                other => break other,
+            }
+        };
+        let (_, mut file) = object.unwrap();
+        assert_eq!(std::io::read_to_string(&mut file).unwrap(), "content");
+    }
 }

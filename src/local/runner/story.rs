@@ -350,7 +350,7 @@ impl Runner {
         let _ = self.ends.0.read(&mut byte);
         let Ok(status) = self.ends.1.recv() else { return };
         let Some(mut job) = self.job.take() else { return };
-        process::reap(job.leader);
+        process::reap(job.leader, &job.task);
         drain(&mut job);
         let at = now_ms();
         let reason = job.output.finish().err();
@@ -386,12 +386,17 @@ impl Runner {
     }
 }
 
+/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
+const PIPEFUL: usize = 16 << 20;
+
 /// Takes what a job has written before it ended. Its processes are dead, so the end of the pipe is
-/// near; only where a process could flee from its group might somebody still hold it open.
+/// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
+/// it open, and write to it for ever.
 fn drain(job: &mut Job) {
     let Some(mut pipe) = job.pipe.take() else { return };
     let mut bytes = [0; 64 * 1024];
-    loop {
+    let mut taken = 0;
+    while taken < PIPEFUL {
         let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         match poll(&mut set, PollTimeout::ZERO) {
             Ok(0) => return,
@@ -401,7 +406,10 @@ fn drain(job: &mut Job) {
         }
         match pipe.read(&mut bytes) {
             Ok(0) | Err(_) => return,
-            Ok(n) => job.output.take(&bytes[..n], now_ms()),
+            Ok(n) => {
+                job.output.take(&bytes[..n], now_ms());
+                taken += n;
+            }
         }
     }
 }

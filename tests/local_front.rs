@@ -433,3 +433,74 @@ async fn what_does_not_fit_on_the_disk_is_not_acknowledged() {
     cluster.ok(&["stop"]);
     assert!(server.wait().unwrap().success());
 }
+
+#[tokio::test]
+async fn a_request_that_has_come_is_answered_before_the_server_stops() {
+    let cluster = Cluster::started();
+    let soon = std::time::Duration::from_secs(600);
+    let put = cluster.s3().put_object().bucket("awsb-local").key("slow");
+    let put =
+        put.presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(soon).unwrap()).await.unwrap();
+    let address = cluster.access().endpoint_url.strip_prefix("http://").unwrap().to_owned();
+    let path = put.uri().split_once(&address).unwrap().1;
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 5\r\n\r\n12").unwrap();
+    let objects = || std::fs::read_dir(cluster.home().join("objects")).unwrap().count();
+    local_support::until("the request has come", || objects() == 1);
+    let mut stop = cluster.blocal(&["stop"]).spawn().unwrap();
+    local_support::until("the server stops", || cluster.log().contains("stopping"));
+    assert!(TcpStream::connect(&address).is_err(), "it takes no more requests");
+    stream.write_all(b"345").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    assert!(stop.wait().unwrap().success());
+    cluster.ok(&["start"]);
+    let got = cluster.s3().get_object().bucket("awsb-local").key("slow").send().await.unwrap();
+    assert_eq!(got.body.collect().await.unwrap().to_vec(), b"12345");
+}
+
+#[tokio::test]
+async fn clients_cannot_take_the_descriptors_that_the_jobs_need() {
+    let cluster = Cluster::new();
+    let mut limited = std::process::Command::new("sh");
+    let mut server = limited
+        .args(["-c", "ulimit -n 128; exec \"$0\" serve", env!("CARGO_BIN_EXE_blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let batch = cluster.batch();
+    let address = cluster.access().endpoint_url.strip_prefix("http://").unwrap().to_owned();
+    let notes = local_support::notes(&cluster);
+    let script = "while [ ! -e $NOTES ]; do sleep 0.01; done; exit 7";
+    let job = batch.submit(sh(script).env("NOTES", notes.display().to_string())).await;
+    batch.running(&job).await;
+    // More than there are descriptors; those that find no place are not refused, they wait.
+    let idle: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    std::fs::write(&notes, "").unwrap();
+    assert_eq!(cluster.json("status")["running"], true);
+    drop(idle);
+    assert_eq!(batch.ended(&job).await.container().unwrap().exit_code(), Some(7));
+    cluster.ok(&["stop"]);
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_on_another_machine_is_said_and_not_talked_to() {
+    let cluster = Cluster::started();
+    let file = cluster.home().join("endpoint.json");
+    let ours = std::fs::read_to_string(&file).unwrap();
+    let mut theirs: serde_json::Value = serde_json::from_str(&ours).unwrap();
+    theirs["machine"] = serde_json::json!({"name": "node-17", "boot": "another"});
+    std::fs::write(&file, theirs.to_string()).unwrap();
+    for action in ["start", "status", "stop", "env"] {
+        let refused = cluster.run(&[action]);
+        assert_eq!(refused.status.code(), Some(1), "{action}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("runs on another machine, node-17"), "{action}: {said}");
+    }
+    std::fs::write(&file, ours).unwrap();
+    assert_eq!(cluster.json("status")["running"], true);
+}

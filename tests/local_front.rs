@@ -214,10 +214,12 @@ async fn objects_come_back_as_they_were() {
     let body: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
     let put =
         s3.put_object().bucket("awsb-local").key("a/b").metadata("who", "me").content_type("text/x-test");
+    // How it is sent is no property of the object.
+    let put = put.content_encoding("aws-chunked,gzip");
     let put = put.body(ByteStream::from(body.clone())).send().await.unwrap();
     let got = s3.get_object().bucket("awsb-local").key("a/b").send().await.unwrap();
     assert_eq!((got.content_type(), got.e_tag()), (Some("text/x-test"), put.e_tag()));
-    assert_eq!(got.metadata().unwrap()["who"], "me");
+    assert_eq!((&*got.metadata().unwrap()["who"], got.content_encoding()), ("me", Some("gzip")));
     assert_eq!(got.body.collect().await.unwrap().to_vec(), body);
     let part = s3.get_object().bucket("awsb-local").key("a/b").range("bytes=10-19").send().await.unwrap();
     assert_eq!(part.content_range(), Some("bytes 10-19/1000000"));
@@ -335,7 +337,20 @@ async fn listings_have_prefixes_delimiters_and_pages() {
         assert_eq!(list("", Some("/"), page).await, ["a", "d/*", "f", "g/*"], "{page}");
         assert_eq!(list("d/", Some("/"), page).await, ["d/", "d/1", "d/2", "d/e/*"], "{page}");
         assert_eq!(list("z", Some("/"), page).await, Vec::<String>::new());
+        // An empty delimiter is none, for every key that is on a page of its own, too.
+        assert_eq!(list("", Some(""), page).await, ["a", "d/", "d/1", "d/2", "d/e/3", "f", "g/4"], "{page}");
     }
+    let first = s3.list_objects().bucket("other").delimiter("").max_keys(1).send().await.unwrap();
+    assert_eq!((first.contents().len(), first.is_truncated(), first.next_marker()), (1, Some(true), None));
+    let none = s3.list_objects().bucket("other").max_keys(0).send().await.unwrap();
+    assert_eq!((none.contents().len(), none.is_truncated()), (0, Some(false)));
+    let none = s3.list_objects_v2().bucket("nowhere").max_keys(0).send().await.unwrap_err();
+    assert_eq!(none.code(), Some("NoSuchBucket"));
+    let all = s3.list_objects_v2().bucket("other").continuation_token("").start_after("d/2").send().await;
+    assert_eq!(
+        all.unwrap().contents().iter().filter_map(|o| o.key()).collect::<Vec<_>>(),
+        ["d/e/3", "f", "g/4"]
+    );
     assert_eq!(s3.list_buckets().send().await.unwrap().buckets().len(), 2);
 }
 
@@ -353,6 +368,24 @@ async fn large_objects_can_come_in_parts() {
         let part = part.send().await.unwrap();
         parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
     }
+    // Who goes on with an upload asks what is there; one part a page.
+    let listed = s3.list_parts().bucket("awsb-local").key("big").upload_id(id).max_parts(1);
+    let mut pages = listed.into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        assert_eq!(page.parts().len(), 1);
+        found.extend(page.parts().to_vec());
+    }
+    for (part, sent) in found.iter().zip(&parts) {
+        assert_eq!((part.part_number(), part.e_tag()), (sent.part_number(), sent.e_tag()));
+        assert_eq!(part.size(), Some(5 << 20));
+        assert!(part.last_modified().is_some());
+    }
+    assert_eq!(found.len(), 2);
+    let unknown =
+        s3.list_parts().bucket("awsb-local").key("big").upload_id("nothing").send().await.unwrap_err();
+    assert_eq!(unknown.code(), Some("NoSuchUpload"));
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
     let complete = s3.complete_multipart_upload().bucket("awsb-local").key("big").upload_id(id);
     let whole = complete.multipart_upload(parts).send().await.unwrap();

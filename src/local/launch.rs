@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::Connection;
 use super::control::{self, Status};
-use super::home::{HOME_VARIABLE, Home, SERVER_LOG};
+use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
+use super::machine::Machine;
 use super::runner::protocol::Greeting;
 use crate::ui::Failure;
 
@@ -33,15 +34,46 @@ pub struct Started {
 }
 
 /// The connection to the server of a home, if it answers: its lock is held and its port takes connections.
-pub fn answering(home: &Home) -> Option<Connection> {
-    joined(home).map(|started| started.connection)
+///
+/// # Errors
+/// When the home is not to be trusted, or its server runs on another machine.
+pub fn answering(home: &Home) -> Result<Option<Connection>, Failure> {
+    Ok(joined(home)?.map(|started| started.connection))
 }
 
-fn joined(home: &Home) -> Option<Started> {
-    let endpoint = home.served_endpoint()?;
+fn joined(home: &Home) -> Result<Option<Started>, Failure> {
+    let Some(endpoint) = reachable(home)? else { return Ok(None) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
-    TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()?;
-    Some(Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true })
+    let answers = TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
+    let started = Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true };
+    Ok(answers.then_some(started))
+}
+
+/// What the server that runs in a home wrote down, if it is the user's own and can be reached from here.
+fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
+    // Before anything in the home is read.
+    if !home.check()? {
+        return Ok(None);
+    }
+    match home.served_endpoint() {
+        Some(endpoint) if !endpoint.machine.is_here() => Err(Failure::failed(format!(
+            "the local cluster in {} runs on another machine, {}: it cannot be reached from this one, {}",
+            home.path().display(),
+            endpoint.machine.name,
+            Machine::here().name
+        ))
+        .hint(format!(
+            "run this there, or `blocal stop` there first, or give each machine a folder of its own: {HOME_VARIABLE}"
+        ))),
+        endpoint => Ok(endpoint),
+    }
+}
+
+/// Whether a server lives in a home.
+fn served(home: &Home) -> Result<bool, Failure> {
+    home.is_served().map_err(|e| {
+        Failure::failed(format!("looking for the local cluster's server in {}: {e}", home.path().display()))
+    })
 }
 
 /// Joins the server that runs in a home, or starts one in the background and waits until it answers.
@@ -49,7 +81,8 @@ fn joined(home: &Home) -> Option<Started> {
 /// # Errors
 /// When the home cannot be used or the server does not come up; the message has the server's own words.
 pub fn start(home: &Home) -> Result<Started, Failure> {
-    if let Some(started) = joined(home) {
+    // What is wrong with a home, `create` puts right or tells.
+    if let Ok(Some(started)) = joined(home) {
         return Ok(started);
     }
     home.create()?;
@@ -59,15 +92,15 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
     })?;
     // A server that is just coming up or going down holds the lock without answering.
     let deadline = Instant::now() + PATIENCE;
-    while home.is_served() && Instant::now() < deadline {
-        if let Some(started) = joined(home) {
+    while served(home)? && Instant::now() < deadline {
+        if let Some(started) = joined(home)? {
             return Ok(started);
         }
         std::thread::sleep(LOOK);
     }
     let (mut child, log) = spawn(home)?;
     let outcome = loop {
-        if let Some(started) = joined(home) {
+        if let Some(started) = joined(home)? {
             break Ok(Started { joined: false, ..started });
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -166,7 +199,7 @@ pub fn status(home: &Home) -> Result<Option<Status>, Failure> {
 pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
     let status = ask(home, &Greeting::Stop)?;
     let deadline = Instant::now() + PATIENCE;
-    while status.is_some() && home.is_served() {
+    while status.is_some() && served(home)? {
         if Instant::now() >= deadline {
             return Err(Failure::failed("the local cluster's server does not stop"));
         }
@@ -177,8 +210,9 @@ pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
 
 fn ask(home: &Home, greeting: &Greeting) -> Result<Option<Status>, Failure> {
     let deadline = Instant::now() + PATIENCE;
+    reachable(home)?;
     loop {
-        if !home.is_served() {
+        if !served(home)? {
             return Ok(None);
         }
         match control::ask(home.path(), greeting) {

@@ -41,6 +41,7 @@ mod error;
 mod http;
 mod launch;
 mod logs;
+mod machine;
 mod s3;
 
 use std::fmt;
@@ -103,7 +104,8 @@ impl fmt::Debug for Connection {
 /// When the home folder cannot be used, or a server cannot be started there.
 pub async fn connect() -> Result<Connection, Failure> {
     let home = Home::find()?;
-    if let Some(connection) = launch::answering(&home) {
+    // What is wrong with the home, if anything, is told by `start`, which may also put it right.
+    if let Ok(Some(connection)) = launch::answering(&home) {
         return Ok(connection);
     }
     tokio::task::spawn_blocking(move || launch::start(&home).map(|started| started.connection))
@@ -113,7 +115,7 @@ pub async fn connect() -> Result<Connection, Failure> {
 
 /// The connection to the local cluster if it runs; never starts one.
 pub fn running() -> Option<Connection> {
-    launch::answering(&Home::find().ok()?)
+    launch::answering(&Home::find().ok()?).ok()?
 }
 
 /// Milliseconds since the epoch, the unit in which AWS Batch and CloudWatch Logs give times.

@@ -122,11 +122,13 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     let store = batch::open_store(home.path(), &capacity)?;
     let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
     let reader = Reader::new(home.path());
+    let events = Arc::new(logs::Events::open(home.path())?);
+    let logs = logs::Api::new(handle.clone(), reader.clone(), events);
     let front = Arc::new(Front::new(
         credentials.clone(),
         s3::service(home.path(), credentials)?,
         batch::Api::new(handle.clone(), reader.clone(), capacity),
-        logs::Api::new(home.path().to_owned(), reader.clone()),
+        logs.clone(),
         options.debug,
     ));
     let stop = Arc::new(Notify::new());
@@ -141,6 +143,7 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
+    tokio::spawn(logs.expire_now_and_then());
     let accepting = tokio::spawn(accept(listener, front, Arc::clone(&last_request)));
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
     let why = tokio::select! {

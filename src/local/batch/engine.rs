@@ -52,6 +52,8 @@ pub enum Message {
     Register(String, Value, Reply<i64>),
     /// DeregisterJobDefinition.
     Deregister(String, i64, Reply<()>),
+    /// A change of log groups and log streams.
+    Logs(logs::store::Change, Reply<logs::store::Removed>),
     /// A runner has connected.
     Hello(Hello, Link),
     /// A runner reports.
@@ -95,6 +97,11 @@ impl Handle {
     /// Makes a revision of a job definition inactive.
     pub async fn deregister(&self, name: String, revision: i64) -> Result<(), ApiError> {
         self.ask(|reply| Message::Deregister(name, revision, reply)).await
+    }
+
+    /// Changes log groups or log streams; returns the streams that are gone.
+    pub async fn change_logs(&self, change: logs::store::Change) -> Result<logs::store::Removed, ApiError> {
+        self.ask(|reply| Message::Logs(change, reply)).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ApiError> {
@@ -280,7 +287,11 @@ impl Engine {
         let durable = batch.iter().any(|m| {
             matches!(
                 m,
-                Message::Submit(..) | Message::End { .. } | Message::Register(..) | Message::Deregister(..)
+                Message::Submit(..)
+                    | Message::End { .. }
+                    | Message::Register(..)
+                    | Message::Deregister(..)
+                    | Message::Logs(..)
             )
         });
         let mut debts = Debts::default();
@@ -411,6 +422,16 @@ impl Engine {
                 owe(debts, reply, ());
                 self.store.deregister(&name, revision)?;
             }
+            Message::Logs(change, reply) => match self.store.change_logs(&change, now) {
+                Ok(Ok(removed)) => owe(debts, reply, removed),
+                Ok(Err(refused)) => {
+                    let _ = reply.send(Err(refused));
+                }
+                Err(e) => {
+                    owe(debts, reply, Vec::new());
+                    return Err(e);
+                }
+            },
             Message::Hello(hello, link) => self.welcome(hello, link, debts),
             Message::Report(runner, report) => self.report(&runner, &report, debts),
             Message::Gone(id, number) => {

@@ -8,7 +8,7 @@
 //! | `definition` | job definitions: registering and finding them                             |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
-//! | `store`      | jobs, attempts, definitions and log streams in the database: writing      |
+//! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
@@ -26,7 +26,7 @@ mod store;
 
 pub use api::Api;
 pub use engine::{Engine, Handle, Message};
-pub use reader::Reader;
+pub use reader::{Reader, Snapshot};
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///

@@ -18,9 +18,10 @@ use crate::job::Status;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
-use crate::local::{LOG_GROUP, QUEUE};
+use crate::local::{LOG_GROUP, QUEUE, logs};
 
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
         id TEXT UNIQUE,                  -- NULL for children
@@ -52,7 +53,9 @@ const MIGRATIONS: [&str; 1] = ["
         log_group TEXT NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL,
         PRIMARY KEY (log_group, name)
     ) WITHOUT ROWID;
-"];
+",
+    logs::store::GROUP_SETTINGS,
+];
 
 /// A database error as an API error; what it is goes to the log.
 impl From<rusqlite::Error> for ApiError {
@@ -83,7 +86,10 @@ impl Store {
                 "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
                 params![BUILT_IN, built_in.to_string()],
             )?;
-            db.execute("INSERT OR IGNORE INTO log_groups VALUES (?1, ?2)", params![LOG_GROUP, now])?;
+            db.execute(
+                "INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)",
+                params![LOG_GROUP, now],
+            )?;
             db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0))
         };
         let next_key = fill().map_err(std::io::Error::other)?;
@@ -185,12 +191,18 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a log stream.
+    /// Makes the log stream of an attempt.
     pub fn add_stream(&self, group: &str, name: &str, now: i64) -> rusqlite::Result<()> {
-        self.db
-            .prepare_cached("INSERT OR IGNORE INTO log_streams VALUES (?1, ?2, ?3)")?
-            .execute(params![group, name, now])?;
-        Ok(())
+        logs::store::add_stream(&self.db, group, name, now)
+    }
+
+    /// Changes log groups and log streams.
+    pub fn change_logs(
+        &self,
+        change: &logs::store::Change,
+        now: i64,
+    ) -> rusqlite::Result<Result<logs::store::Removed, ApiError>> {
+        logs::store::apply(&self.db, change, now)
     }
 
     /// Registers a revision of a job definition and returns its number.

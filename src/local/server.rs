@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-use super::http::{Credentials, Front};
-use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
+use super::http::{Credentials, Front, Services};
+use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -124,13 +124,14 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     let reader = Reader::new(home.path());
     let events = Arc::new(logs::Events::open(home.path())?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
-    let front = Arc::new(Front::new(
-        credentials.clone(),
-        s3::service(home.path(), credentials)?,
-        batch::Api::new(handle.clone(), reader.clone(), capacity),
-        logs.clone(),
-        options.debug,
-    ));
+    let services = Services {
+        s3: s3::service(home.path(), credentials.clone())?,
+        batch: batch::Api::new(handle.clone(), reader.clone(), capacity),
+        logs: logs.clone(),
+        ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
+        sts: sts::Api::new(),
+    };
+    let front = Arc::new(Front::new(credentials, services, options.debug));
     let stop = Arc::new(Notify::new());
     control::open(desk(&handle, &reader, &endpoint, &stop))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();

@@ -25,6 +25,7 @@ mod state;
 mod store;
 
 pub use api::Api;
+pub use describe::instance_arn;
 pub use engine::{Engine, Handle, Message};
 pub use reader::{Reader, Snapshot};
 

@@ -322,6 +322,14 @@ impl Snapshot {
         statement.query_map([], |row| row.get(0))?.collect()
     }
 
+    /// How many attempts are about to run, and how many run.
+    pub fn placed_tasks(&self) -> rusqlite::Result<(u32, u32)> {
+        let sql = "SELECT count(*) FILTER (WHERE status = ?1), count(*) FILTER (WHERE status = ?2)
+                   FROM jobs WHERE status < 5 AND runner IS NOT NULL";
+        let statuses = [Status::Starting.code(), Status::Running.code()];
+        self.0.prepare_cached(sql)?.query_row(statuses, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// The database, for what has its queries elsewhere: log groups and log streams.
     pub fn connection(&self) -> &Connection {
         &self.0

@@ -42,6 +42,8 @@ mod capacity;
 mod control;
 mod ecs;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod launch;
 mod logs;

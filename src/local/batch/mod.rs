@@ -18,6 +18,8 @@ pub mod database;
 mod definition;
 mod describe;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod model;
 mod reader;
 mod request;

@@ -4,7 +4,7 @@
 //! seems to speak. The service is the one that the signature names, as an AWS client signs for one.
 
 mod service;
-mod signature;
+pub mod signature;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! a page holds at most what it answers with, and what is read ahead.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -141,7 +142,7 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
     let mut merge = Merge::new(direction, db, waiting, open);
     let mut page: Vec<Value> = Vec::new();
     let (mut bytes, mut looked_at) = (0, 0);
-    let mut last: Option<Token> = None;
+    let (mut last, mut hashes): (Option<Token>, HashMap<usize, u64>) = (None, HashMap::new());
     while let Some((number, kind, found)) = merge.next()? {
         let stream = request.streams.get(number).map_or("", String::as_str);
         let size = found.message.len() + EVENT_BYTES;
@@ -151,7 +152,8 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
                 return answer(page, last);
             }
             bytes += size;
-            page.push(event(&request.group, stream, kind, &found));
+            let hash = *hashes.entry(number).or_insert_with(|| short_hash(&request.group, stream));
+            page.push(event(stream, hash, kind, &found));
         }
         let full = page.len() >= request.limit || looked_at >= MOST_LOOKED_AT;
         last = Some(Token::new(direction, stream, kind, &found));
@@ -187,12 +189,15 @@ fn answer(events: Vec<Value>, token: Option<Token>) -> Result<Value, ApiError> {
     Ok(answer)
 }
 
+fn short_hash(group: &GroupName, stream: &str) -> u64 {
+    let hash = hash_of(group.as_str(), stream);
+    hash.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte))
+}
+
 /// API: FilteredLogEvent. The ID tells the event from all others, for ever: clients that ask again from
 /// the last time on leave out those that they have seen.
-fn event(group: &GroupName, stream: &str, kind: Kind, found: &Found) -> Value {
-    let hash = hash_of(group.as_str(), stream);
-    let short = hash.iter().take(8).fold(0_u64, |short, byte| short << 8 | u64::from(*byte));
-    let id = format!("{:014}{short:020}{}{:021}", found.time, kind as u8, found.before.at);
+fn event(stream: &str, hash: u64, kind: Kind, found: &Found) -> Value {
+    let id = format!("{:014}{hash:020}{}{:021}", found.time, kind as u8, found.before.at);
     json!({
         "logStreamName": stream,
         "timestamp": found.time,

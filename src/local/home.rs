@@ -8,7 +8,8 @@
 //! server.log      what a server in the background has to say
 //! batch.db        jobs, attempts, job definitions (SQLite)
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
-//! logs/           a file for each log stream
+//! logs/           a file for each log stream of a job
+//! logs.db         what PutLogEvents has stored (SQLite)
 //! runners/        journal and lock of each runner
 //! scratch/        the working directory of each job that runs
 //! ```
@@ -38,6 +39,8 @@ pub const SCRATCH: &str = "scratch";
 pub const LOGS: &str = "logs";
 /// The Batch database, relative to the home.
 pub const BATCH_DATABASE: &str = "batch.db";
+/// The events that PutLogEvents has stored, relative to the home.
+pub const LOG_DATABASE: &str = "logs.db";
 /// The S3 index, relative to the home.
 pub const OBJECT_DATABASE: &str = "objects.db";
 /// The folder of the S3 objects' content, relative to the home.

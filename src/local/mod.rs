@@ -1,4 +1,5 @@
-//! The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine, really running the jobs.
+//! The local cluster: AWS Batch, S3, CloudWatch Logs and what they need of ECS and STS, on this machine,
+//! really running the jobs.
 //!
 //! One server per *home* folder listens on one port of 127.0.0.1. The way of a job through it:
 //!
@@ -15,7 +16,9 @@
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
-//! | `logs`     | CloudWatch Logs: the files of the log streams and the API over them                  |
+//! | `logs`     | CloudWatch Logs: groups, streams, their events, and the API over them                |
+//! | `ecs`      | ECS: this machine as the one container instance                                      |
+//! | `sts`      | STS: who one is                                                                      |
 //! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
 //!
 //! The tools need only this file: [`connect`] gives the endpoint and the credentials of the running
@@ -37,12 +40,16 @@ pub mod server;
 mod batch;
 mod capacity;
 mod control;
+mod ecs;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod launch;
 mod logs;
 mod machine;
 mod s3;
+mod sts;
 
 use std::fmt;
 

@@ -18,9 +18,9 @@ use tokio::sync::{Notify, Semaphore};
 use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-use super::http::{Credentials, Front};
+use super::http::{Credentials, Front, Services};
 use super::machine::Machine;
-use super::{ACCESS_KEY_PREFIX, REGION, capacity, logs, now_ms, s3};
+use super::{ACCESS_KEY_PREFIX, REGION, capacity, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -134,13 +134,16 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let store = batch::open_store(home.path(), &capacity)?;
     let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
     let reader = Reader::new(home.path());
-    let front = Arc::new(Front::new(
-        credentials.clone(),
-        s3::service(home.path(), credentials)?,
-        batch::Api::new(handle.clone(), reader.clone()),
-        logs::Api::new(home.path().to_owned(), reader.clone()),
-        options.debug,
-    ));
+    let events = Arc::new(logs::Events::open(home.path())?);
+    let logs = logs::Api::new(handle.clone(), reader.clone(), events);
+    let services = Services {
+        s3: s3::service(home.path(), credentials.clone())?,
+        batch: batch::Api::new(handle.clone(), reader.clone()),
+        logs: logs.clone(),
+        ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
+        sts: sts::Api::new(),
+    };
+    let front = Arc::new(Front::new(credentials, services, options.debug));
     let stop = Arc::new(Notify::new());
     control::open(desk(&handle, &reader, &endpoint, &stop))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
@@ -153,6 +156,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
+    tokio::spawn(logs.expire_now_and_then());
     let farewell = GracefulShutdown::new();
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
     let why = tokio::select! {

@@ -9,7 +9,7 @@
 //! | `resources`  | queues, compute environments and scheduling policies                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
-//! | `store`      | jobs, attempts, definitions and log streams in the database: writing      |
+//! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
@@ -19,6 +19,8 @@ pub mod database;
 mod definition;
 mod describe;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod model;
 mod reader;
 mod request;
@@ -27,8 +29,9 @@ mod state;
 mod store;
 
 pub use api::Api;
+pub use describe::instance_arn;
 pub use engine::{Engine, Handle, Message};
-pub use reader::Reader;
+pub use reader::{Reader, Snapshot};
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///

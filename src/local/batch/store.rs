@@ -18,12 +18,12 @@ use super::resources::{self, Kind};
 use super::state::schedule::Room;
 use super::state::{Attempt, Current, Ending, Job, first_status};
 use crate::job::Status;
-use crate::local::LOG_GROUP;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
+use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -66,7 +66,9 @@ const MIGRATIONS: [&str; 2] = [
         kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (kind, name)
     ) WITHOUT ROWID;
+    CREATE INDEX jobs_ended ON jobs (stopped_at) WHERE parent IS NULL AND status >= 5;
 ",
+    logs::store::GROUP_SETTINGS,
 ];
 
 /// A database error as an API error; what it is goes to the log.
@@ -113,7 +115,10 @@ impl Store {
                     params![kind.as_str(), name, body.to_string()],
                 )?;
             }
-            db.execute("INSERT OR IGNORE INTO log_groups VALUES (?1, ?2)", params![LOG_GROUP, now])?;
+            db.execute(
+                "INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)",
+                params![LOG_GROUP, now],
+            )?;
             db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0))
         };
         let next_key = fill().map_err(std::io::Error::other)?;
@@ -227,12 +232,18 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a log stream.
+    /// Makes the log stream of an attempt.
     pub fn add_stream(&self, group: &str, name: &str, now: i64) -> rusqlite::Result<()> {
-        self.db
-            .prepare_cached("INSERT OR IGNORE INTO log_streams VALUES (?1, ?2, ?3)")?
-            .execute(params![group, name, now])?;
-        Ok(())
+        logs::store::add_stream(&self.db, group, name, now)
+    }
+
+    /// Changes log groups and log streams.
+    pub fn change_logs(
+        &self,
+        change: &logs::store::Change,
+        now: i64,
+    ) -> rusqlite::Result<Result<logs::store::Removed, ApiError>> {
+        logs::store::apply(&self.db, change, now)
     }
 
     /// What a request asks to depend on, found: or why it cannot be.

@@ -20,7 +20,7 @@ use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front};
 use super::machine::Machine;
-use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, logs, now_ms, s3};
+use super::{ACCESS_KEY_PREFIX, REGION, capacity, logs, now_ms, s3};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -137,7 +137,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let front = Arc::new(Front::new(
         credentials.clone(),
         s3::service(home.path(), credentials)?,
-        batch::Api::new(handle.clone(), reader.clone(), capacity),
+        batch::Api::new(handle.clone(), reader.clone()),
         logs::Api::new(home.path().to_owned(), reader.clone()),
         options.debug,
     ));
@@ -299,8 +299,6 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
         // A job that calls one of the tools means this cluster.
         (HOME_VARIABLE, home.path().display().to_string()),
         ("AWSB_CLUSTER", "local".to_owned()),
-        ("AWS_BATCH_JQ_NAME", QUEUE.to_owned()),
-        ("AWS_BATCH_CE_NAME", COMPUTE_ENVIRONMENT.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()

@@ -6,6 +6,7 @@
 //! | `api`        | operations: JSON in, JSON out                                             |
 //! | `request`    | what a SubmitJob says, checked and merged with its job definition; pure   |
 //! | `definition` | job definitions: registering and finding them                             |
+//! | `resources`  | queues, compute environments and scheduling policies                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
 //! | `store`      | jobs, attempts, definitions and log streams in the database: writing      |
@@ -21,6 +22,7 @@ mod engine;
 mod model;
 mod reader;
 mod request;
+mod resources;
 mod state;
 mod store;
 
@@ -36,5 +38,9 @@ pub fn open_store(
     home: &std::path::Path,
     capacity: &super::capacity::Resources,
 ) -> std::io::Result<store::Store> {
-    store::Store::open(home, &definition::built_in(capacity), super::now_ms())
+    let built_in = store::BuiltIn {
+        definition: definition::built_in(capacity),
+        resources: resources::built_in(capacity),
+    };
+    store::Store::open(home, &built_in, super::now_ms())
 }

@@ -87,7 +87,8 @@ impl Front {
                 let protocol = Protocol::RestJson;
                 match self.verified(request).await {
                     Ok((parts, body)) => {
-                        protocol.answer(self.batch.call(&parts.method, parts.uri.path(), &body).await)
+                        let (path, query) = (parts.uri.path(), parts.uri.query());
+                        protocol.answer(self.batch.call(&parts.method, path, query, &body).await)
                     }
                     Err(refused) => protocol.refuse(&refused),
                 }

@@ -18,15 +18,9 @@ use tokio::sync::{Notify, Semaphore};
 use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-<<<<<<< HEAD
 use super::http::{Credentials, Front, Services};
 use super::machine::Machine;
 use super::{ACCESS_KEY_PREFIX, REGION, capacity, ecs, logs, now_ms, s3, sts};
-=======
-use super::http::{Credentials, Front};
-use super::machine::Machine;
-use super::{ACCESS_KEY_PREFIX, REGION, capacity, logs, now_ms, s3};
->>>>>>> fixes
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.

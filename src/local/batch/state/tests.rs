@@ -547,7 +547,7 @@ proptest! {
         for _ in 0..2000 {
             let Some(task) = c.state.placed().next().map(|(current, _)| current.task.clone()) else { break };
             let number: u32 = task.as_str().parse().unwrap();
-            c.end(number, i32::from(number % 3 == 0));
+            c.end(number, i32::from(number.is_multiple_of(3)));
             c.turn();
         }
         for job in c.stored.values() {

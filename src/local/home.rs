@@ -1,6 +1,7 @@
 //! The home of a local cluster: one folder, mode 0700, with everything that it keeps.
 //!
 //! ```text
+//! settings.json   its size and how long it remembers, where that has been set
 //! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
 //! start.lock      held by a tool while it starts the server, so that many tools start only one
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
@@ -175,6 +176,56 @@ impl Home {
             Err(e) if is_missing(&e) => Ok(false),
             Err(e) => Err(failed(&e.to_string())),
         }
+    }
+
+    /// How many bytes the files of this home take, and how many files there are.
+    pub fn disk_usage(&self) -> (u64, u64) {
+        let mut folders = vec![self.path.clone()];
+        let (mut bytes, mut files) = (0, 0);
+        while let Some(folder) = folders.pop() {
+            // What goes away meanwhile takes nothing.
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                    Ok(meta) => {
+                        // POSIX, sys/stat.h: in units of 512 bytes on every system that we know.
+                        bytes += meta.blocks() * 512;
+                        files += 1;
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        (bytes, files)
+    }
+
+    /// Removes everything in this home. The lock that guards its starts is held by the caller, and stays.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name() == START_LOCK {
+                continue;
+            }
+            let removed = match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+            match removed {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The last line that a server in the background has said.
+    pub fn last_words(&self) -> Option<String> {
+        let text = fs::read(self.path.join(SERVER_LOG)).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
     }
 
     /// Waits for the right to start a server; it ends when the returned file is dropped.

@@ -13,10 +13,13 @@ use super::control::{self, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
 use super::machine::Machine;
 use super::runner::protocol::Greeting;
+use super::settings::Settings;
 use crate::ui::Failure;
 
 /// How long a server may take to answer, or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
+const END_ALL: Duration = Duration::from_secs(45);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(5);
 /// A server's log longer than this starts anew.
@@ -122,6 +125,62 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
         };
         failure.hint(format!("its log is {}", home.path().join(SERVER_LOG).display()))
     })
+}
+
+/// Changes what is set about a home, for the next server.
+///
+/// # Errors
+/// When it cannot be kept; and when a server runs that has other settings.
+pub fn set(home: &Home, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::failed(format!("the local cluster's settings: {e}"));
+    home.create()?;
+    let old = Settings::read(home.path()).map_err(failed)?;
+    let mut new = old;
+    change(&mut new)?;
+    if new == old {
+        return Ok(());
+    }
+    if served(home)? {
+        return Err(Failure::failed("the local cluster runs already, with other settings")
+            .hint("`blocal stop` first: jobs that run go on, and the next start picks them up"));
+    }
+    new.write(home.path()).map_err(failed)
+}
+
+/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings, credentials.
+///
+/// # Errors
+/// When jobs do not end, or something cannot be removed.
+pub fn reset(home: &Home) -> Result<(), Failure> {
+    if !home.check()? {
+        return Ok(());
+    }
+    // Jobs are ended by whoever has them. A server that cannot start, as its state is broken, has none.
+    if let Ok(started) = start(home) {
+        let deadline = Instant::now() + END_ALL;
+        let mut left = ask(home, &Greeting::EndAll)?;
+        while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
+            if Instant::now() >= deadline {
+                return Err(Failure::failed(format!(
+                    "resetting the local cluster: jobs do not end within {} seconds",
+                    END_ALL.as_secs()
+                ))
+                .hint(format!("`bstat` shows them; the server is process {}", started.pid)));
+            }
+            std::thread::sleep(4 * LOOK);
+            left = status(home)?;
+        }
+        stop(home)?;
+    }
+    let failed = |e: std::io::Error| {
+        Failure::failed(format!("resetting the local cluster in {}: {e}", home.path().display()))
+    };
+    let _start = home.lock_start().map_err(failed)?;
+    if served(home)? {
+        return Err(Failure::failed("the local cluster has been started again meanwhile")
+            .hint("run `blocal reset` again"));
+    }
+    home.clear().map_err(failed)
 }
 
 /// Starts `blocal serve` in the background; returns the process and where its part of the log begins.

@@ -12,6 +12,7 @@
 //! |------------|-------------------------------------------------------------------------------------|
 //! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
 //! | `launch`   | finding the running server, starting one, stopping it                                |
+//! | `settings` | what the user has set about its size and memory                                    |
 //! | [`server`] | the server's story from start to stop                                                |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
@@ -49,6 +50,7 @@ mod launch;
 mod logs;
 mod machine;
 mod s3;
+mod settings;
 mod sts;
 
 use std::fmt;
@@ -57,7 +59,8 @@ use crate::ui::Failure;
 
 pub use control::{JobCounts, Status};
 pub use home::Home;
-pub use launch::{start, status, stop};
+pub use launch::{reset, set, start, status, stop};
+pub use settings::Settings;
 
 /// The region that the local cluster says it is in.
 pub const REGION: &str = "us-east-1";

@@ -20,7 +20,8 @@ use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front, Services};
 use super::machine::Machine;
-use super::{ACCESS_KEY_PREFIX, REGION, capacity, ecs, logs, now_ms, s3, sts};
+use super::settings::Settings;
+use super::{ACCESS_KEY_PREFIX, REGION, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -115,7 +116,10 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     {
         ignored.push(signal(kind)?);
     }
+    let settings = Settings::read(home.path())?;
     let old = home.endpoint();
+    // Another machine, or this one started anew: nothing that ran then runs now.
+    let elsewhere = old.as_ref().is_some_and(|old| !old.machine.is_here());
     // Bound, and not listening before everything else is ready: who can connect gets an answer.
     let socket = bind(old.as_ref().map(|e| e.port))?;
     let endpoint = Endpoint {
@@ -130,9 +134,15 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         access_key_id: endpoint.access_key_id.clone(),
         secret_access_key: endpoint.secret_access_key.clone(),
     };
-    let capacity = capacity::capacity();
+    let capacity = settings.capacity();
     let store = batch::open_store(home.path(), &capacity)?;
-    let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
+    let how = batch::Conditions {
+        capacity,
+        environment: environment(home, &endpoint),
+        retention_ms: settings.retention_ms(),
+        elsewhere,
+    };
+    let (engine, handle) = Engine::open(home, store, how)?;
     let reader = Reader::new(home.path());
     let events = Arc::new(logs::Events::open(home.path())?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
@@ -268,6 +278,7 @@ fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify
                 jobs: counts.into(),
                 capacity,
                 free,
+                trouble: engine_for_status.trouble(),
             })
         }),
         stop: Box::new(move || stop.notify_one()),

@@ -116,9 +116,9 @@ impl Contained {
     }
 
     fn home_id(&self) -> String {
-        let text = std::fs::read_to_string(self.cluster.home().join("endpoint.json")).unwrap();
-        let endpoint: Value = serde_json::from_str(&text).unwrap();
-        endpoint["homeId"].as_str().unwrap().to_owned()
+        let text = std::fs::read_to_string(self.cluster.home().join("containers.json")).unwrap();
+        let record: Value = serde_json::from_str(&text).unwrap();
+        record["homeId"].as_str().unwrap().to_owned()
     }
 
     fn ours(&self) -> HashMap<String, Vec<String>> {

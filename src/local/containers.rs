@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -62,7 +62,13 @@ pub struct Place {
 
 /// What the engine's thread may ask for; the answer comes as a [`Message`].
 #[derive(Debug, Clone)]
-pub struct Containers(UnboundedSender<Ask>);
+pub struct Containers {
+    asks: UnboundedSender<Ask>,
+    trouble: Trouble,
+}
+
+/// What cannot be done on the Docker engine now, though it is needed.
+type Trouble = Arc<Mutex<Option<String>>>;
 
 #[derive(Debug)]
 enum Ask {
@@ -74,19 +80,24 @@ enum Ask {
 impl Containers {
     /// Has the network made ready; answered with [`Message::Prepared`].
     pub fn prepare(&self) {
-        let _ = self.0.send(Ask::Prepare);
+        let _ = self.asks.send(Ask::Prepare);
     }
 
     /// Has the container of an attempt removed, whose runner is gone; answered with [`Message::Removed`],
     /// also when it could not be: then it is tried again later.
     pub fn remove(&self, runner: RunnerId, task: TaskId, engine: String) {
-        let _ = self.0.send(Ask::Remove(runner, task, engine));
+        let _ = self.asks.send(Ask::Remove(runner, task, engine));
+    }
+
+    /// What is wrong with the Docker engine, if it is needed and anything is.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The server stops: removes the network, unless a job needs it.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.0.send(Ask::Close(done)).is_ok() {
+        if self.asks.send(Ask::Close(done)).is_ok() {
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
         }
     }
@@ -95,23 +106,26 @@ impl Containers {
 /// The two ends: the keeper starts to hear when [`Keeper::keep`] is called.
 pub fn containers() -> (Containers, Asks) {
     let (sender, receiver) = unbounded_channel();
-    (Containers(sender), Asks(receiver))
+    let trouble = Trouble::default();
+    (Containers { asks: sender, trouble: Arc::clone(&trouble) }, Asks { asks: receiver, trouble })
 }
 
 /// What has been asked for.
 #[derive(Debug)]
-pub struct Asks(UnboundedReceiver<Ask>);
+pub struct Asks {
+    asks: UnboundedReceiver<Ask>,
+    trouble: Trouble,
+}
 
-/// How the server takes connections at one more place; only from peers for which the second is true.
-pub type Accept =
-    Box<dyn Fn(TcpListener, Box<dyn Fn(IpAddr) -> bool + Send + Sync>) -> JoinHandle<()> + Send + Sync>;
+/// Which peers may come in.
+pub type Peers = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
+/// How the server takes connections at one more place.
+pub type Accept = Box<dyn Fn(TcpListener, Peers) -> JoinHandle<()> + Send + Sync>;
 
 /// Looks after networks and leftovers, in a task of the server.
 pub struct Keeper {
     /// The home's folder.
     pub home: PathBuf,
-    /// The home's ID.
-    pub home_id: String,
     /// The server's port on 127.0.0.1.
     pub port: u16,
     /// The key pair that containers get.
@@ -123,15 +137,28 @@ pub struct Keeper {
 }
 
 /// `containers.json`: what this home has on Docker engines, written before it is there.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
+    /// The home's ID: twelve hexadecimal digits that everything of this home carries there.
+    #[serde(default = "new_id")]
+    home_id: String,
     /// The addresses of the engines that have been used.
     engines: BTreeSet<String>,
     /// The network that containers join now.
     network: Option<Network>,
     /// Where the server listens for them: containers that run know this port.
     port: Option<u16>,
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..12].to_owned()
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { home_id: new_id(), engines: BTreeSet::new(), network: None, port: None }
+    }
 }
 
 /// The place where containers reach us.
@@ -144,15 +171,27 @@ struct Kept {
     record: Record,
     docker: Option<(String, Docker)>,
     listening: Option<Listening>,
-    /// What the last sweep could not do; each trouble is told once.
-    trouble: Option<String>,
+    trouble: Trouble,
+}
+
+impl Kept {
+    /// What is wrong now, for `blocal status`; each trouble is told in the log once.
+    fn trouble(&self, what: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *trouble != what {
+            if let Some(what) = &what {
+                note!("{what}");
+            }
+            *trouble = what;
+        }
+    }
 }
 
 impl Keeper {
     /// Looks after everything until the server stops.
     pub async fn keep(self, mut asks: Asks) {
         let record = read(&self.home);
-        let mut kept = Kept { record, docker: None, listening: None, trouble: None };
+        let mut kept = Kept { record, docker: None, listening: None, trouble: Arc::clone(&asks.trouble) };
         if let Some(network) = kept.record.network.clone() {
             // Jobs may be there that know this place. If they are not, nobody connects.
             let _ = self.listen(&mut kept, &network);
@@ -162,7 +201,7 @@ impl Keeper {
         sweeps.tick().await;
         loop {
             let ask = tokio::select! {
-                ask = asks.0.recv() => ask,
+                ask = asks.asks.recv() => ask,
                 _ = sweeps.tick() => {
                     self.sweep(&mut kept, false).await;
                     continue;
@@ -175,6 +214,7 @@ impl Keeper {
                     let outcome = outcome.unwrap_or_else(|_| {
                         Err("the Docker engine has not made the jobs' network ready in time".to_owned())
                     });
+                    kept.trouble(outcome.as_ref().err().map(|e| format!("containers: {e}")));
                     self.engine.tell(Message::Prepared(outcome.map(Arc::new)));
                 }
                 Some(Ask::Remove(runner, task, engine)) => {
@@ -183,6 +223,12 @@ impl Keeper {
                 }
                 Some(Ask::Close(done)) => {
                     self.sweep(&mut kept, true).await;
+                    if let Some(listening) = kept.listening.take() {
+                        listening.task.abort();
+                        let _ = listening.task.await;
+                    }
+                    // The server waits for everybody who takes connections.
+                    drop(self);
                     let _ = done.send(());
                     return;
                 }
@@ -191,13 +237,13 @@ impl Keeper {
     }
 
     async fn prepare(&self, kept: &mut Kept) -> Result<Place, String> {
-        let name = docker::network_name(&self.home_id);
+        let home_id = kept.record.home_id.clone();
+        let name = docker::network_name(&home_id);
         let known = match &kept.docker {
             // The network may be gone (`docker network prune`), or the engine another one: look each time.
-            Some((address, docker)) => network::ensure(docker, &name, &self.home_id)
-                .await
-                .ok()
-                .map(|network| (address.clone(), network)),
+            Some((address, docker)) => {
+                network::ensure(docker, &name, &home_id).await.ok().map(|network| (address.clone(), network))
+            }
             None => None,
         };
         let (engine, network) = match known {
@@ -208,7 +254,7 @@ impl Keeper {
                 self.write(kept, |record| {
                     record.engines.insert(address.clone());
                 })?;
-                let network = network::ensure(&docker, &name, &self.home_id).await?;
+                let network = network::ensure(&docker, &name, &home_id).await?;
                 kept.docker = Some((address.clone(), docker));
                 (address, network)
             }
@@ -235,7 +281,7 @@ impl Keeper {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
-        Ok(Place { engine, home_id: self.home_id.clone(), network: name, hosts, environment })
+        Ok(Place { engine, home_id, network: name, hosts, environment })
     }
 
     /// Listens on a network's gateway; `None` where that address is not this machine's.
@@ -277,9 +323,9 @@ impl Keeper {
     /// `done` with.
     async fn sweep(&self, kept: &mut Kept, done: bool) {
         for address in kept.record.engines.clone() {
-            match self.sweep_engine(&address, done).await {
+            match self.sweep_engine(&address, &kept.record.home_id, done).await {
                 Ok(clean) => {
-                    kept.trouble = None;
+                    kept.trouble(None);
                     if clean && done {
                         let forgotten = self.write(kept, |record| {
                             record.engines.remove(&address);
@@ -293,11 +339,7 @@ impl Keeper {
                     }
                 }
                 Err(e) => {
-                    let trouble = format!("looking for what jobs have left on the Docker engine: {e}");
-                    if kept.trouble.as_ref() != Some(&trouble) {
-                        note!("{trouble}");
-                        kept.trouble = Some(trouble);
-                    }
+                    kept.trouble(Some(format!("looking for what jobs have left on the Docker engine: {e}")))
                 }
             }
         }
@@ -309,9 +351,9 @@ impl Keeper {
     }
 
     /// Whether nothing of ours is left on the engine.
-    async fn sweep_engine(&self, address: &str, done: bool) -> Result<bool, String> {
+    async fn sweep_engine(&self, address: &str, home_id: &str, done: bool) -> Result<bool, String> {
         let docker = docker::connect(address).await?;
-        let found = remains::containers(&docker, &self.home_id, None).await?;
+        let found = remains::containers(&docker, home_id, None).await?;
         // Asked after the look at the containers: an attempt is on record before its container is there.
         let live: HashSet<TaskId> = match self.engine.placed().await {
             Some(live) => live,
@@ -324,11 +366,11 @@ impl Keeper {
                 false => remains::remove(&docker, &dead.id).await?,
             }
         }
-        remains::remove_volumes(&docker, &self.home_id).await?;
+        remains::remove_volumes(&docker, home_id).await?;
         if !done || !live.is_empty() {
             return Ok(false);
         }
-        network::remove(&docker, &docker::network_name(&self.home_id)).await?;
+        network::remove(&docker, &docker::network_name(home_id)).await?;
         Ok(true)
     }
 }

@@ -5,6 +5,11 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+/// The header with the ID that each request gets.
+pub const REQUEST_ID: &str = "x-amzn-requestid";
+/// The XML namespace of STS, the only service here that speaks the query protocol (API: metadata.xmlNamespace).
+const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
 /// An error as an AWS service answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -55,15 +60,20 @@ pub enum Protocol {
     S3,
     /// Batch's (Smithy `restJson1`).
     RestJson,
-    /// CloudWatch Logs' (Smithy `awsJson1_1`).
+    /// CloudWatch Logs' and ECS's (Smithy `awsJson1_1`).
     Json11,
+    /// STS's (Smithy `awsQuery`): a form, answered in XML.
+    Query,
 }
 
 impl Protocol {
     /// What a request seems to speak; it matters only for refusing a request without a signature.
     pub fn of<B>(request: &Request<B>) -> Self {
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         if request.headers().contains_key("x-amz-target") {
             Self::Json11
+        } else if content_type.starts_with("application/x-www-form-urlencoded") {
+            Self::Query
         } else if request.uri().path().starts_with("/v1/") {
             Self::RestJson
         } else {
@@ -74,6 +84,7 @@ impl Protocol {
     fn content_type(self) -> &'static str {
         match self {
             Self::S3 => "application/xml",
+            Self::Query => "text/xml",
             Self::RestJson => "application/json",
             Self::Json11 => "application/x-amz-json-1.1",
         }
@@ -82,6 +93,7 @@ impl Protocol {
     /// An operation's outcome as a response.
     pub fn answer(self, outcome: Result<Value, ApiError>) -> Response<s3s::Body> {
         match outcome {
+            Ok(value) if self == Self::Query => query_response(StatusCode::OK, |id| result_xml(&value, id)),
             Ok(value) => self.response(StatusCode::OK, value.to_string().into()),
             Err(error) => self.refuse(&error),
         }
@@ -89,21 +101,22 @@ impl Protocol {
 
     /// An error as a response.
     pub fn refuse(self, error: &ApiError) -> Response<s3s::Body> {
-        let body = match self {
+        let mut response = match self {
             // S3 has its own word for a request that is not signed.
             Self::S3 if error.code.ends_with("Exception") && error.status == StatusCode::FORBIDDEN => {
                 return self.refuse(&ApiError { code: "AccessDenied", ..error.clone() });
             }
-            Self::S3 => format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
-                error.code,
-                escaped(&error.message)
-            ),
-            Self::RestJson => json!({ "message": error.message }).to_string(),
-            Self::Json11 => json!({ "__type": error.code, "message": error.message }).to_string(),
+            Self::S3 => self.response(error.status, s3_error_xml(error).into()),
+            Self::Query => query_response(error.status, |id| error_xml(error, id)),
+            Self::RestJson => {
+                self.response(error.status, json!({ "message": error.message }).to_string().into())
+            }
+            Self::Json11 => {
+                let body = json!({ "__type": error.code, "message": error.message });
+                self.response(error.status, body.to_string().into())
+            }
         };
-        let mut response = self.response(error.status, body.into());
-        if self != Self::S3 {
+        if matches!(self, Self::RestJson | Self::Json11) {
             let name = HeaderName::from_static("x-amzn-errortype");
             response.headers_mut().insert(name, HeaderValue::from_static(error.code));
         }
@@ -122,6 +135,57 @@ impl Protocol {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
     }
+}
+
+/// A response of the query protocol, which tells its request's ID in its XML, too.
+fn query_response(status: StatusCode, xml: impl FnOnce(&str) -> String) -> Response<s3s::Body> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut response = Protocol::Query.response(status, xml(&id).into());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// An operation's result: `{OPERATION: {FIELD: TEXT, …}}`.
+fn result_xml(value: &Value, id: &str) -> String {
+    let results = value.as_object().into_iter().flatten();
+    let xml = results.map(|(operation, fields)| {
+        let fields: String = fields
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, text)| format!("<{name}>{}</{name}>", escaped(text.as_str().unwrap_or(""))))
+            .collect();
+        format!(
+            "<{operation}Response xmlns=\"{STS_NAMESPACE}\"><{operation}Result>{fields}</{operation}Result>\
+             <ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{operation}Response>"
+        )
+    });
+    xml.collect()
+}
+
+fn s3_error_xml(error: &ApiError) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",
+        error.code,
+        escaped(&error.message)
+    )
+}
+
+fn error_xml(error: &ApiError, id: &str) -> String {
+    // This protocol has words of its own (STS API Reference, "Common Error Types").
+    let code = match error.code {
+        "InvalidSignatureException" => "SignatureDoesNotMatch",
+        "UnrecognizedClientException" => "InvalidClientTokenId",
+        "UnknownOperationException" => "InvalidAction",
+        code => code.strip_suffix("Exception").unwrap_or(code),
+    };
+    format!(
+        "<ErrorResponse xmlns=\"{STS_NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
+         <Message>{}</Message></Error><RequestId>{id}</RequestId></ErrorResponse>",
+        escaped(&error.message)
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -1,4 +1,5 @@
-//! The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine, really running the jobs.
+//! The local cluster: AWS Batch, S3, CloudWatch Logs and what they need of ECS and STS, on this machine,
+//! really running the jobs.
 //!
 //! One server per *home* folder listens on one port of 127.0.0.1. The way of a job through it:
 //!
@@ -11,11 +12,14 @@
 //! |------------|-------------------------------------------------------------------------------------|
 //! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
 //! | `launch`   | finding the running server, starting one, stopping it                                |
+//! | `settings` | what the user has set about its size and memory                                    |
 //! | [`server`] | the server's story from start to stop                                                |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
-//! | `logs`     | CloudWatch Logs: the files of the log streams and the API over them                  |
+//! | `logs`     | CloudWatch Logs: groups, streams, their events, and the API over them                |
+//! | `ecs`      | ECS: this machine as the one container instance                                      |
+//! | `sts`      | STS: who one is                                                                      |
 //! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
 //! | `docker`   | the Docker engine: finding it, networks, what is left behind on it                   |
 //! | `containers` | the server's part in containers: their network, and where they reach the server    |
@@ -41,11 +45,17 @@ mod capacity;
 mod containers;
 mod control;
 mod docker;
+mod ecs;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod launch;
 mod logs;
+mod machine;
 mod s3;
+mod settings;
+mod sts;
 
 use std::fmt;
 
@@ -53,7 +63,8 @@ use crate::ui::Failure;
 
 pub use control::{JobCounts, Status};
 pub use home::Home;
-pub use launch::{start, status, stop};
+pub use launch::{reset, set, start, status, stop};
+pub use settings::Settings;
 
 /// The region that the local cluster says it is in.
 pub const REGION: &str = "us-east-1";
@@ -107,7 +118,8 @@ impl fmt::Debug for Connection {
 /// When the home folder cannot be used, or a server cannot be started there.
 pub async fn connect() -> Result<Connection, Failure> {
     let home = Home::find()?;
-    if let Some(connection) = launch::answering(&home) {
+    // What is wrong with the home, if anything, is told by `start`, which may also put it right.
+    if let Ok(Some(connection)) = launch::answering(&home) {
         return Ok(connection);
     }
     if let Some(connection) = enclosing(|name| std::env::var(name).ok())
@@ -138,7 +150,7 @@ fn enclosing(variable: impl Fn(&str) -> Option<String>) -> Option<Connection> {
 
 /// The connection to the local cluster if it runs; never starts one.
 pub fn running() -> Option<Connection> {
-    launch::answering(&Home::find().ok()?)
+    launch::answering(&Home::find().ok()?).ok()?
 }
 
 /// Milliseconds since the epoch, the unit in which AWS Batch and CloudWatch Logs give times.

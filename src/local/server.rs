@@ -1,7 +1,8 @@
 //! The server's story: take the lock, open the store, listen, serve, stop.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -9,16 +10,19 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::batch::{self, Engine, Handle, Message, Reader};
-use super::containers::{self, Keeper};
+use super::containers::{self, Containers, Keeper, Peers};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-use super::http::{Credentials, Front, Keys};
-use super::{ACCESS_KEY_PREFIX, REGION, capacity, logs, now_ms, s3};
+use super::http::{Credentials, Front, Keys, Services};
+use super::machine::Machine;
+use super::settings::Settings;
+use super::{ACCESS_KEY_PREFIX, REGION, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -57,7 +61,7 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,20 +69,28 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(failed("starting"))?;
-    let outcome = runtime.block_on(run(home, options));
+    let outcome = runtime.block_on(run(home, options, most_connections(descriptors)));
     runtime.shutdown_timeout(FAREWELL);
     outcome.map_err(failed("serving"))?;
     Ok(Exit::Done)
 }
 
 /// A runner takes two descriptors, a request one or two; jobs inherit the limit, so that it is the same
-/// from whatever shell the server was started.
-fn raise_descriptor_limit() {
+/// from whatever shell the server was started. Returns the limit.
+fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const ENOUGH: nix::sys::resource::rlim_t = 65_536;
-    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     // What cannot be raised is as it was: a smaller number of jobs at once.
-    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
+    }
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+}
+
+/// How many connections are served at once; more of them wait. However many clients there are,
+/// descriptors are left for the runners, the databases and the locks.
+fn most_connections(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(8, 4096)
 }
 
 /// A server in the background has nothing of the terminal, shell or pipe that it was started from.
@@ -93,7 +105,7 @@ fn detach() {
     }
 }
 
-async fn run(home: &Home, options: &Options) -> io::Result<()> {
+async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Result<()> {
     // Handlers, because a signal that is ignored here would be ignored in every job as well.
     let mut ends = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -105,16 +117,19 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     {
         ignored.push(signal(kind)?);
     }
+    let settings = Settings::read(home.path())?;
     let old = home.endpoint();
+    // Another machine, or this one started anew: nothing that ran then runs now.
+    let elsewhere = old.as_ref().is_some_and(|old| !old.machine.is_here());
     // Bound, and not listening before everything else is ready: who can connect gets an answer.
     let socket = bind(old.as_ref().map(|e| e.port))?;
     let endpoint = Endpoint {
         port: socket.local_addr()?.port(),
         pid: std::process::id(),
         started_at: now_ms(),
+        machine: Machine::here(),
         access_key_id: kept(&old, |e| &e.access_key_id, new_access_key_id),
         secret_access_key: kept(&old, |e| &e.secret_access_key, new_secret),
-        home_id: kept(&old, |e| &e.home_id, new_home_id),
         container_access_key_id: kept(&old, |e| &e.container_access_key_id, new_access_key_id),
         container_secret_access_key: kept(&old, |e| &e.container_secret_access_key, new_secret),
     };
@@ -128,21 +143,29 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
             secret_access_key: endpoint.container_secret_access_key.clone(),
         },
     };
-    let capacity = capacity::capacity();
+    let capacity = settings.capacity();
     let store = batch::open_store(home.path(), &capacity)?;
+    let how = batch::Conditions {
+        capacity,
+        environment: environment(home, &endpoint),
+        retention_ms: settings.retention_ms(),
+        elsewhere,
+    };
     let (containers, asks) = containers::containers();
-    let environment = environment(home, &endpoint);
-    let (engine, handle) = Engine::open(home, store, capacity, environment, containers.clone())?;
+    let (engine, handle) = Engine::open(home, store, how, containers.clone())?;
     let reader = Reader::new(home.path());
-    let front = Arc::new(Front::new(
-        keys.clone(),
-        s3::service(home.path(), keys.clone())?,
-        batch::Api::new(handle.clone(), reader.clone()),
-        logs::Api::new(home.path().to_owned(), reader.clone()),
-        options.debug,
-    ));
+    let events = Arc::new(logs::Events::open(home.path())?);
+    let logs = logs::Api::new(handle.clone(), reader.clone(), events);
+    let services = Services {
+        s3: s3::service(home.path(), keys.clone())?,
+        batch: batch::Api::new(handle.clone(), reader.clone()),
+        logs: logs.clone(),
+        ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
+        sts: sts::Api::new(),
+    };
+    let front = Arc::new(Front::new(keys.clone(), services, options.debug));
     let stop = Arc::new(Notify::new());
-    control::open(desk(&handle, &reader, &endpoint, &stop))?;
+    control::open(desk(&handle, &reader, &endpoint, &containers, &stop))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
     let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         let _alive = alive;
@@ -153,17 +176,24 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
-    let requests = Arc::clone(&last_request);
-    let accept_here =
-        move |listener, from| tokio::spawn(accept(listener, from, Arc::clone(&front), Arc::clone(&requests)));
-    let accepting = accept_here(listener, Box::new(|peer: IpAddr| peer.is_loopback()));
+    tokio::spawn(logs.expire_now_and_then());
+    let farewell = Arc::new(GracefulShutdown::new());
+    let door = Door {
+        front,
+        last_request: Arc::clone(&last_request),
+        room: Arc::new(Semaphore::new(most_connections)),
+        farewell: Arc::clone(&farewell),
+    };
+    let inner = door.clone();
     let keeper = Keeper {
         home: home.path().to_owned(),
-        home_id: endpoint.home_id.clone(),
         port: endpoint.port,
         credentials: keys.containers,
         engine: handle.clone(),
-        accept: Box::new(accept_here),
+        accept: Box::new(move |listener, from| {
+            let door = inner.clone();
+            tokio::spawn(async move { match door.accept(listener, from).await {} })
+        }),
     };
     tokio::spawn(keeper.keep(asks));
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
@@ -172,12 +202,19 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         why = idle(home, &handle, &last_request, options.idle) => why,
+        never = door.accept(listener, Box::new(|peer| peer.is_loopback())) => match never {},
         // Only a defect does that. Everything is on the disk: the next server goes on from there.
         _ = engine_has_ended => "the engine has ended",
     };
     note!("stopping: {why}");
-    accepting.abort();
+    drop(door);
     containers.close().await;
+    // The engine is still there for the requests that have come: what it promises for them is heard.
+    if let Some(farewell) = Arc::into_inner(farewell)
+        && tokio::time::timeout(FAREWELL, farewell.shutdown()).await.is_err()
+    {
+        note!("requests that have not ended within {} seconds are cut off", FAREWELL.as_secs());
+    }
     handle.tell(Message::Stop);
     if engine.join().is_err() {
         return Err(io::Error::other("the engine has panicked"));
@@ -197,37 +234,49 @@ fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
     last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
 }
 
-async fn accept(
-    listener: TcpListener,
-    from: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+/// Where connections come in.
+#[derive(Clone)]
+struct Door {
     front: Arc<Front>,
     last_request: Arc<AtomicI64>,
-) {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, peer)) if from(peer.ip()) => stream,
-            Ok(_) => continue,
-            Err(e) => {
-                // Out of descriptors, most likely: some will come back.
-                note!("accepting a connection: {e}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (front, last_request) = (Arc::clone(&front), Arc::clone(&last_request));
-        tokio::spawn(async move {
+    /// As many as there may be at once.
+    room: Arc<Semaphore>,
+    farewell: Arc<GracefulShutdown>,
+}
+
+impl Door {
+    /// Serves connections from those peers that may come in here.
+    async fn accept(&self, listener: TcpListener, from: Peers) -> Infallible {
+        loop {
+            // Nobody closes the semaphore, so there is always a place in the end.
+            let place = Arc::clone(&self.room).acquire_owned().await;
+            let stream = match listener.accept().await {
+                Ok((stream, peer)) if from(peer.ip()) => stream,
+                Ok(_) => continue,
+                Err(e) => {
+                    // Out of descriptors, most likely: some will come back.
+                    note!("accepting a connection: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let (front, last_request) = (Arc::clone(&self.front), Arc::clone(&self.last_request));
             let service = service_fn(move |request| {
                 last_request.store(now_ms(), Ordering::Relaxed);
                 Arc::clone(&front).answer(request)
             });
-            // Errors here are clients that went away, or never spoke HTTP.
-            let _ = http1::Builder::new()
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+                .serve_connection(TokioIo::new(stream), service);
+            let connection = self.farewell.watch(connection);
+            tokio::spawn(async move {
+                // Errors here are clients that went away, or never spoke HTTP.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
     }
 }
 
@@ -237,7 +286,8 @@ async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Dur
     let mut since = now_ms();
     loop {
         tokio::time::sleep(Duration::from_secs(10).min(limit / 20)).await;
-        if !home.is_served() {
+        // A server that cannot look (no descriptor is free) has not lost its home.
+        if matches!(home.is_served(), Ok(false)) {
             return "the home is gone";
         }
         let now = now_ms();
@@ -251,7 +301,14 @@ async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Dur
     }
 }
 
-fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify>) -> Desk {
+fn desk(
+    engine: &Handle,
+    reader: &Reader,
+    endpoint: &Endpoint,
+    containers: &Containers,
+    stop: &Arc<Notify>,
+) -> Desk {
+    let containers = containers.clone();
     let (engine_for_status, reader, stop) = (engine.clone(), reader.clone(), Arc::clone(stop));
     let (endpoint_url, pid, started_at) =
         (endpoint.connection().endpoint_url, endpoint.pid, endpoint.started_at);
@@ -267,6 +324,7 @@ fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify
                 jobs: counts.into(),
                 capacity,
                 free,
+                trouble: engine_for_status.trouble().or_else(|| containers.trouble()),
             })
         }),
         stop: Box::new(move || stop.notify_one()),
@@ -310,11 +368,6 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
 /// What the last server of this home had, so that what others know of it stays valid.
 fn kept(old: &Option<Endpoint>, of: impl Fn(&Endpoint) -> &String, new: impl Fn() -> String) -> String {
     old.as_ref().map(of).filter(|value| !value.is_empty()).map_or_else(new, Clone::clone)
-}
-
-/// Twelve hexadecimal digits.
-fn new_home_id() -> String {
-    uuid::Uuid::new_v4().simple().to_string()[..12].to_owned()
 }
 
 /// Twenty letters and digits, as AWS's are; the prefix says whose it is.

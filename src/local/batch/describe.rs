@@ -34,7 +34,7 @@ fn task_arn(task: &str) -> String {
 }
 
 /// The ARN of this machine as an ECS container instance.
-fn instance_arn() -> String {
+pub fn instance_arn() -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/{COMPUTE_ENVIRONMENT}/local")
 }
 

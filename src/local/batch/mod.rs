@@ -9,7 +9,7 @@
 //! | `resources`  | queues, compute environments and scheduling policies                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
-//! | `store`      | jobs, attempts, definitions and log streams in the database: writing      |
+//! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
@@ -20,6 +20,8 @@ pub mod database;
 mod definition;
 mod describe;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod model;
 mod reader;
 mod request;
@@ -28,8 +30,9 @@ mod state;
 mod store;
 
 pub use api::Api;
-pub use engine::{Engine, Handle, Message};
-pub use reader::Reader;
+pub use describe::instance_arn;
+pub use engine::{Conditions, Engine, Handle, Message};
+pub use reader::{Reader, Snapshot};
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///

@@ -1,7 +1,8 @@
-//! Jobs, attempts, job definitions and log streams in the database: the reading end.
+//! Jobs, attempts and job definitions in the database: the reading end.
 //!
 //! Any number of connections read, each seeing what has been committed, none waiting for the writer.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -351,51 +352,23 @@ impl Snapshot {
         rows.collect()
     }
 
-    /// Log groups whose names begin with `prefix`, with their times of creation.
-    pub fn log_groups(
-        &self,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> rusqlite::Result<Vec<(String, i64)>> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT name, created_at FROM log_groups
-             WHERE substr(name, 1, length(?1)) = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows =
-            statement.query_map(params![prefix, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
+    /// The attempts of jobs that have not ended.
+    pub fn active_tasks(&self) -> rusqlite::Result<HashSet<String>> {
+        let mut statement =
+            self.0.prepare_cached("SELECT task FROM jobs WHERE status < 5 AND task IS NOT NULL")?;
+        statement.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// Whether a log group is there.
-    pub fn has_group(&self, group: &str) -> rusqlite::Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM log_groups WHERE name = ?1)";
-        self.0.prepare_cached(sql)?.query_row([group], |row| row.get(0))
+    /// How many attempts are about to run, and how many run.
+    pub fn placed_tasks(&self) -> rusqlite::Result<(u32, u32)> {
+        let sql = "SELECT count(*) FILTER (WHERE status = ?1), count(*) FILTER (WHERE status = ?2)
+                   FROM jobs WHERE status < 5 AND runner IS NOT NULL";
+        let statuses = [Status::Starting.code(), Status::Running.code()];
+        self.0.prepare_cached(sql)?.query_row(statuses, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Whether a log stream is there.
-    pub fn has_stream(&self, group: &str, name: &str) -> rusqlite::Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM log_streams WHERE log_group = ?1 AND name = ?2)";
-        self.0.prepare_cached(sql)?.query_row([group, name], |row| row.get(0))
-    }
-
-    /// Streams of a group whose names begin with `prefix`, with their times of creation, by name.
-    pub fn log_streams(
-        &self,
-        group: &str,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> rusqlite::Result<Vec<(String, i64)>> {
-        let mut statement = self.0.prepare_cached(
-            "SELECT name, created_at FROM log_streams
-             WHERE log_group = ?1 AND name >= ?2 AND name > ?3 ORDER BY name LIMIT ?4",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement
-            .query_map(params![group, prefix, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let rows: Vec<(String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(rows.into_iter().take_while(|(name, _)| name.starts_with(prefix)).collect())
+    /// The database, for what has its queries elsewhere: log groups and log streams.
+    pub fn connection(&self) -> &Connection {
+        &self.0
     }
 }

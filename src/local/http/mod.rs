@@ -3,13 +3,15 @@
 //! Every request carries a Signature Version 4, or is refused in the words of the protocol that it
 //! seems to speak. The service is the one that the signature names, as an AWS client signs for one.
 
-mod signature;
+mod service;
+pub mod signature;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -17,36 +19,45 @@ use serde_json::Value;
 
 pub use signature::{Credentials, Keys, Principal};
 
-use super::batch;
-use super::error::{ApiError, Protocol};
-use super::logs;
+use super::error::{ApiError, Protocol, REQUEST_ID};
+use super::{batch, ecs, logs, sts};
+use service::Service;
 
-/// The longest body that the JSON services read: PutLogEvents' batch of 1 MiB, and its JSON around it.
-const LONGEST_BODY: usize = 2 * 1024 * 1024;
-/// How long a client may take to send a JSON body.
+/// The longest body of a request to a service that is not there.
+const UNKNOWN_BODY: usize = 64 * 1024;
+/// How much of a body that is too long is read and dropped.
+const DROPPED: usize = 32 * 1024 * 1024;
+/// How long a client may take to send a body (S3's apart).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The services behind the port.
 #[derive(Debug)]
+pub struct Services {
+    /// S3.
+    pub s3: s3s::service::S3Service,
+    /// Batch.
+    pub batch: batch::Api,
+    /// CloudWatch Logs.
+    pub logs: logs::Api,
+    /// ECS.
+    pub ecs: ecs::Api,
+    /// STS.
+    pub sts: sts::Api,
+}
+
+/// The port: who may use the services, and which one a request is for.
+#[derive(Debug)]
 pub struct Front {
     keys: Keys,
-    s3: s3s::service::S3Service,
-    batch: batch::Api,
-    logs: logs::Api,
+    services: Services,
     /// Whether each request is told on stderr.
     debug: bool,
 }
 
 impl Front {
     /// A front for these services; only requests signed with one of `keys` get through.
-    pub fn new(
-        keys: Keys,
-        s3: s3s::service::S3Service,
-        batch: batch::Api,
-        logs: logs::Api,
-        debug: bool,
-    ) -> Self {
-        Self { keys, s3, batch, logs, debug }
+    pub fn new(keys: Keys, services: Services, debug: bool) -> Self {
+        Self { keys, services, debug }
     }
 
     /// Answers one request.
@@ -66,60 +77,72 @@ impl Front {
             note!("{} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
         }
         let id = uuid::Uuid::new_v4().to_string();
+        // An answer in the query protocol has one already.
         if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("x-amzn-requestid", id);
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
         }
         Ok(response)
     }
 
     async fn route(&self, request: Request<Incoming>) -> Response<s3s::Body> {
-        let protocol = Protocol::of(&request);
+        // What a request seems to speak that does not say which service it is for.
+        let guess = Protocol::of(&request);
         let scope = match signature::scope(&request) {
             Ok(scope) => scope,
-            Err(refused) => return protocol.refuse(&refused),
+            Err(refused) => return guess.refuse(&refused),
         };
-        match scope.service.as_str() {
-            "s3" => match signature::check_s3(&request) {
+        let Some(service) = Service::named(&scope.service) else {
+            return guess.refuse(&self.no_service(request, &scope.service).await);
+        };
+        if service == Service::S3 {
+            return match signature::check_s3(&request) {
                 Ok(()) => self.s3(request).await,
                 Err(refused) => Protocol::S3.refuse(&refused),
-            },
-            "batch" => {
-                let protocol = Protocol::RestJson;
-                match self.verified(request).await {
-                    Ok((who, parts, body)) => {
-                        let (path, query) = (parts.uri.path(), parts.uri.query());
-                        protocol.answer(self.batch.call(who, &parts.method, path, query, &body).await)
-                    }
-                    Err(refused) => protocol.refuse(&refused),
-                }
+            };
+        }
+        let protocol = service.protocol();
+        match self.verified(request, service.longest_body()).await {
+            Ok((who, parts, body)) => protocol.answer(self.call(service, who, &parts, &body).await),
+            Err(refused) => protocol.refuse(&refused),
+        }
+    }
+
+    /// Has a service answer a request whose signature is good.
+    async fn call(
+        &self,
+        service: Service,
+        who: Principal,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Result<Value, ApiError> {
+        let target = || parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
+        match service {
+            Service::Batch => {
+                let (path, query) = (parts.uri.path(), parts.uri.query());
+                self.services.batch.call(who, &parts.method, path, query, body).await
             }
-            "logs" => {
-                let protocol = Protocol::Json11;
-                match self.verified(request).await {
-                    Ok((_, parts, body)) => {
-                        let target =
-                            parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
-                        protocol.answer(self.logs.call(target, &body).await)
-                    }
-                    Err(refused) => protocol.refuse(&refused),
-                }
-            }
-            other => {
-                let other = other.to_owned();
-                match self.verified(request).await {
-                    Ok(_) => protocol.refuse(&ApiError::new(
-                        StatusCode::NOT_FOUND,
-                        "UnknownOperationException",
-                        format!("the local cluster has no service {other:?}"),
-                    )),
-                    Err(refused) => protocol.refuse(&refused),
-                }
-            }
+            Service::Logs => self.services.logs.call(target(), body).await,
+            Service::Ecs => self.services.ecs.call(target(), body).await,
+            Service::Sts => self.services.sts.call(&signature::parameters(parts, body)),
+            // It speaks for itself: see `s3`.
+            Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    /// What is said to a request for a service that is not there.
+    async fn no_service(&self, request: Request<Incoming>, name: &str) -> ApiError {
+        match self.verified(request, UNKNOWN_BODY).await {
+            Ok(_) => ApiError::new(
+                StatusCode::NOT_FOUND,
+                "UnknownOperationException",
+                format!("the local cluster has no service {name:?}"),
+            ),
+            Err(refused) => refused,
         }
     }
 
     async fn s3(&self, request: Request<Incoming>) -> Response<s3s::Body> {
-        match self.s3.call(request.map(s3s::Body::from)).await {
+        match self.services.s3.call(request.map(s3s::Body::from)).await {
             Ok(response) => response,
             Err(e) => {
                 note!("s3: {e:?}");
@@ -137,11 +160,12 @@ impl Front {
     async fn verified(
         &self,
         request: Request<Incoming>,
-    ) -> Result<(Principal, http::request::Parts, Bytes), ApiError> {
+        longest: usize,
+    ) -> Result<(Principal, Parts, Bytes), ApiError> {
         let (parts, body) = request.into_parts();
         // Before the body: who does not know the credentials gets no memory.
         let claim = signature::Claim::parse(&parts, &self.keys, super::now_ms())?;
-        let body = tokio::time::timeout(BODY_TIMEOUT, whole(body)).await.map_err(|_| {
+        let body = tokio::time::timeout(BODY_TIMEOUT, whole(body, longest)).await.map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
         })??;
         claim.verify(&parts, &body)?;
@@ -151,25 +175,26 @@ impl Front {
 
 /// A body that is not too long. Of one that is, some more is read and dropped: a client that is still
 /// sending would not hear the answer.
-async fn whole(mut body: Incoming) -> Result<Bytes, ApiError> {
+async fn whole(mut body: Incoming, longest: usize) -> Result<Bytes, ApiError> {
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| ApiError::client(format!("reading the body: {e}")))?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
         match length {
-            0..=LONGEST_BODY => bytes.extend_from_slice(data),
-            _ if length > 16 * LONGEST_BODY => break,
-            _ => bytes.clear(),
+            length if length <= longest => bytes.extend_from_slice(data),
+            length if length > DROPPED => break,
+            // Its memory goes back, too.
+            _ => bytes = BytesMut::new(),
         }
     }
-    if length <= LONGEST_BODY {
+    if length <= longest {
         return Ok(bytes.freeze());
     }
     Err(ApiError::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "RequestEntityTooLargeException",
-        format!("a body has at most {LONGEST_BODY} bytes"),
+        format!("a body has at most {longest} bytes"),
     ))
 }
 

@@ -152,6 +152,13 @@ fn query<B>(request: &Request<B>) -> impl Iterator<Item = (String, String)> {
     pairs(request.uri().query().unwrap_or(""))
 }
 
+/// The parameters of a request of the query protocol: of its form, and of its query.
+pub fn parameters(parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
+    // In a form a blank may be written as a plus sign.
+    let form = String::from_utf8_lossy(body).replace('+', "%20");
+    pairs(&form).chain(pairs(parts.uri.query().unwrap_or(""))).collect()
+}
+
 /// The decoded names and values of a query.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|p| !p.is_empty()).map(|pair| {

@@ -1,53 +1,109 @@
 //! The operations of CloudWatch Logs: JSON in, JSON out.
 
-use std::fs::File;
-use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::file_of;
-use super::pages::{MOST_EVENTS, Page, Stream, Times};
-use crate::local::batch::Reader;
+use super::events::Events;
+use super::names::{GroupName, StreamName};
+use super::pattern::Pattern;
+use super::store::{self, Change, Group};
+use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
+use crate::local::batch::{Handle, Reader, Snapshot};
 use crate::local::error::ApiError;
 use crate::local::http::json_object;
-use crate::local::{ACCOUNT, REGION};
+use crate::local::now_ms;
+
+/// API: DescribeLimit, "up to 50 items".
+const MOST_DESCRIBED: usize = 50;
+/// API, FilterLogEvents.logStreamNames: up to 100.
+const MOST_STREAMS: usize = 100;
+/// API: Days.
+const RETENTIONS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+/// How often what has expired is removed; it is not shown meanwhile.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// CloudWatch Logs, as far as it is here.
 #[derive(Debug, Clone)]
 pub struct Api {
-    home: PathBuf,
+    engine: Handle,
     reader: Reader,
+    events: Arc<Events>,
 }
 
-fn invalid(message: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "InvalidParameterException", message)
+fn shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
 }
 
-fn not_found(what: &str) -> ApiError {
-    let message = format!("The specified {what} does not exist.");
-    ApiError::new(StatusCode::BAD_REQUEST, "ResourceNotFoundException", message)
+fn required<T>(field: &str, value: Option<T>) -> Result<T, ApiError> {
+    value.ok_or_else(|| {
+        let message = format!(
+            "1 validation error detected: Value null at '{field}' failed to satisfy constraint: Member must not be null"
+        );
+        invalid(message)
+    })
 }
 
-fn shape<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ApiError> {
-    serde_json::from_value(value).map_err(|e| ApiError::serialization(&e.to_string()))
+fn group(name: Option<&str>) -> Result<GroupName, ApiError> {
+    GroupName::parse(required("logGroupName", name)?)
 }
 
-fn unreadable(e: &io::Error) -> ApiError {
-    note!("logs: {e}");
-    ApiError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "ServiceUnavailableException",
-        format!("reading the log stream: {e}"),
-    )
+fn stream(name: Option<&str>) -> Result<StreamName, ApiError> {
+    StreamName::parse(required("logStreamName", name)?)
+}
+
+fn limit(asked: Option<i64>, most: usize) -> Result<usize, ApiError> {
+    let Some(n) = asked else { return Ok(most) };
+    let rule = match usize::try_from(n) {
+        Ok(limit) if (1..=most).contains(&limit) => return Ok(limit),
+        Ok(limit) if limit > most => format!("have value less than or equal to {most}"),
+        _ => "have value greater than or equal to 1".to_owned(),
+    };
+    Err(constraint("limit", &n.to_string(), &rule))
+}
+
+fn time(field: &str, time: Option<i64>) -> Result<Option<i64>, ApiError> {
+    match time {
+        Some(ms) if ms < 0 => {
+            Err(constraint(field, &ms.to_string(), "have value greater than or equal to 0"))
+        }
+        other => Ok(other),
+    }
+}
+
+fn bad_token() -> ApiError {
+    invalid("The specified nextToken is invalid.")
+}
+
+/// A group that is there.
+fn known_group(db: &Snapshot, name: &GroupName) -> Result<Group, ApiError> {
+    store::group(db.connection(), name)?.ok_or_else(|| not_found("log group"))
+}
+
+/// A group with a stream that is there.
+fn known_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Result<Group, ApiError> {
+    let known = known_group(db, group)?;
+    if store::has_stream(db.connection(), group, stream)? {
+        return Ok(known);
+    }
+    Err(not_found("log stream"))
+}
+
+/// Runs what waits for a disk where that is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::server(e.to_string()))?
 }
 
 impl Api {
-    /// Logs over the streams of a home.
-    pub fn new(home: PathBuf, reader: Reader) -> Self {
-        Self { home, reader }
+    /// Logs over the events of a home.
+    pub fn new(engine: Handle, reader: Reader, events: Arc<Events>) -> Self {
+        Self { engine, reader, events }
     }
 
     /// Answers one operation; its name is in the target.
@@ -55,15 +111,248 @@ impl Api {
     /// # Errors
     /// As AWS would say it.
     pub async fn call(&self, target: &str, body: &[u8]) -> Result<Value, ApiError> {
-        match target.strip_prefix("Logs_20140328.").unwrap_or("") {
-            "GetLogEvents" => self.get_log_events(json_object(body)?).await,
-            "DescribeLogStreams" => self.describe_log_streams(json_object(body)?).await,
-            "DescribeLogGroups" => self.describe_log_groups(json_object(body)?).await,
+        let outcome = match target.strip_prefix("Logs_20140328.").unwrap_or("") {
+            "CreateLogGroup" => self.create_log_group(body).await,
+            "CreateLogStream" => self.create_log_stream(body).await,
+            "PutRetentionPolicy" => self.put_retention_policy(body).await,
+            "DeleteRetentionPolicy" => self.delete_retention_policy(body).await,
+            "DeleteLogStream" => self.delete_log_stream(body).await,
+            "DeleteLogGroup" => self.delete_log_group(body).await,
+            "DescribeLogGroups" => self.describe_log_groups(body).await,
+            "DescribeLogStreams" => self.describe_log_streams(body).await,
+            "PutLogEvents" => self.put_log_events(body).await,
+            "GetLogEvents" => self.get_log_events(body).await,
+            "FilterLogEvents" => self.filter_log_events(body).await,
             _ => Err(ApiError::unknown_operation(StatusCode::BAD_REQUEST)),
+        };
+        // What is Batch's ServerException is this service's ServiceUnavailableException.
+        outcome.map_err(|e| match e.code {
+            "ServerException" => unavailable(&e.message),
+            _ => e,
+        })
+    }
+
+    /// Removes what has expired, now and then, as long as the server runs.
+    pub async fn expire_now_and_then(self) {
+        loop {
+            let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
+            if let Err(e) = blocking(move || events.expire(&reader, now_ms())).await {
+                note!("removing expired log events: {}", e.message);
+            }
+            tokio::time::sleep(EXPIRE_EVERY).await;
         }
     }
 
-    async fn get_log_events(&self, body: Value) -> Result<Value, ApiError> {
+    async fn create_log_group(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            log_group_name: Option<String>,
+            kms_key_id: Option<String>,
+            log_group_class: Option<String>,
+            deletion_protection_enabled: Option<bool>,
+        }
+        let request: Request = shape(body)?;
+        let group = group(request.log_group_name.as_deref())?;
+        // API, CreateLogGroup: "Log group names can't start with the string aws/".
+        if group.as_str().starts_with("aws/") {
+            return Err(invalid("Log groups starting with aws/ are reserved for AWS."));
+        }
+        if request.kms_key_id.is_some() || request.deletion_protection_enabled == Some(true) {
+            return Err(invalid("The local cluster has neither KMS keys nor deletion protection."));
+        }
+        let class = request.log_group_class.as_deref().unwrap_or("STANDARD");
+        let classes = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
+        if !classes.contains(&class) {
+            let rule = format!("satisfy enum value set: [{}]", classes.join(", "));
+            return Err(constraint("logGroupClass", class, &rule));
+        }
+        self.engine.change_logs(Change::CreateGroup(group, class.to_owned())).await?;
+        Ok(json!({}))
+    }
+
+    async fn create_log_stream(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let (group, stream) = names(body)?;
+        let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
+        let (of, new) = (group.clone(), stream.clone());
+        blocking(move || events.remove_leftovers(&reader, &of, &new)).await?;
+        self.engine.change_logs(Change::CreateStream(group, stream)).await?;
+        Ok(json!({}))
+    }
+
+    async fn put_retention_policy(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            log_group_name: Option<String>,
+            retention_in_days: Option<i64>,
+        }
+        let request: Request = shape(body)?;
+        let group = group(request.log_group_name.as_deref())?;
+        let days = required("retentionInDays", request.retention_in_days)?;
+        if !RETENTIONS.contains(&days) {
+            let allowed: Vec<String> = RETENTIONS.iter().map(i64::to_string).collect();
+            let rule = format!("satisfy enum value set: [{}]", allowed.join(", "));
+            return Err(constraint("retentionInDays", &days.to_string(), &rule));
+        }
+        self.engine.change_logs(Change::Retain(group, Some(days))).await?;
+        Ok(json!({}))
+    }
+
+    async fn delete_retention_policy(&self, body: &[u8]) -> Result<Value, ApiError> {
+        self.engine.change_logs(Change::Retain(group_alone(body)?, None)).await?;
+        Ok(json!({}))
+    }
+
+    async fn delete_log_stream(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let (group, stream) = names(body)?;
+        self.delete(Change::DeleteStream(group.clone(), stream), group).await
+    }
+
+    async fn delete_log_group(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let group = group_alone(body)?;
+        self.delete(Change::DeleteGroup(group.clone()), group).await
+    }
+
+    async fn delete(&self, change: Change, group: GroupName) -> Result<Value, ApiError> {
+        let removed = self.engine.change_logs(change).await?;
+        let events = Arc::clone(&self.events);
+        blocking(move || events.remove(&group, &removed)).await?;
+        Ok(json!({}))
+    }
+
+    async fn describe_log_groups(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            log_group_name_prefix: Option<String>,
+            log_group_name_pattern: Option<String>,
+            log_group_identifiers: Option<Vec<String>>,
+            log_group_class: Option<String>,
+            next_token: Option<String>,
+            limit: Option<i64>,
+        }
+        let request: Request = shape(body)?;
+        let limit = limit(request.limit, MOST_DESCRIBED)?;
+        if request.log_group_name_prefix.is_some() && request.log_group_name_pattern.is_some() {
+            return Err(invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive."));
+        }
+        let identified: Option<Vec<GroupName>> = request
+            .log_group_identifiers
+            .map(|ids| ids.iter().map(|id| GroupName::of_identifier(id)).collect())
+            .transpose()?;
+        let rows = self
+            .reader
+            .read(move |db| Ok(store::groups(db.connection(), &request.next_token.unwrap_or_default())?))
+            .await?;
+        let wanted = |group: &Group| {
+            let name = group.name.as_str();
+            request.log_group_name_prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix))
+                && request.log_group_name_pattern.as_ref().is_none_or(|pattern| name.contains(pattern))
+                && request.log_group_class.as_ref().is_none_or(|class| group.class == *class)
+                && identified.as_ref().is_none_or(|names| names.contains(&group.name))
+        };
+        let mut rows: Vec<Group> = rows.into_iter().filter(wanted).collect();
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|group| group.name.as_str().to_owned());
+        Ok(with_token(json!({"logGroups": rows.iter().map(group_detail).collect::<Vec<_>>()}), next))
+    }
+
+    async fn describe_log_streams(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            log_group_name: Option<String>,
+            log_group_identifier: Option<String>,
+            log_stream_name_prefix: Option<String>,
+            order_by: Option<String>,
+            descending: Option<bool>,
+            next_token: Option<String>,
+            limit: Option<i64>,
+        }
+        let request: Request = shape(body)?;
+        let name = GroupName::of_request(
+            request.log_group_name.as_deref(),
+            request.log_group_identifier.as_deref(),
+        )?;
+        let limit = limit(request.limit, MOST_DESCRIBED)?;
+        let by_time = match request.order_by.as_deref() {
+            None | Some("LogStreamName") => false,
+            Some("LastEventTime") => true,
+            Some(other) => {
+                let rule = "satisfy enum value set: [LogStreamName, LastEventTime]";
+                return Err(constraint("orderBy", other, rule));
+            }
+        };
+        // API, DescribeLogStreams.logStreamNamePrefix.
+        if by_time && request.log_stream_name_prefix.is_some() {
+            return Err(invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
+        }
+        let prefix = request.log_stream_name_prefix.unwrap_or_default();
+        let (descending, token) = (request.descending.unwrap_or(false), request.next_token);
+        let events = Arc::clone(&self.events);
+        self.reader
+            .read(move |db| {
+                known_group(db, &name)?;
+                let listed = |after: Option<&str>, most| {
+                    store::streams(db.connection(), &name, &prefix, after, descending, most)
+                };
+                let stored = events.table().read(|db| table::stored(db, &name))?;
+                let detail = |row: &store::StreamRow| Detail::new(&events, &name, row, stored.get(&row.0));
+                let mut rows: Vec<Detail> = if by_time {
+                    let all: Result<Vec<Detail>, ApiError> =
+                        listed(None, usize::MAX)?.iter().map(detail).collect();
+                    by_last_event(all?, token.as_deref(), descending)?
+                } else {
+                    let rows = listed(token.as_deref(), limit + 1)?;
+                    rows.iter().map(detail).collect::<Result<_, _>>()?
+                };
+                let more = rows.len() > limit;
+                rows.truncate(limit);
+                let next = rows.last().filter(|_| more).map(|last| match by_time {
+                    true => format!("{}/{}", last.last(), last.name),
+                    false => last.name.clone(),
+                });
+                let streams: Vec<Value> = rows.iter().map(|row| row.answer(&name)).collect();
+                Ok(with_token(json!({"logStreams": streams}), next))
+            })
+            .await
+    }
+
+    async fn put_log_events(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            log_group_name: Option<String>,
+            log_stream_name: Option<String>,
+            log_events: Option<Vec<put::InputEvent>>,
+        }
+        let request: Request = shape(body)?;
+        let group = group(request.log_group_name.as_deref())?;
+        let stream = stream(request.log_stream_name.as_deref())?;
+        let input = required("logEvents", request.log_events)?;
+        let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
+        blocking(move || {
+            let now = now_ms();
+            // Who deletes the stream waits for the writer, so it is there until the events are.
+            let mut writer = events.table().writer();
+            let known = reader.read_now(|db| known_stream(db, &group, &stream))?;
+            let batch = put::check(input, now, known.expired_before(now))?;
+            if !batch.events.is_empty() {
+                writer.put(&group, &stream, &batch.events, now)?;
+            }
+            // API: the sequence token is ignored, and still returned.
+            let mut answer = json!({"nextSequenceToken": format!("{now:056}")});
+            if let Some(rejected) = batch.rejected {
+                answer["rejectedLogEventsInfo"] = rejected;
+            }
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn get_log_events(&self, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -77,218 +366,220 @@ impl Api {
             start_from_head: Option<bool>,
         }
         let request: Request = shape(body)?;
-        let group = group_name(request.log_group_name, request.log_group_identifier)?;
-        let stream = request.log_stream_name.ok_or_else(|| invalid("logStreamName is required"))?;
-        let limit = limit(request.limit, MOST_EVENTS)?;
-        let times = Times { from: request.start_time, to: request.end_time };
-        let token = request.next_token.as_deref().map(Token::parse).transpose()?;
-        let path = self.home.join(file_of(&group, &stream));
+        let group = GroupName::of_request(
+            request.log_group_name.as_deref(),
+            request.log_group_identifier.as_deref(),
+        )?;
+        let mut wanted = get::Request {
+            stream: (group, stream(request.log_stream_name.as_deref())?),
+            token: request.next_token.as_deref().map(get::Token::parse).transpose()?,
+            from_head: request.start_from_head.unwrap_or(false),
+            limit: limit(request.limit, get::MOST_EVENTS)?,
+            from: time("startTime", request.start_time)?,
+            to: time("endTime", request.end_time)?,
+        };
+        let events = Arc::clone(&self.events);
         self.reader
             .read(move |db| {
-                let file = match File::open(&path) {
-                    Ok(file) => Some(file),
-                    // A stream without an event has no file.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                    Err(e) => return Err(unreadable(&e)),
-                };
-                if file.is_none() && !db.has_stream(&group, &stream)? {
-                    let what = if db.has_group(&group)? { "log stream" } else { "log group" };
-                    return Err(not_found(what));
-                }
-                let page = match file {
-                    None => Page { events: Vec::new(), start: 0, end: 0 },
-                    Some(file) => page(file, token, request.start_from_head.unwrap_or(false), limit, times)?,
-                };
-                let events: Vec<Value> = page
-                    .events
-                    .iter()
-                    .map(|e| json!({"timestamp": e.time, "message": e.message, "ingestionTime": e.time}))
-                    .collect();
-                Ok(json!({
-                    "events": events,
-                    "nextForwardToken": Token::Forward(page.end).text(),
-                    "nextBackwardToken": Token::Backward(page.start).text(),
-                }))
+                let known = known_stream(db, &wanted.stream.0, &wanted.stream.1)?;
+                wanted.from = wanted.from.max(known.expired_before(now_ms()));
+                events.table().read(|db| get::page(&events, db, &wanted))
             })
             .await
     }
 
-    async fn describe_log_streams(&self, body: Value) -> Result<Value, ApiError> {
+    async fn filter_log_events(&self, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
             log_group_name: Option<String>,
             log_group_identifier: Option<String>,
+            log_stream_names: Option<Vec<String>>,
             log_stream_name_prefix: Option<String>,
+            start_time: Option<i64>,
+            end_time: Option<i64>,
+            filter_pattern: Option<String>,
             next_token: Option<String>,
             limit: Option<i64>,
+            start_from_head: Option<bool>,
         }
         let request: Request = shape(body)?;
-        let group = group_name(request.log_group_name, request.log_group_identifier)?;
-        // API, DescribeLogStreams.limit: "up to 50 items".
-        let limit = limit(request.limit, 50)?;
-        let home = self.home.clone();
-        self.reader
-            .read(move |db| {
-                if !db.has_group(&group)? {
-                    return Err(not_found("log group"));
-                }
-                let prefix = request.log_stream_name_prefix.unwrap_or_default();
-                let after = request.next_token.unwrap_or_default();
-                let mut rows = db.log_streams(&group, &prefix, &after, limit + 1)?;
-                let more = rows.len() > limit;
-                rows.truncate(limit);
-                let next = rows.last().filter(|_| more).map(|(name, _)| name.clone());
-                let streams: Result<Vec<Value>, ApiError> = rows
-                    .into_iter()
-                    .map(|(name, created)| {
-                        let mut stream = json!({
-                            "logStreamName": name,
-                            "creationTime": created,
-                            "arn": format!("{}:log-stream:{name}", group_arn(&group)),
-                            "storedBytes": 0,
-                        });
-                        if let Ok(file) = File::open(home.join(file_of(&group, &name))) {
-                            let mut file = Stream::new(file).map_err(|e| unreadable(&e))?;
-                            let end = file.end();
-                            let first = file.forward(0, 1, Times::default()).map_err(|e| unreadable(&e))?;
-                            let last = file.backward(end, 1, Times::default()).map_err(|e| unreadable(&e))?;
-                            if let (Some(first), Some(last)) = (first.events.first(), last.events.first()) {
-                                stream["firstEventTimestamp"] = json!(first.time);
-                                stream["lastEventTimestamp"] = json!(last.time);
-                                stream["lastIngestionTime"] = json!(last.time);
-                            }
-                        }
-                        Ok(stream)
-                    })
-                    .collect();
-                let mut answer = json!({"logStreams": streams?});
-                if let Some(next) = next {
-                    answer["nextToken"] = json!(next);
-                }
-                Ok(answer)
-            })
-            .await
-    }
-
-    async fn describe_log_groups(&self, body: Value) -> Result<Value, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Request {
-            log_group_name_prefix: Option<String>,
-            next_token: Option<String>,
-            limit: Option<i64>,
+        let group = GroupName::of_request(
+            request.log_group_name.as_deref(),
+            request.log_group_identifier.as_deref(),
+        )?;
+        if request.log_stream_names.is_some() && request.log_stream_name_prefix.is_some() {
+            return Err(invalid("logStreamNames and logStreamNamePrefix are mutually exclusive."));
         }
-        let request: Request = shape(body)?;
-        let limit = limit(request.limit, 50)?;
-        self.reader
-            .read(move |db| {
-                let prefix = request.log_group_name_prefix.unwrap_or_default();
-                let mut rows = db.log_groups(&prefix, &request.next_token.unwrap_or_default(), limit + 1)?;
-                let more = rows.len() > limit;
-                rows.truncate(limit);
-                let next = rows.last().filter(|_| more).map(|(name, _)| name.clone());
-                let groups: Vec<Value> = rows
-                    .into_iter()
-                    .map(|(name, created)| {
-                        json!({
-                            "logGroupName": name,
-                            "creationTime": created,
-                            "metricFilterCount": 0,
-                            "arn": format!("{}:*", group_arn(&name)),
-                            "logGroupArn": group_arn(&name),
-                            "storedBytes": 0,
-                            "logGroupClass": "STANDARD",
-                        })
-                    })
-                    .collect();
-                let mut answer = json!({"logGroups": groups});
-                if let Some(next) = next {
-                    answer["nextToken"] = json!(next);
-                }
-                Ok(answer)
-            })
-            .await
-    }
-}
-
-fn group_arn(name: &str) -> String {
-    format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}")
-}
-
-fn group_name(name: Option<String>, identifier: Option<String>) -> Result<String, ApiError> {
-    match (name, identifier) {
-        (Some(name), None) => Ok(name),
-        // A name, or an ARN with or without `:*`.
-        (None, Some(id)) => Ok(match id.split_once(":log-group:") {
-            Some((_, name)) => name.trim_end_matches(":*").to_owned(),
-            None => id,
-        }),
-        _ => Err(invalid("exactly one of logGroupName and logGroupIdentifier is required")),
-    }
-}
-
-fn limit(asked: Option<i64>, most: usize) -> Result<usize, ApiError> {
-    match asked {
-        None => Ok(most),
-        Some(n) => usize::try_from(n)
-            .ok()
-            .filter(|n| (1..=most).contains(n))
-            .ok_or_else(|| invalid(format!("limit must be 1 to {most}, not {n}"))),
-    }
-}
-
-fn page(
-    file: File,
-    token: Option<Token>,
-    from_head: bool,
-    limit: usize,
-    times: Times,
-) -> Result<Page, ApiError> {
-    let read = || -> io::Result<Option<Page>> {
-        let mut stream = Stream::new(file)?;
-        let end = stream.end();
-        let page = match token {
-            Some(Token::Forward(at) | Token::Backward(at)) if !stream.is_position(at)? => return Ok(None),
-            Some(Token::Forward(at)) => {
-                let page = stream.forward(at, limit, times)?;
-                // At the end the token comes back unchanged, also when startTime is ahead of it.
-                if page.events.is_empty() { Page { events: Vec::new(), start: at, end: at } } else { page }
-            }
-            Some(Token::Backward(at)) => {
-                let page = stream.backward(at, limit, times)?;
-                if page.events.is_empty() { Page { events: Vec::new(), start: at, end: at } } else { page }
-            }
-            None if from_head => stream.forward(0, limit, times)?,
-            None => stream.backward(end, limit, times)?,
+        let named: Option<Vec<StreamName>> =
+            request.log_stream_names.map(|n| stream_names(&n)).transpose()?;
+        let prefix = match request.log_stream_name_prefix.as_deref() {
+            Some(prefix) => StreamName::parse(prefix)?.as_str().to_owned(),
+            None => String::new(),
         };
-        Ok(Some(page))
+        let mut wanted = filter::Request {
+            group,
+            streams: Vec::new(),
+            from: time("startTime", request.start_time)?,
+            // API, FilterLogEvents.endTime: "Events with a timestamp later than this time are not returned."
+            to: time("endTime", request.end_time)?.map(|end| end.saturating_add(1)),
+            pattern: Pattern::parse(request.filter_pattern.as_deref().unwrap_or("")).map_err(invalid)?,
+            limit: limit(request.limit, get::MOST_EVENTS)?,
+            from_head: request.start_from_head.unwrap_or(true),
+            token: request.next_token.as_deref().map(filter::Token::parse).transpose()?,
+        };
+        let events = Arc::clone(&self.events);
+        self.reader
+            .read(move |db| {
+                let known = known_group(db, &wanted.group)?;
+                wanted.from = wanted.from.max(known.expired_before(now_ms()));
+                wanted.streams = match named {
+                    Some(names) => {
+                        names
+                            .iter()
+                            .try_for_each(|name| known_stream(db, &wanted.group, name).map(|_| ()))?;
+                        names.iter().map(|name| name.as_str().to_owned()).collect()
+                    }
+                    None => {
+                        let rows =
+                            store::streams(db.connection(), &wanted.group, &prefix, None, false, usize::MAX)?;
+                        rows.into_iter().map(|(name, _)| name).collect()
+                    }
+                };
+                events.table().read(|db| filter::page(&events, db, &wanted))
+            })
+            .await
+    }
+}
+
+/// A request that names nothing but a group.
+fn group_alone(body: &[u8]) -> Result<GroupName, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        log_group_name: Option<String>,
+    }
+    group(shape::<Request>(body)?.log_group_name.as_deref())
+}
+
+/// A request that names nothing but a stream.
+fn names(body: &[u8]) -> Result<(GroupName, StreamName), ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        log_group_name: Option<String>,
+        log_stream_name: Option<String>,
+    }
+    let request: Request = shape(body)?;
+    Ok((group(request.log_group_name.as_deref())?, stream(request.log_stream_name.as_deref())?))
+}
+
+/// FilterLogEvents' streams, by name and each once.
+fn stream_names(names: &[String]) -> Result<Vec<StreamName>, ApiError> {
+    if names.is_empty() || names.len() > MOST_STREAMS {
+        let rule = format!("have length between 1 and {MOST_STREAMS}");
+        return Err(constraint("logStreamNames", &format!("{} names", names.len()), &rule));
+    }
+    let mut names: Vec<StreamName> = names.iter().map(|n| StreamName::parse(n)).collect::<Result<_, _>>()?;
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// API: LogGroup.
+fn group_detail(group: &Group) -> Value {
+    let mut detail = json!({
+        "logGroupName": group.name.as_str(),
+        "creationTime": group.created_at,
+        "metricFilterCount": 0,
+        "arn": format!("{}:*", group.name.arn()),
+        "logGroupArn": group.name.arn(),
+        "storedBytes": 0,
+        "logGroupClass": group.class,
+    });
+    if let Some(days) = group.retention_days {
+        detail["retentionInDays"] = json!(days);
+    }
+    detail
+}
+
+/// A stream, with the times of its events.
+struct Detail {
+    name: String,
+    created_at: i64,
+    /// The times of the first event, of the last one, and of the last arrival.
+    times: Option<(i64, i64, i64)>,
+}
+
+impl Detail {
+    fn new(
+        events: &Events,
+        group: &GroupName,
+        (name, created_at): &store::StreamRow,
+        stored: Option<&table::Stored>,
+    ) -> Result<Self, ApiError> {
+        let written = events.written(group, name).map_err(|e| unreadable(&e))?;
+        let sources = [
+            written.map(|(first, last)| (first, last, last)),
+            stored.map(|stored| (stored.first, stored.last, stored.ingested_at)),
+        ];
+        let times = sources.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1), a.2.max(b.2)));
+        Ok(Self { name: name.clone(), created_at: *created_at, times })
+    }
+
+    /// What LastEventTime orders by. Streams without an event come first; unverified.
+    fn last(&self) -> i64 {
+        self.times.map_or(0, |(_, last, _)| last)
+    }
+
+    /// API: LogStream.
+    fn answer(&self, group: &GroupName) -> Value {
+        // API: storedBytes "is always reported as zero" for streams.
+        let mut stream = json!({
+            "logStreamName": self.name,
+            "creationTime": self.created_at,
+            "arn": group.stream_arn(&self.name),
+            "storedBytes": 0,
+        });
+        if let Some((first, last, ingested)) = self.times {
+            stream["firstEventTimestamp"] = json!(first);
+            stream["lastEventTimestamp"] = json!(last);
+            stream["lastIngestionTime"] = json!(ingested);
+        }
+        stream
+    }
+}
+
+/// Streams in the order of their last events, after the one that the token names.
+fn by_last_event(
+    mut streams: Vec<Detail>,
+    token: Option<&str>,
+    descending: bool,
+) -> Result<Vec<Detail>, ApiError> {
+    let after = match token {
+        None => None,
+        Some(token) => {
+            let (time, name) = token.split_once('/').ok_or_else(bad_token)?;
+            Some((time.parse::<i64>().map_err(|_| bad_token())?, name))
+        }
     };
-    read().map_err(|e| unreadable(&e))?.ok_or_else(|| invalid("The specified nextToken is invalid."))
+    let key = |stream: &Detail| (stream.last(), stream.name.clone());
+    streams.sort_by_cached_key(key);
+    if descending {
+        streams.reverse();
+    }
+    if let Some(after) = after {
+        streams.retain(|stream| {
+            let key = (stream.last(), stream.name.as_str());
+            if descending { key < after } else { key > after }
+        });
+    }
+    Ok(streams)
 }
 
-/// Where the next page begins or ends. Its form is AWS's, its meaning is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Forward(u64),
-    Backward(u64),
-}
-
-impl Token {
-    fn parse(text: &str) -> Result<Self, ApiError> {
-        let position =
-            |digits: &str| digits.parse().map_err(|_| invalid("The specified nextToken is invalid."));
-        match text.split_once('/') {
-            Some(("f", digits)) => Ok(Self::Forward(position(digits)?)),
-            Some(("b", digits)) => Ok(Self::Backward(position(digits)?)),
-            _ => Err(invalid("The specified nextToken is invalid.")),
-        }
+fn with_token(mut answer: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        answer["nextToken"] = json!(next);
     }
-
-    fn text(self) -> String {
-        match self {
-            Self::Forward(at) => format!("f/{at:056}"),
-            Self::Backward(at) => format!("b/{at:056}"),
-        }
-    }
+    answer
 }

@@ -3,8 +3,8 @@
 //! TIME is thirteen digits of milliseconds since the epoch, so that a reader can find a time by halving
 //! the file. Messages are UTF-8; a line end inside one is written as the byte 0xFF, which UTF-8 never has.
 
-/// The digits of the time and the blank after it.
-const HEAD: usize = 14;
+/// The length of the time's digits and of the blank after them.
+pub const HEAD: usize = 14;
 const LINE_END: u8 = 0xff;
 
 /// One event.
@@ -32,8 +32,11 @@ pub fn time(line: &[u8]) -> Option<i64> {
 
 /// A line of the file, without its end.
 pub fn parse(line: &[u8]) -> Option<Event> {
-    let message: Vec<u8> =
-        line.get(HEAD..)?.iter().map(|b| if *b == LINE_END { b'\n' } else { *b }).collect();
+    let mut message = line.get(HEAD..)?.to_vec();
+    // Most have none; UTF-8 has no such byte.
+    if message.contains(&LINE_END) {
+        message.iter_mut().filter(|b| **b == LINE_END).for_each(|b| *b = b'\n');
+    }
     Some(Event { time: time(line)?, message: String::from_utf8(message).ok()? })
 }
 

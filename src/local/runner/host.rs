@@ -46,9 +46,13 @@ impl Waiter {
     }
 }
 
+/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
+const PIPEFUL: usize = 16 << 20;
+
 /// A process of the host and all that belongs to it.
 #[derive(Debug)]
 pub struct HostWork {
+    task: TaskId,
     leader: Pid,
     pipe: Option<PipeReader>,
     output: Option<Output>,
@@ -75,7 +79,13 @@ impl HostWork {
         let leader = process::start(&run.command, &environment, &scratch, writer).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(&scratch);
         })?;
-        Ok(Self { leader, pipe: Some(pipe), output: Some(Output::new(run.log.into())), scratch })
+        Ok(Self {
+            task: run.task,
+            leader,
+            pipe: Some(pipe),
+            output: Some(Output::new(run.log.into())),
+            scratch,
+        })
     }
 
     /// The first process, which leads the group of all.
@@ -83,15 +93,34 @@ impl HostWork {
         self.leader
     }
 
+    /// Takes what is in the pipe now; returns how many bytes that were.
+    fn read(&mut self) -> usize {
+        let (Some(pipe), Some(output)) = (&mut self.pipe, &mut self.output) else { return 0 };
+        let mut bytes = [0; 64 * 1024];
+        match pipe.read(&mut bytes) {
+            Ok(n) if n > 0 => {
+                output.take(Source::Both, &bytes[..n], now_ms());
+                return n;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => self.pipe = None,
+        }
+        0
+    }
+
     /// Takes what the job has written before it ended. Its processes are dead, so the end of the pipe is
-    /// near; only where a process could flee from its group might somebody still hold it open.
+    /// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
+    /// it open, and write to it for ever.
     fn drain(&mut self) {
-        while let Some(pipe) = &self.pipe {
+        let mut taken = 0;
+        while let Some(pipe) = &self.pipe
+            && taken < PIPEFUL
+        {
             let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
             match poll(&mut set, PollTimeout::ZERO) {
                 Err(nix::errno::Errno::EINTR) => {}
                 Ok(0) | Err(_) => self.pipe = None,
-                Ok(_) => self.take_output(),
+                Ok(_) => taken += self.read(),
             }
         }
     }
@@ -103,14 +132,7 @@ impl Work for HostWork {
     }
 
     fn take_output(&mut self) {
-        let (Some(pipe), Some(output)) = (&mut self.pipe, &mut self.output) else { return };
-        let mut bytes = [0; 64 * 1024];
-        match pipe.read(&mut bytes) {
-            Ok(0) => self.pipe = None,
-            Ok(n) => output.take(Source::Both, &bytes[..n], now_ms()),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.pipe = None,
-        }
+        self.read();
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -118,7 +140,7 @@ impl Work for HostWork {
     }
 
     fn finish(&mut self) -> Option<String> {
-        process::reap(self.leader);
+        process::reap(self.leader, &self.task);
         self.drain();
         self.output.take().and_then(|output| output.finish().err())
     }

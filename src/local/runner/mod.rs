@@ -22,6 +22,7 @@
 mod container;
 mod host;
 mod journal;
+mod lines;
 mod output;
 mod process;
 pub(crate) mod protocol;

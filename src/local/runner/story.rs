@@ -59,6 +59,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         environment: BTreeMap::new(),
         job: None,
         ended: Vec::new(),
+        unwritten: Vec::new(),
         teller,
         news,
         waiter,
@@ -83,6 +84,8 @@ struct Runner {
     job: Option<Job>,
     /// Ends that the server has not told us to forget.
     ended: Vec<Ended>,
+    /// Those of them that the journal has not: this process is all that knows of them.
+    unwritten: Vec<Ended>,
     teller: Teller,
     news: Hearer,
     waiter: Waiter,
@@ -128,8 +131,8 @@ impl Runner {
         let now = now_ms();
         if self.server.is_none() && now >= self.reconnect_at {
             self.connect(now);
-            // Without a server the journal says all there is to say.
-            if self.server.is_none() && self.job.is_none() {
+            // Without a server the journal says all there is to say, once it can be written.
+            if self.server.is_none() && self.job.is_none() && self.all_written() {
                 return false;
             }
         }
@@ -143,7 +146,7 @@ impl Runner {
             Ok(ready) => ready,
             Err(e) => {
                 note!("runner: waiting: {e}");
-                return self.job.is_some();
+                return self.job.is_some() || !self.unwritten.is_empty();
             }
         };
         if output && let Some(job) = &mut self.job {
@@ -280,6 +283,7 @@ impl Runner {
             }
             Order::Forget { task } => {
                 self.ended.retain(|ended| ended.task != task);
+                self.unwritten.retain(|ended| ended.task != task);
                 if self.ended.is_empty() && self.job.is_none() {
                     self.journal.all_forgotten();
                 }
@@ -368,9 +372,16 @@ impl Runner {
         self.cleaners.extend(job.work.clean());
     }
 
+    /// Whether the journal has every end. What it has not (the disk was full) is tried again.
+    fn all_written(&mut self) -> bool {
+        self.unwritten.retain(|ended| self.journal.ended(ended).is_err());
+        self.unwritten.is_empty()
+    }
+
     fn end(&mut self, ended: Ended) {
         if let Err(e) = self.journal.ended(&ended) {
             note!("runner: writing the journal: {e}");
+            self.unwritten.push(ended.clone());
         }
         self.idle_since = now_ms();
         if self.server.is_none() {

@@ -1,0 +1,20 @@
+//! What `fuzz/` may call here: see `local::fuzzing`.
+
+use serde_json::Value;
+
+use super::request::{self, Definition, SubmitJob};
+
+/// Checks a job definition, and plans a job with it if it is good.
+pub fn plan(job: &Value, definition: Value) {
+    if request::check_definition(&definition).is_err() {
+        return;
+    }
+    let Ok(job) = request::shape::<SubmitJob>(job.clone()) else { return };
+    let _ = request::names(&job);
+    let definition = Definition { arn: "arn".to_owned(), name: "name".to_owned(), body: definition };
+    if let Ok(plan) = request::plan(job, &definition) {
+        plan.spec.command();
+        plan.spec.environment();
+        plan.spec.log_stream("task");
+    }
+}

@@ -1,0 +1,87 @@
+//! A door for `fuzz/`, which is open with the feature `fuzzing` only: what strangers can send, given to
+//! what reads it first.
+//!
+//! Nothing is returned: what is looked for are panics, overflows and loops without an end. What has
+//! to hold beyond that is asserted here.
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use serde_json::Value;
+
+use super::batch;
+use super::http::{Credentials, json_object, signature};
+use super::logs::pattern::Pattern;
+
+/// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which service
+/// it means, whether its claim holds, and whether its signature does.
+///
+/// # Panics
+/// When a signature is good: nobody knows the secret.
+pub fn request(head: &[u8], body: &[u8]) {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let mut words = first.splitn(2, |byte| *byte == b' ');
+    let Ok(method) = Method::from_bytes(words.next().unwrap_or_default()) else { return };
+    let Ok(uri) = Uri::try_from(words.next().unwrap_or_default()) else { return };
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    for line in lines {
+        let mut halves = line.splitn(2, |byte| *byte == b':');
+        let name = HeaderName::from_bytes(halves.next().unwrap_or_default());
+        let value = HeaderValue::from_bytes(halves.next().unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    let _ = signature::scope(&request);
+    let _ = signature::check_s3(&request);
+    let _ = json_object(body);
+    // The secret is no bytes that a fuzzer could have found the signature with.
+    let credentials = Credentials {
+        access_key_id: "AKIDEXAMPLE".to_owned(),
+        secret_access_key: uuid::Uuid::new_v4().to_string(),
+    };
+    let (parts, ()) = request.into_parts();
+    signature::parameters(&parts, body);
+    // The time of the seeds, so that the claim is read to its end.
+    if let Ok(claim) = signature::Claim::parse(&parts, &credentials, 1_440_938_160_000) {
+        assert!(claim.verify(&parts, body, &credentials).is_err(), "a forged signature is good");
+    }
+}
+
+/// The bodies of a SubmitJob and of a RegisterJobDefinition: the job is planned with the definition, if
+/// it is one, and with one that is good.
+pub fn job(job: &[u8], definition: &[u8]) {
+    let Ok(job) = json_object(job) else { return };
+    let definition = json_object(definition).unwrap_or(Value::Null);
+    batch::fuzzing::plan(&job, definition);
+    let good = serde_json::json!({
+        "type": "container",
+        "parameters": {"a": "1"},
+        "retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT", "onExitCode": "1*"}]},
+        "timeout": {"attemptDurationSeconds": 60},
+        "containerProperties": {
+            "image": "host", "command": ["true", "Ref::a"], "environment": [{"name": "A", "value": "1"}],
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "4"}],
+        },
+    });
+    batch::fuzzing::plan(&job, good);
+}
+
+/// A filter pattern, and a message to match it with.
+///
+/// # Panics
+/// When a pattern means something else than what is in it.
+pub fn pattern(pattern: &str, message: &str) {
+    let Ok(parsed) = Pattern::parse(pattern) else { return };
+    parsed.matches(message);
+    // Blanks around a pattern mean nothing; they count for its length only.
+    let spaced = format!(" \t{pattern}\n ");
+    if pattern.chars().count() < 1000 {
+        assert_eq!(Pattern::parse(&spaced).as_ref(), Ok(&parsed), "{pattern:?}");
+    }
+    // A message that has every term of a pattern has them still when it is longer, if none is excluded.
+    if !pattern.contains('-') && parsed.matches(message) {
+        assert!(parsed.matches(&format!("{message} and more")), "{pattern:?} {message:?}");
+    }
+}

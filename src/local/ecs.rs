@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::batch::{self, Handle, Reader};
 use super::capacity::Resources;
 use super::error::ApiError;
-use super::http::json_object;
+use super::http::json_shape;
 use super::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
 
 /// API: up to 100 clusters or container instances can be described at once.
@@ -29,10 +29,6 @@ pub struct Api {
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "InvalidParameterException", message)
-}
-
-fn shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
 }
 
 fn cluster_arn() -> String {
@@ -132,7 +128,7 @@ impl Api {
             cluster: Option<String>,
             container_instances: Option<Vec<String>>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let names = request.container_instances.unwrap_or_default();
         check_count("Container instances", &names)?;
         check_cluster(request.cluster.as_deref())?;
@@ -176,7 +172,7 @@ impl Api {
         struct Request {
             clusters: Option<Vec<String>>,
         }
-        let names = shape::<Request>(body)?.clusters.unwrap_or_else(|| vec!["default".to_owned()]);
+        let names = json_shape::<Request>(body)?.clusters.unwrap_or_else(|| vec!["default".to_owned()]);
         check_count("Clusters", &names)?;
         let (ours, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| is_cluster(n));
         let mut clusters = Vec::new();
@@ -212,7 +208,7 @@ fn list_container_instances(body: &[u8]) -> Result<Value, ApiError> {
         max_results: Option<i64>,
         status: Option<String>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     check_page(request.max_results, request.next_token.as_deref())?;
     check_cluster(request.cluster.as_deref())?;
     let arns = match request.status.as_deref() {
@@ -230,7 +226,7 @@ fn list_clusters(body: &[u8]) -> Result<Value, ApiError> {
         next_token: Option<String>,
         max_results: Option<i64>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     check_page(request.max_results, request.next_token.as_deref())?;
     Ok(json!({"clusterArns": [cluster_arn()]}))
 }

@@ -14,7 +14,7 @@ use super::store::{self, Change, Group};
 use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
 use crate::local::batch::{Handle, Reader, Snapshot};
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::json_shape;
 use crate::local::now_ms;
 
 /// API: DescribeLimit, "up to 50 items".
@@ -33,10 +33,6 @@ pub struct Api {
     engine: Handle,
     reader: Reader,
     events: Arc<Events>,
-}
-
-fn shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
 }
 
 fn required<T>(field: &str, value: Option<T>) -> Result<T, ApiError> {
@@ -152,7 +148,7 @@ impl Api {
             log_group_class: Option<String>,
             deletion_protection_enabled: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         // API, CreateLogGroup: "Log group names can't start with the string aws/".
         if group.as_str().starts_with("aws/") {
@@ -187,7 +183,7 @@ impl Api {
             log_group_name: Option<String>,
             retention_in_days: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         let days = required("retentionInDays", request.retention_in_days)?;
         if !RETENTIONS.contains(&days) {
@@ -232,7 +228,7 @@ impl Api {
             next_token: Option<String>,
             limit: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let limit = limit(request.limit, MOST_DESCRIBED)?;
         if request.log_group_name_prefix.is_some() && request.log_group_name_pattern.is_some() {
             return Err(invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive."));
@@ -271,7 +267,7 @@ impl Api {
             next_token: Option<String>,
             limit: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let name = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -328,7 +324,7 @@ impl Api {
             log_stream_name: Option<String>,
             log_events: Option<Vec<put::InputEvent>>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         let stream = stream(request.log_stream_name.as_deref())?;
         let input = required("logEvents", request.log_events)?;
@@ -365,7 +361,7 @@ impl Api {
             limit: Option<i64>,
             start_from_head: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -403,7 +399,7 @@ impl Api {
             limit: Option<i64>,
             start_from_head: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -459,7 +455,7 @@ fn group_alone(body: &[u8]) -> Result<GroupName, ApiError> {
     struct Request {
         log_group_name: Option<String>,
     }
-    group(shape::<Request>(body)?.log_group_name.as_deref())
+    group(json_shape::<Request>(body)?.log_group_name.as_deref())
 }
 
 /// A request that names nothing but a stream.
@@ -470,7 +466,7 @@ fn names(body: &[u8]) -> Result<(GroupName, StreamName), ApiError> {
         log_group_name: Option<String>,
         log_stream_name: Option<String>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     Ok((group(request.log_group_name.as_deref())?, stream(request.log_stream_name.as_deref())?))
 }
 

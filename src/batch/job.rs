@@ -80,6 +80,10 @@ pub struct Container {
     pub image: Option<String>,
     /// The command and its arguments.
     pub command: Option<Vec<String>>,
+    /// vCPUs, in the field that `resourceRequirements` has replaced; old job definitions have it.
+    pub vcpus: Option<i32>,
+    /// Memory in MiB, in the old field.
+    pub memory: Option<i32>,
     /// vCPUs, memory in MiB, GPUs.
     pub resource_requirements: Option<Vec<Resource>>,
     /// The exit code.
@@ -249,8 +253,12 @@ impl From<&ContainerDetail> for Container {
             .and_then(|l| l.options())
             .and_then(|o| o.get("awslogs-group"))
             .cloned();
+        #[allow(deprecated)]
+        let (vcpus, memory) = (container.vcpus(), container.memory());
         Self {
             image: container.image().map(str::to_owned),
+            vcpus,
+            memory,
             command: Some(container.command().to_vec()),
             resource_requirements: Some(
                 container
@@ -317,6 +325,8 @@ impl From<&JobSummary> for Job {
             container: summary.container().map(|c| Container {
                 image: None,
                 command: None,
+                vcpus: None,
+                memory: None,
                 resource_requirements: None,
                 exit_code: c.exit_code(),
                 reason: c.reason().map(str::to_owned),

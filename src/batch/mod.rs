@@ -10,7 +10,7 @@ mod terminate;
 mod watch;
 
 pub use describe::{describe, describe_one, unknown};
-pub use job::{Attempt, Job};
+pub use job::{Attempt, Container, Job};
 pub use list::{children, list};
 pub use submit::{Submitted, submit};
 pub use terminate::terminate;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use crate::batch::{self, Job};
+use crate::batch::{self, Container, Job};
 use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Status};
 use crate::stage::launcher;
@@ -121,8 +121,9 @@ fn details(job: &Job) -> Vec<(String, String)> {
     let container = job.container.as_ref();
     let resource = |kind: &str| {
         let all = container.and_then(|c| c.resource_requirements.as_deref()).unwrap_or_default();
-        all.iter().find(|r| r.kind == kind).map(|r| r.value.clone()).unwrap_or_default()
+        all.iter().find(|r| r.kind == kind).map(|r| r.value.clone())
     };
+    let old = |field: fn(&Container) -> Option<i32>| container.and_then(field).map(|n| n.to_string());
     let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
     let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
     let command = command.to_string_lossy().into_owned();
@@ -140,8 +141,8 @@ fn details(job: &Job) -> Vec<(String, String)> {
         ("startedAt", time(job.started_at)),
         ("stoppedAt", time(job.stopped_at)),
         ("command", if command.is_empty() { launched } else { command }),
-        ("vcpus", resource("VCPU")),
-        ("memory", resource("MEMORY")),
+        ("vcpus", resource("VCPU").or_else(|| old(|c| c.vcpus)).unwrap_or_default()),
+        ("memory", resource("MEMORY").or_else(|| old(|c| c.memory)).unwrap_or_default()),
         ("attempts", attempts.to_string()),
         ("exitCode", job.exit_code().map(|c| c.to_string()).unwrap_or_default()),
         ("reason", text(container.and_then(|c| c.reason.as_deref()))),

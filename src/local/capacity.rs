@@ -9,24 +9,29 @@ pub struct Resources {
     pub vcpus: u32,
     /// Memory in MiB, AWS's unit.
     pub memory_mib: u64,
+    /// GPUs.
+    #[serde(default)]
+    pub gpus: u32,
 }
 
 impl Resources {
     /// Whether `wanted` is there.
     pub fn fits(&self, wanted: &Self) -> bool {
-        wanted.vcpus <= self.vcpus && wanted.memory_mib <= self.memory_mib
+        wanted.vcpus <= self.vcpus && wanted.memory_mib <= self.memory_mib && wanted.gpus <= self.gpus
     }
 
     /// Takes `wanted` away; the caller has seen that it fits.
     pub fn take(&mut self, wanted: &Self) {
         self.vcpus = self.vcpus.saturating_sub(wanted.vcpus);
         self.memory_mib = self.memory_mib.saturating_sub(wanted.memory_mib);
+        self.gpus = self.gpus.saturating_sub(wanted.gpus);
     }
 
     /// Gives `taken` back.
     pub fn give(&mut self, taken: &Self) {
         self.vcpus = self.vcpus.saturating_add(taken.vcpus);
         self.memory_mib = self.memory_mib.saturating_add(taken.memory_mib);
+        self.gpus = self.gpus.saturating_add(taken.gpus);
     }
 }
 
@@ -36,7 +41,8 @@ pub fn capacity() -> Resources {
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
     // A machine that does not say: enough for a job of the built-in definition on each CPU.
     let memory_mib = memory_mib().unwrap_or(u64::from(vcpus) * DEFAULT_JOB_MIB);
-    Resources { vcpus, memory_mib }
+    // What GPUs there are is for the user to say: each vendor's driver says it in its own way.
+    Resources { vcpus, memory_mib, gpus: 0 }
 }
 
 const DEFAULT_JOB_MIB: u64 = 512;
@@ -46,7 +52,7 @@ const DEFAULT_JOB_MIB: u64 = 512;
 pub fn default_job(capacity: &Resources) -> Resources {
     let share = capacity.memory_mib / u64::from(capacity.vcpus.max(1));
     // 4 MiB is the least that AWS Batch takes (API: ContainerProperties.memory).
-    Resources { vcpus: 1, memory_mib: share.clamp(4, DEFAULT_JOB_MIB) }
+    Resources { vcpus: 1, memory_mib: share.clamp(4, DEFAULT_JOB_MIB), gpus: 0 }
 }
 
 /// The machine's memory, from `/proc/meminfo` on Linux and from `sysctl` elsewhere (macOS, the BSDs).
@@ -68,9 +74,9 @@ mod tests {
     #[test]
     fn as_many_default_jobs_as_cpus_fit() {
         for capacity in [
-            Resources { vcpus: 2, memory_mib: 24_000 },
-            Resources { vcpus: 64, memory_mib: 16_000 },
-            Resources { vcpus: 1, memory_mib: 100 },
+            Resources { vcpus: 2, memory_mib: 24_000, gpus: 0 },
+            Resources { vcpus: 64, memory_mib: 16_000, gpus: 0 },
+            Resources { vcpus: 1, memory_mib: 100, gpus: 0 },
             capacity(),
         ] {
             let mut free = capacity;

@@ -17,7 +17,7 @@ use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front, Services};
-use super::{ACCESS_KEY_PREFIX, COMPUTE_ENVIRONMENT, QUEUE, REGION, capacity, ecs, logs, now_ms, s3, sts};
+use super::{ACCESS_KEY_PREFIX, REGION, capacity, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -126,7 +126,7 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
     let services = Services {
         s3: s3::service(home.path(), credentials.clone())?,
-        batch: batch::Api::new(handle.clone(), reader.clone(), capacity),
+        batch: batch::Api::new(handle.clone(), reader.clone()),
         logs: logs.clone(),
         ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
         sts: sts::Api::new(),
@@ -275,8 +275,6 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
         // A job that calls one of the tools means this cluster.
         (HOME_VARIABLE, home.path().display().to_string()),
         ("AWSB_CLUSTER", "local".to_owned()),
-        ("AWS_BATCH_JQ_NAME", QUEUE.to_owned()),
-        ("AWS_BATCH_CE_NAME", COMPUTE_ENVIRONMENT.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()

@@ -41,7 +41,7 @@ pub fn engine() -> Option<&'static str> {
 }
 
 /// One of the scripts beside this file.
-pub(super) fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)
 }
 

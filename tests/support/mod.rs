@@ -17,7 +17,7 @@ mod moto;
 mod sandbox;
 
 pub use bad_server::{Answer, BadServer, Request};
-pub use foreign::{engine, python};
+pub use foreign::{engine, python, script};
 pub use moto::{Moto, MotoCluster};
 pub use sandbox::{Outcome, Running, Sandbox};
 

@@ -1,10 +1,10 @@
-//! Names of job definitions, queues and compute environments, and what is built in.
+//! Job definitions: how they are named, and the one that is built in.
 
 use serde_json::{Value, json};
 
 use crate::local::capacity::{self, Resources};
 use crate::local::error::ApiError;
-use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, HOST_IMAGE, JOB_DEFINITION, QUEUE, REGION};
+use crate::local::{ACCOUNT, HOST_IMAGE, JOB_DEFINITION, REGION};
 
 /// An ARN of this cluster.
 pub fn arn(kind: &str, name: &str) -> String {
@@ -41,17 +41,6 @@ pub fn resource_name<'a>(kind: &str, text: &'a str) -> &'a str {
     }
 }
 
-/// The queue that a request names.
-///
-/// # Errors
-/// `ClientException` when it is not there.
-pub fn queue(text: &str) -> Result<(), ApiError> {
-    if resource_name("job-queue", text) == QUEUE {
-        return Ok(());
-    }
-    Err(ApiError::client(format!("JobQueue {text} not found or not ready")))
-}
-
 /// RegisterJobDefinition's name has the rules of a job's name.
 pub fn check_name(name: &str) -> Result<(), ApiError> {
     let good = !name.is_empty()
@@ -75,10 +64,11 @@ pub fn built_in(capacity: &Resources) -> Value {
             "volumes": [],
             "ulimits": [],
             "secrets": [],
-            "resourceRequirements": [
-                {"type": "VCPU", "value": job.vcpus.to_string()},
-                {"type": "MEMORY", "value": job.memory_mib.to_string()},
-            ],
+            // The old fields, so that the old clients' overrides, which have only these, count (API:
+            // ContainerOverrides.vcpus); a new client's resourceRequirements win over them.
+            "vcpus": job.vcpus,
+            "memory": job.memory_mib,
+            "resourceRequirements": [],
         },
         "tags": {},
         "platformCapabilities": ["EC2"],
@@ -88,52 +78,6 @@ pub fn built_in(capacity: &Resources) -> Value {
 
 /// The name of the built-in job definition.
 pub const BUILT_IN: &str = JOB_DEFINITION;
-
-/// API: JobQueueDetail of the built-in queue.
-pub fn queue_detail() -> Value {
-    json!({
-        "jobQueueName": QUEUE,
-        "jobQueueArn": arn("job-queue", QUEUE),
-        "state": "ENABLED",
-        "status": "VALID",
-        "statusReason": "JobQueue Healthy",
-        "priority": 1,
-        "computeEnvironmentOrder": [
-            {"order": 1, "computeEnvironment": arn("compute-environment", COMPUTE_ENVIRONMENT)},
-        ],
-        "serviceEnvironmentOrder": [],
-        "jobQueueType": "ECS",
-        "tags": {},
-        "jobStateTimeLimitActions": [],
-    })
-}
-
-/// API: ComputeEnvironmentDetail of this machine.
-pub fn compute_environment_detail(capacity: &Resources) -> Value {
-    json!({
-        "computeEnvironmentName": COMPUTE_ENVIRONMENT,
-        "computeEnvironmentArn": arn("compute-environment", COMPUTE_ENVIRONMENT),
-        "ecsClusterArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{COMPUTE_ENVIRONMENT}"),
-        "tags": {},
-        "type": "MANAGED",
-        "state": "ENABLED",
-        "status": "VALID",
-        "statusReason": "ComputeEnvironment Healthy",
-        "computeResources": {
-            "type": "EC2",
-            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
-            "minvCpus": capacity.vcpus,
-            "maxvCpus": capacity.vcpus,
-            "desiredvCpus": capacity.vcpus,
-            "instanceTypes": ["optimal"],
-            "subnets": [],
-            "securityGroupIds": [],
-            "tags": {},
-        },
-        "containerOrchestrationType": "ECS",
-        "uuid": "00000000-0000-0000-0000-000000000000",
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +93,5 @@ mod tests {
         assert_eq!(name("a:3"), ("a".into(), Some(3)));
         assert_eq!(name(&arn("job-definition", "a:3")), ("a".into(), Some(3)));
         assert_eq!(name(&arn("job-definition", "a")), ("a".into(), None));
-        assert!(queue("local").is_ok() && queue(&arn("job-queue", "local")).is_ok());
-        assert!(queue("nowhere").is_err());
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,7 +22,9 @@ use tokio::sync::oneshot;
 
 use super::model::JobKey;
 use super::request::{Plan, Spec};
-use super::state::{Changes, Current, Effect, State};
+use super::resources::{self, Kind, NotChanged};
+use super::state::schedule::Layout;
+use super::state::{Changes, Current, Effect, Job, State};
 use super::store::Store;
 use crate::local::capacity::Resources;
 use crate::local::control::Link;
@@ -29,7 +32,7 @@ use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
 use crate::local::runner::protocol::{Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
 use crate::local::runner::{self, Fate};
-use crate::local::{LOG_GROUP, logs, now_ms};
+use crate::local::{logs, now_ms};
 
 /// How long what runners have reported may be in the page cache only. What clients have been promised never is.
 const SYNC_AFTER_MS: i64 = 100;
@@ -40,7 +43,13 @@ const AFTER_FAILURE_MS: i64 = 1000;
 /// How much waits at most for one transaction.
 const LONGEST_TURN: usize = 512;
 
+/// How many jobs a snapshot of a queue shows (API, GetJobQueueSnapshot: "the first 100 RUNNABLE jobs").
+const SNAPSHOT: usize = 100;
+
 type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// Checks a request against what is there, and writes what it changes, in the writer's transaction.
+pub type Change = Box<dyn FnOnce(&Store) -> Result<Value, NotChanged> + Send>;
 
 /// What the engine is told.
 pub enum Message {
@@ -48,12 +57,10 @@ pub enum Message {
     Submit(Box<Plan>, Reply<String>),
     /// TerminateJob or CancelJob.
     End { id: String, reason: String, cancel: bool, reply: Reply<()> },
-    /// RegisterJobDefinition.
-    Register(String, Value, Reply<i64>),
-    /// DeregisterJobDefinition.
-    Deregister(String, i64, Reply<()>),
-    /// A change of log groups and log streams.
-    Logs(logs::store::Change, Reply<logs::store::Removed>),
+    /// A change to job definitions, queues, tags and the like.
+    Change(Change, Reply<Value>),
+    /// GetJobQueueSnapshot: the first of those who wait in a queue.
+    Line(String, Reply<Vec<JobKey>>),
     /// A runner has connected.
     Hello(Hello, Link),
     /// A runner reports.
@@ -89,19 +96,17 @@ impl Handle {
         self.ask(|reply| Message::End { id, reason, cancel, reply }).await
     }
 
-    /// Registers a job definition and returns its revision.
-    pub async fn register(&self, name: String, body: Value) -> Result<i64, ApiError> {
-        self.ask(|reply| Message::Register(name, body, reply)).await
+    /// Changes job definitions, queues, tags and the like; when this returns, it is on the disk.
+    pub async fn change(
+        &self,
+        change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        self.ask(|reply| Message::Change(Box::new(change), reply)).await
     }
 
-    /// Makes a revision of a job definition inactive.
-    pub async fn deregister(&self, name: String, revision: i64) -> Result<(), ApiError> {
-        self.ask(|reply| Message::Deregister(name, revision, reply)).await
-    }
-
-    /// Changes log groups or log streams; returns the streams that are gone.
-    pub async fn change_logs(&self, change: logs::store::Change) -> Result<logs::store::Removed, ApiError> {
-        self.ask(|reply| Message::Logs(change, reply)).await
+    /// The first jobs that wait in a queue, in the order in which they would start now.
+    pub async fn line(&self, queue: String) -> Result<Vec<JobKey>, ApiError> {
+        self.ask(|reply| Message::Line(queue, reply)).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ApiError> {
@@ -185,7 +190,7 @@ impl Engine {
         let mut engine = Self {
             home: home.path().to_owned(),
             store,
-            state: State::new(capacity),
+            state: State::new(capacity, Layout::default()),
             capacity,
             messages,
             shared,
@@ -203,13 +208,17 @@ impl Engine {
 
     /// The state as the disk has it. Runners that have jobs are waited for, or found to be gone.
     fn recover(&mut self) -> rusqlite::Result<()> {
-        self.state = State::new(self.capacity);
+        let now = now_ms();
+        self.state = State::new(self.capacity, resources::layout(&self.store)?);
+        // What was read in a transaction that did not come to be is not true.
+        self.last_spec = None;
         for job in self.store.active()? {
             if let Some(current) = &job.current {
                 self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
             }
-            self.state.restore(job);
+            self.state.restore(job, now);
         }
+        self.state.restored(now);
         let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
         for (id, runner) in &mut self.runners {
             runner.link = None;
@@ -261,7 +270,12 @@ impl Engine {
             let mut batch: Vec<Message> = first.into_iter().collect();
             batch.extend(self.messages.try_iter().take(LONGEST_TURN));
             let stop = batch.iter().any(|m| matches!(m, Message::Stop));
-            self.turn(batch, stop);
+            if let Err(e) = self.turn(batch, stop) {
+                // Without its state the engine must not hear anybody. The server ends, and the next one
+                // says what is wrong with the database, or goes on from there.
+                note!("reading the database: {e}");
+                return;
+            }
             if stop {
                 self.sync();
                 return;
@@ -283,17 +297,10 @@ impl Engine {
         Duration::from_millis(ms.unsigned_abs())
     }
 
-    fn turn(&mut self, batch: Vec<Message>, stop: bool) {
-        let durable = batch.iter().any(|m| {
-            matches!(
-                m,
-                Message::Submit(..)
-                    | Message::End { .. }
-                    | Message::Register(..)
-                    | Message::Deregister(..)
-                    | Message::Logs(..)
-            )
-        });
+    fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<()> {
+        let durable = batch
+            .iter()
+            .any(|m| matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..)));
         let mut debts = Debts::default();
         let outcome = self.transact(batch, durable, stop, &mut debts);
         match outcome {
@@ -321,9 +328,7 @@ impl Engine {
                 let error = ApiError::server(format!("The local cluster's database: {e}"));
                 debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
                 self.store.rollback();
-                if let Err(e) = self.recover() {
-                    note!("reading the database: {e}");
-                }
+                self.recover()?;
             }
         }
         self.shared.active.store(self.state.is_active(), Ordering::Relaxed);
@@ -331,6 +336,7 @@ impl Engine {
         if self.sync_at.is_some_and(|at| now_ms() >= at) {
             self.sync();
         }
+        Ok(())
     }
 
     /// Puts on the disk what is in the page cache only.
@@ -375,8 +381,10 @@ impl Engine {
             if let Effect::Start(key) = effect
                 && let Some(task) = self.state.job(*key).and_then(|job| job.last_task.clone())
             {
+                let node = self.state.job(*key).and_then(node_index);
                 let spec = self.spec(*key)?;
-                self.store.add_stream(LOG_GROUP, &spec.1.log_stream(task.as_str()), now)?;
+                let stream = spec.1.log_stream(node, task.as_str());
+                self.store.add_stream(spec.1.log_group(node), &stream, now)?;
             }
         }
         self.store.commit()?;
@@ -386,11 +394,23 @@ impl Engine {
     fn hear(&mut self, message: Message, debts: &mut Debts) -> rusqlite::Result<()> {
         let now = now_ms();
         match message {
-            Message::Submit(plan, reply) => {
-                let id = uuid::Uuid::new_v4().to_string();
-                let key = self.store.add(&id, &plan, now);
-                owe(debts, reply, id);
-                self.state.submit(key?, plan.size, &Arc::new(plan.terms));
+            Message::Submit(plan, reply) => return self.submit(*plan, reply, now, debts),
+            Message::Change(change, reply) => match change(&self.store) {
+                Ok(answer) => {
+                    owe(debts, reply, answer);
+                    self.state.configure(resources::layout(&self.store)?, now);
+                    self.last_spec = None;
+                }
+                Err(NotChanged::Refused(why)) => {
+                    let _ = reply.send(Err(why));
+                }
+                Err(NotChanged::Database(e)) => {
+                    owe(debts, reply, Value::Null);
+                    return Err(e);
+                }
+            },
+            Message::Line(queue, reply) => {
+                let _ = reply.send(Ok(self.state.line(&queue, now, SNAPSHOT)));
             }
             Message::End { id, reason, cancel, reply } => match self.store.find(&id) {
                 Ok(Some(key)) => {
@@ -408,30 +428,6 @@ impl Engine {
                     return Err(e);
                 }
             },
-            Message::Register(name, body, reply) => {
-                let revision = self.store.register(&name, &body);
-                match revision {
-                    Ok(revision) => owe(debts, reply, revision),
-                    Err(e) => {
-                        owe(debts, reply, 0);
-                        return Err(e);
-                    }
-                }
-            }
-            Message::Deregister(name, revision, reply) => {
-                owe(debts, reply, ());
-                self.store.deregister(&name, revision)?;
-            }
-            Message::Logs(change, reply) => match self.store.change_logs(&change, now) {
-                Ok(Ok(removed)) => owe(debts, reply, removed),
-                Ok(Err(refused)) => {
-                    let _ = reply.send(Err(refused));
-                }
-                Err(e) => {
-                    owe(debts, reply, Vec::new());
-                    return Err(e);
-                }
-            },
             Message::Hello(hello, link) => self.welcome(hello, link, debts),
             Message::Report(runner, report) => self.report(&runner, &report, debts),
             Message::Gone(id, number) => {
@@ -444,6 +440,45 @@ impl Engine {
             Message::Stop => {}
         }
         Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        mut plan: Plan,
+        reply: Reply<String>,
+        now: i64,
+        debts: &mut Debts,
+    ) -> rusqlite::Result<()> {
+        let mut add = || -> rusqlite::Result<Result<String, ApiError>> {
+            match self.store.dependencies(&plan)? {
+                Ok(found) => plan.terms.depends_on = found,
+                Err(refused) => return Ok(Err(refused)),
+            }
+            // It may have been deleted since the request was checked.
+            let queue = &plan.terms.line.queue;
+            if self.store.resource(Kind::Queue, queue)?.is_none() {
+                return Ok(Err(ApiError::client(format!("Job queue {queue} not found"))));
+            }
+            let ended = self.store.outcomes(&plan.terms.depends_on, plan.size.unwrap_or(0))?;
+            let id = uuid::Uuid::new_v4().to_string();
+            let key = self.store.add(&id, &plan, now)?;
+            self.state.submit(key, plan.size, &Arc::new(plan.terms.clone()), &ended, now);
+            Ok(Ok(id))
+        };
+        match add() {
+            Ok(Ok(id)) => {
+                owe(debts, reply, id);
+                Ok(())
+            }
+            Ok(Err(refused)) => {
+                let _ = reply.send(Err(refused));
+                Ok(())
+            }
+            Err(e) => {
+                owe(debts, reply, String::new());
+                Err(e)
+            }
+        }
     }
 
     fn report(&mut self, id: &RunnerId, report: &Report, debts: &mut Debts) {
@@ -472,8 +507,7 @@ impl Engine {
             self.report(&id, &Report::Ended(ended.clone()), debts);
         }
         if let Some(started) = hello.running {
-            let job = self.state.by_task(&started.task);
-            let ending = job.is_none_or(|job| job.ending.is_some());
+            let ending = self.state.is_to_end(&started.task);
             let (task, at) = (started.task, started.at);
             self.state.started(&task, at);
             // A runner that runs what nobody knows, or what is to end.
@@ -487,8 +521,8 @@ impl Engine {
             && let Some(job) = self.state.by_task(&task)
         {
             // It was given this attempt and has not begun it: the order was lost, or never sent.
-            let (key, ending) = (job.key, job.ending.is_some());
-            if ending {
+            let key = job.key;
+            if self.state.is_to_end(&task) {
                 self.state.attempt_never_began(&task, now_ms());
                 if let Some(runner) = self.runners.get_mut(&id) {
                     runner.task = None;
@@ -522,8 +556,16 @@ impl Engine {
                 debts.gone.push(id);
                 continue;
             };
+            let ours = runner.child.is_some();
             match runner::fate_of(&self.home, &id, &task) {
-                Ok(Fate::NeverBegan) => self.state.attempt_never_began(&task, now_ms()),
+                Ok(Fate::NeverBegan) => {
+                    self.state.attempt_never_began(&task, now_ms());
+                    // A runner that died before it could say anything: so may the next one.
+                    if ours {
+                        note!("runner {} ended before it had begun", id.as_str());
+                        self.hold_until = now_ms() + AFTER_FAILURE_MS;
+                    }
+                }
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
                 Ok(Fate::Lost) => {
                     self.state.attempt_lost(&task, now_ms());
@@ -578,24 +620,51 @@ impl Engine {
         let Some(job) = self.state.job(key) else { return Ok(None) };
         let Some(current) = &job.current else { return Ok(None) };
         let (parent_id, spec) = (&spec.0, &spec.1);
-        let mut environment = spec.environment();
+        let node = node_index(job);
+        let mut environment = spec.environment(node);
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
-        match job.child {
-            None => set("AWS_BATCH_JOB_ID", parent_id.clone()),
-            Some((parent, index)) => {
+        set("AWS_BATCH_JQ_NAME", job.terms.line.queue.clone());
+        if let Some(room) = &job.room {
+            set("AWS_BATCH_CE_NAME", room.environment.clone());
+            if !room.gpus.is_empty() {
+                let gpus: Vec<String> = room.gpus.iter().map(u32::to_string).collect();
+                // What CUDA reads, and what NVIDIA's container runtime and ECS set.
+                set("CUDA_VISIBLE_DEVICES", gpus.join(","));
+                set("NVIDIA_VISIBLE_DEVICES", gpus.join(","));
+            }
+        }
+        match (job.child, &job.terms.nodes) {
+            (None, _) => set("AWS_BATCH_JOB_ID", parent_id.clone()),
+            (Some((_, index)), Some(nodes)) => {
+                set("AWS_BATCH_JOB_ID", format!("{parent_id}#{index}"));
+                set("AWS_BATCH_JOB_NODE_INDEX", index.to_string());
+                set("AWS_BATCH_JOB_NUM_NODES", nodes.count().to_string());
+                set("AWS_BATCH_JOB_MAIN_NODE_INDEX", nodes.main.to_string());
+                if index != nodes.main {
+                    // All nodes are processes of this machine.
+                    set("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS", Ipv4Addr::LOCALHOST.to_string());
+                }
+            }
+            (Some((parent, index)), None) => {
                 set("AWS_BATCH_JOB_ID", format!("{parent_id}:{index}"));
                 set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
-                let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.0.iter().sum());
+                let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.size());
                 set("AWS_BATCH_JOB_ARRAY_SIZE", size.to_string());
             }
         }
         set("AWS_BATCH_JOB_ATTEMPT", job.attempts.to_string());
         Ok(Some(Order::Run(Box::new(Run {
             task: current.task.clone(),
-            command: spec.command(),
+            command: spec.command(node),
             environment,
-            log: logs::file_of(LOG_GROUP, &spec.log_stream(current.task.as_str())),
-            timeout_ms: job.terms.timeout_s.map(|s| i64::from(s) * 1000),
+            log: logs::file_of(spec.log_group(node), &spec.log_stream(node, current.task.as_str())),
+            // User Guide, job-lifecycle: the timeout of a multi-node job "applies to the whole job and not
+            // to the nodes", and its end is the main node's.
+            timeout_ms: job
+                .terms
+                .timeout_s
+                .filter(|_| job.node().is_none_or(|(_, index, main)| index == main))
+                .map(|s| i64::from(s) * 1000),
             kill_after_ms: KILL_AFTER_MS,
         }))))
     }
@@ -623,6 +692,11 @@ impl Engine {
             runner.link = None;
         }
     }
+}
+
+/// The index of a multi-node job's node.
+fn node_index(job: &Job) -> Option<u32> {
+    job.node().map(|(_, index, _)| index)
 }
 
 /// A runner for one more attempt: one that waits, or one that is yet to be started.

@@ -6,6 +6,7 @@
 //! | `api`        | operations: JSON in, JSON out                                             |
 //! | `request`    | what a SubmitJob says, checked and merged with its job definition; pure   |
 //! | `definition` | job definitions: registering and finding them                             |
+//! | `resources`  | queues, compute environments and scheduling policies                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | [`database`] | SQLite: opening, schema versions                                          |
 //! | `store`      | jobs, attempts and definitions in the database: writing                   |
@@ -23,6 +24,7 @@ pub mod fuzzing;
 mod model;
 mod reader;
 mod request;
+mod resources;
 mod state;
 mod store;
 
@@ -30,6 +32,7 @@ pub use api::Api;
 pub use describe::instance_arn;
 pub use engine::{Engine, Handle, Message};
 pub use reader::{Reader, Snapshot};
+pub use resources::ecs_cluster_arn;
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///
@@ -39,5 +42,9 @@ pub fn open_store(
     home: &std::path::Path,
     capacity: &super::capacity::Resources,
 ) -> std::io::Result<store::Store> {
-    store::Store::open(home, &definition::built_in(capacity), super::now_ms())
+    let built_in = store::BuiltIn {
+        definition: definition::built_in(capacity),
+        resources: resources::built_in(capacity),
+    };
+    store::Store::open(home, &built_in, super::now_ms())
 }

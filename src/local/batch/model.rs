@@ -3,11 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::Status;
+use crate::local::QUEUE;
 use crate::local::capacity::Resources;
 
 /// A job's number in this cluster, in the order of submission: the identity in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct JobKey(pub i64);
+
+impl JobKey {
+    /// The key of an array's child, or of a multi-node job's node: they follow their parent.
+    pub fn child(self, index: u32) -> Self {
+        Self(self.0 + 1 + i64::from(index))
+    }
+}
 
 /// How many of an array's children are in each status, in the order of [`Status::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +38,11 @@ impl Summary {
         self.0[to] += 1;
     }
 
+    /// How many children there are.
+    pub fn size(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
     /// How many are in a status.
     pub fn count(&self, status: Status) -> u32 {
         self.0[usize::from(status.code())]
@@ -45,17 +59,72 @@ impl Summary {
     }
 }
 
-/// What a job's life depends on, apart from what it does; an array's children share it.
+/// What a job's life depends on, apart from what it does; an array's children, or a multi-node job's
+/// nodes, share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// What each attempt needs.
+    /// What each attempt needs; for a multi-node job, all its nodes together.
     pub resources: Resources,
+    /// The nodes, for a multi-node job.
+    #[serde(default)]
+    pub nodes: Option<Nodes>,
+    /// Where it waits for resources.
+    #[serde(default)]
+    pub line: Line,
+    /// What has to succeed before it may run.
+    #[serde(default)]
+    pub depends_on: Vec<Dependency>,
     /// When failed attempts are repeated.
     pub retry: Retry,
     /// How long an attempt may take.
     pub timeout_s: Option<u32>,
     /// Why no attempt can ever begin, although the job was accepted: said when its turn comes, as on AWS.
     pub doomed: Option<String>,
+}
+
+/// The nodes of a multi-node job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nodes {
+    /// The index of the main node, whose end is the job's.
+    pub main: u32,
+    /// What each node needs.
+    pub each: Vec<Resources>,
+}
+
+impl Nodes {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.each.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Where a job waits for resources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// The job queue.
+    pub queue: String,
+    /// The share, in a queue with a fair-share policy.
+    pub share: Option<String>,
+    /// API: schedulingPriority; it orders the jobs of one share, higher ones first.
+    pub priority: i32,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { queue: QUEUE.to_owned(), share: None, priority: 0 }
+    }
+}
+
+/// API: JobDependency, with the job found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dependency {
+    /// All of a job, be it an array.
+    Whole(JobKey),
+    /// N_TO_N: each child on the child with the same index of another array.
+    Each(JobKey),
+    /// SEQUENTIAL: each child on the one before it.
+    Sequential,
 }
 
 /// When failed attempts are repeated (API: RetryStrategy).

@@ -13,10 +13,10 @@ use super::database;
 use super::definition::{DefinitionName, arn};
 use super::model::{JobKey, Summary};
 use super::request::{Definition, Spec};
+use super::resources::{self, Kind};
 use super::state::Attempt;
 use super::store::{find, from_json, status};
 use crate::job::Status;
-use crate::local::QUEUE;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::TaskId;
@@ -26,14 +26,20 @@ use crate::local::runner::protocol::TaskId;
 pub struct JobRow {
     /// Its key.
     pub key: JobKey,
-    /// Its ID, `PARENT:INDEX` for a child.
+    /// Its ID, `PARENT:INDEX` for a child, `PARENT#INDEX` for a node.
     pub id: String,
     /// Its name.
     pub name: String,
     /// Its index, for a child.
     pub index: Option<u32>,
+    /// The job queue's name.
+    pub queue: String,
     /// How many children, for an array.
     pub size: Option<u32>,
+    /// How many nodes, for a multi-node job.
+    pub nodes: Option<u32>,
+    /// Whether `index` is that of a node, and how many there are.
+    pub node_of: Option<u32>,
     /// The children's statuses, for an array.
     pub summary: Option<Summary>,
     /// Where it stands.
@@ -59,9 +65,9 @@ pub struct JobRow {
 }
 
 const ROW: &str =
-    "j.key, coalesce(j.id, p.id || ':' || j.idx), coalesce(j.name, p.name), j.idx, j.size, j.summary,
-    j.status, j.status_reason, j.created_at, j.started_at, j.stopped_at, j.task, j.exit_code, j.reason,
-    j.cancelled, coalesce(j.parent, j.key)";
+    "j.key, coalesce(j.id, p.id || iif(p.nodes IS NULL, ':', '#') || j.idx), coalesce(j.name, p.name), j.idx,
+    j.size, j.summary, j.status, j.status_reason, j.created_at, j.started_at, j.stopped_at, j.task, j.exit_code,
+    j.reason, j.cancelled, coalesce(j.parent, j.key), coalesce(j.queue, p.queue), j.nodes, p.nodes";
 
 fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let summary: Option<String> = row.get(5)?;
@@ -82,17 +88,25 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         reason: row.get(13)?,
         cancelled: row.get(14)?,
         owner: JobKey(row.get(15)?),
+        queue: row.get(16)?,
+        nodes: row.get(17)?,
+        node_of: row.get(18)?,
     })
+}
+
+/// SQL for something in a job's spec.
+fn of_spec(path: &str) -> String {
+    format!("(SELECT json_extract(s.spec, '{path}') FROM specs s WHERE s.key = j.key)")
 }
 
 /// Which jobs ListJobs is to return.
 #[derive(Debug, Clone)]
 pub enum Listing {
-    /// Of the queue, in one status, newest first.
-    Queue(Status),
-    /// Of the queue, in any status, newest first, for which this holds.
-    Filtered(Filter),
-    /// Children of an array in one status, by index.
+    /// Of a queue, in one status, newest first.
+    Queue(String, Status),
+    /// Of a queue, in any status, newest first, for which this holds.
+    Filtered(String, Filter),
+    /// Children of an array, or nodes of a multi-node job, in one status, by index.
     Children(JobKey, Status),
 }
 
@@ -101,8 +115,10 @@ pub enum Listing {
 pub enum Filter {
     /// JOB_NAME; with `*` at its end, by its start.
     Name(String),
-    /// JOB_DEFINITION: the name, without or with a revision, or an ARN.
+    /// JOB_DEFINITION: a name or an ARN; a name with `*` at its end, by its start.
     Definition(DefinitionName),
+    /// SHARE_IDENTIFIER.
+    Share(String),
     /// BEFORE_CREATED_AT.
     Before(i64),
     /// AFTER_CREATED_AT.
@@ -169,8 +185,7 @@ impl Snapshot {
     /// A job by its ID.
     pub fn job(&self, id: &str) -> rusqlite::Result<Option<JobRow>> {
         let Some(key) = find(&self.0, id)? else { return Ok(None) };
-        let sql = format!("SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent WHERE j.key = ?1");
-        self.0.prepare_cached(&sql)?.query_row([key.0], job_row).optional()
+        self.job_of(key)
     }
 
     /// Which job an ID means.
@@ -219,29 +234,35 @@ impl Snapshot {
                  ORDER BY j.key DESC LIMIT ?3"
             )
         };
-        let filtered = |condition: &str, value: &dyn rusqlite::ToSql| {
+        let filtered = |name: &str, condition: &str, value: &dyn rusqlite::ToSql| {
             let mut statement = self.0.prepare_cached(&queue(condition))?;
-            let rows = statement.query_map(params![QUEUE, newest, limit, value], job_row)?;
+            let rows = statement.query_map(params![name, newest, limit, value], job_row)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         match listing {
-            Listing::Queue(status) => filtered("j.status = ?4", &status.code()),
-            Listing::Filtered(Filter::Before(at)) => filtered("j.created_at < ?4", at),
-            Listing::Filtered(Filter::After(at)) => filtered("j.created_at > ?4", at),
-            Listing::Filtered(Filter::Name(name)) => match name.strip_suffix('*') {
-                Some(start) => filtered("lower(substr(j.name, 1, length(?4))) = ?4", &start.to_lowercase()),
-                None => filtered("lower(j.name) = ?4", &name.to_lowercase()),
-            },
-            Listing::Filtered(Filter::Definition(definition)) => {
-                let base = arn("job-definition", &definition.name);
-                let of = "(SELECT json_extract(s.spec, '$.jobDefinition') FROM specs s WHERE s.key = j.key)";
-                match definition.revision {
-                    Some(revision) => filtered(&format!("{of} = ?4"), &format!("{base}:{revision}")),
-                    None => {
-                        let start = format!("{base}:");
-                        filtered(&format!("substr({of}, 1, length(?4)) = ?4"), &start)
-                    }
+            Listing::Queue(name, status) => filtered(name, "j.status = ?4", &status.code()),
+            Listing::Filtered(queue, Filter::Before(at)) => filtered(queue, "j.created_at < ?4", at),
+            Listing::Filtered(queue, Filter::After(at)) => filtered(queue, "j.created_at > ?4", at),
+            Listing::Filtered(queue, Filter::Name(name)) => match name.strip_suffix('*') {
+                Some(start) => {
+                    filtered(queue, "lower(substr(j.name, 1, length(?4))) = ?4", &start.to_lowercase())
                 }
+                None => filtered(queue, "lower(j.name) = ?4", &name.to_lowercase()),
+            },
+            Listing::Filtered(queue, Filter::Share(share)) => {
+                filtered(queue, &format!("{} = ?4", of_spec("$.rest.shareIdentifier")), share)
+            }
+            Listing::Filtered(queue, Filter::Definition(definition)) => {
+                let of = of_spec("$.jobDefinition");
+                let start = match (definition.revision, definition.name.strip_suffix('*')) {
+                    (Some(revision), _) => {
+                        let arn = arn("job-definition", &format!("{}:{revision}", definition.name));
+                        return filtered(queue, &format!("{of} = ?4"), &arn);
+                    }
+                    (None, Some(start)) => arn("job-definition", start),
+                    (None, None) => arn("job-definition", &format!("{}:", definition.name)),
+                };
+                filtered(queue, &format!("substr({of}, 1, length(?4)) = ?4"), &start)
             }
             Listing::Children(parent, status) => {
                 let sql = format!(
@@ -259,16 +280,32 @@ impl Snapshot {
     /// How many jobs (arrays count as one) are in each status, in the order of [`Status::ALL`].
     pub fn counts(&self) -> rusqlite::Result<[u64; 7]> {
         let mut counts = [0; 7];
-        let mut statement = self.0.prepare_cached(
-            "SELECT status, count(*) FROM jobs WHERE parent IS NULL AND queue = ?1 GROUP BY status",
-        )?;
-        let mut rows = statement.query([QUEUE])?;
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT status, count(*) FROM jobs WHERE parent IS NULL GROUP BY status")?;
+        let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             if let Some(count) = counts.get_mut(usize::from(row.get::<_, u8>(0)?)) {
                 *count = row.get::<_, i64>(1)?.unsigned_abs();
             }
         }
         Ok(counts)
+    }
+
+    /// A job by its key.
+    pub fn job_of(&self, key: JobKey) -> rusqlite::Result<Option<JobRow>> {
+        let sql = format!("SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent WHERE j.key = ?1");
+        self.0.prepare_cached(&sql)?.query_row([key.0], job_row).optional()
+    }
+
+    /// A queue, compute environment or scheduling policy.
+    pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+        resources::one(&self.0, kind, name)
+    }
+
+    /// All of a kind, by name.
+    pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+        resources::all(&self.0, kind)
     }
 
     /// The active job definition that a name means.

@@ -1,8 +1,9 @@
-//! Jobs, attempts, job definitions and log streams in the database: the writing end.
+//! Jobs, attempts, job definitions, queues and log streams in the database: the writing end.
 //!
-//! One connection writes, in the engine's thread. Children of an array have no ID of their own: their
-//! keys follow their parent's, so child `i` of the job with key `k` has the key `k + 1 + i`.
+//! One connection writes, in the engine's thread. Children of an array and nodes of a multi-node job have
+//! no ID of their own: their keys follow their parent's (see [`JobKey::child`]).
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,16 +12,18 @@ use serde_json::Value;
 
 use super::database;
 use super::definition::BUILT_IN;
-use super::model::{JobKey, Summary, Terms};
-use super::request::{Plan, Spec};
-use super::state::{Attempt, Current, Ending, Job};
+use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
+use super::request::{Asked, Plan, Spec};
+use super::resources::{self, Kind};
+use super::state::schedule::Room;
+use super::state::{Attempt, Current, Ending, Job, first_status};
 use crate::job::Status;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
-use crate::local::{LOG_GROUP, QUEUE, logs};
+use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -54,6 +57,16 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (log_group, name)
     ) WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE jobs ADD COLUMN nodes INTEGER;      -- multi-node parents only: how many
+    ALTER TABLE jobs ADD COLUMN environment TEXT;   -- while it has room there
+    ALTER TABLE jobs ADD COLUMN gpus TEXT;
+    UPDATE jobs SET environment = 'local' WHERE runner IS NOT NULL;
+    CREATE TABLE resources (
+        kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
+",
     logs::store::GROUP_SETTINGS,
 ];
 
@@ -63,6 +76,15 @@ impl From<rusqlite::Error> for ApiError {
         note!("database: {e}");
         Self::server(format!("The local cluster's database: {e}"))
     }
+}
+
+/// What is there from the start, as this machine has it.
+#[derive(Debug)]
+pub struct BuiltIn {
+    /// The job definition.
+    pub definition: Value,
+    /// The queue and the compute environment.
+    pub resources: Vec<(Kind, &'static str, Value)>,
 }
 
 /// The writing end.
@@ -77,15 +99,21 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened or is of a newer version of awsb.
-    pub fn open(home: &Path, built_in: &Value, now: i64) -> std::io::Result<Self> {
+    pub fn open(home: &Path, built_in: &BuiltIn, now: i64) -> std::io::Result<Self> {
         let mut db = Connection::open(home.join(BATCH_DATABASE)).map_err(std::io::Error::other)?;
         database::prepare(&mut db, &MIGRATIONS)?;
         db.set_prepared_statement_cache_capacity(64);
         let fill = || {
             db.execute(
                 "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
-                params![BUILT_IN, built_in.to_string()],
+                params![BUILT_IN, built_in.definition.to_string()],
             )?;
+            for (kind, name, body) in &built_in.resources {
+                db.execute(
+                    "INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3)",
+                    params![kind.as_str(), name, body.to_string()],
+                )?;
+            }
             db.execute(
                 "INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)",
                 params![LOG_GROUP, now],
@@ -109,27 +137,35 @@ impl Store {
     }
 
     /// Forgets a transaction.
-    pub fn rollback(&mut self) {
+    pub fn rollback(&self) {
+        // Keys are never given twice, not even those that were rolled back.
         let _ = self.db.execute_batch("ROLLBACK");
-        let next = self.db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0));
-        if let Ok(next) = next {
-            self.next_key = next;
-        }
     }
 
     /// Adds a job, with all its children, and returns its key.
     pub fn add(&mut self, id: &str, plan: &Plan, now: i64) -> rusqlite::Result<JobKey> {
         let key = self.next_key;
         let text = |e: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
-        let status = if plan.size.is_some() { Status::Pending } else { Status::Runnable };
-        let summary = plan.size.map(|size| Summary::all(size, Status::Runnable));
+        let (status, each) = first_status(&plan.terms, plan.size);
+        let summary = plan.size.map(|size| Summary::all(size, each));
+        let nodes = plan.terms.nodes.as_ref().map(Nodes::count);
         let summary = summary.map(|s| serde_json::to_string(&s)).transpose().map_err(text)?;
         self.db
             .prepare_cached(
-                "INSERT INTO jobs (key, id, queue, name, size, summary, status, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO jobs (key, id, queue, name, size, summary, status, created_at, nodes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
-            .execute(params![key, id, QUEUE, plan.name, plan.size, summary, status.code(), now])?;
+            .execute(params![
+                key,
+                id,
+                plan.spec.queue,
+                plan.name,
+                plan.size,
+                summary,
+                status.code(),
+                now,
+                nodes
+            ])?;
         let terms = serde_json::to_string(&plan.terms).map_err(text)?;
         let spec = serde_json::to_string(&plan.spec).map_err(text)?;
         self.db
@@ -139,8 +175,8 @@ impl Store {
         let mut child = self.db.prepare_cached(
             "INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
-        for index in 0..plan.size.unwrap_or(0) {
-            child.execute(params![self.next_key, key, index, Status::Runnable.code(), now])?;
+        for index in 0..plan.size.or(nodes).unwrap_or(0) {
+            child.execute(params![self.next_key, key, index, each.code(), now])?;
             self.next_key += 1;
         }
         Ok(JobKey(key))
@@ -149,11 +185,13 @@ impl Store {
     /// Writes a job as it is now.
     pub fn save(&self, job: &Job) -> rusqlite::Result<()> {
         let summary = job.children.as_ref().and_then(|s| serde_json::to_string(s).ok());
+        let gpus = job.room.as_ref().map(|room| &room.gpus).filter(|gpus| !gpus.is_empty());
+        let gpus = gpus.and_then(|gpus| serde_json::to_string(gpus).ok());
         self.db
             .prepare_cached(
                 "UPDATE jobs SET status = ?2, status_reason = ?3, started_at = ?4, stopped_at = ?5, attempts = ?6,
                      task = ?7, runner = ?8, exit_code = ?9, reason = ?10, ending = ?11, cancelled = ?12,
-                     summary = ?13
+                     summary = ?13, environment = ?14, gpus = ?15
                  WHERE key = ?1",
             )?
             .execute(params![
@@ -170,6 +208,8 @@ impl Store {
                 job.ending.as_ref().map(|e| &e.reason),
                 job.ending.as_ref().map(|e| e.cancelled),
                 summary,
+                job.room.as_ref().map(|room| &room.environment),
+                gpus,
             ])?;
         Ok(())
     }
@@ -203,6 +243,105 @@ impl Store {
         now: i64,
     ) -> rusqlite::Result<Result<logs::store::Removed, ApiError>> {
         logs::store::apply(&self.db, change, now)
+    }
+
+    /// What a request asks to depend on, found: or why it cannot be.
+    pub fn dependencies(&self, plan: &Plan) -> rusqlite::Result<Result<Vec<Dependency>, ApiError>> {
+        let mut found = Vec::new();
+        for asked in &plan.depends_on {
+            let Asked::On { id, kind } = asked else {
+                found.push(Dependency::Sequential);
+                continue;
+            };
+            let Some(key) = self.find(id)? else {
+                return Ok(Err(ApiError::client(format!("dependsOn: job {id} not found"))));
+            };
+            found.push(match kind {
+                None => Dependency::Whole(key),
+                Some(_) => {
+                    let size: Option<u32> =
+                        self.db
+                            .query_row("SELECT size FROM jobs WHERE key = ?1", [key.0], |row| row.get(0))?;
+                    if size != plan.size {
+                        return Ok(Err(ApiError::client(format!(
+                            "dependsOn: N_TO_N needs an array job of the same size; {id} is none"
+                        ))));
+                    }
+                    Dependency::Each(key)
+                }
+            });
+        }
+        Ok(Ok(found))
+    }
+
+    /// How those that a job of this size is to depend on have ended, if they have.
+    pub fn outcomes(
+        &self,
+        dependencies: &[Dependency],
+        size: u32,
+    ) -> rusqlite::Result<HashMap<JobKey, Status>> {
+        let mut outcomes = HashMap::new();
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT key, status FROM jobs WHERE key BETWEEN ?1 AND ?2 AND status >= 5")?;
+        for dependency in dependencies {
+            let (first, last) = match *dependency {
+                Dependency::Whole(key) => (key, key),
+                Dependency::Each(key) => (key.child(0), key.child(size)),
+                Dependency::Sequential => continue,
+            };
+            let mut rows = statement.query([first.0, last.0])?;
+            while let Some(row) = rows.next()? {
+                outcomes.insert(JobKey(row.get(0)?), status(row.get(1)?));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// A queue, compute environment or scheduling policy.
+    pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+        resources::one(&self.db, kind, name)
+    }
+
+    /// All of a kind, by name.
+    pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+        resources::all(&self.db, kind)
+    }
+
+    /// Makes or changes one.
+    pub fn put_resource(&self, kind: Kind, name: &str, body: &Value) -> rusqlite::Result<()> {
+        let change = "INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3)";
+        self.db.execute(change, params![kind.as_str(), name, body.to_string()]).map(|_| ())
+    }
+
+    /// Removes one.
+    pub fn remove_resource(&self, kind: Kind, name: &str) -> rusqlite::Result<()> {
+        let change = "DELETE FROM resources WHERE kind = ?1 AND name = ?2";
+        self.db.execute(change, params![kind.as_str(), name]).map(|_| ())
+    }
+
+    /// The body of a revision of a job definition.
+    pub fn definition(&self, name: &str, revision: i64) -> rusqlite::Result<Option<Value>> {
+        self.db
+            .query_row(
+                "SELECT body FROM definitions WHERE name = ?1 AND revision = ?2",
+                params![name, revision],
+                |row| from_json(&row.get::<_, String>(0)?),
+            )
+            .optional()
+    }
+
+    /// Changes the body of a revision of a job definition: its tags, as nothing else can change.
+    pub fn put_definition(&self, name: &str, revision: i64, body: &Value) -> rusqlite::Result<()> {
+        let change = "UPDATE definitions SET body = ?3 WHERE name = ?1 AND revision = ?2";
+        self.db.execute(change, params![name, revision, body.to_string()]).map(|_| ())
+    }
+
+    /// Changes what DescribeJobs shows of a job.
+    pub fn put_spec(&self, key: JobKey, spec: &Spec) -> rusqlite::Result<()> {
+        let spec =
+            serde_json::to_string(spec).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        self.db.execute("UPDATE specs SET spec = ?2 WHERE key = ?1", params![key.0, spec]).map(|_| ())
     }
 
     /// Registers a revision of a job definition and returns its number.
@@ -241,13 +380,18 @@ impl Store {
         self.db.prepare_cached("SELECT id FROM jobs WHERE key = ?1")?.query_row([key.0], |row| row.get(0))
     }
 
-    /// All jobs that have not ended.
+    /// All jobs that have not ended, and the nodes of those that are multi-node jobs.
     pub fn active(&self) -> rusqlite::Result<Vec<Job>> {
-        let mut statement = self.db.prepare(
-            "SELECT key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
-                 runner, exit_code, reason, ending, cancelled
-             FROM jobs WHERE status < 5 ORDER BY key",
-        )?;
+        let columns =
+            "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
+            runner, exit_code, reason, ending, cancelled, environment, gpus";
+        let mut statement = self.db.prepare(&format!(
+            "SELECT {columns} FROM jobs WHERE status < 5
+             UNION ALL
+             SELECT {columns} FROM jobs
+             WHERE parent IN (SELECT key FROM jobs WHERE status < 5 AND nodes IS NOT NULL) AND status >= 5
+             ORDER BY key"
+        ))?;
         let mut jobs: Vec<Job> = Vec::new();
         let mut terms: Option<(i64, Arc<Terms>)> = None;
         let mut rows = statement.query([])?;
@@ -280,6 +424,8 @@ fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) ->
     let task: Option<TaskId> = row.get::<_, Option<String>>(9)?.map(TaskId::from);
     let runner = row.get::<_, Option<String>>(10)?.and_then(|text| RunnerId::parse(&text));
     let cancelled: Option<bool> = row.get(14)?;
+    let gpus: Option<String> = row.get(16)?;
+    let gpus = gpus.map(|text| from_json(&text)).transpose()?.unwrap_or_default();
     Ok(Job {
         key,
         child: parent.zip(index),
@@ -290,6 +436,7 @@ fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) ->
         started_at: row.get(6)?,
         stopped_at: row.get(7)?,
         attempts: row.get(8)?,
+        room: row.get::<_, Option<String>>(15)?.map(|environment| Room { environment, gpus }),
         current: task.clone().zip(runner).map(|(task, runner)| Current { task, runner }),
         last_task: task,
         exit_code: row.get(11)?,
@@ -311,22 +458,28 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite:
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.into()))
 }
 
-/// The job that an ID means: `UUID`, or `UUID:INDEX` for a child.
+/// The job that an ID means: `UUID`, `UUID:INDEX` for a child, or `UUID#INDEX` for a node.
 pub(super) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<JobKey>> {
-    let (parent, index) = match id.split_once(':') {
+    let (parent, part) = match id.find([':', '#']) {
         None => (id, None),
-        Some((parent, index)) => match index.parse::<i64>() {
-            Ok(number) if number.to_string() == index => (parent, Some(number)),
-            _ => return Ok(None),
-        },
+        Some(at) => {
+            let (parent, index) = id.split_at(at);
+            match index[1..].parse::<u32>() {
+                Ok(number) if number.to_string() == index[1..] => (parent, Some((&index[..1], number))),
+                _ => return Ok(None),
+            }
+        }
     };
-    let found: Option<(i64, Option<i64>)> = db
-        .prepare_cached("SELECT key, size FROM jobs WHERE id = ?1")?
-        .query_row([parent], |row| Ok((row.get(0)?, row.get(1)?)))
+    let found: Option<(i64, Option<u32>, Option<u32>)> = db
+        .prepare_cached("SELECT key, size, nodes FROM jobs WHERE id = ?1")?
+        .query_row([parent], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    Ok(match (found, index) {
-        (Some((key, _)), None) => Some(JobKey(key)),
-        (Some((key, Some(size))), Some(index)) if (0..size).contains(&index) => Some(JobKey(key + 1 + index)),
-        _ => None,
+    let Some((key, size, nodes)) = found else { return Ok(None) };
+    Ok(match part {
+        None => Some(JobKey(key)),
+        Some((mark, index)) => {
+            let count = if mark == ":" { size } else { nodes };
+            count.filter(|count| index < *count).map(|_| JobKey(key).child(index))
+        }
     })
 }

@@ -111,7 +111,10 @@ impl Front {
     async fn call(&self, service: Service, parts: &Parts, body: &Bytes) -> Result<Value, ApiError> {
         let target = || parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
         match service {
-            Service::Batch => self.services.batch.call(&parts.method, parts.uri.path(), body).await,
+            Service::Batch => {
+                let (path, query) = (parts.uri.path(), parts.uri.query());
+                self.services.batch.call(&parts.method, path, query, body).await
+            }
             Service::Logs => self.services.logs.call(target(), body).await,
             Service::Ecs => self.services.ecs.call(target(), body).await,
             Service::Sts => self.services.sts.call(&signature::parameters(parts, body)),

@@ -139,6 +139,17 @@ impl Api {
         }
     }
 
+    /// Has the one writer of the database make a change; returns the streams that it has removed.
+    async fn change(&self, change: Change) -> Result<Vec<StreamName>, ApiError> {
+        let changed = self.engine.change(move |store| {
+            let removed = store.change_logs(&change, now_ms())??;
+            Ok(removed.iter().map(StreamName::as_str).collect())
+        });
+        let names: Vec<String> =
+            serde_json::from_value(changed.await?).map_err(|e| ApiError::server(e.to_string()))?;
+        Ok(names.into_iter().map(StreamName::known).collect())
+    }
+
     async fn create_log_group(&self, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -163,7 +174,7 @@ impl Api {
             let rule = format!("satisfy enum value set: [{}]", classes.join(", "));
             return Err(constraint("logGroupClass", class, &rule));
         }
-        self.engine.change_logs(Change::CreateGroup(group, class.to_owned())).await?;
+        self.change(Change::CreateGroup(group, class.to_owned())).await?;
         Ok(json!({}))
     }
 
@@ -172,7 +183,7 @@ impl Api {
         let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
         let (of, new) = (group.clone(), stream.clone());
         blocking(move || events.remove_leftovers(&reader, &of, &new)).await?;
-        self.engine.change_logs(Change::CreateStream(group, stream)).await?;
+        self.change(Change::CreateStream(group, stream)).await?;
         Ok(json!({}))
     }
 
@@ -191,12 +202,12 @@ impl Api {
             let rule = format!("satisfy enum value set: [{}]", allowed.join(", "));
             return Err(constraint("retentionInDays", &days.to_string(), &rule));
         }
-        self.engine.change_logs(Change::Retain(group, Some(days))).await?;
+        self.change(Change::Retain(group, Some(days))).await?;
         Ok(json!({}))
     }
 
     async fn delete_retention_policy(&self, body: &[u8]) -> Result<Value, ApiError> {
-        self.engine.change_logs(Change::Retain(group_alone(body)?, None)).await?;
+        self.change(Change::Retain(group_alone(body)?, None)).await?;
         Ok(json!({}))
     }
 
@@ -211,7 +222,7 @@ impl Api {
     }
 
     async fn delete(&self, change: Change, group: GroupName) -> Result<Value, ApiError> {
-        let removed = self.engine.change_logs(change).await?;
+        let removed = self.change(change).await?;
         let events = Arc::clone(&self.events);
         blocking(move || events.remove(&group, &removed)).await?;
         Ok(json!({}))

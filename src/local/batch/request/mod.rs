@@ -1,15 +1,22 @@
 //! What a SubmitJob says, checked and merged with its job definition. Pure: values to values.
 
+mod dependencies;
+mod nodes;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::model::{ExitRule, Retry, Terms};
+pub use self::dependencies::Asked;
+use self::dependencies::JobDependency;
+use self::nodes::NodeOverrides;
+pub use self::nodes::NodeRange;
+use super::model::{ExitRule, Line, Nodes, Retry, Terms};
 use crate::job::{JobName, limits};
-use crate::local::HOST_IMAGE;
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
+use crate::local::{HOST_IMAGE, LOG_GROUP, QUEUE};
 
 /// API: SubmitJobRequest, as far as it decides anything here.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,13 +26,13 @@ pub struct SubmitJob {
     job_queue: Option<String>,
     job_definition: Option<String>,
     array_properties: Option<ArrayProperties>,
-    #[serde(default)]
-    depends_on: Option<Vec<Value>>,
+    depends_on: Option<Vec<JobDependency>>,
     parameters: Option<BTreeMap<String, String>>,
     container_overrides: Option<Overrides>,
-    node_overrides: Option<Value>,
+    node_overrides: Option<NodeOverrides>,
     eks_properties_override: Option<Value>,
     ecs_properties_override: Option<Value>,
+    consumable_resource_properties_override: Option<Value>,
     retry_strategy: Option<RetryStrategy>,
     timeout: Option<Timeout>,
     tags: Option<BTreeMap<String, String>>,
@@ -111,15 +118,29 @@ pub struct Definition {
     pub body: Value,
 }
 
-/// A job that can be: everything about it has been checked.
+/// A job queue, as far as a submission to it depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes new jobs (API: JobQueueDetail.state).
+    pub enabled: bool,
+    /// Whether it has a fair-share policy.
+    pub shares: bool,
+}
+
+/// A job that can be: everything about it has been checked, except that the jobs are there that it
+/// depends on.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The job's name.
     pub name: String,
     /// How many children, for an array.
     pub size: Option<u32>,
-    /// What its life depends on.
+    /// What its life depends on; `depends_on` is yet to be filled.
     pub terms: Terms,
+    /// What it is to depend on.
+    pub depends_on: Vec<Asked>,
     /// What it does, and what DescribeJobs shows of it.
     pub spec: Spec,
 }
@@ -132,8 +153,17 @@ pub struct Spec {
     pub job_definition: String,
     /// The job definition's name; log streams begin with it.
     pub definition_name: String,
-    /// API: ContainerDetail, as far as the submission decides it.
+    /// The job queue's name.
+    #[serde(default = "built_in_queue")]
+    pub queue: String,
+    /// API: ContainerDetail, as far as the submission decides it; empty for a multi-node job.
     pub container: Map<String, Value>,
+    /// The nodes' containers, for a multi-node job.
+    #[serde(default)]
+    pub nodes: Vec<NodeRange>,
+    /// What it depends on, as DescribeJobs shows it.
+    #[serde(default)]
+    pub depends_on: Vec<Asked>,
     /// The values for `Ref::NAME` in the command.
     pub parameters: BTreeMap<String, String>,
     /// What else DescribeJobs shows: `retryStrategy`, `timeout`, `tags`, …
@@ -152,49 +182,66 @@ pub fn names(request: &SubmitJob) -> Result<(&str, &str), ApiError> {
     }
 }
 
+/// The queue of jobs that an earlier version of the database has.
+fn built_in_queue() -> String {
+    QUEUE.to_owned()
+}
+
 /// Checks a request and merges it with the job definition that it names.
 ///
 /// # Errors
 /// `ClientException`, when the job cannot be.
-pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiError> {
+pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Result<Plan, ApiError> {
     let name = job_name(request.job_name.as_deref())?;
     let body = &definition.body;
-    if body.get("type").and_then(Value::as_str) == Some("multinode") || request.node_overrides.is_some() {
-        return Err(not_yet("multi-node parallel jobs"));
-    }
     if request.eks_properties_override.is_some() || request.ecs_properties_override.is_some() {
-        return Err(not_yet("EKS jobs and jobs with several containers"));
+        return Err(not_there("EKS jobs and jobs with several containers"));
     }
-    if request.depends_on.as_ref().is_some_and(|d| !d.is_empty()) {
-        return Err(not_yet("job dependencies"));
+    if request.consumable_resource_properties_override.is_some() {
+        return Err(not_there("consumable resources"));
     }
-    let size = match request.array_properties.and_then(|a| a.size) {
-        None => None,
-        Some(size) => match u32::try_from(size).ok().filter(|s| limits::ARRAY_SIZE.contains(s)) {
-            Some(size) => Some(size),
-            None => {
-                return Err(ApiError::client(format!("Array size must be between 2 and 10000, not {size}")));
-            }
-        },
+    if !queue.enabled {
+        return Err(ApiError::client(format!("Job queue {} is DISABLED: it takes no new jobs", queue.name)));
+    }
+    let size = array_size(request.array_properties.as_ref())?;
+    let multi_node = body.get("type").and_then(Value::as_str) == Some("multinode");
+    let (mut containers, main) = if multi_node {
+        if size.is_some() {
+            return Err(ApiError::client("a multi-node parallel job cannot be an array job"));
+        }
+        let properties = body.get("nodeProperties").cloned().unwrap_or_default();
+        nodes::containers(&properties, request.node_overrides.as_ref())?
+    } else {
+        if request.node_overrides.is_some() {
+            return Err(ApiError::client("nodeOverrides are for multi-node parallel jobs only"));
+        }
+        let Some(Value::Object(container)) = body.get("containerProperties") else {
+            return Err(not_there("job definitions without containerProperties or nodeProperties"));
+        };
+        (vec![container.clone()], 0)
     };
-    let Some(Value::Object(container)) = body.get("containerProperties") else {
-        return Err(not_yet("job definitions without containerProperties"));
-    };
-    let image = container.get("image").and_then(Value::as_str).unwrap_or("");
-    if image != HOST_IMAGE {
-        return Err(not_yet(&format!(
-            "container images ({image:?}; job definitions with the image \"{HOST_IMAGE}\" run as processes)"
-        )));
-    }
-    let mut container = container.clone();
     // ECS RunTask: a container's overrides as JSON. SubmitJob takes longer ones, and the job then fails.
-    let overrides_length = request.container_overrides.as_ref().map_or(0, Overrides::length);
-    let doomed = (overrides_length > limits::OVERRIDES_LENGTH)
-        .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH));
-    if let Some(overrides) = request.container_overrides {
-        merge(&mut container, overrides)?;
+    let mut longest = request.node_overrides.as_ref().map_or(0, NodeOverrides::longest);
+    if let Some(overrides) = &request.container_overrides {
+        if multi_node {
+            return Err(ApiError::client(
+                "a multi-node parallel job takes nodeOverrides, not containerOverrides",
+            ));
+        }
+        longest = longest.max(overrides.length());
+        containers.iter_mut().try_for_each(|container| merge(container, overrides))?;
     }
-    let resources = resources(&container)?;
+    let doomed = (longest > limits::OVERRIDES_LENGTH)
+        .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH));
+    let each: Vec<Resources> = containers
+        .iter()
+        .map(|container| {
+            check_container(container)?;
+            resources(container)
+        })
+        .collect::<Result<_, _>>()?;
+    let mut all = Resources::default();
+    each.iter().for_each(|needs| all.give(needs));
     let strategy = match (&request.retry_strategy, body.get("retryStrategy")) {
         (Some(given), _) => Some(given.clone()),
         (None, Some(value)) => Some(shape::<RetryStrategy>(value.clone())?),
@@ -210,6 +257,9 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     let mut parameters: BTreeMap<String, String> =
         body.get("parameters").cloned().map(shape).transpose()?.unwrap_or_default();
     parameters.extend(request.parameters.unwrap_or_default());
+    let priority = priority(request.scheduling_priority_override, body)?;
+    let line = line(queue, request.share_identifier, priority)?;
+    let depends_on = dependencies::asked(request.depends_on.unwrap_or_default(), size)?;
     let mut rest = Map::new();
     rest.insert(
         "retryStrategy".into(),
@@ -222,25 +272,95 @@ pub fn plan(request: SubmitJob, definition: &Definition) -> Result<Plan, ApiErro
     }
     rest.insert("tags".into(), to_value(&tags(request.tags)?)?);
     rest.insert("propagateTags".into(), json!(request.propagate_tags.unwrap_or(false)));
-    rest.insert("platformCapabilities".into(), json!(["EC2"]));
-    if let Some(share) = request.share_identifier {
+    rest.insert(
+        "platformCapabilities".into(),
+        body.get("platformCapabilities").cloned().unwrap_or_else(|| json!(["EC2"])),
+    );
+    if let Some(share) = &line.share {
         rest.insert("shareIdentifier".into(), json!(share));
-    }
-    if let Some(priority) = request.scheduling_priority_override {
         rest.insert("schedulingPriority".into(), json!(priority));
     }
-    let spec = Spec {
+    let mut spec = Spec {
         job_definition: definition.arn.clone(),
         definition_name: definition.name.clone(),
-        container,
+        queue: queue.name.clone(),
+        container: Map::new(),
+        nodes: Vec::new(),
+        depends_on: depends_on.clone(),
         parameters,
         rest,
     };
-    Ok(Plan { name, size, terms: Terms { resources, retry, timeout_s, doomed }, spec })
+    let nodes = multi_node.then(|| {
+        spec.rest.insert("nodeProperties".into(), json!({"mainNode": main, "numNodes": containers.len()}));
+        spec.nodes = nodes::ranges(std::mem::take(&mut containers));
+        Nodes { main, each }
+    });
+    if let Some(container) = containers.pop() {
+        spec.container = container;
+    }
+    let terms = Terms { resources: all, nodes, line, depends_on: Vec::new(), retry, timeout_s, doomed };
+    Ok(Plan { name, size, terms, depends_on, spec })
 }
 
-fn not_yet(what: &str) -> ApiError {
-    ApiError::client(format!("The local cluster does not run {what} yet."))
+fn array_size(properties: Option<&ArrayProperties>) -> Result<Option<u32>, ApiError> {
+    let Some(size) = properties.and_then(|a| a.size) else { return Ok(None) };
+    let good = u32::try_from(size).ok().filter(|s| limits::ARRAY_SIZE.contains(s));
+    good.map(Some)
+        .ok_or_else(|| ApiError::client(format!("Array size must be between 2 and 10000, not {size}")))
+}
+
+/// API, SubmitJob.schedulingPriorityOverride: "The minimum supported value is 0 and the maximum
+/// supported value is 9999."
+fn priority(given: Option<i32>, body: &Value) -> Result<i32, ApiError> {
+    let defined = body.get("schedulingPriority").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
+    match given.or(defined).unwrap_or(0) {
+        n @ 0..=9999 => Ok(n),
+        n => Err(ApiError::client(format!("schedulingPriority must be 0 to 9999, not {n}"))),
+    }
+}
+
+/// API, SubmitJob.shareIdentifier: "Don't specify this parameter if the job queue doesn't have a
+/// fair-share scheduling policy. If the job queue has a fair-share scheduling policy, then this parameter
+/// must be specified. This string is limited to 255 alphanumeric characters, and can be followed by an
+/// asterisk (*)."
+fn line(queue: &Queue, share: Option<String>, priority: i32) -> Result<Line, ApiError> {
+    match &share {
+        None if queue.shares => {
+            return Err(ApiError::client(format!(
+                "shareIdentifier is required: the job queue {} has a fair-share scheduling policy",
+                queue.name
+            )));
+        }
+        Some(_) if !queue.shares => {
+            return Err(ApiError::client(format!(
+                "shareIdentifier is given, but the job queue {} has no fair-share scheduling policy",
+                queue.name
+            )));
+        }
+        Some(share) => {
+            let name = share.strip_suffix('*').unwrap_or(share);
+            if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                return Err(ApiError::client(format!("shareIdentifier: {share:?} is not alphanumeric")));
+            }
+        }
+        None => {}
+    }
+    Ok(Line { queue: queue.name.clone(), share, priority })
+}
+
+/// What a container has to be for this cluster to run it.
+fn check_container(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let image = container.get("image").and_then(Value::as_str).unwrap_or("");
+    if image != HOST_IMAGE {
+        return Err(not_there(&format!(
+            "container images ({image:?}; job definitions with the image \"{HOST_IMAGE}\" run as processes)"
+        )));
+    }
+    Ok(())
+}
+
+fn not_there(what: &str) -> ApiError {
+    ApiError::client(format!("The local cluster does not have {what}."))
 }
 
 /// A value of a shape that the API gives.
@@ -272,35 +392,33 @@ fn tags(tags: Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, Strin
 
 /// Override by override, as the API says for each: the command replaces, variables and requirements
 /// replace those of the same name and add the others.
-fn merge(container: &mut Map<String, Value>, overrides: Overrides) -> Result<(), ApiError> {
-    if let Some(command) = overrides.command.filter(|c| !c.is_empty()) {
+fn merge(container: &mut Map<String, Value>, overrides: &Overrides) -> Result<(), ApiError> {
+    if let Some(command) = overrides.command.as_ref().filter(|c| !c.is_empty()) {
         container.insert("command".into(), json!(command));
     }
-    if let Some(given) = overrides.environment {
+    if let Some(given) = &overrides.environment {
         let mut all: Vec<Variable> =
             container.get("environment").cloned().map(shape).transpose()?.unwrap_or_default();
         for variable in given {
             check_variable(&variable.name)?;
             all.retain(|v| v.name != variable.name);
-            all.push(variable);
+            all.push(variable.clone());
         }
         container.insert("environment".into(), to_value(&all)?);
     }
-    let mut given = overrides.resource_requirements.unwrap_or_default();
-    // Deprecated, and still sent by old clients.
-    for (kind, value) in [("VCPU", overrides.vcpus), ("MEMORY", overrides.memory)] {
-        if let Some(value) = value
-            && !given.iter().any(|r| r.kind == kind)
-        {
-            given.push(Requirement { kind: kind.to_owned(), value: value.to_string() });
+    // API, ContainerOverrides.vcpus and .memory: deprecated; they override the fields of the same name
+    // in the job definition, but not what its resourceRequirements say.
+    for (field, value) in [("vcpus", overrides.vcpus), ("memory", overrides.memory)] {
+        if let Some(value) = value {
+            container.insert(field.into(), json!(value));
         }
     }
-    if !given.is_empty() {
+    if let Some(given) = overrides.resource_requirements.as_ref().filter(|r| !r.is_empty()) {
         let mut all: Vec<Requirement> =
             container.get("resourceRequirements").cloned().map(shape).transpose()?.unwrap_or_default();
         for requirement in given {
             all.retain(|r| r.kind != requirement.kind);
-            all.push(requirement);
+            all.push(requirement.clone());
         }
         container.insert("resourceRequirements".into(), to_value(&all)?);
     }
@@ -339,9 +457,8 @@ pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> 
             },
         }
     };
-    if amount("GPU", "")?.is_some_and(|n| n > 0) {
-        return Err(not_yet("jobs that need GPUs"));
-    }
+    let gpus = amount("GPU", "")?.unwrap_or(0);
+    let gpus = u32::try_from(gpus).map_err(|_| ApiError::client("too many GPUs"))?;
     let vcpus = amount("VCPU", "vcpus")?
         .ok_or_else(|| ApiError::client("vCPUs are required: resourceRequirements VCPU"))?;
     let memory = amount("MEMORY", "memory")?
@@ -354,7 +471,7 @@ pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> 
         return Err(ApiError::client("a container needs at least 4 MiB of memory"));
     }
     let vcpus = u32::try_from(vcpus).map_err(|_| ApiError::client("too many vCPUs"))?;
-    Ok(Resources { vcpus, memory_mib: memory })
+    Ok(Resources { vcpus, memory_mib: memory, gpus })
 }
 
 fn retry(strategy: Option<&RetryStrategy>) -> Result<Retry, ApiError> {
@@ -366,6 +483,11 @@ fn retry(strategy: Option<&RetryStrategy>) -> Result<Retry, ApiError> {
         Some(n) => return Err(ApiError::client(format!("retryStrategy: attempts must be 1 to 10, not {n}"))),
     };
     let rules = strategy.and_then(|s| s.evaluate_on_exit.as_deref()).unwrap_or_default();
+    // API, RetryStrategy.evaluateOnExit: "If this parameter is specified, then the attempts parameter must
+    // also be specified."
+    if !rules.is_empty() && strategy.is_some_and(|s| s.attempts.is_none()) {
+        return Err(ApiError::client("retryStrategy: evaluateOnExit needs attempts"));
+    }
     if rules.len() > 5 {
         return Err(ApiError::client("retryStrategy: evaluateOnExit has at most 5 entries"));
     }
@@ -375,6 +497,16 @@ fn retry(strategy: Option<&RetryStrategy>) -> Result<Retry, ApiError> {
             "EXIT" => false,
             other => return Err(ApiError::client(format!("evaluateOnExit: unknown action {other:?}"))),
         };
+        // API, EvaluateOnExit.onExitCode: "It can contain only numbers, and can end with an asterisk".
+        let digits = |code: &String| {
+            let code = code.strip_suffix('*').unwrap_or(code);
+            code.bytes().all(|b| b.is_ascii_digit())
+        };
+        if let Some(code) = rule.on_exit_code.as_ref().filter(|code| !digits(code)) {
+            return Err(ApiError::client(format!(
+                "evaluateOnExit: {code:?} is not the start of an exit code"
+            )));
+        }
         Ok(ExitRule {
             on_status_reason: rule.on_status_reason.clone(),
             on_reason: rule.on_reason.clone(),
@@ -405,9 +537,14 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
     retry(body.get("retryStrategy").cloned().map(shape).transpose()?.as_ref())?;
     timeout_s(body.get("timeout").cloned().map(shape).transpose()?.as_ref())?;
     let _: Option<BTreeMap<String, String>> = body.get("parameters").cloned().map(shape).transpose()?;
+    priority(None, body)?;
     match body.get("type").and_then(Value::as_str) {
         Some("container") => {}
-        Some("multinode") => return Ok(()),
+        Some("multinode") => {
+            let properties = body.get("nodeProperties").cloned().unwrap_or_default();
+            let (containers, _) = nodes::containers(&properties, None)?;
+            return containers.iter().try_for_each(check_container_definition);
+        }
         other => return Err(ApiError::client(format!("type must be container or multinode, not {other:?}"))),
     }
     let Some(Value::Object(container)) = body.get("containerProperties") else {
@@ -415,6 +552,10 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
             "containerProperties is required for a job definition of type container",
         ));
     };
+    check_container_definition(container)
+}
+
+fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiError> {
     if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
         return Err(ApiError::client("containerProperties: image is required"));
     }
@@ -425,10 +566,16 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
 }
 
 impl Spec {
+    /// The container of a job that is no node, or of the node with this index.
+    pub fn container(&self, node: Option<u32>) -> &Map<String, Value> {
+        let range = node.and_then(|index| self.nodes.iter().find(|range| range.has(index)));
+        range.map_or(&self.container, |range| &range.container)
+    }
+
     /// The command to run. `Ref::NAME` as a whole argument becomes the parameter's value; one without
     /// a value stays as it is (API: SubmitJob.parameters).
-    pub fn command(&self) -> Vec<String> {
-        let command = self.container.get("command").and_then(Value::as_array);
+    pub fn command(&self, node: Option<u32>) -> Vec<String> {
+        let command = self.container(node).get("command").and_then(Value::as_array);
         command
             .into_iter()
             .flatten()
@@ -441,17 +588,29 @@ impl Spec {
     }
 
     /// The job's own variables.
-    pub fn environment(&self) -> Vec<(String, String)> {
+    pub fn environment(&self, node: Option<u32>) -> Vec<(String, String)> {
         let variables =
-            self.container.get("environment").cloned().and_then(|v| shape::<Vec<Variable>>(v).ok());
+            self.container(node).get("environment").cloned().and_then(|v| shape::<Vec<Variable>>(v).ok());
         variables.unwrap_or_default().into_iter().map(|v| (v.name, v.value)).collect()
     }
 
+    /// The log group of an attempt's output: `logConfiguration`'s `awslogs-group`, else Batch's own.
+    pub fn log_group(&self, node: Option<u32>) -> &str {
+        self.log_option(node, "awslogs-group").unwrap_or(LOG_GROUP)
+    }
+
     /// The log stream of an attempt (User Guide, `using_cloudwatch_logs`): the first 200 characters of
-    /// the job definition's name, `default`, and the task's ID.
-    pub fn log_stream(&self, task: &str) -> String {
-        let name: String = self.definition_name.chars().take(200).collect();
+    /// the job definition's name (or `awslogs-stream-prefix`), `default`, and the task's ID.
+    pub fn log_stream(&self, node: Option<u32>, task: &str) -> String {
+        let name = self.log_option(node, "awslogs-stream-prefix").unwrap_or(&self.definition_name);
+        let name: String = name.chars().take(200).collect();
         format!("{name}/default/{task}")
+    }
+
+    /// API: LogConfiguration.options.
+    fn log_option(&self, node: Option<u32>, name: &str) -> Option<&str> {
+        let options = self.container(node).get("logConfiguration")?.get("options")?;
+        options.get(name)?.as_str().filter(|value| !value.is_empty())
     }
 }
 
@@ -471,12 +630,16 @@ mod tests {
         }
     }
 
+    fn queue(shares: bool) -> Queue {
+        Queue { name: "local".into(), enabled: true, shares }
+    }
+
     fn planned(extra: Value) -> Result<Plan, String> {
         let mut request = json!({"jobName": "j", "jobQueue": "local", "jobDefinition": "local"});
         for (key, value) in extra.as_object().unwrap() {
             request[key] = value.clone();
         }
-        plan(shape(request).map_err(|e| e.message)?, &definition()).map_err(|e| e.message)
+        plan(shape(request).map_err(|e| e.message)?, &definition(), &queue(false)).map_err(|e| e.message)
     }
 
     #[test]
@@ -485,15 +648,46 @@ mod tests {
             "environment": [{"name": "X", "value": "3"}, {"name": "Z", "value": "4"}],
             "resourceRequirements": [{"type": "MEMORY", "value": "1024"}]}}))
         .unwrap();
-        assert_eq!(plan.spec.command(), ["true", "1", "2"]);
+        assert_eq!(plan.spec.command(None), ["true", "1", "2"]);
         let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
-        assert_eq!(plan.spec.environment(), [pair("Y", "2"), pair("X", "3"), pair("Z", "4")]);
-        assert_eq!(plan.terms.resources, Resources { vcpus: 1, memory_mib: 1024 });
-        let old =
-            planned(json!({"containerOverrides": {"vcpus": 2, "memory": 64, "command": ["a"]}})).unwrap();
-        assert_eq!(old.terms.resources, Resources { vcpus: 2, memory_mib: 64 });
-        assert_eq!(old.spec.command(), ["a"]);
-        assert_eq!(planned(json!({})).unwrap().spec.command(), ["true", "1", "Ref::b"]);
+        assert_eq!(plan.spec.environment(None), [pair("Y", "2"), pair("X", "3"), pair("Z", "4")]);
+        assert_eq!(plan.terms.resources, Resources { vcpus: 1, memory_mib: 1024, gpus: 0 });
+        assert_eq!(planned(json!({})).unwrap().spec.command(None), ["true", "1", "Ref::b"]);
+    }
+
+    #[test]
+    fn the_old_fields_override_each_other_but_no_requirement() {
+        let mut definition = definition();
+        let old = json!({"vcpus": 1, "memory": 64, "image": "host"});
+        definition.body["containerProperties"] = old;
+        let planned = |overrides: Value| {
+            let request = json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d",
+                "containerOverrides": overrides});
+            plan(shape(request).unwrap(), &definition, &queue(false)).unwrap().terms.resources
+        };
+        let resources = |vcpus, memory_mib| Resources { vcpus, memory_mib, gpus: 0 };
+        assert_eq!(planned(json!({"vcpus": 2, "memory": 128})), resources(2, 128));
+        let new = json!([{"type": "VCPU", "value": "4"}]);
+        assert_eq!(planned(json!({"vcpus": 2, "resourceRequirements": new})), resources(4, 64));
+        let plan = super::tests::planned(json!({"containerOverrides": {"vcpus": 2, "memory": 64}})).unwrap();
+        assert_eq!(plan.terms.resources, resources(1, 512));
+    }
+
+    #[test]
+    fn shares_are_for_queues_that_have_them() {
+        let planned = |extra: Value, shares| {
+            let mut request = json!({"jobName": "j", "jobQueue": "local", "jobDefinition": "local"});
+            request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            plan(shape(request).unwrap(), &definition(), &queue(shares)).map(|p| p.terms.line)
+        };
+        let line = planned(json!({"shareIdentifier": "a", "schedulingPriorityOverride": 7}), true).unwrap();
+        assert_eq!((line.share.as_deref(), line.priority), (Some("a"), 7));
+        assert!(planned(json!({}), true).is_err());
+        assert!(planned(json!({"shareIdentifier": "a"}), false).is_err());
+        assert!(planned(json!({"shareIdentifier": "a b"}), true).is_err());
+        assert!(
+            planned(json!({"shareIdentifier": "a", "schedulingPriorityOverride": 10_000}), true).is_err()
+        );
     }
 
     #[test]
@@ -513,6 +707,13 @@ mod tests {
             json!({"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "x"}]}}),
             json!({"containerOverrides": {"command": "true"}}),
             json!({"nodeOverrides": {"numNodes": 2}}),
+            json!({"retryStrategy": {"evaluateOnExit": [{"action": "EXIT", "onExitCode": "1"}]}}),
+            json!({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT", "onExitCode": "x"}]}}),
+            json!({"dependsOn": [{"type": "SEQUENTIAL"}]}),
+            json!({"dependsOn": [{}]}),
+            json!({"dependsOn": [{"jobId": "a", "type": "N_TO_N"}]}),
+            json!({"dependsOn": [{"jobId": "a", "type": "MAYBE"}]}),
+            json!({"dependsOn": vec![json!({"jobId": "a"}); 21]}),
         ] {
             assert!(planned(bad.clone()).is_err(), "{bad}");
         }
@@ -524,6 +725,6 @@ mod tests {
         let mut definition = definition();
         definition.body["containerProperties"]["image"] = json!("busybox");
         let request = shape(json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d"})).unwrap();
-        assert!(plan(request, &definition).unwrap_err().message.contains("container images"));
+        assert!(plan(request, &definition, &queue(false)).unwrap_err().message.contains("container images"));
     }
 }

@@ -1,0 +1,217 @@
+//! Jobs: submitting, looking at, and ending them.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Api, page_size, with_token};
+use crate::job::{Status, limits};
+use crate::local::batch::definition::{DefinitionName, arn};
+use crate::local::batch::describe;
+use crate::local::batch::reader::{Filter, Listing, Snapshot};
+use crate::local::batch::request::{self, Queue, SubmitJob, shape};
+use crate::local::batch::resources::Kind;
+use crate::local::error::ApiError;
+use crate::local::http::json_object;
+use crate::local::now_ms;
+
+impl Api {
+    pub(super) async fn submit_job(&self, body: &[u8]) -> Result<Value, ApiError> {
+        if body.len() > limits::SUBMIT_JOB_BYTES {
+            return Err(ApiError::client(format!(
+                "The request is {} bytes long; SubmitJob takes at most {}",
+                body.len(),
+                limits::SUBMIT_JOB_BYTES
+            )));
+        }
+        let request: SubmitJob = shape(json_object(body)?)?;
+        let plan = self
+            .reader
+            .read(move |db| {
+                let (queue_name, name) = request::names(&request)?;
+                let queue = queue(db, queue_name)?;
+                let definition = db.definition(&DefinitionName::parse(name))?.ok_or_else(|| {
+                    ApiError::client(format!("JobDefinition {name} not found or not ACTIVE"))
+                })?;
+                request::plan(request, &definition, &queue)
+            })
+            .await?;
+        let job_name = plan.name.clone();
+        let id = self.engine.submit(plan).await?;
+        Ok(json!({"jobArn": arn("job", &id), "jobName": job_name, "jobId": id}))
+    }
+
+    pub(super) async fn describe_jobs(&self, body: Value) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        struct Request {
+            jobs: Option<Vec<String>>,
+        }
+        let ids = shape::<Request>(body)?.jobs.ok_or_else(|| ApiError::client("jobs is required"))?;
+        // API, DescribeJobs: "A list of up to 100 job IDs."
+        if ids.len() > limits::DESCRIBE_JOBS_IDS {
+            return Err(ApiError::client(format!(
+                "up to 100 jobs can be described at once, not {}",
+                ids.len()
+            )));
+        }
+        self.reader
+            .read(move |db| {
+                let mut jobs = Vec::new();
+                for id in ids {
+                    // An unknown job is left out, as on AWS.
+                    let Some(row) = db.job(&id)? else { continue };
+                    let spec = db.spec(row.owner)?;
+                    let attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
+                    jobs.push(describe::detail(&row, &spec, &attempts));
+                }
+                Ok(json!({"jobs": jobs}))
+            })
+            .await
+    }
+
+    pub(super) async fn list_jobs(&self, body: Value) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            job_queue: Option<String>,
+            array_job_id: Option<String>,
+            multi_node_job_id: Option<String>,
+            job_status: Option<String>,
+            max_results: Option<i64>,
+            next_token: Option<String>,
+            filters: Option<Vec<KeyValues>>,
+        }
+        #[derive(Deserialize)]
+        struct KeyValues {
+            name: Option<String>,
+            values: Option<Vec<String>>,
+        }
+        let request: Request = shape(body)?;
+        let status = match request.job_status.as_deref().filter(|s| !s.is_empty()) {
+            // API, ListJobs: "If you don't specify a status, only RUNNING jobs are returned."
+            None => Status::Running,
+            Some(text) => {
+                text.parse().map_err(|_| ApiError::client(format!("unknown jobStatus {text:?}")))?
+            }
+        };
+        let filters: Vec<Filter> = request
+            .filters
+            .unwrap_or_default()
+            .into_iter()
+            .map(|f| filter(f.name.as_deref().unwrap_or(""), f.values.as_deref().unwrap_or_default()))
+            .collect::<Result<_, _>>()?;
+        // API, ListJobs.maxResults: up to 1,000 jobs, 100 with filters.
+        let most = if filters.is_empty() { 1000 } else { 100 };
+        let limit = page_size(request.max_results, most)?;
+        // The first page is often asked for with an empty token, as ParallelCluster's awsbstat does on AWS.
+        let token = request.next_token.as_deref().filter(|token| !token.is_empty());
+        let after = token.map(key_of_token).transpose()?;
+        if filters.len() > 1 {
+            return Err(ApiError::client("only one filter can be used at a time"));
+        }
+        let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+        let (queue_name, parent) =
+            match (given(request.job_queue), given(request.array_job_id), given(request.multi_node_job_id)) {
+                (Some(queue), None, None) => (queue, None),
+                (None, Some(id), None) | (None, None, Some(id)) => (String::new(), Some(id)),
+                _ => {
+                    return Err(ApiError::client(
+                        "exactly one of jobQueue, arrayJobId and multiNodeJobId is required",
+                    ));
+                }
+            };
+        self.reader
+            .read(move |db| {
+                let listing = match (parent, filters.into_iter().next()) {
+                    (None, Some(filter)) => Listing::Filtered(queue(db, &queue_name)?.name, filter),
+                    (None, None) => Listing::Queue(queue(db, &queue_name)?.name, status),
+                    // API, ListJobs.filters: they do not apply to children and nodes.
+                    (Some(id), _) => match db.find(&id)? {
+                        Some(key) => Listing::Children(key, status),
+                        None => return Ok(json!({"jobSummaryList": []})),
+                    },
+                };
+                let mut rows = db.list(&listing, after, limit + 1)?;
+                let more = rows.len() > limit;
+                rows.truncate(limit);
+                let next = rows.last().filter(|_| more).map(|row| row.key.0.to_string());
+                let mut jobs = Vec::with_capacity(rows.len());
+                let mut last = None;
+                for row in &rows {
+                    // Children share their parent's spec: read it once.
+                    let spec = match &last {
+                        Some((owner, spec)) if *owner == row.owner => spec,
+                        _ => &last.insert((row.owner, db.spec(row.owner)?)).1,
+                    };
+                    jobs.push(describe::summary(row, spec));
+                }
+                Ok(with_token(json!({"jobSummaryList": jobs}), next))
+            })
+            .await
+    }
+
+    pub(super) async fn end_job(&self, body: Value, cancel: bool) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            job_id: Option<String>,
+            reason: Option<String>,
+        }
+        let request: Request = shape(body)?;
+        let id = request.job_id.ok_or_else(|| ApiError::client("jobId is required"))?;
+        let reason = request.reason.ok_or_else(|| ApiError::client("reason is required"))?;
+        self.engine.end(id, reason, cancel).await?;
+        Ok(json!({}))
+    }
+
+    /// API: GetJobQueueSnapshot. `earliestTimeAtPosition` is when the job was submitted: since when it
+    /// has been where it is now, nobody has written down.
+    pub(super) async fn snapshot(&self, request: &Value) -> Result<Value, ApiError> {
+        let text = request["jobQueue"].as_str().unwrap_or("").to_owned();
+        let queue = self.reader.read(move |db| queue(db, &text)).await?;
+        let line = self.engine.line(queue.name).await?;
+        self.reader
+            .read(move |db| {
+                let mut jobs = Vec::with_capacity(line.len());
+                for key in line {
+                    if let Some(row) = db.job_of(key)? {
+                        let job = arn("job", &row.id);
+                        jobs.push(json!({"jobArn": job, "earliestTimeAtPosition": row.created_at}));
+                    }
+                }
+                Ok(json!({"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": now_ms()}}))
+            })
+            .await
+    }
+}
+
+/// The queue that a request names, by name or ARN.
+fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
+    let name = Kind::Queue.name_in(text);
+    let body = db
+        .resource(Kind::Queue, name)?
+        .ok_or_else(|| ApiError::client(format!("JobQueue {text} not found or not ready")))?;
+    Ok(Queue {
+        name: name.to_owned(),
+        enabled: body["state"] != "DISABLED",
+        shares: body["schedulingPolicyArn"].is_string(),
+    })
+}
+
+fn filter(name: &str, values: &[String]) -> Result<Filter, ApiError> {
+    let value =
+        values.first().ok_or_else(|| ApiError::client(format!("filter {name}: a value is required")))?;
+    let time =
+        || value.parse().map_err(|_| ApiError::client(format!("filter {name}: {value:?} is no time in ms")));
+    match name {
+        "JOB_NAME" => Ok(Filter::Name(value.clone())),
+        "JOB_DEFINITION" => Ok(Filter::Definition(DefinitionName::parse(value))),
+        "SHARE_IDENTIFIER" => Ok(Filter::Share(value.clone())),
+        "BEFORE_CREATED_AT" => Ok(Filter::Before(time()?)),
+        "AFTER_CREATED_AT" => Ok(Filter::After(time()?)),
+        other => Err(ApiError::client(format!("unknown filter {other:?}"))),
+    }
+}
+
+fn key_of_token(token: &str) -> Result<i64, ApiError> {
+    token.parse().map_err(|_| ApiError::client("invalid nextToken"))
+}

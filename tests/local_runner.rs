@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod local_support;
+mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -77,6 +78,17 @@ impl Runner {
         }}));
     }
 
+    fn run_in(&mut self, task: &str, image: &str, script: &str, timeout_ms: Option<i64>) {
+        let engine =
+            std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        let body = json!({"Image": image, "Cmd": ["sh", "-c", script]});
+        self.say(&json!({"run": {
+            "task": task, "command": [], "environment": [], "log": "logs/stream",
+            "timeoutMs": timeout_ms, "killAfterMs": 500,
+            "container": {"engine": engine, "home": ID, "job": task, "again": false, "refused": null, "body": body},
+        }}));
+    }
+
     fn ended(&mut self) -> Value {
         loop {
             let report = self.hear();
@@ -95,6 +107,13 @@ impl Runner {
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.home.path().join("logs/stream")).unwrap_or_default();
         text.lines().map(|l| format!("{}\n", &l[14..])).collect()
+    }
+
+    /// The server goes and does not come back: returns when the runner has gone, too.
+    fn is_left_alone(&mut self) {
+        std::fs::remove_file(self.home.path().join("server.sock")).unwrap();
+        self.writer.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(self.process.wait().unwrap().success());
     }
 
     /// The server goes and comes back: a new connection, and what the runner says first.
@@ -153,6 +172,50 @@ fn an_attempt_whose_time_has_run_out_is_ended_gently_then_not() {
 }
 
 #[test]
+fn a_container_whose_time_has_run_out_is_ended_gently_then_not() {
+    let Some(image) = support::engine() else { return };
+    let (mut runner, _) = Runner::new();
+    let task = |name: &str| format!("{name}-{}", std::process::id());
+    let script = "trap 'echo caught; exit 9' TERM; while :; do sleep 0.02; done";
+    runner.run_in(&task("gentle"), image, script, Some(700));
+    let ended = runner.ended();
+    assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(9), &json!(true)), "{ended}");
+    // The first process of a container is deaf to SIGTERM unless it listens.
+    runner.run_in(&task("deaf"), image, "echo deaf; sleep 1000", Some(700));
+    let ended = runner.ended();
+    assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(137), &json!(true)), "{ended}");
+    assert_eq!(runner.log(), "caught\ndeaf\n");
+    // A runner does not go before the containers have.
+    runner.is_left_alone();
+    let docker = bollard::Docker::connect_with_defaults().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for name in ["gentle", "deaf"] {
+        let name = format!("awsb-{}", task(name));
+        let found = runtime.block_on(docker.inspect_container(&name, None));
+        assert!(found.unwrap_err().to_string().contains("No such container"));
+    }
+}
+
+#[test]
+fn a_job_whose_image_is_on_its_way_is_known_and_can_be_stopped() {
+    if support::engine().is_none() {
+        return;
+    }
+    // A registry that takes connections and never answers.
+    let registry = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let image = format!("{}/never", registry.local_addr().unwrap());
+    let (mut runner, _) = Runner::new();
+    let task = format!("pulling-{}", std::process::id());
+    runner.run_in(&task, &image, "true", None);
+    let _connection = registry.accept().unwrap();
+    let hello = runner.reconnect();
+    assert_eq!((&hello["starting"], &hello["running"]), (&json!(task), &Value::Null));
+    runner.say(&json!({"stop": {"task": task}}));
+    let ended = runner.ended();
+    assert_eq!((&ended["startedAt"], &ended["exitCode"]), (&Value::Null, &Value::Null), "{ended}");
+}
+
+#[test]
 fn a_stop_is_for_one_attempt_only() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "exec sleep 1000", None);
@@ -202,9 +265,7 @@ fn without_a_server_a_runner_goes_when_its_job_is_done() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "sleep 0.2; exit 5", None);
     runner.hear();
-    std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
-    runner.writer.shutdown(std::net::Shutdown::Both).unwrap();
-    assert!(runner.process.wait().unwrap().success());
+    runner.is_left_alone();
     assert_eq!(runner.journal().last().unwrap()["ended"]["exitCode"], 5);
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! settings.json   its size and how long it remembers, where that has been set
 //! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
+//! containers.json what there is of this home on Docker engines
 //! start.lock      held by a tool while it starts the server, so that many tools start only one
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
@@ -49,6 +50,9 @@ pub const OBJECTS: &str = "objects";
 /// The background server's log, relative to the home.
 pub const SERVER_LOG: &str = "server.log";
 
+/// What this home has on Docker engines, relative to the home.
+pub const CONTAINERS: &str = "containers.json";
+
 const ENDPOINT: &str = "endpoint.json";
 const START_LOCK: &str = "start.lock";
 const SERVER_LOCK: &str = "server.lock";
@@ -77,6 +81,12 @@ pub struct Endpoint {
     pub access_key_id: String,
     /// The secret access key.
     pub secret_access_key: String,
+    /// The access key ID that containers get.
+    #[serde(default)]
+    pub container_access_key_id: String,
+    /// The secret access key that containers get.
+    #[serde(default)]
+    pub container_secret_access_key: String,
 }
 
 impl Endpoint {
@@ -199,14 +209,15 @@ impl Home {
         (bytes, files)
     }
 
-    /// Removes everything in this home. The lock that guards its starts is held by the caller, and stays.
+    /// Removes everything in this home. The lock that guards its starts is held by the caller, and stays; so
+    /// does what tells of leftovers on Docker engines, which the next server removes.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub fn clear(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if entry.file_name() == START_LOCK {
+            if entry.file_name() == START_LOCK || entry.file_name() == CONTAINERS {
                 continue;
             }
             let removed = match entry.file_type()?.is_dir() {
@@ -303,13 +314,21 @@ impl Home {
     /// When the file cannot be written.
     pub fn set_endpoint(&self, endpoint: &Endpoint) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(endpoint).map_err(io::Error::other)?;
-        let new = self.path.join(format!("{ENDPOINT}.new"));
-        let _ = fs::remove_file(&new);
-        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, self.path.join(ENDPOINT))
+        write_private(&self.path.join(ENDPOINT), &text)
     }
+}
+
+/// Writes a file whole or not at all, for this user's eyes only.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 fn is_ours(meta: &fs::Metadata) -> bool {
@@ -419,6 +438,8 @@ mod tests {
             machine: Machine::here(),
             access_key_id: "id".to_owned(),
             secret_access_key: "secret".to_owned(),
+            container_access_key_id: "cid".to_owned(),
+            container_secret_access_key: "csecret".to_owned(),
         };
         home.set_endpoint(&endpoint).unwrap();
         assert_eq!(home.endpoint().unwrap().port, 1);

@@ -198,7 +198,8 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
     let mut command = Command::new(&program);
     // The server serves whoever comes later, too: nothing of this shell's environment may shape it.
     command.env_clear();
-    for name in ["HOME", "PATH", "TZ"] {
+    // The last two say where the Docker engine is.
+    for name in ["HOME", "PATH", "TZ", "DOCKER_HOST", "XDG_RUNTIME_DIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

@@ -21,6 +21,8 @@
 //! | `ecs`      | ECS: this machine as the one container instance                                      |
 //! | `sts`      | STS: who one is                                                                      |
 //! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
+//! | `docker`   | the Docker engine: finding it, networks, what is left behind on it                   |
+//! | `containers` | the server's part in containers: their network, and where they reach the server    |
 //!
 //! The tools need only this file: [`connect`] gives the endpoint and the credentials of the running
 //! server, and starts one when none runs.
@@ -40,7 +42,9 @@ pub mod server;
 
 mod batch;
 mod capacity;
+mod containers;
 mod control;
+mod docker;
 mod ecs;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -118,9 +122,30 @@ pub async fn connect() -> Result<Connection, Failure> {
     if let Ok(Some(connection)) = launch::answering(&home) {
         return Ok(connection);
     }
+    if let Some(connection) = enclosing(|name| std::env::var(name).ok())
+        && !home.path().exists()
+    {
+        return Ok(connection);
+    }
     tokio::task::spawn_blocking(move || launch::start(&home).map(|started| started.connection))
         .await
         .map_err(|e| Failure::failed(format!("starting the local cluster: {e}")))?
+}
+
+/// The connection that a job in a container finds in its environment: the cluster that runs it is the
+/// local cluster there, where no home is.
+fn enclosing(variable: impl Fn(&str) -> Option<String>) -> Option<Connection> {
+    // Who names a home means that one.
+    if variable(home::HOME_VARIABLE).is_some() {
+        return None;
+    }
+    let access_key_id = variable("AWS_ACCESS_KEY_ID").filter(|id| id.starts_with(ACCESS_KEY_PREFIX))?;
+    Some(Connection {
+        endpoint_url: variable("AWS_ENDPOINT_URL").filter(|url| !url.is_empty())?,
+        region: variable("AWS_REGION").unwrap_or_else(|| REGION.to_owned()),
+        access_key_id,
+        secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
+    })
 }
 
 /// The connection to the local cluster if it runs; never starts one.
@@ -136,6 +161,23 @@ pub(crate) fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn in_a_container_the_environment_says_where_the_cluster_is() {
+        let exported = |more: &[(&'static str, &'static str)]| {
+            let mut all = vec![
+                ("AWS_ENDPOINT_URL", "http://172.18.0.1:1"),
+                ("AWS_ACCESS_KEY_ID", "AWSBLOCAL0"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+            ];
+            all.extend_from_slice(more);
+            enclosing(|name| all.iter().rfind(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        };
+        assert_eq!(exported(&[]).unwrap().endpoint_url, "http://172.18.0.1:1");
+        assert_eq!(exported(&[(home::HOME_VARIABLE, "/h")]), None);
+        assert_eq!(exported(&[("AWS_ACCESS_KEY_ID", "AKIA0")]), None);
+        assert_eq!(exported(&[("AWS_ENDPOINT_URL", "")]), None);
+    }
 
     #[test]
     fn a_connection_never_shows_its_secret() {

@@ -16,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
 
 use super::batch::{self, Engine, Handle, Message, Reader};
+use super::containers::{self, Containers, Keeper, Peers};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
-use super::http::{Credentials, Front, Services};
+use super::http::{Credentials, Front, Keys, Services};
 use super::machine::Machine;
 use super::settings::Settings;
 use super::{ACCESS_KEY_PREFIX, REGION, ecs, logs, now_ms, s3, sts};
@@ -127,12 +128,20 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         pid: std::process::id(),
         started_at: now_ms(),
         machine: Machine::here(),
-        access_key_id: old.as_ref().map_or_else(new_access_key_id, |e| e.access_key_id.clone()),
-        secret_access_key: old.map_or_else(new_secret, |e| e.secret_access_key),
+        access_key_id: kept(&old, |e| &e.access_key_id, new_access_key_id),
+        secret_access_key: kept(&old, |e| &e.secret_access_key, new_secret),
+        container_access_key_id: kept(&old, |e| &e.container_access_key_id, new_access_key_id),
+        container_secret_access_key: kept(&old, |e| &e.container_secret_access_key, new_secret),
     };
-    let credentials = Credentials {
-        access_key_id: endpoint.access_key_id.clone(),
-        secret_access_key: endpoint.secret_access_key.clone(),
+    let keys = Keys {
+        owner: Credentials {
+            access_key_id: endpoint.access_key_id.clone(),
+            secret_access_key: endpoint.secret_access_key.clone(),
+        },
+        containers: Credentials {
+            access_key_id: endpoint.container_access_key_id.clone(),
+            secret_access_key: endpoint.container_secret_access_key.clone(),
+        },
     };
     let capacity = settings.capacity();
     let store = batch::open_store(home.path(), &capacity)?;
@@ -142,20 +151,21 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         retention_ms: settings.retention_ms(),
         elsewhere,
     };
-    let (engine, handle) = Engine::open(home, store, how)?;
+    let (containers, asks) = containers::containers();
+    let (engine, handle) = Engine::open(home, store, how, containers.clone())?;
     let reader = Reader::new(home.path());
     let events = Arc::new(logs::Events::open(home.path())?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
     let services = Services {
-        s3: s3::service(home.path(), credentials.clone())?,
+        s3: s3::service(home.path(), keys.clone())?,
         batch: batch::Api::new(handle.clone(), reader.clone()),
         logs: logs.clone(),
         ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
         sts: sts::Api::new(),
     };
-    let front = Arc::new(Front::new(credentials, services, options.debug));
+    let front = Arc::new(Front::new(keys.clone(), services, options.debug));
     let stop = Arc::new(Notify::new());
-    control::open(desk(&handle, &reader, &endpoint, &stop))?;
+    control::open(desk(&handle, &reader, &endpoint, &containers, &stop))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
     let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         let _alive = alive;
@@ -167,20 +177,42 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
     tokio::spawn(logs.expire_now_and_then());
-    let farewell = GracefulShutdown::new();
+    let farewell = Arc::new(GracefulShutdown::new());
+    let door = Door {
+        front,
+        last_request: Arc::clone(&last_request),
+        room: Arc::new(Semaphore::new(most_connections)),
+        farewell: Arc::clone(&farewell),
+    };
+    let inner = door.clone();
+    let keeper = Keeper {
+        home: home.path().to_owned(),
+        port: endpoint.port,
+        credentials: keys.containers,
+        engine: handle.clone(),
+        accept: Box::new(move |listener, from| {
+            let door = inner.clone();
+            tokio::spawn(async move { match door.accept(listener, from).await {} })
+        }),
+    };
+    tokio::spawn(keeper.keep(asks));
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
     let why = tokio::select! {
         () = stop.notified() => "asked to stop",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         why = idle(home, &handle, &last_request, options.idle) => why,
-        never = accept(listener, front, &last_request, most_connections, &farewell) => match never {},
+        never = door.accept(listener, Box::new(|peer| peer.is_loopback())) => match never {},
         // Only a defect does that. Everything is on the disk: the next server goes on from there.
         _ = engine_has_ended => "the engine has ended",
     };
     note!("stopping: {why}");
+    drop(door);
+    containers.close().await;
     // The engine is still there for the requests that have come: what it promises for them is heard.
-    if tokio::time::timeout(FAREWELL, farewell.shutdown()).await.is_err() {
+    if let Some(farewell) = Arc::into_inner(farewell)
+        && tokio::time::timeout(FAREWELL, farewell.shutdown()).await.is_err()
+    {
         note!("requests that have not ended within {} seconds are cut off", FAREWELL.as_secs());
     }
     handle.tell(Message::Stop);
@@ -202,42 +234,49 @@ fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
     last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
 }
 
-async fn accept(
-    listener: TcpListener,
+/// Where connections come in.
+#[derive(Clone)]
+struct Door {
     front: Arc<Front>,
-    last_request: &Arc<AtomicI64>,
-    most_connections: usize,
-    farewell: &GracefulShutdown,
-) -> Infallible {
-    let room = Arc::new(Semaphore::new(most_connections));
-    loop {
-        // Nobody closes the semaphore, so there is always a place in the end.
-        let place = Arc::clone(&room).acquire_owned().await;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                // Out of descriptors, most likely: some will come back.
-                note!("accepting a connection: {e}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (front, last_request) = (Arc::clone(&front), Arc::clone(last_request));
-        let service = service_fn(move |request| {
-            last_request.store(now_ms(), Ordering::Relaxed);
-            Arc::clone(&front).answer(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = farewell.watch(connection);
-        tokio::spawn(async move {
-            // Errors here are clients that went away, or never spoke HTTP.
-            let _ = connection.await;
-            drop(place);
-        });
+    last_request: Arc<AtomicI64>,
+    /// As many as there may be at once.
+    room: Arc<Semaphore>,
+    farewell: Arc<GracefulShutdown>,
+}
+
+impl Door {
+    /// Serves connections from those peers that may come in here.
+    async fn accept(&self, listener: TcpListener, from: Peers) -> Infallible {
+        loop {
+            // Nobody closes the semaphore, so there is always a place in the end.
+            let place = Arc::clone(&self.room).acquire_owned().await;
+            let stream = match listener.accept().await {
+                Ok((stream, peer)) if from(peer.ip()) => stream,
+                Ok(_) => continue,
+                Err(e) => {
+                    // Out of descriptors, most likely: some will come back.
+                    note!("accepting a connection: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let (front, last_request) = (Arc::clone(&self.front), Arc::clone(&self.last_request));
+            let service = service_fn(move |request| {
+                last_request.store(now_ms(), Ordering::Relaxed);
+                Arc::clone(&front).answer(request)
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            let connection = self.farewell.watch(connection);
+            tokio::spawn(async move {
+                // Errors here are clients that went away, or never spoke HTTP.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
     }
 }
 
@@ -262,7 +301,14 @@ async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Dur
     }
 }
 
-fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify>) -> Desk {
+fn desk(
+    engine: &Handle,
+    reader: &Reader,
+    endpoint: &Endpoint,
+    containers: &Containers,
+    stop: &Arc<Notify>,
+) -> Desk {
+    let containers = containers.clone();
     let (engine_for_status, reader, stop) = (engine.clone(), reader.clone(), Arc::clone(stop));
     let (endpoint_url, pid, started_at) =
         (endpoint.connection().endpoint_url, endpoint.pid, endpoint.started_at);
@@ -278,7 +324,7 @@ fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify
                 jobs: counts.into(),
                 capacity,
                 free,
-                trouble: engine_for_status.trouble(),
+                trouble: engine_for_status.trouble().or_else(|| containers.trouble()),
             })
         }),
         stop: Box::new(move || stop.notify_one()),
@@ -317,6 +363,11 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
+}
+
+/// What the last server of this home had, so that what others know of it stays valid.
+fn kept(old: &Option<Endpoint>, of: impl Fn(&Endpoint) -> &String, new: impl Fn() -> String) -> String {
+    old.as_ref().map(of).filter(|value| !value.is_empty()).map_or_else(new, Clone::clone)
 }
 
 /// Twenty letters and digits, as AWS's are; the prefix says whose it is.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::container;
 use super::model::JobKey;
 use super::request::{Plan, Spec};
 use super::resources::{self, Kind, NotChanged};
@@ -27,6 +28,7 @@ use super::state::schedule::Layout;
 use super::state::{Changes, Current, Effect, Job, State};
 use super::store::Store;
 use crate::local::capacity::Resources;
+use crate::local::containers::{Containers, Place};
 use crate::local::control::Link;
 use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
@@ -71,6 +73,12 @@ pub enum Message {
     Report(RunnerId, Report),
     /// A runner's connection has ended.
     Gone(RunnerId, u64),
+    /// What containers need is ready, or cannot be: those who wait for it get their orders.
+    Prepared(Result<Arc<Place>, String>),
+    /// What a runner that is gone has left on a Docker engine is removed, as far as it can be now.
+    Removed(RunnerId),
+    /// Which attempts runners have.
+    Placed(oneshot::Sender<HashSet<TaskId>>),
     /// All jobs are to end.
     EndAll,
     /// Answered when everything before it is done.
@@ -145,6 +153,13 @@ impl Handle {
         let _ = self.messages.send(message);
     }
 
+    /// Which attempts runners have; `None` when the engine has stopped.
+    pub async fn placed(&self) -> Option<HashSet<TaskId>> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Placed(reply)).ok()?;
+        answer.await.ok()
+    }
+
     /// Returns when everything that it has been told is done.
     ///
     /// # Errors
@@ -184,11 +199,16 @@ pub struct Engine {
     messages: Receiver<Message>,
     shared: Arc<Shared>,
     runners: HashMap<RunnerId, Runner>,
+    containers: Containers,
+    /// The runners whose order waits until what containers need is ready.
+    unprepared: HashSet<RunnerId>,
     /// The spec that was read last: children of an array have the same.
     last_spec: Option<(JobKey, Arc<(String, Spec)>)>,
     wal: Option<File>,
     sync_at: Option<i64>,
     hold_until: i64,
+    /// Nothing was started in the last turn because of that, or there has not been a turn.
+    held: bool,
     /// When ended jobs are next looked at: whether they have been kept long enough.
     expire_at: i64,
 }
@@ -201,6 +221,14 @@ struct Runner {
     task: Option<TaskId>,
     /// The process, if this server has started it.
     child: Option<std::process::Child>,
+    /// It is gone; what it has left on a Docker engine is being removed, or has been.
+    remains: Option<Remains>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remains {
+    BeingRemoved,
+    Removed,
 }
 
 /// Answers a request, once it is known whether its transaction is on the disk.
@@ -219,7 +247,12 @@ impl Engine {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn open(home: &Home, store: Store, conditions: Conditions) -> io::Result<(Self, Handle)> {
+    pub fn open(
+        home: &Home,
+        store: Store,
+        conditions: Conditions,
+        containers: Containers,
+    ) -> io::Result<(Self, Handle)> {
         let (sender, messages) = mpsc::channel();
         let capacity = conditions.capacity;
         let shared = Arc::new(Shared {
@@ -237,10 +270,14 @@ impl Engine {
             messages,
             shared,
             runners: HashMap::new(),
+            containers,
+            unprepared: HashSet::new(),
             last_spec: None,
             wal: None,
             sync_at: None,
             hold_until: 0,
+            // Jobs may have waited for this server, and nobody else may have anything to say.
+            held: true,
             expire_at: 0,
         };
         engine.recover().map_err(io::Error::other)?;
@@ -338,7 +375,7 @@ impl Engine {
         let at = [
             self.sync_at,
             looks.then_some(now + LOOK_AGAIN_MS),
-            (self.hold_until > now).then_some(self.hold_until),
+            self.held.then_some(self.hold_until),
             Some(self.expire_at),
             Some(now + 60_000),
         ];
@@ -455,7 +492,8 @@ impl Engine {
             self.hear(message, debts)?;
         }
         self.look_for_the_lost(debts);
-        if !stop && now_ms() >= self.hold_until {
+        self.held = now_ms() < self.hold_until;
+        if !stop && !self.held {
             let runners = &mut self.runners;
             self.state.schedule(now_ms(), || place(runners));
         }
@@ -527,6 +565,20 @@ impl Engine {
                     runner.link = None;
                 }
             }
+            Message::Prepared(place) => {
+                for id in std::mem::take(&mut self.unprepared) {
+                    self.give(id, Some(&place), debts);
+                }
+            }
+            Message::Removed(id) => {
+                if let Some(runner) = self.runners.get_mut(&id) {
+                    runner.remains = Some(Remains::Removed);
+                }
+            }
+            Message::Placed(reply) => {
+                let placed = self.state.placed().map(|(current, _)| current.task.clone());
+                let _ = reply.send(placed.collect());
+            }
             Message::EndAll => {
                 for key in self.state.parents() {
                     self.state.terminate(key, "The local cluster is reset", now);
@@ -597,39 +649,41 @@ impl Engine {
         let id = hello.runner;
         let runner = self.runners.entry(id.clone()).or_default();
         runner.link = Some(link);
-        let given = runner.task.clone();
         debts.orders.push((id.clone(), Order::Setup { environment: self.conditions.environment.clone() }));
         for ended in &hello.ended {
             self.report(&id, &Report::Ended(ended.clone()), debts);
         }
-        if let Some(started) = hello.running {
-            let ending = self.state.is_to_end(&started.task);
-            let (task, at) = (started.task, started.at);
-            self.state.started(&task, at);
+        if let Some(started) = &hello.running {
+            self.state.started(&started.task, started.at);
+        }
+        if let Some(task) = hello.running.map(|started| started.task).or(hello.starting) {
             // A runner that runs what nobody knows, or what is to end.
-            if ending {
+            if self.state.is_to_end(&task) {
                 debts.orders.push((id.clone(), Order::Stop { task: task.clone() }));
             }
             if let Some(runner) = self.runners.get_mut(&id) {
                 runner.task = Some(task);
             }
-        } else if let Some(task) = given
-            && let Some(job) = self.state.by_task(&task)
-        {
-            // It was given this attempt and has not begun it: the order was lost, or never sent.
-            let key = job.key;
-            if self.state.is_to_end(&task) {
-                self.state.attempt_never_began(&task, now_ms());
-                if let Some(runner) = self.runners.get_mut(&id) {
-                    runner.task = None;
-                }
-            } else {
-                match self.order_to_run(key) {
-                    Ok(Some(order)) => debts.orders.push((id, order)),
-                    Ok(None) => {}
-                    Err(e) => note!("database: {e}"),
-                }
-            }
+        } else {
+            self.give(id, None, debts);
+        }
+    }
+
+    /// A runner that is connected has an attempt on record that it has not begun: the order was lost, was
+    /// never sent, or waits for `place`.
+    fn give(&mut self, id: RunnerId, place: Option<&Result<Arc<Place>, String>>, debts: &mut Debts) {
+        let Some(runner) = self.runners.get_mut(&id).filter(|runner| runner.link.is_some()) else { return };
+        let Some(task) = runner.task.clone() else { return };
+        let Some(key) = self.state.by_task(&task).map(|job| job.key) else { return };
+        if self.state.is_to_end(&task) {
+            runner.task = None;
+            self.state.attempt_never_began(&task, now_ms());
+            return;
+        }
+        match self.order_to_run(key, place) {
+            Ok(Some(order)) => debts.orders.push((id, order)),
+            Ok(None) => {}
+            Err(e) => note!("database: {e}"),
         }
     }
 
@@ -652,8 +706,19 @@ impl Engine {
                 debts.gone.push(id);
                 continue;
             };
-            let ours = runner.child.is_some();
+            if runner.remains == Some(Remains::BeingRemoved) {
+                continue;
+            }
+            // One whose order has to wait for a Docker engine goes when it has been idle for long enough.
+            let ours = runner.child.is_some() && !self.unprepared.remove(&id);
             match runner::fate_of(&self.home, &id, &task) {
+                // The next attempt shall not run beside this one's container.
+                Ok(Fate::Abandoned(engine)) if runner.remains.is_none() => {
+                    runner.remains = Some(Remains::BeingRemoved);
+                    self.containers.remove(id, task, engine);
+                    continue;
+                }
+                Ok(Fate::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
                 // A journal that went down with the machine may be shorter than what happened.
                 Ok(Fate::NeverBegan) if self.from_elsewhere.contains(&task) => {
                     self.state.attempt_lost(&task, now_ms());
@@ -697,7 +762,7 @@ impl Engine {
         };
         let Some(runner) = self.runners.get_mut(&id) else { return };
         if runner.link.is_some() {
-            match self.order_to_run(key) {
+            match self.order_to_run(key, None) {
                 Ok(Some(order)) => self.order(&id, &order),
                 Ok(None) => {}
                 Err(e) => note!("database: {e}"),
@@ -714,29 +779,46 @@ impl Engine {
         }
     }
 
-    /// What a runner has to know of the attempt that a job is in.
-    fn order_to_run(&mut self, key: JobKey) -> rusqlite::Result<Option<Order>> {
+    /// What a runner has to know of the attempt that a job is in. A container needs a `place`: without
+    /// one there is no order yet, and what is needed is prepared.
+    fn order_to_run(
+        &mut self,
+        key: JobKey,
+        place: Option<&Result<Arc<Place>, String>>,
+    ) -> rusqlite::Result<Option<Order>> {
         let spec = self.spec(key)?;
         let Some(job) = self.state.job(key) else { return Ok(None) };
         let Some(current) = &job.current else { return Ok(None) };
         let (parent_id, spec) = (&spec.0, &spec.1);
         let node = node_index(job);
+        let contained = container::is_contained(spec.container(node));
+        if contained && place.is_none() {
+            self.unprepared.insert(current.runner.clone());
+            self.containers.prepare();
+            return Ok(None);
+        }
         let mut environment = spec.environment(node);
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
         set("AWS_BATCH_JQ_NAME", job.terms.line.queue.clone());
         if let Some(room) = &job.room {
             set("AWS_BATCH_CE_NAME", room.environment.clone());
-            if !room.gpus.is_empty() {
+            // A container sees its own GPUs only, and the engine says which these are.
+            if !room.gpus.is_empty() && !contained {
                 let gpus: Vec<String> = room.gpus.iter().map(u32::to_string).collect();
                 // What CUDA reads, and what NVIDIA's container runtime and ECS set.
                 set("CUDA_VISIBLE_DEVICES", gpus.join(","));
                 set("NVIDIA_VISIBLE_DEVICES", gpus.join(","));
             }
         }
+        let id = match (job.child, &job.terms.nodes) {
+            (None, _) => parent_id.clone(),
+            (Some((_, index)), Some(_)) => format!("{parent_id}#{index}"),
+            (Some((_, index)), None) => format!("{parent_id}:{index}"),
+        };
+        set("AWS_BATCH_JOB_ID", id.clone());
         match (job.child, &job.terms.nodes) {
-            (None, _) => set("AWS_BATCH_JOB_ID", parent_id.clone()),
+            (None, _) => {}
             (Some((_, index)), Some(nodes)) => {
-                set("AWS_BATCH_JOB_ID", format!("{parent_id}#{index}"));
                 set("AWS_BATCH_JOB_NODE_INDEX", index.to_string());
                 set("AWS_BATCH_JOB_NUM_NODES", nodes.count().to_string());
                 set("AWS_BATCH_JOB_MAIN_NODE_INDEX", nodes.main.to_string());
@@ -746,17 +828,33 @@ impl Engine {
                 }
             }
             (Some((parent, index)), None) => {
-                set("AWS_BATCH_JOB_ID", format!("{parent_id}:{index}"));
                 set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
                 let size = self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.size());
                 set("AWS_BATCH_JOB_ARRAY_SIZE", size.to_string());
             }
         }
         set("AWS_BATCH_JOB_ATTEMPT", job.attempts.to_string());
+        let mut command = spec.command(node);
+        let container = place.filter(|_| contained).map(|place| {
+            let attempt = container::Attempt {
+                job_id: &id,
+                task: &current.task,
+                again: job.attempts > 1,
+                command: std::mem::take(&mut command),
+                environment: std::mem::take(&mut environment),
+                gpus: job.room.as_ref().map(|room| room.gpus.as_slice()).unwrap_or_default(),
+            };
+            Box::new(container::order(
+                spec.container(node),
+                attempt,
+                place.as_deref().map_err(String::as_str),
+            ))
+        });
         Ok(Some(Order::Run(Box::new(Run {
             task: current.task.clone(),
-            command: spec.command(node),
+            command,
             environment,
+            container,
             log: logs::file_of(spec.log_group(node), &spec.log_stream(node, current.task.as_str())),
             // User Guide, job-lifecycle: the timeout of a multi-node job "applies to the whole job and not
             // to the nodes", and its end is the main node's.

@@ -15,6 +15,7 @@
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
 
 mod api;
+mod container;
 pub mod database;
 mod definition;
 mod describe;

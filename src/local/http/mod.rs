@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-pub use signature::Credentials;
+pub use signature::{Credentials, Keys, Principal};
 
 use super::error::{ApiError, Protocol, REQUEST_ID};
 use super::{batch, ecs, logs, sts};
@@ -48,16 +48,16 @@ pub struct Services {
 /// The port: who may use the services, and which one a request is for.
 #[derive(Debug)]
 pub struct Front {
-    credentials: Credentials,
+    keys: Keys,
     services: Services,
     /// Whether each request is told on stderr.
     debug: bool,
 }
 
 impl Front {
-    /// A front for these services; only requests signed with `credentials` get through.
-    pub fn new(credentials: Credentials, services: Services, debug: bool) -> Self {
-        Self { credentials, services, debug }
+    /// A front for these services; only requests signed with one of `keys` get through.
+    pub fn new(keys: Keys, services: Services, debug: bool) -> Self {
+        Self { keys, services, debug }
     }
 
     /// Answers one request.
@@ -102,18 +102,24 @@ impl Front {
         }
         let protocol = service.protocol();
         match self.verified(request, service.longest_body()).await {
-            Ok((parts, body)) => protocol.answer(self.call(service, &parts, &body).await),
+            Ok((who, parts, body)) => protocol.answer(self.call(service, who, &parts, &body).await),
             Err(refused) => protocol.refuse(&refused),
         }
     }
 
     /// Has a service answer a request whose signature is good.
-    async fn call(&self, service: Service, parts: &Parts, body: &Bytes) -> Result<Value, ApiError> {
+    async fn call(
+        &self,
+        service: Service,
+        who: Principal,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Result<Value, ApiError> {
         let target = || parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
         match service {
             Service::Batch => {
                 let (path, query) = (parts.uri.path(), parts.uri.query());
-                self.services.batch.call(&parts.method, path, query, body).await
+                self.services.batch.call(who, &parts.method, path, query, body).await
             }
             Service::Logs => self.services.logs.call(target(), body).await,
             Service::Ecs => self.services.ecs.call(target(), body).await,
@@ -149,16 +155,21 @@ impl Front {
         }
     }
 
-    /// The request with its whole body, once its signature has been found to be good.
-    async fn verified(&self, request: Request<Incoming>, longest: usize) -> Result<(Parts, Bytes), ApiError> {
+    /// Who has signed the request, and the request with its whole body, once its signature has been found
+    /// to be good.
+    async fn verified(
+        &self,
+        request: Request<Incoming>,
+        longest: usize,
+    ) -> Result<(Principal, Parts, Bytes), ApiError> {
         let (parts, body) = request.into_parts();
         // Before the body: who does not know the credentials gets no memory.
-        let claim = signature::Claim::parse(&parts, &self.credentials, super::now_ms())?;
+        let claim = signature::Claim::parse(&parts, &self.keys, super::now_ms())?;
         let body = tokio::time::timeout(BODY_TIMEOUT, whole(body, longest)).await.map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
         })??;
-        claim.verify(&parts, &body, &self.credentials)?;
-        Ok((parts, body))
+        claim.verify(&parts, &body)?;
+        Ok((claim.principal, parts, body))
     }
 }
 

@@ -31,6 +31,37 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Who has signed a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal {
+    /// The owner of the home, and the owner's processes.
+    Owner,
+    /// A job in a container: nothing that it asks for may reach out of a container.
+    Container,
+}
+
+/// The key pairs that requests may be signed with.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// The owner's.
+    pub owner: Credentials,
+    /// The containers'.
+    pub containers: Credentials,
+}
+
+impl Keys {
+    /// Whose access key ID this is, and the key pair.
+    pub fn find(&self, access_key_id: &str) -> Option<(Principal, &Credentials)> {
+        let is =
+            |known: &Credentials| bool::from(access_key_id.as_bytes().ct_eq(known.access_key_id.as_bytes()));
+        match (is(&self.owner), is(&self.containers)) {
+            (true, _) => Some((Principal::Owner, &self.owner)),
+            (_, true) => Some((Principal::Container, &self.containers)),
+            _ => None,
+        }
+    }
+}
+
 /// What a signature is good for: the scope of its credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -174,6 +205,9 @@ impl<'a> Fields<'a> {
 /// A signature that is well-formed, in time, and by the right access key; whether it is good depends on the body.
 #[derive(Debug)]
 pub struct Claim {
+    /// Whose key it names; true when it is verified.
+    pub principal: Principal,
+    credentials: Credentials,
     scope: Scope,
     stamp: String,
     time: SystemTime,
@@ -186,17 +220,16 @@ impl Claim {
     ///
     /// # Errors
     /// When it cannot be good, whatever the body.
-    pub fn parse(parts: &Parts, credentials: &Credentials, now_ms: i64) -> Result<Self, ApiError> {
+    pub fn parse(parts: &Parts, keys: &Keys, now_ms: i64) -> Result<Self, ApiError> {
         let header = parts.headers.get(http::header::AUTHORIZATION).ok_or_else(missing)?;
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
         let scope = Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"))?;
-        let known = scope.access_key_id.as_bytes().ct_eq(credentials.access_key_id.as_bytes());
-        if !bool::from(known) {
-            return Err(ApiError::refused(
+        let (principal, credentials) = keys.find(&scope.access_key_id).ok_or_else(|| {
+            ApiError::refused(
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",
-            ));
-        }
+            )
+        })?;
         let stamp = parts
             .headers
             .get("x-amz-date")
@@ -229,6 +262,8 @@ impl Claim {
             return Err(incomplete("a Host header is required"));
         }
         Ok(Self {
+            principal,
+            credentials: credentials.clone(),
             scope,
             stamp: stamp.to_owned(),
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0)),
@@ -237,11 +272,11 @@ impl Claim {
         })
     }
 
-    /// Whether the signature is the one that the credentials give.
+    /// Whether the signature is the one that the key gives.
     ///
     /// # Errors
     /// When it is not.
-    pub fn verify(&self, parts: &Parts, body: &[u8], credentials: &Credentials) -> Result<(), ApiError> {
+    pub fn verify(&self, parts: &Parts, body: &[u8]) -> Result<(), ApiError> {
         let request = canonical_request(parts, body, &self.signed_headers);
         let to_sign = format!(
             "{ALGORITHM}\n{}\n{}\n{}",
@@ -250,7 +285,7 @@ impl Claim {
             hex(&Sha256::digest(request.as_bytes()))
         );
         let key = aws_sigv4::sign::v4::generate_signing_key(
-            &credentials.secret_access_key,
+            &self.credentials.secret_access_key,
             self.time,
             &self.scope.region,
             &self.scope.service,
@@ -337,7 +372,7 @@ mod tests {
     use super::*;
 
     // The example of the IAM User Guide and of the AWS Signature Version 4 test suite ("get-vanilla").
-    fn vanilla() -> (Parts, Credentials, i64) {
+    fn vanilla() -> (Parts, Keys, i64) {
         let request = Request::get("/")
             .header("host", "example.amazonaws.com")
             .header("x-amz-date", "20150830T123600Z")
@@ -349,27 +384,32 @@ mod tests {
             )
             .body(())
             .unwrap();
-        let credentials = Credentials {
-            access_key_id: "AKIDEXAMPLE".into(),
-            secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
+        let pair = |id: &str, secret: &str| Credentials {
+            access_key_id: id.into(),
+            secret_access_key: secret.into(),
         };
-        (request.into_parts().0, credentials, 1_440_938_160_000)
+        let keys = Keys {
+            owner: pair("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            containers: pair("AKIDCONTAINER", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+        };
+        (request.into_parts().0, keys, 1_440_938_160_000)
     }
 
     #[test]
     fn awss_own_example_is_good() {
-        let (parts, credentials, now) = vanilla();
-        Claim::parse(&parts, &credentials, now).unwrap().verify(&parts, b"", &credentials).unwrap();
+        let (parts, keys, now) = vanilla();
+        let claim = Claim::parse(&parts, &keys, now).unwrap();
+        claim.verify(&parts, b"").unwrap();
+        assert_eq!(claim.principal, Principal::Owner);
+        let keys = Keys { owner: keys.containers, containers: keys.owner };
+        assert_eq!(Claim::parse(&parts, &keys, now).unwrap().principal, Principal::Container);
     }
 
     #[test]
     fn any_change_is_refused() {
-        let (parts, credentials, now) = vanilla();
+        let (parts, keys, now) = vanilla();
         let code = |parts: &Parts, body: &[u8], now: i64| {
-            Claim::parse(parts, &credentials, now)
-                .and_then(|claim| claim.verify(parts, body, &credentials))
-                .unwrap_err()
-                .code
+            Claim::parse(parts, &keys, now).and_then(|claim| claim.verify(parts, body)).unwrap_err().code
         };
         assert_eq!(code(&parts, b"x", now), "InvalidSignatureException");
         assert_eq!(code(&parts, b"", now + SKEW_MS + 1), "InvalidSignatureException");
@@ -386,7 +426,8 @@ mod tests {
         let mut other = parts.clone();
         other.headers.remove("authorization");
         assert_eq!(code(&other, b"", now), "MissingAuthenticationTokenException");
-        let stranger = Credentials { access_key_id: "OTHER".into(), ..credentials.clone() };
+        let mut stranger = keys.clone();
+        stranger.owner.access_key_id = "OTHER".into();
         assert_eq!(Claim::parse(&parts, &stranger, now).unwrap_err().code, "UnrecognizedClientException");
     }
 

@@ -16,8 +16,13 @@ use crate::local::home::RUNNERS;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    /// The runner has taken this attempt; its process may exist from now on.
-    Taken { task: TaskId },
+    /// The runner has taken this attempt; its process, or its container on this Docker engine, may exist
+    /// from now on.
+    Taken {
+        task: TaskId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine: Option<String>,
+    },
     /// The process exists. `born` tells it from a later process with the same pid.
     Started { task: TaskId, pid: i32, at: i64, born: Option<u64> },
     /// The attempt has ended.
@@ -50,12 +55,12 @@ impl Journal {
         Ok(Self { length: file.metadata()?.len(), lines: Lines::new(file), _lock: lock })
     }
 
-    /// Before the process of an attempt exists.
+    /// Before the process of an attempt exists, or its container on an `engine`.
     ///
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
-    pub fn taken(&mut self, task: &TaskId) -> io::Result<()> {
-        self.write(&Entry::Taken { task: task.clone() })
+    pub fn taken(&mut self, task: &TaskId, engine: Option<&str>) -> io::Result<()> {
+        self.write(&Entry::Taken { task: task.clone(), engine: engine.map(str::to_owned) })
     }
 
     /// As soon as it exists.
@@ -117,8 +122,10 @@ pub enum Fate {
     NeverBegan,
     /// It ended like this.
     Ended(Ended),
-    /// The runner died while it ran. What was left of it has been killed.
+    /// The runner died while it ran. What was left of its processes has been killed.
     Lost,
+    /// The runner died while it ran in a container on this Docker engine, where it may still be.
+    Abandoned(String),
 }
 
 /// Reads a dead runner's journal. When the attempt had begun and has no end, its processes may have
@@ -127,10 +134,10 @@ pub enum Fate {
 /// # Errors
 /// When the journal cannot be read.
 pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate> {
-    let (mut taken, mut leader) = (false, None);
+    let (mut taken, mut on, mut leader) = (false, None, None);
     for entry in entries(&journal_path(home, runner))? {
         match entry {
-            Entry::Taken { task: t } if t == *task => taken = true,
+            Entry::Taken { task: t, engine } if t == *task => (taken, on) = (true, engine),
             Entry::Started { task: t, pid, at, born } if t == *task => {
                 (taken, leader) = (true, Some(Leader { pid, at, born }));
             }
@@ -140,6 +147,9 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
     }
     if !taken {
         return Ok(Fate::NeverBegan);
+    }
+    if let Some(engine) = on {
+        return Ok(Fate::Abandoned(engine));
     }
     process::kill_remains(task, leader);
     Ok(Fate::Lost)
@@ -184,7 +194,15 @@ mod tests {
     use super::*;
 
     fn ended(task: &TaskId) -> Ended {
-        Ended { task: task.clone(), started_at: Some(1), at: 2, exit_code: 0, reason: None, timed_out: false }
+        Ended {
+            task: task.clone(),
+            started_at: Some(1),
+            at: 2,
+            exit_code: Some(0),
+            reason: None,
+            timed_out: false,
+            lost: false,
+        }
     }
 
     #[test]
@@ -195,16 +213,18 @@ mod tests {
         assert!(!is_alive(home, &runner));
         let mut journal = Journal::open(home, &runner).unwrap();
         assert!(is_alive(home, &runner));
-        let (never, done, lost) = (TaskId::random(), TaskId::random(), TaskId::random());
-        journal.taken(&done).unwrap();
+        let [never, done, lost, abandoned] = std::array::from_fn(|_| TaskId::random());
+        journal.taken(&done, None).unwrap();
         journal.ended(&ended(&done)).unwrap();
-        journal.taken(&lost).unwrap();
+        journal.taken(&lost, None).unwrap();
+        journal.taken(&abandoned, Some("unix:///there")).unwrap();
         journal.lines.append(b"{\"ended\":{\"task\":").unwrap();
         drop(journal);
         assert!(!is_alive(home, &runner));
         assert_eq!(fate_of(home, &runner, &never).unwrap(), Fate::NeverBegan);
         assert_eq!(fate_of(home, &runner, &done).unwrap(), Fate::Ended(ended(&done)));
         assert_eq!(fate_of(home, &runner, &lost).unwrap(), Fate::Lost);
+        assert_eq!(fate_of(home, &runner, &abandoned).unwrap(), Fate::Abandoned("unix:///there".into()));
         forget(home, &runner);
         assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
     }

@@ -9,8 +9,8 @@
 //!
 //! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake that.
 //! 2. The server records which runner a job goes to before it says so to the runner.
-//! 3. A runner journals that it has taken a job before the job's process exists, and how the job ended
-//!    before it reports it.
+//! 3. A runner journals that it has taken a job before the job's process or container exists, and how
+//!    the job ended before it reports it.
 //! 4. A runner handles what it has been sent in order; it says what it has only after it has seen the
 //!    end of what the previous server sent.
 //!
@@ -19,12 +19,15 @@
 //! end; it is gone and its journal has no end (the attempt is lost) or does not know the job (it
 //! never began).
 
+mod container;
+mod host;
 mod journal;
 mod lines;
 mod output;
 mod process;
 pub(crate) mod protocol;
 mod story;
+mod work;
 
 pub(crate) use journal::{Fate, fate_of, forget, is_alive};
 pub use story::run;

@@ -12,14 +12,23 @@ use crate::local::logs::record;
 /// awslogs driver (moby, `daemon/logger/awslogs/cloudwatchlogs.go`: 256 KiB less 26 bytes an event).
 pub const LONGEST_MESSAGE: usize = 256 * 1024 - 26;
 
+/// Where output comes from: lines of one source are put together, whatever another writes meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Standard output, or both streams where they are one pipe.
+    Both = 0,
+    /// Standard error, where it comes apart from standard output.
+    Error = 1,
+}
+
 /// Appends what a job writes to its log stream's file, a stamped line for each of its lines.
 ///
-/// Memory stays bounded whatever the job writes: one line at most is held back until its end is seen.
+/// Memory stays bounded whatever the job writes: one line of each source at most is held back until its end is seen.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
     file: Option<Lines>,
-    partial: Vec<u8>,
+    partial: [Vec<u8>; 2],
     last_stamp: i64,
     failure: Option<String>,
 }
@@ -27,53 +36,41 @@ pub struct Output {
 impl Output {
     /// Nothing is written, and no file made, before the job's first line.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, partial: Vec::new(), last_stamp: 0, failure: None }
+        Self { path, file: None, partial: [Vec::new(), Vec::new()], last_stamp: 0, failure: None }
     }
 
     /// Takes what the job has just written, at `now`.
-    pub fn take(&mut self, bytes: &[u8], now: i64) {
+    pub fn take(&mut self, source: Source, bytes: &[u8], now: i64) {
         // Stamps never go backwards, whatever the clock does: readers search the file by time.
         self.last_stamp = self.last_stamp.max(now);
         let mut records = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+        let partial = &mut self.partial[source as usize];
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            self.partial.extend_from_slice(&rest[..end]);
-            self.line(&mut records);
+            partial.extend_from_slice(&rest[..end]);
+            line(partial, self.last_stamp, &mut records);
             rest = &rest[end + 1..];
         }
-        self.partial.extend_from_slice(rest);
-        while self.partial.len() > LONGEST_MESSAGE {
-            let keep = self.partial.split_off(whole_characters(&self.partial, LONGEST_MESSAGE));
-            self.line(&mut records);
-            self.partial = keep;
+        partial.extend_from_slice(rest);
+        while partial.len() > LONGEST_MESSAGE {
+            let keep = partial.split_off(whole_characters(partial, LONGEST_MESSAGE));
+            line(partial, self.last_stamp, &mut records);
+            *partial = keep;
         }
         self.write(&records);
     }
 
     /// The job has ended: a last line without a line end counts.
     pub fn finish(mut self) -> Result<(), String> {
-        if !self.partial.is_empty() {
-            let mut records = Vec::new();
-            self.line(&mut records);
-            self.write(&records);
+        let mut records = Vec::new();
+        for partial in self.partial.iter_mut().filter(|partial| !partial.is_empty()) {
+            line(partial, self.last_stamp, &mut records);
         }
+        self.write(&records);
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok(()),
         }
-    }
-
-    fn line(&mut self, records: &mut Vec<u8>) {
-        let mut line = self.partial.as_slice();
-        loop {
-            let length = whole_characters(line, LONGEST_MESSAGE);
-            record::append(records, self.last_stamp, &line[..length]);
-            line = &line[length..];
-            if line.is_empty() {
-                break;
-            }
-        }
-        self.partial.clear();
     }
 
     fn write(&mut self, records: &[u8]) {
@@ -98,6 +95,20 @@ impl Output {
             self.failure = Some(format!("writing the log stream: {e}"));
         }
     }
+}
+
+/// A whole line becomes an event, or several.
+fn line(partial: &mut Vec<u8>, stamp: i64, records: &mut Vec<u8>) {
+    let mut line = partial.as_slice();
+    loop {
+        let length = whole_characters(line, LONGEST_MESSAGE);
+        record::append(records, stamp, &line[..length]);
+        line = &line[length..];
+        if line.is_empty() {
+            break;
+        }
+    }
+    partial.clear();
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -128,11 +139,15 @@ mod tests {
     use super::*;
 
     fn lines(chunks: &[&[u8]]) -> Vec<String> {
+        lines_of(&chunks.iter().map(|chunk| (Source::Both, *chunk)).collect::<Vec<_>>())
+    }
+
+    fn lines_of(chunks: &[(Source, &[u8])]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("logs").join("stream");
         let mut output = Output::new(path.clone());
-        for chunk in chunks {
-            output.take(chunk, 1_763_722_345_678);
+        for (source, chunk) in chunks {
+            output.take(*source, chunk, 1_763_722_345_678);
         }
         output.finish().unwrap();
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -143,6 +158,13 @@ mod tests {
     fn lines_are_put_together_and_a_last_one_without_an_end_counts() {
         assert_eq!(lines(&[b"a\nb", b"c\n\nd"]), ["a", "bc", "", "d"]);
         assert!(lines(&[]).is_empty());
+    }
+
+    #[test]
+    fn lines_of_two_sources_do_not_mix() {
+        let (out, err) = (Source::Both, Source::Error);
+        let chunks: [(Source, &[u8]); 4] = [(out, b"a"), (err, b"x\ny"), (out, b"b\nc"), (err, b"z")];
+        assert_eq!(lines_of(&chunks), ["x", "ab", "c", "yz"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What server and runner say to each other: a JSON object a line, over the home's Unix socket.
 
+use bollard::models::ContainerCreateBody;
 use serde::{Deserialize, Serialize};
 
 use crate::job::limits;
@@ -83,6 +84,9 @@ pub enum Greeting {
 pub struct Hello {
     /// Who.
     pub runner: RunnerId,
+    /// The job that it makes ready to run: its container is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting: Option<TaskId>,
     /// The job that it runs.
     pub running: Option<Started>,
     /// The jobs whose end it has not been told to forget.
@@ -93,13 +97,13 @@ pub struct Hello {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Report {
-    /// The job's process exists.
+    /// The job's process or container runs.
     Started(Started),
     /// The job has ended.
     Ended(Ended),
 }
 
-/// A job's process exists.
+/// A job's process or container runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
@@ -115,16 +119,20 @@ pub struct Started {
 pub struct Ended {
     /// Which attempt.
     pub task: TaskId,
-    /// When its process came to exist; `None` when it never did.
+    /// When its process or container began to run; `None` when it never did.
     pub started_at: Option<i64>,
     /// When it ended, in milliseconds since the epoch.
     pub at: i64,
-    /// The exit code; 128 + signal for a process that a signal ended.
-    pub exit_code: i32,
+    /// The exit code, 128 + signal for a process that a signal ended; `None` for a container that never
+    /// was, or whose end nobody has seen.
+    pub exit_code: Option<i32>,
     /// What else is to be said (`container.reason`).
     pub reason: Option<String>,
     /// Whether the attempt's time had run out.
     pub timed_out: bool,
+    /// Whether it ended because what it ran on was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 /// From the server to a runner.
@@ -159,14 +167,36 @@ pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 pub struct Run {
     /// Which attempt.
     pub task: TaskId,
-    /// The program and its arguments.
+    /// The program and its arguments; for a container they are in its own part.
     pub command: Vec<String>,
-    /// The job's own variables, on top of the common ones; a later one wins.
+    /// The job's own variables, on top of the common ones; a later one wins. For a container they are in
+    /// its own part.
     pub environment: Vec<(String, String)>,
+    /// The container that it runs in; `None` means a process of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<Container>>,
     /// The file of the log stream, relative to the home.
     pub log: String,
     /// The attempt's time limit, from its start.
     pub timeout_ms: Option<i64>,
     /// The time from SIGTERM to SIGKILL.
     pub kill_after_ms: i64,
+}
+
+/// The container of an attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// The address of the Docker engine.
+    pub engine: String,
+    /// The ID of the home that it belongs to.
+    pub home: String,
+    /// The ID of the job.
+    pub job: String,
+    /// Whether an earlier attempt may have left a container behind, which must go first.
+    pub again: bool,
+    /// Why there can be no container; the attempt ends with this reason.
+    pub refused: Option<String>,
+    /// What the engine is asked to create: command, environment, limits, mounts, labels.
+    pub body: ContainerCreateBody,
 }

@@ -1,24 +1,23 @@
 //! A runner's life: take a job, run it, write down how it ended, tell the server, take the next.
 
 use std::collections::BTreeMap;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::WaitStatus;
-use nix::unistd::Pid;
 
+use super::container::ContainerWork;
+use super::host::{HostWork, Waiter};
 use super::journal::Journal;
-use super::output::Output;
-use super::process;
 use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
-use crate::local::home::{SCRATCH, SOCKET};
+use super::work::{Hearer, News, Outcome, Teller, Work, grapevine};
+use crate::local::home::SOCKET;
 use crate::local::now_ms;
 use crate::ui::{Exit, Failure};
 
@@ -49,7 +48,8 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         let _ = nix::sys::prctl::set_name(c"blocal-runner");
     }
     let journal = Journal::open(Path::new(""), &id).map_err(|e| failed("opening the journal", e))?;
-    let (waits, ends) = waiter().map_err(|e| failed("starting", e))?;
+    let (teller, news) = grapevine().map_err(|e| failed("starting", e))?;
+    let waiter = Waiter::new(teller.clone()).map_err(|e| failed("starting", e))?;
     let mut runner = Runner {
         id,
         journal,
@@ -60,11 +60,16 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         job: None,
         ended: Vec::new(),
         unwritten: Vec::new(),
-        waits,
-        ends,
+        teller,
+        news,
+        waiter,
+        cleaners: Vec::new(),
         idle_since: now_ms(),
     };
     while runner.turn() {}
+    for cleaner in runner.cleaners {
+        let _ = cleaner.join();
+    }
     Ok(Exit::Done)
 }
 
@@ -81,8 +86,11 @@ struct Runner {
     ended: Vec<Ended>,
     /// Those of them that the journal has not: this process is all that knows of them.
     unwritten: Vec<Ended>,
-    waits: mpsc::Sender<Pid>,
-    ends: (PipeReader, mpsc::Receiver<Option<WaitStatus>>),
+    teller: Teller,
+    news: Hearer,
+    waiter: Waiter,
+    /// The threads that remove what is left of jobs that have ended.
+    cleaners: Vec<JoinHandle<()>>,
     idle_since: i64,
 }
 
@@ -93,31 +101,28 @@ struct Server {
 
 struct Job {
     task: TaskId,
-    leader: Pid,
-    started_at: i64,
-    pipe: Option<PipeReader>,
-    output: Output,
+    work: Box<dyn Work>,
+    /// `None` while a container is being made ready.
+    started_at: Option<i64>,
+    timeout_ms: Option<i64>,
     timeout_at: Option<i64>,
     timed_out: bool,
     kill_at: Option<i64>,
     kill_after_ms: i64,
 }
 
-/// Waits for one process after the other in a thread of its own and writes a byte into a pipe for each
-/// end: the portable way to wait for a process and for input at once, without signal handlers.
-#[allow(clippy::type_complexity)]
-fn waiter() -> io::Result<(mpsc::Sender<Pid>, (PipeReader, mpsc::Receiver<Option<WaitStatus>>))> {
-    let (waits, to_wait_for) = mpsc::channel::<Pid>();
-    let (report, reports) = mpsc::channel();
-    let (reader, mut writer): (PipeReader, PipeWriter) = io::pipe()?;
-    std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
-        for pid in to_wait_for {
-            if report.send(process::wait_for_end(pid)).is_err() || writer.write_all(&[0]).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok((waits, (reader, reports)))
+impl Job {
+    /// It runs now: from now on its time is counted (User Guide, `job_timeouts`: from `startedAt`).
+    fn started(&mut self, at: i64) {
+        self.started_at = Some(at);
+        self.timeout_at = self.timeout_ms.map(|ms| at.saturating_add(ms));
+    }
+
+    /// SIGTERM now, SIGKILL later.
+    fn stop(&mut self, now: i64) {
+        self.kill_at = Some(now + self.kill_after_ms);
+        self.work.signal(Signal::SIGTERM);
+    }
 }
 
 impl Runner {
@@ -137,18 +142,18 @@ impl Runner {
             return false;
         }
         self.deadlines(now);
-        let (output, end, order) = match self.wait(now) {
+        let (output, news, order) = match self.wait(now) {
             Ok(ready) => ready,
             Err(e) => {
                 note!("runner: waiting: {e}");
                 return self.job.is_some() || !self.unwritten.is_empty();
             }
         };
-        if output {
-            self.read_output();
+        if output && let Some(job) = &mut self.job {
+            job.work.take_output();
         }
-        if end {
-            self.job_ended();
+        if news {
+            self.hear();
         }
         if order {
             self.read_orders();
@@ -156,12 +161,12 @@ impl Runner {
         true
     }
 
-    /// Which of the job's output, its end and the server's orders are there; waits for one of them.
+    /// Which of the job's output, news of it and the server's orders are there; waits for one of them.
     fn wait(&self, now: i64) -> io::Result<(bool, bool, bool)> {
-        let pipe = self.job.as_ref().and_then(|job| job.pipe.as_ref()).map(AsFd::as_fd);
+        let output = self.job.as_ref().and_then(|job| job.work.readable());
         let server = self.server.as_ref().map(|s| s.stream.as_fd());
-        let mut set = vec![PollFd::new(self.ends.0.as_fd(), PollFlags::POLLIN)];
-        let pipe_at = pipe.map(|fd| {
+        let mut set = vec![PollFd::new(self.news.readable(), PollFlags::POLLIN)];
+        let output_at = output.map(|fd| {
             set.push(PollFd::new(fd, PollFlags::POLLIN));
             set.len() - 1
         });
@@ -174,7 +179,7 @@ impl Runner {
             Err(e) => return Err(e.into()),
         }
         let ready = |at: usize| set.get(at).is_some_and(|fd| fd.any().unwrap_or(false));
-        Ok((pipe_at.is_some_and(ready), ready(0), server_at.is_some_and(ready)))
+        Ok((output_at.is_some_and(ready), ready(0), server_at.is_some_and(ready)))
     }
 
     fn timeout(&self, now: i64) -> PollTimeout {
@@ -202,14 +207,13 @@ impl Runner {
             // A job that is being ended already has not timed out.
             if job.kill_at.is_none() {
                 job.timed_out = true;
-                job.kill_at = Some(now + job.kill_after_ms);
-                process::signal_group(job.leader, Signal::SIGTERM);
+                job.stop(now);
             }
         }
         if job.kill_at.is_some_and(|at| now >= at) {
             // Again each second: a fork may have raced with the last one.
             job.kill_at = Some(now + 1000);
-            process::signal_group(job.leader, Signal::SIGKILL);
+            job.work.signal(Signal::SIGKILL);
         }
     }
 
@@ -219,8 +223,15 @@ impl Runner {
         let Ok(stream) = UnixStream::connect(SOCKET) else { return };
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
         self.server = Some(Server { stream, buffer: Vec::new() });
-        let running = self.job.as_ref().map(|job| Started { task: job.task.clone(), at: job.started_at });
-        let hello = Hello { runner: self.id.clone(), running, ended: self.ended.clone() };
+        let (mut starting, mut running) = (None, None);
+        match &self.job {
+            Some(Job { task, started_at: Some(at), .. }) => {
+                running = Some(Started { task: task.clone(), at: *at });
+            }
+            Some(Job { task, started_at: None, .. }) => starting = Some(task.clone()),
+            None => {}
+        }
+        let hello = Hello { runner: self.id.clone(), starting, running, ended: self.ended.clone() };
         self.say(&Greeting::Runner(hello));
     }
 
@@ -234,18 +245,6 @@ impl Runner {
         // are read to their end first: one of them may be a job for us.
         if sent.is_err() {
             let _ = server.stream.shutdown(std::net::Shutdown::Write);
-        }
-    }
-
-    fn read_output(&mut self) {
-        let Some(job) = &mut self.job else { return };
-        let Some(pipe) = &mut job.pipe else { return };
-        let mut bytes = [0; 64 * 1024];
-        match pipe.read(&mut bytes) {
-            Ok(0) => job.pipe = None,
-            Ok(n) => job.output.take(&bytes[..n], now_ms()),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => job.pipe = None,
         }
     }
 
@@ -279,8 +278,7 @@ impl Runner {
             Order::Run(run) => self.begin(*run),
             Order::Stop { task } => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.task == task && job.kill_at.is_none()) {
-                    job.kill_at = Some(now_ms() + job.kill_after_ms);
-                    process::signal_group(job.leader, Signal::SIGTERM);
+                    job.stop(now_ms());
                 }
             }
             Order::Forget { task } => {
@@ -299,81 +297,79 @@ impl Runner {
             return;
         }
         let task = run.task.clone();
-        if let Err(e) = self.journal.taken(&task) {
+        let engine = run.container.as_ref().map(|c| c.engine.as_str());
+        if let Err(e) = self.journal.taken(&task, engine) {
             // Not journalled, so not begun. The server hears it as an attempt that could not start.
-            return self.end(ended_before_start(
-                &task,
-                126,
-                format!("CannotStartContainerError: journal: {e}"),
-            ));
+            let reason = format!("CannotStartContainerError: journal: {e}");
+            return self.end(ended_before_start(&task, 126, reason));
         }
-        match self.start(run) {
-            Ok(job) => {
-                if let Err(e) = self.journal.started(&task, job.leader.as_raw(), job.started_at) {
-                    note!("runner: writing the journal: {e}");
-                }
-                let started = Started { task, at: job.started_at };
-                let waiting = self.waits.send(job.leader);
-                debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
-                self.job = Some(job);
-                self.say(&Report::Started(started));
-            }
-            Err((exit_code, reason)) => self.end(ended_before_start(&task, exit_code, reason)),
-        }
-    }
-
-    fn start(&mut self, run: Run) -> Result<Job, (i32, String)> {
-        let cannot = |e: io::Error| (126, format!("CannotStartContainerError: {e}"));
-        let scratch = scratch(&run.task).map_err(cannot)?;
-        std::fs::create_dir(&scratch).map_err(cannot)?;
-        let mut environment = self.environment.clone();
-        environment.insert("TMPDIR".to_owned(), scratch.display().to_string());
-        environment.extend(run.environment);
-        environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
-        let (pipe, writer) = io::pipe().map_err(cannot)?;
-        let leader = process::start(&run.command, &environment, &scratch, writer).map_err(|e| {
-            let _ = std::fs::remove_dir_all(&scratch);
-            (e.exit_code, e.reason)
-        })?;
-        let started_at = now_ms();
-        Ok(Job {
-            task: run.task,
-            leader,
-            started_at,
-            pipe: Some(pipe),
-            output: Output::new(run.log.into()),
-            timeout_at: run.timeout_ms.map(|ms| started_at.saturating_add(ms)),
+        let (timeout_ms, kill_after_ms) = (run.timeout_ms, run.kill_after_ms);
+        let job = |work: Box<dyn Work>| Job {
+            task: task.clone(),
+            work,
+            started_at: None,
+            timeout_ms,
+            timeout_at: None,
             timed_out: false,
             kill_at: None,
-            kill_after_ms: run.kill_after_ms,
-        })
+            kill_after_ms,
+        };
+        if run.container.is_some() {
+            match ContainerWork::start(run, self.teller.clone()) {
+                Ok(work) => self.job = Some(job(Box::new(work))),
+                Err(e) => {
+                    let reason = format!("CannotStartContainerError: {e}");
+                    self.end(ended_before_start(&task, 126, reason));
+                }
+            }
+            return;
+        }
+        match HostWork::start(run, &self.environment) {
+            Ok(work) => {
+                let (leader, at) = (work.leader(), now_ms());
+                if let Err(e) = self.journal.started(&task, leader.as_raw(), at) {
+                    note!("runner: writing the journal: {e}");
+                }
+                self.waiter.wait(&task, leader);
+                self.job = Some(job(Box::new(work)));
+                self.started(at);
+            }
+            Err(e) => self.end(ended_before_start(&task, e.exit_code, e.reason)),
+        }
     }
 
-    fn job_ended(&mut self) {
-        let mut byte = [0];
-        let _ = self.ends.0.read(&mut byte);
-        let Ok(status) = self.ends.1.recv() else { return };
+    fn started(&mut self, at: i64) {
+        let Some(job) = &mut self.job else { return };
+        job.started(at);
+        let started = Started { task: job.task.clone(), at };
+        self.say(&Report::Started(started));
+    }
+
+    fn hear(&mut self) {
+        let Some((task, news)) = self.news.hear() else { return };
+        if self.job.as_ref().is_none_or(|job| job.task != task) {
+            return;
+        }
+        match news {
+            News::Started(at) => self.started(at),
+            News::Ended(outcome) => self.job_ended(outcome),
+        }
+    }
+
+    fn job_ended(&mut self, outcome: Outcome) {
         let Some(mut job) = self.job.take() else { return };
-        process::reap(job.leader, &job.task);
-        drain(&mut job);
-        let at = now_ms();
-        let reason = job.output.finish().err();
-        let task = job.task.clone();
+        let unwritten = job.work.finish();
         self.end(Ended {
             task: job.task,
-            started_at: Some(job.started_at),
-            at,
-            exit_code: process::exit_code(status),
-            reason,
+            started_at: job.started_at,
+            at: now_ms(),
+            exit_code: outcome.exit_code,
+            reason: outcome.reason.or(unwritten),
             timed_out: job.timed_out,
+            lost: outcome.lost,
         });
-        // Most leave it empty, and that is one call.
-        if let Ok(scratch) = scratch(&task)
-            && std::fs::remove_dir(&scratch).is_err()
-            && let Err(e) = std::fs::remove_dir_all(&scratch)
-        {
-            note!("runner: removing {}: {e}", scratch.display());
-        }
+        self.cleaners.retain(|cleaner| !cleaner.is_finished());
+        self.cleaners.extend(job.work.clean());
     }
 
     /// Whether the journal has every end. What it has not (the disk was full) is tried again.
@@ -397,40 +393,14 @@ impl Runner {
     }
 }
 
-/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
-const PIPEFUL: usize = 16 << 20;
-
-/// Takes what a job has written before it ended. Its processes are dead, so the end of the pipe is
-/// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
-/// it open, and write to it for ever.
-fn drain(job: &mut Job) {
-    let Some(mut pipe) = job.pipe.take() else { return };
-    let mut bytes = [0; 64 * 1024];
-    let mut taken = 0;
-    while taken < PIPEFUL {
-        let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut set, PollTimeout::ZERO) {
-            Ok(0) => return,
-            Err(nix::errno::Errno::EINTR) => continue,
-            Err(_) => return,
-            Ok(_) => {}
-        }
-        match pipe.read(&mut bytes) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => {
-                job.output.take(&bytes[..n], now_ms());
-                taken += n;
-            }
-        }
-    }
-}
-
 fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
-    let at = now_ms();
-    Ended { task: task.clone(), started_at: None, at, exit_code, reason: Some(reason), timed_out: false }
-}
-
-/// The job's working directory, absolute: it is the job's TMPDIR, too.
-fn scratch(task: &TaskId) -> io::Result<std::path::PathBuf> {
-    std::path::absolute(Path::new(SCRATCH).join(task.as_str()))
+    Ended {
+        task: task.clone(),
+        started_at: None,
+        at: now_ms(),
+        exit_code: Some(exit_code),
+        reason: Some(reason),
+        timed_out: false,
+        lost: false,
+    }
 }

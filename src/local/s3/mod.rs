@@ -13,32 +13,31 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
-use super::http::Credentials;
+use super::http::Keys;
 use service::LocalS3;
 use store::Store;
 
-/// S3 over the home's store, for requests signed with `credentials`.
+/// S3 over the home's store, for requests signed with one of `keys`; what a key may do is the same for all.
 ///
 /// # Errors
 /// When the store cannot be opened.
-pub fn service(home: &Path, credentials: Credentials) -> io::Result<S3Service> {
+pub fn service(home: &Path, keys: Keys) -> io::Result<S3Service> {
     let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::new(Store::open(home)?)));
-    builder.set_auth(OneUser(credentials));
+    builder.set_auth(Users(keys));
     Ok(builder.build())
 }
 
-struct OneUser(Credentials);
+struct Users(Keys);
 
 #[async_trait::async_trait]
-impl S3Auth for OneUser {
+impl S3Auth for Users {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        use subtle::ConstantTimeEq;
-        if bool::from(access_key.as_bytes().ct_eq(self.0.access_key_id.as_bytes())) {
-            return Ok(SecretKey::from(self.0.secret_access_key.as_str()));
+        match self.0.find(access_key) {
+            Some((_, credentials)) => Ok(SecretKey::from(credentials.secret_access_key.as_str())),
+            None => Err(s3_error!(
+                InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records."
+            )),
         }
-        Err(s3_error!(
-            InvalidAccessKeyId,
-            "The AWS Access Key Id you provided does not exist in our records."
-        ))
     }
 }

@@ -4,16 +4,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Api, page_size, with_token};
+use crate::local::batch::container;
 use crate::local::batch::definition::{self, DefinitionName, arn};
 use crate::local::batch::request::{self, shape};
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::{Principal, json_object};
 
 /// User Guide, service_limits: the RegisterJobDefinition payload.
 const LONGEST_DEFINITION: usize = 24 * 1024;
 
 impl Api {
-    pub(super) async fn register(&self, body: &[u8]) -> Result<Value, ApiError> {
+    pub(super) async fn register(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         if body.len() > LONGEST_DEFINITION {
             return Err(ApiError::client(format!("a job definition has at most {LONGEST_DEFINITION} bytes")));
         }
@@ -33,6 +34,9 @@ impl Api {
         body.entry("tags").or_insert_with(|| json!({}));
         let body = Value::Object(body);
         request::check_definition(&body)?;
+        if who == Principal::Container {
+            container::check_contained(&body)?;
+        }
         self.engine
             .change(move |store| {
                 let revision = store.register(&name, &body)?;

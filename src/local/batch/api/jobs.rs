@@ -5,17 +5,18 @@ use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
 use crate::job::{Status, limits};
+use crate::local::batch::container;
 use crate::local::batch::definition::{DefinitionName, arn};
 use crate::local::batch::describe;
 use crate::local::batch::reader::{Filter, Listing, Snapshot};
 use crate::local::batch::request::{self, Queue, SubmitJob, shape};
 use crate::local::batch::resources::Kind;
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::{Principal, json_object};
 use crate::local::now_ms;
 
 impl Api {
-    pub(super) async fn submit_job(&self, body: &[u8]) -> Result<Value, ApiError> {
+    pub(super) async fn submit_job(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         if body.len() > limits::SUBMIT_JOB_BYTES {
             return Err(ApiError::client(format!(
                 "The request is {} bytes long; SubmitJob takes at most {}",
@@ -32,6 +33,9 @@ impl Api {
                 let definition = db.definition(&DefinitionName::parse(name))?.ok_or_else(|| {
                     ApiError::client(format!("JobDefinition {name} not found or not ACTIVE"))
                 })?;
+                if who == Principal::Container {
+                    container::check_contained(&definition.body)?;
+                }
                 request::plan(request, &definition, &queue)
             })
             .await?;

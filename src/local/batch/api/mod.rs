@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::engine::Handle;
 use super::reader::Reader;
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::{Principal, json_object};
 
 /// Batch, as far as it is here.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ impl Api {
     /// As AWS would say it.
     pub async fn call(
         &self,
+        who: Principal,
         method: &Method,
         path: &str,
         query: Option<&str>,
@@ -52,8 +53,8 @@ impl Api {
             return Err(ApiError::unknown_operation(StatusCode::NOT_FOUND));
         }
         match operation {
-            "submitjob" => return self.submit_job(body).await,
-            "registerjobdefinition" => return self.register(body).await,
+            "submitjob" => return self.submit_job(who, body).await,
+            "registerjobdefinition" => return self.register(who, body).await,
             _ => {}
         }
         let known = |request| self.known(operation, request);

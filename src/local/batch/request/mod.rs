@@ -12,6 +12,7 @@ pub use self::dependencies::Asked;
 use self::dependencies::JobDependency;
 use self::nodes::NodeOverrides;
 pub use self::nodes::NodeRange;
+use super::container;
 use super::model::{ExitRule, Line, Nodes, Retry, Terms};
 use crate::job::{JobName, limits};
 use crate::local::capacity::Resources;
@@ -236,7 +237,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     let each: Vec<Resources> = containers
         .iter()
         .map(|container| {
-            check_container(container)?;
+            check_container(container, multi_node)?;
             resources(container)
         })
         .collect::<Result<_, _>>()?;
@@ -349,14 +350,16 @@ fn line(queue: &Queue, share: Option<String>, priority: i32) -> Result<Line, Api
 }
 
 /// What a container has to be for this cluster to run it.
-fn check_container(container: &Map<String, Value>) -> Result<(), ApiError> {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or("");
-    if image != HOST_IMAGE {
+fn check_container(container: &Map<String, Value>, multi_node: bool) -> Result<(), ApiError> {
+    if !container::is_contained(container) {
+        return Ok(());
+    }
+    if multi_node {
         return Err(not_there(&format!(
-            "container images ({image:?}; job definitions with the image \"{HOST_IMAGE}\" run as processes)"
+            "containers for multi-node parallel jobs; nodes with the image \"{HOST_IMAGE}\" run as processes"
         )));
     }
-    Ok(())
+    container::check_runnable(container)
 }
 
 fn not_there(what: &str) -> ApiError {
@@ -562,6 +565,7 @@ fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiE
     let _: Option<Vec<String>> = container.get("command").cloned().map(shape).transpose()?;
     let environment: Option<Vec<Variable>> = container.get("environment").cloned().map(shape).transpose()?;
     environment.unwrap_or_default().iter().try_for_each(|v| check_variable(&v.name))?;
+    container::check(container)?;
     resources(container).map(|_| ())
 }
 
@@ -718,13 +722,5 @@ mod tests {
             assert!(planned(bad.clone()).is_err(), "{bad}");
         }
         assert!(planned(json!({"arrayProperties": {"size": 10_000}})).is_ok());
-    }
-
-    #[test]
-    fn other_images_are_not_there_yet() {
-        let mut definition = definition();
-        definition.body["containerProperties"]["image"] = json!("busybox");
-        let request = shape(json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d"})).unwrap();
-        assert!(plan(request, &definition, &queue(false)).unwrap_err().message.contains("container images"));
     }
 }

@@ -411,6 +411,7 @@ impl State {
         let status_reason = match (&ending, ended) {
             (Some(ending), _) => ending.reason.clone(),
             (None, Ended { timed_out: true, .. }) => TIMED_OUT.to_owned(),
+            (None, Ended { lost: true, .. }) => HOST_LOST.to_owned(),
             (None, Ended { started_at: None, .. }) => NOT_STARTED.to_owned(),
             (None, _) => EXITED.to_owned(),
         };
@@ -423,10 +424,10 @@ impl State {
             Outcome {
                 task: ended.task.clone(),
                 at: ended.at,
-                exit_code: Some(ended.exit_code),
+                exit_code: ended.exit_code,
                 reason: ended.reason.clone(),
                 status_reason,
-                succeeded: ended.exit_code == 0 && !ended.timed_out && ending.is_none(),
+                succeeded: ended.exit_code == Some(0) && !ended.timed_out && ending.is_none(),
                 // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
                 last: ending.is_some() || ended.timed_out,
             },

@@ -117,7 +117,15 @@ impl Cluster {
         let (task, at) = (Self::task(task), self.now);
         self.state.started(&task, at);
         let started_at = Some(at);
-        self.state.attempt_ended(&Ended { task, started_at, at, exit_code, reason: None, timed_out: false });
+        self.state.attempt_ended(&Ended {
+            task,
+            started_at,
+            at,
+            exit_code: Some(exit_code),
+            reason: None,
+            timed_out: false,
+            lost: false,
+        });
     }
 
     fn status(&self, key: i64) -> Status {
@@ -257,12 +265,35 @@ fn a_timed_out_attempt_is_the_last() {
         task,
         started_at: Some(1),
         at: 2,
-        exit_code: 143,
+        exit_code: Some(143),
         reason: None,
         timed_out: true,
+        lost: false,
     });
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
+}
+
+#[test]
+fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
+    let mut c = Cluster::new();
+    c.submit(1, None, &terms(1, 2));
+    c.turn();
+    let lost = |task, at| Ended {
+        task,
+        started_at: Some(1),
+        at,
+        exit_code: None,
+        reason: Some("CannotInspectContainerError: away".to_owned()),
+        timed_out: false,
+        lost: true,
+    };
+    c.state.attempt_ended(&lost(Cluster::task(1), 2));
+    c.turn();
+    assert_eq!(c.status(1), Status::Starting);
+    c.state.attempt_ended(&lost(Cluster::task(2), 3));
+    c.turn();
+    assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(HOST_LOST)));
 }
 
 #[test]

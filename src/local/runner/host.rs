@@ -1,0 +1,162 @@
+//! Work on the host: a process of the user, its group, its pipe, its scratch folder.
+
+use std::collections::BTreeMap;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::output::{Output, Source};
+use super::process;
+use super::protocol::{Run, TaskId};
+use super::work::{News, Outcome, Teller, Work};
+use crate::local::home::SCRATCH;
+use crate::local::now_ms;
+
+/// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
+/// and for input at once, without signal handlers.
+#[derive(Debug)]
+pub struct Waiter(mpsc::Sender<(TaskId, Pid)>);
+
+impl Waiter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn new(teller: Teller) -> io::Result<Self> {
+        let (sender, to_wait_for) = mpsc::channel::<(TaskId, Pid)>();
+        std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
+            for (task, pid) in to_wait_for {
+                let exit_code = Some(process::exit_code(process::wait_for_end(pid)));
+                teller.tell(&task, News::Ended(Outcome { exit_code, ..Outcome::default() }));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Has the end of a process told.
+    pub fn wait(&self, task: &TaskId, pid: Pid) {
+        let waiting = self.0.send((task.clone(), pid));
+        debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
+    }
+}
+
+/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
+const PIPEFUL: usize = 16 << 20;
+
+/// A process of the host and all that belongs to it.
+#[derive(Debug)]
+pub struct HostWork {
+    task: TaskId,
+    leader: Pid,
+    pipe: Option<PipeReader>,
+    output: Option<Output>,
+    scratch: PathBuf,
+}
+
+impl HostWork {
+    /// Starts the process of an attempt, which has been journalled; `environment` is what all jobs have.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(run: Run, environment: &BTreeMap<String, String>) -> Result<Self, process::CannotStart> {
+        let cannot = |e: io::Error| process::CannotStart {
+            exit_code: 126,
+            reason: format!("CannotStartContainerError: {e}"),
+        };
+        let scratch = scratch(&run.task).map_err(cannot)?;
+        std::fs::create_dir(&scratch).map_err(cannot)?;
+        let mut environment = environment.clone();
+        environment.insert("TMPDIR".to_owned(), scratch.display().to_string());
+        environment.extend(run.environment);
+        environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
+        let (pipe, writer) = io::pipe().map_err(cannot)?;
+        let leader = process::start(&run.command, &environment, &scratch, writer).inspect_err(|_| {
+            let _ = std::fs::remove_dir_all(&scratch);
+        })?;
+        Ok(Self {
+            task: run.task,
+            leader,
+            pipe: Some(pipe),
+            output: Some(Output::new(run.log.into())),
+            scratch,
+        })
+    }
+
+    /// The first process, which leads the group of all.
+    pub fn leader(&self) -> Pid {
+        self.leader
+    }
+
+    /// Takes what is in the pipe now; returns how many bytes that were.
+    fn read(&mut self) -> usize {
+        let (Some(pipe), Some(output)) = (&mut self.pipe, &mut self.output) else { return 0 };
+        let mut bytes = [0; 64 * 1024];
+        match pipe.read(&mut bytes) {
+            Ok(n) if n > 0 => {
+                output.take(Source::Both, &bytes[..n], now_ms());
+                return n;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => self.pipe = None,
+        }
+        0
+    }
+
+    /// Takes what the job has written before it ended. Its processes are dead, so the end of the pipe is
+    /// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
+    /// it open, and write to it for ever.
+    fn drain(&mut self) {
+        let mut taken = 0;
+        while let Some(pipe) = &self.pipe
+            && taken < PIPEFUL
+        {
+            let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut set, PollTimeout::ZERO) {
+                Err(nix::errno::Errno::EINTR) => {}
+                Ok(0) | Err(_) => self.pipe = None,
+                Ok(_) => taken += self.read(),
+            }
+        }
+    }
+}
+
+impl Work for HostWork {
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    fn take_output(&mut self) {
+        self.read();
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        process::signal_group(self.leader, signal);
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        process::reap(self.leader, &self.task);
+        self.drain();
+        self.output.take().and_then(|output| output.finish().err())
+    }
+
+    fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
+        // Most leave it empty, and that is one call.
+        if std::fs::remove_dir(&self.scratch).is_err()
+            && let Err(e) = std::fs::remove_dir_all(&self.scratch)
+        {
+            note!("runner: removing {}: {e}", self.scratch.display());
+        }
+        None
+    }
+}
+
+/// The job's working directory, absolute: it is the job's TMPDIR, too.
+fn scratch(task: &TaskId) -> io::Result<PathBuf> {
+    std::path::absolute(Path::new(SCRATCH).join(task.as_str()))
+}

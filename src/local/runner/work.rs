@@ -1,0 +1,101 @@
+//! What a runner runs: to its loop, a process of the host and a container are the same.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use nix::sys::signal::Signal;
+
+use super::protocol::TaskId;
+
+/// An attempt that has begun: processes of the host, or a container.
+///
+/// Its end, and its start if that takes time, come as [`News`]. Until then it can be signalled at any time.
+pub trait Work {
+    /// What can be read when there is output to take; `None` when the work looks after its output itself.
+    fn readable(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Takes what is there of its output.
+    fn take_output(&mut self);
+
+    /// SIGTERM asks all of it to end, SIGKILL ends it. Said of work that has not started yet, it never does.
+    fn signal(&mut self, signal: Signal);
+
+    /// Its end has been told: what it has left running is killed, the rest of its output taken. Returns
+    /// what there is to be said of that, e.g. that output could not be written.
+    fn finish(&mut self) -> Option<String>;
+
+    /// Removes what is left of it, after its end has been written down. What takes time happens in a
+    /// thread, which the runner waits for before it goes.
+    fn clean(self: Box<Self>) -> Option<JoinHandle<()>>;
+}
+
+/// How a work has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// The exit code, 128 + signal for an end by a signal; `None` when there is none.
+    pub exit_code: Option<i32>,
+    /// What else is to be said (`container.reason`).
+    pub reason: Option<String>,
+    /// It has not ended by itself: what it ran on is gone.
+    pub lost: bool,
+}
+
+/// What has happened to a work.
+#[derive(Debug)]
+pub enum News {
+    /// It runs, since this time in milliseconds since the epoch. Only of work that does not run at once.
+    Started(i64),
+    /// It has ended.
+    Ended(Outcome),
+}
+
+/// Where the threads of works tell what has happened: a channel, and a pipe that can be waited for
+/// together with everything else.
+#[derive(Debug, Clone)]
+pub struct Teller {
+    sender: mpsc::Sender<(TaskId, News)>,
+    bell: Arc<PipeWriter>,
+}
+
+impl Teller {
+    /// Tells the runner's loop.
+    pub fn tell(&self, task: &TaskId, news: News) {
+        // A loop that is gone need not hear it.
+        if self.sender.send((task.clone(), news)).is_ok() {
+            let _ = (&*self.bell).write_all(&[0]);
+        }
+    }
+}
+
+/// The loop's end of it.
+#[derive(Debug)]
+pub struct Hearer {
+    receiver: mpsc::Receiver<(TaskId, News)>,
+    bell: PipeReader,
+}
+
+/// The two ends.
+///
+/// # Errors
+/// When there are no descriptors left.
+pub fn grapevine() -> io::Result<(Teller, Hearer)> {
+    let (sender, receiver) = mpsc::channel();
+    let (reader, writer) = io::pipe()?;
+    Ok((Teller { sender, bell: Arc::new(writer) }, Hearer { receiver, bell: reader }))
+}
+
+impl Hearer {
+    /// What can be read when there are news.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// The next piece of news; the pipe has been found to be readable.
+    pub fn hear(&mut self) -> Option<(TaskId, News)> {
+        let mut byte = [0];
+        let _ = self.bell.read(&mut byte);
+        self.receiver.recv().ok()
+    }
+}

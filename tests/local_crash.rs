@@ -85,6 +85,32 @@ async fn a_graceful_stop_leaves_jobs_to_their_runners() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
+async fn a_server_that_a_job_has_started_outlives_the_job() {
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    let blocal = env!("CARGO_BIN_EXE_blocal");
+    // What the job itself leaves behind goes with it, though it has shed its group and its variables.
+    let script = format!(
+        "{blocal} stop; {blocal} start; setsid env -i sh -c 'echo $$ >> {0}; exec sleep 1000' & \
+         while [ ! -s {0} ]; do sleep 0.01; done",
+        notes.display()
+    );
+    let first = cluster.server_pid();
+    let id = cluster.batch().submit(sh(&script)).await;
+    until("the job has started another server", || lines(&notes).len() == 1);
+    let second = cluster.server_pid();
+    assert_ne!(first, second);
+    let batch = cluster.batch();
+    assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!(cluster.server_pid(), second);
+    // The same runner takes the next job: again, the server is none of that job's.
+    assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!(cluster.server_pid(), second);
+    assert!(!lives(lines(&notes)[0].parse().unwrap()));
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
 async fn a_job_whose_runner_is_killed_is_a_lost_attempt() {
     for server_too in [false, true] {
         let cluster = Cluster::started();

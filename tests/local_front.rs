@@ -214,10 +214,12 @@ async fn objects_come_back_as_they_were() {
     let body: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
     let put =
         s3.put_object().bucket("awsb-local").key("a/b").metadata("who", "me").content_type("text/x-test");
+    // How it is sent is no property of the object.
+    let put = put.content_encoding("aws-chunked,gzip");
     let put = put.body(ByteStream::from(body.clone())).send().await.unwrap();
     let got = s3.get_object().bucket("awsb-local").key("a/b").send().await.unwrap();
     assert_eq!((got.content_type(), got.e_tag()), (Some("text/x-test"), put.e_tag()));
-    assert_eq!(got.metadata().unwrap()["who"], "me");
+    assert_eq!((&*got.metadata().unwrap()["who"], got.content_encoding()), ("me", Some("gzip")));
     assert_eq!(got.body.collect().await.unwrap().to_vec(), body);
     let part = s3.get_object().bucket("awsb-local").key("a/b").range("bytes=10-19").send().await.unwrap();
     assert_eq!(part.content_range(), Some("bytes 10-19/1000000"));
@@ -335,7 +337,20 @@ async fn listings_have_prefixes_delimiters_and_pages() {
         assert_eq!(list("", Some("/"), page).await, ["a", "d/*", "f", "g/*"], "{page}");
         assert_eq!(list("d/", Some("/"), page).await, ["d/", "d/1", "d/2", "d/e/*"], "{page}");
         assert_eq!(list("z", Some("/"), page).await, Vec::<String>::new());
+        // An empty delimiter is none, for every key that is on a page of its own, too.
+        assert_eq!(list("", Some(""), page).await, ["a", "d/", "d/1", "d/2", "d/e/3", "f", "g/4"], "{page}");
     }
+    let first = s3.list_objects().bucket("other").delimiter("").max_keys(1).send().await.unwrap();
+    assert_eq!((first.contents().len(), first.is_truncated(), first.next_marker()), (1, Some(true), None));
+    let none = s3.list_objects().bucket("other").max_keys(0).send().await.unwrap();
+    assert_eq!((none.contents().len(), none.is_truncated()), (0, Some(false)));
+    let none = s3.list_objects_v2().bucket("nowhere").max_keys(0).send().await.unwrap_err();
+    assert_eq!(none.code(), Some("NoSuchBucket"));
+    let all = s3.list_objects_v2().bucket("other").continuation_token("").start_after("d/2").send().await;
+    assert_eq!(
+        all.unwrap().contents().iter().filter_map(|o| o.key()).collect::<Vec<_>>(),
+        ["d/e/3", "f", "g/4"]
+    );
     assert_eq!(s3.list_buckets().send().await.unwrap().buckets().len(), 2);
 }
 
@@ -353,6 +368,24 @@ async fn large_objects_can_come_in_parts() {
         let part = part.send().await.unwrap();
         parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
     }
+    // Who goes on with an upload asks what is there; one part a page.
+    let listed = s3.list_parts().bucket("awsb-local").key("big").upload_id(id).max_parts(1);
+    let mut pages = listed.into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        assert_eq!(page.parts().len(), 1);
+        found.extend(page.parts().to_vec());
+    }
+    for (part, sent) in found.iter().zip(&parts) {
+        assert_eq!((part.part_number(), part.e_tag()), (sent.part_number(), sent.e_tag()));
+        assert_eq!(part.size(), Some(5 << 20));
+        assert!(part.last_modified().is_some());
+    }
+    assert_eq!(found.len(), 2);
+    let unknown =
+        s3.list_parts().bucket("awsb-local").key("big").upload_id("nothing").send().await.unwrap_err();
+    assert_eq!(unknown.code(), Some("NoSuchUpload"));
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
     let complete = s3.complete_multipart_upload().bucket("awsb-local").key("big").upload_id(id);
     let whole = complete.multipart_upload(parts).send().await.unwrap();
@@ -395,4 +428,112 @@ async fn a_server_with_nothing_to_do_stops_by_itself_but_not_while_a_job_runs() 
     assert!(began.elapsed() >= std::time::Duration::from_secs(2));
     let job = cluster.batch().describe(&job).await;
     assert_eq!(job.status(), Some(&aws_sdk_batch::types::JobStatus::Succeeded));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_on_the_disk_is_not_acknowledged() {
+    // The limit of a file's length stands for the end of the disk: it, too, lets a write begin and not end.
+    const LIMIT: usize = 400 * 512;
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    let mut limited = std::process::Command::new("sh");
+    let mut server = limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" serve", env!("CARGO_BIN_EXE_blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let s3 = cluster.s3();
+    let put = |key: &str, size: usize| {
+        let body = ByteStream::from(vec![7; size]);
+        s3.put_object().bucket("awsb-local").key(key).body(body).send()
+    };
+    put("fits", LIMIT).await.unwrap();
+    // One byte too many: the failed write is the last one, which nobody waits for but a flush.
+    for size in [LIMIT + 1, 3 * LIMIT] {
+        let refused = put("does not fit", size).await.unwrap_err();
+        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 500, "{refused:?}");
+    }
+    let upload = s3.create_multipart_upload().bucket("awsb-local").key("parts").send().await.unwrap();
+    let part = s3.upload_part().bucket("awsb-local").key("parts").upload_id(upload.upload_id().unwrap());
+    let part = part.part_number(1).body(ByteStream::from(vec![7; LIMIT + 1])).send().await.unwrap_err();
+    assert_eq!(part.raw_response().unwrap().status().as_u16(), 500, "{part:?}");
+    let listed = s3.list_objects_v2().bucket("awsb-local").send().await.unwrap();
+    assert_eq!(listed.contents().iter().filter_map(|o| o.key()).collect::<Vec<_>>(), ["fits"]);
+    // What did not become an object takes no space.
+    assert_eq!(std::fs::read_dir(cluster.home().join("objects")).unwrap().count(), 1);
+    cluster.ok(&["stop"]);
+    assert!(server.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_request_that_has_come_is_answered_before_the_server_stops() {
+    let cluster = Cluster::started();
+    let soon = std::time::Duration::from_secs(600);
+    let put = cluster.s3().put_object().bucket("awsb-local").key("slow");
+    let put =
+        put.presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(soon).unwrap()).await.unwrap();
+    let address = cluster.access().endpoint_url.strip_prefix("http://").unwrap().to_owned();
+    let path = put.uri().split_once(&address).unwrap().1;
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 5\r\n\r\n12").unwrap();
+    let objects = || std::fs::read_dir(cluster.home().join("objects")).unwrap().count();
+    local_support::until("the request has come", || objects() == 1);
+    let mut stop = cluster.blocal(&["stop"]).spawn().unwrap();
+    local_support::until("the server stops", || cluster.log().contains("stopping"));
+    assert!(TcpStream::connect(&address).is_err(), "it takes no more requests");
+    stream.write_all(b"345").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    assert!(stop.wait().unwrap().success());
+    cluster.ok(&["start"]);
+    let got = cluster.s3().get_object().bucket("awsb-local").key("slow").send().await.unwrap();
+    assert_eq!(got.body.collect().await.unwrap().to_vec(), b"12345");
+}
+
+#[tokio::test]
+async fn clients_cannot_take_the_descriptors_that_the_jobs_need() {
+    let cluster = Cluster::new();
+    let mut limited = std::process::Command::new("sh");
+    let mut server = limited
+        .args(["-c", "ulimit -n 128; exec \"$0\" serve", env!("CARGO_BIN_EXE_blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let batch = cluster.batch();
+    let address = cluster.access().endpoint_url.strip_prefix("http://").unwrap().to_owned();
+    let notes = local_support::notes(&cluster);
+    let script = "while [ ! -e $NOTES ]; do sleep 0.01; done; exit 7";
+    let job = batch.submit(sh(script).env("NOTES", notes.display().to_string())).await;
+    batch.running(&job).await;
+    // More than there are descriptors; those that find no place are not refused, they wait.
+    let idle: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    std::fs::write(&notes, "").unwrap();
+    assert_eq!(cluster.json("status")["running"], true);
+    drop(idle);
+    assert_eq!(batch.ended(&job).await.container().unwrap().exit_code(), Some(7));
+    cluster.ok(&["stop"]);
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_on_another_machine_is_said_and_not_talked_to() {
+    let cluster = Cluster::started();
+    let file = cluster.home().join("endpoint.json");
+    let ours = std::fs::read_to_string(&file).unwrap();
+    let mut theirs: serde_json::Value = serde_json::from_str(&ours).unwrap();
+    theirs["machine"] = serde_json::json!({"name": "node-17", "boot": "another"});
+    std::fs::write(&file, theirs.to_string()).unwrap();
+    for action in ["start", "status", "stop", "env"] {
+        let refused = cluster.run(&[action]);
+        assert_eq!(refused.status.code(), Some(1), "{action}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("runs on another machine, node-17"), "{action}: {said}");
+    }
+    std::fs::write(&file, ours).unwrap();
+    assert_eq!(cluster.json("status")["running"], true);
 }

@@ -1,10 +1,15 @@
 //! A runner by itself: the test is its server.
 
+#[cfg(target_os = "linux")]
+mod local_support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use local_support::until;
 use serde_json::{Value, json};
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -20,17 +25,35 @@ struct Runner {
 
 impl Runner {
     fn new() -> (Self, Value) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blocal"));
+        command.args(["runner", ID]);
+        Self::with(command)
+    }
+
+    /// A runner whose files can have 512 bytes at first: as on a full disk, a write begins and does not end.
+    #[cfg(target_os = "linux")]
+    fn on_a_full_disk() -> Self {
+        let script = format!("trap '' XFSZ; ulimit -S -f 1; exec \"$0\" runner {ID}");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_blocal")]);
+        Self::with(command).0
+    }
+
+    /// Somebody has made room.
+    #[cfg(target_os = "linux")]
+    fn make_room(&self) {
+        let pid = self.process.id().to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(lifted.success());
+    }
+
+    fn with(mut command: Command) -> (Self, Value) {
         let home = tempfile::tempdir().unwrap();
         for folder in ["runners", "scratch", "logs"] {
             std::fs::create_dir(home.path().join(folder)).unwrap();
         }
         let listener = UnixListener::bind(home.path().join("server.sock")).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_blocal"))
-            .args(["runner", ID])
-            .current_dir(home.path())
-            .env_clear()
-            .spawn()
-            .unwrap();
+        let process = command.current_dir(home.path()).env_clear().spawn().unwrap();
         let (writer, reader, hello) = accept(&listener);
         let mut runner = Self { home, listener, process, writer, reader };
         runner.say(&json!({"setup": {"environment": [["PATH", "/usr/bin:/bin"]]}}));
@@ -61,6 +84,12 @@ impl Runner {
                 return report["ended"].clone();
             }
         }
+    }
+
+    /// The entries of its journal; each is whole.
+    fn journal(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.home.path().join(format!("runners/{ID}.journal"))).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn log(&self) -> String {
@@ -176,7 +205,43 @@ fn without_a_server_a_runner_goes_when_its_job_is_done() {
     std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
     runner.writer.shutdown(std::net::Shutdown::Both).unwrap();
     assert!(runner.process.wait().unwrap().success());
-    let journal = std::fs::read_to_string(runner.home.path().join(format!("runners/{ID}.journal"))).unwrap();
-    let last: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
-    assert_eq!(last["ended"]["exitCode"], 5);
+    assert_eq!(runner.journal().last().unwrap()["ended"]["exitCode"], 5);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_server_and_on_a_full_disk_a_runner_stays_until_its_job_s_end_is_written() {
+    let mut runner = Runner::on_a_full_disk();
+    // What is said of its start fits, and what is said of its end does not.
+    let task = "a".repeat(150);
+    runner.run(&task, "while [ ! -e ../../go ]; do sleep 0.01; done; exit 5", None);
+    runner.hear();
+    std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
+    runner.writer.shutdown(std::net::Shutdown::Both).unwrap();
+    std::fs::write(runner.home.path().join("go"), "").unwrap();
+    until("the job has ended", || !runner.home.path().join("scratch").join(&task).exists());
+    assert!(runner.journal().iter().all(|entry| entry.get("ended").is_none()));
+    runner.make_room();
+    assert!(runner.process.wait().unwrap().success());
+    assert_eq!(runner.journal().last().unwrap()["ended"]["exitCode"], 5);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_was_full_for_a_while_has_whole_lines_only() {
+    let mut runner = Runner::on_a_full_disk();
+    // Five lines of more than a hundred bytes in one write, of which four fit.
+    let line = "a line ".to_owned() + &".".repeat(100);
+    let script = format!(
+        "printf '%s\\n' '{line}' '{line}' '{line}' '{line}' '{line}'; \
+         while [ ! -e ../../go ]; do sleep 0.01; done; echo after"
+    );
+    runner.run("a", &script, None);
+    until("the log is full", || runner.log().lines().count() == 4);
+    runner.make_room();
+    std::fs::write(runner.home.path().join("go"), "").unwrap();
+    let ended = runner.ended();
+    assert!(ended["reason"].as_str().unwrap().contains("writing the log stream"), "{ended}");
+    let log = runner.log();
+    assert_eq!(log.lines().collect::<Vec<_>>(), [&line, &line, &line, &line, "after"]);
 }

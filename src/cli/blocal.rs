@@ -1,14 +1,17 @@
 //! `blocal`: the local cluster, started, stopped and looked at.
 
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
+use crate::job::Memory;
 use crate::local::server::{IDLE, Options};
-use crate::local::{self, Connection, Home, Status};
+use crate::local::{self, Connection, Home, Settings, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
 /// The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
@@ -24,13 +27,24 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Start the local cluster in the background; returns when it answers
-    Start,
+    Start {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
     /// Stop the local cluster; jobs that run go on and are picked up at the next start
     Stop,
     /// Show what the local cluster is doing; exit code 1 when it is not running
     Status,
+    /// End all jobs and remove everything: jobs, logs, objects, settings, credentials; asks first
+    Reset {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Run the local cluster in the foreground
     Serve {
+        #[command(flatten)]
+        settings: SettingsArgs,
         /// Leave the session and the descriptors of whoever has started us
         #[arg(long, hide = true)]
         background: bool,
@@ -48,6 +62,57 @@ enum Action {
     },
 }
 
+/// What stays set until it is set anew; `auto` takes it back.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Settings (kept for later starts; `auto` takes one back)")]
+struct SettingsArgs {
+    /// How many vCPUs jobs may have together [default: the machine's]
+    #[arg(long, value_name = "N|auto")]
+    vcpus: Option<Setting<u32>>,
+    /// How much memory jobs may have together, in MiB or with K, M, G, T [default: the machine's]
+    #[arg(long, value_name = "SIZE|auto")]
+    memory: Option<Setting<Memory>>,
+    /// How many GPUs jobs may have together [default: none]
+    #[arg(long, value_name = "N|auto")]
+    gpus: Option<Setting<u32>>,
+    /// For how many days ended jobs and their logs are kept [default: 30]
+    #[arg(long, value_name = "DAYS|auto")]
+    retention: Option<Setting<u32>>,
+}
+
+impl SettingsArgs {
+    fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
+        if matches!(self.vcpus, Some(Setting(Some(0)))) {
+            return Err(Failure::usage("--vcpus: jobs need at least 1 vCPU"));
+        }
+        if let Some(Setting(vcpus)) = self.vcpus {
+            settings.vcpus = vcpus;
+        }
+        if let Some(Setting(memory)) = self.memory {
+            settings.memory_mib = memory.map(Memory::mib);
+        }
+        if let Some(Setting(gpus)) = self.gpus {
+            settings.gpus = gpus;
+        }
+        if let Some(Setting(days)) = self.retention {
+            settings.retention_days = days;
+        }
+        Ok(())
+    }
+}
+
+/// A value, or `auto` for none.
+#[derive(Debug, Clone, Copy)]
+struct Setting<T>(Option<T>);
+
+impl<T: FromStr> FromStr for Setting<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "auto" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
+    }
+}
+
 /// The home of the local cluster; any other cluster is not `blocal`'s business.
 fn home(common: &CommonArgs) -> Result<Home, Failure> {
     match common.cluster.as_deref() {
@@ -62,20 +127,25 @@ fn home(common: &CommonArgs) -> Result<Home, Failure> {
 /// `blocal`'s entry point.
 pub fn main() -> ExitCode {
     super::run("blocal", |Args { action, common }: Args| match action {
-        Action::Start => start(&common),
+        Action::Start { settings } => start(&common, &settings),
+        Action::Reset { yes } => reset(&common, yes),
         Action::Stop => stop(&common),
         Action::Status => status(&common),
-        Action::Serve { background, idle } => {
+        Action::Serve { settings, background, idle } => {
             let idle = idle.map_or(IDLE, Duration::from_secs);
-            local::server::serve(&home(&common)?, &Options { background, debug: common.debug, idle })
+            let home = home(&common)?;
+            local::set(&home, |old| settings.apply(old))?;
+            local::server::serve(&home, &Options { background, debug: common.debug, idle })
         }
         Action::Env => env(&common),
         Action::Runner { id } => local::runner::run(&id),
     })
 }
 
-fn start(common: &CommonArgs) -> Result<Exit, Failure> {
-    let started = local::start(&home(common)?)?;
+fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> {
+    let home = home(common)?;
+    local::set(&home, |old| settings.apply(old))?;
+    let started = local::start(&home)?;
     let did = if started.joined { "was running already" } else { "has been started" };
     let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
     let json = json!({
@@ -107,16 +177,60 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
+    let home = home(common)?;
+    if !yes {
+        let (bytes, _) = home.disk_usage();
+        let question = format!(
+            "End all jobs and remove everything in {} ({} MiB: jobs, logs, objects)?",
+            home.path().display(),
+            mib(bytes)
+        );
+        if !confirmed(&question)? {
+            return Err(Failure::failed("nothing has been removed"));
+        }
+    }
+    local::reset(&home)?;
+    let line = format!("The local cluster in {} is as new", home.path().display());
+    common.output().show(&Said { line, json: json!({"reset": true}) })?;
+    Ok(Exit::Done)
+}
+
+/// Asks on the terminal; whoever cannot be asked has to say `--yes`.
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::usage("there is no terminal to ask on").hint("`--yes` goes on without asking"));
+    }
+    let failed = |e: io::Error| Failure::failed(format!("asking on the terminal: {e}"));
+    write!(io::stderr(), "{question} [y/N] ").map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
 fn status(common: &CommonArgs) -> Result<Exit, Failure> {
     let home = home(common)?;
     match local::status(&home)? {
         Some(status) => {
-            common.output().show(&Running { home, status })?;
+            let disk = home.disk_usage();
+            common.output().show(&Running { home, status, disk })?;
             Ok(Exit::Done)
         }
         None => {
-            let json = json!({"running": false, "home": home.path().display().to_string()});
-            let line = "The local cluster is not running".to_owned();
+            let last = home.last_words().filter(|words| words.contains("error"));
+            let json = json!({
+                "running": false,
+                "home": home.path().display().to_string(),
+                "trouble": last,
+            });
+            let mut line = "The local cluster is not running".to_owned();
+            if let Some(last) = last {
+                line.push_str(&format!("; the last one said: {last}"));
+            }
             common.output().show(&Said { line, json })?;
             Ok(Exit::Failed)
         }
@@ -149,6 +263,8 @@ impl View for Said {
 struct Running {
     home: Home,
     status: Status,
+    /// Bytes and files.
+    disk: (u64, u64),
 }
 
 impl View for Running {
@@ -165,6 +281,14 @@ impl View for Running {
         lines.push(("vcpus".to_owned(), format!("{used} of {} in use", s.capacity.vcpus)));
         let used = s.capacity.memory_mib - s.free.memory_mib.min(s.capacity.memory_mib);
         lines.push(("memory".to_owned(), format!("{used} of {} MiB in use", s.capacity.memory_mib)));
+        if s.capacity.gpus > 0 {
+            let used = s.capacity.gpus - s.free.gpus.min(s.capacity.gpus);
+            lines.push(("gpus".to_owned(), format!("{used} of {} in use", s.capacity.gpus)));
+        }
+        lines.push(("disk".to_owned(), format!("{} MiB in {} files", mib(self.disk.0), self.disk.1)));
+        if let Some(trouble) = &s.trouble {
+            lines.push(("trouble".to_owned(), trouble.clone()));
+        }
         for (name, count) in counts(s) {
             lines.push((name.to_owned(), count.to_string()));
         }
@@ -182,6 +306,9 @@ impl View for Running {
             "uptime": crate::local::now_ms() - s.started_at,
             "vcpus": {"capacity": s.capacity.vcpus, "free": s.free.vcpus},
             "memory": {"capacity": s.capacity.memory_mib, "free": s.free.memory_mib},
+            "gpus": {"capacity": s.capacity.gpus, "free": s.free.gpus},
+            "disk": {"bytes": self.disk.0, "files": self.disk.1},
+            "trouble": s.trouble,
             "jobs": counts(s).map(|(name, n)| (name.to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
         })]
     }

@@ -32,6 +32,16 @@ pub struct Status {
     pub capacity: Resources,
     /// What of it is not in use.
     pub free: Resources,
+    /// What keeps it from working as it should, if anything does.
+    #[serde(default)]
+    pub trouble: Option<String>,
+}
+
+impl JobCounts {
+    /// How many have not ended.
+    pub fn active(&self) -> u64 {
+        self.submitted + self.pending + self.runnable + self.starting + self.running
+    }
 }
 
 /// How many jobs are in each status.
@@ -135,6 +145,12 @@ fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
     let Some(line) = lines.next() else { return Ok(()) };
     match serde_json::from_str(&line?).map_err(io::Error::other)? {
         Greeting::Status => send(&mut writer, &(desk.status)()?),
+        Greeting::EndAll => {
+            desk.engine.tell(Message::EndAll);
+            // Once this is answered, the engine has heard of it.
+            desk.engine.wait()?;
+            send(&mut writer, &(desk.status)()?)
+        }
         Greeting::Stop => {
             send(&mut writer, &(desk.status)()?)?;
             (desk.stop)();

@@ -1,7 +1,8 @@
 //! The home of a local cluster: one folder, mode 0700, with everything that it keeps.
 //!
 //! ```text
-//! endpoint.json   where the server listens, its pid and its credentials (0600)
+//! settings.json   its size and how long it remembers, where that has been set
+//! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
 //! start.lock      held by a tool while it starts the server, so that many tools start only one
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use super::{Connection, REGION};
 use crate::ui::Failure;
 
@@ -68,6 +70,9 @@ pub struct Endpoint {
     pub pid: u32,
     /// When the server started, in milliseconds since the epoch.
     pub started_at: i64,
+    /// The machine whose 127.0.0.1 it is. Earlier versions did not say, and knew of one only.
+    #[serde(default = "Machine::here")]
+    pub machine: Machine,
     /// The access key ID.
     pub access_key_id: String,
     /// The secret access key.
@@ -130,7 +135,7 @@ impl Home {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
         let meta = fs::metadata(&self.path).map_err(failed)?;
-        if meta.uid() != nix::unistd::Uid::effective().as_raw() {
+        if !is_ours(&meta) {
             return Err(failed(io::Error::other("the folder belongs to another user")));
         }
         if meta.permissions().mode() & 0o077 != 0 {
@@ -150,6 +155,77 @@ impl Home {
             DirBuilder::new().recursive(true).mode(0o700).create(self.path.join(folder)).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// That what is in the folder can be trusted: no other user can have put it there. `false` when there
+    /// is no folder.
+    ///
+    /// # Errors
+    /// When it is another user's, or others can write to it.
+    pub fn check(&self) -> Result<bool, Failure> {
+        let failed = |why: &str| {
+            Failure::failed(format!("using the local cluster's home {}: {why}", self.path.display()))
+        };
+        match fs::metadata(&self.path) {
+            Ok(meta) if !is_ours(&meta) => Err(failed("the folder belongs to another user")
+                .hint(format!("{HOME_VARIABLE} names another folder"))),
+            Ok(meta) if meta.permissions().mode() & 0o022 != 0 => {
+                Err(failed("other users can write to the folder").hint("`blocal start` makes it private"))
+            }
+            Ok(_) => Ok(true),
+            Err(e) if is_missing(&e) => Ok(false),
+            Err(e) => Err(failed(&e.to_string())),
+        }
+    }
+
+    /// How many bytes the files of this home take, and how many files there are.
+    pub fn disk_usage(&self) -> (u64, u64) {
+        let mut folders = vec![self.path.clone()];
+        let (mut bytes, mut files) = (0, 0);
+        while let Some(folder) = folders.pop() {
+            // What goes away meanwhile takes nothing.
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                    Ok(meta) => {
+                        // POSIX, sys/stat.h: in units of 512 bytes on every system that we know.
+                        bytes += meta.blocks() * 512;
+                        files += 1;
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        (bytes, files)
+    }
+
+    /// Removes everything in this home. The lock that guards its starts is held by the caller, and stays.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name() == START_LOCK {
+                continue;
+            }
+            let removed = match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+            match removed {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The last line that a server in the background has said.
+    pub fn last_words(&self) -> Option<String> {
+        let text = fs::read(self.path.join(SERVER_LOG)).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
     }
 
     /// Waits for the right to start a server; it ends when the returned file is dropped.
@@ -188,26 +264,36 @@ impl Home {
     }
 
     /// Whether a server lives here: its lock is held. Does not say that it answers already.
-    pub fn is_served(&self) -> bool {
-        let Ok(file) = File::open(self.path.join(SERVER_LOCK)) else { return false };
-        matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    ///
+    /// # Errors
+    /// When that cannot be found out, as when no descriptor is free.
+    pub fn is_served(&self) -> io::Result<bool> {
+        match File::open(self.path.join(SERVER_LOCK)) {
+            Ok(file) => is_locked(&file),
+            Err(e) if is_missing(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// What the server that runs here wrote down; `None` when none runs, or it has not come that far.
     pub fn served_endpoint(&self) -> Option<Endpoint> {
         let mut pid = String::new();
         let mut lock = File::open(self.path.join(SERVER_LOCK)).ok()?;
-        if !matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)) {
+        if !is_locked(&lock).ok()? {
             return None;
         }
         lock.read_to_string(&mut pid).ok()?;
         self.endpoint().filter(|endpoint| endpoint.pid.to_string() == pid)
     }
 
-    /// What the server that runs here, or ran here last, wrote down.
+    /// What the server that runs here, or ran here last, wrote down; never what another user did.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut text = String::new();
-        File::open(self.path.join(ENDPOINT)).ok()?.read_to_string(&mut text).ok()?;
+        let mut file = File::open(self.path.join(ENDPOINT)).ok()?;
+        if !is_ours(&file.metadata().ok()?) {
+            return None;
+        }
+        file.read_to_string(&mut text).ok()?;
         serde_json::from_str(&text).ok()
     }
 
@@ -223,6 +309,23 @@ impl Home {
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&new, self.path.join(ENDPOINT))
+    }
+}
+
+fn is_ours(meta: &fs::Metadata) -> bool {
+    meta.uid() == nix::unistd::Uid::effective().as_raw()
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether another process holds the lock; it is ours for an instant if not.
+fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Err(fs::TryLockError::Error(e)) => Err(e),
     }
 }
 
@@ -269,11 +372,59 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home { path: dir.path().join("home") };
         home.create().unwrap();
-        assert!(!home.is_served());
+        assert!(!home.is_served().unwrap());
         let lock = home.lock_server().unwrap().unwrap();
-        assert!(home.is_served());
+        assert!(home.is_served().unwrap());
         assert!(home.lock_server().unwrap().is_none());
         drop(lock);
-        assert!(!home.is_served());
+        assert!(!home.is_served().unwrap());
+        // Not to be able to look is another thing than to see nothing.
+        fs::remove_file(home.path.join(SERVER_LOCK)).unwrap();
+        assert!(!home.is_served().unwrap());
+        std::os::unix::fs::symlink(SERVER_LOCK, home.path.join(SERVER_LOCK)).unwrap();
+        assert!(home.is_served().is_err());
+    }
+
+    #[test]
+    fn a_home_is_trusted_when_only_its_user_can_write_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { path: dir.path().join("home") };
+        assert!(!home.check().unwrap());
+        home.create().unwrap();
+        drop(home.lock_start().unwrap());
+        assert!(home.check().unwrap());
+        fs::set_permissions(&home.path, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(home.check().is_err());
+        home.create().unwrap();
+        assert!(home.check().unwrap());
+        // Another user's: for root, who can give it away, this one; for anybody else, root's.
+        let others = if nix::unistd::Uid::effective().is_root() {
+            std::os::unix::fs::chown(&home.path, Some(65_534), None).unwrap();
+            home
+        } else {
+            Home { path: "/".into() }
+        };
+        assert!(others.check().is_err());
+        assert!(others.create().is_err());
+    }
+
+    #[test]
+    fn an_endpoint_that_another_user_wrote_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { path: dir.path().to_owned() };
+        let endpoint = Endpoint {
+            port: 1,
+            pid: 2,
+            started_at: 3,
+            machine: Machine::here(),
+            access_key_id: "id".to_owned(),
+            secret_access_key: "secret".to_owned(),
+        };
+        home.set_endpoint(&endpoint).unwrap();
+        assert_eq!(home.endpoint().unwrap().port, 1);
+        if nix::unistd::Uid::effective().is_root() {
+            std::os::unix::fs::chown(home.path.join(ENDPOINT), Some(65_534), None).unwrap();
+            assert!(home.endpoint().is_none());
+        }
     }
 }

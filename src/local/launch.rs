@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::Connection;
 use super::control::{self, Status};
-use super::home::{HOME_VARIABLE, Home, SERVER_LOG};
+use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
+use super::machine::Machine;
 use super::runner::protocol::Greeting;
+use super::settings::Settings;
 use crate::ui::Failure;
 
 /// How long a server may take to answer, or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
+const END_ALL: Duration = Duration::from_secs(45);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(5);
 /// A server's log longer than this starts anew.
@@ -33,15 +37,46 @@ pub struct Started {
 }
 
 /// The connection to the server of a home, if it answers: its lock is held and its port takes connections.
-pub fn answering(home: &Home) -> Option<Connection> {
-    joined(home).map(|started| started.connection)
+///
+/// # Errors
+/// When the home is not to be trusted, or its server runs on another machine.
+pub fn answering(home: &Home) -> Result<Option<Connection>, Failure> {
+    Ok(joined(home)?.map(|started| started.connection))
 }
 
-fn joined(home: &Home) -> Option<Started> {
-    let endpoint = home.served_endpoint()?;
+fn joined(home: &Home) -> Result<Option<Started>, Failure> {
+    let Some(endpoint) = reachable(home)? else { return Ok(None) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
-    TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()?;
-    Some(Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true })
+    let answers = TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
+    let started = Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true };
+    Ok(answers.then_some(started))
+}
+
+/// What the server that runs in a home wrote down, if it is the user's own and can be reached from here.
+fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
+    // Before anything in the home is read.
+    if !home.check()? {
+        return Ok(None);
+    }
+    match home.served_endpoint() {
+        Some(endpoint) if !endpoint.machine.is_here() => Err(Failure::failed(format!(
+            "the local cluster in {} runs on another machine, {}: it cannot be reached from this one, {}",
+            home.path().display(),
+            endpoint.machine.name,
+            Machine::here().name
+        ))
+        .hint(format!(
+            "run this there, or `blocal stop` there first, or give each machine a folder of its own: {HOME_VARIABLE}"
+        ))),
+        endpoint => Ok(endpoint),
+    }
+}
+
+/// Whether a server lives in a home.
+fn served(home: &Home) -> Result<bool, Failure> {
+    home.is_served().map_err(|e| {
+        Failure::failed(format!("looking for the local cluster's server in {}: {e}", home.path().display()))
+    })
 }
 
 /// Joins the server that runs in a home, or starts one in the background and waits until it answers.
@@ -49,7 +84,8 @@ fn joined(home: &Home) -> Option<Started> {
 /// # Errors
 /// When the home cannot be used or the server does not come up; the message has the server's own words.
 pub fn start(home: &Home) -> Result<Started, Failure> {
-    if let Some(started) = joined(home) {
+    // What is wrong with a home, `create` puts right or tells.
+    if let Ok(Some(started)) = joined(home) {
         return Ok(started);
     }
     home.create()?;
@@ -59,15 +95,15 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
     })?;
     // A server that is just coming up or going down holds the lock without answering.
     let deadline = Instant::now() + PATIENCE;
-    while home.is_served() && Instant::now() < deadline {
-        if let Some(started) = joined(home) {
+    while served(home)? && Instant::now() < deadline {
+        if let Some(started) = joined(home)? {
             return Ok(started);
         }
         std::thread::sleep(LOOK);
     }
     let (mut child, log) = spawn(home)?;
     let outcome = loop {
-        if let Some(started) = joined(home) {
+        if let Some(started) = joined(home)? {
             break Ok(Started { joined: false, ..started });
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -89,6 +125,62 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
         };
         failure.hint(format!("its log is {}", home.path().join(SERVER_LOG).display()))
     })
+}
+
+/// Changes what is set about a home, for the next server.
+///
+/// # Errors
+/// When it cannot be kept; and when a server runs that has other settings.
+pub fn set(home: &Home, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::failed(format!("the local cluster's settings: {e}"));
+    home.create()?;
+    let old = Settings::read(home.path()).map_err(failed)?;
+    let mut new = old;
+    change(&mut new)?;
+    if new == old {
+        return Ok(());
+    }
+    if served(home)? {
+        return Err(Failure::failed("the local cluster runs already, with other settings")
+            .hint("`blocal stop` first: jobs that run go on, and the next start picks them up"));
+    }
+    new.write(home.path()).map_err(failed)
+}
+
+/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings, credentials.
+///
+/// # Errors
+/// When jobs do not end, or something cannot be removed.
+pub fn reset(home: &Home) -> Result<(), Failure> {
+    if !home.check()? {
+        return Ok(());
+    }
+    // Jobs are ended by whoever has them. A server that cannot start, as its state is broken, has none.
+    if let Ok(started) = start(home) {
+        let deadline = Instant::now() + END_ALL;
+        let mut left = ask(home, &Greeting::EndAll)?;
+        while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
+            if Instant::now() >= deadline {
+                return Err(Failure::failed(format!(
+                    "resetting the local cluster: jobs do not end within {} seconds",
+                    END_ALL.as_secs()
+                ))
+                .hint(format!("`bstat` shows them; the server is process {}", started.pid)));
+            }
+            std::thread::sleep(4 * LOOK);
+            left = status(home)?;
+        }
+        stop(home)?;
+    }
+    let failed = |e: std::io::Error| {
+        Failure::failed(format!("resetting the local cluster in {}: {e}", home.path().display()))
+    };
+    let _start = home.lock_start().map_err(failed)?;
+    if served(home)? {
+        return Err(Failure::failed("the local cluster has been started again meanwhile")
+            .hint("run `blocal reset` again"));
+    }
+    home.clear().map_err(failed)
 }
 
 /// Starts `blocal serve` in the background; returns the process and where its part of the log begins.
@@ -166,7 +258,7 @@ pub fn status(home: &Home) -> Result<Option<Status>, Failure> {
 pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
     let status = ask(home, &Greeting::Stop)?;
     let deadline = Instant::now() + PATIENCE;
-    while status.is_some() && home.is_served() {
+    while status.is_some() && served(home)? {
         if Instant::now() >= deadline {
             return Err(Failure::failed("the local cluster's server does not stop"));
         }
@@ -177,8 +269,9 @@ pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
 
 fn ask(home: &Home, greeting: &Greeting) -> Result<Option<Status>, Failure> {
     let deadline = Instant::now() + PATIENCE;
+    reachable(home)?;
     loop {
-        if !home.is_served() {
+        if !served(home)? {
             return Ok(None);
         }
         match control::ask(home.path(), greeting) {

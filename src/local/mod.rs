@@ -12,6 +12,7 @@
 //! |------------|-------------------------------------------------------------------------------------|
 //! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
 //! | `launch`   | finding the running server, starting one, stopping it                                |
+//! | `settings` | what the user has set about its size and memory                                    |
 //! | [`server`] | the server's story from start to stop                                                |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
@@ -47,7 +48,9 @@ pub mod fuzzing;
 mod http;
 mod launch;
 mod logs;
+mod machine;
 mod s3;
+mod settings;
 mod sts;
 
 use std::fmt;
@@ -56,7 +59,8 @@ use crate::ui::Failure;
 
 pub use control::{JobCounts, Status};
 pub use home::Home;
-pub use launch::{start, status, stop};
+pub use launch::{reset, set, start, status, stop};
+pub use settings::Settings;
 
 /// The region that the local cluster says it is in.
 pub const REGION: &str = "us-east-1";
@@ -110,7 +114,8 @@ impl fmt::Debug for Connection {
 /// When the home folder cannot be used, or a server cannot be started there.
 pub async fn connect() -> Result<Connection, Failure> {
     let home = Home::find()?;
-    if let Some(connection) = launch::answering(&home) {
+    // What is wrong with the home, if anything, is told by `start`, which may also put it right.
+    if let Ok(Some(connection)) = launch::answering(&home) {
         return Ok(connection);
     }
     tokio::task::spawn_blocking(move || launch::start(&home).map(|started| started.connection))
@@ -120,7 +125,7 @@ pub async fn connect() -> Result<Connection, Failure> {
 
 /// The connection to the local cluster if it runs; never starts one.
 pub fn running() -> Option<Connection> {
-    launch::answering(&Home::find().ok()?)
+    launch::answering(&Home::find().ok()?).ok()?
 }
 
 /// Milliseconds since the epoch, the unit in which AWS Batch and CloudWatch Logs give times.

@@ -1,5 +1,6 @@
 //! The server's story: take the lock, open the store, listen, serve, stop.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,15 +10,18 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::batch::{self, Engine, Handle, Message, Reader};
 use super::control::{self, Desk, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front, Services};
-use super::{ACCESS_KEY_PREFIX, REGION, capacity, ecs, logs, now_ms, s3, sts};
+use super::machine::Machine;
+use super::settings::Settings;
+use super::{ACCESS_KEY_PREFIX, REGION, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -56,7 +60,7 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,20 +68,28 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(failed("starting"))?;
-    let outcome = runtime.block_on(run(home, options));
+    let outcome = runtime.block_on(run(home, options, most_connections(descriptors)));
     runtime.shutdown_timeout(FAREWELL);
     outcome.map_err(failed("serving"))?;
     Ok(Exit::Done)
 }
 
 /// A runner takes two descriptors, a request one or two; jobs inherit the limit, so that it is the same
-/// from whatever shell the server was started.
-fn raise_descriptor_limit() {
+/// from whatever shell the server was started. Returns the limit.
+fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const ENOUGH: nix::sys::resource::rlim_t = 65_536;
-    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     // What cannot be raised is as it was: a smaller number of jobs at once.
-    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
+    }
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+}
+
+/// How many connections are served at once; more of them wait. However many clients there are,
+/// descriptors are left for the runners, the databases and the locks.
+fn most_connections(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(8, 4096)
 }
 
 /// A server in the background has nothing of the terminal, shell or pipe that it was started from.
@@ -92,7 +104,7 @@ fn detach() {
     }
 }
 
-async fn run(home: &Home, options: &Options) -> io::Result<()> {
+async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Result<()> {
     // Handlers, because a signal that is ignored here would be ignored in every job as well.
     let mut ends = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -104,13 +116,17 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
     {
         ignored.push(signal(kind)?);
     }
+    let settings = Settings::read(home.path())?;
     let old = home.endpoint();
+    // Another machine, or this one started anew: nothing that ran then runs now.
+    let elsewhere = old.as_ref().is_some_and(|old| !old.machine.is_here());
     // Bound, and not listening before everything else is ready: who can connect gets an answer.
     let socket = bind(old.as_ref().map(|e| e.port))?;
     let endpoint = Endpoint {
         port: socket.local_addr()?.port(),
         pid: std::process::id(),
         started_at: now_ms(),
+        machine: Machine::here(),
         access_key_id: old.as_ref().map_or_else(new_access_key_id, |e| e.access_key_id.clone()),
         secret_access_key: old.map_or_else(new_secret, |e| e.secret_access_key),
     };
@@ -118,9 +134,15 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
         access_key_id: endpoint.access_key_id.clone(),
         secret_access_key: endpoint.secret_access_key.clone(),
     };
-    let capacity = capacity::capacity();
+    let capacity = settings.capacity();
     let store = batch::open_store(home.path(), &capacity)?;
-    let (engine, handle) = Engine::open(home, store, capacity, environment(home, &endpoint))?;
+    let how = batch::Conditions {
+        capacity,
+        environment: environment(home, &endpoint),
+        retention_ms: settings.retention_ms(),
+        elsewhere,
+    };
+    let (engine, handle) = Engine::open(home, store, how)?;
     let reader = Reader::new(home.path());
     let events = Arc::new(logs::Events::open(home.path())?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
@@ -145,18 +167,22 @@ async fn run(home: &Home, options: &Options) -> io::Result<()> {
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));
     tokio::spawn(logs.expire_now_and_then());
-    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&last_request)));
+    let farewell = GracefulShutdown::new();
     let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
     let why = tokio::select! {
         () = stop.notified() => "asked to stop",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         why = idle(home, &handle, &last_request, options.idle) => why,
+        never = accept(listener, front, &last_request, most_connections, &farewell) => match never {},
         // Only a defect does that. Everything is on the disk: the next server goes on from there.
         _ = engine_has_ended => "the engine has ended",
     };
     note!("stopping: {why}");
-    accepting.abort();
+    // The engine is still there for the requests that have come: what it promises for them is heard.
+    if tokio::time::timeout(FAREWELL, farewell.shutdown()).await.is_err() {
+        note!("requests that have not ended within {} seconds are cut off", FAREWELL.as_secs());
+    }
     handle.tell(Message::Stop);
     if engine.join().is_err() {
         return Err(io::Error::other("the engine has panicked"));
@@ -176,8 +202,17 @@ fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
     last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
 }
 
-async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<AtomicI64>) {
+async fn accept(
+    listener: TcpListener,
+    front: Arc<Front>,
+    last_request: &Arc<AtomicI64>,
+    most_connections: usize,
+    farewell: &GracefulShutdown,
+) -> Infallible {
+    let room = Arc::new(Semaphore::new(most_connections));
     loop {
+        // Nobody closes the semaphore, so there is always a place in the end.
+        let place = Arc::clone(&room).acquire_owned().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(e) => {
@@ -188,18 +223,20 @@ async fn accept(listener: TcpListener, front: Arc<Front>, last_request: Arc<Atom
             }
         };
         let _ = stream.set_nodelay(true);
-        let (front, last_request) = (Arc::clone(&front), Arc::clone(&last_request));
+        let (front, last_request) = (Arc::clone(&front), Arc::clone(last_request));
+        let service = service_fn(move |request| {
+            last_request.store(now_ms(), Ordering::Relaxed);
+            Arc::clone(&front).answer(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = farewell.watch(connection);
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                last_request.store(now_ms(), Ordering::Relaxed);
-                Arc::clone(&front).answer(request)
-            });
             // Errors here are clients that went away, or never spoke HTTP.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = connection.await;
+            drop(place);
         });
     }
 }
@@ -210,7 +247,8 @@ async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Dur
     let mut since = now_ms();
     loop {
         tokio::time::sleep(Duration::from_secs(10).min(limit / 20)).await;
-        if !home.is_served() {
+        // A server that cannot look (no descriptor is free) has not lost its home.
+        if matches!(home.is_served(), Ok(false)) {
             return "the home is gone";
         }
         let now = now_ms();
@@ -240,6 +278,7 @@ fn desk(engine: &Handle, reader: &Reader, endpoint: &Endpoint, stop: &Arc<Notify
                 jobs: counts.into(),
                 capacity,
                 free,
+                trouble: engine_for_status.trouble(),
             })
         }),
         stop: Box::new(move || stop.notify_one()),

@@ -22,6 +22,9 @@ fn migrate(database: &mut Connection, migrations: &[&str]) -> Result<(), Box<dyn
     // WAL: readers never wait for the writer. FULL: a commit is on the disk when it returns.
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "FULL")?;
+    // On macOS fsync leaves the data in the drive's cache; elsewhere these two do nothing (SQLite, "PRAGMA fullfsync").
+    database.pragma_update(None, "fullfsync", true)?;
+    database.pragma_update(None, "checkpoint_fullfsync", true)?;
     database.busy_timeout(std::time::Duration::from_secs(5))?;
     let version: u32 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let version = usize::try_from(version)?;

@@ -40,6 +40,10 @@ const SYNC_AFTER_MS: i64 = 100;
 const LOOK_AGAIN_MS: i64 = 20;
 /// How long nothing is started after a runner could not be started.
 const AFTER_FAILURE_MS: i64 = 1000;
+/// How often ended jobs are looked at: whether they have been kept long enough.
+const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
+/// How many of them, arrays counted as one, are removed at once.
+const MOST_EXPIRED: usize = 20;
 /// How much waits at most for one transaction.
 const LONGEST_TURN: usize = 512;
 
@@ -67,8 +71,26 @@ pub enum Message {
     Report(RunnerId, Report),
     /// A runner's connection has ended.
     Gone(RunnerId, u64),
+    /// All jobs are to end.
+    EndAll,
+    /// Answered when everything before it is done.
+    Ping(Reply<()>),
     /// The server stops.
     Stop,
+}
+
+/// Under which conditions jobs run.
+#[derive(Debug)]
+pub struct Conditions {
+    /// What they may have, together.
+    pub capacity: Resources,
+    /// The environment that every job has.
+    pub environment: Vec<(String, String)>,
+    /// How long ended jobs and their logs are kept, in milliseconds.
+    pub retention_ms: i64,
+    /// The last server ran on another machine, or before this one was started: no runner of it lives,
+    /// and what their journals do not say may have been lost with the machine.
+    pub elsewhere: bool,
 }
 
 /// What the rest of the server knows of the engine.
@@ -83,6 +105,8 @@ struct Shared {
     active: AtomicBool,
     /// What there is, and what is free.
     resources: Mutex<(Resources, Resources)>,
+    /// What keeps the engine from working as it should.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Handle {
@@ -121,6 +145,22 @@ impl Handle {
         let _ = self.messages.send(message);
     }
 
+    /// Returns when everything that it has been told is done.
+    ///
+    /// # Errors
+    /// When it stops, or could not do it.
+    pub fn wait(&self) -> io::Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::Ping(reply));
+        let answer = answer.blocking_recv().map_err(|_| io::Error::other("the engine has stopped"))?;
+        answer.map_err(|e| io::Error::other(e.message))
+    }
+
+    /// What keeps it from working as it should, if anything does.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether any job has not ended.
     pub fn is_active(&self) -> bool {
         self.shared.active.load(Ordering::Relaxed)
@@ -138,17 +178,19 @@ pub struct Engine {
     home: PathBuf,
     store: Store,
     state: State,
-    capacity: Resources,
+    conditions: Conditions,
+    /// Attempts that were under way when the machine went away.
+    from_elsewhere: HashSet<TaskId>,
     messages: Receiver<Message>,
     shared: Arc<Shared>,
     runners: HashMap<RunnerId, Runner>,
-    /// The environment that every job has.
-    environment: Vec<(String, String)>,
     /// The spec that was read last: children of an array have the same.
     last_spec: Option<(JobKey, Arc<(String, Spec)>)>,
     wal: Option<File>,
     sync_at: Option<i64>,
     hold_until: i64,
+    /// When ended jobs are next looked at: whether they have been kept long enough.
+    expire_at: i64,
 }
 
 /// A runner, as the server sees it.
@@ -177,31 +219,34 @@ impl Engine {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn open(
-        home: &Home,
-        store: Store,
-        capacity: Resources,
-        environment: Vec<(String, String)>,
-    ) -> io::Result<(Self, Handle)> {
+    pub fn open(home: &Home, store: Store, conditions: Conditions) -> io::Result<(Self, Handle)> {
         let (sender, messages) = mpsc::channel();
-        let shared =
-            Arc::new(Shared { active: AtomicBool::new(true), resources: Mutex::new((capacity, capacity)) });
+        let capacity = conditions.capacity;
+        let shared = Arc::new(Shared {
+            active: AtomicBool::new(true),
+            resources: Mutex::new((capacity, capacity)),
+            trouble: Mutex::new(None),
+        });
         let handle = Handle { messages: sender, shared: Arc::clone(&shared) };
         let mut engine = Self {
             home: home.path().to_owned(),
             store,
             state: State::new(capacity, Layout::default()),
-            capacity,
+            conditions,
+            from_elsewhere: HashSet::new(),
             messages,
             shared,
             runners: HashMap::new(),
-            environment,
             last_spec: None,
             wal: None,
             sync_at: None,
             hold_until: 0,
+            expire_at: 0,
         };
         engine.recover().map_err(io::Error::other)?;
+        if engine.conditions.elsewhere {
+            engine.from_elsewhere = engine.state.placed().map(|(current, _)| current.task.clone()).collect();
+        }
         engine.tidy()?;
         Ok((engine, handle))
     }
@@ -209,7 +254,7 @@ impl Engine {
     /// The state as the disk has it. Runners that have jobs are waited for, or found to be gone.
     fn recover(&mut self) -> rusqlite::Result<()> {
         let now = now_ms();
-        self.state = State::new(self.capacity, resources::layout(&self.store)?);
+        self.state = State::new(self.conditions.capacity, resources::layout(&self.store)?);
         // What was read in a transaction that did not come to be is not true.
         self.last_spec = None;
         for job in self.store.active()? {
@@ -280,6 +325,9 @@ impl Engine {
                 self.sync();
                 return;
             }
+            if now_ms() >= self.expire_at {
+                self.expire();
+            }
         }
     }
 
@@ -291,6 +339,7 @@ impl Engine {
             self.sync_at,
             looks.then_some(now + LOOK_AGAIN_MS),
             (self.hold_until > now).then_some(self.hold_until),
+            Some(self.expire_at),
             Some(now + 60_000),
         ];
         let ms = at.into_iter().flatten().min().map_or(60_000, |at| (at - now).max(0));
@@ -305,6 +354,7 @@ impl Engine {
         let outcome = self.transact(batch, durable, stop, &mut debts);
         match outcome {
             Ok(changes) => {
+                self.trouble(None);
                 if durable {
                     self.sync_at = None;
                 } else if !changes.jobs.is_empty() && self.sync_at.is_none() {
@@ -321,6 +371,7 @@ impl Engine {
             }
             Err(e) => {
                 let now = now_ms();
+                self.trouble(Some(format!("the database {BATCH_DATABASE}: {e}")));
                 if now >= self.hold_until {
                     note!("database: {e}");
                     self.hold_until = now + AFTER_FAILURE_MS;
@@ -337,6 +388,45 @@ impl Engine {
             self.sync();
         }
         Ok(())
+    }
+
+    fn trouble(&self, what: Option<String>) {
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *trouble != what {
+            *trouble = what;
+        }
+    }
+
+    /// Removes jobs that have been kept long enough, a few at a time, and their log streams. The files go
+    /// first: if they cannot, or we are killed, the jobs are still there for the next time.
+    fn expire(&mut self) {
+        let now = now_ms();
+        self.expire_at = now + EXPIRE_EVERY_MS;
+        let outcome = self.store.expired(now - self.conditions.retention_ms, MOST_EXPIRED).and_then(|jobs| {
+            for job in &jobs {
+                for (group, stream) in &job.streams {
+                    match std::fs::remove_file(self.home.join(logs::file_of(group, stream))) {
+                        Err(e) if e.kind() != io::ErrorKind::NotFound => note!("removing a log stream: {e}"),
+                        _ => {}
+                    }
+                }
+            }
+            self.store.begin(false)?;
+            for job in &jobs {
+                self.store.remove(job)?;
+            }
+            self.store.commit()?;
+            Ok(jobs.len())
+        });
+        match outcome {
+            // There may be more of them; requests go first.
+            Ok(MOST_EXPIRED) => self.expire_at = now,
+            Ok(_) => {}
+            Err(e) => {
+                note!("removing old jobs: {e}");
+                self.store.rollback();
+            }
+        }
     }
 
     /// Puts on the disk what is in the page cache only.
@@ -437,6 +527,12 @@ impl Engine {
                     runner.link = None;
                 }
             }
+            Message::EndAll => {
+                for key in self.state.parents() {
+                    self.state.terminate(key, "The local cluster is reset", now);
+                }
+            }
+            Message::Ping(reply) => owe(debts, reply, ()),
             Message::Stop => {}
         }
         Ok(())
@@ -502,7 +598,7 @@ impl Engine {
         let runner = self.runners.entry(id.clone()).or_default();
         runner.link = Some(link);
         let given = runner.task.clone();
-        debts.orders.push((id.clone(), Order::Setup { environment: self.environment.clone() }));
+        debts.orders.push((id.clone(), Order::Setup { environment: self.conditions.environment.clone() }));
         for ended in &hello.ended {
             self.report(&id, &Report::Ended(ended.clone()), debts);
         }
@@ -558,6 +654,10 @@ impl Engine {
             };
             let ours = runner.child.is_some();
             match runner::fate_of(&self.home, &id, &task) {
+                // A journal that went down with the machine may be shorter than what happened.
+                Ok(Fate::NeverBegan) if self.from_elsewhere.contains(&task) => {
+                    self.state.attempt_lost(&task, now_ms());
+                }
                 Ok(Fate::NeverBegan) => {
                     self.state.attempt_never_began(&task, now_ms());
                     // A runner that died before it could say anything: so may the next one.

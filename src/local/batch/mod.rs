@@ -30,7 +30,7 @@ mod store;
 
 pub use api::Api;
 pub use describe::instance_arn;
-pub use engine::{Engine, Handle, Message};
+pub use engine::{Conditions, Engine, Handle, Message};
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;
 

@@ -66,6 +66,7 @@ const MIGRATIONS: [&str; 3] = [
         kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (kind, name)
     ) WITHOUT ROWID;
+    CREATE INDEX jobs_ended ON jobs (stopped_at) WHERE parent IS NULL AND status >= 5;
 ",
     logs::store::GROUP_SETTINGS,
 ];
@@ -85,6 +86,15 @@ pub struct BuiltIn {
     pub definition: Value,
     /// The queue and the compute environment.
     pub resources: Vec<(Kind, &'static str, Value)>,
+}
+
+/// A job that has been kept long enough, with its children or nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    first: JobKey,
+    last: JobKey,
+    /// The log groups and streams of all its attempts.
+    pub streams: Vec<(String, String)>,
 }
 
 /// The writing end.
@@ -243,6 +253,48 @@ impl Store {
         now: i64,
     ) -> rusqlite::Result<Result<logs::store::Removed, ApiError>> {
         logs::store::apply(&self.db, change, now)
+    }
+
+    /// Up to so many jobs that ended before a time.
+    pub fn expired(&self, before: i64, most: usize) -> rusqlite::Result<Vec<Expired>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT key, coalesce(size, nodes, 0), size IS NULL FROM jobs
+             WHERE parent IS NULL AND status >= 5 AND stopped_at < ?1 ORDER BY stopped_at LIMIT ?2",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![before, most], |row| {
+            Ok((JobKey(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, bool>(2)?))
+        })?;
+        let mut expired = Vec::new();
+        for row in rows {
+            let (first, below, may_have_nodes) = row?;
+            let last = JobKey(first.0 + i64::from(below));
+            let spec = self.spec(first)?;
+            let mut tasks =
+                self.db.prepare_cached("SELECT job, task FROM attempts WHERE job BETWEEN ?1 AND ?2")?;
+            let streams = tasks.query_map([first.0, last.0], |row| {
+                let (job, task): (i64, String) = (row.get(0)?, row.get(1)?);
+                let node = Some(job - first.0 - 1).filter(|_| may_have_nodes && below > 0);
+                let node = node.and_then(|index| u32::try_from(index).ok());
+                Ok((spec.log_group(node).to_owned(), spec.log_stream(node, &task)))
+            })?;
+            expired.push(Expired { first, last, streams: streams.collect::<rusqlite::Result<_>>()? });
+        }
+        Ok(expired)
+    }
+
+    /// Removes a job with its children or nodes, its attempts and its log streams.
+    pub fn remove(&self, job: &Expired) -> rusqlite::Result<()> {
+        let range = [job.first.0, job.last.0];
+        self.db.prepare_cached("DELETE FROM attempts WHERE job BETWEEN ?1 AND ?2")?.execute(range)?;
+        self.db.prepare_cached("DELETE FROM jobs WHERE key BETWEEN ?1 AND ?2")?.execute(range)?;
+        self.db.prepare_cached("DELETE FROM specs WHERE key = ?1")?.execute([job.first.0])?;
+        let mut streams =
+            self.db.prepare_cached("DELETE FROM log_streams WHERE log_group = ?1 AND name = ?2")?;
+        for (group, stream) in &job.streams {
+            streams.execute([group, stream])?;
+        }
+        Ok(())
     }
 
     /// What a request asks to depend on, found: or why it cannot be.

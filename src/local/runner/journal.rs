@@ -1,12 +1,13 @@
 //! A runner's journal and lock: what is known of a job when nobody is left to ask.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::lines::Lines;
 use super::process::{self, Leader};
 use super::protocol::{Ended, RunnerId, TaskId};
 use crate::local::home::RUNNERS;
@@ -26,7 +27,7 @@ enum Entry {
 /// A runner's own journal, open for as long as the runner lives.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    lines: Lines,
     length: u64,
     // Held, never read: it is what other processes see of this runner's life.
     _lock: File,
@@ -46,7 +47,7 @@ impl Journal {
         let lock = options.open(lock_path(home, runner))?;
         lock.lock()?;
         let file = options.open(journal_path(home, runner))?;
-        Ok(Self { file, length: 0, _lock: lock })
+        Ok(Self { length: file.metadata()?.len(), lines: Lines::new(file), _lock: lock })
     }
 
     /// Before the process of an attempt exists.
@@ -75,7 +76,7 @@ impl Journal {
 
     /// When the server has every end on disk: a long journal starts anew.
     pub fn all_forgotten(&mut self) {
-        if self.length > LONG && self.file.set_len(0).is_ok() {
+        if self.length > LONG && self.lines.clear().is_ok() {
             self.length = 0;
         }
     }
@@ -85,7 +86,7 @@ impl Journal {
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
         line.push(b'\n');
-        self.file.write_all(&line)?;
+        self.lines.append(&line)?;
         self.length += line.len() as u64;
         Ok(())
     }
@@ -101,8 +102,12 @@ fn journal_path(home: &Path, runner: &RunnerId) -> PathBuf {
 
 /// Whether the runner lives: it holds its lock.
 pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
-    let Ok(file) = File::open(lock_path(home, runner)) else { return false };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    // Only a lock that is not there, or that can be had, proves that the runner is gone. Any other
+    // failure (no descriptor is free) is ours, and a job that runs on must not be taken for lost.
+    match File::open(lock_path(home, runner)) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// What became of an attempt that was given to a runner which is gone.
@@ -127,7 +132,7 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
         match entry {
             Entry::Taken { task: t } if t == *task => taken = true,
             Entry::Started { task: t, pid, at, born } if t == *task => {
-                leader = Some(Leader { pid, at, born })
+                (taken, leader) = (true, Some(Leader { pid, at, born }));
             }
             Entry::Ended(ended) if ended.task == *task => return Ok(Fate::Ended(ended)),
             _ => {}
@@ -194,7 +199,7 @@ mod tests {
         journal.taken(&done).unwrap();
         journal.ended(&ended(&done)).unwrap();
         journal.taken(&lost).unwrap();
-        journal.file.write_all(b"{\"ended\":{\"task\":").unwrap();
+        journal.lines.append(b"{\"ended\":{\"task\":").unwrap();
         drop(journal);
         assert!(!is_alive(home, &runner));
         assert_eq!(fate_of(home, &runner, &never).unwrap(), Fate::NeverBegan);

@@ -20,6 +20,7 @@
 //! never began).
 
 mod journal;
+mod lines;
 mod output;
 mod process;
 pub(crate) mod protocol;

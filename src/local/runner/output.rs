@@ -1,10 +1,11 @@
 //! A job's output on its way to the log stream's file: bytes become stamped lines.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::lines::Lines;
 use crate::local::logs::record;
 
 /// The longest message, in bytes; a longer line becomes several events. This is the limit of the
@@ -17,7 +18,7 @@ pub const LONGEST_MESSAGE: usize = 256 * 1024 - 26;
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Lines>,
     partial: Vec<u8>,
     last_stamp: i64,
     failure: Option<String>,
@@ -82,11 +83,11 @@ impl Output {
         let file = match &mut self.file {
             Some(file) => file,
             None => match open(&self.path) {
-                Ok(file) => self.file.insert(file),
+                Ok(file) => self.file.insert(Lines::new(file)),
                 Err(e) => return self.fail(&e),
             },
         };
-        if let Err(e) = file.write_all(records) {
+        if let Err(e) = file.append(records) {
             self.fail(&e);
         }
     }

@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -130,27 +131,63 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     }
 }
 
+/// How long the end of a job waits for what it has killed. SIGKILL works at once, but for a process that
+/// sleeps in the kernel, as on a network disk that is gone: that one may never wake.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// After the end of a job's main process: whatever it has left running is killed, as in a container
-/// whose first process has ended, and every zombie is reaped.
-pub fn reap(leader: Pid) {
+/// whose first process has ended, and every zombie is reaped. What cannot be killed is said and left
+/// alone: the job's end is worth more than its processes'.
+pub fn reap(leader: Pid, task: &TaskId) {
     // Not logged: on macOS the group of a zombie alone answers EPERM.
     let _ = killpg(leader, Signal::SIGKILL);
     let _ = waitpid(leader, Some(WaitPidFlag::WNOHANG));
     // Processes that have left the group have become our children (we are their subreaper, on Linux).
     // Orphans of the killed appear among our children as their parents die, so look until none is left.
+    let deadline = Instant::now() + REAP_PATIENCE;
+    let mut pause = Duration::from_micros(200);
     loop {
         match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {
-                for pid in children() {
-                    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-                }
-                if waitpid(Pid::from_raw(-1), None).is_err() {
+                let dying = kill_orphans(task);
+                if dying.is_empty() {
                     return;
                 }
+                if Instant::now() >= deadline {
+                    return note!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Kills the children that an attempt has left to us, and returns those that will die of it.
+fn kill_orphans(task: &TaskId) -> Vec<i32> {
+    let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, task));
+    let dying = orphans.filter(|pid| match kill(*pid, Signal::SIGKILL) {
+        Err(Errno::EPERM) => {
+            note!("attempt {task} has ended and left process {pid}, which belongs to another user");
+            false
+        }
+        _ => true,
+    });
+    dying.map(Pid::as_raw).collect()
+}
+
+/// Whether a child of ours is none of the attempt's processes: a tool in a job may have started the local
+/// cluster's server, which is there for all, and whose own runners and their jobs come to us with its end.
+fn is_anothers(pid: Pid, task: &TaskId) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
+    match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
+        Some(carried) => carried != task.as_str(),
+        // A server is started without the variables of whoever starts it; other programs that have shed
+        // them are the job's.
+        None => std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|n| n.starts_with("blocal")),
     }
 }
 
@@ -231,9 +268,9 @@ pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
             return;
         }
         for pid in found {
-            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     note!("processes of the lost attempt {task} do not go away");
 }

@@ -71,6 +71,8 @@ pub enum Greeting {
     Runner(Hello),
     /// `blocal status`; answered with a status.
     Status,
+    /// `blocal reset`; all jobs are ended, and the answer is a status.
+    EndAll,
     /// `blocal stop`; answered with a status, then the server stops.
     Stop,
 }

@@ -59,6 +59,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         environment: BTreeMap::new(),
         job: None,
         ended: Vec::new(),
+        unwritten: Vec::new(),
         waits,
         ends,
         idle_since: now_ms(),
@@ -78,6 +79,8 @@ struct Runner {
     job: Option<Job>,
     /// Ends that the server has not told us to forget.
     ended: Vec<Ended>,
+    /// Those of them that the journal has not: this process is all that knows of them.
+    unwritten: Vec<Ended>,
     waits: mpsc::Sender<Pid>,
     ends: (PipeReader, mpsc::Receiver<Option<WaitStatus>>),
     idle_since: i64,
@@ -123,8 +126,8 @@ impl Runner {
         let now = now_ms();
         if self.server.is_none() && now >= self.reconnect_at {
             self.connect(now);
-            // Without a server the journal says all there is to say.
-            if self.server.is_none() && self.job.is_none() {
+            // Without a server the journal says all there is to say, once it can be written.
+            if self.server.is_none() && self.job.is_none() && self.all_written() {
                 return false;
             }
         }
@@ -138,7 +141,7 @@ impl Runner {
             Ok(ready) => ready,
             Err(e) => {
                 note!("runner: waiting: {e}");
-                return self.job.is_some();
+                return self.job.is_some() || !self.unwritten.is_empty();
             }
         };
         if output {
@@ -282,6 +285,7 @@ impl Runner {
             }
             Order::Forget { task } => {
                 self.ended.retain(|ended| ended.task != task);
+                self.unwritten.retain(|ended| ended.task != task);
                 if self.ended.is_empty() && self.job.is_none() {
                     self.journal.all_forgotten();
                 }
@@ -350,7 +354,7 @@ impl Runner {
         let _ = self.ends.0.read(&mut byte);
         let Ok(status) = self.ends.1.recv() else { return };
         let Some(mut job) = self.job.take() else { return };
-        process::reap(job.leader);
+        process::reap(job.leader, &job.task);
         drain(&mut job);
         let at = now_ms();
         let reason = job.output.finish().err();
@@ -372,9 +376,16 @@ impl Runner {
         }
     }
 
+    /// Whether the journal has every end. What it has not (the disk was full) is tried again.
+    fn all_written(&mut self) -> bool {
+        self.unwritten.retain(|ended| self.journal.ended(ended).is_err());
+        self.unwritten.is_empty()
+    }
+
     fn end(&mut self, ended: Ended) {
         if let Err(e) = self.journal.ended(&ended) {
             note!("runner: writing the journal: {e}");
+            self.unwritten.push(ended.clone());
         }
         self.idle_since = now_ms();
         if self.server.is_none() {
@@ -386,12 +397,17 @@ impl Runner {
     }
 }
 
+/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
+const PIPEFUL: usize = 16 << 20;
+
 /// Takes what a job has written before it ended. Its processes are dead, so the end of the pipe is
-/// near; only where a process could flee from its group might somebody still hold it open.
+/// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
+/// it open, and write to it for ever.
 fn drain(job: &mut Job) {
     let Some(mut pipe) = job.pipe.take() else { return };
     let mut bytes = [0; 64 * 1024];
-    loop {
+    let mut taken = 0;
+    while taken < PIPEFUL {
         let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         match poll(&mut set, PollTimeout::ZERO) {
             Ok(0) => return,
@@ -401,7 +417,10 @@ fn drain(job: &mut Job) {
         }
         match pipe.read(&mut bytes) {
             Ok(0) | Err(_) => return,
-            Ok(n) => job.output.take(&bytes[..n], now_ms()),
+            Ok(n) => {
+                job.output.take(&bytes[..n], now_ms());
+                taken += n;
+            }
         }
     }
 }

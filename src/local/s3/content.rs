@@ -57,7 +57,7 @@ pub async fn write(
             size += chunk.len() as u64;
         }
     }
-    file.sync_all().await.map_err(internal)?;
+    finish(&mut file, size).await.map_err(internal)?;
     let checksum = hasher.finalize();
     let trailer = |name: &str| {
         trailers.as_ref().and_then(|t| t.read(|h| h.get(name)?.to_str().ok().map(str::to_owned)).flatten())
@@ -83,6 +83,17 @@ pub async fn write(
         return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
     }
     Ok(Written { md5, size, checksum })
+}
+
+/// Has everything on the disk. tokio's `write_all` returns when the bytes are in a buffer, and its
+/// `sync_all` does not tell of a write that has failed since: only `flush` does.
+async fn finish(file: &mut tokio::fs::File, size: u64) -> io::Result<()> {
+    file.flush().await?;
+    file.sync_all().await?;
+    match file.metadata().await?.len() {
+        written if written == size => Ok(()),
+        written => Err(io::Error::other(format!("of {size} bytes, {written} are in the file"))),
+    }
 }
 
 /// A part of a file as a body.

@@ -9,7 +9,7 @@ pub struct Listing {
     pub bucket: String,
     /// What the keys begin with.
     pub prefix: String,
-    /// What ends a common prefix.
+    /// What ends a common prefix; never empty.
     pub delimiter: Option<String>,
     /// The key or common prefix that the page comes after.
     pub after: String,
@@ -35,6 +35,11 @@ impl Listing {
     /// When there is no such bucket, or the index cannot be read.
     pub fn run(self, store: &Store) -> Result<Page, StoreError> {
         let mut page = Page::default();
+        if self.limit == 0 {
+            // S3 says that there is nothing more, either.
+            store.require_bucket(&self.bucket)?;
+            return Ok(page);
+        }
         let mut after = self.after;
         // A continuation that is a common prefix skips everything under it.
         let is_prefix = |d: &String| after.len() > self.prefix.len() && after.ends_with(d.as_str());
@@ -52,7 +57,7 @@ impl Listing {
                 if page.objects.len() + page.prefixes.len() == self.limit {
                     return Ok(page);
                 }
-                let common = self.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|d| {
+                let common = self.delimiter.as_ref().and_then(|d| {
                     let at = object.key.get(self.prefix.len()..)?.find(d.as_str())?;
                     object.key.get(..self.prefix.len() + at + d.len()).map(str::to_owned)
                 });

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
 use super::listing::{Listing, Page};
-use super::store::{Condition, Object as Stored, Store, StoreError};
+use super::store::{Condition, Object as Stored, Part as StoredPart, Store, StoreError};
 use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
@@ -104,6 +104,21 @@ impl LocalS3 {
         Ok((received, written))
     }
 
+    /// Makes received content part of the index. The operation goes on when the request goes away, so the
+    /// content goes with it: a row without its file would be a lost object.
+    async fn commit(
+        &self,
+        received: Received,
+        operation: impl FnOnce(&Store, &str) -> Result<(), StoreError> + Send + 'static,
+    ) -> S3Result<()> {
+        self.with(move |store| {
+            operation(store, &received.name)?;
+            received.keep();
+            Ok(())
+        })
+        .await
+    }
+
     /// The object that a copy is made of.
     async fn source(&self, source: &CopySource) -> S3Result<(Stored, std::fs::File)> {
         let CopySource::Bucket { bucket, key, .. } = source else {
@@ -147,12 +162,26 @@ fn check_part(number: i32) -> S3Result<()> {
     Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"))
 }
 
-fn limit(asked: Option<i32>) -> S3Result<i32> {
+/// How many things a page has at most: what the parameter `name` asks for, within bounds.
+fn limit(asked: Option<i32>, name: &str) -> S3Result<i32> {
     match asked {
         None => Ok(PAGE),
         Some(n) if n >= 0 => Ok(n.min(PAGE)),
-        Some(_) => Err(s3_error!(InvalidArgument, "max-keys must not be negative")),
+        Some(_) => Err(s3_error!(InvalidArgument, "{name} must not be negative")),
     }
+}
+
+/// A parameter that is there without a value is none: clients write `delimiter=`.
+fn given(parameter: Option<String>) -> Option<String> {
+    parameter.filter(|value| !value.is_empty())
+}
+
+/// The content's encoding without the transfer's: "Amazon S3 stores the resulting object without the
+/// `aws-chunked` value in the `content-encoding` header" (S3 API Reference, `sigv4-streaming`).
+fn content_encoding(sent: Option<String>) -> Option<String> {
+    let sent = sent?;
+    let kept = sent.split(',').map(str::trim).filter(|e| !e.eq_ignore_ascii_case("aws-chunked"));
+    given(Some(kept.collect::<Vec<_>>().join(",")))
 }
 
 fn time(ms: i64) -> Timestamp {
@@ -167,6 +196,17 @@ fn listed(object: Stored) -> Object {
         last_modified: Some(time(object.modified)),
         size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
         storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+        ..Default::default()
+    }
+}
+
+fn part(part: StoredPart) -> Part {
+    Part {
+        part_number: Some(part.number),
+        e_tag: Some(ETag::Strong(part.etag)),
+        size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
+        // Its file is written once. A part that is replaced at this moment has none any more.
+        last_modified: part.path.metadata().and_then(|meta| meta.modified()).ok().map(Timestamp::from),
         ..Default::default()
     }
 }
@@ -270,7 +310,7 @@ impl S3 for LocalS3 {
             .await?;
         let headers = Headers {
             content_type: input.content_type.map(|t| t.to_string()),
-            content_encoding: input.content_encoding,
+            content_encoding: content_encoding(input.content_encoding),
             content_disposition: input.content_disposition,
             content_language: input.content_language,
             cache_control: input.cache_control,
@@ -280,12 +320,11 @@ impl S3 for LocalS3 {
         .with_checksum(&written.checksum)
         .text()?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &condition)
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &condition)
         })
         .await?;
-        received.keep();
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_crc32: written.checksum.checksum_crc32,
@@ -393,21 +432,16 @@ impl S3 for LocalS3 {
         req: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
-        let max_keys = limit(input.max_keys)?;
-        let token = input.continuation_token.as_deref().map(from_token).transpose()?;
-        let page = match max_keys {
-            0 => Page::default(),
-            n => {
-                let query = Listing {
-                    bucket: input.bucket.clone(),
-                    prefix: input.prefix.clone().unwrap_or_default(),
-                    delimiter: input.delimiter.clone(),
-                    after: token.or_else(|| input.start_after.clone()).unwrap_or_default(),
-                    limit: usize::try_from(n).unwrap_or(0),
-                };
-                self.page(query).await?
-            }
+        let max_keys = limit(input.max_keys, "max-keys")?;
+        let token = given(input.continuation_token.clone()).as_deref().map(from_token).transpose()?;
+        let query = Listing {
+            bucket: input.bucket.clone(),
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: given(input.delimiter.clone()),
+            after: token.or_else(|| input.start_after.clone()).unwrap_or_default(),
+            limit: usize::try_from(max_keys).unwrap_or(0),
         };
+        let page = self.page(query).await?;
         let count = page.objects.len() + page.prefixes.len();
         Ok(S3Response::new(ListObjectsV2Output {
             name: Some(input.bucket),
@@ -432,13 +466,14 @@ impl S3 for LocalS3 {
         req: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = req.input;
-        let max_keys = limit(input.max_keys)?;
+        let max_keys = limit(input.max_keys, "max-keys")?;
+        let delimiter = given(input.delimiter);
         let query = Listing {
             bucket: input.bucket.clone(),
             prefix: input.prefix.clone().unwrap_or_default(),
-            delimiter: input.delimiter.clone(),
+            delimiter: delimiter.clone(),
             after: input.marker.clone().unwrap_or_default(),
-            limit: usize::try_from(max_keys.max(1)).unwrap_or(1),
+            limit: usize::try_from(max_keys).unwrap_or(0),
         };
         let page = self.page(query).await?;
         Ok(S3Response::new(ListObjectsOutput {
@@ -448,8 +483,8 @@ impl S3 for LocalS3 {
             max_keys: Some(max_keys),
             is_truncated: Some(page.next.is_some()),
             // API: ListObjects returns it with a delimiter only.
-            next_marker: page.next.filter(|_| input.delimiter.is_some()),
-            delimiter: input.delimiter,
+            next_marker: page.next.filter(|_| delimiter.is_some()),
+            delimiter,
             contents: Some(page.objects.into_iter().map(listed).collect()),
             common_prefixes: Some(
                 page.prefixes.into_iter().map(|p| CommonPrefix { prefix: Some(p) }).collect(),
@@ -465,7 +500,7 @@ impl S3 for LocalS3 {
         let input = req.input;
         let headers = Headers {
             content_type: input.content_type.map(|t| t.to_string()),
-            content_encoding: input.content_encoding,
+            content_encoding: content_encoding(input.content_encoding),
             content_disposition: input.content_disposition,
             content_language: input.content_language,
             cache_control: input.cache_control,
@@ -500,12 +535,11 @@ impl S3 for LocalS3 {
             .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
             .await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
         })
         .await?;
-        received.keep();
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_crc32: written.checksum.checksum_crc32,
@@ -526,7 +560,7 @@ impl S3 for LocalS3 {
             false => source.headers.clone(),
             true => Headers {
                 content_type: input.content_type.map(|t| t.to_string()),
-                content_encoding: input.content_encoding,
+                content_encoding: content_encoding(input.content_encoding),
                 content_disposition: input.content_disposition,
                 content_language: input.content_language,
                 cache_control: input.cache_control,
@@ -538,12 +572,11 @@ impl S3 for LocalS3 {
         let body = content::read(file, 0, source.size).await?;
         let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, &name), &headers, &Condition::None)
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &Condition::None)
         })
         .await?;
-        received.keep();
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(time(now_ms())),
@@ -568,12 +601,11 @@ impl S3 for LocalS3 {
         let body = content::read(file, wanted.start, wanted.end - wanted.start).await?;
         let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
         let etag = hex(&written.md5);
-        let (tag, name) = (etag.clone(), received.name.clone());
-        self.with(move |store| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, &name))
+        let tag = etag.clone();
+        self.commit(received, move |store, name| {
+            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
         })
         .await?;
-        received.keep();
         let result = CopyPartResult {
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(time(now_ms())),
@@ -599,6 +631,33 @@ impl S3 for LocalS3 {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(ETag::Strong(etag)),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = req.input;
+        let max_parts = limit(input.max_parts, "max-parts")?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let (bucket, key, id) = (input.bucket.clone(), input.key.clone(), input.upload_id.clone());
+        let (_, mut parts) = self.with(move |store| store.upload(&bucket, &key, &id)).await?;
+        parts.retain(|part| part.number > after);
+        let wanted = usize::try_from(max_parts).unwrap_or(0);
+        let is_truncated = wanted > 0 && parts.len() > wanted;
+        parts.truncate(wanted);
+        let user = crate::local::ACCOUNT.to_owned();
+        Ok(S3Response::new(ListPartsOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            part_number_marker: Some(after),
+            next_part_number_marker: parts.last().map(|part| part.number),
+            max_parts: Some(max_parts),
+            is_truncated: Some(is_truncated),
+            parts: Some(parts.into_iter().map(part).collect()),
+            initiator: Some(Initiator { display_name: None, id: Some(user.clone()) }),
+            owner: Some(Owner { display_name: None, id: Some(user) }),
+            storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
             ..Default::default()
         }))
     }
@@ -640,13 +699,13 @@ fn join(
         }
         last = number;
         let invalid = || s3_error!(InvalidPart, "One or more of the specified parts could not be found.");
-        let (_, etag, file) = parts.iter().find(|(n, _, _)| *n == number).ok_or_else(invalid)?;
-        if part.e_tag.as_ref().is_some_and(|given| given.value() != etag) {
+        let found = parts.iter().find(|p| p.number == number).ok_or_else(invalid)?;
+        if part.e_tag.as_ref().is_some_and(|given| given.value() != found.etag) {
             return Err(invalid());
         }
-        let mut file = std::fs::File::open(file).map_err(internal)?;
+        let mut file = std::fs::File::open(&found.path).map_err(internal)?;
         size += std::io::copy(&mut file, &mut whole).map_err(internal)?;
-        tags.update(&unhex(etag));
+        tags.update(&unhex(&found.etag));
     }
     whole.sync_all().map_err(internal)?;
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
@@ -673,4 +732,56 @@ fn from_token(token: &str) -> S3Result<String> {
     let invalid = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
     let bytes = base64::engine::general_purpose::STANDARD.decode(token).map_err(|_| invalid())?;
     String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_transfers_encoding_is_not_the_contents() {
+        let stored = |sent: &str| content_encoding(Some(sent.to_owned()));
+        assert_eq!(stored("gzip"), Some("gzip".to_owned()));
+        assert_eq!(stored("aws-chunked,gzip"), Some("gzip".to_owned()));
+        assert_eq!(stored("gzip, AWS-chunked, br"), Some("gzip,br".to_owned()));
+        assert_eq!(stored("aws-chunked"), None);
+        assert_eq!(stored(""), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_goes_away_leaves_the_object_whole_or_none() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(crate::local::home::OBJECTS)).unwrap();
+        let store = Arc::new(Store::open(home.path()).unwrap());
+        let s3 = LocalS3::new(Arc::clone(&store));
+        let body = StreamingBlob::from(s3s::Body::from("content".to_owned()));
+        let (received, written) =
+            s3.receive(Some(body), Checksum::default(), None, None, None).await.unwrap();
+        let ((has_begun, begun), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+        let commit = tokio::spawn(async move {
+            s3.commit(received, move |store, name| {
+                has_begun.send(()).unwrap();
+                wait.recv().unwrap();
+                store.put(crate::local::BUCKET, "k", ("etag", written.size, name), "{}", &Condition::None)
+            })
+            .await
+        });
+        tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        // The client has gone: hyper drops what was answering it.
+        commit.abort();
+        assert!(commit.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let object = loop {
+            match store.get(crate::local::BUCKET, "k") {
+                Err(StoreError::NoSuchKey) if std::time::Instant::now() < deadline => {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                other => break other,
+            }
+        };
+        let (_, mut file) = object.unwrap();
+        assert_eq!(std::io::read_to_string(&mut file).unwrap(), "content");
+    }
 }

@@ -32,6 +32,19 @@ pub struct Object {
     blob: String,
 }
 
+/// A part of a multipart upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its number, from 1 on.
+    pub number: i32,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The file with its content.
+    pub path: PathBuf,
+}
+
 /// A condition on what an object's place holds before it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
@@ -324,14 +337,8 @@ impl Store {
         Ok(())
     }
 
-    /// The headers of an upload, and its parts' numbers, ETags and content files in order.
-    #[allow(clippy::type_complexity)]
-    pub fn upload(
-        &self,
-        bucket: &str,
-        key: &str,
-        upload: &str,
-    ) -> Result<(String, Vec<(i32, String, PathBuf)>), StoreError> {
+    /// The headers of an upload, and its parts in the order of their numbers.
+    pub fn upload(&self, bucket: &str, key: &str, upload: &str) -> Result<(String, Vec<Part>), StoreError> {
         let index = self.index();
         let headers = index
             .query_row(
@@ -341,10 +348,16 @@ impl Store {
             )
             .optional()?
             .ok_or(StoreError::NoSuchUpload)?;
-        let mut statement =
-            index.prepare_cached("SELECT number, etag, blob FROM parts WHERE upload = ?1 ORDER BY number")?;
-        let parts = statement
-            .query_map([upload], |r| Ok((r.get(0)?, r.get(1)?, self.folder.join(r.get::<_, String>(2)?))))?;
+        let mut statement = index
+            .prepare_cached("SELECT number, etag, size, blob FROM parts WHERE upload = ?1 ORDER BY number")?;
+        let parts = statement.query_map([upload], |r| {
+            Ok(Part {
+                number: r.get(0)?,
+                etag: r.get(1)?,
+                size: r.get::<_, i64>(2)?.unsigned_abs(),
+                path: self.folder.join(r.get::<_, String>(3)?),
+            })
+        })?;
         Ok((headers, parts.collect::<Result<_, _>>()?))
     }
 

@@ -626,6 +626,11 @@ impl State {
         self.jobs.get(&key)
     }
 
+    /// All jobs that are neither children nor nodes.
+    pub fn parents(&self) -> Vec<JobKey> {
+        self.jobs.values().filter(|job| job.child.is_none()).map(|job| job.key).collect()
+    }
+
     /// The jobs that runners have.
     pub fn placed(&self) -> impl Iterator<Item = (&Current, &Job)> {
         self.tasks

@@ -501,6 +501,28 @@ print(json.dumps({'job': run(['echo', 'from the job']), 'rejected': rejected,
 }
 
 #[test]
+fn what_a_stream_that_is_gone_has_left_goes_when_the_server_starts() {
+    let Some(sandbox) = sandbox() else { return };
+    boto3(
+        &sandbox,
+        "logs.create_log_group(logGroupName='g')\nfor n in 'gone', 'there': stream('g', n, (NOW, n))\nprint(json.dumps(0))",
+    );
+    sandbox.run("blocal", ["stop"]).ok();
+    // As when the server is killed between the two steps of a deletion.
+    let open = |name: &str| rusqlite::Connection::open(sandbox.local_home().join(name)).unwrap();
+    open("batch.db").execute("DELETE FROM log_streams WHERE name = 'gone'", []).unwrap();
+    sandbox.run("blocal", ["start"]).ok();
+    eventually("only the other stream's event is there", Duration::from_secs(30), || {
+        let db = open("logs.db");
+        let left: Vec<String> = db
+            .prepare("SELECT message FROM events")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .unwrap_or_default();
+        (left == ["there"]).then_some(())
+    });
+}
+
+#[test]
 fn the_aws_cli_searches_logs_and_finds_out_who_and_where_it_is() {
     let Some(sandbox) = sandbox() else { return };
     let aws = |arguments: &[&str]| {

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
 use super::batch;
-use super::http::{Credentials, json_object, signature};
+use super::http::{Credentials, Keys, json_object, signature};
 use super::logs::pattern::Pattern;
 
 /// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which service
@@ -36,16 +36,17 @@ pub fn request(head: &[u8], body: &[u8]) {
     let _ = signature::scope(&request);
     let _ = signature::check_s3(&request);
     let _ = json_object(body);
-    // The secret is no bytes that a fuzzer could have found the signature with.
-    let credentials = Credentials {
-        access_key_id: "AKIDEXAMPLE".to_owned(),
+    // The secrets are no bytes that a fuzzer could have found a signature with.
+    let credentials = |access_key_id: &str| Credentials {
+        access_key_id: access_key_id.to_owned(),
         secret_access_key: uuid::Uuid::new_v4().to_string(),
     };
+    let keys = Keys { owner: credentials("AKIDEXAMPLE"), containers: credentials("AKIDCONTAINER") };
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
     // The time of the seeds, so that the claim is read to its end.
-    if let Ok(claim) = signature::Claim::parse(&parts, &credentials, 1_440_938_160_000) {
-        assert!(claim.verify(&parts, body, &credentials).is_err(), "a forged signature is good");
+    if let Ok(claim) = signature::Claim::parse(&parts, &keys, 1_440_938_160_000) {
+        assert!(claim.verify(&parts, body).is_err(), "a forged signature is good");
     }
 }
 

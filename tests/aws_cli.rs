@@ -1,5 +1,5 @@
-//! The local cluster as clients that we did not write see it: the `aws` CLI, boto3 and the old tools, with
-//! nothing but the exports of `blocal env`.
+//! The local cluster as clients that we did not write see it: the `aws` CLI and boto3, with nothing but the
+//! exports of `blocal env`.
 
 mod support;
 
@@ -289,35 +289,4 @@ fn nobody_without_the_credentials_gets_in() {
          \x20   status(s3.list_objects_v2, Bucket='awsb-local')]))",
     );
     assert_eq!(statuses, json!([403, 403, 403]));
-}
-
-#[test]
-fn the_tools_that_awsb_succeeds_find_their_way() {
-    let Some(mut sandbox) = sandbox() else { return };
-    let described = aws(&sandbox, ["batch", "describe-job-queues", "--job-queues", "local"]);
-    let queue = described["jobQueues"][0]["jobQueueArn"].as_str().unwrap();
-    let described = aws(&sandbox, ["batch", "describe-job-definitions", "--job-definition-name", "local"]);
-    let definition = described["jobDefinitions"][0]["jobDefinitionArn"].as_str().unwrap();
-    sandbox.file(
-        "../home/.parallelcluster/awsbatch-cli.cfg",
-        format!(
-            "[main]\ncluster_name = local\nregion = us-east-1\n[cluster local]\nregion = us-east-1\n\
-             s3_bucket = awsb-local\nartifact_directory = artifacts\n\
-             batch_cli_requirements = aws-parallelcluster-awsbatch-cli>=1.0.0\n\
-             compute_environment = local\njob_queue = {queue}\njob_definition = {definition}\n\
-             head_node_ip = 127.0.0.1\nproxy = NONE\n"
-        ),
-    );
-    sandbox.file("job.sh", "#!/bin/sh\necho \"old $1\"\n");
-    // Their job fetches its script with the `aws` CLI, which a host job finds if PATH is handed on: it
-    // cannot be with awsbsub, so what is looked at is that the job arrives and ends.
-    let said = sandbox.run("awsbsub", ["-jn", "old", "-cf", "job.sh", "friend"]).ok().stdout;
-    let id = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
-    let table = eventually("awsbstat shows the end", Duration::from_secs(60), || {
-        let table = sandbox.run("awsbstat", ["-s", "ALL"]).ok().stdout;
-        (table.contains("FAILED") || table.contains("SUCCEEDED")).then_some(table)
-    });
-    assert!(table.contains(&id) && table.contains(" old "), "{table}");
-    sandbox.unset("AWS_ENDPOINT_URL");
-    assert!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.contains(&id), "ours sees theirs");
 }

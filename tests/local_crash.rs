@@ -177,17 +177,104 @@ async fn whatever_dies_no_index_runs_twice_at_the_same_time() {
     }
 }
 
-/// The processes of this cluster's runners: their working directory is its home.
-#[cfg(target_os = "linux")]
+/// Numbers that look random; the seed is said when the test fails.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// The processes of the runners of a cluster.
 fn runner_pids(cluster: &Cluster) -> Vec<u32> {
-    let home = cluster.home().canonicalize().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap();
-    processes
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == home))
-        .filter(|pid| {
-            std::fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"runner".as_slice()))
-        })
+    let ps = std::process::Command::new("ps").args(["-A", "-o", "pid=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&ps.stdout).into_owned();
+    let locks = std::fs::read_dir(cluster.home().join("runners")).unwrap();
+    let ids: Vec<String> = locks
+        .filter_map(|e| e.ok()?.file_name().to_str()?.strip_suffix(".lock").map(str::to_owned))
+        .collect();
+    text.lines()
+        .filter(|line| ids.iter().any(|id| line.contains(id.as_str())))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect()
+}
+
+/// Two hundred deaths, of the server and of runners, while arrays with dependencies and retries run:
+/// every job ends well, none runs beside itself, and what the last attempt has printed is there.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn two_hundred_random_deaths() {
+    const DEATHS: usize = 200;
+    const SIZE: i32 = 25;
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    let cluster = Cluster::new();
+    cluster.ok(&["start", "--vcpus", "6"]);
+    let notes = notes(&cluster);
+    std::fs::create_dir(cluster.home().join("locks")).unwrap();
+    // Every fifth child fails its first attempt. The lock goes with the process, however it ends: whoever
+    // finds another attempt of itself says so.
+    let script = "exec 9>> $LOCKS/$AWS_BATCH_JOB_ID; flock -n 9 || echo twice $AWS_BATCH_JOB_ID >> $NOTES; \
+                  for i in 1 2 3 4; do echo line $i; sleep 0.0$((${AWS_BATCH_JOB_ARRAY_INDEX:-5} % 7 + 1)); done; \
+                  [ $((${AWS_BATCH_JOB_ARRAY_INDEX:-1} % 5)) != 0 ] || [ $AWS_BATCH_JOB_ATTEMPT != 1 ] || exit 1; \
+                  echo done $AWS_BATCH_JOB_ID >> $NOTES";
+    let job = |size: Option<i32>| local_support::Job {
+        size,
+        ..sh(script)
+            .attempts(10)
+            .env("NOTES", notes.display().to_string())
+            .env("LOCKS", cluster.home().join("locks").display().to_string())
+    };
+    let mut ids: Vec<String> = Vec::new();
+    let mut deaths = 0;
+    while deaths < DEATHS {
+        // New work as long as there are deaths to die: rounds of jobs that depend on those before.
+        let before = ids.last().cloned();
+        let busy = match &before {
+            Some(id) => {
+                let status = cluster.batch().describe(id).await.status().cloned();
+                !matches!(status, Some(JobStatus::Succeeded | JobStatus::Failed))
+            }
+            None => false,
+        };
+        if !busy {
+            let batch = cluster.batch();
+            let first = batch.submit_after(job(Some(SIZE)), &[]).await;
+            let second = batch.submit_after(job(Some(SIZE)), &[(Some(first.as_str()), Some("N_TO_N"))]).await;
+            let third = batch
+                .submit_after(job(Some(4)), &[(Some(second.as_str()), None), (None, Some("SEQUENTIAL"))])
+                .await;
+            let last = batch.submit_after(job(None), &[(Some(third.as_str()), None)]).await;
+            ids.extend([first, second, third, last]);
+        }
+        tokio::time::sleep(Duration::from_millis(dice.roll(60))).await;
+        let runners = runner_pids(&cluster);
+        if dice.roll(4) == 0 && !runners.is_empty() {
+            let at = usize::try_from(dice.roll(runners.len() as u64)).unwrap();
+            // It may have gone by itself meanwhile.
+            let _ = std::process::Command::new("kill").args(["-KILL", &runners[at].to_string()]).output();
+        } else {
+            cluster.kill_server();
+            tokio::time::sleep(Duration::from_millis(dice.roll(40))).await;
+            cluster.ok(&["start"]);
+        }
+        deaths += 1;
+    }
+    let batch = cluster.batch();
+    for id in &ids {
+        let ended = batch.ended(id).await;
+        assert_eq!(ended.status(), Some(&JobStatus::Succeeded), "seed {seed}: {ended:?}");
+        let size = ended.array_properties().and_then(|a| a.size()).unwrap_or(0);
+        for job in (0..size).map(|index| format!("{id}:{index}")) {
+            let child = batch.describe(&job).await;
+            let wanted = ["line 1", "line 2", "line 3", "line 4"];
+            assert_eq!(batch.output(&child).await, wanted, "seed {seed}: {child:?}");
+        }
+    }
+    let twice: Vec<_> = lines(&notes).into_iter().filter(|line| line.starts_with("twice")).collect();
+    assert!(twice.is_empty(), "seed {seed}: {twice:?}");
+    println!("{} jobs", ids.len() / 4 * (2 * usize::try_from(SIZE).unwrap() + 5));
 }

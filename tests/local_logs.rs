@@ -390,23 +390,34 @@ fn a_stream_is_followed_while_a_job_and_others_write() {
 group = {'logGroupName': '/aws/batch/job'}
 job = batch.submit_job(jobName='job', jobQueue='local', jobDefinition='local', containerOverrides={
     'command': ['sh', '-c', 'for i in $(seq 400); do echo $i; [ $((i % 40)) = 0 ] && sleep 0.05; done; true']})['jobId']
-ended, seen, lines, since = False, set(), [], {'startTime': NOW - HOUR}
+ended, seen, lines, since, puts = False, set(), [], {'startTime': NOW - HOUR}, 0
 while True:
     last = ended
-    ended = batch.describe_jobs(jobs=[job])['jobs'][0]['status'] in ('SUCCEEDED', 'FAILED')
+    described = batch.describe_jobs(jobs=[job])['jobs'][0]
+    ended = described['status'] in ('SUCCEEDED', 'FAILED')
+    if name := described['container'].get('logStreamName'):
+        put(group['logGroupName'], name, (int(time.time() * 1000), f'put {puts}'))
+        puts += 1
     token = {}
     while token is not None:
         page = logs.filter_log_events(**group, **since, **token, limit=50)
         for event in page['events']:
             if event['eventId'] in seen: continue
             seen.add(event['eventId'])
-            lines.append(int(event['message']))
+            lines.append(event['message'])
             since = {'startTime': event['timestamp']}
         token = {'nextToken': page['nextToken']} if 'nextToken' in page else None
     if last: break
-print(json.dumps(lines))"#,
+print(json.dumps({'job': [line for line in lines if 'put' not in line], 'puts': puts,
+    'put': [line for line in lines if 'put' in line]}))"#,
     );
-    assert_eq!(answer, json!((1..=400).collect::<Vec<_>>()));
+    let numbered = |prefix: &str, numbers: std::ops::Range<u64>| -> Vec<String> {
+        numbers.map(|n| format!("{prefix}{n}")).collect()
+    };
+    assert_eq!(answer["job"], json!(numbered("", 1..401)));
+    let puts = answer["puts"].as_u64().unwrap();
+    assert!(puts > 1, "the job has been written beside: {puts}");
+    assert_eq!(answer["put"], json!(numbered("put ", 0..puts)));
 }
 
 #[test]
@@ -487,6 +498,28 @@ print(json.dumps({'job': run(['echo', 'from the job']), 'rejected': rejected,
         ),
     );
     assert_eq!(left, json!([["kept", "new"], ["old", "older than two days", "x", "new"], [], []]));
+}
+
+#[test]
+fn what_a_stream_that_is_gone_has_left_goes_when_the_server_starts() {
+    let Some(sandbox) = sandbox() else { return };
+    boto3(
+        &sandbox,
+        "logs.create_log_group(logGroupName='g')\nfor n in 'gone', 'there': stream('g', n, (NOW, n))\nprint(json.dumps(0))",
+    );
+    sandbox.run("blocal", ["stop"]).ok();
+    // As when the server is killed between the two steps of a deletion.
+    let open = |name: &str| rusqlite::Connection::open(sandbox.local_home().join(name)).unwrap();
+    open("batch.db").execute("DELETE FROM log_streams WHERE name = 'gone'", []).unwrap();
+    sandbox.run("blocal", ["start"]).ok();
+    eventually("only the other stream's event is there", Duration::from_secs(30), || {
+        let db = open("logs.db");
+        let left: Vec<String> = db
+            .prepare("SELECT message FROM events")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .unwrap_or_default();
+        (left == ["there"]).then_some(())
+    });
 }
 
 #[test]

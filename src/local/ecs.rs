@@ -5,10 +5,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::batch::{self, Handle, Reader};
+use super::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
 use super::capacity::Resources;
 use super::error::ApiError;
-use super::http::json_object;
+use super::http::json_shape;
 use super::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
 
 /// API: up to 100 clusters or container instances can be described at once.
@@ -31,14 +31,6 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "InvalidParameterException", message)
 }
 
-fn shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
-}
-
-fn cluster_arn() -> String {
-    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{COMPUTE_ENVIRONMENT}")
-}
-
 /// Whether a name or an ARN means the one cluster.
 fn is_cluster(text: &str) -> bool {
     text == COMPUTE_ENVIRONMENT || text == cluster_arn()
@@ -54,7 +46,7 @@ fn check_cluster(cluster: Option<&str>) -> Result<(), ApiError> {
 
 /// Whether an ID or an ARN means this machine.
 fn is_instance(text: &str) -> bool {
-    let arn = batch::instance_arn();
+    let arn = instance_arn();
     text == arn || arn.rsplit('/').next() == Some(text)
 }
 
@@ -88,16 +80,21 @@ fn missing(kind: &str, name: &str) -> Value {
     json!({"arn": arn, "reason": "MISSING"})
 }
 
-/// API: Resource, for CPU and memory.
+/// API: Resource, for CPU, memory and GPUs.
 fn resources(resources: &Resources) -> Value {
     let resource = |name: &str, value: i64| {
         let value = i32::try_from(value).unwrap_or(i32::MAX);
         json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value})
     };
-    json!([
+    let mut all = vec![
         resource("CPU", i64::from(resources.vcpus) * i64::from(UNITS)),
         resource("MEMORY", i64::try_from(resources.memory_mib).unwrap_or(i64::MAX)),
-    ])
+    ];
+    if resources.gpus > 0 {
+        let ids: Vec<String> = (0..resources.gpus).map(|n| n.to_string()).collect();
+        all.push(json!({"name": "GPU", "type": "STRINGSET", "stringSetValue": ids}));
+    }
+    Value::Array(all)
 }
 
 impl Api {
@@ -132,7 +129,7 @@ impl Api {
             cluster: Option<String>,
             container_instances: Option<Vec<String>>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let names = request.container_instances.unwrap_or_default();
         check_count("Container instances", &names)?;
         check_cluster(request.cluster.as_deref())?;
@@ -150,7 +147,7 @@ impl Api {
         let (capacity, free) = self.engine.resources();
         let (pending, running) = self.tasks().await?;
         Ok(json!({
-            "containerInstanceArn": batch::instance_arn(),
+            "containerInstanceArn": instance_arn(),
             "ec2InstanceId": INSTANCE_ID,
             "version": 1,
             "versionInfo": {},
@@ -176,7 +173,7 @@ impl Api {
         struct Request {
             clusters: Option<Vec<String>>,
         }
-        let names = shape::<Request>(body)?.clusters.unwrap_or_else(|| vec!["default".to_owned()]);
+        let names = json_shape::<Request>(body)?.clusters.unwrap_or_else(|| vec!["default".to_owned()]);
         check_count("Clusters", &names)?;
         let (ours, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| is_cluster(n));
         let mut clusters = Vec::new();
@@ -212,11 +209,11 @@ fn list_container_instances(body: &[u8]) -> Result<Value, ApiError> {
         max_results: Option<i64>,
         status: Option<String>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     check_page(request.max_results, request.next_token.as_deref())?;
     check_cluster(request.cluster.as_deref())?;
     let arns = match request.status.as_deref() {
-        None | Some("ACTIVE") => vec![batch::instance_arn()],
+        None | Some("ACTIVE") => vec![instance_arn()],
         Some("DRAINING" | "REGISTERING" | "DEREGISTERING" | "REGISTRATION_FAILED") => Vec::new(),
         Some(other) => return Err(invalid(format!("unknown container instance status {other:?}"))),
     };
@@ -230,7 +227,7 @@ fn list_clusters(body: &[u8]) -> Result<Value, ApiError> {
         next_token: Option<String>,
         max_results: Option<i64>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     check_page(request.max_results, request.next_token.as_deref())?;
     Ok(json!({"clusterArns": [cluster_arn()]}))
 }
@@ -241,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_instance_and_the_cluster_are_named_in_two_ways() {
-        assert!(is_instance("local") && is_instance(&batch::instance_arn()));
+        assert!(is_instance("local") && is_instance(&instance_arn()));
         assert!(!is_instance("other") && !is_instance(""));
         assert!(check_cluster(Some("local")).is_ok() && check_cluster(Some(&cluster_arn())).is_ok());
         for unknown in [None, Some("default"), Some("")] {
@@ -251,9 +248,10 @@ mod tests {
 
     #[test]
     fn cpus_are_counted_in_units_and_memory_in_mib() {
-        let two = Resources { vcpus: 2, memory_mib: 4096, gpus: 0 };
+        let two = Resources { vcpus: 2, memory_mib: 4096, gpus: 1 };
         let said = resources(&two);
         assert_eq!((&said[0]["name"], &said[0]["integerValue"]), (&json!("CPU"), &json!(2048)));
         assert_eq!((&said[1]["name"], &said[1]["integerValue"]), (&json!("MEMORY"), &json!(4096)));
+        assert_eq!(said[2]["stringSetValue"], json!(["0"]));
     }
 }

@@ -36,12 +36,12 @@ pub fn request(head: &[u8], body: &[u8]) {
     let _ = signature::scope(&request);
     let _ = signature::check_s3(&request);
     let _ = json_object(body);
-    // The secret is no bytes that a fuzzer could have found the signature with.
-    let pair = |access_key_id: &str| Credentials {
+    // The secrets are no bytes that a fuzzer could have found a signature with.
+    let credentials = |access_key_id: &str| Credentials {
         access_key_id: access_key_id.to_owned(),
         secret_access_key: uuid::Uuid::new_v4().to_string(),
     };
-    let keys = Keys { owner: pair("AKIDEXAMPLE"), containers: pair("AKIDCONTAINER") };
+    let keys = Keys { owner: credentials("AKIDEXAMPLE"), containers: credentials("AKIDCONTAINER") };
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
     // The time of the seeds, so that the claim is read to its end.

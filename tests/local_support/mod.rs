@@ -234,7 +234,18 @@ impl Batch {
     }
 
     pub async fn submit(&self, job: Job) -> String {
-        use aws_sdk_batch::types::{JobTimeout, KeyValuePair, RetryStrategy};
+        self.submit_after(job, &[]).await
+    }
+
+    /// Submits a job that depends on others: their IDs, and the types of dependency.
+    pub async fn submit_after(&self, job: Job, on: &[(Option<&str>, Option<&str>)]) -> String {
+        use aws_sdk_batch::types::{JobDependency, JobTimeout, KeyValuePair, RetryStrategy};
+        let depends_on = on.iter().map(|(id, kind)| {
+            JobDependency::builder()
+                .set_job_id(id.map(str::to_owned))
+                .set_type(kind.map(|kind| kind.into()))
+                .build()
+        });
         let variables = job.environment.iter().map(|(n, v)| KeyValuePair::builder().name(n).value(v).build());
         let overrides = ContainerOverrides::builder()
             .set_command(Some(job.command))
@@ -247,6 +258,7 @@ impl Batch {
             .job_queue("local")
             .job_definition("local")
             .container_overrides(overrides)
+            .set_depends_on(Some(depends_on.collect()))
             .set_array_properties(job.size.map(|n| ArrayProperties::builder().size(n).build()))
             .set_retry_strategy(job.attempts.map(|n| RetryStrategy::builder().attempts(n).build()))
             .set_timeout(job.timeout_s.map(|s| JobTimeout::builder().attempt_duration_seconds(s).build()))

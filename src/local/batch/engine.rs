@@ -67,8 +67,6 @@ pub enum Message {
     Change(Change, Reply<Value>),
     /// GetJobQueueSnapshot: the first of those who wait in a queue.
     Line(String, Reply<Vec<JobKey>>),
-    /// A change of log groups and log streams.
-    Logs(logs::store::Change, Reply<logs::store::Removed>),
     /// A runner has connected.
     Hello(Hello, Link),
     /// A runner reports.
@@ -141,11 +139,6 @@ impl Handle {
     /// The first jobs that wait in a queue, in the order in which they would start now.
     pub async fn line(&self, queue: String) -> Result<Vec<JobKey>, ApiError> {
         self.ask(|reply| Message::Line(queue, reply)).await
-    }
-
-    /// Changes log groups or log streams; returns the streams that are gone.
-    pub async fn change_logs(&self, change: logs::store::Change) -> Result<logs::store::Removed, ApiError> {
-        self.ask(|reply| Message::Logs(change, reply)).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ApiError> {
@@ -391,9 +384,9 @@ impl Engine {
     }
 
     fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<()> {
-        let durable = batch.iter().any(|m| {
-            matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..) | Message::Logs(..))
-        });
+        let durable = batch
+            .iter()
+            .any(|m| matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..)));
         let mut debts = Debts::default();
         let outcome = self.transact(batch, durable, stop, &mut debts);
         match outcome {
@@ -560,16 +553,6 @@ impl Engine {
                 }
                 Err(e) => {
                     owe(debts, reply, ());
-                    return Err(e);
-                }
-            },
-            Message::Logs(change, reply) => match self.store.change_logs(&change, now) {
-                Ok(Ok(removed)) => owe(debts, reply, removed),
-                Ok(Err(refused)) => {
-                    let _ = reply.send(Err(refused));
-                }
-                Err(e) => {
-                    owe(debts, reply, Vec::new());
                     return Err(e);
                 }
             },

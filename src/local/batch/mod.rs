@@ -33,6 +33,7 @@ pub use api::Api;
 pub use describe::instance_arn;
 pub use engine::{Conditions, Engine, Handle, Message};
 pub use reader::{Reader, Snapshot};
+pub use resources::ecs_cluster_arn;
 
 /// The writing end of a home's database, with what is built in on a machine of this capacity.
 ///

@@ -198,6 +198,14 @@ async fn whole(mut body: Incoming, longest: usize) -> Result<Bytes, ApiError> {
     ))
 }
 
+/// A JSON body of the shape that an operation has.
+///
+/// # Errors
+/// `SerializationException`, when it is no JSON or of another shape.
+pub fn json_shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
+}
+
 /// A JSON body as AWS reads it: none at all counts as `{}`.
 pub fn json_object(body: &[u8]) -> Result<Value, ApiError> {
     if body.iter().all(u8::is_ascii_whitespace) {

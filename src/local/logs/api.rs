@@ -14,7 +14,7 @@ use super::store::{self, Change, Group};
 use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
 use crate::local::batch::{Handle, Reader, Snapshot};
 use crate::local::error::ApiError;
-use crate::local::http::json_object;
+use crate::local::http::json_shape;
 use crate::local::now_ms;
 
 /// API: DescribeLimit, "up to 50 items".
@@ -33,10 +33,6 @@ pub struct Api {
     engine: Handle,
     reader: Reader,
     events: Arc<Events>,
-}
-
-fn shape<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_value(json_object(body)?).map_err(|e| ApiError::serialization(&e.to_string()))
 }
 
 fn required<T>(field: &str, value: Option<T>) -> Result<T, ApiError> {
@@ -143,6 +139,17 @@ impl Api {
         }
     }
 
+    /// Has the one writer of the database make a change; returns the streams that it has removed.
+    async fn change(&self, change: Change) -> Result<Vec<StreamName>, ApiError> {
+        let changed = self.engine.change(move |store| {
+            let removed = store.change_logs(&change, now_ms())??;
+            Ok(removed.iter().map(StreamName::as_str).collect())
+        });
+        let names: Vec<String> =
+            serde_json::from_value(changed.await?).map_err(|e| ApiError::server(e.to_string()))?;
+        Ok(names.into_iter().map(StreamName::known).collect())
+    }
+
     async fn create_log_group(&self, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -152,7 +159,7 @@ impl Api {
             log_group_class: Option<String>,
             deletion_protection_enabled: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         // API, CreateLogGroup: "Log group names can't start with the string aws/".
         if group.as_str().starts_with("aws/") {
@@ -167,7 +174,7 @@ impl Api {
             let rule = format!("satisfy enum value set: [{}]", classes.join(", "));
             return Err(constraint("logGroupClass", class, &rule));
         }
-        self.engine.change_logs(Change::CreateGroup(group, class.to_owned())).await?;
+        self.change(Change::CreateGroup(group, class.to_owned())).await?;
         Ok(json!({}))
     }
 
@@ -176,7 +183,7 @@ impl Api {
         let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
         let (of, new) = (group.clone(), stream.clone());
         blocking(move || events.remove_leftovers(&reader, &of, &new)).await?;
-        self.engine.change_logs(Change::CreateStream(group, stream)).await?;
+        self.change(Change::CreateStream(group, stream)).await?;
         Ok(json!({}))
     }
 
@@ -187,7 +194,7 @@ impl Api {
             log_group_name: Option<String>,
             retention_in_days: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         let days = required("retentionInDays", request.retention_in_days)?;
         if !RETENTIONS.contains(&days) {
@@ -195,12 +202,12 @@ impl Api {
             let rule = format!("satisfy enum value set: [{}]", allowed.join(", "));
             return Err(constraint("retentionInDays", &days.to_string(), &rule));
         }
-        self.engine.change_logs(Change::Retain(group, Some(days))).await?;
+        self.change(Change::Retain(group, Some(days))).await?;
         Ok(json!({}))
     }
 
     async fn delete_retention_policy(&self, body: &[u8]) -> Result<Value, ApiError> {
-        self.engine.change_logs(Change::Retain(group_alone(body)?, None)).await?;
+        self.change(Change::Retain(group_alone(body)?, None)).await?;
         Ok(json!({}))
     }
 
@@ -215,7 +222,7 @@ impl Api {
     }
 
     async fn delete(&self, change: Change, group: GroupName) -> Result<Value, ApiError> {
-        let removed = self.engine.change_logs(change).await?;
+        let removed = self.change(change).await?;
         let events = Arc::clone(&self.events);
         blocking(move || events.remove(&group, &removed)).await?;
         Ok(json!({}))
@@ -232,7 +239,7 @@ impl Api {
             next_token: Option<String>,
             limit: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let limit = limit(request.limit, MOST_DESCRIBED)?;
         if request.log_group_name_prefix.is_some() && request.log_group_name_pattern.is_some() {
             return Err(invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive."));
@@ -271,7 +278,7 @@ impl Api {
             next_token: Option<String>,
             limit: Option<i64>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let name = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -328,7 +335,7 @@ impl Api {
             log_stream_name: Option<String>,
             log_events: Option<Vec<put::InputEvent>>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = group(request.log_group_name.as_deref())?;
         let stream = stream(request.log_stream_name.as_deref())?;
         let input = required("logEvents", request.log_events)?;
@@ -365,7 +372,7 @@ impl Api {
             limit: Option<i64>,
             start_from_head: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -403,7 +410,7 @@ impl Api {
             limit: Option<i64>,
             start_from_head: Option<bool>,
         }
-        let request: Request = shape(body)?;
+        let request: Request = json_shape(body)?;
         let group = GroupName::of_request(
             request.log_group_name.as_deref(),
             request.log_group_identifier.as_deref(),
@@ -459,7 +466,7 @@ fn group_alone(body: &[u8]) -> Result<GroupName, ApiError> {
     struct Request {
         log_group_name: Option<String>,
     }
-    group(shape::<Request>(body)?.log_group_name.as_deref())
+    group(json_shape::<Request>(body)?.log_group_name.as_deref())
 }
 
 /// A request that names nothing but a stream.
@@ -470,7 +477,7 @@ fn names(body: &[u8]) -> Result<(GroupName, StreamName), ApiError> {
         log_group_name: Option<String>,
         log_stream_name: Option<String>,
     }
-    let request: Request = shape(body)?;
+    let request: Request = json_shape(body)?;
     Ok((group(request.log_group_name.as_deref())?, stream(request.log_stream_name.as_deref())?))
 }
 

@@ -13,7 +13,7 @@ use super::names::{GroupName, StreamName};
 use super::source::{Bound, Direction, Kind, Scan};
 use super::store::{self, Group};
 use super::table::{Table, TableScan, Writer};
-use super::{file_of, hash_of, invalid, unreadable};
+use super::{file_of, hash_of, invalid, table, unreadable};
 use crate::local::batch::Reader;
 use crate::local::error::ApiError;
 
@@ -151,7 +151,8 @@ impl Events {
     }
 
     /// Removes what has expired in groups with a retention: rows one by one, files when their last
-    /// event has expired. Readers do not show what has expired, so nobody sees the difference.
+    /// event has expired. Readers do not show what has expired, so nobody sees the difference. Rows
+    /// of streams that are gone go, too.
     ///
     /// # Errors
     /// When the database or the files cannot be read or changed.
@@ -163,6 +164,17 @@ impl Events {
         for group in groups {
             if let Some(before) = group.expired_before(now) {
                 self.expire_group(reader, &group, before, &active)?;
+            }
+        }
+        self.remove_orphans(reader)
+    }
+
+    /// Removes the rows of streams that are gone: with their jobs, or by a deletion that was interrupted.
+    fn remove_orphans(&self, reader: &Reader) -> Result<(), ApiError> {
+        let mut writer = self.table.writer();
+        for (group, stream) in self.table.read(table::streams)? {
+            if !reader.read_now(|db| Ok(store::has_stream(db.connection(), &group, &stream)?))? {
+                writer.remove(&group, &[stream])?;
             }
         }
         Ok(())

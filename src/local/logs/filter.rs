@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::events::Events;
-use super::get::{EVENT_BYTES, MOST_BYTES};
+use super::get::MOST_BYTES;
 use super::names::GroupName;
 use super::pattern::Pattern;
+use super::put::EVENT_BYTES;
 use super::source::{Bound, Direction, Found, Kind, Mark, Merge, Waiting};
 use super::{hash_of, invalid, table, unreadable};
 use crate::local::error::ApiError;
@@ -75,13 +76,13 @@ impl Token {
         Ok(URL_SAFE_NO_PAD.encode(json))
     }
 
-    fn new(direction: Direction, stream: &str, kind: Kind, found: &Found) -> Self {
+    fn new(direction: Direction, stream: &str, kind: Kind, (before, after): (Mark, Mark)) -> Self {
         Self {
             forward: direction == Direction::Forward,
-            time: found.time,
+            time: before.time,
             stream: stream.to_owned(),
             table: kind == Kind::Table,
-            at: (found.before.at, found.after.at),
+            at: (before.at, after.at),
         }
     }
 
@@ -142,24 +143,29 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
     let mut merge = Merge::new(direction, db, waiting, open);
     let mut page: Vec<Value> = Vec::new();
     let (mut bytes, mut looked_at) = (0, 0);
-    let (mut last, mut hashes): (Option<Token>, HashMap<usize, u64>) = (None, HashMap::new());
+    let mut hashes: HashMap<usize, u64> = HashMap::new();
+    // The last event that was looked at.
+    let mut last: Option<(&str, Kind, (Mark, Mark))> = None;
+    let token = |last: Option<(&str, Kind, (Mark, Mark))>| {
+        last.map(|(stream, kind, marks)| Token::new(direction, stream, kind, marks))
+    };
     while let Some((number, kind, found)) = merge.next()? {
         let stream = request.streams.get(number).map_or("", String::as_str);
         let size = found.message.len() + EVENT_BYTES;
         looked_at += size;
         if request.pattern.matches(&found.message) {
             if bytes + size > MOST_BYTES && !page.is_empty() {
-                return answer(page, last);
+                return answer(page, token(last));
             }
             bytes += size;
             let hash = *hashes.entry(number).or_insert_with(|| short_hash(&request.group, stream));
             page.push(event(stream, hash, kind, &found));
         }
         let full = page.len() >= request.limit || looked_at >= MOST_LOOKED_AT;
-        last = Some(Token::new(direction, stream, kind, &found));
+        last = Some((stream, kind, (found.before, found.after)));
         if full {
             let more = merge.has_more()?;
-            return answer(page, last.filter(|_| more));
+            return answer(page, token(last.filter(|_| more)));
         }
     }
     answer(page, None)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::events::Events;
 use super::invalid;
 use super::names::{GroupName, StreamName};
+use super::put::EVENT_BYTES;
 use super::source::{Bound, Direction, Found, Kind, Mark, Merge, Waiting};
 use super::table;
 use crate::local::error::ApiError;
@@ -14,8 +15,6 @@ use crate::local::error::ApiError;
 pub const MOST_EVENTS: usize = 10_000;
 /// The size of a page, counting 26 bytes for each event besides its message (PutLogEvents' way of counting).
 pub const MOST_BYTES: usize = 1024 * 1024;
-/// See [`MOST_BYTES`].
-pub const EVENT_BYTES: usize = 26;
 
 /// What is wanted.
 #[derive(Debug)]

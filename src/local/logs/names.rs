@@ -49,6 +49,11 @@ impl GroupName {
         }
     }
 
+    /// A name from the database: a request's, or the one that a job definition has for its jobs' logs.
+    pub fn known(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,7 +13,7 @@ const MOST_EVENTS: usize = 10_000;
 /// API, PutLogEvents: "The maximum batch size is 1,048,576 bytes."
 const MOST_BYTES: usize = 1_048_576;
 /// API, PutLogEvents: the sum of the messages, "plus 26 bytes for each log event".
-const EVENT_BYTES: usize = 26;
+pub const EVENT_BYTES: usize = 26;
 const HOUR: i64 = 60 * 60 * 1000;
 /// API, PutLogEvents: "more than 2 hours in the future".
 const TOO_NEW: i64 = 2 * HOUR;

@@ -131,11 +131,7 @@ impl Group {
 const GROUP: &str = "name, created_at, retention_days, class";
 
 fn group_row(row: &Row<'_>) -> rusqlite::Result<Group> {
-    let name: String = row.get(0)?;
-    // Names were parsed before they were stored.
-    let name = GroupName::parse(&name).map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.message.into())
-    })?;
+    let name = GroupName::known(row.get(0)?);
     Ok(Group { name, created_at: row.get(1)?, retention_days: row.get(2)?, class: row.get(3)? })
 }
 

@@ -171,6 +171,14 @@ pub fn stored(db: &Connection, group: &GroupName) -> rusqlite::Result<BTreeMap<S
     rows.filter_map(|row| row.map(|(name, stored)| stored.map(|s| (name, s))).transpose()).collect()
 }
 
+/// All streams that have stored events, or had some.
+pub fn streams(db: &Connection) -> rusqlite::Result<Vec<(GroupName, StreamName)>> {
+    let mut statement = db.prepare_cached("SELECT log_group, name FROM streams")?;
+    let rows =
+        statement.query_map([], |row| Ok((GroupName::known(row.get(0)?), StreamName::known(row.get(1)?))))?;
+    rows.collect()
+}
+
 /// The number of a stream that has stored events, or had some.
 pub fn id_of(db: &Connection, group: &GroupName, stream: &StreamName) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT id FROM streams WHERE log_group = ?1 AND name = ?2")?

@@ -130,3 +130,47 @@ fn a_broken_state_is_told_and_a_reset_mends_it() {
     cluster.ok(&["reset", "-y"]);
     cluster.ok(&["start"]);
 }
+
+/// A disk that takes no more: the file size limit of the server.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_full_disk_is_told_and_nothing_that_was_acknowledged_is_lost() {
+    let cluster = Cluster::new();
+    // A disk that is full sends no signal; the limit would.
+    let mut server = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("it answers", || cluster.run(&["status"]).status.success());
+    let batch = cluster.batch();
+    let before = batch.submit(sh("sleep 0.3; echo before")).await;
+    let pid = cluster.server_pid().to_string();
+    let limit = |size: &str| {
+        let set =
+            std::process::Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={size}")]).status();
+        assert!(set.unwrap().success());
+    };
+    // The log of the database is longer than this already.
+    limit("4096:unlimited");
+    let refused = batch
+        .batch
+        .submit_job()
+        .job_name("refused")
+        .job_queue("local")
+        .job_definition("local")
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
+    assert!(refused.is_server_exception(), "{refused:?}");
+    until("blocal status tells it", || cluster.json("status")["trouble"].is_string());
+    limit("unlimited:unlimited");
+    let after = batch.run(sh("echo after")).await;
+    assert_eq!(batch.output(&after).await, ["after"]);
+    assert_eq!(batch.output(&batch.ended(&before).await).await, ["before"]);
+    assert!(cluster.json("status")["trouble"].is_null());
+    cluster.ok(&["stop"]);
+    assert!(server.wait().unwrap().success());
+}

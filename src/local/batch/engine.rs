@@ -391,7 +391,10 @@ impl Engine {
         let outcome = self.transact(batch, durable, stop, &mut debts);
         match outcome {
             Ok(changes) => {
-                self.trouble(None);
+                // A turn in which there was nothing to write proves nothing.
+                if durable || !changes.jobs.is_empty() {
+                    self.trouble(None);
+                }
                 if durable {
                     self.sync_at = None;
                 } else if !changes.jobs.is_empty() && self.sync_at.is_none() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -104,6 +105,8 @@ struct Job {
     work: Box<dyn Work>,
     /// `None` while a container is being made ready.
     started_at: Option<i64>,
+    /// Where other nodes reach it.
+    address: Option<Ipv4Addr>,
     timeout_ms: Option<i64>,
     timeout_at: Option<i64>,
     timed_out: bool,
@@ -225,8 +228,8 @@ impl Runner {
         self.server = Some(Server { stream, buffer: Vec::new() });
         let (mut starting, mut running) = (None, None);
         match &self.job {
-            Some(Job { task, started_at: Some(at), .. }) => {
-                running = Some(Started { task: task.clone(), at: *at });
+            Some(Job { task, started_at: Some(at), address, .. }) => {
+                running = Some(Started { task: task.clone(), at: *at, address: *address });
             }
             Some(Job { task, started_at: None, .. }) => starting = Some(task.clone()),
             None => {}
@@ -308,6 +311,7 @@ impl Runner {
             task: task.clone(),
             work,
             started_at: None,
+            address: None,
             timeout_ms,
             timeout_at: None,
             timed_out: false,
@@ -332,16 +336,17 @@ impl Runner {
                 }
                 self.waiter.wait(&task, leader);
                 self.job = Some(job(Box::new(work)));
-                self.started(at);
+                self.started(at, None);
             }
             Err(e) => self.end(ended_before_start(&task, e.exit_code, e.reason)),
         }
     }
 
-    fn started(&mut self, at: i64) {
+    fn started(&mut self, at: i64, address: Option<Ipv4Addr>) {
         let Some(job) = &mut self.job else { return };
         job.started(at);
-        let started = Started { task: job.task.clone(), at };
+        job.address = address;
+        let started = Started { task: job.task.clone(), at, address };
         self.say(&Report::Started(started));
     }
 
@@ -351,7 +356,7 @@ impl Runner {
             return;
         }
         match news {
-            News::Started(at) => self.started(at),
+            News::Started(at, address) => self.started(at, address),
             News::Ended(outcome) => self.job_ended(outcome),
         }
     }

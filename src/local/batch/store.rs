@@ -539,3 +539,29 @@ pub(super) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<JobKey>
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::batch::open_store;
+
+    #[test]
+    fn the_address_of_a_main_node_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let store = open_store(home.path(), &crate::local::capacity::capacity()).unwrap();
+        let terms = r#"{"resources": {"vcpus": 1, "memory_mib": 1, "gpus": 0}, "retry": {"attempts": 1, "rules": []}}"#;
+        store
+            .db
+            .execute_batch(&format!(
+                "INSERT INTO jobs (key, id, status, created_at, nodes) VALUES (1, 'a', 4, 0, 1);
+                 INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (2, 1, 0, 4, 0);
+                 INSERT INTO specs VALUES (1, '{terms}', '{{}}');"
+            ))
+            .unwrap();
+        let mut main = store.active().unwrap().remove(1);
+        assert_eq!((main.key, main.address), (JobKey(2), None));
+        main.address = Some([172, 18, 0, 2].into());
+        store.save(&main).unwrap();
+        assert_eq!(store.active().unwrap()[1], main);
+    }
+}

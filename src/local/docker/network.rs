@@ -1,7 +1,6 @@
 //! Networks for containers: the home's, with the address at which they reach this machine, and those of
 //! the nodes of multi-node jobs.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::Docker;
@@ -61,13 +60,7 @@ pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Networ
     let found = match known {
         Some(found) => found,
         None => {
-            let wanted = NetworkCreateRequest {
-                name: name.to_owned(),
-                driver: Some("bridge".to_owned()),
-                labels: Some(HashMap::from([(HOME_LABEL.to_owned(), home_id.to_owned())])),
-                ..NetworkCreateRequest::default()
-            };
-            match docker.create_network(wanted).await {
+            match docker.create_network(bridge(name, &[(HOME_LABEL, home_id)])).await {
                 // 409: somebody else has been quicker.
                 Err(e) if status(&e) != Some(409) => return Err(failed(&e)),
                 _ => {}
@@ -86,17 +79,20 @@ pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Networ
 /// When the engine refuses, e.g. because it has no subnet left.
 pub async fn make_for_nodes(docker: &Docker, home_id: &str, main_node: &TaskId) -> Result<(), String> {
     let name = nodes_network_name(main_node);
-    let labels = [(HOME_LABEL, home_id.to_owned()), (TASK_LABEL, main_node.to_string())];
-    let wanted = NetworkCreateRequest {
-        name: name.clone(),
+    let wanted = bridge(&name, &[(HOME_LABEL, home_id), (TASK_LABEL, main_node.as_str())]);
+    let wanted = NetworkCreateRequest { internal: Some(true), ..wanted };
+    let made = docker.create_network(wanted).await;
+    made.map(|_| ()).map_err(|e| format!("network {name}: {}", words(&e)))
+}
+
+fn bridge(name: &str, labels: &[(&str, &str)]) -> NetworkCreateRequest {
+    NetworkCreateRequest {
+        name: name.to_owned(),
         driver: Some("bridge".to_owned()),
-        internal: Some(true),
-        labels: Some(labels.map(|(label, value)| (label.to_owned(), value)).into()),
+        labels: Some(
+            labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect(),
+        ),
         ..NetworkCreateRequest::default()
-    };
-    match docker.create_network(wanted).await {
-        Ok(_) => Ok(()),
-        Err(e) => Err(format!("network {name}: {}", words(&e))),
     }
 }
 

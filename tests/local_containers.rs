@@ -529,6 +529,13 @@ async fn whatever_dies_no_container_runs_beside_its_next_attempt_and_none_stays(
     let definition = cluster.register(small(image)).await;
     let job = Job { size: Some(SIZE), attempts: Some(10), ..sh("sleep 0.3; echo out") };
     let id = cluster.submit(&definition, job).await;
+    cluster
+        .batch()
+        .once(&format!("{id}:0"), "a start", |job| job.status() != Some(&JobStatus::Runnable))
+        .await;
+    local_support::until("the home has an ID on the engine", || {
+        cluster.cluster.home().join("containers.json").exists()
+    });
     // The engine is the witness: never two containers of one job at the same time.
     let (docker, mut ours) = (cluster.docker.clone(), cluster.ours());
     ours.insert("status".to_owned(), vec!["running".to_owned()]);

@@ -22,6 +22,9 @@ use crate::local::home::SOCKET;
 use crate::local::now_ms;
 use crate::ui::{Exit, Failure};
 
+/// A job that is over within this time, in milliseconds, is told once, when it has ended: its start would
+/// cost the server as much again.
+const BRIEF_MS: i64 = 5;
 /// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
 const IDLE_MS: i64 = 10_000;
 /// How long a runner waits at first, and at most, before it connects again to a server that is gone, or
@@ -107,6 +110,8 @@ struct Job {
     started_at: Option<i64>,
     /// Where other nodes reach it.
     address: Option<Ipv4Addr>,
+    /// When the server is told that it runs, unless it has ended by then.
+    tell_at: Option<i64>,
     timeout_ms: Option<i64>,
     timeout_at: Option<i64>,
     timed_out: bool,
@@ -188,7 +193,7 @@ impl Runner {
     fn timeout(&self, now: i64) -> PollTimeout {
         let mut at = Vec::new();
         match &self.job {
-            Some(job) => at.extend(job.kill_at.or(job.timeout_at)),
+            Some(job) => at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.tell_at)),
             None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
             None => {}
         }
@@ -202,8 +207,11 @@ impl Runner {
         }
     }
 
-    /// SIGTERM when the attempt's time has run out, SIGKILL when SIGTERM has not helped.
+    /// The start is told when the job is not over in a moment. SIGTERM when the attempt's time has run out, SIGKILL when SIGTERM has not helped.
     fn deadlines(&mut self, now: i64) {
+        if self.job.as_ref().is_some_and(|job| job.tell_at.is_some_and(|at| now >= at)) {
+            self.tell_start();
+        }
         let Some(job) = &mut self.job else { return };
         if job.timeout_at.is_some_and(|at| now >= at) {
             job.timeout_at = None;
@@ -312,6 +320,7 @@ impl Runner {
             work,
             started_at: None,
             address: None,
+            tell_at: None,
             timeout_ms,
             timeout_at: None,
             timed_out: false,
@@ -335,19 +344,23 @@ impl Runner {
                     note!("runner: writing the journal: {e}");
                 }
                 self.waiter.wait(&task, leader);
-                self.job = Some(job(Box::new(work)));
-                self.started(at, None);
+                let mut job = job(Box::new(work));
+                job.started(at);
+                job.tell_at = Some(at + BRIEF_MS);
+                self.job = Some(job);
             }
             Err(e) => self.end(ended_before_start(&task, e.exit_code, e.reason)),
         }
     }
 
-    fn started(&mut self, at: i64, address: Option<Ipv4Addr>) {
+    /// The server hears that the job runs.
+    fn tell_start(&mut self) {
         let Some(job) = &mut self.job else { return };
-        job.started(at);
-        job.address = address;
-        let started = Started { task: job.task.clone(), at, address };
-        self.say(&Report::Started(started));
+        job.tell_at = None;
+        if let Some(at) = job.started_at {
+            let started = Started { task: job.task.clone(), at, address: job.address };
+            self.say(&Report::Started(started));
+        }
     }
 
     fn hear(&mut self) {
@@ -356,7 +369,13 @@ impl Runner {
             return;
         }
         match news {
-            News::Started(at, address) => self.started(at, address),
+            News::Started(at, address) => {
+                if let Some(job) = &mut self.job {
+                    job.started(at);
+                    job.address = address;
+                }
+                self.tell_start();
+            }
             News::Ended(outcome) => self.job_ended(outcome),
         }
     }

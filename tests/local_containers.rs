@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::{
     ArrayProperties, ContainerOverrides, ContainerProperties, Device, Host, JobDefinitionType, JobDetail,
-    JobStatus, KeyValuePair, LinuxParameters, MountPoint, ResourceRequirement, ResourceType, RetryStrategy,
-    Secret, Tmpfs, Ulimit, Volume, builders::ContainerPropertiesBuilder,
+    JobStatus, KeyValuePair, LinuxParameters, MountPoint, NodeProperties, NodeRangeProperty,
+    ResourceRequirement, ResourceType, RetryStrategy, Secret, Tmpfs, Ulimit, Volume,
+    builders::ContainerPropertiesBuilder,
 };
 use bollard::Docker;
 use bollard::models::{ContainerConfig, ContainerCreateBody};
@@ -682,6 +683,151 @@ async fn what_nobody_owns_any_more_goes_at_the_next_start() {
     while cluster.networks().await > 0 {
         assert!(Instant::now() < deadline, "the network stays");
     }
+    cluster.nothing_is_left().await;
+}
+
+/// Nodes 0 and 2 hand their index to the main node, over HTTP at the address that they are given, until they
+/// are stopped; node 1, the main one, ends with what `$END` says when it has both.
+const NODES: &str = r#"
+if [ $AWS_BATCH_JOB_NODE_INDEX = $AWS_BATCH_JOB_MAIN_NODE_INDEX ]; then
+    mkdir -p /www/cgi-bin
+    printf '#!/bin/sh\nprintf "\\r\\n"; echo $QUERY_STRING >> /www/got' > /www/cgi-bin/put
+    chmod +x /www/cgi-bin/put
+    touch /www/got
+    httpd -p 5000 -h /www
+    until [ $(sort -u /www/got | wc -l) = 2 ]; do sleep 0.05; done
+    echo main ${AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS-none} of $AWS_BATCH_JOB_NUM_NODES
+    sort -u /www/got
+    eval "$END"
+else
+    trap 'echo stopped; exit 9' TERM
+    wget -qO- $AWS_ENDPOINT_URL 2>&1 | grep -o 403
+    there=http://$AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS:5000/cgi-bin/put?$AWS_BATCH_JOB_NODE_INDEX
+    until wget -qO- $there 2>/dev/null; do sleep 0.05; done
+    echo sent
+    while :; do sleep 0.05; done
+fi
+"#;
+
+impl Contained {
+    /// A cluster with room for three nodes, and for the nodes of another attempt whose end is not known yet.
+    fn roomy() -> Self {
+        let cluster = Cluster::new();
+        cluster.ok(&["start", "--vcpus", "3"]);
+        Self { cluster, docker: Docker::connect_with_defaults().unwrap() }
+    }
+
+    /// Submits a job of three nodes that run [`NODES`].
+    async fn submit_nodes(&self, image: &str, end: &str, attempts: i32) -> String {
+        let container = small(image)
+            .set_command(Some(["sh", "-c", NODES].map(str::to_owned).to_vec()))
+            .environment(KeyValuePair::builder().name("END").value(end).build());
+        let range = NodeRangeProperty::builder().target_nodes("0:").container(container.build()).build();
+        let properties =
+            NodeProperties::builder().num_nodes(3).main_node(1).node_range_properties(range).build();
+        let client = self.batch().batch;
+        let registered = client
+            .register_job_definition()
+            .job_definition_name("nodes")
+            .r#type(JobDefinitionType::Multinode)
+            .node_properties(properties);
+        let registered = registered.send().await.unwrap();
+        let submitted = client
+            .submit_job()
+            .job_name("nodes")
+            .job_queue("local")
+            .job_definition(format!("nodes:{}", registered.revision().unwrap()))
+            .retry_strategy(RetryStrategy::builder().attempts(attempts).build());
+        submitted.send().await.unwrap().job_id().unwrap().to_owned()
+    }
+
+    /// Returns when both other nodes have reached the main node.
+    async fn all_sent(&self, id: &str) {
+        let batch = self.batch();
+        for index in [0, 2] {
+            let node = batch.running(&format!("{id}#{index}")).await;
+            let deadline = Instant::now() + PATIENCE;
+            while batch.output(&node).await.last().map(String::as_str) != Some("sent") {
+                assert!(Instant::now() < deadline, "node {index} does not reach the main node");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Returns when the home's network is the only one. The nodes' own runners see to that: it takes no server
+    /// that looks for leftovers, as it does each half minute.
+    async fn no_network_of_nodes_is_left(&self) {
+        let deadline = Instant::now() + PATIENCE / 3;
+        while self.networks().await > 1 {
+            assert!(Instant::now() < deadline, "the nodes' network stays");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nodes_reach_the_main_node_and_end_with_it() {
+    let Some(image) = engine() else { return };
+    let cluster = Contained::roomy();
+    // The first attempt's main node fails, and all nodes get another one.
+    let id = cluster.submit_nodes(image, "[ $AWS_BATCH_JOB_ATTEMPT = 2 ] || exit 3", 2).await;
+    let batch = cluster.batch();
+    let job = batch.ended(&id).await;
+    assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
+    let main = batch.describe(&format!("{id}#1")).await;
+    let codes: Vec<_> = main.attempts().iter().map(|a| a.container().unwrap().exit_code()).collect();
+    assert_eq!(codes, [Some(3), Some(0)]);
+    assert_eq!(batch.output(&main).await, ["main none of 3", "0", "2"]);
+    for index in [0, 2] {
+        let node = batch.describe(&format!("{id}#{index}")).await;
+        assert_eq!((exit_code(&node), node.attempts().len()), (Some(9), 2), "{node:?}");
+        assert_eq!(batch.output(&node).await, ["403", "sent", "stopped"]);
+    }
+    // The cluster runs on: the nodes' networks have gone with them.
+    cluster.no_container_is_left().await;
+    cluster.no_network_of_nodes_is_left().await;
+    cluster.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nodes_outlive_the_server_and_end_when_their_job_is_terminated() {
+    let Some(image) = engine() else { return };
+    let cluster = Contained::roomy();
+    let id = cluster.submit_nodes(image, "trap 'exit 8' TERM; while :; do sleep 0.05; done", 2).await;
+    cluster.all_sent(&id).await;
+    assert_eq!(cluster.networks().await, 2);
+    cluster.cluster.kill_server();
+    cluster.cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    batch.running(&id).await;
+    assert_eq!((cluster.networks().await, cluster.containers().await.len()), (2, 3));
+    batch.batch.terminate_job().job_id(&id).reason("enough").send().await.unwrap();
+    let job = batch.ended(&id).await;
+    assert_eq!((job.status(), job.status_reason()), (Some(&JobStatus::Failed), Some("enough")));
+    assert_eq!(exit_code(&batch.describe(&format!("{id}#1")).await), Some(8));
+    cluster.no_container_is_left().await;
+    cluster.no_network_of_nodes_is_left().await;
+    cluster.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nodes_whose_runners_are_killed_begin_again_in_a_network_of_their_own() {
+    let Some(image) = engine() else { return };
+    let cluster = Contained::roomy();
+    let end = "[ $AWS_BATCH_JOB_ATTEMPT = 2 ] || sleep 1000";
+    let id = cluster.submit_nodes(image, end, 2).await;
+    cluster.all_sent(&id).await;
+    cluster.cluster.kill_server();
+    for runner in runner_pids(&cluster.cluster) {
+        kill(runner, "KILL");
+    }
+    cluster.cluster.ok(&["start", "--vcpus", "3"]);
+    let batch = cluster.batch();
+    let job = batch.ended(&id).await;
+    assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
+    let main = batch.describe(&format!("{id}#1")).await;
+    assert!(main.attempts()[0].status_reason().unwrap().starts_with("Host EC2"), "{main:?}");
+    assert_eq!(batch.output(&main).await, ["main none of 3", "0", "2"]);
     cluster.nothing_is_left().await;
 }
 

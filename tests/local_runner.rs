@@ -148,7 +148,7 @@ fn a_runner_runs_one_job_after_the_other() {
     let (mut runner, hello) = Runner::new();
     assert_eq!(hello, json!({"runner": ID, "running": null, "ended": []}));
     for n in 0..3 {
-        runner.run(&format!("task{n}"), &format!("echo {n}; exit {n}"), None);
+        runner.run(&format!("task{n}"), &format!("sleep 0.2; echo {n}; exit {n}"), None);
         assert_eq!(runner.hear()["started"]["task"], format!("task{n}"));
         let ended = runner.ended();
         assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(n), &json!(false)));

@@ -1,7 +1,8 @@
 //! The server's part in containers: their network, the address at which they reach the server, and that
 //! nothing of them is left behind.
 //!
-//! Runners own the containers. What one container alone cannot have is made here, when the first one is
+//! Runners own the containers, and the network that the nodes of a multi-node job have among themselves:
+//! the main node's runner makes it, the last node's removes it. What one container alone cannot have is made here, when the first one is
 //! wanted: a bridge network of the home, and a second place where the server listens, the network's
 //! gateway. There, only connections from inside that network are taken. Where the engine runs in a machine
 //! of its own (Docker Desktop, Colima), the gateway is not ours; containers then reach the loopback port as
@@ -354,7 +355,8 @@ impl Keeper {
     async fn sweep_engine(&self, address: &str, home_id: &str, done: bool) -> Result<bool, String> {
         let docker = docker::connect(address).await?;
         let found = remains::containers(&docker, home_id, None).await?;
-        // Asked after the look at the containers: an attempt is on record before its container is there.
+        let networks = remains::node_networks(&docker, home_id).await?;
+        // Asked after the look at what is there: an attempt is on record before anything of it is there.
         let live: HashSet<TaskId> = match self.engine.placed().await {
             Some(live) => live,
             None => return Ok(false),
@@ -367,9 +369,12 @@ impl Keeper {
             }
         }
         remains::remove_volumes(&docker, home_id).await?;
+        let unused = remains::remove_dead_networks(&docker, &networks, &live).await;
         if !done || !live.is_empty() {
+            // Nodes whose main node has ended may take half a minute to end.
             return Ok(false);
         }
+        unused?;
         network::remove(&docker, &docker::network_name(home_id)).await?;
         Ok(true)
     }

@@ -284,6 +284,8 @@ pub struct Attempt<'a> {
     pub environment: Vec<(String, String)>,
     /// The GPUs that it has been given, by their number on this machine.
     pub gpus: &'a [u32],
+    /// The main node's attempt, for a node of a multi-node job.
+    pub main_node: Option<&'a TaskId>,
 }
 
 /// The container of an attempt, at a `place` that has been made ready for it.
@@ -296,7 +298,15 @@ pub fn order(container: &Map<String, Value>, attempt: Attempt<'_>, place: Result
         Ok((place, body)) => (place.engine.clone(), place.home_id.clone(), None, body),
         Err(why) => (String::new(), String::new(), Some(why), ContainerCreateBody::default()),
     };
-    Container { engine, home, job: attempt.job_id.to_owned(), again: attempt.again, refused, body }
+    Container {
+        engine,
+        home,
+        job: attempt.job_id.to_owned(),
+        again: attempt.again,
+        main_node: attempt.main_node.cloned(),
+        refused,
+        body,
+    }
 }
 
 fn body(
@@ -454,6 +464,7 @@ mod tests {
             command: Vec::new(),
             environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
             gpus: &[1, 3],
+            main_node: None,
         };
         let order = order(&properties(extra), attempt, Ok(&place()));
         assert_eq!(order.refused, None);
@@ -517,6 +528,7 @@ mod tests {
             command: Vec::new(),
             environment: Vec::new(),
             gpus: &[],
+            main_node: None,
         };
         let order = order(&properties(json!({})), attempt, Err("no Docker engine answers"));
         assert_eq!(order.refused.as_deref(), Some("no Docker engine answers"));

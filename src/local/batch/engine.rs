@@ -634,7 +634,7 @@ impl Engine {
 
     fn report(&mut self, id: &RunnerId, report: &Report, debts: &mut Debts) {
         match report {
-            Report::Started(started) => self.state.started(&started.task, started.at),
+            Report::Started(started) => self.state.started(started),
             Report::Ended(ended) => {
                 self.state.attempt_ended(ended);
                 if let Some(runner) = self.runners.get_mut(id)
@@ -657,7 +657,7 @@ impl Engine {
             self.report(&id, &Report::Ended(ended.clone()), debts);
         }
         if let Some(started) = &hello.running {
-            self.state.started(&started.task, started.at);
+            self.state.started(started);
         }
         if let Some(task) = hello.running.map(|started| started.task).or(hello.starting) {
             // A runner that runs what nobody knows, or what is to end.
@@ -795,6 +795,7 @@ impl Engine {
         let (parent_id, spec) = (&spec.0, &spec.1);
         let node = node_index(job);
         let contained = container::is_contained(spec.container(node));
+        let main_node = job.node().and_then(|(parent, _, main)| self.state.job(parent.child(main)));
         if contained && place.is_none() {
             self.unprepared.insert(current.runner.clone());
             self.containers.prepare();
@@ -825,9 +826,14 @@ impl Engine {
                 set("AWS_BATCH_JOB_NODE_INDEX", index.to_string());
                 set("AWS_BATCH_JOB_NUM_NODES", nodes.count().to_string());
                 set("AWS_BATCH_JOB_MAIN_NODE_INDEX", nodes.main.to_string());
-                if index != nodes.main {
-                    // All nodes are processes of this machine.
-                    set("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS", Ipv4Addr::LOCALHOST.to_string());
+                // Processes are all on this machine. A container that had no address has ended, and so has
+                // its job.
+                let address = match main_node {
+                    Some(main) if contained => main.address,
+                    _ => Some(Ipv4Addr::LOCALHOST),
+                };
+                if let Some(address) = address.filter(|_| index != nodes.main) {
+                    set("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS", address.to_string());
                 }
             }
             (Some((parent, index)), None) => {
@@ -846,6 +852,7 @@ impl Engine {
                 command: std::mem::take(&mut command),
                 environment: std::mem::take(&mut environment),
                 gpus: job.room.as_ref().map(|room| room.gpus.as_slice()).unwrap_or_default(),
+                main_node: main_node.and_then(|main| main.last_task.as_ref()),
             };
             Box::new(container::order(
                 spec.container(node),

@@ -23,7 +23,7 @@ use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -69,6 +69,8 @@ const MIGRATIONS: [&str; 3] = [
     CREATE INDEX jobs_ended ON jobs (stopped_at) WHERE parent IS NULL AND status >= 5;
 ",
     logs::store::GROUP_SETTINGS,
+    "ALTER TABLE jobs ADD COLUMN address TEXT;       -- main nodes in containers only
+",
 ];
 
 /// A database error as an API error; what it is goes to the log.
@@ -201,7 +203,7 @@ impl Store {
             .prepare_cached(
                 "UPDATE jobs SET status = ?2, status_reason = ?3, started_at = ?4, stopped_at = ?5, attempts = ?6,
                      task = ?7, runner = ?8, exit_code = ?9, reason = ?10, ending = ?11, cancelled = ?12,
-                     summary = ?13, environment = ?14, gpus = ?15
+                     summary = ?13, environment = ?14, gpus = ?15, address = ?16
                  WHERE key = ?1",
             )?
             .execute(params![
@@ -220,6 +222,7 @@ impl Store {
                 summary,
                 job.room.as_ref().map(|room| &room.environment),
                 gpus,
+                job.address.map(|address| address.to_string()),
             ])?;
         Ok(())
     }
@@ -436,7 +439,7 @@ impl Store {
     pub fn active(&self) -> rusqlite::Result<Vec<Job>> {
         let columns =
             "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
-            runner, exit_code, reason, ending, cancelled, environment, gpus";
+            runner, exit_code, reason, ending, cancelled, environment, gpus, address";
         let mut statement = self.db.prepare(&format!(
             "SELECT {columns} FROM jobs WHERE status < 5
              UNION ALL
@@ -493,6 +496,7 @@ fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) ->
         last_task: task,
         exit_code: row.get(11)?,
         reason: row.get(12)?,
+        address: row.get::<_, Option<String>>(17)?.and_then(|text| text.parse().ok()),
         ending: row
             .get::<_, Option<String>>(13)?
             .map(|reason| Ending { reason, cancelled: cancelled.unwrap_or(false) }),
@@ -534,4 +538,30 @@ pub(super) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<JobKey>
             count.filter(|count| index < *count).map(|_| JobKey(key).child(index))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::batch::open_store;
+
+    #[test]
+    fn the_address_of_a_main_node_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let store = open_store(home.path(), &crate::local::capacity::capacity()).unwrap();
+        let terms = r#"{"resources": {"vcpus": 1, "memory_mib": 1, "gpus": 0}, "retry": {"attempts": 1, "rules": []}}"#;
+        store
+            .db
+            .execute_batch(&format!(
+                "INSERT INTO jobs (key, id, status, created_at, nodes) VALUES (1, 'a', 4, 0, 1);
+                 INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (2, 1, 0, 4, 0);
+                 INSERT INTO specs VALUES (1, '{terms}', '{{}}');"
+            ))
+            .unwrap();
+        let mut main = store.active().unwrap().remove(1);
+        assert_eq!((main.key, main.address), (JobKey(2), None));
+        main.address = Some([172, 18, 0, 2].into());
+        store.save(&main).unwrap();
+        assert_eq!(store.active().unwrap()[1], main);
+    }
 }

@@ -17,7 +17,7 @@ use super::runner::protocol::TaskId;
 
 /// The label with the home's ID, on containers, networks and volumes.
 pub const HOME_LABEL: &str = "awsb.home";
-/// The label with the attempt's ID, on containers.
+/// The label with the attempt's ID, on containers; on networks of nodes it is the main node's attempt.
 pub const TASK_LABEL: &str = "awsb.task";
 /// The label with the job's ID, on containers.
 pub const JOB_LABEL: &str = "awsb.job";
@@ -36,6 +36,11 @@ pub fn container_name(task: &TaskId) -> String {
 /// The name of the network of a home's containers.
 pub fn network_name(home_id: &str) -> String {
     format!("awsb-{home_id}")
+}
+
+/// The name of the network that the nodes of a multi-node job have while the main node's attempt lasts.
+pub fn nodes_network_name(main_node: &TaskId) -> String {
+    format!("awsb-nodes-{main_node}")
 }
 
 /// Where an engine may be. `DOCKER_HOST` is the user's word, as for the `docker` command: nothing else is

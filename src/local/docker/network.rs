@@ -1,14 +1,15 @@
-//! A network for containers, with the address at which they reach this machine.
+//! Networks for containers: the home's, with the address at which they reach this machine, and those of
+//! the nodes of multi-node jobs.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::Docker;
-use bollard::models::{NetworkCreateRequest, NetworkInspect};
+use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::InspectNetworkOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{HOME_LABEL, status, words};
+use super::{HOME_LABEL, TASK_LABEL, nodes_network_name, status, words};
+use crate::local::runner::protocol::TaskId;
 
 /// A bridge network on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +60,7 @@ pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Networ
     let found = match known {
         Some(found) => found,
         None => {
-            let wanted = NetworkCreateRequest {
-                name: name.to_owned(),
-                driver: Some("bridge".to_owned()),
-                labels: Some(HashMap::from([(HOME_LABEL.to_owned(), home_id.to_owned())])),
-                ..NetworkCreateRequest::default()
-            };
-            match docker.create_network(wanted).await {
+            match docker.create_network(bridge(name, &[(HOME_LABEL, home_id)])).await {
                 // 409: somebody else has been quicker.
                 Err(e) if status(&e) != Some(409) => return Err(failed(&e)),
                 _ => {}
@@ -75,6 +70,39 @@ pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Networ
     };
     read(name, &found)
         .ok_or_else(|| format!("network {name}: the engine names no IPv4 subnet and gateway of it"))
+}
+
+/// Makes the network of a multi-node job's nodes, for one attempt of the main node. It leads nowhere but to
+/// the other nodes; everything else goes by the home's network.
+///
+/// # Errors
+/// When the engine refuses, e.g. because it has no subnet left.
+pub async fn make_for_nodes(docker: &Docker, home_id: &str, main_node: &TaskId) -> Result<(), String> {
+    let name = nodes_network_name(main_node);
+    let wanted = bridge(&name, &[(HOME_LABEL, home_id), (TASK_LABEL, main_node.as_str())]);
+    let wanted = NetworkCreateRequest { internal: Some(true), ..wanted };
+    let made = docker.create_network(wanted).await;
+    made.map(|_| ()).map_err(|e| format!("network {name}: {}", words(&e)))
+}
+
+fn bridge(name: &str, labels: &[(&str, &str)]) -> NetworkCreateRequest {
+    NetworkCreateRequest {
+        name: name.to_owned(),
+        driver: Some("bridge".to_owned()),
+        labels: Some(
+            labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect(),
+        ),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// Has a container join one more network.
+///
+/// # Errors
+/// When the engine refuses: then the network or the container is gone, most likely.
+pub async fn join(docker: &Docker, name: &str, container: &str) -> Result<(), String> {
+    let wanted = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+    docker.connect_network(name, wanted).await.map_err(|e| format!("network {name}: {}", words(&e)))
 }
 
 fn read(name: &str, found: &NetworkInspect) -> Option<Network> {

@@ -1,22 +1,22 @@
 //! What is left of jobs on the engine, and how it goes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions,
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions,
 };
 
-use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, status, words};
+use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, network, status, words};
 use crate::local::runner::protocol::TaskId;
 
 /// How often, and how long apart, the engine is asked to remove a container that it does not remove.
 const TRIES: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A container of a home.
+/// A container of a home, or a network of a multi-node job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
     /// The attempt that it is (or was) for.
@@ -69,6 +69,37 @@ pub async fn remove_patiently(docker: &Docker, container: &str) -> Result<(), St
         tokio::time::sleep(PAUSE).await;
     }
     remove(docker, container).await
+}
+
+/// The networks of a home's multi-node jobs: the main node's attempt, and the engine's own ID.
+///
+/// # Errors
+/// When the engine does not say.
+pub async fn node_networks(docker: &Docker, home_id: &str) -> Result<Vec<Remains>, String> {
+    let filters = HashMap::from([("label", vec![format!("{HOME_LABEL}={home_id}"), TASK_LABEL.to_owned()])]);
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let found = docker.list_networks(Some(options)).await.map_err(|e| words(&e))?;
+    let remains = |n: bollard::models::Network| {
+        let task = n.labels?.get(TASK_LABEL)?.clone();
+        Some(Remains { task: task.into(), id: n.id? })
+    };
+    Ok(found.into_iter().filter_map(remains).collect())
+}
+
+/// Removes those of some networks whose main node's attempt does not live any more.
+///
+/// # Errors
+/// The engine's last refusal: another node is still in its network, most likely.
+pub async fn remove_dead_networks(
+    docker: &Docker,
+    networks: &[Remains],
+    live: &HashSet<TaskId>,
+) -> Result<(), String> {
+    let mut outcome = Ok(());
+    for dead in networks.iter().filter(|network| !live.contains(&network.task)) {
+        outcome = network::remove(docker, &dead.id).await.and(outcome);
+    }
+    outcome
 }
 
 /// Removes the volumes of a home that no container uses.

@@ -2,6 +2,7 @@
 //! removal. Only here is there an async runtime in a runner, and only while a container needs it.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::work::{News, Outcome, Teller, Work};
-use crate::local::docker::{self, remains, status, words};
+use crate::local::docker::{self, network, remains, status, words};
 use crate::local::now_ms;
 
 /// What ECS says of a container that was killed because it used more memory than it may
@@ -126,12 +127,18 @@ impl Life {
             // The server looks for what is left behind, too.
             note!("runner: {e}");
         }
+        if let Some(main) = &self.order.main_node {
+            // The last node that leaves the network takes it along: to the others the engine says no.
+            let _ = network::remove(&docker, &docker::nodes_network_name(main)).await;
+        }
     }
 
     async fn run(&mut self, docker: &Docker, teller: &Teller) -> Outcome {
         match self.start(docker).await {
             Ok(frames) => {
-                teller.tell(&self.task, News::Started(now_ms()));
+                let at = now_ms();
+                let address = self.address(docker).await;
+                teller.tell(&self.task, News::Started(at, address));
                 self.follow(docker, frames).await
             }
             Err(refusal) => refusal,
@@ -155,6 +162,7 @@ impl Life {
             self.remove_earlier(docker).await?;
         }
         self.create(docker).await?;
+        self.join_nodes(docker).await?;
         self.unwanted()?;
         let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true).build();
         let attached = docker
@@ -200,6 +208,25 @@ impl Life {
             }
             pulled = true;
         }
+    }
+
+    /// The main node makes the network of the nodes: it is there before the others are started. Nobody
+    /// makes it anew when the main node has left.
+    async fn join_nodes(&self, docker: &Docker) -> Result<(), Refusal> {
+        let Some(main) = &self.order.main_node else { return Ok(()) };
+        let failed = |why: String| cannot("CannotStartContainerError", why);
+        if *main == self.task {
+            network::make_for_nodes(docker, &self.order.home, main).await.map_err(failed)?;
+        }
+        network::join(docker, &docker::nodes_network_name(main), &self.name).await.map_err(failed)
+    }
+
+    /// Where the other nodes reach a main node. One that has ended already has no address, and needs none.
+    async fn address(&self, docker: &Docker) -> Option<Ipv4Addr> {
+        let main = self.order.main_node.as_ref().filter(|main| **main == self.task)?;
+        let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await.ok()?;
+        let networks = found.network_settings?.networks?;
+        networks.get(&docker::nodes_network_name(main))?.ip_address.as_ref()?.parse().ok()
     }
 
     async fn pull(&mut self, docker: &Docker) -> Result<(), Refusal> {

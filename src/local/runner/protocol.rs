@@ -1,5 +1,7 @@
 //! What server and runner say to each other: a JSON object a line, over the home's Unix socket.
 
+use std::net::Ipv4Addr;
+
 use bollard::models::ContainerCreateBody;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +113,9 @@ pub struct Started {
     pub task: TaskId,
     /// When, in milliseconds since the epoch.
     pub at: i64,
+    /// Where the other nodes reach it, for the container of a multi-node job's main node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
 }
 
 /// How a job's attempt has ended.
@@ -195,6 +200,10 @@ pub struct Container {
     pub job: String,
     /// Whether an earlier attempt may have left a container behind, which must go first.
     pub again: bool,
+    /// The main node's attempt, for a node of a multi-node job: with it begins and ends the network that
+    /// the nodes have besides the home's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main_node: Option<TaskId>,
     /// Why there can be no container; the attempt ends with this reason.
     pub refused: Option<String>,
     /// What the engine is asked to create: command, environment, limits, mounts, labels.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -107,6 +108,8 @@ struct Job {
     work: Box<dyn Work>,
     /// `None` while a container is being made ready.
     started_at: Option<i64>,
+    /// Where other nodes reach it.
+    address: Option<Ipv4Addr>,
     /// When the server is told that it runs, unless it has ended by then.
     tell_at: Option<i64>,
     timeout_ms: Option<i64>,
@@ -233,8 +236,8 @@ impl Runner {
         self.server = Some(Server { stream, buffer: Vec::new() });
         let (mut starting, mut running) = (None, None);
         match &self.job {
-            Some(Job { task, started_at: Some(at), .. }) => {
-                running = Some(Started { task: task.clone(), at: *at });
+            Some(Job { task, started_at: Some(at), address, .. }) => {
+                running = Some(Started { task: task.clone(), at: *at, address: *address });
             }
             Some(Job { task, started_at: None, .. }) => starting = Some(task.clone()),
             None => {}
@@ -316,6 +319,7 @@ impl Runner {
             task: task.clone(),
             work,
             started_at: None,
+            address: None,
             tell_at: None,
             timeout_ms,
             timeout_at: None,
@@ -354,7 +358,7 @@ impl Runner {
         let Some(job) = &mut self.job else { return };
         job.tell_at = None;
         if let Some(at) = job.started_at {
-            let started = Started { task: job.task.clone(), at };
+            let started = Started { task: job.task.clone(), at, address: job.address };
             self.say(&Report::Started(started));
         }
     }
@@ -365,9 +369,10 @@ impl Runner {
             return;
         }
         match news {
-            News::Started(at) => {
+            News::Started(at, address) => {
                 if let Some(job) = &mut self.job {
                     job.started(at);
+                    job.address = address;
                 }
                 self.tell_start();
             }

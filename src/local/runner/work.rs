@@ -1,6 +1,7 @@
 //! What a runner runs: to its loop, a process of the host and a container are the same.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -45,8 +46,9 @@ pub struct Outcome {
 /// What has happened to a work.
 #[derive(Debug)]
 pub enum News {
-    /// It runs, since this time in milliseconds since the epoch. Only of work that does not run at once.
-    Started(i64),
+    /// It runs, since this time in milliseconds since the epoch, and other nodes reach it at this address.
+    /// Only of work that does not run at once.
+    Started(i64, Option<Ipv4Addr>),
     /// It has ended.
     Ended(Outcome),
 }

@@ -17,7 +17,7 @@ use super::model::{ExitRule, Line, Nodes, Retry, Terms};
 use crate::job::{JobName, limits};
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
-use crate::local::{HOST_IMAGE, LOG_GROUP, QUEUE};
+use crate::local::{LOG_GROUP, QUEUE};
 
 /// API: SubmitJobRequest, as far as it decides anything here.
 #[derive(Debug, Clone, Deserialize)]
@@ -237,7 +237,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     let each: Vec<Resources> = containers
         .iter()
         .map(|container| {
-            check_container(container, multi_node)?;
+            check_container(container)?;
             resources(container)
         })
         .collect::<Result<_, _>>()?;
@@ -350,16 +350,8 @@ fn line(queue: &Queue, share: Option<String>, priority: i32) -> Result<Line, Api
 }
 
 /// What a container has to be for this cluster to run it.
-fn check_container(container: &Map<String, Value>, multi_node: bool) -> Result<(), ApiError> {
-    if !container::is_contained(container) {
-        return Ok(());
-    }
-    if multi_node {
-        return Err(not_there(&format!(
-            "containers for multi-node parallel jobs; nodes with the image \"{HOST_IMAGE}\" run as processes"
-        )));
-    }
-    container::check_runnable(container)
+fn check_container(container: &Map<String, Value>) -> Result<(), ApiError> {
+    if container::is_contained(container) { container::check_runnable(container) } else { Ok(()) }
 }
 
 fn not_there(what: &str) -> ApiError {

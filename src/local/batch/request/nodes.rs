@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Overrides, merge, not_there, shape};
+use crate::local::HOST_IMAGE;
+use crate::local::batch::container;
 use crate::local::error::ApiError;
 
 /// More nodes than any job can have here; User Guide: an MNP job's nodes are instances of its own.
@@ -168,6 +170,14 @@ pub fn containers(
             merge(container, overrides)?;
         }
     }
+    // A process of the host and a container reach each other at no address that is the same everywhere.
+    let contained = containers.iter().filter(|container| container::is_contained(container)).count();
+    if contained != 0 && contained != containers.len() {
+        return Err(not_there(&format!(
+            "multi-node parallel jobs of which some nodes are processes and some are containers: give the \
+             image {HOST_IMAGE:?} to all nodes or to none"
+        )));
+    }
     Ok((containers, main))
 }
 
@@ -251,5 +261,9 @@ mod tests {
         assert!(merged(with("numNodes", json!(0)), Value::Null).is_err());
         assert!(merged(definition(), json!({"numNodes": 1})).is_err());
         assert!(merged(Value::Null, Value::Null).is_err());
+        let mixed = json!([{"targetNodes": "0:", "container": {"image": "a"}},
+                           {"targetNodes": "2", "container": {"image": "host"}}]);
+        let why = merged(with("nodeRangeProperties", mixed), Value::Null).unwrap_err();
+        assert!(why.contains("some nodes are processes"), "{why}");
     }
 }

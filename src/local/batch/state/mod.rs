@@ -17,6 +17,7 @@ pub mod schedule;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use self::dependencies::Waits;
@@ -24,7 +25,7 @@ use self::schedule::{Layout, Room, Round, Scheduler};
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::job::Status;
 use crate::local::capacity::Resources;
-use crate::local::runner::protocol::{Ended, RunnerId, TaskId};
+use crate::local::runner::protocol::{Ended, RunnerId, Started, TaskId};
 
 /// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
 pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
@@ -71,6 +72,8 @@ pub struct Job {
     pub reason: Option<String>,
     /// The last attempt, whose log stream the job shows.
     pub last_task: Option<TaskId>,
+    /// Where the other nodes reach it, for a main node in a container that has been started.
+    pub address: Option<Ipv4Addr>,
     /// Somebody wants it to end, and why.
     pub ending: Option<Ending>,
 }
@@ -93,6 +96,7 @@ impl Job {
             exit_code: None,
             reason: None,
             last_task: None,
+            address: None,
             ending: None,
         }
     }
@@ -384,16 +388,19 @@ impl State {
         job.last_task = Some(current.task.clone());
         job.current = Some(current);
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
+        job.address = None;
         self.enter(key, Status::Starting, None);
         self.effects.push(Effect::Start(key));
     }
 
     /// A runner says that the process exists.
-    pub fn started(&mut self, task: &TaskId, at: i64) {
-        let Some(key) = self.tasks.get(task).copied() else { return };
+    pub fn started(&mut self, started: &Started) {
+        let Some(key) = self.tasks.get(&started.task).copied() else { return };
         let Some(job) = self.jobs.get_mut(&key) else { return };
         if job.status == Status::Starting {
+            let at = started.at;
             job.started_at = Some(at);
+            job.address = started.address;
             let node = job.node();
             self.enter(key, Status::Running, None);
             if let Some((parent, index, main)) = node

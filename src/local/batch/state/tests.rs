@@ -73,6 +73,10 @@ impl Cluster {
         TaskId::from(n.to_string())
     }
 
+    fn started(n: u32, at: i64) -> Started {
+        Started { task: Self::task(n), at, address: Some([10, 0, 0, 1].into()) }
+    }
+
     /// Schedules, stores what has changed, and returns the effects.
     fn turn(&mut self) -> Vec<Effect> {
         let started = &mut self.started;
@@ -114,13 +118,12 @@ impl Cluster {
 
     fn end(&mut self, task: u32, exit_code: i32) {
         self.now += 1;
-        let (task, at) = (Self::task(task), self.now);
-        self.state.started(&task, at);
-        let started_at = Some(at);
+        let started = Self::started(task, self.now);
+        self.state.started(&started);
         self.state.attempt_ended(&Ended {
-            task,
-            started_at,
-            at,
+            task: started.task,
+            started_at: Some(started.at),
+            at: started.at,
             exit_code: Some(exit_code),
             reason: None,
             timed_out: false,
@@ -227,7 +230,7 @@ fn termination_ends_what_waits_at_once_and_what_runs_when_it_has_ended() {
     let mut c = Cluster::new();
     c.submit(1, Some(3), &terms(1, 5));
     c.turn();
-    c.state.started(&Cluster::task(1), 1);
+    c.state.started(&Cluster::started(1, 1));
     c.state.terminate(JobKey(1), "enough", 2);
     let effects = c.turn();
     assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Stop(..))).count(), 2);
@@ -394,10 +397,11 @@ fn nodes_start_after_the_main_node_and_end_with_it() {
         (c.status(1), c.status(2), c.status(4)),
         (Status::Starting, Status::Starting, Status::Runnable)
     );
-    c.state.started(&Cluster::task(1), 1);
+    c.state.started(&Cluster::started(1, 1));
     assert_eq!(c.turn(), [Effect::Start(JobKey(2))]);
     c.restart();
-    c.state.started(&Cluster::task(2), 2);
+    assert_eq!(c.state.job(JobKey(3)).unwrap().address, Some([10, 0, 0, 1].into()));
+    c.state.started(&Cluster::started(2, 2));
     assert_eq!((c.turn(), c.status(1)), (vec![], Status::Running));
     c.end(1, 0);
     let effects = c.turn();
@@ -416,7 +420,7 @@ fn the_main_node_alone_decides_about_another_attempt() {
     let mut c = Cluster::new();
     c.submit(1, None, &two_nodes(0, 2));
     c.turn();
-    c.state.started(&Cluster::task(1), 1);
+    c.state.started(&Cluster::started(1, 1));
     c.turn();
     // The other node dies: nothing happens.
     c.end(2, 1);
@@ -443,7 +447,7 @@ fn a_terminated_multi_node_job_ends_when_all_its_nodes_have() {
     c.submit(1, None, &two_nodes(0, 3));
     c.submit(4, None, &two_nodes(0, 3));
     c.turn();
-    c.state.started(&Cluster::task(1), 1);
+    c.state.started(&Cluster::started(1, 1));
     c.turn();
     c.state.terminate(JobKey(1), "enough", 2);
     c.state.terminate(JobKey(4), "enough", 2);
@@ -557,7 +561,7 @@ proptest! {
                     jobs.push((next, None));
                     next += 3;
                 }
-                Event::Start(t) => c.state.started(&Cluster::task(t), c.now),
+                Event::Start(t) => c.state.started(&Cluster::started(t, c.now)),
                 Event::End(t, code) => c.end(t, code),
                 Event::Lose(t) => c.state.attempt_lost(&Cluster::task(t), c.now),
                 Event::NeverBegan(t) => c.state.attempt_never_began(&Cluster::task(t), c.now),

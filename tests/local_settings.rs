@@ -86,7 +86,10 @@ async fn what_has_been_kept_long_enough_goes_with_its_logs() {
     let waits = batch.submit(sh("sleep 1000")).await;
     batch.running(&waits).await;
     cluster.ok(&["stop"]);
-    cluster.ok(&["start", "--retention", "0"]);
+    assert_eq!(cluster.run(&["start", "--retention", "0"]).status.code(), Some(2));
+    // A day is longer than a test.
+    std::fs::write(cluster.home().join("settings.json"), r#"{"retentionDays": 0}"#).unwrap();
+    cluster.ok(&["start"]);
     let batch = cluster.batch();
     until("the old job is gone", || files() == 0);
     let left =
@@ -102,11 +105,19 @@ async fn a_reset_ends_all_jobs_and_leaves_nothing() {
     let id = batch.submit(sh("sleep 1000").size(4)).await;
     batch.running(&format!("{id}:0")).await;
     assert_eq!(cluster.run(&["reset"]).status.code(), Some(2), "nobody to ask");
+    std::fs::write(cluster.home().join("logs-of-mine"), "").unwrap();
     let key = cluster.access().access_key_id;
     cluster.ok(&["reset", "--yes"]);
     assert_eq!(cluster.runners(), 0);
     let left: Vec<_> = std::fs::read_dir(cluster.home()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, ["start.lock"]);
+    let mut left: Vec<_> = left.iter().map(|name| name.to_str().unwrap()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["logs-of-mine", "start.lock"]);
+    let thesis = tempfile::tempdir().unwrap();
+    std::fs::write(thesis.path().join("logs"), "not ours").unwrap();
+    let refused = cluster.blocal(&["reset", "--yes"]).env("AWSB_LOCAL_HOME", thesis.path()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(thesis.path().join("logs").exists());
     cluster.ok(&["start"]);
     assert_ne!(cluster.access().access_key_id, key);
     assert!(cluster.batch().batch.describe_jobs().jobs(&id).send().await.unwrap().jobs().is_empty());

@@ -85,6 +85,9 @@ impl SettingsArgs {
         if matches!(self.vcpus, Some(Setting(Some(0)))) {
             return Err(Failure::usage("--vcpus: jobs need at least 1 vCPU"));
         }
+        if matches!(self.retention, Some(Setting(Some(0)))) {
+            return Err(Failure::usage("--retention: ended jobs are kept for at least 1 day"));
+        }
         if let Some(Setting(vcpus)) = self.vcpus {
             settings.vcpus = vcpus;
         }

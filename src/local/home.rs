@@ -39,6 +39,8 @@ pub const RUNNERS: &str = "runners";
 pub const SCRATCH: &str = "scratch";
 /// The folder of the log streams, relative to the home.
 pub const LOGS: &str = "logs";
+/// What has been set, relative to the home.
+pub const SETTINGS: &str = "settings.json";
 /// The Batch database, relative to the home.
 pub const BATCH_DATABASE: &str = "batch.db";
 /// The events that PutLogEvents has stored, relative to the home.
@@ -54,6 +56,23 @@ pub const SERVER_LOG: &str = "server.log";
 pub const CONTAINERS: &str = "containers.json";
 
 const ENDPOINT: &str = "endpoint.json";
+/// All that a home has, but for what outlives a reset.
+const OURS: [&str; 12] = [
+    ENDPOINT,
+    SETTINGS,
+    SERVER_LOCK,
+    SOCKET,
+    SERVER_LOG,
+    BATCH_DATABASE,
+    OBJECT_DATABASE,
+    LOG_DATABASE,
+    LOGS,
+    OBJECTS,
+    RUNNERS,
+    SCRATCH,
+];
+/// What SQLite, and a change that was interrupted, leave beside a file.
+const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", ".new"];
 const START_LOCK: &str = "start.lock";
 const SERVER_LOCK: &str = "server.lock";
 
@@ -209,7 +228,13 @@ impl Home {
         (bytes, files)
     }
 
-    /// Removes everything in this home. The lock that guards its starts is held by the caller, and stays; so
+    /// Whether this folder has ever been a home: it has what only a server or a tool of ours puts there.
+    pub fn is_home(&self) -> bool {
+        let has = |name: &str| self.path.join(name).exists();
+        has(START_LOCK) && (has(SERVER_LOCK) || has(RUNNERS))
+    }
+
+    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts is held by the caller, and stays; so
     /// does what tells of leftovers on Docker engines, which the next server removes.
     ///
     /// # Errors
@@ -217,7 +242,10 @@ impl Home {
     pub fn clear(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if entry.file_name() == START_LOCK || entry.file_name() == CONTAINERS {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let ours = OURS.iter().filter_map(|ours| name.strip_prefix(ours));
+            if !ours.into_iter().any(|rest| BESIDE.contains(&rest)) {
                 continue;
             }
             let removed = match entry.file_type()?.is_dir() {

@@ -12,6 +12,7 @@ use super::Connection;
 use super::control::{self, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
 use super::machine::Machine;
+use super::runner;
 use super::runner::protocol::Greeting;
 use super::settings::Settings;
 use crate::ui::Failure;
@@ -155,8 +156,24 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     if !home.check()? {
         return Ok(());
     }
-    // Jobs are ended by whoever has them. A server that cannot start, as its state is broken, has none.
-    if let Ok(started) = start(home) {
+    if !home.is_home() {
+        return Err(Failure::failed(format!("{} is no home of a local cluster", home.path().display()))
+            .hint(format!("nothing has been removed; {HOME_VARIABLE} names the folder")));
+    }
+    // Jobs are ended by whoever has them. Where no server can start, as the state is broken, nobody can end
+    // those whose runners live; without their journals nobody ever could.
+    let started = start(home);
+    if let Err(why) = &started {
+        let alive = runner::living(home.path());
+        if alive > 0 {
+            return Err(Failure::failed(format!(
+                "resetting the local cluster: {alive} jobs run, and no server starts that could end them: {}",
+                why.message
+            ))
+            .hint("wait until they have ended, or end their processes, and run `blocal reset` again"));
+        }
+    }
+    if let Ok(started) = started {
         let deadline = Instant::now() + END_ALL;
         let mut left = ask(home, &Greeting::EndAll)?;
         while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {

@@ -11,8 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::capacity::{self, Resources};
+use super::home::SETTINGS;
 
-const FILE: &str = "settings.json";
 /// How long ended jobs and their logs are kept, unless it is set. AWS keeps jobs for at least 7 days (User
 /// Guide, job_states).
 const RETENTION_DAYS: u32 = 30;
@@ -37,7 +37,7 @@ impl Settings {
     /// # Errors
     /// When the file cannot be read, or is none of ours.
     pub fn read(home: &Path) -> io::Result<Self> {
-        let path = home.join(FILE);
+        let path = home.join(SETTINGS);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -51,13 +51,13 @@ impl Settings {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, home: &Path) -> io::Result<()> {
-        let new = home.join(format!("{FILE}.new"));
+        let new = home.join(format!("{SETTINGS}.new"));
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
         let mut options = OpenOptions::new();
         let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        fs::rename(&new, home.join(FILE))
+        fs::rename(&new, home.join(SETTINGS))
     }
 
     /// What jobs may have: what is set, else what the machine has.
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(Settings::read(home.path()).unwrap(), settings);
         assert_eq!(settings.capacity(), Resources { vcpus: 3, ..capacity::capacity() });
         assert_eq!(settings.retention_ms(), 86_400_000);
-        fs::write(home.path().join(FILE), "{\"vcpu\": 3}").unwrap();
+        fs::write(home.path().join(SETTINGS), "{\"vcpu\": 3}").unwrap();
         assert!(Settings::read(home.path()).unwrap_err().to_string().contains("settings.json"));
     }
 }

@@ -61,7 +61,9 @@ pub fn detail(row: &JobRow, spec: &Spec, attempts: &[Attempt]) -> Value {
         (Some(_), _) => {
             if let Some(properties) = rest.get_mut("nodeProperties") {
                 let ranges = spec.nodes.iter().map(|range| {
-                    let container = with_lists(range.container.clone());
+                    let mut container = with_lists(range.container.clone());
+                    // API: ContainerProperties, which has no networks.
+                    container.remove("networkInterfaces");
                     json!({"targetNodes": range.target_nodes(), "container": container})
                 });
                 properties["nodeRangeProperties"] = ranges.collect();

@@ -44,8 +44,6 @@ const LOOK_AGAIN_MS: i64 = 20;
 const AFTER_FAILURE_MS: i64 = 1000;
 /// How often ended jobs are looked at: whether they have been kept long enough.
 const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
-/// How many of them, arrays counted as one, are removed at once.
-const MOST_EXPIRED: usize = 20;
 /// How much waits at most for one transaction.
 const LONGEST_TURN: usize = 512;
 
@@ -307,6 +305,10 @@ impl Engine {
             if !placed.contains(id) {
                 runner.task = None;
             }
+            // That they are gone may have been told in the turn that failed: it is asked for again.
+            if runner.remains == Some(Remains::BeingRemoved) {
+                runner.remains = None;
+            }
         }
         Ok(())
     }
@@ -388,17 +390,18 @@ impl Engine {
             .iter()
             .any(|m| matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..)));
         let mut debts = Debts::default();
+        let before = self.store.total_changes();
         let outcome = self.transact(batch, durable, stop, &mut debts);
         match outcome {
             Ok(changes) => {
-                // A turn in which there was nothing to write proves nothing.
-                if durable || !changes.jobs.is_empty() {
+                // A turn in which there was nothing to write proves nothing, and has synced nothing.
+                if self.store.total_changes() != before {
                     self.trouble(None);
-                }
-                if durable {
-                    self.sync_at = None;
-                } else if !changes.jobs.is_empty() && self.sync_at.is_none() {
-                    self.sync_at = Some(now_ms() + SYNC_AFTER_MS);
+                    if durable {
+                        self.sync_at = None;
+                    } else if self.sync_at.is_none() {
+                        self.sync_at = Some(now_ms() + SYNC_AFTER_MS);
+                    }
                 }
                 debts.answers.into_iter().for_each(|answer| answer(Ok(())));
                 for (runner, order) in &debts.orders {
@@ -442,7 +445,7 @@ impl Engine {
     fn expire(&mut self) {
         let now = now_ms();
         self.expire_at = now + EXPIRE_EVERY_MS;
-        let outcome = self.store.expired(now - self.conditions.retention_ms, MOST_EXPIRED).and_then(|jobs| {
+        let outcome = self.store.expired(now - self.conditions.retention_ms).and_then(|jobs| {
             for job in &jobs {
                 for (group, stream) in &job.streams {
                     match std::fs::remove_file(self.home.join(logs::file_of(group, stream))) {
@@ -459,9 +462,9 @@ impl Engine {
             Ok(jobs.len())
         });
         match outcome {
+            Ok(0) => {}
             // There may be more of them; requests go first.
-            Ok(MOST_EXPIRED) => self.expire_at = now,
-            Ok(_) => {}
+            Ok(_) => self.expire_at = now,
             Err(e) => {
                 note!("removing old jobs: {e}");
                 self.store.rollback();
@@ -680,7 +683,7 @@ impl Engine {
         let Some(key) = self.state.by_task(&task).map(|job| job.key) else { return };
         if self.state.is_to_end(&task) {
             runner.task = None;
-            self.state.attempt_never_began(&task, now_ms());
+            self.never_began(&task);
             return;
         }
         match self.order_to_run(key, place) {
@@ -688,6 +691,21 @@ impl Engine {
             Ok(None) => {}
             Err(e) => note!("database: {e}"),
         }
+    }
+
+    /// An attempt that never began has no log stream either.
+    fn never_began(&mut self, task: &TaskId) {
+        if let Some(job) = self.state.by_task(task) {
+            let (key, node) = (job.key, node_index(job));
+            let removed = self.spec(key).and_then(|spec| {
+                let stream = spec.1.log_stream(node, task.as_str());
+                self.store.remove_stream(spec.1.log_group(node), &stream)
+            });
+            if let Err(e) = removed {
+                note!("database: {e}");
+            }
+        }
+        self.state.attempt_never_began(task, now_ms());
     }
 
     /// Runners without a connection: those that live come back; those that are gone have left a journal.
@@ -727,7 +745,7 @@ impl Engine {
                     self.state.attempt_lost(&task, now_ms());
                 }
                 Ok(Fate::NeverBegan) => {
-                    self.state.attempt_never_began(&task, now_ms());
+                    self.never_began(&task);
                     // A runner that died before it could say anything: so may the next one.
                     if ours {
                         note!("runner {} ended before it had begun", id.as_str());

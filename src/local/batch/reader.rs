@@ -228,8 +228,10 @@ impl Snapshot {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let newest = after.unwrap_or(i64::MAX);
         let queue = |condition: &str| {
+            // By status the index of the statuses, else that of all: never a sort of the whole queue.
+            let index = if condition.starts_with("j.status") { "jobs_listed" } else { "jobs_of_queue" };
             format!(
-                "SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent
+                "SELECT {ROW} FROM jobs j INDEXED BY {index} LEFT JOIN jobs p ON p.key = j.parent
                  WHERE j.parent IS NULL AND j.queue = ?1 AND j.key < ?2 AND {condition}
                  ORDER BY j.key DESC LIMIT ?3"
             )
@@ -338,12 +340,14 @@ impl Snapshot {
         after: (&str, i64),
         limit: usize,
     ) -> rusqlite::Result<Vec<(String, i64, bool, Value)>> {
-        let mut statement = self.0.prepare_cached(
+        // Said outright, so that the index is used.
+        let by_name = if only.is_some() { "name = ?1" } else { "?1 IS NULL" };
+        let mut statement = self.0.prepare_cached(&format!(
             "SELECT name, revision, active, body FROM definitions
-             WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR revision = ?2) AND (?3 IS NULL OR active = ?3)
+             WHERE {by_name} AND (?2 IS NULL OR revision = ?2) AND (?3 IS NULL OR active = ?3)
                  AND (name, revision) > (?4, ?5)
-             ORDER BY name, revision LIMIT ?6",
-        )?;
+             ORDER BY name, revision LIMIT ?6"
+        ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (name, revision) = (only.map(|n| &n.name), only.and_then(|n| n.revision));
         let rows = statement.query_map(params![name, revision, active, after.0, after.1, limit], |row| {

@@ -243,6 +243,8 @@ pub fn create_environment(store: &Store, body: Value) -> Changed {
 }
 
 fn check_environment(body: &Value) -> Result<(), NotChanged> {
+    objects(body, &["computeResources", "tags"])?;
+    check_state(body)?;
     match body["type"].as_str() {
         Some("MANAGED") => {}
         Some("UNMANAGED") => return Ok(()),
@@ -261,7 +263,15 @@ fn check_environment(body: &Value) -> Result<(), NotChanged> {
     if resources["maxvCpus"].as_u64().is_none_or(|n| n == 0 || u32::try_from(n).is_err()) {
         return refused("computeResources.maxvCpus is required, and at least 1");
     }
-    check_state(body)
+    Ok(())
+}
+
+/// These fields are objects, where they are there.
+fn objects(body: &Value, fields: &[&str]) -> Result<(), NotChanged> {
+    match fields.iter().find(|field| body.get(**field).is_some_and(|v| !v.is_object() && !v.is_null())) {
+        Some(field) => Err(ApiError::serialization(&format!("{field} is not an object")).into()),
+        None => Ok(()),
+    }
 }
 
 /// API: UpdateComputeEnvironment.
@@ -314,6 +324,7 @@ pub fn create_queue(store: &Store, body: Value) -> Changed {
 }
 
 fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
+    objects(body, &["tags"])?;
     if body["priority"].as_i64().and_then(|n| i32::try_from(n).ok()).is_none_or(|n| n < 0) {
         return refused("priority is required, and a number that is not negative");
     }
@@ -403,6 +414,7 @@ pub fn create_policy(store: &Store, body: Value) -> Changed {
 
 /// API: FairsharePolicy.
 fn check_policy(body: &Value) -> Result<(), NotChanged> {
+    objects(body, &["tags", "fairsharePolicy", "quotaSharePolicy"])?;
     if body["quotaSharePolicy"].is_object() {
         return refused("The local cluster does not have quota shares.");
     }
@@ -525,4 +537,34 @@ pub fn check_tags(tags: &Map<String, Value>) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_the_wrong_kind_is_refused_before_anything_reads_it() {
+        for bad in [
+            json!({"type": "UNMANAGED", "computeResources": "x"}),
+            json!({"type": "UNMANAGED", "tags": [1]}),
+            json!({"type": "UNMANAGED", "state": "MAYBE"}),
+            json!({"type": "MANAGED", "computeResources": [1]}),
+            json!({"type": "MANAGED", "computeResources": {"type": "EC2", "maxvCpus": "many"}}),
+            json!({"type": "MANAGED", "computeResources": {"type": "EC2", "maxvCpus": 0}}),
+            json!({"type": 7}),
+        ] {
+            assert!(check_environment(&bad).is_err(), "{bad}");
+        }
+        for bad in [
+            json!({"fairsharePolicy": "x"}),
+            json!({"quotaSharePolicy": {}}),
+            json!({"fairsharePolicy": {"shareDecaySeconds": -1}}),
+            json!({"fairsharePolicy": {"shareDistribution": [{"shareIdentifier": "a", "weightFactor": 0}]}}),
+            json!({"fairsharePolicy": {"shareDistribution": ["a"]}}),
+        ] {
+            assert!(check_policy(&bad).is_err(), "{bad}");
+        }
+        assert!(check_policy(&json!({"fairsharePolicy": {"shareDecaySeconds": 604_800}})).is_ok());
+    }
 }

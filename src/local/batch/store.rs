@@ -23,7 +23,7 @@ use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -71,6 +71,8 @@ const MIGRATIONS: [&str; 4] = [
     logs::store::GROUP_SETTINGS,
     "ALTER TABLE jobs ADD COLUMN address TEXT;       -- main nodes in containers only
 ",
+    "CREATE INDEX jobs_of_queue ON jobs (queue, key) WHERE parent IS NULL;
+",
 ];
 
 /// A database error as an API error; what it is goes to the log.
@@ -116,11 +118,19 @@ impl Store {
         database::prepare(&mut db, &MIGRATIONS)?;
         db.set_prepared_statement_cache_capacity(64);
         let fill = || {
+            let mut definition = built_in.definition.clone();
+            if let Some(old) = definition_body(&db, BUILT_IN, 1)? {
+                definition["tags"] = old["tags"].clone();
+            }
             db.execute(
                 "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
-                params![BUILT_IN, built_in.definition.to_string()],
+                params![BUILT_IN, definition.to_string()],
             )?;
             for (kind, name, body) in &built_in.resources {
+                let mut body = body.clone();
+                if let Some(old) = resources::one(&db, *kind, name)? {
+                    body["tags"] = old["tags"].clone();
+                }
                 db.execute(
                     "INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3)",
                     params![kind.as_str(), name, body.to_string()],
@@ -141,6 +151,11 @@ impl Store {
     pub fn begin(&self, durable: bool) -> rusqlite::Result<()> {
         self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
         self.db.execute_batch("BEGIN IMMEDIATE")
+    }
+
+    /// How many rows have been changed since the database was opened.
+    pub fn total_changes(&self) -> u64 {
+        self.db.total_changes()
     }
 
     /// Ends a transaction.
@@ -258,18 +273,22 @@ impl Store {
         logs::store::apply(&self.db, change, now)
     }
 
-    /// Up to so many jobs that ended before a time.
-    pub fn expired(&self, before: i64, most: usize) -> rusqlite::Result<Vec<Expired>> {
+    /// Some of the jobs that ended before a time: as many as can be removed in a moment, and at least one.
+    pub fn expired(&self, before: i64) -> rusqlite::Result<Vec<Expired>> {
+        const MOST_JOBS: i64 = 200;
+        const MOST_STREAMS: usize = 1000;
         let mut statement = self.db.prepare_cached(
             "SELECT key, coalesce(size, nodes, 0), size IS NULL FROM jobs
              WHERE parent IS NULL AND status >= 5 AND stopped_at < ?1 ORDER BY stopped_at LIMIT ?2",
         )?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![before, most], |row| {
+        let rows = statement.query_map(params![before, MOST_JOBS], |row| {
             Ok((JobKey(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, bool>(2)?))
         })?;
-        let mut expired = Vec::new();
+        let mut expired: Vec<Expired> = Vec::new();
         for row in rows {
+            if expired.iter().map(|job| job.streams.len()).sum::<usize>() > MOST_STREAMS {
+                break;
+            }
             let (first, below, may_have_nodes) = row?;
             let last = JobKey(first.0 + i64::from(below));
             let spec = self.spec(first)?;
@@ -292,12 +311,13 @@ impl Store {
         self.db.prepare_cached("DELETE FROM attempts WHERE job BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM jobs WHERE key BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM specs WHERE key = ?1")?.execute([job.first.0])?;
-        let mut streams =
-            self.db.prepare_cached("DELETE FROM log_streams WHERE log_group = ?1 AND name = ?2")?;
-        for (group, stream) in &job.streams {
-            streams.execute([group, stream])?;
-        }
-        Ok(())
+        job.streams.iter().try_for_each(|(group, stream)| self.remove_stream(group, stream))
+    }
+
+    /// Removes a log stream's row.
+    pub fn remove_stream(&self, group: &str, name: &str) -> rusqlite::Result<()> {
+        let delete = "DELETE FROM log_streams WHERE log_group = ?1 AND name = ?2";
+        self.db.prepare_cached(delete)?.execute([group, name]).map(|_| ())
     }
 
     /// What a request asks to depend on, found: or why it cannot be.
@@ -308,7 +328,8 @@ impl Store {
                 found.push(Dependency::Sequential);
                 continue;
             };
-            let Some(key) = self.find(id)? else {
+            // A node is a part of its job, not a job that one could wait for.
+            let Some(key) = self.find(id)?.filter(|_| !id.contains('#')) else {
                 return Ok(Err(ApiError::client(format!("dependsOn: job {id} not found"))));
             };
             found.push(match kind {
@@ -377,13 +398,7 @@ impl Store {
 
     /// The body of a revision of a job definition.
     pub fn definition(&self, name: &str, revision: i64) -> rusqlite::Result<Option<Value>> {
-        self.db
-            .query_row(
-                "SELECT body FROM definitions WHERE name = ?1 AND revision = ?2",
-                params![name, revision],
-                |row| from_json(&row.get::<_, String>(0)?),
-            )
-            .optional()
+        definition_body(&self.db, name, revision)
     }
 
     /// Changes the body of a revision of a job definition: its tags, as nothing else can change.
@@ -501,6 +516,12 @@ fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) ->
             .get::<_, Option<String>>(13)?
             .map(|reason| Ending { reason, cancelled: cancelled.unwrap_or(false) }),
     })
+}
+
+/// The body of a revision of a job definition.
+fn definition_body(db: &Connection, name: &str, revision: i64) -> rusqlite::Result<Option<Value>> {
+    let sql = "SELECT body FROM definitions WHERE name = ?1 AND revision = ?2";
+    db.query_row(sql, params![name, revision], |row| from_json(&row.get::<_, String>(0)?)).optional()
 }
 
 /// The status that the database has as a number.

@@ -115,6 +115,15 @@ pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
     }
 }
 
+/// How many runners of a home live.
+pub fn living(home: &Path) -> usize {
+    let locks = fs::read_dir(home.join(RUNNERS)).into_iter().flatten().flatten();
+    locks
+        .filter_map(|entry| RunnerId::parse(entry.file_name().to_str()?.strip_suffix(".lock")?))
+        .filter(|runner| is_alive(home, runner))
+        .count()
+}
+
 /// What became of an attempt that was given to a runner which is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -157,6 +166,10 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
 
 /// Removes the files of a runner that is gone, once nothing in them matters any more.
 pub fn forget(home: &Path, runner: &RunnerId) {
+    // One that the last server started may have come up after all, and have taken its lock only now.
+    if is_alive(home, runner) {
+        return;
+    }
     for path in [journal_path(home, runner), lock_path(home, runner)] {
         if let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound

@@ -29,5 +29,5 @@ pub(crate) mod protocol;
 mod story;
 mod work;
 
-pub(crate) use journal::{Fate, fate_of, forget, is_alive};
+pub(crate) use journal::{Fate, fate_of, forget, is_alive, living};
 pub use story::run;

@@ -14,6 +14,7 @@ use self::nodes::NodeOverrides;
 pub use self::nodes::NodeRange;
 use super::container;
 use super::model::{ExitRule, Line, Nodes, Retry, Terms};
+use super::resources::check_tags;
 use crate::job::{JobName, limits};
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
@@ -379,9 +380,7 @@ fn job_name(name: Option<&str>) -> Result<String, ApiError> {
 
 fn tags(tags: Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, ApiError> {
     let tags = tags.unwrap_or_default();
-    if tags.len() > 50 {
-        return Err(ApiError::client("a resource has at most 50 tags"));
-    }
+    check_tags(&tags.iter().map(|(name, value)| (name.clone(), json!(value))).collect())?;
     Ok(tags)
 }
 
@@ -533,6 +532,11 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
     timeout_s(body.get("timeout").cloned().map(shape).transpose()?.as_ref())?;
     let _: Option<BTreeMap<String, String>> = body.get("parameters").cloned().map(shape).transpose()?;
     priority(None, body)?;
+    match body.get("tags") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(tags)) => check_tags(tags)?,
+        Some(_) => return Err(ApiError::serialization("tags is not an object")),
+    }
     match body.get("type").and_then(Value::as_str) {
         Some("container") => {}
         Some("multinode") => {

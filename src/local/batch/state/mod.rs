@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use self::dependencies::Waits;
-use self::schedule::{Layout, Room, Round, Scheduler};
+use self::schedule::{Fit, Layout, Room, Round, Scheduler};
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::job::Status;
 use crate::local::capacity::Resources;
@@ -332,19 +332,16 @@ impl State {
             return;
         }
         let line = &job.terms.line;
+        let fit = self.scheduler.could_fit(&line.queue, &job.terms.resources);
+        match fit {
+            Fit::Enabled => self.scheduler.wait(line, key),
+            // Until the environment is enabled, those behind it are not to wait.
+            Fit::Disabled | Fit::Nowhere => self.scheduler.leave(line, key),
+        }
         let stuck = job.status_reason.as_deref() == Some(CANNOT_FIT);
-        if self.scheduler.could_fit(&line.queue, &job.terms.resources) {
-            self.scheduler.wait(line, key);
-            if stuck {
-                job.status_reason = None;
-                self.changed.insert(key);
-            }
-        } else {
-            self.scheduler.leave(line, key);
-            if !stuck {
-                job.status_reason = Some(CANNOT_FIT.to_owned());
-                self.changed.insert(key);
-            }
+        if stuck != (fit == Fit::Nowhere) {
+            job.status_reason = (!stuck).then(|| CANNOT_FIT.to_owned());
+            self.changed.insert(key);
         }
     }
 
@@ -558,6 +555,17 @@ impl State {
                 self.end_by(parent, ending, at)
             };
         }
+        // The main node has run: the job ends as it did, as soon as the others have been stopped.
+        if let Some(main) = job.nodes().map(|nodes| nodes.main)
+            && begun
+            && self.jobs.get(&key.child(main)).is_some_and(|main| main.status.has_ended())
+        {
+            return;
+        }
+        if ending.cancelled && self.nothing_to_cancel(key) {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&key) else { return };
         if job.ending.is_none() {
             job.ending = Some(ending.clone());
             self.changed.insert(key);
@@ -580,6 +588,13 @@ impl State {
             self.scheduler.leave(&line, key);
             self.end(key, Status::Failed, Some(ending.reason.clone()), at);
         }
+    }
+
+    /// Whether all living children of an array have begun: then a CancelJob changes nothing.
+    fn nothing_to_cancel(&self, key: JobKey) -> bool {
+        let Some(summary) = self.jobs.get(&key).and_then(|job| job.children) else { return false };
+        let waiting = [Status::Submitted, Status::Pending, Status::Runnable];
+        waiting.iter().all(|status| summary.count(*status) == 0)
     }
 
     fn end(&mut self, key: JobKey, status: Status, reason: Option<String>, at: i64) {

@@ -122,6 +122,17 @@ fn ms(ms: i64) -> f64 {
     f64::from(u32::try_from(ms).unwrap_or(u32::MAX))
 }
 
+/// Where a job could run, if nobody else did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// In an environment that is enabled.
+    Enabled,
+    /// Only in environments that are disabled.
+    Disabled,
+    /// In none.
+    Nowhere,
+}
+
 /// One look at everybody who waits: where there is no room left.
 #[derive(Debug, Default)]
 pub struct Round {
@@ -163,9 +174,14 @@ impl Scheduler {
     }
 
     /// Whether a queue has an environment that is large enough, were it empty.
-    pub fn could_fit(&self, queue: &str, wanted: &Resources) -> bool {
+    pub fn could_fit(&self, queue: &str, wanted: &Resources) -> Fit {
         let environments = self.layout.queues.get(queue).map_or(&[][..], |q| &q.environments[..]);
-        self.capacity.fits(wanted) && environments.iter().any(|name| self.is_large_enough(name, wanted))
+        let mut large = environments.iter().filter(|name| self.is_large_enough(name, wanted)).peekable();
+        if !self.capacity.fits(wanted) || large.peek().is_none() {
+            return Fit::Nowhere;
+        }
+        let enabled = |name: &String| self.layout.environments.get(name).is_some_and(|e| e.enabled);
+        if large.any(enabled) { Fit::Enabled } else { Fit::Disabled }
     }
 
     fn is_large_enough(&self, environment: &str, wanted: &Resources) -> bool {
@@ -300,8 +316,12 @@ impl Scheduler {
     }
 
     fn count(&mut self, line: &Line, at: i64, change: impl Fn(u32) -> u32) {
+        if line.share.is_none() {
+            return;
+        }
+        // A queue that is gone may come back while its last jobs still run.
         let policy = self.layout.queues.get(&line.queue).and_then(|q| q.policy.as_ref());
-        let Some(decay_ms) = policy.map(|p| p.decay_ms) else { return };
+        let decay_ms = policy.map_or(0.0, |p| p.decay_ms);
         let share = self.share(line);
         share.advance(decay_ms, at);
         share.running = change(share.running);
@@ -390,7 +410,8 @@ mod tests {
             &[(1, line("a", None, 0), 2), (2, line("a", None, 0), 1), (3, line("b", None, 0), 4)],
         );
         assert_eq!(start_all(&mut s, &jobs, 0), [1, 3]);
-        assert!(!s.could_fit("a", &vcpus(3)) && s.could_fit("b", &vcpus(3)) && !s.could_fit("b", &vcpus(9)));
+        let fits = |queue, n| s.could_fit(queue, &vcpus(n));
+        assert_eq!([fits("a", 3), fits("b", 3), fits("b", 9)], [Fit::Nowhere, Fit::Enabled, Fit::Nowhere]);
         let room = Room { environment: "small".to_owned(), gpus: Vec::new() };
         s.give(&line("a", None, 0), &vcpus(2), &room, 1);
         assert_eq!(start_all(&mut s, &jobs, 1), [2]);

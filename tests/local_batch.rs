@@ -55,3 +55,8 @@ fn job_definitions_have_revisions() {
 fn rules_decide_about_another_attempt() {
     tell("retries");
 }
+
+#[test]
+fn processes_have_the_limits_of_their_job() {
+    tell("limits");
+}

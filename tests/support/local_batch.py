@@ -327,6 +327,17 @@ def definitions():
     refused(lambda: batch.list_jobs(jobQueue="local", filters=filter * 2), "one filter")
 
 
+def limits():
+    ulimits = [{"name": "nofile", "softLimit": 77, "hardLimit": 99}, {"name": "core", "softLimit": 0, "hardLimit": 0}]
+    container = {"image": "host", "vcpus": 1, "memory": 32, "command": ["sh", "-c", "ulimit -Sn; ulimit -Sc"]}
+    batch.register_job_definition(
+        jobDefinitionName="limited", type="container", containerProperties={**container, "ulimits": ulimits}
+    )
+    assert output(ended(submit("limited", None, definition="limited"))) == ["77", "0"]
+    # The next job of the same runner has them not.
+    assert output(ended(submit("unlimited", "ulimit -Sn"))) != ["77"]
+
+
 def retries():
     rules = [
         {"onExitCode": "7", "action": "RETRY"},

@@ -882,6 +882,7 @@ impl Engine {
             task: current.task.clone(),
             command,
             environment,
+            limits: spec.limits(node),
             container,
             log: logs::file_of(spec.log_group(node), &spec.log_stream(node, current.task.as_str())),
             // User Guide, job-lifecycle: the timeout of a multi-node job "applies to the whole job and not

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
 use super::protocol::{Run, TaskId};
@@ -76,6 +77,7 @@ impl HostWork {
         environment.extend(run.environment);
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
         let (pipe, writer) = io::pipe().map_err(cannot)?;
+        let _limits = Lent::take(&run.limits);
         let leader = process::start(&run.command, &environment, &scratch, writer).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(&scratch);
         })?;

@@ -22,6 +22,7 @@
 mod container;
 mod host;
 mod journal;
+mod limits;
 mod lines;
 mod output;
 mod process;

@@ -1,5 +1,6 @@
 //! What server and runner say to each other: a JSON object a line, over the home's Unix socket.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use bollard::models::ContainerCreateBody;
@@ -177,6 +178,9 @@ pub struct Run {
     /// The job's own variables, on top of the common ones; a later one wins. For a container they are in
     /// its own part.
     pub environment: Vec<(String, String)>,
+    /// Soft limits of a process, by their names in the API (Ulimit); for a container they are in its own part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, i64>,
     /// The container that it runs in; `None` means a process of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<Container>>,

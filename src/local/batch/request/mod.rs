@@ -594,6 +594,16 @@ impl Spec {
         variables.unwrap_or_default().into_iter().map(|v| (v.name, v.value)).collect()
     }
 
+    /// The soft limits of its processes, by their names (API: ContainerProperties.ulimits).
+    pub fn limits(&self, node: Option<u32>) -> BTreeMap<String, i64> {
+        let ulimits = self.container(node).get("ulimits").and_then(Value::as_array);
+        ulimits
+            .into_iter()
+            .flatten()
+            .filter_map(|ulimit| Some((ulimit["name"].as_str()?.to_owned(), ulimit["softLimit"].as_i64()?)))
+            .collect()
+    }
+
     /// The log group of an attempt's output: `logConfiguration`'s `awslogs-group`, else Batch's own.
     pub fn log_group(&self, node: Option<u32>) -> &str {
         self.log_option(node, "awslogs-group").unwrap_or(LOG_GROUP)

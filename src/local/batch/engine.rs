@@ -205,6 +205,8 @@ pub struct Engine {
     wal: Option<File>,
     sync_at: Option<i64>,
     hold_until: i64,
+    /// Why the output of the job that ended last could not be kept, if so.
+    unkept: Option<String>,
     /// Nothing was started in the last turn because of that, or there has not been a turn.
     held: bool,
     /// When ended jobs are next looked at: whether they have been kept long enough.
@@ -274,6 +276,7 @@ impl Engine {
             wal: None,
             sync_at: None,
             hold_until: 0,
+            unkept: None,
             // Jobs may have waited for this server, and nobody else may have anything to say.
             held: true,
             expire_at: 0,
@@ -396,7 +399,7 @@ impl Engine {
             Ok(changes) => {
                 // A turn in which there was nothing to write proves nothing, and has synced nothing.
                 if self.store.total_changes() != before {
-                    self.trouble(None);
+                    self.trouble(self.unkept.clone());
                     if durable {
                         self.sync_at = None;
                     } else if self.sync_at.is_none() {
@@ -640,6 +643,7 @@ impl Engine {
             Report::Started(started) => self.state.started(started),
             Report::Ended(ended) => {
                 self.state.attempt_ended(ended);
+                self.unkept = ended.unkept.as_ref().map(|why| format!("a job's output was not kept: {why}"));
                 if let Some(runner) = self.runners.get_mut(id)
                     && runner.task.as_ref() == Some(&ended.task)
                 {

@@ -215,6 +215,7 @@ mod tests {
             reason: None,
             timed_out: false,
             lost: false,
+            unkept: None,
         }
     }
 

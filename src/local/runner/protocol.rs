@@ -139,6 +139,9 @@ pub struct Ended {
     /// Whether it ended because what it ran on was lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Why not all of its output is in the log stream, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<String>,
 }
 
 /// From the server to a runner.

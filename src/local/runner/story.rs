@@ -382,15 +382,16 @@ impl Runner {
 
     fn job_ended(&mut self, outcome: Outcome) {
         let Some(mut job) = self.job.take() else { return };
-        let unwritten = job.work.finish();
+        let unkept = job.work.finish();
         self.end(Ended {
             task: job.task,
             started_at: job.started_at,
             at: now_ms(),
             exit_code: outcome.exit_code,
-            reason: outcome.reason.or(unwritten),
+            reason: outcome.reason.or_else(|| unkept.clone()),
             timed_out: job.timed_out,
             lost: outcome.lost,
+            unkept,
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
         self.cleaners.extend(job.work.clean());
@@ -426,5 +427,6 @@ fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
         reason: Some(reason),
         timed_out: false,
         lost: false,
+        unkept: None,
     }
 }

@@ -412,13 +412,17 @@ impl State {
     pub fn attempt_ended(&mut self, ended: &Ended) {
         let Some(job) = self.by_task(&ended.task) else { return };
         let ending = self.ending_of(job).cloned();
-        let status_reason = match (&ending, ended) {
+        let mut status_reason = match (&ending, ended) {
             (Some(ending), _) => ending.reason.clone(),
             (None, Ended { timed_out: true, .. }) => TIMED_OUT.to_owned(),
             (None, Ended { lost: true, .. }) => HOST_LOST.to_owned(),
             (None, Ended { started_at: None, .. }) => NOT_STARTED.to_owned(),
             (None, _) => EXITED.to_owned(),
         };
+        // Behind AWS's words, so that what matches them still does.
+        if let Some(why) = &ended.unkept {
+            status_reason = format!("{status_reason}; {why}");
+        }
         let key = job.key;
         if let Some(job) = self.jobs.get_mut(&key) {
             job.started_at = ended.started_at;

@@ -147,7 +147,8 @@ impl State {
                 .or_else(|| node.status_reason.clone())
                 .unwrap_or_default(),
             succeeded: node.status == Status::Succeeded,
-            last: ending.is_some() || node.status_reason.as_deref() == Some(TIMED_OUT),
+            last: ending.is_some()
+                || node.status_reason.as_deref().is_some_and(|reason| reason.starts_with(TIMED_OUT)),
         };
         if again(job, &outcome) {
             for index in 0..count {

@@ -128,6 +128,7 @@ impl Cluster {
             reason: None,
             timed_out: false,
             lost: false,
+            unkept: None,
         });
     }
 
@@ -272,6 +273,7 @@ fn a_timed_out_attempt_is_the_last() {
         reason: None,
         timed_out: true,
         lost: false,
+        unkept: None,
     });
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
@@ -290,6 +292,7 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
         reason: Some("CannotInspectContainerError: away".to_owned()),
         timed_out: false,
         lost: true,
+        unkept: None,
     };
     c.state.attempt_ended(&lost(Cluster::task(1), 2));
     c.turn();
@@ -297,6 +300,26 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
     c.state.attempt_ended(&lost(Cluster::task(2), 3));
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(HOST_LOST)));
+}
+
+#[test]
+fn a_job_whose_output_could_not_be_kept_says_so() {
+    let mut c = Cluster::new();
+    c.submit(1, None, &terms(1, 1));
+    c.turn();
+    c.state.attempt_ended(&Ended {
+        task: Cluster::task(1),
+        started_at: Some(1),
+        at: 2,
+        exit_code: Some(0),
+        reason: None,
+        timed_out: false,
+        lost: false,
+        unkept: Some("writing the log stream: no space".to_owned()),
+    });
+    c.turn();
+    assert_eq!(c.status(1), Status::Succeeded);
+    assert_eq!(c.reason(1), Some("Essential container in task exited; writing the log stream: no space"));
 }
 
 #[test]

@@ -5,29 +5,39 @@
 //! [`SubmitRequest`] is what Batch is asked.
 
 mod array;
+mod container;
 mod environment;
+mod fargate;
 mod id;
 pub mod limits;
 mod name;
+mod nodes;
 mod request;
 mod resources;
 mod retry;
 mod script;
 mod spec;
 mod status;
+mod storage;
 mod timeout;
+mod ulimit;
 
 pub use array::ArraySize;
+pub use container::{ContainerChanges, Image, Role, Secret, User};
 pub use environment::{EnvArg, EnvName, Environment};
+pub use fargate::{FargateSize, NoSuchSize};
 pub use id::JobId;
 pub use name::JobName;
+pub use nodes::{Gpus, Nodes};
 pub use request::{KeyValue, Overrides, ResourceRequirement, SubmitRequest};
 pub use resources::{Memory, Vcpus};
 pub use retry::Attempts;
 pub use script::{Script, ScriptError};
 pub use spec::{JobSpec, Work};
 pub use status::Status;
+pub use storage::{Efs, EphemeralStorage, Mount};
 pub use timeout::Timeout;
+pub use ulimit::Ulimit;
 
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,9 +2,13 @@
 //!
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
+pub mod definition;
 mod describe;
 mod job;
 mod list;
+mod prepare;
+mod queue;
+mod refusal;
 mod submit;
 mod terminate;
 mod watch;
@@ -12,6 +16,8 @@ mod watch;
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use list::{children, list};
+pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
+pub use queue::{QueueFacts, queue};
 pub use submit::{Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

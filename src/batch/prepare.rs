@@ -207,7 +207,7 @@ mod tests {
     fn what_is_refused_and_how() {
         let none = ContainerChanges::default();
         let plain = wishes(&none);
-        let four = || container(0.25, 512);
+        let small = || container(0.25, 512);
         let closed = Kind::MultiNode {
             nodes: 4,
             ranges: vec![NodeRange { targets: "0:3".into(), container: Some(ContainerFacts::default()) }],
@@ -215,17 +215,17 @@ mod tests {
         let shm = ContainerChanges { shm_size: "1G".parse().ok(), ..ContainerChanges::default() };
         let disk = ContainerChanges { ephemeral_storage: "50".parse().ok(), ..ContainerChanges::default() };
         let told = [
-            (facts(four(), true), plain),
-            (facts(four(), true), wishes(&disk)),
+            (facts(small(), true), plain),
+            (facts(small(), true), wishes(&disk)),
             (facts(closed.clone(), false), Wishes { nodes: "4".parse().ok(), ..plain }),
             (facts(Kind::Eks, false), plain),
             (facts(Kind::Ecs, false), plain),
-            (facts(four(), true), Wishes { nodes: "2".parse().ok(), ..plain }),
-            (facts(four(), true), Wishes { gpus: "1".parse().ok(), ..plain }),
-            (facts(four(), true), wishes(&shm)),
-            (facts(four(), true), Wishes { vcpus: "1".parse().ok(), ..plain }),
-            (facts(four(), true), Wishes { memory: "5G".parse().ok(), ..plain }),
-            (facts(four(), false), wishes(&disk)),
+            (facts(small(), true), Wishes { nodes: "2".parse().ok(), ..plain }),
+            (facts(small(), true), Wishes { gpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), wishes(&shm)),
+            (facts(small(), true), Wishes { vcpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), Wishes { memory: "5G".parse().ok(), ..plain }),
+            (facts(small(), false), wishes(&disk)),
             (facts(closed, false), Wishes { nodes: "2".parse().ok(), ..plain }),
         ]
         .map(|(facts, wishes)| match check(&facts, &wishes) {

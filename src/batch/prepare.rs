@@ -1,6 +1,6 @@
 //! Between a job as the user says it and its SubmitJob: the job definition that the job takes.
 
-use super::definition::{self, ContainerFacts, Facts, Kind};
+use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
 use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Nodes, Vcpus};
@@ -23,6 +23,8 @@ pub struct Wishes<'a> {
     pub memory: Option<Memory>,
     /// GPUs of a container.
     pub gpus: Option<Gpus>,
+    /// Whether a job definition may be registered for it.
+    pub registering: Registering,
 }
 
 /// The job definition that a job takes.
@@ -81,17 +83,18 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
         }
         (_, Some(nodes)) => {
             refuse_nodes(session, wishes.queue).await?;
-            let (job_definition, target) = definition::multi_node(session, &facts, wishes.changes).await?;
+            let (job_definition, target) =
+                definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
             let nodes = nodes_of(&facts, wishes, nodes.get(), vec![target.to_owned()]);
             return Ok(Prepared { job_definition, nodes: Some(nodes) });
         }
         (_, None) => {
-            let job_definition = changed(session, &facts, name, wishes.changes).await?;
+            let job_definition = changed(session, &facts, name, wishes).await?;
             return Ok(Prepared { job_definition, nodes: None });
         }
     };
     refuse_nodes(session, wishes.queue).await?;
-    let job_definition = changed(session, &facts, name, wishes.changes).await?;
+    let job_definition = changed(session, &facts, name, wishes).await?;
     Ok(Prepared { job_definition, nodes: Some(nodes_of(&facts, wishes, count, targets)) })
 }
 
@@ -99,9 +102,12 @@ async fn changed(
     session: &Session,
     facts: &Facts,
     name: &str,
-    changes: &ContainerChanges,
+    wishes: &Wishes<'_>,
 ) -> Result<String, Failure> {
-    if changes.is_empty() { Ok(name.to_owned()) } else { definition::derive(session, facts, changes).await }
+    if wishes.changes.is_empty() {
+        return Ok(name.to_owned());
+    }
+    definition::derive(session, facts, wishes.changes, wishes.registering).await
 }
 
 fn nodes_of(facts: &Facts, wishes: &Wishes<'_>, count: u32, targets: Vec<String>) -> PreparedNodes {
@@ -200,7 +206,16 @@ mod tests {
     }
 
     fn wishes(changes: &ContainerChanges) -> Wishes<'_> {
-        Wishes { queue: "q", definition: None, changes, nodes: None, vcpus: None, memory: None, gpus: None }
+        Wishes {
+            queue: "q",
+            definition: None,
+            changes,
+            nodes: None,
+            vcpus: None,
+            memory: None,
+            gpus: None,
+            registering: Registering::Allowed,
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a job's container is to have that SubmitJob cannot say (API `ContainerOverrides` has none of it).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Efs, EnvName, EphemeralStorage, Invalid, Memory, Mount, Ulimit, limits};
 
-/// Changes to a job definition's container. As JSON they are canonical: the same changes are the same text.
+/// Changes to a job definition's container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ContainerChanges {
     /// The image.
@@ -48,6 +49,19 @@ impl ContainerChanges {
         *self == Self::default()
     }
 
+    /// The same changes in the one order that they have, without what a later one replaces: as JSON, equal
+    /// changes are the same text.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        Self {
+            ulimits: last_of_each(&self.ulimits, |ulimit| ulimit.name),
+            mounts: last_of_each(&self.mounts, |mount| mount.container.clone()),
+            efs: last_of_each(&self.efs, |efs| efs.container.clone()),
+            secrets: last_of_each(&self.secrets, |secret| secret.name.as_str().to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// What of it a job on Fargate cannot have (UG `fargate-job-definitions`), by its option.
     pub fn not_on_fargate(&self) -> Option<&'static str> {
         [
@@ -58,6 +72,10 @@ impl ContainerChanges {
         .into_iter()
         .find_map(|(given, option)| given.then_some(option))
     }
+}
+
+fn last_of_each<T: Clone, K: Ord>(all: &[T], key: impl Fn(&T) -> K) -> Vec<T> {
+    all.iter().map(|one| (key(one), one.clone())).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 fn mib<S: Serializer>(size: &Option<Memory>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -281,6 +299,14 @@ mod tests {
             serde_json::to_string(&changes).unwrap_or_default(),
             r#"{"image":"busybox","ulimits":[{"name":"nofile","soft":1,"hard":2}],"secrets":[{"name":"A","source":"/a"}],"shm_size":1024}"#
         );
+        let twice = ["nofile=9", "core=0", "nofile=1:2"].map(str::parse).into_iter().flatten().collect();
+        let order: Vec<_> = ContainerChanges { ulimits: twice, ..changes.clone() }
+            .canonical()
+            .ulimits
+            .iter()
+            .map(|u| (u.name, u.soft))
+            .collect();
+        assert_eq!(order, [("core", 0), ("nofile", 1)]);
         assert!(!changes.is_empty() && ContainerChanges::default().is_empty());
     }
 

@@ -24,14 +24,28 @@ const TAGS: usize = 50;
 /// All nodes.
 const EVERY_NODE: &str = "0:";
 
+/// Whether a job definition that is not there yet may be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registering {
+    /// It may.
+    Allowed,
+    /// It may not (`--dry-run`): its name has to do.
+    NamedOnly,
+}
+
 /// The job definition that is `base` with these changes: an earlier one, or else a new one. Returns
-/// `NAME:REVISION`.
+/// `NAME:REVISION`, or the name alone of one that may not be registered.
 ///
 /// # Errors
 /// When `base` cannot have the changes, or Batch refuses.
-pub async fn derive(session: &Session, base: &Facts, changes: &ContainerChanges) -> Result<String, Failure> {
+pub async fn derive(
+    session: &Session,
+    base: &Facts,
+    changes: &ContainerChanges,
+    registering: Registering,
+) -> Result<String, Failure> {
     let same_type = if matches!(base.kind, Kind::MultiNode { .. }) { "multinode" } else { "container" };
-    found_or_made(session, base, same_type, changes).await
+    found_or_made(session, base, same_type, changes, registering).await
 }
 
 /// The multi-node job definition whose nodes are all as the container of `base`, with these changes. Returns
@@ -43,8 +57,9 @@ pub async fn multi_node(
     session: &Session,
     base: &Facts,
     changes: &ContainerChanges,
+    registering: Registering,
 ) -> Result<(String, &'static str), Failure> {
-    Ok((found_or_made(session, base, "multinode", changes).await?, EVERY_NODE))
+    Ok((found_or_made(session, base, "multinode", changes, registering).await?, EVERY_NODE))
 }
 
 async fn found_or_made(
@@ -52,6 +67,7 @@ async fn found_or_made(
     base: &Facts,
     kind: &str,
     changes: &ContainerChanges,
+    registering: Registering,
 ) -> Result<String, Failure> {
     let name = derived_name(base, kind, changes);
     if let Some(found) = find(session, &name).await? {
@@ -59,6 +75,9 @@ async fn found_or_made(
     }
     let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
     let request = derived(&definition, &base.arn, &name, kind, changes)?;
+    if registering == Registering::NamedOnly {
+        return Ok(name);
+    }
     register(session, &name, request).await
 }
 
@@ -66,7 +85,8 @@ async fn found_or_made(
 /// definition of the local cluster changes with the machine, under the same ARN.
 fn derived_name(base: &Facts, kind: &str, changes: &ContainerChanges) -> String {
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
-    let content = json!({"base": base.arn, "size": size, "type": kind, "changes": changes}).to_string();
+    let content =
+        json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()}).to_string();
     let hash: String = Sha256::digest(content).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let tail = format!("-awsb-{hash}");
     let head: String = base.name.chars().take(limits::JOB_DEFINITION_NAME_LENGTH - tail.len()).collect();

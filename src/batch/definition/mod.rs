@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use derive::{derive, multi_node};
+pub use derive::{Registering, derive, multi_node};
 
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;

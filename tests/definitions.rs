@@ -1,0 +1,339 @@
+//! What SubmitJob cannot override, and what a job definition and a queue allow.
+
+mod support;
+
+use serde_json::{Value, json};
+
+use support::{Answer, BadServer, Moto, MotoCluster, Sandbox, engine, python};
+
+/// A moto cluster whose jobs end at once; `None` without Python.
+fn moto(name: &str) -> Option<MotoCluster> {
+    Some(Moto::without_containers()?.cluster(name))
+}
+
+/// What an `aws batch` command answers.
+#[track_caller]
+fn aws<const N: usize>(sandbox: &Sandbox, args: [&str; N]) -> Value {
+    let outcome = sandbox.run("aws", ["batch"].into_iter().chain(args)).ok();
+    if outcome.stdout.is_empty() { Value::Null } else { outcome.json() }
+}
+
+/// The revisions of a job definition, by its name.
+#[track_caller]
+fn revisions(sandbox: &Sandbox, name: &str) -> Vec<Value> {
+    let mut answer = aws(sandbox, ["describe-job-definitions", "--job-definition-name", name]);
+    match answer["jobDefinitions"].take() {
+        Value::Array(revisions) => revisions,
+        _ => Vec::new(),
+    }
+}
+
+/// A local cluster, its exports and the `aws` CLI; `None` without Python.
+fn local() -> Option<Sandbox> {
+    python()?;
+    let mut sandbox = Sandbox::new();
+    sandbox.use_python();
+    sandbox.use_local_exports();
+    Some(sandbox)
+}
+
+/// What a job that waits printed.
+#[track_caller]
+fn printed(sandbox: &Sandbox, args: &[&str]) -> String {
+    sandbox.run("bsub", ["-I"].into_iter().chain(args.iter().copied())).ok().stdout
+}
+
+#[test]
+fn a_job_definition_is_derived_once_and_found_again() {
+    let Some(cluster) = moto("derived") else { return };
+    let sandbox = cluster.sandbox();
+    let line = [
+        "--image=busybox:1.36",
+        "--job-role=arn:aws:iam::210987654321:role/theirs",
+        "--execution-role=fetcher",
+        "--user=1000:1000",
+        "--ulimit=nofile=1024:4096",
+        "--mount=/scratch:/data:ro",
+        "--efs=fs-0123abcd:fsap-0123456789abcdef0:/shared",
+        "--shm-size=2G",
+        "--secret=TOKEN=/lab/token",
+        "true",
+    ];
+    sandbox.run("bsub", line).ok();
+    sandbox.run("bsub", line).ok();
+    sandbox.run("bsub", ["--image=ubuntu", "true"]).ok();
+    let names: Vec<String> = cluster
+        .requests("submitjob")
+        .iter()
+        .map(|request| request["jobDefinition"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names[0], names[1], "found again");
+    assert_ne!(names[0], names[2]);
+    let (name, revision) = names[0].split_once(':').unwrap();
+    assert!(name.starts_with("derived-awsb-") && revision == "1", "{names:?}");
+
+    let found = revisions(&cluster.aws_sandbox(), name);
+    let [definition] = &found[..] else { panic!("one revision: {found:?}") };
+    assert_eq!(definition["tags"]["awsb:derived-from"], cluster.part("job_definition"));
+    let container = &definition["containerProperties"];
+    assert_eq!(container["image"], "busybox:1.36");
+    assert_eq!(container["jobRoleArn"], "arn:aws:iam::210987654321:role/theirs");
+    assert_eq!(container["executionRoleArn"], "arn:aws:iam::123456789012:role/fetcher");
+    assert_eq!(container["user"], "1000:1000");
+    assert_eq!(container["ulimits"], json!([{"name": "nofile", "softLimit": 1024, "hardLimit": 4096}]));
+    assert_eq!(container["linuxParameters"]["sharedMemorySize"], 2048);
+    assert_eq!(container["secrets"], json!([{"name": "TOKEN", "valueFrom": "/lab/token"}]));
+    assert_eq!(
+        container["mountPoints"],
+        json!([{"containerPath": "/data", "readOnly": true, "sourceVolume": "awsb-0"},
+               {"containerPath": "/shared", "readOnly": false, "sourceVolume": "awsb-1"}])
+    );
+    assert_eq!(
+        container["volumes"],
+        json!([{"name": "awsb-0", "host": {"sourcePath": "/scratch"}},
+               {"name": "awsb-1", "efsVolumeConfiguration": {
+                   "fileSystemId": "fs-0123abcd", "transitEncryption": "ENABLED",
+                   "authorizationConfig": {"accessPointId": "fsap-0123456789abcdef0"}}}])
+    );
+    // What the cluster's own job definition says is still there.
+    assert_eq!(container["command"], json!(["true"]));
+    assert_eq!(container["environment"], json!([{"name": "FROM_THE_DEFINITION", "value": "yes"}]));
+    assert_eq!(container["resourceRequirements"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_dry_run_registers_nothing() {
+    let Some(cluster) = moto("dry-run") else { return };
+    let told = cluster.sandbox().run("bsub", ["--dry-run", "--image=busybox", "true"]).ok().json();
+    let name = told[0]["jobDefinition"].as_str().unwrap();
+    assert!(name.starts_with("dry-run-awsb-"), "{told}");
+    assert_eq!(revisions(&cluster.aws_sandbox(), name).len(), 0);
+}
+
+#[test]
+fn a_job_definition_by_its_name_or_revision() {
+    let Some(cluster) = moto("named") else { return };
+    let sandbox = cluster.sandbox();
+    let revision = format!("{}:1", cluster.part("name"));
+    sandbox.run("bsub", ["--job-definition", &revision, "true"]).ok();
+    assert_eq!(cluster.requests("submitjob")[0]["jobDefinition"], revision);
+    let failed = sandbox.run("bsub", ["--job-definition", "named:7", "true"]);
+    assert!(failed.failed_with(2).contains("there is no active job definition named:7"), "{failed}");
+    assert_eq!(cluster.requests("submitjob").len(), 1);
+}
+
+#[test]
+fn sizes_on_fargate() {
+    let Some(cluster) = moto("fargate") else { return };
+    let sandbox = cluster.sandbox();
+    let properties = json!({
+        "image": "busybox",
+        "command": ["true"],
+        "executionRoleArn": "arn:aws:iam::123456789012:role/x",
+        "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+    });
+    let properties = properties.to_string();
+    let definition = ["--job-definition-name", "on-fargate", "--platform-capabilities", "FARGATE"];
+    let register =
+        ["batch", "register-job-definition", "--type", "container", "--container-properties", &properties];
+    cluster.aws_sandbox().run("aws", register.into_iter().chain(definition)).ok();
+    let bsub = |more: &[&str]| {
+        let line = ["--job-definition", "on-fargate"].into_iter().chain(more.iter().copied());
+        sandbox.run("bsub", line.chain(["true"]))
+    };
+
+    let failed = bsub(&["-p", "1", "-m", "4000"]);
+    let message = failed.failed_with(2);
+    assert!(message.contains("no size of 1 vCPU and 4000 MiB"), "{failed}");
+    assert!(message.contains("1 vCPU and 4096 MiB") && failed.hints().contains("`-p 1 -m 4096`"), "{failed}");
+    for (more, why) in [
+        (&["-n", "2"][..], "multi-node parallel jobs cannot run on Fargate"),
+        (&["-g", "1"], "`--gpus` is not for jobs on Fargate"),
+        (&["--shm-size", "1G"], "`--shm-size` is not for jobs on Fargate"),
+    ] {
+        let failed = bsub(more);
+        assert!(failed.failed_with(2).contains(why), "{failed}");
+    }
+    assert_eq!(cluster.requests("submitjob").len(), 0);
+    bsub(&["-p", "1", "-m", "4G"]).ok();
+    bsub(&["--ephemeral-storage", "50"]).ok();
+    let requests = cluster.requests("submitjob");
+    let name = requests[1]["jobDefinition"].as_str().and_then(|n| n.split(':').next()).unwrap();
+    let found = revisions(&cluster.aws_sandbox(), name);
+    assert_eq!(found[0]["containerProperties"]["ephemeralStorage"]["sizeInGiB"], 50);
+    assert_eq!(found[0]["platformCapabilities"], json!(["FARGATE"]));
+}
+
+#[test]
+fn nodes_print_and_their_number_is_said() {
+    let sandbox = Sandbox::new();
+    let line = ["-I", "-n", "2", "--wrap", "echo node $AWS_BATCH_JOB_NODE_INDEX of $AWS_BATCH_JOB_NUM_NODES"];
+    let outcome = sandbox.run("bsub", line).ok();
+    assert!(outcome.stderr.contains("2 nodes x 1 vCPUs"), "{outcome}");
+    for node in ["node 0 of 2", "node 1 of 2"] {
+        assert!(outcome.stdout.contains(node), "{outcome}");
+    }
+    // One job definition does for any number of them.
+    let outcome = sandbox.run("bsub", ["-K", "-n", "2", "-p", "1", "true"]).ok();
+    assert!(outcome.stderr.contains("2 nodes x 1 vCPUs"), "{outcome}");
+}
+
+#[test]
+fn limits_of_a_process() {
+    let sandbox = Sandbox::new();
+    let line = ["--ulimit", "nofile=77:99", "--wrap", "ulimit -n"];
+    assert_eq!(printed(&sandbox, &line), "77\n");
+    assert_eq!(printed(&sandbox, &line), "77\n");
+    // Only a container has the rest.
+    for option in [["--user", "7"], ["--mount", "/tmp:/data"], ["--shm-size", "64M"]] {
+        let failed = sandbox.run("bsub", option.into_iter().chain(["true"]));
+        assert!(failed.failed_with(1).contains("it is a process of this machine"), "{failed}");
+    }
+}
+
+#[test]
+fn a_container_on_the_local_cluster() {
+    let Some(image) = engine() else { return };
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("there/file", "from the host\n");
+    let mount = format!("{}:/here:ro", file.parent().unwrap().display());
+    let look = "id -u; id -g; ulimit -n; ulimit -Hn; cat /here/file; touch /here/new 2>/dev/null || echo read-only\n\
+                df -k /dev/shm | tail -n 1 | awk '{print $2}'";
+    let line = [
+        "--image",
+        image,
+        "--user",
+        "7:8",
+        "--ulimit",
+        "nofile=77:99",
+        "--mount",
+        &mount,
+        "--shm-size",
+        "16M",
+        "--wrap",
+        look,
+    ];
+    let expected = "7\n8\n77\n99\nfrom the host\nread-only\n16384\n";
+    assert_eq!(printed(&sandbox, &line), expected);
+    assert_eq!(printed(&sandbox, &line), expected, "the same from the job definition that is there by now");
+}
+
+#[test]
+fn queues_that_do_not_take_the_job() {
+    let Some(sandbox) = local() else { return };
+    let policy = aws(&sandbox, ["create-scheduling-policy", "--name", "fair", "--fairshare-policy", "{}"]);
+    let policy = policy["arn"].as_str().unwrap().to_owned();
+    let order = "order=1,computeEnvironment=local";
+    let queue =
+        ["create-job-queue", "--priority", "1", "--compute-environment-order", order, "--job-queue-name"];
+    let create = |name: &str, more: &[&str]| {
+        let args = ["batch"].into_iter().chain(queue).chain([name]).chain(more.iter().copied());
+        sandbox.run("aws", args).ok();
+    };
+    create("fair", &["--scheduling-policy-arn", &policy]);
+    create("off", &["--state", "DISABLED"]);
+    let spot =
+        json!({"type": "SPOT", "maxvCpus": 4, "subnets": [], "minvCpus": 0, "instanceTypes": ["optimal"]});
+    let environment = ["--compute-environment-name", "spot", "--type", "MANAGED"];
+    let spot = spot.to_string();
+    let args = ["batch", "create-compute-environment", "--compute-resources", &spot];
+    sandbox.run("aws", args.into_iter().chain(environment)).ok();
+    let queue = ["batch", "create-job-queue", "--priority", "1", "--job-queue-name", "spot"];
+    let order = ["--compute-environment-order", "order=1,computeEnvironment=spot"];
+    sandbox.run("aws", queue.into_iter().chain(order)).ok();
+
+    let failed = sandbox.run("bsub", ["-q", "off", "true"]);
+    assert!(failed.failed_with(1).contains("the queue off is disabled, so it takes no new jobs"), "{failed}");
+    let failed = sandbox.run("bsub", ["-q", "fair", "true"]);
+    assert!(failed.failed_with(2).contains("every job in it has to say whose it is"), "{failed}");
+    assert!(failed.hints().contains("`--share NAME`"), "{failed}");
+    let failed = sandbox.run("bsub", ["--share", "ann", "true"]);
+    assert!(failed.failed_with(2).contains("has no scheduling policy"), "{failed}");
+    sandbox.run("bsub", ["-K", "-q", "fair", "--share", "ann", "true"]).ok();
+    let failed = sandbox.run("bsub", ["-q", "spot", "-n", "2", "true"]);
+    assert!(failed.failed_with(2).contains("the queue spot has none: spot has Spot instances"), "{failed}");
+}
+
+/// A Batch that refuses every job, with a job definition that says why.
+fn refusing(definition: Value, words: &'static str) -> (BadServer, Sandbox) {
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "submitjob" => Answer::error(400, "ClientException", words),
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [definition] })),
+        "describejobqueues" => Answer::json(json!({"jobQueues": [{
+            "jobQueueName": "q", "jobQueueArn": "arn:q", "state": "ENABLED", "status": "VALID", "priority": 1,
+            "computeEnvironmentOrder": []}]})),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    });
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    (server, sandbox)
+}
+
+fn definition(kind: &str, extra: Value) -> Value {
+    let mut definition = json!({
+        "jobDefinitionName": "d", "revision": 1, "type": kind, "status": "ACTIVE",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1"});
+    for (name, value) in extra.as_object().unwrap() {
+        definition[name] = value.clone();
+    }
+    definition
+}
+
+#[test]
+fn job_definitions_that_bsub_cannot_use() {
+    let containers =
+        json!({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}, {"image": "b"}]}]}});
+    let nodes = json!({"nodeProperties": {"numNodes": 3, "mainNode": 0, "nodeRangeProperties": [
+        {"targetNodes": "0:", "container": {"image": "a"}}]}});
+    for (definition, words, said) in [
+        (
+            definition("container", json!({"eksProperties": {"podProperties": {"containers": []}}})),
+            // As issue 5817 of nextflow has it.
+            "Container overrides or node overrides should not be set for Batch on EKS jobs.",
+            "the job definition d is for EKS",
+        ),
+        (
+            definition("container", containers),
+            "containerOverrides are not supported",
+            "the job definition d is for several containers",
+        ),
+        (
+            definition("multinode", nodes),
+            "Container overrides should not be set",
+            "the job definition d is for multi-node parallel jobs",
+        ),
+    ] {
+        let (server, sandbox) = refusing(definition, words);
+        // After Batch has refused the job,
+        let failed = sandbox.run("bsub", ["true"]);
+        assert!(failed.failed_with(2).contains(said), "{failed}");
+        assert!(failed.hints().contains(words), "{failed}");
+        assert_eq!(server.requests("submitjob").len(), 1);
+        // and before, where its job definition is looked at anyway.
+        if !said.contains("multi-node") {
+            let failed = sandbox.run("bsub", ["--image", "x", "true"]);
+            assert!(failed.failed_with(2).contains(said), "{failed}");
+            assert_eq!(server.requests("submitjob").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_read_only_root_is_said_by_the_job() {
+    let (Some(image), Some(sandbox)) = (engine(), local()) else { return };
+    let properties = json!({"image": image, "readonlyRootFilesystem": true,
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
+    let properties = properties.to_string();
+    let register = ["register-job-definition", "--type", "container", "--job-definition-name", "frozen"];
+    let args = ["batch"].into_iter().chain(register).chain(["--container-properties", &properties]);
+    sandbox.run("aws", args).ok();
+    sandbox.file("job.sh", "#!/bin/sh\necho ran\n");
+    let outcome = sandbox.run("bsub", ["-I", "--job-definition", "frozen", "job.sh"]).ended_with(126);
+    assert!(outcome.stdout.contains("awsb: "), "{outcome}");
+}

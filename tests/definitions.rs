@@ -165,17 +165,29 @@ fn sizes_on_fargate() {
 }
 
 #[test]
-fn nodes_print_and_their_number_is_said() {
+fn nodes_run_and_their_number_is_said() {
     let sandbox = Sandbox::new();
-    let line = ["-I", "-n", "2", "--wrap", "echo node $AWS_BATCH_JOB_NODE_INDEX of $AWS_BATCH_JOB_NUM_NODES"];
-    let outcome = sandbox.run("bsub", line).ok();
-    assert!(outcome.stderr.contains("2 nodes x 1 vCPUs"), "{outcome}");
-    for node in ["node 0 of 2", "node 1 of 2"] {
-        assert!(outcome.stdout.contains(node), "{outcome}");
+    // The job ends with its main node: that one waits for the other.
+    let other = sandbox.work().join("other");
+    let script = format!(
+        "echo \"node $AWS_BATCH_JOB_NODE_INDEX of $AWS_BATCH_JOB_NUM_NODES\"\n\
+         if [ \"$AWS_BATCH_JOB_NODE_INDEX\" = 1 ]; then touch '{0}'; sleep 60; fi\n\
+         until [ -e '{0}' ]; do sleep 0.05; done\n",
+        other.display()
+    );
+    sandbox.file("nodes.sh", script);
+    let submitted = sandbox.run("bsub", ["-n", "2", "nodes.sh"]).ok();
+    assert!(submitted.stderr.contains("bsub: 2 nodes x 1 vCPUs"), "{submitted}");
+    let id = submitted.job_id();
+    for node in [0, 1] {
+        let output = sandbox.run("bout", ["-f", &format!("{id}#{node}")]).ok().stdout;
+        assert_eq!(output, format!("node {node} of 2\n"));
     }
-    // One job definition does for any number of them.
-    let outcome = sandbox.run("bsub", ["-K", "-n", "2", "-p", "1", "true"]).ok();
-    assert!(outcome.stderr.contains("2 nodes x 1 vCPUs"), "{outcome}");
+    // One node is an ordinary job.
+    let ordinary = sandbox.run("bsub", ["-K", "-n", "1", "true"]).ok();
+    assert!(!ordinary.stderr.contains("nodes"), "{ordinary}");
+    let failed = sandbox.run("bsub", ["-n", "2", "-a", "5", "true"]);
+    assert!(failed.failed_with(2).contains("cannot be an array"), "{failed}");
 }
 
 #[test]

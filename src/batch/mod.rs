@@ -12,6 +12,7 @@ mod refusal;
 mod submit;
 mod terminate;
 mod watch;
+mod wire;
 
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};

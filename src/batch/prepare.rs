@@ -1,9 +1,11 @@
 //! Between a job as the user says it and its SubmitJob: the job definition that the job takes.
 
+use std::fmt;
+
 use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
-use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Nodes, Vcpus};
+use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
 use crate::ui::Failure;
 
 /// What a job wants of its job definition and its queue.
@@ -15,8 +17,8 @@ pub struct Wishes<'a> {
     pub definition: Option<&'a str>,
     /// What SubmitJob cannot override.
     pub changes: &'a ContainerChanges,
-    /// Its nodes.
-    pub nodes: Option<Nodes>,
+    /// Its nodes, if it is to be a multi-node parallel job.
+    pub nodes: Option<u32>,
     /// vCPUs of a container.
     pub vcpus: Option<Vcpus>,
     /// Memory of a container.
@@ -45,6 +47,13 @@ pub struct PreparedNodes {
     pub vcpus: Option<f64>,
     /// The `targetNodes` that overrides for all nodes have to name.
     pub targets: Vec<String>,
+}
+
+impl fmt::Display for PreparedNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes", self.count)?;
+        self.vcpus.map_or(Ok(()), |vcpus| write!(f, " x {vcpus} vCPUs"))
+    }
 }
 
 impl Wishes<'_> {
@@ -79,13 +88,13 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     let (count, targets) = match (&facts.kind, wishes.nodes) {
         (Kind::MultiNode { nodes, ranges }, given) => {
             let targets = ranges.iter().map(|range| range.targets.clone()).collect();
-            (given.map_or(*nodes, Nodes::get), targets)
+            (given.unwrap_or(*nodes), targets)
         }
         (_, Some(nodes)) => {
             refuse_nodes(session, wishes.queue).await?;
             let (job_definition, target) =
                 definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
-            let nodes = nodes_of(&facts, wishes, nodes.get(), vec![target.to_owned()]);
+            let nodes = nodes_of(&facts, wishes, nodes, vec![target.to_owned()]);
             return Ok(Prepared { job_definition, nodes: Some(nodes) });
         }
         (_, None) => {
@@ -143,7 +152,7 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
         .hint("on EC2 a job has the disk of its instance, which the compute environment's launch template sizes"));
     }
     if let (Kind::MultiNode { nodes, ranges }, Some(wished)) = (&facts.kind, wishes.nodes)
-        && wished.get() != *nodes
+        && wished != *nodes
         && !ranges.iter().any(|range| range.targets.ends_with(':'))
     {
         // API `NodeOverrides`, `numNodes`: an open upper boundary is needed.
@@ -232,16 +241,16 @@ mod tests {
         let told = [
             (facts(small(), true), plain),
             (facts(small(), true), wishes(&disk)),
-            (facts(closed.clone(), false), Wishes { nodes: "4".parse().ok(), ..plain }),
+            (facts(closed.clone(), false), Wishes { nodes: Some(4), ..plain }),
             (facts(Kind::Eks, false), plain),
             (facts(Kind::Ecs, false), plain),
-            (facts(small(), true), Wishes { nodes: "2".parse().ok(), ..plain }),
+            (facts(small(), true), Wishes { nodes: Some(2), ..plain }),
             (facts(small(), true), Wishes { gpus: "1".parse().ok(), ..plain }),
             (facts(small(), true), wishes(&shm)),
             (facts(small(), true), Wishes { vcpus: "1".parse().ok(), ..plain }),
             (facts(small(), true), Wishes { memory: "5G".parse().ok(), ..plain }),
             (facts(small(), false), wishes(&disk)),
-            (facts(closed, false), Wishes { nodes: "2".parse().ok(), ..plain }),
+            (facts(closed, false), Wishes { nodes: Some(2), ..plain }),
         ]
         .map(|(facts, wishes)| match check(&facts, &wishes) {
             Ok(()) => "fine".to_owned(),

@@ -10,6 +10,13 @@ use super::{Invalid, limits};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gpus(NonZeroU32);
 
+impl Gpus {
+    /// How many.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
 impl FromStr for Gpus {
     type Err = Invalid;
 
@@ -28,7 +35,7 @@ impl fmt::Display for Gpus {
     }
 }
 
-/// Nodes of a multi-node parallel job (API `NodeOverrides`, `numNodes`), within [`limits::NODES`].
+/// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within [`limits::NODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nodes(u32);
 
@@ -37,6 +44,11 @@ impl Nodes {
     pub fn get(self) -> u32 {
         self.0
     }
+
+    /// How many of a multi-node parallel job; `None` for an ordinary job.
+    pub fn parallel(self) -> Option<u32> {
+        Some(self.0).filter(|n| *n > 1)
+    }
 }
 
 impl FromStr for Nodes {
@@ -44,9 +56,8 @@ impl FromStr for Nodes {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match digits(text) {
-            Some(n) if limits::NODES.contains(&n) => Ok(Self(n)),
-            Some(1) => Err(Invalid::because("one node is an ordinary job: leave the option out")),
-            _ => Err(Invalid::because("a multi-node parallel job has 2 to 1000 nodes")),
+            Some(n) if n == 1 || limits::NODES.contains(&n) => Ok(Self(n)),
+            _ => Err(Invalid::because("a job has 1 to 1000 nodes")),
         }
     }
 }
@@ -73,6 +84,7 @@ mod tests {
         for bad in ["0", "-1", "+2", "", "x", "1.5", "99999999999"] {
             assert!(bad.parse::<Gpus>().is_err() && bad.parse::<Nodes>().is_err(), "{bad}");
         }
-        assert!("1".parse::<Nodes>().is_err() && "1001".parse::<Nodes>().is_err());
+        assert_eq!("1".parse::<Nodes>().map(Nodes::parallel), Ok(None));
+        assert!("1001".parse::<Nodes>().is_err());
     }
 }

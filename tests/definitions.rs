@@ -191,6 +191,60 @@ fn nodes_run_and_their_number_is_said() {
 }
 
 #[test]
+fn a_multi_node_job_definition() {
+    let Some(sandbox) = local() else { return };
+    let container = json!({"image": "host", "resourceRequirements": [
+        {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "16"}]});
+    let register = |name: &str, ranges: [&str; 2]| {
+        let ranges = ranges.map(|targets| json!({"targetNodes": targets, "container": container}));
+        let nodes = json!({"numNodes": 2, "mainNode": 0, "nodeRangeProperties": ranges}).to_string();
+        let register =
+            ["batch", "register-job-definition", "--type", "multinode", "--node-properties", &nodes];
+        sandbox.run("aws", register.into_iter().chain(["--job-definition-name", name])).ok();
+    };
+    register("open", ["0:0", "1:"]);
+    register("closed", ["0:0", "1:1"]);
+
+    // Its own number of nodes, and overrides for its own ranges: Batch takes no others.
+    let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "true"]).ok().json();
+    let nodes = &told[0]["nodeOverrides"];
+    let overrides = nodes["nodePropertyOverrides"].as_array().unwrap();
+    let targets: Vec<&Value> = overrides.iter().map(|o| &o["targetNodes"]).collect();
+    assert_eq!((&nodes["numNodes"], targets), (&json!(2), vec![&json!("0:0"), &json!("1:")]));
+    let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "-n", "5", "true"]).ok().json();
+    assert_eq!(told[0]["nodeOverrides"]["numNodes"], 5);
+    let failed = sandbox.run("bsub", ["--job-definition", "closed", "-n", "5", "true"]);
+    assert!(failed.failed_with(2).contains("is for 2 nodes and no other number"), "{failed}");
+    let failed = sandbox.run("bsub", ["--job-definition", "open", "-a", "5", "true"]);
+    assert!(failed.failed_with(2).contains("cannot be arrays"), "{failed}");
+    // Changes are made to all of them.
+    let line =
+        ["-K", "--job-definition", "closed", "--ulimit", "nofile=77", "--wrap", "test $(ulimit -n) = 77"];
+    sandbox.run("bsub", line).ok();
+}
+
+#[test]
+fn a_job_definition_that_is_too_large() {
+    let sandbox = Sandbox::new();
+    let mounts = (0..300).map(|n| format!("--mount=/host/{n}:/container/{n}"));
+    let line = mounts.chain(["--image=busybox".to_owned(), "true".to_owned()]);
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(2).contains("Batch takes at most 24576 (24 KiB)"), "{failed}");
+}
+
+#[test]
+fn a_secret_needs_somebody_to_fetch_it() {
+    let sandbox = Sandbox::new();
+    let failed = sandbox.run("bsub", ["--secret", "TOKEN=/lab/token", "true"]);
+    assert!(failed.failed_with(2).contains("needs an execution role"), "{failed}");
+    assert!(failed.hints().contains("`--execution-role ROLE`"), "{failed}");
+    let failed = sandbox.run("bsub", ["--secret", "TOKEN=/lab/token", "-e", "TOKEN=x", "true"]);
+    assert!(failed.failed_with(2).contains("TOKEN is given twice"), "{failed}");
+    let failed = sandbox.run("bsub", ["--secret", "TOKEN=/lab/token", "--execution-role", "r", "true"]);
+    assert!(failed.failed_with(1).contains("no Secrets Manager"), "{failed}");
+}
+
+#[test]
 fn limits_of_a_process() {
     let sandbox = Sandbox::new();
     let line = ["--ulimit", "nofile=77:99", "--wrap", "ulimit -n"];
@@ -347,5 +401,5 @@ fn a_read_only_root_is_said_by_the_job() {
     sandbox.run("aws", args).ok();
     sandbox.file("job.sh", "#!/bin/sh\necho ran\n");
     let outcome = sandbox.run("bsub", ["-I", "--job-definition", "frozen", "job.sh"]).ended_with(126);
-    assert!(outcome.stdout.contains("awsb: "), "{outcome}");
+    assert!(outcome.stdout.contains("awsb: programs cannot be run from /dev/shm"), "{outcome}");
 }

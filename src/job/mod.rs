@@ -5,6 +5,7 @@
 //! [`SubmitRequest`] is what Batch is asked.
 
 mod array;
+pub mod directives;
 mod environment;
 mod id;
 pub mod limits;
@@ -15,9 +16,12 @@ mod retry;
 mod script;
 mod spec;
 mod status;
+mod tasks;
 mod timeout;
+mod wall_time;
 
 pub use array::ArraySize;
+pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment};
 pub use id::JobId;
 pub use name::JobName;
@@ -27,7 +31,9 @@ pub use retry::Attempts;
 pub use script::{Script, ScriptError};
 pub use spec::{JobSpec, Work};
 pub use status::Status;
+pub use tasks::{MAX_TASK_ID, MAX_TASKS, TaskIds};
 pub use timeout::Timeout;
+pub use wall_time::WallTime;
 
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,8 @@
 
 mod environment;
 mod options;
+mod prepare;
+mod said;
 mod waiting;
 mod work;
 
@@ -12,17 +14,17 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use crate::batch::definition::Registering;
-use crate::batch::{self, Prepared, Submitted, Wishes};
+use crate::batch::{self, Submitted};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{
-    Dependency, Gpus, Invalid, JobId, JobName, JobSpec, Mark, Nodes, Resources, Retries, Scheduling, Shape,
-    Timeout, Work,
+    Dependency, Gpus, Invalid, JobId, JobSpec, Mark, Nodes, Resources, Retries, Scheduling, Shape, Tasks,
+    Timeout,
 };
 use crate::stage::{self, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
+use work::What;
 
 /// Submit a job to AWS Batch: a script, or a command that the image has
 #[derive(Debug, Parser)]
@@ -81,16 +83,16 @@ pub struct Args {
 /// `bsub`'s entry point.
 pub fn main() -> ExitCode {
     super::run("bsub", |args: Args| {
-        let (default_name, work) = args.work()?;
-        let options = args.options.clone();
-        super::block_on(args.submit(options, default_name, work))
+        let what = args.what()?;
+        super::block_on(args.submit(what))
     })
 }
 
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, options: Options, default_name: JobName, work: Work) -> Result<Exit, Failure> {
-        let mut spec = self.spec(&options, default_name, work)?;
+    async fn submit(&self, what: What) -> Result<Exit, Failure> {
+        let options = what.options.clone();
+        let mut spec = self.spec(&options, what)?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
@@ -126,43 +128,6 @@ impl Args {
         }
     }
 
-    /// Finds the job definition that the job takes, which may make it one of several nodes.
-    async fn prepare(
-        &self,
-        options: &Options,
-        session: &Session,
-        queue: &str,
-        spec: &mut JobSpec,
-    ) -> Result<Prepared, Failure> {
-        let wishes = Wishes {
-            queue,
-            definition: options.job_definition.as_deref(),
-            changes: &options.changes(),
-            nodes: match spec.shape {
-                Shape::Nodes(nodes) => Some(nodes),
-                Shape::Single | Shape::Array(_) => None,
-            },
-            vcpus: options.vcpus,
-            memory: options.memory,
-            gpus: options.gpus,
-            registering: if self.dry_run { Registering::NamedOnly } else { Registering::Allowed },
-        };
-        let prepared = batch::prepare(session, &wishes).await?;
-        if let Some(nodes) = &prepared.nodes {
-            if let Shape::Array(_) = spec.shape {
-                let name = &prepared.job_definition;
-                return Err(Failure::usage(format!(
-                    "the job definition {name} is for multi-node parallel jobs, which cannot be arrays"
-                )));
-            }
-            spec.shape = Shape::Nodes(nodes.count);
-            if !self.quiet {
-                note(format!("bsub: {nodes}"));
-            }
-        }
-        Ok(prepared)
-    }
-
     /// `--dry-run`.
     fn show(&self, plan: &Plan) -> Result<Exit, Failure> {
         let requests: Vec<serde_json::Value> =
@@ -172,22 +137,26 @@ impl Args {
         Ok(Exit::Done)
     }
 
-    fn spec(&self, options: &Options, default_name: JobName, work: Work) -> Result<JobSpec, Failure> {
+    fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
         let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
-        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(default_name), work);
+        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
         spec.environment = environment::gather(&options.env, &options.env_exclude);
         spec.resources =
             Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
-        spec.shape = match (options.array_size, options.nodes.and_then(Nodes::parallel)) {
+        let tasks = match (options.array_size, &options.array, &what.lines) {
+            (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
+            (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
+            (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
+            (None, None, None) => None,
+        };
+        spec.shape = match (tasks, options.nodes.and_then(Nodes::parallel)) {
             (None, None) => Shape::Single,
-            (Some(size), None) => Shape::Array(size),
+            (Some(tasks), None) => Shape::Array(tasks),
             (None, Some(nodes)) => Shape::Nodes(nodes),
             (Some(_), Some(_)) => {
-                return Err(Failure::usage(
-                    "a multi-node parallel job (`--nodes`) cannot be an array (`--array-size`)",
-                ));
+                return Err(Failure::usage("a multi-node parallel job (`--nodes`) cannot be an array"));
             }
         };
         if let Some(secret) =
@@ -198,9 +167,10 @@ impl Args {
                 secret.name
             )));
         }
+        spec.lines = what.lines;
         spec.retries =
             Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
-        spec.timeout = options.timeout;
+        spec.timeout = options.limit().map_err(about("--time"))?;
         spec.scheduling = Scheduling {
             priority: options.priority,
             share: options.share.clone(),

@@ -8,7 +8,7 @@ for _at in base64 gzip tar; do
 done
 # To root, busybox's [ says that a read-only file system can be written: only mkdir tells.
 for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
-  [ -d "$_ab" ] && [ -w "$_ab" ] || continue
+  { [ -d "$_ab" ] && [ -w "$_ab" ]; } || continue
   _ad=$_ab
   command -v mkdir >/dev/null || break
   _an=0

@@ -169,6 +169,17 @@ impl SubmitRequest {
         })
     }
 
+    /// The same, to be changed.
+    pub fn overrides_mut(&mut self) -> Option<&mut Overrides> {
+        match (&mut self.container_overrides, &mut self.node_overrides) {
+            (Some(overrides), _) => Some(overrides),
+            (None, Some(nodes)) => {
+                nodes.node_property_overrides.first_mut().map(|o| &mut o.container_overrides)
+            }
+            (None, None) => None,
+        }
+    }
+
     /// The value of a variable that the job has from this request.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let environment = &self.overrides()?.environment;

@@ -136,7 +136,7 @@ fn needs_a_bundle(spec: &JobSpec) -> bool {
 }
 
 /// What a task sees of its array; its own ID the launcher finds out.
-fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
+pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
     let ids = all.ids();
     [
         KeyValue::new(launcher::TASKS_VARIABLE, part.variable()),

@@ -2,6 +2,7 @@
 
 mod environment;
 mod options;
+mod rerun;
 mod said;
 mod waiting;
 mod work;

@@ -3,9 +3,13 @@
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
 mod again;
+pub mod definition;
 mod describe;
 mod job;
 mod list;
+mod prepare;
+mod queue;
+mod refusal;
 mod submit;
 mod terminate;
 mod watch;
@@ -15,6 +19,8 @@ pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use list::{children, list};
+pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
+pub use queue::{QueueFacts, queue};
 pub use submit::{Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use aws_smithy_types::retry::RetryConfig;
 use serde::Serialize;
 
+use super::refusal::{Refused, in_plain_words};
 use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, SubmitRequest};
@@ -70,6 +71,11 @@ pub async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submit
             }
             Trouble::NoAnswer(_) | Trouble::Service { status: 500.., .. } => {
                 return Err(open(request, explain(session, &doing, &error)));
+            }
+            Trouble::Service { code, message, .. } if code == "ClientException" => {
+                let failure = explain(session, &doing, &error);
+                let refused = Refused { doing: &doing, request, message: &message };
+                return Err(in_plain_words(session, refused, failure).await);
             }
             _ => return Err(explain(session, &doing, &error)),
         }

@@ -112,7 +112,7 @@ pub struct JobTimeout {
 pub struct NodeOverrides {
     /// The number of nodes.
     pub num_nodes: u32,
-    /// One entry.
+    /// One entry for each range of the job definition's.
     pub node_property_overrides: Vec<NodePropertyOverride>,
 }
 

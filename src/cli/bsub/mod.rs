@@ -14,11 +14,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use crate::batch::{self, Submitted};
+use crate::batch::definition::Registering;
+use crate::batch::{self, Prepared, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{
-    Dependency, Invalid, JobId, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Tasks, Timeout,
+    Dependency, Gpus, Invalid, JobId, JobSpec, Mark, Nodes, Resources, Retries, Scheduling, Shape, Tasks,
+    Timeout,
 };
 use crate::stage::{self, Plan, Target};
 use crate::ui::{Exit, Failure, note};
@@ -91,12 +93,15 @@ impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
     async fn submit(&self, what: What) -> Result<Exit, Failure> {
         let options = what.options.clone();
-        let spec = self.spec(&options, what)?;
+        let mut spec = self.spec(&options, what)?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
+        let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
+        let prepared = self.prepare(&options, &session, job_queue, &mut spec).await?;
         let target = Target {
-            job_queue: options.queue.as_deref().unwrap_or(&cluster.job_queue),
-            job_definition: options.job_definition.as_deref().unwrap_or(&cluster.job_definition),
+            job_queue,
+            job_definition: &prepared.job_definition,
+            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
@@ -124,6 +129,43 @@ impl Args {
         }
     }
 
+    /// Finds the job definition that the job takes, which may make it one of several nodes.
+    async fn prepare(
+        &self,
+        options: &Options,
+        session: &Session,
+        queue: &str,
+        spec: &mut JobSpec,
+    ) -> Result<Prepared, Failure> {
+        let wishes = Wishes {
+            queue,
+            definition: options.job_definition.as_deref(),
+            changes: &options.changes(),
+            nodes: match spec.shape {
+                Shape::Nodes(nodes) => Some(nodes),
+                Shape::Single | Shape::Array(_) => None,
+            },
+            vcpus: options.vcpus,
+            memory: options.memory,
+            gpus: options.gpus,
+            registering: if self.dry_run { Registering::NamedOnly } else { Registering::Allowed },
+        };
+        let prepared = batch::prepare(session, &wishes).await?;
+        if let Some(nodes) = &prepared.nodes {
+            if let Shape::Array(_) = spec.shape {
+                let name = &prepared.job_definition;
+                return Err(Failure::usage(format!(
+                    "the job definition {name} is for multi-node parallel jobs, which cannot be arrays"
+                )));
+            }
+            spec.shape = Shape::Nodes(nodes.count);
+            if !self.quiet {
+                note(format!("bsub: {nodes}"));
+            }
+        }
+        Ok(prepared)
+    }
+
     /// `--dry-run`.
     fn show(&self, plan: &Plan) -> Result<Exit, Failure> {
         let requests: Vec<serde_json::Value> =
@@ -139,15 +181,31 @@ impl Args {
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
         spec.environment = environment::gather(&options.env, &options.env_exclude);
-        spec.resources = Resources { vcpus: options.vcpus, memory: options.memory, gpus: None };
+        spec.resources =
+            Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
         let tasks = match (options.array_size, &options.array, &what.lines) {
             (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
             (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
             (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
             (None, None, None) => None,
         };
-        spec.shape = tasks.map_or(Shape::Single, Shape::Array);
+        spec.shape = match (tasks, options.nodes.and_then(Nodes::parallel)) {
+            (None, None) => Shape::Single,
+            (Some(tasks), None) => Shape::Array(tasks),
+            (None, Some(nodes)) => Shape::Nodes(nodes),
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage("a multi-node parallel job (`--nodes`) cannot be an array"));
+            }
+        };
         spec.lines = what.lines;
+        if let Some(secret) =
+            options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
+        {
+            return Err(Failure::usage(format!(
+                "{} is given twice: by `--env` and by `--secret`",
+                secret.name
+            )));
+        }
         spec.retries =
             Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
         spec.timeout = options.limit().map_err(about("--time"))?;

@@ -5,6 +5,7 @@
 mod describe;
 mod job;
 mod list;
+mod once;
 mod submit;
 mod terminate;
 mod watch;
@@ -12,6 +13,7 @@ mod watch;
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use list::{children, list};
-pub use submit::{Submitted, submit};
+pub use once::{Once, once};
+pub use submit::{Patience, Progress, Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

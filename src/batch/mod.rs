@@ -9,6 +9,7 @@ mod once;
 mod submit;
 mod terminate;
 mod watch;
+mod wire;
 
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};

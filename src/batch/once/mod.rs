@@ -68,7 +68,7 @@ pub async fn once(
         patience,
         progress,
         store: Store::new(session, key),
-        holder: Uuid::new_v4(),
+        holder: Uuid::new_v4().to_string(),
         lease: (patience.settle * LEASE).max(SHORTEST_LEASE),
     };
     keeper.keep().await
@@ -81,7 +81,7 @@ struct Keeper<'a> {
     patience: &'a Patience,
     progress: &'a Progress,
     store: Store,
-    holder: Uuid,
+    holder: String,
     lease: Duration,
 }
 
@@ -156,7 +156,10 @@ impl Keeper<'_> {
                     };
                     if since.elapsed() < self.lease && !self.is_long_ago(&record) {
                         if !std::mem::replace(&mut told, true) && std::io::stderr().is_terminal() {
-                            note(format!("bsub: waiting for {}, who is submitting under this key", record.by));
+                            note(format!(
+                                "bsub: waiting for {}, who is submitting under this key",
+                                record.by
+                            ));
                         }
                         sleep(LOOK.min(self.lease / BEATS)).await;
                         continue;
@@ -220,7 +223,7 @@ impl Keeper<'_> {
         ours: &mut Vec<(usize, Submitted)>,
     ) -> Result<Option<Vec<Submitted>>, Failure> {
         let lacking = held.record.jobs.iter().enumerate().filter(|(_, entry)| entry.job_id.is_none());
-        let lacking: Vec<(usize, Mark)> = lacking.map(|(at, entry)| (at, entry.mark)).collect();
+        let lacking: Vec<(usize, Mark)> = lacking.map(|(at, entry)| (at, entry.mark.clone())).collect();
         for (at, mark) in lacking {
             let Some(request) = self.requests.get(at) else { continue };
             let submitted = match held.shared {
@@ -326,7 +329,7 @@ impl Keeper<'_> {
     }
 
     fn fresh(&self) -> Record {
-        Record::new(self.key, self.holder, myself(), milliseconds(SystemTime::now()), self.requests)
+        Record::new(self.key, self.holder.clone(), myself(), milliseconds(SystemTime::now()), self.requests)
     }
 
     fn held(&self, record: Record, etag: ETag, shared: bool) -> Held {
@@ -336,7 +339,8 @@ impl Keeper<'_> {
 
 /// `user@host`, for people.
 fn myself() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
     format!("{user}@{}", host.as_deref().unwrap_or("somewhere"))
 }

@@ -1,7 +1,6 @@
 //! What the object of a key says.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::batch::Submitted;
 use crate::job::{JobId, Mark, OnceKey, SubmitRequest};
@@ -13,7 +12,7 @@ pub struct Record {
     /// The key as it was given: the object's name has its digest alone.
     pub key: String,
     /// The process that has written this last: its own, for nobody but itself.
-    pub holder: Uuid,
+    pub holder: String,
     /// Grows with each writing, so that no two are the same (their ETags would be).
     pub beat: u64,
     /// Who that was, `user@host`, for people.
@@ -90,7 +89,7 @@ impl Entry {
 
 impl Record {
     /// The record of whoever takes a key anew, at `now` (milliseconds since the epoch).
-    pub fn new(key: &OnceKey, holder: Uuid, by: String, now: i64, requests: &[SubmitRequest]) -> Self {
+    pub fn new(key: &OnceKey, holder: String, by: String, now: i64, requests: &[SubmitRequest]) -> Self {
         let jobs = requests.iter().map(Entry::new).collect();
         Self { key: key.as_str().to_owned(), holder, beat: 0, by, since: now, written: now, jobs }
     }
@@ -143,23 +142,14 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Overrides;
 
     fn request(name: &str) -> SubmitRequest {
-        SubmitRequest {
-            job_name: name.into(),
-            job_queue: "q".into(),
-            job_definition: "d".into(),
-            array_size: None,
-            attempts: None,
-            timeout_seconds: None,
-            container_overrides: Overrides::default(),
-        }
+        SubmitRequest { job_name: name.into(), job_queue: "q".into(), ..SubmitRequest::default() }
     }
 
     fn record(names: &[&str]) -> Record {
         let requests: Vec<SubmitRequest> = names.iter().map(|name| request(name)).collect();
-        Record::new(&"k".parse().unwrap(), Uuid::new_v4(), "me@here".into(), 1, &requests)
+        Record::new(&"k".parse().unwrap(), "h".into(), "me@here".into(), 1, &requests)
     }
 
     fn job(id: &str) -> Submitted {
@@ -192,7 +182,7 @@ mod tests {
         old.jobs[0].set(&job("1"));
         let fresh = record(&["a", "b"]);
         let taken = old.taken_over(fresh.clone());
-        assert_eq!((taken.holder, taken.since, &taken.jobs), (fresh.holder, old.since, &old.jobs));
+        assert_eq!((taken.by, taken.since, &taken.jobs), (fresh.by, old.since, &old.jobs));
         assert!(taken.beat > old.beat);
         assert!(old.is_of(&[request("a"), request("b")]));
         assert!(!old.is_of(&[request("a")]) && !old.is_of(&[request("b"), request("a")]));

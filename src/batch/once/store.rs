@@ -44,9 +44,10 @@ impl Store {
             Err(e) => return Err(explain(&self.session, &doing(), &e)),
         };
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
-        let body = answer.body.collect().await.map_err(|e| {
-            Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)
-        })?;
+        let body =
+            answer.body.collect().await.map_err(|e| {
+                Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)
+            })?;
         let record = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
             Failure::failed(format!("{}: that is no record of a submission: {e}", doing()))
                 .hint(format!("`aws s3 rm {}` forgets the key", self.url()))

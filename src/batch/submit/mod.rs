@@ -5,7 +5,6 @@
 //! whether the job exists is followed by a search for the mark. What that promises rests on one assumption: what
 //! Batch does and does not show at once, it shows within the settle time.
 
-mod call;
 mod progress;
 mod search;
 
@@ -20,6 +19,7 @@ use uuid::Uuid;
 pub use progress::Progress;
 pub(super) use search::{CLOCK_SKEW, Search, milliseconds};
 
+use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Failure, note};
@@ -132,7 +132,7 @@ enum Tried {
 
 struct Submission<'a> {
     session: Session,
-    request: &'a SubmitRequest,
+    request: SubmitRequest,
     mark: &'a Mark,
     settle: Duration,
     progress: &'a Progress,
@@ -147,14 +147,14 @@ struct Submission<'a> {
 impl<'a> Submission<'a> {
     fn new(
         session: &Session,
-        request: &'a SubmitRequest,
+        request: &SubmitRequest,
         mark: &'a Mark,
         patience: &Patience,
         progress: &'a Progress,
     ) -> Self {
         Self {
             session: session.clone(),
-            request,
+            request: request.marked(mark),
             mark,
             settle: patience.settle,
             progress,
@@ -175,7 +175,7 @@ impl<'a> Submission<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             let may_be_double = self.open_since.is_some();
-            self.progress.open(self.request, self.mark);
+            self.progress.open(&self.request, self.mark);
             match self.attempt().await {
                 Tried::Taken(job) if may_be_double => return self.last_look(Some(job)).await,
                 Tried::Taken(job) => return Ok(job),
@@ -184,7 +184,7 @@ impl<'a> Submission<'a> {
                     return Err(failure);
                 }
                 Tried::NotNow(failure) => {
-                    self.progress.not_taken(self.request, &failure);
+                    self.progress.not_taken(&self.request, &failure);
                     let wait = some_of(pause);
                     if Instant::now() + wait > self.deadline {
                         return Err(self.busy(failure));
@@ -213,10 +213,11 @@ impl<'a> Submission<'a> {
 
     /// One request. It has the session's limit of time for itself, as the SDK does not repeat it.
     async fn attempt(&self) -> Tried {
-        let request = self.request;
+        let request = &self.request;
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
-        let sent = call::submit_job(&self.session, request, self.mark).customize().config_override(once).send().await;
+        let sent =
+            wire::submit_job(&self.session.batch, request).customize().config_override(once).send().await;
         let error = match sent {
             Ok(answer) => {
                 return match answer.job_id().filter(|id| !id.is_empty()) {
@@ -232,7 +233,9 @@ impl<'a> Submission<'a> {
         };
         let failure = explain(&self.session, &doing, &error);
         match trouble(&error) {
-            _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => Tried::Refused(failure),
+            _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
+                Tried::Refused(failure)
+            }
             Trouble::Unreachable(_) | Trouble::CredentialsUnreachable(_) => Tried::NotNow(failure),
             trouble if trouble.is_throttling() => Tried::NotNow(failure),
             Trouble::NoAnswer(_) | Trouble::Service { status: 408 | 500.., .. } => Tried::Open(failure),
@@ -287,7 +290,10 @@ impl<'a> Submission<'a> {
         }
         let mut jobs = jobs.into_iter();
         let Some(kept) = jobs.next() else {
-            return Err(Failure::failed(format!("the job {} was there and is not any more", self.request.job_name)));
+            return Err(Failure::failed(format!(
+                "the job {} was there and is not any more",
+                self.request.job_name
+            )));
         };
         for double in jobs {
             end_double(&self.session, &double, &kept).await?;
@@ -315,30 +321,37 @@ impl<'a> Submission<'a> {
     /// Batch did not answer, and the job is not there.
     fn in_vain(&self, mut failure: Failure) -> Failure {
         let waited = self.settle.as_secs_f32();
-        failure.message.push_str(&format!(" (no job with its mark has shown within {waited} s, so there is none)"));
+        failure
+            .message
+            .push_str(&format!(" (no job with its mark has shown within {waited} s, so there is none)"));
         self.progress.refused();
-        Lost::new(self.request, self.mark).hints(failure)
+        Lost::new(&self.request, self.mark).hints(failure)
     }
 
     fn unknown(&self, lost: &Failure, search: &Failure) -> Failure {
         let name = &self.request.job_name;
         let mut failure = search.clone();
         failure.message = format!("whether the job {name} exists is not known: {lost}; and {search}");
-        Lost::new(self.request, self.mark).hints(failure)
+        Lost::new(&self.request, self.mark).hints(failure)
     }
 
     fn perhaps_double(&self, taken: Option<&Submitted>, search: &Failure) -> Failure {
         let mut failure = search.clone();
         let id = taken.map(|t| format!(" {}", t.job_id)).unwrap_or_default();
         let name = &self.request.job_name;
-        failure.message =
-            format!("the job{id} ({name}) has been submitted, but whether it was twice is not known: {search}");
-        Lost::new(self.request, self.mark).hints(failure)
+        failure.message = format!(
+            "the job{id} ({name}) has been submitted, but whether it was twice is not known: {search}"
+        );
+        Lost::new(&self.request, self.mark).hints(failure)
     }
 }
 
 /// Ends a job that does the same as `kept`, and says so.
-pub(super) async fn end_double(session: &Session, double: &Submitted, kept: &Submitted) -> Result<(), Failure> {
+pub(super) async fn end_double(
+    session: &Session,
+    double: &Submitted,
+    kept: &Submitted,
+) -> Result<(), Failure> {
     let (double, kept) = (&double.job_id, &kept.job_id);
     let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
     let mut tries = 0;
@@ -348,12 +361,15 @@ pub(super) async fn end_double(session: &Session, double: &Submitted, kept: &Sub
             Ok(()) => break,
             Err(failure) if failure.passing && tries < TERMINATE_TRIES => sleep(FIRST_PAUSE * tries).await,
             Err(failure) => {
-                return Err(failure
-                    .hint(format!("`bkill {double}` ends it: it does the same as the job {kept}, which is kept")));
+                return Err(failure.hint(format!(
+                    "`bkill {double}` ends it: it does the same as the job {kept}, which is kept"
+                )));
             }
         }
     }
-    note(format!("bsub: note: an answer was lost and the job was there twice: {double} has been ended, {kept} is kept"));
+    note(format!(
+        "bsub: note: an answer was lost and the job was there twice: {double} has been ended, {kept} is kept"
+    ));
     Ok(())
 }
 
@@ -393,6 +409,8 @@ mod tests {
     fn jitter_takes_some_part_of_the_pause() {
         let pauses: Vec<Duration> = (0..100).map(|_| some_of(LONGEST_PAUSE)).collect();
         assert!(pauses.iter().all(|p| *p <= LONGEST_PAUSE));
-        assert!(pauses.iter().any(|p| *p < LONGEST_PAUSE / 2) && pauses.iter().any(|p| *p > LONGEST_PAUSE / 2));
+        assert!(
+            pauses.iter().any(|p| *p < LONGEST_PAUSE / 2) && pauses.iter().any(|p| *p > LONGEST_PAUSE / 2)
+        );
     }
 }

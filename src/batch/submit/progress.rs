@@ -59,7 +59,9 @@ impl Progress {
     /// What to say when the submission is broken off here and now.
     pub fn interrupted(&self) -> Failure {
         let failure = match &*self.known.borrow() {
-            Known::Nothing => Failure::failed("interrupted; nothing that Batch has not answered is under way"),
+            Known::Nothing => {
+                Failure::failed("interrupted; nothing that Batch has not answered is under way")
+            }
             Known::NotTaken { job, why } => {
                 Failure::failed(format!("interrupted; the job {job} has not been submitted: {why}"))
             }
@@ -91,7 +93,7 @@ pub(super) struct Lost {
 
 impl Lost {
     pub(super) fn new(request: &SubmitRequest, mark: &Mark) -> Self {
-        Self { job_name: request.job_name.clone(), job_queue: request.job_queue.clone(), mark: *mark }
+        Self { job_name: request.job_name.clone(), job_queue: request.job_queue.clone(), mark: mark.clone() }
     }
 
     /// The failure with what it takes to find the job.
@@ -109,24 +111,18 @@ impl Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Overrides;
 
     fn said(failure: &Failure) -> String {
-        std::iter::once(&failure.message).chain(&failure.hints).fold(String::new(), |all, line| all + line + "\n")
+        std::iter::once(&failure.message)
+            .chain(&failure.hints)
+            .fold(String::new(), |all, line| all + line + "\n")
     }
 
     #[test]
     fn an_interrupted_submission_says_what_is_known() {
-        let request = SubmitRequest {
-            job_name: "align".into(),
-            job_queue: "work".into(),
-            job_definition: "d".into(),
-            array_size: None,
-            attempts: None,
-            timeout_seconds: None,
-            container_overrides: Overrides::default(),
-        };
-        let mark: Mark = "6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11".parse().unwrap();
+        let request =
+            SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
+        let mark = Mark::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
         insta::assert_snapshot!(said(&progress.interrupted()), @"");
         progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));

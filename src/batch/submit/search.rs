@@ -151,7 +151,7 @@ fn mark_of(job: &JobDetail) -> Option<Mark> {
     let nodes = job.node_properties().map(|n| n.node_range_properties()).unwrap_or_default();
     let nodes = nodes.iter().filter_map(|range| range.container()).flat_map(|c| c.environment());
     let value = |v: &KeyValuePair| match v.name() {
-        Some(Mark::VARIABLE) => v.value()?.parse().ok(),
+        Some(Mark::VARIABLE) => v.value().map(Mark::recorded),
         _ => None,
     };
     container.iter().chain(nodes).find_map(value)
@@ -166,9 +166,7 @@ pub fn milliseconds(time: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_batch::types::{
-        ContainerDetail, ContainerProperties, NodeProperties, NodeRangeProperty,
-    };
+    use aws_sdk_batch::types::{ContainerDetail, ContainerProperties, NodeProperties, NodeRangeProperty};
 
     fn variable(name: &str, value: &str) -> KeyValuePair {
         KeyValuePair::builder().name(name).value(value).build()
@@ -177,10 +175,11 @@ mod tests {
     #[test]
     fn the_mark_is_in_the_container_or_in_the_nodes() {
         let mark = Mark::random();
-        let marked = variable(Mark::VARIABLE, &mark.to_string());
-        let container = ContainerDetail::builder().environment(variable("A", "1")).environment(marked.clone());
+        let marked = variable(Mark::VARIABLE, mark.as_str());
+        let container =
+            ContainerDetail::builder().environment(variable("A", "1")).environment(marked.clone());
         let job = JobDetail::builder().container(container.build()).build();
-        assert_eq!(mark_of(&job), Some(mark));
+        assert_eq!(mark_of(&job), Some(mark.clone()));
 
         let range = NodeRangeProperty::builder()
             .target_nodes("0:")
@@ -189,8 +188,8 @@ mod tests {
             NodeProperties::builder().num_nodes(2).main_node(0).node_range_properties(range.build()).build();
         assert_eq!(mark_of(&JobDetail::builder().node_properties(nodes).build()), Some(mark));
 
-        let foreign = ContainerDetail::builder().environment(variable(Mark::VARIABLE, "mine"));
-        assert_eq!(mark_of(&JobDetail::builder().container(foreign.build()).build()), None);
+        let unmarked = ContainerDetail::builder().environment(variable("A", "1"));
+        assert_eq!(mark_of(&JobDetail::builder().container(unmarked.build()).build()), None);
     }
 
     #[test]
@@ -199,7 +198,7 @@ mod tests {
         let mut search = Search::new("q", "n", SystemTime::now());
         for (id, created_at) in [("c", 2), ("b", 1), ("a", 2)] {
             let job = Submitted { job_arn: None, job_name: "n".into(), job_id: id.into() };
-            search.seen.insert(JobId::from_batch(id), Some((mark, Found { created_at, job })));
+            search.seen.insert(JobId::from_batch(id), Some((mark.clone(), Found { created_at, job })));
         }
         search.seen.insert(JobId::from_batch("unmarked"), None);
         let ids: Vec<&str> = search.with(&mark).iter().map(|found| found.job.job_id.as_str()).collect();

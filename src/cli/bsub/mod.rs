@@ -15,12 +15,12 @@ use clap::Parser;
 
 use super::CommonArgs;
 use crate::batch::definition::Registering;
-use crate::batch::{self, Prepared, Submitted, Wishes};
+use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{
-    Dependency, Gpus, Invalid, JobId, JobSpec, Mark, Nodes, Resources, Retries, Scheduling, Shape, Tasks,
-    Timeout,
+    Dependency, Gpus, Invalid, JobId, JobSpec, Mark, Nodes, OnceKey, Period, Resources, Retries, Scheduling,
+    Shape, Tasks,
 };
 use crate::stage::{self, Plan, Target};
 use crate::ui::{Exit, Failure, note};
@@ -57,10 +57,10 @@ pub struct Args {
 
     /// Submit under this key once: where its job is active or has succeeded, print that one's ID
     #[arg(long, value_name = "KEY", help_heading = "Submission")]
-    once: Option<String>,
+    once: Option<OnceKey>,
     /// How long a submission that Batch turns away is tried again [default: 5m]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
-    submit_timeout: Option<Timeout>,
+    submit_timeout: Option<Period>,
     /// Print what would be sent, and send nothing
     #[arg(long, conflicts_with_all = ["parsable", "json"], help_heading = "Submission")]
     dry_run: bool,
@@ -117,10 +117,14 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
-        let mut submitted = Vec::new();
-        for request in &plan.requests {
-            submitted.push(submit(&session, request).await?);
-        }
+        let progress = Progress::default();
+        let submitted = tokio::select! {
+            submitted = self.submit_all(&session, &plan.requests, &progress) => submitted.map_err(|failure| match progress.jobs().as_slice() {
+                [] => failure,
+                ids => failure.hint(format!("submitted before that: {}", ids.join(" "))),
+            })?,
+            _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
+        };
         self.announce(&options, &submitted)?;
         if options.wait || options.interactive {
             self.wait(&options, session, &submitted).await
@@ -164,6 +168,29 @@ impl Args {
             }
         }
         Ok(prepared)
+    }
+
+    /// Submits the jobs, or finds that they are there.
+    async fn submit_all(
+        &self,
+        session: &Session,
+        requests: &[SubmitRequest],
+        progress: &Progress,
+    ) -> Result<Vec<Submitted>, Failure> {
+        let patience = Patience::new(self.submit_timeout.map(Period::get));
+        if let Some(key) = &self.once {
+            let once = batch::once(session, key, requests, &patience, progress).await?;
+            if once.earlier && !self.quiet {
+                note("bsub: note: nothing was submitted, as this key's job is there already");
+            }
+            return Ok(once.jobs);
+        }
+        let mut submitted = Vec::new();
+        for request in requests {
+            let mark = request.mark().unwrap_or_else(Mark::random);
+            submitted.push(batch::submit(session, request, &mark, &patience, progress).await?);
+        }
+        Ok(submitted)
     }
 
     /// `--dry-run`.
@@ -227,18 +254,5 @@ impl Args {
             .collect();
         spec.bare = self.bare;
         Ok(spec)
-    }
-}
-
-/// Submits one job.
-async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submitted, Failure> {
-    tokio::select! {
-        submitted = batch::submit(session, request) => submitted,
-        _ = tokio::signal::ctrl_c() => {
-            let name = &request.job_name;
-            Err(Failure::failed("interrupted before Batch had answered: whether the job exists is not known")
-                .hint(format!("`bstat -s ALL` lists it under the name {name} if it does"))
-                .exit(Exit::Interrupted))
-        }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
+mod again;
 pub mod definition;
 mod describe;
 mod job;
 mod list;
+mod once;
 mod prepare;
 mod queue;
 mod refusal;
@@ -14,11 +16,13 @@ mod terminate;
 mod watch;
 mod wire;
 
+pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use list::{children, list};
+pub use once::{Once, once};
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
 pub use queue::{QueueFacts, queue};
-pub use submit::{Submitted, submit};
+pub use submit::{Patience, Progress, Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

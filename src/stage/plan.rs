@@ -109,7 +109,7 @@ impl Plan {
                 requests.push(request(spec, target, part.as_ref(), overrides)?);
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
-            if longest <= ROOM && longest * target.node_targets.len() <= ROOM_FOR_RANGES {
+            if longest <= ROOM && fit_together(longest, target) {
                 return Ok(Self { requests, bundle });
             }
             shortest = shortest.min(longest);
@@ -121,8 +121,11 @@ impl Plan {
 /// Characters that the overrides may have, with room for what Batch adds.
 const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
-/// Characters that the overrides of all node ranges may have, with room for the rest of the request.
-const ROOM_FOR_RANGES: usize = limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH;
+/// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
+/// rest of it as one container's overrides may take.
+fn fit_together(length: usize, target: &Target<'_>) -> bool {
+    length * target.node_targets.len() <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
+}
 
 /// Whether nothing has to happen in the container before the command runs. A single one sees `AWSB_OUTPUT_URL`,
 /// which takes `sh`; the children of an array of a given size start without it, because there it is what
@@ -141,7 +144,7 @@ fn needs_a_bundle(spec: &JobSpec) -> bool {
 }
 
 /// What a task sees of its array; its own ID the launcher finds out.
-fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
+pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
     let ids = all.ids();
     [
         KeyValue::new(launcher::TASKS_VARIABLE, part.variable()),

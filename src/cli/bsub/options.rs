@@ -236,22 +236,6 @@ impl Options {
         }
     }
 
-    /// What SubmitJob cannot override.
-    pub fn changes(&self) -> ContainerChanges {
-        ContainerChanges {
-            image: self.image.clone(),
-            job_role: self.job_role.clone(),
-            execution_role: self.execution_role.clone(),
-            user: self.user.clone(),
-            ulimits: self.ulimit.clone(),
-            mounts: self.mount.clone(),
-            efs: self.efs.clone(),
-            secrets: self.secret.clone(),
-            shm_size: self.shm_size,
-            ephemeral_storage: self.ephemeral_storage,
-        }
-    }
-
     /// Whether it is an array of tasks.
     pub fn has_array(&self) -> bool {
         self.array_size.is_some() || self.array.is_some() || self.each.is_some() || self.commands.is_some()
@@ -265,6 +249,22 @@ impl Options {
         match self.time.and_then(WallTime::seconds) {
             Some(seconds) => Timeout::of_seconds(seconds).map(Some),
             None => Ok(self.timeout),
+        }
+    }
+
+    /// What SubmitJob cannot override.
+    pub fn changes(&self) -> ContainerChanges {
+        ContainerChanges {
+            image: self.image.clone(),
+            job_role: self.job_role.clone(),
+            execution_role: self.execution_role.clone(),
+            user: self.user.clone(),
+            ulimits: self.ulimit.clone(),
+            mounts: self.mount.clone(),
+            efs: self.efs.clone(),
+            secrets: self.secret.clone(),
+            shm_size: self.shm_size,
+            ephemeral_storage: self.ephemeral_storage,
         }
     }
 

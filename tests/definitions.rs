@@ -320,6 +320,19 @@ fn queues_that_do_not_take_the_job() {
     assert!(failed.failed_with(2).contains("the queue spot has none: spot has Spot instances"), "{failed}");
 }
 
+/// A sandbox whose cluster is that server.
+fn far(server: &BadServer) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox
+}
+
 /// A Batch that refuses every job, with a job definition that says why.
 fn refusing(definition: Value, words: &'static str) -> (BadServer, Sandbox) {
     let server = BadServer::start(move |request, _| match request.operation() {
@@ -330,14 +343,7 @@ fn refusing(definition: Value, words: &'static str) -> (BadServer, Sandbox) {
             "computeEnvironmentOrder": []}]})),
         _ => Answer::error(500, "ServerException", "not in this test"),
     });
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let sandbox = far(&server);
     (server, sandbox)
 }
 
@@ -388,6 +394,24 @@ fn job_definitions_that_bsub_cannot_use() {
             assert_eq!(server.requests("submitjob").len(), 1);
         }
     }
+}
+
+#[test]
+fn whoever_may_submit_need_not_be_allowed_to_look() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "submitjob" => {
+            Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+        }
+        _ => Answer::error(403, "AccessDeniedException", "User: ann is not authorized to perform this"),
+    });
+    let sandbox = far(&server);
+    sandbox.run("bsub", ["-p", "2", "--job-definition", "d:3", "true"]).ok();
+    assert_eq!(server.requests("submitjob").len(), 1);
+    let failed = sandbox.run("bsub", ["--image", "x", "true"]);
+    assert!(
+        failed.failed_with(1).contains("asking for the job definition d: AccessDeniedException"),
+        "{failed}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
 use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
-use crate::ui::Failure;
+use crate::ui::{Exit, Failure};
 
 /// What a job wants of its job definition and its queue.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +60,15 @@ impl Wishes<'_> {
     /// Whether nothing depends on what the job definition is like: the common job costs no extra call.
     fn are_plain(&self) -> bool {
         self.definition.is_none()
-            && self.changes.is_empty()
-            && self.nodes.is_none()
+            && self.are_only_checked()
             && self.vcpus.is_none()
             && self.memory.is_none()
             && self.gpus.is_none()
+    }
+
+    /// Whether they go into SubmitJob itself, so that looking at the job definition only finds mistakes earlier.
+    fn are_only_checked(&self) -> bool {
+        self.changes.is_empty() && self.nodes.is_none()
     }
 }
 
@@ -83,7 +87,12 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     if wishes.are_plain() {
         return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
     }
-    let facts = definition::describe(session, name).await?;
+    let facts = match definition::describe(session, name).await {
+        Err(failure) if wishes.are_only_checked() && is_denied(&failure) => {
+            return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
+        }
+        described => described?,
+    };
     check(&facts, wishes)?;
     let (count, targets) = match (&facts.kind, wishes.nodes) {
         (Kind::MultiNode { nodes, ranges }, given) => {
@@ -189,12 +198,24 @@ pub(super) fn takes_no_overrides(facts: &Facts) -> Option<Failure> {
     ))
 }
 
+/// Whether Batch answered, and did not tell: whoever may submit jobs need not be allowed to look.
+fn is_denied(failure: &Failure) -> bool {
+    failure.exit == Exit::Failed && !failure.passing
+}
+
 async fn refuse_nodes(session: &Session, name: &str) -> Result<(), Failure> {
-    let Some(facts) = queue(session, name).await? else { return Ok(()) };
-    let Some(why) = queue::no_nodes(session, &facts).await? else { return Ok(()) };
+    let looked = async {
+        let Some(facts) = queue(session, name).await? else { return Ok(None) };
+        Ok(queue::no_nodes(session, &facts).await?.map(|why| (facts.name, why)))
+    };
+    let (name, why) = match looked.await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(()),
+        Err(failure) if is_denied(&failure) => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
     Err(Failure::usage(format!(
-        "multi-node parallel jobs need on-demand EC2 instances, and the queue {} has none: {why}",
-        facts.name
+        "multi-node parallel jobs need on-demand EC2 instances, and the queue {name} has none: {why}"
     ))
     .hint("`--queue NAME` chooses another queue"))
 }

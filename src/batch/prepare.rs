@@ -94,26 +94,23 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
         described => described?,
     };
     check(&facts, wishes)?;
-    let (count, targets) = match (&facts.kind, wishes.nodes) {
+    let (job_definition, nodes) = match (&facts.kind, wishes.nodes) {
         (Kind::MultiNode { nodes, ranges }, given) => {
-            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
-            (given.unwrap_or(*nodes), targets)
-        }
-        (_, Some(nodes)) => {
             refuse_nodes(session, wishes.queue).await?;
-            let (job_definition, target) =
+            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
+            (changed(session, &facts, name, wishes).await?, Some((given.unwrap_or(*nodes), targets)))
+        }
+        (_, Some(count)) => {
+            refuse_nodes(session, wishes.queue).await?;
+            let (made, target) =
                 definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
-            let nodes = nodes_of(&facts, wishes, nodes, vec![target.to_owned()]);
-            return Ok(Prepared { job_definition, nodes: Some(nodes) });
+            (made, Some((count, vec![target.to_owned()])))
         }
-        (_, None) => {
-            let job_definition = changed(session, &facts, name, wishes).await?;
-            return Ok(Prepared { job_definition, nodes: None });
-        }
+        (_, None) => (changed(session, &facts, name, wishes).await?, None),
     };
-    refuse_nodes(session, wishes.queue).await?;
-    let job_definition = changed(session, &facts, name, wishes).await?;
-    Ok(Prepared { job_definition, nodes: Some(nodes_of(&facts, wishes, count, targets)) })
+    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
+    let nodes = nodes.map(|(count, targets)| PreparedNodes { count, vcpus, targets });
+    Ok(Prepared { job_definition, nodes })
 }
 
 async fn changed(
@@ -126,11 +123,6 @@ async fn changed(
         return Ok(name.to_owned());
     }
     definition::derive(session, facts, wishes.changes, wishes.registering).await
-}
-
-fn nodes_of(facts: &Facts, wishes: &Wishes<'_>, count: u32, targets: Vec<String>) -> PreparedNodes {
-    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
-    PreparedNodes { count, vcpus, targets }
 }
 
 /// What the job definition does not allow. Pure.
@@ -230,8 +222,7 @@ mod tests {
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> Kind {
-        let size =
-            ContainerFacts { vcpus: Some(vcpus), memory_mib: Some(memory_mib), ..ContainerFacts::default() };
+        let size = ContainerFacts { vcpus: Some(vcpus), memory_mib: Some(memory_mib) };
         Kind::Container(size)
     }
 

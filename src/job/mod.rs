@@ -34,7 +34,7 @@ pub use array::{ArraySize, Tasks};
 pub use container::{ContainerChanges, Image, Role, Secret, User};
 pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
 pub use directives::Directives;
-pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
+pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
 pub use fargate::{FargateSize, NoSuchSize};
 pub use id::JobId;
 pub use lines::{LineUse, Lines};

@@ -1,5 +1,6 @@
 //! `bsub`: submits a job.
 
+mod dry_run;
 mod environment;
 mod options;
 mod rerun;
@@ -20,7 +21,7 @@ use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{JobId, JobSpec, Mark, OnceKey, Period, Shape};
-use crate::stage::{self, Plan, Target};
+use crate::stage::{self, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
 use work::What;
@@ -116,7 +117,7 @@ impl Args {
         };
         let plan = Plan::new(&spec, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
         if self.dry_run {
-            return self.show(&plan.requests);
+            return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = cluster;
@@ -143,7 +144,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         if self.dry_run {
-            return self.show(&requests);
+            return self.show(&session, None, &requests);
         }
         self.send(&options, session, &requests).await
     }
@@ -232,9 +233,13 @@ impl Args {
     }
 
     /// `--dry-run`.
-    fn show(&self, requests: &[SubmitRequest]) -> Result<Exit, Failure> {
-        let requests: Vec<serde_json::Value> =
-            requests.iter().map(|r| serde_json::to_value(r).unwrap_or_default()).collect();
+    fn show(
+        &self,
+        session: &Session,
+        bundle: Option<&Bundle>,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let requests = dry_run::requests(&session.cluster, bundle, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

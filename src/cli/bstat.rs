@@ -60,7 +60,13 @@ impl Args {
     async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
         let queue = self.queue.as_deref().unwrap_or(&session.cluster.job_queue);
         let statuses = self.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
-        let jobs = batch::list(session, queue, statuses).await?;
+        let jobs = match batch::list(session, queue, statuses).await {
+            Err(failure) if self.queue.is_none() => match session.read_anew(&failure).await? {
+                Some(session) => batch::list(&session, &session.cluster.job_queue, statuses).await?,
+                None => return Err(failure),
+            },
+            listed => listed?,
+        };
         self.common.output().show(&Jobs { jobs, detailed: false })?;
         Ok(Exit::Done)
     }

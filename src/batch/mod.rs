@@ -4,6 +4,7 @@
 
 mod describe;
 mod job;
+mod known;
 mod list;
 mod submit;
 mod terminate;
@@ -12,6 +13,7 @@ mod wire;
 
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
+pub use known::{remember, resolve};
 pub use list::{children, list};
 pub use submit::{Submitted, submit};
 pub use terminate::terminate;

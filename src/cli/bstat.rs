@@ -7,7 +7,7 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::batch::{self, Container, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobId, Status};
+use crate::job::{Invalid, JobRefs, Status};
 use crate::stage::launcher;
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
@@ -21,9 +21,9 @@ pub struct Args {
     /// The job queue [default: the cluster's]
     #[arg(short, long, value_name = "NAME")]
     queue: Option<String>,
-    /// Jobs, array children (ID:INDEX) or ARNs
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", conflicts_with = "queue")]
-    ids: Vec<JobId>,
+    jobs: Vec<JobRefs>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
-        if self.ids.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
+        if self.jobs.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
     }
 
     async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
@@ -72,7 +72,8 @@ impl Args {
     }
 
     async fn tell_jobs(&self, session: &Session) -> Result<Exit, Failure> {
-        let found = batch::describe(session, &self.ids).await?;
+        let ids = batch::resolve(session, self.jobs.iter().flat_map(|list| &list.0))?;
+        let found = batch::describe(session, &ids).await?;
         let mut jobs = Vec::new();
         for job in found.iter().flatten() {
             jobs.push(job.clone());
@@ -81,11 +82,11 @@ impl Args {
                 jobs.extend(batch::children(session, &job.id(), statuses).await?);
             }
         }
-        let detailed = matches!(jobs.as_slice(), [job] if self.ids.len() == 1 && !job.is_array_parent());
+        let detailed = matches!(jobs.as_slice(), [job] if ids.len() == 1 && !job.is_array_parent());
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
         }
-        super::report_unknown("bstat", session, self.ids.iter().zip(found.iter().map(Option::is_some)))
+        super::report_unknown("bstat", session, ids.iter().zip(found.iter().map(Option::is_some)))
     }
 }
 

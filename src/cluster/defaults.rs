@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use super::settings::File;
 use crate::ui::Failure;
 
-/// Options by their long names, in the order in which they count: what comes later beats what came before.
+/// Options by their long names, in the order in which they stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Defaults(pub Vec<DefaultOption>);
 
@@ -25,13 +25,6 @@ pub struct DefaultOption {
 const NO_DEFAULTS: [&str; 3] = ["cluster", "profile", "region"];
 
 impl Defaults {
-    /// These defaults, and `later` ones which beat them.
-    #[must_use]
-    pub fn then(mut self, later: &Self) -> Self {
-        self.0.extend_from_slice(&later.0);
-        self
-    }
-
     /// The options as words of a command line, each with where it stands: `--memory=4G`.
     pub fn words(&self) -> impl Iterator<Item = (String, &str)> {
         self.0.iter().flat_map(|line| {
@@ -102,14 +95,11 @@ mod tests {
         let text = "[defaults]\nvcpus = 2\nmemory = \"4G\"\nenv = [\"A=1\", \"B\"]\n\n[cluster.local.defaults]\n\
                     propagate_tags = true\nwait = false\nx = 0.5\n";
         let settings = Settings::parse(Path::new("c.toml"), text, &[])?;
-        let all = settings.defaults.then(&settings.local_defaults);
-        let words: Vec<String> = all.words().map(|(word, _)| word).collect();
-        assert_eq!(
-            words,
-            ["--vcpus=2", "--memory=4G", "--env=A=1", "--env=B", "--propagate-tags", "--x=0.5"]
-        );
-        let places: Vec<&str> = all.words().map(|(_, place)| place).collect();
-        assert_eq!((places[1], places[4]), ("settings file c.toml, line 3", "settings file c.toml, line 7"));
+        let words = |defaults: &Defaults| defaults.words().map(|(word, _)| word).collect::<Vec<_>>();
+        assert_eq!(words(&settings.defaults), ["--vcpus=2", "--memory=4G", "--env=A=1", "--env=B"]);
+        assert_eq!(words(&settings.local_defaults), ["--propagate-tags", "--x=0.5"]);
+        let places: Vec<&str> = settings.defaults.words().map(|(_, place)| place).collect();
+        assert_eq!(places[1], "settings file c.toml, line 3");
         Ok(())
     }
 }

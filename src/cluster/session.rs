@@ -86,6 +86,11 @@ impl Session {
         }
     }
 
+    /// Whether `--debug` was given.
+    pub fn is_debugging(&self) -> bool {
+        self.debug
+    }
+
     /// The cluster read anew, when what failed did so by something that had been kept and was stale: the call
     /// is worth making once more. `None` when that was not the cause.
     ///

@@ -23,7 +23,7 @@ mod timeout;
 pub use array::ArraySize;
 pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
-pub use id::JobId;
+pub use id::{JobId, JobRef, JobRefs, Unresolved};
 pub use mark::Mark;
 pub use name::JobName;
 pub use request::SubmitRequest;

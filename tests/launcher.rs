@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use awsb::job::request::Overrides;
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, Mark, Place, Script, Work};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Mark, Place, Script, Work};
 use awsb::stage::{Plan, Target};
 use proptest::prelude::*;
 
@@ -265,7 +265,8 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
         launchers.push(for_command(&prelude));
         for is_script in [false, true] {
-            let start = Start { packed: None, is_script, stays: is_script, prelude };
+            let line = is_script.then_some(LineUse::Argument);
+            let start = Start { packed: None, is_script, stays: is_script, line, prelude };
             // What the first part sets, and the launcher's file has done.
             let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));

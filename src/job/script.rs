@@ -72,7 +72,7 @@ impl Script {
     }
 }
 
-fn is_binary(contents: &[u8]) -> bool {
+pub(super) fn is_binary(contents: &[u8]) -> bool {
     contents.iter().take(8192).any(|b| *b == 0)
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::{describe, unknown};
 use crate::cluster::Session;
 use crate::job::{JobId, JobRef, Unresolved};
 use crate::ui::{Failure, note};
@@ -60,6 +61,39 @@ pub fn resolve<'r>(
         ids.extend(found.map_err(|why| unresolved(session, reference, &why, &known))?);
     }
     Ok(ids)
+}
+
+/// The jobs that these references mean; with a task, the one job among them or their children that has it.
+///
+/// # Errors
+/// As [`resolve`], and when Batch cannot be asked for the tasks, or none of the jobs has this one.
+pub async fn meant<'r>(
+    session: &Session,
+    references: impl IntoIterator<Item = &'r JobRef>,
+    of_task: Option<u32>,
+) -> Result<Vec<JobId>, Failure> {
+    let ids = resolve(session, references)?;
+    match of_task {
+        Some(wanted) => Ok(vec![task(session, &ids, wanted).await?]),
+        None => Ok(ids),
+    }
+}
+
+/// The job that has a task: a child of one of these arrays.
+///
+/// # Errors
+/// When Batch cannot be asked, knows none of the jobs, or none of them has this task.
+pub async fn task(session: &Session, parents: &[JobId], task: u32) -> Result<JobId, Failure> {
+    let jobs = describe(session, parents).await?;
+    if let Some(id) = jobs.iter().flatten().find_map(|job| job.of_task(task)) {
+        return Ok(id);
+    }
+    match (parents, jobs.as_slice()) {
+        ([id], [None]) => Err(unknown(session, id)),
+        ([id], _) => Err(Failure::failed(format!("the job {id} has no task {task}"))
+            .hint(format!("`bstat {id}` lists its children and their tasks"))),
+        _ => Err(Failure::failed(format!("none of the {} jobs has a task {task}", parents.len()))),
+    }
 }
 
 fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Known]) -> Failure {

@@ -13,7 +13,7 @@ mod wire;
 
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
-pub use known::{remember, resolve};
+pub use known::{meant, remember, resolve, task};
 pub use list::{children, list};
 pub use submit::{Submitted, submit};
 pub use terminate::terminate;

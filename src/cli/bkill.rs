@@ -17,6 +17,9 @@ pub struct Args {
     /// The reason, which becomes the job's statusReason
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
+    /// Only the child that has this task ID
+    #[arg(long, value_name = "N")]
+    task: Option<u32>,
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", required = true)]
     jobs: Vec<JobRefs>,
@@ -32,7 +35,7 @@ pub fn main() -> ExitCode {
 impl Args {
     async fn end(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
-        let ids = batch::resolve(&session, self.jobs.iter().flat_map(|list| &list.0))?;
+        let ids = batch::meant(&session, self.jobs.iter().flat_map(|list| &list.0), self.task).await?;
         let jobs = batch::describe(&session, &ids).await?;
         let mut ended = Vec::new();
         let mut failures = Vec::new();

@@ -17,7 +17,7 @@ use crate::ui::{Exit, Failure, Format, JsonArray, Output, note};
 #[command(
     name = "bout",
     version,
-    after_help = "Of an array job, the children's output follows by index, each line behind its index."
+    after_help = "Of an array job, the children's output follows by index, each line behind its index or task ID."
 )]
 pub struct Args {
     /// Follow the output until the job has ended
@@ -29,6 +29,9 @@ pub struct Args {
     /// Show the last N lines; with --follow, what comes after them, too
     #[arg(short, long, value_name = "N")]
     tail: Option<usize>,
+    /// Only the child that has this task ID
+    #[arg(long, value_name = "N")]
+    task: Option<u32>,
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
@@ -52,7 +55,7 @@ impl Args {
             );
         }
         let session = self.common.open().await?;
-        let ids = batch::resolve(&session, &self.jobs.0)?;
+        let ids = batch::meant(&session, &self.jobs.0, self.task).await?;
         let mut jobs = Vec::new();
         for id in &ids {
             jobs.push(batch::describe_one(&session, id).await?);
@@ -200,7 +203,7 @@ fn not_started(job: &Job) -> String {
     format!("the job {} has not started: it is {}{reason}", job.job_id, job.status)
 }
 
-/// Prints lines: the messages alone (behind a child's index, for an array), or an object each.
+/// Prints lines: the messages alone (behind a child's index or task, for an array), or an object each.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -210,8 +213,10 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
         if output.format() == Format::Json {
             text.push_str(&json(event)?.to_string());
         } else {
-            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).array_index() {
-                text.push_str(&format!("{index}: "));
+            if prefixed
+                && let Some(task) = event.task.or_else(|| JobId::from_batch(&event.job_id).array_index())
+            {
+                text.push_str(&format!("{task}: "));
             }
             text.push_str(&event.message);
         }

@@ -1,37 +1,46 @@
 //! `[defaults]` and `[cluster.NAME.defaults]`: options that every `bsub` gets.
 
+use std::ffi::OsString;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::settings::File;
 use crate::ui::Failure;
 
-/// Options by their long names, in the order in which they stand.
+/// Lines of a `defaults` section, in the order in which they stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Defaults(pub Vec<DefaultOption>);
+pub struct Defaults(pub Vec<DefaultLine>);
 
 /// One line of a `defaults` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DefaultOption {
-    /// The option's long name, without its dashes: `job-name`.
-    pub option: String,
-    /// Its values: none for a flag, several for an option that may be repeated.
-    pub values: Vec<String>,
+pub struct DefaultLine {
+    /// It as words of a command line: `--memory=4G`, or several for an option that may be repeated.
+    pub words: Vec<OsString>,
     /// Where it stands, for messages: `settings file PATH, line 7`.
     pub place: String,
+}
+
+impl DefaultLine {
+    /// The line for an option (its long name, without dashes); without values it is a flag.
+    pub(super) fn new(option: &str, values: &[String], place: String) -> Self {
+        let words = match values {
+            [] => vec![format!("--{option}").into()],
+            values => values.iter().map(|value| format!("--{option}={value}").into()).collect(),
+        };
+        Self { words, place }
+    }
 }
 
 /// What chooses a cluster cannot be a default of jobs.
 const NO_DEFAULTS: [&str; 3] = ["cluster", "profile", "region"];
 
 impl Defaults {
-    /// The options as words of a command line, each with where it stands: `--memory=4G`.
-    pub fn words(&self) -> impl Iterator<Item = (String, &str)> {
-        self.0.iter().flat_map(|line| {
-            let flag = line.values.is_empty().then(|| format!("--{}", line.option));
-            let valued = line.values.iter().map(|value| format!("--{}={value}", line.option));
-            flag.into_iter().chain(valued).map(|word| (word, line.place.as_str()))
-        })
+    /// These lines, and `later` ones, which beat them.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
     }
 
     /// Parses the section `place`.
@@ -59,7 +68,7 @@ impl Defaults {
                 }
                 _ => vec![scalar(file, &option, value)?],
             };
-            lines.push((at, DefaultOption { option, values, place: file.place(at) }));
+            lines.push((at, DefaultLine::new(&option, &values, file.place(at))));
         }
         // As they stand in the file, not as the parser sorts them.
         lines.sort_by_key(|(at, _)| *at);
@@ -95,11 +104,14 @@ mod tests {
         let text = "[defaults]\nvcpus = 2\nmemory = \"4G\"\nenv = [\"A=1\", \"B\"]\n\n[cluster.local.defaults]\n\
                     propagate_tags = true\nwait = false\nx = 0.5\n";
         let settings = Settings::parse(Path::new("c.toml"), text, &[])?;
-        let words = |defaults: &Defaults| defaults.words().map(|(word, _)| word).collect::<Vec<_>>();
-        assert_eq!(words(&settings.defaults), ["--vcpus=2", "--memory=4G", "--env=A=1", "--env=B"]);
-        assert_eq!(words(&settings.local_defaults), ["--propagate-tags", "--x=0.5"]);
-        let places: Vec<&str> = settings.defaults.words().map(|(_, place)| place).collect();
-        assert_eq!(places[1], "settings file c.toml, line 3");
+        let all = settings.defaults.then(settings.local_defaults);
+        let words: Vec<&OsString> = all.0.iter().flat_map(|line| &line.words).collect();
+        assert_eq!(
+            words,
+            ["--vcpus=2", "--memory=4G", "--env=A=1", "--env=B", "--propagate-tags", "--x=0.5"]
+        );
+        let places: Vec<&str> = all.0.iter().map(|line| line.place.as_str()).collect();
+        assert_eq!((places[1], places[3]), ("settings file c.toml, line 3", "settings file c.toml, line 7"));
         Ok(())
     }
 }

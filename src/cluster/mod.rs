@@ -18,7 +18,7 @@ mod trace;
 
 pub use cache::Cache;
 pub use contact::Contact;
-pub use defaults::{DefaultOption, Defaults};
+pub use defaults::{DefaultLine, Defaults};
 pub use explain::{Trouble, explain, trouble};
 pub use select::{Choice, Cluster, defaults};
 pub use session::{OPERATION_TIMEOUT, Session};

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::defaults::{DefaultOption, Defaults};
+use super::defaults::{DefaultLine, Defaults};
 use super::settings::Section;
 use crate::ui::Failure;
 
@@ -55,7 +55,7 @@ impl OldSettings {
         if let Some(list) = of_main("env_blacklist") {
             let line = main.map_or(1, |(_, line, _)| *line);
             let place = format!("{}, line {line}", path.display());
-            defaults.0.push(DefaultOption { option: "env-exclude".into(), values: vec![list], place });
+            defaults.0.push(DefaultLine::new("env-exclude", &[list], place));
         }
         let mut old = Self { default_cluster: of_main("cluster_name"), clusters: Vec::new() };
         for (name, line, values) in &parts {
@@ -151,8 +151,7 @@ mod tests {
         assert_eq!(hpc.region.as_deref(), Some("us-east-1"));
         assert_eq!((hpc.bucket.as_deref(), hpc.prefix.as_deref()), (Some("b"), Some("hpc-x/batch")));
         assert_eq!((hpc.job_queue.as_deref(), hpc.stack), (Some("arn:aws:batch:q"), None));
-        let words: Vec<String> = hpc.defaults.words().map(|(word, _)| word).collect();
-        assert_eq!(words, ["--env-exclude=HOME,PWD"]);
+        assert_eq!(hpc.defaults.0[0].words, ["--env-exclude=HOME,PWD"]);
         Ok(())
     }
 

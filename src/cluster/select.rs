@@ -76,18 +76,18 @@ pub(super) fn select(choice: &Choice) -> Result<Cluster, Failure> {
     })
 }
 
-/// The options that `bsub` gets by default, the weaker ones first: those of `[defaults]`, and those of the cluster
-/// that is meant. Nothing but the settings is read for it.
+/// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that is meant, which
+/// beat them. Nothing but the settings is read for it.
 ///
 /// # Errors
 /// As for the cluster itself.
-pub fn defaults(choice: &Choice) -> Result<[Defaults; 2], Failure> {
+pub fn defaults(choice: &Choice) -> Result<Defaults, Failure> {
     let (settings, old) = read()?;
     let of_cluster = match choose(choice, settings.as_ref(), old)? {
         Some((_, section)) => section.defaults,
         None => settings.as_ref().map(|s| s.local_defaults.clone()).unwrap_or_default(),
     };
-    Ok([settings.map(|s| s.defaults).unwrap_or_default(), of_cluster])
+    Ok(settings.map(|s| s.defaults).unwrap_or_default().then(of_cluster))
 }
 
 /// The settings file, and the old tools'. What is wrong with the latter counts only when it is needed.

@@ -36,7 +36,7 @@ pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependen
 pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
 pub use fargate::{FargateSize, NoSuchSize};
-pub use id::JobId;
+pub use id::{JobId, JobRef, JobRefs, Unresolved};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::JobName;

@@ -7,8 +7,10 @@
 mod array;
 mod environment;
 mod id;
+mod input;
 pub mod limits;
 mod name;
+mod output;
 mod request;
 mod resources;
 mod retry;
@@ -20,7 +22,9 @@ mod timeout;
 pub use array::ArraySize;
 pub use environment::{EnvArg, EnvName, Environment};
 pub use id::JobId;
+pub use input::{Input, RESERVED};
 pub use name::JobName;
+pub use output::OutputGlob;
 pub use request::{KeyValue, Overrides, ResourceRequirement, SubmitRequest};
 pub use resources::{Memory, Vcpus};
 pub use retry::Attempts;
@@ -32,7 +36,7 @@ pub use timeout::Timeout;
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct Invalid(pub(crate) String);
 
 impl Invalid {
     /// The reason, worded so that it reads well after `invalid value 'X' for '--option <N>': `.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// The modification time of every file in a bundle (1 January 1980, UTC): the same content must give the
 /// same bytes, and `tar` warns of older times.
-const MTIME: u64 = 315_532_800;
+pub(super) const MTIME: u64 = 315_532_800;
 
 /// Up to this size, every byte that is saved may decide whether a bundle fits into the request; above, the time
 /// that it takes counts.
@@ -73,7 +73,7 @@ impl Bundle {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -4,11 +4,18 @@
 //! [`Plan`] decides, without any I/O, in which form a job travels; [`upload`] is the only thing here that
 //! touches the network.
 
+mod archive;
 mod bundle;
+mod inputs;
 pub mod launcher;
+mod multipart;
+mod parts;
 mod plan;
 mod upload;
 
+pub use archive::Archive;
 pub use bundle::Bundle;
+pub use inputs::{Inputs, Staged, forgotten};
+pub use multipart::{LARGE_BYTES, upload_archive};
 pub use plan::{Plan, PlanError, Target};
 pub use upload::upload;

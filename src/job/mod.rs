@@ -5,31 +5,37 @@
 //! [`SubmitRequest`] is what Batch is asked.
 
 mod array;
+mod dependency;
 mod environment;
 mod id;
 mod input;
 pub mod limits;
+mod mark;
 mod name;
 mod output;
-mod request;
+pub mod request;
 mod resources;
 mod retry;
+mod scheduling;
 mod script;
 mod spec;
 mod status;
 mod timeout;
 
 pub use array::ArraySize;
-pub use environment::{EnvArg, EnvName, Environment};
+pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
+pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
 pub use id::JobId;
 pub use input::{Input, RESERVED};
+pub use mark::Mark;
 pub use name::JobName;
 pub use output::OutputGlob;
-pub use request::{KeyValue, Overrides, ResourceRequirement, SubmitRequest};
+pub use request::SubmitRequest;
 pub use resources::{Memory, Vcpus};
-pub use retry::Attempts;
+pub use retry::{Attempts, Retries, RetryOnArg};
+pub use scheduling::{Parameter, Priority, Share, Tag};
 pub use script::{Script, ScriptError};
-pub use spec::{JobSpec, Work};
+pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Work};
 pub use status::Status;
 pub use timeout::Timeout;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::{
-    ArraySize, Dependency, Environment, JobId, JobName, Memory, Priority, Retries, Script, Share, Timeout,
-    Vcpus,
+    ArraySize, Dependency, Environment, JobId, JobName, Memory, OutputGlob, Priority, Retries, Script, Share,
+    Timeout, Vcpus,
 };
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
@@ -17,8 +17,8 @@ pub struct JobSpec {
     pub work: Work,
     /// Where it does it.
     pub place: Place,
-    /// What comes back: globs in its working directory.
-    pub outputs: Vec<String>,
+    /// What comes back.
+    pub outputs: Vec<OutputGlob>,
     /// Its variables, on top of the job definition's.
     pub environment: Environment,
     /// What each of its containers has.

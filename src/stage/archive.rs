@@ -40,9 +40,15 @@ impl Archive {
         self.length
     }
 
-    /// How many files and directories are in it.
-    pub fn entries(&self) -> usize {
-        self.entries.len()
+    /// The whole of a small archive, without its end.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub fn records(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read().read_to_end(&mut bytes)?;
+        bytes.truncate(bytes.len().saturating_sub(END as usize));
+        Ok(bytes)
     }
 
     /// Reads it from the beginning. A file that is not what it was when the inputs were gathered is an error that

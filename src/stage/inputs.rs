@@ -130,7 +130,13 @@ impl Inputs {
         self.0.iter().map(|(name, staged)| (name.as_path(), staged))
     }
 
-    /// The `n`th of all.
+    /// The same, in this folder of the working directory.
+    #[must_use]
+    pub fn below(self, folder: &str) -> Self {
+        Self(self.0.into_iter().map(|(name, staged)| (Path::new(folder).join(name), staged)).collect())
+    }
+
+    /// Everything, in the order of [`Inputs::iter`].
     pub(super) fn list(self) -> Vec<(PathBuf, Staged)> {
         self.0.into_iter().collect()
     }

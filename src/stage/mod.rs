@@ -5,6 +5,7 @@
 //! touches the network.
 
 mod archive;
+mod baggage;
 mod bundle;
 mod inputs;
 pub mod launcher;
@@ -14,8 +15,9 @@ mod plan;
 mod upload;
 
 pub use archive::Archive;
+pub use baggage::Baggage;
 pub use bundle::Bundle;
 pub use inputs::{Inputs, Staged, forgotten};
-pub use multipart::{LARGE_BYTES, upload_archive};
+pub use multipart::upload_baggage;
 pub use plan::{Plan, PlanError, Target};
 pub use upload::upload;

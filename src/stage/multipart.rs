@@ -15,15 +15,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::archive::Archive;
+use super::baggage::Baggage;
 use super::parts::{self, Content, Part, Stored, part_size};
 use super::upload::time_for;
 use crate::cluster::{Session, explain};
 use crate::ui::{Exit, Failure, Progress};
-
-/// Inputs of this size in bytes and above travel in an archive of their own; smaller ones in the bundle.
-///
-/// Their archive is not compressed: much of what is large is so already, and gzip is slower than most networks.
-pub const LARGE_BYTES: u64 = 4 << 20;
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;
@@ -33,27 +29,19 @@ const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often an upload is taken up again that somebody else has ended or changed meanwhile.
 const ROUNDS: u32 = 4;
 
-/// Stores an archive in the cluster's bucket, unless it is there already, and returns its `s3://` URL. Its name is
-/// the SHA-256 of its content and `.tar`.
+/// Stores large inputs in the cluster's bucket, unless they are there already.
 ///
 /// # Errors
 /// When a file cannot be read or changes, or the bucket is missing, may not be written or cannot be reached. What
 /// has arrived by then is taken up by the next call for the same content.
-pub async fn upload_archive(session: &Session, archive: &Archive) -> Result<String, Failure> {
-    let reading = archive.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let mut progress = Progress::new("reading the inputs", reading.length());
-        parts::sha256(&reading, |n| progress.advance(n))
-    });
-    let sha256 =
-        hashed.await.map_err(std::io::Error::other).flatten().map_err(|e| Failure::failed(e.to_string()))?;
-    let name = format!("bundles/{sha256}.tar");
+pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
+    let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
     let prefix = &session.cluster.prefix;
     let key = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-    let upload = Upload { session, bucket: &session.cluster.bucket, key: &key, archive, sha256: &sha256 };
+    let upload = Upload { session, bucket: &session.cluster.bucket, key: &key, archive, sha256 };
     for _ in 0..ROUNDS {
         if upload.is_done().await? || upload.send().await? {
-            return Ok(upload.url());
+            return Ok(());
         }
     }
     Err(Failure::failed(format!("{}: others kept changing it", upload.doing()))
@@ -71,12 +59,8 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    fn url(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.key)
-    }
-
     fn doing(&self) -> String {
-        format!("storing the inputs in {}", self.url())
+        format!("storing the inputs in s3://{}/{}", self.bucket, self.key)
     }
 
     fn wrong<E>(&self, e: &SdkError<E, HttpResponse>) -> Failure

@@ -1,6 +1,7 @@
 //! `bsub`: submits a job.
 
 mod environment;
+mod inputs;
 mod options;
 mod waiting;
 mod work;
@@ -18,7 +19,7 @@ use crate::job::request::SubmitRequest;
 use crate::job::{
     Dependency, Invalid, JobId, JobName, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Timeout, Work,
 };
-use crate::stage::{self, Plan, Target};
+use crate::stage::{self, Baggage, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
 
@@ -88,7 +89,9 @@ pub fn main() -> ExitCode {
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
     async fn submit(&self, options: Options, default_name: JobName, work: Work) -> Result<Exit, Failure> {
+        let inputs = inputs::gather(&options.input, &work, self.quiet)?;
         let spec = self.spec(&options, default_name, work)?;
+        let baggage = Baggage::pack(inputs, &spec.place).await?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
         let target = Target {
@@ -98,7 +101,8 @@ impl Args {
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        let plan = Plan::new(&spec, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let plan =
+            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
         if self.dry_run {
             return self.show(&plan);
         }
@@ -109,6 +113,7 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
+        stage::upload_baggage(&session, &baggage).await?;
         let mut submitted = Vec::new();
         for request in &plan.requests {
             submitted.push(submit(&session, request).await?);

@@ -1,13 +1,12 @@
 //! What can be said of a job: on the command line, in a script's directives, and in the settings file.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, DependencyArg, EnvArg, JobName, Memory, Parameter, Place, Priority, RetryOnArg,
-    Share, Tag, Timeout, Vcpus,
+    ArraySize, Attempts, DependencyArg, EnvArg, Input, JobName, Memory, OutputGlob, Parameter, Place,
+    Priority, RetryOnArg, Share, Tag, Timeout, Vcpus,
 };
 
 /// The options that describe a job.
@@ -87,12 +86,13 @@ pub struct Options {
         long,
         visible_alias = "input-file",
         value_name = "PATH[:NAME]",
+        value_parser = OsStringValueParser::new().try_map(|s| Input::parse(&s, |path| path.symlink_metadata().is_ok())),
         help_heading = "Environment and files"
     )]
-    pub input: Vec<OsString>,
+    pub input: Vec<Input>,
     /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
-    pub output_file: Vec<String>,
+    pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
     #[arg(
         short,

@@ -1,5 +1,8 @@
 //! `bout`: shows a job's output.
 
+mod files;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,6 +25,12 @@ pub struct Args {
     /// Follow the output until the job has ended
     #[arg(short, long, visible_short_alias = 's', visible_alias = "stream")]
     follow: bool,
+    /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
+    #[arg(long, conflicts_with = "follow")]
+    files: bool,
+    /// Fetch the files into this directory; an array's children have directories of their own in it
+    #[arg(short, long, value_name = "DIR", requires = "files")]
+    directory: Option<PathBuf>,
     /// A job, an array's child (ID:INDEX) or an ARN
     #[arg(value_name = "ID")]
     id: JobId,
@@ -37,6 +46,9 @@ pub fn main() -> ExitCode {
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
+        if self.files {
+            return files::tell(&session, &self.common.output(), &self.id, self.directory.as_deref()).await;
+        }
         let job = batch::describe_one(&session, &self.id).await?;
         if self.follow { self.follow(session, &job).await } else { self.read(&session, &job).await }
     }

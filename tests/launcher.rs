@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use awsb::job::request::Overrides;
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, Mark, Place, Script, Work};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Mark, Place, Script, Work};
 use awsb::stage::{Baggage, Plan, Target};
 use proptest::prelude::*;
 
@@ -269,8 +269,9 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 packed: None,
                 is_script,
                 stays: is_script,
+                line: is_script.then_some(LineUse::Argument),
                 prelude,
-                inputs: Some("s3://bucket/awsb/bundles/0.tar"),
+                has_inputs: true,
                 outputs: &["*.csv".parse()?],
                 region: "eu-west-1",
             };

@@ -2,6 +2,7 @@
 //!
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
+mod again;
 mod describe;
 mod job;
 mod list;
@@ -10,6 +11,7 @@ mod terminate;
 mod watch;
 mod wire;
 
+pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use list::{children, list};

@@ -6,13 +6,16 @@
 
 mod array;
 mod dependency;
+pub mod directives;
 mod environment;
 mod id;
 mod input;
 pub mod limits;
+mod lines;
 mod mark;
 mod name;
 mod output;
+mod program;
 pub mod request;
 mod resources;
 mod retry;
@@ -20,13 +23,17 @@ mod scheduling;
 mod script;
 mod spec;
 mod status;
+mod tasks;
 mod timeout;
+mod wall_time;
 
-pub use array::ArraySize;
+pub use array::{ArraySize, Tasks};
 pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
+pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
 pub use id::JobId;
 pub use input::{Input, RESERVED};
+pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::JobName;
 pub use output::OutputGlob;
@@ -37,7 +44,9 @@ pub use scheduling::{Parameter, Priority, Share, Tag};
 pub use script::{Script, ScriptError};
 pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Work};
 pub use status::Status;
+pub use tasks::{MAX_TASK_ID, MAX_TASKS, TaskIds};
 pub use timeout::Timeout;
+pub use wall_time::WallTime;
 
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::limits;
-
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +169,17 @@ impl SubmitRequest {
         })
     }
 
+    /// The same, to be changed.
+    pub fn overrides_mut(&mut self) -> Option<&mut Overrides> {
+        match (&mut self.container_overrides, &mut self.node_overrides) {
+            (Some(overrides), _) => Some(overrides),
+            (None, Some(nodes)) => {
+                nodes.node_property_overrides.first_mut().map(|o| &mut o.container_overrides)
+            }
+            (None, None) => None,
+        }
+    }
+
     /// The value of a variable that the job has from this request.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let environment = &self.overrides()?.environment;
@@ -186,12 +195,7 @@ impl KeyValue {
 }
 
 impl Overrides {
-    /// Whether the overrides stay below ECS's limit, with room for what Batch adds.
-    pub fn fit(&self) -> bool {
-        self.length() <= limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE
-    }
-
-    /// Their length as serialised JSON. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
+    /// Their length as serialised JSON, which [`super::limits::OVERRIDES_LENGTH`] is about. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
     /// counts is not documented, and this is the longer one.
     pub fn length(&self) -> usize {
         let json = serde_json::to_string(self).unwrap_or_default();

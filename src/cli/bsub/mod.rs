@@ -3,6 +3,8 @@
 mod environment;
 mod inputs;
 mod options;
+mod rerun;
+mod said;
 mod waiting;
 mod work;
 
@@ -17,11 +19,12 @@ use crate::batch::{self, Submitted};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{
-    Dependency, Invalid, JobId, JobName, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Timeout, Work,
+    Dependency, Invalid, JobId, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Tasks, Timeout,
 };
 use crate::stage::{self, Baggage, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
+use work::What;
 
 /// Submit a job to AWS Batch: a script, or a command that the image has
 #[derive(Debug, Parser)]
@@ -80,17 +83,17 @@ pub struct Args {
 /// `bsub`'s entry point.
 pub fn main() -> ExitCode {
     super::run("bsub", |args: Args| {
-        let (default_name, work) = args.work()?;
-        let options = args.options.clone();
-        super::block_on(args.submit(options, default_name, work))
+        let what = args.what()?;
+        super::block_on(args.submit(what))
     })
 }
 
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, options: Options, default_name: JobName, work: Work) -> Result<Exit, Failure> {
-        let inputs = inputs::gather(&options.input, &work, self.quiet)?;
-        let spec = self.spec(&options, default_name, work)?;
+    async fn submit(&self, what: What) -> Result<Exit, Failure> {
+        let options = what.options.clone();
+        let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
+        let spec = self.spec(&options, what)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
@@ -135,19 +138,24 @@ impl Args {
         Ok(Exit::Done)
     }
 
-    fn spec(&self, options: &Options, default_name: JobName, work: Work) -> Result<JobSpec, Failure> {
+    fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
         let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
-        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(default_name), work);
+        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
         spec.environment = environment::gather(&options.env, &options.env_exclude);
         spec.resources = Resources { vcpus: options.vcpus, memory: options.memory, gpus: None };
-        if let Some(size) = options.array_size {
-            spec.shape = Shape::Array(size);
-        }
+        let tasks = match (options.array_size, &options.array, &what.lines) {
+            (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
+            (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
+            (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
+            (None, None, None) => None,
+        };
+        spec.shape = tasks.map_or(Shape::Single, Shape::Array);
+        spec.lines = what.lines;
         spec.retries =
             Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
-        spec.timeout = options.timeout;
+        spec.timeout = options.limit().map_err(about("--time"))?;
         spec.scheduling = Scheduling {
             priority: options.priority,
             share: options.share.clone(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, DependencyArg, EnvArg, Input, JobName, Memory, OutputGlob, Parameter, Place,
-    Priority, RetryOnArg, Share, Tag, Timeout, Vcpus,
+    ArraySize, Attempts, DependencyArg, EnvArg, Input, Invalid, JobName, Memory, OutputGlob, Parameter,
+    Place, Priority, RetryOnArg, Share, Tag, TaskIds, Timeout, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -40,7 +40,14 @@ pub struct Options {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub gpus: Option<String>,
     /// Submit a multi-node parallel job of this many nodes
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources", conflicts_with_all = ["array_size"])]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Resources",
+        group = "shape"
+    )]
     pub nodes: Option<String>,
 
     /// Run in another image (a job definition is derived from the cluster's)
@@ -107,9 +114,25 @@ pub struct Options {
     #[arg(long, value_name = "DIR", help_heading = "Environment and files")]
     pub parent_working_dir: Option<PathBuf>,
 
-    /// Submit an array job of this many children
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Arrays")]
+    /// Submit an array of this many children, whose tasks are numbered from 0
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Arrays",
+        group = "shape"
+    )]
     pub array_size: Option<ArraySize>,
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
+    pub array: Option<TaskIds>,
+    /// Submit a task for each line of a file (- is standard input): the line stands for {} in the arguments
+    #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
+    pub each: Option<PathBuf>,
+    /// Submit a task for each line of a file (- is standard input): the line is its command
+    #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
+    pub commands: Option<PathBuf>,
 
     /// Wait for other jobs: ID[,ID…], afterok:ID, n_to_n:ID (each child for its like), sequential
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
@@ -148,9 +171,13 @@ pub struct Options {
         long,
         value_name = "TIME",
         allow_negative_numbers = true,
-        help_heading = "Retries and time"
+        help_heading = "Retries and time",
+        conflicts_with = "time"
     )]
     pub timeout: Option<Timeout>,
+    /// The same in Slurm's way: a bare number is minutes
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Retries and time")]
+    pub time: Option<WallTime>,
 
     /// Wait for the job's end, and exit with its exit code
     #[arg(short = 'K', long, help_heading = "Afterwards")]
@@ -166,7 +193,8 @@ impl Options {
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
         // Of options that exclude each other, one that is given here takes the others' place, too.
-        let has_shape = self.array_size.is_some() || self.nodes.is_some();
+        let has_shape = self.has_array() || self.nodes.is_some();
+        let has_time = self.timeout.is_some() || self.time.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
         let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
         Options {
@@ -192,6 +220,9 @@ impl Options {
             working_dir: if has_place { self.working_dir } else { lower.working_dir },
             parent_working_dir: if has_place { self.parent_working_dir } else { lower.parent_working_dir },
             array_size: if has_shape { self.array_size } else { lower.array_size },
+            array: if has_shape { self.array } else { lower.array },
+            each: if has_shape { self.each } else { lower.each },
+            commands: if has_shape { self.commands } else { lower.commands },
             depends_on: if self.depends_on.is_empty() { lower.depends_on } else { self.depends_on },
             queue: self.queue.or(lower.queue),
             priority: self.priority.or(lower.priority),
@@ -202,9 +233,26 @@ impl Options {
             param: joined(lower.param, self.param),
             retry_attempts: if has_retries { self.retry_attempts } else { lower.retry_attempts },
             retry_on: if has_retries { self.retry_on } else { lower.retry_on },
-            timeout: self.timeout.or(lower.timeout),
+            timeout: if has_time { self.timeout } else { lower.timeout },
+            time: if has_time { self.time } else { lower.time },
             wait: self.wait || lower.wait,
             interactive: self.interactive || lower.interactive,
+        }
+    }
+
+    /// Whether it is an array of tasks.
+    pub fn has_array(&self) -> bool {
+        self.array_size.is_some() || self.array.is_some() || self.each.is_some() || self.commands.is_some()
+    }
+
+    /// How long an attempt may run.
+    ///
+    /// # Errors
+    /// When it is less than Batch takes.
+    pub fn limit(&self) -> Result<Option<Timeout>, Invalid> {
+        match self.time.and_then(WallTime::seconds) {
+            Some(seconds) => Timeout::of_seconds(seconds).map(Some),
+            None => Ok(self.timeout),
         }
     }
 

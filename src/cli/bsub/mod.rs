@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod environment;
+mod inputs;
 mod options;
 mod rerun;
 mod said;
@@ -21,7 +22,7 @@ use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{JobId, JobSpec, Mark, OnceKey, Period, Shape};
-use crate::stage::{self, Bundle, Plan, Target};
+use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
 use work::What;
@@ -102,7 +103,9 @@ impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
     async fn submit(&self, what: What) -> Result<Exit, Failure> {
         let options = what.options.clone();
+        let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let mut spec = self.spec(&options, what)?;
+        let baggage = Baggage::pack(inputs, &spec.place).await?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
@@ -115,7 +118,8 @@ impl Args {
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        let plan = Plan::new(&spec, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let plan =
+            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
         if self.dry_run {
             return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
@@ -126,6 +130,7 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
+        stage::upload_baggage(&session, &baggage).await?;
         self.send(&options, session, &plan.requests).await
     }
 

@@ -1,6 +1,8 @@
 //! `bsub`: submits a job.
 
+mod dry_run;
 mod environment;
+mod inputs;
 mod options;
 mod rerun;
 mod said;
@@ -20,7 +22,7 @@ use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{JobId, JobSpec, Mark, OnceKey, Period, Shape};
-use crate::stage::{self, Plan, Target};
+use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
 use work::What;
@@ -101,7 +103,9 @@ impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
     async fn submit(&self, what: What) -> Result<Exit, Failure> {
         let options = what.options.clone();
+        let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let mut spec = self.spec(&options, what)?;
+        let baggage = Baggage::pack(inputs, &spec.place).await?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
@@ -114,9 +118,10 @@ impl Args {
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        let plan = Plan::new(&spec, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let plan =
+            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
         if self.dry_run {
-            return self.show(&plan.requests);
+            return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = cluster;
@@ -125,6 +130,7 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
+        stage::upload_baggage(&session, &baggage).await?;
         self.send(&options, session, &plan.requests).await
     }
 
@@ -143,7 +149,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         if self.dry_run {
-            return self.show(&requests);
+            return self.show(&session, None, &requests);
         }
         self.send(&options, session, &requests).await
     }
@@ -232,9 +238,13 @@ impl Args {
     }
 
     /// `--dry-run`.
-    fn show(&self, requests: &[SubmitRequest]) -> Result<Exit, Failure> {
-        let requests: Vec<serde_json::Value> =
-            requests.iter().map(|r| serde_json::to_value(r).unwrap_or_default()).collect();
+    fn show(
+        &self,
+        session: &Session,
+        bundle: Option<&Bundle>,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let requests = dry_run::requests(&session.cluster, bundle, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

@@ -1,14 +1,13 @@
 //! What can be said of a job: on the command line, in a script's directives, and in the settings file.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image,
-    Invalid, JobName, Memory, Mount, Nodes, Parameter, Place, Priority, RetryOnArg, Role, Secret, Share, Tag,
-    TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
+    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
+    Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -88,12 +87,13 @@ pub struct Options {
         long,
         visible_alias = "input-file",
         value_name = "PATH[:NAME]",
+        value_parser = OsStringValueParser::new().try_map(|s| Input::parse(&s, |path| path.symlink_metadata().is_ok())),
         help_heading = "Environment and files"
     )]
-    pub input: Vec<OsString>,
+    pub input: Vec<Input>,
     /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
-    pub output_file: Vec<String>,
+    pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
     #[arg(
         short,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
+use serde_json::Value;
+
+use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
 use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
@@ -34,6 +36,8 @@ pub struct Wishes<'a> {
 pub struct Prepared {
     /// `NAME`, `NAME:REVISION` or an ARN.
     pub job_definition: String,
+    /// The RegisterJobDefinition request that would have been sent, had it been allowed.
+    pub to_register: Option<Value>,
     /// Its nodes, for a multi-node parallel job.
     pub nodes: Option<PreparedNodes>,
 }
@@ -47,6 +51,12 @@ pub struct PreparedNodes {
     pub vcpus: Option<f64>,
     /// The `targetNodes` that overrides for all nodes have to name.
     pub targets: Vec<String>,
+}
+
+impl Prepared {
+    fn as_it_is(name: &str) -> Self {
+        Self { job_definition: name.to_owned(), to_register: None, nodes: None }
+    }
 }
 
 impl fmt::Display for PreparedNodes {
@@ -85,16 +95,16 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     };
     let name = wishes.definition.unwrap_or(of_cluster);
     if wishes.are_plain() {
-        return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
+        return Ok(Prepared::as_it_is(name));
     }
     let facts = match definition::describe(session, name).await {
         Err(failure) if wishes.are_only_checked() && is_denied(&failure) => {
-            return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
+            return Ok(Prepared::as_it_is(name));
         }
         described => described?,
     };
     check(&facts, wishes)?;
-    let (job_definition, nodes) = match (&facts.kind, wishes.nodes) {
+    let (derived, nodes) = match (&facts.kind, wishes.nodes) {
         (Kind::MultiNode { nodes, ranges }, given) => {
             refuse_nodes(session, wishes.queue).await?;
             let targets = ranges.iter().map(|range| range.targets.clone()).collect();
@@ -110,7 +120,8 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     };
     let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
     let nodes = nodes.map(|(count, targets)| PreparedNodes { count, vcpus, targets });
-    Ok(Prepared { job_definition, nodes })
+    let Derived { job_definition, to_register } = derived;
+    Ok(Prepared { job_definition, to_register, nodes })
 }
 
 async fn changed(
@@ -118,9 +129,9 @@ async fn changed(
     facts: &Facts,
     name: &str,
     wishes: &Wishes<'_>,
-) -> Result<String, Failure> {
+) -> Result<Derived, Failure> {
     if wishes.changes.is_empty() {
-        return Ok(name.to_owned());
+        return Ok(Derived { job_definition: name.to_owned(), to_register: None });
     }
     definition::derive(session, facts, wishes.changes, wishes.registering).await
 }

@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Registering, derive, multi_node};
+pub use derive::{Derived, Registering, derive, multi_node};
 
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
@@ -124,12 +124,24 @@ impl ContainerFacts {
     }
 }
 
+/// The kind of the cache's entries: name to [`Facts`].
+const KEPT: &str = "definition";
+
 /// What a job definition allows. `name` is a name (its latest active revision), `NAME:REVISION` or an ARN.
 ///
 /// # Errors
 /// When Batch cannot be asked, or has no such active job definition.
 pub async fn describe(session: &Session, name: &str) -> Result<Facts, Failure> {
-    Ok(Facts::of(&find(session, name).await?.ok_or_else(|| missing(session, name))?))
+    // A revision stays as it is; which one is the latest may have changed since.
+    let stays = parts(name).1.is_some();
+    if let Some(kept) = stays.then(|| session.cache.read(KEPT, name)).flatten() {
+        return Ok(kept);
+    }
+    let facts = Facts::of(&find(session, name).await?.ok_or_else(|| missing(session, name))?);
+    if stays {
+        session.cache.write(KEPT, name, &facts);
+    }
+    Ok(facts)
 }
 
 /// The active job definition of this name; of several revisions the latest.
@@ -176,11 +188,13 @@ fn parts(name: &str) -> (&str, Option<i32>) {
 fn missing(session: &Session, name: &str) -> Failure {
     let region =
         if session.cluster.is_local { String::new() } else { format!(", region {}", session.region) };
-    Failure::usage(format!(
+    let failure = Failure::usage(format!(
         "there is no active job definition {name} (cluster {}{region})",
         session.cluster.name
     ))
-    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region")
+    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
+    // It may be that what was kept of the cluster named it.
+    if session.cache.drop_used() { failure.stale() } else { failure }
 }
 
 #[cfg(test)]

@@ -225,9 +225,8 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
         if output.format() == Format::Json {
             text.push_str(&json(event)?.to_string());
         } else {
-            if prefixed
-                && let Some(task) = event.task.or_else(|| JobId::from_batch(&event.job_id).array_index())
-            {
+            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).array_index() {
+                let task = event.task.unwrap_or(index);
                 text.push_str(&format!("{task}: "));
             }
             text.push_str(&event.message);

@@ -103,13 +103,14 @@ impl Trouble {
         match self {
             Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
             Trouble::NoCredentials(_) => false,
-            Trouble::Service { code, status, .. } => {
-                *status >= 500
-                    || *status == 429
-                    || code.contains("Throttl")
-                    || code.contains("TooManyRequests")
-            }
+            Trouble::Service { status, .. } => *status >= 500 || self.is_throttling(),
         }
+    }
+
+    /// Whether the service has turned the request away because there are too many of them.
+    pub fn is_throttling(&self) -> bool {
+        matches!(self, Trouble::Service { code, status, .. }
+            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests"))
     }
 }
 

@@ -10,5 +10,5 @@ mod plan;
 mod upload;
 
 pub use bundle::Bundle;
-pub use plan::{Plan, PlanError, Target};
+pub use plan::{Plan, PlanError, Target, task_variables};
 pub use upload::upload;

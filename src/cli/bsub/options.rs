@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, DependencyArg, EnvArg, Invalid, JobName, Memory, Parameter, Place, Priority,
-    RetryOnArg, Share, Tag, TaskIds, Timeout, Vcpus, WallTime,
+    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image,
+    Invalid, JobName, Memory, Mount, Nodes, Parameter, Place, Priority, RetryOnArg, Role, Secret, Share, Tag,
+    TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -39,7 +40,7 @@ pub struct Options {
     pub memory: Option<Memory>,
     /// GPUs (of each node)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
-    pub gpus: Option<String>,
+    pub gpus: Option<Gpus>,
     /// Submit a multi-node parallel job of this many nodes
     #[arg(
         short,
@@ -49,38 +50,38 @@ pub struct Options {
         help_heading = "Resources",
         group = "shape"
     )]
-    pub nodes: Option<String>,
+    pub nodes: Option<Nodes>,
 
     /// Run in another image (a job definition is derived from the cluster's)
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
-    pub image: Option<String>,
+    pub image: Option<Image>,
     /// The role that the job has
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub job_role: Option<String>,
+    pub job_role: Option<Role>,
     /// The role that starts the container
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub execution_role: Option<String>,
+    pub execution_role: Option<Role>,
     /// The user in the container
     #[arg(long, value_name = "USER", help_heading = "Container")]
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// A resource limit, as of `docker run --ulimit`
     #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Container")]
-    pub ulimit: Vec<String>,
+    pub ulimit: Vec<Ulimit>,
     /// A directory of the host in the container
     #[arg(long, value_name = "HOST:CONTAINER[:ro]", help_heading = "Container")]
-    pub mount: Vec<String>,
+    pub mount: Vec<Mount>,
     /// A directory of an EFS file system in the container
-    #[arg(long, value_name = "FS:PATH", help_heading = "Container")]
-    pub efs: Vec<String>,
+    #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
+    pub efs: Vec<Efs>,
     /// The size of /dev/shm
     #[arg(long, value_name = "SIZE", help_heading = "Container")]
     pub shm_size: Option<Memory>,
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", help_heading = "Container")]
-    pub ephemeral_storage: Option<String>,
+    pub ephemeral_storage: Option<EphemeralStorage>,
     /// A variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
-    pub secret: Vec<String>,
+    pub secret: Vec<Secret>,
 
     /// Set a variable, hand on variables of this shell (`-e A,B`), or all that are no secrets (`-e all`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
@@ -253,6 +254,22 @@ impl Options {
         match self.time.and_then(WallTime::seconds) {
             Some(seconds) => Timeout::of_seconds(seconds).map(Some),
             None => Ok(self.timeout),
+        }
+    }
+
+    /// What SubmitJob cannot override.
+    pub fn changes(&self) -> ContainerChanges {
+        ContainerChanges {
+            image: self.image.clone(),
+            job_role: self.job_role.clone(),
+            execution_role: self.execution_role.clone(),
+            user: self.user.clone(),
+            ulimits: self.ulimit.clone(),
+            mounts: self.mount.clone(),
+            efs: self.efs.clone(),
+            secrets: self.secret.clone(),
+            shm_size: self.shm_size,
+            ephemeral_storage: self.ephemeral_storage,
         }
     }
 

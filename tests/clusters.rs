@@ -193,6 +193,19 @@ fn a_stack_that_has_changed_is_read_anew() {
     assert_eq!(server.requests("cloudformation").len(), 2);
     let last = server.requests("listjobs").pop().map(|r| body(&r)["jobQueue"].clone());
     assert_eq!(last, Some(json!("new-queue")));
+    // A submission is not made again by itself; the next one reads anew.
+    let server = BadServer::start(|request, before| match request.operation() {
+        "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
+        "listjobs" => Answer::json(json!({ "jobSummaryList": [] })),
+        "submitjob" if body(request)["jobQueue"] == "new-queue" => taken(),
+        _ => Answer::error(400, "ClientException", "JobQueue old-queue does not exist"),
+    });
+    let submitting = sandbox(&server, CONFIG);
+    submitting.run("bstat", [] as [&str; 0]).ok();
+    let outcome = submitting.run("bsub", ["true"]);
+    outcome.failed_with(1);
+    assert!(outcome.hints().contains("asks AWS for it anew"), "{outcome}");
+    submitting.run("bsub", ["true"]).ok();
 }
 
 #[test]

@@ -30,7 +30,8 @@ fn every_tool_has_a_manual_page() {
         let page = sandbox.run(tool, ["--man"]).ok().stdout;
         assert!(page.contains(".TH") && page.contains(&option.replace('-', "\\-")), "{page}");
         if groff {
-            let outcome = sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+            let outcome =
+                sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
             assert_eq!(outcome.stderr, "", "{tool}");
         }
     }

@@ -1,6 +1,9 @@
 //! `bout`: shows a job's output.
 
+mod files;
+
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,6 +38,12 @@ pub struct Args {
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
+    /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
+    #[arg(long, conflicts_with = "follow")]
+    files: bool,
+    /// Fetch the files into this directory; an array's children have directories of their own in it
+    #[arg(short, long, value_name = "DIR", requires = "files")]
+    directory: Option<PathBuf>,
     /// A job, an array's child (ID:INDEX) or an ARN; the beginning of an ID, or `last`
     #[arg(value_name = "ID")]
     jobs: JobRefs,
@@ -56,6 +65,9 @@ impl Args {
         }
         let session = self.common.open().await?;
         let ids = batch::meant(&session, &self.jobs.0, self.task).await?;
+        if self.files {
+            return files::tell(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
+        }
         let mut jobs = Vec::new();
         for id in &ids {
             jobs.push(batch::describe_one(&session, id).await?);

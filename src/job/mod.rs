@@ -11,12 +11,15 @@ pub mod directives;
 mod environment;
 mod fargate;
 mod id;
+mod input;
 pub mod limits;
 mod lines;
 mod mark;
 mod name;
 mod nodes;
 mod once_key;
+mod output;
+mod program;
 pub mod request;
 mod resources;
 mod retry;
@@ -37,11 +40,13 @@ pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
 pub use fargate::{FargateSize, NoSuchSize};
 pub use id::{JobId, JobRef, JobRefs, Unresolved};
+pub use input::{Input, RESERVED};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::JobName;
 pub use nodes::{Gpus, Nodes};
 pub use once_key::OnceKey;
+pub use output::OutputGlob;
 pub use request::SubmitRequest;
 pub use resources::{Memory, Vcpus};
 pub use retry::{Attempts, Retries, RetryOnArg};
@@ -58,7 +63,7 @@ pub use wall_time::WallTime;
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct Invalid(pub(crate) String);
 
 impl Invalid {
     /// The reason, worded so that it reads well after `invalid value 'X' for '--option <N>': `.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::{
-    Dependency, Environment, JobId, JobName, Lines, Memory, Priority, Retries, Script, Share, Tasks, Timeout,
-    Vcpus,
+    Dependency, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries, Script, Share,
+    Tasks, Timeout, Vcpus,
 };
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
@@ -17,8 +17,8 @@ pub struct JobSpec {
     pub work: Work,
     /// Where it does it.
     pub place: Place,
-    /// What comes back: globs in its working directory.
-    pub outputs: Vec<String>,
+    /// What comes back.
+    pub outputs: Vec<OutputGlob>,
     /// A line for each task of its array.
     pub lines: Option<Lines>,
     /// Its variables, on top of the job definition's.

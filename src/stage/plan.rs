@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::baggage::Baggage;
 use super::bundle::{Bundle, Entry};
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
@@ -81,12 +82,13 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Chooses the form in which the job travels; `mark` makes the mark of each request.
+    /// Chooses the form in which the job travels with its inputs; `mark` makes the mark of each request.
     ///
     /// # Errors
     /// When no form fits Batch's limit, which takes a bucket or prefix of absurd length.
     pub fn new(
         spec: &JobSpec,
+        baggage: &Baggage,
         target: &Target<'_>,
         mut mark: impl FnMut() -> Mark,
     ) -> Result<Self, PlanError> {
@@ -94,10 +96,14 @@ impl Plan {
             Shape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
             Shape::Single | Shape::Nodes(_) => vec![None],
         };
-        let forms: &[Form] = if travels_bare(spec) { &Form::ALL } else { &Form::ALL[1..] };
+        let forms: &[Form] = match baggage.records().len() {
+            0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
+            0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
+            _ => &Form::ALL[3..],
+        };
         let mut shortest = usize::MAX;
         for form in forms {
-            let Some((command, environment, bundle)) = form.dress(spec, target)? else { continue };
+            let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
             let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
             let mut requests = Vec::new();
             for part in &parts {
@@ -118,6 +124,8 @@ impl Plan {
     }
 }
 
+/// The records of so many bytes of inputs are not tried to be fitted into a request: that only takes time.
+const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
 const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
@@ -172,7 +180,12 @@ impl Form {
     const ALL: [Form; 5] = [Form::Bare, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
 
     /// The job in this form, or `None` when it cannot take it.
-    fn dress(self, spec: &JobSpec, target: &Target<'_>) -> Result<Option<Dressed>, PlanError> {
+    fn dress(
+        self,
+        spec: &JobSpec,
+        baggage: &Baggage,
+        target: &Target<'_>,
+    ) -> Result<Option<Dressed>, PlanError> {
         let argv = argv(&spec.work);
         let script = match &spec.work {
             Work::Script { script, .. } => Some(script),
@@ -205,26 +218,31 @@ impl Form {
             has_tasks: matches!(spec.shape, Shape::Array(_)),
             place: &spec.place,
         };
-        if script.is_none() && !packed && !needs_a_bundle(spec) {
+        if script.is_none() && !packed && baggage.is_none() && !needs_a_bundle(spec) {
             if self == Form::InS3 {
                 return Ok(None);
             }
             let launcher = utf8(&launcher::for_command(&prelude));
             return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
         }
+        let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
-            stays: script.is_some() || !spec.outputs.is_empty(),
+            stays: script.is_some() || !baggage.is_none() || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
+            has_inputs: inputs.is_some(),
+            outputs: &spec.outputs,
+            region: target.region,
         };
-        let bundle = bundle(spec, script, &start.text())?;
+        let bundle = bundle(spec, script, &start.text(), baggage)?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
         };
         variables.extend(bundle_variables(&bundle, carriage, target));
+        variables.extend(inputs);
         Ok(Some((launcher::command(launcher::for_bundle(carriage), args), variables, Some(bundle))))
     }
 }
@@ -266,7 +284,7 @@ fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) ->
     }
 }
 
-fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr) -> io::Result<Bundle> {
+fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Baggage) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
         entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
@@ -275,7 +293,7 @@ fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr) -> io::Result<
         entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents: lines.contents() });
     }
     entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
-    Bundle::pack(&entries)
+    Bundle::pack(baggage.records(), &entries)
 }
 
 fn utf8(text: &OsStr) -> Option<String> {

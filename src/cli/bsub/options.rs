@@ -1,14 +1,13 @@
 //! What can be said of a job: on the command line, in a script's directives, and in the settings file.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image,
-    Invalid, JobName, Memory, Mount, Nodes, Parameter, Place, Priority, RetryOnArg, Role, Secret, Share, Tag,
-    TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
+    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
+    Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -42,14 +41,7 @@ pub struct Options {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub gpus: Option<Gpus>,
     /// Submit a multi-node parallel job of this many nodes
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Resources",
-        group = "shape"
-    )]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
 
     /// Run in another image (a job definition is derived from the cluster's)
@@ -95,12 +87,13 @@ pub struct Options {
         long,
         visible_alias = "input-file",
         value_name = "PATH[:NAME]",
+        value_parser = OsStringValueParser::new().try_map(|s| Input::parse(&s, |path| path.symlink_metadata().is_ok())),
         help_heading = "Environment and files"
     )]
-    pub input: Vec<OsString>,
+    pub input: Vec<Input>,
     /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
-    pub output_file: Vec<String>,
+    pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
     #[arg(
         short,
@@ -194,7 +187,9 @@ impl Options {
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
         // Of options that exclude each other, one that is given here takes the others' place, too.
-        let has_shape = self.has_array() || self.nodes.is_some();
+        // One node is no shape of its own: with it, an array stays one.
+        let has_array = self.has_array();
+        let has_shape = has_array || self.nodes.and_then(Nodes::parallel).is_some();
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
         let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
@@ -203,7 +198,7 @@ impl Options {
             vcpus: self.vcpus.or(lower.vcpus),
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
-            nodes: if has_shape { self.nodes } else { lower.nodes },
+            nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
             image: self.image.or(lower.image),
             job_role: self.job_role.or(lower.job_role),
             execution_role: self.execution_role.or(lower.execution_role),

@@ -193,7 +193,7 @@ fn a_stack_that_has_changed_is_read_anew() {
     assert_eq!(server.requests("cloudformation").len(), 2);
     let last = server.requests("listjobs").pop().map(|r| body(&r)["jobQueue"].clone());
     assert_eq!(last, Some(json!("new-queue")));
-    // A submission is not made again by itself; the next one reads anew.
+    // What a submission has staged is staged for one cluster: the next one reads anew.
     let server = BadServer::start(|request, before| match request.operation() {
         "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
         "listjobs" => Answer::json(json!({ "jobSummaryList": [] })),

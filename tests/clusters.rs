@@ -250,6 +250,36 @@ fn clusters_of_the_old_tools() {
 }
 
 #[test]
+fn defaults_of_jobs() {
+    let server = BadServer::start(|_, _| taken());
+    let config = |lines: &str| {
+        format!(
+            "[defaults]\nretry_attempts = 2\nenv = [\"A=1\", \"B=2\"]\npropagate-tags = true\njob-name = \"general\"\n\n\
+             {ON_AWS}ENDPOINT\n[cluster.c.defaults]\njob-name = \"cluster\"\n{lines}"
+        )
+        .replace("default_cluster = \"c\"\n", "")
+    };
+    let mut there = sandbox(&server, &config(""));
+    there.set("AWSB_CLUSTER", "c");
+    there.run("bsub", ["-e", "B=3", "true"]).ok();
+    let request = body(&server.requests("submitjob")[0]);
+    assert_eq!((&request["jobName"], &request["propagateTags"]), (&json!("cluster"), &json!(true)));
+    assert_eq!(request["retryStrategy"]["attempts"], 2);
+    let variables = request["containerOverrides"]["environment"].as_array().cloned().unwrap_or_default();
+    let value = |name: &str| variables.iter().rfind(|v| v["name"] == name).map(|v| v["value"].clone());
+    assert_eq!((value("A"), value("B")), (Some(json!("1")), Some(json!("3"))));
+    there.run("bsub", ["-J", "own", "true"]).ok();
+    assert_eq!(body(&server.requests("submitjob")[1])["jobName"], "own");
+    // Only bsub takes them, and says where a wrong one stands.
+    let endpoint = format!("endpoint_url = \"{}\"", server.endpoint());
+    there.config(&config("memry = \"4G\"\n").replace("ENDPOINT", &endpoint));
+    let outcome = there.run("bsub", ["true"]);
+    let message = outcome.failed_with(2);
+    assert!(message.contains("config.toml, line 15: ") && message.contains("--memry"), "{outcome}");
+    there.run("bstat", [] as [&str; 0]).ok();
+}
+
+#[test]
 fn options_that_mean_nothing_to_the_local_cluster_are_told() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.run("bstat", ["--profile", "p", "--region", "eu-west-1"]).ok();

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
     /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with_all = ["follow", "head", "tail"])]
     files: bool,
     /// Fetch the files into this directory; an array's children have directories of their own in it
     #[arg(short, long, value_name = "DIR", requires = "files")]

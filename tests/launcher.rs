@@ -7,7 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, Script, Work};
+use awsb::job::request::Overrides;
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, Mark, Place, Script, Work};
 use awsb::stage::{Plan, Target};
 use proptest::prelude::*;
 
@@ -31,16 +32,11 @@ fn shells() -> Vec<&'static [&'static str]> {
 }
 
 fn spec(work: Work) -> JobSpec {
-    JobSpec {
-        name: JobName::cleaned("test"),
-        work,
-        environment: Environment::default(),
-        vcpus: None,
-        memory: None,
-        array: None,
-        attempts: None,
-        timeout: None,
-    }
+    JobSpec::new(JobName::cleaned("test"), work)
+}
+
+fn overrides(plan: &Plan) -> &Overrides {
+    plan.requests[0].overrides().expect("a container's overrides")
 }
 
 fn script(contents: &[u8], args: Vec<OsString>) -> Result<Work, Box<dyn std::error::Error>> {
@@ -55,7 +51,7 @@ fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
         prefix: "awsb",
         region: "eu-west-1",
     };
-    Ok(Plan::new(spec, &target)?)
+    Ok(Plan::new(spec, &target, Mark::random)?)
 }
 
 /// Runs a plan as a container would: the command with these variables, in a folder of its own.
@@ -64,7 +60,7 @@ fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
 }
 
 fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
-    let overrides = &plan.request.container_overrides;
+    let overrides = overrides(plan);
     let mut words: Vec<&str> = overrides.command.iter().map(String::as_str).collect();
     if words[0] == "/bin/sh" {
         words.splice(..1, shell.iter().copied());
@@ -179,8 +175,10 @@ fn check(spec: &JobSpec, stdout: &[u8]) -> Outcome {
 #[test]
 fn a_plain_command_costs_one_exec() -> Outcome {
     let argv = ["echo", "a b", "$HOME", "é"].map(OsString::from).to_vec();
-    let plan = plan(&spec(Work::Command(argv)))?;
-    assert_eq!(plan.request.container_overrides.command, ["echo", "a b", "$HOME", "é"]);
+    let mut job = spec(Work::Command(argv));
+    job.bare = true;
+    let plan = plan(&job)?;
+    assert_eq!(overrides(&plan).command, ["echo", "a b", "$HOME", "é"]);
     assert_eq!(plan.bundle, None);
     Ok(())
 }
@@ -217,12 +215,15 @@ fn a_missing_interpreter_is_named() -> Outcome {
 fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() -> Outcome {
     for shell in shells() {
         let place = tempfile::tempdir()?;
-        let plan = plan(&spec(script(b"#!/bin/sh\npwd\nls -A\nenv | grep -c -e AWSB -e _a\n", vec![])?))?;
+        let plan = plan(&spec(script(
+            b"#!/bin/sh\npwd\nls -A\nenv | grep -e AWSB -e _a | cut -d= -f1 | sort\n",
+            vec![],
+        )?))?;
         let one = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
         let two = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
         let lines: Vec<&str> = one.lines().collect();
         assert!(lines[0].starts_with(&format!("{}/awsb.", place.path().canonicalize()?.display())), "{one}");
-        assert_eq!(lines[1..], ["my_script.sh", "0"], "{shell:?}");
+        assert_eq!(lines[1..], ["my_script.sh", "AWSB_OUTPUT_URL", "AWSB_SUBMISSION"], "{shell:?}");
         assert_ne!(one, two, "each job has a directory of its own");
     }
     Ok(())
@@ -252,23 +253,28 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
 
 #[test]
 fn the_launchers_pass_shellcheck() -> Outcome {
-    use awsb::stage::launcher::{Carriage, for_args, for_command, for_script};
+    use awsb::stage::launcher::{Carriage, Prelude, Start, for_bundle, for_command};
     if Command::new("shellcheck").arg("--version").output().is_err() {
         eprintln!("SKIPPED: no shellcheck on this machine");
         assert!(std::env::var_os("CI").is_none(), "shellcheck is missing in CI");
         return Ok(());
     }
-    let launchers = [
-        for_script(Carriage::Inline),
-        for_script(Carriage::Fetched),
-        for_command(Carriage::Inline),
-        for_command(Carriage::Fetched),
-        for_args(),
-    ];
+    let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
+    let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
+    for place in &places {
+        let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
+        launchers.push(for_command(&prelude));
+        for is_script in [false, true] {
+            let start = Start { packed: None, is_script, stays: is_script, prelude };
+            // What the first part sets, and the launcher's file has done.
+            let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
+            launchers.push(OsString::from(head + &start.text().to_string_lossy()));
+        }
+    }
     for launcher in launchers {
         let place = tempfile::tempdir()?;
         let file = place.path().join("launcher.sh");
-        std::fs::write(&file, &launcher)?;
+        std::fs::write(&file, launcher.as_encoded_bytes())?;
         // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
         let output =
             Command::new("shellcheck").args(["-s", "sh", "-e", "SC2016,SC1091"]).arg(&file).output()?;
@@ -283,7 +289,7 @@ fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
         let contents =
             [b"#!/bin/sh\n# ".as_slice(), noise(kilobytes * 1024).as_bytes(), b"\necho ok\n"].concat();
         let plan = plan(&spec(script(&contents, vec!["x".repeat(kilobytes * 10).into()])?))?;
-        let length = serde_json::to_string(&plan.request.container_overrides)?.chars().count();
+        let length = serde_json::to_string(overrides(&plan))?.chars().count();
         assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
         assert!(plan.bundle.is_some());
     }
@@ -296,7 +302,7 @@ fn a_fetched_bundle_is_checked() -> Outcome {
     let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
     let plan = plan(&job)?;
     let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
-    let overrides = &plan.request.container_overrides;
+    let overrides = overrides(&plan);
     let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
     assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
     for shell in shells() {

@@ -8,6 +8,7 @@ mod list;
 mod submit;
 mod terminate;
 mod watch;
+mod wire;
 
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};

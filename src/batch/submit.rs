@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_batch::types::{
-    ArrayProperties, ContainerOverrides, JobTimeout, KeyValuePair, ResourceRequirement, ResourceType,
-    RetryStrategy,
-};
 use aws_smithy_types::retry::RetryConfig;
 use serde::Serialize;
 
+use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, SubmitRequest};
 use crate::ui::Failure;
@@ -48,7 +45,7 @@ pub async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submit
     let mut pause = Duration::from_millis(500);
     let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
     loop {
-        let sent = call(session, request)
+        let sent = wire::submit_job(&session.batch, request)
             .customize()
             .config_override(aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled()));
         let error = match sent.send().await {
@@ -85,41 +82,4 @@ fn open(request: &SubmitRequest, failure: Failure) -> Failure {
         "whether the job exists is not known: look for {} in `bstat -s ALL` before you submit it again",
         request.job_name
     ))
-}
-
-/// The SDK's request for ours.
-fn call(
-    session: &Session,
-    request: &SubmitRequest,
-) -> aws_sdk_batch::operation::submit_job::builders::SubmitJobFluentBuilder {
-    let overrides = &request.container_overrides;
-    let environment =
-        overrides.environment.iter().map(|v| KeyValuePair::builder().name(&v.name).value(&v.value).build());
-    let resources = overrides
-        .resource_requirements
-        .iter()
-        .map(|r| ResourceRequirement::builder().r#type(ResourceType::from(r.kind)).value(&r.value).build());
-    let overrides = ContainerOverrides::builder()
-        .set_command(Some(overrides.command.clone()))
-        .set_environment(some_of(environment.collect()))
-        .set_resource_requirements(some_of(resources.collect()));
-    let array = request.array_size.map(|n| ArrayProperties::builder().size(n.cast_signed()).build());
-    let retry = request.attempts.map(|n| RetryStrategy::builder().attempts(i32::from(n)).build());
-    let timeout = request
-        .timeout_seconds
-        .map(|s| JobTimeout::builder().attempt_duration_seconds(s.cast_signed()).build());
-    session
-        .batch
-        .submit_job()
-        .job_name(&request.job_name)
-        .job_queue(&request.job_queue)
-        .job_definition(&request.job_definition)
-        .container_overrides(overrides.build())
-        .set_array_properties(array)
-        .set_retry_strategy(retry)
-        .set_timeout(timeout)
-}
-
-fn some_of<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
 }

@@ -13,7 +13,20 @@ use super::{Invalid, limits};
 pub struct EnvName(String);
 
 /// Variables with which `bsub` talks to its launcher.
-const LAUNCHER_NAMES: [&str; 3] = ["AWSB_ARGS", "AWSB_BUNDLE", "AWSB_BUNDLE_REGION"];
+const LAUNCHER_NAMES: [&str; 12] = [
+    "AWSB_ARGS",
+    "AWSB_BUNDLE",
+    "AWSB_BUNDLE_REGION",
+    "AWSB_INPUTS",
+    "AWSB_SUBMISSION",
+    "AWSB_TASKS",
+    "AWSB_TASK_ID",
+    "AWSB_TASK_COUNT",
+    "AWSB_TASK_MIN",
+    "AWSB_TASK_MAX",
+    "AWSB_TASK_STEP",
+    "AWSB_TASK_LINE",
+];
 
 /// Variables that bash sets itself and lets nobody set (bash manual, Bash Variables).
 const SHELLS_OWN: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
@@ -64,6 +77,45 @@ pub enum EnvArg {
     Set(EnvName, OsString),
     /// Variables that are handed on.
     HandOn(Vec<EnvName>),
+    /// `all`: every variable that [`handed_on_by_all`] lets through.
+    All,
+}
+
+/// Variables that are about the submitter's machine or session, and names that look like secrets; `*` stands
+/// for any letters.
+const NOT_BY_ALL: [&str; 16] = [
+    "HOME",
+    "PWD",
+    "OLDPWD",
+    "USER",
+    "LOGNAME",
+    "SHLVL",
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "TERM",
+    "TERMCAP",
+    "_",
+    "AWS_*",
+    "*TOKEN*",
+    "*SECRET*",
+    "*PASSWORD*",
+    "*_KEY",
+];
+
+/// Whether `--env all` hands a variable on; `exclude` are more patterns that it does not.
+pub fn handed_on_by_all(name: &EnvName, exclude: &[String]) -> bool {
+    let upper = name.0.to_ascii_uppercase();
+    !NOT_BY_ALL.iter().any(|pattern| matches(pattern.as_bytes(), upper.as_bytes()))
+        && !exclude.iter().any(|pattern| matches(pattern.trim().as_bytes(), name.0.as_bytes()))
+}
+
+/// Whether a name matches a pattern in which `*` stands for any letters.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|at| matches(rest, &name[at..])),
+        Some((first, rest)) => name.split_first().is_some_and(|(n, left)| n == first && matches(rest, left)),
+    }
 }
 
 impl EnvArg {
@@ -78,6 +130,7 @@ impl EnvArg {
                 let name = String::from_utf8_lossy(&bytes[..at]).parse()?;
                 Ok(Self::Set(name, OsString::from_vec(bytes[at + 1..].to_vec())))
             }
+            None if bytes == b"all" => Ok(Self::All),
             None => {
                 let names = String::from_utf8_lossy(bytes);
                 names.split(',').map(str::parse).collect::<Result<_, _>>().map(Self::HandOn)
@@ -120,6 +173,21 @@ mod tests {
             EnvArg::parse(OsStr::new("A,B_2")),
             Ok(EnvArg::HandOn(vec![EnvName("A".into()), EnvName("B_2".into())]))
         );
+    }
+
+    #[test]
+    fn all_leaves_secrets_and_the_session_here() {
+        let goes = |name: &str, exclude: &[&str]| {
+            let exclude: Vec<String> = exclude.iter().map(|e| (*e).to_owned()).collect();
+            handed_on_by_all(&EnvName(name.to_owned()), &exclude)
+        };
+        for name in ["LANG", "OMP_NUM_THREADS", "KEYBOARD", "PATHS"] {
+            assert!(goes(name, &[]), "{name}");
+        }
+        for name in ["HOME", "AWS_PROFILE", "GITHUB_TOKEN", "my_secret_x", "DB_PASSWORD", "API_KEY", "TERM"] {
+            assert!(!goes(name, &[]), "{name}");
+        }
+        assert!(!goes("CONDA_PREFIX", &["CONDA_*"]) && goes("CONDA", &["CONDA_*", "X"]));
     }
 
     #[test]

@@ -9,6 +9,29 @@ pub const ARRAY_SIZE: RangeInclusive<u32> = 2..=10_000;
 /// Attempts of a job (API `RetryStrategy`).
 pub const ATTEMPTS: RangeInclusive<u8> = 1..=10;
 
+/// Rules of `evaluateOnExit` (API `RetryStrategy`).
+pub const EVALUATE_ON_EXIT: usize = 5;
+
+/// Characters of a pattern of `evaluateOnExit` (API `EvaluateOnExit`).
+pub const RETRY_GLOB_LENGTH: usize = 512;
+
+/// Dependencies of a job (API `SubmitJob`, `dependsOn`).
+pub const DEPENDENCIES: usize = 20;
+
+/// Tags of a job (API `TagrisTagsMap`).
+pub const TAGS: usize = 50;
+
+/// Characters of a tag's key and of its value (API `TagKey`, `TagValue`).
+pub const TAG_KEY_LENGTH: usize = 128;
+/// See [`TAG_KEY_LENGTH`].
+pub const TAG_VALUE_LENGTH: usize = 256;
+
+/// Priorities of a job in its share (API `SubmitJob`, `schedulingPriorityOverride`).
+pub const PRIORITY: RangeInclusive<i32> = 0..=9999;
+
+/// Characters of a share's identifier (API `ShareAttributes`, `shareIdentifier`).
+pub const SHARE_LENGTH: usize = 255;
+
 /// The shortest timeout of an attempt, in seconds (API `JobTimeout`).
 pub const TIMEOUT_MIN_SECONDS: u32 = 60;
 

@@ -5,14 +5,17 @@
 //! [`SubmitRequest`] is what Batch is asked.
 
 mod array;
+mod dependency;
 pub mod directives;
 mod environment;
 mod id;
 pub mod limits;
+mod mark;
 mod name;
-mod request;
+pub mod request;
 mod resources;
 mod retry;
+mod scheduling;
 mod script;
 mod spec;
 mod status;
@@ -21,15 +24,18 @@ mod timeout;
 mod wall_time;
 
 pub use array::ArraySize;
+pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
 pub use directives::Directives;
-pub use environment::{EnvArg, EnvName, Environment};
+pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
 pub use id::JobId;
+pub use mark::Mark;
 pub use name::JobName;
-pub use request::{KeyValue, Overrides, ResourceRequirement, SubmitRequest};
+pub use request::SubmitRequest;
 pub use resources::{Memory, Vcpus};
-pub use retry::Attempts;
+pub use retry::{Attempts, Retries, RetryOnArg};
+pub use scheduling::{Parameter, Priority, Share, Tag};
 pub use script::{Script, ScriptError};
-pub use spec::{JobSpec, Work};
+pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Work};
 pub use status::Status;
 pub use tasks::{MAX_TASK_ID, MAX_TASKS, TaskIds};
 pub use timeout::Timeout;

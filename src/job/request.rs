@@ -1,11 +1,14 @@
-//! What Batch is asked.
+//! What Batch is asked: the SubmitJob request in the very shape of the API, so that what `--dry-run` prints is
+//! what is sent.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::limits;
 
-/// A SubmitJob request (API `SubmitJobRequest`), as far as `bsub` uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// API `SubmitJobRequest`, as far as `bsub` uses it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitRequest {
     /// The job's name.
@@ -16,14 +19,112 @@ pub struct SubmitRequest {
     pub job_definition: String,
     /// Children, for an array job.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub array_size: Option<u32>,
-    /// Attempts.
+    pub array_properties: Option<ArrayProperties>,
+    /// Jobs that have to succeed first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<JobDependency>,
+    /// The share of the queue's scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_identifier: Option<String>,
+    /// The priority within the share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduling_priority_override: Option<i32>,
+    /// Values for the job definition's `Ref::` places.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// What differs from the job definition's container; not of an MNP job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_overrides: Option<Overrides>,
+    /// What differs from an MNP job's definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_overrides: Option<NodeOverrides>,
+    /// How often it is tried, and after which ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_strategy: Option<RetryStrategy>,
+    /// How long an attempt may run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<JobTimeout>,
+    /// Whether the job's tags go to its ECS task, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propagate_tags: Option<bool>,
+    /// Tags of the job.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// API `ArrayProperties`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ArrayProperties {
+    /// The number of children.
+    pub size: u32,
+}
+
+/// API `JobDependency`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDependency {
+    /// The other job; none of a `SEQUENTIAL` dependency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// `N_TO_N` or `SEQUENTIAL`; none: the whole other job.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+}
+
+/// API `RetryStrategy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryStrategy {
+    /// Attempts, 1 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u8>,
-    /// Seconds that an attempt may run.
+    /// Rules, the first that matches counts; no match means: try again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evaluate_on_exit: Vec<EvaluateOnExit>,
+}
+
+/// API `EvaluateOnExit`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluateOnExit {
+    /// A glob for the job's `statusReason`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<u32>,
-    /// What differs from the job definition's container.
+    pub on_status_reason: Option<String>,
+    /// A glob for the container's `reason`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_reason: Option<String>,
+    /// A glob for the exit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_exit_code: Option<String>,
+    /// `RETRY` or `EXIT`.
+    pub action: &'static str,
+}
+
+/// API `JobTimeout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobTimeout {
+    /// Seconds from an attempt's start.
+    pub attempt_duration_seconds: u32,
+}
+
+/// API `NodeOverrides`: the same overrides for all nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeOverrides {
+    /// The number of nodes.
+    pub num_nodes: u32,
+    /// One entry.
+    pub node_property_overrides: Vec<NodePropertyOverride>,
+}
+
+/// API `NodePropertyOverride`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodePropertyOverride {
+    /// The nodes that it is for.
+    pub target_nodes: String,
+    /// What differs.
     pub container_overrides: Overrides,
 }
 
@@ -32,11 +133,12 @@ pub struct SubmitRequest {
 #[serde(rename_all = "camelCase")]
 pub struct Overrides {
     /// The command and its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Variables, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<KeyValue>,
-    /// vCPUs and memory.
+    /// vCPUs, memory and GPUs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_requirements: Vec<ResourceRequirement>,
 }
@@ -53,11 +155,34 @@ pub struct KeyValue {
 /// API `ResourceRequirement`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResourceRequirement {
-    /// `VCPU` or `MEMORY`.
+    /// `VCPU`, `MEMORY` or `GPU`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// A number; MiB for memory.
     pub value: String,
+}
+
+impl SubmitRequest {
+    /// The overrides of its container, or of its nodes.
+    pub fn overrides(&self) -> Option<&Overrides> {
+        self.container_overrides.as_ref().or_else(|| {
+            let nodes = self.node_overrides.as_ref()?;
+            nodes.node_property_overrides.first().map(|o| &o.container_overrides)
+        })
+    }
+
+    /// The value of a variable that the job has from this request.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let environment = &self.overrides()?.environment;
+        environment.iter().find(|v| v.name == name).map(|v| v.value.as_str())
+    }
+}
+
+impl KeyValue {
+    /// A variable and its value.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
 }
 
 impl Overrides {

@@ -1,8 +1,12 @@
 //! The job as the user says it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{ArraySize, Attempts, Environment, JobName, Memory, Script, Timeout, Vcpus};
+use super::{
+    ArraySize, Dependency, Environment, JobId, JobName, Memory, Priority, Retries, Script, Share, Timeout,
+    Vcpus,
+};
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,18 +15,26 @@ pub struct JobSpec {
     pub name: JobName,
     /// What it does.
     pub work: Work,
+    /// Where it does it.
+    pub place: Place,
+    /// What comes back: globs in its working directory.
+    pub outputs: Vec<String>,
     /// Its variables, on top of the job definition's.
     pub environment: Environment,
-    /// vCPUs of its container.
-    pub vcpus: Option<Vcpus>,
-    /// Memory of its container.
-    pub memory: Option<Memory>,
-    /// The children, for an array job.
-    pub array: Option<ArraySize>,
-    /// How often it is tried.
-    pub attempts: Option<Attempts>,
+    /// What each of its containers has.
+    pub resources: Resources,
+    /// One container, or many.
+    pub shape: Shape,
+    /// What it waits for.
+    pub depends_on: Vec<Dependency<JobId>>,
+    /// How often it is tried, and after which ends.
+    pub retries: Retries,
     /// How long an attempt may run.
     pub timeout: Option<Timeout>,
+    /// Its place in the queue, and its tags.
+    pub scheduling: Scheduling,
+    /// A plain command starts with nothing in front of it.
+    pub bare: bool,
 }
 
 /// What a job does.
@@ -37,4 +49,74 @@ pub enum Work {
     },
     /// A command that the image has, and its arguments; never empty.
     Command(Vec<OsString>),
+}
+
+/// Where a job runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    /// An empty directory of its own; for a plain command without inputs, the image's.
+    #[default]
+    Own,
+    /// This directory, which is made if it is not there.
+    In(OsString),
+    /// A directory `job-ID` in this one.
+    Below(OsString),
+}
+
+/// What a container has; `None` is left to the job definition.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// vCPUs.
+    pub vcpus: Option<Vcpus>,
+    /// Memory.
+    pub memory: Option<Memory>,
+    /// GPUs.
+    pub gpus: Option<u32>,
+}
+
+/// One container, or many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// One.
+    #[default]
+    Single,
+    /// An array job.
+    Array(ArraySize),
+    /// A multi-node parallel job of this many nodes.
+    Nodes(u32),
+}
+
+/// The job's place in its queue, and its tags.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// The priority within its share.
+    pub priority: Option<Priority>,
+    /// The share of the queue's scheduling policy.
+    pub share: Option<Share>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Whether they go to its ECS task, too.
+    pub propagate_tags: bool,
+    /// Values for the job definition's `Ref::` places.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl JobSpec {
+    /// A job of which nothing but its name and work is said.
+    pub fn new(name: JobName, work: Work) -> Self {
+        Self {
+            name,
+            work,
+            place: Place::default(),
+            outputs: Vec::new(),
+            environment: Environment::default(),
+            resources: Resources::default(),
+            shape: Shape::default(),
+            depends_on: Vec::new(),
+            retries: Retries::default(),
+            timeout: None,
+            scheduling: Scheduling::default(),
+            bare: false,
+        }
+    }
 }

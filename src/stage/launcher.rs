@@ -1,10 +1,13 @@
 //! The launcher: the few lines of POSIX sh that a job begins with when it was staged.
 //!
 //! It is assembled from the parts in `launcher/`, which shellcheck sees as they are. A job's command is
-//! `/bin/sh -c LAUNCHER awsb ARG…`; the bundle, or its place, is in a variable.
+//! `/bin/sh -c LAUNCHER awsb ARG…`; the bundle, or its place, is in a variable. What the job needs once the
+//! bundle is unpacked is the *start*, a file in it: there its length costs next to nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::job::{Environment, Place};
 
 /// The variable with the bundle itself (base64) or its `s3://` URL.
 pub const BUNDLE_VARIABLE: &str = "AWSB_BUNDLE";
@@ -12,18 +15,31 @@ pub const BUNDLE_VARIABLE: &str = "AWSB_BUNDLE";
 pub const REGION_VARIABLE: &str = "AWSB_BUNDLE_REGION";
 /// The variable with an argument vector, quoted for sh.
 pub const ARGS_VARIABLE: &str = "AWSB_ARGS";
-/// The file in a bundle, to be sourced, with variables and an argument vector.
-pub const JOB_FILE: &str = ".awsb/job";
+/// The variable with the task IDs of an array's children.
+pub const TASKS_VARIABLE: &str = "AWSB_TASKS";
+/// The file in a bundle that is sourced once it is unpacked.
+pub const START_FILE: &str = ".awsb/start";
+/// The folder in a bundle with the inputs of a job that has a working directory of its own choice.
+pub const INPUTS_FOLDER: &str = ".awsb/in";
 
 /// What `$0` is in a launcher, and how the tools recognise one.
 const NAME: &str = "awsb";
 
+const FAIL: &str = include_str!("launcher/fail.sh");
 const UNPACK: &str = include_str!("launcher/unpack.sh");
 const INLINE: &str = include_str!("launcher/inline.sh");
 const FETCH: &str = include_str!("launcher/fetch.sh");
-const SCRIPT: &str = include_str!("launcher/script.sh");
-const COMMAND: &str = include_str!("launcher/command.sh");
+const START: &str = include_str!("launcher/start.sh");
 const ARGS: &str = include_str!("launcher/args.sh");
+const CHECK: &str = include_str!("launcher/check.sh");
+const OUTPUT_URL: &str = include_str!("launcher/output_url.sh");
+const TASKS: &str = include_str!("launcher/tasks.sh");
+const PLACE: &str = include_str!("launcher/place.sh");
+const PLACE_INPUTS: &str = include_str!("launcher/place_inputs.sh");
+const PLACE_SCRIPT: &str = include_str!("launcher/place_script.sh");
+const HOME: &str = include_str!("launcher/home.sh");
+const CLEAN: &str = include_str!("launcher/clean.sh");
+const RUN: &str = "exec \"$@\"\n";
 
 /// How the bundle reaches the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,28 +50,106 @@ pub enum Carriage {
     Fetched,
 }
 
-/// The launcher of a staged script.
-pub fn for_script(carriage: Carriage) -> String {
-    [UNPACK, carriage.part(), SCRIPT].map(bare).concat()
+/// The launcher of a job with a bundle.
+pub fn for_bundle(carriage: Carriage) -> String {
+    let carriage = match carriage {
+        Carriage::Inline => INLINE,
+        Carriage::Fetched => FETCH,
+    };
+    [FAIL, UNPACK, carriage, START].map(bare).concat()
 }
 
-/// The launcher of a command whose arguments or variables are in a bundle.
-pub fn for_command(carriage: Carriage) -> String {
-    [UNPACK, carriage.part(), COMMAND].map(bare).concat()
+/// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
+pub fn for_command(prelude: &Prelude<'_>) -> OsString {
+    let mut text = OsString::from([FAIL, ARGS].map(bare).concat());
+    prelude.write(&mut text);
+    text.push(RUN);
+    text
 }
 
-/// The launcher of a command whose arguments are in [`ARGS_VARIABLE`].
-pub fn for_args() -> String {
-    bare(ARGS)
+/// What a job needs before it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Prelude<'a> {
+    /// The `s3://` URL below which the jobs' results are, without a slash at its end.
+    pub outputs: &'a str,
+    /// Whether the job has task IDs.
+    pub has_tasks: bool,
+    /// Where it runs.
+    pub place: &'a Place,
 }
 
-impl Carriage {
-    fn part(self) -> &'static str {
-        match self {
-            Carriage::Inline => INLINE,
-            Carriage::Fetched => FETCH,
+/// What the start in a bundle is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// Variables and arguments, when they are packed.
+    pub packed: Option<(&'a Environment, &'a [OsString])>,
+    /// Whether the first argument, or the one behind `/bin/sh`, is the script of the bundle.
+    pub is_script: bool,
+    /// Whether the job runs where its bundle is unpacked.
+    pub stays: bool,
+    /// What comes before the job.
+    pub prelude: Prelude<'a>,
+}
+
+impl Prelude<'_> {
+    fn write(&self, text: &mut OsString) {
+        set(text, "_au", OsStr::new(self.outputs));
+        text.push(bare(OUTPUT_URL));
+        if self.has_tasks {
+            text.push(bare(TASKS));
         }
+        match self.place {
+            Place::Own => return,
+            Place::In(place) => set(text, "_aw", place),
+            Place::Below(parent) => {
+                set(text, "_aw", parent);
+                text.push("_aw=$_aw/job-$AWS_BATCH_JOB_ID\n");
+            }
+        }
+        text.push(bare(PLACE));
     }
+}
+
+impl Start<'_> {
+    /// The text of the file.
+    pub fn text(&self) -> OsString {
+        let mut text = OsString::new();
+        if let Some((environment, argv)) = self.packed {
+            for (name, value) in environment.iter() {
+                text.push("export ");
+                set(&mut text, name.as_str(), value);
+            }
+            text.push("set -- ");
+            text.push(quote_all(argv.iter().map(OsString::as_os_str)));
+            text.push("\n");
+        }
+        text.push(bare(ARGS));
+        if self.is_script {
+            text.push(bare(CHECK));
+        }
+        self.prelude.write(&mut text);
+        match self.prelude.place {
+            Place::Own if !self.stays => text.push(bare(HOME)),
+            Place::Own => {}
+            Place::In(_) | Place::Below(_) => {
+                text.push(bare(PLACE_INPUTS));
+                if self.is_script {
+                    text.push(bare(PLACE_SCRIPT));
+                }
+            }
+        }
+        text.push(bare(CLEAN));
+        text.push(RUN);
+        text
+    }
+}
+
+/// An assignment.
+fn set(text: &mut OsString, name: &str, value: &OsStr) {
+    text.push(name);
+    text.push("=");
+    text.push(quote(value));
+    text.push("\n");
 }
 
 /// The command vector that starts `launcher` with `args`.
@@ -110,19 +204,20 @@ mod tests {
 
     #[test]
     fn it_stays_small() {
-        // What the launcher takes, the script cannot have.
-        assert!(for_script(Carriage::Inline).len() < 1700, "{}", for_script(Carriage::Inline).len());
-        assert!(for_script(Carriage::Fetched).len() < 3800, "{}", for_script(Carriage::Fetched).len());
+        // What the launcher takes, the bundle cannot have.
+        assert!(for_bundle(Carriage::Inline).len() < 1100, "{}", for_bundle(Carriage::Inline).len());
+        assert!(for_bundle(Carriage::Fetched).len() < 3200, "{}", for_bundle(Carriage::Fetched).len());
     }
 
     #[test]
     fn nothing_in_it_is_a_parameter_of_a_job_definition() {
-        assert!(!for_script(Carriage::Fetched).contains("Ref::"));
+        assert!(!for_bundle(Carriage::Fetched).contains("Ref::"));
     }
 
     #[test]
     fn the_launcher_is_no_part_of_what_the_user_ran() {
-        let command = command(for_args(), vec!["./a.sh".into(), "1".into()]);
+        let launcher = for_bundle(Carriage::Inline);
+        let command = command(launcher, vec!["./a.sh".into(), "1".into()]);
         assert_eq!(without_launcher(&command), ["./a.sh", "1"]);
         assert_eq!(without_launcher(&["echo".into()]), ["echo"]);
     }

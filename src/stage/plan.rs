@@ -17,10 +17,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::bundle::{Bundle, Entry};
-use super::launcher::{self, Carriage};
-use crate::job::{
-    Environment, JobSpec, KeyValue, Overrides, ResourceRequirement, Script, SubmitRequest, Work, limits,
+use super::launcher::{self, Carriage, Prelude, Start};
+use crate::job::request::{
+    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ResourceRequirement, SubmitRequest,
 };
+use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Work, limits};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +39,22 @@ pub struct Target<'a> {
     pub region: &'a str,
 }
 
+impl Target<'_> {
+    /// The `s3://` URL of a folder of the cluster's.
+    fn url(&self, folder: &str) -> String {
+        match self.prefix {
+            "" => format!("s3://{}/{folder}", self.bucket),
+            prefix => format!("s3://{}/{prefix}/{folder}", self.bucket),
+        }
+    }
+}
+
 /// A job as it will travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What Batch will be asked.
-    pub request: SubmitRequest,
+    /// What Batch will be asked: one request, or several that make up one array of more children than Batch
+    /// has in a job.
+    pub requests: Vec<SubmitRequest>,
     /// What has to be in S3 before that, if anything.
     pub bundle: Option<Bundle>,
 }
@@ -52,6 +65,9 @@ pub enum PlanError {
     /// The archive cannot be made.
     #[error("packing the script: {0}")]
     Pack(#[from] io::Error),
+    /// What is asked for does not go together.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
     /// No form fits.
     #[error("the job's settings take {length} characters, and Batch takes at most {limit}")]
     TooLong {
@@ -63,27 +79,38 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Chooses the form in which the job travels.
+    /// Chooses the form in which the job travels; `mark` makes the mark of each request.
     ///
     /// # Errors
     /// When no form fits Batch's limit, which takes a bucket or prefix of absurd length.
-    pub fn new(spec: &JobSpec, target: &Target<'_>) -> Result<Self, PlanError> {
-        let forms: &[Form] = match spec.work {
-            Work::Script { .. } => &Form::ALL[1..],
-            Work::Command(_) => &Form::ALL,
-        };
+    pub fn new(
+        spec: &JobSpec,
+        target: &Target<'_>,
+        mut mark: impl FnMut() -> Mark,
+    ) -> Result<Self, PlanError> {
+        let forms: &[Form] = if travels_bare(spec) { &Form::ALL } else { &Form::ALL[1..] };
         let mut shortest = usize::MAX;
         for form in forms {
             let Some((command, environment, bundle)) = form.dress(spec, target)? else { continue };
-            let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
+            let mut overrides = Overrides { command, environment, resource_requirements: resources(spec) };
+            overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
             if overrides.fit() {
-                return Ok(Self { request: request(spec, target, overrides), bundle });
+                return Ok(Self { requests: vec![request(spec, target, overrides)?], bundle });
             }
             shortest = shortest.min(overrides.length());
         }
         let limit = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
         Err(PlanError::TooLong { length: shortest, limit })
     }
+}
+
+/// Whether nothing has to happen in the container before the command runs. A single one sees `AWSB_OUTPUT_URL`,
+/// which takes `sh`; the children of an array start without it, because there it is what takes the time.
+fn travels_bare(spec: &JobSpec) -> bool {
+    matches!(spec.work, Work::Command(_))
+        && (spec.bare || matches!(spec.shape, Shape::Array(_)))
+        && spec.place == Place::Own
+        && spec.outputs.is_empty()
 }
 
 /// The ways to travel, in the order in which they are tried.
@@ -121,33 +148,37 @@ impl Form {
         // Arguments that Batch would change go quoted, in a variable or in the bundle.
         let args = if packed {
             Vec::new()
-        } else if let Some(args) = script.and_then(|_| taken_as_they_are(&argv)) {
+        } else if let Some(args) = taken_as_they_are(&argv) {
             args
         } else {
             let Some(quoted) = utf8(&launcher::quote_all(argv.iter().map(OsString::as_os_str))) else {
                 return Ok(None);
             };
-            variables.push(KeyValue { name: launcher::ARGS_VARIABLE.to_owned(), value: quoted });
+            variables.push(KeyValue::new(launcher::ARGS_VARIABLE, quoted));
             Vec::new()
         };
-        let bundle = match (script, packed) {
-            (None, false) if self == Form::InS3 => return Ok(None),
-            (None, false) => None,
-            (script, packed) => Some(bundle(script, packed.then(|| job_file(&argv, &spec.environment)))?),
+        let outputs = target.url("outputs");
+        let prelude = Prelude { outputs: &outputs, has_tasks: false, place: &spec.place };
+        if script.is_none() && !packed {
+            if self == Form::InS3 {
+                return Ok(None);
+            }
+            let launcher = utf8(&launcher::for_command(&prelude));
+            return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
+        }
+        let start = Start {
+            packed: packed.then_some((&spec.environment, &argv)),
+            is_script: script.is_some(),
+            stays: script.is_some(),
+            prelude,
         };
+        let bundle = bundle(script, &start.text())?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
         };
-        if let Some(bundle) = &bundle {
-            variables.extend(bundle_variables(bundle, carriage, target));
-        }
-        let launcher = match (script, &bundle) {
-            (Some(_), _) => launcher::for_script(carriage),
-            (None, Some(_)) => launcher::for_command(carriage),
-            (None, None) => launcher::for_args(),
-        };
-        Ok(Some((launcher::command(launcher, args), variables, bundle)))
+        variables.extend(bundle_variables(&bundle, carriage, target));
+        Ok(Some((launcher::command(launcher::for_bundle(carriage), args), variables, Some(bundle))))
     }
 }
 
@@ -170,51 +201,31 @@ fn taken_as_they_are(argv: &[OsString]) -> Option<Vec<String>> {
 }
 
 fn plain_variables(environment: &Environment) -> Option<Vec<KeyValue>> {
-    environment
-        .iter()
-        .map(|(name, value)| Some(KeyValue { name: name.as_str().to_owned(), value: utf8(value)? }))
-        .collect()
+    environment.iter().map(|(name, value)| Some(KeyValue::new(name.as_str(), utf8(value)?))).collect()
 }
 
 fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) -> Vec<KeyValue> {
-    let variable = |name: &str, value: String| KeyValue { name: name.to_owned(), value };
     match carriage {
         Carriage::Inline => {
-            vec![variable(launcher::BUNDLE_VARIABLE, BASE64_STANDARD.encode(bundle.bytes()))]
+            vec![KeyValue::new(launcher::BUNDLE_VARIABLE, BASE64_STANDARD.encode(bundle.bytes()))]
         }
         Carriage::Fetched => {
             let url = format!("s3://{}/{}", target.bucket, bundle.key(target.prefix));
             vec![
-                variable(launcher::BUNDLE_VARIABLE, url),
-                variable(launcher::REGION_VARIABLE, target.region.to_owned()),
+                KeyValue::new(launcher::BUNDLE_VARIABLE, url),
+                KeyValue::new(launcher::REGION_VARIABLE, target.region),
             ]
         }
     }
 }
 
-fn bundle(script: Option<&Script>, job_file: Option<OsString>) -> io::Result<Bundle> {
+fn bundle(script: Option<&Script>, start: &OsStr) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
         entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
-    if let Some(job_file) = &job_file {
-        entries.push(Entry { path: launcher::JOB_FILE, mode: 0o600, contents: job_file.as_bytes() });
-    }
+    entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
     Bundle::pack(&entries)
-}
-
-/// The file that the launcher sources: variables and arguments, in any bytes.
-fn job_file(argv: &[OsString], environment: &Environment) -> OsString {
-    let mut text = OsString::new();
-    for (name, value) in environment.iter() {
-        text.push(format!("export {name}="));
-        text.push(launcher::quote(value));
-        text.push("\n");
-    }
-    text.push("set -- ");
-    text.push(launcher::quote_all(argv.iter().map(OsString::as_os_str)));
-    text.push("\n");
-    text
 }
 
 fn utf8(text: &OsStr) -> Option<String> {
@@ -222,19 +233,45 @@ fn utf8(text: &OsStr) -> Option<String> {
 }
 
 fn resources(spec: &JobSpec) -> Vec<ResourceRequirement> {
-    let vcpus = spec.vcpus.map(|v| ResourceRequirement { kind: "VCPU", value: v.to_string() });
-    let memory = spec.memory.map(|m| ResourceRequirement { kind: "MEMORY", value: m.to_string() });
-    vcpus.into_iter().chain(memory).collect()
+    let resource = |kind, value: Option<String>| value.map(|value| ResourceRequirement { kind, value });
+    let resources = &spec.resources;
+    let vcpus = resource("VCPU", resources.vcpus.map(|v| v.to_string()));
+    let memory = resource("MEMORY", resources.memory.map(|m| m.to_string()));
+    let gpus = resource("GPU", resources.gpus.map(|g| g.to_string()));
+    [vcpus, memory, gpus].into_iter().flatten().collect()
 }
 
-fn request(spec: &JobSpec, target: &Target<'_>, overrides: Overrides) -> SubmitRequest {
-    SubmitRequest {
+fn request(spec: &JobSpec, target: &Target<'_>, overrides: Overrides) -> Result<SubmitRequest, Invalid> {
+    let scheduling = &spec.scheduling;
+    let mut request = SubmitRequest {
         job_name: spec.name.to_string(),
         job_queue: target.job_queue.to_owned(),
         job_definition: target.job_definition.to_owned(),
-        array_size: spec.array.map(|a| a.get()),
-        attempts: spec.attempts.map(|a| a.get()),
-        timeout_seconds: spec.timeout.map(|t| t.seconds()),
-        container_overrides: overrides,
+        depends_on: job::dependencies(&spec.depends_on)?,
+        share_identifier: scheduling.share.as_ref().map(|s| s.as_str().to_owned()),
+        scheduling_priority_override: scheduling.priority.map(|p| p.get()),
+        parameters: scheduling.parameters.clone(),
+        retry_strategy: spec.retries.strategy(),
+        timeout: spec.timeout.map(|t| JobTimeout { attempt_duration_seconds: t.seconds() }),
+        propagate_tags: scheduling.propagate_tags.then_some(true),
+        tags: scheduling.tags.clone(),
+        ..SubmitRequest::default()
+    };
+    match spec.shape {
+        Shape::Single => request.container_overrides = Some(overrides),
+        Shape::Array(size) => {
+            request.array_properties = Some(ArrayProperties { size: size.get() });
+            request.container_overrides = Some(overrides);
+        }
+        Shape::Nodes(nodes) => {
+            request.node_overrides = Some(NodeOverrides {
+                num_nodes: nodes,
+                node_property_overrides: vec![NodePropertyOverride {
+                    target_nodes: "0:".to_owned(),
+                    container_overrides: overrides,
+                }],
+            });
+        }
     }
+    Ok(request)
 }

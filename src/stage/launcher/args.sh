@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# The whole launcher of a command whose arguments fit into the request, but only quoted.
-eval "set -- $AWSB_ARGS"
-unset AWSB_ARGS
-exec "$@"
+# Arguments that Batch would change travel quoted, in a variable.
+if [ "${AWSB_ARGS+x}" ]; then
+  eval "set -- $AWSB_ARGS"
+  unset AWSB_ARGS
+fi

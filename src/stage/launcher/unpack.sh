@@ -2,10 +2,6 @@
 # The first part of the launcher: a working directory of the job's own. Names begin with _a, so that no
 # variable of the job is overwritten. An image without mkdir has room for one job only. It is sent without
 # comments and indentation.
-_af() {
-  echo "awsb: $*" >&2
-  exit 126
-}
 _ao=$PWD
 for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
   [ -d "$_ab" ] && [ -w "$_ab" ] && break

@@ -1,0 +1,224 @@
+//! What can be said of a job: on the command line, in a script's directives, and in the settings file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::job::{
+    ArraySize, Attempts, DependencyArg, EnvArg, JobName, Memory, Parameter, Place, Priority, RetryOnArg,
+    Share, Tag, Timeout, Vcpus,
+};
+
+/// The options that describe a job.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// The job's name [default: the script's or command's, or STDIN]
+    #[arg(short = 'J', long, value_name = "NAME")]
+    pub job_name: Option<JobName>,
+
+    /// vCPUs (of each node)
+    #[arg(
+        short = 'p',
+        long,
+        visible_alias = "cpus-per-task",
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Resources"
+    )]
+    pub vcpus: Option<Vcpus>,
+    /// Memory (of each node): MiB, or with K, M, G or T, such as 512M or 4G
+    #[arg(
+        short,
+        long,
+        visible_alias = "mem",
+        value_name = "SIZE",
+        allow_negative_numbers = true,
+        help_heading = "Resources"
+    )]
+    pub memory: Option<Memory>,
+    /// GPUs (of each node)
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
+    pub gpus: Option<String>,
+    /// Submit a multi-node parallel job of this many nodes
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources", conflicts_with_all = ["array_size"])]
+    pub nodes: Option<String>,
+
+    /// Run in another image (a job definition is derived from the cluster's)
+    #[arg(long, value_name = "IMAGE", help_heading = "Container")]
+    pub image: Option<String>,
+    /// The role that the job has
+    #[arg(long, value_name = "ROLE", help_heading = "Container")]
+    pub job_role: Option<String>,
+    /// The role that starts the container
+    #[arg(long, value_name = "ROLE", help_heading = "Container")]
+    pub execution_role: Option<String>,
+    /// The user in the container
+    #[arg(long, value_name = "USER", help_heading = "Container")]
+    pub user: Option<String>,
+    /// A resource limit, as of `docker run --ulimit`
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Container")]
+    pub ulimit: Vec<String>,
+    /// A directory of the host in the container
+    #[arg(long, value_name = "HOST:CONTAINER[:ro]", help_heading = "Container")]
+    pub mount: Vec<String>,
+    /// A directory of an EFS file system in the container
+    #[arg(long, value_name = "FS:PATH", help_heading = "Container")]
+    pub efs: Vec<String>,
+    /// The size of /dev/shm
+    #[arg(long, value_name = "SIZE", help_heading = "Container")]
+    pub shm_size: Option<Memory>,
+    /// The task's disk on Fargate, in GiB
+    #[arg(long, value_name = "GIB", help_heading = "Container")]
+    pub ephemeral_storage: Option<String>,
+    /// A variable from Secrets Manager or the Systems Manager parameter store
+    #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
+    pub secret: Vec<String>,
+
+    /// Set a variable, hand on variables of this shell (`-e A,B`), or all that are no secrets (`-e all`)
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
+    pub env: Vec<EnvArg>,
+    /// Variables that `-e all` leaves out, separated by commas; `*` for any letters
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Environment and files")]
+    pub env_exclude: Vec<String>,
+    /// Bring a file or directory along into the job's working directory
+    #[arg(
+        short,
+        long,
+        visible_alias = "input-file",
+        value_name = "PATH[:NAME]",
+        help_heading = "Environment and files"
+    )]
+    pub input: Vec<OsString>,
+    /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
+    #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
+    pub output_file: Vec<String>,
+    /// Run in this directory of the job's container
+    #[arg(
+        short,
+        long,
+        visible_alias = "chdir",
+        value_name = "DIR",
+        help_heading = "Environment and files",
+        conflicts_with = "parent_working_dir"
+    )]
+    pub working_dir: Option<PathBuf>,
+    /// Run in a directory `job-ID` that is made in this one
+    #[arg(long, value_name = "DIR", help_heading = "Environment and files")]
+    pub parent_working_dir: Option<PathBuf>,
+
+    /// Submit an array job of this many children
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Arrays")]
+    pub array_size: Option<ArraySize>,
+
+    /// Wait for other jobs: ID[,ID…], afterok:ID, n_to_n:ID (each child for its like), sequential
+    #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
+    pub depends_on: Vec<DependencyArg>,
+    /// The job queue [default: the cluster's]
+    #[arg(short, long, visible_alias = "partition", value_name = "NAME", help_heading = "Scheduling")]
+    pub queue: Option<String>,
+    /// The priority within the share, 0 to 9999
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Scheduling")]
+    pub priority: Option<Priority>,
+    /// The share of the queue's scheduling policy
+    #[arg(long, value_name = "NAME", help_heading = "Scheduling")]
+    pub share: Option<Share>,
+    /// A tag of the job
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Scheduling")]
+    pub tag: Vec<Tag>,
+    /// Hand the job's tags on to its ECS task
+    #[arg(long, help_heading = "Scheduling")]
+    pub propagate_tags: bool,
+    /// The job definition [default: the cluster's]
+    #[arg(long, value_name = "NAME[:REVISION]", help_heading = "Scheduling")]
+    pub job_definition: Option<String>,
+    /// A value for a `Ref::NAME` of the job definition
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Scheduling")]
+    pub param: Vec<Parameter>,
+
+    /// Try the job this often, 1 to 10
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Retries and time")]
+    pub retry_attempts: Option<Attempts>,
+    /// Try again after these ends alone: spot, exit:CODE[,CODE], reason:TEXT*
+    #[arg(long, value_name = "END", help_heading = "Retries and time")]
+    pub retry_on: Vec<RetryOnArg>,
+    /// End an attempt after this time: seconds, or such as 90m, 2h, 1-12:00:00
+    #[arg(
+        short,
+        long,
+        value_name = "TIME",
+        allow_negative_numbers = true,
+        help_heading = "Retries and time"
+    )]
+    pub timeout: Option<Timeout>,
+
+    /// Wait for the job's end, and exit with its exit code
+    #[arg(short = 'K', long, help_heading = "Afterwards")]
+    pub wait: bool,
+    /// Wait, and follow the job's output, too
+    #[arg(short = 'I', long, help_heading = "Afterwards")]
+    pub interactive: bool,
+}
+
+impl Options {
+    /// These options, and for what they do not say, those of `lower`. What can be given several times adds
+    /// up, the stronger last; dependencies do not.
+    #[must_use]
+    pub fn over(self, lower: Options) -> Options {
+        // Of options that exclude each other, one that is given here takes the others' place, too.
+        let has_shape = self.array_size.is_some() || self.nodes.is_some();
+        let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
+        let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
+        Options {
+            job_name: self.job_name.or(lower.job_name),
+            vcpus: self.vcpus.or(lower.vcpus),
+            memory: self.memory.or(lower.memory),
+            gpus: self.gpus.or(lower.gpus),
+            nodes: if has_shape { self.nodes } else { lower.nodes },
+            image: self.image.or(lower.image),
+            job_role: self.job_role.or(lower.job_role),
+            execution_role: self.execution_role.or(lower.execution_role),
+            user: self.user.or(lower.user),
+            ulimit: joined(lower.ulimit, self.ulimit),
+            mount: joined(lower.mount, self.mount),
+            efs: joined(lower.efs, self.efs),
+            shm_size: self.shm_size.or(lower.shm_size),
+            ephemeral_storage: self.ephemeral_storage.or(lower.ephemeral_storage),
+            secret: joined(lower.secret, self.secret),
+            env: joined(lower.env, self.env),
+            env_exclude: joined(lower.env_exclude, self.env_exclude),
+            input: joined(lower.input, self.input),
+            output_file: joined(lower.output_file, self.output_file),
+            working_dir: if has_place { self.working_dir } else { lower.working_dir },
+            parent_working_dir: if has_place { self.parent_working_dir } else { lower.parent_working_dir },
+            array_size: if has_shape { self.array_size } else { lower.array_size },
+            depends_on: if self.depends_on.is_empty() { lower.depends_on } else { self.depends_on },
+            queue: self.queue.or(lower.queue),
+            priority: self.priority.or(lower.priority),
+            share: self.share.or(lower.share),
+            tag: joined(lower.tag, self.tag),
+            propagate_tags: self.propagate_tags || lower.propagate_tags,
+            job_definition: self.job_definition.or(lower.job_definition),
+            param: joined(lower.param, self.param),
+            retry_attempts: if has_retries { self.retry_attempts } else { lower.retry_attempts },
+            retry_on: if has_retries { self.retry_on } else { lower.retry_on },
+            timeout: self.timeout.or(lower.timeout),
+            wait: self.wait || lower.wait,
+            interactive: self.interactive || lower.interactive,
+        }
+    }
+
+    /// Where the job runs.
+    pub fn place(&self) -> Place {
+        match (&self.working_dir, &self.parent_working_dir) {
+            (Some(place), _) => Place::In(place.into()),
+            (None, Some(parent)) => Place::Below(parent.into()),
+            (None, None) => Place::Own,
+        }
+    }
+}
+
+fn joined<T>(mut first: Vec<T>, then: Vec<T>) -> Vec<T> {
+    first.extend(then);
+    first
+}

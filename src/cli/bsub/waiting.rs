@@ -1,0 +1,173 @@
+//! After the submission: announcing the job, waiting for its end, and what its end means for the exit code.
+
+use std::io::IsTerminal;
+
+use super::Args;
+use super::options::Options;
+use crate::batch::{self, Job, Submitted};
+use crate::cluster::{Contact, Session};
+use crate::job::Status;
+use crate::logs;
+use crate::ui::{Exit, Failure, Layout, View, note};
+
+impl Args {
+    /// Says that the jobs have been submitted. When stdout is the job's, stderr is told.
+    pub(super) fn announce(&self, options: &Options, submitted: &[Submitted]) -> Result<(), Failure> {
+        if self.quiet {
+            return Ok(());
+        }
+        let news = News { submitted, parsable: self.parsable };
+        if options.interactive || (options.wait && !self.parsable && !self.common.json) {
+            if let Layout::Lines(lines) = news.plain() {
+                lines.iter().for_each(note);
+            }
+            return Ok(());
+        }
+        self.common
+            .output()
+            .show(&news)
+            .map_err(|f| f.hint(format!("the job {} has been submitted", ids(submitted))))
+    }
+
+    /// Waits for the end of all jobs, unless Ctrl-C comes first; the highest of their exit codes.
+    pub(super) async fn wait(
+        &self,
+        options: &Options,
+        session: Session,
+        submitted: &[Submitted],
+    ) -> Result<Exit, Failure> {
+        let mut contact = Contact::new(session, "bsub");
+        let all = async {
+            let mut highest = 0;
+            for job in submitted {
+                highest = highest.max(self.see_it_through(options, &mut contact, job).await?);
+            }
+            Ok(Exit::Job(highest))
+        };
+        let ids = ids(submitted);
+        tokio::select! {
+            outcome = all => outcome.map_err(|f| contact_lost(f, &ids)),
+            _ = tokio::signal::ctrl_c() => {
+                note(format!("bsub: interrupted; the job {ids} goes on"));
+                note(format!("hint: `bout -f {ids}` shows its output"));
+                note(format!("hint: `bkill {ids}` ends it"));
+                Ok(Exit::Interrupted)
+            }
+        }
+    }
+
+    async fn see_it_through(
+        &self,
+        options: &Options,
+        contact: &mut Contact,
+        submitted: &Submitted,
+    ) -> Result<u8, Failure> {
+        let id = submitted.id();
+        let on_terminal = std::io::stderr().is_terminal() && !self.quiet;
+        let seen = |job: &Job| {
+            // A job that is stuck may be stuck for ever: whoever waits for it has to know.
+            let stuck = job.status_reason.as_deref().filter(|r| says_stuck(r) && !job.status.has_ended());
+            match stuck {
+                Some(reason) => note(format!("bsub: job {} is {}: {reason}", job.job_id, job.status)),
+                None if on_terminal && !job.status.has_ended() => {
+                    note(format!("bsub: job {} is {}", job.job_id, job.status));
+                }
+                None => {}
+            }
+        };
+        let job = if options.interactive {
+            // The exit code is the job's, whoever reads its output.
+            let output = self.common.output().outliving_its_reader();
+            let prefixed = options.array_size.is_some();
+            logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, prefixed))
+                .await?
+        } else {
+            batch::watch(contact, &id, seen).await?
+        };
+        let exit = exit_code(contact, &job).await?;
+        if job.status == Status::Failed {
+            tell_failure(&job, exit, options.interactive);
+        } else if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
+            // It may be that not all of the output could be kept.
+            note(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
+        }
+        Ok(exit)
+    }
+}
+
+/// The IDs as every tool takes them.
+fn ids(submitted: &[Submitted]) -> String {
+    submitted.iter().map(|s| s.job_id.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// The exit code of a job that has ended; of an array, the highest of its children's.
+async fn exit_code(contact: &mut Contact, job: &Job) -> Result<u8, Failure> {
+    if job.status == Status::Succeeded || (!job.is_array_parent() && job.exit_code().is_some()) {
+        return Ok(job.exit());
+    }
+    let id = job.id();
+    if job.is_array_parent() {
+        let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
+        return Ok(failed.iter().map(Job::exit).max().unwrap_or(1));
+    }
+    if job.started_at.is_none() {
+        return Ok(job.exit());
+    }
+    // A description may lack what the listing has (moto's does).
+    let queue = job.job_queue.as_deref().unwrap_or(&contact.session().cluster.job_queue);
+    let failed = batch::list(contact.session(), queue, &[Status::Failed]).await.unwrap_or_default();
+    Ok(failed.iter().find(|j| j.id() == id).unwrap_or(job).exit())
+}
+
+/// The codes that Batch puts before the reason of a job that blocks its queue (UG `job_stuck_in_runnable`).
+fn says_stuck(reason: &str) -> bool {
+    reason.starts_with("MISCONFIGURATION:") || reason.starts_with("CAPACITY:")
+}
+
+fn tell_failure(job: &Job, exit: u8, has_output: bool) {
+    let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
+    let detail = job
+        .container
+        .as_ref()
+        .and_then(|c| c.reason.as_deref())
+        .map(|r| format!(" ({r})"))
+        .unwrap_or_default();
+    note(format!(
+        "bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}",
+        job.job_id, job.job_name
+    ));
+    if !has_output {
+        note(format!("hint: `bout {}` shows its output", job.job_id));
+    }
+    if job.is_array_parent() {
+        note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
+    }
+}
+
+/// After the submission, a failure is one of contact alone: the job goes on.
+fn contact_lost(failure: Failure, id: &str) -> Failure {
+    let message = format!("contact with the job {id} is lost; it goes on: {}", failure.message);
+    Failure { message, ..failure }
+        .exit(Exit::ContactLost)
+        .hint(format!("`bstat {id}` tells how it is, `bout -f {id}` shows its output"))
+}
+
+/// The submitted jobs, as they are announced.
+struct News<'a> {
+    submitted: &'a [Submitted],
+    parsable: bool,
+}
+
+impl View for News<'_> {
+    fn plain(&self) -> Layout {
+        if self.parsable {
+            return Layout::Lines(vec![ids(self.submitted)]);
+        }
+        let line = |job: &Submitted| format!("Job {} ({}) has been submitted.", job.job_id, job.job_name);
+        Layout::Lines(self.submitted.iter().map(line).collect())
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        self.submitted.iter().map(|job| serde_json::to_value(job).unwrap_or_default()).collect()
+    }
+}

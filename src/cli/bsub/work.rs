@@ -1,0 +1,106 @@
+//! What runs: a script, a command, a shell command line, or the script on standard input.
+
+use std::ffi::OsStr;
+use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Args;
+use crate::job::{JobName, Script, Work};
+use crate::ui::{Failure, note};
+
+impl Args {
+    /// What the job does, and the name that it has by default.
+    pub(super) fn work(&self) -> Result<(JobName, Work), Failure> {
+        if let Some(line) = &self.wrap {
+            if line.as_bytes().trim_ascii().is_empty() {
+                return Err(Failure::usage("`--wrap` is given an empty command line"));
+            }
+            let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
+            return Ok((JobName::cleaned("wrap"), Work::Command(argv)));
+        }
+        let Some((first, rest)) = self.operands.split_first() else { return self.script_on_stdin() };
+        if first.is_empty() {
+            return Err(Failure::usage("the first operand, a script or a command, is empty"));
+        }
+        let path = Path::new(first);
+        let name = JobName::cleaned(&path.file_name().unwrap_or(first).to_string_lossy());
+        if self.script || (!self.command && is_script(path)?) {
+            let shown = path.display().to_string();
+            let contents = std::fs::read(path)
+                .map_err(|e| Failure::usage(format!("reading the script {shown}: {}", reason(&e))))?;
+            let script = Script::new(path, contents).map_err(|e| {
+                let failure = Failure::usage(format!("the script {shown} {e}"));
+                e.hint(&shown).into_iter().fold(failure, Failure::hint)
+            })?;
+            if !script.is_self_contained()
+                && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
+            {
+                note(format!("bsub: note: {shown} has no #! line, so /bin/sh will run it"));
+            }
+            return Ok((name, Work::Script { script, args: rest.to_vec() }));
+        }
+        Ok((name, Work::Command(self.operands.clone())))
+    }
+
+    fn script_on_stdin(&self) -> Result<(JobName, Work), Failure> {
+        let mut stdin = std::io::stdin().lock();
+        if stdin.is_terminal() || self.command {
+            return Err(Failure::usage("what shall run? There is no script and no command")
+                .hint("`bsub script.sh`, `bsub COMMAND`, `bsub --wrap 'a | b'` or `bsub < script.sh`"));
+        }
+        let mut contents = Vec::new();
+        stdin
+            .read_to_end(&mut contents)
+            .map_err(|e| Failure::usage(format!("reading the script from standard input: {}", reason(&e))))?;
+        let script = Script::new(Path::new("STDIN"), contents).map_err(|e| {
+            let failure = Failure::usage(format!("the script on standard input {e}"));
+            e.hint("SCRIPT").into_iter().fold(failure, Failure::hint)
+        })?;
+        Ok((JobName::cleaned("STDIN"), Work::Script { script, args: Vec::new() }))
+    }
+}
+
+/// Whether the first operand is a script of the user's: it names a regular file. One that only looks as if
+/// it did is an error, not a job that fails minutes later.
+fn is_script(path: &Path) -> Result<bool, Failure> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => return Ok(true),
+        Ok(found) if found.is_dir() => {
+            return Err(Failure::usage(format!("{shown} is a directory, not a script"))
+                .hint(format!("`--command` says that the image has a command of the name {shown}")));
+        }
+        // A pipe such as bash's <(…), a terminal, a disk.
+        Ok(_) => {
+            return Err(Failure::usage(format!("{shown} is no regular file"))
+                .hint(format!("`bsub < {shown}` takes a script from wherever it comes")));
+        }
+        Err(_) => {}
+    }
+    if !looks_like_a_file(path) {
+        return Ok(false);
+    }
+    let failure = Failure::usage(format!("there is no file {shown}, and it does not look like a command"));
+    Err(if path.as_os_str().as_bytes().iter().any(u8::is_ascii_whitespace) {
+        failure
+            .hint("a shell command line goes with `--wrap`, and a command's arguments are words of their own")
+    } else {
+        failure.hint(format!("`--command` says that the image has {shown}"))
+    })
+}
+
+/// Names that a script has and a command hardly ever.
+fn looks_like_a_file(path: &Path) -> bool {
+    const ENDINGS: [&str; 6] = ["sh", "py", "R", "pl", "jl", "sbatch"];
+    let bytes = path.as_os_str().as_bytes();
+    (path.is_relative() && bytes.contains(&b'/'))
+        || path.extension().is_some_and(|e| ENDINGS.iter().any(|known| OsStr::new(known) == e))
+        || bytes.iter().any(u8::is_ascii_whitespace)
+}
+
+/// An I/O error's words without the operating system's number.
+fn reason(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,5 @@
+# shellcheck shell=sh
+_af() {
+  echo "awsb: $*" >&2
+  exit 126
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use super::directives::{LsfShape, SlurmShape};
 use super::{
     ArraySize, Dependency, Environment, JobId, JobName, Memory, Priority, Retries, Script, Share, Timeout,
     Vcpus,
@@ -35,6 +36,10 @@ pub struct JobSpec {
     pub scheduling: Scheduling,
     /// A plain command starts with nothing in front of it.
     pub bare: bool,
+    /// The layout that a script's `#SBATCH` lines give, which then finds Slurm's variables and `srun`.
+    pub slurm: Option<SlurmShape>,
+    /// The layout that a script's `#BSUB` lines give, which then finds LSF's variables.
+    pub lsf: Option<LsfShape>,
 }
 
 /// What a job does.
@@ -117,6 +122,8 @@ impl JobSpec {
             timeout: None,
             scheduling: Scheduling::default(),
             bare: false,
+            slurm: None,
+            lsf: None,
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct Start<'a> {
     pub stays: bool,
     /// What comes before the job.
     pub prelude: Prelude<'a>,
+    /// What a script from another cluster needs besides, in sh.
+    pub dialect: &'a OsStr,
 }
 
 impl Prelude<'_> {
@@ -138,6 +140,7 @@ impl Start<'_> {
                 }
             }
         }
+        text.push(self.dialect);
         text.push(bare(CLEAN));
         text.push(RUN);
         text
@@ -145,7 +148,7 @@ impl Start<'_> {
 }
 
 /// An assignment.
-fn set(text: &mut OsString, name: &str, value: &OsStr) {
+pub(super) fn set(text: &mut OsString, name: &str, value: &OsStr) {
     text.push(name);
     text.push("=");
     text.push(quote(value));
@@ -166,7 +169,7 @@ pub fn without_launcher(command: &[String]) -> &[String] {
 }
 
 /// The script without comments, blank lines and indentation: every character counts against a limit.
-fn bare(script: &str) -> String {
+pub(super) fn bare(script: &str) -> String {
     script
         .lines()
         .map(str::trim_start)

@@ -5,6 +5,7 @@
 //! touches the network.
 
 mod bundle;
+mod dialect;
 pub mod launcher;
 mod plan;
 mod upload;

@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::bundle::{Bundle, Entry};
+use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
@@ -166,13 +167,15 @@ impl Form {
             let launcher = utf8(&launcher::for_command(&prelude));
             return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
         }
+        let dialect = dialect::prelude(spec);
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
             stays: script.is_some(),
             prelude,
+            dialect: &dialect,
         };
-        let bundle = bundle(script, &start.text())?;
+        let bundle = bundle(script, &start.text(), dialect::srun(spec).as_deref())?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
@@ -219,12 +222,13 @@ fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) ->
     }
 }
 
-fn bundle(script: Option<&Script>, start: &OsStr) -> io::Result<Bundle> {
+fn bundle(script: Option<&Script>, start: &OsStr, srun: Option<&str>) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
         entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
     entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    entries.extend(srun.map(dialect::srun_entry));
     Bundle::pack(&entries)
 }
 

@@ -271,7 +271,8 @@ fn a_script_too_large_for_the_request_is_fetched() {
 #[test]
 fn json_has_awss_names() {
     let sandbox = Sandbox::new();
-    let submitted = sandbox.run("bsub", ["--json", "--bare", "-J", "one", "--wrap", "echo hi; exit 1"]).ok().json();
+    let submitted =
+        sandbox.run("bsub", ["--json", "--bare", "-J", "one", "--wrap", "echo hi; exit 1"]).ok().json();
     let keys: Vec<&String> = submitted[0].as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["jobArn", "jobName", "jobId"]);
     let id = submitted[0]["jobId"].as_str().unwrap_or_default().to_owned();

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, Place, Script, Work};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Place, Script, Work};
 use awsb::stage::Plan;
 use proptest::prelude::*;
 
@@ -201,7 +201,17 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
         launchers.push(for_command(&prelude));
         for is_script in [false, true] {
-            let start = Start { packed: None, is_script, stays: is_script, prelude, dialect: OsStr::new("") };
+            let start = Start {
+                packed: None,
+                is_script,
+                stays: is_script,
+                line: is_script.then_some(LineUse::Argument),
+                prelude,
+                has_inputs: true,
+                outputs: &["*.csv".parse()?],
+                region: "eu-west-1",
+                dialect: OsStr::new(""),
+            };
             // What the first part sets, and the launcher's file has done.
             let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));
@@ -273,7 +283,7 @@ fn an_image_that_cannot_fetch_says_so() -> Outcome {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(126), "{stderr}");
     assert!(
-        stderr.contains("takes an image with aws, curl (7.87 or later) or python3 with boto3"),
+        stderr.contains("takes an image with curl (7.87 or later), aws or python3 with boto3"),
         "{stderr}"
     );
     Ok(())

@@ -66,12 +66,14 @@ fn one(word: &str) -> Result<Vec<Dependency<String>>, Invalid> {
                 "Batch has no `{kind}`: a job there can only wait for others to succeed (`afterok`), and fails when one of them fails"
             )))
         }
-        _ => jobs_of_one(word),
+        ("sequential", Some(_)) => {
+            Err(Invalid::because("`sequential` is about the array itself: it takes no ID"))
+        }
+        ("afterok" | "n_to_n" | "aftercorr", None) => {
+            Err(Invalid::because(format!("`{kind}:` takes a job's ID")))
+        }
+        _ => Ok(vec![Dependency::On(job(word)?, Kind::Whole)]),
     }
-}
-
-fn jobs_of_one(word: &str) -> Result<Vec<Dependency<String>>, Invalid> {
-    Ok(vec![Dependency::On(job(word)?, Kind::Whole)])
 }
 
 /// `ID:ID`; a child's index is digits behind a colon, too, and shorter than any ID.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::limits;
+use super::Mark;
 
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -114,7 +114,7 @@ pub struct JobTimeout {
 pub struct NodeOverrides {
     /// The number of nodes.
     pub num_nodes: u32,
-    /// One entry.
+    /// One entry for each range of the job definition's.
     pub node_property_overrides: Vec<NodePropertyOverride>,
 }
 
@@ -171,6 +171,28 @@ impl SubmitRequest {
         })
     }
 
+    /// The overrides of its container, or of each of its node ranges, to be changed.
+    pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
+        let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
+        nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides)
+    }
+
+    /// The mark that it carries.
+    pub fn mark(&self) -> Option<Mark> {
+        self.variable(Mark::VARIABLE).map(Mark::recorded)
+    }
+
+    /// The same request with this mark, on all nodes of an MNP job.
+    #[must_use]
+    pub fn marked(&self, mark: &Mark) -> Self {
+        let mut marked = self.clone();
+        for Overrides { environment, .. } in marked.overrides_mut() {
+            environment.retain(|v| v.name != Mark::VARIABLE);
+            environment.push(KeyValue::new(Mark::VARIABLE, mark.as_str()));
+        }
+        marked
+    }
+
     /// The value of a variable that the job has from this request.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let environment = &self.overrides()?.environment;
@@ -186,12 +208,7 @@ impl KeyValue {
 }
 
 impl Overrides {
-    /// Whether the overrides stay below ECS's limit, with room for what Batch adds.
-    pub fn fit(&self) -> bool {
-        self.length() <= limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE
-    }
-
-    /// Their length as serialised JSON. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
+    /// Their length as serialised JSON, which [`super::limits::OVERRIDES_LENGTH`] is about. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
     /// counts is not documented, and this is the longer one.
     pub fn length(&self) -> usize {
         let json = serde_json::to_string(self).unwrap_or_default();
@@ -202,6 +219,23 @@ impl Overrides {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_one_mark_and_that_in_its_container_or_on_its_nodes() {
+        let container =
+            SubmitRequest { container_overrides: Some(Overrides::default()), ..SubmitRequest::default() };
+        let node =
+            NodePropertyOverride { target_nodes: "0:".into(), container_overrides: Overrides::default() };
+        let nodes = NodeOverrides { num_nodes: 2, node_property_overrides: vec![node] };
+        let nodes = SubmitRequest { node_overrides: Some(nodes), ..SubmitRequest::default() };
+        for request in [container, nodes] {
+            assert_eq!(request.mark(), None);
+            let (first, second) = (Mark::random(), Mark::random());
+            let marked = request.marked(&first).marked(&second);
+            assert_eq!(marked.mark(), Some(second));
+            assert_eq!(marked.overrides().map(|o| o.environment.len()), Some(1));
+        }
+    }
 
     #[test]
     fn the_length_is_that_of_the_json() {

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    ArraySize, Dependency, Environment, JobId, JobName, Memory, Priority, Retries, Script, Share, Timeout,
-    Vcpus,
+    Dependency, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries, Script, Share,
+    Tasks, Timeout, Vcpus,
 };
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
@@ -18,8 +18,10 @@ pub struct JobSpec {
     pub work: Work,
     /// Where it does it.
     pub place: Place,
-    /// What comes back: globs in its working directory.
-    pub outputs: Vec<String>,
+    /// What comes back.
+    pub outputs: Vec<OutputGlob>,
+    /// A line for each task of its array.
+    pub lines: Option<Lines>,
     /// Its variables, on top of the job definition's.
     pub environment: Environment,
     /// What each of its containers has.
@@ -85,8 +87,8 @@ pub enum Shape {
     /// One.
     #[default]
     Single,
-    /// An array job.
-    Array(ArraySize),
+    /// An array of tasks: an array job, or several, or for one task a single job.
+    Array(Tasks),
     /// A multi-node parallel job of this many nodes.
     Nodes(u32),
 }
@@ -114,6 +116,7 @@ impl JobSpec {
             work,
             place: Place::default(),
             outputs: Vec::new(),
+            lines: None,
             environment: Environment::default(),
             resources: Resources::default(),
             shape: Shape::default(),

@@ -1,6 +1,7 @@
 //! How long an attempt may run.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Invalid, limits};
 
@@ -13,6 +14,20 @@ impl Timeout {
     pub fn seconds(self) -> u32 {
         self.0
     }
+
+    /// A time in seconds.
+    ///
+    /// # Errors
+    /// When it is shorter or longer than Batch takes.
+    pub fn of_seconds(seconds: u32) -> Result<Self, Invalid> {
+        if seconds < limits::TIMEOUT_MIN_SECONDS {
+            return Err(Invalid::because("Batch's shortest timeout is 60 seconds"));
+        }
+        if seconds > limits::TIMEOUT_MAX_SECONDS {
+            return Err(Invalid::because("that is longer than Batch can be asked for"));
+        }
+        Ok(Self(seconds))
+    }
 }
 
 impl FromStr for Timeout {
@@ -24,13 +39,29 @@ impl FromStr for Timeout {
                 "a time is a number of seconds, or such as 90m, 2h, 2h30m, 12:00:00 or 1-12:00:00",
             )
         })?;
-        match u32::try_from(seconds) {
-            Ok(s) if s < limits::TIMEOUT_MIN_SECONDS => {
-                Err(Invalid::because("Batch's shortest timeout is 60 seconds"))
-            }
-            Ok(s) if s <= limits::TIMEOUT_MAX_SECONDS => Ok(Self(s)),
-            _ => Err(Invalid::because("that is longer than Batch can be asked for")),
-        }
+        Self::of_seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+/// Any time, for waiting: from none at all to as long as one likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(Duration);
+
+impl Period {
+    /// The time.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Period {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Some hundred years: more would overflow a clock.
+        let seconds = seconds(text).filter(|s| *s <= u64::from(u32::MAX));
+        let what = "a time is a number of seconds, or such as 90s, 5m, 2h30m or 12:00:00";
+        seconds.map(|s| Self(Duration::from_secs(s))).ok_or_else(|| Invalid::because(what))
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use awsb::job::request::Overrides;
 use awsb::job::{JobSpec, Mark};
-use awsb::stage::{Plan, PlanError, Target};
+use awsb::stage::{Baggage, Plan, PlanError, Target};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
@@ -29,11 +29,12 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
+        node_targets: &[],
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
     };
-    Plan::new(spec, &target, Mark::random)
+    Plan::new(spec, &Baggage::None, &target, Mark::random)
 }
 
 /// What a plan says of its job's container.

@@ -1,7 +1,12 @@
 //! `bsub`: submits a job.
 
+mod dry_run;
 mod environment;
+mod inputs;
 mod options;
+mod rerun;
+mod said;
+mod spec;
 mod waiting;
 mod work;
 
@@ -12,15 +17,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use crate::batch::{self, Submitted};
+use crate::batch::definition::Registering;
+use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{Cluster, Session};
 use crate::job::request::SubmitRequest;
-use crate::job::{
-    Dependency, Invalid, JobId, JobName, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Timeout, Work,
-};
-use crate::stage::{self, Plan, Target};
+use crate::job::{JobId, JobSpec, Mark, OnceKey, Period, Shape};
+use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
+use work::What;
 
 /// Submit a job to AWS Batch: a script, or a command that the image has
 #[derive(Debug, Parser)]
@@ -50,12 +55,19 @@ pub struct Args {
     #[arg(long, help_heading = "What runs")]
     bare: bool,
 
+    /// Submit a job again, with the same files and settings and the given options on top
+    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "operands"], help_heading = "What runs")]
+    rerun: Option<String>,
+    /// With --rerun: only the tasks that have failed
+    #[arg(long, requires = "rerun", help_heading = "What runs")]
+    failed: bool,
+
     /// Submit under this key once: where its job is active or has succeeded, print that one's ID
     #[arg(long, value_name = "KEY", help_heading = "Submission")]
-    once: Option<String>,
+    once: Option<OnceKey>,
     /// How long a submission that Batch turns away is tried again [default: 5m]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
-    submit_timeout: Option<Timeout>,
+    submit_timeout: Option<Period>,
     /// Print what would be sent, and send nothing
     #[arg(long, conflicts_with_all = ["parsable", "json"], help_heading = "Submission")]
     dry_run: bool,
@@ -79,28 +91,37 @@ pub struct Args {
 /// `bsub`'s entry point.
 pub fn main() -> ExitCode {
     super::run("bsub", |args: Args| {
-        let (default_name, work) = args.work()?;
-        let options = args.options.clone();
-        super::block_on(args.submit(options, default_name, work))
+        if let Some(ids) = &args.rerun {
+            return super::block_on(args.submit_again(ids));
+        }
+        let what = args.what()?;
+        super::block_on(args.submit(what))
     })
 }
 
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, options: Options, default_name: JobName, work: Work) -> Result<Exit, Failure> {
-        let spec = self.spec(&options, default_name, work)?;
+    async fn submit(&self, what: What) -> Result<Exit, Failure> {
+        let options = what.options.clone();
+        let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
+        let mut spec = self.spec(&options, what)?;
+        let baggage = Baggage::pack(inputs, &spec.place).await?;
         let session = self.common.open().await?;
         let cluster = &session.cluster;
+        let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
+        let prepared = self.prepare(&options, &session, job_queue, &mut spec).await?;
         let target = Target {
-            job_queue: options.queue.as_deref().unwrap_or(&cluster.job_queue),
-            job_definition: options.job_definition.as_deref().unwrap_or(&cluster.job_definition),
+            job_queue,
+            job_definition: &prepared.job_definition,
+            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        let plan = Plan::new(&spec, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let plan =
+            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
         if self.dry_run {
-            return self.show(&plan);
+            return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = cluster;
@@ -109,70 +130,123 @@ impl Args {
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
-        let mut submitted = Vec::new();
-        for request in &plan.requests {
-            submitted.push(submit(&session, request).await?);
+        stage::upload_baggage(&session, &baggage).await?;
+        self.send(&options, session, &plan.requests).await
+    }
+
+    /// `--rerun`.
+    async fn submit_again(&self, ids: &str) -> Result<Exit, Failure> {
+        let options = self.options.clone();
+        let session = self.common.open().await?;
+        let ids: Vec<JobId> = ids
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|e| Failure::usage(format!("--rerun: {e}")))?;
+        let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
+        if requests.is_empty() {
+            note("bsub: note: nothing is submitted, as nothing of it has failed");
+            return Ok(Exit::Done);
         }
-        self.announce(&options, &submitted)?;
+        if self.dry_run {
+            return self.show(&session, None, &requests);
+        }
+        self.send(&options, session, &requests).await
+    }
+
+    /// Submits, says so, and perhaps waits.
+    async fn send(
+        &self,
+        options: &Options,
+        session: Session,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let progress = Progress::default();
+        let submitted = tokio::select! {
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|failure| match progress.jobs().as_slice() {
+                [] => failure,
+                ids => failure.hint(format!("submitted before that: {}", ids.join(","))),
+            })?,
+            _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
+        };
+        self.announce(options, &submitted)?;
         if options.wait || options.interactive {
-            self.wait(&options, session, &submitted).await
+            self.wait(options, session, &submitted).await
         } else {
             Ok(Exit::Done)
         }
     }
 
+    /// Finds the job definition that the job takes, which may make it one of several nodes.
+    async fn prepare(
+        &self,
+        options: &Options,
+        session: &Session,
+        queue: &str,
+        spec: &mut JobSpec,
+    ) -> Result<Prepared, Failure> {
+        let wishes = Wishes {
+            queue,
+            definition: options.job_definition.as_deref(),
+            changes: &options.changes(),
+            nodes: match spec.shape {
+                Shape::Nodes(nodes) => Some(nodes),
+                Shape::Single | Shape::Array(_) => None,
+            },
+            vcpus: options.vcpus,
+            memory: options.memory,
+            gpus: options.gpus,
+            registering: if self.dry_run { Registering::NamedOnly } else { Registering::Allowed },
+        };
+        let prepared = batch::prepare(session, &wishes).await?;
+        if let Some(nodes) = &prepared.nodes {
+            if let Shape::Array(_) = spec.shape {
+                let name = &prepared.job_definition;
+                return Err(Failure::usage(format!(
+                    "the job definition {name} is for multi-node parallel jobs, which cannot be arrays"
+                )));
+            }
+            spec.shape = Shape::Nodes(nodes.count);
+            if !self.quiet {
+                note(format!("bsub: {nodes}"));
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Submits the jobs, or finds that they are there.
+    async fn submit_all(
+        &self,
+        session: &Session,
+        requests: &[SubmitRequest],
+        progress: &Progress,
+    ) -> Result<Vec<Submitted>, Failure> {
+        let patience = Patience::new(self.submit_timeout.map(Period::get));
+        if let Some(key) = &self.once {
+            let once = batch::once(session, key, requests, &patience, progress).await?;
+            if once.earlier && !self.quiet {
+                note("bsub: note: nothing was submitted, as this key's job is there already");
+            }
+            return Ok(once.jobs);
+        }
+        let mut submitted = Vec::new();
+        for request in requests {
+            let mark = request.mark().unwrap_or_else(Mark::random);
+            submitted.push(batch::submit(session, request, &mark, &patience, progress).await?);
+        }
+        Ok(submitted)
+    }
+
     /// `--dry-run`.
-    fn show(&self, plan: &Plan) -> Result<Exit, Failure> {
-        let requests: Vec<serde_json::Value> =
-            plan.requests.iter().map(|r| serde_json::to_value(r).unwrap_or_default()).collect();
+    fn show(
+        &self,
+        session: &Session,
+        bundle: Option<&Bundle>,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let requests = dry_run::requests(&session.cluster, bundle, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)
-    }
-
-    fn spec(&self, options: &Options, default_name: JobName, work: Work) -> Result<JobSpec, Failure> {
-        let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
-        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(default_name), work);
-        spec.place = options.place();
-        spec.outputs = options.output_file.clone();
-        spec.environment = environment::gather(&options.env, &options.env_exclude);
-        spec.resources = Resources { vcpus: options.vcpus, memory: options.memory, gpus: None };
-        if let Some(size) = options.array_size {
-            spec.shape = Shape::Array(size);
-        }
-        spec.retries =
-            Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
-        spec.timeout = options.timeout;
-        spec.scheduling = Scheduling {
-            priority: options.priority,
-            share: options.share.clone(),
-            tags: options.tag.iter().map(|t| (t.key.clone(), t.value.clone())).collect(),
-            propagate_tags: options.propagate_tags,
-            parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
-        };
-        spec.depends_on = options
-            .depends_on
-            .iter()
-            .flat_map(|arg| arg.0.iter().cloned())
-            .map(|dependency| match dependency {
-                Dependency::On(job, kind) => Dependency::On(JobId::from_batch(job), kind),
-                Dependency::Sequential => Dependency::Sequential,
-            })
-            .collect();
-        spec.bare = self.bare;
-        Ok(spec)
-    }
-}
-
-/// Submits one job.
-async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submitted, Failure> {
-    tokio::select! {
-        submitted = batch::submit(session, request) => submitted,
-        _ = tokio::signal::ctrl_c() => {
-            let name = &request.job_name;
-            Err(Failure::failed("interrupted before Batch had answered: whether the job exists is not known")
-                .hint(format!("`bstat -s ALL` lists it under the name {name} if it does"))
-                .exit(Exit::Interrupted))
-        }
     }
 }

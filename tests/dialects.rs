@@ -4,12 +4,15 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use awsb::job::{Directives, JobName, JobSpec, Script, Work};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use support::Sandbox;
 use support::shells::{command, executable, link, plan, shellcheck, shells};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -37,10 +40,11 @@ const CHILD: &[(&str, &str)] = &[
     ("AWSB_TASK_STEP", "10"),
 ];
 
-/// Node 1 of an MNP job of 3.
+/// The main node of an MNP job of 3.
 const NODE: &[(&str, &str)] = &[
-    ("AWS_BATCH_JOB_ID", "8f2c0d3e#1"),
-    ("AWS_BATCH_JOB_NODE_INDEX", "1"),
+    ("AWS_BATCH_JOB_ID", "8f2c0d3e#0"),
+    ("AWS_BATCH_JOB_NODE_INDEX", "0"),
+    ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0"),
     ("AWS_BATCH_JOB_NUM_NODES", "3"),
 ];
 
@@ -117,7 +121,7 @@ fn a_slurm_script_finds_its_variables() -> Outcome {
     let script = format!("#!/bin/sh\n#SBATCH -N 3\n{}", printer("SLURM_.*NODE"));
     assert_eq!(
         lines(&said(&script, NODE, None)?),
-        ["SLURM_JOB_NUM_NODES=3", "SLURM_NNODES=3", "SLURM_NODEID=1"]
+        ["SLURM_JOB_NUM_NODES=3", "SLURM_NNODES=3", "SLURM_NODEID=0"]
     );
     // A script without such lines finds nothing of it.
     assert!(
@@ -243,7 +247,6 @@ fn a_signal_to_srun_reaches_its_tasks() -> Outcome {
     let plan = plan(&spec(&text)?)?;
     let tools = few_tools()?;
     for shell in shells() {
-        use std::os::unix::process::CommandExt;
         let place = tempfile::tempdir()?;
         let mut command = command(&plan, shell, place.path());
         let mut job = command
@@ -268,6 +271,38 @@ fn a_signal_to_srun_reaches_its_tasks() -> Outcome {
         assert_eq!(ended, ["task 0 ends", "task 1 ends"], "{shell:?}");
         assert_eq!(job.wait()?.code(), Some(0), "{shell:?}");
         let _ = killpg(pid, Signal::SIGKILL);
+    }
+    Ok(())
+}
+
+#[test]
+fn on_the_other_nodes_a_script_does_not_run() -> Outcome {
+    for text in ["#!/bin/sh\n#SBATCH -N 2\necho runs\n", "#!/bin/sh\n#BSUB -n 2\necho runs\n"] {
+        let plan = plan(&spec(text)?)?;
+        for shell in shells() {
+            let place = tempfile::tempdir()?;
+            let mut command = command(&plan, shell, place.path());
+            command.envs([("AWS_BATCH_JOB_NODE_INDEX", "1"), ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0")]);
+            let job = command.stdout(Stdio::piped()).process_group(0).spawn()?;
+            let pid = Pid::from_raw(i32::try_from(job.id())?);
+            // What it has become once it waits has a child that sleeps.
+            support::eventually("the node waits", Duration::from_secs(30), || {
+                let asleep =
+                    std::process::Command::new("ps").args(["-A", "-o", "ppid=,comm="]).output().ok()?;
+                let list = String::from_utf8_lossy(&asleep.stdout).into_owned();
+                let mut processes =
+                    list.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+                processes.any(|(ppid, name)| ppid == pid.to_string() && name.trim() == "sleep").then_some(())
+            });
+            nix::sys::signal::kill(pid, Signal::SIGTERM)?;
+            let output = job.wait_with_output()?;
+            let _ = killpg(pid, Signal::SIGKILL);
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(0), b"".as_slice()),
+                "{shell:?}"
+            );
+        }
     }
     Ok(())
 }
@@ -329,4 +364,136 @@ fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
         shellcheck(&std::fs::read(place.path().join(".awsb-slurm/srun"))?, "SC2016,SC2086")?;
     }
     Ok(())
+}
+
+// From here on: through the real `bsub`, on a local cluster.
+
+/// Submits a script, waits for it, and returns what it said.
+fn submitted(sandbox: &Sandbox, options: &[&str], script: &str) -> Vec<String> {
+    sandbox.file("job.sh", script);
+    let outcome = sandbox.run("bsub", options.iter().copied().chain(["-I", "job.sh"])).ok();
+    let mut lines: Vec<String> = outcome.stdout.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn an_array_over_files() {
+    let sandbox = Sandbox::new();
+    let slurm = r#"#!/bin/bash -l
+#SBATCH --job-name=words
+#SBATCH --account=lab --partition=short
+#SBATCH --array=2-6:2%2
+#SBATCH --time=0:10:00
+#SBATCH --output=words-%A_%a.out
+set -euo pipefail
+cd "$SLURM_SUBMIT_DIR"
+files=(none a.txt b.txt c.txt d.txt e.txt f.txt)
+echo "task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_MAX: ${files[$SLURM_ARRAY_TASK_ID]}"
+"#;
+    let said = submitted(&sandbox, &["-q", "local"], slurm);
+    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("task ")?..])).collect();
+    assert_eq!(tasks, ["task 2 of 2-6: b.txt", "task 4 of 2-6: d.txt", "task 6 of 2-6: f.txt"], "{said:?}");
+
+    let lsf = r#"#!/bin/sh
+#BSUB -J "words[3,7]"
+#BSUB -o words.%J.%I
+#BSUB -W 0:10
+echo "$LSB_JOBNAME $LSB_JOBINDEX: file$LSB_JOBINDEX.txt"
+"#;
+    let said = submitted(&sandbox, &[], lsf);
+    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("words ")?..])).collect();
+    assert_eq!(tasks, ["words 3: file3.txt", "words 7: file7.txt"], "{said:?}");
+}
+
+#[test]
+fn an_openmp_program() {
+    let sandbox = Sandbox::new();
+    let slurm = "#!/bin/sh\n#SBATCH -J threads -c 2 --mem=64M\nset -u\n\
+                 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\nsrun sh -c 'echo $OMP_NUM_THREADS threads, \
+                 $SLURM_MEM_PER_NODE MiB, $SLURM_JOB_NAME'\n";
+    assert_eq!(submitted(&sandbox, &[], slurm), ["2 threads, 64 MiB, threads"]);
+    let lsf = "#!/bin/sh\n#BSUB -n 2\n#BSUB -R 'span[hosts=1] rusage[mem=64M]'\n\
+               export OMP_NUM_THREADS=$LSB_DJOB_NUMPROC\necho $OMP_NUM_THREADS threads\n";
+    assert_eq!(submitted(&sandbox, &[], lsf), ["2 threads"]);
+    // What the command line says holds.
+    assert_eq!(submitted(&sandbox, &["--mem", "32M", "-J", "mine"], slurm), ["2 threads, 32 MiB, mine"]);
+}
+
+#[test]
+fn an_mpi_program() -> Outcome {
+    let sandbox = Sandbox::new();
+    executable(&sandbox.file("tools/mpirun", ""), MPIRUN)?;
+    let path = format!("PATH={}:/usr/bin:/bin", sandbox.work().join("tools").display());
+    let program = "sh -c 'echo rank $OMPI_COMM_WORLD_RANK of $SLURM_NTASKS on $SLURM_NNODES'";
+    let one = format!("#!/bin/sh\n#SBATCH --ntasks=2\n#SBATCH --mem-per-cpu=32\nsrun --mpi=pmix {program}\n");
+    assert_eq!(
+        submitted(&sandbox, &["-e", &path], &one),
+        ["mpirun -n 2", "rank 0 of 2 on 1", "rank 1 of 2 on 1"]
+    );
+    let nodes = format!("#!/bin/sh\n#SBATCH -N 2 --ntasks-per-node=1 --mem=32\nsrun {program}\n");
+    let said = submitted(&sandbox, &["-e", &path], &nodes);
+    let ranks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("rank ")?..])).collect();
+    assert_eq!(ranks, ["rank 0 of 2 on 2", "rank 1 of 2 on 2"], "{said:?}");
+    let lsf = "#!/bin/sh\n#BSUB -n 2\nmpirun -n $LSB_DJOB_NUMPROC sh -c 'echo rank $OMPI_COMM_WORLD_RANK'\n";
+    assert_eq!(submitted(&sandbox, &["-e", &path], lsf), ["mpirun -n 2", "rank 0", "rank 1"]);
+    Ok(())
+}
+
+#[test]
+fn gpus_are_asked_for() {
+    let sandbox = Sandbox::new();
+    for head in [
+        "#SBATCH --gres=gpu:a100:2 -c 4 --mem=8G",
+        "#BSUB -gpu num=2 -n 4 -M 8G",
+        "#AWSB --gpus 2 -p 4 -m 8G",
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\nnvidia-smi\n"));
+        let requests = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok().json();
+        let asked = requests
+            .as_array()
+            .and_then(|all| {
+                all.iter().find_map(|r| r["request"]["containerOverrides"]["resourceRequirements"].as_array())
+            })
+            .map(|list| {
+                list.iter()
+                    .map(|r| {
+                        format!("{}={}", r["type"].as_str().unwrap_or(""), r["value"].as_str().unwrap_or(""))
+                    })
+                    .collect::<Vec<_>>()
+            });
+        assert_eq!(
+            asked,
+            Some(vec!["VCPU=4".into(), "MEMORY=8192".into(), "GPU=2".into()]),
+            "{head}: {requests}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_of_dependencies() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.file("first.sh", "#!/bin/sh\nexit 3\n");
+    let first = sandbox.run("bsub", ["--parsable", &first.display().to_string()]).ok().stdout;
+    let first = first.trim();
+    // Running without what it waits for would be wrong: its failure is the others', too.
+    for head in [format!("#SBATCH --dependency=afterok:{first}"), format!("#BSUB -w 'done({first})'")] {
+        sandbox.file("second.sh", format!("#!/bin/sh\n{head}\necho ran\n"));
+        let second = sandbox.run("bsub", ["-K", "second.sh"]).ended_with(1);
+        assert!(second.stderr.to_lowercase().contains("depend"), "{second}");
+    }
+    let good = sandbox.file("good.sh", "#!/bin/sh\n#SBATCH -a 1-2\nexit 0\n");
+    let good = sandbox.run("bsub", ["--parsable", &good.display().to_string()]).ok().stdout;
+    let next = format!(
+        "#!/bin/sh\n#SBATCH -d aftercorr:{}\n#SBATCH --array=1-2\necho ran $SLURM_ARRAY_TASK_ID\n",
+        good.trim()
+    );
+    let said = submitted(&sandbox, &[], &next);
+    assert_eq!(said.iter().filter(|line| line.contains("ran ")).count(), 2, "{said:?}");
+    sandbox.file("wrong.sh", "#!/bin/sh\n#SBATCH --dependency=singleton\n");
+    let message = sandbox.run("bsub", ["wrong.sh"]).failed_with(2);
+    assert!(
+        message.contains("wrong.sh, line 2: `#SBATCH --dependency=singleton`: Batch has no `singleton`"),
+        "{message}"
+    );
 }

@@ -8,6 +8,7 @@ use crate::job::JobSpec;
 
 const SLURM: &str = include_str!("launcher/slurm.sh");
 const SRUN: &str = include_str!("launcher/srun.sh");
+const IDLE: &str = include_str!("launcher/idle.sh");
 const LSF: &str = include_str!("launcher/lsf.sh");
 
 /// Where `srun` is in the bundle. Not in `.awsb`, which is gone when the script runs.
@@ -27,6 +28,9 @@ pub(super) fn prelude(spec: &JobSpec) -> OsString {
     }
     if spec.lsf.is_some() {
         text.push(bare(LSF));
+    }
+    if spec.slurm.is_some() || spec.lsf.is_some() {
+        text.push(bare(IDLE));
     }
     text
 }

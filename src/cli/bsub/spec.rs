@@ -61,6 +61,8 @@ impl Args {
             })
             .collect();
         spec.bare = self.bare;
+        spec.slurm = what.directives.slurm;
+        spec.lsf = what.directives.lsf;
         Ok(spec)
     }
 }

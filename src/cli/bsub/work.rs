@@ -20,6 +20,8 @@ pub(super) struct What {
     pub lines: Option<Lines>,
     /// The command line's options, and the script's below them.
     pub options: Options,
+    /// What the script's head says.
+    pub directives: Directives,
 }
 
 impl Args {
@@ -27,8 +29,9 @@ impl Args {
     pub(super) fn what(&self) -> Result<What, Failure> {
         let (name, work) = self.work()?;
         let mut options = self.options.clone();
+        let mut directives = Directives::default();
         if let Work::Script { script, .. } = &work {
-            let directives = Directives::read(script.contents());
+            directives = Directives::read(script.contents());
             options = options.over(said::by_directives(&directives, script.file_name(), self.strict)?);
         }
         let lines = match (&options.each, &options.commands) {
@@ -36,7 +39,7 @@ impl Args {
             (None, Some(file)) => Some(self.lines(file, LineUse::Command)?),
             (None, None) => None,
         };
-        Ok(What { name, work, lines, options })
+        Ok(What { name, work, lines, options, directives })
     }
 
     /// What the job does, and the name that it has by default.

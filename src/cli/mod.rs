@@ -51,13 +51,17 @@ impl CommonArgs {
     /// # Errors
     /// As [`Session::open`].
     pub async fn open(&self) -> Result<Session, Failure> {
+        Session::open(&self.choice(), self.debug).await
+    }
+
+    /// What is said about the cluster.
+    pub fn choice(&self) -> Choice {
         let variable = || std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
-        let choice = Choice {
+        Choice {
             cluster: self.cluster.clone().or_else(variable),
             profile: self.profile.clone(),
             region: self.region.clone(),
-        };
-        Session::open(&choice, self.debug).await
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::batch::definition::Registering;
 use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
-use crate::cluster::{Cluster, Session};
+use crate::cluster::{self, Cluster, Session};
 use crate::job::request::SubmitRequest;
-use crate::job::{JobId, JobSpec, Mark, OnceKey, Period, Shape};
+use crate::job::{Dependency, DependencyArg, JobId, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
@@ -57,7 +57,7 @@ pub struct Args {
 
     /// Submit a job again, with the same files and settings and the given options on top
     #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "operands"], help_heading = "What runs")]
-    rerun: Option<String>,
+    rerun: Option<JobRefs>,
     /// With --rerun: only the tasks that have failed
     #[arg(long, requires = "rerun", help_heading = "What runs")]
     failed: bool,
@@ -101,31 +101,31 @@ pub fn main() -> ExitCode {
 
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, what: What) -> Result<Exit, Failure> {
+    async fn submit(&self, mut what: What) -> Result<Exit, Failure> {
+        let defaults = cluster::defaults(&self.common.choice())?;
+        let defaults = said::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
+        what.options = what.options.over(defaults);
         let options = what.options.clone();
         let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let mut spec = self.spec(&options, what)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
-        let session = self.common.open().await?;
-        let cluster = &session.cluster;
-        let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
-        let prepared = self.prepare(&options, &session, job_queue, &mut spec).await?;
-        let target = Target {
-            job_queue,
-            job_definition: &prepared.job_definition,
-            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
-            bucket: &cluster.bucket,
-            prefix: &cluster.prefix,
-            region: &session.region,
-        };
-        let plan =
-            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let mut session = self.common.open().await?;
+        spec.depends_on = dependencies(&session, &options.depends_on)?;
+        let mut plan = self.plan(&session, &options, &spec, &baggage).await;
+        if let Err(failure) = &plan
+            && let Some(anew) = session.read_anew(failure).await?
+        {
+            session = anew;
+            plan = self.plan(&session, &options, &spec, &baggage).await;
+        }
+        let plan = plan?;
         if self.dry_run {
             return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
-            let Cluster { name, .. } = cluster;
-            note(format!("bsub: cluster {name}, region {}, queue {}", session.region, target.job_queue));
+            let Cluster { name, .. } = &session.cluster;
+            let queue = plan.requests.first().map_or("", |r| &r.job_queue);
+            note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
@@ -134,15 +134,34 @@ impl Args {
         self.send(&options, session, &plan.requests).await
     }
 
+    /// Decides in which form the job travels.
+    async fn plan(
+        &self,
+        session: &Session,
+        options: &Options,
+        spec: &JobSpec,
+        baggage: &Baggage,
+    ) -> Result<Plan, Failure> {
+        let cluster = &session.cluster;
+        let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
+        let mut spec = spec.clone();
+        let prepared = self.prepare(options, session, job_queue, &mut spec).await?;
+        let target = Target {
+            job_queue,
+            job_definition: &prepared.job_definition,
+            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
+            bucket: &cluster.bucket,
+            prefix: &cluster.prefix,
+            region: &session.region,
+        };
+        Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))
+    }
+
     /// `--rerun`.
-    async fn submit_again(&self, ids: &str) -> Result<Exit, Failure> {
+    async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
         let options = self.options.clone();
         let session = self.common.open().await?;
-        let ids: Vec<JobId> = ids
-            .split(',')
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .map_err(|e| Failure::usage(format!("--rerun: {e}")))?;
+        let ids = batch::resolve(&session, &ids.0)?;
         let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
         if requests.is_empty() {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
@@ -169,6 +188,8 @@ impl Args {
             })?,
             _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
         };
+        let ids: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
+        batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
         self.announce(options, &submitted)?;
         if options.wait || options.interactive {
             self.wait(options, session, &submitted).await
@@ -249,4 +270,19 @@ impl Args {
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)
     }
+}
+
+/// What the job waits for, by ID.
+fn dependencies(session: &Session, args: &[DependencyArg]) -> Result<Vec<Dependency<JobId>>, Failure> {
+    let mut list = Vec::new();
+    for dependency in args.iter().flat_map(|arg| &arg.0) {
+        match dependency {
+            Dependency::Sequential => list.push(Dependency::Sequential),
+            Dependency::On(job, kind) => {
+                let ids = batch::resolve(session, [job])?;
+                list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
+            }
+        }
+    }
+    Ok(list)
 }

@@ -3,9 +3,7 @@
 use super::options::Options;
 use super::work::What;
 use super::{Args, environment};
-use crate::job::{
-    Dependency, Gpus, Invalid, JobId, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks,
-};
+use crate::job::{Gpus, Invalid, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks};
 use crate::ui::Failure;
 
 impl Args {
@@ -18,7 +16,8 @@ impl Args {
         spec.environment = environment::gather(&options.env, &options.env_exclude);
         spec.resources =
             Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
-        let tasks = match (options.array_size, &options.array, &what.lines) {
+        let lines = self.lines(options)?;
+        let tasks = match (options.array_size, &options.array, &lines) {
             (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
             (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
             (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
@@ -32,7 +31,7 @@ impl Args {
                 return Err(Failure::usage("a multi-node parallel job (`--nodes`) cannot be an array"));
             }
         };
-        spec.lines = what.lines;
+        spec.lines = lines;
         if let Some(secret) =
             options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
         {
@@ -51,15 +50,6 @@ impl Args {
             propagate_tags: options.propagate_tags,
             parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
         };
-        spec.depends_on = options
-            .depends_on
-            .iter()
-            .flat_map(|arg| arg.0.iter().cloned())
-            .map(|dependency| match dependency {
-                Dependency::On(job, kind) => Dependency::On(JobId::from_batch(job), kind),
-                Dependency::Sequential => Dependency::Sequential,
-            })
-            .collect();
         spec.bare = self.bare;
         spec.slurm = what.directives.slurm;
         spec.lsf = what.directives.lsf;

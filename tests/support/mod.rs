@@ -5,6 +5,7 @@
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
 //! * [`BadServer`]: a server that misbehaves, at the network.
+//! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
 //! What a machine does not have is said loudly and skipped; with `CI=true` in the environment it
 //! fails instead, so that no run of `.ci/run` passes because it tested nothing.
@@ -15,6 +16,7 @@ mod bad_server;
 mod foreign;
 mod moto;
 mod sandbox;
+pub mod shells;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use foreign::{engine, python, script};

@@ -24,10 +24,12 @@ const STORM: Weather = Weather {
     error: 40,
     reset: 40,
     throttled: 40,
-    delay: Duration::from_millis(500),
+    shown_within: Duration::from_millis(400),
+    late_within: Duration::from_millis(1400),
 };
 
-/// The settle time that goes with it, in seconds: longer than what Batch delays, on a loaded machine, too.
+/// The settle time that goes with it, in seconds: longer than it takes to show a job, but not longer than some late jobs
+/// take. Those are doubles, for the last look, which comes another settle time later.
 const SETTLE: &str = "0.8";
 
 fn sandbox(endpoint: &str, settle: &str) -> Sandbox {
@@ -74,7 +76,7 @@ fn submissions(
                     if n >= how_many {
                         break;
                     }
-                    let outcome = sandbox.run("bsub", line(n));
+                    let outcome = sandbox.quick_run("bsub", line(n));
                     outcomes.lock().expect("no thread panicked with it").push(outcome);
                 }
             });
@@ -105,6 +107,8 @@ fn thousands_of_submissions_in_a_storm_none_lost_and_none_doubled() {
     );
 
     let alive = alive(&chaos);
+    let said: usize = outcomes.iter().map(|outcome| outcome.stderr.matches("bsub: note: ").count()).sum();
+    assert_eq!(said, doubled_on_the_way, "each double that was ended is told");
     for outcome in &outcomes {
         let id = outcome.clone().ok().job_id();
         assert!(alive.contains(&id), "lost: {id} is no living job\n{outcome}");

@@ -30,8 +30,10 @@ pub struct Weather {
     pub reset: u32,
     /// Any call of Batch: 429.
     pub throttled: u32,
-    /// A late job is taken within this time; one that was taken is listed and described within this time.
-    pub delay: Duration,
+    /// One that was taken is listed and described within this time.
+    pub shown_within: Duration,
+    /// A late job is taken, listed and described within this time.
+    pub late_within: Duration,
 }
 
 impl Weather {
@@ -43,7 +45,8 @@ impl Weather {
         error: 0,
         reset: 0,
         throttled: 0,
-        delay: Duration::ZERO,
+        shown_within: Duration::ZERO,
+        late_within: Duration::ZERO,
     };
 }
 
@@ -172,9 +175,8 @@ impl World {
 
     fn submit(&mut self, body: &Value, weather: &Weather) -> Answer {
         let late = self.happens(weather.late);
-        let taken_in = if late { self.some_of(weather.delay / 2) } else { Duration::ZERO };
-        // What is late in being taken and in being shown is not later than the delay.
-        let shown_in = taken_in + self.some_of(if late { weather.delay / 2 } else { weather.delay });
+        let shown_in = self.some_of(if late { weather.late_within } else { weather.shown_within });
+        let taken_in = if late { self.some_of(shown_in) } else { Duration::ZERO };
         let environment = body["containerOverrides"]["environment"].as_array();
         let mark = environment.into_iter().flatten().find(|v| v["name"] == "AWSB_SUBMISSION");
         let id = uuid::Uuid::from_u128(u128::from(self.next()) << 64 | u128::from(self.next())).to_string();

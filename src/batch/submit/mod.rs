@@ -270,10 +270,11 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// Looks for all jobs that carry the mark once whatever was delayed has shown, ends all but the oldest and returns
-    /// that one. `taken` is one that is known already.
+    /// Looks for all jobs that carry the mark when another settle time has passed since the last try, so that an action
+    /// that was later than anybody expects has shown, too; ends all but the oldest and returns that one. `taken` is one
+    /// that is known already.
     async fn last_look(&mut self, taken: Option<Submitted>) -> Result<Submitted, Failure> {
-        let settled = self.settled();
+        let settled = Instant::now() + self.settle;
         sleep_until(settled).await;
         let mut looks = Looks::new(self.settle);
         while let Err(failure) = self.search.look(&self.session, None).await {

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use awsb::job::request::Overrides;
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, Mark, Place, Script, Work};
-use awsb::stage::{Plan, Target};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Mark, Place, Script, Work};
+use awsb::stage::{Baggage, Plan, Target};
 use proptest::prelude::*;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -47,11 +47,12 @@ fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
+        node_targets: &[],
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
     };
-    Ok(Plan::new(spec, &target, Mark::random)?)
+    Ok(Plan::new(spec, &Baggage::None, &target, Mark::random)?)
 }
 
 /// Runs a plan as a container would: the command with these variables, in a folder of its own.
@@ -265,7 +266,16 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
         launchers.push(for_command(&prelude));
         for is_script in [false, true] {
-            let start = Start { packed: None, is_script, stays: is_script, prelude };
+            let start = Start {
+                packed: None,
+                is_script,
+                stays: is_script,
+                line: is_script.then_some(LineUse::Argument),
+                prelude,
+                has_inputs: true,
+                outputs: &["*.csv".parse()?],
+                region: "eu-west-1",
+            };
             // What the first part sets, and the launcher's file has done.
             let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));
@@ -340,7 +350,7 @@ fn an_image_that_cannot_fetch_says_so() -> Outcome {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(126), "{stderr}");
     assert!(
-        stderr.contains("takes an image with aws, curl (7.87 or later) or python3 with boto3"),
+        stderr.contains("takes an image with curl (7.87 or later), aws or python3 with boto3"),
         "{stderr}"
     );
     Ok(())

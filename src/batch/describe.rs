@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_batch::types::JobDetail;
+
 use super::Job;
 use crate::cluster::{Session, explain};
 use crate::job::{JobId, limits};
@@ -12,7 +14,16 @@ use crate::ui::Failure;
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
-    let mut known: HashMap<String, Job> = HashMap::new();
+    let details = details(session, ids).await?;
+    Ok(details.iter().map(|detail| detail.as_ref().map(Job::from)).collect())
+}
+
+/// The same in the API's own words.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
+    let mut known: HashMap<String, JobDetail> = HashMap::new();
     for chunk in ids.chunks(limits::DESCRIBE_JOBS_IDS) {
         let answer = session
             .batch
@@ -27,7 +38,8 @@ pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job
                 };
                 explain(session, &format!("asking for {what}"), &e)
             })?;
-        known.extend(answer.jobs().iter().map(|j| (j.job_id().unwrap_or_default().to_owned(), Job::from(j))));
+        let jobs = answer.jobs.unwrap_or_default();
+        known.extend(jobs.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), job)));
     }
     Ok(ids.iter().map(|id| known.get(id.as_str()).cloned()).collect())
 }

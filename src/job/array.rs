@@ -1,15 +1,15 @@
-//! The size of an array job.
+//! The tasks of an array, and the array jobs that they become.
 
 use std::str::FromStr;
 
-use super::{Invalid, limits};
+use super::{Invalid, MAX_TASKS, TaskIds, limits};
 
-/// The number of children of an array job, 2 to 10,000 ([`limits::ARRAY_SIZE`]).
+/// The size of an array, 1 to [`MAX_TASKS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArraySize(u32);
 
 impl ArraySize {
-    /// The number of children.
+    /// The number of tasks.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -20,23 +20,135 @@ impl FromStr for ArraySize {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text.parse::<u32>() {
-            Ok(n) if limits::ARRAY_SIZE.contains(&n) => Ok(Self(n)),
-            _ => Err(Invalid::because("an array has 2 to 10000 children")),
+            Ok(n) if (1..=MAX_TASKS).contains(&n) => Ok(Self(n)),
+            _ => Err(Invalid::because(format!("an array has 1 to {MAX_TASKS} children"))),
         }
+    }
+}
+
+/// The tasks of a submission.
+///
+/// Batch numbers an array's children from 0 and takes 10,000 of them ([`limits::ARRAY_SIZE`]). Where that is
+/// not what was asked for, the launcher finds a child's task out from the job's own list, [`Tasks::variable`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tasks {
+    ids: TaskIds,
+    are_indices: bool,
+}
+
+/// What precedes the list when the IDs are the indices of an array.
+const INDICES: &str = "i:";
+
+/// Characters of a list that a request has room for: an array of more scattered tasks becomes several.
+const LIST_LENGTH: usize = 1000;
+
+impl Tasks {
+    /// An array of `size` children, whose tasks are their indices, from 0.
+    ///
+    /// # Errors
+    /// None for a size that was parsed.
+    pub fn sized(size: ArraySize) -> Result<Self, Invalid> {
+        Ok(Self { ids: TaskIds::numbered(0, size.get())?, are_indices: true })
+    }
+
+    /// Tasks with IDs of their own.
+    pub fn with_ids(ids: TaskIds) -> Self {
+        Self { ids, are_indices: false }
+    }
+
+    /// The tasks of a job, from its variable.
+    ///
+    /// # Errors
+    /// When it is no list of tasks.
+    pub fn from_variable(text: &str) -> Result<Self, Invalid> {
+        let (list, are_indices) = match text.strip_prefix(INDICES) {
+            Some(list) => (list, true),
+            None => (text, false),
+        };
+        Ok(Self { ids: list.parse()?, are_indices })
+    }
+
+    /// The variable with the tasks, in the order of the children.
+    pub fn variable(&self) -> String {
+        format!("{}{}", if self.are_indices { INDICES } else { "" }, self.ids)
+    }
+
+    /// Their IDs.
+    pub fn ids(&self) -> &TaskIds {
+        &self.ids
+    }
+
+    /// The same kind of tasks with other IDs.
+    #[must_use]
+    pub fn only(&self, ids: TaskIds) -> Self {
+        Self { ids, are_indices: self.are_indices }
+    }
+
+    /// Whether Batch's own indices are the tasks, so that a child needs nothing to find its task out.
+    pub fn are_batchs_own(&self) -> bool {
+        self.are_indices
+            && self.ids.min() == 0
+            && self.ids.max() + 1 == self.ids.count()
+            && limits::ARRAY_SIZE.contains(&self.ids.count())
+    }
+
+    /// The tasks of each job that they become.
+    pub fn parts(&self) -> Vec<Tasks> {
+        let mut parts = Vec::new();
+        for chunk in self.ids.chunks(*limits::ARRAY_SIZE.end()) {
+            let mut size = chunk.count();
+            let mut pieces = vec![chunk.clone()];
+            while size > 1 && pieces.iter().any(|p| p.to_string().len() > LIST_LENGTH) {
+                size = size.div_ceil(2);
+                pieces = chunk.chunks(size);
+            }
+            parts.extend(pieces.into_iter().map(|ids| self.only(ids)));
+        }
+        parts
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn only_sizes_that_batch_takes() {
-        for good in ["2", "20", "10000"] {
+    fn sizes() {
+        for good in ["1", "2", "20", "10000", "1000000"] {
             assert_eq!(good.parse::<ArraySize>().map(|s| s.get().to_string()), Ok(good.to_owned()));
         }
-        for bad in ["0", "1", "10001", "x", "-2", "2.0", "", "99999999999"] {
+        for bad in ["0", "1000001", "x", "-2", "2.0", "", "99999999999"] {
             assert!(bad.parse::<ArraySize>().is_err(), "{bad}");
+        }
+    }
+
+    fn sizes_of(tasks: &Tasks) -> Vec<u32> {
+        tasks.parts().iter().map(|p| p.ids.count()).collect()
+    }
+
+    #[test]
+    fn more_than_batch_takes_become_several() -> Result<(), Invalid> {
+        let tasks = Tasks::sized("20001".parse()?)?;
+        assert_eq!(sizes_of(&tasks), [10_000, 10_000, 1]);
+        assert_eq!(tasks.parts()[1].variable(), "i:10000-19999");
+        assert!(
+            !tasks.are_batchs_own()
+                && !tasks.parts()[1].are_batchs_own()
+                && tasks.parts()[0].are_batchs_own()
+        );
+        assert_eq!(sizes_of(&Tasks::with_ids("3,7,10-12".parse()?)), [5]);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn scattered_tasks_fit_into_requests(ids in proptest::collection::btree_set(0u32..20_000, 1..2000)) {
+            let tasks = Tasks::with_ids(TaskIds::from_ids(ids.iter().copied()).expect("some IDs"));
+            let parts = tasks.parts();
+            prop_assert!(parts.iter().all(|p| p.variable().len() <= LIST_LENGTH));
+            prop_assert!(parts.iter().flat_map(|p| p.ids.iter()).eq(ids.iter().copied()));
+            prop_assert!(parts.iter().all(|p| Tasks::from_variable(&p.variable()).as_ref() == Ok(p)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Mark, limits};
+use super::Mark;
 
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -114,7 +114,7 @@ pub struct JobTimeout {
 pub struct NodeOverrides {
     /// The number of nodes.
     pub num_nodes: u32,
-    /// One entry.
+    /// One entry for each range of the job definition's.
     pub node_property_overrides: Vec<NodePropertyOverride>,
 }
 
@@ -171,6 +171,12 @@ impl SubmitRequest {
         })
     }
 
+    /// The overrides of its container, or of each of its node ranges, to be changed.
+    pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
+        let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
+        nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides)
+    }
+
     /// The mark that it carries.
     pub fn mark(&self) -> Option<Mark> {
         self.variable(Mark::VARIABLE).map(Mark::recorded)
@@ -180,10 +186,7 @@ impl SubmitRequest {
     #[must_use]
     pub fn marked(&self, mark: &Mark) -> Self {
         let mut marked = self.clone();
-        let of_nodes = marked.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
-        let overrides =
-            of_nodes.map(|node| &mut node.container_overrides).chain(&mut marked.container_overrides);
-        for Overrides { environment, .. } in overrides {
+        for Overrides { environment, .. } in marked.overrides_mut() {
             environment.retain(|v| v.name != Mark::VARIABLE);
             environment.push(KeyValue::new(Mark::VARIABLE, mark.as_str()));
         }
@@ -205,12 +208,7 @@ impl KeyValue {
 }
 
 impl Overrides {
-    /// Whether the overrides stay below ECS's limit, with room for what Batch adds.
-    pub fn fit(&self) -> bool {
-        self.length() <= limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE
-    }
-
-    /// Their length as serialised JSON. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
+    /// Their length as serialised JSON, which [`super::limits::OVERRIDES_LENGTH`] is about. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
     /// counts is not documented, and this is the longer one.
     pub fn length(&self) -> usize {
         let json = serde_json::to_string(self).unwrap_or_default();

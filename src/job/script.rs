@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::program;
+
 /// A script's bytes, known to be something that a Unix system can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
@@ -21,6 +23,12 @@ pub enum ScriptError {
     /// A byte order mark hides the `#!` line from the kernel.
     #[error("begins with a byte order mark, which hides its `#!` line")]
     ByteOrderMark,
+    /// A program for a system that is not Linux.
+    #[error("is a program for {0}, and jobs run on Linux")]
+    OtherSystem(&'static str),
+    /// A program for a processor that AWS Batch does not have.
+    #[error("is a program for a processor that jobs do not run on (ELF machine {0})")]
+    OtherProcessor(u16),
 }
 
 impl ScriptError {
@@ -31,6 +39,9 @@ impl ScriptError {
             ScriptError::CrLf => {
                 Some(format!("`dos2unix {name}`, or `tr -d '\\r' < {name} > new`, mends it"))
             }
+            ScriptError::OtherSystem(_) | ScriptError::OtherProcessor(_) => Some(
+                "build it for Linux on x86-64 or 64-bit ARM, whichever the job's machines have".to_owned(),
+            ),
             ScriptError::ByteOrderMark => Some(format!("`tail -c +4 {name} > new` takes the mark off")),
         }
     }
@@ -48,6 +59,7 @@ impl Script {
         if contents.starts_with(b"\xef\xbb\xbf") {
             return Err(ScriptError::ByteOrderMark);
         }
+        program::check(&contents)?;
         if has_crlf_lines(&contents) {
             return Err(ScriptError::CrLf);
         }
@@ -72,7 +84,7 @@ impl Script {
     }
 }
 
-fn is_binary(contents: &[u8]) -> bool {
+pub(super) fn is_binary(contents: &[u8]) -> bool {
     contents.iter().take(8192).any(|b| *b == 0)
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::{
-    ArraySize, Dependency, Environment, JobId, JobName, Memory, Priority, Retries, Script, Share, Timeout,
-    Vcpus,
+    Dependency, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries, Script, Share,
+    Tasks, Timeout, Vcpus,
 };
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
@@ -17,8 +17,10 @@ pub struct JobSpec {
     pub work: Work,
     /// Where it does it.
     pub place: Place,
-    /// What comes back: globs in its working directory.
-    pub outputs: Vec<String>,
+    /// What comes back.
+    pub outputs: Vec<OutputGlob>,
+    /// A line for each task of its array.
+    pub lines: Option<Lines>,
     /// Its variables, on top of the job definition's.
     pub environment: Environment,
     /// What each of its containers has.
@@ -80,8 +82,8 @@ pub enum Shape {
     /// One.
     #[default]
     Single,
-    /// An array job.
-    Array(ArraySize),
+    /// An array of tasks: an array job, or several, or for one task a single job.
+    Array(Tasks),
     /// A multi-node parallel job of this many nodes.
     Nodes(u32),
 }
@@ -109,6 +111,7 @@ impl JobSpec {
             work,
             place: Place::default(),
             outputs: Vec::new(),
+            lines: None,
             environment: Environment::default(),
             resources: Resources::default(),
             shape: Shape::default(),

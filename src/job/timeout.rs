@@ -14,6 +14,20 @@ impl Timeout {
     pub fn seconds(self) -> u32 {
         self.0
     }
+
+    /// A time in seconds.
+    ///
+    /// # Errors
+    /// When it is shorter or longer than Batch takes.
+    pub fn of_seconds(seconds: u32) -> Result<Self, Invalid> {
+        if seconds < limits::TIMEOUT_MIN_SECONDS {
+            return Err(Invalid::because("Batch's shortest timeout is 60 seconds"));
+        }
+        if seconds > limits::TIMEOUT_MAX_SECONDS {
+            return Err(Invalid::because("that is longer than Batch can be asked for"));
+        }
+        Ok(Self(seconds))
+    }
 }
 
 impl FromStr for Timeout {
@@ -25,13 +39,7 @@ impl FromStr for Timeout {
                 "a time is a number of seconds, or such as 90m, 2h, 2h30m, 12:00:00 or 1-12:00:00",
             )
         })?;
-        match u32::try_from(seconds) {
-            Ok(s) if s < limits::TIMEOUT_MIN_SECONDS => {
-                Err(Invalid::because("Batch's shortest timeout is 60 seconds"))
-            }
-            Ok(s) if s <= limits::TIMEOUT_MAX_SECONDS => Ok(Self(s)),
-            _ => Err(Invalid::because("that is longer than Batch can be asked for")),
-        }
+        Self::of_seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 }
 

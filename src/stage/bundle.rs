@@ -1,13 +1,13 @@
 //! The bundle: a reproducible tar archive, gzipped, named by its content.
 
-use std::io;
+use std::io::{self, Write};
 
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
 /// The modification time of every file in a bundle (1 January 1980, UTC): the same content must give the
 /// same bytes, and `tar` warns of older times.
-const MTIME: u64 = 315_532_800;
+pub(super) const MTIME: u64 = 315_532_800;
 
 /// Up to this size, every byte that is saved may decide whether a bundle fits into the request; above, the time
 /// that it takes counts.
@@ -32,15 +32,16 @@ pub struct Entry<'a> {
 }
 
 impl Bundle {
-    /// Packs files in the given order.
+    /// Packs files in the given order, behind `records`: what another archive has, without its end.
     ///
     /// # Errors
     /// When a path does not fit into a tar header.
-    pub fn pack(entries: &[Entry<'_>]) -> io::Result<Self> {
+    pub fn pack(records: &[u8], entries: &[Entry<'_>]) -> io::Result<Self> {
         // The gzip header would carry a time and the system's name: both are left out.
-        let size: usize = entries.iter().map(|e| e.contents.len()).sum();
+        let size: usize = records.len() + entries.iter().map(|e| e.contents.len()).sum::<usize>();
         let level = if size <= SMALL { Compression::best() } else { Compression::default() };
-        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), level);
+        let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), level);
+        gzip.write_all(records)?;
         let mut archive = tar::Builder::new(gzip);
         for entry in entries {
             let mut header = tar::Header::new_ustar();
@@ -73,7 +74,7 @@ impl Bundle {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -87,9 +88,9 @@ mod tests {
 
     #[test]
     fn the_same_content_gives_the_same_bytes() -> io::Result<()> {
-        let one = Bundle::pack(&[entry(b"echo hi\n")])?;
-        assert_eq!(one, Bundle::pack(&[entry(b"echo hi\n")])?);
-        assert_ne!(one.sha256(), Bundle::pack(&[entry(b"echo ho\n")])?.sha256());
+        let one = Bundle::pack(&[], &[entry(b"echo hi\n")])?;
+        assert_eq!(one, Bundle::pack(&[], &[entry(b"echo hi\n")])?);
+        assert_ne!(one.sha256(), Bundle::pack(&[], &[entry(b"echo ho\n")])?.sha256());
         assert_eq!(one.key("awsb"), format!("awsb/bundles/{}.tar.gz", one.sha256()));
         Ok(())
     }

@@ -7,12 +7,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::job::{Environment, Place};
+use crate::job::{Environment, LineUse, OutputGlob, Place};
 
 /// The variable with the bundle itself (base64) or its `s3://` URL.
 pub const BUNDLE_VARIABLE: &str = "AWSB_BUNDLE";
 /// The variable with the region of the bundle's bucket.
 pub const REGION_VARIABLE: &str = "AWSB_BUNDLE_REGION";
+/// The variable with the `s3://` URL of large inputs.
+pub const INPUTS_VARIABLE: &str = "AWSB_INPUTS";
 /// The variable with an argument vector, quoted for sh.
 pub const ARGS_VARIABLE: &str = "AWSB_ARGS";
 /// The variable with the task IDs of an array's children.
@@ -21,6 +23,8 @@ pub const TASKS_VARIABLE: &str = "AWSB_TASKS";
 pub const START_FILE: &str = ".awsb/start";
 /// The folder in a bundle with the inputs of a job that has a working directory of its own choice.
 pub const INPUTS_FOLDER: &str = ".awsb/in";
+/// The file in a bundle with a line for each task.
+pub const LINES_FILE: &str = ".awsb/lines";
 
 /// What `$0` is in a launcher, and how the tools recognise one.
 const NAME: &str = "awsb";
@@ -28,15 +32,22 @@ const NAME: &str = "awsb";
 const FAIL: &str = include_str!("launcher/fail.sh");
 const UNPACK: &str = include_str!("launcher/unpack.sh");
 const INLINE: &str = include_str!("launcher/inline.sh");
+const S3: &str = include_str!("launcher/s3.sh");
+const GET: &str = include_str!("launcher/get.sh");
 const FETCH: &str = include_str!("launcher/fetch.sh");
 const START: &str = include_str!("launcher/start.sh");
 const ARGS: &str = include_str!("launcher/args.sh");
 const CHECK: &str = include_str!("launcher/check.sh");
 const OUTPUT_URL: &str = include_str!("launcher/output_url.sh");
 const TASKS: &str = include_str!("launcher/tasks.sh");
+const LINE: &str = include_str!("launcher/line.sh");
+const EACH: &str = include_str!("launcher/each.sh");
+const COMMANDS: &str = include_str!("launcher/commands.sh");
 const PLACE: &str = include_str!("launcher/place.sh");
 const PLACE_INPUTS: &str = include_str!("launcher/place_inputs.sh");
 const PLACE_SCRIPT: &str = include_str!("launcher/place_script.sh");
+const INPUTS: &str = include_str!("launcher/inputs.sh");
+const OUTPUTS: &str = include_str!("launcher/outputs.sh");
 const HOME: &str = include_str!("launcher/home.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
 const RUN: &str = "exec \"$@\"\n";
@@ -52,17 +63,17 @@ pub enum Carriage {
 
 /// The launcher of a job with a bundle.
 pub fn for_bundle(carriage: Carriage) -> String {
-    let carriage = match carriage {
-        Carriage::Inline => INLINE,
-        Carriage::Fetched => FETCH,
-    };
-    [FAIL, UNPACK, carriage, START].map(bare).concat()
+    match carriage {
+        Carriage::Inline => [FAIL, UNPACK, INLINE, START].map(bare).concat(),
+        Carriage::Fetched => [FAIL, UNPACK, S3, GET, FETCH, START].map(bare).concat(),
+    }
 }
 
 /// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
 pub fn for_command(prelude: &Prelude<'_>) -> OsString {
     let mut text = OsString::from([FAIL, ARGS].map(bare).concat());
-    prelude.write(&mut text);
+    prelude.write_identity(&mut text);
+    prelude.write_place(&mut text);
     text.push(RUN);
     text
 }
@@ -87,17 +98,30 @@ pub struct Start<'a> {
     pub is_script: bool,
     /// Whether the job runs where its bundle is unpacked.
     pub stays: bool,
+    /// What the line of a task is, where each has one.
+    pub line: Option<LineUse>,
     /// What comes before the job.
     pub prelude: Prelude<'a>,
+    /// Whether inputs have an archive of their own, at [`INPUTS_VARIABLE`].
+    pub has_inputs: bool,
+    /// What comes back.
+    pub outputs: &'a [OutputGlob],
+    /// The region of the bucket.
+    pub region: &'a str,
 }
 
 impl Prelude<'_> {
-    fn write(&self, text: &mut OsString) {
+    /// Who the job is.
+    fn write_identity(&self, text: &mut OsString) {
         set(text, "_au", OsStr::new(self.outputs));
         text.push(bare(OUTPUT_URL));
         if self.has_tasks {
             text.push(bare(TASKS));
         }
+    }
+
+    /// Where it runs.
+    fn write_place(&self, text: &mut OsString) {
         match self.place {
             Place::Own => return,
             Place::In(place) => set(text, "_aw", place),
@@ -127,7 +151,15 @@ impl Start<'_> {
         if self.is_script {
             text.push(bare(CHECK));
         }
-        self.prelude.write(&mut text);
+        self.prelude.write_identity(&mut text);
+        if let Some(line) = self.line {
+            text.push(bare(LINE));
+            text.push(bare(match line {
+                LineUse::Argument => EACH,
+                LineUse::Command => COMMANDS,
+            }));
+        }
+        self.prelude.write_place(&mut text);
         match self.prelude.place {
             Place::Own if !self.stays => text.push(bare(HOME)),
             Place::Own => {}
@@ -138,8 +170,23 @@ impl Start<'_> {
                 }
             }
         }
+        let has_outputs = !self.outputs.is_empty();
+        if self.has_inputs || has_outputs {
+            set(&mut text, "_ar", OsStr::new(self.region));
+            text.push(bare(S3));
+        }
+        if self.has_inputs {
+            text.push([GET, INPUTS].map(bare).concat());
+        }
         text.push(bare(CLEAN));
-        text.push(RUN);
+        if has_outputs {
+            text.push(bare(OUTPUTS));
+            text.push("_arun \"$@\"\n_aout ");
+            text.push(quote_all(self.outputs.iter().map(|glob| OsStr::new(glob.as_str()))));
+            text.push("\n");
+        } else {
+            text.push(RUN);
+        }
         text
     }
 }
@@ -165,12 +212,15 @@ pub fn without_launcher(command: &[String]) -> &[String] {
     }
 }
 
-/// The script without comments, blank lines and indentation: every character counts against a limit.
+/// The script without comments, blank lines and indentation: every character counts against a limit. What is said to
+/// shellcheck stays, for the test that has it look at the whole.
 fn bare(script: &str) -> String {
     script
         .lines()
         .map(str::trim_start)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter(|line| {
+            !line.is_empty() && (!line.starts_with('#') || line.starts_with("# shellcheck disable="))
+        })
         .flat_map(|line| [line, "\n"])
         .collect()
 }

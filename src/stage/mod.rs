@@ -4,11 +4,22 @@
 //! [`Plan`] decides, without any I/O, in which form a job travels; [`upload`] is the only thing here that
 //! touches the network.
 
+mod archive;
+mod baggage;
 mod bundle;
+mod inputs;
 pub mod launcher;
+mod multipart;
+mod outputs;
+mod parts;
 mod plan;
 mod upload;
 
+pub use archive::Archive;
+pub use baggage::Baggage;
 pub use bundle::Bundle;
-pub use plan::{Plan, PlanError, Target};
+pub use inputs::{Inputs, Staged, forgotten};
+pub use multipart::upload_baggage;
+pub use outputs::{OutputFile, fetch_outputs, list_outputs};
+pub use plan::{Plan, PlanError, Target, task_variables};
 pub use upload::upload;

@@ -16,13 +16,14 @@ use std::os::unix::ffi::OsStrExt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::baggage::Baggage;
 use super::bundle::{Bundle, Entry};
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Work, limits};
+use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct Target<'a> {
     pub job_queue: &'a str,
     /// The job definition.
     pub job_definition: &'a str,
+    /// The node ranges of the job definition, for a multi-node parallel job: overrides have to name them all.
+    pub node_targets: &'a [String],
     /// The bucket for bundles.
     pub bucket: &'a str,
     /// The prefix of their keys, without a slash at its end.
@@ -79,38 +82,85 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Chooses the form in which the job travels; `mark` makes the mark of each request.
+    /// Chooses the form in which the job travels with its inputs; `mark` makes the mark of each request.
     ///
     /// # Errors
     /// When no form fits Batch's limit, which takes a bucket or prefix of absurd length.
     pub fn new(
         spec: &JobSpec,
+        baggage: &Baggage,
         target: &Target<'_>,
         mut mark: impl FnMut() -> Mark,
     ) -> Result<Self, PlanError> {
-        let forms: &[Form] = if travels_bare(spec) { &Form::ALL } else { &Form::ALL[1..] };
+        let parts = match &spec.shape {
+            Shape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
+            Shape::Single | Shape::Nodes(_) => vec![None],
+        };
+        let forms: &[Form] = match baggage.records().len() {
+            0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
+            0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
+            _ => &Form::ALL[3..],
+        };
         let mut shortest = usize::MAX;
         for form in forms {
-            let Some((command, environment, bundle)) = form.dress(spec, target)? else { continue };
-            let mut overrides = Overrides { command, environment, resource_requirements: resources(spec) };
-            overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
-            if overrides.fit() {
-                return Ok(Self { requests: vec![request(spec, target, overrides)?], bundle });
+            let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
+            let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
+            let mut requests = Vec::new();
+            for part in &parts {
+                let mut overrides = overrides.clone();
+                if let (Some(part), Shape::Array(all), false) = (part, &spec.shape, *form == Form::Bare) {
+                    overrides.environment.extend(task_variables(part, all));
+                }
+                overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
+                requests.push(request(spec, target, part.as_ref(), overrides)?);
             }
-            shortest = shortest.min(overrides.length());
+            let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
+            if longest <= ROOM && fit_together(longest, target) {
+                return Ok(Self { requests, bundle });
+            }
+            shortest = shortest.min(longest);
         }
-        let limit = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
-        Err(PlanError::TooLong { length: shortest, limit })
+        Err(PlanError::TooLong { length: shortest, limit: ROOM })
     }
 }
 
+/// The records of so many bytes of inputs are not tried to be fitted into a request: that only takes time.
+const TOO_LARGE_TO_TRY: usize = 512 * 1024;
+/// Characters that the overrides may have, with room for what Batch adds.
+const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
+
+/// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
+/// rest of it as one container's overrides may take.
+fn fit_together(length: usize, target: &Target<'_>) -> bool {
+    length * target.node_targets.len() <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
+}
+
 /// Whether nothing has to happen in the container before the command runs. A single one sees `AWSB_OUTPUT_URL`,
-/// which takes `sh`; the children of an array start without it, because there it is what takes the time.
+/// which takes `sh`; the children of an array of a given size start without it, because there it is what
+/// takes the time.
 fn travels_bare(spec: &JobSpec) -> bool {
-    matches!(spec.work, Work::Command(_))
-        && (spec.bare || matches!(spec.shape, Shape::Array(_)))
-        && spec.place == Place::Own
-        && spec.outputs.is_empty()
+    let can_be = match &spec.shape {
+        Shape::Array(tasks) => tasks.are_batchs_own(),
+        Shape::Single | Shape::Nodes(_) => spec.bare,
+    };
+    can_be && matches!(spec.work, Work::Command(_)) && spec.place == Place::Own && !needs_a_bundle(spec)
+}
+
+/// Whether a plain command needs files in its container, too.
+fn needs_a_bundle(spec: &JobSpec) -> bool {
+    spec.lines.is_some() || !spec.outputs.is_empty()
+}
+
+/// What a task sees of its array; its own ID the launcher finds out.
+pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
+    let ids = all.ids();
+    [
+        KeyValue::new(launcher::TASKS_VARIABLE, part.variable()),
+        KeyValue::new("AWSB_TASK_COUNT", ids.count().to_string()),
+        KeyValue::new("AWSB_TASK_MIN", ids.min().to_string()),
+        KeyValue::new("AWSB_TASK_MAX", ids.max().to_string()),
+        KeyValue::new("AWSB_TASK_STEP", ids.step().to_string()),
+    ]
 }
 
 /// The ways to travel, in the order in which they are tried.
@@ -130,7 +180,12 @@ impl Form {
     const ALL: [Form; 5] = [Form::Bare, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
 
     /// The job in this form, or `None` when it cannot take it.
-    fn dress(self, spec: &JobSpec, target: &Target<'_>) -> Result<Option<Dressed>, PlanError> {
+    fn dress(
+        self,
+        spec: &JobSpec,
+        baggage: &Baggage,
+        target: &Target<'_>,
+    ) -> Result<Option<Dressed>, PlanError> {
         let argv = argv(&spec.work);
         let script = match &spec.work {
             Work::Script { script, .. } => Some(script),
@@ -158,26 +213,36 @@ impl Form {
             Vec::new()
         };
         let outputs = target.url("outputs");
-        let prelude = Prelude { outputs: &outputs, has_tasks: false, place: &spec.place };
-        if script.is_none() && !packed {
+        let prelude = Prelude {
+            outputs: &outputs,
+            has_tasks: matches!(spec.shape, Shape::Array(_)),
+            place: &spec.place,
+        };
+        if script.is_none() && !packed && baggage.is_none() && !needs_a_bundle(spec) {
             if self == Form::InS3 {
                 return Ok(None);
             }
             let launcher = utf8(&launcher::for_command(&prelude));
             return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
         }
+        let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
-            stays: script.is_some(),
+            stays: script.is_some() || !baggage.is_none() || !spec.outputs.is_empty(),
+            line: spec.lines.as_ref().map(|l| l.is),
             prelude,
+            has_inputs: inputs.is_some(),
+            outputs: &spec.outputs,
+            region: target.region,
         };
-        let bundle = bundle(script, &start.text())?;
+        let bundle = bundle(spec, script, &start.text(), baggage)?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
         };
         variables.extend(bundle_variables(&bundle, carriage, target));
+        variables.extend(inputs);
         Ok(Some((launcher::command(launcher::for_bundle(carriage), args), variables, Some(bundle))))
     }
 }
@@ -219,13 +284,16 @@ fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) ->
     }
 }
 
-fn bundle(script: Option<&Script>, start: &OsStr) -> io::Result<Bundle> {
+fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Baggage) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
         entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
+    if let Some(lines) = &spec.lines {
+        entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents: lines.contents() });
+    }
     entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
-    Bundle::pack(&entries)
+    Bundle::pack(baggage.records(), &entries)
 }
 
 fn utf8(text: &OsStr) -> Option<String> {
@@ -241,7 +309,12 @@ fn resources(spec: &JobSpec) -> Vec<ResourceRequirement> {
     [vcpus, memory, gpus].into_iter().flatten().collect()
 }
 
-fn request(spec: &JobSpec, target: &Target<'_>, overrides: Overrides) -> Result<SubmitRequest, Invalid> {
+fn request(
+    spec: &JobSpec,
+    target: &Target<'_>,
+    part: Option<&Tasks>,
+    overrides: Overrides,
+) -> Result<SubmitRequest, Invalid> {
     let scheduling = &spec.scheduling;
     let mut request = SubmitRequest {
         job_name: spec.name.to_string(),
@@ -258,18 +331,23 @@ fn request(spec: &JobSpec, target: &Target<'_>, overrides: Overrides) -> Result<
         ..SubmitRequest::default()
     };
     match spec.shape {
-        Shape::Single => request.container_overrides = Some(overrides),
-        Shape::Array(size) => {
-            request.array_properties = Some(ArrayProperties { size: size.get() });
+        Shape::Single | Shape::Array(_) => {
+            // Batch has no array of one child.
+            let size = part.map(|p| p.ids().count()).filter(|n| limits::ARRAY_SIZE.contains(n));
+            request.array_properties = size.map(|size| ArrayProperties { size });
             request.container_overrides = Some(overrides);
         }
         Shape::Nodes(nodes) => {
             request.node_overrides = Some(NodeOverrides {
                 num_nodes: nodes,
-                node_property_overrides: vec![NodePropertyOverride {
-                    target_nodes: "0:".to_owned(),
-                    container_overrides: overrides,
-                }],
+                node_property_overrides: target
+                    .node_targets
+                    .iter()
+                    .map(|targets| NodePropertyOverride {
+                        target_nodes: targets.clone(),
+                        container_overrides: overrides.clone(),
+                    })
+                    .collect(),
             });
         }
     }

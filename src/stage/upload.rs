@@ -36,8 +36,7 @@ pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
             Err(e) => return Err(explain(session, &doing(), &e)),
         }
     }
-    let timeout = Duration::from_secs(size as u64 / SLOWEST_BYTES_PER_SECOND) + OPERATION_TIMEOUT;
-    let timeouts = TimeoutConfig::builder().operation_timeout(timeout).build();
+    let timeouts = TimeoutConfig::builder().operation_timeout(time_for(size as u64)).build();
     for tries_left in (0..CONFLICTS).rev() {
         let put = session
             .s3
@@ -63,4 +62,9 @@ pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// How long so many bytes may take.
+pub(super) fn time_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND) + OPERATION_TIMEOUT
 }

@@ -6,8 +6,10 @@
 
 mod failure;
 mod output;
+mod progress;
 mod time;
 
 pub use failure::{Exit, Failure, note};
 pub use output::{Format, JsonArray, Layout, Output, View};
+pub use progress::Progress;
 pub use time::local_rfc3339;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub use progress::Progress;
 pub(super) use search::{CLOCK_SKEW, Search, milliseconds};
 
+use super::refusal::{Refused, in_plain_words};
 use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
@@ -239,6 +240,10 @@ impl<'a> Submission<'a> {
             Trouble::Unreachable(_) | Trouble::CredentialsUnreachable(_) => Tried::NotNow(failure),
             trouble if trouble.is_throttling() => Tried::NotNow(failure),
             Trouble::NoAnswer(_) | Trouble::Service { status: 408 | 500.., .. } => Tried::Open(failure),
+            Trouble::Service { code, message, .. } if code == "ClientException" => {
+                let refused = Refused { doing: &doing, request, message: &message };
+                Tried::Refused(in_plain_words(&self.session, refused, failure).await)
+            }
             Trouble::Service { .. } | Trouble::NoCredentials(_) => Tried::Refused(failure),
         }
     }

@@ -1,13 +1,13 @@
 //! What can be said of a job: on the command line, in a script's directives, and in the settings file.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, DependencyArg, EnvArg, JobName, Memory, Parameter, Place, Priority, RetryOnArg,
-    Share, Tag, Timeout, Vcpus,
+    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
+    Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -39,41 +39,41 @@ pub struct Options {
     pub memory: Option<Memory>,
     /// GPUs (of each node)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
-    pub gpus: Option<String>,
+    pub gpus: Option<Gpus>,
     /// Submit a multi-node parallel job of this many nodes
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources", conflicts_with_all = ["array_size"])]
-    pub nodes: Option<String>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
+    pub nodes: Option<Nodes>,
 
     /// Run in another image (a job definition is derived from the cluster's)
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
-    pub image: Option<String>,
+    pub image: Option<Image>,
     /// The role that the job has
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub job_role: Option<String>,
+    pub job_role: Option<Role>,
     /// The role that starts the container
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub execution_role: Option<String>,
+    pub execution_role: Option<Role>,
     /// The user in the container
     #[arg(long, value_name = "USER", help_heading = "Container")]
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// A resource limit, as of `docker run --ulimit`
     #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Container")]
-    pub ulimit: Vec<String>,
+    pub ulimit: Vec<Ulimit>,
     /// A directory of the host in the container
     #[arg(long, value_name = "HOST:CONTAINER[:ro]", help_heading = "Container")]
-    pub mount: Vec<String>,
+    pub mount: Vec<Mount>,
     /// A directory of an EFS file system in the container
-    #[arg(long, value_name = "FS:PATH", help_heading = "Container")]
-    pub efs: Vec<String>,
+    #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
+    pub efs: Vec<Efs>,
     /// The size of /dev/shm
     #[arg(long, value_name = "SIZE", help_heading = "Container")]
     pub shm_size: Option<Memory>,
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", help_heading = "Container")]
-    pub ephemeral_storage: Option<String>,
+    pub ephemeral_storage: Option<EphemeralStorage>,
     /// A variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
-    pub secret: Vec<String>,
+    pub secret: Vec<Secret>,
 
     /// Set a variable, hand on variables of this shell (`-e A,B`), or all that are no secrets (`-e all`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
@@ -87,12 +87,13 @@ pub struct Options {
         long,
         visible_alias = "input-file",
         value_name = "PATH[:NAME]",
+        value_parser = OsStringValueParser::new().try_map(|s| Input::parse(&s, |path| path.symlink_metadata().is_ok())),
         help_heading = "Environment and files"
     )]
-    pub input: Vec<OsString>,
+    pub input: Vec<Input>,
     /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
-    pub output_file: Vec<String>,
+    pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
     #[arg(
         short,
@@ -107,9 +108,25 @@ pub struct Options {
     #[arg(long, value_name = "DIR", help_heading = "Environment and files")]
     pub parent_working_dir: Option<PathBuf>,
 
-    /// Submit an array job of this many children
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Arrays")]
+    /// Submit an array of this many children, whose tasks are numbered from 0
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Arrays",
+        group = "shape"
+    )]
     pub array_size: Option<ArraySize>,
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
+    pub array: Option<TaskIds>,
+    /// Submit a task for each line of a file (- is standard input): the line stands for {} in the arguments
+    #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
+    pub each: Option<PathBuf>,
+    /// Submit a task for each line of a file (- is standard input): the line is its command
+    #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
+    pub commands: Option<PathBuf>,
 
     /// Wait for other jobs: ID[,ID…], afterok:ID, n_to_n:ID (each child for its like), sequential
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
@@ -148,9 +165,13 @@ pub struct Options {
         long,
         value_name = "TIME",
         allow_negative_numbers = true,
-        help_heading = "Retries and time"
+        help_heading = "Retries and time",
+        conflicts_with = "time"
     )]
     pub timeout: Option<Timeout>,
+    /// The same in Slurm's way: a bare number is minutes
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Retries and time")]
+    pub time: Option<WallTime>,
 
     /// Wait for the job's end, and exit with its exit code
     #[arg(short = 'K', long, help_heading = "Afterwards")]
@@ -166,7 +187,10 @@ impl Options {
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
         // Of options that exclude each other, one that is given here takes the others' place, too.
-        let has_shape = self.array_size.is_some() || self.nodes.is_some();
+        // One node is no shape of its own: with it, an array stays one.
+        let has_array = self.has_array();
+        let has_shape = has_array || self.nodes.and_then(Nodes::parallel).is_some();
+        let has_time = self.timeout.is_some() || self.time.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
         let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
         Options {
@@ -174,7 +198,7 @@ impl Options {
             vcpus: self.vcpus.or(lower.vcpus),
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
-            nodes: if has_shape { self.nodes } else { lower.nodes },
+            nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
             image: self.image.or(lower.image),
             job_role: self.job_role.or(lower.job_role),
             execution_role: self.execution_role.or(lower.execution_role),
@@ -192,6 +216,9 @@ impl Options {
             working_dir: if has_place { self.working_dir } else { lower.working_dir },
             parent_working_dir: if has_place { self.parent_working_dir } else { lower.parent_working_dir },
             array_size: if has_shape { self.array_size } else { lower.array_size },
+            array: if has_shape { self.array } else { lower.array },
+            each: if has_shape { self.each } else { lower.each },
+            commands: if has_shape { self.commands } else { lower.commands },
             depends_on: if self.depends_on.is_empty() { lower.depends_on } else { self.depends_on },
             queue: self.queue.or(lower.queue),
             priority: self.priority.or(lower.priority),
@@ -202,9 +229,42 @@ impl Options {
             param: joined(lower.param, self.param),
             retry_attempts: if has_retries { self.retry_attempts } else { lower.retry_attempts },
             retry_on: if has_retries { self.retry_on } else { lower.retry_on },
-            timeout: self.timeout.or(lower.timeout),
+            timeout: if has_time { self.timeout } else { lower.timeout },
+            time: if has_time { self.time } else { lower.time },
             wait: self.wait || lower.wait,
             interactive: self.interactive || lower.interactive,
+        }
+    }
+
+    /// Whether it is an array of tasks.
+    pub fn has_array(&self) -> bool {
+        self.array_size.is_some() || self.array.is_some() || self.each.is_some() || self.commands.is_some()
+    }
+
+    /// How long an attempt may run.
+    ///
+    /// # Errors
+    /// When it is less than Batch takes.
+    pub fn limit(&self) -> Result<Option<Timeout>, Invalid> {
+        match self.time.and_then(WallTime::seconds) {
+            Some(seconds) => Timeout::of_seconds(seconds).map(Some),
+            None => Ok(self.timeout),
+        }
+    }
+
+    /// What SubmitJob cannot override.
+    pub fn changes(&self) -> ContainerChanges {
+        ContainerChanges {
+            image: self.image.clone(),
+            job_role: self.job_role.clone(),
+            execution_role: self.execution_role.clone(),
+            user: self.user.clone(),
+            ulimits: self.ulimit.clone(),
+            mounts: self.mount.clone(),
+            efs: self.efs.clone(),
+            secrets: self.secret.clone(),
+            shm_size: self.shm_size,
+            ephemeral_storage: self.ephemeral_storage,
         }
     }
 

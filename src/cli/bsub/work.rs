@@ -5,13 +5,47 @@ use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Args;
-use crate::job::{JobName, Script, Work};
+use super::options::Options;
+use super::{Args, said};
+use crate::job::{Directives, JobName, LineUse, Lines, Script, Work};
 use crate::ui::{Failure, note};
 
+/// What was asked for, as far as this machine knows it.
+pub(super) struct What {
+    /// The name that the job has by default.
+    pub name: JobName,
+    /// What it does.
+    pub work: Work,
+    /// The command line's options, and the script's below them.
+    pub options: Options,
+}
+
 impl Args {
+    /// What runs, and all that is said of it.
+    pub(super) fn what(&self) -> Result<What, Failure> {
+        let (name, work) = self.work()?;
+        let mut options = self.options.clone();
+        if let Work::Script { script, .. } = &work {
+            let directives = Directives::read(script.contents());
+            options = options.over(said::by_directives(&directives, script.file_name(), self.strict)?);
+        }
+        Ok(What { name, work, options })
+    }
+
     /// What the job does, and the name that it has by default.
-    pub(super) fn work(&self) -> Result<(JobName, Work), Failure> {
+    fn work(&self) -> Result<(JobName, Work), Failure> {
+        if let Some(file) = &self.options.commands {
+            if self.wrap.is_some() || !self.operands.is_empty() {
+                return Err(Failure::usage("--commands FILE has the commands: none can be given beside it"));
+            }
+            let name = if is_stdin(file) {
+                "STDIN".into()
+            } else {
+                file.file_name().unwrap_or_default().to_string_lossy()
+            };
+            // The launcher puts the line in the place of this.
+            return Ok((JobName::cleaned(&name), Work::Command(vec!["/bin/sh".into()])));
+        }
         if let Some(line) = &self.wrap {
             if line.as_bytes().trim_ascii().is_empty() {
                 return Err(Failure::usage("`--wrap` is given an empty command line"));
@@ -29,10 +63,7 @@ impl Args {
             let shown = path.display().to_string();
             let contents = std::fs::read(path)
                 .map_err(|e| Failure::usage(format!("reading the script {shown}: {}", reason(&e))))?;
-            let script = Script::new(path, contents).map_err(|e| {
-                let failure = Failure::usage(format!("the script {shown} {e}"));
-                e.hint(&shown).into_iter().fold(failure, Failure::hint)
-            })?;
+            let script = script(path, contents, &format!("the script {shown}"))?;
             if !script.is_self_contained()
                 && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
             {
@@ -44,21 +75,63 @@ impl Args {
     }
 
     fn script_on_stdin(&self) -> Result<(JobName, Work), Failure> {
-        let mut stdin = std::io::stdin().lock();
-        if stdin.is_terminal() || self.command {
+        if std::io::stdin().is_terminal()
+            || self.command
+            || self.options.each.as_deref().is_some_and(is_stdin)
+        {
             return Err(Failure::usage("what shall run? There is no script and no command")
                 .hint("`bsub script.sh`, `bsub COMMAND`, `bsub --wrap 'a | b'` or `bsub < script.sh`"));
         }
-        let mut contents = Vec::new();
-        stdin
-            .read_to_end(&mut contents)
-            .map_err(|e| Failure::usage(format!("reading the script from standard input: {}", reason(&e))))?;
-        let script = Script::new(Path::new("STDIN"), contents).map_err(|e| {
-            let failure = Failure::usage(format!("the script on standard input {e}"));
-            e.hint("SCRIPT").into_iter().fold(failure, Failure::hint)
-        })?;
+        let contents = stdin("the script")?;
+        let script = script(Path::new("STDIN"), contents, "the script on standard input")?;
         Ok((JobName::cleaned("STDIN"), Work::Script { script, args: Vec::new() }))
     }
+
+    /// The lines of `--each` or `--commands`.
+    pub(super) fn lines(&self, options: &Options) -> Result<Option<Lines>, Failure> {
+        match (&options.each, &options.commands) {
+            (Some(file), _) => self.lines_of(file, LineUse::Argument).map(Some),
+            (None, Some(file)) => self.lines_of(file, LineUse::Command).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn lines_of(&self, file: &Path, is: LineUse) -> Result<Lines, Failure> {
+        let (what, contents) = if is_stdin(file) {
+            if self.operands.is_empty() && is == LineUse::Argument && self.wrap.is_none() {
+                return Err(Failure::usage("standard input is both the script and the lines of `--each`"));
+            }
+            ("standard input".to_owned(), stdin("the lines")?)
+        } else {
+            let shown = file.display();
+            let contents = std::fs::read(file)
+                .map_err(|e| Failure::usage(format!("reading the lines in {shown}: {}", reason(&e))))?;
+            (shown.to_string(), contents)
+        };
+        Lines::new(contents, is).map_err(|e| Failure::usage(format!("{what} {e}")))
+    }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn stdin(what: &str) -> Result<Vec<u8>, Failure> {
+    let mut contents = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut contents)
+        .map_err(|e| Failure::usage(format!("reading {what} from standard input: {}", reason(&e))))?;
+    Ok(contents)
+}
+
+fn script(path: &Path, contents: Vec<u8>, what: &str) -> Result<Script, Failure> {
+    let name = path.display().to_string();
+    let shown = if name == "STDIN" { "SCRIPT" } else { &name };
+    Script::new(path, contents).map_err(|e| {
+        let failure = Failure::usage(format!("{what} {e}"));
+        e.hint(shown).into_iter().fold(failure, Failure::hint)
+    })
 }
 
 /// Whether the first operand is a script of the user's: it names a regular file. One that only looks as if

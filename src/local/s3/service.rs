@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
 use super::listing::{Listing, Page};
-use super::store::{Condition, Object as Stored, Part as StoredPart, Store, StoreError};
+use super::store::{
+    Condition, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
+};
 use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
@@ -207,6 +209,16 @@ fn part(part: StoredPart) -> Part {
         size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
         // Its file is written once. A part that is replaced at this moment has none any more.
         last_modified: part.path.metadata().and_then(|meta| meta.modified()).ok().map(Timestamp::from),
+        ..Default::default()
+    }
+}
+
+fn upload(upload: StoredUpload) -> MultipartUpload {
+    MultipartUpload {
+        key: Some(upload.key),
+        upload_id: Some(upload.id),
+        initiated: Some(time(upload.initiated)),
+        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
         ..Default::default()
     }
 }
@@ -631,6 +643,43 @@ impl S3 for LocalS3 {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(ETag::Strong(etag)),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = req.input;
+        if given(input.delimiter).is_some() {
+            return Err(s3_error!(NotImplemented, "uploads are listed without a delimiter only"));
+        }
+        let max_uploads = limit(input.max_uploads, "max-uploads")?;
+        let (bucket, prefix) = (input.bucket.clone(), input.prefix.clone().unwrap_or_default());
+        let mut uploads = self.with(move |store| store.uploads(&bucket, &prefix)).await?;
+        let (key_marker, id_marker) = (given(input.key_marker), given(input.upload_id_marker));
+        if let Some(marker) = &key_marker {
+            // API: ListMultipartUploads. Without the ID, uploads of the marker's own key are not listed.
+            let at = |u: &StoredUpload| u.key == *marker && id_marker.as_ref().is_some_and(|id| u.id == *id);
+            let start = uploads.iter().position(at).map(|at| at + 1);
+            let after = start.unwrap_or_else(|| uploads.partition_point(|u| u.key <= *marker));
+            uploads.drain(..after);
+        }
+        let wanted = usize::try_from(max_uploads).unwrap_or(0);
+        let is_truncated = wanted > 0 && uploads.len() > wanted;
+        uploads.truncate(wanted);
+        let last = uploads.last().filter(|_| is_truncated);
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: input.prefix,
+            key_marker,
+            upload_id_marker: id_marker,
+            next_key_marker: last.map(|u| u.key.clone()),
+            next_upload_id_marker: last.map(|u| u.id.clone()),
+            max_uploads: Some(max_uploads),
+            is_truncated: Some(is_truncated),
+            uploads: Some(uploads.into_iter().map(upload).collect()),
             ..Default::default()
         }))
     }

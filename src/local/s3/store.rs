@@ -45,6 +45,17 @@ pub struct Part {
     pub path: PathBuf,
 }
 
+/// A multipart upload that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The object's key.
+    pub key: String,
+    /// The upload's ID.
+    pub id: String,
+    /// When it began, in milliseconds since the epoch.
+    pub initiated: i64,
+}
+
 /// A condition on what an object's place holds before it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
@@ -291,6 +302,20 @@ impl Store {
             objects.push(row);
         }
         Ok(objects)
+    }
+
+    /// Multipart uploads that have not ended and whose keys begin with `prefix`: by key, then by age.
+    pub fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<Upload>, StoreError> {
+        let index = self.index();
+        require_bucket(&index, bucket)?;
+        let mut statement = index.prepare_cached(
+            "SELECT key, id, created_at FROM uploads WHERE bucket = ?1 AND substr(key, 1, length(?2)) = ?2
+             ORDER BY key, created_at, id",
+        )?;
+        let rows = statement.query_map([bucket, prefix], |r| {
+            Ok(Upload { key: r.get(0)?, id: r.get(1)?, initiated: r.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Begins a multipart upload and returns its ID.

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
 # Inputs belong into the working directory, wherever that is.
 if [ -d "$_ad/.awsb/in" ]; then
-  cp -R "$_ad/.awsb/in/." . || _af "cannot put the inputs into $_aw"
+  cp -Rp "$_ad/.awsb/in/." . || _af "cannot put the inputs into $_aw"
 fi

@@ -1,0 +1,143 @@
+//! The request that a job came from, out of what Batch tells of the job (API `JobDetail`).
+
+use std::collections::BTreeMap;
+
+use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
+
+use super::{describe, unknown};
+use crate::cluster::Session;
+use crate::job::request::{
+    ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ResourceRequirement, SubmitRequest,
+};
+use crate::job::{self, JobId, Mark, Status, Tasks};
+use crate::stage::launcher;
+use crate::ui::Failure;
+
+/// A job that can be submitted again.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// Its ID.
+    pub id: JobId,
+    /// Its state.
+    pub status: Status,
+    /// What Batch was asked, as far as it still matters: what it waited for has happened, and its mark was its own.
+    pub request: SubmitRequest,
+    /// Its tasks, for an array or a part of one.
+    pub tasks: Option<Tasks>,
+}
+
+/// The requests that these jobs came from.
+///
+/// # Errors
+/// When Batch does not know one of them, or it is no job that `bsub` can make.
+pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Again>, Failure> {
+    let details = describe::details(session, ids).await?;
+    let mut jobs = Vec::new();
+    for (id, detail) in ids.iter().zip(details) {
+        let detail = detail.ok_or_else(|| unknown(session, id))?;
+        jobs.push(one(id, &detail)?);
+    }
+    Ok(jobs)
+}
+
+fn one(id: &JobId, detail: &JobDetail) -> Result<Again, Failure> {
+    let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
+    let mut request = SubmitRequest {
+        job_name: detail.job_name().unwrap_or_default().to_owned(),
+        job_queue: detail.job_queue().unwrap_or_default().to_owned(),
+        job_definition: detail.job_definition().unwrap_or_default().to_owned(),
+        share_identifier: detail.share_identifier().map(str::to_owned),
+        scheduling_priority_override: detail
+            .share_identifier()
+            .and(detail.scheduling_priority())
+            .filter(|p| *p > 0),
+        parameters: sorted(detail.parameters()),
+        retry_strategy: detail.retry_strategy().map(retry_strategy).filter(|s| *s != Default::default()),
+        timeout: detail
+            .timeout()
+            .and_then(|t| t.attempt_duration_seconds())
+            .map(|s| JobTimeout { attempt_duration_seconds: s.cast_unsigned() }),
+        propagate_tags: detail.propagate_tags().filter(|p| *p),
+        tags: sorted(detail.tags()),
+        ..SubmitRequest::default()
+    };
+    if let Some(nodes) = detail.node_properties() {
+        request.node_overrides =
+            Some(node_overrides(nodes).ok_or_else(|| cannot("its nodes have no containers"))?);
+    } else {
+        let container = detail.container().ok_or_else(|| cannot("it has no container of its own"))?;
+        let environment = container.environment().iter().map(|v| (v.name(), v.value()));
+        let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
+        request.container_overrides = Some(overrides(container.command(), environment, resources));
+    }
+    let size = detail.array_properties().and_then(|a| a.size()).map(i32::cast_unsigned);
+    request.array_properties = size.map(|size| ArrayProperties { size });
+    let status = detail.status().and_then(|s| s.as_str().parse().ok()).unwrap_or(Status::Submitted);
+    let tasks = match (request.variable(launcher::TASKS_VARIABLE), size) {
+        (Some(list), _) => Some(Tasks::from_variable(list)),
+        (None, Some(size)) => Some(size.to_string().parse().and_then(Tasks::sized)),
+        (None, None) => None,
+    };
+    let tasks = tasks.transpose().map_err(|e: job::Invalid| cannot(&format!("its tasks: {e}")))?;
+    Ok(Again { id: id.clone(), status, request, tasks })
+}
+
+fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {
+    let ranges = nodes.node_range_properties().iter().map(|range| {
+        let container = range.container()?;
+        let environment = container.environment().iter().map(|v| (v.name(), v.value()));
+        let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
+        Some(NodePropertyOverride {
+            target_nodes: range.target_nodes()?.to_owned(),
+            container_overrides: overrides(container.command(), environment, resources),
+        })
+    });
+    Some(NodeOverrides {
+        num_nodes: nodes.num_nodes()?.cast_unsigned(),
+        node_property_overrides: ranges.collect::<Option<_>>()?,
+    })
+}
+
+fn overrides<'a>(
+    command: &[String],
+    environment: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+    resources: impl Iterator<Item = (Option<&'a aws_sdk_batch::types::ResourceType>, Option<&'a str>)>,
+) -> Overrides {
+    Overrides {
+        command: command.to_vec(),
+        environment: environment
+            .filter_map(|(name, value)| Some(KeyValue::new(name?, value.unwrap_or_default())))
+            .filter(|v| v.name != Mark::VARIABLE && !v.name.starts_with(job::limits::RESERVED_ENV_PREFIX))
+            .collect(),
+        resource_requirements: resources
+            .filter_map(|(kind, value)| {
+                let kind =
+                    ["VCPU", "MEMORY", "GPU"].into_iter().find(|k| kind.is_some_and(|t| t.as_str() == *k))?;
+                Some(ResourceRequirement { kind, value: value?.to_owned() })
+            })
+            .collect(),
+    }
+}
+
+fn retry_strategy(strategy: &RetryStrategy) -> job::request::RetryStrategy {
+    job::request::RetryStrategy {
+        attempts: strategy.attempts().and_then(|n| u8::try_from(n).ok()),
+        evaluate_on_exit: strategy
+            .evaluate_on_exit()
+            .iter()
+            .map(|rule| EvaluateOnExit {
+                on_status_reason: rule.on_status_reason().map(str::to_owned),
+                on_reason: rule.on_reason().map(str::to_owned),
+                on_exit_code: rule.on_exit_code().map(str::to_owned),
+                action: if rule.action() == Some(&RetryAction::Exit) { "EXIT" } else { "RETRY" },
+            })
+            .collect(),
+    }
+}
+
+fn sorted(map: Option<&std::collections::HashMap<String, String>>) -> BTreeMap<String, String> {
+    let pairs = map.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone()));
+    // AWS's own tags cannot be set.
+    pairs.filter(|(key, _)| !key.starts_with("aws:")).collect()
+}

@@ -1,0 +1,191 @@
+//! `--rerun`: a job again, from what Batch knows of it: the same bundle and settings, with the given options on
+//! top.
+
+use std::collections::BTreeSet;
+
+use super::environment;
+use super::options::Options;
+use crate::batch::{self, Again};
+use crate::cluster::Session;
+use crate::job::request::{ArrayProperties, JobTimeout, KeyValue, ResourceRequirement, SubmitRequest};
+use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks};
+use crate::stage;
+use crate::stage::launcher::{self, Prelude};
+use crate::ui::{Failure, note};
+
+/// The requests for these jobs again; with `only_failed`, for what of them has failed. None: nothing has.
+///
+/// # Errors
+/// When a job is not known, its bundle is gone, or an option cannot be put on top of it.
+pub async fn requests(
+    session: &Session,
+    ids: &[JobId],
+    only_failed: bool,
+    options: &Options,
+) -> Result<Vec<SubmitRequest>, Failure> {
+    refuse_what_is_staged(options)?;
+    let mut requests = Vec::new();
+    for job in batch::again(session, ids).await? {
+        bundle_is_there(session, &job).await?;
+        let parts = if only_failed { failed_parts(session, &job).await? } else { vec![None] };
+        for part in parts {
+            let mut request = job.request.clone();
+            if let (Some(part), Some(all)) = (&part, &job.tasks) {
+                take_part(session, &mut request, part, all);
+            }
+            put_on_top(&mut request, options)?;
+            requests.push(request.marked(&Mark::random()));
+        }
+    }
+    Ok(requests)
+}
+
+/// What was staged with the job stays as it was.
+fn refuse_what_is_staged(options: &Options) -> Result<(), Failure> {
+    let given: [(&str, bool); 10] = [
+        ("--input", !options.input.is_empty()),
+        ("--output-file", !options.output_file.is_empty()),
+        ("--working-dir", options.working_dir.is_some()),
+        ("--parent-working-dir", options.parent_working_dir.is_some()),
+        ("--array-size", options.array_size.is_some()),
+        ("--array", options.array.is_some()),
+        ("--each", options.each.is_some()),
+        ("--commands", options.commands.is_some()),
+        ("--nodes", options.nodes.is_some()),
+        ("--depends-on", !options.depends_on.is_empty()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Failure::usage(format!("{option} cannot be changed by --rerun"))
+            .hint("submit the script anew to change it")),
+        None => Ok(()),
+    }
+}
+
+/// A bundle in the bucket may have been cleaned up since.
+async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> {
+    for name in [launcher::BUNDLE_VARIABLE, "AWSB_INPUTS"] {
+        let url = job.request.variable(name).and_then(|v| v.strip_prefix("s3://"));
+        let Some((bucket, key)) = url.and_then(|url| url.split_once('/')) else { continue };
+        let head = session.s3.head_object().bucket(bucket).key(key).send().await;
+        let status = head.as_ref().err().and_then(|e| e.raw_response()).map(|r| r.status().as_u16());
+        // Who may not look is told 403, and the job will find out.
+        if status == Some(404) {
+            return Err(Failure::failed(format!(
+                "submitting the job {} again: its files are gone from s3://{bucket}/{key}",
+                job.id
+            ))
+            .hint("submit the script anew"));
+        }
+    }
+    Ok(())
+}
+
+/// The tasks that have failed, as the parts of an array; a single job is its own and only part.
+async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks>>, Failure> {
+    let (Some(tasks), Some(_)) = (&job.tasks, job.request.array_properties) else {
+        let has_failed = job.status == Status::Failed;
+        return Ok(if has_failed { vec![None] } else { Vec::new() });
+    };
+    if !job.status.has_ended() {
+        note(format!(
+            "bsub: note: the job {} goes on: what fails in it from now on is not in the new one",
+            job.id
+        ));
+    }
+    let failed = batch::children(session, &job.id, &[Status::Failed]).await?;
+    let indices = failed.iter().filter_map(|child| child.id().array_index());
+    let ids: Vec<u32> = indices.filter_map(|index| tasks.ids().get(index)).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong = |e: Invalid| Failure::failed(format!("the failed tasks of the job {}: {e}", job.id));
+    Ok(tasks.only(TaskIds::from_ids(ids).map_err(wrong)?).parts().into_iter().map(Some).collect())
+}
+
+/// Makes an array's request one for a part of its tasks, which keep their IDs.
+fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: &Tasks) {
+    let count = part.ids().count();
+    request.array_properties = (count > 1).then_some(ArrayProperties { size: count });
+    let cluster = &session.cluster;
+    let prefix = if cluster.prefix.is_empty() { String::new() } else { format!("{}/", cluster.prefix) };
+    let outputs = format!("s3://{}/{prefix}outputs", cluster.bucket);
+    for overrides in request.overrides_mut() {
+        if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
+            // It had nothing in front of it that could find its task out.
+            let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
+            let text = launcher::for_command(&prelude).to_string_lossy().into_owned();
+            overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
+        }
+        let known: BTreeSet<String> = overrides.environment.iter().map(|v| v.name.clone()).collect();
+        for variable in stage::task_variables(part, all) {
+            if variable.name == launcher::TASKS_VARIABLE || !known.contains(&variable.name) {
+                set(&mut overrides.environment, variable);
+            }
+        }
+    }
+}
+
+/// What is given on the command line, on top of what the job had.
+fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Failure> {
+    let wrong = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
+    if let Some(name) = &options.job_name {
+        request.job_name = name.to_string();
+    }
+    if let Some(queue) = &options.queue {
+        request.job_queue.clone_from(queue);
+    }
+    if let Some(definition) = &options.job_definition {
+        request.job_definition.clone_from(definition);
+    }
+    if let Some(share) = &options.share {
+        request.share_identifier = Some(share.as_str().to_owned());
+    }
+    if let Some(priority) = options.priority {
+        request.scheduling_priority_override = Some(priority.get());
+    }
+    if let Some(limit) = options.limit().map_err(wrong("--time"))? {
+        request.timeout = Some(JobTimeout { attempt_duration_seconds: limit.seconds() });
+    }
+    let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(wrong("--retry-on"))?;
+    request.retry_strategy = retries.strategy().or_else(|| request.retry_strategy.clone());
+    request.propagate_tags = options.propagate_tags.then_some(true).or(request.propagate_tags);
+    request.tags.extend(options.tag.iter().map(|t| (t.key.clone(), t.value.clone())));
+    request.parameters.extend(options.param.iter().map(|p| (p.name.clone(), p.value.clone())));
+    let resources = [
+        ("VCPU", options.vcpus.map(|v| v.to_string())),
+        ("MEMORY", options.memory.map(|m| m.to_string())),
+        ("GPU", options.gpus.as_ref().map(ToString::to_string)),
+    ];
+    let variables = environment::gather(&options.env, &options.env_exclude);
+    for overrides in request.overrides_mut() {
+        let has_args = overrides.environment.iter().any(|v| v.name == launcher::ARGS_VARIABLE);
+        let is_packed = launcher::without_launcher(&overrides.command).is_empty() && !has_args;
+        if is_packed && variables.iter().next().is_some() {
+            return Err(Failure::usage(
+                "--env: this job's variables are in its bundle, and --rerun leaves that as it is",
+            )
+            .hint("submit the script anew to change them"));
+        }
+        for (kind, value) in &resources {
+            let Some(value) = value.clone() else { continue };
+            overrides.resource_requirements.retain(|r| r.kind != *kind);
+            overrides.resource_requirements.push(ResourceRequirement { kind, value });
+        }
+        for (name, value) in variables.iter() {
+            let Some(value) = value.to_str() else {
+                let why = "is not UTF-8, which travels only in a bundle";
+                return Err(Failure::usage(format!("--env: the value of {name} {why}"))
+                    .hint("submit the script anew to set it"));
+            };
+            set(&mut overrides.environment, KeyValue::new(name.as_str(), value));
+        }
+    }
+    Ok(())
+}
+
+fn set(environment: &mut Vec<KeyValue>, variable: KeyValue) {
+    match environment.iter_mut().find(|v| v.name == variable.name) {
+        Some(known) => *known = variable,
+        None => environment.push(variable),
+    }
+}

@@ -1,0 +1,70 @@
+//! Where options come from besides the command line: the directives in a script's head, and the settings
+//! file's defaults. The parser is the command line's own.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use super::options::Options;
+use crate::job::Directives;
+use crate::job::directives::Remark;
+use crate::ui::{Failure, note};
+
+/// A line of options, without a command.
+#[derive(Debug, Parser)]
+#[command(name = "bsub", no_binary_name = true, disable_help_flag = true, disable_version_flag = true)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Parses options that stand elsewhere than on the command line.
+fn parse(words: &[OsString]) -> Result<Options, String> {
+    match Line::try_parse_from(words) {
+        Ok(line) => Ok(line.options),
+        Err(e) => {
+            let text = e.render().to_string();
+            let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+            Err(first.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error.
+///
+/// # Errors
+/// When a directive is wrong; nothing has been sent then.
+pub fn by_directives(directives: &Directives, script: &str, strict: bool) -> Result<Options, Failure> {
+    let wrong = |remark: &Remark| Failure::usage(format!("{script}, {remark}"));
+    if let Some(first) = directives.errors.first() {
+        return Err(wrong(first));
+    }
+    if let (true, Some(first)) = (strict, directives.warnings.first()) {
+        return Err(wrong(first).hint("without `--strict` this is a warning"));
+    }
+    for remark in &directives.warnings {
+        note(format!("bsub: warning: {script}, {remark}"));
+    }
+    let mut options = Options::default();
+    for said in &directives.options {
+        let more = parse(&said.words)
+            .map_err(|e| Failure::usage(format!("{script}, line {}: `{}`: {e}", said.line, said.text)))?;
+        options = more.over(options);
+    }
+    Ok(options)
+}
+
+/// What the settings file's defaults ask for; each comes with the place where it stands.
+///
+/// # Errors
+/// When one is wrong; nothing has been sent then.
+pub fn by_defaults<'a>(
+    defaults: impl IntoIterator<Item = (&'a Vec<OsString>, &'a String)>,
+) -> Result<Options, Failure> {
+    let mut options = Options::default();
+    for (words, place) in defaults {
+        let more = parse(words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+        options = more.over(options);
+    }
+    Ok(options)
+}

@@ -1,0 +1,74 @@
+//! `#BSUB` lines, with LSF's meanings (IBM Spectrum LSF 10.1, `lsf_command_ref`, bsub).
+
+mod job;
+mod require;
+mod table;
+
+use super::{Directives, Line};
+use job::Job;
+pub use job::LsfShape;
+use table::{Meaning, OPTIONS, Opt};
+
+/// What of a job an option speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    JobName,
+    Slots,
+    Time,
+    Memory,
+    Resources,
+    Gpu,
+    Queue,
+    Dependency,
+    Cwd,
+    Env,
+    Rerun,
+    Wait,
+    Interactive,
+    Output,
+}
+
+/// Reads all `#BSUB` lines; `None` when there is none.
+pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
+    let mut job = Job::default();
+    for line in lines {
+        let texts = line.texts(found);
+        let mut words = texts.iter();
+        while let Some(word) = words.next() {
+            let Some(name) = word.strip_prefix('-') else {
+                // LSF would run it; here the script is what runs.
+                found.refuse(&line.at(&[word]), "is no option");
+                continue;
+            };
+            let Some((opt, attached)) = find(name) else {
+                found.warn(&line.at(&[word]), "LSF does not know it either");
+                // What could be its value is not taken for anything else.
+                let _ =
+                    words.as_slice().first().filter(|next| !next.starts_with('-')).and_then(|_| words.next());
+                continue;
+            };
+            let next = if opt.value && attached.is_none() { words.next() } else { None };
+            let written: Vec<&String> = std::iter::once(word).chain(next).collect();
+            let at = line.at(&written);
+            let value = attached.or(next.map(String::as_str));
+            match opt.meaning {
+                _ if opt.value && value.is_none() => found.refuse(&at, "needs a value"),
+                Meaning::Job(key) => job.take(key, value.unwrap_or_default(), &at, found),
+                Meaning::Unhonoured(reason) => found.warn(&at, reason),
+                Meaning::Nothing => {}
+            }
+        }
+    }
+    let shape = job.finish(found);
+    (!lines.is_empty()).then_some(shape)
+}
+
+/// The option of this name; or one that matters with this first letter, and its value behind it (`-n4`).
+fn find(name: &str) -> Option<(&'static Opt, Option<&str>)> {
+    if let Some(opt) = OPTIONS.iter().find(|o| o.name == name) {
+        return Some((opt, None));
+    }
+    let (letter, value) = name.split_at_checked(1)?;
+    let opt = OPTIONS.iter().find(|o| o.value && o.name == letter && matches!(o.meaning, Meaning::Job(_)))?;
+    Some((opt, Some(value)))
+}

@@ -1,0 +1,102 @@
+//! LSF's resource requirement strings (`lsf_admin`, Resource requirement strings).
+
+/// A section such as `rusage[mem=4000]`; a selection may come without its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section<'a> {
+    /// `select`, `rusage`, `span`, …
+    pub name: &'a str,
+    /// What is between the brackets.
+    pub body: &'a str,
+}
+
+/// The sections of a requirement. What cannot be told apart comes as one `select`: it is not honoured, and
+/// shown as it was written.
+pub fn sections(text: &str) -> Vec<Section<'_>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let Some(open) = rest.find('[') else {
+            found.push(Section { name: "select", body: rest });
+            break;
+        };
+        // A selection without a name stands before the other sections, with white space behind it.
+        let name_from = rest[..open].rfind(|c: char| !c.is_ascii_alphabetic()).map_or(0, |at| {
+            // The character before the name may be of any length.
+            at + rest[at..].chars().next().map_or(1, char::len_utf8)
+        });
+        let selection = rest[..name_from].trim();
+        if !selection.is_empty() {
+            found.push(Section { name: "select", body: selection });
+        }
+        let close = rest[open..].find(']').map_or(rest.len(), |at| open + at);
+        found.push(Section { name: &rest[name_from..open], body: &rest[open + 1..close] });
+        rest = rest.get(close + 1..).unwrap_or_default().trim_start();
+    }
+    found
+}
+
+/// What a value of `rusage` counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// Each host that the job runs on, LSF's default (`lsf_admin`, per-task memory reservation).
+    Host,
+    /// Each task, that is each slot.
+    Task,
+    /// The whole job.
+    Job,
+}
+
+/// `NAME=VALUE[/task|/host|/job]` of a `rusage`; only the first of alternatives (`||`) and phases counts.
+pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {
+    let first = body.split("||").next().unwrap_or_default();
+    first.split([',', ':']).filter_map(|one| {
+        let (name, value) = one.split_once('=')?;
+        let (value, per) = match value.trim().rsplit_once('/') {
+            Some((value, "task")) => (value, Per::Task),
+            Some((value, "job")) => (value, Per::Job),
+            Some((value, "host")) => (value, Per::Host),
+            _ => (value.trim(), Per::Host),
+        };
+        // `mem=(4000 2000)` are phases, the first being the largest.
+        let value = value.trim_start_matches('(').split_whitespace().next().unwrap_or_default();
+        Some((name.trim(), value.trim_end_matches(')'), per))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_requirement_has_sections() {
+        let found =
+            |text| sections(text).iter().map(|s| format!("{}: {}", s.name, s.body)).collect::<Vec<_>>();
+        assert_eq!(found("rusage[mem=4000] span[hosts=1]"), ["rusage: mem=4000", "span: hosts=1"]);
+        assert_eq!(found("select[mem>4000]rusage[mem=4000]"), ["select: mem>4000", "rusage: mem=4000"]);
+        assert_eq!(found("type==any order[ut]"), ["select: type==any", "order: ut"]);
+        assert_eq!(found("rhel6 || rhel7"), ["select: rhel6 || rhel7"]);
+        assert_eq!(found("span[hosts=1"), ["span: hosts=1"]);
+        assert!(found("  ").is_empty());
+    }
+
+    #[test]
+    fn usages_of_a_rusage() {
+        let found = |text| usages(text).collect::<Vec<_>>();
+        assert_eq!(
+            found("mem=500:swp=1, ngpus_physical=2"),
+            [("mem", "500", Per::Host), ("swp", "1", Per::Host), ("ngpus_physical", "2", Per::Host)]
+        );
+        assert_eq!(found("mem=4GB/task || mem=2GB"), [("mem", "4GB", Per::Task)]);
+        assert_eq!(found("mem=(400 200):duration=(10 0)")[0], ("mem", "400", Per::Host));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in r"[a-zé\[\]=|/:,() ]{0,30}|.{0,20}") {
+            for section in sections(&text) {
+                let _ = usages(section.body).count();
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `#SBATCH` lines, with Slurm's meanings (sbatch(1)).
+
+mod job;
+mod table;
+
+use super::{At, Directives, Line};
+use job::Job;
+pub use job::SlurmShape;
+use table::{Meaning, OPTIONS, Opt, Value};
+
+/// What of a job an option speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    JobName,
+    Array,
+    CpusPerTask,
+    Ntasks,
+    NtasksPerNode,
+    Nodes,
+    Mem,
+    MemPerCpu,
+    MemPerGpu,
+    Gpus,
+    GpusPerNode,
+    GpusPerTask,
+    CpusPerGpu,
+    Gres,
+    Time,
+    Dependency,
+    Partition,
+    Chdir,
+    Export,
+    Comment,
+    Requeue,
+    Wait,
+    Output,
+}
+
+/// Reads all `#SBATCH` lines; `None` when there is none.
+pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
+    let mut job = Job::default();
+    for line in lines {
+        let texts = line.texts(found);
+        let mut words = texts.iter();
+        while let Some(word) = words.next() {
+            match word.strip_prefix("--") {
+                Some(long) => read_long(long, word, &mut words, line, &mut job, found),
+                None => read_short(word, &mut words, line, &mut job, found),
+            }
+        }
+    }
+    let shape = job.finish(found);
+    (!lines.is_empty()).then_some(shape)
+}
+
+type Words<'a> = std::slice::Iter<'a, String>;
+
+/// `--name`, `--name=value` or `--name value`.
+fn read_long(
+    long: &str,
+    word: &str,
+    words: &mut Words<'_>,
+    line: &Line,
+    job: &mut Job,
+    found: &mut Directives,
+) {
+    let (name, attached) = match long.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (long, None),
+    };
+    let opt = match find(name) {
+        Ok(opt) => opt,
+        Err(NoOption::Unknown) => return unknown(word, words, line, found),
+        Err(NoOption::Ambiguous) => {
+            return found.refuse(&line.at(&[word]), "could be more than one of Slurm's options");
+        }
+    };
+    if opt.value == Value::None && attached.is_some() {
+        return found.refuse(&line.at(&[word]), "takes no value");
+    }
+    let next = if opt.value == Value::Needed && attached.is_none() { words.next() } else { None };
+    let written: Vec<&str> = std::iter::once(word).chain(next.map(String::as_str)).collect();
+    let value = attached.or(next.map(String::as_str));
+    settle(opt, value, &line.at(&written), job, found);
+}
+
+/// The option of this name, or the only one that begins so (getopt_long(3) takes such abbreviations).
+fn find(name: &str) -> Result<&'static Opt, NoOption> {
+    let mut like = OPTIONS.iter().filter(|o| o.long.starts_with(name) && !name.is_empty());
+    match (OPTIONS.iter().find(|o| o.long == name), like.next(), like.next()) {
+        (Some(opt), ..) | (None, Some(opt), None) => Ok(opt),
+        (None, Some(_), Some(_)) => Err(NoOption::Ambiguous),
+        (None, None, _) => Err(NoOption::Unknown),
+    }
+}
+
+enum NoOption {
+    Unknown,
+    Ambiguous,
+}
+
+fn unknown(word: &str, words: &mut Words<'_>, line: &Line, found: &mut Directives) {
+    found.warn(&line.at(&[word]), "Slurm does not know it either");
+    // What could be its value is not taken for anything else.
+    if words.as_slice().first().is_some_and(|next| !next.starts_with('-')) {
+        words.next();
+    }
+}
+
+/// `-xvalue`, `-x value`, or flags together with it.
+fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, found: &mut Directives) {
+    let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+        let reason = match word {
+            "hetjob" | "packjob" => "Batch has no jobs of several parts: all of a job's nodes are alike",
+            _ => "is no option",
+        };
+        return found.refuse(&line.at(&[word]), reason);
+    };
+    for (at, letter) in letters.char_indices() {
+        let Some(opt) = OPTIONS.iter().find(|o| o.short == Some(letter)) else {
+            return unknown(word, words, line, found);
+        };
+        if opt.value == Value::None {
+            settle(opt, None, &line.at(&[word]), job, found);
+            continue;
+        }
+        let rest = &letters[at + letter.len_utf8()..];
+        let attached = (!rest.is_empty()).then_some(rest);
+        let next = if opt.value == Value::Needed && attached.is_none() { words.next() } else { None };
+        let written: Vec<&str> = std::iter::once(word).chain(next.map(String::as_str)).collect();
+        let value = attached.or(next.map(String::as_str));
+        return settle(opt, value, &line.at(&written), job, found);
+    }
+}
+
+fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Directives) {
+    if opt.value == Value::Needed && value.is_none() {
+        return found.refuse(at, "needs a value");
+    }
+    match opt.meaning {
+        Meaning::Job(key) => job.take(key, value.unwrap_or_default(), at, found),
+        Meaning::Unhonoured(reason) => found.warn(at, reason),
+        Meaning::Nothing => {}
+        Meaning::Refused(reason) => found.refuse(at, reason),
+    }
+}

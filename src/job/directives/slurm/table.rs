@@ -1,0 +1,207 @@
+//! sbatch's options.
+
+use super::Key;
+
+/// An option of sbatch.
+#[derive(Debug)]
+pub struct Opt {
+    /// Its letter, if it has one.
+    pub short: Option<char>,
+    /// Its long name, without the dashes.
+    pub long: &'static str,
+    /// Whether it has a value.
+    pub value: Value,
+    /// What becomes of it.
+    pub meaning: Meaning,
+}
+
+/// Whether an option has a value (getopt's `no_argument` and so on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// It has none.
+    None,
+    /// It has one, attached or in the next word.
+    Needed,
+    /// It may have one, attached.
+    Optional,
+}
+
+/// What becomes of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// It is honoured.
+    Job(Key),
+    /// The job runs without it, for this reason.
+    Unhonoured(&'static str),
+    /// It changes nothing that a job could notice.
+    Nothing,
+    /// Without it the job would be another one.
+    Refused(&'static str),
+}
+
+/// sbatch's options (sbatch(1) of Slurm 24.05; older names are marked).
+pub const OPTIONS: &[Opt] = &[
+    // What a job is.
+    job('J', "job-name", Key::JobName),
+    job('a', "array", Key::Array),
+    job('c', "cpus-per-task", Key::CpusPerTask),
+    job('n', "ntasks", Key::Ntasks),
+    long_job("ntasks-per-node", Key::NtasksPerNode),
+    long_job("tasks-per-node", Key::NtasksPerNode),
+    job('N', "nodes", Key::Nodes),
+    long_job("mem", Key::Mem),
+    long_job("mem-per-cpu", Key::MemPerCpu),
+    long_job("mem-per-gpu", Key::MemPerGpu),
+    job('G', "gpus", Key::Gpus),
+    long_job("gpus-per-node", Key::GpusPerNode),
+    long_job("gpus-per-task", Key::GpusPerTask),
+    long_job("cpus-per-gpu", Key::CpusPerGpu),
+    long_job("gres", Key::Gres),
+    job('t', "time", Key::Time),
+    job('d', "dependency", Key::Dependency),
+    job('p', "partition", Key::Partition),
+    job('D', "chdir", Key::Chdir),
+    // The name of --chdir up to Slurm 18.
+    long_job("workdir", Key::Chdir),
+    long_job("export", Key::Export),
+    long_job("comment", Key::Comment),
+    long_flag("requeue", Meaning::Job(Key::Requeue)),
+    long_flag("no-requeue", Meaning::Nothing),
+    flag('W', "wait", Meaning::Job(Key::Wait)),
+    job('o', "output", Key::Output),
+    job('e', "error", Key::Output),
+    long_job("open-mode", Key::Output),
+    // Who pays and who is told.
+    not('A', "account", "Batch knows no accounts; `--tag` marks a job for the bill"),
+    long_not("wckey", "Batch knows no accounts; `--tag` marks a job for the bill"),
+    not('q', "qos", "the queue decides on priority and limits"),
+    long_not("mail-type", MAIL),
+    long_not("mail-user", MAIL),
+    // When.
+    long_not("priority", "the queue decides on priority and limits"),
+    optional(None, "nice", "the queue decides on priority and limits"),
+    not('b', "begin", "Batch starts a job as soon as it can"),
+    long_not("deadline", "Batch starts a job as soon as it can"),
+    long_not("delay-boot", "Batch starts a job as soon as it can"),
+    flag('H', "hold", Meaning::Unhonoured("Batch cannot hold a job back")),
+    long_not("time-min", "Batch takes one time limit, `--time`"),
+    long_not("signal", "Batch ends a job with SIGTERM, and 30 seconds later with SIGKILL"),
+    long_not("kill-on-invalid-dep", "a job whose dependency failed always fails"),
+    flag('I', "immediate", Meaning::Unhonoured("Batch starts a job as soon as it can")),
+    long_flag(
+        "test-only",
+        Meaning::Refused("nothing is to be submitted; take the line out to submit the job"),
+    ),
+    // Where.
+    not('C', "constraint", CHOICE),
+    long_not("prefer", CHOICE),
+    long_not("cluster-constraint", CHOICE),
+    not('M', "clusters", "a cluster is chosen on the command line, with `--cluster`"),
+    not('w', "nodelist", CHOICE),
+    not('F', "nodefile", CHOICE),
+    not('x', "exclude", CHOICE),
+    long_not("reservation", CHOICE),
+    long_not("switches", CHOICE),
+    long_not("segment", CHOICE),
+    long_flag("contiguous", Meaning::Unhonoured(CHOICE)),
+    long_flag("spread-job", Meaning::Unhonoured(CHOICE)),
+    long_flag("use-min-nodes", Meaning::Nothing),
+    optional(None, "exclusive", SHARING),
+    flag('s', "oversubscribe", Meaning::Unhonoured(SHARING)),
+    long_flag("share", Meaning::Unhonoured(SHARING)),
+    flag('O', "overcommit", Meaning::Unhonoured(SHARING)),
+    not('L', "licenses", "Batch counts no licences"),
+    long_not("bb", "Batch knows no burst buffers"),
+    long_not("bbf", "Batch knows no burst buffers"),
+    long_not("tmp", "a job's disk is the job definition's business"),
+    long_not("network", "a job's network is the compute environment's business"),
+    long_flag("resv-ports", Meaning::Unhonoured("a job's network is the compute environment's business")),
+    // Which parts of a node.
+    long_not("mincpus", "Batch takes one number of vCPUs for a node, from `--cpus-per-task` and `--ntasks`"),
+    not('B', "extra-node-info", LAYOUT),
+    long_not("sockets-per-node", LAYOUT),
+    long_not("cores-per-socket", LAYOUT),
+    long_not("threads-per-core", LAYOUT),
+    long_not("ntasks-per-core", LAYOUT),
+    long_not("ntasks-per-socket", LAYOUT),
+    long_not("ntasks-per-gpu", LAYOUT),
+    long_not("gpus-per-socket", LAYOUT),
+    long_not("gpu-bind", LAYOUT),
+    long_not("gpu-freq", LAYOUT),
+    long_not("gres-flags", LAYOUT),
+    long_not("tres-bind", LAYOUT),
+    long_not("tres-per-task", LAYOUT),
+    long_not("mem-bind", LAYOUT),
+    long_not("hint", LAYOUT),
+    not('m', "distribution", LAYOUT),
+    not('S', "core-spec", LAYOUT),
+    long_not("thread-spec", LAYOUT),
+    long_not("cpu-freq", LAYOUT),
+    // How it runs.
+    not('i', "input", "a job has nothing on standard input"),
+    long_not("export-file", "a job's variables are given with `--env`"),
+    optional(None, "get-user-env", "a job's variables are given with `--env`"),
+    optional(Some('k'), "no-kill", "a multi-node job ends when its main node does"),
+    long_not("wait-all-nodes", "a job's main node starts before the others"),
+    long_not("container", "the image is the job definition's"),
+    long_not("container-id", "the image is the job definition's"),
+    optional(None, "propagate", "limits (ulimit) are the job definition's"),
+    long_not("wrap", "the script is what runs"),
+    long_not("batch", CHOICE),
+    long_not("jobid", "Batch gives the IDs"),
+    long_not("uid", "a job's user is the job definition's"),
+    long_not("gid", "a job's user is the job definition's"),
+    long_not("mcs-label", "Batch knows no such labels"),
+    long_not("acctg-freq", PROFILE),
+    long_not("profile", PROFILE),
+    long_not("extra", "Batch keeps no such text; `--tag` does"),
+    long_not("power", CHOICE),
+    long_flag("reboot", Meaning::Unhonoured(CHOICE)),
+    long_flag("stepmgr", Meaning::Nothing),
+    long_flag("ignore-pbs", Meaning::Nothing),
+    long_flag("parsable", Meaning::Unhonoured(TALK)),
+    flag('Q', "quiet", Meaning::Unhonoured(TALK)),
+    flag('v', "verbose", Meaning::Unhonoured(TALK)),
+    flag('V', "version", Meaning::Unhonoured(TALK)),
+    flag('h', "help", Meaning::Unhonoured(TALK)),
+    long_flag("usage", Meaning::Unhonoured(TALK)),
+    // Names of Slurm 20 and before.
+    long_not("checkpoint", "Batch makes no checkpoints"),
+    long_not("checkpoint-dir", "Batch makes no checkpoints"),
+];
+
+const MAIL: &str = "Batch sends no mail; `--wait` waits for the job's end";
+const CHOICE: &str = "Batch chooses the instances, from what the queue's compute environments offer";
+const SHARING: &str =
+    "a job has the vCPUs, memory and GPUs that it asks for to itself, and no more of its instance";
+const LAYOUT: &str = "Batch counts vCPUs, memory and GPUs, and nothing within an instance";
+const PROFILE: &str = "Batch measures no single job";
+const TALK: &str = "is for the command line";
+
+const fn job(short: char, long: &'static str, key: Key) -> Opt {
+    Opt { short: Some(short), long, value: Value::Needed, meaning: Meaning::Job(key) }
+}
+
+const fn long_job(long: &'static str, key: Key) -> Opt {
+    Opt { short: None, long, value: Value::Needed, meaning: Meaning::Job(key) }
+}
+
+const fn not(short: char, long: &'static str, reason: &'static str) -> Opt {
+    Opt { short: Some(short), long, value: Value::Needed, meaning: Meaning::Unhonoured(reason) }
+}
+
+const fn long_not(long: &'static str, reason: &'static str) -> Opt {
+    Opt { short: None, long, value: Value::Needed, meaning: Meaning::Unhonoured(reason) }
+}
+
+const fn optional(short: Option<char>, long: &'static str, reason: &'static str) -> Opt {
+    Opt { short, long, value: Value::Optional, meaning: Meaning::Unhonoured(reason) }
+}
+
+const fn flag(short: char, long: &'static str, meaning: Meaning) -> Opt {
+    Opt { short: Some(short), long, value: Value::None, meaning }
+}
+
+const fn long_flag(long: &'static str, meaning: Meaning) -> Opt {
+    Opt { short: None, long, value: Value::None, meaning }
+}

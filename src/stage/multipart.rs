@@ -1,0 +1,301 @@
+//! A large archive goes to S3: several parts at a time, and what an upload that broke off has left is not sent again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_s3::config::Builder as S3Config;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::timeout::TimeoutConfig;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use super::archive::Archive;
+use super::baggage::Baggage;
+use super::parts::{self, Content, Part, Stored, part_size};
+use super::upload::time_for;
+use crate::cluster::{Session, explain};
+use crate::ui::{Exit, Failure, Progress};
+
+/// So many bytes of parts are on their way at once, in so many parts at most.
+const IN_FLIGHT_BYTES: u64 = 32 << 20;
+const IN_FLIGHT: usize = 4;
+/// How long S3 may take to put the parts together ("can take several minutes", API: CompleteMultipartUpload).
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often an upload is taken up again that somebody else has ended or changed meanwhile.
+const ROUNDS: u32 = 4;
+
+/// Stores large inputs in the cluster's bucket, unless they are there already.
+///
+/// # Errors
+/// When a file cannot be read or changes, or the bucket is missing, may not be written or cannot be reached. What
+/// has arrived by then is taken up by the next call for the same content.
+pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
+    let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
+    let prefix = &session.cluster.prefix;
+    let key = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+    let upload = Upload { session, bucket: &session.cluster.bucket, key: &key, archive, sha256 };
+    for _ in 0..ROUNDS {
+        if upload.is_done().await? || upload.send().await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::failed(format!("{}: others kept changing it", upload.doing()))
+        .hint("try again a little later"))
+}
+
+/// One object on its way.
+#[derive(Debug, Clone, Copy)]
+struct Upload<'a> {
+    session: &'a Session,
+    bucket: &'a str,
+    key: &'a str,
+    archive: &'a Archive,
+    sha256: &'a str,
+}
+
+impl Upload<'_> {
+    fn doing(&self) -> String {
+        format!("storing the inputs in s3://{}/{}", self.bucket, self.key)
+    }
+
+    fn wrong<E>(&self, e: &SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        explain(self.session, &self.doing(), e)
+    }
+
+    /// Whether the object is there.
+    async fn is_done(&self) -> Result<bool, Failure> {
+        match self.session.s3.head_object().bucket(self.bucket).key(self.key).send().await {
+            Ok(head) => {
+                Ok(head.content_length().and_then(|l| u64::try_from(l).ok()) == Some(self.archive.length()))
+            }
+            // Whoever may not list the bucket is told 403 for an object that is missing.
+            Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => Ok(false),
+            Err(e) => Err(self.wrong(&e)),
+        }
+    }
+
+    /// Sends what is missing. `false`: somebody else has ended the upload, or changed it.
+    async fn send(&self) -> Result<bool, Failure> {
+        let (id, there) = match self.left_over().await? {
+            Some(found) => found,
+            None => (self.begin().await?, HashMap::new()),
+        };
+        let mut stored = 0;
+        let sent = tokio::select! {
+            biased;
+            sent = self.send_parts(&id, there, &mut stored) => sent?,
+            _ = tokio::signal::ctrl_c() => Sent::Interrupted,
+        };
+        match sent {
+            Sent::All(parts) => self.complete(&id, parts).await,
+            Sent::UploadGone => Ok(false),
+            // The parts may be those of a file that was being written: nobody can go on with them.
+            Sent::InputsChanged(failure) => {
+                self.abort(&id).await;
+                Err(failure)
+            }
+            Sent::Interrupted => {
+                let (stored, all) = (stored >> 20, self.archive.length() >> 20);
+                Err(Failure::failed(format!(
+                    "interrupted: of the inputs, {stored} of {all} MiB are stored, and no job was submitted"
+                ))
+                .hint("the same command again sends the rest")
+                .exit(Exit::Interrupted))
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<String, Failure> {
+        let create = self.session.s3.create_multipart_upload().bucket(self.bucket).key(self.key);
+        let created = create
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .content_type("application/x-tar")
+            .send()
+            .await;
+        let created = created.map_err(|e| self.wrong(&e))?;
+        created.upload_id.ok_or_else(|| Failure::failed(format!("{}: S3 gave no upload ID", self.doing())))
+    }
+
+    /// The upload of this object that has got furthest, and its parts. Others of it that nobody can go on with are
+    /// removed: S3 charges for them.
+    async fn left_over(&self) -> Result<Option<(String, HashMap<i32, Stored>)>, Failure> {
+        let listed =
+            self.session.s3.list_multipart_uploads().bucket(self.bucket).prefix(self.key).send().await;
+        let uploads = match listed {
+            Ok(listed) => listed.uploads.unwrap_or_default(),
+            // It takes a permission of its own, and is not worth failing for.
+            Err(e) if refused(&e) => return Ok(None),
+            Err(e) => return Err(self.wrong(&e)),
+        };
+        let mut best: Option<(String, HashMap<i32, Stored>)> = None;
+        for upload in uploads.into_iter().filter(|u| u.key() == Some(self.key)) {
+            let Some(id) = upload.upload_id else { continue };
+            match self.parts(&id).await? {
+                Some(parts) if !self.fit(&parts) => self.abort(&id).await,
+                Some(parts) if best.as_ref().is_none_or(|(_, known)| parts.len() > known.len()) => {
+                    best = Some((id, parts));
+                }
+                _ => {}
+            }
+        }
+        Ok(best)
+    }
+
+    /// The parts of an upload, or `None` when it has ended or may not be read.
+    async fn parts(&self, id: &str) -> Result<Option<HashMap<i32, Stored>>, Failure> {
+        let list = self.session.s3.list_parts().bucket(self.bucket).key(self.key).upload_id(id);
+        let mut pages = list.into_paginator().send();
+        let mut parts = HashMap::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(e) if refused(&e) || e.code() == Some("NoSuchUpload") => return Ok(None),
+                Err(e) => return Err(self.wrong(&e)),
+            };
+            for part in page.parts.unwrap_or_default() {
+                if let (Some(number), Some(etag), Some(size)) = (part.part_number, part.e_tag, part.size) {
+                    let size = u64::try_from(size).unwrap_or(0);
+                    parts.insert(number, Stored { etag, size, crc32: part.checksum_crc32 });
+                }
+            }
+        }
+        Ok(Some(parts))
+    }
+
+    /// Whether parts were cut as we cut them.
+    fn fit(&self, parts: &HashMap<i32, Stored>) -> bool {
+        let (length, size) = (self.archive.length(), part_size(self.archive.length()));
+        let last = length.div_ceil(size);
+        parts.iter().all(|(number, part)| match u64::try_from(*number) {
+            Ok(number) if number == last => part.size == length - (last - 1) * size,
+            Ok(number) => number < last && part.size == size,
+            Err(_) => false,
+        })
+    }
+
+    /// Sends the parts that are not `there`; `stored` says how many bytes S3 has.
+    async fn send_parts(
+        &self,
+        id: &str,
+        there: HashMap<i32, Stored>,
+        stored: &mut u64,
+    ) -> Result<Sent, Failure> {
+        let length = self.archive.length();
+        let at_once = usize::try_from(IN_FLIGHT_BYTES / part_size(length)).unwrap_or(1).clamp(1, IN_FLIGHT);
+        let (sender, mut cut) = mpsc::channel(1);
+        let (archive, sha256) = (self.archive.clone(), self.sha256.to_owned());
+        tokio::task::spawn_blocking(move || parts::cut(&archive, &sha256, &there, &sender));
+        let mut progress = Progress::new("sending the inputs", length);
+        let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
+        let mut all_cut = false;
+        while !(all_cut && sending.is_empty()) {
+            tokio::select! {
+                part = cut.recv(), if !all_cut && sending.len() < at_once => match part {
+                    Some(Ok(part)) => sending.push(self.send_part(id, part)),
+                    Some(Err(e)) => return Ok(Sent::InputsChanged(Failure::failed(e.to_string()))),
+                    None => all_cut = true,
+                },
+                Some(sent) = sending.next() => match sent? {
+                    Some((part, size)) => {
+                        done.push(part);
+                        *stored += size;
+                        progress.advance(size);
+                    }
+                    None => return Ok(Sent::UploadGone),
+                },
+            }
+        }
+        if *stored != length {
+            return Err(Failure::failed(format!("{}: parts of it are missing", self.doing())));
+        }
+        done.sort_by_key(CompletedPart::part_number);
+        Ok(Sent::All(done))
+    }
+
+    /// Sends one part, unless it is there. `None`: the upload has been ended by somebody.
+    async fn send_part(&self, id: &str, part: Part) -> Result<Option<(CompletedPart, u64)>, Failure> {
+        let completed = CompletedPart::builder().part_number(part.number).checksum_crc32(&part.crc32);
+        let content = match part.content {
+            Content::There(etag) => return Ok(Some((completed.e_tag(etag).build(), part.size))),
+            Content::New(content) => content,
+        };
+        let timeouts = TimeoutConfig::builder().operation_timeout(time_for(part.size)).build();
+        let put = self.session.s3.upload_part().bucket(self.bucket).key(self.key).upload_id(id);
+        let sent = put
+            .part_number(part.number)
+            .checksum_crc32(part.crc32)
+            .body(ByteStream::from(content))
+            .customize()
+            // The checksum is in a header that is signed; hashing the part once more would only take time.
+            .disable_payload_signing()
+            .config_override(S3Config::new().timeout_config(timeouts))
+            .send()
+            .await;
+        match sent {
+            Ok(sent) => Ok(Some((completed.set_e_tag(sent.e_tag).build(), part.size))),
+            Err(e) if e.code() == Some("NoSuchUpload") => Ok(None),
+            Err(e) => Err(self.wrong(&e).hint("the same command again sends what is missing")),
+        }
+    }
+
+    /// Makes the parts the object. `false`: they are not what S3 has, or the upload is gone.
+    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<bool, Failure> {
+        let timeouts = TimeoutConfig::builder().operation_timeout(COMPLETE_TIMEOUT).build();
+        let completed = self
+            .session
+            .s3
+            .complete_multipart_upload()
+            .bucket(self.bucket)
+            .key(self.key)
+            .upload_id(id)
+            .if_none_match("*")
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .customize()
+            .config_override(S3Config::new().timeout_config(timeouts))
+            .send()
+            .await;
+        match completed {
+            Ok(_) => Ok(true),
+            // The same content is there: somebody else was faster.
+            Err(e) if e.code() == Some("PreconditionFailed") => {
+                self.abort(id).await;
+                Ok(true)
+            }
+            Err(e) if is_contested(&e) => Ok(false),
+            Err(e) => Err(self.wrong(&e).hint("the same command again takes the upload up where it is")),
+        }
+    }
+
+    /// Removes what an upload has stored. If that fails, it is found again by the next one.
+    async fn abort(&self, id: &str) {
+        let abort = self.session.s3.abort_multipart_upload().bucket(self.bucket).key(self.key);
+        let _ = abort.upload_id(id).send().await;
+    }
+}
+
+/// How sending ended.
+#[derive(Debug)]
+enum Sent {
+    All(Vec<CompletedPart>),
+    UploadGone,
+    InputsChanged(Failure),
+    Interrupted,
+}
+
+fn refused<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
+    matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 501))
+}
+
+/// Whether another process ended the upload or replaced parts of it (S3 User Guide, conditional writes: "On a 409
+/// failure you should retry the upload").
+fn is_contested(e: &SdkError<CompleteMultipartUploadError, HttpResponse>) -> bool {
+    matches!(e.code(), Some("NoSuchUpload" | "InvalidPart" | "ConditionalRequestConflict"))
+}

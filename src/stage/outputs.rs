@@ -1,0 +1,228 @@
+//! The files that jobs have left at their `AWSB_OUTPUT_URL`: listed, and fetched.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use aws_sdk_s3::types::{EncodingType, Object};
+use futures_util::StreamExt;
+use tempfile::NamedTempFile;
+
+use super::inputs::one_line;
+use crate::cluster::{Session, explain};
+use crate::job::JobId;
+use crate::ui::{Failure, Progress};
+
+/// So many files are fetched at once.
+const AT_ONCE: usize = 8;
+/// How often a file is begun that breaks off.
+const TRIES: u32 = 3;
+
+/// A file that a job has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Its path below the job's folder; an array's children and an MNP job's nodes have folders in it.
+    pub path: String,
+    /// Its key in the bucket.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was stored, in milliseconds since the epoch.
+    pub modified: i64,
+}
+
+/// Where the job's files are, below the folder of all: what the launcher makes of `AWS_BATCH_JOB_ID`, with a slash at
+/// the end.
+fn folder(id: &JobId) -> String {
+    match id.as_str().split_once('#') {
+        Some((job, node)) => format!("{job}/node-{node}/"),
+        None => format!("{}/", id.as_str().replace(':', "/")),
+    }
+}
+
+/// The files of a job, an array with those of its children, by path.
+///
+/// # Errors
+/// When the bucket is missing, may not be listed or cannot be reached.
+pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Failure> {
+    let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    let prefix = format!("{prefix}{slash}outputs/{}", folder(id));
+    let list = session.s3.list_objects_v2().bucket(bucket).prefix(&prefix).encoding_type(EncodingType::Url);
+    let mut pages = list.into_paginator().send();
+    let mut files = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| explain(session, &format!("listing s3://{bucket}/{prefix}"), &e))?;
+        // Keys may have characters that XML cannot carry; not every server knows that.
+        let is_encoded = page.encoding_type == Some(EncodingType::Url);
+        let found = page.contents.unwrap_or_default().into_iter();
+        files.extend(found.filter_map(|object| file(object, &prefix, is_encoded)));
+    }
+    Ok(files)
+}
+
+fn file(object: Object, prefix: &str, is_encoded: bool) -> Option<OutputFile> {
+    let key = object.key?;
+    let key = if is_encoded { decode(&key) } else { key };
+    let path = key.strip_prefix(prefix).filter(|path| !path.is_empty() && !path.ends_with('/'))?.to_owned();
+    let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+    let modified = object.last_modified.and_then(|at| at.to_millis().ok()).unwrap_or(0);
+    Some(OutputFile { path, key, size, modified })
+}
+
+/// Undoes `encoding-type=url` (API: ListObjectsV2): `%XX`, and `+` for a blank.
+fn decode(text: &str) -> String {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let coded = match (first, tail) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        bytes.push(coded.unwrap_or(if first == b'+' { b' ' } else { first }));
+        rest = if coded.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Fetches files into a directory, which is made if it is not there. Each appears under its name when it is whole, in
+/// place of what was there. Returns where they are now, in the order of `files`.
+///
+/// # Errors
+/// For each file that cannot be fetched or written, or whose path would lead out of the directory.
+pub async fn fetch_outputs(
+    session: &Session,
+    files: &[OutputFile],
+    directory: &Path,
+) -> Vec<Result<PathBuf, Failure>> {
+    let mut progress = Progress::new("fetching", files.iter().map(|f| f.size).sum());
+    let progress = std::cell::RefCell::new(&mut progress);
+    let seen = |n: u64| progress.borrow_mut().advance(n);
+    let fetched = files.iter().map(|file| fetch(session, file, directory, &seen));
+    futures_util::stream::iter(fetched).buffered(AT_ONCE).collect().await
+}
+
+async fn fetch(
+    session: &Session,
+    file: &OutputFile,
+    directory: &Path,
+    seen: &impl Fn(u64),
+) -> Result<PathBuf, Failure> {
+    let target = place(directory, &file.path)?;
+    let writing = |e: io::Error| Failure::failed(format!("writing {}: {}", target.display(), one_line(&e)));
+    make_folders(directory, &target)?;
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let doing = || format!("fetching s3://{}/{}", session.cluster.bucket, file.key);
+        let get = session.s3.get_object().bucket(&session.cluster.bucket).key(&file.key);
+        let mut body = get.send().await.map_err(|e| explain(session, &doing(), &e))?.body;
+        let folder = target.parent().unwrap_or(directory);
+        let mut whole = new_file(folder).map_err(writing)?;
+        let broken = loop {
+            match body.next().await {
+                None => break None,
+                Some(Ok(bytes)) => {
+                    whole.write_all(&bytes).map_err(writing)?;
+                    seen(bytes.len() as u64);
+                }
+                Some(Err(e)) => break Some(e),
+            }
+        };
+        match broken {
+            None => {
+                whole.persist(&target).map_err(|e| writing(e.error))?;
+                return Ok(target);
+            }
+            Some(_) if tries_left > 0 => {}
+            Some(e) => return Err(Failure::failed(format!("{}: it broke off: {e}", doing()))),
+        }
+    }
+}
+
+/// A file under a name of its own, with the permissions that any new file has.
+fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".awsb-").permissions(permissions).tempfile_in(folder)
+}
+
+/// The file of a path. Anybody who may write to the bucket chooses paths.
+fn place(directory: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+    if path.split('/').all(is_name) {
+        return Ok(directory.join(path));
+    }
+    Err(Failure::failed(format!(
+        "the file `{path}` is not fetched: its name would lead out of {}",
+        directory.display()
+    )))
+}
+
+/// Makes the folders from the directory to the file. One that is a link would lead somewhere else.
+fn make_folders(directory: &Path, file: &Path) -> Result<(), Failure> {
+    let making = |folder: &Path, e: &io::Error| {
+        Failure::failed(format!("making the directory {}: {}", folder.display(), one_line(e)))
+    };
+    fs::create_dir_all(directory).map_err(|e| making(directory, &e))?;
+    let Some(below) = file.parent().and_then(|f| f.strip_prefix(directory).ok()) else { return Ok(()) };
+    let mut folder = directory.to_owned();
+    for name in below.components() {
+        folder.push(name);
+        match fs::create_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let found = fs::symlink_metadata(&folder).map_err(|e| making(&folder, &e))?;
+                if !found.is_dir() {
+                    let (folder, file) = (folder.display(), file.display());
+                    return Err(Failure::failed(format!("writing {file}: {folder} is no directory")));
+                }
+            }
+            Err(e) => return Err(making(&folder, &e)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_has_a_folder() {
+        for (id, expected) in [("8f2c", "8f2c/"), ("8f2c:3", "8f2c/3/"), ("8f2c#1", "8f2c/node-1/")] {
+            assert_eq!(folder(&JobId::from_batch(id)), expected);
+        }
+    }
+
+    #[test]
+    fn encoded_keys_are_read() {
+        assert_eq!(decode("a%20b+c%2B%C3%A9%0A/x"), "a b c+\u{e9}\n/x");
+        assert_eq!(decode("100%"), "100%");
+        assert_eq!(decode("%zz%4"), "%zz%4");
+    }
+
+    #[test]
+    fn no_path_leads_out() {
+        let directory = Path::new("/d");
+        assert_eq!(place(directory, "3/a b.csv").unwrap(), Path::new("/d/3/a b.csv"));
+        assert_eq!(place(directory, "..a").unwrap(), Path::new("/d/..a"));
+        for path in ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "./x", "a/", "a\0b"] {
+            assert!(place(directory, path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn links_are_not_followed_out_of_the_directory() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
+        let target = place(inside.path(), "link/sub/x").unwrap();
+        assert!(make_folders(inside.path(), &target).unwrap_err().message.ends_with("link is no directory"));
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        let target = place(inside.path(), "a/b/x").unwrap();
+        make_folders(inside.path(), &target).unwrap();
+        make_folders(inside.path(), &target).unwrap();
+        assert!(inside.path().join("a/b").is_dir());
+    }
+}

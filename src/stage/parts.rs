@@ -1,0 +1,160 @@
+//! The parts of a large upload: cut from an archive while it is read, on a thread of their own.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use s3s::crypto::{Checksum as _, Crc32, Md5};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use super::archive::Archive;
+use super::bundle::hex;
+
+/// Parts have this size in bytes, unless there would be too many.
+const PART: u64 = 8 << 20;
+/// The most parts that an upload may have (S3 User Guide, "Multipart upload limits").
+const MOST_PARTS: u64 = 10_000;
+/// What is read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// A part.
+#[derive(Debug)]
+pub struct Part {
+    /// Its number, from 1 on.
+    pub number: i32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The CRC-32 of its content, as S3 writes it.
+    pub crc32: String,
+    /// What is to be sent, or what S3 has of it already.
+    pub content: Content,
+}
+
+/// Whether a part has to be sent.
+#[derive(Debug)]
+pub enum Content {
+    /// It has.
+    New(Bytes),
+    /// S3 has it, under this ETag.
+    There(String),
+}
+
+/// What S3 has of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its ETag, as S3 gave it.
+    pub etag: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its CRC-32, where S3 tells it.
+    pub crc32: Option<String>,
+}
+
+impl Stored {
+    /// Whether it has this content. Without a checksum the ETag has to tell, which is the content's MD5 unless a
+    /// key of KMS encrypts it (API: Object); what cannot be told is taken for different.
+    fn is(&self, content: &[u8], crc32: &str) -> bool {
+        let same_sum = match &self.crc32 {
+            Some(known) => known == crc32,
+            None => self.etag.trim_matches('"') == hex(&Md5::checksum(content)),
+        };
+        self.size == content.len() as u64 && same_sum
+    }
+}
+
+/// The size of the parts of so many bytes.
+pub fn part_size(length: u64) -> u64 {
+    PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20))
+}
+
+/// The SHA-256 of an archive, in hexadecimal digits; `seen` is told of every chunk.
+///
+/// # Errors
+/// When a file cannot be read or has changed.
+pub fn sha256(archive: &Archive, mut seen: impl FnMut(u64)) -> io::Result<String> {
+    let (mut reader, mut hash, mut chunk) = (archive.read(), Sha256::new(), vec![0; CHUNK]);
+    loop {
+        let n = reader.read(&mut chunk)?;
+        if n == 0 {
+            return Ok(hex(&hash.finalize()));
+        }
+        hash.update(&chunk[..n]);
+        seen(n as u64);
+    }
+}
+
+/// Cuts an archive whose SHA-256 should be `sha256` into parts and sends each of them, until one is an error or
+/// nobody takes them any more. The last part is sent once the whole content is known to be what it was.
+pub fn cut(
+    archive: &Archive,
+    sha256: &str,
+    there: &HashMap<i32, Stored>,
+    parts: &mpsc::Sender<io::Result<Part>>,
+) {
+    let size = part_size(archive.length());
+    let (mut reader, mut hash, mut left) = (archive.read(), Sha256::new(), archive.length());
+    for number in 1.. {
+        let length = left.min(size);
+        let part = read_part(&mut reader, length, &mut hash).and_then(|content| {
+            left -= length;
+            if left == 0 && hex(&hash.clone().finalize()) != sha256 {
+                return Err(io::Error::other(
+                    "reading the inputs: one of them has changed while it was read",
+                ));
+            }
+            let crc32 = BASE64_STANDARD.encode(Crc32::checksum(&content));
+            let content = match there.get(&number).filter(|stored| stored.is(&content, &crc32)) {
+                Some(stored) => Content::There(stored.etag.clone()),
+                None => Content::New(Bytes::from(content)),
+            };
+            Ok(Part { number, size: length, crc32, content })
+        });
+        let failed = part.is_err();
+        if parts.blocking_send(part).is_err() || failed || left == 0 {
+            return;
+        }
+    }
+}
+
+fn read_part(reader: &mut impl Read, length: u64, hash: &mut Sha256) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    for chunk in content.chunks_mut(CHUNK) {
+        reader.read_exact(chunk)?;
+        // While it is in the processor's cache.
+        hash.update(&*chunk);
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_too_many_parts() {
+        assert_eq!(part_size(1), PART);
+        assert_eq!(part_size(PART * MOST_PARTS), PART);
+        for length in [PART * MOST_PARTS + 1, 5 << 40, (1 << 40) + 12345] {
+            assert!(length.div_ceil(part_size(length)) <= MOST_PARTS, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_stored_part_is_known_by_its_checksum_or_its_md5() {
+        let crc32 = BASE64_STANDARD.encode(Crc32::checksum(b"content"));
+        let stored = |etag: &str, crc32: Option<&str>| Stored {
+            etag: etag.into(),
+            size: 7,
+            crc32: crc32.map(Into::into),
+        };
+        let md5 = "\"9a0364b9e99bb480dd25e1f0284c8555\"";
+        assert!(stored(md5, None).is(b"content", &crc32));
+        assert!(stored("\"of a KMS key\"", Some(&crc32)).is(b"content", &crc32));
+        assert!(!stored("\"of a KMS key\"", None).is(b"content", &crc32));
+        assert!(!stored(md5, Some("AAAAAA==")).is(b"content", &crc32));
+        assert!(!stored(md5, None).is(b"another", &crc32));
+    }
+}

@@ -13,11 +13,13 @@
 
 mod bad_server;
 mod foreign;
+mod gate;
 mod moto;
 mod sandbox;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use foreign::{engine, python, script};
+pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
 pub use sandbox::{Outcome, Running, Sandbox};
 

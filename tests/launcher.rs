@@ -47,6 +47,7 @@ fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
+        node_targets: &[],
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",

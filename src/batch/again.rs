@@ -84,15 +84,18 @@ fn one(id: &JobId, detail: &JobDetail) -> Result<Again, Failure> {
 }
 
 fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {
-    let container = nodes.node_range_properties().first()?.container()?;
-    let environment = container.environment().iter().map(|v| (v.name(), v.value()));
-    let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
+    let ranges = nodes.node_range_properties().iter().map(|range| {
+        let container = range.container()?;
+        let environment = container.environment().iter().map(|v| (v.name(), v.value()));
+        let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
+        Some(NodePropertyOverride {
+            target_nodes: range.target_nodes()?.to_owned(),
+            container_overrides: overrides(container.command(), environment, resources),
+        })
+    });
     Some(NodeOverrides {
         num_nodes: nodes.num_nodes()?.cast_unsigned(),
-        node_property_overrides: vec![NodePropertyOverride {
-            target_nodes: "0:".to_owned(),
-            container_overrides: overrides(container.command(), environment, resources),
-        }],
+        node_property_overrides: ranges.collect::<Option<_>>()?,
     })
 }
 

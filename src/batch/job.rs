@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_batch::types::{ArrayPropertiesDetail, ContainerDetail, JobDetail, JobSummary};
 use serde::Serialize;
 
-use crate::job::{JobId, Status};
+use crate::job::{JobId, Status, Tasks};
 use crate::stage::launcher;
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
@@ -47,6 +47,9 @@ pub struct Job {
     pub retry_strategy: Option<RetryStrategy>,
     /// How long an attempt may run.
     pub timeout: Option<Timeout>,
+    /// The ID of its task, where that is not its index. Not AWS's, so it is there only when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
 }
 
 /// API `ArrayPropertiesDetail`.
@@ -98,6 +101,9 @@ pub struct Container {
     /// What the launcher starts, quoted for sh, when it is not in the command.
     #[serde(skip)]
     pub launched: Option<String>,
+    /// The job's tasks, where they are not the indices of its children.
+    #[serde(skip)]
+    pub tasks: Option<Tasks>,
 }
 
 /// API `ResourceRequirement`.
@@ -168,6 +174,26 @@ impl Job {
         self.array_size().is_some() && self.id().array_index().is_none()
     }
 
+    /// Tells the job its task, found out from its array's tasks: its own know it themselves.
+    pub fn set_task(&mut self, of_array: Option<&Tasks>) {
+        let index = self.id().array_index();
+        let task = of_array.and_then(|tasks| tasks.ids().get(index.unwrap_or(0)));
+        self.task = task.filter(|task| Some(*task) != index && !self.is_array_parent());
+    }
+
+    /// The job that has a task: a child of this array, or the job itself.
+    pub fn of_task(&self, task: u32) -> Option<JobId> {
+        let tasks = self.container.as_ref().and_then(|c| c.tasks.as_ref());
+        match (tasks, self.is_array_parent()) {
+            (Some(tasks), true) => Some(self.id().child(tasks.ids().position(task)?)),
+            (Some(tasks), false) => {
+                (tasks.ids().position(task)? == self.id().array_index().unwrap_or(0)).then(|| self.id())
+            }
+            (None, true) => (task < self.array_size()?).then(|| self.id().child(task)),
+            (None, false) => None,
+        }
+    }
+
     /// The exit code of the last attempt.
     pub fn exit_code(&self) -> Option<i32> {
         let of_container = self.container.as_ref().and_then(|c| c.exit_code);
@@ -203,7 +229,7 @@ fn status(text: Option<&str>) -> Status {
 
 impl From<&JobDetail> for Job {
     fn from(detail: &JobDetail) -> Self {
-        Self {
+        let mut job = Self {
             job_id: detail.job_id().unwrap_or_default().to_owned(),
             job_name: detail.job_name().unwrap_or_default().to_owned(),
             job_arn: detail.job_arn().map(str::to_owned),
@@ -232,7 +258,11 @@ impl From<&JobDetail> for Job {
             timeout: detail
                 .timeout()
                 .map(|t| Timeout { attempt_duration_seconds: t.attempt_duration_seconds() }),
-        }
+            task: None,
+        };
+        let tasks = job.container.as_ref().and_then(|c| c.tasks.clone());
+        job.set_task(tasks.as_ref());
+        job
     }
 }
 
@@ -253,6 +283,8 @@ impl From<&ContainerDetail> for Container {
             .and_then(|l| l.options())
             .and_then(|o| o.get("awslogs-group"))
             .cloned();
+        let variable =
+            |name| container.environment().iter().find(|v| v.name() == Some(name)).and_then(|v| v.value());
         #[allow(deprecated)]
         let (vcpus, memory) = (container.vcpus(), container.memory());
         Self {
@@ -274,12 +306,8 @@ impl From<&ContainerDetail> for Container {
             reason: container.reason().map(str::to_owned),
             log_stream_name: container.log_stream_name().map(str::to_owned),
             log_group,
-            launched: container
-                .environment()
-                .iter()
-                .find(|v| v.name() == Some(launcher::ARGS_VARIABLE))
-                .and_then(|v| v.value())
-                .map(str::to_owned),
+            launched: variable(launcher::ARGS_VARIABLE).map(str::to_owned),
+            tasks: variable(launcher::TASKS_VARIABLE).and_then(|text| Tasks::from_variable(text).ok()),
         }
     }
 }
@@ -333,10 +361,12 @@ impl From<&JobSummary> for Job {
                 log_stream_name: None,
                 log_group: None,
                 launched: None,
+                tasks: None,
             }),
             attempts: None,
             retry_strategy: None,
             timeout: None,
+            task: None,
         }
     }
 }

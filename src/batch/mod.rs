@@ -3,9 +3,15 @@
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
 mod again;
+pub mod definition;
 mod describe;
 mod job;
+mod known;
 mod list;
+mod once;
+mod prepare;
+mod queue;
+mod refusal;
 mod submit;
 mod terminate;
 mod watch;
@@ -14,7 +20,11 @@ mod wire;
 pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
+pub use known::{meant, remember, resolve, task};
 pub use list::{children, list};
-pub use submit::{Submitted, submit};
+pub use once::{Once, once};
+pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
+pub use queue::{QueueFacts, queue};
+pub use submit::{Patience, Progress, Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::CommonArgs;
 use crate::batch;
-use crate::job::{JobId, Status};
+use crate::job::{JobRefs, Status};
 use crate::ui::{Exit, Failure, Layout, View};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
@@ -17,9 +17,12 @@ pub struct Args {
     /// The reason, which becomes the job's statusReason
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
-    /// Jobs, array children (ID:INDEX) or ARNs
+    /// Only the child that has this task ID
+    #[arg(long, value_name = "N")]
+    task: Option<u32>,
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", required = true)]
-    ids: Vec<JobId>,
+    jobs: Vec<JobRefs>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -32,7 +35,8 @@ pub fn main() -> ExitCode {
 impl Args {
     async fn end(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
-        let jobs = batch::describe(&session, &self.ids).await?;
+        let ids = batch::meant(&session, self.jobs.iter().flat_map(|list| &list.0), self.task).await?;
+        let jobs = batch::describe(&session, &ids).await?;
         let mut ended = Vec::new();
         let mut failures = Vec::new();
         for job in jobs.iter().flatten() {
@@ -56,7 +60,7 @@ impl Args {
             failure.report("bkill");
         }
         let all_known =
-            super::report_unknown("bkill", &session, self.ids.iter().zip(jobs.iter().map(Option::is_some)))?;
+            super::report_unknown("bkill", &session, ids.iter().zip(jobs.iter().map(Option::is_some)))?;
         Ok(if failures.is_empty() { all_known } else { Exit::Failed })
     }
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::batch::{self, Container, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobId, Status};
+use crate::job::{Invalid, JobRefs, Status};
 use crate::stage::launcher;
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
@@ -21,9 +21,12 @@ pub struct Args {
     /// The job queue [default: the cluster's]
     #[arg(short, long, value_name = "NAME")]
     queue: Option<String>,
-    /// Jobs, array children (ID:INDEX) or ARNs
+    /// Only the child that has this task ID
+    #[arg(long, value_name = "N", requires = "jobs")]
+    task: Option<u32>,
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", conflicts_with = "queue")]
-    ids: Vec<JobId>,
+    jobs: Vec<JobRefs>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -54,32 +57,42 @@ pub fn main() -> ExitCode {
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
-        if self.ids.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
+        if self.jobs.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
     }
 
     async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
         let queue = self.queue.as_deref().unwrap_or(&session.cluster.job_queue);
         let statuses = self.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
-        let jobs = batch::list(session, queue, statuses).await?;
+        let jobs = match batch::list(session, queue, statuses).await {
+            Err(failure) if self.queue.is_none() => match session.read_anew(&failure).await? {
+                Some(session) => batch::list(&session, &session.cluster.job_queue, statuses).await?,
+                None => return Err(failure),
+            },
+            listed => listed?,
+        };
         self.common.output().show(&Jobs { jobs, detailed: false })?;
         Ok(Exit::Done)
     }
 
     async fn tell_jobs(&self, session: &Session) -> Result<Exit, Failure> {
-        let found = batch::describe(session, &self.ids).await?;
+        let ids = batch::meant(session, self.jobs.iter().flat_map(|list| &list.0), self.task).await?;
+        let found = batch::describe(session, &ids).await?;
         let mut jobs = Vec::new();
         for job in found.iter().flatten() {
             jobs.push(job.clone());
             if job.is_array_parent() {
                 let statuses = self.status.as_ref().map_or(&Status::ALL[..], |s| &s.0);
-                jobs.extend(batch::children(session, &job.id(), statuses).await?);
+                let mut children = batch::children(session, &job.id(), statuses).await?;
+                let tasks = job.container.as_ref().and_then(|c| c.tasks.as_ref());
+                children.iter_mut().for_each(|child| child.set_task(tasks));
+                jobs.extend(children);
             }
         }
-        let detailed = matches!(jobs.as_slice(), [job] if self.ids.len() == 1 && !job.is_array_parent());
+        let detailed = matches!(jobs.as_slice(), [job] if ids.len() == 1 && !job.is_array_parent());
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
         }
-        super::report_unknown("bstat", session, self.ids.iter().zip(found.iter().map(Option::is_some)))
+        super::report_unknown("bstat", session, ids.iter().zip(found.iter().map(Option::is_some)))
     }
 }
 
@@ -93,11 +106,17 @@ impl View for Jobs {
     fn plain(&self) -> Layout {
         match self.jobs.as_slice() {
             [job] if self.detailed => Layout::Details(details(job)),
-            jobs => Layout::Table {
-                columns: vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"],
-                rows: jobs.iter().map(row).collect(),
-                shrinks: Some(1),
-            },
+            jobs => {
+                let mut columns = vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"];
+                let mut rows: Vec<Vec<String>> = jobs.iter().map(row).collect();
+                if jobs.iter().any(|job| job.task.is_some()) {
+                    columns.push("task");
+                    for (row, job) in rows.iter_mut().zip(jobs) {
+                        row.push(job.task.map(|task| task.to_string()).unwrap_or_default());
+                    }
+                }
+                Layout::Table { columns, rows, shrinks: Some(1) }
+            }
         }
     }
 
@@ -130,6 +149,7 @@ fn details(job: &Job) -> Vec<(String, String)> {
     let launched = container.and_then(|c| c.launched.clone()).unwrap_or_default();
     let attempts = job.attempts.as_ref().map_or(0, Vec::len);
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    let task = job.task.map(|task| ("task", task.to_string()));
     [
         ("jobId", job.job_id.clone()),
         ("jobName", job.job_name.clone()),
@@ -149,6 +169,7 @@ fn details(job: &Job) -> Vec<(String, String)> {
         ("logStreamName", text(container.and_then(|c| c.log_stream_name.as_deref()))),
     ]
     .into_iter()
+    .chain(task)
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }

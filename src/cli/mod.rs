@@ -16,6 +16,8 @@ pub mod blocal;
 pub mod bout;
 pub mod bstat;
 pub mod bsub;
+mod legacy;
+mod manual;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,13 +51,17 @@ impl CommonArgs {
     /// # Errors
     /// As [`Session::open`].
     pub async fn open(&self) -> Result<Session, Failure> {
+        Session::open(&self.choice(), self.debug).await
+    }
+
+    /// What is said about the cluster.
+    pub fn choice(&self) -> Choice {
         let variable = || std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
-        let choice = Choice {
+        Choice {
             cluster: self.cluster.clone().or_else(variable),
             profile: self.profile.clone(),
             region: self.region.clone(),
-        };
-        Session::open(&choice, self.debug).await
+        }
     }
 }
 
@@ -80,15 +86,26 @@ pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Ex
 
 /// Runs one tool: parses the command line, tells the story, reports how it ended.
 pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
-    let outcome = match A::try_parse() {
-        Ok(args) => story(args),
-        Err(e) => usage(tool, &e),
-    };
-    let exit = outcome.unwrap_or_else(|failure| {
+    let exit = told(tool, story).unwrap_or_else(|failure| {
         failure.report(tool);
         failure.exit
     });
     ExitCode::from(exit.code())
+}
+
+fn told<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    let command = manual::with_options(A::command());
+    let args = legacy::rewritten(&command, std::env::args_os());
+    if manual::print(&command, &args)? {
+        return Ok(Exit::Done);
+    }
+    let parsed = command
+        .try_get_matches_from(args)
+        .and_then(|matches| A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command())));
+    match parsed {
+        Ok(args) => story(args),
+        Err(e) => usage(tool, &e),
+    }
 }
 
 /// clap's own outcome in the form that all our errors have; `--help` and `--version` are results.

@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
 use crate::ui::Failure;
 
@@ -85,18 +86,31 @@ fn is_connecting(error: &ConnectorError) -> bool {
 }
 
 impl Trouble {
+    /// Whether the service does not know something that it was named.
+    fn is_of_something_missing(&self) -> bool {
+        match self {
+            Trouble::Service { code, message, .. } => {
+                code == "NoSuchBucket"
+                    || says_missing(message, "queue")
+                    || says_missing(message, "definition")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether trying again may help.
     fn is_passing(&self) -> bool {
         match self {
             Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
             Trouble::NoCredentials(_) => false,
-            Trouble::Service { code, status, .. } => {
-                *status >= 500
-                    || *status == 429
-                    || code.contains("Throttl")
-                    || code.contains("TooManyRequests")
-            }
+            Trouble::Service { status, .. } => *status >= 500 || self.is_throttling(),
         }
+    }
+
+    /// Whether the service has turned the request away because there are too many of them.
+    pub fn is_throttling(&self) -> bool {
+        matches!(self, Trouble::Service { code, status, .. }
+            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests"))
     }
 }
 
@@ -107,7 +121,13 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let trouble = trouble(error);
-    explain_trouble(session, doing, &trouble).passing(trouble.is_passing())
+    let failure = explain_trouble(session, doing, &trouble).passing(trouble.is_passing());
+    if trouble.is_of_something_missing() && session.cache.drop_used() {
+        return failure
+            .hint("what had been kept of the cluster is dropped: the same command asks AWS for it anew")
+            .stale();
+    }
+    failure
 }
 
 fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure {
@@ -144,11 +164,12 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
             match cluster.is_local {
                 true => failure.hint("`blocal status` tells how it is, `blocal start` starts it"),
-                false => failure.hint("is the network up, and are the region and the endpoint right?"),
+                false => network_hints(session, failure),
             }
         }
-        Trouble::NoAnswer(reason) => Failure::failed(format!("{doing}: {place} gave no answer: {reason}"))
-            .hint("is the network up, and are the region and the endpoint right?"),
+        Trouble::NoAnswer(reason) => {
+            network_hints(session, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
+        }
         Trouble::Service { code, message, request_id, .. } => {
             let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
             let colon = if message.is_empty() { "" } else { ": " };
@@ -170,6 +191,17 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 _ => failure,
             }
         }
+    }
+}
+
+/// What is between here and AWS.
+fn network_hints(session: &Session, failure: Failure) -> Failure {
+    let failure = failure.hint("is the network up, and are the region and the endpoint right?");
+    match Proxy::of(&session.cluster) {
+        Some(proxy) => {
+            failure.hint(format!("the proxy {proxy} is in between; NO_PROXY lists the exceptions"))
+        }
+        None => failure,
     }
 }
 

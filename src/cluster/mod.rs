@@ -1,17 +1,24 @@
 //! *Where*: which cluster is meant, and the AWS clients that talk to it.
 //!
-//! A [`Cluster`] is a name for a queue, its job definitions, a bucket and a region. [`select()`] finds
-//! the one that is meant; [`Session`] is the clients for it. This is the only place which knows that a
+//! A [`Cluster`] is a name for a queue, its job definitions, a bucket and a region. [`Session::open`] finds
+//! the one that is meant and makes the clients for it. This is the only place which knows that a
 //! cluster can be local, and all that follows from it is an endpoint and credentials.
 
+mod cache;
 mod contact;
+mod defaults;
 mod explain;
+mod old;
+mod proxy;
 mod select;
 mod session;
 mod settings;
+mod stack;
 mod trace;
 
+pub use cache::Cache;
 pub use contact::Contact;
+pub use defaults::{DefaultLine, Defaults};
 pub use explain::{Trouble, explain, trouble};
-pub use select::{Choice, Cluster, select};
+pub use select::{Choice, Cluster, defaults};
 pub use session::{OPERATION_TIMEOUT, Session};

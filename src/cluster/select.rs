@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use super::defaults::Defaults;
+use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
+use super::stack::Stack;
 use crate::local;
 use crate::ui::Failure;
 
@@ -28,6 +31,10 @@ pub struct Cluster {
     pub profile: Option<String>,
     /// An endpoint other than AWS's own.
     pub endpoint_url: Option<String>,
+    /// The proxy of its settings or its stack; without it, the environment's.
+    pub proxy: Option<String>,
+    /// The stack from which it is read.
+    pub stack: Option<String>,
     /// Whether it is this machine's.
     pub is_local: bool,
     /// The bucket for bundles.
@@ -51,46 +58,97 @@ const PREFIX: &str = "awsb";
 const LOG_GROUP: &str = "/aws/batch/job";
 const LOG_SETTLE: Duration = Duration::from_secs(4);
 
-/// Finds the cluster: the one that was named, else the settings file's default, else the local one.
+/// Finds the cluster: the one that was named, else the settings file's default, else the old tools' default, else
+/// the local one. What its stack has to say is still empty in it.
 ///
 /// # Errors
 /// When the named one is not there, or the settings file has clusters and no default: never a silent
 /// run on the laptop.
-pub fn select(choice: &Choice) -> Result<Cluster, Failure> {
+pub(super) fn select(choice: &Choice) -> Result<Cluster, Failure> {
+    // Whatever is wrong with the settings, this machine can be named.
     if choice.cluster.as_deref() == Some(LOCAL) {
         return Ok(local());
     }
-    let settings = Settings::read()?;
-    choose(choice, settings.as_ref())
+    let (settings, old) = read()?;
+    Ok(match choose(choice, settings.as_ref(), old)? {
+        Some((name, section)) => Cluster::from_section(&name, &section, choice),
+        None => local(),
+    })
 }
 
-fn choose(choice: &Choice, settings: Option<&Settings>) -> Result<Cluster, Failure> {
-    let named = choice.cluster.as_deref();
+/// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that is meant, which
+/// beat them. Nothing but the settings is read for it.
+///
+/// # Errors
+/// As for the cluster itself.
+pub fn defaults(choice: &Choice) -> Result<Defaults, Failure> {
+    let (settings, old) = read()?;
+    let of_cluster = match choose(choice, settings.as_ref(), old)? {
+        Some((_, section)) => section.defaults,
+        None => settings.as_ref().map(|s| s.local_defaults.clone()).unwrap_or_default(),
+    };
+    Ok(settings.map(|s| s.defaults).unwrap_or_default().then(of_cluster))
+}
+
+/// The settings file, and the old tools'. What is wrong with the latter counts only when it is needed.
+fn read() -> Result<(Option<Settings>, Result<OldSettings, Failure>), Failure> {
+    let old = OldSettings::read();
+    let elsewhere = old.as_ref().map(OldSettings::names).unwrap_or_default();
+    let settings = Settings::read(&elsewhere)?;
+    Ok((settings, old))
+}
+
+/// Name and section of the cluster that is meant; `None` for the local one.
+fn choose(
+    choice: &Choice,
+    settings: Option<&Settings>,
+    old: Result<OldSettings, Failure>,
+) -> Result<Option<(String, Section)>, Failure> {
     let default = settings.and_then(|s| s.default_cluster.as_deref());
-    match (named.or(default), settings) {
-        (Some(LOCAL), _) => Ok(local()),
-        (Some(name), Some(settings)) => match settings.cluster(name) {
-            Some(section) => Ok(Cluster::from_section(name, section, choice)),
-            None => {
-                let path = settings.path.display();
-                let mut names = settings.names();
-                names.push(LOCAL);
-                let failure = Failure::usage(format!("there is no cluster `{name}` in {path}"));
-                Err(with_nearest(failure, name, &names))
-            }
-        },
-        (Some(name), None) => Err(Failure::usage(format!("there is no cluster `{name}`: no settings file names any"))
-            .hint("the settings file is awsb/config.toml in the XDG configuration folder, or what AWSB_CONFIG names")
-            .hint("`--cluster local` is this machine")),
-        (None, Some(settings)) if !settings.clusters.is_empty() => {
+    let old_default = old.as_ref().ok().and_then(|old| old.default_cluster.clone());
+    if let Some(name) = choice.cluster.as_deref().or(default).or(old_default.as_deref()) {
+        if name == LOCAL {
+            return Ok(None);
+        }
+        if let Some(section) = settings.and_then(|s| s.cluster(name)) {
+            return Ok(Some((name.to_owned(), section.clone())));
+        }
+        let old = old?;
+        return match old.cluster(name) {
+            Some(section) => Ok(Some((name.to_owned(), section.clone()))),
+            None => Err(not_there(name, settings, &old)),
+        };
+    }
+    old?;
+    match settings {
+        Some(settings) if !settings.clusters.is_empty() => {
             let names = settings.names().join(", ");
             let path = settings.path.display();
             Err(Failure::usage(format!("which cluster? {path} has {names}, and no default_cluster"))
-                .hint(format!("`--cluster NAME` or AWSB_CLUSTER chooses one; `--cluster {LOCAL}` is this machine"))
+                .hint(format!(
+                    "`--cluster NAME` or AWSB_CLUSTER chooses one; `--cluster {LOCAL}` is this machine"
+                ))
                 .hint(format!("a line `default_cluster = \"NAME\"` at the head of {path} chooses for good")))
         }
-        (None, _) => Ok(local()),
+        _ => Ok(None),
     }
+}
+
+/// The failure for a name that nothing has.
+fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Failure {
+    let known = settings.map(Settings::names).unwrap_or_default();
+    if settings.is_none() && old.clusters.is_empty() {
+        return Failure::usage(format!("there is no cluster `{name}`: no settings file names any"))
+            .hint("the settings file is awsb/config.toml in the XDG configuration folder, or what AWSB_CONFIG names")
+            .hint(format!("two lines there, `[cluster.{name}]` and `stack = \"{name}\"`, name a ParallelCluster"))
+            .hint("`--cluster local` is this machine");
+    }
+    let place = match settings {
+        Some(settings) => settings.path.display().to_string(),
+        None => "the old tools' awsbatch-cli.cfg".to_owned(),
+    };
+    let failure = Failure::usage(format!("there is no cluster `{name}` in {place}"));
+    with_nearest(failure, name, &[known, old.names(), vec![LOCAL]].concat())
 }
 
 fn local() -> Cluster {
@@ -99,6 +157,8 @@ fn local() -> Cluster {
         region: Some(local::REGION.to_owned()),
         profile: None,
         endpoint_url: None,
+        proxy: None,
+        stack: None,
         is_local: true,
         bucket: local::BUCKET.to_owned(),
         prefix: PREFIX.to_owned(),
@@ -112,20 +172,56 @@ fn local() -> Cluster {
 
 impl Cluster {
     fn from_section(name: &str, section: &Section, choice: &Choice) -> Self {
+        // The settings have checked that only a stack's cluster lacks something.
+        let given = |text: &Option<String>| text.clone().unwrap_or_default();
+        let prefix = section.prefix.as_deref().map(|p| p.trim_matches('/').to_owned());
         Self {
             name: name.to_owned(),
             region: choice.region.clone().or_else(|| section.region.clone()),
             profile: choice.profile.clone().or_else(|| section.profile.clone()),
             endpoint_url: section.endpoint_url.clone(),
+            proxy: section.proxy.clone(),
+            stack: section.stack.clone(),
             is_local: false,
-            bucket: section.bucket.clone(),
-            prefix: section.prefix.as_deref().unwrap_or(PREFIX).trim_matches('/').to_owned(),
-            job_queue: section.job_queue.clone(),
-            job_definition: section.job_definition.clone(),
+            bucket: given(&section.bucket),
+            prefix: prefix
+                .unwrap_or_else(|| if section.stack.is_some() { String::new() } else { PREFIX.into() }),
+            job_queue: given(&section.job_queue),
+            job_definition: given(&section.job_definition),
             job_definition_mnp: section.job_definition_mnp.clone(),
             log_group: section.log_group.clone().unwrap_or_else(|| LOG_GROUP.to_owned()),
             log_settle: LOG_SETTLE,
         }
+    }
+
+    /// The same cluster with what its stack says where the settings say nothing.
+    ///
+    /// # Errors
+    /// When neither says what has to be known.
+    pub(super) fn completed(mut self, stack: Stack) -> Result<Self, Failure> {
+        let name = self.stack.clone().unwrap_or_default();
+        let in_own_bucket = self.bucket.is_empty();
+        for (key, field, value) in [
+            ("bucket", &mut self.bucket, stack.bucket.clone()),
+            ("job_queue", &mut self.job_queue, Some(stack.job_queue.clone())),
+            ("job_definition", &mut self.job_definition, stack.job_definition.clone()),
+        ] {
+            if field.is_empty() {
+                *field = value.ok_or_else(|| {
+                    Failure::failed(format!(
+                        "the CloudFormation stack `{name}` names no {}",
+                        key.replace('_', " ")
+                    ))
+                    .hint(format!("`{key}` in [cluster.{}] of the settings file names one", self.name))
+                })?;
+            }
+        }
+        if self.prefix.is_empty() {
+            self.prefix = if in_own_bucket { stack.prefix() } else { PREFIX.to_owned() };
+        }
+        self.job_definition_mnp = self.job_definition_mnp.or(stack.job_definition_mnp);
+        self.proxy = self.proxy.or(stack.proxy);
+        Ok(self)
     }
 }
 
@@ -144,26 +240,53 @@ mod tests {
         Settings::parse(
             Path::new("config.toml"),
             &format!("{default}\n{}{}", section("big"), section("small")),
+            &["old"],
         )
+    }
+
+    fn old() -> Result<OldSettings, Failure> {
+        let section = Section { region: Some("us-east-1".into()), ..Section::default() };
+        Ok(OldSettings { default_cluster: Some("old".into()), clusters: vec![("old".into(), section)] })
+    }
+
+    fn none() -> Result<OldSettings, Failure> {
+        Ok(OldSettings::default())
     }
 
     fn named(name: &str) -> Choice {
         Choice { cluster: Some(name.to_owned()), ..Choice::default() }
     }
 
+    fn name(chosen: Option<(String, Section)>) -> String {
+        chosen.map_or(LOCAL.to_owned(), |(name, _)| name)
+    }
+
     #[test]
-    fn the_named_one_then_the_default_then_local() -> Result<(), Failure> {
+    fn the_named_one_then_the_default_then_the_old_default_then_local() -> Result<(), Failure> {
         let with_default = settings("default_cluster = \"small\"")?;
-        assert_eq!(choose(&named("big"), Some(&with_default))?.name, "big");
-        assert_eq!(choose(&Choice::default(), Some(&with_default))?.name, "small");
-        assert_eq!(choose(&named("local"), Some(&with_default))?.name, "local");
-        assert_eq!(choose(&Choice::default(), None)?.name, "local");
+        let with_old_default = settings("default_cluster = \"old\"")?;
+        let without = settings("")?;
+        for (choice, settings, old, expected) in [
+            (named("big"), Some(&with_default), old(), "big"),
+            (named("old"), Some(&with_default), old(), "old"),
+            (Choice::default(), Some(&with_default), old(), "small"),
+            (Choice::default(), Some(&with_old_default), old(), "old"),
+            (named("local"), Some(&with_default), old(), "local"),
+            (Choice::default(), Some(&without), old(), "old"),
+            (Choice::default(), None, old(), "old"),
+            (Choice::default(), None, none(), "local"),
+            // What is wrong with the old tools' settings counts only when they are needed.
+            (named("big"), Some(&with_default), Err(Failure::usage("broken")), "big"),
+        ] {
+            assert_eq!(name(choose(&choice, settings, old)?), expected);
+        }
+        assert!(choose(&Choice::default(), None, Err(Failure::usage("broken"))).is_err());
         Ok(())
     }
 
     #[test]
     fn clusters_without_a_default_never_run_on_the_laptop() -> Result<(), Failure> {
-        let failure = choose(&Choice::default(), Some(&settings("")?)).map(|c| c.name).unwrap_err();
+        let failure = choose(&Choice::default(), Some(&settings("")?), none()).map(name).unwrap_err();
         assert_eq!(failure.exit.code(), 2);
         assert!(failure.message.contains("big, small"), "{failure}");
         Ok(())
@@ -171,16 +294,46 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_not_there_and_the_nearest() -> Result<(), Failure> {
-        let failure = choose(&named("smal"), Some(&settings("")?)).map(|c| c.name).unwrap_err();
+        let failure = choose(&named("smal"), Some(&settings("")?), none()).map(name).unwrap_err();
         assert_eq!(failure.hints, ["did you mean `small`?"]);
+        let failure = choose(&named("olds"), None, old()).map(name).unwrap_err();
+        assert_eq!(failure.hints, ["did you mean `old`?"]);
         Ok(())
     }
 
     #[test]
-    fn options_beat_settings() -> Result<(), Failure> {
+    fn options_beat_settings() {
         let choice = Choice { region: Some("us-west-2".into()), profile: Some("p".into()), ..named("big") };
-        let cluster = choose(&choice, Some(&settings("")?))?;
+        let section = Section { region: Some("eu-west-1".into()), ..Section::default() };
+        let cluster = Cluster::from_section("big", &section, &choice);
         assert_eq!((cluster.region.as_deref(), cluster.profile.as_deref()), (Some("us-west-2"), Some("p")));
+    }
+
+    #[test]
+    fn what_is_given_beats_the_stack() -> Result<(), Failure> {
+        let stack = Stack {
+            bucket: Some("stack-bucket".into()),
+            directory: Some("hpc-1".into()),
+            job_queue: "stack-queue".into(),
+            job_definition: None,
+            job_definition_mnp: Some("stack-mnp".into()),
+            proxy: None,
+        };
+        let section = |bucket: Option<&str>, definition: Option<&str>| Section {
+            stack: Some("s".into()),
+            bucket: bucket.map(str::to_owned),
+            job_definition: definition.map(str::to_owned),
+            ..Section::default()
+        };
+        let cluster = |section| Cluster::from_section("c", &section, &Choice::default());
+        let given = cluster(section(None, Some("own"))).completed(stack.clone())?;
+        assert_eq!((given.job_definition.as_str(), given.job_queue.as_str()), ("own", "stack-queue"));
+        assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("stack-bucket", "hpc-1/batch"));
+        // The stack's folder means nothing in another bucket.
+        let given = cluster(section(Some("b"), Some("own"))).completed(stack.clone())?;
+        assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("b", "awsb"));
+        let failure = cluster(section(None, None)).completed(stack).map(|c| c.name).unwrap_err();
+        assert_eq!(failure.message, "the CloudFormation stack `s` names no job definition");
         Ok(())
     }
 }

@@ -11,10 +11,13 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+use super::cache::Cache;
+use super::proxy::{self, Proxy};
 use super::select::{Choice, Cluster, select};
+use super::stack;
 use super::trace::Trace;
 use crate::local;
-use crate::ui::Failure;
+use crate::ui::{Failure, note};
 
 /// An unreachable endpoint is said within 15 seconds: one connection may take this long,
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -34,18 +37,40 @@ pub struct Session {
     pub logs: aws_sdk_cloudwatchlogs::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
+    /// What was kept of this account and region; nothing is kept of the local cluster.
+    pub cache: Cache,
+    pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    choice: Choice,
     debug: bool,
 }
 
 impl Session {
     /// Finds the cluster and makes its clients; with `debug`, every exchange is shown on stderr. Nothing
-    /// is sent, but the local cluster is started if it does not run.
+    /// is sent but a question for the cluster's stack, if it has one that was not read lately; the local cluster
+    /// is started if it does not run.
     ///
     /// # Errors
-    /// When the cluster cannot be found, or no region is known for it.
+    /// When the cluster cannot be found or its stack cannot be read, or no region is known for it.
     pub async fn open(choice: &Choice, debug: bool) -> Result<Self, Failure> {
         let cluster = select(choice)?;
-        Self::connect(cluster, debug).await
+        for option in
+            [choice.profile.as_ref().map(|_| "--profile"), choice.region.as_ref().map(|_| "--region")]
+        {
+            if let Some(option) = option.filter(|_| cluster.is_local) {
+                note(format!("note: {option} means nothing to the local cluster"));
+            }
+        }
+        let session = Self::connect(cluster, choice, debug).await?;
+        let Some(name) = session.cluster.stack.clone() else { return Ok(session) };
+        let stack = stack::read(&session, &name).await?;
+        let before = Proxy::of(&session.cluster);
+        let cluster = session.cluster.clone().completed(stack)?;
+        if Proxy::of(&cluster) != before {
+            return Self::connect(cluster, choice, debug)
+                .await
+                .map(|new| Self { cache: session.cache, ..new });
+        }
+        Ok(Self { cluster, ..session })
     }
 
     /// The same cluster again, after contact was lost: a local one that has ended is started, perhaps at
@@ -55,14 +80,29 @@ impl Session {
     /// As [`Session::open`].
     pub async fn renew(&self) -> Result<Self, Failure> {
         if self.cluster.is_local {
-            Self::connect(self.cluster.clone(), self.debug).await
+            Self::connect(self.cluster.clone(), &self.choice, self.debug).await
         } else {
             Ok(self.clone())
         }
     }
 
-    async fn connect(cluster: Cluster, debug: bool) -> Result<Self, Failure> {
-        let config = if cluster.is_local { local_config().await? } else { aws_config(&cluster).await? };
+    /// Whether `--debug` was given.
+    pub fn is_debugging(&self) -> bool {
+        self.debug
+    }
+
+    /// The cluster read anew, when what failed did so by something that had been kept and was stale: the call
+    /// is worth making once more. `None` when that was not the cause.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn read_anew(&self, failure: &Failure) -> Result<Option<Self>, Failure> {
+        if failure.stale { Self::open(&self.choice, self.debug).await.map(Some) } else { Ok(None) }
+    }
+
+    async fn connect(cluster: Cluster, choice: &Choice, debug: bool) -> Result<Self, Failure> {
+        let config =
+            if cluster.is_local { local_config(&cluster).await? } else { aws_config(&cluster).await? };
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err(Failure::usage(format!("no AWS region is known for the cluster `{}`", cluster.name))
                 .hint(format!(
@@ -73,6 +113,7 @@ impl Session {
         let trace = debug.then_some(Trace);
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
+        let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
         // A bucket's name in the path, not in the host name, is what every other server understands.
         let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
@@ -80,10 +121,15 @@ impl Session {
             batch = batch.interceptor(trace);
             logs = logs.interceptor(trace);
             s3 = s3.interceptor(trace);
+            cloudformation = cloudformation.interceptor(trace);
         }
+        let cache = if cluster.is_local { Cache::none() } else { cache(&cluster, &region) };
         Ok(Self {
             cluster,
             region,
+            cache,
+            cloudformation: aws_sdk_cloudformation::Client::from_conf(cloudformation.build()),
+            choice: choice.clone(),
             batch: aws_sdk_batch::Client::from_conf(batch.build()),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
@@ -92,8 +138,19 @@ impl Session {
     }
 }
 
+/// What tells one account and region from another without asking.
+fn cache(cluster: &Cluster, region: &str) -> Cache {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let profile = cluster.profile.clone().or_else(|| variable("AWS_PROFILE"));
+    // A profile that was asked for by name beats the keys in the environment.
+    let key = if cluster.profile.is_none() { variable("AWS_ACCESS_KEY_ID") } else { None };
+    let endpoint = cluster.endpoint_url.clone().or_else(|| variable("AWS_ENDPOINT_URL"));
+    let scope = [profile, key, endpoint].map(Option::unwrap_or_default);
+    Cache::new(scope.into_iter().chain([region.to_owned()]).collect())
+}
+
 /// The configuration of the local cluster: nothing of the user's AWS configuration is read.
-async fn local_config() -> Result<SdkConfig, Failure> {
+async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     let local = local::connect().await?;
     let credentials =
         Credentials::new(local.access_key_id, local.secret_access_key, None, None, "awsb local cluster");
@@ -102,6 +159,7 @@ async fn local_config() -> Result<SdkConfig, Failure> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(local.region))
         .endpoint_url(local.endpoint_url)
+        .http_client(proxy::client(cluster)?)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .timeout_config(timeouts())
         .retry_config(retries());
@@ -118,6 +176,8 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     if let Some(endpoint_url) = &cluster.endpoint_url {
         config = config.endpoint_url(endpoint_url);
     }
+    let client = proxy::client(cluster)?;
+    config = config.http_client(client.clone());
     if let Some(profile) = &cluster.profile {
         // The SDK's own order lets keys in the environment win over a profile that was asked for by name.
         let region = match &cluster.region {
@@ -126,7 +186,7 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
         };
         let provider = ProfileFileCredentialsProvider::builder()
             .profile_name(profile)
-            .configure(&ProviderConfig::default().with_region(region));
+            .configure(&ProviderConfig::default().with_http_client(client).with_region(region));
         config = config.profile_name(profile).credentials_provider(provider.build());
     }
     if let Ok(name) = AppName::new("awsb") {
@@ -145,9 +205,14 @@ fn retries() -> RetryConfig {
 
 /// The endpoints that the environment names, with the variables that name them.
 pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String)> {
-    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_S3"]
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
+    const NAMES: [&str; 5] = [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_BATCH",
+        "AWS_ENDPOINT_URL_CLOUDFORMATION",
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+        "AWS_ENDPOINT_URL_S3",
+    ];
+    NAMES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
 }
 
 /// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.

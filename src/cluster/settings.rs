@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::defaults::Defaults;
+use super::proxy;
 use crate::ui::Failure;
 
 /// What the settings file says.
@@ -16,6 +18,10 @@ pub struct Settings {
     pub default_cluster: Option<String>,
     /// The clusters, by name.
     pub clusters: Vec<(String, Section)>,
+    /// `[defaults]`.
+    pub defaults: Defaults,
+    /// `[cluster.local.defaults]`.
+    pub local_defaults: Defaults,
 }
 
 /// A `[cluster.NAME]` section.
@@ -27,42 +33,51 @@ pub struct Section {
     pub profile: Option<String>,
     /// An endpoint other than AWS's own.
     pub endpoint_url: Option<String>,
-    /// The bucket for bundles.
-    pub bucket: String,
+    /// The proxy between here and AWS; without it, the environment's.
+    pub proxy: Option<String>,
+    /// A ParallelCluster stack, which says what is not said here.
+    pub stack: Option<String>,
+    /// The bucket for bundles; never missing without a stack.
+    pub bucket: Option<String>,
     /// The prefix of the bundles' keys.
     pub prefix: Option<String>,
-    /// Name or ARN of the job queue.
-    pub job_queue: String,
-    /// Name, `name:revision` or ARN of the job definition.
-    pub job_definition: String,
+    /// Name or ARN of the job queue; never missing without a stack.
+    pub job_queue: Option<String>,
+    /// Name, `name:revision` or ARN of the job definition; never missing without a stack.
+    pub job_definition: Option<String>,
     /// The job definition of multi-node parallel jobs.
     pub job_definition_mnp: Option<String>,
     /// The log group of the jobs' output.
     pub log_group: Option<String>,
+    /// `[cluster.NAME.defaults]`.
+    pub defaults: Defaults,
 }
 
-const TOP_KEYS: [&str; 2] = ["default_cluster", "cluster"];
-const CLUSTER_KEYS: [&str; 9] = [
+const TOP_KEYS: [&str; 3] = ["default_cluster", "defaults", "cluster"];
+const CLUSTER_KEYS: [&str; 12] = [
     "region",
     "profile",
     "endpoint_url",
+    "proxy",
+    "stack",
     "bucket",
     "prefix",
     "job_queue",
     "job_definition",
     "job_definition_mnp",
     "log_group",
+    "defaults",
 ];
 
 /// The name that is the local cluster's alone.
 pub const LOCAL: &str = "local";
 
 impl Settings {
-    /// Reads the settings file, if there is one.
+    /// Reads the settings file, if there is one. Its default may be one of the clusters `elsewhere`, too.
     ///
     /// # Errors
     /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG` names has to exist.
-    pub fn read() -> Result<Option<Self>, Failure> {
+    pub fn read(elsewhere: &[&str]) -> Result<Option<Self>, Failure> {
         let (path, demanded) = match std::env::var_os("AWSB_CONFIG").filter(|v| !v.is_empty()) {
             Some(path) => (PathBuf::from(path), true),
             None => match config_home() {
@@ -71,7 +86,7 @@ impl Settings {
             },
         };
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text).map(Some),
+            Ok(text) => Self::parse(&path, &text, elsewhere).map(Some),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
             Err(e) => {
                 let failure = Failure::usage(format!("reading the settings file {}: {e}", path.display()));
@@ -80,17 +95,23 @@ impl Settings {
         }
     }
 
-    /// Parses the text of a settings file.
+    /// Parses the text of a settings file; there are clusters `elsewhere`, too.
     ///
     /// # Errors
     /// Names the file, the line and, for a wrong name, the nearest valid one.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+    pub fn parse(path: &Path, text: &str, elsewhere: &[&str]) -> Result<Self, Failure> {
         let file = File { path, text };
         let root = DeTable::parse(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start);
             file.wrong(at, e.message())
         })?;
-        let mut settings = Self { path: path.to_owned(), default_cluster: None, clusters: Vec::new() };
+        let mut settings = Self {
+            path: path.to_owned(),
+            default_cluster: None,
+            clusters: Vec::new(),
+            defaults: Defaults::default(),
+            local_defaults: Defaults::default(),
+        };
         let mut default_at = 0;
         for (key, value) in root.get_ref() {
             match key.get_ref().as_ref() {
@@ -98,14 +119,15 @@ impl Settings {
                     settings.default_cluster = Some(file.string(key.get_ref(), value)?);
                     default_at = key.span().start;
                 }
+                "defaults" => settings.defaults = Defaults::parse(&file, "defaults", value)?,
                 "cluster" => {
                     for (name, section) in file.table("cluster", value)? {
                         if name.get_ref() == LOCAL {
-                            return Err(
-                                file.wrong(name.span().start, "the name `local` is the local cluster's")
-                            );
+                            settings.local_defaults = file.local(section)?;
+                        } else {
+                            let section = file.section(name, section)?;
+                            settings.clusters.push((name.get_ref().to_string(), section));
                         }
-                        settings.clusters.push((name.get_ref().to_string(), file.section(name, section)?));
                     }
                 }
                 other => return Err(file.unknown_key(key.span().start, other, "", &TOP_KEYS)),
@@ -115,8 +137,9 @@ impl Settings {
         if let Some(default) = &settings.default_cluster
             && default != LOCAL
             && settings.cluster(default).is_none()
+            && !elsewhere.contains(&default.as_str())
         {
-            let names = settings.names();
+            let names = [&settings.names(), elsewhere].concat();
             let message = format!("default_cluster is `{default}`, and there is no [cluster.{default}]");
             return Err(with_nearest(file.wrong(default_at, message), default, &names));
         }
@@ -135,16 +158,21 @@ impl Settings {
 }
 
 /// The file under the parser, for messages.
-struct File<'a> {
+pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl File<'_> {
-    fn wrong(&self, at: usize, message: impl std::fmt::Display) -> Failure {
+    /// Where something stands: file and line.
+    pub(super) fn place(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        Failure::usage(format!("settings file {}, line {line}: {message}", self.path.display()))
+        format!("settings file {}, line {line}", self.path.display())
+    }
+
+    pub(super) fn wrong(&self, at: usize, message: impl std::fmt::Display) -> Failure {
+        Failure::usage(format!("{}: {message}", self.place(at)))
     }
 
     fn unknown_key(&self, at: usize, key: &str, place: &str, known: &[&str]) -> Failure {
@@ -162,12 +190,32 @@ impl File<'_> {
         }
     }
 
-    fn table<'t, 'i>(&self, key: &str, value: &'t Spanned<DeValue<'i>>) -> Result<&'t DeTable<'i>, Failure> {
+    pub(super) fn table<'t, 'i>(
+        &self,
+        key: &str,
+        value: &'t Spanned<DeValue<'i>>,
+    ) -> Result<&'t DeTable<'i>, Failure> {
+        let such_as = if key == "defaults" { "[defaults]" } else { "[cluster.NAME]" };
         match value.get_ref() {
             DeValue::Table(table) => Ok(table),
-            _ => Err(self
-                .wrong(value.span().start, format!("`{key}` has to be a section, such as [cluster.NAME]"))),
+            _ => {
+                Err(self.wrong(value.span().start, format!("`{key}` has to be a section, such as {such_as}")))
+            }
         }
+    }
+
+    /// `[cluster.local]`, which has defaults for jobs and nothing else.
+    fn local(&self, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Failure> {
+        let mut defaults = Defaults::default();
+        for (key, value) in self.table(LOCAL, value)? {
+            if key.get_ref() != "defaults" {
+                let message =
+                    "the name `local` is the local cluster's, which has `defaults` here and nothing else";
+                return Err(self.wrong(key.span().start, message));
+            }
+            defaults = Defaults::parse(self, "cluster.local.defaults", value)?;
+        }
+        Ok(defaults)
     }
 
     fn section(
@@ -183,34 +231,36 @@ impl File<'_> {
                 "region" => &mut section.region,
                 "profile" => &mut section.profile,
                 "endpoint_url" => &mut section.endpoint_url,
+                "proxy" => &mut section.proxy,
+                "stack" => &mut section.stack,
+                "bucket" => &mut section.bucket,
                 "prefix" => &mut section.prefix,
+                "job_queue" => &mut section.job_queue,
+                "job_definition" => &mut section.job_definition,
                 "job_definition_mnp" => &mut section.job_definition_mnp,
                 "log_group" => &mut section.log_group,
-                "bucket" => {
-                    section.bucket = self.string(key_name, value)?;
-                    continue;
-                }
-                "job_queue" => {
-                    section.job_queue = self.string(key_name, value)?;
-                    continue;
-                }
-                "job_definition" => {
-                    section.job_definition = self.string(key_name, value)?;
+                "defaults" => {
+                    let place = format!("cluster.{}.defaults", name.get_ref());
+                    section.defaults = Defaults::parse(self, &place, value)?;
                     continue;
                 }
                 other => return Err(self.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS)),
             };
-            *field = Some(self.string(key_name, value)?);
-            if key_name == "endpoint_url" {
-                self.check_url(value, section.endpoint_url.as_deref().unwrap_or_default())?;
+            let text = self.string(key_name, value)?;
+            match key_name {
+                "endpoint_url" => self.check_url(value, &text)?,
+                "proxy" => proxy::check(&text)
+                    .map_err(|why| self.wrong(value.span().start, format!("`proxy` {why}")))?,
+                _ => {}
             }
+            *field = Some(text);
         }
         for (key, text) in [
             ("bucket", &section.bucket),
             ("job_queue", &section.job_queue),
             ("job_definition", &section.job_definition),
         ] {
-            if text.is_empty() {
+            if text.is_none() && section.stack.is_none() {
                 return Err(self.wrong(name.span().start, format!("`{key}` is missing{place}")));
             }
         }
@@ -256,7 +306,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, Failure> {
-        Settings::parse(Path::new("config.toml"), text)
+        Settings::parse(Path::new("config.toml"), text, &["old"])
     }
 
     const GOOD: &str = "default_cluster = \"genomics\"\n\n[cluster.genomics]\nregion = \"eu-west-1\"\n\
@@ -267,8 +317,17 @@ mod tests {
         let settings = parse(GOOD)?;
         assert_eq!(settings.default_cluster.as_deref(), Some("genomics"));
         let cluster = settings.cluster("genomics").cloned().unwrap_or_default();
-        assert_eq!((cluster.bucket.as_str(), cluster.job_definition.as_str()), ("b", "d:3"));
+        assert_eq!((cluster.bucket.as_deref(), cluster.job_definition.as_deref()), (Some("b"), Some("d:3")));
         assert_eq!(cluster.region.as_deref(), Some("eu-west-1"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_stack_makes_the_rest_optional_and_a_default_may_be_elsewhere() -> Result<(), Failure> {
+        let settings = parse("default_cluster = \"old\"\n[cluster.pc]\nstack = \"hpc\"\nproxy = \"NONE\"\n")?;
+        assert_eq!(settings.default_cluster.as_deref(), Some("old"));
+        let cluster = settings.cluster("pc").cloned().unwrap_or_default();
+        assert_eq!((cluster.stack.as_deref(), cluster.bucket), (Some("hpc"), None));
         Ok(())
     }
 
@@ -281,7 +340,12 @@ mod tests {
             GOOD.replace("\"b\"", "7"),
             GOOD.replace("\"b\"", "\"\""),
             GOOD.replace("default_cluster", "defaults"),
+            GOOD.replace("default_cluster", "defalts"),
             GOOD.replace("[cluster.genomics]", "[cluster.local]"),
+            GOOD.replace("region = \"eu-west-1\"", "proxy = \"socks5://localhost\""),
+            format!("{GOOD}[defaults]\nmemory = [1, {{}}]\n"),
+            format!("{GOOD}[cluster.genomics.defaults]\n\"mem ory\" = 1\n"),
+            format!("{GOOD}[defaults]\ncluster = \"x\"\n"),
             GOOD.replace("region = \"eu-west-1\"", "endpoint_url = \"localhost:99\""),
             "cluster = 3\n".to_owned(),
             "[cluster\n".to_owned(),

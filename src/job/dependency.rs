@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::request::JobDependency;
-use super::{Invalid, JobId, limits};
+use super::{Invalid, JobId, JobRef, limits};
 
 /// How a job waits for another one (API `JobDependency`, UG `job_dependencies`). Batch knows only jobs that
 /// have succeeded: when one fails, those that wait for it fail, too.
@@ -26,7 +26,7 @@ pub enum Dependency<J> {
 
 /// What one `--depends-on` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DependencyArg(pub Vec<Dependency<String>>);
+pub struct DependencyArg(pub Vec<Dependency<JobRef>>);
 
 impl FromStr for DependencyArg {
     type Err = Invalid;
@@ -49,12 +49,12 @@ impl FromStr for DependencyArg {
     }
 }
 
-fn one(word: &str) -> Result<Vec<Dependency<String>>, Invalid> {
+fn one(word: &str) -> Result<Vec<Dependency<JobRef>>, Invalid> {
     let (kind, rest) = match word.split_once(':') {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (word, None),
     };
-    let all = |kind: Kind| -> Result<Vec<Dependency<String>>, Invalid> {
+    let all = |kind: Kind| -> Result<Vec<Dependency<JobRef>>, Invalid> {
         jobs(rest.unwrap_or_default())?.into_iter().map(|job| Ok(Dependency::On(job, kind))).collect()
     };
     match (kind.to_ascii_lowercase().as_str(), rest) {
@@ -77,35 +77,35 @@ fn one(word: &str) -> Result<Vec<Dependency<String>>, Invalid> {
 }
 
 /// `ID:ID`; a child's index is digits behind a colon, too, and shorter than any ID.
-fn jobs(text: &str) -> Result<Vec<String>, Invalid> {
-    let mut list: Vec<String> = Vec::new();
+fn jobs(text: &str) -> Result<Vec<JobRef>, Invalid> {
+    let mut words: Vec<String> = Vec::new();
     for word in text.split(':') {
         let is_index = (1..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit());
-        match list.last_mut() {
+        match words.last_mut() {
             Some(last) if is_index && !last.contains(':') => {
                 last.push(':');
                 last.push_str(word);
             }
-            _ => list.push(job(word)?),
+            _ => words.push(word.to_owned()),
         }
     }
-    Ok(list)
+    words.iter().map(|word| job(word)).collect()
 }
 
-fn job(text: &str) -> Result<String, Invalid> {
+fn job(text: &str) -> Result<JobRef, Invalid> {
     if text.is_empty() {
         return Err(Invalid::because("a job's ID is missing"));
     }
     // Whether there is such a job is Batch's to say; what cannot be one is said here.
-    text.parse::<JobId>().map(|_| text.to_owned())
+    text.parse()
 }
 
 /// `awsbsub`'s form: `jobId=ID,type=N_TO_N;…`.
-fn old_form(text: &str) -> Result<Vec<Dependency<String>>, Invalid> {
+fn old_form(text: &str) -> Result<Vec<Dependency<JobRef>>, Invalid> {
     text.split(';').filter(|part| !part.trim().is_empty()).map(old_part).collect()
 }
 
-fn old_part(part: &str) -> Result<Dependency<String>, Invalid> {
+fn old_part(part: &str) -> Result<Dependency<JobRef>, Invalid> {
     let (mut id, mut kind) = (None, None);
     for pair in part.split(',') {
         match pair.trim().split_once('=') {
@@ -160,8 +160,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn on(id: &str, kind: Kind) -> Dependency<String> {
-        Dependency::On(id.to_owned(), kind)
+    fn on(id: &str, kind: Kind) -> Dependency<JobRef> {
+        Dependency::On(id.parse().expect("a job"), kind)
     }
 
     #[test]

@@ -81,9 +81,8 @@ pub enum EnvArg {
     All,
 }
 
-/// Variables that are about the submitter's machine or session, and names that look like secrets; `*` stands
-/// for any letters.
-const NOT_BY_ALL: [&str; 16] = [
+/// Variables that are about the submitter's machine or session; `*` stands for any letters.
+const OF_THE_SESSION: [&str; 12] = [
     "HOME",
     "PWD",
     "OLDPWD",
@@ -96,17 +95,22 @@ const NOT_BY_ALL: [&str; 16] = [
     "TERMCAP",
     "_",
     "AWS_*",
-    "*TOKEN*",
-    "*SECRET*",
-    "*PASSWORD*",
-    "*_KEY",
 ];
+
+/// Names that look like secrets.
+const SECRETS: [&str; 4] = ["*TOKEN*", "*SECRET*", "*PASSWORD*", "*_KEY"];
 
 /// Whether `--env all` hands a variable on; `exclude` are more patterns that it does not.
 pub fn handed_on_by_all(name: &EnvName, exclude: &[String]) -> bool {
-    let upper = name.0.to_ascii_uppercase();
-    !NOT_BY_ALL.iter().any(|pattern| matches(pattern.as_bytes(), upper.as_bytes()))
+    !OF_THE_SESSION.iter().any(|pattern| matches(pattern.as_bytes(), name.0.as_bytes()))
+        && !looks_like_a_secret(&name.0)
         && !exclude.iter().any(|pattern| matches(pattern.trim().as_bytes(), name.0.as_bytes()))
+}
+
+/// Whether the name of a variable looks as if its value were a secret.
+pub fn looks_like_a_secret(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    SECRETS.iter().any(|pattern| matches(pattern.as_bytes(), upper.as_bytes()))
 }
 
 /// Whether a name matches a pattern in which `*` stands for any letters.

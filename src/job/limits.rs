@@ -64,5 +64,21 @@ pub const DESCRIBE_JOBS_IDS: usize = 100;
 /// Jobs in a page of ListJobs (API `ListJobs`, `maxResults`).
 pub const LIST_JOBS_PAGE: i32 = 1000;
 
+/// Nodes of a multi-node parallel job (UG `mnp-node-groups`: "up to 1,000 nodes in a single job"; one is no
+/// parallel job).
+pub const NODES: RangeInclusive<u32> = 2..=1000;
+
+/// Characters of an image's name (API `ContainerProperties`, `image`).
+pub const IMAGE_LENGTH: usize = 255;
+
+/// Characters of a job definition's name (API `RegisterJobDefinition`, `jobDefinitionName`).
+pub const JOB_DEFINITION_NAME_LENGTH: usize = 128;
+
+/// Bytes of a RegisterJobDefinition request (UG `service_limits`).
+pub const REGISTER_JOB_DEFINITION_BYTES: usize = 24 * 1024;
+
+/// GiB of a Fargate task's disk that can be asked for (API `EphemeralStorage`, `sizeInGiB`).
+pub const EPHEMERAL_STORAGE_GIB: RangeInclusive<u32> = 21..=200;
+
 /// After SIGTERM a container has this long until SIGKILL (UG `job_timeouts`).
 pub const STOP_GRACE: Duration = Duration::from_secs(30);

@@ -5,15 +5,19 @@
 //! [`SubmitRequest`] is what Batch is asked.
 
 mod array;
+mod container;
 mod dependency;
 pub mod directives;
 mod environment;
+mod fargate;
 mod id;
 mod input;
 pub mod limits;
 mod lines;
 mod mark;
 mod name;
+mod nodes;
+mod once_key;
 mod output;
 mod program;
 pub mod request;
@@ -23,19 +27,25 @@ mod scheduling;
 mod script;
 mod spec;
 mod status;
+mod storage;
 mod tasks;
 mod timeout;
+mod ulimit;
 mod wall_time;
 
 pub use array::{ArraySize, Tasks};
+pub use container::{ContainerChanges, Image, Role, Secret, User};
 pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
 pub use directives::Directives;
-pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all};
-pub use id::JobId;
+pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
+pub use fargate::{FargateSize, NoSuchSize};
+pub use id::{JobId, JobRef, JobRefs, Unresolved};
 pub use input::{Input, RESERVED};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::JobName;
+pub use nodes::{Gpus, Nodes};
+pub use once_key::OnceKey;
 pub use output::OutputGlob;
 pub use request::SubmitRequest;
 pub use resources::{Memory, Vcpus};
@@ -44,8 +54,10 @@ pub use scheduling::{Parameter, Priority, Share, Tag};
 pub use script::{Script, ScriptError};
 pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Work};
 pub use status::Status;
+pub use storage::{Efs, EphemeralStorage, Mount};
 pub use tasks::{MAX_TASK_ID, MAX_TASKS, TaskIds};
-pub use timeout::Timeout;
+pub use timeout::{Period, Timeout};
+pub use ulimit::Ulimit;
 pub use wall_time::WallTime;
 
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.

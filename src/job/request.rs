@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Mark;
+
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,7 +114,7 @@ pub struct JobTimeout {
 pub struct NodeOverrides {
     /// The number of nodes.
     pub num_nodes: u32,
-    /// One entry.
+    /// One entry for each range of the job definition's.
     pub node_property_overrides: Vec<NodePropertyOverride>,
 }
 
@@ -169,15 +171,26 @@ impl SubmitRequest {
         })
     }
 
-    /// The same, to be changed.
-    pub fn overrides_mut(&mut self) -> Option<&mut Overrides> {
-        match (&mut self.container_overrides, &mut self.node_overrides) {
-            (Some(overrides), _) => Some(overrides),
-            (None, Some(nodes)) => {
-                nodes.node_property_overrides.first_mut().map(|o| &mut o.container_overrides)
-            }
-            (None, None) => None,
+    /// The overrides of its container, or of each of its node ranges, to be changed.
+    pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
+        let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
+        nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides)
+    }
+
+    /// The mark that it carries.
+    pub fn mark(&self) -> Option<Mark> {
+        self.variable(Mark::VARIABLE).map(Mark::recorded)
+    }
+
+    /// The same request with this mark, on all nodes of an MNP job.
+    #[must_use]
+    pub fn marked(&self, mark: &Mark) -> Self {
+        let mut marked = self.clone();
+        for Overrides { environment, .. } in marked.overrides_mut() {
+            environment.retain(|v| v.name != Mark::VARIABLE);
+            environment.push(KeyValue::new(Mark::VARIABLE, mark.as_str()));
         }
+        marked
     }
 
     /// The value of a variable that the job has from this request.
@@ -206,6 +219,23 @@ impl Overrides {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_one_mark_and_that_in_its_container_or_on_its_nodes() {
+        let container =
+            SubmitRequest { container_overrides: Some(Overrides::default()), ..SubmitRequest::default() };
+        let node =
+            NodePropertyOverride { target_nodes: "0:".into(), container_overrides: Overrides::default() };
+        let nodes = NodeOverrides { num_nodes: 2, node_property_overrides: vec![node] };
+        let nodes = SubmitRequest { node_overrides: Some(nodes), ..SubmitRequest::default() };
+        for request in [container, nodes] {
+            assert_eq!(request.mark(), None);
+            let (first, second) = (Mark::random(), Mark::random());
+            let marked = request.marked(&first).marked(&second);
+            assert_eq!(marked.mark(), Some(second));
+            assert_eq!(marked.overrides().map(|o| o.environment.len()), Some(1));
+        }
+    }
 
     #[test]
     fn the_length_is_that_of_the_json() {

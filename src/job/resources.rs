@@ -9,6 +9,13 @@ use super::{Invalid, limits};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vcpus(f64);
 
+impl Vcpus {
+    /// How many.
+    pub fn count(self) -> f64 {
+        self.0
+    }
+}
+
 impl FromStr for Vcpus {
     type Err = Invalid;
 

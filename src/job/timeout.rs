@@ -1,6 +1,7 @@
 //! How long an attempt may run.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Invalid, limits};
 
@@ -39,6 +40,28 @@ impl FromStr for Timeout {
             )
         })?;
         Self::of_seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+/// Any time, for waiting: from none at all to as long as one likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(Duration);
+
+impl Period {
+    /// The time.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Period {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Some hundred years: more would overflow a clock.
+        let seconds = seconds(text).filter(|s| *s <= u64::from(u32::MAX));
+        let what = "a time is a number of seconds, or such as 90s, 5m, 2h30m or 12:00:00";
+        seconds.map(|s| Self(Duration::from_secs(s))).ok_or_else(|| Invalid::because(what))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::ui::Failure;
 pub struct Event {
     /// The job, or an array's child.
     pub job_id: String,
+    /// The ID of its task, where that is not its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
     /// The stream in which it stands.
     pub log_stream_name: String,
     /// When it was printed, in milliseconds since the epoch.
@@ -28,6 +31,8 @@ pub struct Event {
 pub struct Place {
     /// The job that writes it.
     pub job_id: String,
+    /// The ID of its task, where that is not its index.
+    pub task: Option<u32>,
     /// The log group.
     pub group: String,
     /// The stream's name.
@@ -41,7 +46,7 @@ impl Place {
         let group = own.unwrap_or_else(|| session.cluster.log_group.clone());
         job.log_streams()
             .into_iter()
-            .map(|stream| Place { job_id: job.job_id.clone(), group: group.clone(), stream })
+            .map(|stream| Place { job_id: job.job_id.clone(), task: job.task, group: group.clone(), stream })
             .collect()
     }
 }
@@ -84,7 +89,7 @@ impl Reader {
     /// # Errors
     /// When CloudWatch Logs cannot be asked.
     pub async fn next(&mut self, session: &Session) -> Result<Page, Failure> {
-        let Place { job_id, group, stream } = &self.place;
+        let Place { job_id, task, group, stream } = &self.place;
         let start = if self.token.is_none() { self.last.map(|(at, _)| at) } else { None };
         let answer = session
             .logs
@@ -130,6 +135,7 @@ impl Reader {
             .skip(read_before)
             .map(|(timestamp, message)| Event {
                 job_id: job_id.clone(),
+                task: *task,
                 log_stream_name: stream.clone(),
                 timestamp,
                 message,

@@ -32,6 +32,8 @@ pub struct Target<'a> {
     pub job_queue: &'a str,
     /// The job definition.
     pub job_definition: &'a str,
+    /// The node ranges of the job definition, for a multi-node parallel job: overrides have to name them all.
+    pub node_targets: &'a [String],
     /// The bucket for bundles.
     pub bucket: &'a str,
     /// The prefix of their keys, without a slash at its end.
@@ -113,7 +115,7 @@ impl Plan {
                 requests.push(request(spec, target, part.as_ref(), overrides)?);
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
-            if longest <= ROOM {
+            if longest <= ROOM && fit_together(longest, target) {
                 return Ok(Self { requests, bundle });
             }
             shortest = shortest.min(longest);
@@ -126,6 +128,12 @@ impl Plan {
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
 const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
+
+/// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
+/// rest of it as one container's overrides may take.
+fn fit_together(length: usize, target: &Target<'_>) -> bool {
+    length * target.node_targets.len() <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
+}
 
 /// Whether nothing has to happen in the container before the command runs. A single one sees `AWSB_OUTPUT_URL`,
 /// which takes `sh`; the children of an array of a given size start without it, because there it is what
@@ -332,10 +340,14 @@ fn request(
         Shape::Nodes(nodes) => {
             request.node_overrides = Some(NodeOverrides {
                 num_nodes: nodes,
-                node_property_overrides: vec![NodePropertyOverride {
-                    target_nodes: "0:".to_owned(),
-                    container_overrides: overrides,
-                }],
+                node_property_overrides: target
+                    .node_targets
+                    .iter()
+                    .map(|targets| NodePropertyOverride {
+                        target_nodes: targets.clone(),
+                        container_overrides: overrides.clone(),
+                    })
+                    .collect(),
             });
         }
     }

@@ -47,17 +47,19 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Whether the same may well work a little later: contact was lost, or the server is busy.
     pub passing: bool,
+    /// Whether it came of something that had been kept, is dropped now, and would be asked for anew.
+    pub stale: bool,
 }
 
 impl Failure {
     /// The action failed (exit code 1).
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), passing: false }
+        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), passing: false, stale: false }
     }
 
     /// What the user gave is wrong (exit code 2).
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), passing: false }
+        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), passing: false, stale: false }
     }
 
     /// The same failure with one more hint.
@@ -78,6 +80,13 @@ impl Failure {
     #[must_use]
     pub fn passing(mut self, passing: bool) -> Self {
         self.passing = passing;
+        self
+    }
+
+    /// The same failure, known to come of something stale.
+    #[must_use]
+    pub fn stale(mut self) -> Self {
+        self.stale = true;
         self
     }
 

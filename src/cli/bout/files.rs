@@ -10,13 +10,42 @@ use crate::job::JobId;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
 use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, note};
 
-/// Lists a job's files, or fetches them into a directory.
+/// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for each.
 pub async fn tell(
     session: &Session,
     output: &Output,
-    id: &JobId,
+    ids: &[JobId],
     directory: Option<&Path>,
 ) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    let mut listing = Vec::new();
+    for id in ids {
+        let files = files_of(session, id).await?;
+        let Some(directory) = directory else {
+            listing.extend(files.into_iter().map(|file| (file, None)));
+            continue;
+        };
+        let directory = match ids {
+            [_] => directory.to_owned(),
+            _ => directory.join(id.as_str()),
+        };
+        let fetched = fetch_outputs(session, &files, &directory).await;
+        for (file, fetched) in files.into_iter().zip(fetched) {
+            match fetched {
+                Ok(path) => listing.push((file, Some(path))),
+                Err(failure) => {
+                    failure.report("bout");
+                    exit = Exit::Failed;
+                }
+            }
+        }
+    }
+    output.show(&Listing(listing))?;
+    Ok(exit)
+}
+
+/// The files of one job.
+async fn files_of(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Failure> {
     let files = list_outputs(session, id).await?;
     if files.is_empty() {
         // Batch forgets a job after a week, its files stay: it is asked only when there is nothing.
@@ -26,24 +55,7 @@ pub async fn tell(
             false => note(format!("bout: the job {id} is {}, and has left no files yet", job.status)),
         }
     }
-    let Some(directory) = directory else {
-        output.show(&Listing(files.into_iter().map(|file| (file, None)).collect()))?;
-        return Ok(Exit::Done);
-    };
-    let fetched = fetch_outputs(session, &files, directory).await;
-    let mut exit = Exit::Done;
-    let mut there = Vec::new();
-    for (file, fetched) in files.into_iter().zip(fetched) {
-        match fetched {
-            Ok(path) => there.push((file, Some(path))),
-            Err(failure) => {
-                failure.report("bout");
-                exit = Exit::Failed;
-            }
-        }
-    }
-    output.show(&Listing(there))?;
-    Ok(exit)
+    Ok(files)
 }
 
 /// Files, and where they have been fetched to.

@@ -1,10 +1,12 @@
 //! `bsub`: submits a job.
 
+mod dry_run;
 mod environment;
 mod inputs;
 mod options;
 mod rerun;
 mod said;
+mod spec;
 mod waiting;
 mod work;
 
@@ -15,13 +17,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use crate::batch::{self, Submitted};
-use crate::cluster::{Cluster, Session};
+use crate::batch::definition::Registering;
+use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::cluster::{self, Cluster, Session};
 use crate::job::request::SubmitRequest;
-use crate::job::{
-    Dependency, Invalid, JobId, JobSpec, Mark, Resources, Retries, Scheduling, Shape, Tasks, Timeout,
-};
-use crate::stage::{self, Baggage, Plan, Target};
+use crate::job::{Dependency, DependencyArg, JobId, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
+use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
 use work::What;
@@ -54,12 +55,19 @@ pub struct Args {
     #[arg(long, help_heading = "What runs")]
     bare: bool,
 
+    /// Submit a job again, with the same files and settings and the given options on top
+    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "operands"], help_heading = "What runs")]
+    rerun: Option<JobRefs>,
+    /// With --rerun: only the tasks that have failed
+    #[arg(long, requires = "rerun", help_heading = "What runs")]
+    failed: bool,
+
     /// Submit under this key once: where its job is active or has succeeded, print that one's ID
     #[arg(long, value_name = "KEY", help_heading = "Submission")]
-    once: Option<String>,
+    once: Option<OnceKey>,
     /// How long a submission that Batch turns away is tried again [default: 5m]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
-    submit_timeout: Option<Timeout>,
+    submit_timeout: Option<Period>,
     /// Print what would be sent, and send nothing
     #[arg(long, conflicts_with_all = ["parsable", "json"], help_heading = "Submission")]
     dry_run: bool,
@@ -83,6 +91,9 @@ pub struct Args {
 /// `bsub`'s entry point.
 pub fn main() -> ExitCode {
     super::run("bsub", |args: Args| {
+        if let Some(ids) = &args.rerun {
+            return super::block_on(args.submit_again(ids));
+        }
         let what = args.what()?;
         super::block_on(args.submit(what))
     })
@@ -90,102 +101,188 @@ pub fn main() -> ExitCode {
 
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, what: What) -> Result<Exit, Failure> {
+    async fn submit(&self, mut what: What) -> Result<Exit, Failure> {
+        let defaults = cluster::defaults(&self.common.choice())?;
+        let defaults = said::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
+        what.options = what.options.over(defaults);
         let options = what.options.clone();
         let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
-        let spec = self.spec(&options, what)?;
+        let mut spec = self.spec(&options, what)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
-        let session = self.common.open().await?;
-        let cluster = &session.cluster;
-        let target = Target {
-            job_queue: options.queue.as_deref().unwrap_or(&cluster.job_queue),
-            job_definition: options.job_definition.as_deref().unwrap_or(&cluster.job_definition),
-            bucket: &cluster.bucket,
-            prefix: &cluster.prefix,
-            region: &session.region,
-        };
-        let plan =
-            Plan::new(&spec, &baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let mut session = self.common.open().await?;
+        spec.depends_on = dependencies(&session, &options.depends_on)?;
+        let mut plan = self.plan(&session, &options, &spec, &baggage).await;
+        if let Err(failure) = &plan
+            && let Some(anew) = session.read_anew(failure).await?
+        {
+            session = anew;
+            plan = self.plan(&session, &options, &spec, &baggage).await;
+        }
+        let plan = plan?;
         if self.dry_run {
-            return self.show(&plan);
+            return self.show(&session, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
-            let Cluster { name, .. } = cluster;
-            note(format!("bsub: cluster {name}, region {}, queue {}", session.region, target.job_queue));
+            let Cluster { name, .. } = &session.cluster;
+            let queue = plan.requests.first().map_or("", |r| &r.job_queue);
+            note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
         if let Some(bundle) = &plan.bundle {
             stage::upload(&session, bundle).await?;
         }
         stage::upload_baggage(&session, &baggage).await?;
-        let mut submitted = Vec::new();
-        for request in &plan.requests {
-            submitted.push(submit(&session, request).await?);
+        self.send(&options, session, &plan.requests).await
+    }
+
+    /// Decides in which form the job travels.
+    async fn plan(
+        &self,
+        session: &Session,
+        options: &Options,
+        spec: &JobSpec,
+        baggage: &Baggage,
+    ) -> Result<Plan, Failure> {
+        let cluster = &session.cluster;
+        let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
+        let mut spec = spec.clone();
+        let prepared = self.prepare(options, session, job_queue, &mut spec).await?;
+        let target = Target {
+            job_queue,
+            job_definition: &prepared.job_definition,
+            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
+            bucket: &cluster.bucket,
+            prefix: &cluster.prefix,
+            region: &session.region,
+        };
+        Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    /// `--rerun`.
+    async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
+        let options = self.options.clone();
+        let session = self.common.open().await?;
+        let ids = batch::resolve(&session, &ids.0)?;
+        let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
+        if requests.is_empty() {
+            note("bsub: note: nothing is submitted, as nothing of it has failed");
+            return Ok(Exit::Done);
         }
-        self.announce(&options, &submitted)?;
+        if self.dry_run {
+            return self.show(&session, None, &requests);
+        }
+        self.send(&options, session, &requests).await
+    }
+
+    /// Submits, says so, and perhaps waits.
+    async fn send(
+        &self,
+        options: &Options,
+        session: Session,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let progress = Progress::default();
+        let submitted = tokio::select! {
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|failure| match progress.jobs().as_slice() {
+                [] => failure,
+                ids => failure.hint(format!("submitted before that: {}", ids.join(","))),
+            })?,
+            _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
+        };
+        let ids: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
+        batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        self.announce(options, &submitted)?;
         if options.wait || options.interactive {
-            self.wait(&options, session, &submitted).await
+            self.wait(options, session, &submitted).await
         } else {
             Ok(Exit::Done)
         }
     }
 
+    /// Finds the job definition that the job takes, which may make it one of several nodes.
+    async fn prepare(
+        &self,
+        options: &Options,
+        session: &Session,
+        queue: &str,
+        spec: &mut JobSpec,
+    ) -> Result<Prepared, Failure> {
+        let wishes = Wishes {
+            queue,
+            definition: options.job_definition.as_deref(),
+            changes: &options.changes(),
+            nodes: match spec.shape {
+                Shape::Nodes(nodes) => Some(nodes),
+                Shape::Single | Shape::Array(_) => None,
+            },
+            vcpus: options.vcpus,
+            memory: options.memory,
+            gpus: options.gpus,
+            registering: if self.dry_run { Registering::NamedOnly } else { Registering::Allowed },
+        };
+        let prepared = batch::prepare(session, &wishes).await?;
+        if let Some(nodes) = &prepared.nodes {
+            if let Shape::Array(_) = spec.shape {
+                let name = &prepared.job_definition;
+                return Err(Failure::usage(format!(
+                    "the job definition {name} is for multi-node parallel jobs, which cannot be arrays"
+                )));
+            }
+            spec.shape = Shape::Nodes(nodes.count);
+            if !self.quiet {
+                note(format!("bsub: {nodes}"));
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Submits the jobs, or finds that they are there.
+    async fn submit_all(
+        &self,
+        session: &Session,
+        requests: &[SubmitRequest],
+        progress: &Progress,
+    ) -> Result<Vec<Submitted>, Failure> {
+        let patience = Patience::new(self.submit_timeout.map(Period::get));
+        if let Some(key) = &self.once {
+            let once = batch::once(session, key, requests, &patience, progress).await?;
+            if once.earlier && !self.quiet {
+                note("bsub: note: nothing was submitted, as this key's job is there already");
+            }
+            return Ok(once.jobs);
+        }
+        let mut submitted = Vec::new();
+        for request in requests {
+            let mark = request.mark().unwrap_or_else(Mark::random);
+            submitted.push(batch::submit(session, request, &mark, &patience, progress).await?);
+        }
+        Ok(submitted)
+    }
+
     /// `--dry-run`.
-    fn show(&self, plan: &Plan) -> Result<Exit, Failure> {
-        let requests: Vec<serde_json::Value> =
-            plan.requests.iter().map(|r| serde_json::to_value(r).unwrap_or_default()).collect();
+    fn show(
+        &self,
+        session: &Session,
+        bundle: Option<&Bundle>,
+        requests: &[SubmitRequest],
+    ) -> Result<Exit, Failure> {
+        let requests = dry_run::requests(&session.cluster, bundle, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)
     }
-
-    fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
-        let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
-        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
-        spec.place = options.place();
-        spec.outputs = options.output_file.clone();
-        spec.environment = environment::gather(&options.env, &options.env_exclude);
-        spec.resources = Resources { vcpus: options.vcpus, memory: options.memory, gpus: None };
-        let tasks = match (options.array_size, &options.array, &what.lines) {
-            (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
-            (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
-            (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
-            (None, None, None) => None,
-        };
-        spec.shape = tasks.map_or(Shape::Single, Shape::Array);
-        spec.lines = what.lines;
-        spec.retries =
-            Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
-        spec.timeout = options.limit().map_err(about("--time"))?;
-        spec.scheduling = Scheduling {
-            priority: options.priority,
-            share: options.share.clone(),
-            tags: options.tag.iter().map(|t| (t.key.clone(), t.value.clone())).collect(),
-            propagate_tags: options.propagate_tags,
-            parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
-        };
-        spec.depends_on = options
-            .depends_on
-            .iter()
-            .flat_map(|arg| arg.0.iter().cloned())
-            .map(|dependency| match dependency {
-                Dependency::On(job, kind) => Dependency::On(JobId::from_batch(job), kind),
-                Dependency::Sequential => Dependency::Sequential,
-            })
-            .collect();
-        spec.bare = self.bare;
-        Ok(spec)
-    }
 }
 
-/// Submits one job.
-async fn submit(session: &Session, request: &SubmitRequest) -> Result<Submitted, Failure> {
-    tokio::select! {
-        submitted = batch::submit(session, request) => submitted,
-        _ = tokio::signal::ctrl_c() => {
-            let name = &request.job_name;
-            Err(Failure::failed("interrupted before Batch had answered: whether the job exists is not known")
-                .hint(format!("`bstat -s ALL` lists it under the name {name} if it does"))
-                .exit(Exit::Interrupted))
+/// What the job waits for, by ID.
+fn dependencies(session: &Session, args: &[DependencyArg]) -> Result<Vec<Dependency<JobId>>, Failure> {
+    let mut list = Vec::new();
+    for dependency in args.iter().flat_map(|arg| &arg.0) {
+        match dependency {
+            Dependency::Sequential => list.push(Dependency::Sequential),
+            Dependency::On(job, kind) => {
+                let ids = batch::resolve(session, [job])?;
+                list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
+            }
         }
     }
+    Ok(list)
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::job::{
-    ArraySize, Attempts, DependencyArg, EnvArg, Input, Invalid, JobName, Memory, OutputGlob, Parameter,
-    Place, Priority, RetryOnArg, Share, Tag, TaskIds, Timeout, Vcpus, WallTime,
+    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
+    Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
 };
 
 /// The options that describe a job.
@@ -38,48 +39,41 @@ pub struct Options {
     pub memory: Option<Memory>,
     /// GPUs (of each node)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
-    pub gpus: Option<String>,
+    pub gpus: Option<Gpus>,
     /// Submit a multi-node parallel job of this many nodes
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Resources",
-        group = "shape"
-    )]
-    pub nodes: Option<String>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
+    pub nodes: Option<Nodes>,
 
     /// Run in another image (a job definition is derived from the cluster's)
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
-    pub image: Option<String>,
+    pub image: Option<Image>,
     /// The role that the job has
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub job_role: Option<String>,
+    pub job_role: Option<Role>,
     /// The role that starts the container
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
-    pub execution_role: Option<String>,
+    pub execution_role: Option<Role>,
     /// The user in the container
     #[arg(long, value_name = "USER", help_heading = "Container")]
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// A resource limit, as of `docker run --ulimit`
     #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Container")]
-    pub ulimit: Vec<String>,
+    pub ulimit: Vec<Ulimit>,
     /// A directory of the host in the container
     #[arg(long, value_name = "HOST:CONTAINER[:ro]", help_heading = "Container")]
-    pub mount: Vec<String>,
+    pub mount: Vec<Mount>,
     /// A directory of an EFS file system in the container
-    #[arg(long, value_name = "FS:PATH", help_heading = "Container")]
-    pub efs: Vec<String>,
+    #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
+    pub efs: Vec<Efs>,
     /// The size of /dev/shm
     #[arg(long, value_name = "SIZE", help_heading = "Container")]
     pub shm_size: Option<Memory>,
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", help_heading = "Container")]
-    pub ephemeral_storage: Option<String>,
+    pub ephemeral_storage: Option<EphemeralStorage>,
     /// A variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
-    pub secret: Vec<String>,
+    pub secret: Vec<Secret>,
 
     /// Set a variable, hand on variables of this shell (`-e A,B`), or all that are no secrets (`-e all`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
@@ -193,7 +187,9 @@ impl Options {
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
         // Of options that exclude each other, one that is given here takes the others' place, too.
-        let has_shape = self.has_array() || self.nodes.is_some();
+        // One node is no shape of its own: with it, an array stays one.
+        let has_array = self.has_array();
+        let has_shape = has_array || self.nodes.and_then(Nodes::parallel).is_some();
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
         let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
@@ -202,7 +198,7 @@ impl Options {
             vcpus: self.vcpus.or(lower.vcpus),
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
-            nodes: if has_shape { self.nodes } else { lower.nodes },
+            nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
             image: self.image.or(lower.image),
             job_role: self.job_role.or(lower.job_role),
             execution_role: self.execution_role.or(lower.execution_role),
@@ -253,6 +249,22 @@ impl Options {
         match self.time.and_then(WallTime::seconds) {
             Some(seconds) => Timeout::of_seconds(seconds).map(Some),
             None => Ok(self.timeout),
+        }
+    }
+
+    /// What SubmitJob cannot override.
+    pub fn changes(&self) -> ContainerChanges {
+        ContainerChanges {
+            image: self.image.clone(),
+            job_role: self.job_role.clone(),
+            execution_role: self.execution_role.clone(),
+            user: self.user.clone(),
+            ulimits: self.ulimit.clone(),
+            mounts: self.mount.clone(),
+            efs: self.efs.clone(),
+            secrets: self.secret.clone(),
+            shm_size: self.shm_size,
+            ephemeral_storage: self.ephemeral_storage,
         }
     }
 

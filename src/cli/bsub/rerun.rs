@@ -1,8 +1,7 @@
 //! `--rerun`: a job again, from what Batch knows of it: the same bundle and settings, with the given options on
 //! top.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 
 use super::environment;
 use super::options::Options;
@@ -10,6 +9,7 @@ use crate::batch::{self, Again};
 use crate::cluster::Session;
 use crate::job::request::{ArrayProperties, JobTimeout, KeyValue, ResourceRequirement, SubmitRequest};
 use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks};
+use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
 
@@ -31,14 +31,10 @@ pub async fn requests(
         for part in parts {
             let mut request = job.request.clone();
             if let (Some(part), Some(all)) = (&part, &job.tasks) {
-                take_part(session, &mut request, part, all)?;
+                take_part(session, &mut request, part, all);
             }
             put_on_top(&mut request, options)?;
-            let mark = KeyValue::new(Mark::VARIABLE, Mark::random().as_str());
-            if let Some(overrides) = request.overrides_mut() {
-                overrides.environment.push(mark);
-            }
-            requests.push(request);
+            requests.push(request.marked(&Mark::random()));
         }
     }
     Ok(requests)
@@ -107,32 +103,26 @@ async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks
 }
 
 /// Makes an array's request one for a part of its tasks, which keep their IDs.
-fn take_part(
-    session: &Session,
-    request: &mut SubmitRequest,
-    part: &Tasks,
-    all: &Tasks,
-) -> Result<(), Failure> {
+fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: &Tasks) {
     let count = part.ids().count();
     request.array_properties = (count > 1).then_some(ArrayProperties { size: count });
-    let Some(overrides) = request.overrides_mut() else { return Ok(()) };
-    if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
-        // It had nothing in front of it that could find its task out.
-        let cluster = &session.cluster;
-        let prefix = if cluster.prefix.is_empty() { String::new() } else { format!("{}/", cluster.prefix) };
-        let outputs = format!("s3://{}/{prefix}outputs", cluster.bucket);
-        let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
-        let text = launcher::for_command(&prelude).to_string_lossy().into_owned();
-        overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
-    }
-    let known: BTreeMap<String, String> =
-        overrides.environment.iter().map(|v| (v.name.clone(), v.value.clone())).collect();
-    for variable in crate::stage::task_variables(part, all) {
-        if variable.name == launcher::TASKS_VARIABLE || !known.contains_key(&variable.name) {
-            set(&mut overrides.environment, variable);
+    let cluster = &session.cluster;
+    let prefix = if cluster.prefix.is_empty() { String::new() } else { format!("{}/", cluster.prefix) };
+    let outputs = format!("s3://{}/{prefix}outputs", cluster.bucket);
+    for overrides in request.overrides_mut() {
+        if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
+            // It had nothing in front of it that could find its task out.
+            let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
+            let text = launcher::for_command(&prelude).to_string_lossy().into_owned();
+            overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
+        }
+        let known: BTreeSet<String> = overrides.environment.iter().map(|v| v.name.clone()).collect();
+        for variable in stage::task_variables(part, all) {
+            if variable.name == launcher::TASKS_VARIABLE || !known.contains(&variable.name) {
+                set(&mut overrides.environment, variable);
+            }
         }
     }
-    Ok(())
 }
 
 /// What is given on the command line, on top of what the job had.
@@ -167,31 +157,30 @@ fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Fail
         ("GPU", options.gpus.as_ref().map(ToString::to_string)),
     ];
     let variables = environment::gather(&options.env, &options.env_exclude);
-    let Some(overrides) = request.overrides_mut() else { return Ok(()) };
-    let has_args = overrides.environment.iter().any(|v| v.name == launcher::ARGS_VARIABLE);
-    if launcher::without_launcher(&overrides.command).is_empty()
-        && !has_args
-        && variables.iter().next().is_some()
-    {
-        return Err(Failure::usage(
-            "--env: this job's variables are in its bundle, and --rerun leaves that as it is",
-        )
-        .hint("submit the script anew to change them"));
-    }
-    for (kind, value) in resources.into_iter().filter_map(|(kind, value)| Some((kind, value?))) {
-        overrides.resource_requirements.retain(|r| r.kind != kind);
-        overrides.resource_requirements.push(ResourceRequirement { kind, value });
-    }
-    for (name, value) in variables.iter() {
-        let value = value.to_str().ok_or_else(|| not_text(name.as_str(), value))?;
-        set(&mut overrides.environment, KeyValue::new(name.as_str(), value));
+    for overrides in request.overrides_mut() {
+        let has_args = overrides.environment.iter().any(|v| v.name == launcher::ARGS_VARIABLE);
+        let is_packed = launcher::without_launcher(&overrides.command).is_empty() && !has_args;
+        if is_packed && variables.iter().next().is_some() {
+            return Err(Failure::usage(
+                "--env: this job's variables are in its bundle, and --rerun leaves that as it is",
+            )
+            .hint("submit the script anew to change them"));
+        }
+        for (kind, value) in &resources {
+            let Some(value) = value.clone() else { continue };
+            overrides.resource_requirements.retain(|r| r.kind != *kind);
+            overrides.resource_requirements.push(ResourceRequirement { kind, value });
+        }
+        for (name, value) in variables.iter() {
+            let Some(value) = value.to_str() else {
+                let why = "is not UTF-8, which travels only in a bundle";
+                return Err(Failure::usage(format!("--env: the value of {name} {why}"))
+                    .hint("submit the script anew to set it"));
+            };
+            set(&mut overrides.environment, KeyValue::new(name.as_str(), value));
+        }
     }
     Ok(())
-}
-
-fn not_text(name: &str, _value: &OsStr) -> Failure {
-    Failure::usage(format!("--env: the value of {name} is not UTF-8, which only travels with a script"))
-        .hint("submit the script anew to set it")
 }
 
 fn set(environment: &mut Vec<KeyValue>, variable: KeyValue) {

@@ -59,7 +59,7 @@ pub fn by_directives(directives: &Directives, script: &str, strict: bool) -> Res
 /// # Errors
 /// When one is wrong; nothing has been sent then.
 pub fn by_defaults<'a>(
-    defaults: impl IntoIterator<Item = (&'a [OsString], String)>,
+    defaults: impl IntoIterator<Item = (&'a Vec<OsString>, &'a String)>,
 ) -> Result<Options, Failure> {
     let mut options = Options::default();
     for (words, place) in defaults {

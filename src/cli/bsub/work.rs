@@ -16,8 +16,6 @@ pub(super) struct What {
     pub name: JobName,
     /// What it does.
     pub work: Work,
-    /// A line for each task.
-    pub lines: Option<Lines>,
     /// The command line's options, and the script's below them.
     pub options: Options,
 }
@@ -31,12 +29,7 @@ impl Args {
             let directives = Directives::read(script.contents());
             options = options.over(said::by_directives(&directives, script.file_name(), self.strict)?);
         }
-        let lines = match (&options.each, &options.commands) {
-            (Some(file), _) => Some(self.lines(file, LineUse::Argument)?),
-            (None, Some(file)) => Some(self.lines(file, LineUse::Command)?),
-            (None, None) => None,
-        };
-        Ok(What { name, work, lines, options })
+        Ok(What { name, work, options })
     }
 
     /// What the job does, and the name that it has by default.
@@ -94,8 +87,16 @@ impl Args {
         Ok((JobName::cleaned("STDIN"), Work::Script { script, args: Vec::new() }))
     }
 
-    /// The lines of `--each` and `--commands`.
-    fn lines(&self, file: &Path, is: LineUse) -> Result<Lines, Failure> {
+    /// The lines of `--each` or `--commands`.
+    pub(super) fn lines(&self, options: &Options) -> Result<Option<Lines>, Failure> {
+        match (&options.each, &options.commands) {
+            (Some(file), _) => self.lines_of(file, LineUse::Argument).map(Some),
+            (None, Some(file)) => self.lines_of(file, LineUse::Command).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn lines_of(&self, file: &Path, is: LineUse) -> Result<Lines, Failure> {
         let (what, contents) = if is_stdin(file) {
             if self.operands.is_empty() && is == LineUse::Argument && self.wrap.is_none() {
                 return Err(Failure::usage("standard input is both the script and the lines of `--each`"));

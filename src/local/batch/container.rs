@@ -216,6 +216,38 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Checks what SubmitJob wants to run as a process of this machine: a process has no user, no files and no
+/// `/dev/shm` of its own.
+///
+/// # Errors
+/// `ClientException`, with what to do instead.
+pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let properties = Properties::read(container)?;
+    let cannot = |what: &str| {
+        Err(ApiError::client(format!(
+            "The local cluster cannot run this job: with the image {HOST_IMAGE:?} it is a process of this machine, {what}"
+        )))
+    };
+    if properties.user.as_ref().is_some_and(|user| !user.is_empty()) {
+        return cannot("which cannot be another user; any other image gives it a container");
+    }
+    if properties.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+        return cannot("which has no Secrets Manager and no Parameter Store; set secrets in environment");
+    }
+    let elsewhere = |(volume, point, path): &(&Volume, &MountPoint, &str)| {
+        volume.source_path() != Some(path) || point.read_only == Some(true)
+    };
+    if properties.mounts()?.iter().any(elsewhere) {
+        return cannot(
+            "which sees its files where they are; any other image gives it a container with mounts",
+        );
+    }
+    if properties.linux_parameters.is_some_and(|linux| linux.shared_memory_size.is_some()) {
+        return cannot("which has no /dev/shm of its own; any other image gives it a container");
+    }
+    Ok(())
+}
+
 /// What a container's key pair may start: nothing that reaches out of a container. Else whoever runs in
 /// one could run on the host, through the owner's job definitions or its own.
 ///
@@ -562,6 +594,30 @@ mod tests {
             assert_eq!(error.code, "ClientException");
         }
         assert!(check_runnable(&properties(json!({"secrets": [], "jobRoleArn": "arn:x"}))).is_ok());
+    }
+
+    #[test]
+    fn a_process_has_nothing_of_its_own() {
+        let process = |mut extra: Value| {
+            extra["image"] = json!("host");
+            check_process(&properties(extra))
+        };
+        let mount = |path: &str, read_only: bool| {
+            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/v"}}],
+                   "mountPoints": [{"sourceVolume": "v", "containerPath": path, "readOnly": read_only}]})
+        };
+        for fine in [json!({}), json!({"user": "", "secrets": []}), mount("/v", false)] {
+            assert!(process(fine.clone()).is_ok(), "{fine}");
+        }
+        for bad in [
+            json!({"user": "7"}),
+            json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
+            json!({"linuxParameters": {"sharedMemorySize": 64}}),
+            mount("/w", false),
+            mount("/v", true),
+        ] {
+            assert_eq!(process(bad.clone()).unwrap_err().code, "ClientException", "{bad}");
+        }
     }
 
     #[test]

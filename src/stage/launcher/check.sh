@@ -11,6 +11,9 @@ case $1 in
     [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"
     ;;
   esac
-  [ -x "$1" ] || _af "programs cannot be run from $_ab (is it mounted noexec?); set TMPDIR to a folder where they can"
+  _ax="programs cannot be run from $_ab (is it mounted noexec?); set TMPDIR to a folder where they can"
+  [ -x "$1" ] || _af "$_ax"
+  # To root, busybox's [ says that it can be started: only exec tells, and then the shell ends.
+  trap '[ $? != 126 ] || echo "awsb: $_ax" >&2' EXIT
   ;;
 esac

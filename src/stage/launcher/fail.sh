@@ -1,5 +1,6 @@
 # shellcheck shell=sh
 _af() {
   echo "awsb: $*" >&2
+  trap - EXIT
   exit 126
 }

@@ -3,19 +3,20 @@
 # variable of the job is overwritten. An image without mkdir has room for one job only. It is sent without
 # comments and indentation.
 _ao=$PWD
-for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
-  [ -d "$_ab" ] && [ -w "$_ab" ] && break
-done
-[ "$_ab" ] || _af 'nowhere to unpack the job: $TMPDIR, /tmp, the working directory, /var/tmp and /dev/shm cannot be written'
 for _at in base64 gzip tar; do
   command -v $_at >/dev/null || _af "the image has no $_at, which is needed to unpack the job"
 done
-_an=0
-_ad=$_ab
-if command -v mkdir >/dev/null; then
+# To root, busybox's [ says that a read-only file system can be written: only mkdir tells.
+for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
+  { [ -d "$_ab" ] && [ -w "$_ab" ]; } || continue
+  _ad=$_ab
+  command -v mkdir >/dev/null || break
+  _an=0
   until _ad=$_ab/awsb.$$.$_an && mkdir -m 700 "$_ad" 2>/dev/null; do
     _an=$((_an + 1))
-    [ $_an -lt 100 ] || _af "cannot make a working directory in $_ab"
+    [ $_an -lt 100 ] || continue 2
   done
-fi
+  break
+done
+[ "$_ab" ] || _af 'nowhere to unpack the job: $TMPDIR, /tmp, the working directory, /var/tmp and /dev/shm cannot be written'
 cd "$_ad" || _af "cannot enter $_ad"

@@ -352,7 +352,11 @@ fn line(queue: &Queue, share: Option<String>, priority: i32) -> Result<Line, Api
 
 /// What a container has to be for this cluster to run it.
 fn check_container(container: &Map<String, Value>) -> Result<(), ApiError> {
-    if container::is_contained(container) { container::check_runnable(container) } else { Ok(()) }
+    if container::is_contained(container) {
+        container::check_runnable(container)
+    } else {
+        container::check_process(container)
+    }
 }
 
 fn not_there(what: &str) -> ApiError {

@@ -1,0 +1,207 @@
+//! Changes, made to a container's properties. Pure.
+
+use aws_sdk_batch::types::{
+    ContainerProperties, EfsAuthorizationConfig, EfsAuthorizationConfigIam, EfsTransitEncryption,
+    EfsVolumeConfiguration, EphemeralStorage, Host, LinuxParameters, MountPoint, Secret, Ulimit, Volume,
+};
+
+use crate::job::{ContainerChanges, Efs, Mount};
+use crate::ui::Failure;
+
+/// Makes the changes to the container of the job definition `definition` (its ARN).
+///
+/// # Errors
+/// When the container would lack what the changes need: a role, or a place of its own for each mount.
+pub fn apply(
+    container: &mut ContainerProperties,
+    changes: &ContainerChanges,
+    definition: &str,
+) -> Result<(), Failure> {
+    let role = |role: &crate::job::Role| {
+        role.arn(definition).ok_or_else(|| {
+            Failure::usage(format!("a role's ARN is needed: the account of {definition} is not known"))
+        })
+    };
+    if let Some(image) = &changes.image {
+        container.image = Some(image.to_string());
+    }
+    if let Some(job_role) = &changes.job_role {
+        container.job_role_arn = Some(role(job_role)?);
+    }
+    if let Some(execution_role) = &changes.execution_role {
+        container.execution_role_arn = Some(role(execution_role)?);
+    }
+    if let Some(user) = &changes.user {
+        container.user = Some(user.to_string());
+    }
+    for ulimit in &changes.ulimits {
+        let ulimits = container.ulimits.get_or_insert_default();
+        ulimits.retain(|u| u.name() != Some(ulimit.name));
+        let ulimit = Ulimit::builder().name(ulimit.name).soft_limit(ulimit.soft).hard_limit(ulimit.hard);
+        ulimits.push(ulimit.build());
+    }
+    secrets(container, changes, definition)?;
+    if let Some(size) = changes.shm_size {
+        let linux = container.linux_parameters.get_or_insert_with(|| LinuxParameters::builder().build());
+        linux.shared_memory_size = Some(i32::try_from(size.mib()).unwrap_or(i32::MAX));
+    }
+    if let Some(size) = changes.ephemeral_storage {
+        let size = EphemeralStorage::builder().size_in_gib(size.gib().cast_signed());
+        container.ephemeral_storage = Some(size.build());
+    }
+    if let Some(efs) =
+        changes.efs.iter().find(|e| changes.mounts.iter().any(|m| same(&m.container, &e.container)))
+    {
+        return Err(Failure::usage(format!(
+            "{} is the place of two mounts: of `--mount` and of `--efs`",
+            efs.container
+        )));
+    }
+    for mount in &changes.mounts {
+        place(container, &mount.container, mount.read_only, folder(mount));
+    }
+    for efs in &changes.efs {
+        if efs.iam && container.job_role_arn.is_none() {
+            return Err(Failure::usage(format!(
+                "mounting {} as the job role: the job definition {definition} has none",
+                efs.file_system
+            ))
+            .hint("`--job-role ROLE` gives it one"));
+        }
+        place(container, &efs.container, efs.read_only, file_system(efs));
+    }
+    Ok(())
+}
+
+fn secrets(
+    container: &mut ContainerProperties,
+    changes: &ContainerChanges,
+    definition: &str,
+) -> Result<(), Failure> {
+    for secret in &changes.secrets {
+        let name = secret.name.as_str();
+        // ECS refuses a variable that is both (ECS API, `Secret`: the names have to be unique).
+        container.environment.iter_mut().for_each(|all| all.retain(|v| v.name() != Some(name)));
+        let secrets = container.secrets.get_or_insert_default();
+        secrets.retain(|s| s.name() != Some(name));
+        secrets.push(Secret::builder().name(name).value_from(&secret.source).build());
+    }
+    // UG, `execution-IAM-role`: it is the execution role that fetches them.
+    if !changes.secrets.is_empty() && container.execution_role_arn.as_deref().is_none_or(str::is_empty) {
+        return Err(Failure::usage(format!(
+            "`--secret` needs an execution role, which fetches the secret, and the job definition {definition} has none"
+        ))
+        .hint("`--execution-role ROLE` gives it one"));
+    }
+    Ok(())
+}
+
+/// Mounts a volume at a place of the container, instead of whatever was mounted there.
+fn place(container: &mut ContainerProperties, path: &str, read_only: bool, volume: Volume) {
+    let volumes = container.volumes.get_or_insert_default();
+    let name = (0..)
+        .map(|n| format!("awsb-{n}"))
+        .find(|name| volumes.iter().all(|v| v.name() != Some(name)))
+        .unwrap_or_default();
+    let mut volume = volume;
+    volume.name = Some(name.clone());
+    volumes.push(volume);
+    let points = container.mount_points.get_or_insert_default();
+    points.retain(|point| !point.container_path().is_some_and(|p| same(p, path)));
+    let point = MountPoint::builder().container_path(path).source_volume(name).read_only(read_only);
+    points.push(point.build());
+    // A volume that nothing mounts any more has no use.
+    let points = container.mount_points();
+    let used: Vec<String> = points.iter().filter_map(|p| p.source_volume.clone()).collect();
+    if let Some(volumes) = &mut container.volumes {
+        volumes.retain(|v| v.name().is_some_and(|name| used.iter().any(|u| u == name)));
+    }
+}
+
+fn folder(mount: &Mount) -> Volume {
+    Volume::builder().host(Host::builder().source_path(&mount.host).build()).build()
+}
+
+/// Encrypted on its way: access points and roles demand it (API `EFSVolumeConfiguration`), and it harms nobody.
+fn file_system(efs: &Efs) -> Volume {
+    let authorization = (efs.access_point.is_some() || efs.iam).then(|| {
+        EfsAuthorizationConfig::builder()
+            .set_access_point_id(efs.access_point.clone())
+            .set_iam(efs.iam.then_some(EfsAuthorizationConfigIam::Enabled))
+            .build()
+    });
+    let configuration = EfsVolumeConfiguration::builder()
+        .file_system_id(&efs.file_system)
+        .set_root_directory(efs.folder.clone())
+        .transit_encryption(EfsTransitEncryption::Enabled)
+        .set_authorization_config(authorization)
+        .build();
+    Volume::builder().efs_volume_configuration(configuration).build()
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_batch::types::KeyValuePair;
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1";
+
+    fn base() -> ContainerProperties {
+        ContainerProperties::builder()
+            .image("old")
+            .command("true")
+            .environment(KeyValuePair::builder().name("DB").value("plain").build())
+            .ulimits(Ulimit::builder().name("nofile").soft_limit(1).hard_limit(1).build())
+            .volumes(Volume::builder().name("awsb-0").build())
+            .mount_points(MountPoint::builder().container_path("/data/").source_volume("awsb-0").build())
+            .build()
+    }
+
+    fn all<T: std::str::FromStr>(texts: &[&str]) -> Vec<T> {
+        texts.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    #[test]
+    fn what_is_named_replaces_and_the_rest_stays() {
+        let mut container = base();
+        let changes = ContainerChanges {
+            image: "new".parse().ok(),
+            execution_role: "fetch".parse().ok(),
+            ulimits: all(&["nofile=2:3", "core=0"]),
+            mounts: all(&["/scratch:/data:ro", "/a:/b"]),
+            efs: all(&["fs-0123abcd:fsap-0123abcd:/efs"]),
+            secrets: all(&["DB=/db"]),
+            shm_size: "1G".parse().ok(),
+            ..ContainerChanges::default()
+        };
+        assert_eq!(apply(&mut container, &changes, ARN), Ok(()));
+        assert_eq!((container.image(), container.command()), (Some("new"), &["true".to_owned()][..]));
+        assert_eq!(container.execution_role_arn(), Some("arn:aws:iam::123456789012:role/fetch"));
+        assert_eq!(container.environment().len(), 0);
+        let limits: Vec<_> =
+            container.ulimits().iter().map(|u| (u.name().unwrap(), u.hard_limit())).collect();
+        assert_eq!(limits, [("nofile", Some(3)), ("core", Some(0))]);
+        let points: Vec<_> =
+            container.mount_points().iter().map(|p| (p.container_path().unwrap(), p.read_only())).collect();
+        assert_eq!(points, [("/data", Some(true)), ("/b", Some(false)), ("/efs", Some(false))]);
+        let volumes: Vec<_> = container.volumes().iter().map(|v| v.name().unwrap()).collect();
+        assert_eq!(volumes, ["awsb-1", "awsb-0", "awsb-2"]);
+        assert_eq!(container.linux_parameters().unwrap().shared_memory_size(), Some(1024));
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let refused = |changes: ContainerChanges| apply(&mut base(), &changes, ARN).unwrap_err().message;
+        let none = ContainerChanges::default;
+        assert!(refused(ContainerChanges { secrets: all(&["A=/a"]), ..none() }).contains("execution role"));
+        let twice = ContainerChanges { mounts: all(&["/a:/x/"]), efs: all(&["fs-0123abcd:/x"]), ..none() };
+        assert!(refused(twice).contains("two mounts"));
+        let iam = ContainerChanges { efs: all(&["fs-0123abcd:/x:iam"]), ..none() };
+        assert!(refused(iam).contains("job role"));
+    }
+}

@@ -1,0 +1,229 @@
+//! The jobs that are known here: those that were submitted from this machine, by cluster and region.
+//!
+//! A file has a line `ID NAME TIME` for each; the lines of one submission have one time. Lines are appended by one
+//! write, so that tools that run at once do not mix theirs; when there are many, the oldest go.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{describe, unknown};
+use crate::cluster::Session;
+use crate::job::{JobId, JobRef, Unresolved};
+use crate::ui::{Failure, note};
+
+/// So many jobs are kept,
+const KEPT: usize = 10_000;
+/// when the file has become longer than this many lines of the usual length.
+const PRUNED_AT: u64 = 2 * KEPT as u64 * 80;
+/// So many candidates are listed.
+const LISTED: usize = 10;
+
+/// A job that was submitted from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    id: JobId,
+    name: String,
+    time: String,
+}
+
+/// Notes what was submitted just now, as one submission. That it cannot be noted is no error: the jobs are there.
+pub fn remember(session: &Session, ids: &[JobId], name: &str) {
+    let Some(path) = path(session) else { return };
+    let time = jiff::Timestamp::now();
+    let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9}\n")).collect();
+    if let Err(e) = append(&path, &lines)
+        && session.is_debugging()
+    {
+        note(format!("note: noting the job in {}: {e}", path.display()));
+    }
+}
+
+/// The jobs that these references mean, in their order. A whole ID is taken as it is; what nobody here knows is
+/// left to Batch.
+///
+/// # Errors
+/// When `last` or the beginning of an ID means no job, or more than one (exit code 2).
+pub fn resolve<'r>(
+    session: &Session,
+    references: impl IntoIterator<Item = &'r JobRef>,
+) -> Result<Vec<JobId>, Failure> {
+    let references: Vec<&JobRef> = references.into_iter().collect();
+    let needed = references.iter().any(|reference| reference.needs_known());
+    let known = if needed { path(session).map(|path| read(&path)).unwrap_or_default() } else { Vec::new() };
+    let latest = known.last().map(|job| job.time.as_str());
+    let last: Vec<JobId> =
+        known.iter().filter(|job| Some(job.time.as_str()) == latest).map(|job| job.id.clone()).collect();
+    let mut ids = Vec::new();
+    for reference in references {
+        let found = reference.resolve(&last, known.iter().map(|job| &job.id));
+        ids.extend(found.map_err(|why| unresolved(session, reference, &why, &known))?);
+    }
+    Ok(ids)
+}
+
+/// The jobs that these references mean; with a task, the one job among them or their children that has it.
+///
+/// # Errors
+/// As [`resolve`], and when Batch cannot be asked for the tasks, or none of the jobs has this one.
+pub async fn meant<'r>(
+    session: &Session,
+    references: impl IntoIterator<Item = &'r JobRef>,
+    of_task: Option<u32>,
+) -> Result<Vec<JobId>, Failure> {
+    let ids = resolve(session, references)?;
+    match of_task {
+        Some(wanted) => Ok(vec![task(session, &ids, wanted).await?]),
+        None => Ok(ids),
+    }
+}
+
+/// The job that has a task: a child of one of these arrays.
+///
+/// # Errors
+/// When Batch cannot be asked, knows none of the jobs, or none of them has this task.
+pub async fn task(session: &Session, parents: &[JobId], task: u32) -> Result<JobId, Failure> {
+    let jobs = describe(session, parents).await?;
+    if let Some(id) = jobs.iter().flatten().find_map(|job| job.of_task(task)) {
+        return Ok(id);
+    }
+    match (parents, jobs.as_slice()) {
+        ([id], [None]) => Err(unknown(session, id)),
+        ([id], _) => Err(Failure::failed(format!("the job {id} has no task {task}"))
+            .hint(format!("`bstat {id}` lists its children and their tasks"))),
+        _ => Err(Failure::failed(format!("none of the {} jobs has a task {task}", parents.len()))),
+    }
+}
+
+fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Known]) -> Failure {
+    let cluster = &session.cluster.name;
+    match why {
+        Unresolved::NoneSubmitted => Failure::usage(format!(
+            "`{reference}`: no job has been submitted from here to the cluster `{cluster}`"
+        ))
+        .hint("`bstat -s ALL` lists the jobs of its queue"),
+        Unresolved::Several(ids) => {
+            let mut failure = Failure::usage(format!("{} known jobs begin with {reference}", ids.len()));
+            for id in ids.iter().take(LISTED) {
+                let name = known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
+                failure = failure.hint(format!("{id} ({name})"));
+            }
+            if ids.len() > LISTED {
+                failure.hint(format!("and {} more", ids.len() - LISTED))
+            } else {
+                failure
+            }
+        }
+    }
+}
+
+/// The file of the session's cluster and region, in `awsb/jobs` of the XDG state folder.
+fn path(session: &Session) -> Option<PathBuf> {
+    let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let state = xdg.or_else(|| Some(std::env::home_dir()?.join(".local").join("state")))?;
+    let name = file_name(&session.cluster.name, &session.region);
+    Some(state.join("awsb").join("jobs").join(name))
+}
+
+/// A cluster may have any name; what could mean something in a path is written as its number.
+fn file_name(cluster: &str, region: &str) -> String {
+    let escaped = cluster.bytes().map(|b| match b {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    });
+    format!("{}.{region}", escaped.collect::<String>())
+}
+
+/// What a file has; whatever is no line of ours is passed over.
+fn read(path: &Path) -> Vec<Known> {
+    let text = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().filter_map(line).collect()
+}
+
+fn line(text: &str) -> Option<Known> {
+    let mut words = text.split(' ');
+    let (id, name, time) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || time.parse::<jiff::Timestamp>().is_err() {
+        return None;
+    }
+    Some(Known { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned() })
+}
+
+/// Appends lines. Whoever appends shares the lock, so that nobody's lines go to a file that is being replaced.
+fn append(path: &Path, lines: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let lock = private().create(true).append(true).open(path.with_extension("lock"))?;
+    // A file system without locks: then it is as good as it gets.
+    let _ = lock.lock_shared();
+    let mut file = private().create(true).append(true).open(path)?;
+    file.write_all(lines.as_bytes())?;
+    let long = file.metadata()?.len() > PRUNED_AT;
+    lock.unlock()?;
+    if long { prune(path, &lock) } else { Ok(()) }
+}
+
+/// Leaves the latest lines. When somebody else is at it, later is as good.
+fn prune(path: &Path, lock: &File) -> io::Result<()> {
+    if lock.try_lock().is_err() {
+        return Ok(());
+    }
+    let text = fs::read(path)?;
+    let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+    let kept = lines.get(lines.len().saturating_sub(KEPT)..).unwrap_or_default();
+    // Only its owner may read a temporary file.
+    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    new.write_all(&kept.concat())?;
+    new.persist(path)?;
+    lock.unlock()
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_none_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs/c.eu-west-1");
+        append(&path, "8f2c one 2026-01-02T03:04:05.000000006Z\nhalf a li").unwrap();
+        append(&path, "\n9d two 2026-01-02T03:04:06Z\nx\n\u{0} a b\n").unwrap();
+        let names: Vec<String> = read(&path).into_iter().map(|job| job.name).collect();
+        assert_eq!(names, ["one", "two"]);
+        assert_eq!(read(Path::new("/nowhere")), []);
+    }
+
+    #[test]
+    fn many_at_once_lose_no_line_while_the_oldest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.eu-west-1");
+        let old = format!("{} old 2026-01-02T03:04:05Z\n", "0".repeat(60));
+        fs::write(&path, old.repeat(2 * KEPT)).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for n in 0..50 {
+                        append(path, &format!("job-{writer}-{n} new 2026-01-02T03:04:06Z\n")).unwrap();
+                    }
+                });
+            }
+        });
+        let known = read(&path);
+        assert_eq!(known.iter().filter(|job| job.name == "new").count(), 400);
+        assert!(known.len() <= KEPT + 400, "{}", known.len());
+    }
+
+    #[test]
+    fn a_clusters_name_is_no_path() {
+        assert_eq!(file_name("big-1", "eu-west-1"), "big-1.eu-west-1");
+        assert_eq!(file_name("../a b", "r"), "%2E%2E%2Fa%20b.r");
+    }
+}

@@ -1,0 +1,103 @@
+//! The object of a key, in the cluster's bucket.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::record::Record;
+use crate::cluster::{Session, explain};
+use crate::job::OnceKey;
+use crate::ui::Failure;
+
+/// The place of a key's record. S3 is strongly consistent: what is read is what was written last.
+#[derive(Debug)]
+pub struct Store {
+    session: Session,
+    object: String,
+}
+
+/// Which version of an object is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(String);
+
+impl Store {
+    /// The place of this key.
+    pub fn new(session: &Session, key: &OnceKey) -> Self {
+        Self { session: session.clone(), object: key.object(&session.cluster.prefix) }
+    }
+
+    /// Its address, for people.
+    pub fn url(&self) -> String {
+        format!("s3://{}/{}", self.session.cluster.bucket, self.object)
+    }
+
+    /// The record, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub async fn get(&self) -> Result<Option<(Record, ETag)>, Failure> {
+        let doing = || format!("reading {}", self.url());
+        let sent =
+            self.session.s3.get_object().bucket(&self.session.cluster.bucket).key(&self.object).send().await;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(e) if e.code() == Some("NoSuchKey") => return Ok(None),
+            Err(e) => return Err(explain(&self.session, &doing(), &e)),
+        };
+        let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
+        let body =
+            answer.body.collect().await.map_err(|e| {
+                Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)
+            })?;
+        let record = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
+            Failure::failed(format!("{}: that is no record of a submission: {e}", doing()))
+                .hint(format!("`aws s3 rm {}` forgets the key", self.url()))
+        })?;
+        Ok(Some((record, etag)))
+    }
+
+    /// Writes the record, if there is none or if the one there is still the version `over`; `None` when somebody
+    /// else was faster.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put(&self, record: &Record, over: Option<&ETag>) -> Result<Option<ETag>, Failure> {
+        let doing = || format!("writing {}", self.url());
+        let body =
+            serde_json::to_vec_pretty(record).map_err(|e| Failure::failed(format!("{}: {e}", doing())))?;
+        let mut over = over.cloned();
+        loop {
+            let put = self
+                .session
+                .s3
+                .put_object()
+                .bucket(&self.session.cluster.bucket)
+                .key(&self.object)
+                .content_type("application/json")
+                .body(ByteStream::from(body.clone()));
+            let put = match &over {
+                None => put.if_none_match("*"),
+                Some(etag) => put.if_match(&etag.0),
+            };
+            match put.send().await {
+                Ok(answer) => return Ok(Some(ETag(answer.e_tag().unwrap_or_default().to_owned()))),
+                Err(e) if is_conflict(&e) => {}
+                Err(e) => return Err(explain(&self.session, &doing(), &e)),
+            }
+            // It may have been ourselves: the SDK repeats a put whose answer was lost.
+            match self.get().await? {
+                Some((now, etag)) if now.holder == record.holder && now.beat == record.beat => {
+                    return Ok(Some(etag));
+                }
+                Some((now, etag)) if now.holder == record.holder => over = Some(etag),
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+/// A condition that does not hold: 412, 409 and, where the version to be replaced has been deleted, 404 (S3 User
+/// Guide, conditional writes).
+fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let status = error.raw_response().map(|r| r.status().as_u16());
+    matches!(status, Some(404 | 409 | 412)) && error.code() != Some("NoSuchBucket")
+}

@@ -1,0 +1,261 @@
+//! Between a job as the user says it and its SubmitJob: the job definition that the job takes.
+
+use std::fmt;
+
+use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
+use super::queue::{self, queue};
+use crate::cluster::Session;
+use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
+use crate::ui::Failure;
+
+/// What a job wants of its job definition and its queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// The queue's name or ARN.
+    pub queue: &'a str,
+    /// The job definition that was named; `None` is the cluster's.
+    pub definition: Option<&'a str>,
+    /// What SubmitJob cannot override.
+    pub changes: &'a ContainerChanges,
+    /// Its nodes, if it is to be a multi-node parallel job.
+    pub nodes: Option<u32>,
+    /// vCPUs of a container.
+    pub vcpus: Option<Vcpus>,
+    /// Memory of a container.
+    pub memory: Option<Memory>,
+    /// GPUs of a container.
+    pub gpus: Option<Gpus>,
+    /// Whether a job definition may be registered for it.
+    pub registering: Registering,
+}
+
+/// The job definition that a job takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// `NAME`, `NAME:REVISION` or an ARN.
+    pub job_definition: String,
+    /// Its nodes, for a multi-node parallel job.
+    pub nodes: Option<PreparedNodes>,
+}
+
+/// The nodes of a multi-node parallel job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreparedNodes {
+    /// How many they are.
+    pub count: u32,
+    /// vCPUs of each; `None` when neither the job nor its definition says.
+    pub vcpus: Option<f64>,
+    /// The `targetNodes` that overrides for all nodes have to name.
+    pub targets: Vec<String>,
+}
+
+impl fmt::Display for PreparedNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes", self.count)?;
+        self.vcpus.map_or(Ok(()), |vcpus| write!(f, " x {vcpus} vCPUs"))
+    }
+}
+
+impl Wishes<'_> {
+    /// Whether nothing depends on what the job definition is like: the common job costs no extra call.
+    fn are_plain(&self) -> bool {
+        self.definition.is_none()
+            && self.changes.is_empty()
+            && self.nodes.is_none()
+            && self.vcpus.is_none()
+            && self.memory.is_none()
+            && self.gpus.is_none()
+    }
+}
+
+/// Finds the job definition for a job, or derives it from the cluster's.
+///
+/// # Errors
+/// When the job definition or the queue does not allow what is wished, in plain words; when Batch cannot be
+/// asked or refuses.
+pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared, Failure> {
+    let cluster = &session.cluster;
+    let of_cluster = match &cluster.job_definition_mnp {
+        Some(multi_node) if wishes.nodes.is_some() => multi_node,
+        _ => &cluster.job_definition,
+    };
+    let name = wishes.definition.unwrap_or(of_cluster);
+    if wishes.are_plain() {
+        return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
+    }
+    let facts = definition::describe(session, name).await?;
+    check(&facts, wishes)?;
+    let (count, targets) = match (&facts.kind, wishes.nodes) {
+        (Kind::MultiNode { nodes, ranges }, given) => {
+            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
+            (given.unwrap_or(*nodes), targets)
+        }
+        (_, Some(nodes)) => {
+            refuse_nodes(session, wishes.queue).await?;
+            let (job_definition, target) =
+                definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
+            let nodes = nodes_of(&facts, wishes, nodes, vec![target.to_owned()]);
+            return Ok(Prepared { job_definition, nodes: Some(nodes) });
+        }
+        (_, None) => {
+            let job_definition = changed(session, &facts, name, wishes).await?;
+            return Ok(Prepared { job_definition, nodes: None });
+        }
+    };
+    refuse_nodes(session, wishes.queue).await?;
+    let job_definition = changed(session, &facts, name, wishes).await?;
+    Ok(Prepared { job_definition, nodes: Some(nodes_of(&facts, wishes, count, targets)) })
+}
+
+async fn changed(
+    session: &Session,
+    facts: &Facts,
+    name: &str,
+    wishes: &Wishes<'_>,
+) -> Result<String, Failure> {
+    if wishes.changes.is_empty() {
+        return Ok(name.to_owned());
+    }
+    definition::derive(session, facts, wishes.changes, wishes.registering).await
+}
+
+fn nodes_of(facts: &Facts, wishes: &Wishes<'_>, count: u32, targets: Vec<String>) -> PreparedNodes {
+    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
+    PreparedNodes { count, vcpus, targets }
+}
+
+/// What the job definition does not allow. Pure.
+fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
+    if let Some(failure) = takes_no_overrides(facts) {
+        return Err(failure);
+    }
+    let (name, changes) = (&facts.name, wishes.changes);
+    if facts.fargate {
+        if wishes.nodes.is_some() {
+            return Err(Failure::usage(format!(
+                "multi-node parallel jobs cannot run on Fargate, and the job definition {name} is for Fargate"
+            ))
+            .hint("`--job-definition NAME` names one for EC2, `--queue NAME` a queue for it"));
+        }
+        if let Some(option) = wishes.gpus.map(|_| "--gpus").or(changes.not_on_fargate()) {
+            return Err(Failure::usage(format!(
+                "`{option}` is not for jobs on Fargate, and the job definition {name} is for Fargate"
+            )));
+        }
+        if let Some(container) = facts.container() {
+            fargate_size(container, wishes)?;
+        }
+    } else if changes.ephemeral_storage.is_some() {
+        return Err(Failure::usage(format!(
+            "`--ephemeral-storage` is for jobs on Fargate, and the job definition {name} is for EC2"
+        ))
+        .hint("on EC2 a job has the disk of its instance, which the compute environment's launch template sizes"));
+    }
+    if let (Kind::MultiNode { nodes, ranges }, Some(wished)) = (&facts.kind, wishes.nodes)
+        && wished != *nodes
+        && !ranges.iter().any(|range| range.targets.ends_with(':'))
+    {
+        // API `NodeOverrides`, `numNodes`: an open upper boundary is needed.
+        return Err(Failure::usage(format!(
+            "the job definition {name} is for {nodes} nodes and no other number: none of its node ranges is open, such as `0:`"
+        )));
+    }
+    Ok(())
+}
+
+fn fargate_size(container: &ContainerFacts, wishes: &Wishes<'_>) -> Result<(), Failure> {
+    let vcpus = wishes.vcpus.map(Vcpus::count).or(container.vcpus);
+    let memory = wishes.memory.map(Memory::mib).or(container.memory_mib);
+    let (Some(vcpus), Some(memory_mib)) = (vcpus, memory) else { return Ok(()) };
+    FargateSize { vcpus, memory_mib }.check().map_err(|e| {
+        let FargateSize { vcpus, memory_mib } = e.nearest;
+        Failure::usage(e.to_string()).hint(format!("`-p {vcpus} -m {memory_mib}` asks for it"))
+    })
+}
+
+/// The failure of a job definition that takes no `containerOverrides`, without which no job can say what it does.
+pub(super) fn takes_no_overrides(facts: &Facts) -> Option<Failure> {
+    let what = match facts.kind {
+        Kind::Eks => "is for EKS",
+        Kind::Ecs => "is for several containers (it has ecsProperties)",
+        Kind::Container(_) | Kind::MultiNode { .. } => return None,
+    };
+    let failure = Failure::usage(format!(
+        "the job definition {} {what}; bsub can only submit jobs of one container (containerProperties), on ECS",
+        facts.name
+    ));
+    Some(failure.hint(
+        "`--job-definition NAME` names another; `job_definition` in the settings file is the cluster's",
+    ))
+}
+
+async fn refuse_nodes(session: &Session, name: &str) -> Result<(), Failure> {
+    let Some(facts) = queue(session, name).await? else { return Ok(()) };
+    let Some(why) = queue::no_nodes(session, &facts).await? else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "multi-node parallel jobs need on-demand EC2 instances, and the queue {} has none: {why}",
+        facts.name
+    ))
+    .hint("`--queue NAME` chooses another queue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definition::NodeRange;
+    use super::*;
+
+    fn facts(kind: Kind, fargate: bool) -> Facts {
+        Facts { arn: "arn:…:job-definition/d:1".into(), name: "d".into(), kind, fargate }
+    }
+
+    fn container(vcpus: f64, memory_mib: u64) -> Kind {
+        let size =
+            ContainerFacts { vcpus: Some(vcpus), memory_mib: Some(memory_mib), ..ContainerFacts::default() };
+        Kind::Container(size)
+    }
+
+    fn wishes(changes: &ContainerChanges) -> Wishes<'_> {
+        Wishes {
+            queue: "q",
+            definition: None,
+            changes,
+            nodes: None,
+            vcpus: None,
+            memory: None,
+            gpus: None,
+            registering: Registering::Allowed,
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_how() {
+        let none = ContainerChanges::default();
+        let plain = wishes(&none);
+        let small = || container(0.25, 512);
+        let closed = Kind::MultiNode {
+            nodes: 4,
+            ranges: vec![NodeRange { targets: "0:3".into(), container: Some(ContainerFacts::default()) }],
+        };
+        let shm = ContainerChanges { shm_size: "1G".parse().ok(), ..ContainerChanges::default() };
+        let disk = ContainerChanges { ephemeral_storage: "50".parse().ok(), ..ContainerChanges::default() };
+        let told = [
+            (facts(small(), true), plain),
+            (facts(small(), true), wishes(&disk)),
+            (facts(closed.clone(), false), Wishes { nodes: Some(4), ..plain }),
+            (facts(Kind::Eks, false), plain),
+            (facts(Kind::Ecs, false), plain),
+            (facts(small(), true), Wishes { nodes: Some(2), ..plain }),
+            (facts(small(), true), Wishes { gpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), wishes(&shm)),
+            (facts(small(), true), Wishes { vcpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), Wishes { memory: "5G".parse().ok(), ..plain }),
+            (facts(small(), false), wishes(&disk)),
+            (facts(closed, false), Wishes { nodes: Some(2), ..plain }),
+        ]
+        .map(|(facts, wishes)| match check(&facts, &wishes) {
+            Ok(()) => "fine".to_owned(),
+            Err(f) => format!("{} {:?}", f.message, f.hints),
+        });
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}

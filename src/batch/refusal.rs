@@ -1,0 +1,59 @@
+//! Why Batch refused a job, in plain words.
+//!
+//! Batch's own words for it are not documented, and some (`Container overrides or node overrides should not be
+//! set`) do not help. What is wrong can be seen, so it is looked up once a job has been refused; a job that is
+//! taken costs no extra call.
+
+use std::time::Duration;
+
+use super::definition::{self, Kind};
+use super::prepare::takes_no_overrides;
+use super::queue::queue;
+use crate::cluster::Session;
+use crate::job::SubmitRequest;
+use crate::ui::Failure;
+
+/// A job that Batch has refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// What was being done.
+    pub doing: &'a str,
+    /// What Batch was asked.
+    pub request: &'a SubmitRequest,
+    /// Batch's words.
+    pub message: &'a str,
+}
+
+/// How long may be looked for the reason; the user waits for a failure.
+const LOOKING: Duration = Duration::from_secs(4);
+
+/// The refusal in plain words, if its reason can be seen; else `failure` as it is.
+pub async fn in_plain_words(session: &Session, refused: Refused<'_>, failure: Failure) -> Failure {
+    let message = refused.message;
+    match tokio::time::timeout(LOOKING, seen(session, refused)).await.ok().flatten() {
+        Some(seen) => seen.hint(format!("Batch says: {message}")),
+        None if message.contains("schedulingPriority") => {
+            failure.hint("`--priority N` says how this job ranks among those of its share")
+        }
+        None => failure,
+    }
+}
+
+/// What is wrong with the queue or the job definition. What goes wrong with looking is nothing to the user, who
+/// has a failure already.
+async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
+    let Refused { doing, request, .. } = refused;
+    let queue = queue(session, &request.job_queue).await.ok().flatten();
+    if let Some(refusal) = queue.and_then(|q| q.refusal(doing, request.share_identifier.is_some())) {
+        return Some(refusal);
+    }
+    let facts = definition::describe(session, &request.job_definition).await.ok()?;
+    match (&facts.kind, &request.node_overrides) {
+        (Kind::MultiNode { nodes, .. }, None) => {
+            let name = &facts.name;
+            let message = format!("{doing}: the job definition {name} is for multi-node parallel jobs");
+            Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
+        }
+        _ => takes_no_overrides(&facts).map(|f| Failure { message: format!("{doing}: {}", f.message), ..f }),
+    }
+}

@@ -1,0 +1,56 @@
+//! From options to a job.
+
+use super::options::Options;
+use super::work::What;
+use super::{Args, environment};
+use crate::job::{Gpus, Invalid, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks};
+use crate::ui::Failure;
+
+impl Args {
+    /// The job that is asked for. All that can be wrong with the options together is found here.
+    pub(super) fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
+        let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
+        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
+        spec.place = options.place();
+        spec.outputs = options.output_file.clone();
+        spec.environment = environment::gather(&options.env, &options.env_exclude);
+        spec.resources =
+            Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
+        let lines = self.lines(options)?;
+        let tasks = match (options.array_size, &options.array, &lines) {
+            (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
+            (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
+            (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
+            (None, None, None) => None,
+        };
+        spec.shape = match (tasks, options.nodes.and_then(Nodes::parallel)) {
+            (None, None) => Shape::Single,
+            (Some(tasks), None) => Shape::Array(tasks),
+            (None, Some(nodes)) => Shape::Nodes(nodes),
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage("a multi-node parallel job (`--nodes`) cannot be an array"));
+            }
+        };
+        spec.lines = lines;
+        if let Some(secret) =
+            options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
+        {
+            return Err(Failure::usage(format!(
+                "{} is given twice: by `--env` and by `--secret`",
+                secret.name
+            )));
+        }
+        spec.retries =
+            Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
+        spec.timeout = options.limit().map_err(about("--time"))?;
+        spec.scheduling = Scheduling {
+            priority: options.priority,
+            share: options.share.clone(),
+            tags: options.tag.iter().map(|t| (t.key.clone(), t.value.clone())).collect(),
+            propagate_tags: options.propagate_tags,
+            parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
+        };
+        spec.bare = self.bare;
+        Ok(spec)
+    }
+}

@@ -1,0 +1,62 @@
+//! Manual pages and completions, made from each tool's own definition: `--man` and `--completions SHELL`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueEnum};
+use clap_complete::Shell;
+
+use crate::ui::{Failure, Format, Output};
+
+const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// The definition with the two options in it; the short help leaves them out.
+pub fn with_options(command: Command) -> Command {
+    let option = |name: &'static str| {
+        Arg::new(name).long(name).exclusive(true).hide_short_help(true).help_heading("Common options")
+    };
+    command
+        .arg(option("man").action(ArgAction::SetTrue).help("Print the manual page: `TOOL --man | man -l -`"))
+        .arg(
+            option("completions")
+                .value_name("SHELL")
+                .value_parser(PossibleValuesParser::new(SHELLS))
+                .help("Print the completions for a shell"),
+        )
+}
+
+/// Prints what was asked for when the first argument asks for it; says whether it did.
+///
+/// # Errors
+/// When there is no such shell, or stdout cannot be written.
+pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
+    let words: Vec<&[u8]> = args.iter().skip(1).map(|word| word.as_bytes()).collect();
+    let shell: &[u8] = match words.as_slice() {
+        [b"--man"] => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command.clone())
+                .render(&mut page)
+                .map_err(|e| Failure::failed(format!("writing the manual page: {e}")))?;
+            Output::new(Format::Plain).write(&page)?;
+            return Ok(true);
+        }
+        [b"--completions", shell] => shell,
+        [word] => match word.strip_prefix(b"--completions=") {
+            Some(shell) => shell,
+            None => return Ok(false),
+        },
+        _ => return Ok(false),
+    };
+    // Whatever it is, clap has the words for it.
+    let Some(shell) = std::str::from_utf8(shell).ok().filter(|name| SHELLS.contains(name)) else {
+        return Ok(false);
+    };
+    let Ok(shell) = Shell::from_str(shell, false) else { return Ok(false) };
+    let mut script = Vec::new();
+    let mut command = command.clone();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    Output::new(Format::Plain).write(&script)?;
+    Ok(true)
+}

@@ -1,0 +1,166 @@
+//! What AWS said of things that hardly ever change, kept for a day.
+//!
+//! An entry is a file of its own in `awsb` of the XDG cache folder. Whatever is wrong with it (age, form,
+//! permissions, no folder at all), there is no entry, and AWS is asked.
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What is older was perhaps true once.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The entries of one account and region, as far as can be told without asking AWS. It knows which entries were
+/// read, so that they can be dropped when one of them turns out to be stale.
+#[derive(Debug, Clone, Default)]
+pub struct Cache {
+    folder: Option<PathBuf>,
+    scope: Vec<String>,
+    used: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+/// A file's content.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry<T> {
+    /// When it was written, in seconds since the epoch.
+    at: u64,
+    value: T,
+}
+
+impl Cache {
+    /// The user's cache. `scope` is what tells accounts and regions apart: profile, region, endpoint, key.
+    pub fn new(scope: Vec<String>) -> Self {
+        let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+        let home = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+        Self { folder: home.map(|home| home.join("awsb")), scope, used: Arc::default() }
+    }
+
+    /// A cache that never has anything.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The entry of this kind and key, if there is one that is not too old.
+    pub fn read<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<T> {
+        let path = self.path(kind, key)?;
+        let entry: Entry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        // An entry from the future is as little worth as one from long ago.
+        if now().checked_sub(entry.at)? > MAX_AGE.as_secs() {
+            return None;
+        }
+        self.used().push(path);
+        Some(entry.value)
+    }
+
+    /// Keeps an entry: whole or not at all. That it cannot be kept is no error.
+    pub fn write<T: Serialize>(&self, kind: &str, key: &str, value: &T) {
+        let write = |path: PathBuf| -> std::io::Result<()> {
+            let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            // Only its owner may read a temporary file.
+            let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+            serde_json::to_writer(&mut file, &Entry { at: now(), value })?;
+            file.flush()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        let _ = self.path(kind, key).map(write);
+    }
+
+    /// Drops one entry.
+    pub fn drop(&self, kind: &str, key: &str) {
+        if let Some(path) = self.path(kind, key) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Drops every entry that was read: one of them is stale. Says whether there was any.
+    pub fn drop_used(&self) -> bool {
+        let used = std::mem::take(&mut *self.used());
+        used.iter().for_each(|path| drop(fs::remove_file(path)));
+        !used.is_empty()
+    }
+
+    fn used(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, kind: &str, key: &str) -> Option<PathBuf> {
+        let mut hash = Sha256::new();
+        for part in self.scope.iter().map(String::as_str).chain([kind, key]) {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Some(self.folder.as_ref()?.join(format!("{kind}-{name}.json")))
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn cache(folder: &tempfile::TempDir, region: &str) -> Cache {
+        Cache { folder: Some(folder.path().join("awsb")), scope: vec![region.into()], used: Arc::default() }
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_its_own_key_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = cache(&folder, "eu-west-1");
+        assert_eq!(here.read::<String>("stack", "a"), None);
+        here.write("stack", "a", &"value");
+        assert_eq!(here.read::<String>("stack", "a").as_deref(), Some("value"));
+        assert_eq!(here.read::<String>("stack", "b"), None);
+        assert_eq!(here.read::<String>("definition", "a"), None);
+        assert_eq!(cache(&folder, "us-east-1").read::<String>("stack", "a"), None);
+        let mode = fs::metadata(here.path("stack", "a").unwrap()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_corrupt_or_old_or_from_the_future_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(&folder, "eu-west-1");
+        cache.write("stack", "a", &1);
+        let path = cache.path("stack", "a").unwrap();
+        let day = MAX_AGE.as_secs();
+        for (text, found) in [
+            (format!("{{\"at\":{},\"value\":7}}", now() - day + 100), Some(7)),
+            (format!("{{\"at\":{},\"value\":7}}", now() - day - 100), None),
+            (format!("{{\"at\":{},\"value\":7}}", now() + 100), None),
+            (format!("{{\"at\":{},\"value\":\"seven\"}}", now()), None),
+            ("{".into(), None),
+        ] {
+            fs::write(&path, &text).unwrap();
+            assert_eq!(cache.read::<i32>("stack", "a"), found, "{text}");
+        }
+        assert_eq!(Cache::none().read::<i32>("stack", "a"), None);
+    }
+
+    #[test]
+    fn what_was_used_is_dropped_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(&folder, "eu-west-1");
+        cache.write("stack", "a", &1);
+        cache.write("stack", "b", &2);
+        assert!(!cache.drop_used());
+        assert_eq!(cache.read("stack", "a"), Some(1));
+        // A clone, as every session's clone has, knows it, too.
+        assert!(cache.clone().drop_used());
+        assert_eq!((cache.read::<i32>("stack", "a"), cache.read("stack", "b")), (None, Some(2)));
+    }
+}

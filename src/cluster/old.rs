@@ -1,0 +1,177 @@
+//! The settings of the old tools: `~/.parallelcluster/awsbatch-cli.cfg`.
+//!
+//! Its form and keys are those that `aws-parallelcluster-awsbatch-cli` (`common.py`, `awsbatch-cli.cfg`) has: an INI
+//! file as Python's `configparser` reads it, `[main]` with the default cluster, and `[cluster NAME]` sections. The
+//! default may have no section: then the stack of its name is read.
+
+use std::path::{Path, PathBuf};
+
+use super::defaults::{DefaultLine, Defaults};
+use super::settings::Section;
+use crate::ui::Failure;
+
+/// What the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OldSettings {
+    /// `cluster_name` of `[main]`.
+    pub default_cluster: Option<String>,
+    /// The clusters, by name.
+    pub clusters: Vec<(String, Section)>,
+}
+
+/// A section's name, the line it begins in, and its keys and values.
+type Part = (String, usize, Vec<(String, String)>);
+
+impl OldSettings {
+    /// Reads the file; without one, there are no old clusters.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a cluster in it lacks what it has to have.
+    pub fn read() -> Result<Self, Failure> {
+        let Some(home) = std::env::home_dir() else { return Ok(Self::default()) };
+        let path: PathBuf = home.join(".parallelcluster").join("awsbatch-cli.cfg");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(Failure::usage(format!("reading the old tools' settings {}: {e}", path.display()))),
+        }
+    }
+
+    /// The names of all clusters.
+    pub fn names(&self) -> Vec<&str> {
+        self.clusters.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The section of a cluster.
+    pub fn cluster(&self, name: &str) -> Option<&Section> {
+        self.clusters.iter().find(|(n, _)| n == name).map(|(_, section)| section)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        let parts = parts(path, text)?;
+        let main = parts.iter().find(|(name, ..)| name == "main");
+        let of_main = |key: &str| main.and_then(|(_, _, values)| value(values, key));
+        let mut defaults = Defaults::default();
+        if let Some(list) = of_main("env_blacklist") {
+            let line = main.map_or(1, |(_, line, _)| *line);
+            let place = format!("{}, line {line}", path.display());
+            defaults.0.push(DefaultLine::new("env-exclude", &[list], place));
+        }
+        let mut old = Self { default_cluster: of_main("cluster_name"), clusters: Vec::new() };
+        for (name, line, values) in &parts {
+            let Some(name) = name.strip_prefix("cluster ").map(str::trim) else { continue };
+            let must = |key: &str| match value(values, key) {
+                Some(text) => Ok(Some(text)),
+                None => Err(wrong(path, *line, format!("`{key}` is missing in [cluster {name}]"))),
+            };
+            let directory = value(values, "artifact_directory");
+            let section = Section {
+                region: value(values, "region").or_else(|| of_main("region")),
+                proxy: value(values, "proxy"),
+                bucket: must("s3_bucket")?,
+                // The folder in which the cluster's roles may write.
+                prefix: Some(directory.map_or("batch".into(), |d| format!("{}/batch", d.trim_matches('/')))),
+                job_queue: must("job_queue")?,
+                job_definition: must("job_definition")?,
+                job_definition_mnp: value(values, "job_definition_mnp"),
+                defaults: defaults.clone(),
+                ..Section::default()
+            };
+            old.clusters.push((name.to_owned(), section));
+        }
+        if let Some(name) = old.default_cluster.clone().filter(|name| old.cluster(name).is_none()) {
+            let section = Section {
+                region: of_main("region"),
+                stack: Some(name.clone()),
+                defaults: defaults.clone(),
+                ..Section::default()
+            };
+            old.clusters.push((name, section));
+        }
+        Ok(old)
+    }
+}
+
+fn wrong(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("the old tools' settings {}, line {line}: {message}", path.display()))
+}
+
+/// The sections: `key = value` or `key: value` in each, comments on lines of their own, and lines that begin with
+/// a blank go on with the value before.
+fn parts(path: &Path, text: &str) -> Result<Vec<Part>, Failure> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            parts.push((name.trim().to_owned(), number, Vec::new()));
+            continue;
+        }
+        let Some((_, _, values)) = parts.last_mut() else {
+            return Err(wrong(path, number, "there is no [section] before this line"));
+        };
+        if line.starts_with([' ', '\t'])
+            && let Some((_, value)) = values.last_mut()
+        {
+            value.push_str(trimmed);
+            continue;
+        }
+        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
+            return Err(wrong(path, number, "neither a [section] nor `key = value`"));
+        };
+        values.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    Ok(parts)
+}
+
+/// What a key has; nothing when it is empty.
+fn value(values: &[(String, String)], key: &str) -> Option<String> {
+    values.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.clone()).filter(|v| !v.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<OldSettings, Failure> {
+        OldSettings::parse(Path::new("awsbatch-cli.cfg"), text)
+    }
+
+    const FILE: &str = "# a comment\n[main]\ncluster_name = hpc\nregion: eu-west-1\nenv_blacklist = HOME,\n  PWD\n\n\
+        [cluster hpc]\nRegion = us-east-1\ns3_bucket = b\nartifact_directory = hpc-x\njob_queue = arn:aws:batch:q\n\
+        job_definition = d:1\nproxy = NONE\nhead_node_ip = 10.0.0.1\nbatch_cli_requirements = x>=1.0.0\n";
+
+    #[test]
+    fn a_file_of_the_old_tools() -> Result<(), Failure> {
+        let old = parse(FILE)?;
+        assert_eq!(old.default_cluster.as_deref(), Some("hpc"));
+        let hpc = old.cluster("hpc").cloned().unwrap_or_default();
+        assert_eq!(hpc.region.as_deref(), Some("us-east-1"));
+        assert_eq!((hpc.bucket.as_deref(), hpc.prefix.as_deref()), (Some("b"), Some("hpc-x/batch")));
+        assert_eq!((hpc.job_queue.as_deref(), hpc.stack), (Some("arn:aws:batch:q"), None));
+        assert_eq!(hpc.defaults.0[0].words, ["--env-exclude=HOME,PWD"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_default_without_a_section_is_a_stack() -> Result<(), Failure> {
+        let old = parse("[main]\ncluster_name = hpc\nregion = eu-west-1\n")?;
+        let hpc = old.cluster("hpc").cloned().unwrap_or_default();
+        assert_eq!((hpc.stack.as_deref(), hpc.region.as_deref()), (Some("hpc"), Some("eu-west-1")));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, message) in [
+            (FILE.replace("s3_bucket = b\n", ""), "line 8: `s3_bucket` is missing in [cluster hpc]"),
+            ("x = 1\n".into(), "line 1: there is no [section] before this line"),
+            ("[main]\nhello\n".into(), "line 2: neither a [section] nor `key = value`"),
+        ] {
+            let failure = parse(&text).map(|_| ()).unwrap_err();
+            assert!(failure.message.ends_with(message), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The proxy between this machine and AWS.
+//!
+//! The SDK's own HTTPS client would take a proxy from the environment, for loopback and for the metadata services
+//! that give credentials, too. The client here takes one for `https://` alone, and never for this machine.
+
+use std::fmt;
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use super::Cluster;
+use crate::ui::Failure;
+
+/// The old tools' word for no proxy of one's own.
+const NONE: &str = "NONE";
+/// As curl and Python have it: the small letters win.
+const VARIABLES: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
+const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+/// A proxy, and who named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    url: String,
+    named_by: String,
+}
+
+impl Proxy {
+    /// The proxy of a cluster: the one of its settings, else the environment's.
+    pub fn of(cluster: &Cluster) -> Option<Self> {
+        if cluster.is_local {
+            return None;
+        }
+        let own = cluster.proxy.as_deref().filter(|url| !is_none(url));
+        let own = own.map(|url| Self {
+            url: with_scheme(url),
+            named_by: format!("`proxy` of the cluster `{}`", cluster.name),
+        });
+        own.or_else(|| {
+            let (name, url) = first(VARIABLES).filter(|(_, url)| !is_none(url))?;
+            Some(Self { url: with_scheme(&url), named_by: name.to_owned() })
+        })
+    }
+
+    fn config(&self) -> Result<ProxyConfig, Failure> {
+        let wrong = |why: &str| Failure::usage(format!("{} {why}", self.named_by));
+        check(&self.url).map_err(|why| wrong(&why))?;
+        let exceptions = first(EXCEPTIONS).map(|(_, list)| list).unwrap_or_default();
+        let config = ProxyConfig::https(self.url.as_str()).map_err(|e| wrong(&e.to_string()))?;
+        Ok(config.no_proxy(format!("{LOOPBACK},{exceptions}")))
+    }
+}
+
+/// The HTTPS client for a cluster: through its proxy, but for what `NO_PROXY` lists and this machine itself.
+///
+/// # Errors
+/// When what names the proxy is no URL of one.
+pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
+    let config = Proxy::of(cluster).map_or(Ok(ProxyConfig::disabled()), |proxy| proxy.config())?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .proxy_config(config.clone())
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
+        connector.build()
+    }))
+}
+
+impl fmt::Display for Proxy {
+    /// Without the password that may be in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        write!(f, "{scheme}://{host} ({})", self.named_by)
+    }
+}
+
+/// That a text names a proxy which can be used, or none.
+///
+/// # Errors
+/// What it has to be; not the text itself, in which a password may be.
+pub fn check(text: &str) -> Result<(), String> {
+    let good = is_none(text)
+        || with_scheme(text).parse::<http::Uri>().is_ok_and(|u| {
+            matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
+        });
+    if good {
+        return Ok(());
+    }
+    Err(format!("has to be such as http://proxy.example.org:8080 or https://…, or {NONE}"))
+}
+
+fn is_none(text: &str) -> bool {
+    text.eq_ignore_ascii_case(NONE)
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") || is_none(url) { url.to_owned() } else { format!("http://{url}") }
+}
+
+fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
+    names.into_iter().find_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_http_urls_or_none() {
+        for good in ["http://p:8080", "https://user:secret@p", "p.example.org:3128", "NONE", "none"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["socks5://p:1080", "http://", "two words"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let proxy = Proxy { url: "http://me:secret@p:8080".into(), named_by: "HTTPS_PROXY".into() };
+        assert_eq!(proxy.to_string(), "http://p:8080 (HTTPS_PROXY)");
+    }
+}

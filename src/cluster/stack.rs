@@ -1,0 +1,173 @@
+//! What a ParallelCluster stack says of its Batch cluster.
+//!
+//! The names are those that `aws-parallelcluster-awsbatch-cli` (`common.py`) reads. ParallelCluster 2 tells the
+//! bucket among the outputs and calls its stack `parallelcluster-NAME`, ParallelCluster 3 tells it among the
+//! parameters and calls its stack `NAME`; here a name is looked for in both places.
+
+use std::collections::HashMap;
+
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::Stack as Described;
+use serde::{Deserialize, Serialize};
+
+use super::{Session, explain};
+use crate::ui::Failure;
+
+/// What counts of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// `ResourcesS3Bucket`.
+    pub bucket: Option<String>,
+    /// `ArtifactS3RootDirectory`: in its folder `batch`, the cluster's roles may write.
+    pub directory: Option<String>,
+    /// `BatchJobQueueArn`.
+    pub job_queue: String,
+    /// `BatchJobDefinitionArn`.
+    pub job_definition: Option<String>,
+    /// `BatchJobDefinitionMnpArn`.
+    pub job_definition_mnp: Option<String>,
+    /// `ProxyServer`, where there is one.
+    pub proxy: Option<String>,
+}
+
+const KIND: &str = "stack";
+/// In these states a stack's outputs are what is there.
+const READY: [&str; 4] =
+    ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"];
+
+/// Reads a stack, or what was kept of it.
+///
+/// # Errors
+/// When CloudFormation cannot be asked, or the stack is not there, not ready, or of another scheduler.
+pub async fn read(session: &Session, name: &str) -> Result<Stack, Failure> {
+    if let Some(stack) = session.cache.read(KIND, name) {
+        return Ok(stack);
+    }
+    let described = match describe(session, name).await? {
+        Some(stack) => Some(stack),
+        // ParallelCluster 2 was told `NAME`, too, and made a stack of this name.
+        None => describe(session, &format!("parallelcluster-{name}")).await?,
+    };
+    let cluster = &session.cluster.name;
+    let Some(described) = described else {
+        let region = &session.region;
+        return Err(Failure::failed(format!(
+            "there is no CloudFormation stack `{name}` in {region}, and the cluster `{cluster}` is to be read from it"
+        ))
+        .hint(format!("is the region of the cluster `{cluster}` right, and is the stack in this account?")));
+    };
+    let stack = Stack::of(&described).map_err(|why| {
+        Failure::failed(format!("the CloudFormation stack `{name}` of the cluster `{cluster}` {why}"))
+    })?;
+    session.cache.write(KIND, name, &stack);
+    Ok(stack)
+}
+
+/// DescribeStacks; `None` for one that is not there, which CloudFormation calls a ValidationError.
+async fn describe(session: &Session, name: &str) -> Result<Option<Described>, Failure> {
+    match session.cloudformation.describe_stacks().stack_name(name).send().await {
+        Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
+        Err(e)
+            if e.code() == Some("ValidationError")
+                && e.message().is_some_and(|m| m.contains("does not exist")) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(explain(session, &format!("reading the CloudFormation stack {name}"), &e)),
+    }
+}
+
+impl Stack {
+    fn of(stack: &Described) -> Result<Self, String> {
+        let status = stack.stack_status().map_or("", |s| s.as_str());
+        if !READY.contains(&status) {
+            return Err(format!("is not ready: it is {status}"));
+        }
+        let parameters = stack.parameters().iter().map(|p| (p.parameter_key(), p.parameter_value()));
+        let outputs = stack.outputs().iter().map(|o| (o.output_key(), o.output_value()));
+        // Where both have a name, the output is what came out.
+        let facts: HashMap<&str, &str> = parameters
+            .chain(outputs)
+            .filter_map(|(key, value)| Some((key?, value.filter(|v| !v.is_empty())?)))
+            .collect();
+        let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
+        match (facts.get("Scheduler"), fact("BatchJobQueueArn")) {
+            (Some(scheduler), _) if *scheduler != "awsbatch" => Err(format!(
+                "is of a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue: only `awsbatch` has"
+            )),
+            (_, None) => {
+                Err("has no output BatchJobQueueArn: it is of no ParallelCluster with the scheduler awsbatch"
+                    .to_owned())
+            }
+            (_, Some(job_queue)) => Ok(Self {
+                bucket: fact("ResourcesS3Bucket"),
+                directory: fact("ArtifactS3RootDirectory"),
+                job_queue,
+                job_definition: fact("BatchJobDefinitionArn"),
+                job_definition_mnp: fact("BatchJobDefinitionMnpArn"),
+                proxy: fact("ProxyServer"),
+            }),
+        }
+    }
+
+    /// The prefix of keys under which the cluster's roles may write.
+    pub fn prefix(&self) -> String {
+        match self.directory.as_deref().map(|d| d.trim_matches('/')).filter(|d| !d.is_empty()) {
+            Some(directory) => format!("{directory}/batch"),
+            None => "batch".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudformation::types::{Output, Parameter, StackStatus};
+
+    use super::*;
+
+    fn described(status: &str, parameters: &[(&str, &str)], outputs: &[(&str, &str)]) -> Described {
+        let parameter =
+            |(k, v): &(&str, &str)| Parameter::builder().parameter_key(*k).parameter_value(*v).build();
+        let output = |(k, v): &(&str, &str)| Output::builder().output_key(*k).output_value(*v).build();
+        Described::builder()
+            .stack_name("s")
+            .creation_time(aws_smithy_types::DateTime::from_secs(0))
+            .stack_status(StackStatus::from(status))
+            .set_parameters(Some(parameters.iter().map(parameter).collect()))
+            .set_outputs(Some(outputs.iter().map(output).collect()))
+            .build()
+    }
+
+    #[test]
+    fn both_generations() {
+        let queue = ("BatchJobQueueArn", "arn:q");
+        let definitions = [("BatchJobDefinitionArn", "arn:d"), ("BatchJobDefinitionMnpArn", "arn:m")];
+        let place = [("ResourcesS3Bucket", "b"), ("ArtifactS3RootDirectory", "hpc-1")];
+        let two = described(
+            "UPDATE_COMPLETE",
+            &[("Scheduler", "awsbatch"), ("ProxyServer", "NONE")],
+            &[[queue, ("MasterPrivateIP", "10.0.0.1")].as_slice(), &definitions, &place].concat(),
+        );
+        let three = described(
+            "CREATE_COMPLETE",
+            &[&[("Scheduler", "awsbatch"), ("ProxyServer", "NONE")][..], &place].concat(),
+            &[[queue, ("HeadNodePrivateIP", "10.0.0.1")].as_slice(), &definitions].concat(),
+        );
+        let read = Stack::of(&two).unwrap();
+        assert_eq!(Stack::of(&three), Ok(read.clone()));
+        assert_eq!((read.bucket.as_deref(), read.prefix().as_str()), (Some("b"), "hpc-1/batch"));
+        assert_eq!(read.job_definition_mnp.as_deref(), Some("arn:m"));
+    }
+
+    #[test]
+    fn what_is_no_batch_cluster() {
+        let slurm = described("CREATE_COMPLETE", &[("Scheduler", "slurm")], &[]);
+        let other = described("CREATE_COMPLETE", &[], &[("Url", "x")]);
+        let failed = described("ROLLBACK_COMPLETE", &[("Scheduler", "awsbatch")], &[]);
+        for (stack, words) in [(slurm, "`slurm`"), (other, "BatchJobQueueArn"), (failed, "ROLLBACK_COMPLETE")]
+        {
+            let why = Stack::of(&stack).unwrap_err();
+            assert!(why.contains(words), "{why}");
+        }
+    }
+}

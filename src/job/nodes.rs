@@ -1,0 +1,90 @@
+//! GPUs of a container, and nodes of a multi-node parallel job.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use super::{Invalid, limits};
+
+/// GPUs of a container (API `ResourceRequirement`, `GPU`): one or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gpus(NonZeroU32);
+
+impl Gpus {
+    /// How many.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl FromStr for Gpus {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        digits(text)
+            .and_then(NonZeroU32::new)
+            .filter(|n| n.get() <= i32::MAX.unsigned_abs())
+            .map(Self)
+            .ok_or_else(|| Invalid::because("a whole number of GPUs, 1 or more"))
+    }
+}
+
+impl fmt::Display for Gpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within [`limits::NODES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nodes(u32);
+
+impl Nodes {
+    /// How many.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// How many of a multi-node parallel job; `None` for an ordinary job.
+    pub fn parallel(self) -> Option<u32> {
+        Some(self.0).filter(|n| *n > 1)
+    }
+}
+
+impl FromStr for Nodes {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match digits(text) {
+            Some(n) if n == 1 || limits::NODES.contains(&n) => Ok(Self(n)),
+            _ => Err(Invalid::because("a job has 1 to 1000 nodes")),
+        }
+    }
+}
+
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number of digits alone; `parse` would take a sign, too.
+fn digits(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_their_range() {
+        assert_eq!("8".parse::<Gpus>().map(|g| g.to_string()), Ok("8".into()));
+        assert_eq!("1000".parse::<Nodes>().map(Nodes::get), Ok(1000));
+        for bad in ["0", "-1", "+2", "", "x", "1.5", "99999999999"] {
+            assert!(bad.parse::<Gpus>().is_err() && bad.parse::<Nodes>().is_err(), "{bad}");
+        }
+        assert_eq!("1".parse::<Nodes>().map(Nodes::parallel), Ok(None));
+        assert!("1001".parse::<Nodes>().is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! Manual pages and completions of every tool.
+
+mod support;
+
+use support::Sandbox;
+
+/// A tool, and an option that it has.
+const TOOLS: [(&str, &str); 5] = [
+    ("bsub", "array-size"),
+    ("bstat", "status"),
+    ("bout", "follow"),
+    ("bkill", "reason"),
+    ("blocal", "json"),
+];
+
+/// A program of this machine; without it, its part of a test is skipped.
+fn has(sandbox: &Sandbox, program: &str) -> bool {
+    let found = sandbox.run("sh", ["-c", &format!("command -v {program}")]).code() == 0;
+    if !found {
+        eprintln!("SKIPPED: no {program}");
+    }
+    found
+}
+
+#[test]
+fn every_tool_has_a_manual_page() {
+    let sandbox = Sandbox::new();
+    let groff = has(&sandbox, "groff");
+    for (tool, option) in TOOLS {
+        let page = sandbox.run(tool, ["--man"]).ok().stdout;
+        assert!(page.contains(".TH") && page.contains(&option.replace('-', "\\-")), "{page}");
+        if groff {
+            let outcome =
+                sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+            assert_eq!(outcome.stderr, "", "{tool}");
+        }
+    }
+}
+
+#[test]
+fn every_tool_has_completions() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let there = has(&sandbox, shell);
+        for (tool, option) in TOOLS {
+            let script = sandbox.run(tool, ["--completions", shell]).ok().stdout;
+            assert!(script.contains(option), "{tool} {shell}: {script}");
+            assert_eq!(sandbox.run(tool, [format!("--completions={shell}")]).ok().stdout, script);
+            if there {
+                sandbox.run_with_input(shell, ["-n"], script.as_str()).ok();
+            }
+        }
+    }
+    let outcome = sandbox.run("bout", ["--completions", "tcsh"]);
+    assert!(outcome.failed_with(2).contains("tcsh"), "{outcome}");
+}
+
+#[test]
+fn they_are_told_of_and_are_nothing_else() {
+    let sandbox = Sandbox::new();
+    let long = sandbox.run("bstat", ["--help"]).ok().stdout;
+    let short = sandbox.run("bstat", ["-h"]).ok().stdout;
+    assert!(long.contains("--completions <SHELL>") && long.contains("--man"), "{long}");
+    assert!(!short.contains("--man"), "{short}");
+    // Behind a command it is the command's.
+    let id = sandbox.run("bsub", ["echo", "--man"]).ok().job_id();
+    assert_eq!(sandbox.run("bout", ["-f", &id]).ok().stdout, "--man\n");
+}

@@ -1,0 +1,204 @@
+//! The ways to name jobs: by the beginning of an ID, as `last`, several at once, and by the ID of a task.
+
+mod support;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use support::{Answer, BadServer, Request, Sandbox};
+
+const A: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+const B: &str = "8f2c9999-1111-4222-8333-444455556666";
+const C: &str = "9d000000-1111-4222-8333-444455556666";
+
+fn body(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap_or_default()
+}
+
+/// A server that knows every job, each with one line of output: its ID.
+fn server() -> BadServer {
+    BadServer::start(|request, _| match request.operation() {
+        "describejobs" => {
+            let jobs = body(request)["jobs"].as_array().cloned().unwrap_or_default();
+            let job = |id: &Value| {
+                json!({ "jobId": id, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "status": "RUNNING",
+                        "startedAt": 1_700_000_000_000_i64, "container": { "logStreamName": id } })
+            };
+            Answer::json(json!({ "jobs": jobs.iter().map(job).collect::<Vec<_>>() }))
+        }
+        "logs" => {
+            let asked = body(request);
+            let begun = asked["nextToken"].is_string();
+            let events = if begun {
+                json!([])
+            } else {
+                json!([{ "timestamp": 1, "message": asked["logStreamName"] }])
+            };
+            Answer::json(json!({ "events": events, "nextForwardToken": "f/1", "nextBackwardToken": "b/1" }))
+        }
+        _ => Answer::json(json!({})),
+    })
+}
+
+fn sandbox(server: &BadServer) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nbucket = \"b\"\n\
+         job_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox
+}
+
+fn known(sandbox: &Sandbox, lines: &str) -> PathBuf {
+    sandbox.file("../state/awsb/jobs/far.eu-west-1", lines)
+}
+
+/// The IDs that the last request for jobs asked for.
+fn asked(server: &BadServer) -> Value {
+    server.requests("describejobs").pop().map(|request| body(&request)["jobs"].clone()).unwrap_or_default()
+}
+
+fn three_jobs(sandbox: &Sandbox) {
+    known(
+        sandbox,
+        &format!(
+            "{A} first 2026-01-02T03:04:05Z\n{B} second 2026-01-02T03:04:06Z\n{C} second 2026-01-02T03:04:06Z\n"
+        ),
+    );
+}
+
+#[test]
+fn the_beginning_of_an_id_and_the_last_submission() {
+    let server = server();
+    let sandbox = sandbox(&server);
+    three_jobs(&sandbox);
+    for (words, ids) in [
+        (&["bstat", "9d00"][..], json!([C])),
+        (&["bstat", "8f2c0", "8f2c9:4"], json!([A, format!("{B}:4")])),
+        (&["bstat", "last"], json!([B, C])),
+        (&["bstat", "last:3"], json!([format!("{B}:3"), format!("{C}:3")])),
+        (&["bstat", &format!("{A},{C}")], json!([A, C])),
+        // Batch is asked for what nobody knows here.
+        (&["bstat", "abcd"], json!(["abcd"])),
+        (&["bkill", "8f2c0"], json!([A])),
+        (&["bkill", "last"], json!([B, C])),
+        (&["bout", "9d00"], json!([C])),
+    ] {
+        sandbox.run(words[0], &words[1..]).ok();
+        assert_eq!(asked(&server), ids, "{words:?}");
+    }
+    let ended: Vec<Value> =
+        server.requests("terminatejob").iter().map(|r| body(r)["jobId"].clone()).collect();
+    assert_eq!(ended, [A, B, C]);
+    let shown = sandbox.run("bout", ["last,8f2c0"]).ok().stdout;
+    assert_eq!(shown, format!("{B}\n{C}\n{A}\n"));
+}
+
+#[test]
+fn what_is_not_clear_is_not_guessed() {
+    let server = server();
+    let sandbox = sandbox(&server);
+    let message = sandbox.run("bkill", ["last"]).failed_with(2);
+    assert_eq!(message, "`last`: no job has been submitted from here to the cluster `far`");
+    three_jobs(&sandbox);
+    let outcome = sandbox.run("bkill", ["8f2c"]);
+    assert_eq!(outcome.failed_with(2), "2 known jobs begin with 8f2c");
+    assert_eq!(outcome.hints(), format!("{A} (first)\n{B} (second)"));
+    assert_eq!(server.requests("terminatejob").len(), 0);
+    // A damaged file, and one that cannot be read, are no error where they are not needed.
+    let file = known(&sandbox, "\u{0}\n8f2c\n");
+    sandbox.run("bstat", [A]).ok();
+    std::fs::remove_file(&file).and_then(|()| std::fs::create_dir(&file)).expect("a folder in its place");
+    sandbox.run("bstat", [A, "8f2c"]).ok();
+}
+
+#[test]
+fn a_task_is_found_by_its_id() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.run("bsub", ["--array", "3,7,10-12", "--wrap", "echo task $AWSB_TASK_ID"]).ok().job_id();
+    let followed = sandbox.run("bout", ["-f", &id]).ok().stdout;
+    let mut lines: Vec<&str> = followed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["10: task 10", "11: task 11", "12: task 12", "3: task 3", "7: task 7"]);
+    assert_eq!(sandbox.run("bout", ["--task", "7", &id]).ok().stdout, "task 7\n");
+    let shown = sandbox.run("bout", [&id]).ok().stdout;
+    assert_eq!(shown, "3: task 3\n7: task 7\n10: task 10\n11: task 11\n12: task 12\n");
+
+    let table = sandbox.run("bstat", [&id]).ok().stdout;
+    let cells: Vec<(&str, &str)> = table
+        .lines()
+        .map(|line| line.split_whitespace())
+        .map(|mut words| (words.next().unwrap_or_default(), words.next_back().unwrap_or_default()))
+        .collect();
+    let child = |index| format!("{id}:{index}");
+    let children: Vec<String> = (0..5).map(child).collect();
+    let expected = [("jobId", "task"), (&id, "-")].into_iter();
+    let tasks = ["3", "7", "10", "11", "12"];
+    assert_eq!(cells, expected.chain(children.iter().map(String::as_str).zip(tasks)).collect::<Vec<_>>());
+    let detail = sandbox.run("bstat", ["--task", "10", &id, "--json"]).ok().json();
+    assert_eq!((&detail[0]["jobId"], &detail[0]["task"]), (&json!(child(2)), &json!(10)));
+    assert_eq!(
+        sandbox.run("bstat", ["--task", "4", &id]).failed_with(1),
+        format!("the job {id} has no task 4")
+    );
+
+    // Indices that are Batch's own are nobody's task IDs.
+    let plain = sandbox.run("bsub", ["-a", "2", "--wrap", "sleep 1000"]).ok().job_id();
+    let table = sandbox.run("bstat", [&plain]).ok().stdout;
+    assert!(!table.contains("task"), "{table}");
+    let ended = sandbox.run("bkill", ["--task", "1", &plain]).ok().stdout;
+    assert!(ended.starts_with(&format!("Job {plain}:1 ")), "{ended}");
+    // Of several arrays, the one that has the task.
+    let found = sandbox.run("bstat", ["--task", "12", &format!("{plain},{id}"), "--json"]).ok().json();
+    assert_eq!(found[0]["jobId"], child(4));
+    sandbox.run("bkill", [plain]).ok();
+}
+
+#[test]
+fn the_first_and_the_last_lines() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.run("bsub", ["-J", "n", "--wrap", "for n in 1 2 3 4 5; do echo $n; done"]).ok().job_id();
+    assert_eq!(sandbox.run("bout", ["-f", "--tail", "9", &id]).ok().stdout, "1\n2\n3\n4\n5\n");
+    for (words, lines) in [
+        (&["--head", "2"][..], "1\n2\n"),
+        (&["-hd", "2"], "1\n2\n"),
+        (&["--head=9"], "1\n2\n3\n4\n5\n"),
+        (&["--head", "0"], ""),
+        (&["--tail", "2"], "4\n5\n"),
+        (&["-t", "2"], "4\n5\n"),
+        (&["-t2", "-f"], "4\n5\n"),
+        (&["-s", "-t", "1", "-sp", "3"], "5\n"),
+        (&["--tail", "0", "-f"], ""),
+    ] {
+        assert_eq!(
+            sandbox.run("bout", words.iter().copied().chain([id.as_str()])).ok().stdout,
+            lines,
+            "{words:?}"
+        );
+    }
+    let json = sandbox.run("bout", ["--json", "--tail", "1", &id]).ok().json();
+    assert_eq!((json.as_array().map(Vec::len), &json[0]["message"]), (Some(1), &json!("5")));
+    sandbox.run("bout", ["--head", "1", "--tail", "1", &id]).failed_with(2);
+    sandbox.run("bout", ["--head", "1", "-f", &id]).failed_with(2);
+}
+
+#[test]
+fn the_old_tools_options_of_two_letters() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("ONE", "1");
+    sandbox.set("TWO", "2");
+    sandbox.file("job", "#!/bin/sh\necho \"$@\" \"$ONE$TWO\"\n");
+    let outcome =
+        sandbox.run("bsub", ["-jn", "old", "-cf", "-e", "ONE,TWO", "-ll", "DEBUG", "job", "-jn", "x"]).ok();
+    assert!(outcome.stdout.contains("(old)"), "{outcome}");
+    assert_eq!(
+        outcome.stderr,
+        "bsub: note: -ll means nothing here: --debug shows what is sent and what comes back\n"
+    );
+    let id = outcome.job_id();
+    assert_eq!(sandbox.run("bout", ["-s", "-sp", "1", &id]).ok().stdout, "-jn x 12\n");
+    sandbox.run("bstat", ["-ll", "INFO", "-s", "ALL"]).ok();
+}

@@ -296,3 +296,110 @@ fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> O
     set(&mut job.environment, "A", OsStr::new(&"multi\nline ".repeat(3000)));
     check(&job, &expected(&args, OsStr::new(&"multi\nline ".repeat(3000))))
 }
+
+/// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is there under the
+/// name that the URL has.
+const CURL: &str = r#"#!/bin/sh
+if [ "$1" = --help ]; then
+  echo '     --aws-sigv4 <provider1[:provider2[:region[:service]]]>  Use AWS V4 signature authentication'
+  exit
+fi
+cat >/dev/null
+while [ $# -gt 1 ]; do
+  [ "$1" != -T ] || file=$2
+  shift
+done
+name=${1##*/outputs/}
+cp "$file" "OBJECTS/$(printf %s "$name" | tr / :)"
+"#;
+
+/// Runs a job whose files come back under a shell; returns its end, and what came back, by its place in a URL.
+fn kept(
+    shell: &[&str],
+    script_text: &[u8],
+    globs: &[&str],
+    act: impl FnOnce(&mut std::process::Child) -> Outcome,
+) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
+    let mut job = spec(script(script_text, vec!["a b".into()])?);
+    job.outputs = globs.iter().map(|glob| glob.parse()).collect::<Result<_, _>>()?;
+    let place = tempfile::tempdir()?;
+    let objects = place.path().join("objects");
+    std::fs::create_dir(&objects)?;
+    executable(&place.path().join("curl"), &CURL.replace("OBJECTS", &objects.display().to_string()))?;
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+    let mut command = command(&plan(&job)?, shell, place.path());
+    command.env("PATH", path).env("AWS_BATCH_JOB_ID", "8f2c:3").env("AWS_ACCESS_KEY_ID", "key");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn()?;
+    act(&mut child)?;
+    let output = child.wait_with_output()?;
+    let mut names: Vec<String> = std::fs::read_dir(&objects)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    Ok((output, names))
+}
+
+#[test]
+fn files_come_back_under_their_names() -> Outcome {
+    let text = "echo \"$1\"; mkdir -p 'd/x y' d/.h; >'d/x y/100% +é~'; >d/.h/b; >c.csv; >.c.csv; >'n\n1.csv'; exit 5\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["*.csv", "./d//", "d", "no thing"], |_| Ok(()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{shell:?} {stderr}");
+        assert_eq!(output.stdout, b"a b\n", "{shell:?}");
+        assert_eq!(stderr, "awsb: nothing matches no thing\n", "{shell:?}");
+        let expected = ["c.csv", "d:.h:b", "d:x%20y:100%25%20%2B%C3%A9~", "n%0A1.csv"];
+        assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
+    for shell in shells() {
+        for (text, code) in [
+            ("exit 0", 0),
+            ("exit 255", 255),
+            ("kill -KILL $$", 137),
+            ("kill -INT $$; sleep 9", 130),
+            ("kill -SEGV $$", 139),
+            ("exec no-such-program", 127),
+        ] {
+            // Its jobs in the background cannot be ended by INT, and its `env` cannot change that.
+            if shell[0] == "busybox" && code == 130 {
+                continue;
+            }
+            let (output, names) = kept(shell, format!(">x\n{text}\n").as_bytes(), &["x"], |_| Ok(()))?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {text} {stderr}");
+            assert_eq!(names, ["8f2c:3:x"], "{shell:?} {text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_whose_files_come_back_is_handed_on_the_signals() -> Outcome {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::io::{BufRead, BufReader};
+    let text =
+        "trap 'echo usr1' USR1; trap 'echo term >x; exit 3' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["x"], |child| {
+            let pid = Pid::from_raw(child.id().try_into()?);
+            let mut lines = BufReader::new(child.stdout.take().ok_or("a pipe")?).lines();
+            assert_eq!(lines.next().transpose()?.as_deref(), Some("ready"), "{shell:?}");
+            for _ in 0..3 {
+                kill(pid, Signal::SIGUSR1)?;
+                assert_eq!(lines.next().transpose()?.as_deref(), Some("usr1"), "{shell:?}");
+            }
+            Ok(kill(pid, Signal::SIGTERM)?)
+        })?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{shell:?} {stderr}");
+        assert_eq!(names, ["8f2c:3:x"], "{shell:?}");
+    }
+    Ok(())
+}

@@ -50,6 +50,8 @@ const INPUTS: &str = include_str!("launcher/inputs.sh");
 const OUTPUTS: &str = include_str!("launcher/outputs.sh");
 const HOME: &str = include_str!("launcher/home.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
+/// Nobody needs the directory where the bundle was unpacked: the job runs somewhere else.
+const LEAVE: &str = "rmdir \"$_ad\" 2>/dev/null\n";
 const RUN: &str = "exec \"$@\"\n";
 
 /// How the bundle reaches the job.
@@ -182,6 +184,9 @@ impl Start<'_> {
         }
         text.push(self.dialect);
         text.push(bare(CLEAN));
+        if !(self.stays && *self.prelude.place == Place::Own) {
+            text.push(LEAVE);
+        }
         if has_outputs {
             text.push(bare(OUTPUTS));
             text.push("_arun \"$@\"\n_aout ");

@@ -97,7 +97,11 @@ impl Plan {
             Shape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
             Shape::Single | Shape::Nodes(_) => vec![None],
         };
-        let forms: &[Form] = match baggage.records().len() {
+        let script = match &spec.work {
+            Work::Script { script, .. } => script.contents().len(),
+            Work::Command(_) => 0,
+        };
+        let forms: &[Form] = match baggage.records().len() + script {
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
@@ -125,7 +129,7 @@ impl Plan {
     }
 }
 
-/// The records of so many bytes of inputs are not tried to be fitted into a request: that only takes time.
+/// So many bytes of script and inputs are not tried to be fitted into a request: that only takes time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
 const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;

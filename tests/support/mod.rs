@@ -15,6 +15,7 @@
 mod bad_server;
 mod chaos;
 mod foreign;
+mod gate;
 mod moto;
 mod sandbox;
 pub mod shells;
@@ -22,6 +23,7 @@ pub mod shells;
 pub use bad_server::{Answer, BadServer, Request};
 pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, python, script};
+pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
 pub use sandbox::{Outcome, Running, Sandbox};
 

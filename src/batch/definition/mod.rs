@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use derive::{Derived, Registering, derive, multi_node};
 
-use crate::cluster::{Session, explain};
+use crate::cluster::{Session, explain, not_there};
 use crate::ui::Failure;
 
 /// What of a job definition (API `JobDefinition`) decides what a job of it can be.
@@ -193,8 +193,7 @@ fn missing(session: &Session, name: &str) -> Failure {
         session.cluster.name
     ))
     .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
-    // It may be that what was kept of the cluster named it.
-    if session.cache.drop_used() { failure.stale() } else { failure }
+    not_there(session, failure)
 }
 
 #[cfg(test)]

@@ -176,6 +176,7 @@ fn every_way_to_write_an_option() {
     }
     // A value is never taken for an option, whatever becomes of its option.
     assert_eq!(words("#SBATCH --account --wait --nice -W --exclusive=user -A -W\n"), ["--wait"]);
+    assert_eq!(words("#SBATCH --requeue=expedite --oom-kill-step=0 -W\n"), ["--retry-on=spot", "--wait"]);
     assert_eq!(words("#BSUB -P -K -n4 -W1:00 -K\n"), ["--time=60", "--wait", "--vcpus=4"]);
 }
 

@@ -15,12 +15,14 @@ mod bad_server;
 mod chaos;
 mod foreign;
 mod moto;
+mod proxy;
 mod sandbox;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, python, script};
 pub use moto::{Moto, MotoCluster};
+pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};
 
 use std::time::{Duration, Instant};

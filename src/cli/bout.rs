@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
     /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with_all = ["follow", "head", "tail"])]
     files: bool,
     /// Fetch the files into this directory; an array's children have directories of their own in it
     #[arg(short, long, value_name = "DIR", requires = "files")]
@@ -225,9 +225,8 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
         if output.format() == Format::Json {
             text.push_str(&json(event)?.to_string());
         } else {
-            if prefixed
-                && let Some(task) = event.task.or_else(|| JobId::from_batch(&event.job_id).array_index())
-            {
+            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).array_index() {
+                let task = event.task.unwrap_or(index);
                 text.push_str(&format!("{task}: "));
             }
             text.push_str(&event.message);

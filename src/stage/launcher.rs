@@ -110,6 +110,8 @@ pub struct Start<'a> {
     pub outputs: &'a [OutputGlob],
     /// The region of the bucket.
     pub region: &'a str,
+    /// What a script from another cluster needs besides, in sh.
+    pub dialect: &'a OsStr,
 }
 
 impl Prelude<'_> {
@@ -180,6 +182,7 @@ impl Start<'_> {
         if self.has_inputs {
             text.push([GET, INPUTS].map(bare).concat());
         }
+        text.push(self.dialect);
         text.push(bare(CLEAN));
         if !(self.stays && *self.prelude.place == Place::Own) {
             text.push(LEAVE);
@@ -197,7 +200,7 @@ impl Start<'_> {
 }
 
 /// An assignment.
-fn set(text: &mut OsString, name: &str, value: &OsStr) {
+pub(super) fn set(text: &mut OsString, name: &str, value: &OsStr) {
     text.push(name);
     text.push("=");
     text.push(quote(value));
@@ -219,7 +222,7 @@ pub fn without_launcher(command: &[String]) -> &[String] {
 
 /// The script without comments, blank lines and indentation: every character counts against a limit. What is said to
 /// shellcheck stays, for the test that has it look at the whole.
-fn bare(script: &str) -> String {
+pub(super) fn bare(script: &str) -> String {
     script
         .lines()
         .map(str::trim_start)

@@ -18,6 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
 use super::bundle::{Bundle, Entry};
+use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
@@ -230,12 +231,14 @@ impl Form {
             return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
         }
         let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
+        let dialect = dialect::prelude(spec);
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
             stays: script.is_some() || !baggage.is_none() || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
+            dialect: &dialect,
             has_inputs: inputs.is_some(),
             outputs: &spec.outputs,
             region: target.region,
@@ -297,6 +300,8 @@ fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Bagg
         entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents: lines.contents() });
     }
     entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    let srun = dialect::srun(spec);
+    entries.extend(srun.as_deref().map(dialect::srun_entry));
     Bundle::pack(baggage.records(), &entries)
 }
 

@@ -56,6 +56,8 @@ pub struct Request {
     pub target: String,
     /// The service in the signature: `s3`, `batch`, `logs`.
     pub service: String,
+    /// The headers, their names in lower case.
+    pub headers: HashMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -65,9 +67,15 @@ impl Request {
     pub fn operation(&self) -> &str {
         self.target.strip_prefix("/v1/").unwrap_or(&self.service)
     }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
 }
 
-type Requests = Arc<Mutex<Vec<Request>>>;
+/// By operation, in the order in which they came.
+type Requests = Arc<Mutex<HashMap<String, Vec<Request>>>>;
 
 /// An HTTP server on a free port of 127.0.0.1, a thread for each connection. It ends when it is dropped.
 #[derive(Debug)]
@@ -114,7 +122,7 @@ impl BadServer {
     /// The requests so far that were for this operation of Batch, or for this other service.
     pub fn requests(&self, operation: &str) -> Vec<Request> {
         let requests = self.requests.lock().expect("no thread panicked with it");
-        requests.iter().filter(|request| request.operation() == operation).cloned().collect()
+        requests.get(operation).cloned().unwrap_or_default()
     }
 }
 
@@ -135,9 +143,9 @@ fn converse(stream: TcpStream, requests: &Requests, answer: &dyn Fn(&Request, us
     while let Some(request) = read(&mut reader, &mut writer) {
         let before = {
             let mut requests = requests.lock().expect("no thread panicked with it");
-            let before = requests.iter().filter(|r| r.operation() == request.operation()).count();
-            requests.push(request.clone());
-            before
+            let alike = requests.entry(request.operation().to_owned()).or_default();
+            alike.push(request.clone());
+            alike.len() - 1
         };
         match answer(&request, before) {
             Answer::Http(status, body, headers) => {
@@ -193,7 +201,7 @@ fn read(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Option<Req
     // Credential=KEY/DATE/REGION/SERVICE/aws4_request
     let scope = headers.get("authorization").and_then(|value| value.split("Credential=").nth(1));
     let service = scope.and_then(|scope| scope.split('/').nth(3)).unwrap_or_default().to_owned();
-    Some(Request { method, target, service, body })
+    Some(Request { method, target, service, headers, body })
 }
 
 fn line(reader: &mut BufReader<TcpStream>) -> Option<String> {

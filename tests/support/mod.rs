@@ -4,7 +4,8 @@
 //!   start in there is gone when the test is.
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
-//! * [`BadServer`]: a server that misbehaves, at the network.
+//! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
+//! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
 //! What a machine does not have is said loudly and skipped; with `CI=true` in the environment it
 //! fails instead, so that no run of `.ci/run` passes because it tested nothing.
@@ -12,12 +13,15 @@
 #![allow(dead_code, unused_imports, reason = "each test binary is built with all of this and uses its part")]
 
 mod bad_server;
+mod chaos;
 mod foreign;
 mod gate;
 mod moto;
 mod sandbox;
+pub mod shells;
 
 pub use bad_server::{Answer, BadServer, Request};
+pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, python, script};
 pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};

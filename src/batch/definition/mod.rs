@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use derive::{Registering, derive, multi_node};
 
-use crate::cluster::{Session, explain};
+use crate::cluster::{Session, explain, not_there};
 use crate::ui::Failure;
 
 /// What of a job definition (API `JobDefinition`) decides what a job of it can be.
@@ -191,11 +191,12 @@ fn parts(name: &str) -> (&str, Option<i32>) {
 fn missing(session: &Session, name: &str) -> Failure {
     let region =
         if session.cluster.is_local { String::new() } else { format!(", region {}", session.region) };
-    Failure::usage(format!(
+    let failure = Failure::usage(format!(
         "there is no active job definition {name} (cluster {}{region})",
         session.cluster.name
     ))
-    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region")
+    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
+    not_there(session, failure)
 }
 
 #[cfg(test)]

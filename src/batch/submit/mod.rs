@@ -5,6 +5,8 @@
 //! whether the job exists is followed by a search for the mark. What that promises rests on one assumption: what
 //! Batch does and does not show at once, it shows within the settle time.
 
+mod double;
+mod patience;
 mod progress;
 mod search;
 
@@ -14,8 +16,9 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_types::retry::RetryConfig;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
-use uuid::Uuid;
 
+pub(super) use double::end_double;
+pub use patience::Patience;
 pub use progress::Progress;
 pub(super) use search::{CLOCK_SKEW, Search, milliseconds};
 
@@ -24,20 +27,12 @@ use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Failure, note};
+use patience::{Looks, some_of};
 use progress::Lost;
 
-/// How long Batch is tried when nobody says otherwise.
-const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long Batch may take to show a job, unless `AWSB_SUBMIT_SETTLE` says otherwise.
-const SETTLE: Duration = Duration::from_secs(15);
 /// The pauses between tries that Batch has turned away.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two looks of a search, as parts of the settle time.
-const FIRST_LOOK: u32 = 100;
-const LATER_LOOKS: u32 = 8;
-/// How often the end of a double is tried.
-const TERMINATE_TRIES: u32 = 5;
 
 /// A job that Batch has taken (API `SubmitJobResponse`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,33 +50,6 @@ impl Submitted {
     /// The ID, typed.
     pub fn id(&self) -> JobId {
         JobId::from_batch(&self.job_id)
-    }
-}
-
-/// How long a submission goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For how long the job is tried anew when Batch is busy, cannot be reached or loses the answer. A search
-    /// for what has been sent goes on beyond it.
-    pub submit_timeout: Duration,
-    /// How long Batch may take to act on a request whose answer was lost, and to list and describe the job.
-    pub settle: Duration,
-}
-
-impl Patience {
-    /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in seconds).
-    pub fn new(submit_timeout: Option<Duration>) -> Self {
-        let seconds = std::env::var("AWSB_SUBMIT_SETTLE").ok().and_then(|s| s.trim().parse().ok());
-        Self {
-            submit_timeout: submit_timeout.unwrap_or(SUBMIT_TIMEOUT),
-            settle: seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(SETTLE),
-        }
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { submit_timeout: SUBMIT_TIMEOUT, settle: SETTLE }
     }
 }
 
@@ -275,10 +243,11 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// Looks for all jobs that carry the mark once whatever was delayed has shown, ends all but the oldest and returns
-    /// that one. `taken` is one that is known already.
+    /// Looks for all jobs that carry the mark when another settle time has passed since the last try, so that an action
+    /// that was later than anybody expects has shown, too; ends all but the oldest and returns that one. `taken` is one
+    /// that is known already.
     async fn last_look(&mut self, taken: Option<Submitted>) -> Result<Submitted, Failure> {
-        let settled = self.settled();
+        let settled = Instant::now() + self.settle;
         sleep_until(settled).await;
         let mut looks = Looks::new(self.settle);
         while let Err(failure) = self.search.look(&self.session, None).await {
@@ -348,74 +317,5 @@ impl<'a> Submission<'a> {
             "the job{id} ({name}) has been submitted, but whether it was twice is not known: {search}"
         );
         Lost::new(&self.request, self.mark).hints(failure)
-    }
-}
-
-/// Ends a job that does the same as `kept`, and says so.
-pub(super) async fn end_double(
-    session: &Session,
-    double: &Submitted,
-    kept: &Submitted,
-) -> Result<(), Failure> {
-    let (double, kept) = (&double.job_id, &kept.job_id);
-    let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match super::terminate(session, &JobId::from_batch(double), &reason).await {
-            Ok(()) => break,
-            Err(failure) if failure.passing && tries < TERMINATE_TRIES => sleep(FIRST_PAUSE * tries).await,
-            Err(failure) => {
-                return Err(failure.hint(format!(
-                    "`bkill {double}` ends it: it does the same as the job {kept}, which is kept"
-                )));
-            }
-        }
-    }
-    note(format!(
-        "bsub: note: an answer was lost and the job was there twice: {double} has been ended, {kept} is kept"
-    ));
-    Ok(())
-}
-
-/// The pauses between the looks of a search.
-struct Looks {
-    pause: Duration,
-    longest: Duration,
-}
-
-impl Looks {
-    fn new(settle: Duration) -> Self {
-        Self { pause: settle / FIRST_LOOK, longest: settle / LATER_LOOKS }
-    }
-
-    /// Waits for the next look: one falls on the moment `settled`.
-    async fn pause(&mut self, settled: Instant) {
-        // Never none: a settle time of nothing must not make a flood of requests.
-        let next = Instant::now() + self.pause.max(Duration::from_millis(10));
-        sleep_until(if Instant::now() < settled { next.min(settled) } else { next }).await;
-        self.pause = (self.pause * 2).min(self.longest);
-    }
-}
-
-/// A random part of a pause, so that many who were turned away together do not come back together ("full jitter", AWS
-/// Architecture Blog, Exponential Backoff And Jitter).
-fn some_of(pause: Duration) -> Duration {
-    // 53 bits are what an f64 holds exactly.
-    let random = (Uuid::new_v4().as_u128() & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64;
-    pause.mul_f64(random)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_takes_some_part_of_the_pause() {
-        let pauses: Vec<Duration> = (0..100).map(|_| some_of(LONGEST_PAUSE)).collect();
-        assert!(pauses.iter().all(|p| *p <= LONGEST_PAUSE));
-        assert!(
-            pauses.iter().any(|p| *p < LONGEST_PAUSE / 2) && pauses.iter().any(|p| *p > LONGEST_PAUSE / 2)
-        );
     }
 }

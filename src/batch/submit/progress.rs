@@ -59,9 +59,7 @@ impl Progress {
     /// What to say when the submission is broken off here and now.
     pub fn interrupted(&self) -> Failure {
         let failure = match &*self.known.borrow() {
-            Known::Nothing => {
-                Failure::failed("interrupted; nothing that Batch has not answered is under way")
-            }
+            Known::Nothing => Failure::failed("interrupted; no answer of Batch was outstanding"),
             Known::NotTaken { job, why } => {
                 Failure::failed(format!("interrupted; the job {job} has not been submitted: {why}"))
             }
@@ -124,13 +122,18 @@ mod tests {
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
         let mark = Mark::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
-        insta::assert_snapshot!(said(&progress.interrupted()), @"");
+        insta::assert_snapshot!(said(&progress.interrupted()), @"interrupted; no answer of Batch was outstanding");
         progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));
-        insta::assert_snapshot!(said(&progress.interrupted()), @"");
+        insta::assert_snapshot!(said(&progress.interrupted()), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
         progress.submitted("first");
         progress.open(&request, &mark);
         assert!(progress.is_open());
-        insta::assert_snapshot!(said(&progress.interrupted()), @"");
+        insta::assert_snapshot!(said(&progress.interrupted()), @r"
+        interrupted before Batch had answered: whether the job align exists is not known
+        the job, if it exists, has AWSB_SUBMISSION=6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11 in its environment
+        `aws batch list-jobs --job-queue work --filters name=JOB_NAME,values=align` lists the jobs of its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment
+        submitted before that: first
+        ");
         assert_eq!(progress.interrupted().exit, Exit::Interrupted);
     }
 }

@@ -193,6 +193,19 @@ fn a_stack_that_has_changed_is_read_anew() {
     assert_eq!(server.requests("cloudformation").len(), 2);
     let last = server.requests("listjobs").pop().map(|r| body(&r)["jobQueue"].clone());
     assert_eq!(last, Some(json!("new-queue")));
+    // What a submission has staged is staged for one cluster: the next one reads anew.
+    let server = BadServer::start(|request, before| match request.operation() {
+        "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
+        "listjobs" => Answer::json(json!({ "jobSummaryList": [] })),
+        "submitjob" if body(request)["jobQueue"] == "new-queue" => taken(),
+        _ => Answer::error(400, "ClientException", "JobQueue old-queue does not exist"),
+    });
+    let submitting = sandbox(&server, CONFIG);
+    submitting.run("bstat", [] as [&str; 0]).ok();
+    let outcome = submitting.run("bsub", ["true"]);
+    outcome.failed_with(1);
+    assert!(outcome.hints().contains("asks AWS for it anew"), "{outcome}");
+    submitting.run("bsub", ["true"]).ok();
 }
 
 #[test]
@@ -234,6 +247,36 @@ fn clusters_of_the_old_tools() {
     sandbox.config(own);
     sandbox.run("bsub", ["true"]).ok();
     assert_eq!(queue(), "own-queue", "what the old default names is in the settings file, too");
+}
+
+#[test]
+fn defaults_of_jobs() {
+    let server = BadServer::start(|_, _| taken());
+    let config = |lines: &str| {
+        format!(
+            "[defaults]\nretry_attempts = 2\nenv = [\"A=1\", \"B=2\"]\npropagate-tags = true\njob-name = \"general\"\n\n\
+             {ON_AWS}ENDPOINT\n[cluster.c.defaults]\njob-name = \"cluster\"\n{lines}"
+        )
+        .replace("default_cluster = \"c\"\n", "")
+    };
+    let mut there = sandbox(&server, &config(""));
+    there.set("AWSB_CLUSTER", "c");
+    there.run("bsub", ["-e", "B=3", "true"]).ok();
+    let request = body(&server.requests("submitjob")[0]);
+    assert_eq!((&request["jobName"], &request["propagateTags"]), (&json!("cluster"), &json!(true)));
+    assert_eq!(request["retryStrategy"]["attempts"], 2);
+    let variables = request["containerOverrides"]["environment"].as_array().cloned().unwrap_or_default();
+    let value = |name: &str| variables.iter().rfind(|v| v["name"] == name).map(|v| v["value"].clone());
+    assert_eq!((value("A"), value("B")), (Some(json!("1")), Some(json!("3"))));
+    there.run("bsub", ["-J", "own", "true"]).ok();
+    assert_eq!(body(&server.requests("submitjob")[1])["jobName"], "own");
+    // Only bsub takes them, and says where a wrong one stands.
+    let endpoint = format!("endpoint_url = \"{}\"", server.endpoint());
+    there.config(&config("memry = \"4G\"\n").replace("ENDPOINT", &endpoint));
+    let outcome = there.run("bsub", ["true"]);
+    let message = outcome.failed_with(2);
+    assert!(message.contains("config.toml, line 15: ") && message.contains("--memry"), "{outcome}");
+    there.run("bstat", [] as [&str; 0]).ok();
 }
 
 #[test]

@@ -5,76 +5,29 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use awsb::job::request::Overrides;
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Mark, Place, Script, Work};
-use awsb::stage::{Baggage, Plan, Target};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Place, Script, Work};
+use awsb::stage::Plan;
 use proptest::prelude::*;
+
+mod support;
+
+use support::shells::{command, executable, link, overrides, plan, shellcheck, shells};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
-const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
-
-/// Those that are here. In CI all of them have to be.
-fn shells() -> Vec<&'static [&'static str]> {
-    let here = |shell: &&&[&str]| {
-        let found =
-            Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok_and(|s| s.success());
-        if !found {
-            eprintln!("SKIPPED: no {} on this machine", shell[0]);
-            assert!(std::env::var_os("CI").is_none(), "{} is missing in CI", shell[0]);
-        }
-        found
-    };
-    SHELLS.iter().filter(here).copied().collect()
-}
-
 fn spec(work: Work) -> JobSpec {
     JobSpec::new(JobName::cleaned("test"), work)
-}
-
-fn overrides(plan: &Plan) -> &Overrides {
-    plan.requests[0].overrides().expect("a container's overrides")
 }
 
 fn script(contents: &[u8], args: Vec<OsString>) -> Result<Work, Box<dyn std::error::Error>> {
     Ok(Work::Script { script: Script::new(Path::new("my script.sh"), contents.to_vec())?, args })
 }
 
-fn plan(spec: &JobSpec) -> Result<Plan, Box<dyn std::error::Error>> {
-    let target = Target {
-        job_queue: "queue",
-        job_definition: "definition",
-        node_targets: &[],
-        bucket: "bucket",
-        prefix: "awsb",
-        region: "eu-west-1",
-    };
-    Ok(Plan::new(spec, &Baggage::None, &target, Mark::random)?)
-}
-
 /// Runs a plan as a container would: the command with these variables, in a folder of its own.
 fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
     command(plan, shell, place).output()
-}
-
-fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
-    let overrides = overrides(plan);
-    let mut words: Vec<&str> = overrides.command.iter().map(String::as_str).collect();
-    if words[0] == "/bin/sh" {
-        words.splice(..1, shell.iter().copied());
-    }
-    let mut command = Command::new(words[0]);
-    command
-        .args(&words[1..])
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .env("TMPDIR", place)
-        .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
-        .current_dir(place);
-    command
 }
 
 /// Hardly compressible text, so that its size counts.
@@ -86,19 +39,6 @@ fn noise(length: usize) -> String {
     })
     .take(length)
     .collect()
-}
-
-/// Puts one of this machine's tools into a folder that is to be a whole `PATH`.
-fn link(tool: &str, folder: &Path) -> Outcome {
-    let found = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists());
-    let found = found.ok_or(format!("no {tool} on this machine"))?;
-    Ok(std::os::unix::fs::symlink(found, folder.join(tool))?)
-}
-
-fn executable(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, text)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 /// Prints its arguments and `$A`, each with a NUL behind it.
@@ -255,11 +195,6 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
 #[test]
 fn the_launchers_pass_shellcheck() -> Outcome {
     use awsb::stage::launcher::{Carriage, Prelude, Start, for_bundle, for_command};
-    if Command::new("shellcheck").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: no shellcheck on this machine");
-        assert!(std::env::var_os("CI").is_none(), "shellcheck is missing in CI");
-        return Ok(());
-    }
     let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
     let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
     for place in &places {
@@ -275,6 +210,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 has_inputs: true,
                 outputs: &["*.csv".parse()?],
                 region: "eu-west-1",
+                dialect: OsStr::new(""),
             };
             // What the first part sets, and the launcher's file has done.
             let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
@@ -282,13 +218,10 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         }
     }
     for launcher in launchers {
-        let place = tempfile::tempdir()?;
-        let file = place.path().join("launcher.sh");
-        std::fs::write(&file, launcher.as_encoded_bytes())?;
         // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
-        let output =
-            Command::new("shellcheck").args(["-s", "sh", "-e", "SC2016,SC1091"]).arg(&file).output()?;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        if !shellcheck(launcher.as_encoded_bytes(), "SC2016,SC1091")? {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -362,4 +295,111 @@ fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> O
     let mut job = spec(script(ECHO, args.clone())?);
     set(&mut job.environment, "A", OsStr::new(&"multi\nline ".repeat(3000)));
     check(&job, &expected(&args, OsStr::new(&"multi\nline ".repeat(3000))))
+}
+
+/// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is there under the
+/// name that the URL has.
+const CURL: &str = r#"#!/bin/sh
+if [ "$1" = --help ]; then
+  echo '     --aws-sigv4 <provider1[:provider2[:region[:service]]]>  Use AWS V4 signature authentication'
+  exit
+fi
+cat >/dev/null
+while [ $# -gt 1 ]; do
+  [ "$1" != -T ] || file=$2
+  shift
+done
+name=${1##*/outputs/}
+cp "$file" "OBJECTS/$(printf %s "$name" | tr / :)"
+"#;
+
+/// Runs a job whose files come back under a shell; returns its end, and what came back, by its place in a URL.
+fn kept(
+    shell: &[&str],
+    script_text: &[u8],
+    globs: &[&str],
+    act: impl FnOnce(&mut std::process::Child) -> Outcome,
+) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
+    let mut job = spec(script(script_text, vec!["a b".into()])?);
+    job.outputs = globs.iter().map(|glob| glob.parse()).collect::<Result<_, _>>()?;
+    let place = tempfile::tempdir()?;
+    let objects = place.path().join("objects");
+    std::fs::create_dir(&objects)?;
+    executable(&place.path().join("curl"), &CURL.replace("OBJECTS", &objects.display().to_string()))?;
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+    let mut command = command(&plan(&job)?, shell, place.path());
+    command.env("PATH", path).env("AWS_BATCH_JOB_ID", "8f2c:3").env("AWS_ACCESS_KEY_ID", "key");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn()?;
+    act(&mut child)?;
+    let output = child.wait_with_output()?;
+    let mut names: Vec<String> = std::fs::read_dir(&objects)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    Ok((output, names))
+}
+
+#[test]
+fn files_come_back_under_their_names() -> Outcome {
+    let text = "echo \"$1\"; mkdir -p 'd/x y' d/.h; >'d/x y/100% +é~'; >d/.h/b; >c.csv; >.c.csv; >'n\n1.csv'; exit 5\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["*.csv", "./d//", "d", "no thing"], |_| Ok(()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{shell:?} {stderr}");
+        assert_eq!(output.stdout, b"a b\n", "{shell:?}");
+        assert_eq!(stderr, "awsb: nothing matches no thing\n", "{shell:?}");
+        let expected = ["c.csv", "d:.h:b", "d:x%20y:100%25%20%2B%C3%A9~", "n%0A1.csv"];
+        assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
+    for shell in shells() {
+        for (text, code) in [
+            ("exit 0", 0),
+            ("exit 255", 255),
+            ("kill -KILL $$", 137),
+            ("kill -INT $$; sleep 9", 130),
+            ("kill -SEGV $$", 139),
+            ("exec no-such-program", 127),
+        ] {
+            // Its jobs in the background cannot be ended by INT, and its `env` cannot change that.
+            if shell[0] == "busybox" && code == 130 {
+                continue;
+            }
+            let (output, names) = kept(shell, format!(">x\n{text}\n").as_bytes(), &["x"], |_| Ok(()))?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {text} {stderr}");
+            assert_eq!(names, ["8f2c:3:x"], "{shell:?} {text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_whose_files_come_back_is_handed_on_the_signals() -> Outcome {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::io::{BufRead, BufReader};
+    let text =
+        "trap 'echo usr1' USR1; trap 'echo term >x; exit 3' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["x"], |child| {
+            let pid = Pid::from_raw(child.id().try_into()?);
+            let mut lines = BufReader::new(child.stdout.take().ok_or("a pipe")?).lines();
+            assert_eq!(lines.next().transpose()?.as_deref(), Some("ready"), "{shell:?}");
+            for _ in 0..3 {
+                kill(pid, Signal::SIGUSR1)?;
+                assert_eq!(lines.next().transpose()?.as_deref(), Some("usr1"), "{shell:?}");
+            }
+            Ok(kill(pid, Signal::SIGTERM)?)
+        })?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{shell:?} {stderr}");
+        assert_eq!(names, ["8f2c:3:x"], "{shell:?}");
+    }
+    Ok(())
 }

@@ -66,3 +66,16 @@ fn they_are_told_of_and_are_nothing_else() {
     let id = sandbox.run("bsub", ["echo", "--man"]).ok().job_id();
     assert_eq!(sandbox.run("bout", ["-f", &id]).ok().stdout, "--man\n");
 }
+
+#[test]
+fn the_policies_in_the_documentation_are_json() {
+    let page = include_str!("../docs/iam.md");
+    let blocks: Vec<&str> =
+        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks {
+        let policy: serde_json::Value =
+            serde_json::from_str(block).unwrap_or_else(|e| panic!("{e}: {block}"));
+        assert!(policy["Statement"].is_array() || policy["Rules"].is_array(), "{block}");
+    }
+}

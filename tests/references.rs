@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -113,6 +114,31 @@ fn what_is_not_clear_is_not_guessed() {
     sandbox.run("bstat", [A]).ok();
     std::fs::remove_file(&file).and_then(|()| std::fs::create_dir(&file)).expect("a folder in its place");
     sandbox.run("bstat", [A, "8f2c"]).ok();
+}
+
+#[test]
+fn what_was_submitted_from_here_is_known() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.run("bsub", ["-J", "one", "echo", "1"]).ok().job_id();
+    assert_eq!(sandbox.run("bout", ["-f", "last"]).ok().stdout, "1\n");
+    let second = sandbox.run("bsub", ["-J", "two", "-d", "last", "echo", "2"]).ok().job_id();
+    assert_eq!(sandbox.run("bout", ["-f", "last"]).ok().stdout, "2\n");
+    // Long enough to be nobody else's.
+    assert_eq!(sandbox.run("bout", [&first[..30]]).ok().stdout, "1\n");
+    let dependency =
+        sandbox.run("bstat", ["--json", &second]).ok().json()[0]["dependsOn"][0]["jobId"].clone();
+    assert_eq!(dependency, first);
+    let file =
+        PathBuf::from(sandbox.get("XDG_STATE_HOME").expect("a folder")).join("awsb/jobs/local.us-east-1");
+    let mode = std::fs::metadata(&file).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A job is submitted wherever it can be noted or not.
+    std::fs::remove_dir_all(file.parent().expect("a folder")).expect("it goes");
+    std::fs::write(file.parent().expect("a folder"), "").expect("a file in its place");
+    let outcome = sandbox.run("bsub", ["true"]).ok();
+    assert_eq!(outcome.stderr, "");
+    let outcome = sandbox.run("bsub", ["--debug", "true"]).ok();
+    assert!(outcome.stderr.contains("note: noting the job in "), "{outcome}");
 }
 
 #[test]

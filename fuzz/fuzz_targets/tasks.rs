@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let Ok(tasks) = text.parse::<TaskIds>() else { return };
-    assert_eq!(tasks.to_string().parse().as_ref(), Ok(&tasks), "{text:?}");
+    assert_eq!(tasks.to_string().parse::<TaskIds>().as_ref(), Ok(&tasks), "{text:?}");
     for position in [0, tasks.count() / 2, tasks.count() - 1] {
         let id = tasks.get(position);
         assert_eq!(id.and_then(|id| tasks.position(id)), Some(position), "{text:?}");

@@ -57,6 +57,11 @@ pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure>
 pub fn unknown(session: &Session, id: &JobId) -> Failure {
     let cluster = &session.cluster;
     let region = if cluster.is_local { String::new() } else { format!(", region {}", session.region) };
-    Failure::failed(format!("there is no job {id} (cluster {}{region})", cluster.name))
-        .hint("`bstat -s ALL` lists the jobs that Batch remembers; ended ones are forgotten after some days")
+    let failure = Failure::failed(format!("there is no job {id} (cluster {}{region})", cluster.name))
+        .hint("`bstat -s ALL` lists the jobs that Batch remembers; ended ones are forgotten after some days");
+    if id.is_full() {
+        failure
+    } else {
+        failure.hint("the beginning of an ID names a job that was submitted from here")
+    }
 }

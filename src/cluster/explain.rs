@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::Cluster;
 use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
 use crate::ui::Failure;
@@ -122,7 +123,15 @@ where
 {
     let trouble = trouble(error);
     let failure = explain_trouble(session, doing, &trouble).passing(trouble.is_passing());
-    if trouble.is_of_something_missing() && session.cache.drop_used() {
+    if trouble.is_of_something_missing() { not_there(session, failure) } else { failure }
+}
+
+/// The failure for something that AWS does not have. When it is the cluster's own and what was kept of the cluster
+/// named it, that was stale: it is dropped.
+pub fn not_there(session: &Session, failure: Failure) -> Failure {
+    let Cluster { bucket, job_queue, job_definition, job_definition_mnp, .. } = &session.cluster;
+    let mut own = [bucket, job_queue, job_definition].into_iter().chain(job_definition_mnp);
+    if own.any(|name| failure.message.contains(name.as_str())) && session.cache.drop_used() {
         return failure
             .hint("what had been kept of the cluster is dropped: the same command asks AWS for it anew")
             .stale();

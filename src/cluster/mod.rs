@@ -19,6 +19,6 @@ mod trace;
 pub use cache::Cache;
 pub use contact::Contact;
 pub use defaults::{DefaultLine, Defaults};
-pub use explain::{Trouble, explain, trouble};
+pub use explain::{Trouble, explain, not_there, trouble};
 pub use select::{Choice, Cluster, defaults};
 pub use session::{OPERATION_TIMEOUT, Session};

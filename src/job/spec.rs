@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use super::directives::{LsfShape, SlurmShape};
 use super::{
     Dependency, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries, Script, Share,
     Tasks, Timeout, Vcpus,
@@ -37,6 +38,10 @@ pub struct JobSpec {
     pub scheduling: Scheduling,
     /// A plain command starts with nothing in front of it.
     pub bare: bool,
+    /// The layout that a script's `#SBATCH` lines give, which then finds Slurm's variables and `srun`.
+    pub slurm: Option<SlurmShape>,
+    /// The layout that a script's `#BSUB` lines give, which then finds LSF's variables.
+    pub lsf: Option<LsfShape>,
 }
 
 /// What a job does.
@@ -120,6 +125,8 @@ impl JobSpec {
             timeout: None,
             scheduling: Scheduling::default(),
             bare: false,
+            slurm: None,
+            lsf: None,
         }
     }
 }

@@ -134,7 +134,8 @@ impl TaskIds {
         self.runs.last().map_or(0, |run| run.last())
     }
 
-    /// How far the IDs are apart (`SLURM_ARRAY_TASK_STEP`); 1 where that differs, and for a single task.
+    /// How far the IDs are apart (`SLURM_ARRAY_TASK_STEP`); 1 where that differs, and for a single task. Slurm
+    /// takes what is written behind the first `:`, which is the same for a range of several tasks.
     pub fn step(&self) -> u32 {
         match (self.runs.as_slice(), self.count) {
             ([run], _) => run.step,

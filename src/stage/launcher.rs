@@ -50,6 +50,8 @@ const INPUTS: &str = include_str!("launcher/inputs.sh");
 const OUTPUTS: &str = include_str!("launcher/outputs.sh");
 const HOME: &str = include_str!("launcher/home.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
+/// Nobody needs the directory where the bundle was unpacked: the job runs somewhere else.
+const LEAVE: &str = "rmdir \"$_ad\" 2>/dev/null\n";
 const RUN: &str = "exec \"$@\"\n";
 
 /// How the bundle reaches the job.
@@ -108,6 +110,8 @@ pub struct Start<'a> {
     pub outputs: &'a [OutputGlob],
     /// The region of the bucket.
     pub region: &'a str,
+    /// What a script from another cluster needs besides, in sh.
+    pub dialect: &'a OsStr,
 }
 
 impl Prelude<'_> {
@@ -178,7 +182,11 @@ impl Start<'_> {
         if self.has_inputs {
             text.push([GET, INPUTS].map(bare).concat());
         }
+        text.push(self.dialect);
         text.push(bare(CLEAN));
+        if !(self.stays && *self.prelude.place == Place::Own) {
+            text.push(LEAVE);
+        }
         if has_outputs {
             text.push(bare(OUTPUTS));
             text.push("_arun \"$@\"\n_aout ");
@@ -192,7 +200,7 @@ impl Start<'_> {
 }
 
 /// An assignment.
-fn set(text: &mut OsString, name: &str, value: &OsStr) {
+pub(super) fn set(text: &mut OsString, name: &str, value: &OsStr) {
     text.push(name);
     text.push("=");
     text.push(quote(value));
@@ -214,7 +222,7 @@ pub fn without_launcher(command: &[String]) -> &[String] {
 
 /// The script without comments, blank lines and indentation: every character counts against a limit. What is said to
 /// shellcheck stays, for the test that has it look at the whole.
-fn bare(script: &str) -> String {
+pub(super) fn bare(script: &str) -> String {
     script
         .lines()
         .map(str::trim_start)

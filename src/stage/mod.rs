@@ -7,6 +7,7 @@
 mod archive;
 mod baggage;
 mod bundle;
+mod dialect;
 mod inputs;
 pub mod launcher;
 mod multipart;

@@ -18,6 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
 use super::bundle::{Bundle, Entry};
+use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
@@ -96,7 +97,11 @@ impl Plan {
             Shape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
             Shape::Single | Shape::Nodes(_) => vec![None],
         };
-        let forms: &[Form] = match baggage.records().len() {
+        let script = match &spec.work {
+            Work::Script { script, .. } => script.contents().len(),
+            Work::Command(_) => 0,
+        };
+        let forms: &[Form] = match baggage.records().len() + script {
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
@@ -124,7 +129,7 @@ impl Plan {
     }
 }
 
-/// The records of so many bytes of inputs are not tried to be fitted into a request: that only takes time.
+/// So many bytes of script and inputs are not tried to be fitted into a request: that only takes time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
 const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
@@ -226,12 +231,14 @@ impl Form {
             return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
         }
         let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
+        let dialect = dialect::prelude(spec);
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
             stays: script.is_some() || !baggage.is_none() || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
+            dialect: &dialect,
             has_inputs: inputs.is_some(),
             outputs: &spec.outputs,
             region: target.region,
@@ -293,6 +300,8 @@ fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Bagg
         entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents: lines.contents() });
     }
     entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    let srun = dialect::srun(spec);
+    entries.extend(srun.as_deref().map(dialect::srun_entry));
     Bundle::pack(baggage.records(), &entries)
 }
 

@@ -5,6 +5,7 @@
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
+//! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
 //! What a machine does not have is said loudly and skipped; with `CI=true` in the environment it
 //! fails instead, so that no run of `.ci/run` passes because it tested nothing.
@@ -14,13 +15,16 @@
 mod bad_server;
 mod chaos;
 mod foreign;
+mod gate;
 mod moto;
 mod proxy;
 mod sandbox;
+pub mod shells;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, python, script};
+pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};

@@ -51,6 +51,8 @@ impl Args {
             parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
         };
         spec.bare = self.bare;
+        spec.slurm = what.directives.slurm;
+        spec.lsf = what.directives.lsf;
         Ok(spec)
     }
 }

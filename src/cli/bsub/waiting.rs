@@ -78,8 +78,7 @@ impl Args {
         let job = if options.interactive {
             // The exit code is the job's, whoever reads its output.
             let output = self.common.output().outliving_its_reader();
-            let prefixed = options.has_array();
-            logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, prefixed))
+            logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, true))
                 .await?
         } else {
             batch::watch(contact, &id, seen).await?

@@ -18,6 +18,8 @@ pub(super) struct What {
     pub work: Work,
     /// The command line's options, and the script's below them.
     pub options: Options,
+    /// What the script's head says.
+    pub directives: Directives,
 }
 
 impl Args {
@@ -25,11 +27,12 @@ impl Args {
     pub(super) fn what(&self) -> Result<What, Failure> {
         let (name, work) = self.work()?;
         let mut options = self.options.clone();
+        let mut directives = Directives::default();
         if let Work::Script { script, .. } = &work {
-            let directives = Directives::read(script.contents());
+            directives = Directives::read(script.contents());
             options = options.over(said::by_directives(&directives, script.file_name(), self.strict)?);
         }
-        Ok(What { name, work, options })
+        Ok(What { name, work, options, directives })
     }
 
     /// What the job does, and the name that it has by default.

@@ -176,17 +176,18 @@ fn every_way_to_write_an_option() {
     }
     // A value is never taken for an option, whatever becomes of its option.
     assert_eq!(words("#SBATCH --account --wait --nice -W --exclusive=user -A -W\n"), ["--wait"]);
+    assert_eq!(words("#SBATCH --requeue=expedite --oom-kill-step=0 -W\n"), ["--retry-on=spot", "--wait"]);
     assert_eq!(words("#BSUB -P -K -n4 -W1:00 -K\n"), ["--time=60", "--wait", "--vcpus=4"]);
 }
 
 #[test]
 fn what_would_be_another_job_is_refused() {
     for (line, reason) in [
-        ("#SBATCH -d afternotok:1", "only knows `afterok`"),
-        ("#SBATCH -d afterok:1?afterok:2", "never for one of several"),
-        ("#SBATCH -d singleton", "same name"),
-        ("#SBATCH -d 123", "no dependency"),
-        ("#SBATCH -d afterok:", "job ID"),
+        ("#SBATCH -d afternotok:1", "wait for others to succeed"),
+        ("#SBATCH -d afterok:1?afterok:2", "waits for all dependencies"),
+        ("#SBATCH -d singleton", "no `singleton`"),
+        ("#SBATCH -d 123", "Slurm's `afterany`"),
+        ("#SBATCH -d afterok:", "ID is missing"),
         ("#SBATCH -c 4294967295 -n 4294967295", "more than a node"),
         ("#SBATCH -c 1000 --mem-per-cpu=999T", "more memory"),
         ("#SBATCH -c 0", "from 1 on"),

@@ -1,2 +1,2 @@
 # shellcheck shell=sh
-rm -rf "$_ad/.awsb" 2>/dev/null && rmdir "$_ad" 2>/dev/null
+rm -rf "$_ad/.awsb" 2>/dev/null

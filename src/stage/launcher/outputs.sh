@@ -77,7 +77,7 @@ _akeep() {
   if [ -d "$1" ]; then
     for _ae in "$1"/* "$1"/.[!.]* "$1"/..?*; do
       if [ -d "$_ae" ] && [ -h "$_ae" ]; then
-        echo "awsb: $_ae is a link to a directory: what is in it is not kept" >&2
+        echo "awsb: ${_ae#./} is a link to a directory: what is in it is not kept" >&2
       elif [ -e "$_ae" ] || [ -h "$_ae" ]; then
         _akeep "$_ae"
       fi

@@ -7,8 +7,11 @@ _ajson() {
 }
 # _acurl BUCKET/KEY OPTION…: the key as it is in a URL.
 _acurl() {
-  curl --help all 2>/dev/null | while read -r _al; do case $_al in *--aws-sigv4*) exit 3 ;; esac done
-  [ $? = 3 ] || return
+  if [ -z "${_aq-}" ]; then
+    curl --help all 2>/dev/null | while read -r _al; do case $_al in *--aws-sigv4*) exit 3 ;; esac done
+    [ $? = 3 ] || return
+    _aq=y
+  fi
   _ai=${AWS_ACCESS_KEY_ID-} _as=${AWS_SECRET_ACCESS_KEY-} _at=${AWS_SESSION_TOKEN-}
   if [ -z "$_ai" ] && [ "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-}" ]; then
     _aj=$(curl -fsS --retry 5 "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || return

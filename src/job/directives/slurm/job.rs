@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::super::{At, Directives};
 use super::Key;
 use crate::job::tasks::NO_LIMIT;
-use crate::job::{EnvArg, Invalid, JobId, JobName, Memory, TaskIds, WallTime};
+use crate::job::{DependencyArg, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime};
 
 /// How a Slurm job is laid out, for its script's `SLURM_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,7 @@ impl Job {
                     found.say(at, [format!("--time={value}")]);
                 }
             }
-            Key::Dependency => {
-                let words = dependencies(value)?;
-                if !words.is_empty() {
-                    found.say(at, words);
-                }
-            }
+            Key::Dependency => found.say(at, [dependencies(value)?]),
             Key::Partition => {
                 let mut names = value.split(',');
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
@@ -238,38 +233,17 @@ fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Inv
     Ok(number)
 }
 
-/// `afterok:ID:ID,aftercorr:ID`: all of them, or it is refused, as running too early would be wrong.
-fn dependencies(value: &str) -> Result<Vec<String>, Invalid> {
-    if value.contains('?') {
-        return Err(Invalid::because("Batch waits for all dependencies, never for one of several (`?`)"));
+/// `afterok:ID:ID,aftercorr:ID`, which `--depends-on` takes as it is.
+fn dependencies(value: &str) -> Result<String, Invalid> {
+    let bare = |clause: &str| !clause.contains(':') && clause != "singleton";
+    if value.split(',').any(bare) {
+        return Err(Invalid::because(
+            "an ID alone is Slurm's `afterany`, and Batch only knows `afterok`: a job waits for others to \
+             succeed, and fails when one of them fails",
+        ));
     }
-    let mut words = Vec::new();
-    for clause in value.split(',').filter(|clause| !clause.is_empty()) {
-        let (kind, ids) = clause.split_once(':').unwrap_or((clause, ""));
-        match kind {
-            "afterok" | "aftercorr" => {
-                for id in ids.split(':') {
-                    id.parse::<JobId>()?;
-                }
-                words.push(format!("--depends-on={kind}:{ids}"));
-            }
-            "singleton" => {
-                return Err(Invalid::because(
-                    "Batch cannot wait for jobs of the same name: say `afterok:` and the ID of the last one",
-                ));
-            }
-            "after" | "afterany" | "afternotok" | "afterburstbuffer" | "expand" => {
-                return Err(Invalid::because(format!(
-                    "Batch only knows `afterok`: a job starts when its dependencies have succeeded, and fails \
-                     when one of them fails; `{kind}` would be something else"
-                )));
-            }
-            _ => {
-                return Err(Invalid::because(format!("'{clause}' is no dependency such as afterok:ID")));
-            }
-        }
-    }
-    Ok(words)
+    value.parse::<DependencyArg>()?;
+    Ok(format!("--depends-on={value}"))
 }
 
 /// `ALL`, `NONE`, `NIL`, or names of variables, with or without a value.

@@ -39,7 +39,7 @@ pub enum Meaning {
     Refused(&'static str),
 }
 
-/// sbatch's options (sbatch(1) of Slurm 24.05; older names are marked).
+/// sbatch's options (`src/common/slurm_opt.c` of Slurm 26.11; names that it no longer has are marked).
 pub const OPTIONS: &[Opt] = &[
     // What a job is.
     job('J', "job-name", Key::JobName),
@@ -65,7 +65,7 @@ pub const OPTIONS: &[Opt] = &[
     long_job("workdir", Key::Chdir),
     long_job("export", Key::Export),
     long_job("comment", Key::Comment),
-    long_flag("requeue", Meaning::Job(Key::Requeue)),
+    Opt { short: None, long: "requeue", value: Value::Optional, meaning: Meaning::Job(Key::Requeue) },
     long_flag("no-requeue", Meaning::Nothing),
     flag('W', "wait", Meaning::Job(Key::Wait)),
     job('o', "output", Key::Output),
@@ -97,12 +97,16 @@ pub const OPTIONS: &[Opt] = &[
     long_not("prefer", CHOICE),
     long_not("cluster-constraint", CHOICE),
     not('M', "clusters", "a cluster is chosen on the command line, with `--cluster`"),
+    long_not("cluster", "a cluster is chosen on the command line, with `--cluster`"),
     not('w', "nodelist", CHOICE),
     not('F', "nodefile", CHOICE),
     not('x', "exclude", CHOICE),
     long_not("reservation", CHOICE),
     long_not("switches", CHOICE),
     long_not("segment", CHOICE),
+    long_flag("consolidate-segments", Meaning::Unhonoured(CHOICE)),
+    long_flag("spread-segments", Meaning::Unhonoured(CHOICE)),
+    long_not("resources", CHOICE),
     long_flag("contiguous", Meaning::Unhonoured(CHOICE)),
     long_flag("spread-job", Meaning::Unhonoured(CHOICE)),
     long_flag("use-min-nodes", Meaning::Nothing),
@@ -115,7 +119,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("bbf", "Batch knows no burst buffers"),
     long_not("tmp", "a job's disk is the job definition's business"),
     long_not("network", "a job's network is the compute environment's business"),
-    long_flag("resv-ports", Meaning::Unhonoured("a job's network is the compute environment's business")),
+    optional(None, "resv-ports", "a job's network is the compute environment's business"),
     // Which parts of a node.
     long_not("mincpus", "Batch takes one number of vCPUs for a node, from `--cpus-per-task` and `--ntasks`"),
     not('B', "extra-node-info", LAYOUT),
@@ -125,6 +129,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("ntasks-per-core", LAYOUT),
     long_not("ntasks-per-socket", LAYOUT),
     long_not("ntasks-per-gpu", LAYOUT),
+    long_not("ntasks-per-tres", LAYOUT),
     long_not("gpus-per-socket", LAYOUT),
     long_not("gpu-bind", LAYOUT),
     long_not("gpu-freq", LAYOUT),
@@ -132,6 +137,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("tres-bind", LAYOUT),
     long_not("tres-per-task", LAYOUT),
     long_not("mem-bind", LAYOUT),
+    long_not("mem-update", "a job's memory stays as it is"),
     long_not("hint", LAYOUT),
     not('m', "distribution", LAYOUT),
     not('S', "core-spec", LAYOUT),
@@ -145,6 +151,10 @@ pub const OPTIONS: &[Opt] = &[
     long_not("wait-all-nodes", "a job's main node starts before the others"),
     long_not("container", "the image is the job definition's"),
     long_not("container-id", "the image is the job definition's"),
+    long_not("runtime", "the image is the job definition's"),
+    long_not("context", "a job's user is the job definition's"),
+    optional(None, "oom-kill-step", "a job that needs more memory than it has is ended"),
+    long_flag("external", Meaning::Refused("a job without a script is nothing that Batch can run")),
     optional(None, "propagate", "limits (ulimit) are the job definition's"),
     long_not("wrap", "the script is what runs"),
     long_not("batch", CHOICE),
@@ -165,7 +175,7 @@ pub const OPTIONS: &[Opt] = &[
     flag('V', "version", Meaning::Unhonoured(TALK)),
     flag('h', "help", Meaning::Unhonoured(TALK)),
     long_flag("usage", Meaning::Unhonoured(TALK)),
-    // Names of Slurm 20 and before.
+    // Names that older versions had, as --workdir, --share, --immediate, --jobid and --power above.
     long_not("checkpoint", "Batch makes no checkpoints"),
     long_not("checkpoint-dir", "Batch makes no checkpoints"),
 ];

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# A large input of bsub beside `aws s3 cp` of the same file, to the same local cluster in one run:
+#
+#     benches/upload.sh [RUNS] [MIB]        (default: 5 runs of 2048 MiB)
+#
+# Prints the median wall time, CPU time (user and system) and peak memory of one upload as its user meets it, from
+# exec to exit: bsub's has the hash of the content and the submission in it. Random bytes, which no compression makes
+# fewer. The runs alternate, so that a slow moment of the machine meets both. The server, which writes every byte
+# twice and syncs it, is not measured; its part of the wall time is in both. It takes three times the size on the disk.
+#
+# It sets up what it needs: a release build, and the tests' Python environment under target/.
+set -euo pipefail
+
+runs=${1:-5}
+mib=${2:-2048}
+case $runs$mib in *[!0-9]* | '') echo "usage: $0 [RUNS] [MIB]" >&2 && exit 2 ;; esac
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+cd "$root"
+cargo build --release --locked --bins >&2
+python=$(python3 tests/support/venv.py "$target/tmp/python")
+exec "$python/bin/python" benches/upload.py "$runs" "$mib" "$target/release" "$python/bin"

@@ -1,0 +1,170 @@
+//! A gate between the tools and a server: lets so many parts of uploads through, and holds the others.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// A part that is held does not pass within this time: the test has failed.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// An HTTP/1.1 proxy for one server. What goes through is not changed, so signatures hold.
+#[derive(Debug)]
+pub struct Gate {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: String,
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The numbers of the parts that the server has answered for.
+    stored: Vec<u32>,
+    held: usize,
+    let_through: usize,
+    limit: usize,
+}
+
+impl Gate {
+    /// A gate to the server at `endpoint` that lets the first `limit` parts through.
+    pub fn to(endpoint: &str, limit: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let seen = Mutex::new(Seen { limit, ..Seen::default() });
+        let state = Arc::new(State { server, seen, changed: Condvar::new() });
+        let shared = Arc::clone(&state);
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || state.converse(stream));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// The gate's address.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until all that may pass is stored, and another part is held.
+    #[track_caller]
+    pub fn wait_until_closed(&self) {
+        let seen = self.state.seen();
+        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held == 0;
+        let (_seen, timeout) =
+            self.state.changed.wait_timeout_while(seen, LIMIT, going_on).expect("no panic");
+        assert!(!timeout.timed_out(), "no part was held");
+    }
+
+    /// Lets everything through from here on.
+    pub fn open(&self) {
+        self.state.seen().limit = usize::MAX;
+        self.state.changed.notify_all();
+    }
+
+    /// The numbers of the parts that have arrived through the gate, in order.
+    pub fn parts(&self) -> Vec<u32> {
+        let mut parts = self.state.seen().stored.clone();
+        parts.sort_unstable();
+        parts
+    }
+}
+
+impl State {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no thread panicked with it")
+    }
+
+    /// Hands requests on and answers back, until one side has had enough.
+    fn converse(&self, client: TcpStream) -> Option<()> {
+        let server = TcpStream::connect(&self.server).ok()?;
+        let mut from_client = BufReader::new(client.try_clone().ok()?);
+        let mut from_server = BufReader::new(server.try_clone().ok()?);
+        let (mut to_client, mut to_server) = (client, server);
+        loop {
+            let head = Head::read(&mut from_client)?;
+            let part = head.part();
+            if part.is_some() {
+                self.wait_for_the_gate();
+            }
+            to_server.write_all(head.text.as_bytes()).ok()?;
+            head.copy_body(&mut from_client, &mut to_server, false)?;
+            let answer = Head::read(&mut from_server)?;
+            to_client.write_all(answer.text.as_bytes()).ok()?;
+            answer.copy_body(&mut from_server, &mut to_client, head.text.starts_with("HEAD "))?;
+            if let Some(part) = part {
+                self.seen().stored.push(part);
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    fn wait_for_the_gate(&self) {
+        let mut seen = self.seen();
+        seen.held += 1;
+        self.changed.notify_all();
+        let closed = |seen: &mut Seen| seen.let_through >= seen.limit;
+        let (mut seen, _) = self.changed.wait_timeout_while(seen, LIMIT, closed).expect("no panic");
+        seen.held -= 1;
+        seen.let_through += 1;
+    }
+}
+
+/// The first line and the headers of a message, as they are.
+struct Head {
+    text: String,
+}
+
+impl Head {
+    fn read(from: &mut impl BufRead) -> Option<Self> {
+        let mut text = String::new();
+        loop {
+            match from.read_line(&mut text) {
+                Ok(1..) if text.ends_with("\r\n\r\n") => return Some(Self { text }),
+                Ok(1..) => {}
+                _ => return None,
+            }
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let pairs = self.text.lines().filter_map(|line| line.split_once(':'));
+        pairs.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// The number of the part that this request puts.
+    fn part(&self) -> Option<u32> {
+        let target = self.text.strip_prefix("PUT ")?.split(' ').next()?;
+        target.split(['?', '&']).find_map(|p| p.strip_prefix("partNumber="))?.parse().ok()
+    }
+
+    fn copy_body(&self, from: &mut impl BufRead, to: &mut impl Write, has_none: bool) -> Option<()> {
+        if has_none {
+            return Some(());
+        }
+        if self.header("transfer-encoding").is_some_and(|value| value == "chunked") {
+            loop {
+                let mut line = String::new();
+                from.read_line(&mut line).ok()?;
+                to.write_all(line.as_bytes()).ok()?;
+                let size = u64::from_str_radix(line.trim().split(';').next()?, 16).ok()?;
+                std::io::copy(&mut from.by_ref().take(size + 2), to).ok()?;
+                if size == 0 {
+                    return Some(());
+                }
+            }
+        }
+        let length: u64 = self.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let copied = std::io::copy(&mut from.by_ref().take(length), to).ok()?;
+        (copied == length).then_some(())
+    }
+}

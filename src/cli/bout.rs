@@ -226,8 +226,11 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
             text.push_str(&json(event)?.to_string());
         } else {
             if prefixed && let Some(index) = JobId::from_batch(&event.job_id).part() {
-                let task = event.task.unwrap_or(index);
-                text.push_str(&format!("{task}: "));
+                // Where a task has an ID of its own, Batch's index stands beside it.
+                text.push_str(&match event.task {
+                    Some(task) => format!("{task} (:{index}): "),
+                    None => format!("{index}: "),
+                });
             }
             text.push_str(&event.message);
         }

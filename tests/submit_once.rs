@@ -262,7 +262,7 @@ fn record(chaos: &Chaos) -> Value {
     serde_json::from_slice(body).expect("a record is JSON")
 }
 
-fn once<'a>(key: &'a str) -> [&'a str; 4] {
+fn once(key: &str) -> [&str; 4] {
     ["--parsable", "--once", key, "true"]
 }
 

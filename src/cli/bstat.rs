@@ -7,7 +7,7 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::batch::{self, Container, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobRefs, Status};
+use crate::job::{Invalid, JobRefs, Status, queue_name};
 use crate::stage::launcher;
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
@@ -19,10 +19,10 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
     status: Option<Statuses>,
     /// The job queue [default: the cluster's]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = queue_name)]
     queue: Option<String>,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N", requires = "jobs")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", conflicts_with = "queue")]

@@ -60,6 +60,8 @@ fn a_job_definition_is_derived_once_and_found_again() {
         "true",
     ];
     sandbox.run("bsub", line).ok();
+    // By somebody else, who remembers nothing, and by whoever made it.
+    cluster.sandbox().run("bsub", line).ok();
     sandbox.run("bsub", line).ok();
     sandbox.run("bsub", ["--image=ubuntu", "true"]).ok();
     let names: Vec<String> = cluster
@@ -67,8 +69,8 @@ fn a_job_definition_is_derived_once_and_found_again() {
         .iter()
         .map(|request| request["jobDefinition"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(names[0], names[1], "found again");
-    assert_ne!(names[0], names[2]);
+    assert_eq!([&names[1], &names[2]], [&names[0], &names[0]], "found again");
+    assert_ne!(names[0], names[3]);
     let (name, revision) = names[0].split_once(':').unwrap();
     assert!(name.starts_with("derived-awsb-") && revision == "1", "{names:?}");
 
@@ -105,8 +107,12 @@ fn a_job_definition_is_derived_once_and_found_again() {
 fn a_dry_run_registers_nothing() {
     let Some(cluster) = moto("dry-run") else { return };
     let told = cluster.sandbox().run("bsub", ["--dry-run", "--image=busybox", "true"]).ok().json();
-    let name = told[0]["jobDefinition"].as_str().unwrap();
+    assert_eq!(told[0]["operation"], "RegisterJobDefinition");
+    assert_eq!(told[0]["request"]["containerProperties"]["image"], "busybox");
+    let name = told[0]["request"]["jobDefinitionName"].as_str().unwrap();
     assert!(name.starts_with("dry-run-awsb-"), "{told}");
+    let submit = told.as_array().and_then(|all| all.last()).unwrap();
+    assert_eq!(submit["request"]["jobDefinition"], name);
     assert_eq!(revisions(&cluster.aws_sandbox(), name).len(), 0);
 }
 
@@ -207,12 +213,13 @@ fn a_multi_node_job_definition() {
 
     // Its own number of nodes, and overrides for its own ranges: Batch takes no others.
     let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "true"]).ok().json();
-    let nodes = &told[0]["nodeOverrides"];
+    let nodes = &told.as_array().and_then(|all| all.last()).unwrap()["request"]["nodeOverrides"];
     let overrides = nodes["nodePropertyOverrides"].as_array().unwrap();
     let targets: Vec<&Value> = overrides.iter().map(|o| &o["targetNodes"]).collect();
     assert_eq!((&nodes["numNodes"], targets), (&json!(2), vec![&json!("0:0"), &json!("1:")]));
     let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "-n", "5", "true"]).ok().json();
-    assert_eq!(told[0]["nodeOverrides"]["numNodes"], 5);
+    let submit = told.as_array().and_then(|all| all.last()).unwrap();
+    assert_eq!(submit["request"]["nodeOverrides"]["numNodes"], 5);
     let failed = sandbox.run("bsub", ["--job-definition", "closed", "-n", "5", "true"]);
     assert!(failed.failed_with(2).contains("is for 2 nodes and no other number"), "{failed}");
     let failed = sandbox.run("bsub", ["--job-definition", "open", "-a", "5", "true"]);
@@ -320,6 +327,19 @@ fn queues_that_do_not_take_the_job() {
     assert!(failed.failed_with(2).contains("the queue spot has none: spot has Spot instances"), "{failed}");
 }
 
+/// A sandbox whose cluster is that server.
+fn far(server: &BadServer) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox
+}
+
 /// A Batch that refuses every job, with a job definition that says why.
 fn refusing(definition: Value, words: &'static str) -> (BadServer, Sandbox) {
     let server = BadServer::start(move |request, _| match request.operation() {
@@ -330,14 +350,7 @@ fn refusing(definition: Value, words: &'static str) -> (BadServer, Sandbox) {
             "computeEnvironmentOrder": []}]})),
         _ => Answer::error(500, "ServerException", "not in this test"),
     });
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let sandbox = far(&server);
     (server, sandbox)
 }
 
@@ -391,6 +404,24 @@ fn job_definitions_that_bsub_cannot_use() {
 }
 
 #[test]
+fn whoever_may_submit_need_not_be_allowed_to_look() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "submitjob" => {
+            Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+        }
+        _ => Answer::error(403, "AccessDeniedException", "User: ann is not authorized to perform this"),
+    });
+    let sandbox = far(&server);
+    sandbox.run("bsub", ["-p", "2", "--job-definition", "d:3", "true"]).ok();
+    assert_eq!(server.requests("submitjob").len(), 1);
+    let failed = sandbox.run("bsub", ["--image", "x", "true"]);
+    assert!(
+        failed.failed_with(1).contains("asking for the job definition d: AccessDeniedException"),
+        "{failed}"
+    );
+}
+
+#[test]
 fn a_read_only_root_is_said_by_the_job() {
     let (Some(image), Some(sandbox)) = (engine(), local()) else { return };
     let properties = json!({"image": image, "readonlyRootFilesystem": true,
@@ -402,4 +433,29 @@ fn a_read_only_root_is_said_by_the_job() {
     sandbox.file("job.sh", "#!/bin/sh\necho ran\n");
     let outcome = sandbox.run("bsub", ["-I", "--job-definition", "frozen", "job.sh"]).ended_with(126);
     assert!(outcome.stdout.contains("awsb: programs cannot be run from /dev/shm"), "{outcome}");
+}
+
+#[test]
+fn an_image_without_a_shell_is_said_with_what_to_do() {
+    let Some(image) = engine() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "echo ran\n");
+    // The image's programs are in /bin, where an empty folder takes their place.
+    let bin = sandbox.work().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let mount = format!("{}:/bin:ro", bin.display());
+    let hint = "`bsub --bare COMMAND` starts a command without it";
+    for work in [["--command", "true"].as_slice(), &["job.sh"]] {
+        let failed = sandbox.run("bsub", ["-K", "--image", image, "--mount", &mount].iter().chain(work));
+        let failed = failed.ended_with(127);
+        assert!(failed.stderr.contains("exec: \"/bin/sh\""), "{failed}");
+        assert!(failed.hints().contains("the image has no /bin/sh"), "{failed}");
+        assert!(failed.hints().contains(hint) && !failed.hints().contains("bout"), "{failed}");
+        let told = sandbox.run("bstat", ["last"]).ok();
+        assert!(told.hints().contains(hint), "{told}");
+    }
+    // Without it, only the command itself can be missing.
+    let line = ["-K", "--image", image, "--mount", &mount, "--bare", "--command", "true"];
+    let failed = sandbox.run("bsub", line).ended_with(127);
+    assert!(failed.stderr.contains("exec: \"true\"") && !failed.hints().contains("--bare"), "{failed}");
 }

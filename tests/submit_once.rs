@@ -9,26 +9,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use support::{Answer, BadServer, Chaos, Outcome, Sandbox, Weather, eventually};
+use support::{Answer, BadServer, Chaos, LossyProxy, Outcome, Sandbox, Weather, eventually};
 
 /// Submissions of the great test.
 const SUBMISSIONS: usize = 2000;
 /// How many `bsub` run at a time.
 const AT_A_TIME: usize = 24;
 
-/// Batch at its worst: every third submission meets trouble, and so do the searches after it.
-const STORM: Weather = Weather {
-    reply_lost: 100,
-    late: 40,
-    error_after: 40,
-    error: 40,
-    reset: 40,
-    throttled: 40,
-    shown_within: Duration::from_millis(400),
-    late_within: Duration::from_millis(1400),
-};
-
-/// The settle time that goes with it, in seconds: longer than it takes to show a job, but not longer than some late jobs
+/// The settle time in [`Weather::STORM`], in seconds: longer than it takes to show a job, but not longer than some late jobs
 /// take. Those are doubles, for the last look, which comes another settle time later.
 const SETTLE: &str = "0.8";
 
@@ -89,7 +77,7 @@ fn submissions(
 fn thousands_of_submissions_in_a_storm_none_lost_and_none_doubled() {
     let seed = std::env::var("AWSB_CHAOS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_131);
     let how_many = std::env::var("AWSB_CHAOS_RUNS").ok().and_then(|s| s.parse().ok()).unwrap_or(SUBMISSIONS);
-    let chaos = Chaos::start(seed, STORM);
+    let chaos = Chaos::start(seed, Weather::STORM);
     let sandbox = sandbox(&chaos.endpoint(), SETTLE);
     let begun = Instant::now();
     // Names are shared, as they are where scripts submit.
@@ -231,6 +219,41 @@ fn ctrl_c_says_what_is_known() {
     );
 }
 
+#[test]
+fn the_local_cluster_behind_a_wire_that_loses_replies_has_each_job_once() {
+    let mut sandbox = Sandbox::new();
+    sandbox.use_local_exports();
+    let [endpoint, key, secret] = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+        .map(|name| sandbox.get(name).expect("exported").to_owned());
+    for name in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        sandbox.unset(name);
+    }
+    let proxy = LossyProxy::start(&endpoint, 3);
+    sandbox.file(
+        "../home/.aws/credentials",
+        format!("[wire]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"),
+    );
+    sandbox.config(&format!(
+        "[cluster.wire]\nregion = \"us-east-1\"\nprofile = \"wire\"\nendpoint_url = \"{}\"\nbucket = \"awsb-local\"\n\
+         job_queue = \"local\"\njob_definition = \"local\"\n",
+        proxy.endpoint()
+    ));
+    let mut ids: Vec<String> = submissions(&sandbox, 30, |n| {
+        let line = ["-c", "wire", "--parsable", "-J", if n % 2 == 0 { "even" } else { "odd" }, "true"];
+        line.map(str::to_owned).to_vec()
+    })
+    .into_iter()
+    .map(|outcome| outcome.ok().job_id())
+    .collect();
+    assert_eq!(proxy.lost(), 10);
+    let listed = sandbox.run("bstat", ["-c", "local", "--json", "-s", "ALL"]).ok().json();
+    let mut there: Vec<String> =
+        listed.as_array().unwrap().iter().map(|job| job["jobId"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    there.sort();
+    assert_eq!(ids, there);
+}
+
 // ---- --once KEY ----
 
 /// The one record in the bucket.
@@ -247,7 +270,7 @@ fn once<'a>(key: &'a str) -> [&'a str; 4] {
 
 #[test]
 fn many_at_once_under_one_key_are_one_job_even_in_a_storm() {
-    for (seed, weather) in [(4, Weather::FAIR), (5, STORM), (6, STORM)] {
+    for (seed, weather) in [(4, Weather::FAIR), (5, Weather::STORM), (6, Weather::STORM)] {
         let chaos = Chaos::start(seed, weather);
         let sandbox = sandbox(&chaos.endpoint(), SETTLE);
         let running: Vec<_> = (0..12).map(|_| sandbox.start("bsub", once("night/31 ü"))).collect();

@@ -37,6 +37,9 @@ pub struct Job {
     pub is_terminated: Option<bool>,
     /// Its place in an array, or its children.
     pub array_properties: Option<ArrayProperties>,
+    /// The number of nodes of an MNP job.
+    #[serde(skip)]
+    pub nodes: Option<u32>,
     /// What it waits for.
     pub depends_on: Option<Vec<Dependency>>,
     /// The container of its last attempt.
@@ -169,9 +172,27 @@ impl Job {
         u32::try_from(size).ok().filter(|s| *s > 0)
     }
 
+    /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words (runc's, which ECS
+    /// hands on behind `CannotStartContainerError`).
+    pub fn lacks_sh(&self) -> bool {
+        let reason = self.container.as_ref().and_then(|c| c.reason.as_deref()).unwrap_or_default();
+        reason.contains("exec: \"/bin/sh\": ")
+            && ["no such file", "not found"].iter().any(|words| reason.contains(words))
+    }
+
     /// Whether it is the parent of an array, which has no container of its own.
     pub fn is_array_parent(&self) -> bool {
         self.array_size().is_some() && self.id().array_index().is_none()
+    }
+
+    /// Whether it is the parent of an MNP job, whose nodes have the containers.
+    pub fn is_mnp_parent(&self) -> bool {
+        self.nodes.is_some() && self.id().node_index().is_none()
+    }
+
+    /// How many jobs write its output, when they are not itself: children or nodes.
+    pub fn parts(&self) -> Option<u32> {
+        if self.is_array_parent() { self.array_size() } else { self.nodes.filter(|_| self.is_mnp_parent()) }
     }
 
     /// Tells the job its task, found out from its array's tasks: its own know it themselves.
@@ -242,6 +263,7 @@ impl From<&JobDetail> for Job {
             stopped_at: detail.stopped_at(),
             is_terminated: detail.is_terminated(),
             array_properties: detail.array_properties().map(ArrayProperties::from),
+            nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
             depends_on: Some(
                 detail
                     .depends_on()
@@ -349,6 +371,7 @@ impl From<&JobSummary> for Job {
                 index: a.index(),
                 status_summary: a.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
             }),
+            nodes: None,
             depends_on: None,
             container: summary.container().map(|c| Container {
                 image: None,

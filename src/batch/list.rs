@@ -14,6 +14,7 @@ use crate::ui::Failure;
 enum Of<'a> {
     Queue(&'a str),
     Array(&'a JobId),
+    Nodes(&'a JobId),
 }
 
 /// The jobs of a queue that are in one of these states, the oldest first.
@@ -36,6 +37,19 @@ pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) ->
     Ok(jobs)
 }
 
+/// The jobs that write the output of an array or an MNP job, by index.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
+    if !parent.is_mnp_parent() {
+        return children(session, &parent.id(), statuses).await;
+    }
+    let mut jobs = all(session, Of::Nodes(&parent.id()), statuses).await?;
+    jobs.sort_by_key(|j| j.id().node_index());
+    Ok(jobs)
+}
+
 /// One call is for one state. They are made in the order of a job's life, one after the other: a job that
 /// moves on meanwhile may be in two answers, and then counts where it had got further, but is in one at least.
 async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
@@ -46,6 +60,7 @@ async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<J
         let pages = match of {
             Of::Queue(queue) => pages.job_queue(queue),
             Of::Array(parent) => pages.array_job_id(parent.as_str()),
+            Of::Nodes(parent) => pages.multi_node_job_id(parent.as_str()),
         };
         let mut pages = pages.into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -53,6 +68,7 @@ async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<J
                 let what = match of {
                     Of::Queue(queue) => format!("the jobs of the queue {queue}"),
                     Of::Array(parent) => format!("the children of the array {parent}"),
+                    Of::Nodes(parent) => format!("the nodes of the job {parent}"),
                 };
                 explain(session, &format!("listing {what}"), &e)
             })?;

@@ -21,7 +21,7 @@ pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
 pub use known::{meant, remember, resolve, task};
-pub use list::{children, list};
+pub use list::{children, list, parts};
 pub use once::{Once, once};
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
 pub use queue::{QueueFacts, queue};

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use super::definition::{self, ContainerFacts, Facts, Kind, Registering};
+use serde_json::Value;
+
+use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
 use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
-use crate::ui::Failure;
+use crate::ui::{Exit, Failure};
 
 /// What a job wants of its job definition and its queue.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ pub struct Wishes<'a> {
 pub struct Prepared {
     /// `NAME`, `NAME:REVISION` or an ARN.
     pub job_definition: String,
+    /// The RegisterJobDefinition request that would have been sent, had it been allowed.
+    pub to_register: Option<Value>,
     /// Its nodes, for a multi-node parallel job.
     pub nodes: Option<PreparedNodes>,
 }
@@ -49,6 +53,12 @@ pub struct PreparedNodes {
     pub targets: Vec<String>,
 }
 
+impl Prepared {
+    fn as_it_is(name: &str) -> Self {
+        Self { job_definition: name.to_owned(), to_register: None, nodes: None }
+    }
+}
+
 impl fmt::Display for PreparedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes", self.count)?;
@@ -60,11 +70,15 @@ impl Wishes<'_> {
     /// Whether nothing depends on what the job definition is like: the common job costs no extra call.
     fn are_plain(&self) -> bool {
         self.definition.is_none()
-            && self.changes.is_empty()
-            && self.nodes.is_none()
+            && self.are_only_checked()
             && self.vcpus.is_none()
             && self.memory.is_none()
             && self.gpus.is_none()
+    }
+
+    /// Whether they go into SubmitJob itself, so that looking at the job definition only finds mistakes earlier.
+    fn are_only_checked(&self) -> bool {
+        self.changes.is_empty() && self.nodes.is_none()
     }
 }
 
@@ -81,30 +95,33 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     };
     let name = wishes.definition.unwrap_or(of_cluster);
     if wishes.are_plain() {
-        return Ok(Prepared { job_definition: name.to_owned(), nodes: None });
+        return Ok(Prepared::as_it_is(name));
     }
-    let facts = definition::describe(session, name).await?;
-    check(&facts, wishes)?;
-    let (count, targets) = match (&facts.kind, wishes.nodes) {
-        (Kind::MultiNode { nodes, ranges }, given) => {
-            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
-            (given.unwrap_or(*nodes), targets)
+    let facts = match definition::describe(session, name).await {
+        Err(failure) if wishes.are_only_checked() && is_denied(&failure) => {
+            return Ok(Prepared::as_it_is(name));
         }
-        (_, Some(nodes)) => {
-            refuse_nodes(session, wishes.queue).await?;
-            let (job_definition, target) =
-                definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
-            let nodes = nodes_of(&facts, wishes, nodes, vec![target.to_owned()]);
-            return Ok(Prepared { job_definition, nodes: Some(nodes) });
-        }
-        (_, None) => {
-            let job_definition = changed(session, &facts, name, wishes).await?;
-            return Ok(Prepared { job_definition, nodes: None });
-        }
+        described => described?,
     };
-    refuse_nodes(session, wishes.queue).await?;
-    let job_definition = changed(session, &facts, name, wishes).await?;
-    Ok(Prepared { job_definition, nodes: Some(nodes_of(&facts, wishes, count, targets)) })
+    check(&facts, wishes)?;
+    let (derived, nodes) = match (&facts.kind, wishes.nodes) {
+        (Kind::MultiNode { nodes, ranges }, given) => {
+            refuse_nodes(session, wishes.queue).await?;
+            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
+            (changed(session, &facts, name, wishes).await?, Some((given.unwrap_or(*nodes), targets)))
+        }
+        (_, Some(count)) => {
+            refuse_nodes(session, wishes.queue).await?;
+            let (made, target) =
+                definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
+            (made, Some((count, vec![target.to_owned()])))
+        }
+        (_, None) => (changed(session, &facts, name, wishes).await?, None),
+    };
+    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
+    let nodes = nodes.map(|(count, targets)| PreparedNodes { count, vcpus, targets });
+    let Derived { job_definition, to_register } = derived;
+    Ok(Prepared { job_definition, to_register, nodes })
 }
 
 async fn changed(
@@ -112,16 +129,11 @@ async fn changed(
     facts: &Facts,
     name: &str,
     wishes: &Wishes<'_>,
-) -> Result<String, Failure> {
+) -> Result<Derived, Failure> {
     if wishes.changes.is_empty() {
-        return Ok(name.to_owned());
+        return Ok(Derived { job_definition: name.to_owned(), to_register: None });
     }
     definition::derive(session, facts, wishes.changes, wishes.registering).await
-}
-
-fn nodes_of(facts: &Facts, wishes: &Wishes<'_>, count: u32, targets: Vec<String>) -> PreparedNodes {
-    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
-    PreparedNodes { count, vcpus, targets }
 }
 
 /// What the job definition does not allow. Pure.
@@ -189,12 +201,24 @@ pub(super) fn takes_no_overrides(facts: &Facts) -> Option<Failure> {
     ))
 }
 
+/// Whether Batch answered, and did not tell: whoever may submit jobs need not be allowed to look.
+fn is_denied(failure: &Failure) -> bool {
+    failure.exit == Exit::Failed && !failure.passing
+}
+
 async fn refuse_nodes(session: &Session, name: &str) -> Result<(), Failure> {
-    let Some(facts) = queue(session, name).await? else { return Ok(()) };
-    let Some(why) = queue::no_nodes(session, &facts).await? else { return Ok(()) };
+    let looked = async {
+        let Some(facts) = queue(session, name).await? else { return Ok(None) };
+        Ok(queue::no_nodes(session, &facts).await?.map(|why| (facts.name, why)))
+    };
+    let (name, why) = match looked.await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(()),
+        Err(failure) if is_denied(&failure) => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
     Err(Failure::usage(format!(
-        "multi-node parallel jobs need on-demand EC2 instances, and the queue {} has none: {why}",
-        facts.name
+        "multi-node parallel jobs need on-demand EC2 instances, and the queue {name} has none: {why}"
     ))
     .hint("`--queue NAME` chooses another queue"))
 }
@@ -209,8 +233,7 @@ mod tests {
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> Kind {
-        let size =
-            ContainerFacts { vcpus: Some(vcpus), memory_mib: Some(memory_mib), ..ContainerFacts::default() };
+        let size = ContainerFacts { vcpus: Some(vcpus), memory_mib: Some(memory_mib) };
         Kind::Container(size)
     }
 

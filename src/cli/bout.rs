@@ -79,7 +79,7 @@ impl Args {
         let output = self.common.output();
         let mut contact = Contact::new(session, "bout");
         for job in jobs {
-            let prefixed = job.is_array_parent();
+            let prefixed = job.parts().is_some();
             if !has_started(job) {
                 note(format!("bout: {}; waiting", not_started(job)));
             }
@@ -124,7 +124,7 @@ impl Args {
             }
             let mut show = |events: &[Event]| match &mut array {
                 Some(array) => events.iter().try_for_each(|event| array.push(&json(event)?)),
-                None => print(&output, events, job.is_array_parent()),
+                None => print(&output, events, job.parts().is_some()),
             };
             let mut left = self.head.unwrap_or(usize::MAX);
             let mut last = self.tail.map(Last::new);
@@ -175,8 +175,8 @@ async fn each_page(
     mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
-    let writers = if job.is_array_parent() {
-        let children = batch::children(session, &job.id(), &started).await?;
+    let writers = if job.parts().is_some() {
+        let children = batch::parts(session, job, &started).await?;
         let ids: Vec<JobId> = children.iter().map(Job::id).collect();
         batch::describe(session, &ids).await?.into_iter().flatten().collect()
     } else {
@@ -225,9 +225,12 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
         if output.format() == Format::Json {
             text.push_str(&json(event)?.to_string());
         } else {
-            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).array_index() {
-                let task = event.task.unwrap_or(index);
-                text.push_str(&format!("{task}: "));
+            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).part() {
+                // Where a task has an ID of its own, Batch's index stands beside it.
+                text.push_str(&match event.task {
+                    Some(task) => format!("{task} (:{index}): "),
+                    None => format!("{index}: "),
+                });
             }
             text.push_str(&event.message);
         }

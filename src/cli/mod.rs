@@ -148,6 +148,10 @@ fn styled(text: &clap::builder::StyledStr) -> String {
     if plain { text.to_string() } else { text.ansi().to_string() }
 }
 
+/// What to do about a job whose image has no shell.
+const LACKS_SH: &str = "hint: the image has no /bin/sh, which starts scripts and commands; \
+                        `bsub --bare COMMAND` starts a command without it";
+
 /// Reports each job that Batch does not know: one error line for each, and exit code 1.
 fn report_unknown<'a>(
     tool: &str,

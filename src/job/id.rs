@@ -36,6 +36,16 @@ impl JobId {
     pub fn array_index(&self) -> Option<u32> {
         self.0.split_once(':')?.1.parse().ok()
     }
+
+    /// The index in an MNP job, for a node.
+    pub fn node_index(&self) -> Option<u32> {
+        self.0.split_once('#')?.1.parse().ok()
+    }
+
+    /// The index of an array's child or of an MNP job's node.
+    pub fn part(&self) -> Option<u32> {
+        self.array_index().or_else(|| self.node_index())
+    }
 }
 
 impl FromStr for JobId {

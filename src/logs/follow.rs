@@ -69,7 +69,7 @@ pub async fn follow(
                     lines.quicken();
                 }
             }
-            let writers = job.array_size().map_or(1, |n| n as usize);
+            let writers = job.parts().map_or(1, |n| n as usize);
             let all_seen = logs.len() >= writers || ended_at.is_some_and(|at| at.elapsed() > LISTED_WITHIN);
             if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
                 return Ok(job.clone());
@@ -88,12 +88,11 @@ async fn writers(
     logs: &BTreeMap<JobId, JobLog>,
 ) -> Result<Vec<Job>, Failure> {
     let is_done = |id: &JobId| logs.get(id).is_some_and(|l| l.done);
-    if !job.is_array_parent() {
+    if job.parts().is_none() {
         return Ok(if is_done(&job.id()) { Vec::new() } else { vec![job.clone()] });
     }
     let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
-    let parent = job.id();
-    let children = contact.keep(async |s| batch::children(s, &parent, &started).await).await?;
+    let children = contact.keep(async |s| batch::parts(s, job, &started).await).await?;
     let ids: Vec<JobId> = children.iter().map(Job::id).filter(|id| !is_done(id)).collect();
     let details = contact.keep(async |s| batch::describe(s, &ids).await).await?;
     Ok(details.into_iter().flatten().collect())

@@ -33,11 +33,12 @@ impl Progress {
             let style =
                 ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}");
             if let Ok(style) = style {
-                self.bar = Some(
-                    ProgressBar::new(self.total)
-                        .with_style(style.progress_chars("=> "))
-                        .with_message(self.what),
-                );
+                let bar = ProgressBar::new(self.total).with_style(style.progress_chars("=> "));
+                let bar =
+                    bar.with_message(self.what).with_elapsed(self.begun.elapsed()).with_position(self.done);
+                // What was done before must not count as done in no time.
+                bar.reset_eta();
+                self.bar = Some(bar);
             }
         }
         if let Some(bar) = &self.bar {

@@ -37,6 +37,18 @@ pub struct Weather {
 }
 
 impl Weather {
+    /// Batch at its worst: every third submission meets trouble, and so do the searches after it.
+    pub const STORM: Self = Self {
+        reply_lost: 100,
+        late: 40,
+        error_after: 40,
+        error: 40,
+        reset: 40,
+        throttled: 40,
+        shown_within: Duration::from_millis(400),
+        late_within: Duration::from_millis(1400),
+    };
+
     /// Nothing goes wrong.
     pub const FAIR: Self = Self {
         reply_lost: 0,

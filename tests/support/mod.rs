@@ -17,6 +17,7 @@ mod chaos;
 mod foreign;
 mod gate;
 mod moto;
+mod proxy;
 mod sandbox;
 pub mod shells;
 
@@ -25,6 +26,7 @@ pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, python, script};
 pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
+pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};
 
 use std::time::{Duration, Instant};

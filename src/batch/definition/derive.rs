@@ -1,12 +1,11 @@
 //! A job definition that is another one with changes, found again by its name.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_batch::operation::register_job_definition::RegisterJobDefinitionInput;
 use aws_sdk_batch::types::{JobDefinition, JobDefinitionType, NodeProperties, NodeRangeProperty};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::apply::apply;
@@ -29,12 +28,23 @@ const EVERY_NODE: &str = "0:";
 pub enum Registering {
     /// It may.
     Allowed,
-    /// It may not (`--dry-run`): its name has to do.
-    NamedOnly,
+    /// It may not (`--dry-run`): the request is shown.
+    ShownOnly,
 }
 
-/// The job definition that is `base` with these changes: an earlier one, or else a new one. Returns
-/// `NAME:REVISION`, or the name alone of one that may not be registered.
+/// A derived job definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// `NAME:REVISION`; the name alone of one that may not be registered.
+    pub job_definition: String,
+    /// API `RegisterJobDefinitionRequest`: what would have been sent.
+    pub to_register: Option<Value>,
+}
+
+/// The kind of the cache's entries: derived name to `NAME:REVISION`.
+const KEPT: &str = "derived-definition";
+
+/// The job definition that is `base` with these changes: an earlier one, or else a new one.
 ///
 /// # Errors
 /// When `base` cannot have the changes, or Batch refuses.
@@ -43,13 +53,13 @@ pub async fn derive(
     base: &Facts,
     changes: &ContainerChanges,
     registering: Registering,
-) -> Result<String, Failure> {
+) -> Result<Derived, Failure> {
     let same_type = if matches!(base.kind, Kind::MultiNode { .. }) { "multinode" } else { "container" };
     found_or_made(session, base, same_type, changes, registering).await
 }
 
-/// The multi-node job definition whose nodes are all as the container of `base`, with these changes. Returns
-/// `NAME:REVISION`, and the target of overrides for all nodes. It is the same for any number of nodes.
+/// The multi-node job definition whose nodes are all as the container of `base`, with these changes, and the
+/// target of overrides for all nodes. It is the same for any number of nodes.
 ///
 /// # Errors
 /// As [`derive`].
@@ -58,7 +68,7 @@ pub async fn multi_node(
     base: &Facts,
     changes: &ContainerChanges,
     registering: Registering,
-) -> Result<(String, &'static str), Failure> {
+) -> Result<(Derived, &'static str), Failure> {
     Ok((found_or_made(session, base, "multinode", changes, registering).await?, EVERY_NODE))
 }
 
@@ -68,17 +78,27 @@ async fn found_or_made(
     kind: &str,
     changes: &ContainerChanges,
     registering: Registering,
-) -> Result<String, Failure> {
+) -> Result<Derived, Failure> {
     let name = derived_name(base, kind, changes);
-    if let Some(found) = find(session, &name).await? {
-        return Ok(format!("{name}:{}", found.revision().unwrap_or(1)));
+    let there = |job_definition| Derived { job_definition, to_register: None };
+    if let Some(kept) = session.cache.read(KEPT, &name) {
+        return Ok(there(kept));
     }
-    let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
-    let request = derived(&definition, &base.arn, &name, kind, changes)?;
-    if registering == Registering::NamedOnly {
-        return Ok(name);
-    }
-    register(session, &name, request).await
+    let job_definition = match find(session, &name).await? {
+        Some(found) => format!("{name}:{}", found.revision().unwrap_or(1)),
+        None => {
+            let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
+            let request = derived(&definition, &base.arn, &name, kind, changes)?;
+            match register(session, &name, request, registering).await? {
+                Registered::Revision(revision) => format!("{name}:{revision}"),
+                Registered::Not(request) => {
+                    return Ok(Derived { job_definition: name, to_register: Some(request) });
+                }
+            }
+        }
+    };
+    session.cache.write(KEPT, &name, &job_definition);
+    Ok(there(job_definition))
 }
 
 /// The name says it all: the revision of the base, and the changes. The size is in it because the built-in job
@@ -150,10 +170,11 @@ async fn register(
     session: &Session,
     name: &str,
     request: RegisterJobDefinitionInput,
-) -> Result<String, Failure> {
+    registering: Registering,
+) -> Result<Registered, Failure> {
     let doing = format!("registering the job definition {name}");
-    let length = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&length);
+    let body = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&body);
     let call = session
         .batch
         .register_job_definition()
@@ -170,13 +191,20 @@ async fn register(
         .set_consumable_resource_properties(request.consumable_resource_properties)
         .set_tags(request.tags)
         .customize()
-        .mutate_request(move |http| {
-            seen.store(http.body().bytes().map_or(0, <[u8]>::len), Ordering::Relaxed);
+        .map_request(move |http| {
+            let bytes = http.body().bytes().unwrap_or_default();
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+            if registering == Registering::ShownOnly { Err(ShownOnly) } else { Ok(http) }
         });
-    match call.send().await {
-        Ok(answer) => Ok(format!("{name}:{}", answer.revision().unwrap_or(1))),
+    let answer = call.send().await;
+    let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
+    match answer {
+        Ok(answer) => Ok(Registered::Revision(answer.revision().unwrap_or(1))),
+        Err(_) if registering == Registering::ShownOnly && !body.is_empty() => serde_json::from_slice(&body)
+            .map(Registered::Not)
+            .map_err(|e| Failure::failed(format!("{doing}: {e}"))),
         Err(e) => {
-            let (length, limit) = (length.load(Ordering::Relaxed), limits::REGISTER_JOB_DEFINITION_BYTES);
+            let (length, limit) = (body.len(), limits::REGISTER_JOB_DEFINITION_BYTES);
             if length > limit {
                 return Err(Failure::usage(format!(
                     "{doing}: it has {length} bytes, and Batch takes at most {limit} (24 KiB)"
@@ -187,6 +215,16 @@ async fn register(
         }
     }
 }
+
+enum Registered {
+    Revision(i32),
+    Not(Value),
+}
+
+/// Why a request is not sent that is to be shown alone.
+#[derive(Debug, thiserror::Error)]
+#[error("it is shown, not sent")]
+struct ShownOnly;
 
 #[cfg(test)]
 mod tests {

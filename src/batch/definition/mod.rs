@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Registering, derive, multi_node};
+pub use derive::{Derived, Registering, derive, multi_node};
 
 use crate::cluster::{Session, explain, not_there};
 use crate::ui::Failure;
@@ -57,20 +57,10 @@ pub struct NodeRange {
 /// What a container has (API `ContainerProperties`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerFacts {
-    /// Its image.
-    pub image: String,
     /// Its vCPUs.
     pub vcpus: Option<f64>,
     /// Its memory in MiB.
     pub memory_mib: Option<u64>,
-    /// Its GPUs.
-    pub gpus: Option<u32>,
-    /// Whether it cannot write to its root file system.
-    pub read_only_root: bool,
-    /// The role of the job's own calls.
-    pub job_role: Option<String>,
-    /// The role that fetches images and secrets.
-    pub execution_role: Option<String>,
 }
 
 impl Facts {
@@ -128,23 +118,30 @@ impl ContainerFacts {
         let vcpus = required(ResourceType::Vcpu).and_then(|v| v.parse().ok());
         let memory = required(ResourceType::Memory).and_then(|v| v.parse().ok());
         Self {
-            image: container.image().unwrap_or_default().to_owned(),
             vcpus: vcpus.or(container.vcpus().filter(|n| *n > 0).map(f64::from)),
             memory_mib: memory.or(container.memory().and_then(|n| n.try_into().ok()).filter(|n| *n > 0)),
-            gpus: required(ResourceType::Gpu).and_then(|v| v.parse().ok()),
-            read_only_root: container.readonly_root_filesystem().unwrap_or(false),
-            job_role: container.job_role_arn().map(str::to_owned),
-            execution_role: container.execution_role_arn().map(str::to_owned),
         }
     }
 }
+
+/// The kind of the cache's entries: name to [`Facts`].
+const KEPT: &str = "definition";
 
 /// What a job definition allows. `name` is a name (its latest active revision), `NAME:REVISION` or an ARN.
 ///
 /// # Errors
 /// When Batch cannot be asked, or has no such active job definition.
 pub async fn describe(session: &Session, name: &str) -> Result<Facts, Failure> {
-    Ok(Facts::of(&find(session, name).await?.ok_or_else(|| missing(session, name))?))
+    // A revision stays as it is; which one is the latest may have changed since.
+    let stays = parts(name).1.is_some();
+    if let Some(kept) = stays.then(|| session.cache.read(KEPT, name)).flatten() {
+        return Ok(kept);
+    }
+    let facts = Facts::of(&find(session, name).await?.ok_or_else(|| missing(session, name))?);
+    if stays {
+        session.cache.write(KEPT, name, &facts);
+    }
+    Ok(facts)
 }
 
 /// The active job definition of this name; of several revisions the latest.
@@ -214,12 +211,10 @@ mod tests {
     fn requirements_count_before_the_old_fields() {
         let container = ContainerProperties::builder().image("i").vcpus(2).memory(512);
         let old = ContainerFacts::of(&container.clone().build());
-        assert_eq!((old.vcpus, old.memory_mib, old.gpus), (Some(2.0), Some(512), None));
-        let new = container
-            .resource_requirements(requirement(ResourceType::Vcpu, "0.25"))
-            .resource_requirements(requirement(ResourceType::Gpu, "4"));
+        assert_eq!((old.vcpus, old.memory_mib), (Some(2.0), Some(512)));
+        let new = container.resource_requirements(requirement(ResourceType::Vcpu, "0.25"));
         let new = ContainerFacts::of(&new.build());
-        assert_eq!((new.vcpus, new.memory_mib, new.gpus), (Some(0.25), Some(512), Some(4)));
+        assert_eq!((new.vcpus, new.memory_mib), (Some(0.25), Some(512)));
     }
 
     #[test]

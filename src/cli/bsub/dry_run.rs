@@ -11,7 +11,16 @@ use crate::stage::{Bundle, launcher};
 const MASK: &str = "********";
 
 /// The requests, in the order in which they would be sent.
-pub fn requests(cluster: &Cluster, bundle: Option<&Bundle>, submissions: &[SubmitRequest]) -> Vec<Value> {
+pub fn requests(
+    cluster: &Cluster,
+    to_register: Option<Value>,
+    bundle: Option<&Bundle>,
+    submissions: &[SubmitRequest],
+) -> Vec<Value> {
+    let register = to_register.map(|mut request| {
+        mask_variables(&mut request);
+        json!({ "operation": "RegisterJobDefinition", "request": request })
+    });
     let put = bundle.map(|bundle| {
         let request = json!({
             "Bucket": cluster.bucket,
@@ -22,7 +31,22 @@ pub fn requests(cluster: &Cluster, bundle: Option<&Bundle>, submissions: &[Submi
         json!({ "operation": "PutObject", "request": request })
     });
     let submit = |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": masked(request) });
-    put.into_iter().chain(submissions.iter().map(submit)).collect()
+    register.into_iter().chain(put).chain(submissions.iter().map(submit)).collect()
+}
+
+/// Masks the variables of a job definition's containers that look like secrets.
+fn mask_variables(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let name = fields.get("name").and_then(Value::as_str);
+            if name.is_some_and(looks_like_a_secret) && fields.contains_key("value") {
+                fields.insert("value".to_owned(), json!(MASK));
+            }
+            fields.values_mut().for_each(mask_variables);
+        }
+        Value::Array(all) => all.iter_mut().for_each(mask_variables),
+        _ => {}
+    }
 }
 
 /// The request without values of variables that look like secrets. A bundle inside it may hold them, too.

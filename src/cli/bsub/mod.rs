@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde_json::Value;
 
 use super::CommonArgs;
 use crate::batch::definition::Registering;
@@ -130,9 +131,9 @@ impl Args {
             session = anew;
             plan = self.plan(&session, &options, &spec, &baggage).await;
         }
-        let plan = plan?;
+        let (plan, to_register) = plan?;
         if self.dry_run {
-            return self.show(&session, plan.bundle.as_ref(), &plan.requests);
+            return self.show(&session, to_register, plan.bundle.as_ref(), &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = &session.cluster;
@@ -146,14 +147,14 @@ impl Args {
         self.send(&options, session, &plan.requests).await
     }
 
-    /// Decides in which form the job travels.
+    /// Decides in which form the job travels; with `--dry-run`, also says which job definition would be registered.
     async fn plan(
         &self,
         session: &Session,
         options: &Options,
         spec: &JobSpec,
         baggage: &Baggage,
-    ) -> Result<Plan, Failure> {
+    ) -> Result<(Plan, Option<Value>), Failure> {
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
         let mut spec = spec.clone();
@@ -166,10 +167,11 @@ impl Args {
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| {
+        let plan = Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| {
             // What does not fit would otherwise go into a bundle.
             Failure::usage(if spec.bare { format!("--bare: {e}") } else { e.to_string() })
-        })
+        })?;
+        Ok((plan, prepared.to_register))
     }
 
     /// `--rerun`.
@@ -184,7 +186,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         if self.dry_run {
-            return self.show(&session, None, &requests);
+            return self.show(&session, None, None, &requests);
         }
         self.send(&options, session, &requests).await
     }
@@ -233,7 +235,7 @@ impl Args {
             vcpus: options.vcpus,
             memory: options.memory,
             gpus: options.gpus,
-            registering: if self.dry_run { Registering::NamedOnly } else { Registering::Allowed },
+            registering: if self.dry_run { Registering::ShownOnly } else { Registering::Allowed },
         };
         let prepared = batch::prepare(session, &wishes).await?;
         if let Some(nodes) = &prepared.nodes {
@@ -278,10 +280,11 @@ impl Args {
     fn show(
         &self,
         session: &Session,
+        to_register: Option<Value>,
         bundle: Option<&Bundle>,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let requests = dry_run::requests(&session.cluster, bundle, requests);
+        let requests = dry_run::requests(&session.cluster, to_register, bundle, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# How many jobs come of one submission when the network loses replies: bsub beside boto3 and `aws batch submit-job`, each
+# in front of the same server (the tests', tests/support/chaos.rs) with the same seed:
+#
+#     benches/lost_replies.sh [SUBMISSIONS]        (default: 300; a few minutes, nearly all of it the aws command's)
+#
+# Prints, for a server that loses 20 % of the replies and for one that has every trouble at once: submissions that
+# ended in an error, submissions whose job is not there though an ID was printed (lost), submissions with more than one
+# living job (doubled), and the living jobs. Every client is called as its user calls it, with its own retries.
+#
+# It sets up what it needs: a build, and the tests' Python environment under target/.
+set -euo pipefail
+
+submissions=${1:-300}
+case $submissions in *[!0-9]* | '' | 0) echo "usage: $0 [SUBMISSIONS]" >&2 && exit 2 ;; esac
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+cd "$root"
+cargo build --locked --bins --example chaos >&2
+python=$(python3 tests/support/venv.py "$target/tmp/python")
+exec "$python/bin/python" benches/lost_replies.py "$submissions" "$target/debug" "$target/debug/examples/chaos" "$python/bin"

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use proptest::collection::vec;
+use proptest::collection;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -19,22 +19,47 @@ use support::Sandbox;
 /// of its own: the variable makes sure that there is something.)
 const DUMP: &str = r#"printf '%s\0' "$@" "$VALUE" > "$OUT.part" && mv "$OUT.part" "$OUT""#;
 
+/// What means something to a shell, to Batch, to `printf` or to `bsub` itself.
+const SPECIAL: &[&str] = &[
+    "",
+    " ",
+    "\n",
+    "a\nb\n",
+    "\n\n",
+    "Ref::x",
+    "a Ref::b c",
+    "{}",
+    "'",
+    "\"",
+    "\\",
+    "\\'",
+    "$HOME",
+    "`id`",
+    "$(id)",
+    "*",
+    "~",
+    "-n",
+    "--",
+    "!",
+    "%s\\0",
+    "\t",
+    "\r",
+    "\r\n",
+    "é😀",
+    "#",
+    "a=b",
+    "&&",
+];
+
 /// Bytes that an argument or a variable may have: all but NUL.
 fn word() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        3 => vec(1u8..=255, 0..30),
+        3 => collection::vec(1u8..=255, 0..30),
         3 => "[ -~]{0,40}".prop_map(String::into_bytes),
         1 => "\\PC{0,20}".prop_map(String::into_bytes),
-        3 => prop::sample::select(
-            [
-                "", " ", "\n", "a\nb\n", "\n\n", "Ref::x", "a Ref::b c", "{}", "'", "\"", "\\", "\\'", "$HOME",
-                "`id`", "$(id)", "*", "~", "-n", "--", "!", "%s\\0", "\t", "\r", "\r\n", "é😀", "#", "a=b", "&&",
-            ]
-            .map(|text| text.as_bytes().to_vec())
-            .to_vec()
-        ),
+        3 => prop::sample::select(SPECIAL).prop_map(|text| text.as_bytes().to_vec()),
         // Too long for a request, so it travels in a bundle in S3.
-        1 => (vec(1u8..=255, 50..60), 150usize..250).prop_map(|(bytes, times)| bytes.repeat(times)),
+        1 => (collection::vec(1u8..=255, 50..60), 150usize..250).prop_map(|(bytes, times)| bytes.repeat(times)),
     ]
 }
 
@@ -85,6 +110,8 @@ impl Jobs {
     #[track_caller]
     fn submit(&self, args: &[OsString], value: Option<&OsStr>) {
         let mut command = self.sandbox.command("bsub", ["--quiet"]);
+        // Batch puts these in the place of a `Ref::x` and a `Ref::b` that are not the job definition's either.
+        command.args(["--param=x=replaced", "--param=b=replaced"]);
         command.args(args).envs(value.map(|value| ("VALUE", value)));
         let output = command.stdin(Stdio::null()).output().expect("bsub");
         assert!(output.status.success(), "{args:?}: {output:?}");
@@ -120,7 +147,10 @@ fn arguments_and_variables_arrive_unchanged() {
     jobs.sandbox.file("dump.sh", DUMP);
     jobs.sandbox.file("shebang.sh", format!("#!/bin/sh\n{DUMP}\n"));
     let work: [&[&str]; 3] = [&["dump.sh"], &["shebang.sh"], &["--command", "/bin/sh", "-c", DUMP, "sh"]];
-    for (n, (words, value)) in some(24, (vec(word(), 0..5), word())).into_iter().enumerate() {
+    // Each special word alone: beside one that takes another form of travel, it would not be tried.
+    let special = SPECIAL.iter().map(|text| (vec![text.as_bytes().to_vec()], text.as_bytes().to_vec()));
+    let random = some(16, (collection::vec(word(), 0..5), word()));
+    for (n, (words, value)) in special.chain(random).enumerate() {
         let (file, out) = jobs.out(&n.to_string());
         let set = OsString::from_vec([b"-eVALUE=".as_slice(), &value].concat());
         let handed_on = n % 2 == 0;
@@ -137,7 +167,7 @@ fn arguments_and_variables_arrive_unchanged() {
 fn scripts_and_inputs_arrive_unchanged() {
     let mut jobs = Jobs::new();
     let copies = "#!/bin/sh\ncat \"$0\" > \"$OUT.part\" && mv \"$OUT.part\" \"$OUT\"\nexit\n";
-    for (n, rest) in some(8, vec(any::<u8>(), 0..3000)).into_iter().enumerate() {
+    for (n, rest) in some(8, collection::vec(any::<u8>(), 0..3000)).into_iter().enumerate() {
         let (file, out) = jobs.out(&n.to_string());
         let script = [copies.as_bytes(), &rest].concat();
         if n % 2 == 0 {
@@ -150,7 +180,7 @@ fn scripts_and_inputs_arrive_unchanged() {
         jobs.expect(file, script, n);
     }
     // What the shell reads of a script, too.
-    for (n, text) in some(6, vec(line(), 0..6)).into_iter().enumerate() {
+    for (n, text) in some(6, collection::vec(line(), 0..6)).into_iter().enumerate() {
         let (file, out) = jobs.out(&format!("here-{n}"));
         let text: Vec<u8> = text.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
         let head = b"cat > \"$OUT.part\" <<'the end of it'\n".as_slice();
@@ -160,7 +190,8 @@ fn scripts_and_inputs_arrive_unchanged() {
         jobs.submit(&[out, path.into()], None);
         jobs.expect(file, text, script.escape_ascii().to_string());
     }
-    let sizes = prop_oneof![vec(any::<u8>(), 0..2000), vec(any::<u8>(), 40_000..60_000)];
+    let sizes =
+        prop_oneof![collection::vec(any::<u8>(), 0..2000), collection::vec(any::<u8>(), 40_000..60_000)];
     for (n, blob) in some(6, sizes).into_iter().enumerate() {
         let (file, out) = jobs.out(&format!("blob-{n}"));
         let path = jobs.sandbox.file(&format!("blob-{n}"), &blob);
@@ -176,7 +207,7 @@ fn scripts_and_inputs_arrive_unchanged() {
 fn lines_of_an_array_arrive_unchanged() {
     let mut jobs = Jobs::new();
     jobs.sandbox.file("dump.sh", format!("OUT=$OUT.$AWSB_TASK_ID\n{DUMP}"));
-    for (n, (lines, value)) in some(5, (vec(line(), 1..4), word())).into_iter().enumerate() {
+    for (n, (lines, value)) in some(5, (collection::vec(line(), 1..4), word())).into_iter().enumerate() {
         let (file, out) = jobs.out(&n.to_string());
         let contents: Vec<u8> = lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
         let path = jobs.sandbox.file(&format!("lines-{n}"), &contents);

@@ -21,10 +21,13 @@ use super::bundle::{Bundle, Entry};
 use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
-    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
+use crate::job::{
+    self, Dependency, DependencyKind, Environment, Invalid, JobId, JobSpec, Mark, Place, Script, Shape,
+    Tasks, Work, limits,
+};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +113,7 @@ impl Plan {
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
         };
+        let depends_on = job::dependencies(&depends_on(spec, parts.len())?)?;
         let mut shortest = usize::MAX;
         for form in forms {
             let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
@@ -121,7 +125,7 @@ impl Plan {
                     overrides.environment.extend(task_variables(part, all));
                 }
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
-                requests.push(request(spec, target, part.as_ref(), overrides)?);
+                requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
             if longest <= ROOM && fit_together(longest, target) {
@@ -141,7 +145,7 @@ impl Plan {
 /// So many bytes of script and inputs are not tried to be fitted into a request: that only takes time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
-const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
+pub const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
 /// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
 /// rest of it as one container's overrides may take.
@@ -333,6 +337,33 @@ fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Bagg
     Bundle::pack(baggage.records(), &entries)
 }
 
+/// What the job waits for, in Batch's terms, for an array that becomes so many jobs. Its dependencies between children
+/// are for one array job alone (UG `job_dependencies`); of one task, which is no array there, the same can be said
+/// of the whole.
+fn depends_on(spec: &JobSpec, parts: usize) -> Result<Vec<Dependency<JobId>>, Invalid> {
+    let between = |d: &&Dependency<JobId>| !matches!(d, Dependency::On(_, DependencyKind::Whole));
+    let Some(first) = spec.depends_on.iter().find(between) else { return Ok(spec.depends_on.clone()) };
+    let word = if *first == Dependency::Sequential { "sequential" } else { "n_to_n" };
+    match &spec.shape {
+        Shape::Single | Shape::Nodes(_) => Err(Invalid::because(format!(
+            "`--depends-on {word}` is about the children of an array, and this job is none"
+        ))),
+        Shape::Array(_) if parts > 1 => Err(Invalid::because(format!(
+            "`--depends-on {word}` is within one array job, and this array becomes {parts} of them, as Batch has at \
+             most {} children in one",
+            limits::ARRAY_SIZE.end()
+        ))),
+        Shape::Array(tasks) if tasks.ids().count() == 1 => {
+            let whole = spec.depends_on.iter().filter_map(|d| match d {
+                Dependency::On(id, _) => Some(Dependency::On(id.clone(), DependencyKind::Whole)),
+                Dependency::Sequential => None,
+            });
+            Ok(whole.collect())
+        }
+        Shape::Array(_) => Ok(spec.depends_on.clone()),
+    }
+}
+
 fn utf8(text: &OsStr) -> Option<String> {
     text.to_str().map(str::to_owned)
 }
@@ -350,14 +381,15 @@ fn request(
     spec: &JobSpec,
     target: &Target<'_>,
     part: Option<&Tasks>,
+    depends_on: Vec<JobDependency>,
     overrides: Overrides,
-) -> Result<SubmitRequest, Invalid> {
+) -> SubmitRequest {
     let scheduling = &spec.scheduling;
     let mut request = SubmitRequest {
         job_name: spec.name.to_string(),
         job_queue: target.job_queue.to_owned(),
         job_definition: target.job_definition.to_owned(),
-        depends_on: job::dependencies(&spec.depends_on)?,
+        depends_on,
         share_identifier: scheduling.share.as_ref().map(|s| s.as_str().to_owned()),
         scheduling_priority_override: scheduling.priority.map(|p| p.get()),
         parameters: scheduling.parameters.clone(),
@@ -388,5 +420,5 @@ fn request(
             });
         }
     }
-    Ok(request)
+    request
 }

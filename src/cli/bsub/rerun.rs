@@ -25,10 +25,6 @@ pub async fn requests(
     only_failed: bool,
     options: &Options,
 ) -> Result<Vec<SubmitRequest>, Failure> {
-<<<<<<< HEAD
-=======
-    refuse_what_stays(options)?;
->>>>>>> h-e
     let mut requests = Vec::new();
     for job in batch::again(session, ids).await? {
         bundle_is_there(session, &job).await?;
@@ -40,14 +36,6 @@ pub async fn requests(
     Ok(requests)
 }
 
-<<<<<<< HEAD
-/// What was staged with the job, and its job definition's container, stay as they were.
-///
-/// # Errors
-/// When an option asks for something else.
-pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 20] = [
-=======
 /// The requests for a part of a job: one, or several where the list of its tasks is too long to go with what the
 /// job had.
 fn of_part(
@@ -79,10 +67,12 @@ fn of_part(
     Ok(vec![request.marked(&Mark::random())])
 }
 
-/// What was staged with the job, and what its job definition says, stays as it was.
-fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given = [
->>>>>>> h-e
+/// What was staged with the job, and its job definition's container, stay as they were.
+///
+/// # Errors
+/// When an option asks for something else.
+pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
+    let given: [(&str, bool); 20] = [
         ("--input", !options.input.is_empty()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),

@@ -130,8 +130,17 @@ fn jobs_wait_for_others() {
     sandbox.run("bsub", ["-K", "-d", &old, "-d", "sequential", "-a", "2", "--wrap", &say("fourth")]).ok();
     let text = std::fs::read_to_string(&log).expect("the jobs' log");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    assert_eq!(lines[0], "first");
-    assert_eq!(lines[5..], ["fourth 0", "fourth 1"], "{text}");
+    let at = |line: &str| lines.iter().position(|l| *l == line).expect(line);
+    assert_eq!((lines[0], lines.len()), ("first", 7), "{text}");
+    for (earlier, later) in [
+        ("second 0", "third 0"),
+        ("second 1", "third 1"),
+        ("third 0", "fourth 0"),
+        ("third 1", "fourth 1"),
+        ("fourth 0", "fourth 1"),
+    ] {
+        assert!(at(earlier) < at(later), "{earlier} before {later}: {text}");
+    }
     // One that Batch does not know (any more) is said to be so.
     let gone = "00000000-1111-4222-8333-444455556666";
     let outcome = sandbox.run("bsub", ["-d", gone, "true"]);
@@ -217,10 +226,10 @@ fn tasks_that_wait_for_each_other_are_of_one_array_job() {
     let other = "8f2c0d3e-0000-4000-8000-000000000001";
     let n_to_n = format!("n_to_n:{other}");
     for (args, said) in [
-        (["-a", "10001", "-d", "sequential"], "becomes 2 of them"),
-        (["-a", "10001", "-d", &n_to_n], "becomes 2 of them"),
-        (["-p", "1", "-d", "sequential"], "is about the children of an array"),
-        (["-p", "1", "-d", &n_to_n], "is about the children of an array"),
+        (["-a", "10001", "-d", "sequential"], "become 2 of them"),
+        (["-a", "10001", "-d", &n_to_n], "become 2 of them"),
+        (["-p", "1", "-d", "sequential"], "is about an array's children"),
+        (["-p", "1", "-d", &n_to_n], "is about an array's children"),
     ] {
         let message = sandbox.run("bsub", args.into_iter().chain(["--dry-run", "true"])).failed_with(2);
         assert!(message.contains(said), "{message}");
@@ -242,7 +251,7 @@ fn what_a_script_says_in_several_lines_is_all_meant() {
             "line 3: `#SBATCH --nodes=2`: a multi-node parallel job cannot be an array",
         ),
         ("#SBATCH --nodes=2\n#SBATCH --array=0-3", "a multi-node parallel job cannot be an array"),
-        ("#AWSB --commands lines", "--commands is for the command line"),
+        ("#AWSB --commands lines", "--commands has the commands itself"),
     ] {
         sandbox.file("job.sh", format!("#!/bin/sh\n{head}\n"));
         let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);

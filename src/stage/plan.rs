@@ -24,10 +24,7 @@ use crate::job::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{
-    self, Dependency, DependencyKind, Environment, Invalid, JobId, JobSpec, Mark, Place, Script, Shape,
-    Tasks, Work, limits,
-};
+use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +110,7 @@ impl Plan {
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
         };
-        let depends_on = job::dependencies(&depends_on(spec, parts.len())?)?;
+        let depends_on = job::dependencies(&spec.depends_on)?;
         let mut shortest = usize::MAX;
         for form in forms {
             let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
@@ -335,33 +332,6 @@ fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Bagg
     let srun = dialect::srun(spec);
     entries.extend(srun.as_deref().map(dialect::srun_entry));
     Bundle::pack(baggage.records(), &entries)
-}
-
-/// What the job waits for, in Batch's terms, for an array that becomes so many jobs. Its dependencies between children
-/// are for one array job alone (UG `job_dependencies`); of one task, which is no array there, the same can be said
-/// of the whole.
-fn depends_on(spec: &JobSpec, parts: usize) -> Result<Vec<Dependency<JobId>>, Invalid> {
-    let between = |d: &&Dependency<JobId>| !matches!(d, Dependency::On(_, DependencyKind::Whole));
-    let Some(first) = spec.depends_on.iter().find(between) else { return Ok(spec.depends_on.clone()) };
-    let word = if *first == Dependency::Sequential { "sequential" } else { "n_to_n" };
-    match &spec.shape {
-        Shape::Single | Shape::Nodes(_) => Err(Invalid::because(format!(
-            "`--depends-on {word}` is about the children of an array, and this job is none"
-        ))),
-        Shape::Array(_) if parts > 1 => Err(Invalid::because(format!(
-            "`--depends-on {word}` is within one array job, and this array becomes {parts} of them, as Batch has at \
-             most {} children in one",
-            limits::ARRAY_SIZE.end()
-        ))),
-        Shape::Array(tasks) if tasks.ids().count() == 1 => {
-            let whole = spec.depends_on.iter().filter_map(|d| match d {
-                Dependency::On(id, _) => Some(Dependency::On(id.clone(), DependencyKind::Whole)),
-                Dependency::Sequential => None,
-            });
-            Ok(whole.collect())
-        }
-        Shape::Array(_) => Ok(spec.depends_on.clone()),
-    }
 }
 
 fn utf8(text: &OsStr) -> Option<String> {

@@ -198,7 +198,7 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -w '!done(1)'", "never for one of several"),
         ("#BSUB -n 0", "from 1 on"),
         ("#BSUB -M 3000", "LSF_UNIT_FOR_LIMITS"),
-        ("#BSUB -M 9999999999GB", "more memory"),
+        ("#BSUB -M 9999999999GB", "asked for more than"),
         ("#BSUB -W 71582789", "longer than Batch"),
     ] {
         assert!(error(line).contains(reason), "{line}: {:?}", error(line));

@@ -199,7 +199,7 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -n 0", "from 1 on"),
         ("#BSUB -M 3000", "LSF_UNIT_FOR_LIMITS"),
         ("#BSUB -M 9999999999GB", "asked for more than"),
-        ("#BSUB -W 71582789", "longer than Batch"),
+        ("#BSUB -W 71582789", "asked for more than"),
     ] {
         assert!(error(line).contains(reason), "{line}: {:?}", error(line));
     }

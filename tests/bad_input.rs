@@ -55,6 +55,17 @@ fn hints(outcome: &Outcome) -> String {
     hints.lines().filter(|hint| !hint.contains("--help")).map(|hint| format!("  {hint}\n")).collect()
 }
 
+/// A text without the names of bundles, which follow every change of the launcher.
+fn unhashed(text: &str) -> String {
+    let mut parts = text.split("/bundles/");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        plain.push_str(&format!("/bundles/SHA256{rest}"));
+    }
+    plain
+}
+
 /// A text without long runs of one letter.
 fn shortened(text: &str) -> String {
     let mut short = String::new();
@@ -72,7 +83,7 @@ fn shortened(text: &str) -> String {
 
 #[test]
 fn every_options_wrong_values() {
-    insta::assert_snapshot!(told(&cases::values()));
+    insta::assert_snapshot!(unhashed(&told(&cases::values())));
 }
 
 #[test]

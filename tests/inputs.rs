@@ -5,9 +5,10 @@ mod support;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Gate, Running, Sandbox, python};
+use support::{Answer, BadServer, Gate, Running, Sandbox, eventually, python};
 
 const MIB: u64 = 1 << 20;
 
@@ -188,6 +189,38 @@ fn an_interrupted_upload_says_how_it_goes_on() {
     assert_eq!(said, "interrupted: of the inputs, 16 of 80 MiB are stored, and no job was submitted");
     assert_eq!(outcome.hints(), "the same command again sends the rest");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL", "--json"]).ok().json().as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn ctrl_c_counts_while_the_parts_are_put_together() {
+    let server = BadServer::start(|request, _| match (request.method.as_str(), request.target.as_str()) {
+        ("HEAD", _) => Answer::Http(404, String::new(), Vec::new()),
+        ("GET", _) => Answer::s3_error(403, "AccessDenied", "no"),
+        ("POST", target) if target.contains("uploads") => Answer::Http(
+            200,
+            "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>".into(),
+            vec![("content-type", "application/xml".into())],
+        ),
+        ("PUT", _) => Answer::stored(),
+        _ => Answer::Hang,
+    });
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox.config(&format!(
+        "default_cluster = \"c\"\n[cluster.c]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    large(&sandbox, "data", 20 * MIB);
+    let bsub = sandbox.start("bsub", ["-i", "data", "--wrap", "true"]);
+    eventually("the parts are put together", Duration::from_secs(60), || {
+        server.requests("s3").iter().find(|r| r.method == "POST" && r.target.contains("uploadId=")).map(drop)
+    });
+    bsub.signal(Signal::SIGINT);
+    let outcome = bsub.wait();
+    assert!(outcome.failed_with(130).contains("no job was submitted"), "{outcome}");
+    assert!(server.requests("submitjob").is_empty());
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::bundle::{Bundle, Entry};
 use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
-    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
 use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
@@ -110,6 +110,7 @@ impl Plan {
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
         };
+        let depends_on = job::dependencies(&spec.depends_on)?;
         let mut shortest = usize::MAX;
         for form in forms {
             let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
@@ -121,7 +122,7 @@ impl Plan {
                     overrides.environment.extend(task_variables(part, all));
                 }
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
-                requests.push(request(spec, target, part.as_ref(), overrides)?);
+                requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
             if longest <= ROOM && fit_together(longest, target) {
@@ -141,7 +142,7 @@ impl Plan {
 /// So many bytes of script and inputs are not tried to be fitted into a request: that only takes time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
-const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
+pub const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
 /// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
 /// rest of it as one container's overrides may take.
@@ -350,14 +351,15 @@ fn request(
     spec: &JobSpec,
     target: &Target<'_>,
     part: Option<&Tasks>,
+    depends_on: Vec<JobDependency>,
     overrides: Overrides,
-) -> Result<SubmitRequest, Invalid> {
+) -> SubmitRequest {
     let scheduling = &spec.scheduling;
     let mut request = SubmitRequest {
         job_name: spec.name.to_string(),
         job_queue: target.job_queue.to_owned(),
         job_definition: target.job_definition.to_owned(),
-        depends_on: job::dependencies(&spec.depends_on)?,
+        depends_on,
         share_identifier: scheduling.share.as_ref().map(|s| s.as_str().to_owned()),
         scheduling_priority_override: scheduling.priority.map(|p| p.get()),
         parameters: scheduling.parameters.clone(),
@@ -388,5 +390,5 @@ fn request(
             });
         }
     }
-    Ok(request)
+    request
 }

@@ -200,14 +200,16 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
         let submitted = tokio::select! {
-            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|failure| match progress.jobs().as_slice() {
-                [] => failure,
-                ids => failure.hint(format!("submitted before that: {}", ids.join(","))),
-            })?,
-            _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
+            _ = tokio::signal::ctrl_c() => Err(progress.interrupted()),
         };
-        let ids: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
+        // Some may be there although not all are.
+        let ids = match &submitted {
+            Ok(jobs) => jobs.iter().map(Submitted::id).collect(),
+            Err(_) => progress.jobs(),
+        };
         batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        let submitted = submitted?;
         self.announce(options, &submitted)?;
         if options.wait || options.interactive {
             self.wait(options, session, &submitted).await

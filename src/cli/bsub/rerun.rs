@@ -7,8 +7,10 @@ use super::options::Options;
 use super::{about, environment};
 use crate::batch::{self, Again};
 use crate::cluster::Session;
-use crate::job::request::{ArrayProperties, JobTimeout, KeyValue, ResourceRequirement, SubmitRequest};
-use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks};
+use crate::job::request::{
+    ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
+};
+use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits};
 use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
@@ -26,17 +28,43 @@ pub async fn requests(
     let mut requests = Vec::new();
     for job in batch::again(session, ids).await? {
         bundle_is_there(session, &job).await?;
-        let parts = if only_failed { failed_parts(session, &job).await? } else { vec![None] };
+        let parts = if only_failed { failed_parts(session, &job).await? } else { vec![job.child.clone()] };
         for part in parts {
-            let mut request = job.request.clone();
-            if let (Some(part), Some(all)) = (&part, &job.tasks) {
-                take_part(session, &mut request, part, all);
-            }
-            put_on_top(&mut request, options)?;
-            requests.push(request.marked(&Mark::random()));
+            requests.extend(of_part(session, &job, part.as_ref(), options)?);
         }
     }
     Ok(requests)
+}
+
+/// The requests for a part of a job: one, or several where the list of its tasks is too long to go with what the
+/// job had.
+fn of_part(
+    session: &Session,
+    job: &Again,
+    part: Option<&Tasks>,
+    options: &Options,
+) -> Result<Vec<SubmitRequest>, Failure> {
+    let mut request = job.request.clone();
+    if let (Some(part), Some(all)) = (part, &job.tasks) {
+        take_part(session, &mut request, part, all);
+    }
+    put_on_top(&mut request, options)?;
+    let length = request.overrides().map_or(0, Overrides::length);
+    if let Some(part) = part.filter(|p| length > stage::ROOM && p.ids().count() > 1) {
+        let halves = part.ids().chunks(part.ids().count().div_ceil(2));
+        let halves = halves.into_iter().map(|ids| of_part(session, job, Some(&part.only(ids)), options));
+        return Ok(halves.collect::<Result<Vec<_>, _>>()?.concat());
+    }
+    // What had no room to spare the first time may have none now.
+    let limit = limits::OVERRIDES_LENGTH;
+    if length > limit {
+        return Err(Failure::usage(format!(
+            "the settings of the job {} would take {length} characters, and Batch takes at most {limit}",
+            job.id
+        ))
+        .hint("submit the script anew to change so much of it"));
+    }
+    Ok(vec![request.marked(&Mark::random())])
 }
 
 /// What was staged with the job, and its job definition's container, stay as they were.
@@ -94,9 +122,9 @@ async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> 
 
 /// The tasks that have failed, as the parts of an array; a single job is its own and only part.
 async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks>>, Failure> {
-    let (Some(tasks), Some(_)) = (&job.tasks, job.request.array_properties) else {
+    let (Some(tasks), Some(_), None) = (&job.tasks, job.request.array_properties, &job.child) else {
         let has_failed = job.status == Status::Failed;
-        return Ok(if has_failed { vec![None] } else { Vec::new() });
+        return Ok(if has_failed { vec![job.child.clone()] } else { Vec::new() });
     };
     if !job.status.has_ended() {
         note(format!(

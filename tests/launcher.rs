@@ -281,7 +281,10 @@ fn what_curl_cannot_fetch_aws_does() -> Outcome {
         for (curl, shown) in [
             // curl 7.74, and 7.81 built without it.
             ("echo 'curl: option --aws-sigv4: is unknown' >&2; exit 2", ""),
-            ("echo \"curl: option --aws-sigv4: the installed libcurl version doesn't support this\" >&2; exit 2", ""),
+            (
+                "echo \"curl: option --aws-sigv4: the installed libcurl version doesn't support this\" >&2; exit 2",
+                "",
+            ),
             ("echo 'curl: (2) no memory' >&2; exit 2", "curl: (2) no memory\n"),
             ("echo 'curl: (22) 403' >&2; exit 22", "curl: (22) 403\n"),
         ] {
@@ -292,8 +295,7 @@ fn what_curl_cannot_fetch_aws_does() -> Outcome {
             executable(&place.path().join("aws"), &format!("#!/bin/sh\ncp '{}' \"$7\"\n", object.display()))?;
             let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
             let mut command = command(&plan, shell, place.path());
-            let output =
-                command.env("PATH", path).env("A", "v").env("AWS_ACCESS_KEY_ID", "key").output()?;
+            let output = command.env("PATH", path).env("A", "v").env("AWS_ACCESS_KEY_ID", "key").output()?;
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(stderr, shown, "{shell:?} {curl}");
             assert_eq!(output.stdout, b"x\0v\0", "{shell:?} {curl}");

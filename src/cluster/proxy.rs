@@ -9,7 +9,12 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use super::Cluster;
 use crate::ui::Failure;
@@ -54,20 +59,46 @@ impl Proxy {
     }
 }
 
-/// The HTTPS client for a cluster: through its proxy, but for what `NO_PROXY` lists and this machine itself.
+/// The HTTP client for a cluster: `https://` through its proxy, but for what `NO_PROXY` lists and this machine itself.
 ///
 /// # Errors
 /// When what names the proxy is no URL of one.
 pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
     let config = Proxy::of(cluster).map_or(Ok(ProxyConfig::disabled()), |proxy| proxy.config())?;
-    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+    let plain = Builder::new().build_http();
+    let tls = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .proxy_config(config.clone())
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
         connector.build()
+    });
+    Ok(http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(ByScheme {
+            plain: plain.clone(),
+            tls: tls.clone(),
+            settings: settings.clone(),
+            components: components.clone(),
+        })
     }))
+}
+
+/// Asks the client for `https://` only when there is something for it: with its first connector it reads the
+/// machine's root certificates, some hundred files. Both clients keep their connectors.
+#[derive(Debug)]
+struct ByScheme {
+    plain: SharedHttpClient,
+    tls: SharedHttpClient,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = if request.uri().starts_with("http://") { &self.plain } else { &self.tls };
+        client.http_connector(&self.settings, &self.components).call(request)
+    }
 }
 
 impl fmt::Display for Proxy {

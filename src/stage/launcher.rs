@@ -50,8 +50,9 @@ const INPUTS: &str = include_str!("launcher/inputs.sh");
 const OUTPUTS: &str = include_str!("launcher/outputs.sh");
 const HOME: &str = include_str!("launcher/home.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
-/// Nobody needs the directory where the bundle was unpacked: the job runs somewhere else.
-const LEAVE: &str = "rmdir \"$_ad\" 2>/dev/null\n";
+const LEAVE: &str = include_str!("launcher/leave.sh");
+/// Of inputs that went to the place where the job runs, nothing is left where they were unpacked.
+const RMDIR: &str = "rmdir \"$_ad\" 2>/dev/null\n";
 const RUN: &str = "exec \"$@\"\n";
 
 /// How the bundle reaches the job.
@@ -183,9 +184,9 @@ impl Start<'_> {
             text.push([GET, INPUTS].map(bare).concat());
         }
         text.push(self.dialect);
-        text.push(bare(CLEAN));
-        if !(self.stays && *self.prelude.place == Place::Own) {
-            text.push(LEAVE);
+        text.push(bare(if self.stays { CLEAN } else { LEAVE }));
+        if self.stays && *self.prelude.place != Place::Own {
+            text.push(RMDIR);
         }
         if has_outputs {
             text.push(bare(OUTPUTS));

@@ -1,2 +1,2 @@
 # shellcheck shell=sh
-rm -rf "$_ad/.awsb" 2>/dev/null
+rm -rf "$_ad/.awsb" "$_ad/.awsb.gz" 2>/dev/null

@@ -3,4 +3,3 @@
 _ar=$AWSB_BUNDLE_REGION
 _aget "$AWSB_BUNDLE" .awsb.gz
 gzip -dc <.awsb.gz | tar -xpf - || _af 'cannot unpack the job'
-rm -f .awsb.gz

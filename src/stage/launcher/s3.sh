@@ -5,13 +5,10 @@ _ajson() {
   _av=${_aj#*\""$1"\"*:*\"}
   _av=${_av%%\"*}
 }
-# _acurl BUCKET/KEY OPTION…: the key as it is in a URL.
+# _acurl BUCKET/KEY OPTION…: the key as it is in a URL. That there is no curl that can sign is no error: there are
+# other ways. To ask it first would take as long as what it is for.
 _acurl() {
-  if [ -z "${_aq-}" ]; then
-    curl --help all 2>/dev/null | while read -r _al; do case $_al in *--aws-sigv4*) exit 3 ;; esac done
-    [ $? = 3 ] || return
-    _aq=y
-  fi
+  [ -z "${_aq-}" ] || return
   _ai=${AWS_ACCESS_KEY_ID-} _as=${AWS_SECRET_ACCESS_KEY-} _at=${AWS_SESSION_TOKEN-}
   if [ -z "$_ai" ] && [ "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-}" ]; then
     _aj=$(curl -fsS --retry 5 "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || return
@@ -24,7 +21,12 @@ _acurl() {
   _aj=${AWS_ENDPOINT_URL_S3:-${AWS_ENDPOINT_URL:-https://s3.$_ar.amazonaws.com$_ac}}
   _aj=${_aj%/}/$1
   shift
-  printf 'user = "%s:%s"\nheader = "x-amz-content-sha256: UNSIGNED-PAYLOAD"\n%s\n' "$_ai" "$_as" \
+  _ac=$(printf 'user = "%s:%s"\nheader = "x-amz-content-sha256: UNSIGNED-PAYLOAD"\n%s\n' "$_ai" "$_as" \
     "${_at:+header = \"x-amz-security-token: $_at\"}" |
-    curl -gfsS --retry 5 -K - --aws-sigv4 "aws:amz:$_ar:s3" "$@" "$_aj"
+    { curl -gfsS --retry 5 -K - --aws-sigv4 "aws:amz:$_ar:s3" "$@" "$_aj"; } 2>&1) && return
+  case $?$_ac in
+  127* | 2curl:*--aws-sigv4*) _aq=n ;;
+  *) printf '%s\n' "$_ac" >&2 ;;
+  esac
+  return 1
 }

@@ -90,18 +90,18 @@ fn a_task_for_each_line() {
     let lines: Vec<String> = awkward
         .split('\n')
         .enumerate()
-        .map(|(n, line)| format!("{0}: {0}|{line}|in={line}.{line}|x|", n + 1))
+        .map(|(n, line)| format!("{0} (:{n}): {0}|{line}|in={line}.{line}|x|", n + 1))
         .collect();
     let outcome = sandbox.run("bsub", ["-I", "--each", "samples.txt", "each.sh", "in={}.{}", "x"]).ok();
     assert_eq!(sorted(&outcome.stdout), lines);
     // A plain command, and lines from standard input.
     let outcome = sandbox.run_with_input("bsub", ["-I", "--each", "-", "echo", "<{}>"], "a\nb c\n").ok();
-    assert_eq!(sorted(&outcome.stdout), ["1: <a>", "2: <b c>"]);
+    assert_eq!(sorted(&outcome.stdout), ["1 (:0): <a>", "2 (:1): <b c>"]);
     // Each line a command: the highest exit code is the array's.
     let commands = "echo one | tr o 0\nexit 3\nprintf '%s\\n' \"$AWSB_TASK_ID of $AWSB_TASK_COUNT\"\n";
     sandbox.file("commands.txt", commands);
     let outcome = sandbox.run("bsub", ["-I", "--commands", "commands.txt"]).ended_with(3);
-    assert_eq!(sorted(&outcome.stdout), ["1: 0ne", "3: 3 of 3"]);
+    assert_eq!(sorted(&outcome.stdout), ["1 (:0): 0ne", "3 (:2): 3 of 3"]);
     assert!(outcome.stderr.contains("(commands-txt) has been submitted."), "{outcome}");
     // One line is a single job; so many that they do not fit into the request travel through S3.
     assert_eq!(
@@ -132,6 +132,11 @@ fn jobs_wait_for_others() {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     assert_eq!(lines[0], "first");
     assert_eq!(lines[5..], ["fourth 0", "fourth 1"], "{text}");
+    // One that Batch does not know (any more) is said to be so.
+    let gone = "00000000-1111-4222-8333-444455556666";
+    let outcome = sandbox.run("bsub", ["-d", gone, "true"]);
+    assert!(outcome.failed_with(1).contains(&format!("Batch does not know the job {gone}")), "{outcome}");
+    assert!(outcome.hints().contains("forgotten after some days"), "{outcome}");
     // A job that others wait for fails: they fail without having run.
     let bad = sandbox.run("bsub", ["--parsable", "--wrap", "exit 1"]).ok().job_id();
     let outcome =

@@ -465,3 +465,28 @@ fn a_read_only_root_is_said_by_the_job() {
     let outcome = sandbox.run("bsub", ["-I", "--job-definition", "frozen", "job.sh"]).ended_with(126);
     assert!(outcome.stdout.contains("awsb: programs cannot be run from /dev/shm"), "{outcome}");
 }
+
+#[test]
+fn an_image_without_a_shell_is_said_with_what_to_do() {
+    let Some(image) = engine() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "echo ran\n");
+    // The image's programs are in /bin, where an empty folder takes their place.
+    let bin = sandbox.work().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let mount = format!("{}:/bin:ro", bin.display());
+    let hint = "`bsub --bare COMMAND` starts a command without it";
+    for work in [["--command", "true"].as_slice(), &["job.sh"]] {
+        let failed = sandbox.run("bsub", ["-K", "--image", image, "--mount", &mount].iter().chain(work));
+        let failed = failed.ended_with(127);
+        assert!(failed.stderr.contains("exec: \"/bin/sh\""), "{failed}");
+        assert!(failed.hints().contains("the image has no /bin/sh"), "{failed}");
+        assert!(failed.hints().contains(hint) && !failed.hints().contains("bout"), "{failed}");
+        let told = sandbox.run("bstat", ["last"]).ok();
+        assert!(told.hints().contains(hint), "{told}");
+    }
+    // Without it, only the command itself can be missing.
+    let line = ["-K", "--image", image, "--mount", &mount, "--bare", "--command", "true"];
+    let failed = sandbox.run("bsub", line).ended_with(127);
+    assert!(failed.stderr.contains("exec: \"true\"") && !failed.hints().contains("--bare"), "{failed}");
+}

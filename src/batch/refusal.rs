@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use super::definition::{self, Kind};
+use super::describe;
 use super::prepare::takes_no_overrides;
 use super::queue::queue;
 use crate::cluster::Session;
-use crate::job::SubmitRequest;
+use crate::job::{JobId, SubmitRequest};
 use crate::ui::Failure;
 
 /// A job that Batch has refused.
@@ -39,6 +40,20 @@ pub async fn in_plain_words(session: &Session, refused: Refused<'_>, failure: Fa
     }
 }
 
+/// A job that this one waits for and that Batch does not know.
+async fn forgotten(session: &Session, refused: Refused<'_>) -> Option<Failure> {
+    let ids = refused.request.depends_on.iter().filter_map(|d| d.job_id.as_deref());
+    let ids: Vec<JobId> = ids.map(JobId::from_batch).collect();
+    let known = describe(session, &ids).await.ok()?;
+    let (id, _) = ids.iter().zip(known).find(|(_, job)| job.is_none())?;
+    let message = format!("{}: Batch does not know the job {id}, which it is to wait for", refused.doing);
+    Some(
+        Failure::failed(message)
+            .hint("ended jobs are forgotten after some days: if it has succeeded, submit without this dependency")
+            .hint("is it of this cluster, account and region?"),
+    )
+}
+
 /// What is wrong with the queue or the job definition. What goes wrong with looking is nothing to the user, who
 /// has a failure already.
 async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
@@ -46,6 +61,9 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     let queue = queue(session, &request.job_queue).await.ok().flatten();
     if let Some(refusal) = queue.and_then(|q| q.refusal(doing, request.share_identifier.is_some())) {
         return Some(refusal);
+    }
+    if let Some(forgotten) = forgotten(session, refused).await {
+        return Some(forgotten);
     }
     let facts = match definition::describe(session, &request.job_definition).await {
         Ok(facts) => facts,

@@ -27,13 +27,13 @@ pub struct Args {
     #[arg(short, long, visible_short_alias = 's', visible_alias = "stream")]
     follow: bool,
     /// Show the first N lines
-    #[arg(long, value_name = "N", conflicts_with_all = ["tail", "follow"])]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with_all = ["tail", "follow"])]
     head: Option<usize>,
     /// Show the last N lines; with --follow, what comes after them, too
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<usize>,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
@@ -226,8 +226,11 @@ pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Fa
             text.push_str(&json(event)?.to_string());
         } else {
             if prefixed && let Some(index) = JobId::from_batch(&event.job_id).part() {
-                let task = event.task.unwrap_or(index);
-                text.push_str(&format!("{task}: "));
+                // Where a task has an ID of its own, Batch's index stands beside it.
+                text.push_str(&match event.task {
+                    Some(task) => format!("{task} (:{index}): "),
+                    None => format!("{index}: "),
+                });
             }
             text.push_str(&event.message);
         }

@@ -75,6 +75,9 @@ pub enum PlanError {
     /// What is asked for does not go together.
     #[error("{0}")]
     Invalid(#[from] Invalid),
+    /// What is no part of the overrides takes too much.
+    #[error("the request takes {0} bytes, most of them tags (--tag) and parameters (--param), and Batch takes at most {limit}", limit = limits::SUBMIT_JOB_BYTES)]
+    TooLarge(usize),
     /// No form fits.
     #[error("the job's settings take {length} characters, and Batch takes at most {limit}")]
     TooLong {
@@ -105,6 +108,7 @@ impl Plan {
             Work::Command(_) => 0,
         };
         let forms: &[Form] = match baggage.records().len() + script {
+            _ if spec.bare => &Form::ALL[..1],
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
@@ -125,6 +129,11 @@ impl Plan {
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
             if longest <= ROOM && fit_together(longest, target) {
+                let bytes = |r| serde_json::to_vec(r).map_or(0, |json| json.len());
+                let largest = requests.iter().map(bytes).max().unwrap_or(0);
+                if largest > limits::SUBMIT_JOB_BYTES {
+                    return Err(PlanError::TooLarge(largest));
+                }
                 return Ok(Self { requests, bundle });
             }
             shortest = shortest.min(longest);
@@ -153,6 +162,25 @@ fn travels_bare(spec: &JobSpec) -> bool {
         Shape::Single | Shape::Nodes(_) => spec.bare,
     };
     can_be && matches!(spec.work, Work::Command(_)) && spec.place == Place::Own && !needs_a_bundle(spec)
+}
+
+/// What a job that is to start with nothing in front of it (`--bare`) asks for and cannot have so.
+pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str> {
+    let Work::Command(argv) = &spec.work else { return spec.bare.then_some("a script") };
+    let is_array_of_its_own = matches!(&spec.shape, Shape::Array(tasks) if !tasks.are_batchs_own());
+    let obstacles = [
+        (spec.lines.is_some(), "--each and --commands"),
+        (has_inputs, "--input"),
+        (!spec.outputs.is_empty(), "--output-file"),
+        (spec.place != Place::Own, "--working-dir and --parent-working-dir"),
+        (is_array_of_its_own, "tasks other than the 2 to 10000 children of --array-size"),
+        (
+            taken_as_they_are(argv).is_none(),
+            "arguments that Batch would change: empty ones, what contains `Ref::`, what is not UTF-8",
+        ),
+        (plain_variables(&spec.environment).is_none(), "variables whose values are not UTF-8"),
+    ];
+    obstacles.into_iter().find_map(|(is, what)| (spec.bare && is).then_some(what))
 }
 
 /// Whether a plain command needs files in its container, too.

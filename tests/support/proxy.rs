@@ -61,7 +61,7 @@ fn carry(client: &TcpStream, server: &TcpStream, period: usize, seen: &AtomicUsi
             each(client, |bytes| {
                 // A request's head comes in one piece: it is short, and the client writes it at once.
                 if bytes.starts_with(b"POST /v1/submitjob")
-                    && seen.fetch_add(1, Ordering::SeqCst) % period == 0
+                    && seen.fetch_add(1, Ordering::SeqCst).is_multiple_of(period)
                 {
                     lose.store(true, Ordering::SeqCst);
                 }

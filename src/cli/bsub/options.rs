@@ -7,7 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use crate::job::{
     ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
     Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
-    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job.
@@ -66,10 +66,10 @@ pub struct Options {
     #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
     pub efs: Vec<Efs>,
     /// The size of /dev/shm
-    #[arg(long, value_name = "SIZE", help_heading = "Container")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, help_heading = "Container")]
     pub shm_size: Option<Memory>,
     /// The task's disk on Fargate, in GiB
-    #[arg(long, value_name = "GIB", help_heading = "Container")]
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true, help_heading = "Container")]
     pub ephemeral_storage: Option<EphemeralStorage>,
     /// A variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
@@ -132,7 +132,7 @@ pub struct Options {
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
     pub depends_on: Vec<DependencyArg>,
     /// The job queue [default: the cluster's]
-    #[arg(short, long, visible_alias = "partition", value_name = "NAME", help_heading = "Scheduling")]
+    #[arg(short, long, visible_alias = "partition", value_name = "NAME", value_parser = queue_name, help_heading = "Scheduling")]
     pub queue: Option<String>,
     /// The priority within the share, 0 to 9999
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Scheduling")]
@@ -147,7 +147,7 @@ pub struct Options {
     #[arg(long, help_heading = "Scheduling")]
     pub propagate_tags: bool,
     /// The job definition [default: the cluster's]
-    #[arg(long, value_name = "NAME[:REVISION]", help_heading = "Scheduling")]
+    #[arg(long, value_name = "NAME[:REVISION]", value_parser = definition_name, help_heading = "Scheduling")]
     pub job_definition: Option<String>,
     /// A value for a `Ref::NAME` of the job definition
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Scheduling")]

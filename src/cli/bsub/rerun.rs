@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::environment;
 use super::options::Options;
+use super::{about, environment};
 use crate::batch::{self, Again};
 use crate::cluster::Session;
 use crate::job::request::{
@@ -25,7 +25,6 @@ pub async fn requests(
     only_failed: bool,
     options: &Options,
 ) -> Result<Vec<SubmitRequest>, Failure> {
-    refuse_what_stays(options)?;
     let mut requests = Vec::new();
     for job in batch::again(session, ids).await? {
         bundle_is_there(session, &job).await?;
@@ -68,9 +67,12 @@ fn of_part(
     Ok(vec![request.marked(&Mark::random())])
 }
 
-/// What was staged with the job, and what its job definition says, stays as it was.
-fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given = [
+/// What was staged with the job, and its job definition's container, stay as they were.
+///
+/// # Errors
+/// When an option asks for something else.
+pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
+    let given: [(&str, bool); 20] = [
         ("--input", !options.input.is_empty()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),
@@ -165,7 +167,6 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
 
 /// What is given on the command line, on top of what the job had.
 fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Failure> {
-    let wrong = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
     if let Some(name) = &options.job_name {
         request.job_name = name.to_string();
     }
@@ -181,10 +182,10 @@ fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Fail
     if let Some(priority) = options.priority {
         request.scheduling_priority_override = Some(priority.get());
     }
-    if let Some(limit) = options.limit().map_err(wrong("--time"))? {
+    if let Some(limit) = options.limit().map_err(about("--time"))? {
         request.timeout = Some(JobTimeout { attempt_duration_seconds: limit.seconds() });
     }
-    let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(wrong("--retry-on"))?;
+    let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
     request.retry_strategy = retries.strategy().or_else(|| request.retry_strategy.clone());
     request.propagate_tags = options.propagate_tags.then_some(true).or(request.propagate_tags);
     request.tags.extend(options.tag.iter().map(|t| (t.key.clone(), t.value.clone())));

@@ -135,7 +135,9 @@ fn tell_failure(job: &Job, exit: u8, has_output: bool) {
         "bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}",
         job.job_id, job.job_name
     ));
-    if !has_output {
+    if job.lacks_sh() {
+        note(super::super::LACKS_SH);
+    } else if !has_output {
         note(format!("hint: `bout {}` shows its output", job.job_id));
     }
     if job.is_array_parent() {

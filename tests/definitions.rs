@@ -404,6 +404,37 @@ fn job_definitions_that_bsub_cannot_use() {
 }
 
 #[test]
+fn a_derived_job_definition_that_somebody_deregistered_is_made_anew() {
+    let base = definition("container", json!({"containerProperties": {"image": "a"}}));
+    let server = BadServer::start(move |request, before| match request.operation() {
+        "submitjob" if before == 1 => Answer::error(400, "ClientException", "no such revision"),
+        "submitjob" => {
+            Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+        }
+        // There is no other than the cluster's own.
+        "describejobdefinitions" => {
+            let asked = String::from_utf8_lossy(&request.body).contains("-awsb-");
+            Answer::json(json!({ "jobDefinitions": if asked { json!([]) } else { json!([base]) } }))
+        }
+        "registerjobdefinition" => Answer::json(json!({
+            "jobDefinitionName": "n", "jobDefinitionArn": "arn:n:1", "revision": 1 + before})),
+        "describejobqueues" => Answer::json(json!({ "jobQueues": [] })),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    });
+    let sandbox = far(&server);
+    let line = ["--image", "x", "true"];
+    sandbox.run("bsub", line).ok();
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(2).contains("there is no active job definition d-awsb-"), "{failed}");
+    assert!(failed.hints().contains("the same command derives it anew"), "{failed}");
+    sandbox.run("bsub", line).ok();
+    let submitted = server.requests("submitjob");
+    assert_eq!((submitted.len(), server.requests("registerjobdefinition").len()), (3, 2));
+    let last: Value = serde_json::from_slice(&submitted[2].body).expect("JSON");
+    assert!(last["jobDefinition"].as_str().is_some_and(|name| name.ends_with(":2")), "{last}");
+}
+
+#[test]
 fn whoever_may_submit_need_not_be_allowed_to_look() {
     let server = BadServer::start(|request, _| match request.operation() {
         "submitjob" => {

@@ -246,3 +246,31 @@ fn inputs_that_change_meanwhile_are_named_and_not_used() {
     assert_eq!(uploads_left(&sandbox).unwrap_or(0), 0);
     assert!(Path::new(&sandbox.work().join("data")).exists());
 }
+
+/// Scripts and plain commands alike, single and in arrays, run where they are told to.
+#[test]
+fn a_job_runs_where_it_is_told_to() {
+    let sandbox = Sandbox::new();
+    let work = sandbox.work().canonicalize().expect("the working folder");
+    let place = work.join("a place");
+    let there = place.to_str().expect("UTF-8");
+    sandbox.file("where.sh", "#!/bin/sh\npwd; ls\n");
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "pwd"]).ok().stdout, format!("{there}\n"));
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "--wrap", "pwd"]).ok().stdout, format!("{there}\n"));
+    // The script itself is elsewhere: others may be at work in the same place.
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "where.sh"]).ok().stdout, format!("{there}\n"));
+    let outcome = sandbox.run("bsub", ["-I", "-a", "2", "-w", there, "pwd"]).ok();
+    assert_eq!(outcome.stdout.matches(there).count(), 2, "{outcome}");
+    for what in [&["pwd"][..], &["where.sh"], &["-i", "where.sh:there", "where.sh"]] {
+        let id = sandbox
+            .run("bsub", [&["-K", "--parsable", "--parent-working-dir", there], what].concat())
+            .ok()
+            .job_id();
+        let said = sandbox.run("bout", [&id]).ok().stdout;
+        assert_eq!(said.lines().next(), Some(format!("{there}/job-{id}").as_str()), "{said}");
+        assert_eq!(said.contains("\nthere\n"), what.len() > 1, "{said}");
+    }
+    // One that cannot be made is said.
+    let outcome = sandbox.run("bsub", ["-I", "-w", "/proc/nowhere", "pwd"]).ended_with(126);
+    assert!(outcome.stdout.contains("cannot make the working directory /proc/nowhere"), "{outcome}");
+}

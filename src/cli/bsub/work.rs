@@ -98,10 +98,6 @@ impl Args {
     pub(super) fn lines(&self, options: &Options) -> Result<Option<Lines>, Failure> {
         match (&options.each, &options.commands) {
             (Some(file), _) => self.lines_of(file, LineUse::Argument).map(Some),
-            (None, Some(_)) if self.options.commands.is_none() => Err(Failure::usage(
-                "--commands is for the command line: a script's directives and the defaults cannot replace the script",
-            )
-            .hint("`--each FILE` has a script run for each line")),
             (None, Some(file)) => self.lines_of(file, LineUse::Command).map(Some),
             (None, None) => Ok(None),
         }

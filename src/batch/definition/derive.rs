@@ -62,7 +62,7 @@ pub async fn derive(
 /// target of overrides for all nodes. It is the same for any number of nodes.
 ///
 /// # Errors
-/// As [`derive`].
+/// As [`derive()`].
 pub async fn multi_node(
     session: &Session,
     base: &Facts,

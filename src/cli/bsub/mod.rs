@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::CommonArgs;
 use crate::batch::definition::Registering;
-use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
 use crate::job::request::SubmitRequest;
 use crate::job::{self, Dependency, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
@@ -205,14 +205,14 @@ impl Args {
         };
         // Some may be there although not all are.
         let ids = match &submitted {
-            Ok(jobs) => jobs.iter().map(Submitted::id).collect(),
+            Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
             Err(_) => progress.jobs(),
         };
         batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
         let submitted = submitted?;
         self.announce(options, &submitted)?;
         if options.wait || options.interactive {
-            self.wait(options, session, &submitted).await
+            self.wait(options, session, &submitted.jobs).await
         } else {
             Ok(Exit::Done)
         }
@@ -261,21 +261,17 @@ impl Args {
         session: &Session,
         requests: &[SubmitRequest],
         progress: &Progress,
-    ) -> Result<Vec<Submitted>, Failure> {
+    ) -> Result<Once, Failure> {
         let patience = Patience::new(self.submit_timeout.map(Period::get));
         if let Some(key) = &self.once {
-            let once = batch::once(session, key, requests, &patience, progress).await?;
-            if once.earlier && !self.quiet {
-                note("bsub: note: nothing was submitted, as this key's job is there already");
-            }
-            return Ok(once.jobs);
+            return batch::once(session, key, requests, &patience, progress).await;
         }
-        let mut submitted = Vec::new();
+        let mut jobs = Vec::new();
         for request in requests {
             let mark = request.mark().unwrap_or_else(Mark::random);
-            submitted.push(batch::submit(session, request, &mark, &patience, progress).await?);
+            jobs.push(batch::submit(session, request, &mark, &patience, progress).await?);
         }
-        Ok(submitted)
+        Ok(Once { jobs, earlier: false })
     }
 
     /// `--dry-run`.

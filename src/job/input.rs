@@ -6,8 +6,13 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Invalid;
 
-/// The folder in a job's working directory that belongs to the launcher.
-pub const RESERVED: &str = ".awsb";
+/// Folders in a job's working directory that belong to the launcher.
+const RESERVED: [&str; 2] = [".awsb", ".awsb-slurm"];
+
+/// The launcher's own folder, if a path in a job's working directory is that or below it.
+pub fn reserved(path: &Path) -> Option<&'static str> {
+    RESERVED.into_iter().find(|folder| path.starts_with(folder))
+}
 
 /// A file or directory of the submitter's, and the name that it has in the job's working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +94,8 @@ impl Name {
                 }
             }
         }
-        if path.starts_with(RESERVED) {
-            return Err(Invalid::because(format!("the name {RESERVED} is taken: it is the launcher's own")));
+        if let Some(folder) = reserved(&path) {
+            return Err(Invalid::because(format!("the name {folder} is taken: it is the launcher's own")));
         }
         let is_folder = path.as_os_str().is_empty() || text.as_bytes().ends_with(b"/");
         Ok(Self { path, is_folder })
@@ -149,7 +154,7 @@ mod tests {
         fn no_name_leads_out(text in "[a./:]{0,12}", is_directory: bool) {
             if let Ok(name) = Input::parse(OsStr::new(&text), |_| false).and_then(|i| i.destination(is_directory)) {
                 let normal = name.components().all(|c| matches!(c, Component::Normal(_)));
-                prop_assert!(normal && !name.starts_with(RESERVED), "{text}: {}", name.display());
+                prop_assert!(normal && reserved(&name).is_none(), "{text}: {}", name.display());
             }
         }
     }

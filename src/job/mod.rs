@@ -40,7 +40,7 @@ pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
 pub use fargate::{FargateSize, NoSuchSize};
 pub use id::{JobId, JobRef, JobRefs, Unresolved};
-pub use input::{Input, RESERVED};
+pub use input::{Input, reserved};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::{JobName, definition_name, queue_name};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::program;
+use super::{program, reserved};
 
 /// A script's bytes, known to be something that a Unix system can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,8 @@ fn file_name(path: &Path) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || "._-+@%=,".contains(c) { c } else { '_' })
         .collect();
     match clean.as_str() {
-        "" | "." | ".." | ".awsb" => "script".to_owned(),
+        "" | "." | ".." => "script".to_owned(),
+        name if reserved(Path::new(name)).is_some() => "script".to_owned(),
         _ => clean,
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use ignore::WalkBuilder;
 
-use crate::job::{Input, Invalid, RESERVED};
+use crate::job::{Input, Invalid, reserved};
 use crate::ui::Failure;
 
 /// The file that says what of its directory stays here, in the syntax of `.gitignore`.
@@ -103,13 +103,13 @@ impl Inputs {
     /// Nothing is the launcher's, and no file has something below it.
     fn check(&self) -> Result<(), Failure> {
         for (name, staged) in &self.0 {
-            if name.starts_with(RESERVED) {
+            if let Some(folder) = reserved(name) {
                 let shown = staged.source.display();
                 return Err(Failure::usage(format!(
-                    "the input {shown} would have the launcher's name {RESERVED}"
+                    "the input {shown} would have the launcher's name {folder}"
                 ))
                 .hint(format!(
-                    "`{shown}:NAME` gives it another; a line `{RESERVED}` in {IGNORE_FILE} leaves it out"
+                    "`{shown}:NAME` gives it another; a line `{folder}` in {IGNORE_FILE} leaves it out"
                 )));
             }
             let file = name.ancestors().skip(1).find_map(|n| self.0.get(n).filter(|s| s.size.is_some()));

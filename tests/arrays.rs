@@ -130,8 +130,17 @@ fn jobs_wait_for_others() {
     sandbox.run("bsub", ["-K", "-d", &old, "-d", "sequential", "-a", "2", "--wrap", &say("fourth")]).ok();
     let text = std::fs::read_to_string(&log).expect("the jobs' log");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    assert_eq!(lines[0], "first");
-    assert_eq!(lines[5..], ["fourth 0", "fourth 1"], "{text}");
+    let at = |line: &str| lines.iter().position(|l| *l == line).expect(line);
+    assert_eq!((lines[0], lines.len()), ("first", 7), "{text}");
+    for (earlier, later) in [
+        ("second 0", "third 0"),
+        ("second 1", "third 1"),
+        ("third 0", "fourth 0"),
+        ("third 1", "fourth 1"),
+        ("fourth 0", "fourth 1"),
+    ] {
+        assert!(at(earlier) < at(later), "{earlier} before {later}: {text}");
+    }
     // One that Batch does not know (any more) is said to be so.
     let gone = "00000000-1111-4222-8333-444455556666";
     let outcome = sandbox.run("bsub", ["-d", gone, "true"]);
@@ -170,6 +179,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     assert_eq!(told(&["-I", "--rerun", &id, "--failed"]), ["two words 40 old", "two words 50 old"]);
     let all: Vec<String> = (1..=5).map(|n| format!("two words {n}0 new")).collect();
     assert_eq!(told(&["-I", "--rerun", &id, "-e", "SETTING=new", "-J", "again"]), all);
+    let array = id;
     // An array that nothing stood in front of keeps its indices, too.
     let outcome = sandbox.run(
         "bsub",
@@ -178,6 +188,16 @@ fn a_job_again_and_what_of_it_has_failed() {
     let id = outcome.ended_with(1).stdout.trim().to_owned();
     let shown = requests(&sandbox, &["--rerun", &id, "--failed"]);
     assert_eq!(variable(&shown[0], "AWSB_TASKS"), "i:1,3");
+    let shown = requests(&sandbox, &["--rerun", &format!("{id}:3")]);
+    assert_eq!((variable(&shown[0], "AWSB_TASKS"), variable(&shown[0], "AWSB_TASK_COUNT")), ("i:3", "4"));
+    // A child is its own task alone, and not the first one.
+    for (part, task) in [(":1", "20"), (":4", "50")] {
+        let child = format!("{array}{part}");
+        assert_eq!(told(&["-I", "--rerun", &child]), [format!("two words {task} old")]);
+    }
+    let failed = requests(&sandbox, &["--rerun", &format!("{array}:1,{array}:4"), "--failed"]);
+    let tasks: Vec<&str> = failed.iter().map(|request| variable(request, "AWSB_TASKS")).collect();
+    assert_eq!((tasks, failed[0]["arrayProperties"].is_null()), (vec!["50"], true));
     // Nothing has failed: nothing is submitted.
     let fine = sandbox.run("bsub", ["-K", "--parsable", "true"]).ok().job_id();
     let outcome = sandbox.run("bsub", ["--rerun", &fine, "--failed"]).ok();
@@ -185,6 +205,74 @@ fn a_job_again_and_what_of_it_has_failed() {
     assert!(outcome.stderr.contains("nothing of it has failed"), "{outcome}");
     let message = sandbox.run("bsub", ["--rerun", &fine, "-i", "x"]).failed_with(2);
     assert!(message.contains("--input cannot be changed by --rerun"), "{message}");
+    // What would be ignored is refused, and what cannot run is not submitted.
+    for (option, value) in
+        [("--image", "busybox"), ("--user", "1000"), ("--secret", "A=/path"), ("--shm-size", "64M")]
+    {
+        let message = sandbox.run("bsub", ["--rerun", &fine, option, value]).failed_with(2);
+        assert!(message.contains(&format!("{option} cannot be changed by --rerun")), "{message}");
+    }
+    let long = format!("A={}", "x".repeat(9000));
+    let message = sandbox.run("bsub", ["--rerun", &fine, "-e", &long]).failed_with(2);
+    assert!(message.contains("Batch takes at most 8192"), "{message}");
+    let nodes = sandbox.run("bsub", ["-K", "--parsable", "-n", "2", "true"]).ok().job_id();
+    let message = sandbox.run("bsub", ["--rerun", &format!("{nodes}#1")]).failed_with(2);
+    assert!(message.contains("is a node"), "{message}");
+}
+
+#[test]
+fn tasks_that_wait_for_each_other_are_of_one_array_job() {
+    let sandbox = Sandbox::new();
+    let other = "8f2c0d3e-0000-4000-8000-000000000001";
+    let n_to_n = format!("n_to_n:{other}");
+    for (args, said) in [
+        (["-a", "10001", "-d", "sequential"], "become 2 of them"),
+        (["-a", "10001", "-d", &n_to_n], "become 2 of them"),
+        (["-p", "1", "-d", "sequential"], "is about an array's children"),
+        (["-p", "1", "-d", &n_to_n], "is about an array's children"),
+    ] {
+        let message = sandbox.run("bsub", args.into_iter().chain(["--dry-run", "true"])).failed_with(2);
+        assert!(message.contains(said), "{message}");
+    }
+    // The only task of an array waits for the whole of the other one, and for nothing before it.
+    let shown = requests(&sandbox, &["-a", "1", "-d", &n_to_n, "-d", "sequential", "true"]);
+    assert_eq!(shown[0]["dependsOn"], serde_json::json!([{ "jobId": other }]));
+    let shown = requests(&sandbox, &["-a", "2", "-d", &n_to_n, "true"]);
+    assert_eq!(shown[0]["dependsOn"], serde_json::json!([{ "jobId": other, "type": "N_TO_N" }]));
+}
+
+#[test]
+fn what_a_script_says_in_several_lines_is_all_meant() {
+    let sandbox = Sandbox::new();
+    sandbox.file("lines", "a\nb\n");
+    for (head, said) in [
+        (
+            "#SBATCH --array=0-3\n#SBATCH --nodes=2",
+            "line 3: `#SBATCH --nodes=2`: a multi-node parallel job cannot be an array",
+        ),
+        ("#SBATCH --nodes=2\n#SBATCH --array=0-3", "a multi-node parallel job cannot be an array"),
+        ("#AWSB --commands lines", "--commands has the commands itself"),
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\n"));
+        let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
+        assert!(message.contains(said), "{message}");
+    }
+    sandbox.file(
+        "job.sh",
+        "#!/bin/sh\n#AWSB --retry-on spot\n#AWSB --retry-on exit:7\n#AWSB -r 4\n\
+         #AWSB -d 8f2c0d3e-0000-4000-8000-000000000001\n#AWSB -d 8f2c0d3e-0000-4000-8000-000000000002\n",
+    );
+    let rules = |args: &[&str]| {
+        let request = requests(&sandbox, &[args, &["job.sh"]].concat()).remove(0);
+        assert_eq!(request["dependsOn"].as_array().map(Vec::len), Some(2), "{request}");
+        let strategy = &request["retryStrategy"];
+        (strategy["attempts"].as_u64(), strategy["evaluateOnExit"].as_array().map_or(0, Vec::len))
+    };
+    // The last rule is that every other end is final.
+    assert_eq!(rules(&[]), (Some(4), 3));
+    assert_eq!(rules(&["-r", "5"]), (Some(5), 3));
+    assert_eq!(rules(&["-r", "1"]), (Some(1), 0));
+    assert_eq!(rules(&["--retry-on", "exit:9"]), (Some(4), 2));
 }
 
 #[test]

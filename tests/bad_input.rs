@@ -1,8 +1,11 @@
 //! Bad input: one clear line and exit code 2, before anything is sent.
 
+#[path = "bad_input/cases.rs"]
+mod cases;
 mod support;
 
-use support::Sandbox;
+use cases::Case;
+use support::{Outcome, Sandbox};
 
 /// A cluster that nobody answers for: whatever was sent would end in another error, with another exit code.
 const NOBODY: &str = r#"
@@ -20,78 +23,183 @@ fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.config(NOBODY);
     sandbox.file("ok.sh", "#!/bin/sh\n");
-    sandbox
-}
-
-#[test]
-fn wrong_command_lines() {
-    let sandbox = sandbox();
+    sandbox.file("lines", "a\nb\n");
     sandbox.file("empty.sh", "");
     sandbox.file("blank.sh", " \n\n");
     sandbox.file("crlf.sh", "#!/bin/sh\r\necho hi\r\n");
     sandbox.file("bom.sh", "\u{feff}#!/bin/sh\necho hi\n");
+    sandbox.file("mac", b"\xcf\xfa\xed\xfe\0\0\0\0");
     sandbox.file("dir/x", "");
-    let cases: &[(&str, &[&str])] = &[
-        ("empty", &["bsub", "empty.sh"]),
-        ("blank", &["bsub", "blank.sh"]),
-        ("directory", &["bsub", "dir"]),
-        ("CRLF", &["bsub", "crlf.sh"]),
-        ("byte order mark", &["bsub", "bom.sh"]),
-        ("a file that is not there", &["bsub", "missing.sh"]),
-        ("another", &["bsub", "./missing"]),
-        ("a command line", &["bsub", "echo hi"]),
-        ("--script insists", &["bsub", "--script", "missing"]),
-        ("an empty operand", &["bsub", ""]),
-        ("an empty --wrap", &["bsub", "--wrap", ""]),
-        ("--wrap and an operand", &["bsub", "--wrap", "echo", "ok.sh"]),
-        ("--script and --command", &["bsub", "--script", "--command", "ok.sh"]),
-        ("job name", &["bsub", "-J", "a b", "ok.sh"]),
-        ("-a 0", &["bsub", "-a", "0", "ok.sh"]),
-        ("-a 1", &["bsub", "-a", "1", "ok.sh"]),
-        ("-a 10001", &["bsub", "-a", "10001", "ok.sh"]),
-        ("-a x", &["bsub", "-a", "x", "ok.sh"]),
-        ("-a -5", &["bsub", "-a", "-5", "ok.sh"]),
-        ("-t 59", &["bsub", "-t", "59", "ok.sh"]),
-        ("-t 1h2", &["bsub", "-t", "1h2", "ok.sh"]),
-        ("-r 0", &["bsub", "-r", "0", "ok.sh"]),
-        ("-r 11", &["bsub", "-r", "11", "ok.sh"]),
-        ("-m 3", &["bsub", "-m", "3", "ok.sh"]),
-        ("-m 1Q", &["bsub", "-m", "1Q", "ok.sh"]),
-        ("-p 0", &["bsub", "-p", "0", "ok.sh"]),
-        ("-p 1.5", &["bsub", "-p", "1.5", "ok.sh"]),
-        ("-p -1", &["bsub", "-p", "-1", "ok.sh"]),
-        ("no regular file", &["bsub", "/dev/null"]),
-        ("-e 1A=x", &["bsub", "-e", "1A=x", "ok.sh"]),
-        ("-e AWS_BATCH_X=y", &["bsub", "-e", "AWS_BATCH_X=y", "ok.sh"]),
-        ("-e AWSB_BUNDLE=y", &["bsub", "-e", "AWSB_BUNDLE=y", "ok.sh"]),
-        ("--parsable and --json", &["bsub", "--parsable", "--json", "ok.sh"]),
-        ("an unknown option", &["bsub", "--memroy", "4G", "ok.sh"]),
-        ("an unknown cluster", &["bsub", "-c", "nobod", "ok.sh"]),
-        ("an unknown status", &["bstat", "-s", "DONE"]),
-        ("no job ID at all", &["bstat", "what is this"]),
-        ("a queue and an ID", &["bstat", "-q", "local", "8f2c0d3e"]),
-        ("no ID", &["bout"]),
-        ("no ID", &["bkill"]),
-        ("no command", &["blocal"]),
-        ("another cluster than local", &["blocal", "status", "-c", "nobody"]),
-    ];
-    let told: Vec<String> = cases
-        .iter()
-        .map(|(what, words)| {
-            let outcome = sandbox.run(words[0], &words[1..]);
-            let message = outcome
-                .failed_with(2)
-                .replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config");
-            format!("{what}\n  {message}\n  {}", outcome.hints().replace('\n', "\n  "))
-        })
-        .collect();
-    insta::assert_snapshot!(told.join("\n"));
+    sandbox
+}
+
+/// Runs `bsub` for each case; all that is said, for a look by eye.
+#[track_caller]
+fn told(cases: &[Case]) -> String {
+    let sandbox = sandbox();
+    let told = cases.iter().map(|case| {
+        let outcome = sandbox.quick_run("bsub", &case.words);
+        let message = outcome.failed_with(2);
+        for word in &case.says {
+            assert!(message.contains(word.as_str()), "{word:?} is not said in {outcome}");
+        }
+        let told = format!("bsub {}\n  {message}\n{}", case.words.join(" "), hints(&outcome));
+        shortened(&told.replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config"))
+    });
+    told.collect()
+}
+
+/// The hints that are no mere `--help`, indented.
+fn hints(outcome: &Outcome) -> String {
+    let hints = outcome.hints();
+    hints.lines().filter(|hint| !hint.contains("--help")).map(|hint| format!("  {hint}\n")).collect()
+}
+
+/// A text without the names of bundles, which follow every change of the launcher.
+fn unhashed(text: &str) -> String {
+    let mut parts = text.split("/bundles/");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        plain.push_str(&format!("/bundles/SHA256{rest}"));
+    }
+    plain
+}
+
+/// A text without long runs of one letter.
+fn shortened(text: &str) -> String {
+    let mut short = String::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let run = &rest[..rest.find(|c| c != letter).unwrap_or(rest.len())];
+        rest = &rest[run.len()..];
+        match run.chars().count() {
+            0..20 => short.push_str(run),
+            count => short.push_str(&format!("{letter}[{count}]")),
+        }
+    }
+    short
 }
 
 #[test]
-fn an_empty_script_on_standard_input() {
-    let message = sandbox().run_with_input("bsub", Vec::<&str>::new(), "").failed_with(2);
-    assert_eq!(message, "the script on standard input is empty");
+fn every_options_wrong_values() {
+    insta::assert_snapshot!(unhashed(&told(&cases::values())));
+}
+
+#[test]
+fn options_that_do_not_go_together() {
+    insta::assert_snapshot!(told(&cases::together()));
+}
+
+#[test]
+fn more_than_batch_takes() {
+    insta::assert_snapshot!(told(&cases::too_many()));
+}
+
+#[test]
+fn scripts_and_files_that_cannot_be_used() {
+    insta::assert_snapshot!(told(&cases::files()));
+}
+
+#[test]
+fn every_option_is_tried() {
+    let help = sandbox().run("bsub", ["--help"]).ok().stdout;
+    let options = help.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let long = line.strip_prefix("--").or_else(|| line.split_once(", --").map(|(_, long)| long))?;
+        Some(format!("--{}", long.split_whitespace().next()?))
+    });
+    let all = [cases::values(), cases::together(), cases::too_many(), cases::files()].concat();
+    // What takes no value and goes with everything.
+    let harmless = ["--propagate-tags", "--wait", "--debug", "--help", "--version", "--man"];
+    let tried = |option: &str| {
+        all.iter().any(|case| {
+            let named = |text: &String| text == option || text.starts_with(&format!("{option}="));
+            case.words.iter().any(named) || case.says.iter().any(|word| word.contains(option))
+        })
+    };
+    for option in options.filter(|option| !harmless.contains(&option.as_str())) {
+        assert!(tried(&option), "{option} has no wrong value in this test");
+    }
+    assert!(all.len() > 250, "{}", all.len());
+}
+
+#[test]
+fn wrong_directives_are_named_with_their_line() {
+    let sandbox = sandbox();
+    for (directive, says) in cases::DIRECTIVES {
+        sandbox.file("job.sh", format!("#!/bin/sh\n\n{directive}\necho\n"));
+        let outcome = sandbox.quick_run("bsub", ["job.sh"]);
+        let message = outcome.failed_with(2);
+        assert!(message.contains(says), "{directive}: {says:?} is not said in {outcome}");
+        // What is wrong only with all options together has no line of its own.
+        if !directive.contains("--commands") {
+            let shown = format!("job.sh, line 3: `{}", directive.replace('\'', ""));
+            assert!(message.replace('\'', "").contains(&shown), "{directive}: {outcome}");
+        }
+    }
+}
+
+#[test]
+fn wrong_defaults_are_named_with_their_place() {
+    let sandbox = sandbox();
+    for (line, says) in [
+        ("memory = \"3\"", "invalid value '3' for '--memory <SIZE>': a job needs at least 4 MiB"),
+        ("memory = 3", "at least 4 MiB"),
+        ("retry-attempts = 11", "1 to 10 attempts"),
+        ("memroy = \"4G\"", "unexpected argument '--memroy'"),
+        ("tag = [\"a=b\", \"c\"]", "invalid value 'c' for '--tag <KEY=VALUE>'"),
+        ("wait = 5", "--wait"),
+        ("cluster = \"local\"", "chooses the cluster"),
+        ("parsable = true", "unexpected argument '--parsable'"),
+    ] {
+        sandbox.config(&format!("{NOBODY}\n[defaults]\n{line}\n"));
+        let outcome = sandbox.quick_run("bsub", ["ok.sh"]);
+        let message = outcome.failed_with(2);
+        assert!(message.contains(says), "{line}: {outcome}");
+        assert!(message.contains("config.toml, line 12"), "{line}: {outcome}");
+    }
+}
+
+#[test]
+fn the_other_tools() {
+    const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    let sandbox = sandbox();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["bstat", "-s", "DONE"], &["'DONE'", "'--status <LIST>'", "SUBMITTED"]),
+        (&["bstat", "-s", ""], &["'--status <LIST>'"]),
+        (&["bstat", "what is this"], &["'what is this'", "a job is named by its ID"]),
+        (&["bstat", "-q", "local", ID], &["--queue", "ID"]),
+        (&["bstat", "-q", "a b"], &["'a b'", "'--queue <NAME>'"]),
+        (&["bstat", "--task", "3"], &["<ID>"]),
+        (&["bstat", "--task", "-1", ID], &["'-1'", "'--task <N>'"]),
+        (&["bstat", "last"], &["`last`", "no job has been submitted"]),
+        (&["bout"], &["<ID>"]),
+        (&["bout", "last:3"], &["`last:3`", "no job has been submitted"]),
+        (&["bout", "--head", "-1", ID], &["'-1'", "'--head <N>'"]),
+        (&["bout", "--tail", "x", ID], &["'x'", "'--tail <N>'"]),
+        (&["bout", "--task", "x", ID], &["'x'", "'--task <N>'"]),
+        (&["bout", "--head", "1", "--tail", "1", ID], &["--head", "--tail"]),
+        (&["bout", "--head", "1", "--follow", ID], &["--head", "--follow"]),
+        (&["bout", "--files", "--follow", ID], &["--files", "--follow"]),
+        (&["bout", "--files", "--head", "1", ID], &["--files", "--head"]),
+        (&["bout", "--files", "--tail", "1", ID], &["--files", "--tail"]),
+        (&["bout", "-d", "out", ID], &["--files"]),
+        (&["bout", "--stream-period", "3", ID], &["--follow"]),
+        (&["bkill"], &["<ID>"]),
+        (&["bkill", ""], &["a job is named by its ID"]),
+        (&["bkill", "last"], &["`last`", "no job has been submitted"]),
+        (&["bkill", "--task", "-1", ID], &["'-1'", "'--task <N>'"]),
+        (&["blocal"], &["No command is given"]),
+        (&["blocal", "status", "-c", "nobody"], &["the cluster \"nobody\""]),
+    ];
+    for (words, says) in cases {
+        let outcome = sandbox.quick_run(words[0], &words[1..]);
+        let message = outcome.failed_with(2);
+        for word in *says {
+            assert!(message.contains(word), "{word:?} is not said in {outcome}");
+        }
+    }
 }
 
 #[test]

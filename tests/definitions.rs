@@ -404,6 +404,37 @@ fn job_definitions_that_bsub_cannot_use() {
 }
 
 #[test]
+fn a_derived_job_definition_that_somebody_deregistered_is_made_anew() {
+    let base = definition("container", json!({"containerProperties": {"image": "a"}}));
+    let server = BadServer::start(move |request, before| match request.operation() {
+        "submitjob" if before == 1 => Answer::error(400, "ClientException", "no such revision"),
+        "submitjob" => {
+            Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+        }
+        // There is no other than the cluster's own.
+        "describejobdefinitions" => {
+            let asked = String::from_utf8_lossy(&request.body).contains("-awsb-");
+            Answer::json(json!({ "jobDefinitions": if asked { json!([]) } else { json!([base]) } }))
+        }
+        "registerjobdefinition" => Answer::json(json!({
+            "jobDefinitionName": "n", "jobDefinitionArn": "arn:n:1", "revision": 1 + before})),
+        "describejobqueues" => Answer::json(json!({ "jobQueues": [] })),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    });
+    let sandbox = far(&server);
+    let line = ["--image", "x", "true"];
+    sandbox.run("bsub", line).ok();
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(2).contains("there is no active job definition d-awsb-"), "{failed}");
+    assert!(failed.hints().contains("the same command derives it anew"), "{failed}");
+    sandbox.run("bsub", line).ok();
+    let submitted = server.requests("submitjob");
+    assert_eq!((submitted.len(), server.requests("registerjobdefinition").len()), (3, 2));
+    let last: Value = serde_json::from_slice(&submitted[2].body).expect("JSON");
+    assert!(last["jobDefinition"].as_str().is_some_and(|name| name.ends_with(":2")), "{last}");
+}
+
+#[test]
 fn whoever_may_submit_need_not_be_allowed_to_look() {
     let server = BadServer::start(|request, _| match request.operation() {
         "submitjob" => {
@@ -433,4 +464,29 @@ fn a_read_only_root_is_said_by_the_job() {
     sandbox.file("job.sh", "#!/bin/sh\necho ran\n");
     let outcome = sandbox.run("bsub", ["-I", "--job-definition", "frozen", "job.sh"]).ended_with(126);
     assert!(outcome.stdout.contains("awsb: programs cannot be run from /dev/shm"), "{outcome}");
+}
+
+#[test]
+fn an_image_without_a_shell_is_said_with_what_to_do() {
+    let Some(image) = engine() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "echo ran\n");
+    // The image's programs are in /bin, where an empty folder takes their place.
+    let bin = sandbox.work().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let mount = format!("{}:/bin:ro", bin.display());
+    let hint = "`bsub --bare COMMAND` starts a command without it";
+    for work in [["--command", "true"].as_slice(), &["job.sh"]] {
+        let failed = sandbox.run("bsub", ["-K", "--image", image, "--mount", &mount].iter().chain(work));
+        let failed = failed.ended_with(127);
+        assert!(failed.stderr.contains("exec: \"/bin/sh\""), "{failed}");
+        assert!(failed.hints().contains("the image has no /bin/sh"), "{failed}");
+        assert!(failed.hints().contains(hint) && !failed.hints().contains("bout"), "{failed}");
+        let told = sandbox.run("bstat", ["last"]).ok();
+        assert!(told.hints().contains(hint), "{told}");
+    }
+    // Without it, only the command itself can be missing.
+    let line = ["-K", "--image", image, "--mount", &mount, "--bare", "--command", "true"];
+    let failed = sandbox.run("bsub", line).ended_with(127);
+    assert!(failed.stderr.contains("exec: \"true\"") && !failed.hints().contains("--bare"), "{failed}");
 }

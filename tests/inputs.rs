@@ -5,9 +5,10 @@ mod support;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Gate, Running, Sandbox, python};
+use support::{Answer, BadServer, Gate, Running, Sandbox, eventually, python};
 
 const MIB: u64 = 1 << 20;
 
@@ -191,6 +192,38 @@ fn an_interrupted_upload_says_how_it_goes_on() {
 }
 
 #[test]
+fn ctrl_c_counts_while_the_parts_are_put_together() {
+    let server = BadServer::start(|request, _| match (request.method.as_str(), request.target.as_str()) {
+        ("HEAD", _) => Answer::Http(404, String::new(), Vec::new()),
+        ("GET", _) => Answer::s3_error(403, "AccessDenied", "no"),
+        ("POST", target) if target.contains("uploads") => Answer::Http(
+            200,
+            "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>".into(),
+            vec![("content-type", "application/xml".into())],
+        ),
+        ("PUT", _) => Answer::stored(),
+        _ => Answer::Hang,
+    });
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox.config(&format!(
+        "default_cluster = \"c\"\n[cluster.c]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    large(&sandbox, "data", 20 * MIB);
+    let bsub = sandbox.start("bsub", ["-i", "data", "--wrap", "true"]);
+    eventually("the parts are put together", Duration::from_secs(60), || {
+        server.requests("s3").iter().find(|r| r.method == "POST" && r.target.contains("uploadId=")).map(drop)
+    });
+    bsub.signal(Signal::SIGINT);
+    let outcome = bsub.wait();
+    assert!(outcome.failed_with(130).contains("no job was submitted"), "{outcome}");
+    assert!(server.requests("submitjob").is_empty());
+}
+
+#[test]
 fn two_that_send_the_same_at_once_both_succeed() {
     let (sandbox, gate) = behind_a_gate(2);
     let slow = begun(&sandbox, &gate);
@@ -212,4 +245,32 @@ fn inputs_that_change_meanwhile_are_named_and_not_used() {
     assert_eq!(outcome.failed_with(1), "reading the input data: it has changed while it was read");
     assert_eq!(uploads_left(&sandbox).unwrap_or(0), 0);
     assert!(Path::new(&sandbox.work().join("data")).exists());
+}
+
+/// Scripts and plain commands alike, single and in arrays, run where they are told to.
+#[test]
+fn a_job_runs_where_it_is_told_to() {
+    let sandbox = Sandbox::new();
+    let work = sandbox.work().canonicalize().expect("the working folder");
+    let place = work.join("a place");
+    let there = place.to_str().expect("UTF-8");
+    sandbox.file("where.sh", "#!/bin/sh\npwd; ls\n");
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "pwd"]).ok().stdout, format!("{there}\n"));
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "--wrap", "pwd"]).ok().stdout, format!("{there}\n"));
+    // The script itself is elsewhere: others may be at work in the same place.
+    assert_eq!(sandbox.run("bsub", ["-I", "-w", there, "where.sh"]).ok().stdout, format!("{there}\n"));
+    let outcome = sandbox.run("bsub", ["-I", "-a", "2", "-w", there, "pwd"]).ok();
+    assert_eq!(outcome.stdout.matches(there).count(), 2, "{outcome}");
+    for what in [&["pwd"][..], &["where.sh"], &["-i", "where.sh:there", "where.sh"]] {
+        let id = sandbox
+            .run("bsub", [&["-K", "--parsable", "--parent-working-dir", there], what].concat())
+            .ok()
+            .job_id();
+        let said = sandbox.run("bout", [&id]).ok().stdout;
+        assert_eq!(said.lines().next(), Some(format!("{there}/job-{id}").as_str()), "{said}");
+        assert_eq!(said.contains("\nthere\n"), what.len() > 1, "{said}");
+    }
+    // One that cannot be made is said.
+    let outcome = sandbox.run("bsub", ["-I", "-w", "/proc/nowhere", "pwd"]).ended_with(126);
+    assert!(outcome.stdout.contains("cannot make the working directory /proc/nowhere"), "{outcome}");
 }

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Place, Script, Work};
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Lines, Place, Script, Shape, Tasks, Work};
 use awsb::stage::Plan;
 use proptest::prelude::*;
 
@@ -166,6 +166,52 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
         assert!(lines[0].starts_with(&format!("{}/awsb.", place.path().canonicalize()?.display())), "{one}");
         assert_eq!(lines[1..], ["my_script.sh", "AWSB_OUTPUT_URL", "AWSB_SUBMISSION"], "{shell:?}");
         assert_ne!(one, two, "each job has a directory of its own");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
+    let mut job = spec(Work::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
+    let lines = Lines::new(b"one\ntwo".to_vec(), LineUse::Argument)?;
+    job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
+    job.lines = Some(lines);
+    let plan = plan(&job)?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let mut child = command(&plan, shell, place.path());
+        let output = child.env("TMPDIR", ".").env("AWS_BATCH_JOB_ARRAY_INDEX", "1").output()?;
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), b"<two>".as_slice()),
+            "{shell:?}"
+        );
+        // Lines that cannot be read are not empty ones.
+        let tools = tempfile::tempdir()?;
+        executable(&tools.path().join("sed"), "#!/bin/sh\nexit 4\n")?;
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", tools.path().display());
+        let output = command(&plan, shell, place.path()).env("PATH", path).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // busybox has a sed of its own, which it takes before that of the PATH.
+        if !(shell[0] == "busybox" && output.status.success()) {
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(126), 0), "{shell:?} {stderr}");
+            assert_eq!(stderr, "awsb: cannot read the line of task 1\n", "{shell:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
+    let mut job = spec(Work::Command(["pwd", "-P"].map(OsString::from).to_vec()));
+    job.place = Place::In("data".into());
+    let elsewhere = tempfile::tempdir()?;
+    std::fs::create_dir(elsewhere.path().join("data"))?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = command(&plan(&job)?, shell, place.path()).env("CDPATH", elsewhere.path()).output()?;
+        let expected = format!("{}/data\n", place.path().canonicalize()?.display());
+        assert_eq!(String::from_utf8(output.stdout)?, expected, "{shell:?}");
     }
     Ok(())
 }
@@ -394,6 +440,7 @@ fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
             ("kill -INT $$; sleep 9", 130),
             ("kill -SEGV $$", 139),
             ("exec no-such-program", 127),
+            ("exit 126", 126),
         ] {
             // Its jobs in the background cannot be ended by INT, and its `env` cannot change that.
             if shell[0] == "busybox" && code == 130 {
@@ -403,6 +450,7 @@ fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(code), "{shell:?} {text} {stderr}");
             assert_eq!(names, ["8f2c:3:x"], "{shell:?} {text}");
+            assert!(!stderr.contains("awsb: "), "{shell:?} {text} {stderr}");
         }
     }
     Ok(())

@@ -63,12 +63,14 @@ fn a_script_runs_with_its_arguments_exactly_as_they_are() {
 fn a_commands_arguments_are_never_read_by_a_shell() {
     let Some(cluster) = cluster("command") else { return };
     let sandbox = cluster.sandbox();
-    // Batch takes these as they are: the command costs one exec, and nothing goes to S3.
+    // Batch takes these as they are, and nothing goes to S3.
     let plain = ["-J", "plain", "printf", "<%s>\\n", "a  b", "*", "$HOME", "it's", "\"", "\\", "; echo no"];
     let submitted = sandbox.run("bsub", plain).ok();
     assert_eq!(output(&sandbox, &submitted), "<a  b>\n<*>\n<$HOME>\n<it's>\n<\">\n<\\>\n<; echo no>\n");
     let request = &cluster.requests("submitjob")[0];
-    assert_eq!(request["containerOverrides"]["command"], json!(plain[2..]));
+    let command = request["containerOverrides"]["command"].as_array().cloned().unwrap_or_default();
+    assert_eq!(command[..2], json!(["/bin/sh", "-c"]).as_array().cloned().unwrap_or_default());
+    assert_eq!(json!(command[4..]), json!(plain[2..]));
 
     // Batch refuses an empty argument and replaces `Ref::x`: these arrive all the same.
     let awkward = ["-J", "awkward", "printf", "<%s>\\n", "", "Ref::x", "two\nlines", "'", "$(echo no)"];
@@ -157,7 +159,9 @@ fn what_is_asked_of_batch_is_what_was_said() {
         overrides["resourceRequirements"],
         json!([{ "type": "VCPU", "value": "2" }, { "type": "MEMORY", "value": "1024" }])
     );
-    assert_eq!(variables(request), [("A", "1,2\n3="), ("HANDED_ON", "from the shell")]);
+    let variables = variables(request);
+    assert_eq!(variables[..2], [("A", "1,2\n3="), ("HANDED_ON", "from the shell")]);
+    assert!(matches!(variables[2..], [("AWSB_SUBMISSION", mark)] if mark.len() == 36), "{variables:?}");
     // Deprecated, and not to be sent beside resourceRequirements.
     assert!(overrides["vcpus"].is_null() && overrides["memory"].is_null(), "{overrides}");
 

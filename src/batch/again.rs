@@ -1,6 +1,6 @@
 //! The request that a job came from, out of what Batch tells of the job (API `JobDetail`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
 
@@ -10,7 +10,7 @@ use crate::job::request::{
     ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, JobId, Mark, Status, Tasks};
+use crate::job::{self, JobId, Mark, Status, TaskIds, Tasks};
 use crate::stage::launcher;
 use crate::ui::Failure;
 
@@ -25,6 +25,8 @@ pub struct Again {
     pub request: SubmitRequest,
     /// Its tasks, for an array or a part of one.
     pub tasks: Option<Tasks>,
+    /// The task that is meant, when it is a child of an array; the request and the tasks are its array's.
+    pub child: Option<Tasks>,
 }
 
 /// The requests that these jobs came from.
@@ -32,17 +34,24 @@ pub struct Again {
 /// # Errors
 /// When Batch does not know one of them, or it is no job that `bsub` can make.
 pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Again>, Failure> {
-    let details = describe::details(session, ids).await?;
-    let mut jobs = Vec::new();
-    for (id, detail) in ids.iter().zip(details) {
-        let detail = detail.ok_or_else(|| unknown(session, id))?;
-        jobs.push(one(id, &detail)?);
-    }
-    Ok(jobs)
+    // A child does not tell how many there are.
+    let asked: BTreeSet<JobId> = ids.iter().flat_map(|id| [id.whole(), id.clone()]).collect();
+    let asked: Vec<JobId> = asked.into_iter().collect();
+    let details = describe::details(session, &asked).await?;
+    let known: BTreeMap<&JobId, &JobDetail> =
+        asked.iter().zip(&details).filter_map(|(id, detail)| Some((id, detail.as_ref()?))).collect();
+    let find = |id: &JobId| known.get(id).copied().ok_or_else(|| unknown(session, id));
+    ids.iter().map(|id| one(id, find(&id.whole())?, find(id)?)).collect()
 }
 
-fn one(id: &JobId, detail: &JobDetail) -> Result<Again, Failure> {
+/// `whole` is the job, and `part` too, unless that is a child of it.
+fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure> {
     let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
+    if id.node_index().is_some() {
+        return Err(Failure::usage(format!("{id} is a node, and runs with the others alone"))
+            .hint(format!("`--rerun {}` submits all of them again", id.whole())));
+    }
+    let detail = whole;
     let mut request = SubmitRequest {
         job_name: detail.job_name().unwrap_or_default().to_owned(),
         job_queue: detail.job_queue().unwrap_or_default().to_owned(),
@@ -73,14 +82,22 @@ fn one(id: &JobId, detail: &JobDetail) -> Result<Again, Failure> {
     }
     let size = detail.array_properties().and_then(|a| a.size()).map(i32::cast_unsigned);
     request.array_properties = size.map(|size| ArrayProperties { size });
-    let status = detail.status().and_then(|s| s.as_str().parse().ok()).unwrap_or(Status::Submitted);
+    let status = part.status().and_then(|s| s.as_str().parse().ok()).unwrap_or(Status::Submitted);
     let tasks = match (request.variable(launcher::TASKS_VARIABLE), size) {
         (Some(list), _) => Some(Tasks::from_variable(list)),
         (None, Some(size)) => Some(size.to_string().parse().and_then(Tasks::sized)),
         (None, None) => None,
     };
     let tasks = tasks.transpose().map_err(|e: job::Invalid| cannot(&format!("its tasks: {e}")))?;
-    Ok(Again { id: id.clone(), status, request, tasks })
+    let child = match (id.array_index(), &tasks) {
+        (None, _) => None,
+        (Some(index), Some(tasks)) => {
+            let task = tasks.ids().get(index).ok_or_else(|| cannot("its array has no such child"))?;
+            Some(tasks.only(TaskIds::from_ids([task]).map_err(|e| cannot(&e.to_string()))?))
+        }
+        (Some(_), None) => return Err(cannot("it is no child of an array")),
+    };
+    Ok(Again { id: id.clone(), status, request, tasks, child })
 }
 
 fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {

@@ -172,6 +172,14 @@ impl Job {
         u32::try_from(size).ok().filter(|s| *s > 0)
     }
 
+    /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words (runc's, which ECS
+    /// hands on behind `CannotStartContainerError`).
+    pub fn lacks_sh(&self) -> bool {
+        let reason = self.container.as_ref().and_then(|c| c.reason.as_deref()).unwrap_or_default();
+        reason.contains("exec: \"/bin/sh\": ")
+            && ["no such file", "not found"].iter().any(|words| reason.contains(words))
+    }
+
     /// Whether it is the parent of an array, which has no container of its own.
     pub fn is_array_parent(&self) -> bool {
         self.array_size().is_some() && self.id().array_index().is_none()

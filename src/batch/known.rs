@@ -30,7 +30,7 @@ struct Known {
 
 /// Notes what was submitted just now, as one submission. That it cannot be noted is no error: the jobs are there.
 pub fn remember(session: &Session, ids: &[JobId], name: &str) {
-    let Some(path) = path(session) else { return };
+    let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return };
     let time = jiff::Timestamp::now();
     let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9}\n")).collect();
     if let Err(e) = append(&path, &lines)

@@ -65,7 +65,16 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     if let Some(forgotten) = forgotten(session, refused).await {
         return Some(forgotten);
     }
-    let facts = definition::describe(session, &request.job_definition).await.ok()?;
+    let facts = match definition::describe(session, &request.job_definition).await {
+        Ok(facts) => facts,
+        Err(failure) => {
+            let was_kept = failure.stale | definition::forget(session, &request.job_definition);
+            return was_kept.then(|| {
+                Failure { message: format!("{doing}: {}", failure.message), ..failure }
+                    .hint("if it was derived from the cluster's, the same command derives it anew")
+            });
+        }
+    };
     match (&facts.kind, &request.node_overrides) {
         (Kind::MultiNode { nodes, .. }, None) => {
             let name = &facts.name;

@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", required = true)]

@@ -27,13 +27,13 @@ pub struct Args {
     #[arg(short, long, visible_short_alias = 's', visible_alias = "stream")]
     follow: bool,
     /// Show the first N lines
-    #[arg(long, value_name = "N", conflicts_with_all = ["tail", "follow"])]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with_all = ["tail", "follow"])]
     head: Option<usize>,
     /// Show the last N lines; with --follow, what comes after them, too
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<usize>,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]

@@ -7,9 +7,9 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::batch::{self, Container, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobRefs, Status};
+use crate::job::{Invalid, JobRefs, Status, queue_name};
 use crate::stage::launcher;
-use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
+use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
@@ -19,10 +19,10 @@ pub struct Args {
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
     status: Option<Statuses>,
     /// The job queue [default: the cluster's]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = queue_name)]
     queue: Option<String>,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N", requires = "jobs")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", conflicts_with = "queue")]
@@ -89,8 +89,12 @@ impl Args {
             }
         }
         let detailed = matches!(jobs.as_slice(), [job] if ids.len() == 1 && !job.is_array_parent());
+        let lacks_sh = jobs.iter().any(Job::lacks_sh);
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
+        }
+        if lacks_sh {
+            note(super::LACKS_SH);
         }
         super::report_unknown("bstat", session, ids.iter().zip(found.iter().map(Option::is_some)))
     }

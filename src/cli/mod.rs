@@ -9,6 +9,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::cluster::{Choice, Session};
+use crate::job::Invalid;
 use crate::ui::{Exit, Failure, Format, Output};
 
 pub mod bkill;
@@ -30,7 +31,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", global = true)]
     pub profile: Option<String>,
     /// The AWS region to use
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", value_parser = region, global = true)]
     pub region: Option<String>,
     /// Print one JSON array with AWS's field names
     #[arg(long, global = true)]
@@ -63,6 +64,14 @@ impl CommonArgs {
             region: self.region.clone(),
         }
     }
+}
+
+/// A region's name, which becomes a part of host names.
+fn region(text: &str) -> Result<String, Invalid> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::because("a region is such as eu-west-1"))
 }
 
 /// Runs a story that talks to AWS, to its end or until Ctrl-C.
@@ -138,6 +147,10 @@ fn styled(text: &clap::builder::StyledStr) -> String {
         std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stdout().is_terminal();
     if plain { text.to_string() } else { text.ansi().to_string() }
 }
+
+/// What to do about a job whose image has no shell.
+const LACKS_SH: &str = "hint: the image has no /bin/sh, which starts scripts and commands; \
+                        `bsub --bare COMMAND` starts a command without it";
 
 /// Reports each job that Batch does not know: one error line for each, and exit code 1.
 fn report_unknown<'a>(

@@ -74,11 +74,9 @@ impl Cache {
         let _ = self.path(kind, key).map(write);
     }
 
-    /// Drops one entry.
-    pub fn drop(&self, kind: &str, key: &str) {
-        if let Some(path) = self.path(kind, key) {
-            let _ = fs::remove_file(path);
-        }
+    /// Drops one entry. Says whether there was one.
+    pub fn drop(&self, kind: &str, key: &str) -> bool {
+        self.path(kind, key).is_some_and(|path| fs::remove_file(path).is_ok())
     }
 
     /// Drops every entry that was read: one of them is stale. Says whether there was any.

@@ -153,7 +153,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
         Trouble::NoCredentials(reason) => {
             let reason = match profile(session) {
                 Some(profile) if reason.contains("not enabled") || reason.contains("not defined") => {
-                    return Failure::failed(format!(
+                    return Failure::usage(format!(
                         "{doing}: there is no profile `{profile}` in the AWS configuration"
                     ))
                     .hint("`aws configure list-profiles` lists those that are there");

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::request::JobDependency;
-use super::{Invalid, JobId, JobRef, limits};
+use super::{Invalid, JobId, JobRef, Shape, limits};
 
 /// How a job waits for another one (API `JobDependency`, UG `job_dependencies`). Batch knows only jobs that
 /// have succeeded: when one fails, those that wait for it fail, too.
@@ -129,6 +129,57 @@ fn old_part(part: &str) -> Result<Dependency<JobRef>, Invalid> {
     }
 }
 
+/// What a job of this shape can wait for. `sequential` and `n_to_n` are about the children of one array job
+/// (API `JobDependency`, `type`): of an array with a single task, which is no array job, the one asks for
+/// nothing and the other for all of the other job.
+///
+/// # Errors
+/// When it is no array, or one that becomes several array jobs, or waits for too many.
+pub fn in_shape<J: PartialEq>(
+    list: Vec<Dependency<J>>,
+    shape: &Shape,
+) -> Result<Vec<Dependency<J>>, Invalid> {
+    let mut fitting: Vec<Dependency<J>> = Vec::new();
+    for dependency in list {
+        let (word, alone) = match dependency {
+            Dependency::On(job, Kind::Whole) => {
+                fitting.push(Dependency::On(job, Kind::Whole));
+                continue;
+            }
+            Dependency::On(job, Kind::NToN) => ("n_to_n", Some(job)),
+            Dependency::Sequential => ("sequential", None),
+        };
+        let Shape::Array(tasks) = shape else {
+            return Err(Invalid::because(format!(
+                "`{word}` is about an array's children, and this job is no array"
+            )));
+        };
+        match (tasks.ids().count(), tasks.parts().len(), alone) {
+            (1, _, Some(job)) => fitting.push(Dependency::On(job, Kind::Whole)),
+            (1, _, None) => {}
+            (_, 1, Some(job)) => fitting.push(Dependency::On(job, Kind::NToN)),
+            (_, 1, None) => fitting.push(Dependency::Sequential),
+            (tasks, jobs, _) => {
+                return Err(Invalid::because(format!(
+                    "`{word}` is about the children of one array job, and {tasks} tasks become {jobs} of them"
+                )));
+            }
+        }
+    }
+    let doubles = (0..fitting.len()).filter(|n| fitting[..*n].contains(&fitting[*n])).count();
+    few_enough(fitting.len() - doubles)?;
+    Ok(fitting)
+}
+
+fn few_enough(count: usize) -> Result<(), Invalid> {
+    match count {
+        0..=limits::DEPENDENCIES => Ok(()),
+        n => {
+            Err(Invalid::because(format!("a job waits for at most {} others, not {n}", limits::DEPENDENCIES)))
+        }
+    }
+}
+
 /// What Batch is asked; doubles are left out.
 ///
 /// # Errors
@@ -147,17 +198,14 @@ pub fn dependencies(list: &[Dependency<JobId>]) -> Result<Vec<JobDependency>, In
             asked.push(one);
         }
     }
-    match asked.len() {
-        0..=limits::DEPENDENCIES => Ok(asked),
-        n => {
-            Err(Invalid::because(format!("a job waits for at most {} others, not {n}", limits::DEPENDENCIES)))
-        }
-    }
+    few_enough(asked.len())?;
+    Ok(asked)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Tasks;
     use proptest::prelude::*;
 
     fn on(id: &str, kind: Kind) -> Dependency<JobRef> {
@@ -198,6 +246,23 @@ mod tests {
         ] {
             assert!(bad.parse::<DependencyArg>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn children_wait_within_one_array_job() -> Result<(), Invalid> {
+        let array = |ids: &str| ids.parse().map(|ids| Shape::Array(Tasks::with_ids(ids)));
+        let list = || vec![on("8f2c", Kind::NToN), Dependency::Sequential, on("9d", Kind::Whole)];
+        assert_eq!(in_shape(list(), &array("1-5")?), Ok(list()));
+        let of_one = vec![on("8f2c", Kind::Whole), on("9d", Kind::Whole)];
+        assert_eq!(in_shape(list(), &array("5")?), Ok(of_one));
+        for bad in [Shape::Single, Shape::Nodes(2), array("0-10000")?] {
+            assert!(in_shape(list(), &bad).is_err(), "{bad:?}");
+            assert!(in_shape(vec![on("9d", Kind::Whole)], &bad).is_ok());
+        }
+        let many = |n: usize| (0..n).map(|n| on(&format!("job-{n}"), Kind::Whole)).collect::<Vec<_>>();
+        assert!(in_shape([many(20), many(20)].concat(), &Shape::Single).is_ok());
+        assert!(in_shape(many(21), &Shape::Single).is_err());
+        Ok(())
     }
 
     proptest! {

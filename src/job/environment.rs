@@ -13,11 +13,12 @@ use super::{Invalid, limits};
 pub struct EnvName(String);
 
 /// Variables with which `bsub` talks to its launcher.
-const LAUNCHER_NAMES: [&str; 12] = [
+const LAUNCHER_NAMES: [&str; 13] = [
     "AWSB_ARGS",
     "AWSB_BUNDLE",
     "AWSB_BUNDLE_REGION",
     "AWSB_INPUTS",
+    "AWSB_OUTPUT_URL",
     "AWSB_SUBMISSION",
     "AWSB_TASKS",
     "AWSB_TASK_ID",
@@ -205,6 +206,7 @@ mod tests {
             "A B",
             "A-B=1",
             "AWSB_ARGS=x",
+            "AWSB_OUTPUT_URL=x",
             "_ad=x",
             "UID=1",
             "Ä=1",

@@ -26,6 +26,12 @@ impl JobId {
         Self(format!("{}:{index}", self.0))
     }
 
+    /// The whole that an array's child or a node is a part of; a whole is its own.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self(self.0.split([':', '#']).next().unwrap_or_default().to_owned())
+    }
+
     /// Whether it has the form that Batch gives its IDs (no page documents it): a UUID.
     pub fn is_full(&self) -> bool {
         let id = self.0.split([':', '#']).next().unwrap_or_default();

@@ -74,6 +74,9 @@ pub const IMAGE_LENGTH: usize = 255;
 /// Characters of a job definition's name (API `RegisterJobDefinition`, `jobDefinitionName`).
 pub const JOB_DEFINITION_NAME_LENGTH: usize = 128;
 
+/// Characters of a queue's name (API `CreateJobQueue`, `jobQueueName`).
+pub const QUEUE_NAME_LENGTH: usize = 128;
+
 /// Bytes of a RegisterJobDefinition request (UG `service_limits`).
 pub const REGISTER_JOB_DEFINITION_BYTES: usize = 24 * 1024;
 

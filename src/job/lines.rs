@@ -1,6 +1,6 @@
 //! One task for each line of a file.
 
-use super::{Invalid, TaskIds};
+use super::{Invalid, MAX_TASKS, TaskIds};
 
 /// What a line is to its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,9 @@ impl Lines {
             Ok(count) => TaskIds::numbered(1, count)
                 .map_err(|e| Invalid::because(format!("has {count} lines: {e}")))
                 .map(|_| Self { contents, count, is }),
-            Err(_) => Err(Invalid::because("has too many lines")),
+            Err(_) => {
+                Err(Invalid::because(format!("has {count} lines, and an array at most {MAX_TASKS} tasks")))
+            }
         }
     }
 

@@ -35,7 +35,7 @@ mod wall_time;
 
 pub use array::{ArraySize, Tasks};
 pub use container::{ContainerChanges, Image, Role, Secret, User};
-pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies};
+pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies, in_shape};
 pub use directives::Directives;
 pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like_a_secret};
 pub use fargate::{FargateSize, NoSuchSize};
@@ -43,7 +43,7 @@ pub use id::{JobId, JobRef, JobRefs, Unresolved};
 pub use input::{Input, RESERVED};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
-pub use name::JobName;
+pub use name::{JobName, definition_name, queue_name};
 pub use nodes::{Gpus, Nodes};
 pub use once_key::OnceKey;
 pub use output::OutputGlob;

@@ -1,4 +1,4 @@
-//! The name of a job.
+//! The names of a job, of a queue and of a job definition.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,6 +48,36 @@ impl FromStr for JobName {
     }
 }
 
+/// The name or ARN of a queue (API `CreateJobQueue`, `jobQueueName`).
+///
+/// # Errors
+/// When no queue can have it.
+pub fn queue_name(text: &str) -> Result<String, Invalid> {
+    if text.starts_with("arn:") || is_name(text, limits::QUEUE_NAME_LENGTH) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::because("a queue is named by 1 to 128 letters, digits, '-' and '_', or by its ARN"))
+}
+
+/// `NAME`, `NAME:REVISION` or the ARN of a job definition (API `SubmitJob`, `jobDefinition`).
+///
+/// # Errors
+/// When no job definition can have it.
+pub fn definition_name(text: &str) -> Result<String, Invalid> {
+    let (name, revision) = text.split_once(':').unwrap_or((text, "1"));
+    let revision_is_fine = revision.parse::<u32>().is_ok_and(|n| n > 0);
+    if text.starts_with("arn:") || (is_name(name, limits::JOB_DEFINITION_NAME_LENGTH) && revision_is_fine) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::because(
+        "a job definition is NAME or NAME:REVISION, a name of 1 to 128 letters, digits, '-' and '_', or its ARN",
+    ))
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.chars().all(allowed)
+}
+
 impl fmt::Display for JobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -77,5 +107,22 @@ mod tests {
         assert!("a b".parse::<JobName>().is_err());
         assert!("-a".parse::<JobName>().is_err());
         assert!("a".repeat(129).parse::<JobName>().is_err());
+    }
+
+    #[test]
+    fn queues_and_job_definitions() {
+        let long = "q".repeat(129);
+        for good in ["local", "_q-1", &long[1..], "arn:aws:batch:eu-west-1:123456789012:job-queue/q"] {
+            assert_eq!(queue_name(good).as_deref(), Ok(good));
+        }
+        for good in ["d", "d:3", "arn:aws:batch:eu-west-1:123456789012:job-definition/d:3"] {
+            assert_eq!(definition_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a,b", "a/b", "\u{f6}", &long] {
+            assert!(queue_name(bad).is_err() && definition_name(bad).is_err(), "{bad}");
+        }
+        for bad in ["d:", "d:0", "d:x", "d:1:2", ":1"] {
+            assert!(definition_name(bad).is_err(), "{bad}");
+        }
     }
 }

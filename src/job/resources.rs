@@ -28,7 +28,7 @@ impl FromStr for Vcpus {
             {
                 Ok(Self(n))
             }
-            _ => Err(Invalid::because("a whole number of vCPUs, or 0.25 or 0.5")),
+            _ => Err(Invalid::because("a whole number of vCPUs from 1 to 100000, or 0.25 or 0.5")),
         }
     }
 }
@@ -71,7 +71,7 @@ impl FromStr for Memory {
         };
         let mib = (number * unit).ceil();
         if mib > f64::from(i32::MAX) {
-            return Err(Invalid::because("that is more memory than Batch can be asked for"));
+            return Err(Invalid::because("Batch cannot be asked for more than 2147483647 MiB"));
         }
         // In range and whole, so nothing is lost.
         let mib = mib as u64;

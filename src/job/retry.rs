@@ -111,14 +111,15 @@ impl Retries {
         let on: Vec<RetryOn> = on.iter().flat_map(|arg| arg.0.iter().cloned()).collect();
         if on.len() >= limits::EVALUATE_ON_EXIT {
             return Err(Invalid::because(format!(
-                "{} ends are given: Batch has {} rules, and the last has to say that every other end is final",
+                "{} ends are given, and Batch takes {}: of its {} rules the last has to say that every other end is final",
                 on.len(),
+                limits::EVALUATE_ON_EXIT - 1,
                 limits::EVALUATE_ON_EXIT
             )));
         }
         match attempts {
             Some(one) if one.get() == 1 && !on.is_empty() => Err(Invalid::because(
-                "a job with one attempt is not tried again: it takes 2 attempts or more",
+                "with `--retry-attempts 1` a job is not tried again: it takes 2 attempts or more",
             )),
             _ => Ok(Self { attempts, on }),
         }

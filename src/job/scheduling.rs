@@ -68,8 +68,9 @@ impl FromStr for Tag {
         if key.chars().count() > limits::TAG_KEY_LENGTH || value.chars().count() > limits::TAG_VALUE_LENGTH {
             return Err(Invalid::because("a tag's key has at most 128 characters, its value 256"));
         }
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(Invalid::because("keys that begin with aws: are AWS's own"));
+        // UG using-tags, "Tag restrictions".
+        if [key, value].iter().any(|text| text.to_ascii_lowercase().starts_with("aws:")) {
+            return Err(Invalid::because("keys and values that begin with aws: are AWS's own"));
         }
         Ok(Self { key: key.to_owned(), value: value.to_owned() })
     }
@@ -112,9 +113,15 @@ mod tests {
         for bad in ["", "a-b", "ä", &"a".repeat(256)] {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }
-        for bad in
-            ["", "a", "=b", "aws:x=1", &format!("{}=1", "k".repeat(129)), &format!("k={}", "v".repeat(257))]
-        {
+        for bad in [
+            "",
+            "a",
+            "=b",
+            "aws:x=1",
+            "x=AWS:1",
+            &format!("{}=1", "k".repeat(129)),
+            &format!("k={}", "v".repeat(257)),
+        ] {
             assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
     }

@@ -24,7 +24,7 @@ impl Timeout {
             return Err(Invalid::because("Batch's shortest timeout is 60 seconds"));
         }
         if seconds > limits::TIMEOUT_MAX_SECONDS {
-            return Err(Invalid::because("that is longer than Batch can be asked for"));
+            return Err(Invalid::because("Batch cannot be asked for more than 2147483647 seconds"));
         }
         Ok(Self(seconds))
     }

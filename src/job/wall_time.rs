@@ -50,7 +50,7 @@ impl FromStr for WallTime {
         match seconds.and_then(|s| u32::try_from(s).ok()) {
             Some(0) => Ok(Self(None)),
             Some(s) if s <= limits::TIMEOUT_MAX_SECONDS => Ok(Self(Some(s))),
-            _ => Err(Invalid::because("that is longer than Batch can be asked for")),
+            _ => Err(Invalid::because("Batch cannot be asked for more than 2147483647 seconds")),
         }
     }
 }

@@ -22,5 +22,5 @@ pub use bundle::Bundle;
 pub use inputs::{Inputs, Staged, forgotten};
 pub use multipart::upload_baggage;
 pub use outputs::{OutputFile, fetch_outputs, list_outputs};
-pub use plan::{Plan, PlanError, Target, task_variables};
+pub use plan::{Plan, PlanError, ROOM, Target, obstacle_to_bare, task_variables};
 pub use upload::upload;

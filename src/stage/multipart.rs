@@ -95,22 +95,29 @@ impl Upload<'_> {
             _ = tokio::signal::ctrl_c() => Sent::Interrupted,
         };
         match sent {
-            Sent::All(parts) => self.complete(&id, parts).await,
+            // From the first time on that Ctrl-C is listened for, it ends nothing by itself.
+            Sent::All(parts) => tokio::select! {
+                biased;
+                done = self.complete(&id, parts) => done,
+                _ = tokio::signal::ctrl_c() => Err(self.interrupted(stored)),
+            },
             Sent::UploadGone => Ok(false),
             // The parts may be those of a file that was being written: nobody can go on with them.
             Sent::InputsChanged(failure) => {
                 self.abort(&id).await;
                 Err(failure)
             }
-            Sent::Interrupted => {
-                let (stored, all) = (stored >> 20, self.archive.length() >> 20);
-                Err(Failure::failed(format!(
-                    "interrupted: of the inputs, {stored} of {all} MiB are stored, and no job was submitted"
-                ))
-                .hint("the same command again sends the rest")
-                .exit(Exit::Interrupted))
-            }
+            Sent::Interrupted => Err(self.interrupted(stored)),
         }
+    }
+
+    fn interrupted(&self, stored: u64) -> Failure {
+        let (stored, all) = (stored >> 20, self.archive.length() >> 20);
+        Failure::failed(format!(
+            "interrupted: of the inputs, {stored} of {all} MiB are stored, and no job was submitted"
+        ))
+        .hint("the same command again sends the rest")
+        .exit(Exit::Interrupted)
     }
 
     async fn begin(&self) -> Result<String, Failure> {

@@ -21,7 +21,7 @@ use super::bundle::{Bundle, Entry};
 use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
 use crate::job::request::{
-    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
 use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
@@ -72,6 +72,9 @@ pub enum PlanError {
     /// What is asked for does not go together.
     #[error("{0}")]
     Invalid(#[from] Invalid),
+    /// What is no part of the overrides takes too much.
+    #[error("the request takes {0} bytes, most of them tags (--tag) and parameters (--param), and Batch takes at most {limit}", limit = limits::SUBMIT_JOB_BYTES)]
+    TooLarge(usize),
     /// No form fits.
     #[error("the job's settings take {length} characters, and Batch takes at most {limit}")]
     TooLong {
@@ -102,10 +105,12 @@ impl Plan {
             Work::Command(_) => 0,
         };
         let forms: &[Form] = match baggage.records().len() + script {
+            _ if spec.bare => &Form::ALL[..1],
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => &Form::ALL[3..],
         };
+        let depends_on = job::dependencies(&spec.depends_on)?;
         let mut shortest = usize::MAX;
         for form in forms {
             let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
@@ -117,10 +122,15 @@ impl Plan {
                     overrides.environment.extend(task_variables(part, all));
                 }
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
-                requests.push(request(spec, target, part.as_ref(), overrides)?);
+                requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
             }
             let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
             if longest <= ROOM && fit_together(longest, target) {
+                let bytes = |r| serde_json::to_vec(r).map_or(0, |json| json.len());
+                let largest = requests.iter().map(bytes).max().unwrap_or(0);
+                if largest > limits::SUBMIT_JOB_BYTES {
+                    return Err(PlanError::TooLarge(largest));
+                }
                 return Ok(Self { requests, bundle });
             }
             shortest = shortest.min(longest);
@@ -132,7 +142,7 @@ impl Plan {
 /// So many bytes of script and inputs are not tried to be fitted into a request: that only takes time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
 /// Characters that the overrides may have, with room for what Batch adds.
-const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
+pub const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
 /// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
 /// rest of it as one container's overrides may take.
@@ -149,6 +159,25 @@ fn travels_bare(spec: &JobSpec) -> bool {
         Shape::Single | Shape::Nodes(_) => spec.bare,
     };
     can_be && matches!(spec.work, Work::Command(_)) && spec.place == Place::Own && !needs_a_bundle(spec)
+}
+
+/// What a job that is to start with nothing in front of it (`--bare`) asks for and cannot have so.
+pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str> {
+    let Work::Command(argv) = &spec.work else { return spec.bare.then_some("a script") };
+    let is_array_of_its_own = matches!(&spec.shape, Shape::Array(tasks) if !tasks.are_batchs_own());
+    let obstacles = [
+        (spec.lines.is_some(), "--each and --commands"),
+        (has_inputs, "--input"),
+        (!spec.outputs.is_empty(), "--output-file"),
+        (spec.place != Place::Own, "--working-dir and --parent-working-dir"),
+        (is_array_of_its_own, "tasks other than the 2 to 10000 children of --array-size"),
+        (
+            taken_as_they_are(argv).is_none(),
+            "arguments that Batch would change: empty ones, what contains `Ref::`, what is not UTF-8",
+        ),
+        (plain_variables(&spec.environment).is_none(), "variables whose values are not UTF-8"),
+    ];
+    obstacles.into_iter().find_map(|(is, what)| (spec.bare && is).then_some(what))
 }
 
 /// Whether a plain command needs files in its container, too.
@@ -322,14 +351,15 @@ fn request(
     spec: &JobSpec,
     target: &Target<'_>,
     part: Option<&Tasks>,
+    depends_on: Vec<JobDependency>,
     overrides: Overrides,
-) -> Result<SubmitRequest, Invalid> {
+) -> SubmitRequest {
     let scheduling = &spec.scheduling;
     let mut request = SubmitRequest {
         job_name: spec.name.to_string(),
         job_queue: target.job_queue.to_owned(),
         job_definition: target.job_definition.to_owned(),
-        depends_on: job::dependencies(&spec.depends_on)?,
+        depends_on,
         share_identifier: scheduling.share.as_ref().map(|s| s.as_str().to_owned()),
         scheduling_priority_override: scheduling.priority.map(|p| p.get()),
         parameters: scheduling.parameters.clone(),
@@ -360,5 +390,5 @@ fn request(
             });
         }
     }
-    Ok(request)
+    request
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::apply::apply;
-use super::{Facts, Kind, find, missing};
+use super::{Facts, Kind, find, missing, parts};
 use crate::cluster::{Session, explain};
 use crate::job::{ContainerChanges, limits};
 use crate::ui::Failure;
@@ -62,7 +62,7 @@ pub async fn derive(
 /// target of overrides for all nodes. It is the same for any number of nodes.
 ///
 /// # Errors
-/// As [`derive`].
+/// As [`derive()`].
 pub async fn multi_node(
     session: &Session,
     base: &Facts,
@@ -70,6 +70,12 @@ pub async fn multi_node(
     registering: Registering,
 ) -> Result<(Derived, &'static str), Failure> {
     Ok((found_or_made(session, base, "multinode", changes, registering).await?, EVERY_NODE))
+}
+
+/// Forgets that there is this derived job definition (`NAME:REVISION`): somebody has deregistered it. Says whether it
+/// was known.
+pub fn forget(session: &Session, job_definition: &str) -> bool {
+    session.cache.drop(KEPT, parts(job_definition).0)
 }
 
 async fn found_or_made(

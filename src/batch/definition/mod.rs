@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Derived, Registering, derive, multi_node};
+pub use derive::{Derived, Registering, derive, forget, multi_node};
 
 use crate::cluster::{Session, explain, not_there};
 use crate::ui::Failure;

@@ -288,7 +288,8 @@ impl<'a> Submission<'a> {
     }
 
     fn busy(&self, mut failure: Failure) -> Failure {
-        failure.message.push_str(" (no job was submitted)");
+        let what = if self.progress.jobs().is_empty() { "no job" } else { "not this job, which" };
+        failure.message.push_str(&format!(" ({what} was submitted)"));
         failure.hint("`--submit-timeout TIME` has it tried for longer")
     }
 

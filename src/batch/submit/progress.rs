@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::job::{Mark, SubmitRequest};
+use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Exit, Failure};
 
 /// What is known of one submission, or of one after the other, for whoever has to break off (Ctrl-C).
@@ -52,8 +52,8 @@ impl Progress {
     }
 
     /// The IDs of the jobs that have been submitted, in order.
-    pub fn jobs(&self) -> Vec<String> {
-        self.submitted.borrow().clone()
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.submitted.borrow().iter().map(JobId::from_batch).collect()
     }
 
     /// What to say when the submission is broken off here and now.
@@ -68,12 +68,15 @@ impl Progress {
                 lost.job_name
             ))),
         };
-        let submitted = self.submitted.borrow();
-        let failure = match submitted.as_slice() {
+        self.after_others(failure).exit(Exit::Interrupted)
+    }
+
+    /// The failure with the jobs that there are all the same.
+    pub fn after_others(&self, failure: Failure) -> Failure {
+        match self.submitted.borrow().as_slice() {
             [] => failure,
-            ids => failure.hint(format!("submitted before that: {}", ids.join(" "))),
-        };
-        failure.exit(Exit::Interrupted)
+            ids => failure.hint(format!("submitted before that: {}", ids.join(","))),
+        }
     }
 
     fn set(&self, known: Known) {

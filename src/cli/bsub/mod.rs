@@ -19,10 +19,10 @@ use serde_json::Value;
 
 use super::CommonArgs;
 use crate::batch::definition::Registering;
-use crate::batch::{self, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
 use crate::job::request::SubmitRequest;
-use crate::job::{Dependency, DependencyArg, JobId, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
+use crate::job::{self, Dependency, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
@@ -44,10 +44,10 @@ pub struct Args {
     options: Options,
 
     /// The first operand is a script of mine
-    #[arg(long, conflicts_with_all = ["command", "wrap"], help_heading = "What runs")]
+    #[arg(long, conflicts_with_all = ["command", "wrap", "commands"], help_heading = "What runs")]
     script: bool,
     /// The first operand is a command that the image has
-    #[arg(long, conflicts_with = "wrap", help_heading = "What runs")]
+    #[arg(long, conflicts_with_all = ["wrap", "commands"], help_heading = "What runs")]
     command: bool,
     /// Run this shell command line
     #[arg(long, value_name = "COMMAND LINE", conflicts_with = "operands", help_heading = "What runs")]
@@ -57,7 +57,7 @@ pub struct Args {
     bare: bool,
 
     /// Submit a job again, with the same files and settings and the given options on top
-    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "operands"], help_heading = "What runs")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "strict", "operands"], help_heading = "What runs")]
     rerun: Option<JobRefs>,
     /// With --rerun: only the tasks that have failed
     #[arg(long, requires = "rerun", help_heading = "What runs")]
@@ -70,13 +70,13 @@ pub struct Args {
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
     submit_timeout: Option<Period>,
     /// Print what would be sent, and send nothing
-    #[arg(long, conflicts_with_all = ["parsable", "json"], help_heading = "Submission")]
+    #[arg(long, conflicts_with_all = ["parsable", "json", "quiet"], help_heading = "Submission")]
     dry_run: bool,
     /// A directive that Batch cannot honour is an error
     #[arg(long, help_heading = "Submission")]
     strict: bool,
     /// Print the job's ID alone; of several jobs, the IDs joined by commas
-    #[arg(long, conflicts_with = "json", help_heading = "Submission")]
+    #[arg(long, conflicts_with_all = ["json", "interactive"], help_heading = "Submission")]
     parsable: bool,
     /// Print nothing but errors
     #[arg(long, conflicts_with_all = ["json", "parsable"], help_heading = "Submission")]
@@ -95,6 +95,12 @@ pub fn main() -> ExitCode {
         if let Some(ids) = &args.rerun {
             return super::block_on(args.submit_again(ids));
         }
+        // clap lets it pass: operands, which `--rerun` does not go with, take its place.
+        if args.failed {
+            return Err(Failure::usage(
+                "--failed is about the tasks of a job that is submitted again: it takes --rerun ID",
+            ));
+        }
         let what = args.what()?;
         super::block_on(args.submit(what))
     })
@@ -109,9 +115,15 @@ impl Args {
         let options = what.options.clone();
         let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let mut spec = self.spec(&options, what)?;
+        if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
+            return Err(Failure::usage(format!(
+                "--bare starts a command with nothing in front of it, which does not go with {obstacle}"
+            )));
+        }
+        let waits_for = waits_for(&options, &spec.shape)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let mut session = self.common.open().await?;
-        spec.depends_on = dependencies(&session, &options.depends_on)?;
+        spec.depends_on = dependencies(&session, &waits_for)?;
         let mut plan = self.plan(&session, &options, &spec, &baggage).await;
         if let Err(failure) = &plan
             && let Some(anew) = session.read_anew(failure).await?
@@ -155,14 +167,17 @@ impl Args {
             prefix: &cluster.prefix,
             region: &session.region,
         };
-        let plan =
-            Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| Failure::usage(e.to_string()))?;
+        let plan = Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| {
+            // What does not fit would otherwise go into a bundle.
+            Failure::usage(if spec.bare { format!("--bare: {e}") } else { e.to_string() })
+        })?;
         Ok((plan, prepared.to_register))
     }
 
     /// `--rerun`.
     async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
         let options = self.options.clone();
+        rerun::refuse_what_stays(&options)?;
         let session = self.common.open().await?;
         let ids = batch::resolve(&session, &ids.0)?;
         let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
@@ -185,17 +200,19 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
         let submitted = tokio::select! {
-            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|failure| match progress.jobs().as_slice() {
-                [] => failure,
-                ids => failure.hint(format!("submitted before that: {}", ids.join(","))),
-            })?,
-            _ = tokio::signal::ctrl_c() => return Err(progress.interrupted()),
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
+            _ = tokio::signal::ctrl_c() => Err(progress.interrupted()),
         };
-        let ids: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
+        // Some may be there although not all are.
+        let ids = match &submitted {
+            Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
+            Err(_) => progress.jobs(),
+        };
         batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        let submitted = submitted?;
         self.announce(options, &submitted)?;
         if options.wait || options.interactive {
-            self.wait(options, session, &submitted).await
+            self.wait(options, session, &submitted.jobs).await
         } else {
             Ok(Exit::Done)
         }
@@ -244,21 +261,17 @@ impl Args {
         session: &Session,
         requests: &[SubmitRequest],
         progress: &Progress,
-    ) -> Result<Vec<Submitted>, Failure> {
+    ) -> Result<Once, Failure> {
         let patience = Patience::new(self.submit_timeout.map(Period::get));
         if let Some(key) = &self.once {
-            let once = batch::once(session, key, requests, &patience, progress).await?;
-            if once.earlier && !self.quiet {
-                note("bsub: note: nothing was submitted, as this key's job is there already");
-            }
-            return Ok(once.jobs);
+            return batch::once(session, key, requests, &patience, progress).await;
         }
-        let mut submitted = Vec::new();
+        let mut jobs = Vec::new();
         for request in requests {
             let mark = request.mark().unwrap_or_else(Mark::random);
-            submitted.push(batch::submit(session, request, &mark, &patience, progress).await?);
+            jobs.push(batch::submit(session, request, &mark, &patience, progress).await?);
         }
-        Ok(submitted)
+        Ok(Once { jobs, earlier: false })
     }
 
     /// `--dry-run`.
@@ -276,10 +289,16 @@ impl Args {
     }
 }
 
+/// What the job waits for, as the user names it.
+fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<JobRef>>, Failure> {
+    let list = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
+    job::in_shape(list, shape).map_err(about("--depends-on"))
+}
+
 /// What the job waits for, by ID.
-fn dependencies(session: &Session, args: &[DependencyArg]) -> Result<Vec<Dependency<JobId>>, Failure> {
+fn dependencies(session: &Session, named: &[Dependency<JobRef>]) -> Result<Vec<Dependency<JobId>>, Failure> {
     let mut list = Vec::new();
-    for dependency in args.iter().flat_map(|arg| &arg.0) {
+    for dependency in named {
         match dependency {
             Dependency::Sequential => list.push(Dependency::Sequential),
             Dependency::On(job, kind) => {
@@ -288,5 +307,12 @@ fn dependencies(session: &Session, args: &[DependencyArg]) -> Result<Vec<Depende
             }
         }
     }
+    // `last` may have been several jobs.
+    job::dependencies(&list).map_err(about("--depends-on"))?;
     Ok(list)
+}
+
+/// What is wrong with an option, as all of them have it.
+fn about(option: &'static str) -> impl Fn(Invalid) -> Failure {
+    move |e| Failure::usage(format!("{option}: {e}"))
 }

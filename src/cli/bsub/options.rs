@@ -7,7 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use crate::job::{
     ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
     Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
-    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime,
+    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job.
@@ -66,10 +66,10 @@ pub struct Options {
     #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
     pub efs: Vec<Efs>,
     /// The size of /dev/shm
-    #[arg(long, value_name = "SIZE", help_heading = "Container")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, help_heading = "Container")]
     pub shm_size: Option<Memory>,
     /// The task's disk on Fargate, in GiB
-    #[arg(long, value_name = "GIB", help_heading = "Container")]
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true, help_heading = "Container")]
     pub ephemeral_storage: Option<EphemeralStorage>,
     /// A variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
@@ -132,7 +132,7 @@ pub struct Options {
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
     pub depends_on: Vec<DependencyArg>,
     /// The job queue [default: the cluster's]
-    #[arg(short, long, visible_alias = "partition", value_name = "NAME", help_heading = "Scheduling")]
+    #[arg(short, long, visible_alias = "partition", value_name = "NAME", value_parser = queue_name, help_heading = "Scheduling")]
     pub queue: Option<String>,
     /// The priority within the share, 0 to 9999
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Scheduling")]
@@ -147,7 +147,7 @@ pub struct Options {
     #[arg(long, help_heading = "Scheduling")]
     pub propagate_tags: bool,
     /// The job definition [default: the cluster's]
-    #[arg(long, value_name = "NAME[:REVISION]", help_heading = "Scheduling")]
+    #[arg(long, value_name = "NAME[:REVISION]", value_parser = definition_name, help_heading = "Scheduling")]
     pub job_definition: Option<String>,
     /// A value for a `Ref::NAME` of the job definition
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Scheduling")]
@@ -189,10 +189,14 @@ impl Options {
         // Of options that exclude each other, one that is given here takes the others' place, too.
         // One node is no shape of its own: with it, an array stays one.
         let has_array = self.has_array();
-        let has_shape = has_array || self.nodes.and_then(Nodes::parallel).is_some();
+        let has_shape = has_array || self.has_nodes();
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
-        let has_retries = self.retry_attempts.is_some() || !self.retry_on.is_empty();
+        // Ends to try again after go with any number of attempts but one.
+        let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
+        let lower_attempts =
+            lower.retry_attempts.filter(|_| self.retry_on.is_empty() || !one(lower.retry_attempts));
+        let has_ends = !self.retry_on.is_empty() || one(self.retry_attempts);
         Options {
             job_name: self.job_name.or(lower.job_name),
             vcpus: self.vcpus.or(lower.vcpus),
@@ -227,8 +231,8 @@ impl Options {
             propagate_tags: self.propagate_tags || lower.propagate_tags,
             job_definition: self.job_definition.or(lower.job_definition),
             param: joined(lower.param, self.param),
-            retry_attempts: if has_retries { self.retry_attempts } else { lower.retry_attempts },
-            retry_on: if has_retries { self.retry_on } else { lower.retry_on },
+            retry_attempts: self.retry_attempts.or(lower_attempts),
+            retry_on: if has_ends { self.retry_on } else { lower.retry_on },
             timeout: if has_time { self.timeout } else { lower.timeout },
             time: if has_time { self.time } else { lower.time },
             wait: self.wait || lower.wait,
@@ -236,9 +240,27 @@ impl Options {
         }
     }
 
+    /// These options, and then `more` in the same place: as on one command line.
+    #[must_use]
+    pub fn and(self, more: Options) -> Options {
+        let depends_on = joined(self.depends_on.clone(), more.depends_on.clone());
+        let retry_on = joined(self.retry_on.clone(), more.retry_on.clone());
+        Options { depends_on, retry_on, ..more.over(self) }
+    }
+
     /// Whether it is an array of tasks.
     pub fn has_array(&self) -> bool {
         self.array_size.is_some() || self.array.is_some() || self.each.is_some() || self.commands.is_some()
+    }
+
+    /// Whether it is a multi-node parallel job.
+    fn has_nodes(&self) -> bool {
+        self.nodes.and_then(Nodes::parallel).is_some()
+    }
+
+    /// Whether these and `others` ask for an array of multi-node parallel jobs, which cannot be had.
+    pub fn make_an_array_of_nodes(&self, others: &Options) -> bool {
+        (self.has_array() && others.has_nodes()) || (self.has_nodes() && others.has_array())
     }
 
     /// How long an attempt may run.

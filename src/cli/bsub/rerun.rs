@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::environment;
 use super::options::Options;
+use super::{about, environment};
 use crate::batch::{self, Again};
 use crate::cluster::Session;
-use crate::job::request::{ArrayProperties, JobTimeout, KeyValue, ResourceRequirement, SubmitRequest};
-use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks};
+use crate::job::request::{
+    ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
+};
+use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits};
 use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
@@ -23,26 +25,54 @@ pub async fn requests(
     only_failed: bool,
     options: &Options,
 ) -> Result<Vec<SubmitRequest>, Failure> {
-    refuse_what_is_staged(options)?;
     let mut requests = Vec::new();
     for job in batch::again(session, ids).await? {
         bundle_is_there(session, &job).await?;
-        let parts = if only_failed { failed_parts(session, &job).await? } else { vec![None] };
+        let parts = if only_failed { failed_parts(session, &job).await? } else { vec![job.child.clone()] };
         for part in parts {
-            let mut request = job.request.clone();
-            if let (Some(part), Some(all)) = (&part, &job.tasks) {
-                take_part(session, &mut request, part, all);
-            }
-            put_on_top(&mut request, options)?;
-            requests.push(request.marked(&Mark::random()));
+            requests.extend(of_part(session, &job, part.as_ref(), options)?);
         }
     }
     Ok(requests)
 }
 
-/// What was staged with the job stays as it was.
-fn refuse_what_is_staged(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 10] = [
+/// The requests for a part of a job: one, or several where the list of its tasks is too long to go with what the
+/// job had.
+fn of_part(
+    session: &Session,
+    job: &Again,
+    part: Option<&Tasks>,
+    options: &Options,
+) -> Result<Vec<SubmitRequest>, Failure> {
+    let mut request = job.request.clone();
+    if let (Some(part), Some(all)) = (part, &job.tasks) {
+        take_part(session, &mut request, part, all);
+    }
+    put_on_top(&mut request, options)?;
+    let length = request.overrides().map_or(0, Overrides::length);
+    if let Some(part) = part.filter(|p| length > stage::ROOM && p.ids().count() > 1) {
+        let halves = part.ids().chunks(part.ids().count().div_ceil(2));
+        let halves = halves.into_iter().map(|ids| of_part(session, job, Some(&part.only(ids)), options));
+        return Ok(halves.collect::<Result<Vec<_>, _>>()?.concat());
+    }
+    // What had no room to spare the first time may have none now.
+    let limit = limits::OVERRIDES_LENGTH;
+    if length > limit {
+        return Err(Failure::usage(format!(
+            "the settings of the job {} would take {length} characters, and Batch takes at most {limit}",
+            job.id
+        ))
+        .hint("submit the script anew to change so much of it"));
+    }
+    Ok(vec![request.marked(&Mark::random())])
+}
+
+/// What was staged with the job, and its job definition's container, stay as they were.
+///
+/// # Errors
+/// When an option asks for something else.
+pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
+    let given: [(&str, bool); 20] = [
         ("--input", !options.input.is_empty()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),
@@ -53,6 +83,16 @@ fn refuse_what_is_staged(options: &Options) -> Result<(), Failure> {
         ("--commands", options.commands.is_some()),
         ("--nodes", options.nodes.is_some()),
         ("--depends-on", !options.depends_on.is_empty()),
+        ("--image", options.image.is_some()),
+        ("--job-role", options.job_role.is_some()),
+        ("--execution-role", options.execution_role.is_some()),
+        ("--user", options.user.is_some()),
+        ("--ulimit", !options.ulimit.is_empty()),
+        ("--mount", !options.mount.is_empty()),
+        ("--efs", !options.efs.is_empty()),
+        ("--shm-size", options.shm_size.is_some()),
+        ("--ephemeral-storage", options.ephemeral_storage.is_some()),
+        ("--secret", !options.secret.is_empty()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => Err(Failure::usage(format!("{option} cannot be changed by --rerun"))
@@ -82,9 +122,9 @@ async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> 
 
 /// The tasks that have failed, as the parts of an array; a single job is its own and only part.
 async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks>>, Failure> {
-    let (Some(tasks), Some(_)) = (&job.tasks, job.request.array_properties) else {
+    let (Some(tasks), Some(_), None) = (&job.tasks, job.request.array_properties, &job.child) else {
         let has_failed = job.status == Status::Failed;
-        return Ok(if has_failed { vec![None] } else { Vec::new() });
+        return Ok(if has_failed { vec![job.child.clone()] } else { Vec::new() });
     };
     if !job.status.has_ended() {
         note(format!(
@@ -127,7 +167,6 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
 
 /// What is given on the command line, on top of what the job had.
 fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Failure> {
-    let wrong = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
     if let Some(name) = &options.job_name {
         request.job_name = name.to_string();
     }
@@ -143,10 +182,10 @@ fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Fail
     if let Some(priority) = options.priority {
         request.scheduling_priority_override = Some(priority.get());
     }
-    if let Some(limit) = options.limit().map_err(wrong("--time"))? {
+    if let Some(limit) = options.limit().map_err(about("--time"))? {
         request.timeout = Some(JobTimeout { attempt_duration_seconds: limit.seconds() });
     }
-    let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(wrong("--retry-on"))?;
+    let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
     request.retry_strategy = retries.strategy().or_else(|| request.retry_strategy.clone());
     request.propagate_tags = options.propagate_tags.then_some(true).or(request.propagate_tags);
     request.tags.extend(options.tag.iter().map(|t| (t.key.clone(), t.value.clone())));

@@ -49,7 +49,15 @@ pub fn by_directives(directives: &Directives, script: &str, strict: bool) -> Res
     for said in &directives.options {
         let more = parse(&said.words)
             .map_err(|e| Failure::usage(format!("{script}, line {}: `{}`: {e}", said.line, said.text)))?;
-        options = more.over(options);
+        // A script means all that it says; only what is said elsewhere takes its place.
+        if more.make_an_array_of_nodes(&options) {
+            return Err(Failure::usage(format!(
+                "{script}, line {}: `{}`: a multi-node parallel job cannot be an array",
+                said.line, said.text
+            ))
+            .hint("an array of jobs of one node, or one job for each task of the array, can be had"));
+        }
+        options = options.and(more);
     }
     Ok(options)
 }

@@ -2,14 +2,24 @@
 
 use super::options::Options;
 use super::work::What;
-use super::{Args, environment};
-use crate::job::{Gpus, Invalid, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks};
+use super::{Args, about, environment};
+use crate::job::{EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, limits};
 use crate::ui::Failure;
 
 impl Args {
     /// The job that is asked for. All that can be wrong with the options together is found here.
     pub(super) fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
-        let about = |option: &'static str| move |e: Invalid| Failure::usage(format!("{option}: {e}"));
+        if !self.options.env_exclude.is_empty() && !options.env.contains(&EnvArg::All) {
+            let patterns = self.options.env_exclude.join(",");
+            return Err(Failure::usage(format!(
+                "--env-exclude {patterns} leaves variables out of `-e all`, and that is not given"
+            )));
+        }
+        if options.commands.is_some() && self.options.commands.is_none() {
+            return Err(Failure::usage(
+                "--commands has the commands itself: it cannot be said of a script or a command",
+            ));
+        }
         let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
@@ -27,8 +37,10 @@ impl Args {
             (None, None) => Shape::Single,
             (Some(tasks), None) => Shape::Array(tasks),
             (None, Some(nodes)) => Shape::Nodes(nodes),
-            (Some(_), Some(_)) => {
-                return Err(Failure::usage("a multi-node parallel job (`--nodes`) cannot be an array"));
+            (Some(_), Some(nodes)) => {
+                return Err(Failure::usage(format!(
+                    "--nodes {nodes}: a multi-node parallel job cannot be an array"
+                )));
             }
         };
         spec.lines = lines;
@@ -50,6 +62,13 @@ impl Args {
             propagate_tags: options.propagate_tags,
             parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
         };
+        if spec.scheduling.tags.len() > limits::TAGS {
+            let count = spec.scheduling.tags.len();
+            return Err(Failure::usage(format!(
+                "--tag: a job has at most {} tags, not {count}",
+                limits::TAGS
+            )));
+        }
         spec.bare = self.bare;
         spec.slurm = what.directives.slurm;
         spec.lsf = what.directives.lsf;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use super::Args;
 use super::options::Options;
-use crate::batch::{self, Job, Submitted};
+use crate::batch::{self, Job, Once, Submitted};
 use crate::cluster::{Contact, Session};
 use crate::job::Status;
 use crate::logs;
@@ -12,11 +12,14 @@ use crate::ui::{Exit, Failure, Layout, View, note};
 
 impl Args {
     /// Says that the jobs have been submitted. When stdout is the job's, stderr is told.
-    pub(super) fn announce(&self, options: &Options, submitted: &[Submitted]) -> Result<(), Failure> {
+    pub(super) fn announce(&self, options: &Options, submitted: &Once) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
-        let news = News { submitted, parsable: self.parsable };
+        if submitted.earlier && (self.parsable || self.common.json) {
+            note("bsub: note: nothing was submitted, as this key's job is there already");
+        }
+        let news = News { submitted: &submitted.jobs, earlier: submitted.earlier, parsable: self.parsable };
         if options.interactive || (options.wait && !self.parsable && !self.common.json) {
             if let Layout::Lines(lines) = news.plain() {
                 lines.iter().for_each(note);
@@ -26,7 +29,7 @@ impl Args {
         self.common
             .output()
             .show(&news)
-            .map_err(|f| f.hint(format!("the job {} has been submitted", ids(submitted))))
+            .map_err(|f| f.hint(format!("the job {} has been submitted", ids(&submitted.jobs))))
     }
 
     /// Waits for the end of all jobs, unless Ctrl-C comes first; the highest of their exit codes.
@@ -135,7 +138,9 @@ fn tell_failure(job: &Job, exit: u8, has_output: bool) {
         "bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}",
         job.job_id, job.job_name
     ));
-    if !has_output {
+    if job.lacks_sh() {
+        note(super::super::LACKS_SH);
+    } else if !has_output {
         note(format!("hint: `bout {}` shows its output", job.job_id));
     }
     if job.is_array_parent() {
@@ -154,6 +159,7 @@ fn contact_lost(failure: Failure, id: &str) -> Failure {
 /// The submitted jobs, as they are announced.
 struct News<'a> {
     submitted: &'a [Submitted],
+    earlier: bool,
     parsable: bool,
 }
 
@@ -162,7 +168,11 @@ impl View for News<'_> {
         if self.parsable {
             return Layout::Lines(vec![ids(self.submitted)]);
         }
-        let line = |job: &Submitted| format!("Job {} ({}) has been submitted.", job.job_id, job.job_name);
+        let what = match self.earlier {
+            true => "was submitted earlier, and is not submitted again",
+            false => "has been submitted",
+        };
+        let line = |job: &Submitted| format!("Job {} ({}) {what}.", job.job_id, job.job_name);
         Layout::Lines(self.submitted.iter().map(line).collect())
     }
 

@@ -39,7 +39,10 @@ impl Args {
     fn work(&self) -> Result<(JobName, Work), Failure> {
         if let Some(file) = &self.options.commands {
             if self.wrap.is_some() || !self.operands.is_empty() {
-                return Err(Failure::usage("--commands FILE has the commands: none can be given beside it"));
+                let file = file.display();
+                return Err(Failure::usage(format!(
+                    "--commands {file} has the commands: none can be given beside it"
+                )));
             }
             let name = if is_stdin(file) {
                 "STDIN".into()
@@ -80,6 +83,7 @@ impl Args {
     fn script_on_stdin(&self) -> Result<(JobName, Work), Failure> {
         if std::io::stdin().is_terminal()
             || self.command
+            || self.script
             || self.options.each.as_deref().is_some_and(is_stdin)
         {
             return Err(Failure::usage("what shall run? There is no script and no command")
@@ -100,18 +104,22 @@ impl Args {
     }
 
     fn lines_of(&self, file: &Path, is: LineUse) -> Result<Lines, Failure> {
+        let option = match is {
+            LineUse::Argument => "--each",
+            LineUse::Command => "--commands",
+        };
         let (what, contents) = if is_stdin(file) {
             if self.operands.is_empty() && is == LineUse::Argument && self.wrap.is_none() {
-                return Err(Failure::usage("standard input is both the script and the lines of `--each`"));
+                return Err(Failure::usage("--each -: standard input is the script already"));
             }
             ("standard input".to_owned(), stdin("the lines")?)
         } else {
             let shown = file.display();
             let contents = std::fs::read(file)
-                .map_err(|e| Failure::usage(format!("reading the lines in {shown}: {}", reason(&e))))?;
+                .map_err(|e| Failure::usage(format!("{option}: reading {shown}: {}", reason(&e))))?;
             (shown.to_string(), contents)
         };
-        Lines::new(contents, is).map_err(|e| Failure::usage(format!("{what} {e}")))
+        Lines::new(contents, is).map_err(|e| Failure::usage(format!("{option}: {what} {e}")))
     }
 }
 

@@ -189,7 +189,7 @@ fn what_would_be_another_job_is_refused() {
         ("#SBATCH -d 123", "Slurm's `afterany`"),
         ("#SBATCH -d afterok:", "ID is missing"),
         ("#SBATCH -c 4294967295 -n 4294967295", "more than a node"),
-        ("#SBATCH -c 1000 --mem-per-cpu=999T", "more memory"),
+        ("#SBATCH -c 1000 --mem-per-cpu=999T", "more than 2147483647 MiB"),
         ("#SBATCH -c 0", "from 1 on"),
         ("#SBATCH --wait=yes", "takes no value"),
         ("#SBATCH --export=A-B=1", "no name of a variable"),
@@ -198,8 +198,8 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -w '!done(1)'", "never for one of several"),
         ("#BSUB -n 0", "from 1 on"),
         ("#BSUB -M 3000", "LSF_UNIT_FOR_LIMITS"),
-        ("#BSUB -M 9999999999GB", "more memory"),
-        ("#BSUB -W 71582789", "longer than Batch"),
+        ("#BSUB -M 9999999999GB", "more than 2147483647 MiB"),
+        ("#BSUB -W 71582789", "more than 2147483647 seconds"),
     ] {
         assert!(error(line).contains(reason), "{line}: {:?}", error(line));
     }

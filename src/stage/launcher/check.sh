@@ -11,9 +11,9 @@ case $1 in
     [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"
     ;;
   esac
-  _ax="programs cannot be run from $_ab (is it mounted noexec?); set TMPDIR to a folder where they can"
-  [ -x "$1" ] || _af "$_ax"
+  _am="programs cannot be run from $_ab (is it mounted noexec?); set TMPDIR to a folder where they can"
+  [ -x "$1" ] || _af "$_am"
   # To root, busybox's [ says that it can be started: only exec tells, and then the shell ends.
-  trap '[ $? != 126 ] || echo "awsb: $_ax" >&2' EXIT
+  trap '[ $? != 126 ] || echo "awsb: $_am" >&2' EXIT
   ;;
 esac

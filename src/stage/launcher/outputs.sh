@@ -17,7 +17,10 @@ _arun() {
     *) trap "_apass $_al" "$_al" ;;
     esac
   done
+  trap - EXIT
   (
+    # A trap of the launcher's is not the subshell's.
+    [ -z "${_am-}" ] || trap '[ $? != 126 ] || echo "awsb: $_am" >&2' EXIT
     trap - HUP INT QUIT USR1 USR2 ALRM TERM
     [ -z "$_ae" ] || exec env --default-signal=INT,QUIT /bin/sh -c 'exec "$@"' awsb "$@"
     exec "$@"

@@ -20,3 +20,5 @@ for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
 done
 [ "$_ab" ] || _af 'nowhere to unpack the job: $TMPDIR, /tmp, the working directory, /var/tmp and /dev/shm cannot be written'
 cd "$_ad" || _af "cannot enter $_ad"
+# TMPDIR may be a relative path.
+_ad=$PWD

@@ -152,7 +152,7 @@ impl Job {
         if let Some((mib, at)) = memory {
             match mib.map(|m| m.to_string()).filter(|m| m.parse::<Memory>().is_ok()) {
                 Some(mib) => found.say(&at, [format!("--memory={mib}M")]),
-                None => found.refuse(&at, "that is more memory than Batch can be asked for"),
+                None => found.refuse(&at, "Batch cannot be asked for more than 2147483647 MiB"),
             }
         }
         shape

@@ -1,0 +1,277 @@
+//! What is wrong, and what has to be said of it.
+
+/// A command line of `bsub`, and the words that its error line has to have.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub words: Vec<String>,
+    pub says: Vec<String>,
+}
+
+/// Every option with values that are wrong, or one beyond a limit: the message names the option, the value, and
+/// what would be right.
+pub fn values() -> Vec<Case> {
+    let table: [(&str, &[&str], &str); 75] = [
+        ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
+        ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
+        ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
+        ("--memory", &["", "1Q", "-5", "4 G", "1e3"], "such as 512M or 4G"),
+        ("--memory", &["2147483648", "2048T"], "2147483647 MiB"),
+        ("--gpus", &["0", "-1", "1.5", "x"], "a whole number of GPUs, 1 or more"),
+        ("--nodes", &["0", "1001", "-2", "x"], "1 to 1000 nodes"),
+        ("--image", &["", "a b", "-x:1"], "NAME, NAME:TAG or REPOSITORY/NAME:TAG"),
+        ("--image", &["x*256"], "up to 255 characters"),
+        (
+            "--job-role",
+            &["", "a b", "arn:aws:s3:::x", "arn:aws:iam::1:role/x"],
+            "a role is a name, or an ARN",
+        ),
+        ("--execution-role", &["/x", "arn:aws:iam::123456789012:user/x"], "a role is a name, or an ARN"),
+        ("--user", &["", "a b", ":1", "1:", "a:b:c"], "USER or USER:GROUP"),
+        ("--ulimit", &["nofile", ""], "NAME=SOFT or NAME=SOFT:HARD"),
+        ("--ulimit", &["files=1"], "'files' is none of core, cpu"),
+        ("--ulimit", &["nofile=2:1", "nofile=-1:5"], "above the hard one"),
+        ("--ulimit", &["nofile=2147483648", "nofile=x"], "up to 2147483647"),
+        ("--mount", &["/a", "", "/a:/b:ro:x"], "HOST:CONTAINER"),
+        ("--mount", &["a:/b", "/a:b"], "no absolute path"),
+        ("--mount", &["/a:/b:rx"], "neither ro nor rw"),
+        ("--efs", &["fs-0123abcd", ""], "such as fs-0123abcd:/data"),
+        ("--efs", &["data:/data", "fs-x:/data"], "no EFS file system's ID"),
+        ("--efs", &["fs-0123abcd:/a:/b:x"], "none of ro, rw and iam"),
+        ("--shm-size", &["3", "-5"], "MiB"),
+        ("--ephemeral-storage", &["20", "201", "-5", "50M"], "21 to 200"),
+        ("--secret", &["DB", "DB=", "DB=arn:aws:s3:::x"], "a secret is NAME=ARN"),
+        ("--secret", &["1A=/x"], "the first one no digit"),
+        ("--secret", &["AWS_BATCH_X=/x"], "AWS_BATCH_"),
+        ("--env", &["", "=x", "1A=x", "A-B=x", "A,1B"], "letters, digits and '_', the first one no digit"),
+        ("--env", &["AWS_BATCH_X=y", "AWS_BATCH_JOB_ID"], "set by Batch alone"),
+        ("--env", &["AWSB_BUNDLE=y", "AWSB_TASK_ID=1"], "set by bsub itself"),
+        ("--env", &["UID=0"], "a shell's own"),
+        ("--input", &[""], "a file or directory is missing"),
+        ("--input", &["ok.sh:"], "the name after the colon is empty"),
+        ("--input", &["ok.sh:/x", "ok.sh:../x"], "leads out of the job's working directory"),
+        ("--input", &["ok.sh:.awsb"], "the launcher's own"),
+        ("--output-file", &[""], "a pattern such as `*.csv`"),
+        ("--output-file", &["/tmp/x", "../x"], "below the job's working directory"),
+        ("--array-size", &["0", "-5", "x", "1000001"], "1 to 1000000"),
+        ("--array", &["", "a", "-3", "1-", "1:3"], "such as 7, 1-100"),
+        ("--array", &["4000001", "1-4000001"], "4000000"),
+        ("--array", &["0-1000000"], "at most 1000000 tasks"),
+        ("--array", &["1-5:0"], "at least 1"),
+        ("--array", &["5-1"], "ends before it begins"),
+        ("--array", &["1-100%10"], "maxvCpus"),
+        ("--depends-on", &["", "afterok:"], "a job's ID is missing"),
+        ("--depends-on", &["afterany:1", "singleton"], "can only wait for others to succeed"),
+        ("--depends-on", &["a b"], "a job is named by its ID"),
+        ("--depends-on", &["afterok:8f2c?afterok:9d"], "waits for all"),
+        ("--depends-on", &["jobId=x,type=SOME"], "N_TO_N and SEQUENTIAL"),
+        ("--queue", &["", "a b", "a,b", "q*129"], "1 to 128 letters, digits, '-' and '_'"),
+        ("--priority", &["-1", "10000", "x"], "0 to 9999"),
+        ("--share", &["", "a-b", "s*256"], "1 to 255 letters and digits"),
+        ("--tag", &["", "a", "=b"], "such as project=genomes"),
+        ("--tag", &["k*129=v", "k=v*257"], "at most 128 characters, its value 256"),
+        ("--tag", &["aws:x=1", "x=AWS:1"], "AWS's own"),
+        ("--job-definition", &["", "a b", "d:0", "d:x", "d*129"], "NAME or NAME:REVISION"),
+        ("--param", &["", "a", "=b"], "such as input=s3://bucket/key"),
+        ("--retry-attempts", &["0", "11", "-1", "x"], "1 to 10 attempts"),
+        ("--retry-on", &["", "spots", "reason:"], "spot, exit:CODE"),
+        ("--retry-on", &["exit:256", "exit:", "exit:1,x"], "0 to 255"),
+        ("--retry-on", &["reason:r*513"], "512 characters"),
+        ("--retry-on", &["reason:a/b"], "letters, digits, `.`, `:`"),
+        ("--retry-on", &["reason:*b"], "at the end"),
+        ("--timeout", &["59", "0"], "60 seconds"),
+        ("--timeout", &["", "1h2", "-5", "x"], "a number of seconds, or such as 90m"),
+        ("--timeout", &["2147483648"], "2147483647 seconds"),
+        ("--time", &["", "1h", "0:0:0:0", "-5"], "a number of minutes, or such as 90:00"),
+        ("--time", &["35791395"], "2147483647 seconds"),
+        ("--once", &["", "k*1025"], "1 to 1024 bytes"),
+        ("--submit-timeout", &["", "x", "-5"], "a number of seconds, or such as 90s"),
+        ("--rerun", &["", "x y", "8f2c:123456"], "a job is named by its ID"),
+        ("--region", &["", "a b", "Frankfurt"], "such as eu-west-1"),
+        ("--cluster", &["nobod", ""], "there is no cluster `"),
+        ("--completions", &["csh"], "bash, zsh, fish"),
+        ("--profile", &["nobody"], "there is no profile `nobody`"),
+    ];
+    let mut cases = Vec::new();
+    for (option, values, limit) in table {
+        for value in values.iter().map(|value| spelt_out(value)) {
+            let mut says = vec![value.clone(), limit.to_owned()];
+            if !["--cluster", "--profile"].contains(&option) {
+                says.push(format!("'{option} <"));
+            }
+            cases.push(Case { words: vec![format!("{option}={value}"), "ok.sh".into()], says });
+        }
+    }
+    cases
+}
+
+/// `k*129` as 129 letters.
+fn spelt_out(value: &str) -> String {
+    let Some((before, rest)) = value.split_once('*') else { return value.to_owned() };
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    match (before.char_indices().next_back(), rest[..digits].parse()) {
+        (Some((at, letter)), Ok(count)) => {
+            format!("{}{}{}", &before[..at], letter.to_string().repeat(count), &rest[digits..])
+        }
+        _ => value.to_owned(),
+    }
+}
+
+/// Options that do not go together, or not with what else is given.
+pub fn together() -> Vec<Case> {
+    const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    let table: &[(&[&str], &[&str])] = &[
+        (&["--script", "--command", "ok.sh"], &["--script", "--command"]),
+        (&["--script", "--wrap", "true"], &["--script", "--wrap"]),
+        (&["--command", "--wrap", "true"], &["--command", "--wrap"]),
+        (&["--wrap", "true", "ok.sh"], &["--wrap", "SCRIPT"]),
+        (&["--commands", "lines", "ok.sh"], &["--commands lines", "beside it"]),
+        (&["--commands", "lines", "--wrap", "true"], &["--commands lines", "beside it"]),
+        (&["--commands", "lines", "--script"], &["--commands", "--script"]),
+        (&["--commands", "lines", "--command"], &["--commands", "--command"]),
+        (&["--array-size", "3", "--array", "1-3", "true"], &["--array-size", "--array"]),
+        (&["--array-size", "3", "--each", "lines", "true"], &["--array-size", "--each"]),
+        (&["--array-size", "3", "--commands", "lines"], &["--array-size", "--commands"]),
+        (&["--array", "1-3", "--each", "lines", "true"], &["--array", "--each"]),
+        (&["--array", "1-3", "--commands", "lines"], &["--array", "--commands"]),
+        (&["--each", "lines", "--commands", "lines"], &["--each", "--commands"]),
+        (&["--nodes", "2", "--array-size", "3", "true"], &["--nodes 2", "cannot be an array"]),
+        (&["--nodes", "2", "--array", "1-3", "true"], &["--nodes 2", "cannot be an array"]),
+        (&["--nodes", "2", "--each", "lines", "true"], &["--nodes 2", "cannot be an array"]),
+        (&["--nodes", "2", "--commands", "lines"], &["--nodes 2", "cannot be an array"]),
+        (&["--timeout", "60", "--time", "1", "true"], &["--timeout", "--time"]),
+        (&["-w", "/a", "--parent-working-dir", "/b", "true"], &["--working-dir", "--parent-working-dir"]),
+        (&["--parsable", "--json", "true"], &["--parsable", "--json"]),
+        (&["--parsable", "--quiet", "true"], &["--parsable", "--quiet"]),
+        (&["--parsable", "-I", "true"], &["--parsable", "--interactive"]),
+        (&["--quiet", "--json", "true"], &["--quiet", "--json"]),
+        (&["--dry-run", "--json", "true"], &["--dry-run", "--json"]),
+        (&["--dry-run", "--parsable", "true"], &["--dry-run", "--parsable"]),
+        (&["--dry-run", "--quiet", "true"], &["--dry-run", "--quiet"]),
+        (&["--env-exclude", "A*", "true"], &["--env-exclude A*", "`-e all`"]),
+        (&["-e", "A=1", "--env-exclude", "A", "true"], &["--env-exclude A", "`-e all`"]),
+        (&["-e", "A=1", "--secret", "A=/x", "true"], &["A is given twice", "--env", "--secret"]),
+        (&["-r", "1", "--retry-on", "spot", "true"], &["--retry-on", "--retry-attempts 1", "2 attempts"]),
+        (&["--bare", "ok.sh"], &["--bare", "a script"]),
+        (&["--bare", "-o", "x", "true"], &["--bare", "--output-file"]),
+        (&["--bare", "-i", "ok.sh", "true"], &["--bare", "--input"]),
+        (&["--bare", "-w", "/x", "true"], &["--bare", "--working-dir"]),
+        (&["--bare", "--parent-working-dir", "/x", "true"], &["--bare", "--parent-working-dir"]),
+        (&["--bare", "--each", "lines", "echo", "{}"], &["--bare", "--each"]),
+        (&["--bare", "--commands", "lines"], &["--bare", "--commands"]),
+        (&["--bare", "--array", "1-3", "true"], &["--bare", "--array"]),
+        (&["--bare", "-a", "10001", "true"], &["--bare", "2 to 10000"]),
+        (&["--bare", "true", ""], &["--bare", "empty ones"]),
+        (&["--bare", "true", "Ref::x"], &["--bare", "Ref::"]),
+        (&["-d", "sequential", "true"], &["--depends-on", "`sequential`", "no array"]),
+        (&["-d", "n_to_n:8f2c0d3e", "true"], &["--depends-on", "`n_to_n`", "no array"]),
+        (&["-d", "sequential", "-n", "2", "true"], &["--depends-on", "`sequential`", "no array"]),
+        (&["-d", "sequential", "-a", "10001", "true"], &["--depends-on", "10001 tasks become 2"]),
+        (&["--failed", "true"], &["--failed", "--rerun ID"]),
+        (&["--failed"], &["--rerun"]),
+        (&["--rerun", ID, "ok.sh"], &["--rerun", "SCRIPT"]),
+        (&["--rerun", ID, "--script"], &["--rerun", "--script"]),
+        (&["--rerun", ID, "--command"], &["--rerun", "--command"]),
+        (&["--rerun", ID, "--wrap", "true"], &["--rerun", "--wrap"]),
+        (&["--rerun", ID, "--bare"], &["--rerun", "--bare"]),
+        (&["--rerun", ID, "--once", "k"], &["--rerun", "--once"]),
+        (&["--rerun", ID, "--strict"], &["--rerun", "--strict"]),
+        (&["--rerun", ID, "-i", "ok.sh"], &["--input cannot be changed by --rerun"]),
+        (&["--rerun", ID, "-o", "x"], &["--output-file cannot be changed by --rerun"]),
+        (&["--rerun", ID, "-w", "/x"], &["--working-dir cannot be changed by --rerun"]),
+        (&["--rerun", ID, "-a", "3"], &["--array-size cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--array", "3"], &["--array cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--each", "lines"], &["--each cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--commands", "lines"], &["--commands cannot be changed by --rerun"]),
+        (&["--rerun", ID, "-n", "2"], &["--nodes cannot be changed by --rerun"]),
+        (&["--rerun", ID, "-d", ID], &["--depends-on cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--image", "x"], &["--image cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--secret", "A=/x"], &["--secret cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--user", "1"], &["--user cannot be changed by --rerun"]),
+        (&["-m", "1G", "-m", "2G", "true"], &["--memory", "multiple times"]),
+        (&["-m"], &["--memory", "a value is required"]),
+        (&["--memroy", "4G", "true"], &["unexpected argument '--memroy'"]),
+    ];
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    table.iter().map(|(words, says)| Case { words: owned(words), says: owned(says) }).collect()
+}
+
+/// More of what can be given several times than Batch takes, and what is too long as a whole.
+pub fn too_many() -> Vec<Case> {
+    let ids = |count: usize| (1..=count).map(|n| format!("8f2c0d3e-1111-4222-8333-4444555566{n:02}"));
+    let case = |words: Vec<String>, says: &[&str]| Case {
+        words: words.into_iter().chain(["true".to_owned()]).collect(),
+        says: says.iter().map(|word| (*word).to_owned()).collect(),
+    };
+    let each = |option: &str, values: Vec<String>| {
+        values.into_iter().map(|value| format!("{option}={value}")).collect::<Vec<_>>()
+    };
+    vec![
+        case(
+            each("-d", vec![ids(21).collect::<Vec<_>>().join(",")]),
+            &["--depends-on", "at most 20", "not 21"],
+        ),
+        case(each("-d", ids(21).collect()), &["--depends-on", "at most 20", "not 21"]),
+        case(each("--tag", (0..51).map(|n| format!("k{n}=v")).collect()), &["--tag", "at most 50", "not 51"]),
+        case(each("--retry-on", vec!["exit:1,2,3,4,5".into()]), &["--retry-on", "5 ends", "Batch takes 4"]),
+        case(each("--param", vec![format!("x={}", "v".repeat(31_000))]), &["--param", "30720"]),
+        case(vec!["--bare".into(), format!("-eA={}", "v".repeat(8000))], &["--bare", "7168"]),
+    ]
+}
+
+/// What runs, and the files that are named.
+pub fn files() -> Vec<Case> {
+    let table: &[(&[&str], &[&str])] = &[
+        (&["empty.sh"], &["empty.sh is empty"]),
+        (&["blank.sh"], &["blank.sh is empty"]),
+        (&["dir"], &["dir is a directory"]),
+        (&["crlf.sh"], &["crlf.sh has Windows (CRLF) line ends"]),
+        (&["bom.sh"], &["bom.sh begins with a byte order mark"]),
+        (&["mac"], &["mac is a program for macOS"]),
+        (&["missing.sh"], &["there is no file missing.sh"]),
+        (&["./missing"], &["there is no file ./missing"]),
+        (&["echo hi"], &["there is no file echo hi"]),
+        (&["--script", "missing"], &["missing: No such file"]),
+        (&["--script"], &["what shall run?"]),
+        (&["--command"], &["what shall run?"]),
+        (&[], &["standard input is empty"]),
+        (&["/dev/null"], &["/dev/null is no regular file"]),
+        (&[""], &["the first operand", "is empty"]),
+        (&["--wrap", ""], &["`--wrap`", "empty"]),
+        (&["-i", "missing", "true"], &["input missing", "No such file"]),
+        (&["-i", "/dev/null", "true"], &["input /dev/null", "neither a file nor a directory"]),
+        (&["-i", "..", "true"], &["input ..", "what name"]),
+        (&["-i", "ok.sh:x", "-i", "lines:x", "true"], &["ok.sh and lines would both be x"]),
+        (&["-i", "lines:ok.sh", "ok.sh"], &["would both be ok.sh"]),
+        (&["--each", "missing", "true"], &["--each", "missing", "No such file"]),
+        (&["--each", "dir", "true"], &["--each", "dir", "Is a directory"]),
+        (&["--each", "empty.sh", "true"], &["--each", "empty.sh has no line"]),
+        (&["--each", "crlf.sh", "true"], &["--each", "crlf.sh has a Windows line end (CRLF) in line 1"]),
+        (&["--each", "mac", "true"], &["--each", "mac has a NUL in line 1"]),
+        (&["--each", "-"], &["what shall run?"]),
+        (&["--each", "-", "true"], &["--each", "standard input has no line"]),
+        (&["--commands", "missing"], &["--commands", "missing", "No such file"]),
+        (&["--commands", "empty.sh"], &["--commands", "empty.sh has no line"]),
+    ];
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    table.iter().map(|(words, says)| Case { words: owned(words), says: owned(says) }).collect()
+}
+
+/// Lines of a script, and what is said of them besides the line's number and its text.
+pub const DIRECTIVES: &[(&str, &str)] = &[
+    ("#AWSB -m 3", "at least 4 MiB"),
+    ("#AWSB -m 'a", "the quote ' is never closed"),
+    ("#AWSB --memroy 4G", "unexpected argument '--memroy'"),
+    ("#AWSB -r 11", "1 to 10 attempts"),
+    ("#AWSB -a 3 --array 1-3", "--array"),
+    ("#AWSB --commands lines", "--commands"),
+    ("#AWSB --cluster x", "unexpected argument '--cluster'"),
+    ("#AWSB job.sh", "unexpected argument 'job.sh'"),
+    ("#SBATCH --mem=x", "such as"),
+    ("#SBATCH -c 0", "from 1 on"),
+    ("#SBATCH --array=5-1", "ends before it begins"),
+    ("#SBATCH -d afternotok:1", "wait for others to succeed"),
+    ("#SBATCH --time=1h", "a number of minutes"),
+    ("#BSUB -n 0", "from 1 on"),
+    ("#BSUB -w 'exit(1)'", "only knows `done`"),
+    ("#BSUB -W x", "-W"),
+];

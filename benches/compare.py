@@ -125,16 +125,17 @@ def pair(name, old, new, check, runs, environment, folder):
     return name, Path(old[0]).name, Path(new[0]).name, medians
 
 
-def table(rows):
-    lines = [["", "", "wall", "CPU", "peak memory"]]
+def table(rows, columns=("wall", "CPU", "peak memory")):
+    lines = [["", "", *columns]]
     for name, old_name, new_name, medians in rows:
         for side, tool in (("old", old_name), ("new", new_name)):
             wall, cpu, memory = medians[side]
             what = name if side == "old" else ""
-            lines.append([what, tool, f"{wall * 1000:.1f} ms", f"{cpu * 1000:.1f} ms", f"{memory:.1f} MiB"])
+            cells = [f"{wall * 1000:.1f} ms", f"{cpu * 1000:.1f} ms", f"{memory:.1f} MiB"]
+            lines.append([what, tool, *cells[: len(columns)]])
         ratios = [f"{old / new:.1f} x" for old, new in zip(medians["old"], medians["new"])]
-        lines.append(["", "ratio", *ratios])
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+        lines.append(["", "ratio", *ratios[: len(columns)]])
+    widths = [max(len(line[column]) for line in lines) for column in range(2 + len(columns))]
     for line in lines:
         cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))]
         print("  ".join(cells).rstrip())

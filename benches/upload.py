@@ -54,15 +54,17 @@ def main(runs, mib, tools, aws):
         bsub = [tools / "bsub", "--parsable", "-p", "512", "-i", "data", "true"]
         cp = [aws / "aws", "s3", "cp", "--only-show-errors", "data", f"{BUCKET}copy"]
         remove = [aws / "aws", "s3", "rm", "--only-show-errors", "--recursive", BUCKET]
-        for run in range(runs):
-            for name, command, its in (("bsub -i", bsub, variables), ("aws s3 cp", cp, for_aws)):
-                result, said = measure(command, its, folder)
-                results[name].append(result)
-                print(f"run {run + 1}: {name}: {result[0]:.1f} s", file=sys.stderr)
-                if command is bsub:
-                    subprocess.run([tools / "bkill", said], env=variables, check=True, stdout=subprocess.DEVNULL)
-                subprocess.run(remove, env=for_aws, check=True)
-        subprocess.run([tools / "blocal", "stop"], env=variables, check=True, stdout=subprocess.DEVNULL)
+        try:
+            for run in range(runs):
+                for name, command, its in (("bsub -i", bsub, variables), ("aws s3 cp", cp, for_aws)):
+                    result, said = measure(command, its, folder)
+                    results[name].append(result)
+                    print(f"run {run + 1}: {name}: {result[0]:.1f} s", file=sys.stderr)
+                    if command is bsub:
+                        subprocess.run([tools / "bkill", said], env=variables, check=True, stdout=subprocess.DEVNULL)
+                    subprocess.run(remove, env=for_aws, check=True)
+        finally:
+            subprocess.run([tools / "blocal", "stop"], env=variables, check=True, stdout=subprocess.DEVNULL)
     print(f"{mib} MiB, medians of {runs} runs, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
           f"awscli {version('awscli')}\n")
     print(f"{'':10} {'wall s':>8} {'MiB/s':>8} {'CPU s':>8} {'peak MiB':>9}")

@@ -135,7 +135,7 @@ impl EnvArg {
                 let name = String::from_utf8_lossy(&bytes[..at]).parse()?;
                 Ok(Self::Set(name, OsString::from_vec(bytes[at + 1..].to_vec())))
             }
-            None if bytes == b"all" => Ok(Self::All),
+            None if bytes.eq_ignore_ascii_case(b"all") => Ok(Self::All),
             None => {
                 let names = String::from_utf8_lossy(bytes);
                 names.split(',').map(str::parse).collect::<Result<_, _>>().map(Self::HandOn)

@@ -41,6 +41,9 @@ pub const TIMEOUT_MAX_SECONDS: u32 = i32::MAX as u32;
 /// The least memory of a container, in MiB (API `ResourceRequirement`, `MEMORY`).
 pub const MEMORY_MIN_MIB: u64 = 4;
 
+/// Bytes of one argument or variable (Linux, execve(2): 128 KiB with its name), with some room for the name.
+pub const LINE_BYTES: usize = 127 * 1024;
+
 /// Characters of a job's name (API `SubmitJob`, `jobName`).
 pub const JOB_NAME_LENGTH: usize = 128;
 

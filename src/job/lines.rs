@@ -1,6 +1,6 @@
 //! One task for each line of a file.
 
-use super::{Invalid, MAX_TASKS, TaskIds};
+use super::{Invalid, MAX_TASKS, TaskIds, limits};
 
 /// What a line is to its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,9 @@ impl Lines {
         if let Some(e) = bad("a Windows line end (CRLF)", |l| l.ends_with(b"\r")) {
             return Err(e);
         }
+        if let Some(e) = bad("more than 127 KiB", |l| l.len() > limits::LINE_BYTES) {
+            return Err(e);
+        }
         let count = contents.iter().filter(|b| **b == b'\n').count();
         match u32::try_from(count) {
             Ok(0) => Err(Invalid::because("has no line")),
@@ -74,7 +77,7 @@ mod tests {
         let count = |text: &str| Lines::new(text.into(), LineUse::Command).map(|l| l.count);
         assert_eq!(count("a\nb\n"), Ok(2));
         assert_eq!(count("a\n\nb"), Ok(3));
-        for bad in ["", "a\r\nb\r\n", "a\0\n"] {
+        for bad in ["", "a\r\nb\r\n", "a\0\n", &"x".repeat(130_049)] {
             assert!(count(bad).is_err(), "{bad:?}");
         }
     }

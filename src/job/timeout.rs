@@ -21,7 +21,7 @@ impl Timeout {
     /// When it is shorter or longer than Batch takes.
     pub fn of_seconds(seconds: u32) -> Result<Self, Invalid> {
         if seconds < limits::TIMEOUT_MIN_SECONDS {
-            return Err(Invalid::because("Batch's shortest timeout is 60 seconds"));
+            return Err(Invalid::because("Batch's shortest timeout is 60 seconds (5m is five minutes)"));
         }
         if seconds > limits::TIMEOUT_MAX_SECONDS {
             return Err(Invalid::because("Batch cannot be asked for more than 2147483647 seconds"));

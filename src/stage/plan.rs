@@ -158,7 +158,13 @@ fn travels_bare(spec: &JobSpec) -> bool {
         Shape::Array(tasks) => tasks.are_batchs_own(),
         Shape::Single | Shape::Nodes(_) => spec.bare,
     };
-    can_be && matches!(spec.work, Work::Command(_)) && spec.place == Place::Own && !needs_a_bundle(spec)
+    // A shell is there anyway, and its command line may well ask for the task.
+    let is_shell_line = matches!(&spec.work, Work::Command(argv) if argv.len() > 2 && argv[0] == "/bin/sh" && argv[1] == "-c");
+    can_be
+        && (spec.bare || !is_shell_line)
+        && matches!(spec.work, Work::Command(_))
+        && spec.place == Place::Own
+        && !needs_a_bundle(spec)
 }
 
 /// What a job that is to start with nothing in front of it (`--bare`) asks for and cannot have so.

@@ -3,8 +3,10 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
+use super::Args;
 use super::options::Options;
 use crate::job::Directives;
 use crate::job::directives::Remark;
@@ -23,11 +25,27 @@ fn parse(words: &[OsString]) -> Result<Options, String> {
     match Line::try_parse_from(words) {
         Ok(line) => Ok(line.options),
         Err(e) => {
+            if let Some(ContextValue::String(option)) = e.get(ContextKind::InvalidArg)
+                && e.kind() == ErrorKind::UnknownArgument
+                && is_for_the_command_line(option)
+            {
+                return Err(format!("{option} is for the command line alone"));
+            }
             let text = e.render().to_string();
             let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
             Err(first.split_whitespace().collect::<Vec<_>>().join(" "))
         }
     }
+}
+
+/// Whether the command line has an option that is not among [`Options`].
+fn is_for_the_command_line(option: &str) -> bool {
+    let command = Args::command();
+    let named = |arg: &clap::Arg| match option.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| option == format!("-{short}")),
+    };
+    command.get_arguments().any(named)
 }
 
 /// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error.

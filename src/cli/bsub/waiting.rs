@@ -1,12 +1,13 @@
 //! After the submission: announcing the job, waiting for its end, and what its end means for the exit code.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use super::Args;
 use super::options::Options;
 use crate::batch::{self, Job, Once, Submitted};
 use crate::cluster::{Contact, Session};
-use crate::job::Status;
+use crate::job::{JobId, Status};
 use crate::logs;
 use crate::ui::{Exit, Failure, Layout, View, note};
 
@@ -78,17 +79,24 @@ impl Args {
                 None => {}
             }
         };
-        let job = if options.interactive {
-            // The exit code is the job's, whoever reads its output.
-            let output = self.common.output().outliving_its_reader();
-            logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, true))
-                .await?
-        } else {
-            batch::watch(contact, &id, seen).await?
+        let session = contact.session().clone();
+        let end = async {
+            if options.interactive {
+                // The exit code is the job's, whoever reads its output.
+                let output = self.common.output().outliving_its_reader();
+                logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, true))
+                    .await
+            } else {
+                batch::watch(contact, &id, seen).await
+            }
         };
-        let exit = exit_code(contact, &job).await?;
+        let job = tokio::select! {
+            job = end => job?,
+            () = tell_stuck_children(&session, &id) => return Err(Failure::failed("waiting for the job's end")),
+        };
+        let (exit, first) = exit_code(contact, &job).await?;
         if job.status == Status::Failed {
-            tell_failure(&job, exit, options.interactive);
+            tell_failure(&job, exit, first.as_ref(), options.interactive);
         } else if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
             // It may be that not all of the output could be kept.
             note(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
@@ -102,23 +110,49 @@ fn ids(submitted: &[Submitted]) -> String {
     submitted.iter().map(|s| s.job_id.as_str()).collect::<Vec<_>>().join(",")
 }
 
-/// The exit code of a job that has ended; of an array, the highest of its children's.
-async fn exit_code(contact: &mut Contact, job: &Job) -> Result<u8, Failure> {
+/// Says it when children of an array are stuck: Batch tells that of the children, not of the array. It looks less
+/// and less often, and never ends.
+async fn tell_stuck_children(session: &Session, id: &JobId) {
+    let mut pause = FIRST_LOOK_FOR_STUCK;
+    let mut said: Option<String> = None;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE_FOR_STUCK);
+        // A job that is no array has no children; who cannot be asked now is asked later.
+        let Ok(waiting) = batch::children(session, id, &[Status::Runnable]).await else { continue };
+        let stuck = waiting.iter().find(|c| c.status_reason.as_deref().is_some_and(says_stuck));
+        let Some(child) = stuck else { continue };
+        if said != child.status_reason {
+            let reason = child.status_reason.as_deref().unwrap_or_default();
+            note(format!("bsub: job {} is {}: {reason}", child.job_id, child.status));
+            said.clone_from(&child.status_reason);
+        }
+    }
+}
+
+/// When an array's children are looked at first, to see whether they are stuck,
+const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
+/// and how long at most until the next look.
+const LONGEST_PAUSE_FOR_STUCK: Duration = Duration::from_secs(120);
+
+/// The exit code of a job that has ended; of an array, the highest of its children's, and the first of them that
+/// failed.
+async fn exit_code(contact: &mut Contact, job: &Job) -> Result<(u8, Option<Job>), Failure> {
     if job.status == Status::Succeeded || (!job.is_array_parent() && job.exit_code().is_some()) {
-        return Ok(job.exit());
+        return Ok((job.exit(), None));
     }
     let id = job.id();
     if job.is_array_parent() {
         let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
-        return Ok(failed.iter().map(Job::exit).max().unwrap_or(1));
+        return Ok((failed.iter().map(Job::exit).max().unwrap_or(1), failed.into_iter().next()));
     }
     if job.started_at.is_none() {
-        return Ok(job.exit());
+        return Ok((job.exit(), None));
     }
     // A description may lack what the listing has (moto's does).
     let queue = job.job_queue.as_deref().unwrap_or(&contact.session().cluster.job_queue);
     let failed = batch::list(contact.session(), queue, &[Status::Failed]).await.unwrap_or_default();
-    Ok(failed.iter().find(|j| j.id() == id).unwrap_or(job).exit())
+    Ok((failed.iter().find(|j| j.id() == id).unwrap_or(job).exit(), None))
 }
 
 /// The codes that Batch puts before the reason of a job that blocks its queue (UG `job_stuck_in_runnable`).
@@ -126,7 +160,14 @@ fn says_stuck(reason: &str) -> bool {
     reason.starts_with("MISCONFIGURATION:") || reason.starts_with("CAPACITY:")
 }
 
-fn tell_failure(job: &Job, exit: u8, has_output: bool) {
+fn tell_failure(job: &Job, exit: u8, first: Option<&Job>, has_output: bool) {
+    if let Some(child) = first {
+        let reason = child.status_reason.as_deref().unwrap_or("no reason is given");
+        let detail = child.container.as_ref().and_then(|c| c.reason.as_deref());
+        let detail = detail.map(|r| format!(" ({r})")).unwrap_or_default();
+        let id = &child.job_id;
+        note(format!("bsub: job {id} FAILED with exit code {}: {reason}{detail}", child.exit()));
+    }
     let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
     let detail = job
         .container

@@ -56,6 +56,12 @@ impl Args {
             if line.as_bytes().trim_ascii().is_empty() {
                 return Err(Failure::usage("`--wrap` is given an empty command line"));
             }
+            if self.options.each.is_some() && line.to_string_lossy().contains("{}") {
+                return Err(Failure::usage(
+                    "--wrap: with --each, a shell would read what stands for `{}` as its own",
+                )
+                .hint("`\"$AWSB_TASK_LINE\"` is the line, whatever is in it"));
+            }
             let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
             return Ok((JobName::cleaned("wrap"), Work::Command(argv)));
         }

@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::Sandbox;
+use support::{Sandbox, eventually};
 
 /// Lines in any order, sorted.
 fn sorted(text: &str) -> Vec<&str> {
@@ -325,4 +328,37 @@ fn a_dry_run_shows_the_requests_and_no_secret() {
     let message = sandbox.run("bsub", ["--strict", "job.sh"]).failed_with(2);
     assert!(message.contains("job.sh, line 3: `#SBATCH --exclusive`"), "{message}");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.lines().count(), 1, "nothing was submitted");
+}
+
+#[test]
+fn whoever_waits_for_an_array_is_told_of_its_children() {
+    let sandbox = Sandbox::new();
+    // Stuck for ever: no machine here has as many GPUs.
+    let waiting = sandbox.start("sh", ["-c", "exec bsub -K -g 16 -a 2 true 2>told"]);
+    eventually("a child is said to be stuck", Duration::from_secs(60), || {
+        let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+        told.contains(":0 is RUNNABLE: MISCONFIGURATION:").then_some(())
+    });
+    waiting.signal(Signal::SIGINT);
+    waiting.wait().ended_with(130);
+    sandbox.run("bkill", ["last"]).ok();
+    // One that failed is named, with its reason.
+    let outcome =
+        sandbox.run("bsub", ["-K", "-a", "3", "sh", "-c", "exit $((AWS_BATCH_JOB_ARRAY_INDEX * 4))"]);
+    let outcome = outcome.ended_with(8);
+    assert!(outcome.stderr.contains(":1 FAILED with exit code 4: Essential container"), "{outcome}");
+}
+
+#[test]
+fn a_shell_command_line_knows_its_task_and_no_line_gets_into_it() {
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.run("bsub", ["-I", "-a", "2", "--wrap", "echo $AWSB_TASK_ID of $AWSB_TASK_COUNT"]).ok();
+    assert_eq!(sorted(&outcome.stdout), ["0: 0 of 2", "1: 1 of 2"]);
+    sandbox.file("lines", "\"q\"; echo INJECTED\n");
+    let outcome = sandbox.run("bsub", ["-I", "--each", "lines", "--wrap", "echo {}"]);
+    assert!(outcome.failed_with(2).starts_with("--wrap: with --each"), "{outcome}");
+    let outcome =
+        sandbox.run("bsub", ["-I", "--each", "lines", "--wrap", "printf '%s\\n' \"$AWSB_TASK_LINE\""]).ok();
+    assert_eq!(outcome.stdout, "\"q\"; echo INJECTED\n");
 }

@@ -151,7 +151,7 @@ fn wrong_defaults_are_named_with_their_place() {
         ("tag = [\"a=b\", \"c\"]", "invalid value 'c' for '--tag <KEY=VALUE>'"),
         ("wait = 5", "--wait"),
         ("cluster = \"local\"", "chooses the cluster"),
-        ("parsable = true", "unexpected argument '--parsable'"),
+        ("parsable = true", "--parsable is for the command line alone"),
     ] {
         sandbox.config(&format!("{NOBODY}\n[defaults]\n{line}\n"));
         let outcome = sandbox.quick_run("bsub", ["ok.sh"]);

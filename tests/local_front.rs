@@ -411,10 +411,13 @@ async fn jobs_reach_the_cluster_from_inside_with_what_they_find_in_their_environ
 #[test]
 fn a_server_whose_home_is_removed_stops() {
     let cluster = Cluster::new();
-    let mut server = cluster.blocal(&["serve", "--idle", "100"]).stderr(Stdio::null()).spawn().unwrap();
-    local_support::until("it answers", || cluster.run(&["status"]).status.success());
+    let server = cluster.blocal(&["serve", "--idle", "100"]).stderr(Stdio::piped()).spawn().unwrap();
+    // It answers for its status a moment before it says where it listens, and only then has it started.
+    let endpoint = cluster.home().join("endpoint.json");
+    local_support::until("it serves", || endpoint.exists() && cluster.run(&["status"]).status.success());
     std::fs::remove_dir_all(cluster.home()).unwrap();
-    assert!(server.wait().unwrap().success());
+    let ended = server.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
 }
 
 #[tokio::test]

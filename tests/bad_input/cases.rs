@@ -264,7 +264,7 @@ pub const DIRECTIVES: &[(&str, &str)] = &[
     ("#AWSB -r 11", "1 to 10 attempts"),
     ("#AWSB -a 3 --array 1-3", "--array"),
     ("#AWSB --commands lines", "--commands"),
-    ("#AWSB --cluster x", "unexpected argument '--cluster'"),
+    ("#AWSB --cluster x", "--cluster is for the command line alone"),
     ("#AWSB job.sh", "unexpected argument 'job.sh'"),
     ("#SBATCH --mem=x", "such as"),
     ("#SBATCH -c 0", "from 1 on"),

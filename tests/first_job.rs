@@ -71,6 +71,8 @@ fn every_way_to_say_what_runs() {
     let outcome = sandbox.run_with_input("bsub", ["-I"], "echo from stdin\nexit 3\n").ended_with(3);
     assert_eq!(outcome.stdout, "from stdin\n");
     assert!(outcome.stderr.contains("(STDIN) has been submitted."), "{outcome}");
+    let outcome = sandbox.run_with_input("bsub", ["-I", "-", "a b"], "echo \"<$1>\"\n").ok();
+    assert_eq!(outcome.stdout, "<a b>\n", "a dash is standard input, and may have arguments");
     sandbox.file("hello", "#!/usr/bin/env python3\nimport sys\nprint(sys.argv[1:])\n");
     assert_eq!(sandbox.run("bsub", ["-I", "hello", "1"]).ok().stdout, "['1']\n");
 }

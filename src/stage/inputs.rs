@@ -56,10 +56,9 @@ impl Inputs {
             let mut walk = WalkBuilder::new(input.path());
             walk.standard_filters(false).follow_links(true).add_custom_ignore_filename(IGNORE_FILE);
             for entry in walk.build() {
-                let wrong = |e: &ignore::Error| Failure::usage(format!("the input {shown}: {}", one_line(e)));
-                let entry = entry.map_err(|e| wrong(&e))?;
+                let entry = entry.map_err(|e| cannot_walk(&shown, &e))?;
                 if let Some(e) = entry.error() {
-                    return Err(wrong(e));
+                    return Err(cannot_walk(&shown, e));
                 }
                 let below = entry.path().strip_prefix(input.path()).unwrap_or(Path::new(""));
                 let name = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
@@ -169,6 +168,30 @@ fn look(path: &Path) -> Result<Staged, Failure> {
     Ok(Staged { source: path.to_owned(), mode, size, modified: found.modified().ok() })
 }
 
+/// What is wrong with something below an input.
+fn cannot_walk(input: &dyn std::fmt::Display, e: &ignore::Error) -> Failure {
+    use ignore::Error::{Loop, WithDepth, WithPath};
+    let leave_out = format!("a line in {IGNORE_FILE} leaves it out");
+    match e {
+        WithDepth { err, .. } => cannot_walk(input, err),
+        WithPath { path, .. } if path.is_symlink() && !path.exists() => {
+            Failure::usage(format!("the input {}: the symbolic link leads nowhere", path.display()))
+                .hint(leave_out)
+        }
+        WithPath { path, err } => match err.io_error() {
+            Some(e) => unreadable(path, e),
+            None => cannot_walk(&path.display(), err),
+        },
+        Loop { ancestor, child } => Failure::usage(format!(
+            "the input {}: the symbolic link leads back to {}",
+            child.display(),
+            ancestor.display()
+        ))
+        .hint(leave_out),
+        _ => Failure::usage(format!("the input {input}: {}", one_line(e))),
+    }
+}
+
 fn unreadable(path: &Path, e: &io::Error) -> Failure {
     Failure::usage(format!("reading the input {}: {}", path.display(), one_line(e)))
 }
@@ -264,11 +287,14 @@ mod tests {
         let folder = tree(&["a/x", "b/x", "f", ".awsb"]);
         symlink(".", folder.path().join("b/loop")).unwrap();
         symlink("nowhere", folder.path().join("dangling")).unwrap();
+        fs::create_dir(folder.path().join("c")).unwrap();
+        symlink("nowhere", folder.path().join("c/gone")).unwrap();
         nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         for (args, said) in [
             (["a/x:f", "f"].as_slice(), "would both be f in the job's working directory"),
             (&["f:n", "a/x:n/y"], "would both be n/y"),
-            (&["b"], "loop"),
+            (&["b"], "loop: the symbolic link leads back to "),
+            (&["c"], "c/gone: the symbolic link leads nowhere"),
             (&["dangling"], "No such file or directory"),
             (&["pipe"], "is neither a file nor a directory"),
             (&["none"], "No such file or directory"),

@@ -1,6 +1,6 @@
 //! What runs: a script, a command, a shell command line, or the script on standard input.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -65,11 +65,14 @@ impl Args {
             let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
             return Ok((JobName::cleaned("wrap"), Work::Command(argv)));
         }
-        let Some((first, rest)) = self.operands.split_first() else { return self.script_on_stdin() };
+        let Some((first, rest)) = self.operands.split_first() else { return self.script_on_stdin(&[]) };
         if first.is_empty() {
             return Err(Failure::usage("the first operand, a script or a command, is empty"));
         }
         let path = Path::new(first);
+        if is_stdin(path) && !self.command {
+            return self.script_on_stdin(rest);
+        }
         let name = JobName::cleaned(&path.file_name().unwrap_or(first).to_string_lossy());
         if self.script || (!self.command && is_script(path)?) {
             let shown = path.display().to_string();
@@ -86,7 +89,7 @@ impl Args {
         Ok((name, Work::Command(self.operands.clone())))
     }
 
-    fn script_on_stdin(&self) -> Result<(JobName, Work), Failure> {
+    fn script_on_stdin(&self, args: &[OsString]) -> Result<(JobName, Work), Failure> {
         if std::io::stdin().is_terminal()
             || self.command
             || self.script
@@ -97,7 +100,7 @@ impl Args {
         }
         let contents = stdin("the script")?;
         let script = script(Path::new("STDIN"), contents, "the script on standard input")?;
-        Ok((JobName::cleaned("STDIN"), Work::Script { script, args: Vec::new() }))
+        Ok((JobName::cleaned("STDIN"), Work::Script { script, args: args.to_vec() }))
     }
 
     /// The lines of `--each` or `--commands`.

@@ -339,8 +339,9 @@ impl Store {
                         self.db
                             .query_row("SELECT size FROM jobs WHERE key = ?1", [key.0], |row| row.get(0))?;
                     if size != plan.size {
+                        let is = size.map_or("is no array".to_owned(), |n| format!("has {n} children"));
                         return Ok(Err(ApiError::client(format!(
-                            "dependsOn: N_TO_N needs an array job of the same size; {id} is none"
+                            "dependsOn: N_TO_N needs an array job of the same size; {id} {is}"
                         ))));
                     }
                     Dependency::Each(key)

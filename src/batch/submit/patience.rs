@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use crate::ui::note;
+
 /// How long Batch is tried when nobody says otherwise.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long Batch may take to show a job, unless `AWSB_SUBMIT_SETTLE` says otherwise.
@@ -26,11 +28,16 @@ pub struct Patience {
 impl Patience {
     /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in seconds).
     pub fn new(submit_timeout: Option<Duration>) -> Self {
-        let seconds = std::env::var("AWSB_SUBMIT_SETTLE").ok().and_then(|s| s.trim().parse().ok());
-        Self {
-            submit_timeout: submit_timeout.unwrap_or(SUBMIT_TIMEOUT),
-            settle: seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(SETTLE),
+        let given = std::env::var("AWSB_SUBMIT_SETTLE").ok().filter(|text| !text.is_empty());
+        let seconds = |text: &str| Duration::try_from_secs_f64(text.trim().parse().ok()?).ok();
+        let settle = given.as_deref().and_then(seconds);
+        if let (Some(text), None) = (&given, settle) {
+            let usual = SETTLE.as_secs();
+            note(format!(
+                "warning: AWSB_SUBMIT_SETTLE is `{text}`, no number of seconds: it is taken as {usual}"
+            ));
         }
+        Self { submit_timeout: submit_timeout.unwrap_or(SUBMIT_TIMEOUT), settle: settle.unwrap_or(SETTLE) }
     }
 }
 

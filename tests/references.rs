@@ -142,6 +142,20 @@ fn what_was_submitted_from_here_is_known() {
 }
 
 #[test]
+fn an_option_of_slurms_that_we_have_not_is_explained() {
+    let sandbox = Sandbox::new();
+    for (option, said) in [
+        ("--output=x.out", "--output is Slurm's: a job's output, standard error too, goes to CloudWatch"),
+        ("--mail-user=me", "--mail-user is Slurm's: Batch sends no mail"),
+        ("--ntasks=4", "--ntasks is Slurm's: it works as an #SBATCH line in the script"),
+    ] {
+        let outcome = sandbox.run("bsub", [option, "true"]);
+        assert!(outcome.failed_with(2).starts_with("unexpected argument"), "{outcome}");
+        assert!(outcome.hints().starts_with(said), "{outcome}");
+    }
+}
+
+#[test]
 fn a_task_is_found_by_its_id() {
     let sandbox = Sandbox::new();
     let id = sandbox.run("bsub", ["--array", "3,7,10-12", "--wrap", "echo task $AWSB_TASK_ID"]).ok().job_id();

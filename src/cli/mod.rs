@@ -6,10 +6,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
+use crate::job::directives::about_slurms;
 use crate::ui::{Exit, Failure, Format, Output};
 
 pub mod bkill;
@@ -137,6 +138,13 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
     let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
     let mut failure = Failure::usage(message);
     failure.hints = tips.collect();
+    // Its nearest name among ours is hardly what a Slurm user means.
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(option)), "bsub") =
+        (error.kind(), error.get(ContextKind::InvalidArg), tool)
+        && let Some(about) = option.strip_prefix("--").and_then(about_slurms)
+    {
+        failure.hints = vec![format!("{option} is Slurm's: {about}")];
+    }
     Err(failure.hint(format!("`{tool} --help` lists the options")))
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::script::is_binary;
 pub use lsf::LsfShape;
-pub use slurm::SlurmShape;
+pub use slurm::{SlurmShape, about as about_slurms};
 use words::{Quoting, split};
 
 /// What the head of a script says.

@@ -8,6 +8,9 @@ use super::Key;
 use crate::job::tasks::NO_LIMIT;
 use crate::job::{DependencyArg, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime};
 
+/// Why a file for the output cannot be named.
+pub(super) const OUTPUT: &str = "a job's output, standard error too, goes to CloudWatch; `bout` shows it";
+
 /// How a Slurm job is laid out, for its script's `SLURM_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlurmShape {
@@ -72,7 +75,7 @@ impl Job {
             Key::Output if self.told_of_output => {}
             Key::Output => {
                 self.told_of_output = true;
-                found.warn(at, "a job's output, standard error too, goes to CloudWatch; `bout` shows it");
+                found.warn(at, OUTPUT);
             }
             Key::JobName => found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]),
             Key::Array => {

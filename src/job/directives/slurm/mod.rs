@@ -4,8 +4,8 @@ mod job;
 mod table;
 
 use super::{At, Directives, Line};
-use job::Job;
 pub use job::SlurmShape;
+use job::{Job, OUTPUT};
 use table::{Meaning, OPTIONS, Opt, Value};
 
 /// What of a job an option speaks of.
@@ -34,6 +34,17 @@ pub enum Key {
     Requeue,
     Wait,
     Output,
+}
+
+/// What becomes of an option of sbatch that `bsub` itself has not; `None` for one that Slurm does not know either.
+pub fn about(long: &str) -> Option<&'static str> {
+    let option = OPTIONS.iter().find(|option| option.long == long)?;
+    Some(match option.meaning {
+        Meaning::Job(Key::Output) => OUTPUT,
+        Meaning::Job(_) => "it works as an #SBATCH line in the script",
+        Meaning::Unhonoured(reason) | Meaning::Refused(reason) => reason,
+        Meaning::Nothing => "it changes nothing here: leave it out",
+    })
 }
 
 /// Reads all `#SBATCH` lines; `None` when there is none.

@@ -10,17 +10,11 @@
 #
 # It sets up what it needs: a release build, and the tests' Python environment under target/.
 set -euo pipefail
+# shellcheck source=benches/setup.sh
+. "$(dirname "$0")/setup.sh"
 
 runs=${1:-20}
-case $runs in *[!0-9]* | '') echo "usage: $0 [RUNS]" >&2 && exit 2 ;; esac
-if [ "$runs" -lt 10 ]; then
-    echo "$0: a median of fewer than 10 runs says little" >&2
-    exit 2
-fi
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-cd "$root"
-cargo build --release --locked --bins >&2
-python=$(python3 tests/support/venv.py "$target/tmp/python")
-exec "$python/bin/python" benches/compare.py "$runs" "$target/release" "$python/bin"
+numbers '[RUNS]' "$runs"
+enough "$runs"
+prepare --release
+exec "$python/python" benches/compare.py "$runs" "$target/release" "$python"

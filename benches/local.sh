@@ -12,13 +12,10 @@
 #
 # It sets up what it needs: a release build, and the tests' Python environment (boto3) under target/.
 set -euo pipefail
+# shellcheck source=benches/setup.sh
+. "$(dirname "$0")/setup.sh"
 
 rounds=${1:-3}
-case $rounds in *[!0-9]* | '' | 0) echo "usage: $0 [ROUNDS]" >&2 && exit 2 ;; esac
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-cd "$root"
-cargo build --release --locked --bins >&2
-python=$(python3 tests/support/venv.py "$target/tmp/python")
-exec "$python/bin/python" benches/local.py "$rounds" "$target/release"
+numbers '[ROUNDS]' "$rounds"
+prepare --release
+exec "$python/python" benches/local.py "$rounds" "$target/release"

@@ -10,13 +10,10 @@
 #
 # It sets up what it needs: a build, and the tests' Python environment under target/.
 set -euo pipefail
+# shellcheck source=benches/setup.sh
+. "$(dirname "$0")/setup.sh"
 
 submissions=${1:-300}
-case $submissions in *[!0-9]* | '' | 0) echo "usage: $0 [SUBMISSIONS]" >&2 && exit 2 ;; esac
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-cd "$root"
-cargo build --locked --bins --example chaos >&2
-python=$(python3 tests/support/venv.py "$target/tmp/python")
-exec "$python/bin/python" benches/lost_replies.py "$submissions" "$target/debug" "$target/debug/examples/chaos" "$python/bin"
+numbers '[SUBMISSIONS]' "$submissions"
+prepare --example chaos
+exec "$python/python" benches/lost_replies.py "$submissions" "$target/debug" "$target/debug/examples/chaos" "$python"

@@ -14,19 +14,13 @@
 #
 # It sets up what it needs: a release build, and the tests' Python environment under target/.
 set -euo pipefail
+# shellcheck source=benches/setup.sh
+. "$(dirname "$0")/setup.sh"
 
 runs=${1:-20}
 submissions=${2:-1000}
 lines=${3:-10000}
-case $runs$submissions$lines in *[!0-9]* | '') echo "usage: $0 [RUNS] [SUBMISSIONS] [LINES]" >&2 && exit 2 ;; esac
-if [ "$runs" -lt 10 ]; then
-    echo "$0: a median of fewer than 10 runs says little" >&2
-    exit 2
-fi
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-cd "$root"
-cargo build --release --locked --bins >&2
-python=$(python3 tests/support/venv.py "$target/tmp/python")
-exec "$python/bin/python" benches/submit.py "$runs" "$submissions" "$lines" "$target/release" "$python/bin"
+numbers '[RUNS] [SUBMISSIONS] [LINES]' "$runs" "$submissions" "$lines"
+enough "$runs"
+prepare --release
+exec "$python/python" benches/submit.py "$runs" "$submissions" "$lines" "$target/release" "$python"

@@ -10,14 +10,11 @@
 #
 # It sets up what it needs: a release build, and the tests' Python environment under target/.
 set -euo pipefail
+# shellcheck source=benches/setup.sh
+. "$(dirname "$0")/setup.sh"
 
 runs=${1:-5}
 mib=${2:-2048}
-case $runs$mib in *[!0-9]* | '') echo "usage: $0 [RUNS] [MIB]" >&2 && exit 2 ;; esac
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
-cd "$root"
-cargo build --release --locked --bins >&2
-python=$(python3 tests/support/venv.py "$target/tmp/python")
-exec "$python/bin/python" benches/upload.py "$runs" "$mib" "$target/release" "$python/bin"
+numbers '[RUNS] [MIB]' "$runs" "$mib"
+prepare --release
+exec "$python/python" benches/upload.py "$runs" "$mib" "$target/release" "$python"

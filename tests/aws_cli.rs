@@ -7,16 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::{Sandbox, eventually, python};
-
-/// A sandbox with a local cluster, its exports, and the `aws` CLI; `None` where Python is missing.
-fn sandbox() -> Option<Sandbox> {
-    python()?;
-    let mut sandbox = Sandbox::new();
-    sandbox.use_python();
-    sandbox.use_local_exports();
-    Some(sandbox)
-}
+use support::{Sandbox, eventually};
 
 /// What an `aws` command answers.
 #[track_caller]
@@ -58,7 +49,7 @@ fn boto3(sandbox: &Sandbox, program: &str) -> Value {
 
 #[test]
 fn the_aws_cli_submits_a_job_and_reads_its_output() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let id = submit(&sandbox, "from-aws", &["sh", "-c", "echo out; echo err >&2; exit 4"], &[]);
     let job = job_in(&sandbox, &id, "FAILED");
     assert_eq!(job["container"]["exitCode"], 4);
@@ -90,7 +81,7 @@ fn the_aws_cli_submits_a_job_and_reads_its_output() {
 
 #[test]
 fn the_aws_cli_sees_what_bsub_submitted() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     sandbox.file("job.sh", "echo content\n");
     let id = sandbox
         .run("bsub", ["-K", "--parsable", "-J", "mine", "-p", "1", "-m", "64", "job.sh"])
@@ -113,7 +104,7 @@ fn the_aws_cli_sees_what_bsub_submitted() {
 
 #[test]
 fn terminating_with_the_aws_cli() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let id = submit(&sandbox, "endless", &["sleep", "600"], &[]);
     job_in(&sandbox, &id, "RUNNING");
     aws(&sandbox, ["batch", "terminate-job", "--job-id", &id, "--reason", "enough of it"]);
@@ -124,7 +115,7 @@ fn terminating_with_the_aws_cli() {
 
 #[test]
 fn an_array_in_pages() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let id = submit(
         &sandbox,
         "array",
@@ -167,7 +158,7 @@ fn an_array_in_pages() {
 
 #[test]
 fn a_long_log_in_pages() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let id = submit(&sandbox, "long", &["sh", "-c", "seq 2500"], &[]);
     let job = job_in(&sandbox, &id, "SUCCEEDED");
     let stream = job["container"]["logStreamName"].as_str().unwrap();
@@ -196,7 +187,7 @@ fn a_long_log_in_pages() {
 
 #[test]
 fn files_to_s3_and_back() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     // Above 8 MiB the aws CLI uploads in parts, and reads in ranges.
     let large: Vec<u8> = (0..9_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     sandbox.file("data/small.txt", "small\n");
@@ -235,7 +226,7 @@ fn files_to_s3_and_back() {
 
 #[test]
 fn errors_have_the_names_and_the_shapes_of_aws() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         "def code(call, **arguments):\n\
@@ -263,7 +254,7 @@ fn errors_have_the_names_and_the_shapes_of_aws() {
 
 #[test]
 fn nobody_without_the_credentials_gets_in() {
-    let Some(mut sandbox) = sandbox() else { return };
+    let Some(mut sandbox) = Sandbox::with_aws() else { return };
     let secret = sandbox.get("AWS_SECRET_ACCESS_KEY").unwrap().to_owned();
     let refused: &[&[&str]] = &[
         &["batch", "list-jobs", "--job-queue", "local"],

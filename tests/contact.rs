@@ -8,14 +8,7 @@ use support::{Answer, BadServer, Sandbox};
 const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 
 fn sandbox(server: &BadServer) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"bad\"\n[cluster.bad]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nbucket = \"b\"\n\
-         job_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut sandbox = Sandbox::at(&server.endpoint());
     sandbox.set("AWSB_CONTACT_TIMEOUT", "2");
     sandbox
 }

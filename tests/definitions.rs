@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::{Value, json};
 
-use support::{Answer, BadServer, Moto, MotoCluster, Sandbox, engine, python};
+use support::{Answer, BadServer, Moto, MotoCluster, Sandbox, engine};
 
 /// A moto cluster whose jobs end at once; `None` without Python.
 fn moto(name: &str) -> Option<MotoCluster> {
@@ -26,15 +26,6 @@ fn revisions(sandbox: &Sandbox, name: &str) -> Vec<Value> {
         Value::Array(revisions) => revisions,
         _ => Vec::new(),
     }
-}
-
-/// A local cluster, its exports and the `aws` CLI; `None` without Python.
-fn local() -> Option<Sandbox> {
-    python()?;
-    let mut sandbox = Sandbox::new();
-    sandbox.use_python();
-    sandbox.use_local_exports();
-    Some(sandbox)
 }
 
 /// What a job that waits printed.
@@ -198,7 +189,7 @@ fn nodes_run_and_their_number_is_said() {
 
 #[test]
 fn a_multi_node_job_definition() {
-    let Some(sandbox) = local() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let container = json!({"image": "host", "resourceRequirements": [
         {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "16"}]});
     let register = |name: &str, ranges: [&str; 2]| {
@@ -293,7 +284,7 @@ fn a_container_on_the_local_cluster() {
 
 #[test]
 fn queues_that_do_not_take_the_job() {
-    let Some(sandbox) = local() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let policy = aws(&sandbox, ["create-scheduling-policy", "--name", "fair", "--fairshare-policy", "{}"]);
     let policy = policy["arn"].as_str().unwrap().to_owned();
     let order = "order=1,computeEnvironment=local";
@@ -454,7 +445,7 @@ fn whoever_may_submit_need_not_be_allowed_to_look() {
 
 #[test]
 fn a_read_only_root_is_said_by_the_job() {
-    let (Some(image), Some(sandbox)) = (engine(), local()) else { return };
+    let (Some(image), Some(sandbox)) = (engine(), Sandbox::with_aws()) else { return };
     let properties = json!({"image": image, "readonlyRootFilesystem": true,
         "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
     let properties = properties.to_string();

@@ -170,7 +170,9 @@ fn begun(sandbox: &Sandbox, gate: &Gate) -> Running {
 fn an_upload_that_was_killed_goes_on_where_it_was() {
     let (sandbox, gate) = behind_a_gate(3);
     begun(&sandbox, &gate).signal(Signal::SIGKILL);
-    assert_eq!(gate.parts(), [1, 2, 3]);
+    // Four are on their way at once: which three of them come first, nobody decides.
+    let stored = gate.parts();
+    assert!(stored.len() == 3 && stored.iter().all(|part| (1..=4).contains(part)), "{stored:?}");
     assert!(uploads_left(&sandbox).is_none_or(|n| n == 1));
     gate.open();
     let again = sandbox.run("bsub", ["-I", "-i", "data", "--wrap", "stat -c %s data"]).ok();
@@ -204,14 +206,7 @@ fn ctrl_c_counts_while_the_parts_are_put_together() {
         ("PUT", _) => Answer::stored(),
         _ => Answer::Hang,
     });
-    let mut sandbox = Sandbox::new();
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox.config(&format!(
-        "default_cluster = \"c\"\n[cluster.c]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
+    let sandbox = Sandbox::at(&server.endpoint());
     large(&sandbox, "data", 20 * MIB);
     let bsub = sandbox.start("bsub", ["-i", "data", "--wrap", "true"]);
     eventually("the parts are put together", Duration::from_secs(60), || {
@@ -273,4 +268,18 @@ fn a_job_runs_where_it_is_told_to() {
     // One that cannot be made is said.
     let outcome = sandbox.run("bsub", ["-I", "-w", "/proc/nowhere", "pwd"]).ended_with(126);
     assert!(outcome.stdout.contains("cannot make the working directory /proc/nowhere"), "{outcome}");
+}
+
+/// What is an object of its own is told by a dry run, and stays here.
+#[test]
+fn a_dry_run_tells_of_large_inputs() {
+    let sandbox = Sandbox::new();
+    sandbox.file("large", vec![7; 5 << 20]);
+    let shown = sandbox.run("bsub", ["--dry-run", "-i", "large", "true"]).ok().json();
+    let operations: Vec<&str> = (0..).map_while(|n| shown[n]["operation"].as_str()).collect();
+    assert_eq!(operations, ["PutObject", "CompleteMultipartUpload", "SubmitJob"], "{shown}");
+    let object = &shown[1]["request"];
+    assert!(object["ContentLength"].as_u64() > Some(5 << 20), "{object}");
+    let environment = shown[2]["request"]["containerOverrides"]["environment"].to_string();
+    assert!(environment.contains(object["Key"].as_str().expect("a key")), "{object} in {environment}");
 }

@@ -7,16 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::{Sandbox, eventually, python};
-
-/// A sandbox with a local cluster, its exports, and the `aws` CLI; `None` where Python is missing.
-fn sandbox() -> Option<Sandbox> {
-    python()?;
-    let mut sandbox = Sandbox::new();
-    sandbox.use_python();
-    sandbox.use_local_exports();
-    Some(sandbox)
-}
+use support::{Sandbox, eventually};
 
 /// What every program below begins with.
 const PRELUDE: &str = r#"
@@ -77,7 +68,7 @@ fn boto3(sandbox: &Sandbox, program: &str) -> Value {
 
 #[test]
 fn groups_and_streams_from_their_making_to_their_end() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -153,7 +144,7 @@ print(json.dumps({
 
 #[test]
 fn groups_and_streams_in_pages_and_by_their_last_event() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -213,7 +204,7 @@ print(json.dumps({
 
 #[test]
 fn events_are_put_and_come_back_in_the_order_of_time() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -280,7 +271,7 @@ print(json.dumps({
 
 #[test]
 fn events_of_many_streams_come_filtered_and_in_pages() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -334,7 +325,7 @@ print(json.dumps({
 
 #[test]
 fn what_jobs_write_and_what_is_put_beside_it_is_one_stream() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -383,7 +374,7 @@ print(json.dumps({
 /// seen, and leaves out what it has seen by the events' IDs.
 #[test]
 fn a_stream_is_followed_while_a_job_and_others_write() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -422,7 +413,7 @@ print(json.dumps({'job': [line for line in lines if 'put' not in line], 'puts': 
 
 #[test]
 fn what_was_put_survives_the_server() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     boto3(
         &sandbox,
         "logs.create_log_group(logGroupName='g')\nstream('g', 's', (NOW, 'kept'))\nprint(json.dumps(0))",
@@ -439,7 +430,7 @@ fn what_was_put_survives_the_server() {
 
 #[test]
 fn what_is_older_than_the_retention_is_not_shown_and_then_removed() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let names = boto3(
         &sandbox,
         r#"
@@ -502,7 +493,7 @@ print(json.dumps({'job': run(['echo', 'from the job']), 'rejected': rejected,
 
 #[test]
 fn what_a_stream_that_is_gone_has_left_goes_when_the_server_starts() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     boto3(
         &sandbox,
         "logs.create_log_group(logGroupName='g')\nfor n in 'gone', 'there': stream('g', n, (NOW, n))\nprint(json.dumps(0))",
@@ -524,7 +515,7 @@ fn what_a_stream_that_is_gone_has_left_goes_when_the_server_starts() {
 
 #[test]
 fn the_aws_cli_searches_logs_and_finds_out_who_and_where_it_is() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let aws = |arguments: &[&str]| {
         let outcome = sandbox.run("aws", arguments).ok();
         if outcome.stdout.is_empty() { Value::Null } else { outcome.json() }
@@ -587,7 +578,7 @@ fn the_aws_cli_searches_logs_and_finds_out_who_and_where_it_is() {
 
 #[test]
 fn ecs_shows_this_machine_and_what_of_it_is_in_use() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"
@@ -640,7 +631,7 @@ print(json.dumps({
 
 #[test]
 fn what_is_not_there_is_refused_in_the_words_of_each_protocol() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = Sandbox::with_aws() else { return };
     let answer = boto3(
         &sandbox,
         r#"

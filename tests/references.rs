@@ -41,18 +41,6 @@ fn server() -> BadServer {
     })
 }
 
-fn sandbox(server: &BadServer) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nbucket = \"b\"\n\
-         job_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox
-}
-
 fn known(sandbox: &Sandbox, lines: &str) -> PathBuf {
     sandbox.file("../state/awsb/jobs/far.eu-west-1", lines)
 }
@@ -74,7 +62,7 @@ fn three_jobs(sandbox: &Sandbox) {
 #[test]
 fn the_beginning_of_an_id_and_the_last_submission() {
     let server = server();
-    let sandbox = sandbox(&server);
+    let sandbox = Sandbox::at(&server.endpoint());
     three_jobs(&sandbox);
     for (words, ids) in [
         (&["bstat", "9d00"][..], json!([C])),
@@ -101,7 +89,7 @@ fn the_beginning_of_an_id_and_the_last_submission() {
 #[test]
 fn what_is_not_clear_is_not_guessed() {
     let server = server();
-    let sandbox = sandbox(&server);
+    let sandbox = Sandbox::at(&server.endpoint());
     let message = sandbox.run("bkill", ["last"]).failed_with(2);
     assert_eq!(message, "`last`: no job has been submitted from here to the cluster `far`");
     three_jobs(&sandbox);

@@ -12,6 +12,7 @@ mod environment;
 mod fargate;
 mod id;
 mod input;
+mod key;
 pub mod limits;
 mod lines;
 mod mark;
@@ -41,6 +42,7 @@ pub use environment::{EnvArg, EnvName, Environment, handed_on_by_all, looks_like
 pub use fargate::{FargateSize, NoSuchSize};
 pub use id::{JobId, JobRef, JobRefs, Unresolved};
 pub use input::{Input, reserved};
+pub use key::{object_key, object_url};
 pub use lines::{LineUse, Lines};
 pub use mark::Mark;
 pub use name::{JobName, definition_name, queue_name};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::Invalid;
+use super::{Invalid, object_key};
 
 /// A text that stands for one piece of work, of 1 to 1,024 bytes: whatever is submitted under the same key is
 /// the same work, from whichever machine.
@@ -25,8 +25,7 @@ impl OnceKey {
     /// an object's name should not.
     pub fn object(&self, prefix: &str) -> String {
         let digest: String = Sha256::digest(self.0.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-        let slash = if prefix.is_empty() { "" } else { "/" };
-        format!("{prefix}{slash}once/{digest}.json")
+        object_key(prefix, &format!("once/{digest}.json"))
     }
 }
 

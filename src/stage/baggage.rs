@@ -52,6 +52,14 @@ impl Baggage {
         Ok(Self::Large(archive, sha256))
     }
 
+    /// The name below the cluster's prefix, and the length in bytes, of what is an object of its own.
+    pub fn object(&self) -> Option<(String, u64)> {
+        match self {
+            Self::Large(archive, _) => Some((self.name()?, archive.length())),
+            Self::None | Self::Small(_) => None,
+        }
+    }
+
     /// Whether there is nothing.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
+use crate::job::object_key;
+
 /// The modification time of every file in a bundle (1 January 1980, UTC): the same content must give the
 /// same bytes, and `tar` warns of older times.
 pub(super) const MTIME: u64 = 315_532_800;
@@ -69,8 +71,7 @@ impl Bundle {
 
     /// The key of its object below the cluster's prefix: the same content is stored once.
     pub fn key(&self, prefix: &str) -> String {
-        let name = format!("bundles/{}.tar.gz", self.sha256);
-        if prefix.is_empty() { name } else { format!("{prefix}/{name}") }
+        object_key(prefix, &format!("bundles/{}.tar.gz", self.sha256))
     }
 }
 

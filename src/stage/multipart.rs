@@ -19,6 +19,7 @@ use super::baggage::Baggage;
 use super::parts::{self, Content, Part, Stored, part_size};
 use super::upload::time_for;
 use crate::cluster::{Session, explain};
+use crate::job::object_key;
 use crate::ui::{Exit, Failure, Progress};
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
@@ -36,8 +37,7 @@ const ROUNDS: u32 = 4;
 /// has arrived by then is taken up by the next call for the same content.
 pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
     let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
-    let prefix = &session.cluster.prefix;
-    let key = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+    let key = object_key(&session.cluster.prefix, &name);
     let upload = Upload { session, bucket: &session.cluster.bucket, key: &key, archive, sha256 };
     for _ in 0..ROUNDS {
         if upload.is_done().await? || upload.send().await? {

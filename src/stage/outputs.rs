@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
 use crate::cluster::{Session, explain};
-use crate::job::JobId;
+use crate::job::{JobId, object_key};
 use crate::ui::{Failure, Progress};
 
 /// So many files are fetched at once.
@@ -46,8 +46,7 @@ fn folder(id: &JobId) -> String {
 /// When the bucket is missing, may not be listed or cannot be reached.
 pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Failure> {
     let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    let prefix = format!("{prefix}{slash}outputs/{}", folder(id));
+    let prefix = object_key(prefix, &format!("outputs/{}", folder(id)));
     let list = session.s3.list_objects_v2().bucket(bucket).prefix(&prefix).encoding_type(EncodingType::Url);
     let mut pages = list.into_paginator().send();
     let mut files = Vec::new();

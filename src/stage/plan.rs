@@ -46,10 +46,7 @@ pub struct Target<'a> {
 impl Target<'_> {
     /// The `s3://` URL of a folder of the cluster's.
     fn url(&self, folder: &str) -> String {
-        match self.prefix {
-            "" => format!("s3://{}/{folder}", self.bucket),
-            prefix => format!("s3://{}/{prefix}/{folder}", self.bucket),
-        }
+        job::object_url(self.bucket, self.prefix, folder)
     }
 }
 

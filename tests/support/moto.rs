@@ -161,6 +161,15 @@ fn field(value: &Value, name: &str) -> String {
 }
 
 impl Sandbox {
+    /// A sandbox with a local cluster, its exports, and the `aws` CLI and boto3; `None` where Python is missing.
+    pub fn with_aws() -> Option<Self> {
+        super::python()?;
+        let mut sandbox = Self::new();
+        sandbox.use_python();
+        sandbox.use_local_exports();
+        Some(sandbox)
+    }
+
     /// Puts the Python environment's programs (`aws`, `python`, `awsbsub`) into `PATH`.
     pub fn use_python(&mut self) {
         let python = super::python().expect("Python, or we would not be here").join("bin");

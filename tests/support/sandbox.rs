@@ -65,6 +65,18 @@ impl Sandbox {
         sandbox
     }
 
+    /// A sandbox whose one cluster, `far`, is at an endpoint, with credentials that nobody checks.
+    pub fn at(endpoint: &str) -> Self {
+        let mut sandbox = Self::new();
+        sandbox.config(&format!(
+            "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{endpoint}\"\n\
+             bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n"
+        ));
+        sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+        sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+        sandbox
+    }
+
     /// The folder in which programs run.
     pub fn work(&self) -> PathBuf {
         self.root().join("work")

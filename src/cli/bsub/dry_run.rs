@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::job::looks_like_a_secret;
 use crate::job::request::SubmitRequest;
-use crate::stage::{Bundle, launcher};
+use crate::job::{looks_like_a_secret, object_key};
+use crate::stage::{Baggage, Bundle, launcher};
 
 /// What stands for a value that looks like a secret.
 const MASK: &str = "********";
@@ -15,23 +15,29 @@ pub fn requests(
     cluster: &Cluster,
     to_register: Option<Value>,
     bundle: Option<&Bundle>,
+    baggage: &Baggage,
     submissions: &[SubmitRequest],
 ) -> Vec<Value> {
     let register = to_register.map(|mut request| {
         mask_variables(&mut request);
         json!({ "operation": "RegisterJobDefinition", "request": request })
     });
-    let put = bundle.map(|bundle| {
+    let object = |operation: &str, key: String, length: u64| {
         let request = json!({
             "Bucket": cluster.bucket,
-            "Key": bundle.key(&cluster.prefix),
-            "ContentLength": bundle.bytes().len(),
+            "Key": key,
+            "ContentLength": length,
             "IfNoneMatch": "*",
         });
-        json!({ "operation": "PutObject", "request": request })
-    });
+        json!({ "operation": operation, "request": request })
+    };
+    let put = bundle.map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
+    let large = baggage.object();
+    // Its parts are told as the one object that they become.
+    let put_large = large
+        .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));
     let submit = |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": masked(request) });
-    register.into_iter().chain(put).chain(submissions.iter().map(submit)).collect()
+    register.into_iter().chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect()
 }
 
 /// Masks the variables of a job definition's containers that look like secrets.

@@ -133,7 +133,7 @@ impl Args {
         }
         let (plan, to_register) = plan?;
         if self.dry_run {
-            return self.show(&session, to_register, plan.bundle.as_ref(), &plan.requests);
+            return self.show(&session, to_register, plan.bundle.as_ref(), &baggage, &plan.requests);
         }
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = &session.cluster;
@@ -186,7 +186,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         if self.dry_run {
-            return self.show(&session, None, None, &requests);
+            return self.show(&session, None, None, &Baggage::None, &requests);
         }
         self.send(&options, session, &requests).await
     }
@@ -280,9 +280,10 @@ impl Args {
         session: &Session,
         to_register: Option<Value>,
         bundle: Option<&Bundle>,
+        baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let requests = dry_run::requests(&session.cluster, to_register, bundle, requests);
+        let requests = dry_run::requests(&session.cluster, to_register, bundle, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

@@ -10,7 +10,7 @@ use crate::cluster::Session;
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
-use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits};
+use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits, object_url};
 use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
@@ -103,7 +103,7 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
 
 /// A bundle in the bucket may have been cleaned up since.
 async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> {
-    for name in [launcher::BUNDLE_VARIABLE, "AWSB_INPUTS"] {
+    for name in [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE] {
         let url = job.request.variable(name).and_then(|v| v.strip_prefix("s3://"));
         let Some((bucket, key)) = url.and_then(|url| url.split_once('/')) else { continue };
         let head = session.s3.head_object().bucket(bucket).key(key).send().await;
@@ -147,8 +147,7 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
     let count = part.ids().count();
     request.array_properties = (count > 1).then_some(ArrayProperties { size: count });
     let cluster = &session.cluster;
-    let prefix = if cluster.prefix.is_empty() { String::new() } else { format!("{}/", cluster.prefix) };
-    let outputs = format!("s3://{}/{prefix}outputs", cluster.bucket);
+    let outputs = object_url(&cluster.bucket, &cluster.prefix, "outputs");
     for overrides in request.overrides_mut() {
         if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
             // It had nothing in front of it that could find its task out.

@@ -1,5 +1,7 @@
 //! After the submission: announcing the job, waiting for its end, and what its end means for the exit code.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -68,7 +70,9 @@ impl Args {
     ) -> Result<u8, Failure> {
         let id = submitted.id();
         let on_terminal = std::io::stderr().is_terminal() && !self.quiet;
+        let is_array = Cell::new(false);
         let seen = |job: &Job| {
+            is_array.set(job.is_array_parent());
             // A job that is stuck may be stuck for ever: whoever waits for it has to know.
             let stuck = job.status_reason.as_deref().filter(|r| says_stuck(r) && !job.status.has_ended());
             match stuck {
@@ -92,7 +96,7 @@ impl Args {
         };
         let job = tokio::select! {
             job = end => job?,
-            () = tell_stuck_children(&session, &id) => return Err(Failure::failed("waiting for the job's end")),
+            never = tell_stuck_children(&session, &id, &is_array) => match never {},
         };
         let (exit, first) = exit_code(contact, &job).await?;
         if job.status == Status::Failed {
@@ -112,13 +116,16 @@ fn ids(submitted: &[Submitted]) -> String {
 
 /// Says it when children of an array are stuck: Batch tells that of the children, not of the array. It looks less
 /// and less often, and never ends.
-async fn tell_stuck_children(session: &Session, id: &JobId) {
+async fn tell_stuck_children(session: &Session, id: &JobId, is_array: &Cell<bool>) -> Infallible {
     let mut pause = FIRST_LOOK_FOR_STUCK;
     let mut said: Option<String> = None;
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_FOR_STUCK);
-        // A job that is no array has no children; who cannot be asked now is asked later.
+        if !is_array.get() {
+            continue;
+        }
+        // Who cannot be asked now is asked later.
         let Ok(waiting) = batch::children(session, id, &[Status::Runnable]).await else { continue };
         let stuck = waiting.iter().find(|c| c.status_reason.as_deref().is_some_and(says_stuck));
         let Some(child) = stuck else { continue };
@@ -162,23 +169,9 @@ fn says_stuck(reason: &str) -> bool {
 
 fn tell_failure(job: &Job, exit: u8, first: Option<&Job>, has_output: bool) {
     if let Some(child) = first {
-        let reason = child.status_reason.as_deref().unwrap_or("no reason is given");
-        let detail = child.container.as_ref().and_then(|c| c.reason.as_deref());
-        let detail = detail.map(|r| format!(" ({r})")).unwrap_or_default();
-        let id = &child.job_id;
-        note(format!("bsub: job {id} FAILED with exit code {}: {reason}{detail}", child.exit()));
+        note(failure_line(child, child.exit()));
     }
-    let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
-    let detail = job
-        .container
-        .as_ref()
-        .and_then(|c| c.reason.as_deref())
-        .map(|r| format!(" ({r})"))
-        .unwrap_or_default();
-    note(format!(
-        "bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}",
-        job.job_id, job.job_name
-    ));
+    note(failure_line(job, exit));
     if job.lacks_sh() {
         note(super::super::LACKS_SH);
     } else if !has_output {
@@ -187,6 +180,17 @@ fn tell_failure(job: &Job, exit: u8, first: Option<&Job>, has_output: bool) {
     if job.is_array_parent() {
         note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
     }
+}
+
+fn failure_line(job: &Job, exit: u8) -> String {
+    let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
+    let detail = job
+        .container
+        .as_ref()
+        .and_then(|c| c.reason.as_deref())
+        .map(|r| format!(" ({r})"))
+        .unwrap_or_default();
+    format!("bsub: job {} ({}) FAILED with exit code {exit}: {reason}{detail}", job.job_id, job.job_name)
 }
 
 /// After the submission, a failure is one of contact alone: the job goes on.

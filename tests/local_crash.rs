@@ -218,7 +218,7 @@ async fn two_hundred_random_deaths() {
     // Every fifth child fails its first attempt. The lock goes with the process, however it ends: whoever
     // finds another attempt of itself says so.
     let script = "exec 9>> $LOCKS/$AWS_BATCH_JOB_ID; flock -n 9 || echo twice $AWS_BATCH_JOB_ID >> $NOTES; \
-                  for i in 1 2 3 4; do echo line $i; sleep 0.0$((${AWS_BATCH_JOB_ARRAY_INDEX:-5} % 7 + 1)); done; \
+                  for i in 1 2 3 4; do echo line $i; sleep 0.0$((${AWS_BATCH_JOB_ARRAY_INDEX:-5} % 3 + 1)); done; \
                   [ $((${AWS_BATCH_JOB_ARRAY_INDEX:-1} % 5)) != 0 ] || [ $AWS_BATCH_JOB_ATTEMPT != 1 ] || exit 1; \
                   echo done $AWS_BATCH_JOB_ID >> $NOTES";
     let job = |size: Option<i32>| local_support::Job {
@@ -250,7 +250,8 @@ async fn two_hundred_random_deaths() {
             let last = batch.submit_after(job(None), &[(Some(third.as_str()), None)]).await;
             ids.extend([first, second, third, last]);
         }
-        tokio::time::sleep(Duration::from_millis(dice.roll(60))).await;
+        // Batch gives a job 10 attempts: one that lives much longer than the time between two deaths would lose all.
+        tokio::time::sleep(Duration::from_millis(dice.roll(100))).await;
         let runners = runner_pids(&cluster);
         if dice.roll(4) == 0 && !runners.is_empty() {
             let at = usize::try_from(dice.roll(runners.len() as u64)).unwrap();
@@ -266,8 +267,17 @@ async fn two_hundred_random_deaths() {
     let batch = cluster.batch();
     for id in &ids {
         let ended = batch.ended(id).await;
-        assert_eq!(ended.status(), Some(&JobStatus::Succeeded), "seed {seed}: {ended:?}");
         let size = ended.array_properties().and_then(|a| a.size()).unwrap_or(0);
+        if ended.status() != Some(&JobStatus::Succeeded) {
+            let mut told = vec![format!("{ended:?}")];
+            for index in 0..size {
+                let child = batch.describe(&format!("{id}:{index}")).await;
+                if child.status() == Some(&JobStatus::Failed) {
+                    told.push(format!("{index}: {:?} {:#?}", child.status_reason(), child.attempts()));
+                }
+            }
+            panic!("seed {seed}: {}", told.join("\n"));
+        }
         for job in (0..size).map(|index| format!("{id}:{index}")) {
             let child = batch.describe(&job).await;
             let wanted = ["line 1", "line 2", "line 3", "line 4"];

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 
 use aws_sdk_batch::types::JobDetail;
+use futures_util::StreamExt;
+use futures_util::stream;
 
 use super::Job;
 use crate::cluster::{Session, explain};
 use crate::job::{JobId, limits};
 use crate::ui::Failure;
+
+/// So many calls are under way at once; when Batch throttles them, the SDK slows all of them down together.
+const AT_ONCE: usize = 10;
 
 /// What Batch knows of these jobs, in the given order; `None` for one that it does not know.
 ///
@@ -24,24 +29,26 @@ pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job
 /// When Batch cannot be asked.
 pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
     let mut known: HashMap<String, JobDetail> = HashMap::new();
-    for chunk in ids.chunks(limits::DESCRIBE_JOBS_IDS) {
-        let answer = session
-            .batch
-            .describe_jobs()
-            .set_jobs(Some(chunk.iter().map(|id| id.as_str().to_owned()).collect()))
-            .send()
-            .await
-            .map_err(|e| {
-                let what = match chunk {
-                    [id] => format!("the job {id}"),
-                    _ => format!("{} jobs", chunk.len()),
-                };
-                explain(session, &format!("asking for {what}"), &e)
-            })?;
-        let jobs = answer.jobs.unwrap_or_default();
-        known.extend(jobs.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), job)));
+    let asked = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(|chunk| hundred(session, chunk));
+    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    while let Some(jobs) = answers.next().await {
+        known.extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), job)));
     }
+    drop(answers);
     Ok(ids.iter().map(|id| known.get(id.as_str()).cloned()).collect())
+}
+
+/// What Batch knows of up to 100 jobs, in any order.
+async fn hundred(session: &Session, ids: &[JobId]) -> Result<Vec<JobDetail>, Failure> {
+    let asked = ids.iter().map(|id| id.as_str().to_owned()).collect();
+    let answer = session.batch.describe_jobs().set_jobs(Some(asked)).send().await.map_err(|e| {
+        let what = match ids {
+            [id] => format!("the job {id}"),
+            _ => format!("{} jobs", ids.len()),
+        };
+        explain(session, &format!("asking for {what}"), &e)
+    })?;
+    Ok(answer.jobs.unwrap_or_default())
 }
 
 /// What Batch knows of one job.

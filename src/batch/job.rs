@@ -195,6 +195,11 @@ impl Job {
         if self.is_array_parent() { self.array_size() } else { self.nodes.filter(|_| self.is_mnp_parent()) }
     }
 
+    /// One of the jobs that write its output: a child or a node.
+    pub fn part(&self, index: u32) -> JobId {
+        if self.is_mnp_parent() { self.id().node(index) } else { self.id().child(index) }
+    }
+
     /// Tells the job its task, found out from its array's tasks: its own know it themselves.
     pub fn set_task(&mut self, of_array: Option<&Tasks>) {
         let index = self.id().array_index();
@@ -371,7 +376,11 @@ impl From<&JobSummary> for Job {
                 index: a.index(),
                 status_summary: a.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
             }),
-            nodes: None,
+            nodes: summary
+                .node_properties()
+                .and_then(|n| n.num_nodes())
+                .and_then(|n| u32::try_from(n).ok())
+                .filter(|n| *n > 0),
             depends_on: None,
             container: summary.container().map(|c| Container {
                 image: None,

@@ -1,19 +1,27 @@
 //! ListJobs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use aws_sdk_batch::types::JobStatus;
+use aws_sdk_batch::types::{JobStatus, KeyValuesPair};
+use futures_util::StreamExt;
+use futures_util::stream::{self, Stream};
 
-use super::Job;
+use super::{Job, describe};
 use crate::cluster::{Session, explain};
 use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy)]
-enum Of<'a> {
+pub enum Of<'a> {
+    /// The jobs of a queue: a name or an ARN.
     Queue(&'a str),
+    /// The jobs of a queue that were submitted after a time, in milliseconds since the epoch. They come in every
+    /// state, and fewer to a page.
+    Since(&'a str, i64),
+    /// The children of an array.
     Array(&'a JobId),
+    /// The nodes of an MNP job.
     Nodes(&'a JobId),
 }
 
@@ -37,43 +45,118 @@ pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) ->
     Ok(jobs)
 }
 
-/// The jobs that write the output of an array or an MNP job, by index.
+/// The jobs that write the output of an array or an MNP job, by index. When all states are asked for, all of them
+/// are there.
 ///
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    if !parent.is_mnp_parent() {
-        return children(session, &parent.id(), statuses).await;
+    let id = parent.id();
+    let of = if parent.is_mnp_parent() { Of::Nodes(&id) } else { Of::Array(&id) };
+    let mut jobs = all(session, of, statuses).await?;
+    if statuses == Status::ALL {
+        jobs.extend(passed_between(session, parent, &jobs).await?);
     }
-    let mut jobs = all(session, Of::Nodes(&parent.id()), statuses).await?;
-    jobs.sort_by_key(|j| j.id().node_index());
+    jobs.sort_by_key(|j| j.id().part());
     Ok(jobs)
 }
 
-/// One call is for one state. They are made in the order of a job's life, one after the other: a job that
-/// moves on meanwhile may be in two answers, and then counts where it had got further, but is in one at least.
+/// The parts that no listing had: they were no longer in the one state and not yet in the next.
+async fn passed_between(session: &Session, parent: &Job, listed: &[Job]) -> Result<Vec<Job>, Failure> {
+    let mut missing = vec![true; parent.parts().unwrap_or(0) as usize];
+    for part in listed.iter().filter_map(|job| job.id().part()) {
+        if let Some(missing) = missing.get_mut(part as usize) {
+            *missing = false;
+        }
+    }
+    let indices = (0..).zip(missing).filter_map(|(index, missing)| missing.then_some(index));
+    let ids: Vec<JobId> = indices.map(|index| parent.part(index)).collect();
+    Ok(describe(session, &ids).await?.into_iter().flatten().collect())
+}
+
+/// All pages together. A job that moves on meanwhile may be in two answers, and then counts where it had got further.
 async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut jobs: BTreeMap<String, Job> = BTreeMap::new();
-    for status in statuses {
-        let status = JobStatus::from(status.as_str());
-        let pages = session.batch.list_jobs().job_status(status).max_results(limits::LIST_JOBS_PAGE);
-        let pages = match of {
-            Of::Queue(queue) => pages.job_queue(queue),
-            Of::Array(parent) => pages.array_job_id(parent.as_str()),
-            Of::Nodes(parent) => pages.multi_node_job_id(parent.as_str()),
-        };
-        let mut pages = pages.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| {
-                let what = match of {
-                    Of::Queue(queue) => format!("the jobs of the queue {queue}"),
-                    Of::Array(parent) => format!("the children of the array {parent}"),
-                    Of::Nodes(parent) => format!("the nodes of the job {parent}"),
-                };
-                explain(session, &format!("listing {what}"), &e)
-            })?;
-            jobs.extend(page.job_summary_list().iter().map(Job::from).map(|job| (job.job_id.clone(), job)));
+    let mut jobs: HashMap<String, Job> = HashMap::new();
+    let mut pages = pages(session, of, statuses);
+    while let Some(page) = pages.next().await {
+        for job in page?.jobs {
+            match jobs.get(&job.job_id) {
+                Some(known) if known.status >= job.status => {}
+                _ => drop(jobs.insert(job.job_id.clone(), job)),
+            }
         }
     }
     Ok(jobs.into_values().collect())
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone)]
+pub struct ListPage {
+    /// The state that was asked for.
+    pub status: Status,
+    /// The jobs, as Batch orders them.
+    pub jobs: Vec<Job>,
+    /// Whether more pages of this state follow.
+    pub more: bool,
+}
+
+/// The pages of a listing as they come. One call is for one state; the states are asked for at once, so that they
+/// cost one round trip together. A job that changes its state just then can be in two answers or, rarely, in none:
+/// the next look has it.
+pub fn pages<'a>(
+    session: &'a Session,
+    of: Of<'a>,
+    statuses: &[Status],
+) -> impl Stream<Item = Result<ListPage, Failure>> + Unpin + 'a {
+    let statuses = match of {
+        // The filter knows no states.
+        Of::Since(..) => vec![Status::Running],
+        _ => statuses.to_vec(),
+    };
+    stream::select_all(statuses.into_iter().map(move |status| Box::pin(of_status(session, of, status))))
+}
+
+/// The pages of one state, one after the other: each has the token of the next.
+fn of_status<'a>(
+    session: &'a Session,
+    of: Of<'a>,
+    status: Status,
+) -> impl Stream<Item = Result<ListPage, Failure>> + 'a {
+    let first = Some(None::<String>);
+    stream::unfold(first, move |token| async move {
+        let asked = page(session, of, status, token?).await;
+        let next = asked.as_ref().ok().and_then(|(_, next)| next.clone().map(Some));
+        Some((asked.map(|(page, _)| page), next))
+    })
+}
+
+/// One page, and the token of the next.
+async fn page(
+    session: &Session,
+    of: Of<'_>,
+    status: Status,
+    token: Option<String>,
+) -> Result<(ListPage, Option<String>), Failure> {
+    let call = session.batch.list_jobs().set_next_token(token);
+    let all = call.clone().job_status(JobStatus::from(status.as_str())).max_results(limits::LIST_JOBS_PAGE);
+    let call = match of {
+        Of::Queue(queue) => all.job_queue(queue),
+        Of::Array(parent) => all.array_job_id(parent.as_str()),
+        Of::Nodes(parent) => all.multi_node_job_id(parent.as_str()),
+        Of::Since(queue, time) => {
+            let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(time.to_string()).build();
+            call.job_queue(queue).filters(filter)
+        }
+    };
+    let answer = call.send().await.map_err(|e| {
+        let what = match of {
+            Of::Queue(queue) | Of::Since(queue, _) => format!("the jobs of the queue {queue}"),
+            Of::Array(parent) => format!("the children of the array {parent}"),
+            Of::Nodes(parent) => format!("the nodes of the job {parent}"),
+        };
+        explain(session, &format!("listing {what}"), &e)
+    })?;
+    let jobs = answer.job_summary_list().iter().map(Job::from).collect();
+    let next = answer.next_token.filter(|token| !token.is_empty());
+    Ok((ListPage { status, jobs, more: next.is_some() }, next))
 }

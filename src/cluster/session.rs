@@ -35,6 +35,8 @@ pub struct Session {
     pub batch: aws_sdk_batch::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// ECS: on which machines the jobs run.
+    pub ecs: aws_sdk_ecs::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
     /// What was kept of this account and region; nothing is kept of the local cluster.
@@ -113,6 +115,7 @@ impl Session {
         let trace = debug.then_some(Trace);
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
+        let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
         let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
         // A bucket's name in the path, not in the host name, is what every other server understands.
         let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
@@ -120,6 +123,7 @@ impl Session {
         if let Some(trace) = trace {
             batch = batch.interceptor(trace);
             logs = logs.interceptor(trace);
+            ecs = ecs.interceptor(trace);
             s3 = s3.interceptor(trace);
             cloudformation = cloudformation.interceptor(trace);
         }
@@ -132,6 +136,7 @@ impl Session {
             choice: choice.clone(),
             batch: aws_sdk_batch::Client::from_conf(batch.build()),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
+            ecs: aws_sdk_ecs::Client::from_conf(ecs.build()),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             debug,
         })
@@ -200,16 +205,19 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
+    // Adaptive: a call that is throttled slows down all calls to its service, not itself alone.
+    RetryConfig::adaptive().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
 /// The endpoints that the environment names, with the variables that name them.
 pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String)> {
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 7] = [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_BATCH",
         "AWS_ENDPOINT_URL_CLOUDFORMATION",
         "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+        "AWS_ENDPOINT_URL_EC2",
+        "AWS_ENDPOINT_URL_ECS",
         "AWS_ENDPOINT_URL_S3",
     ];
     NAMES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))

@@ -26,6 +26,12 @@ impl JobId {
         Self(format!("{}:{index}", self.0))
     }
 
+    /// The node of this MNP job.
+    #[must_use]
+    pub fn node(&self, index: u32) -> Self {
+        Self(format!("{}#{index}", self.0))
+    }
+
     /// The whole that an array's child or a node is a part of; a whole is its own.
     #[must_use]
     pub fn whole(&self) -> Self {

@@ -1,0 +1,148 @@
+//! DescribeJobQueues and DescribeComputeEnvironments: the queues, and the machines behind them.
+
+use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
+use serde::Serialize;
+
+use crate::cluster::{Session, explain};
+use crate::ui::Failure;
+
+/// A job queue (API `JobQueueDetail`). It is serialised under AWS's field names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Its name.
+    pub job_queue_name: String,
+    /// Its ARN.
+    pub job_queue_arn: String,
+    /// `ENABLED` or `DISABLED`.
+    pub state: Option<String>,
+    /// `VALID`, `INVALID`, `CREATING`, …
+    pub status: Option<String>,
+    /// Why it has this status; AWS leaves it out where there is nothing to say.
+    pub status_reason: Option<String>,
+    /// Among queues that share an environment, the higher one is served first.
+    pub priority: Option<i32>,
+    /// The ARN of its scheduling policy, if it has one.
+    pub scheduling_policy_arn: Option<String>,
+    /// The ARNs of its compute environments, in the order in which they are tried.
+    pub compute_environments: Vec<String>,
+}
+
+/// A compute environment (API `ComputeEnvironmentDetail`). It is serialised under AWS's field names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    /// Its name.
+    pub compute_environment_name: String,
+    /// Its ARN.
+    pub compute_environment_arn: String,
+    /// `MANAGED` or `UNMANAGED`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// `ENABLED` or `DISABLED`.
+    pub state: Option<String>,
+    /// `VALID`, `INVALID`, `CREATING`, …
+    pub status: Option<String>,
+    /// Why it has this status.
+    pub status_reason: Option<String>,
+    /// The ECS cluster of its instances; not of one on EKS.
+    pub ecs_cluster_arn: Option<String>,
+    /// The role with which Batch acts.
+    pub service_role: Option<String>,
+    /// What it may have; an unmanaged one has none.
+    pub compute_resources: Option<ComputeResources>,
+}
+
+/// API `ComputeResource`, as far as it decides what can run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComputeResources {
+    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The vCPUs that are kept running.
+    pub minv_cpus: Option<i32>,
+    /// The most vCPUs that it may have.
+    pub maxv_cpus: Option<i32>,
+    /// The vCPUs that it has, or is about to have.
+    pub desiredv_cpus: Option<i32>,
+    /// Types (`c5.xlarge`), families (`c5`) and `optimal`.
+    pub instance_types: Vec<String>,
+    /// The role of its instances.
+    pub instance_role: Option<String>,
+}
+
+impl From<&JobQueueDetail> for Queue {
+    fn from(queue: &JobQueueDetail) -> Self {
+        let environments = queue.compute_environment_order().iter();
+        let mut ordered: Vec<_> =
+            environments.filter_map(|e| Some((e.order(), e.compute_environment()?.to_owned()))).collect();
+        ordered.sort();
+        Self {
+            job_queue_name: queue.job_queue_name().unwrap_or_default().to_owned(),
+            job_queue_arn: queue.job_queue_arn().unwrap_or_default().to_owned(),
+            state: queue.state().map(|s| s.as_str().to_owned()),
+            status: queue.status().map(|s| s.as_str().to_owned()),
+            status_reason: queue.status_reason().map(str::to_owned),
+            priority: queue.priority(),
+            scheduling_policy_arn: queue.scheduling_policy_arn().map(str::to_owned),
+            compute_environments: ordered.into_iter().map(|(_, environment)| environment).collect(),
+        }
+    }
+}
+
+impl From<&ComputeEnvironmentDetail> for Environment {
+    fn from(environment: &ComputeEnvironmentDetail) -> Self {
+        Self {
+            compute_environment_name: environment.compute_environment_name().unwrap_or_default().to_owned(),
+            compute_environment_arn: environment.compute_environment_arn().unwrap_or_default().to_owned(),
+            kind: environment.r#type().map(|t| t.as_str().to_owned()),
+            state: environment.state().map(|s| s.as_str().to_owned()),
+            status: environment.status().map(|s| s.as_str().to_owned()),
+            status_reason: environment.status_reason().map(str::to_owned),
+            ecs_cluster_arn: environment.ecs_cluster_arn().filter(|arn| !arn.is_empty()).map(str::to_owned),
+            service_role: environment.service_role().map(str::to_owned),
+            compute_resources: environment.compute_resources().map(|r| ComputeResources {
+                kind: r.r#type().map(|t| t.as_str().to_owned()),
+                minv_cpus: r.minv_cpus(),
+                maxv_cpus: r.maxv_cpus(),
+                desiredv_cpus: r.desiredv_cpus(),
+                instance_types: r.instance_types().to_vec(),
+                instance_role: r.instance_role().map(str::to_owned),
+            }),
+        }
+    }
+}
+
+/// These job queues (names or ARNs), or all of the account and region when none is named. One that Batch does not
+/// know is left out.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, Failure> {
+    let mut queues = Vec::new();
+    let named = (!names.is_empty()).then(|| names.to_vec());
+    let mut pages = session.batch.describe_job_queues().set_job_queues(named).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| explain(session, "asking for the job queues", &e))?;
+        queues.extend(page.job_queues().iter().map(Queue::from));
+    }
+    Ok(queues)
+}
+
+/// These compute environments (names or ARNs), or all of the account and region when none is named. One that Batch
+/// does not know is left out.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Environment>, Failure> {
+    let mut environments = Vec::new();
+    let named = (!names.is_empty()).then(|| names.to_vec());
+    let mut pages =
+        session.batch.describe_compute_environments().set_compute_environments(named).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| explain(session, "asking for the compute environments", &e))?;
+        environments.extend(page.compute_environments().iter().map(Environment::from));
+    }
+    Ok(environments)
+}

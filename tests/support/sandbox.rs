@@ -60,6 +60,7 @@ impl Sandbox {
         sandbox.set("AWSB_LOCAL_HOME", root.join("local").display().to_string());
         // Without it the SDKs ask an EC2 instance's metadata service, for seconds where there is none.
         sandbox.set("AWS_EC2_METADATA_DISABLED", "true");
+        sandbox.set("AWSB_USER", "tester");
         sandbox.set("LANG", "C.UTF-8");
         sandbox.set("TZ", "UTC");
         sandbox

@@ -75,12 +75,13 @@ pub struct Output {
     format: Format,
     terminal: bool,
     outlives_reader: bool,
+    header: bool,
 }
 
 impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
-        Self { format, terminal: io::stdout().is_terminal(), outlives_reader: false }
+        Self { format, terminal: io::stdout().is_terminal(), outlives_reader: false, header: true }
     }
 
     /// The same, for a tool that has more to do than to print: when the reader of stdout has gone away, it
@@ -88,6 +89,12 @@ impl Output {
     #[must_use]
     pub fn outliving_its_reader(self) -> Self {
         Self { outlives_reader: true, ..self }
+    }
+
+    /// The same, with or without the headers of tables.
+    #[must_use]
+    pub fn with_header(self, header: bool) -> Self {
+        Self { header, ..self }
     }
 
     /// The chosen format.
@@ -102,7 +109,14 @@ impl Output {
     /// quietly instead, see [`Output::write`].
     pub fn show(&self, view: &impl View) -> Result<(), Failure> {
         let text = match self.format {
-            Format::Plain => render(&view.plain(), self.width()),
+            Format::Plain => {
+                let layout = view.plain();
+                let text = render(&layout, self.width());
+                match (&layout, self.header, text.split_once('\n')) {
+                    (Layout::Table { .. }, false, Some((_, rows))) => rows.to_owned(),
+                    _ => text,
+                }
+            }
             Format::Json => {
                 let array = serde_json::Value::Array(view.json());
                 format!("{}\n", serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))?)

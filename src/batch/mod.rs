@@ -5,11 +5,13 @@
 mod again;
 pub mod definition;
 mod describe;
+mod hosts;
 mod job;
 mod known;
 mod list;
 mod occupancy;
 mod once;
+mod placed;
 mod prepare;
 mod queue;
 mod refusal;
@@ -22,11 +24,13 @@ mod wire;
 
 pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
+pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};
 pub use job::{Attempt, Container, Job};
 pub use known::{meant, remember, resolve, task};
 pub use list::{ListPage, Of, children, list, pages, parts};
 pub use occupancy::{Blocked, Count, Front, FrontJob, Occupancy, blocking_code, front, occupancy};
 pub use once::{Once, once};
+pub use placed::placed;
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
 pub use queue::{QueueFacts, queue};
 pub use resources::{Environment, Queue, environments, environments_of, queues};

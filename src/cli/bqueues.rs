@@ -69,20 +69,7 @@ impl Args {
             queues.sort_by(|a, b| a.job_queue_name.cmp(&b.job_queue_name));
             return Ok((session, queues, Vec::new()));
         }
-        if !self.queues.is_empty() {
-            let (queues, missing) = named(&session, &self.queues).await?;
-            return Ok((session, queues, missing));
-        }
-        let own = |session: &Session| vec![session.cluster.job_queue.clone()];
-        let (queues, missing) = named(&session, &own(&session)).await?;
-        // What was kept of the cluster may name one that is no longer there.
-        if let Some(failure) = missing.first()
-            && let Some(session) = session.read_anew(failure).await?
-        {
-            let (queues, missing) = named(&session, &own(&session)).await?;
-            return Ok((session, queues, missing));
-        }
-        Ok((session, queues, missing))
+        named(session, &self.queues).await
     }
 
     /// Whether each queue is shown in detail.
@@ -129,11 +116,28 @@ pub(super) fn between(output: &Output, n: usize) -> Result<(), Failure> {
     if n == 0 { Ok(()) } else { output.write(b"\n") }
 }
 
-/// The queues that are named, each once, and a failure for each that is not there.
+/// The queues that are named, or the cluster's, each once, and a failure for each that is not there. What was kept of
+/// the cluster may name a queue that is no longer there: then it is read anew.
 pub(super) async fn named(
-    session: &Session,
+    session: Session,
     names: &[String],
-) -> Result<(Vec<Queue>, Vec<Failure>), Failure> {
+) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
+    if !names.is_empty() {
+        let (queues, missing) = known(&session, names).await?;
+        return Ok((session, queues, missing));
+    }
+    let own = |session: &Session| [session.cluster.job_queue.clone()];
+    let (queues, missing) = known(&session, &own(&session)).await?;
+    if let Some(failure) = missing.first()
+        && let Some(session) = session.read_anew(failure).await?
+    {
+        let (queues, missing) = known(&session, &own(&session)).await?;
+        return Ok((session, queues, missing));
+    }
+    Ok((session, queues, missing))
+}
+
+async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<Failure>), Failure> {
     let (here, elsewhere): (Vec<String>, Vec<String>) =
         names.iter().cloned().partition(|name| region(name).is_none_or(|region| region == session.region));
     let known = if here.is_empty() { Vec::new() } else { batch::queues(session, &here).await? };

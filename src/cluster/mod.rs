@@ -9,6 +9,7 @@ mod contact;
 mod defaults;
 mod explain;
 mod old;
+mod pace;
 mod proxy;
 mod select;
 mod session;

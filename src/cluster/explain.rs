@@ -111,7 +111,9 @@ impl Trouble {
     /// Whether the service has turned the request away because there are too many of them.
     pub fn is_throttling(&self) -> bool {
         matches!(self, Trouble::Service { code, status, .. }
-            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests"))
+            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests")
+                // EC2's word for it.
+                || code == "RequestLimitExceeded")
     }
 }
 
@@ -186,8 +188,8 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             match code.as_str() {
                 "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => credentials_hints(session, failure),
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch" | "InvalidSignatureException" => credentials_hints(session, failure),
-                "AccessDenied" | "AccessDeniedException" => {
+                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
+                "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
                     failure.hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
                 }
                 "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),

@@ -7,6 +7,7 @@
 mod cache;
 mod contact;
 mod defaults;
+mod ec2;
 mod explain;
 mod old;
 mod pace;
@@ -20,6 +21,7 @@ mod trace;
 pub use cache::Cache;
 pub use contact::Contact;
 pub use defaults::{DefaultLine, Defaults};
+pub use ec2::{Ec2, Gpu, Instance, InstanceType};
 pub use explain::{Trouble, explain, not_there, trouble};
 pub use select::{Choice, Cluster, defaults};
 pub use session::{OPERATION_TIMEOUT, Session};

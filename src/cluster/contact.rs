@@ -31,7 +31,8 @@ impl Contact {
         &self.session
     }
 
-    /// Makes a call that only asks, again and again while it fails in passing.
+    /// Makes a call that only asks, again and again while it fails in passing, or until credentials that have run out
+    /// are renewed.
     ///
     /// # Errors
     /// The call's own failure, when it is no passing one or when contact was lost for longer than
@@ -42,14 +43,23 @@ impl Contact {
     ) -> Result<T, Failure> {
         let mut lost_since: Option<Instant> = None;
         let mut pause = FIRST_PAUSE;
+        let mut credentials_are_fresh = false;
         loop {
             let failure = match call(&self.session).await {
                 Ok(value) => return Ok(value),
-                Err(failure) if failure.passing => failure,
+                Err(failure) if failure.passing || failure.of_credentials => failure,
                 Err(failure) => return Err(failure),
             };
+            if failure.of_credentials && !std::mem::replace(&mut credentials_are_fresh, true) {
+                // The session keeps what it was given; there may be better ones by now.
+                self.renew(&failure).await;
+                continue;
+            }
             let since = *lost_since.get_or_insert_with(|| {
                 note(format!("{}: contact lost, trying again: {failure}", self.tool));
+                if failure.of_credentials {
+                    failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+                }
                 Instant::now()
             });
             if since.elapsed() + pause > self.patience {
@@ -57,9 +67,13 @@ impl Contact {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            if let Ok(session) = self.session.renew().await {
-                self.session = session;
-            }
+            self.renew(&failure).await;
+        }
+    }
+
+    async fn renew(&mut self, failure: &Failure) {
+        if let Ok(session) = self.session.renew(failure).await {
+            self.session = session;
         }
     }
 }

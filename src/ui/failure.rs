@@ -14,6 +14,8 @@ pub enum Exit {
     Usage,
     /// A job was submitted, but contact was lost for good before its end was seen.
     ContactLost,
+    /// The time to wait was over before what was waited for had happened.
+    TimedOut,
     /// Ended by Ctrl-C.
     Interrupted,
     /// A tool that waits hands on the job's own exit code.
@@ -27,6 +29,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::TimedOut => 124,
             Exit::ContactLost => 125,
             Exit::Interrupted => 130,
             Exit::Job(code) => code,
@@ -49,17 +52,23 @@ pub struct Failure {
     pub passing: bool,
     /// Whether it came of something that had been kept, is dropped now, and would be asked for anew.
     pub stale: bool,
+    /// Whether it came of credentials that have run out, or are none: fresh ones may help.
+    pub of_credentials: bool,
 }
 
 impl Failure {
+    fn new(exit: Exit, message: String) -> Self {
+        Self { exit, message, hints: Vec::new(), passing: false, stale: false, of_credentials: false }
+    }
+
     /// The action failed (exit code 1).
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), passing: false, stale: false }
+        Self::new(Exit::Failed, message.into())
     }
 
     /// What the user gave is wrong (exit code 2).
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), passing: false, stale: false }
+        Self::new(Exit::Usage, message.into())
     }
 
     /// The same failure with one more hint.
@@ -80,6 +89,13 @@ impl Failure {
     #[must_use]
     pub fn passing(mut self, passing: bool) -> Self {
         self.passing = passing;
+        self
+    }
+
+    /// The same failure, known to be one of the credentials or not.
+    #[must_use]
+    pub fn of_credentials(mut self, of_credentials: bool) -> Self {
+        self.of_credentials = of_credentials;
         self
     }
 

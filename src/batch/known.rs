@@ -56,7 +56,7 @@ pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<V
 }
 
 /// Which of these jobs were submitted from here within `time`: Batch may not show them yet.
-pub fn submitted_within(session: &Session, ids: &[JobId], time: Duration) -> Vec<JobId> {
+pub(super) fn submitted_within(session: &Session, ids: &[JobId], time: Duration) -> Vec<JobId> {
     let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return Vec::new() };
     let since = jiff::Timestamp::now().checked_sub(time).unwrap_or(jiff::Timestamp::MIN);
     let is_new = |job: &Known| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);

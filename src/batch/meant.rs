@@ -1,10 +1,12 @@
 //! Which jobs are meant: by ID or ARN, by an ID's beginning, as `last`, by the ID of a task.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::known::{resolve, several};
+use super::known::{resolve, several, submitted_within};
+use super::watch::SETTLE;
 use super::{Job, Of, describe, pages, unknown};
 use crate::cluster::Session;
 use crate::job::{Home, JobId, JobRef, Status};
@@ -57,7 +59,8 @@ pub async fn find<'r>(
         ids = vec![(task(session, &whole, wanted).await?, None)];
     }
     let asked: Vec<JobId> = ids.iter().map(|(id, _)| id.clone()).collect();
-    for ((id, home), job) in ids.into_iter().zip(describe(session, &asked).await?) {
+    let known = settled(session, &asked).await?;
+    for ((id, home), job) in ids.into_iter().zip(known) {
         match (job, home) {
             (Some(job), _) => found.jobs.push(job),
             (None, Some(Home { account, .. })) => found.failures.push(
@@ -69,6 +72,31 @@ pub async fn find<'r>(
     }
     Ok(found)
 }
+
+/// What Batch knows of these jobs. It may take a moment to show what was submitted just now: what was so from here is
+/// asked for again.
+async fn settled(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
+    let mut jobs = describe(session, ids).await?;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let missing: Vec<JobId> =
+            ids.iter().zip(&jobs).filter(|(_, job)| job.is_none()).map(|(id, _)| id.clone()).collect();
+        let new = submitted_within(session, &missing, SETTLE);
+        if new.is_empty() {
+            return Ok(jobs);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        for found in describe(session, &new).await?.into_iter().flatten() {
+            let at = ids.iter().zip(&mut jobs).filter(|(id, _)| id.as_str() == found.job_id);
+            at.for_each(|(_, job)| *job = Some(found.clone()));
+        }
+    }
+}
+
+/// The first pause before a job that is not shown yet is asked for again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The IDs of the jobs that these references mean; with a task, of the one job among them or their children that has
 /// it. A whole ID is not asked for.

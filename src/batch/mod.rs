@@ -3,6 +3,7 @@
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
 mod again;
+mod crowd;
 pub mod definition;
 mod describe;
 mod job;
@@ -20,9 +21,10 @@ mod watch;
 mod wire;
 
 pub use again::{Again, again};
+pub use crowd::{Counts, Crowd};
 pub use describe::{describe, describe_one, unknown};
 pub use job::{Attempt, Container, Job};
-pub use known::{remember, submitted_within};
+pub use known::remember;
 pub use list::{ListPage, Of, children, list, pages, parts};
 pub use meant::{Found, find, meant, task};
 pub use once::{Once, once};

@@ -18,8 +18,11 @@ pub mod blocal;
 pub mod bout;
 pub mod bstat;
 pub mod bsub;
+pub mod bwait;
 mod legacy;
 mod manual;
+mod named;
+mod waiting;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
 #[derive(Debug, Clone, clap::Args)]

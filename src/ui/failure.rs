@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::Write;
 
+use super::progress::beside;
+
 /// How a tool ends. The numbers are part of the interface and documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -108,17 +110,21 @@ impl Failure {
 
     /// Prints the failure on stderr in the name of `tool`. A stderr that is gone is no further error.
     pub fn report(&self, tool: &str) {
-        let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
-        for hint in &self.hints {
-            let _ = writeln!(stderr, "hint: {}", one_line(hint));
-        }
+        beside(|| {
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
+            for hint in &self.hints {
+                let _ = writeln!(stderr, "hint: {}", one_line(hint));
+            }
+        });
     }
 }
 
 /// Says something on stderr, beside the results. A stderr that is gone is no error.
 pub fn note(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    beside(|| {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    });
 }
 
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
 use super::failure::one_line;
+use super::progress::beside;
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +123,11 @@ impl Output {
     /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
     /// exits with code 0 and no message, unless it is [outliving its reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        let written = beside(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        });
+        match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -195,7 +195,7 @@ async fn each(
 /// The jobs of the cluster's queue, in whatever state, whose IDs begin with one of these: IDs and names.
 async fn in_queue(session: &Session, beginnings: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
     let mut fitting = BTreeMap::new();
-    let mut pages = pages(session, Of::Queue(&session.cluster.job_queue), &Status::ALL);
+    let mut pages = pages(session, Of::Queue(session.cluster.job_queue.clone()), &Status::ALL);
     while let Some(page) = pages.next().await {
         let jobs = page?.jobs.into_iter();
         let fits = |job: &Job| beginnings.iter().any(|beginning| job.job_id.starts_with(beginning));

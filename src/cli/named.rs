@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::batch::{self, Found};
 use crate::cluster::Session;
-use crate::job::{JobRef, Named};
+use crate::job::{JobId, JobRef, Named};
 use crate::ui::Failure;
 
 /// The references to jobs in the words of a command line, and what is wrong with the other words.
@@ -56,6 +56,17 @@ impl Wanted {
     /// Whether standard input named no job.
     pub fn is_empty(&self) -> bool {
         self.references.is_empty()
+    }
+
+    /// The IDs alone, whether Batch knows such jobs or not.
+    ///
+    /// # Errors
+    /// As [`batch::meant`], and when a word names no job.
+    pub async fn meant(self, session: &Session, of_task: Option<u32>) -> Result<Vec<JobId>, Failure> {
+        match self.malformed.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => batch::meant(session, &self.references, of_task).await,
+        }
     }
 
     /// The jobs as Batch knows them, and what is wrong with the others.

@@ -10,6 +10,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long contact is sought once it was lost: `AWSB_CONTACT_TIMEOUT` says it, in seconds.
+pub fn contact_timeout() -> Duration {
+    let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
 /// A session for something that takes long: calls that fail in passing are made again until contact has
 /// been lost for good.
 #[derive(Debug)]
@@ -22,8 +28,7 @@ pub struct Contact {
 impl Contact {
     /// Keeps contact through `session`, and says on stderr in the name of `tool` when it is lost.
     pub fn new(session: Session, tool: &'static str) -> Self {
-        let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
-        Self { session, tool, patience: seconds.map_or(PATIENCE, Duration::from_secs) }
+        Self { session, tool, patience: contact_timeout() }
     }
 
     /// The session as it is now.

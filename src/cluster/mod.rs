@@ -19,7 +19,7 @@ mod trace;
 mod trouble;
 
 pub use cache::Cache;
-pub use contact::Contact;
+pub use contact::{Contact, contact_timeout};
 pub use defaults::{DefaultLine, Defaults};
 pub use explain::{explain, not_there};
 pub use select::{Choice, Cluster, defaults};

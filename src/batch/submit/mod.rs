@@ -27,7 +27,8 @@ use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Failure, note};
-use patience::{Looks, some_of};
+pub(super) use patience::some_of;
+use patience::Looks;
 use progress::Lost;
 
 /// The pauses between tries that Batch has turned away.

@@ -79,14 +79,15 @@ impl Session {
         Ok(Self { cluster, ..session })
     }
 
-    /// The same cluster again, after contact was lost: a local one that has ended is started, perhaps at
-    /// another port.
+    /// The same cluster again, after a call has failed: a local one that has ended is started, perhaps at another port;
+    /// credentials that have run out are read anew, as somebody may have renewed them.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn renew(&self) -> Result<Self, Failure> {
-        if self.cluster.is_local {
-            Self::connect(self.cluster.clone(), &self.choice, self.debug).await
+    pub async fn renew(&self, failure: &Failure) -> Result<Self, Failure> {
+        if self.cluster.is_local || failure.of_credentials {
+            let session = Self::connect(self.cluster.clone(), &self.choice, self.debug).await?;
+            Ok(Self { cache: self.cache.clone(), ..session })
         } else {
             Ok(self.clone())
         }

@@ -99,7 +99,7 @@ impl Args {
     }
 
     fn show(&self, seen: &[Seen]) -> Result<(), Failure> {
-        let output = self.common.output().with_header(!self.no_header);
+        let output = self.common.output().without_header(self.no_header);
         if output.format() == Format::Json || !self.is_detailed() {
             return output.show(&Table(seen));
         }

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::Value;
 
 use super::CommonArgs;
 use super::bqueues::{between, named};
 use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
 use crate::cluster::Session;
 use crate::job::{JobId, queue_name};
-use crate::ui::{Exit, Failure, Format, Layout, View, local_rfc3339, note};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, local_rfc3339, note};
 
 /// Show the machines behind a cluster: what they have, what is free, and which jobs are on them
 #[derive(Debug, Parser)]
@@ -152,15 +151,28 @@ impl Args {
     }
 
     fn show(&self, hosts: &[Host]) -> Result<(), Failure> {
-        let output = self.common.output().with_header(!self.no_header);
-        if output.format() == Format::Json || (!self.details && self.hosts.is_empty()) {
-            return output.show(&Table(hosts));
+        let output = self.common.output().without_header(self.no_header);
+        match output.format() {
+            Format::Json => {
+                let mut array = output.json_array();
+                for element in hosts.iter().map(|host| serde_json::to_value(host).unwrap_or_default()) {
+                    array.push(&element)?;
+                }
+                array.finish()
+            }
+            Format::Plain if self.details || !self.hosts.is_empty() => {
+                for (n, host) in hosts.iter().enumerate() {
+                    between(&output, n)?;
+                    output.show_layout(&details(host))?;
+                }
+                Ok(())
+            }
+            Format::Plain => {
+                let mut table = output.table(columns());
+                table.rows(&hosts.iter().map(row).collect::<Vec<_>>())?;
+                table.finish()
+            }
         }
-        for (n, host) in hosts.iter().enumerate() {
-            between(&output, n)?;
-            output.show(host)?;
-        }
-        Ok(())
     }
 }
 
@@ -179,90 +191,82 @@ fn without(environment: &Environment) -> Option<String> {
     None
 }
 
-/// Machines, a row each.
-struct Table<'a>(&'a [Host]);
-
-impl View for Table<'_> {
-    fn plain(&self) -> Layout {
-        let has_gpus = self.0.iter().any(|host| host.registered_resources.gpu > 0);
-        let has_jobs = self.0.iter().all(|host| host.jobs.is_some());
-        let columns = [
-            (true, "ec2InstanceId"),
-            (true, "instanceType"),
-            (true, "zone"),
-            (true, "status"),
-            (true, "vcpus"),
-            (true, "memory"),
-            (has_gpus, "gpus"),
-            (true, "tasks"),
-            (true, "privateIpAddress"),
-            (true, "publicIpAddress"),
-            (has_jobs, "jobs"),
-        ];
-        let rows = self.0.iter().map(|host| {
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            let cells = [
-                host.ec2_instance_id.clone().unwrap_or_else(|| host.id().to_owned()),
-                text(&host.instance_type),
-                text(&host.availability_zone),
-                status(host),
-                free(host, |r| vcpus(r.cpu)),
-                free(host, |r| r.memory.to_string()),
-                free(host, |r| r.gpu.to_string()),
-                tasks(host),
-                text(&host.private_ip_address),
-                text(&host.public_ip_address),
-                names(host.jobs.as_deref().unwrap_or_default()).join(","),
-            ];
-            let shown = cells.into_iter().zip(&columns).filter(|(_, (is_shown, _))| *is_shown);
-            shown.map(|(cell, _)| cell).collect()
-        });
-        let shown: Vec<&'static str> =
-            columns.iter().filter(|(is_shown, _)| *is_shown).map(|(_, name)| *name).collect();
-        let shrinks = has_jobs.then_some(shown.len() - 1);
-        Layout::Table { rows: rows.collect(), columns: shown, shrinks }
-    }
-
-    fn json(&self) -> Vec<Value> {
-        self.0.iter().map(|host| serde_json::to_value(host).unwrap_or_default()).collect()
-    }
+/// The columns of the table. Those that come last are the first to be left out on a terminal that is too narrow.
+fn columns() -> Vec<Column> {
+    let column = |name, rank| Column { rank, ..Column::new(name) };
+    vec![
+        Column { gives: Gives::Middles(9), ..Column::new("ec2InstanceId") },
+        column("instanceType", 3),
+        column("zone", 6),
+        column("status", 2),
+        column("vcpus", 0),
+        column("memory", 0),
+        column("gpus", 5),
+        column("tasks", 4),
+        column("privateIpAddress", 7),
+        column("publicIpAddress", 8),
+        column("privateDnsName", 10),
+        column("publicDnsName", 9),
+        Column { name: "jobs", rank: 1, gives: Gives::Ends(8) },
+    ]
 }
 
-impl View for Host {
-    fn plain(&self) -> Layout {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let state = [text(&self.instance_state), text(&self.instance_lifecycle)];
-        let state: Vec<String> = state.into_iter().filter(|word| !word.is_empty()).collect();
-        let status = match &self.status_reason {
-            Some(reason) => format!("{}: {reason}", status(self)),
-            None => status(self),
-        };
-        let mut details = vec![
-            ("ec2InstanceId", text(&self.ec2_instance_id)),
-            ("containerInstanceArn", self.container_instance_arn.clone()),
-            ("computeEnvironments", self.compute_environments.join(", ")),
-            ("status", status),
-            ("instanceState", state.join(", ")),
-            ("instanceType", text(&self.instance_type)),
-            ("availabilityZone", text(&self.availability_zone)),
-            ("registeredAt", self.registered_at.map(local_rfc3339).unwrap_or_default()),
-            ("vcpus", format!("{} free", free(self, |r| vcpus(r.cpu)).replace('/', " of "))),
-            ("memory", format!("{} MiB free", free(self, |r| r.memory.to_string()).replace('/', " of "))),
-            ("gpus", format!("{} free", free(self, |r| r.gpu.to_string()).replace('/', " of "))),
-            ("tasks", format!("{} running, {} pending", self.running_tasks_count, self.pending_tasks_count)),
-            ("privateIpAddress", text(&self.private_ip_address)),
-            ("privateDnsName", text(&self.private_dns_name)),
-            ("publicIpAddress", text(&self.public_ip_address)),
-            ("publicDnsName", text(&self.public_dns_name)),
-        ];
-        let jobs = self.jobs.as_deref().unwrap_or_default().iter();
-        details.extend(jobs.map(|job| ("job", format!("{} {} {}", job.job_id, job.status, job.job_name))));
-        Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    }
+fn row(host: &Host) -> Vec<Cell> {
+    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
+    let tone = match host.status.as_deref() {
+        Some("ACTIVE") if host.agent_connected => Tone::Plain,
+        _ => Tone::Bad,
+    };
+    vec![
+        Cell::from(host.ec2_instance_id.as_deref().unwrap_or(host.id())),
+        text(&host.instance_type),
+        text(&host.availability_zone),
+        Cell::toned(status(host), tone),
+        Cell::from(free(host, "/", |r| vcpus(r.cpu)).as_str()),
+        Cell::from(free(host, "/", |r| r.memory.to_string()).as_str()),
+        Cell::from(free(host, "/", |r| r.gpu.to_string()).as_str()),
+        Cell::from(tasks(host).as_str()),
+        text(&host.private_ip_address),
+        text(&host.public_ip_address),
+        text(&host.private_dns_name),
+        text(&host.public_dns_name),
+        Cell::from(names(host.jobs.as_deref().unwrap_or_default()).join(",").as_str()),
+    ]
+}
 
-    fn json(&self) -> Vec<Value> {
-        vec![serde_json::to_value(self).unwrap_or_default()]
-    }
+fn details(host: &Host) -> Layout {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let state = [text(&host.instance_state), text(&host.instance_lifecycle)];
+    let state: Vec<String> = state.into_iter().filter(|word| !word.is_empty()).collect();
+    let status = match &host.status_reason {
+        Some(reason) => format!("{}: {reason}", status(host)),
+        None => status(host),
+    };
+    let gpus = match host.registered_resources.gpu {
+        0 => "0".to_owned(),
+        _ => format!("{} free", free(host, " of ", |r| r.gpu.to_string())),
+    };
+    let mut details = vec![
+        ("ec2InstanceId", text(&host.ec2_instance_id)),
+        ("containerInstanceArn", host.container_instance_arn.clone()),
+        ("computeEnvironments", host.compute_environments.join(", ")),
+        ("status", status),
+        ("instanceState", state.join(", ")),
+        ("instanceType", text(&host.instance_type)),
+        ("availabilityZone", text(&host.availability_zone)),
+        ("registeredAt", host.registered_at.map(local_rfc3339).unwrap_or_default()),
+        ("vcpus", format!("{} free", free(host, " of ", |r| vcpus(r.cpu)))),
+        ("memory", format!("{} MiB free", free(host, " of ", |r| r.memory.to_string()))),
+        ("gpus", gpus),
+        ("tasks", format!("{} running, {} pending", host.running_tasks_count, host.pending_tasks_count)),
+        ("privateIpAddress", text(&host.private_ip_address)),
+        ("privateDnsName", text(&host.private_dns_name)),
+        ("publicIpAddress", text(&host.public_ip_address)),
+        ("publicDnsName", text(&host.public_dns_name)),
+    ];
+    let jobs = host.jobs.as_deref().unwrap_or_default().iter();
+    details.extend(jobs.map(|job| ("job", format!("{} {} {}", job.job_id, job.status, job.job_name))));
+    Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// `ACTIVE`, `DRAINING`, …, and whether ECS has lost contact.
@@ -272,8 +276,8 @@ fn status(host: &Host) -> String {
 }
 
 /// What is free, of what there is.
-fn free(host: &Host, amount: fn(&HostResources) -> String) -> String {
-    format!("{}/{}", amount(&host.remaining_resources), amount(&host.registered_resources))
+fn free(host: &Host, of: &str, amount: fn(&HostResources) -> String) -> String {
+    format!("{}{of}{}", amount(&host.remaining_resources), amount(&host.registered_resources))
 }
 
 /// ECS's units as vCPUs: `2`, `0.25`.

@@ -7,10 +7,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::batch::{self, Environment, Front, Occupancy, Queue};
+use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
 use crate::cluster::{Session, not_there};
 use crate::job::{Status, queue_name};
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, note};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, local_rfc3339, note};
 
 /// Of so many queues, the jobs are counted at once: a call for each state.
 const AT_ONCE: usize = 4;
@@ -100,15 +100,52 @@ impl Args {
 
     fn show(&self, seen: &[Seen]) -> Result<(), Failure> {
         let output = self.common.output().without_header(self.no_header);
-        if output.format() == Format::Json || !self.is_detailed() {
-            return output.show(&Table(seen));
+        match output.format() {
+            Format::Json => {
+                let mut array = output.json_array();
+                for element in seen.iter().map(Seen::element) {
+                    array.push(&element)?;
+                }
+                array.finish()
+            }
+            Format::Plain if self.is_detailed() => {
+                for (n, queue) in seen.iter().enumerate() {
+                    between(&output, n)?;
+                    output.show_layout(&queue.details())?;
+                }
+                Ok(())
+            }
+            Format::Plain => {
+                let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
+                let mut table = output.table(columns(statuses));
+                table.rows(&seen.iter().map(Seen::row).collect::<Vec<_>>())?;
+                table.finish()
+            }
         }
-        for (n, queue) in seen.iter().enumerate() {
-            between(&output, n)?;
-            output.show(queue)?;
-        }
-        Ok(())
     }
+}
+
+/// The columns of the table.
+fn columns(statuses: &[Status]) -> Vec<Column> {
+    let column = |name, rank| Column { rank, ..Column::new(name) };
+    let mut columns = vec![
+        Column { gives: Gives::Ends(8), ..Column::new("jobQueueName") },
+        column("priority", 5),
+        column("state", 0),
+    ];
+    columns.extend(statuses.iter().map(|status| {
+        let rank = match status {
+            Status::Runnable | Status::Running => 0,
+            Status::Pending => 2,
+            Status::Succeeded | Status::Failed => 3,
+            Status::Starting => 6,
+            Status::Submitted => 7,
+        };
+        column(status.as_str(), rank)
+    }));
+    columns.push(column("vcpus", 4));
+    columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
+    columns
 }
 
 /// An empty line between two.
@@ -230,36 +267,28 @@ fn state(state: Option<&str>, status: Option<&str>) -> String {
     [state, status].into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
-/// Queues, a row each.
-struct Table<'a>(&'a [Seen]);
-
-impl View for Table<'_> {
-    fn plain(&self) -> Layout {
-        let counted = self.0.first().map(|seen| &seen.occupancy.counts[..]).unwrap_or_default();
-        let mut columns = vec!["jobQueueName", "priority", "state"];
-        columns.extend(counted.iter().map(|(status, _)| status.as_str()));
-        columns.extend(["vcpus", "blocked"]);
-        let row = |seen: &Seen| {
-            let mut row = vec![
-                seen.queue.job_queue_name.clone(),
-                seen.queue.priority.map(|n| n.to_string()).unwrap_or_default(),
-                seen.state(),
-            ];
-            row.extend(seen.occupancy.counts.iter().map(|(_, count)| count.to_string()));
-            let code = seen.occupancy.blocked.as_ref().map(|blocked| blocked.code().to_owned());
-            row.extend([seen.vcpus(), code.unwrap_or_default()]);
-            row
-        };
-        Layout::Table { columns, rows: self.0.iter().map(row).collect(), shrinks: Some(0) }
+impl Seen {
+    fn row(&self) -> Vec<Cell> {
+        let tone = if self.is_well() { Tone::Plain } else { Tone::Bad };
+        let mut row = vec![
+            Cell::from(self.queue.job_queue_name.as_str()),
+            Cell::from(self.queue.priority.map(|n| n.to_string()).unwrap_or_default().as_str()),
+            Cell::toned(self.state(), tone),
+        ];
+        row.extend(self.occupancy.counts.iter().map(|(_, count)| {
+            Cell::toned(count.to_string(), if count.jobs == 0 { Tone::Faint } else { Tone::Plain })
+        }));
+        let code = self.occupancy.blocked.as_ref().map(Blocked::code).unwrap_or_default();
+        row.extend([Cell::from(self.vcpus().as_str()), Cell::toned(code, Tone::Bad)]);
+        row
     }
 
-    fn json(&self) -> Vec<Value> {
-        self.0.iter().map(Seen::element).collect()
+    /// Whether it takes jobs and places them.
+    fn is_well(&self) -> bool {
+        self.queue.state.as_deref() == Some("ENABLED") && self.queue.status.as_deref() != Some("INVALID")
     }
-}
 
-impl View for Seen {
-    fn plain(&self) -> Layout {
+    fn details(&self) -> Layout {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let queue = &self.queue;
         let counts: Vec<String> =
@@ -294,10 +323,6 @@ impl View for Seen {
             }
         }
         Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    }
-
-    fn json(&self) -> Vec<Value> {
-        vec![self.element()]
     }
 }
 

@@ -196,17 +196,17 @@ fn columns() -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     vec![
         Column { gives: Gives::Middles(9), ..Column::new("ec2InstanceId") },
-        column("instanceType", 3),
-        column("zone", 6),
-        column("status", 2),
+        column("instanceType", 4),
+        column("zone", 7),
+        column("status", 3),
         column("vcpus", 0),
-        column("memory", 0),
-        column("gpus", 5),
-        column("tasks", 4),
-        column("privateIpAddress", 7),
-        column("publicIpAddress", 8),
-        column("privateDnsName", 10),
-        column("publicDnsName", 9),
+        column("memory", 2),
+        column("gpus", 6),
+        column("tasks", 5),
+        column("privateIpAddress", 8),
+        column("publicIpAddress", 9),
+        column("privateDnsName", 11),
+        column("publicDnsName", 10),
         Column { name: "jobs", rank: 1, gives: Gives::Ends(8) },
     ]
 }

@@ -130,20 +130,22 @@ fn columns(statuses: &[Status]) -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     let mut columns = vec![
         Column { gives: Gives::Ends(8), ..Column::new("jobQueueName") },
-        column("priority", 5),
+        column("priority", 7),
         column("state", 0),
+        column("status", 1),
     ];
     columns.extend(statuses.iter().map(|status| {
         let rank = match status {
-            Status::Runnable | Status::Running => 0,
-            Status::Pending => 2,
-            Status::Succeeded | Status::Failed => 3,
-            Status::Starting => 6,
-            Status::Submitted => 7,
+            Status::Running => 2,
+            Status::Runnable => 3,
+            Status::Pending => 4,
+            Status::Succeeded | Status::Failed => 5,
+            Status::Starting => 8,
+            Status::Submitted => 9,
         };
         column(status.as_str(), rank)
     }));
-    columns.push(column("vcpus", 4));
+    columns.push(column("vcpus", 6));
     columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
     columns
 }
@@ -227,11 +229,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// `ENABLED` or `DISABLED`, and the status, when it is not `VALID`.
-    fn state(&self) -> String {
-        state(self.queue.state.as_deref(), self.queue.status.as_deref())
-    }
-
     /// vCPUs that the environments have, and the most that they may have.
     fn vcpus(&self) -> String {
         let sum = |field: fn(&Environment) -> Option<i32>| {
@@ -262,6 +259,7 @@ impl Seen {
     }
 }
 
+/// `ENABLED` or `DISABLED`, and the status, when it is not `VALID`.
 fn state(state: Option<&str>, status: Option<&str>) -> String {
     let status = status.filter(|status| *status != "VALID");
     [state, status].into_iter().flatten().collect::<Vec<_>>().join("/")
@@ -269,11 +267,14 @@ fn state(state: Option<&str>, status: Option<&str>) -> String {
 
 impl Seen {
     fn row(&self) -> Vec<Cell> {
-        let tone = if self.is_well() { Tone::Plain } else { Tone::Bad };
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (state, status) = (self.queue.state.as_deref(), self.queue.status.as_deref());
+        let tone = |is_well: bool| if is_well { Tone::Plain } else { Tone::Bad };
         let mut row = vec![
             Cell::from(self.queue.job_queue_name.as_str()),
             Cell::from(self.queue.priority.map(|n| n.to_string()).unwrap_or_default().as_str()),
-            Cell::toned(self.state(), tone),
+            Cell::toned(text(state), tone(state == Some("ENABLED"))),
+            Cell::toned(text(status), tone(status != Some("INVALID"))),
         ];
         row.extend(self.occupancy.counts.iter().map(|(_, count)| {
             Cell::toned(count.to_string(), if count.jobs == 0 { Tone::Faint } else { Tone::Plain })
@@ -281,11 +282,6 @@ impl Seen {
         let code = self.occupancy.blocked.as_ref().map(Blocked::code).unwrap_or_default();
         row.extend([Cell::from(self.vcpus().as_str()), Cell::toned(code, Tone::Bad)]);
         row
-    }
-
-    /// Whether it takes jobs and places them.
-    fn is_well(&self) -> bool {
-        self.queue.state.as_deref() == Some("ENABLED") && self.queue.status.as_deref() != Some("INVALID")
     }
 
     fn details(&self) -> Layout {

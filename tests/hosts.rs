@@ -279,6 +279,33 @@ fn a_passing_trouble_of_ec2s_is_waited_out() {
 }
 
 #[test]
+fn what_is_no_answer_of_ec2s_is_said() {
+    let page = "<html><body>Please log in\u{1b}[2J</body></html>";
+    let unreadable = "<DescribeInstancesResponse><reservationSet>";
+    for (status, body, words) in [
+        (200, page, "answered with a web page (HTTP status 200)"),
+        (200, unreadable, "cannot be read"),
+        (404, page, "answered with a web page (HTTP status 404)"),
+        (404, "gone", "HTTP status 404, and no AWS error with it"),
+        (
+            403,
+            "<Response><Errors><Error><Code>AuthFailure</Code><Message>a\u{1b}[2Jb</Message></Error></Errors></Response>",
+            "AuthFailure",
+        ),
+    ] {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "ec2" => Answer::Http(status, body.to_owned(), vec![("x-amzn-requestid", "r-1".into())]),
+            _ => answer(WORLD, request),
+        });
+        let outcome = Sandbox::at(&server.endpoint()).run("bhosts", ["--no-jobs"]).ok();
+        assert_eq!(outcome.stdout.lines().count(), 4, "{outcome}");
+        assert!(outcome.stderr.contains(words) && outcome.stderr.lines().count() == 1, "{outcome}");
+        assert!(!outcome.stderr.contains('\u{1b}'), "{outcome}");
+        assert_eq!(outcome.stderr.contains("(request r-1)"), status >= 400 && body != page, "{outcome}");
+    }
+}
+
+#[test]
 fn what_has_no_machines_is_said() {
     let server = far(World { kinds: &["FARGATE", "EKS", "SPOT"], ..WORLD });
     let sandbox = Sandbox::at(&server.endpoint());

@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
     task: Option<u32>,
     /// End the jobs that were found without asking
     #[arg(short, long)]

@@ -52,7 +52,8 @@ impl Crowd {
         let jobs = jobs.into_iter().filter(|job| seen.insert(job.job_id.clone()));
         let members: Vec<Member> =
             jobs.map(|job| Member { is_open: !is_done(&job), known_at: Instant::now(), job }).collect();
-        let calls = u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
+        let calls =
+            u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
         let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
         let longest = LONGEST_PAUSE.max(shortest);
         Self { members, is_done, lost: Vec::new(), last_change: Pace::new(shortest, longest) }
@@ -90,7 +91,13 @@ impl Crowd {
                     let n = summary.get(status.as_str()).copied().unwrap_or(0);
                     u64::try_from(n).unwrap_or(0).min(u64::from(size))
                 }
-                (Some(size), None) => if job.status == status { u64::from(size) } else { 0 },
+                (Some(size), None) => {
+                    if job.status == status {
+                        u64::from(size)
+                    } else {
+                        0
+                    }
+                }
                 (None, _) => u64::from(job.status == status),
             };
             counts.all += u64::from(size.unwrap_or(1));

@@ -72,7 +72,8 @@ fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[
         ))
         .hint("`bstat -s ALL` lists the jobs of its queue"),
         Unresolved::Several(ids) => {
-            let name = |id: &JobId| known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
+            let name =
+                |id: &JobId| known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
             let jobs: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), name(id))).collect();
             several(&format!("{} known jobs begin with {reference}", ids.len()), &jobs)
         }

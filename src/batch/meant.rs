@@ -63,10 +63,9 @@ pub async fn find<'r>(
     for ((id, home), job) in ids.into_iter().zip(known) {
         match (job, home) {
             (Some(job), _) => found.jobs.push(job),
-            (None, Some(Home { account, .. })) => found.failures.push(
-                unknown(session, &id)
-                    .hint(format!("its ARN is of the account {account}: `aws sts get-caller-identity` tells yours")),
-            ),
+            (None, Some(Home { account, .. })) => found.failures.push(unknown(session, &id).hint(format!(
+                "its ARN is of the account {account}: `aws sts get-caller-identity` tells yours"
+            ))),
             (None, None) => found.failures.push(unknown(session, &id)),
         }
     }
@@ -158,7 +157,8 @@ async fn each(
     if open.is_empty() {
         return Ok(meant);
     }
-    let asked: Vec<JobId> = open.keys().filter_map(|at| meant.get(*at)?.as_ref().ok()?.first().cloned()).collect();
+    let asked: Vec<JobId> =
+        open.keys().filter_map(|at| meant.get(*at)?.as_ref().ok()?.first().cloned()).collect();
     let known = describe(session, &asked).await?;
     let unknown_ones: BTreeMap<usize, String> =
         open.into_iter().zip(known).filter(|(_, job)| job.is_none()).map(|(open, _)| open).collect();
@@ -216,7 +216,8 @@ fn elsewhere(session: &Session, reference: &JobRef, home: &Home) -> Option<Failu
         };
         return Some(Failure::failed(message).hint(hint));
     }
-    let own = [&cluster.job_queue, &cluster.job_definition].into_iter().find_map(|name| Home::of_arn(name))?;
+    let own =
+        [&cluster.job_queue, &cluster.job_definition].into_iter().find_map(|name| Home::of_arn(name))?;
     (own.account != home.account).then(|| {
         let message = format!(
             "the job {reference} is in the account {}, and the cluster `{}` is in {}",

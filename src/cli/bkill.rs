@@ -88,8 +88,10 @@ impl Args {
         if self.yes || self.dry_run || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
             return Ok(());
         }
-        Err(Failure::usage("nothing is ended: which jobs are meant is asked for on a terminal, and here is none")
-            .hint("`--dry-run` shows them, `--yes` ends them"))
+        Err(Failure::usage(
+            "nothing is ended: which jobs are meant is asked for on a terminal, and here is none",
+        )
+        .hint("`--dry-run` shows them, `--yes` ends them"))
     }
 
     /// The jobs that the options select.

@@ -70,7 +70,12 @@ mod tests {
         ] {
             assert_eq!(Denied::read(message).map(|d| d.to_string()).as_deref(), Some(said));
         }
-        for other in ["Access Denied", "", "User: x is not authorized to perform: ", "a is not authorized to perform: b c"] {
+        for other in [
+            "Access Denied",
+            "",
+            "User: x is not authorized to perform: ",
+            "a is not authorized to perform: b c",
+        ] {
             assert_eq!(Denied::read(other), None, "{other}");
         }
     }

@@ -84,7 +84,8 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             let failure = Failure::failed(format!(
                 "{doing}: {place} answered with a web page (HTTP status {status}{title}), not as AWS would"
             ));
-            let failure = failure.hint("is it a proxy, or the login page of this network? A browser shows it");
+            let failure =
+                failure.hint("is it a proxy, or the login page of this network? A browser shows it");
             network_hints(session, failure)
         }
         Trouble::ClockSkew { code, ahead } => {
@@ -94,7 +95,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                     let time = in_words(s.unsigned_abs());
                     format!("{doing}: {code}: this machine's clock is {time} {side} that of {place}")
                 }
-                _ => format!("{doing}: {code}: {place} does not take the time at which the request was signed"),
+                _ => {
+                    format!("{doing}: {code}: {place} does not take the time at which the request was signed")
+                }
             });
             failure.hint("requests are signed with the time: set this machine's clock (`date -u` shows it), as NTP does by itself")
         }

@@ -121,9 +121,8 @@ const TOLERATED_SKEW: i64 = 300;
 fn is_of_clock(code: &str, message: Option<&str>) -> bool {
     match code {
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => true,
-        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
-            message.is_some_and(|m| m.contains("Signature expired") || m.contains("Signature not yet current"))
-        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => message
+            .is_some_and(|m| m.contains("Signature expired") || m.contains("Signature not yet current")),
         _ => false,
     }
 }

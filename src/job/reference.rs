@@ -254,7 +254,10 @@ mod tests {
         assert_eq!((first.as_str(), third.as_str()), (A, "last"));
         assert!(second.starts_with("'x y' names no job: a job is named by its ID"), "{second}");
         let named: Vec<Named> = Named::in_text(&format!("  {A}\n\n9d00:3,8f2c\t-\r\n")).collect();
-        assert_eq!(named.iter().map(|n| n.0.iter().filter(|w| w.is_ok()).count()).collect::<Vec<_>>(), [1, 1, 1, 0]);
+        assert_eq!(
+            named.iter().map(|n| n.0.iter().filter(|w| w.is_ok()).count()).collect::<Vec<_>>(),
+            [1, 1, 1, 0]
+        );
         assert_eq!(named.iter().map(Named::is_stdin).collect::<Vec<_>>(), [false, false, false, true]);
     }
 

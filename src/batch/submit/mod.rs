@@ -27,8 +27,8 @@ use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Failure, note};
-pub(super) use patience::some_of;
 use patience::Looks;
+pub(super) use patience::some_of;
 use progress::Lost;
 
 /// The pauses between tries that Batch has turned away.

@@ -95,7 +95,8 @@ impl Args {
                 jobs.extend(children);
             }
         }
-        let detailed = matches!(jobs.as_slice(), [job] if found.failures.is_empty() && !job.is_array_parent());
+        let detailed =
+            matches!(jobs.as_slice(), [job] if found.failures.is_empty() && !job.is_array_parent());
         let lacks_sh = jobs.iter().any(Job::lacks_sh);
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 
 use super::Args;
 use super::options::Options;
-use crate::cli::waiting::{Outcome, outcome, tell_failure, tell_stuck, tell_stuck_children};
 use crate::batch::{self, Job, Once, Submitted};
+use crate::cli::waiting::{Outcome, outcome, tell_failure, tell_stuck, tell_stuck_children};
 use crate::cluster::{Contact, Session};
 use crate::job::Status;
 use crate::logs;

@@ -16,6 +16,7 @@ use crate::ui::{Exit, Failure, Format, Output};
 pub mod bkill;
 pub mod blocal;
 pub mod bout;
+pub mod bqueues;
 pub mod bstat;
 pub mod bsub;
 pub mod bwait;

@@ -103,7 +103,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
         }
         Trouble::Service { code, message, request_id, .. } => {
             let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
-            if let Some(denied) = Denied::read(message).filter(|_| code.starts_with("AccessDenied")) {
+            if let Some(denied) = Denied::read(message)
+                .filter(|_| code.starts_with("AccessDenied") || code == "UnauthorizedOperation")
+            {
                 return Failure::failed(format!("{doing}: {code}: {denied}{id}")).hint(
                     "docs/iam.md has the permissions that each tool needs; an administrator can grant them",
                 );
@@ -113,8 +115,8 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             match code.as_str() {
                 "ExpiredToken" | "ExpiredTokenException" => credentials_hints(session, failure),
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch" | "InvalidSignatureException" => credentials_hints(session, failure),
-                "AccessDenied" | "AccessDeniedException" => {
+                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
+                "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
                     failure.hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
                 }
                 "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),

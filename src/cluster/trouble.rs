@@ -201,7 +201,9 @@ impl Trouble {
     /// Whether the service has turned the request away because there are too many of them.
     pub fn is_throttling(&self) -> bool {
         matches!(self, Trouble::Service { code, status, .. }
-            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests"))
+            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests")
+                // EC2's word for it.
+                || code == "RequestLimitExceeded")
     }
 }
 

@@ -389,6 +389,30 @@ fn bkill_asks_before_it_ends_what_was_not_named() {
 }
 
 #[test]
+fn names_that_would_play_tricks_on_a_terminal_are_exact_in_a_pipe() {
+    let trick = "a\u{1b}[2J\u{202e}b";
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobs" => {
+            let mut job = job(ID, Some(3));
+            (job["jobName"], job["statusReason"]) = (json!(trick), json!("because\u{7}"));
+            Answer::json(json!({ "jobs": [job] }))
+        }
+        _ => Answer::json(
+            json!({ "jobSummaryList": [{ "jobId": ID, "jobName": trick, "status": "RUNNING" }] }),
+        ),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let outcome = sandbox.run("bwait", [ID]).ended_with(3);
+    assert_eq!(outcome.stdout, format!("{ID}  {trick}  FAILED  3\n"));
+    let seen = Terminal::new(160).run(&sandbox, "bwait", [ID]).ended_with(3);
+    assert!(seen.written.contains(&format!("{ID}  a␛[2J�b  FAILED  3\n")), "{}", seen.written);
+    assert!(seen.written.contains("FAILED with exit code 3: because␇\n"), "{}", seen.written);
+    let mut asking = Terminal::new(160).start(&sandbox, "bkill", ["--name", "*", "-s", "RUNNING"]);
+    let screen = asking.until("the question", |screen| screen.contains("[y/N]"));
+    assert!(screen.contains("a␛[2J�b"), "{screen}");
+}
+
+#[test]
 fn only_my_jobs() {
     let mut sandbox = Sandbox::new();
     sandbox.set("AWSB_USER", "ann");

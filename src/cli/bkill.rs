@@ -21,6 +21,7 @@ use crate::ui::{Exit, Failure, Format, Layout, View, note};
 #[command(
     name = "bkill",
     version,
+    mut_arg("status", |arg| arg.help("Jobs in these states, separated by commas [default: all that have not ended]")),
     after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant."
 )]
 pub struct Args {

@@ -146,7 +146,10 @@ fn ec2(world: World, form: &str) -> Answer {
     let xml = |status, body: String| Answer::Http(status, body, vec![("content-type", "text/xml".into())]);
     if world.ec2_denied {
         let error = "<Response><Errors><Error><Code>UnauthorizedOperation</Code>\
-                     <Message>You are not authorized to perform this operation.</Message></Error></Errors>\
+                     <Message>You are not authorized to perform this operation. User: arn:aws:iam::1:user/me is not \
+                     authorized to perform: ec2:DescribeInstances because no identity-based policy allows the \
+                     ec2:DescribeInstances action. Encoded authorization failure message: \
+                     4GIOHlTkIaWHQD0Q0m6XSnuUMCm</Message></Error></Errors>\
                      <RequestID>r</RequestID></Response>";
         return xml(403, error.to_owned());
     }
@@ -256,7 +259,8 @@ fn who_may_not_ask_ec2_sees_the_rest() {
     assert_eq!(cells[8..12], ["-"; 4]);
     let note = outcome.stderr.trim_end();
     assert!(note.starts_with("bhosts: note: ") && note.lines().count() == 1, "{outcome}");
-    assert!(note.contains("ec2:DescribeInstances") && note.contains("UnauthorizedOperation"), "{outcome}");
+    assert!(note.contains("user/me has no permission for ec2:DescribeInstances"), "{outcome}");
+    assert!(note.contains("UnauthorizedOperation") && !note.contains("4GIOHl"), "{outcome}");
 }
 
 #[test]

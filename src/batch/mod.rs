@@ -5,6 +5,7 @@
 mod again;
 pub mod definition;
 mod describe;
+mod detailed;
 mod job;
 mod known;
 mod list;
@@ -21,14 +22,15 @@ mod wire;
 
 pub use again::{Again, again};
 pub use describe::{describe, describe_one, unknown};
-pub use job::{Attempt, Container, Job};
+pub use detailed::{Detailed, detailed};
+pub use job::{Attempt, Container, Dependency, Job};
 pub use known::{meant, remember, resolve, task};
-pub use list::{ListPage, Of, children, list, pages, parts};
+pub use list::{ListPage, Of, children, list, pages, parts, parts_in_order};
 pub use once::{Once, once};
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
 pub use queue::{QueueFacts, queue};
 pub use resources::{Environment, Queue, environments, queues};
-pub use select::{Selection, select, selected};
+pub use select::{Selection, newest_last, select, selected};
 pub use submit::{Patience, Progress, Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};

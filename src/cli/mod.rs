@@ -20,6 +20,7 @@ pub mod bstat;
 pub mod bsub;
 mod legacy;
 mod manual;
+mod optional;
 pub mod select;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
@@ -106,7 +107,7 @@ pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>
 
 fn told<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
     let command = manual::with_options(A::command());
-    let args = legacy::rewritten(&command, std::env::args_os());
+    let args = optional::joined(&command, legacy::rewritten(&command, std::env::args_os()));
     if manual::print(&command, &args)? {
         return Ok(Exit::Done);
     }

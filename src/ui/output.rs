@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
 use super::cell::Cell;
+use super::progress::beside;
 use super::table::{Column, Gives, Table};
 use super::text::{harmless, one_line, width};
 
@@ -220,8 +221,11 @@ impl Output {
             kept.borrow_mut().extend_from_slice(bytes);
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        let written = beside(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        });
+        match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -8,6 +8,7 @@ mod sink;
 mod watch;
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,11 +18,12 @@ use self::columns::{Columns, Sort};
 use self::sink::{Expand, Shown, Sink};
 use self::watch::Every;
 use super::CommonArgs;
+use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobId, JobRefs, Status};
-use crate::ui::{Exit, Failure, Format, Output, note};
+use crate::job::{Invalid, JobId, Named, Status};
+use crate::ui::{Exit, Failure, Output, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
@@ -32,7 +34,7 @@ pub struct Args {
         value_name = "ID",
         conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]
     )]
-    jobs: Vec<JobRefs>,
+    jobs: Vec<Named>,
     /// Only the child that has this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
@@ -113,31 +115,34 @@ pub fn main() -> ExitCode {
     super::run("bstat", |args: Args| super::block_on(args.tell()))
 }
 
-/// What came out of one look.
-#[derive(Debug)]
-struct Looked {
-    exit: Exit,
-    shown: Shown,
-    /// What is to be said of jobs that could not be shown.
-    said: Vec<Failure>,
-}
-
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
+        let wanted = Wanted::read("bstat", &self.jobs)?;
         let session = self.common.open().await?;
-        if self.script {
-            let ids = self.ids(&session).await?;
-            return script::tell(&session, &self.output(), &ids).await;
+        if self.jobs.is_empty() {
+            if let Some(every) = self.watch {
+                return watch::tell(self, session, every, None).await;
+            }
+            let shown = self.look_at_queues(&session, &self.output()).await?;
+            if shown.jobs == 0 && !self.select.is_given() && !self.failed {
+                say_empty(&session);
+            }
+            return Ok(told(&shown));
         }
-        if let Some(every) = self.watch {
-            return watch::tell(self, session, every).await;
-        }
-        let looked = self.look(&session, &self.output()).await?;
-        if looked.shown.lacks_sh {
-            note(super::LACKS_SH);
-        }
-        looked.said.iter().for_each(|said| said.report("bstat"));
-        Ok(looked.exit)
+        let found = wanted.find(&session, self.task).await?;
+        let outcome = if self.script {
+            script::tell(&session, &self.output(), &found.jobs).await?
+        } else if let Some(every) = self.watch.filter(|_| !found.jobs.is_empty()) {
+            let ids = found.jobs.iter().map(Job::id).collect();
+            watch::tell(self, session, every, Some(ids)).await?
+        } else if found.jobs.is_empty() && !self.common.json {
+            Exit::Done
+        } else {
+            let is_alone = found.jobs.len() == 1 && found.failures.is_empty();
+            let shown = self.look_at_jobs(&session, &self.output(), found.jobs.clone(), is_alone).await?;
+            told(&shown)
+        };
+        Ok(found.report("bstat", outcome))
     }
 
     fn output(&self) -> Output {
@@ -153,27 +158,37 @@ impl Args {
         }
     }
 
-    async fn ids(&self, session: &Session) -> Result<Vec<JobId>, Failure> {
-        batch::meant(session, self.jobs.iter().flat_map(|list| &list.0), self.task).await
+    /// The jobs that are meant, once.
+    async fn look(
+        &self,
+        session: &Session,
+        output: &Output,
+        ids: Option<&[JobId]>,
+    ) -> Result<Shown, Failure> {
+        match ids {
+            Some(ids) => {
+                let jobs = batch::describe(session, ids).await?.into_iter().flatten().collect();
+                self.look_at_jobs(session, output, jobs, ids.len() == 1).await
+            }
+            None => self.look_at_queues(session, output).await,
+        }
     }
 
-    /// Shows everything once.
-    async fn look(&self, session: &Session, output: &Output) -> Result<Looked, Failure> {
-        if !self.jobs.is_empty() {
-            return self.look_at_jobs(session, output).await;
-        }
-        match self.look_at_queues(session, output).await {
+    /// The jobs of queues. A queue that is gone, and that was named by something which had been kept, is asked for
+    /// anew.
+    async fn look_at_queues(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
+        match self.list(session, output).await {
             Err(failure) if self.select.queue.is_empty() => match session.read_anew(&failure).await? {
-                Some(session) => self.look_at_queues(&session, output).await,
+                Some(session) => self.list(&session, output).await,
                 None => Err(failure),
             },
-            looked => looked,
+            listed => listed,
         }
     }
 
-    /// The jobs of queues. When they are no more than a page of each state, they are shown newest last; in a pipe, more
+    /// Lists the jobs of queues. When they are no more than a page of each state, they are shown newest last; in a pipe, more
     /// of them come as Batch tells them, and nothing waits for the end.
-    async fn look_at_queues(&self, session: &Session, output: &Output) -> Result<Looked, Failure> {
+    async fn list(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
         let statuses = self.statuses().unwrap_or(&Status::ACTIVE);
         let selection = self.select.selection(session, statuses)?;
         let mut pages = batch::selected(session, &selection).await?;
@@ -193,43 +208,41 @@ impl Args {
         batch::newest_last(&mut jobs);
         jobs.retain(|job| known.insert(job.job_id.clone()));
         sink.push(jobs, false).await?;
-        let shown = sink.finish().await?;
-        if shown.jobs == 0 && !self.select.is_given() && !self.failed {
-            say_empty(&selection.queues);
-        }
-        Ok(Looked { exit: Exit::Done, shown, said: Vec::new() })
+        sink.finish().await
     }
 
-    /// The jobs that are named; an array's children follow it.
-    async fn look_at_jobs(&self, session: &Session, output: &Output) -> Result<Looked, Failure> {
-        let ids = self.ids(session).await?;
-        let found = batch::describe(session, &ids).await?;
-        let is_one = matches!(found.as_slice(), [Some(job)] if !job.is_array_parent());
+    /// Jobs that were named; an array's children follow it.
+    async fn look_at_jobs(
+        &self,
+        session: &Session,
+        output: &Output,
+        jobs: Vec<Job>,
+        is_alone: bool,
+    ) -> Result<Shown, Failure> {
+        let is_one = is_alone && jobs.iter().all(|job| !job.is_array_parent());
         let is_usual = self.columns.is_none() && self.sort.is_none() && !self.expand_children;
         let detailed = self.details || self.env.is_some();
         let mut sink = Sink::new(session, output, self, detailed || (is_one && is_usual));
         if !self.expand_children {
             sink = sink.expanding(if detailed { Expand::Nothing } else { Expand::Arrays });
         }
-        let (known, unknown): (Vec<_>, Vec<_>) = ids.iter().zip(found).partition(|(_, job)| job.is_some());
-        let said: Vec<Failure> = unknown.into_iter().map(|(id, _)| batch::unknown(session, id)).collect();
-        let exit = if said.is_empty() { Exit::Done } else { Exit::Failed };
-        if known.is_empty() && output.format() == Format::Plain {
-            return Ok(Looked { exit, shown: Shown::default(), said });
-        }
-        sink.push(known.into_iter().filter_map(|(_, job)| job).collect(), false).await?;
-        Ok(Looked { exit, shown: sink.finish().await?, said })
+        sink.push(jobs, false).await?;
+        sink.finish().await
     }
 }
 
+/// Says what the jobs that were shown give reason to say.
+fn told(shown: &Shown) -> Exit {
+    if shown.lacks_sh {
+        note(super::LACKS_SH);
+    }
+    Exit::Done
+}
+
 /// Tells a person, who may wonder, that there is nothing to be seen.
-fn say_empty(queues: &[String]) {
-    use std::io::IsTerminal;
+fn say_empty(session: &Session) {
     if std::io::stderr().is_terminal() {
-        let of = match queues {
-            [queue] => format!("in the queue {queue}"),
-            _ => "in any queue".to_owned(),
-        };
-        note(format!("bstat: nothing is active {of}; `bstat -s ALL` shows ended jobs, too"));
+        let queue = &session.cluster.job_queue;
+        note(format!("bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"));
     }
 }

@@ -1,21 +1,17 @@
 //! `--script`: the script that was staged for a job, byte for byte.
 
-use crate::batch::{self, Detailed};
+use crate::batch::{self, Detailed, Job};
 use crate::cluster::{Session, explain};
 use crate::job::JobId;
 use crate::stage::unpack::{self, Carried};
 use crate::ui::{Exit, Failure, Output};
 
 /// Prints the scripts of these jobs, one after the other.
-pub async fn tell(session: &Session, output: &Output, ids: &[JobId]) -> Result<Exit, Failure> {
+pub async fn tell(session: &Session, output: &Output, jobs: &[Job]) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
-    let known = batch::detailed(session, ids).await?;
-    for (id, detailed) in ids.iter().zip(known) {
-        let script = match detailed {
-            Some(detailed) => script(session, &detailed).await,
-            None => Err(batch::unknown(session, id)),
-        };
-        match script {
+    let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
+    for detailed in batch::detailed(session, &ids).await?.into_iter().flatten() {
+        match script(session, &detailed).await {
             Ok(bytes) => output.write(&bytes)?,
             Err(failure) => {
                 failure.report("bstat");

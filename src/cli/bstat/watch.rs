@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use super::Args;
 use super::sink::Shown;
-use super::{Args, Looked};
 use crate::batch::Pace;
 use crate::cluster::{Contact, Session};
-use crate::job::Invalid;
+use crate::job::{Invalid, JobId};
 use crate::ui::{Exit, Failure, Format, Output, local_rfc3339};
 
 /// The pause when nobody says how long it is: the first one while something happens,
@@ -38,8 +38,13 @@ impl FromStr for Every {
     }
 }
 
-/// Shows the view until nothing in it is active.
-pub async fn tell(args: &Args, session: Session, every: Every) -> Result<Exit, Failure> {
+/// Shows the view of these jobs, or of the queues, until nothing in it is active.
+pub async fn tell(
+    args: &Args,
+    session: Session,
+    every: Every,
+    ids: Option<Vec<JobId>>,
+) -> Result<Exit, Failure> {
     let mut contact = Contact::new(session, "bstat");
     let mut pace = Pace::new(SHORTEST, LONGEST);
     let mut screen = Screen::default();
@@ -51,15 +56,14 @@ pub async fn tell(args: &Args, session: Session, every: Every) -> Result<Exit, F
         let looked = contact
             .keep(async |session| {
                 let kept = output.keeping();
-                Ok((args.look(session, &kept).await?, kept.taken()))
+                Ok((args.look(session, &kept, ids.as_deref()).await?, kept.taken()))
             })
             .await;
-        let (Looked { exit, shown, said }, text) = looked?;
+        let (shown, text) = looked?;
         let is_last = shown.active.is_empty();
         screen.show(&output, args.no_header, &text, is_last)?;
         if is_last {
-            said.iter().for_each(|said| said.report("bstat"));
-            return Ok(exit);
+            return Ok(Exit::Done);
         }
         if before.replace(shown.clone()).is_some_and(|before| before != shown) {
             pace.quicken();

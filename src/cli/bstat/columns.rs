@@ -148,9 +148,9 @@ static KNOWN: [Known; 26] = [
     column("jobId", 0, Gives::Middles(9), |job, _| Value::Id(job.job_id.clone(), job.id().part())),
     column("jobName", 1, Gives::Ends(8), |job, _| Value::text(Some(&job.job_name))),
     column("status", 0, Gives::Nothing, |job, _| Value::Status(job.status)),
-    column("createdAt", 8, Gives::Nothing, |job, _| Value::time(job.created_at)),
-    column("startedAt", 6, Gives::Nothing, |job, _| Value::time(job.started_at)),
-    column("stoppedAt", 7, Gives::Nothing, |job, _| Value::time(job.stopped_at)),
+    column("createdAt", 9, Gives::Nothing, |job, _| Value::time(job.created_at)),
+    column("startedAt", 7, Gives::Nothing, |job, _| Value::time(job.started_at)),
+    column("stoppedAt", 8, Gives::Nothing, |job, _| Value::time(job.stopped_at)),
     column("elapsed", 4, Gives::Nothing, |job, viewer| {
         elapsed(job, viewer.now).map_or(Value::Nothing, Value::Span)
     }),
@@ -158,7 +158,7 @@ static KNOWN: [Known; 26] = [
         waited(job, viewer.now).map_or(Value::Nothing, Value::Span)
     }),
     column("exitCode", 3, Gives::Nothing, |job, _| job.exit_code().map_or(Value::Nothing, Value::ExitCode)),
-    column("statusReason", 5, Gives::Ends(16), |job, _| Value::text(job.status_reason.as_deref())),
+    column("statusReason", 6, Gives::Ends(16), |job, _| Value::text(job.status_reason.as_deref())),
     column("reason", 9, Gives::Ends(16), |job, _| {
         Value::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),

@@ -16,6 +16,7 @@ mod resources;
 mod submit;
 mod terminate;
 mod watch;
+mod why;
 mod wire;
 
 pub use again::{Again, again};
@@ -26,7 +27,8 @@ pub use list::{ListPage, Of, children, list, pages, parts};
 pub use once::{Once, once};
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
 pub use queue::{QueueFacts, queue};
-pub use resources::{Environment, Queue, environments, queues};
+pub use resources::{Environment, Queue, TimeLimit, environments, queues};
 pub use submit::{Patience, Progress, Submitted, submit};
 pub use terminate::terminate;
 pub use watch::{Pace, look, watch};
+pub use why::why;

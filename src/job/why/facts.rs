@@ -60,6 +60,8 @@ pub struct JobFacts {
     pub timeout: Option<u32>,
     /// What its container, or the largest of its nodes, asks for.
     pub demand: Option<Demand>,
+    /// vCPUs of all nodes of an MNP job together.
+    pub all_vcpus: Option<f64>,
     /// The image.
     pub image: Option<String>,
     /// The share that it belongs to.
@@ -85,6 +87,7 @@ impl Default for JobFacts {
             attempts_allowed: 1,
             timeout: None,
             demand: None,
+            all_vcpus: None,
             image: None,
             share: None,
             size: None,

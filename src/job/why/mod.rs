@@ -24,6 +24,7 @@ mod words;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use parts::first_failed;
 pub use types::patterns;
 
 pub use facts::{
@@ -256,6 +257,12 @@ impl Answer {
             "logTail": lines,
         })
     }
+}
+
+/// Whether a job failed for nothing of its own: another one, that it depended on, had failed.
+pub fn failed_for_another(job: &JobFacts) -> bool {
+    job.status == Status::Failed
+        && cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::DependencyFailed
 }
 
 /// What is found for a job, in whatever state it is.

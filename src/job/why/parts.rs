@@ -1,5 +1,6 @@
 //! Arrays and MNP jobs: their children and nodes, by what happened to them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::cause::Cause;
@@ -56,6 +57,9 @@ pub fn pending(facts: &Facts) -> Vec<Finding> {
 /// An array or an MNP job that failed.
 pub fn failed(facts: &Facts) -> Vec<Finding> {
     let groups = groups(facts);
+    if !facts.chain.is_empty() && groups.iter().all(|g| g.cause.code == Code::DependencyFailed) {
+        return ends::failed(facts);
+    }
     if facts.job.nodes.is_some() {
         // The main node's end is the job's.
         let nodes = groups.iter().map(|group| {
@@ -68,7 +72,7 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
     }
     let size = facts.job.size.unwrap_or_default();
     let all: usize = groups.iter().map(|g| g.indices.len()).sum();
-    let first = facts.parts.failed.first();
+    let first = first_failed(&facts.parts.failed);
     let more = first.map(|child| format!("`bout {}` shows the output of the first one", child.id));
     let mut found = match groups.as_slice() {
         // Without children that failed, the array has: somebody ended it, or its dependency did.
@@ -93,6 +97,13 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
         first.advice.insert(0, more);
     }
     found
+}
+
+/// The first part that failed, and not because another one had.
+pub fn first_failed(failed: &[JobFacts]) -> Option<&JobFacts> {
+    let own =
+        |part: &&JobFacts| Cause::of(&ends::end(part), part.ended_by_user).code != Code::DependencyFailed;
+    failed.iter().find(own).or(failed.first())
 }
 
 /// Parts that failed in one way.
@@ -134,6 +145,10 @@ fn groups(facts: &Facts) -> Vec<Group<'_>> {
         group.indices.extend(child.part());
     }
     let mut groups: Vec<Group<'_>> = groups.into_values().collect();
-    groups.sort_by_key(|group| (std::cmp::Reverse(group.indices.len()), group.indices.first().copied()));
+    // Those that failed for another one tell nothing themselves.
+    groups.sort_by_key(|group| {
+        let follows = group.cause.code == Code::DependencyFailed;
+        (follows, Reverse(group.indices.len()), group.indices.first().copied())
+    });
     groups
 }

@@ -1,6 +1,6 @@
 //! Whether there is room for a RUNNABLE job: its queue, the compute environments, their size, their instances.
 
-use super::facts::{Demand, Environment, Facts, Kind, Machine, Queue, Ready};
+use super::facts::{Demand, Environment, Facts, Holder, Kind, Machine, Queue, Ready};
 use super::{Code, Finding, types, words};
 
 /// Instances that take longer than this, in milliseconds, have something in their way. (AWS gives no number; a
@@ -155,7 +155,7 @@ fn no_multi_node(nodes: u32, usable: &[&Environment]) -> Option<Finding> {
 
 /// vCPUs of all of a job's nodes.
 fn all_vcpus(facts: &Facts, demand: Demand) -> f64 {
-    demand.vcpus * f64::from(facts.job.nodes.unwrap_or(1))
+    facts.job.all_vcpus.unwrap_or(demand.vcpus)
 }
 
 /// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small".
@@ -226,49 +226,27 @@ pub fn asks(demand: Demand) -> String {
     words::and(&parts)
 }
 
-/// The vCPUs that other jobs have in an environment, and the largest of those jobs.
-fn used<'f>(facts: &'f Facts, environment: &Environment) -> Option<(f64, Vec<&'f super::Holder>)> {
-    let holders = facts.holders.as_ref()?;
-    let mut there: Vec<_> = holders
-        .jobs
-        .iter()
-        .filter(|h| match (&h.cluster, &environment.cluster) {
-            (Some(one), Some(other)) => one == other,
-            // Fargate's tasks are in the environment's cluster, too; what is not known counts.
-            _ => true,
+/// The jobs that have room in an environment, the largest first. One of which nobody says where it runs counts.
+fn holders<'f>(facts: &'f Facts, environments: &[&Environment]) -> Option<Vec<&'f Holder>> {
+    let is_there = |holder: &&Holder| {
+        holder.cluster.as_ref().is_none_or(|cluster| {
+            environments.iter().any(|e| e.cluster.as_ref().is_none_or(|other| other == cluster))
         })
-        .collect();
+    };
+    let mut there: Vec<&Holder> = facts.holders.as_ref()?.jobs.iter().filter(is_there).collect();
     there.sort_by(|a, b| b.vcpus.total_cmp(&a.vcpus).then_with(|| a.id.cmp(&b.id)));
-    Some((there.iter().map(|h| h.vcpus).sum(), there))
+    Some(there)
 }
 
 /// `maxvCpus` is reached in all environments.
 fn full(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
     let need = all_vcpus(facts, demand);
-    let mut told = Vec::new();
-    for environment in usable {
-        let max = environment.max_vcpus?;
-        let name = &environment.name;
-        match used(facts, environment) {
-            Some((used, holders)) if used + need > f64::from(max) => {
-                let who: Vec<String> = holders
-                    .iter()
-                    .map(|h| format!("{} ({}) {}", h.id, h.name, words::vcpus(h.vcpus)))
-                    .collect();
-                let more = facts.holders.as_ref().is_some_and(|h| h.more);
-                let least = if more { "at least " } else { "" };
-                let who = if who.is_empty() { String::new() } else { format!(": {}", words::some(&who, 5)) };
-                told.push(format!(
-                    "other jobs have {least}{used} of the {max} vCPUs that {name} may have (maxvCpus){who}"
-                ));
-            }
-            Some(_) => return None,
-            None if environment.desired_vcpus.is_some_and(|desired| desired >= max) => {
-                told.push(format!("{name} has all of the {max} vCPUs that it may have (maxvCpus)"));
-            }
-            None => return None,
-        }
-    }
+    let uncertain = facts.holders.as_ref().is_some_and(|h| h.jobs.iter().any(|h| h.cluster.is_none()));
+    // Where it is open who runs where, the environments are looked at as one.
+    let groups: Vec<Vec<&Environment>> =
+        if uncertain { vec![usable.to_vec()] } else { usable.iter().map(|e| vec![*e]).collect() };
+    let told: Vec<String> =
+        groups.iter().map(|group| full_group(facts, group, need)).collect::<Option<_>>()?;
     let first = usable.first()?;
     let target = f64::from(first.max_vcpus?) + need.ceil();
     Some(
@@ -278,6 +256,26 @@ fn full(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Findin
         )
         .advise(format!("wait until others end; or allow more: {}", raise(&first.name, target))),
     )
+}
+
+/// Who has what of some environments that have too little left.
+fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String> {
+    let max: u32 = group.iter().map(|e| e.max_vcpus).sum::<Option<u32>>()?;
+    let names: Vec<&str> = group.iter().map(|e| e.name.as_str()).collect();
+    let names = words::and(&names);
+    let Some(holders) = holders(facts, group) else {
+        let all = group.iter().all(|e| e.desired_vcpus >= e.max_vcpus);
+        return all.then(|| format!("{names} has all of the {max} vCPUs that it may have (maxvCpus)"));
+    };
+    let used: f64 = holders.iter().map(|h| h.vcpus).sum();
+    if used + need <= f64::from(max) {
+        return None;
+    }
+    let who: Vec<String> =
+        holders.iter().map(|h| format!("{} ({}) {}", h.id, h.name, words::vcpus(h.vcpus))).collect();
+    let least = if facts.holders.as_ref().is_some_and(|h| h.more) { "at least " } else { "" };
+    let who = if who.is_empty() { String::new() } else { format!(": {}", words::some(&who, 5)) };
+    Some(format!("other jobs have {least}{used} of the {max} vCPUs that {names} may have (maxvCpus){who}"))
 }
 
 /// What the instances of an environment tell: what holds the job up, and what is worth knowing.

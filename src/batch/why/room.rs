@@ -1,0 +1,214 @@
+//! What a RUNNABLE job waits behind and what it waits for: the queue, its environments, their instances and jobs.
+
+use aws_sdk_batch::types::JobDetail;
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt};
+
+use super::{Asking, shapes};
+use crate::batch::describe::details;
+use crate::batch::list::{ListPage, Of, pages};
+use crate::batch::{Queue, environments, queues};
+use crate::cluster::explain;
+use crate::job::why::{Environment, Facts, Holders, InstanceType, Kind, Line, Machine};
+use crate::job::{JobId, Status};
+use crate::ui::Failure;
+
+/// So many jobs that have room are looked at.
+const MOST_HOLDERS: usize = 500;
+/// Pages of RUNNABLE jobs that are counted.
+const MOST_PAGES: usize = 10;
+/// Queues with a higher priority that are looked at.
+const MOST_AHEAD: usize = 5;
+
+impl Asking<'_> {
+    /// Everything about the room that a RUNNABLE job needs.
+    pub(super) async fn room(&self, detail: &JobDetail, facts: &mut Facts) {
+        let arn = detail.job_queue().unwrap_or_default();
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let (all, line) = tokio::join!(queues(self.session, &[]), self.snapshot(arn));
+        let what = format!("the queue {name}");
+        let all = self.noting(all, &what, "batch:DescribeJobQueues").unwrap_or_default();
+        let own = all.iter().find(|q| q.job_queue_arn == arn || q.job_queue_name == name);
+        let line = self.noting(line, &format!("the head of the queue {name}"), "batch:GetJobQueueSnapshot");
+        let sharing: Vec<&Queue> =
+            own.map(|own| all.iter().filter(|q| shares(own, q)).collect()).unwrap_or_default();
+        let higher =
+            sharing.iter().filter(|q| Some(q.priority) > own.map(|own| own.priority)).take(MOST_AHEAD);
+        let (environments, holders, line, ahead) = tokio::join!(
+            async {
+                match own {
+                    Some(own) => self.environments(own).await,
+                    None => Vec::new(),
+                }
+            },
+            self.holders(&sharing),
+            async {
+                match line {
+                    Some(line) => Some(self.line(arn, detail, line).await),
+                    None => None,
+                }
+            },
+            join_all(higher.map(|queue| self.has_runnable(queue))),
+        );
+        facts.queue = own.map(shapes::queue);
+        if let Some(queue) = &mut facts.queue {
+            queue.ahead = ahead.into_iter().flatten().collect();
+        }
+        facts.instance_types = instance_types(self, &environments).await;
+        facts.environments = environments;
+        facts.holders = holders;
+        facts.line = line;
+    }
+
+    /// The head of the queue (API `GetJobQueueSnapshot`).
+    async fn snapshot(&self, queue: &str) -> Result<Line, Failure> {
+        let answer = self.session.batch.get_job_queue_snapshot().job_queue(queue).send().await;
+        let answer = answer.map_err(|e| explain(self.session, "asking for the head of the queue", &e))?;
+        let jobs = answer.front_of_queue().map(|front| front.jobs()).unwrap_or_default();
+        let id = |arn: &str| arn.rsplit_once(":job/").map_or(arn, |(_, id)| id).to_owned();
+        let shares = answer.queue_utilization().and_then(|u| u.fairshare_utilization());
+        let shares = shares.map(|s| s.top_capacity_utilization()).unwrap_or_default().iter();
+        Ok(Line {
+            jobs: jobs.iter().filter_map(|job| job.job_arn().map(id)).collect(),
+            head: None,
+            before: None,
+            shares: shares
+                .filter_map(|share| {
+                    let used = share.capacity_usage().iter().filter(|u| u.capacity_unit() == Some("VCPU"));
+                    let used = used.filter_map(|u| u.quantity()).sum();
+                    Some((share.share_identifier()?.to_owned(), used))
+                })
+                .collect(),
+        })
+    }
+
+    /// The head of the queue with what is known of its first job and, where this one is not in it, how many wait
+    /// longer.
+    async fn line(&self, queue: &str, detail: &JobDetail, line: Line) -> Line {
+        let own = detail.job_id().unwrap_or_default();
+        let is_in = line.jobs.iter().any(|id| id == own);
+        let head = line.jobs.first().filter(|id| *id != own).map(JobId::from_batch);
+        let (head, before) = tokio::join!(
+            async {
+                let head = head?;
+                let known = details(self.session, std::slice::from_ref(&head)).await;
+                let known = self.noting(known, "the job at the head of the queue", "batch:DescribeJobs")?;
+                known.into_iter().flatten().next().map(|detail| shapes::job(&detail))
+            },
+            async {
+                if is_in || line.jobs.is_empty() {
+                    return None;
+                }
+                let created = detail.created_at().unwrap_or(i64::MAX);
+                let waiting = pages(self.session, Of::Queue(queue), &[Status::Runnable]).take(MOST_PAGES);
+                let earlier = |page: &ListPage| {
+                    page.jobs.iter().filter(|job| job.created_at.is_some_and(|at| at < created)).count()
+                };
+                self.noting(sum(waiting, earlier).await, "the jobs ahead of it", "batch:ListJobs")
+            },
+        );
+        Line { head, before, ..line }
+    }
+
+    /// The name of a queue in which jobs are RUNNABLE.
+    async fn has_runnable(&self, queue: &Queue) -> Option<String> {
+        let mut waiting = pages(self.session, Of::Queue(&queue.job_queue_arn), &[Status::Runnable]);
+        let page = self.noting(waiting.next().await?, "the queues ahead of its own", "batch:ListJobs")?;
+        (!page.jobs.is_empty()).then(|| queue.job_queue_name.clone())
+    }
+
+    /// The queue's compute environments, each with its instances.
+    async fn environments(&self, queue: &Queue) -> Vec<Environment> {
+        if queue.compute_environments.is_empty() {
+            return Vec::new();
+        }
+        let known = environments(self.session, &queue.compute_environments).await;
+        let what = format!("the compute environments of the queue {}", queue.job_queue_name);
+        let known = self.noting(known, &what, "batch:DescribeComputeEnvironments").unwrap_or_default();
+        let order = |arn: &String| queue.compute_environments.iter().position(|e| e == arn);
+        let mut known: Vec<_> = known.iter().collect();
+        known.sort_by_key(|e| order(&e.compute_environment_arn));
+        join_all(known.into_iter().map(|known| async {
+            let environment = shapes::environment(known);
+            let cluster = known.ecs_cluster_arn.as_ref().filter(|_| environment.kind != Kind::Fargate);
+            let machines = match cluster {
+                Some(cluster) => self.machines(&environment.name, cluster).await,
+                None => None,
+            };
+            Environment { machines, ..environment }
+        }))
+        .await
+    }
+
+    /// The instances of an ECS cluster, at most 100.
+    async fn machines(&self, environment: &str, cluster: &str) -> Option<Vec<Machine>> {
+        let ecs = &self.session.ecs;
+        let what = format!("the instances of {environment}");
+        let doing = format!("asking for the instances of {environment}");
+        let listed = ecs.list_container_instances().cluster(cluster).max_results(100).send().await;
+        let listed = listed.map_err(|e| explain(self.session, &doing, &e));
+        let arns = self.noting(listed, &what, "ecs:ListContainerInstances")?.container_instance_arns;
+        let arns = arns.unwrap_or_default();
+        if arns.is_empty() {
+            return Some(Vec::new());
+        }
+        let described = ecs.describe_container_instances().cluster(cluster);
+        let described = described.set_container_instances(Some(arns)).send().await;
+        let described = described.map_err(|e| explain(self.session, &doing, &e));
+        let described = self.noting(described, &what, "ecs:DescribeContainerInstances")?;
+        Some(described.container_instances().iter().map(shapes::machine).collect())
+    }
+
+    /// The jobs that have room in the environments of these queues. A listing has no children, so arrays are found by
+    /// their parents, which are PENDING.
+    async fn holders(&self, queues: &[&Queue]) -> Option<Holders> {
+        const BUSY: [Status; 3] = [Status::Pending, Status::Starting, Status::Running];
+        if queues.is_empty() {
+            return None;
+        }
+        let lists = join_all(queues.iter().map(|queue| async {
+            let mut busy = pages(self.session, Of::Queue(&queue.job_queue_arn), &BUSY);
+            let mut ids: Vec<JobId> = Vec::new();
+            while let Some(page) = busy.next().await {
+                let page = page?;
+                let has_room =
+                    page.jobs.iter().filter(|job| page.status != Status::Pending || job.is_array_parent());
+                ids.extend(has_room.map(crate::batch::Job::id));
+                if ids.len() > MOST_HOLDERS {
+                    break;
+                }
+            }
+            Ok::<_, Failure>(ids)
+        }))
+        .await;
+        let listed: Result<Vec<Vec<JobId>>, Failure> = lists.into_iter().collect();
+        let mut ids = self.noting(listed, "the jobs that run", "batch:ListJobs")?.concat();
+        let more = ids.len() > MOST_HOLDERS;
+        ids.truncate(MOST_HOLDERS);
+        let known =
+            self.noting(details(self.session, &ids).await, "the jobs that run", "batch:DescribeJobs")?;
+        Some(Holders { jobs: known.iter().flatten().filter_map(shapes::holder).collect(), more })
+    }
+}
+
+/// Whether two queues have a compute environment in common.
+fn shares(own: &Queue, other: &Queue) -> bool {
+    other.compute_environments.iter().any(|e| own.compute_environments.contains(e))
+}
+
+/// Adds up what the pages tell.
+async fn sum(
+    mut pages: impl Stream<Item = Result<ListPage, Failure>> + Unpin,
+    of: impl Fn(&ListPage) -> usize,
+) -> Result<usize, Failure> {
+    let mut sum = 0;
+    while let Some(page) = pages.next().await {
+        sum += of(&page?);
+    }
+    Ok(sum)
+}
+
+/// What the instance types have that these environments may start; `None` where nobody can be asked.
+async fn instance_types(_: &Asking<'_>, _: &[Environment]) -> Option<Vec<InstanceType>> {
+    None
+}

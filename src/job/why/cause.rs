@@ -2,6 +2,7 @@
 
 use super::facts::{End, JobFacts};
 use super::{Code, Finding, words};
+use crate::job::exit_code_in_words;
 
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -302,23 +303,4 @@ fn initialization(cause: &Cause, words: &str) -> Finding {
         "the subnets need a way to ECR, S3, CloudWatch Logs and what the job mounts: NAT gateway, public address or VPC endpoints"
     };
     Finding::new(cause.code, format!("{}; AWS says: {words}", cause.short)).advise(advice)
-}
-
-/// What an exit code means by convention (POSIX sh, Bash; Linux's signals).
-fn in_words(code: i32) -> Option<&'static str> {
-    Some(match code {
-        126 => "the command could not be executed",
-        127 => "the command was not found",
-        130 => "SIGINT, as by Ctrl-C",
-        132 => "SIGILL: the program has instructions that this CPU does not know",
-        134 => "SIGABRT: the program gave up",
-        135 => "SIGBUS: a memory error",
-        136 => "SIGFPE: an arithmetic error",
-        137 => "SIGKILL",
-        139 => "SIGSEGV: a memory error in the program",
-        141 => "SIGPIPE: nobody read its output any more",
-        143 => "SIGTERM: it was asked to end",
-        129..=192 => "ended by a signal",
-        _ => return None,
-    })
 }

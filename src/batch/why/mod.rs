@@ -214,7 +214,7 @@ impl Asking<'_> {
     async fn first_waiting(&self, parent: &Job, status: Status) -> Option<Box<Facts>> {
         let id = parent.id();
         let first = async {
-            let mut pages = list::pages(self.session, list::Of::Array(&id), &[status]);
+            let mut pages = list::pages(self.session, list::Of::Array(id), &[status]);
             let mut first: Option<JobId> = None;
             while let Some(page) = pages.next().await {
                 let ids = page?.jobs.into_iter().map(|job| job.id());

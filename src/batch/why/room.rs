@@ -100,7 +100,8 @@ impl Asking<'_> {
                     return None;
                 }
                 let created = detail.created_at().unwrap_or(i64::MAX);
-                let waiting = pages(self.session, Of::Queue(queue), &[Status::Runnable]).take(MOST_PAGES);
+                let waiting =
+                    pages(self.session, Of::Queue(queue.to_owned()), &[Status::Runnable]).take(MOST_PAGES);
                 let earlier = |page: &ListPage| {
                     page.jobs.iter().filter(|job| job.created_at.is_some_and(|at| at < created)).count()
                 };
@@ -112,7 +113,7 @@ impl Asking<'_> {
 
     /// The name of a queue in which jobs are RUNNABLE.
     async fn has_runnable(&self, queue: &Queue) -> Option<String> {
-        let mut waiting = pages(self.session, Of::Queue(&queue.job_queue_arn), &[Status::Runnable]);
+        let mut waiting = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &[Status::Runnable]);
         let page = self.noting(waiting.next().await?, "the queues ahead of its own", "batch:ListJobs")?;
         (!page.jobs.is_empty()).then(|| queue.job_queue_name.clone())
     }
@@ -167,7 +168,7 @@ impl Asking<'_> {
             return None;
         }
         let lists = join_all(queues.iter().map(|queue| async {
-            let mut busy = pages(self.session, Of::Queue(&queue.job_queue_arn), &BUSY);
+            let mut busy = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &BUSY);
             let mut ids: Vec<JobId> = Vec::new();
             while let Some(page) = busy.next().await {
                 let page = page?;

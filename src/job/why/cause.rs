@@ -99,17 +99,11 @@ impl Cause {
                 let short = "exit code 137: SIGKILL, most likely since it was out of memory".to_owned();
                 Self { code: Code::Killed, short, exit_code: Some(137) }
             }
-            Some(code @ 129..=192) => {
-                let short = format!("exit code {code}: {}", in_words(code).unwrap_or_default());
-                Self { code: Code::Signal, short, exit_code: Some(code) }
-            }
             Some(code) if code != 0 => {
-                let meaning = in_words(code).map(|words| format!(" ({words})")).unwrap_or_default();
-                Self {
-                    code: Code::ExitCode,
-                    short: format!("exit code {code}{meaning}"),
-                    exit_code: Some(code),
-                }
+                let meaning = exit_code_in_words(code).map(|words| format!(" ({words})"));
+                let kind = if (129..=192).contains(&code) { Code::Signal } else { Code::ExitCode };
+                let short = format!("exit code {code}{}", meaning.unwrap_or_default());
+                Self { code: kind, short, exit_code: Some(code) }
             }
             _ if by_user => {
                 Self { code: Code::Terminated, short: "ended by a user".to_owned(), exit_code: None }

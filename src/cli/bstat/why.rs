@@ -25,11 +25,17 @@ struct Answers {
 
 impl View for Answers {
     fn plain(&self) -> Layout {
-        let each: Vec<Vec<String>> = self.answers.iter().map(|a| a.lines(self.on_terminal)).collect();
+        let shown = |line: &str| if self.on_terminal { harmless(line) } else { line.to_owned() };
+        let each: Vec<Vec<String>> = self.answers.iter().map(|a| a.lines(shown)).collect();
         Layout::Lines(each.join(&String::new()))
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
         self.answers.iter().map(Answer::json).collect()
     }
+}
+
+/// Nothing in a line of output can act upon a terminal.
+fn harmless(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

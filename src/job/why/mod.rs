@@ -217,8 +217,8 @@ impl Answer {
     }
 
     /// The answer in lines: the verdict, what else was found, the output's end, what to do. Control characters in
-    /// AWS's words become blanks; those in the output only when it is to be `harmless`, for a terminal.
-    pub fn lines(&self, harmless: bool) -> Vec<String> {
+    /// AWS's words become blanks; a line of output is as `shown` has it.
+    pub fn lines(&self, shown: impl Fn(&str) -> String) -> Vec<String> {
         let clean =
             |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
         let mut findings = self.findings.iter();
@@ -232,7 +232,6 @@ impl Answer {
                 format!("the output of {}", log.job_id)
             };
             lines.push(format!("  the end of {whose}:"));
-            let shown = |line: &String| if harmless { clean(line) } else { line.clone() };
             lines.extend(log.lines.iter().map(|(_, line)| format!("    {}", shown(line))));
         }
         let mut advice: Vec<&String> = Vec::new();

@@ -15,7 +15,7 @@ use crate::ui::Failure;
 pub async fn tail(
     session: &Session,
     place: &Place,
-    lines: i32,
+    lines: usize,
 ) -> Result<Vec<(Option<i64>, String)>, Failure> {
     let answer = session
         .logs
@@ -23,7 +23,7 @@ pub async fn tail(
         .log_group_name(&place.group)
         .log_stream_name(&place.stream)
         .start_from_head(false)
-        .limit(lines)
+        .limit(i32::try_from(lines).unwrap_or(i32::MAX))
         .send()
         .await;
     match answer {

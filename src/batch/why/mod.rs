@@ -17,7 +17,7 @@ use super::describe::details;
 use super::{Job, list};
 use crate::cluster::Session;
 use crate::job::why::{
-    Dependency, Facts, JobFacts, LogTail, Parts, Unseen, failed_for_another, first_failed,
+    Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_for_another, first_failed,
 };
 use crate::job::{JobId, Status};
 use crate::logs::{self, Place};
@@ -25,8 +25,6 @@ use crate::ui::Failure;
 
 /// So many jobs are looked into at once.
 const AT_ONCE: usize = 4;
-/// Lines of output that are shown of a job that failed.
-const LINES: i32 = 10;
 /// Jobs that failed one for the other are followed so far.
 const DEEPEST: usize = 20;
 
@@ -229,7 +227,7 @@ impl Asking<'_> {
     }
 
     /// The end of a job's output; `None` where it has no stream or none can be read.
-    async fn log(&self, job: &Job, lines: i32) -> Option<LogTail> {
+    async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
         let place = Place::all_of(job, self.session).pop()?;
         let read = logs::tail(self.session, &place, lines).await;
         let lines = self.noting(read, "its output", "logs:GetLogEvents")?;

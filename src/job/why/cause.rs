@@ -95,13 +95,13 @@ impl Cause {
             };
         }
         match end.exit_code {
-            Some(137) => {
-                let short = "exit code 137: SIGKILL, most likely since it was out of memory".to_owned();
-                Self { code: Code::Killed, short, exit_code: Some(137) }
-            }
             Some(code) if code != 0 => {
                 let meaning = exit_code_in_words(code).map(|words| format!(" ({words})"));
-                let kind = if (129..=192).contains(&code) { Code::Signal } else { Code::ExitCode };
+                let kind = match code {
+                    137 => Code::Killed,
+                    129..=192 => Code::Signal,
+                    _ => Code::ExitCode,
+                };
                 let short = format!("exit code {code}{}", meaning.unwrap_or_default());
                 Self { code: kind, short, exit_code: Some(code) }
             }
@@ -155,7 +155,8 @@ impl Cause {
                 let code = end.exit_code.filter(|_| self.code == Code::OutOfMemory);
                 let code = code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
                 finding(format!("{short}{code}{had_words}")).advise(format!(
-                    "ask for more memory: `bsub --memory {} …`",
+                    "{}: `bsub --memory {} …`",
+                    if self.code == Code::Killed { "if that was for its memory, ask for more" } else { "ask for more memory" },
                     had.map_or("SIZE".to_owned(), |mib| size(mib.saturating_mul(2)))
                 ))
             }

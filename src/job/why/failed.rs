@@ -4,6 +4,9 @@ use super::cause::Cause;
 use super::facts::{End, Facts, JobFacts};
 use super::{Code, Finding, words};
 
+/// The lines of output that are shown at most.
+pub const LINES: usize = 10;
+
 /// How the job's last attempt ended.
 pub fn end(job: &JobFacts) -> End {
     let last = job.attempts.last().map(|a| a.end.clone()).unwrap_or_default();
@@ -20,10 +23,14 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
     let end = end(job);
     let lines = facts.log.iter().flat_map(|log| &log.lines).map(|(_, line)| line.as_str());
     let cause = Cause::of(&end, job.ended_by_user).with_output(lines);
-    let first = match cause.code {
+    let mut first = match cause.code {
         Code::DependencyFailed => dependency(facts),
+        _ if !facts.chain.is_empty() => dependency(facts),
         _ => cause.finding(job, &end),
     };
+    if let Some(log) = facts.log.as_ref().filter(|log| log.lines.len() >= LINES) {
+        first = first.advise(format!("`bout {}` shows all of the output", log.job_id));
+    }
     let mut found = vec![first];
     let before: Vec<Cause> =
         job.attempts.iter().rev().skip(1).rev().map(|attempt| Cause::of(&attempt.end, false)).collect();

@@ -8,18 +8,19 @@ const SNAPSHOT: usize = 100;
 /// So many shares are named.
 const SHARES: usize = 5;
 
-/// The job's place, what blocks the head, whose turn it is.
-pub fn look(facts: &Facts) -> Vec<Finding> {
+/// The job at the head of the queue, if that is another one and is blocked.
+pub fn head(facts: &Facts) -> Option<Finding> {
+    let head = facts.line.as_ref()?.head.as_ref().filter(|head| head.id != facts.job.id)?;
+    let limits = facts.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
+    blocked::of_head(head, limits)
+}
+
+/// The job's place, and whose turn it is.
+pub fn place(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(line) = &facts.line else { return found };
     let name = facts.queue.as_ref().map_or("its queue", |q| q.name.as_str());
     let place = line.jobs.iter().position(|id| *id == facts.job.id);
-    let limits = facts.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
-    if place != Some(0)
-        && let Some(head) = line.head.as_ref().filter(|head| head.id != facts.job.id)
-    {
-        found.extend(blocked::of_head(head, limits));
-    }
     let count = line.jobs.len();
     match place {
         Some(0) => {

@@ -14,6 +14,8 @@ pub struct Room {
     pub certain: Vec<Finding>,
     /// What keeps it waiting now.
     pub now: Vec<Finding>,
+    /// What Batch does about it.
+    pub scaling: Vec<Finding>,
     /// What else is worth knowing.
     pub notes: Vec<Finding>,
 }
@@ -41,9 +43,7 @@ pub fn look(facts: &Facts) -> Room {
     {
         room.now.extend(full(facts, &usable, demand));
         for environment in &usable {
-            let (now, note) = machines(facts, environment, demand, !room.now.is_empty());
-            room.now.extend(now);
-            room.notes.extend(note);
+            machines(facts, environment, demand, &mut room);
         }
     }
     room.notes.extend(broken);
@@ -121,7 +121,7 @@ fn mend(name: &str, why: &str) -> String {
              such as arn:aws:iam::ACCOUNT:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
         );
     }
-    format!("mend what AWS names with `{change} …`; it is tried again at once")
+    format!("mend what AWS names with `{change} …`")
 }
 
 /// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment.
@@ -278,82 +278,75 @@ fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String
     Some(format!("other jobs have {least}{used} of the {max} vCPUs that {names} may have (maxvCpus){who}"))
 }
 
-/// What the instances of an environment tell: what holds the job up, and what is worth knowing.
-fn machines(
-    facts: &Facts,
-    environment: &Environment,
-    demand: Demand,
-    explained: bool,
-) -> (Option<Finding>, Option<Finding>) {
-    let name = &environment.name;
-    let waited = facts.job.created_at.map_or(0, |at| facts.now - at);
+/// What the instances of an environment tell.
+fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut Room) {
     if environment.kind == Kind::Fargate {
-        return (None, None);
+        return;
     }
+    let explained = !room.now.is_empty();
+    let waited = facts.job.created_at.map_or(0, |at| facts.now - at);
+    if let Some(machines) = &environment.machines {
+        if let Some(finding) = unfit(environment, machines, demand, waited) {
+            room.now.push(finding);
+            return;
+        }
+        let ready = ready(machines);
+        if ready.iter().any(|m| has(m.free, demand)) {
+            let message = format!(
+                "{} has an instance with room for it: it starts when it is its turn",
+                environment.name
+            );
+            room.scaling.extend((!explained).then(|| Finding::new(Code::RoomIsThere, message)));
+            return;
+        }
+        if !ready.is_empty() {
+            let most = largest(&ready, |m| m.free);
+            let message = format!("no instance of {} has {} free{most}", environment.name, asks(demand));
+            let full = Finding::new(Code::InstancesFull, message);
+            if explained { room.notes.push(full) } else { room.now.push(full) }
+        }
+    }
+    room.scaling.extend(scaling(environment, waited).filter(|_| !explained));
+}
+
+/// The instances on which jobs can be placed.
+fn ready(machines: &[Machine]) -> Vec<&Machine> {
+    machines.iter().filter(|m| m.connected && m.status == "ACTIVE").collect()
+}
+
+/// Why the instances cannot run any job, or, where nobody starts others, not this one.
+fn unfit(environment: &Environment, machines: &[Machine], demand: Demand, waited: i64) -> Option<Finding> {
+    let name = &environment.name;
     let unmanaged = environment.kind == Kind::Unmanaged;
-    let desired = environment.desired_vcpus.unwrap_or(0);
-    let scaling = scaling(environment, waited);
-    let Some(machines) = &environment.machines else {
-        return (scaling.filter(|_| !explained), None);
-    };
-    let connected: Vec<&Machine> = machines.iter().filter(|m| m.connected && m.status == "ACTIVE").collect();
+    let ready = ready(machines);
     if machines.is_empty() && unmanaged {
-        return (
-            Some(
-                Finding::new(
-                    Code::NoInstances,
-                    format!("{name} is unmanaged, and no instance has joined its ECS cluster"),
-                )
-                .advise(format!(
-                    "start instances with the ECS agent and `ECS_CLUSTER={}` in /etc/ecs/ecs.config",
-                    environment.cluster.as_deref().unwrap_or("CLUSTER")
-                )),
-            ),
-            None,
-        );
+        let message = format!("{name} is unmanaged, and no instance has joined its ECS cluster");
+        let cluster = environment.cluster.as_deref().unwrap_or("CLUSTER");
+        return Some(Finding::new(Code::NoInstances, message).advise(format!(
+            "start instances with the ECS agent and `ECS_CLUSTER={cluster}` in /etc/ecs/ecs.config"
+        )));
     }
-    if machines.is_empty() && desired > 0 {
+    if let (true, Some(desired @ 1..)) = (machines.is_empty(), environment.desired_vcpus) {
         let message = format!(
-            "Batch has asked for {desired} vCPUs of instances in {name}, and none has joined its ECS cluster yet"
+            "Batch has asked for instances with {desired} vCPUs in {name}, and none has joined its ECS cluster yet"
         );
         let finding = Finding::new(Code::NoInstances, message);
-        let finding = if waited > SLOW { finding.advise(JOINING) } else { finding };
-        return (Some(finding), None);
+        return Some(if waited > SLOW { finding.advise(JOINING) } else { finding });
     }
-    if connected.is_empty() && !machines.is_empty() {
+    if ready.is_empty() && !machines.is_empty() {
         let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
-        let message = format!(
-            "{name} has {}, and none with an ECS agent that is connected and ACTIVE",
-            words::many(count, "instance")
-        );
-        return (Some(Finding::new(Code::InstancesDisconnected, message).advise(JOINING)), None);
+        let count = words::many(count, "instance");
+        let message = format!("{name} has {count}, and none with an ECS agent that is connected and ACTIVE");
+        return Some(Finding::new(Code::InstancesDisconnected, message).advise(JOINING));
     }
-    let roomy = |of: fn(&Machine) -> Demand| connected.iter().any(|m| has(of(m), demand));
-    if unmanaged && !roomy(|m| m.registered) {
-        let message =
-            format!("no instance of {name} has {}{}", asks(demand), largest(&connected, |m| m.registered));
-        return (
-            Some(Finding::new(Code::NoInstanceFits, message).advise("ask for less, or add larger instances")),
-            None,
+    if unmanaged && !ready.iter().any(|m| has(m.registered, demand)) {
+        let most = largest(&ready, |m| m.registered);
+        let message = format!("no instance of {name} has {}{most}", asks(demand));
+        return Some(
+            Finding::new(Code::NoInstanceFits, message).advise("ask for less, or add larger instances"),
         );
     }
-    if connected.is_empty() {
-        return (scaling.filter(|_| !explained), None);
-    }
-    if roomy(|m| m.free) {
-        let free = Finding::new(
-            Code::RoomIsThere,
-            format!("{name} has an instance with room for it: it starts when it is its turn"),
-        );
-        return (None, Some(free).filter(|_| !explained));
-    }
-    let message =
-        format!("no instance of {name} has {} free{}", asks(demand), largest(&connected, |m| m.free));
-    let full = Finding::new(Code::InstancesFull, message);
-    match explained {
-        true => (None, Some(full)),
-        false => (Some(full), scaling),
-    }
+    None
 }
 
 /// The causes that AWS's page on stuck jobs lists for instances that do not join.
@@ -376,7 +369,7 @@ fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
         return Some(if waited > SLOW { finding.advise(JOINING) } else { finding });
     }
     let message =
-        format!("instances are being started in {name}: desiredvCpus is {desired} of at most {max}");
+        format!("{name} has, or is starting, instances with {desired} of the {max} vCPUs that it may have");
     Some(Finding::new(Code::ScalingUp, message))
 }
 

@@ -54,9 +54,9 @@ pub fn lacking(types: &[&InstanceType], demand: &Demand) -> Option<String> {
     }
     let most = |of: fn(&InstanceType) -> u64| types.iter().max_by_key(|t| of(t));
     let has = |t: &InstanceType| {
-        let gpus = if t.gpus > 0 { format!(" and {}", words::many(t.gpus, "GPU")) } else { String::new() };
-        let memory = words::memory(t.memory_mib);
-        format!("{} has {}, {memory}{gpus}", t.name, words::vcpus(f64::from(t.vcpus)))
+        let mut parts = vec![words::vcpus(f64::from(t.vcpus)), words::memory(t.memory_mib)];
+        parts.extend((t.gpus > 0).then(|| words::many(t.gpus, "GPU")));
+        words::and(&parts)
     };
     let short_of = [
         (most(|t| u64::from(t.vcpus)).filter(|t| f64::from(t.vcpus) < demand.vcpus), "vCPUs"),
@@ -66,7 +66,7 @@ pub fn lacking(types: &[&InstanceType], demand: &Demand) -> Option<String> {
     let found = short_of.iter().find_map(|(t, what)| Some(((*t)?, *what)));
     Some(match found {
         Some((t, "GPUs")) if t.gpus == 0 => "none of them has a GPU".to_owned(),
-        Some((t, what)) => format!("the one with the most {what}, {}", has(t)),
+        Some((t, what)) => format!("{}, the one with the most {what}, has {}", t.name, has(t)),
         None => "none has all of that at once".to_owned(),
     })
 }

@@ -94,9 +94,12 @@ pub fn runnable(facts: &Facts) -> Vec<Finding> {
         }
         found.push(own);
     }
-    found.extend(room.now);
     if !never {
-        found.extend(line::look(facts));
+        found.extend(line::head(facts));
+        found.extend(room.now);
+        let (first, behind): (Vec<Finding>, Vec<Finding>) =
+            line::place(facts).into_iter().partition(|f| f.code == Code::HeadOfQueue);
+        found.extend(behind.into_iter().chain(room.scaling).chain(first));
     }
     found.extend(room.notes);
     found.extend(retry(facts));
@@ -104,7 +107,7 @@ pub fn runnable(facts: &Facts) -> Vec<Finding> {
     if found.is_empty() {
         found.push(Finding::new(
             Code::NothingFound,
-            "nothing that can be seen is in its way: it waits for a place on an instance",
+            "nothing that can be seen is in its way: it waits for its place",
         ));
     }
     found

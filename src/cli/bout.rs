@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
+use super::named::Wanted;
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
-use crate::job::{JobId, JobRefs, Status};
+use crate::job::{JobId, Named, Status};
 use crate::logs::{self, Event, Page, Place, Reader};
 use crate::ui::{Exit, Failure, Format, JsonArray, Output, note};
 
@@ -46,7 +47,7 @@ pub struct Args {
     directory: Option<PathBuf>,
     /// A job, an array's child (ID:INDEX) or an ARN; the beginning of an ID, or `last`
     #[arg(value_name = "ID")]
-    jobs: JobRefs,
+    jobs: Named,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -63,16 +64,19 @@ impl Args {
                 "bout: note: --stream-period means nothing here: new lines are looked for as often as it pays",
             );
         }
+        let wanted = Wanted::read("bout", std::slice::from_ref(&self.jobs))?;
         let session = self.common.open().await?;
-        let ids = batch::meant(&session, &self.jobs.0, self.task).await?;
         if self.files {
+            // Files outlive Batch's memory of their jobs.
+            let ids = wanted.meant(&session, self.task).await?;
             return files::tell(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
-        let mut jobs = Vec::new();
-        for id in &ids {
-            jobs.push(batch::describe_one(&session, id).await?);
-        }
-        if self.follow { self.follow(session, &jobs).await } else { self.read(&session, &jobs).await }
+        let found = wanted.find(&session, self.task).await?;
+        let exit = match self.follow {
+            true => self.follow(session, &found.jobs).await?,
+            false => self.read(&session, &found.jobs).await?,
+        };
+        Ok(found.report("bout", exit))
     }
 
     async fn follow(&self, session: Session, jobs: &[Job]) -> Result<Exit, Failure> {

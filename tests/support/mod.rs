@@ -21,6 +21,7 @@ mod moto;
 mod proxy;
 mod sandbox;
 pub mod shells;
+mod slow;
 mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
@@ -30,6 +31,7 @@ pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};
+pub use slow::{Slow, Wire};
 pub use terminal::{OnTerminal, Seen, Terminal, screen};
 
 use std::time::{Duration, Instant};

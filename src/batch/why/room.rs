@@ -1,5 +1,6 @@
 //! What a RUNNABLE job waits behind and what it waits for: the queue, its environments, their instances and jobs.
 
+use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::JobDetail;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
@@ -7,9 +8,9 @@ use futures_util::{Stream, StreamExt};
 use super::{Asking, shapes};
 use crate::batch::describe::details;
 use crate::batch::list::{ListPage, Of, pages};
-use crate::batch::{Queue, environments, queues};
+use crate::batch::{Front, Queue, environments, front, queues};
 use crate::cluster::explain;
-use crate::job::why::{Environment, Facts, Holders, InstanceType, Kind, Line, Machine};
+use crate::job::why::{Environment, Facts, Holders, InstanceType, Kind, Line, Machine, patterns};
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
@@ -17,6 +18,8 @@ use crate::ui::Failure;
 const MOST_HOLDERS: usize = 500;
 /// Pages of RUNNABLE jobs that are counted.
 const MOST_PAGES: usize = 10;
+/// What a server answers that does not know EC2's actions.
+const NO_EC2: [&str; 3] = ["InvalidAction", "UnknownOperationException", "UnknownAction"];
 /// Queues with a higher priority that are looked at.
 const MOST_AHEAD: usize = 5;
 
@@ -25,26 +28,29 @@ impl Asking<'_> {
     pub(super) async fn room(&self, detail: &JobDetail, facts: &mut Facts) {
         let arn = detail.job_queue().unwrap_or_default();
         let name = arn.rsplit('/').next().unwrap_or_default();
-        let (all, line) = tokio::join!(queues(self.session, &[]), self.snapshot(arn));
+        let named =
+            Queue { job_queue_name: name.to_owned(), job_queue_arn: arn.to_owned(), ..Queue::default() };
+        let (all, front) = tokio::join!(queues(self.session, &[]), front(self.session, &named));
         let what = format!("the queue {name}");
         let all = self.noting(all, &what, "batch:DescribeJobQueues").unwrap_or_default();
-        let own = all.iter().find(|q| q.job_queue_arn == arn || q.job_queue_name == name);
-        let line = self.noting(line, &format!("the head of the queue {name}"), "batch:GetJobQueueSnapshot");
+        let own = all.iter().find(|q| q.is(arn));
+        let front =
+            self.noting(front, &format!("the front of the queue {name}"), "batch:GetJobQueueSnapshot");
         let sharing: Vec<&Queue> =
             own.map(|own| all.iter().filter(|q| shares(own, q)).collect()).unwrap_or_default();
         let higher =
             sharing.iter().filter(|q| Some(q.priority) > own.map(|own| own.priority)).take(MOST_AHEAD);
-        let (environments, holders, line, ahead) = tokio::join!(
+        let ((environments, instance_types), holders, line, ahead) = tokio::join!(
             async {
                 match own {
                     Some(own) => self.environments(own).await,
-                    None => Vec::new(),
+                    None => (Vec::new(), None),
                 }
             },
             self.holders(&sharing),
             async {
-                match line {
-                    Some(line) => Some(self.line(arn, detail, line).await),
+                match front {
+                    Some(front) => Some(self.line(arn, detail, front).await),
                     None => None,
                 }
             },
@@ -54,40 +60,18 @@ impl Asking<'_> {
         if let Some(queue) = &mut facts.queue {
             queue.ahead = ahead.into_iter().flatten().collect();
         }
-        facts.instance_types = instance_types(self, &environments).await;
+        facts.instance_types = instance_types;
         facts.environments = environments;
         facts.holders = holders;
         facts.line = line;
     }
 
-    /// The head of the queue (API `GetJobQueueSnapshot`).
-    async fn snapshot(&self, queue: &str) -> Result<Line, Failure> {
-        let answer = self.session.batch.get_job_queue_snapshot().job_queue(queue).send().await;
-        let answer = answer.map_err(|e| explain(self.session, "asking for the head of the queue", &e))?;
-        let jobs = answer.front_of_queue().map(|front| front.jobs()).unwrap_or_default();
-        let id = |arn: &str| arn.rsplit_once(":job/").map_or(arn, |(_, id)| id).to_owned();
-        let shares = answer.queue_utilization().and_then(|u| u.fairshare_utilization());
-        let shares = shares.map(|s| s.top_capacity_utilization()).unwrap_or_default().iter();
-        Ok(Line {
-            jobs: jobs.iter().filter_map(|job| job.job_arn().map(id)).collect(),
-            head: None,
-            before: None,
-            shares: shares
-                .filter_map(|share| {
-                    let used = share.capacity_usage().iter().filter(|u| u.capacity_unit() == Some("VCPU"));
-                    let used = used.filter_map(|u| u.quantity()).sum();
-                    Some((share.share_identifier()?.to_owned(), used))
-                })
-                .collect(),
-        })
-    }
-
     /// The head of the queue with what is known of its first job and, where this one is not in it, how many wait
     /// longer.
-    async fn line(&self, queue: &str, detail: &JobDetail, line: Line) -> Line {
+    async fn line(&self, queue: &str, detail: &JobDetail, front: Front) -> Line {
         let own = detail.job_id().unwrap_or_default();
-        let is_in = line.jobs.iter().any(|id| id == own);
-        let head = line.jobs.first().filter(|id| *id != own).map(JobId::from_batch);
+        let is_in = front.jobs.iter().any(|job| job.job_id.as_str() == own);
+        let head = front.jobs.first().map(|job| job.job_id.clone()).filter(|id| id.as_str() != own);
         let (head, before) = tokio::join!(
             async {
                 let head = head?;
@@ -96,7 +80,7 @@ impl Asking<'_> {
                 known.into_iter().flatten().next().map(|detail| shapes::job(&detail))
             },
             async {
-                if is_in || line.jobs.is_empty() {
+                if is_in || front.jobs.is_empty() {
                     return None;
                 }
                 let created = detail.created_at().unwrap_or(i64::MAX);
@@ -108,7 +92,8 @@ impl Asking<'_> {
                 self.noting(sum(waiting, earlier).await, "the jobs ahead of it", "batch:ListJobs")
             },
         );
-        Line { head, before, ..line }
+        let jobs = front.jobs.into_iter().map(|job| job.job_id.to_string()).collect();
+        Line { jobs, head, before, shares: front.shares }
     }
 
     /// The name of a queue in which jobs are RUNNABLE.
@@ -118,27 +103,41 @@ impl Asking<'_> {
         (!page.jobs.is_empty()).then(|| queue.job_queue_name.clone())
     }
 
-    /// The queue's compute environments, each with its instances.
-    async fn environments(&self, queue: &Queue) -> Vec<Environment> {
+    /// The queue's compute environments, each with its instances, and what the instance types have that they may start.
+    async fn environments(&self, queue: &Queue) -> (Vec<Environment>, Option<Vec<InstanceType>>) {
         if queue.compute_environments.is_empty() {
-            return Vec::new();
+            return (Vec::new(), None);
         }
         let known = environments(self.session, &queue.compute_environments).await;
         let what = format!("the compute environments of the queue {}", queue.job_queue_name);
         let known = self.noting(known, &what, "batch:DescribeComputeEnvironments").unwrap_or_default();
-        let order = |arn: &String| queue.compute_environments.iter().position(|e| e == arn);
-        let mut known: Vec<_> = known.iter().collect();
-        known.sort_by_key(|e| order(&e.compute_environment_arn));
-        join_all(known.into_iter().map(|known| async {
-            let environment = shapes::environment(known);
-            let cluster = known.ecs_cluster_arn.as_ref().filter(|_| environment.kind != Kind::Fargate);
-            let machines = match cluster {
-                Some(cluster) => self.machines(&environment.name, cluster).await,
-                None => None,
-            };
-            Environment { machines, ..environment }
-        }))
-        .await
+        let known = queue.environments(&known);
+        let facts: Vec<Environment> = known.iter().map(|known| shapes::environment(known)).collect();
+        let machines = join_all(facts.iter().zip(&known).map(|(environment, known)| async move {
+            let cluster = known.ecs_cluster_arn.as_ref().filter(|_| environment.kind != Kind::Fargate)?;
+            self.machines(&environment.name, cluster).await
+        }));
+        let (machines, types) = tokio::join!(machines, self.instance_types(&facts));
+        let with = |(environment, machines)| Environment { machines, ..environment };
+        (facts.into_iter().zip(machines).map(with).collect(), types)
+    }
+
+    /// What the instance types have that these environments may start.
+    async fn instance_types(&self, environments: &[Environment]) -> Option<Vec<InstanceType>> {
+        let started = environments.iter().filter(|e| matches!(e.kind, Kind::Ec2 | Kind::Spot));
+        let names: Vec<String> = started.flat_map(|e| e.instance_types.clone()).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let answer = self.session.ec2.instance_types(&patterns(&names)).await;
+        // A server that is Batch and not EC2, as the local cluster is, has no instance types.
+        if answer.as_ref().err().and_then(|e| e.code()).is_some_and(|code| NO_EC2.contains(&code)) {
+            return None;
+        }
+        let answer = answer.map_err(|e| explain(self.session, "asking for the instance types", &e));
+        let what = "what its instance types have";
+        let types = self.noting(answer, what, "ec2:DescribeInstanceTypes")?;
+        Some(types.iter().map(shapes::instance_type).collect())
     }
 
     /// The instances of an ECS cluster, at most 100.
@@ -207,9 +206,4 @@ async fn sum(
         sum += of(&page?);
     }
     Ok(sum)
-}
-
-/// What the instance types have that these environments may start; `None` where nobody can be asked.
-async fn instance_types(_: &Asking<'_>, _: &[Environment]) -> Option<Vec<InstanceType>> {
-    None
 }

@@ -4,6 +4,7 @@ use aws_sdk_batch::types::{JobDependency, JobDetail, NodeProperties, ResourceReq
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
 use crate::batch::{Container, Environment, Job, Queue};
+use crate::cluster;
 use crate::job::why::{self, Attempt, Demand, End, Holder, JobFacts, Kind, Machine, Ready};
 use crate::job::{JobId, Status};
 
@@ -232,5 +233,15 @@ fn of_instance(resources: &[Resource]) -> Demand {
         vcpus: f64::from(number("CPU")) / 1024.0,
         memory_mib: u64::from(number("MEMORY")),
         gpus: find("GPU").map_or(0, |r| u32::try_from(r.string_set_value().len()).unwrap_or(0)),
+    }
+}
+
+/// An instance type.
+pub fn instance_type(known: &cluster::InstanceType) -> why::InstanceType {
+    why::InstanceType {
+        name: known.name.clone(),
+        vcpus: known.vcpus,
+        memory_mib: known.memory_mib,
+        gpus: known.gpus.iter().map(|gpu| gpu.count).sum(),
     }
 }

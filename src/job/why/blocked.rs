@@ -14,21 +14,22 @@ const CODES: [(&str, Code); 7] = [
     ("UNDETERMINED", Code::Undetermined),
 ];
 
-/// The code at the beginning of a status reason, and AWS's word for it.
-pub fn code(status_reason: &str) -> Option<(Code, &str)> {
-    let known = CODES.iter().find(|(text, _)| {
-        let rest = status_reason.strip_prefix(text);
-        rest.is_some_and(|rest| {
-            !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-        })
-    });
-    if let Some((text, code)) = known {
-        return Some((*code, text));
-    }
-    // One that is new to us has the form of the others.
-    let word = status_reason.split_whitespace().next()?;
-    let is_code = ["MISCONFIGURATION:", "CAPACITY:"].iter().any(|kind| word.starts_with(kind));
-    is_code.then_some((Code::Blocked, word))
+/// The code that the reason of a job which blocks its queue begins with, such as
+/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other reasons, such as
+/// that of an attempt before, have none.
+pub fn blocking_code(reason: &str) -> Option<&str> {
+    let code = reason.split([' ', ';', ',']).next().unwrap_or_default().trim_end_matches(':');
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == ':';
+    let known = ["CAPACITY", "MISCONFIGURATION", "ACTION_REQUIRED", "UNDETERMINED"];
+    let head = code.split(':').next().unwrap_or_default();
+    (known.contains(&head) && code.chars().all(upper)).then_some(code)
+}
+
+/// The same, sorted.
+pub fn code(reason: &str) -> Option<(Code, &str)> {
+    let word = blocking_code(reason)?;
+    let known = CODES.iter().find(|(text, _)| *text == word);
+    Some((known.map_or(Code::Blocked, |(_, code)| *code), word))
 }
 
 /// What a code means.

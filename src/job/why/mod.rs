@@ -24,6 +24,7 @@ mod words;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use blocked::blocking_code;
 pub use failed::LINES;
 pub use parts::first_failed;
 pub use types::patterns;

@@ -793,6 +793,29 @@ fn a_code_is_no_beginning_of_another() {
 }
 
 #[test]
+fn codes_of_blocked_queues() {
+    for (reason, code) in [
+        (
+            "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for \
+             instance type [x]",
+            Some("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
+        ),
+        (
+            "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is \
+             higher than that can be met",
+            Some("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+        ),
+        ("UNDETERMINED - Batch job is blocked, root cause is undetermined.", Some("UNDETERMINED")),
+        ("Host EC2 (instance i-0) terminated.", None),
+        ("OutOfMemoryError: Container killed due to memory usage", None),
+        ("CAPACITY: words", Some("CAPACITY")),
+        ("", None),
+    ] {
+        assert_eq!(blocking_code(reason), code, "{reason}");
+    }
+}
+
+#[test]
 fn types_that_an_environment_may_start() {
     let of = |types: &[&str]| patterns(&types.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
     assert_eq!(of(&["c5", "c5.large", "c5"]), ["c5.*", "c5.large"]);

@@ -245,6 +245,18 @@ fn contact_is_lost_and_comes_back() {
 }
 
 #[test]
+fn time_runs_out_while_nobody_answers() {
+    let server = BadServer::start(|request, before| match before {
+        0 => described(request, |_| None),
+        _ => Answer::Hang,
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let outcome =
+        sandbox.start("bwait", ["--timeout", "1", ID]).wait_for(Duration::from_secs(10)).ended_with(124);
+    assert_eq!(outcome.stderr, "bwait: error: 1 of 1 jobs have not ended within 1 s; they go on\n");
+}
+
+#[test]
 fn a_job_that_is_stuck_is_said_to_be_once() {
     let reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the job is too large";
     let server = BadServer::start(move |_, before| {

@@ -293,7 +293,7 @@ fn a_task_is_found_by_its_id() {
     let cells: Vec<(&str, &str)> = table
         .lines()
         .map(|line| line.split_whitespace())
-        .map(|mut words| (words.next().unwrap_or_default(), words.next_back().unwrap_or_default()))
+        .map(|mut words| (words.next().unwrap_or_default(), words.nth(5).unwrap_or_default()))
         .collect();
     let child = |index| format!("{id}:{index}");
     let children: Vec<String> = (0..5).map(child).collect();
@@ -311,6 +311,7 @@ fn a_task_is_found_by_its_id() {
     let plain = sandbox.run("bsub", ["-a", "2", "--wrap", "sleep 1000"]).ok().job_id();
     let table = sandbox.run("bstat", [&plain]).ok().stdout;
     assert!(!table.contains("task"), "{table}");
+    assert!(table.lines().next().is_some_and(|header| header.ends_with("exitCode  progress")), "{table}");
     let ended = sandbox.run("bkill", ["--task", "1", &plain]).ok().stdout;
     assert!(ended.starts_with(&format!("Job {plain}:1 ")), "{ended}");
     // Of several arrays, the one that has the task.

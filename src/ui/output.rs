@@ -81,6 +81,7 @@ pub struct Output {
     terminal: bool,
     /// The terminal's, where it is known.
     columns: Option<usize>,
+    rows: Option<usize>,
     colour: bool,
     header: bool,
     outlives_reader: bool,
@@ -92,11 +93,12 @@ impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
         let terminal = io::stdout().is_terminal();
-        let size = || terminal_size::terminal_size_of(io::stdout());
+        let size = if terminal { terminal_size::terminal_size_of(io::stdout()) } else { None };
         Self {
             format,
             terminal,
-            columns: if terminal { size().map(|(w, _)| usize::from(w.0)).filter(|w| *w > 0) } else { None },
+            columns: size.map(|(width, _)| usize::from(width.0)),
+            rows: size.map(|(_, height)| usize::from(height.0)),
             colour: terminal && wants_colour(),
             header: true,
             outlives_reader: false,
@@ -111,6 +113,7 @@ impl Output {
             format,
             terminal: columns.is_some(),
             columns,
+            rows: None,
             colour,
             header: true,
             outlives_reader: false,
@@ -245,7 +248,13 @@ impl Output {
         self.colour
     }
 
-    pub(super) fn has_header(&self) -> bool {
+    /// The rows of the terminal that stdout is.
+    pub fn rows(&self) -> Option<usize> {
+        self.rows
+    }
+
+    /// Whether tables have headers.
+    pub fn has_header(&self) -> bool {
         self.header
     }
 

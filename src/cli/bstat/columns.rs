@@ -169,7 +169,7 @@ static KNOWN: [Known; 26] = [
     column("jobDefinition", 9, Gives::Ends(8), |job, _| {
         Value::text(job.job_definition.as_deref().map(name_of))
     }),
-    column("jobQueue", 9, Gives::Ends(8), |job, _| Value::text(job.job_queue.as_deref().map(name_of))),
+    column("jobQueue", 5, Gives::Ends(8), |job, _| Value::text(job.job_queue.as_deref().map(name_of))),
     column("shareIdentifier", 9, Gives::Ends(8), |job, _| Value::text(job.share_identifier.as_deref())),
     described("task", |job, _| Value::number(job.task)),
     described("vcpus", |job, _| Value::digits(job.resource("VCPU"))),
@@ -292,6 +292,8 @@ pub struct Has {
     pub tasks: bool,
     /// Parents.
     pub parents: bool,
+    /// Jobs of several queues.
+    pub queues: bool,
 }
 
 /// The columns of the usual table in a pipe. Scripts count on them: new ones come at the end.
@@ -305,7 +307,8 @@ pub fn usual(has: Has) -> Vec<Which> {
 pub fn usual_on_terminal(has: Has, jobs: &[Job], viewer: &Viewer) -> Vec<Which> {
     let names = ["jobId", "jobName", "status", "progress", "elapsed", "exitCode"].into_iter();
     let times = ["createdAt", "startedAt", "stoppedAt", "statusReason"];
-    let all = named(names.chain(has.tasks.then_some("task")).chain(times));
+    let (queue, task) = (has.queues.then_some("jobQueue"), has.tasks.then_some("task"));
+    let all = named(names.chain(queue).chain(task).chain(times));
     let has_cells = |which: &Which| {
         ["jobId", "jobName", "status"].contains(&which.name())
             || jobs.iter().any(|job| which.value(job, viewer) != Value::Nothing)

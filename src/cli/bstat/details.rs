@@ -101,7 +101,7 @@ fn times(job: &Job, viewer: &Viewer) -> Lines {
         lines.push(line("waited", format!("{} ({for_what})", span(waited))));
     }
     if let Some((ran, all)) = ran(job, viewer.now) {
-        let of_all = (all > 1).then(|| format!(" (its {all} attempts together)")).unwrap_or_default();
+        let of_all = if all > 1 { format!(" (its {all} attempts together)") } else { String::new() };
         let so_far = if job.status == Status::Running { " so far" } else { "" };
         lines.push(line("ran", format!("{}{so_far}{of_all}", span(ran))));
     }

@@ -124,8 +124,8 @@ impl Args {
                 return watch::tell(self, session, every, None).await;
             }
             let shown = self.look_at_queues(&session, &self.output()).await?;
-            if shown.jobs == 0 && !self.select.is_given() && !self.failed {
-                say_empty(&session);
+            if shown.jobs == 0 {
+                self.say_empty(&session);
             }
             return Ok(told(&shown));
         }
@@ -143,6 +143,16 @@ impl Args {
             told(&shown)
         };
         Ok(found.report("bstat", outcome))
+    }
+
+    /// Tells a person, who may wonder, that there is nothing to be seen; a choice of jobs explains itself.
+    fn say_empty(&self, session: &Session) {
+        if !self.select.is_given() && !self.failed && std::io::stderr().is_terminal() {
+            let queue = &session.cluster.job_queue;
+            note(format!(
+                "bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"
+            ));
+        }
     }
 
     fn output(&self) -> Output {
@@ -237,12 +247,4 @@ fn told(shown: &Shown) -> Exit {
         note(super::LACKS_SH);
     }
     Exit::Done
-}
-
-/// Tells a person, who may wonder, that there is nothing to be seen.
-fn say_empty(session: &Session) {
-    if std::io::stderr().is_terminal() {
-        let queue = &session.cluster.job_queue;
-        note(format!("bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"));
-    }
 }

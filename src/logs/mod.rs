@@ -2,6 +2,8 @@
 
 mod follow;
 mod read;
+mod tail;
 
 pub use follow::follow;
 pub use read::{Event, Page, Place, Reader};
+pub use tail::tail;

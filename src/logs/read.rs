@@ -157,9 +157,9 @@ impl Reader {
 }
 
 /// What we read of an answer (API `GetLogEventsResponse`).
-struct Answer {
+pub(super) struct Answer {
     /// Times and messages.
-    lines: Vec<(Option<i64>, String)>,
+    pub(super) lines: Vec<(Option<i64>, String)>,
     /// `nextForwardToken`.
     token: Option<String>,
 }
@@ -175,7 +175,7 @@ impl From<GetLogEventsOutput> for Answer {
 impl Answer {
     /// An answer that the SDK refuses: moto's log events carry fractions of a millisecond, where the API has
     /// integers.
-    fn leniently(response: &HttpResponse) -> Option<Self> {
+    pub(super) fn leniently(response: &HttpResponse) -> Option<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Output {

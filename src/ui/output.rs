@@ -21,7 +21,7 @@ pub enum Format {
 /// The plain form of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// Lines as they are.
+    /// Lines as they are; on a terminal they are [harmless].
     Lines(Vec<String>),
     /// A header and rows. An empty cell is printed as `-`, in a pipe blanks inside a cell are `_`, so that every
     /// row has the same number of fields for `awk`. On a terminal that is too narrow, cells of the column
@@ -174,7 +174,12 @@ impl Output {
     pub fn show_layout(&self, layout: &Layout) -> Result<(), Failure> {
         let mut text = String::new();
         match layout {
-            Layout::Lines(lines) => lines.iter().for_each(|line| text.extend([line, "\n"])),
+            Layout::Lines(lines) => {
+                for line in lines {
+                    let line = if self.terminal { harmless(line) } else { line.as_str().into() };
+                    text.extend([line.as_ref(), "\n"]);
+                }
+            }
             Layout::Table { columns, rows, shrinks } => {
                 let column = |(i, name): (usize, &&'static str)| Column {
                     gives: if *shrinks == Some(i) { Gives::Ends(NARROWEST) } else { Gives::Nothing },

@@ -6,6 +6,7 @@ mod progress;
 mod script;
 mod sink;
 mod watch;
+mod why;
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
@@ -89,6 +90,14 @@ pub struct Args {
         help_heading = "What of them"
     )]
     watch: Option<Every>,
+    /// Say why these jobs do not run, or why they failed, and what to do about it
+    #[arg(
+        long,
+        requires = "jobs",
+        conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "script"],
+        help_heading = "What of them"
+    )]
+    why: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -130,6 +139,9 @@ impl Args {
             return Ok(told(&shown));
         }
         let found = wanted.find(&session, self.task).await?;
+        if self.why {
+            return why::tell(&session, &self.output(), &found).await;
+        }
         let outcome = if self.script {
             script::tell(&session, &self.output(), &found.jobs).await?
         } else if let Some(every) = self.watch.filter(|_| !found.jobs.is_empty()) {

@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::EnvWhich;
-use super::columns::{Viewer, command, waited};
+use super::columns::{command, waited};
 use super::progress::by_status;
+use super::value::Viewer;
 use crate::batch::{self, Attempt, Detailed, Job, Of};
 use crate::cluster::Session;
 use crate::job::{JobId, Status, exit_code_in_words, looks_like_a_secret};

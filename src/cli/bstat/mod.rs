@@ -5,6 +5,7 @@ mod details;
 mod progress;
 mod script;
 mod sink;
+mod value;
 mod watch;
 mod why;
 
@@ -24,7 +25,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Named, Status};
-use crate::ui::{Exit, Failure, Output, note};
+use crate::ui::{Exit, Failure, Output, Progress, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
@@ -218,8 +219,10 @@ impl Args {
         let mut known = HashSet::new();
         let mut jobs: Vec<Job> = Vec::new();
         let mut streams = false;
+        let mut progress = Progress::of_listing();
         while let Some(page) = pages.next().await {
             let page = page?;
+            progress.advance(page.jobs.len() as u64);
             jobs.extend(page.jobs);
             streams |= page.more && sink.streams();
             if streams {
@@ -227,6 +230,7 @@ impl Args {
                 sink.push(std::mem::take(&mut jobs), true).await?;
             }
         }
+        drop(progress);
         batch::newest_last(&mut jobs);
         jobs.retain(|job| known.insert(job.job_id.clone()));
         sink.push(jobs, false).await?;

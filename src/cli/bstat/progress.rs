@@ -67,7 +67,7 @@ fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
     let mut bar: Vec<(Group, usize)> = counts.iter().map(|(group, n)| (*group, share(*n))).collect();
     let taken: usize = bar.iter().map(|(_, columns)| columns).sum();
     // What rounding leaves, or takes too much, the largest group has.
-    if let Some((_, largest)) = bar.iter_mut().max_by_key(|(_, columns)| *columns).filter(|_| all > 0) {
+    if let Some((_, largest)) = bar.iter_mut().max_by_key(|(_, columns)| *columns) {
         *largest = (*largest + BAR).saturating_sub(taken);
     }
     bar
@@ -104,7 +104,8 @@ impl Progress {
             Progress::Array(size, counts) => (*size, counts),
         };
         let mut cell = Cell::from(format!("[{size}]"));
-        if on_terminal {
+        // Of a parent whose children nobody has counted, the size is all there is.
+        if on_terminal && counts.iter().any(|(_, n)| *n > 0) {
             cell = cell.and(" ", Tone::Plain);
             for (group, columns) in bar(counts) {
                 let line = match group {
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(cell([2, 0, 0, 0], true), "[2] ━━━━━━━━━━ 2 ok");
         assert_eq!(cell([25, 5, 0, 0], true), "[30] ━━━━━━━━━━ 25 ok 5 failed");
         assert_eq!(cell([9999, 0, 0, 1], true), "[10000] ━━━━━━━━━· 9999 ok 1 waiting");
-        assert_eq!(cell([0, 0, 0, 0], true), "[0]  ");
+        assert_eq!(cell([0, 0, 0, 0], true), "[0]");
         assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
     }
 }

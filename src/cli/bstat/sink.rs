@@ -7,8 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Args;
-use super::columns::{self, Has, Viewer, Which};
+use super::columns::{self, Has, Which};
 use super::details;
+use super::value::Viewer;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{JobId, Status};

@@ -164,7 +164,11 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
         let two = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
         let lines: Vec<&str> = one.lines().collect();
         assert!(lines[0].starts_with(&format!("{}/awsb.", place.path().canonicalize()?.display())), "{one}");
-        assert_eq!(lines[1..], ["my_script.sh", "AWSB_OUTPUT_URL", "AWSB_SUBMISSION"], "{shell:?}");
+        assert_eq!(
+            lines[1..],
+            ["my_script.sh", "AWSB_OUTPUT_URL", "AWSB_SUBMISSION", "AWSB_USER"],
+            "{shell:?}"
+        );
         assert_ne!(one, two, "each job has a directory of its own");
     }
     Ok(())

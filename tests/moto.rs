@@ -161,7 +161,11 @@ fn what_is_asked_of_batch_is_what_was_said() {
     );
     let variables = variables(request);
     assert_eq!(variables[..2], [("A", "1,2\n3="), ("HANDED_ON", "from the shell")]);
-    assert!(matches!(variables[2..], [("AWSB_SUBMISSION", mark)] if mark.len() == 36), "{variables:?}");
+    let own = &variables[2..];
+    assert!(
+        matches!(own, [("AWSB_USER", "tester"), ("AWSB_SUBMISSION", mark)] if mark.len() == 36),
+        "{variables:?}"
+    );
     // Deprecated, and not to be sent beside resourceRequirements.
     assert!(overrides["vcpus"].is_null() && overrides["memory"].is_null(), "{overrides}");
 

@@ -10,7 +10,7 @@ use crate::job::request::{
     ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, JobId, Mark, Status, TaskIds, Tasks};
+use crate::job::{self, JobId, Mark, Status, Submitter, TaskIds, Tasks};
 use crate::stage::launcher;
 use crate::ui::Failure;
 
@@ -125,7 +125,9 @@ fn overrides<'a>(
         command: command.to_vec(),
         environment: environment
             .filter_map(|(name, value)| Some(KeyValue::new(name?, value.unwrap_or_default())))
-            .filter(|v| v.name != Mark::VARIABLE && !v.name.starts_with(job::limits::RESERVED_ENV_PREFIX))
+            // Whose it is, and which submission it was, is said anew.
+            .filter(|v| ![Mark::VARIABLE, Submitter::VARIABLE].contains(&v.name.as_str()))
+            .filter(|v| !v.name.starts_with(job::limits::RESERVED_ENV_PREFIX))
             .collect(),
         resource_requirements: resources
             .filter_map(|(kind, value)| {

@@ -29,7 +29,8 @@ pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job
 /// When Batch cannot be asked.
 pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
     let mut known: HashMap<String, JobDetail> = HashMap::new();
-    let asked = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(|chunk| hundred(session, chunk));
+    let chunks: Vec<Vec<JobId>> = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(<[_]>::to_vec).collect();
+    let asked = chunks.into_iter().map(|chunk| hundred(session, chunk));
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
     while let Some(jobs) = answers.next().await {
         known.extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), job)));
@@ -39,10 +40,10 @@ pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobD
 }
 
 /// What Batch knows of up to 100 jobs, in any order.
-async fn hundred(session: &Session, ids: &[JobId]) -> Result<Vec<JobDetail>, Failure> {
+async fn hundred(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDetail>, Failure> {
     let asked = ids.iter().map(|id| id.as_str().to_owned()).collect();
     let answer = session.batch.describe_jobs().set_jobs(Some(asked)).send().await.map_err(|e| {
-        let what = match ids {
+        let what = match ids.as_slice() {
             [id] => format!("the job {id}"),
             _ => format!("{} jobs", ids.len()),
         };

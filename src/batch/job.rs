@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_batch::types::{ArrayPropertiesDetail, ContainerDetail, JobDetail, JobSummary};
 use serde::Serialize;
 
-use crate::job::{JobId, Status, Tasks};
+use crate::job::{JobId, Status, Submitter, Tasks};
 use crate::stage::launcher;
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
@@ -40,6 +40,9 @@ pub struct Job {
     /// The number of nodes of an MNP job.
     #[serde(skip)]
     pub nodes: Option<u32>,
+    /// Who submitted it, as the job's environment says; a listing does not tell it.
+    #[serde(skip)]
+    pub submitter: Option<Submitter>,
     /// What it waits for.
     pub depends_on: Option<Vec<Dependency>>,
     /// The container of its last attempt.
@@ -253,6 +256,17 @@ fn status(text: Option<&str>) -> Status {
     text.and_then(|t| t.parse().ok()).unwrap_or(Status::Submitted)
 }
 
+/// The submitter that the environment names, of an MNP job that of its first node range.
+fn submitter(detail: &JobDetail) -> Option<Submitter> {
+    let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
+    let environment = match detail.container() {
+        Some(container) => container.environment(),
+        None => of_node()?.environment(),
+    };
+    let variable = environment.iter().find(|v| v.name() == Some(Submitter::VARIABLE))?;
+    Submitter::cleaned(variable.value()?)
+}
+
 impl From<&JobDetail> for Job {
     fn from(detail: &JobDetail) -> Self {
         let mut job = Self {
@@ -269,6 +283,7 @@ impl From<&JobDetail> for Job {
             is_terminated: detail.is_terminated(),
             array_properties: detail.array_properties().map(ArrayProperties::from),
             nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
+            submitter: submitter(detail),
             depends_on: Some(
                 detail
                     .depends_on()
@@ -381,6 +396,7 @@ impl From<&JobSummary> for Job {
                 .and_then(|n| n.num_nodes())
                 .and_then(|n| u32::try_from(n).ok())
                 .filter(|n| *n > 0),
+            submitter: None,
             depends_on: None,
             container: summary.container().map(|c| Container {
                 image: None,

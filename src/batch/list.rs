@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_batch::types::{JobStatus, KeyValuesPair};
 use futures_util::StreamExt;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
 use crate::cluster::{Session, explain};
@@ -12,17 +12,17 @@ use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
 
 /// What is listed.
-#[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+#[derive(Debug, Clone)]
+pub enum Of {
     /// The jobs of a queue: a name or an ARN.
-    Queue(&'a str),
+    Queue(String),
     /// The jobs of a queue that were submitted after a time, in milliseconds since the epoch. They come in every
     /// state, and fewer to a page.
-    Since(&'a str, i64),
+    Since(String, i64),
     /// The children of an array.
-    Array(&'a JobId),
+    Array(JobId),
     /// The nodes of an MNP job.
-    Nodes(&'a JobId),
+    Nodes(JobId),
 }
 
 /// The jobs of a queue that are in one of these states, the oldest first.
@@ -30,7 +30,7 @@ pub enum Of<'a> {
 /// # Errors
 /// When Batch cannot be asked or does not know the queue.
 pub async fn list(session: &Session, queue: &str, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut jobs = all(session, Of::Queue(queue), statuses).await?;
+    let mut jobs = all(session, Of::Queue(queue.to_owned()), statuses).await?;
     jobs.sort_by(|a, b| (a.created_at, &a.job_id).cmp(&(b.created_at, &b.job_id)));
     Ok(jobs)
 }
@@ -40,7 +40,7 @@ pub async fn list(session: &Session, queue: &str, statuses: &[Status]) -> Result
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut jobs = all(session, Of::Array(parent), statuses).await?;
+    let mut jobs = all(session, Of::Array(parent.clone()), statuses).await?;
     jobs.sort_by_key(|j| j.id().array_index());
     Ok(jobs)
 }
@@ -52,7 +52,7 @@ pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) ->
 /// When Batch cannot be asked.
 pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
     let id = parent.id();
-    let of = if parent.is_mnp_parent() { Of::Nodes(&id) } else { Of::Array(&id) };
+    let of = if parent.is_mnp_parent() { Of::Nodes(id) } else { Of::Array(id) };
     let mut jobs = all(session, of, statuses).await?;
     if statuses == Status::ALL {
         jobs.extend(passed_between(session, parent, &jobs).await?);
@@ -75,7 +75,7 @@ async fn passed_between(session: &Session, parent: &Job, listed: &[Job]) -> Resu
 }
 
 /// All pages together. A job that moves on meanwhile may be in two answers, and then counts where it had got further.
-async fn all(session: &Session, of: Of<'_>, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
+async fn all(session: &Session, of: Of, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
     let mut jobs: HashMap<String, Job> = HashMap::new();
     let mut pages = pages(session, of, statuses);
     while let Some(page) = pages.next().await {
@@ -105,35 +105,33 @@ pub struct ListPage {
 /// the next look has it.
 pub fn pages<'a>(
     session: &'a Session,
-    of: Of<'a>,
+    of: Of,
     statuses: &[Status],
-) -> impl Stream<Item = Result<ListPage, Failure>> + Unpin + 'a {
+) -> BoxStream<'a, Result<ListPage, Failure>> {
     let statuses = match of {
         // The filter knows no states.
         Of::Since(..) => vec![Status::Running],
         _ => statuses.to_vec(),
     };
-    stream::select_all(statuses.into_iter().map(move |status| Box::pin(of_status(session, of, status))))
+    stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status))).boxed()
 }
 
 /// The pages of one state, one after the other: each has the token of the next.
-fn of_status<'a>(
-    session: &'a Session,
-    of: Of<'a>,
-    status: Status,
-) -> impl Stream<Item = Result<ListPage, Failure>> + 'a {
-    let first = Some(None::<String>);
-    stream::unfold(first, move |token| async move {
-        let asked = page(session, of, status, token?).await;
-        let next = asked.as_ref().ok().and_then(|(_, next)| next.clone().map(Some));
-        Some((asked.map(|(page, _)| page), next))
-    })
+fn of_status(session: &Session, of: Of, status: Status) -> BoxStream<'_, Result<ListPage, Failure>> {
+    let first = Some((of, None::<String>));
+    let pages = stream::unfold(first, move |state| async move {
+        let (of, token) = state?;
+        let asked = page(session, &of, status, token).await;
+        let next = asked.as_ref().ok().and_then(|(_, next)| next.clone());
+        Some((asked.map(|(page, _)| page), next.map(|token| (of, Some(token)))))
+    });
+    pages.boxed()
 }
 
 /// One page, and the token of the next.
 async fn page(
     session: &Session,
-    of: Of<'_>,
+    of: &Of,
     status: Status,
     token: Option<String>,
 ) -> Result<(ListPage, Option<String>), Failure> {

@@ -20,6 +20,7 @@ pub mod bstat;
 pub mod bsub;
 mod legacy;
 mod manual;
+pub mod select;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
 #[derive(Debug, Clone, clap::Args)]

@@ -13,7 +13,7 @@ use super::{Invalid, limits};
 pub struct EnvName(String);
 
 /// Variables with which `bsub` talks to its launcher.
-const LAUNCHER_NAMES: [&str; 13] = [
+const LAUNCHER_NAMES: [&str; 14] = [
     "AWSB_ARGS",
     "AWSB_BUNDLE",
     "AWSB_BUNDLE_REGION",
@@ -27,6 +27,7 @@ const LAUNCHER_NAMES: [&str; 13] = [
     "AWSB_TASK_MAX",
     "AWSB_TASK_STEP",
     "AWSB_TASK_LINE",
+    "AWSB_USER",
 ];
 
 /// Variables that bash sets itself and lets nobody set (bash manual, Bash Variables).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Mark;
+use super::{Mark, Submitter};
 
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -186,11 +186,20 @@ impl SubmitRequest {
     #[must_use]
     pub fn marked(&self, mark: &Mark) -> Self {
         let mut marked = self.clone();
-        for Overrides { environment, .. } in marked.overrides_mut() {
-            environment.retain(|v| v.name != Mark::VARIABLE);
-            environment.push(KeyValue::new(Mark::VARIABLE, mark.as_str()));
-        }
+        marked.set_variable(Mark::VARIABLE, mark.as_str());
         marked
+    }
+
+    /// Says who submits it, on all nodes of an MNP job.
+    pub fn submitted_by(&mut self, submitter: &Submitter) {
+        self.set_variable(Submitter::VARIABLE, submitter.as_str());
+    }
+
+    fn set_variable(&mut self, name: &str, value: &str) {
+        for Overrides { environment, .. } in self.overrides_mut() {
+            environment.retain(|v| v.name != name);
+            environment.push(KeyValue::new(name, value));
+        }
     }
 
     /// The value of a variable that the job has from this request.

@@ -24,7 +24,9 @@ use crate::job::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Tasks, Work, limits};
+use crate::job::{
+    self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Submitter, Tasks, Work, limits,
+};
 
 /// Where a job is going.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ pub struct Target<'a> {
     pub prefix: &'a str,
     /// The bucket's region.
     pub region: &'a str,
+    /// Who submits it.
+    pub submitter: Option<&'a Submitter>,
 }
 
 impl Target<'_> {
@@ -117,6 +121,9 @@ impl Plan {
                 let mut overrides = overrides.clone();
                 if let (Some(part), Shape::Array(all), false) = (part, &spec.shape, *form == Form::Bare) {
                     overrides.environment.extend(task_variables(part, all));
+                }
+                if let Some(submitter) = target.submitter {
+                    overrides.environment.push(KeyValue::new(Submitter::VARIABLE, submitter.as_str()));
                 }
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
                 requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));

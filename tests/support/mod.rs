@@ -5,6 +5,7 @@
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
+//! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
 //! What a machine does not have is said loudly and skipped; with `CI=true` in the environment it
@@ -20,6 +21,7 @@ mod moto;
 mod proxy;
 mod sandbox;
 pub mod shells;
+mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use chaos::{Chaos, ChaosJob, Weather};
@@ -28,6 +30,7 @@ pub use gate::Gate;
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};
+pub use terminal::{OnTerminal, Seen, Terminal, screen};
 
 use std::time::{Duration, Instant};
 

@@ -60,6 +60,7 @@ impl Sandbox {
         sandbox.set("AWSB_LOCAL_HOME", root.join("local").display().to_string());
         // Without it the SDKs ask an EC2 instance's metadata service, for seconds where there is none.
         sandbox.set("AWS_EC2_METADATA_DISABLED", "true");
+        sandbox.set("AWSB_USER", "tester");
         sandbox.set("LANG", "C.UTF-8");
         sandbox.set("TZ", "UTC");
         sandbox
@@ -361,7 +362,7 @@ impl<T> OkOrDisconnected<T> for Result<T, mpsc::RecvTimeoutError> {
     }
 }
 
-fn wait_on_a_thread(mut child: Child) -> Receiver<ExitStatus> {
+pub(super) fn wait_on_a_thread(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         if let Ok(status) = child.wait() {
@@ -371,7 +372,7 @@ fn wait_on_a_thread(mut child: Child) -> Receiver<ExitStatus> {
     receiver
 }
 
-fn describe(command: &Command) -> String {
+pub(super) fn describe(command: &Command) -> String {
     let mut text =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     for arg in command.get_args() {

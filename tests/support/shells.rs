@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use awsb::job::request::Overrides;
-use awsb::job::{JobSpec, Mark};
+use awsb::job::{JobSpec, Mark, Submitter};
 use awsb::stage::{Baggage, Plan, PlanError, Target};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
@@ -26,6 +26,7 @@ pub fn shells() -> Vec<&'static [&'static str]> {
 
 /// How a job would travel to a cluster that is nowhere.
 pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
+    let submitter = Submitter::cleaned("tester");
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
@@ -33,6 +34,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
+        submitter: submitter.as_ref(),
     };
     Plan::new(spec, &Baggage::None, &target, Mark::random)
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-use super::CommonArgs;
+use super::{CommonArgs, select};
 use crate::batch::definition::Registering;
 use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
@@ -159,6 +159,7 @@ impl Args {
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
         let mut spec = spec.clone();
         let prepared = self.prepare(options, session, job_queue, &mut spec).await?;
+        let submitter = select::submitter();
         let target = Target {
             job_queue,
             job_definition: &prepared.job_definition,
@@ -166,6 +167,7 @@ impl Args {
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
+            submitter: submitter.as_ref(),
         };
         let plan = Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| {
             // What does not fit would otherwise go into a bundle.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::options::Options;
 use super::{about, environment};
 use crate::batch::{self, Again};
+use crate::cli::select;
 use crate::cluster::Session;
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
@@ -49,6 +50,9 @@ fn of_part(
         take_part(session, &mut request, part, all);
     }
     put_on_top(&mut request, options)?;
+    if let Some(submitter) = select::submitter() {
+        request.submitted_by(&submitter);
+    }
     let length = request.overrides().map_or(0, Overrides::length);
     if let Some(part) = part.filter(|p| length > stage::ROOM && p.ids().count() > 1) {
         let halves = part.ids().chunks(part.ids().count().div_ceil(2));

@@ -1,0 +1,117 @@
+//! Which jobs are meant, when they are not named: those of some queues, by state, name, time and submitter.
+
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{Job, ListPage, Of, describe, pages, queues};
+use crate::cluster::Session;
+use crate::job::{JobId, Moment, NameGlob, Status, Submitter};
+use crate::ui::Failure;
+
+/// What the jobs have in common that are meant.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Their queues (names or ARNs); none: all queues of the account and region.
+    pub queues: Vec<String>,
+    /// Their states.
+    pub statuses: Vec<Status>,
+    /// Their names.
+    pub name: Option<NameGlob>,
+    /// They were submitted then or later,
+    pub since: Option<Moment>,
+    /// and before this.
+    pub until: Option<Moment>,
+    /// Who submitted them. ListJobs does not tell that: it costs a DescribeJobs for each 100 jobs that are left.
+    pub submitter: Option<Submitter>,
+}
+
+impl Selection {
+    /// Whether all is as asked for that a listing tells.
+    fn has(&self, job: &Job) -> bool {
+        let name_is = self.name.as_ref().is_none_or(|glob| glob.matches(&job.job_name));
+        let at = job.created_at.unwrap_or_default();
+        name_is
+            && self.statuses.contains(&job.status)
+            && self.since.is_none_or(|since| at >= since.epoch_ms())
+            && self.until.is_none_or(|until| at < until.epoch_ms())
+    }
+
+    /// The cheapest listing in which they are. Of the jobs that have ended, Batch remembers a week: when it is
+    /// the later ones that are asked for, the filter that knows no states costs less than all of them.
+    fn listing(&self, queue: &str) -> Of {
+        match self.since {
+            Some(since) if self.statuses.iter().any(|s| s.has_ended()) => {
+                // "After" leaves the very time out (API `ListJobs`, filters).
+                Of::Since(queue.to_owned(), since.epoch_ms().saturating_sub(1))
+            }
+            _ => Of::Queue(queue.to_owned()),
+        }
+    }
+}
+
+/// The jobs that are meant, page by page as Batch tells them; each knows its queue, as that was named.
+///
+/// # Errors
+/// When Batch cannot be asked for the queues. What goes wrong later is in the stream.
+pub async fn selected<'a>(
+    session: &'a Session,
+    selection: &'a Selection,
+) -> Result<BoxStream<'a, Result<ListPage, Failure>>, Failure> {
+    let names = match selection.queues.as_slice() {
+        [] => queues(session, &[]).await?.into_iter().map(|queue| queue.job_queue_arn).collect(),
+        names => names.to_vec(),
+    };
+    let listings = names.into_iter().map(move |queue| of_queue(session, selection, queue));
+    Ok(stream::select_all(listings).boxed())
+}
+
+/// The pages of a queue, with what does not fit left out.
+fn of_queue<'a>(
+    session: &'a Session,
+    selection: &'a Selection,
+    queue: String,
+) -> BoxStream<'a, Result<ListPage, Failure>> {
+    let listed = pages(session, selection.listing(&queue), &selection.statuses);
+    let fitting = listed.map_ok(move |mut page| {
+        page.jobs.retain(|job| selection.has(job));
+        page.jobs.iter_mut().for_each(|job| job.job_queue = Some(queue.clone()));
+        page
+    });
+    fitting.and_then(move |page| only_theirs(session, selection, page)).boxed()
+}
+
+/// The same page, without the jobs of others.
+async fn only_theirs(
+    session: &Session,
+    selection: &Selection,
+    mut page: ListPage,
+) -> Result<ListPage, Failure> {
+    let Some(submitter) = &selection.submitter else { return Ok(page) };
+    let ids: Vec<JobId> = page.jobs.iter().map(Job::id).collect();
+    let described = describe(session, &ids).await?;
+    let mut theirs =
+        described.iter().map(|job| job.as_ref().is_some_and(|job| job.submitter.as_ref() == Some(submitter)));
+    page.jobs.retain(|_| theirs.next().unwrap_or(false));
+    Ok(page)
+}
+
+/// All jobs that are meant, the oldest first. One that moves on meanwhile may be told twice: it counts where it had
+/// got further.
+///
+/// # Errors
+/// When Batch cannot be asked or does not know a queue.
+pub async fn select(session: &Session, selection: &Selection) -> Result<Vec<Job>, Failure> {
+    let mut pages = selected(session, selection).await?;
+    let mut jobs = Vec::new();
+    while let Some(page) = pages.next().await {
+        jobs.extend(page?.jobs);
+    }
+    jobs.sort_by(|a: &Job, b: &Job| {
+        (a.created_at, &a.job_id, a.status).cmp(&(b.created_at, &b.job_id, b.status))
+    });
+    // Of two that are one, the later state stays.
+    jobs.reverse();
+    jobs.dedup_by(|a, b| a.job_id == b.job_id);
+    jobs.reverse();
+    Ok(jobs)
+}

@@ -1,0 +1,112 @@
+//! Jobs that are not named: the options by which bstat and bkill find them.
+
+use crate::batch::{self, Job, Selection};
+use crate::cluster::Session;
+use crate::job::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
+use crate::ui::Failure;
+
+/// Which jobs are meant.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which jobs")]
+pub struct SelectArgs {
+    /// Jobs in these states, separated by commas; ALL for every state. With an array's ID: those of its children
+    #[arg(short, long, value_name = "LIST", value_parser = statuses)]
+    pub status: Option<Statuses>,
+    /// The jobs of this queue; may be repeated [default: the cluster's]
+    #[arg(short, long, value_name = "NAME", value_parser = queue_name)]
+    pub queue: Vec<String>,
+    /// The jobs of all queues of the account and region
+    #[arg(long, conflicts_with = "queue")]
+    pub all_queues: bool,
+    /// Jobs with such a name, as 'align-*'
+    #[arg(long, value_name = "GLOB")]
+    pub name: Option<NameGlob>,
+    /// Jobs that were submitted then or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<Moment>,
+    /// Jobs that were submitted before
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<Moment>,
+    /// Jobs that this user has submitted
+    #[arg(long)]
+    pub mine: bool,
+}
+
+/// The value of `--status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statuses(pub Vec<Status>);
+
+fn statuses(text: &str) -> Result<Statuses, Invalid> {
+    let mut list = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        if word.eq_ignore_ascii_case("ALL") {
+            list.extend(Status::ALL);
+        } else {
+            list.push(word.parse()?);
+        }
+    }
+    list.sort();
+    list.dedup();
+    Ok(Statuses(list))
+}
+
+impl SelectArgs {
+    /// Whether any of them was given.
+    pub fn is_given(&self) -> bool {
+        let Self { status, queue, all_queues, name, since, until, mine } = self;
+        status.is_some()
+            || !queue.is_empty()
+            || *all_queues
+            || name.is_some()
+            || since.is_some()
+            || until.is_some()
+            || *mine
+    }
+
+    /// The jobs that are meant in a cluster; in `usual` states, when none is named.
+    ///
+    /// # Errors
+    /// For `--mine`, when nobody knows who the user is.
+    pub fn selection(&self, session: &Session, usual: &[Status]) -> Result<Selection, Failure> {
+        let queues = match self.queue.as_slice() {
+            [] if !self.all_queues => vec![session.cluster.job_queue.clone()],
+            queues => queues.to_vec(),
+        };
+        let nobody = || {
+            Failure::usage("--mine: this user has no name here")
+                .hint(format!("`{}=NAME` in the environment gives one, to bsub as well", Submitter::VARIABLE))
+        };
+        Ok(Selection {
+            queues,
+            statuses: self.status.as_ref().map_or(usual, |s| &s.0).to_vec(),
+            name: self.name.clone(),
+            since: self.since,
+            until: self.until,
+            submitter: if self.mine { Some(submitter().ok_or_else(nobody)?) } else { None },
+        })
+    }
+
+    /// All jobs that are meant, the oldest first. A queue that is gone, and that was named by something which had
+    /// been kept, is asked for anew.
+    ///
+    /// # Errors
+    /// When Batch cannot be asked or does not know a queue.
+    pub async fn jobs(&self, session: &Session, usual: &[Status]) -> Result<Vec<Job>, Failure> {
+        match batch::select(session, &self.selection(session, usual)?).await {
+            Err(failure) if self.queue.is_empty() => match session.read_anew(&failure).await? {
+                Some(session) => batch::select(&session, &self.selection(&session, usual)?).await,
+                None => Err(failure),
+            },
+            listed => listed,
+        }
+    }
+}
+
+/// Who submits jobs from here: `AWSB_USER`, else the user's name on this machine.
+pub fn submitter() -> Option<Submitter> {
+    let said = std::env::var(Submitter::VARIABLE).ok();
+    said.as_deref().and_then(Submitter::cleaned).or_else(|| {
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten()?;
+        Submitter::cleaned(&user.name)
+    })
+}

@@ -1,0 +1,66 @@
+//! What an exit code says, in words.
+
+/// What an exit code says beyond that it is not 0; `None` for one that means what its program says it means.
+///
+/// Above 128 it is 128 and the signal that ended the process (POSIX.1-2024 XCU 2.8.2, which asks for more than 128;
+/// all shells and container engines add 128), by Linux's numbers. 126 and 127 are the shell's (XCU 2.8.2).
+/// A killed process and one that exited with the same number of its own cannot be told apart.
+pub fn exit_code_in_words(code: i32) -> Option<String> {
+    let words = match code {
+        124 => "`timeout` ended it",
+        126 => "the command was found and could not be executed",
+        127 => "the command, or a file that it needs, was not found",
+        129..=192 => return Some(signal(code - 128)),
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// Signals by their number on Linux (signal(7), x86 and ARM), and what they mean to whoever looks for the reason.
+const SIGNALS: [(i32, &str, &str); 18] = [
+    (1, "SIGHUP", "its terminal was closed"),
+    (2, "SIGINT", "interrupted"),
+    (3, "SIGQUIT", "told to quit"),
+    (4, "SIGILL", "an instruction that this processor does not have"),
+    (5, "SIGTRAP", "a trap of a debugger or of a failed assertion"),
+    (6, "SIGABRT", "it gave itself up: a failed assertion, or memory in disorder"),
+    (7, "SIGBUS", "memory that is not there: a truncated file, or /dev/shm is full"),
+    (8, "SIGFPE", "an arithmetic error, such as a division by zero"),
+    (9, "SIGKILL", "out of memory, or ended from outside"),
+    (10, "SIGUSR1", "a signal of its own"),
+    (11, "SIGSEGV", "it used memory that is not its own"),
+    (12, "SIGUSR2", "a signal of its own"),
+    (13, "SIGPIPE", "the reader of its output went away"),
+    (14, "SIGALRM", "its alarm went off"),
+    (15, "SIGTERM", "asked to end: by a user, a timeout, or a host that goes away"),
+    (24, "SIGXCPU", "its limit of CPU time"),
+    (25, "SIGXFSZ", "its limit of a file's size"),
+    (31, "SIGSYS", "a system call that the container may not make"),
+];
+
+fn signal(number: i32) -> String {
+    let known = SIGNALS.iter().find(|(n, ..)| *n == number);
+    known.map_or_else(|| format!("signal {number}"), |(_, name, meaning)| format!("{name}: {meaning}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_shells_and_signals_give() {
+        for (code, words) in [
+            (126, "could not be executed"),
+            (127, "not found"),
+            (137, "SIGKILL: out of memory"),
+            (143, "SIGTERM"),
+            (139, "SIGSEGV"),
+            (128 + 35, "signal 35"),
+        ] {
+            assert!(exit_code_in_words(code).is_some_and(|w| w.contains(words)), "{code}");
+        }
+        for code in [-1, 0, 1, 2, 42, 125, 128, 193, 255, 256, i32::MAX, i32::MIN] {
+            assert_eq!(exit_code_in_words(code), None, "{code}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `--name GLOB`: jobs by their names.
+
+use std::str::FromStr;
+
+use globset::{Glob, GlobMatcher};
+
+use super::Invalid;
+
+/// A pattern of names: `*`, `?`, `[…]` and `{a,b}` as in a shell; a name without any is itself.
+#[derive(Debug, Clone)]
+pub struct NameGlob(GlobMatcher);
+
+impl NameGlob {
+    /// Whether a job's name is of this pattern.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+impl FromStr for NameGlob {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::because("a name has at least one character; '*' is any"));
+        }
+        let glob = Glob::new(text).map_err(|e| Invalid::because(e.kind().to_string()))?;
+        Ok(Self(glob.compile_matcher()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_in_a_shell() {
+        let matches = |glob: &str, name: &str| glob.parse::<NameGlob>().map(|g| g.matches(name));
+        for (glob, name) in
+            [("a*", "a"), ("a*", "a-b_c"), ("?x", "1x"), ("[ab]1", "b1"), ("{a,b}-*", "b-2"), ("x", "x")]
+        {
+            assert_eq!(matches(glob, name), Ok(true), "{glob} {name}");
+        }
+        for (glob, name) in [("a", "ab"), ("a?", "a"), ("A*", "a1"), ("[!a]1", "a1")] {
+            assert_eq!(matches(glob, name), Ok(false), "{glob} {name}");
+        }
+        assert!("".parse::<NameGlob>().is_err() && "[a".parse::<NameGlob>().is_err());
+    }
+}

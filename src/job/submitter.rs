@@ -1,0 +1,49 @@
+//! Who has submitted a job.
+
+use std::fmt;
+
+/// Who has submitted a job. SubmitJob takes no such thing, so it travels in the job's environment; `--mine` looks for
+/// it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitter(String);
+
+/// As long as Linux lets a user's name be, and twice that for whoever adds where.
+const LONGEST: usize = 64;
+
+impl Submitter {
+    /// The variable of the job that carries it, and the one that says who the user is where the user's name here
+    /// does not: on a laptop and a login node one may have two names.
+    pub const VARIABLE: &str = "AWSB_USER";
+
+    /// A name without what has no place in one: blanks and control characters. `None` when nothing is left.
+    pub fn cleaned(text: &str) -> Option<Self> {
+        let name: String =
+            text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(LONGEST).collect();
+        (!name.is_empty()).then_some(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_short_word() {
+        let said = |text| Submitter::cleaned(text).map(|s| s.to_string());
+        assert_eq!(said("alice").as_deref(), Some("alice"));
+        assert_eq!(said(" al\u{1b}ice@lab\n").as_deref(), Some("alice@lab"));
+        assert_eq!((said(""), said(" \t")), (None, None));
+        assert_eq!(said(&"x".repeat(100)).map(|s| s.len()), Some(LONGEST));
+    }
+}

@@ -121,10 +121,12 @@ pub async fn merge(
                 let feed = feed.limited((each / source.average).clamp(20, MOST_LINES));
                 let session = session.clone();
                 calls.spawn(async move {
-                    let call = async || {
-                        let mut feed = feed.clone();
-                        let came = feed.next(&session).await?;
-                        Ok((feed, came))
+                    let call = || {
+                        let (mut feed, session) = (feed.clone(), &session);
+                        async move {
+                            let came = feed.next(session).await?;
+                            Ok((feed, came))
+                        }
                     };
                     (n, persist(has_begun, call).await)
                 });

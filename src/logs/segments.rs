@@ -60,24 +60,26 @@ pub async fn read(
 }
 
 /// The next page of a reader.
-pub(super) async fn next(
+async fn next(
     session: &Session,
     reader: Reader,
     has_begun: bool,
 ) -> Result<(Reader, Page), Failure> {
-    persist(has_begun, async || {
+    persist(has_begun, || {
         // The reader moves on only when a page has arrived.
         let mut reader = reader.clone();
-        let page = reader.next(session).await?;
-        Ok((reader, page))
+        async move {
+            let page = reader.next(session).await?;
+            Ok((reader, page))
+        }
     })
     .await
 }
 
 /// Makes a call again while it fails in passing, if reading has begun.
-pub(super) async fn persist<T>(
+pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
     has_begun: bool,
-    call: impl AsyncFn() -> Result<T, Failure>,
+    call: impl Fn() -> F,
 ) -> Result<T, Failure> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(300);

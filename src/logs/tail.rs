@@ -49,7 +49,7 @@ pub(super) async fn of_stream(
         let question =
             Question { from: since, token: token.clone(), from_tail: true, limit, ..Question::default() };
         let has_begun = token.is_some();
-        let answer = persist(has_begun, async || call::get(session, place, &question).await).await?;
+        let answer = persist(has_begun, || call::get(session, place, &question)).await?;
         let (mut page, tokens) = match answer {
             Answer::Lines(page, tokens) => (page, tokens),
             Answer::NoStream => return Ok(End::NoStream),
@@ -142,10 +142,12 @@ async fn of_hundred(
         let mut own: Vec<Event> = Vec::new();
         while own.len() < lines.max(1) {
             filtered.limit(lines - own.len());
-            let call = async || {
+            let call = || {
                 let mut filtered = filtered.clone();
-                let page = filtered.next(session, true).await?;
-                Ok((filtered, page))
+                async move {
+                    let page = filtered.next(session, true).await?;
+                    Ok((filtered, page))
+                }
             };
             let (next, page) = persist(true, call).await?;
             filtered = next;

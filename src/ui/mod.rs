@@ -5,11 +5,13 @@
 //! reaches the user, and [`Exit`] lists every exit code.
 
 mod failure;
+mod line;
 mod output;
 mod progress;
 mod time;
 
 pub use failure::{Exit, Failure, note};
+pub use line::harmless;
 pub use output::{Format, JsonArray, Layout, Output, View};
 pub use progress::Progress;
-pub use time::local_rfc3339;
+pub use time::{local_rfc3339, local_rfc3339_ms};

@@ -55,9 +55,24 @@ impl JsonArray<'_> {
     /// # Errors
     /// As [`Output::write`].
     pub fn push(&mut self, element: &serde_json::Value) -> Result<(), Failure> {
-        let before = if self.begun { ",\n  " } else { "[\n  " };
-        self.begun = true;
-        self.output.write(format!("{before}{element}").as_bytes())
+        self.extend([element])
+    }
+
+    /// Writes more elements, which are JSON, at once.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn extend<T: std::fmt::Display>(
+        &mut self,
+        elements: impl IntoIterator<Item = T>,
+    ) -> Result<(), Failure> {
+        let mut text = String::new();
+        for element in elements {
+            text.push_str(if self.begun { ",\n  " } else { "[\n  " });
+            text.push_str(&element.to_string());
+            self.begun = true;
+        }
+        self.output.write(text.as_bytes())
     }
 
     /// Closes the array.
@@ -88,6 +103,11 @@ impl Output {
     #[must_use]
     pub fn outliving_its_reader(self) -> Self {
         Self { outlives_reader: true, ..self }
+    }
+
+    /// Whether stdout is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// The chosen format.

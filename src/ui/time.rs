@@ -9,3 +9,11 @@ pub fn local_rfc3339(epoch_ms: i64) -> String {
         Err(_) => "-".to_owned(),
     }
 }
+
+/// `2026-11-21T14:03:07.042+01:00`: the same in a time zone, to the millisecond.
+pub fn local_rfc3339_ms(epoch_ms: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_millisecond(epoch_ms) {
+        Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        Err(_) => "-".to_owned(),
+    }
+}

@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use super::super::bout::{Printer, Style};
 use super::Args;
 use super::options::Options;
 use crate::batch::{self, Job, Once, Submitted};
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, Status};
-use crate::logs;
+use crate::logs::{self, Event, Followed};
 use crate::ui::{Exit, Failure, Layout, View, note};
 
 impl Args {
@@ -87,9 +88,9 @@ impl Args {
         let end = async {
             if options.interactive {
                 // The exit code is the job's, whoever reads its output.
-                let output = self.common.output().outliving_its_reader();
-                logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, true))
-                    .await
+                let printer = Printer::new(self.common.output().outliving_its_reader(), Style::default());
+                let print = |events: &[Event]| printer.print(events);
+                logs::follow(contact, &id, &Followed::default(), seen, print).await
             } else {
                 batch::watch(contact, &id, seen).await
             }

@@ -111,9 +111,9 @@ enum Sink {
 }
 
 impl Sink {
-    fn show(&mut self, events: &[Event]) -> Result<(), Failure> {
+    fn show(&mut self, job: &Job, events: &[Event]) -> Result<(), Failure> {
         match self {
-            Sink::Screen(printer) => printer.print(events),
+            Sink::Screen(printer) => printer.print(events, job.parts().is_some()),
             Sink::Folder(folder) => folder.write(events),
         }
     }
@@ -159,7 +159,7 @@ impl Args {
                         let elements: Result<Vec<String>, Failure> = events.iter().map(print::json).collect();
                         array.extend(elements?)
                     }
-                    None => sink.show(&events),
+                    None => sink.show(&job, &events),
                 };
                 self.read(&session, &job, &wanted, &mut show).await
             };
@@ -217,7 +217,7 @@ impl Args {
             note(format!("bout: {}; waiting", not_started(job)));
         }
         let followed = Followed { wanted, tail: self.tail };
-        logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(events)).await?;
+        logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
         Ok(())
     }
 

@@ -146,11 +146,10 @@ pub async fn merge(
                 None => {}
             }
         }
-        let is_full = page.len() >= TOGETHER;
-        if !page.is_empty() && !show(page)? {
-            return Ok(());
-        }
-        if is_full {
+        if !page.is_empty() {
+            if !show(page)? {
+                return Ok(());
+            }
             continue;
         }
         let Some(answer) = calls.join_next().await else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::event::{Event, Place};
 use super::read::{Page, Reader};
@@ -32,16 +32,30 @@ pub async fn read(
     let mut window = Window::new(most.is_none_or(|n| n >= WORTH_IT));
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut calls = JoinSet::new();
+    let mut under_way: HashMap<u64, AbortHandle> = HashMap::new();
     while !window.is_done() {
         for call in window.calls() {
             let new = || Reader::new(place.clone(), call.start.or(since)).limited(most);
             let reader = readers.remove(&call.probe).unwrap_or_else(new);
             let (session, has_begun) = (session.clone(), call.probe > 0);
-            calls.spawn(async move { (call.probe, next(&session, reader, has_begun).await) });
+            let handle = calls.spawn(async move { (call.probe, next(&session, reader, has_begun).await) });
+            under_way.insert(call.probe, handle);
         }
+        // What others have read meanwhile.
+        under_way.retain(|probe, handle| {
+            let is_needed = window.needs(*probe);
+            if !is_needed {
+                handle.abort();
+            }
+            is_needed
+        });
         // One is always under way: the window is not done.
         let Some(answer) = calls.join_next().await else { return Ok(()) };
-        let (probe, answer) = answer.map_err(|e| broken(&e))?;
+        let (probe, answer) = match answer {
+            Err(e) if e.is_cancelled() => continue,
+            answer => answer.map_err(|e| broken(&e))?,
+        };
+        under_way.remove(&probe);
         let (reader, page) = answer?;
         let page = match page {
             Page::Lines(lines) => Some(lines),

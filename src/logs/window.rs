@@ -49,6 +49,8 @@ pub(super) struct Window {
     /// The time that a full page took lately.
     step: Option<i64>,
     speculates: bool,
+    /// A page of so many lines is a full one.
+    full: usize,
 }
 
 /// A call to make.
@@ -64,7 +66,7 @@ impl Window {
     /// Nothing has been read. Without `speculates`, one page comes after the other.
     pub fn new(speculates: bool) -> Self {
         let first = Probe::new(0, i64::MIN);
-        Self { probes: [first].into(), passed: i64::MIN, next_number: 1, step: None, speculates }
+        Self { probes: [first].into(), passed: i64::MIN, next_number: 1, step: None, speculates, full: FULL_LINES }
     }
 
     /// Whether everything has been handed on.
@@ -106,9 +108,17 @@ impl Window {
             && !last.ended
         {
             let start = last.start.max(last.reach).saturating_add(ahead(step));
+            // A page that went far (over a silence) has made those between superfluous.
+            let known = self.probes.iter().rev().skip(1).map(|p| p.reach).max().unwrap_or(i64::MIN);
+            let start = start.max(known).max(self.passed);
             self.probes.push_back(Probe::new(self.next_number, start));
             self.next_number += 1;
         }
+    }
+
+    /// Whether a probe's answer is still of use.
+    pub fn needs(&self, number: u64) -> bool {
+        self.probes.iter().any(|p| p.number == number)
     }
 
     /// A page has come; `None` is the end of the stream.
@@ -126,7 +136,7 @@ impl Window {
             return;
         };
         let span = page.first().map(Event::time).zip(page.last().map(Event::time));
-        let is_full = page.len() >= FULL_LINES || page.iter().map(Event::size).sum::<usize>() >= FULL_BYTES;
+        let is_full = page.len() >= self.full || page.iter().map(Event::size).sum::<usize>() >= FULL_BYTES;
         let Some((first, last)) = span else {
             if is_last {
                 self.step = None;
@@ -212,17 +222,18 @@ mod tests {
         let event = |n: usize| Event {
             place: place.clone(),
             timestamp: times.get(n).copied(),
-            // Long enough for a page of few lines to be a full one.
-            message: format!("{n:0>width$}", width = FULL_BYTES / most),
+            message: n.to_string(),
         };
-        let mut window = Window::new(true);
+        let mut window = Window { full: most.div_ceil(2), ..Window::new(true) };
         let mut places: HashMap<u64, (usize, bool)> = HashMap::new();
         let (mut waiting, mut seen, mut calls) = (Vec::new(), Vec::new(), 0);
         while !window.is_done() {
             let asked = window.calls();
             calls += asked.len();
             waiting.extend(asked);
+            waiting.retain(|call| window.needs(call.probe));
             assert!(waiting.len() <= AT_ONCE + 1 && calls < 100_000);
+            assert!(!waiting.is_empty(), "nothing goes on: {window:?}");
             let turn = order.get(calls % order.len().max(1)).copied().unwrap_or(0);
             let Call { probe, start } = waiting.remove(turn % waiting.len());
             let (at, has_token) = places

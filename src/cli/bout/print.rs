@@ -31,16 +31,11 @@ impl Printer {
         Self { output, style, zone: TimeZone::system(), coloured }
     }
 
-    /// Where they go.
-    pub fn output(&self) -> &Output {
-        &self.output
-    }
-
-    /// Prints lines.
+    /// Prints lines; those of an array's children or of nodes behind their index, when they were asked for together.
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub fn print(&self, events: &[Event]) -> Result<(), Failure> {
+    pub fn print(&self, events: &[Event], of_parts: bool) -> Result<(), Failure> {
         if events.is_empty() {
             return Ok(());
         }
@@ -49,7 +44,7 @@ impl Printer {
             match self.output.format() {
                 Format::Json => text.push_str(&json(event)?),
                 Format::Plain => {
-                    self.head(event, &mut text);
+                    self.head(event, of_parts, &mut text);
                     match self.output.is_terminal() {
                         true => text.push_str(&harmless(&event.message)),
                         false => text.push_str(&event.message),
@@ -62,11 +57,11 @@ impl Printer {
     }
 
     /// What stands before a line.
-    fn head(&self, event: &Event, text: &mut String) {
+    fn head(&self, event: &Event, of_parts: bool, text: &mut String) {
         if self.style.timestamps {
             time(event, &self.zone, text);
         }
-        let Some(index) = event.place.part().filter(|_| !self.style.bare) else { return };
+        let Some(index) = event.place.part().filter(|_| of_parts && !self.style.bare) else { return };
         if self.coloured {
             // Neighbours differ; black and white are the terminal's own.
             text.push_str(&format!("\x1b[3{}m", index % 6 + 1));

@@ -5,11 +5,12 @@ mod support;
 use support::Sandbox;
 
 /// A tool, and an option that it has.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
     ("bsub", "array-size"),
     ("bstat", "status"),
     ("bout", "follow"),
     ("bkill", "reason"),
+    ("bwait", "timeout"),
     ("blocal", "json"),
 ];
 

@@ -70,6 +70,9 @@ pub fn unknown(session: &Session, id: &JobId) -> Failure {
     if id.is_full() {
         failure
     } else {
-        failure.hint("the beginning of an ID names a job that was submitted from here")
+        failure.hint(format!(
+            "the beginning of an ID names a job that was submitted from here or is in the queue {}",
+            cluster.job_queue
+        ))
     }
 }

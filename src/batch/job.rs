@@ -183,6 +183,23 @@ impl Job {
             && ["no such file", "not found"].iter().any(|words| reason.contains(words))
     }
 
+    /// Why it is stuck, when Batch says so: with a code before the reason, of a job that blocks its queue (UG
+    /// `job_stuck_in_runnable`).
+    pub fn stuck(&self) -> Option<&str> {
+        let reason = self.status_reason.as_deref().filter(|_| !self.status.has_ended())?;
+        ["MISCONFIGURATION:", "CAPACITY:"].iter().any(|code| reason.starts_with(code)).then_some(reason)
+    }
+
+    /// Whether it, or a child of it, has begun to run.
+    pub fn is_under_way(&self) -> bool {
+        let begun = |status: &Status| {
+            let summary = self.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
+            summary.and_then(|s| s.get(status.as_str())).is_some_and(|n| *n > 0)
+        };
+        let states = [Status::Running, Status::Succeeded, Status::Failed];
+        states.contains(&self.status) || (self.is_array_parent() && states.iter().any(begun))
+    }
+
     /// Whether it is the parent of an array, which has no container of its own.
     pub fn is_array_parent(&self) -> bool {
         self.array_size().is_some() && self.id().array_index().is_none()

@@ -7,8 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{describe, unknown};
 use crate::cluster::Session;
 use crate::job::{JobId, JobRef, Unresolved};
 use crate::ui::{Failure, note};
@@ -40,60 +40,28 @@ pub fn remember(session: &Session, ids: &[JobId], name: &str) {
     }
 }
 
-/// The jobs that these references mean, in their order. A whole ID is taken as it is; what nobody here knows is
-/// left to Batch.
-///
-/// # Errors
-/// When `last` or the beginning of an ID means no job, or more than one (exit code 2).
-pub fn resolve<'r>(
-    session: &Session,
-    references: impl IntoIterator<Item = &'r JobRef>,
-) -> Result<Vec<JobId>, Failure> {
-    let references: Vec<&JobRef> = references.into_iter().collect();
+/// The jobs that each of these references means by what is known here. A whole ID is taken as it is, and so is the
+/// beginning of one that nobody here knows.
+pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<Vec<JobId>, Failure>> {
     let needed = references.iter().any(|reference| reference.needs_known());
     let known = if needed { path(session).map(|path| read(&path)).unwrap_or_default() } else { Vec::new() };
     let latest = known.last().map(|job| job.time.as_str());
     let last: Vec<JobId> =
         known.iter().filter(|job| Some(job.time.as_str()) == latest).map(|job| job.id.clone()).collect();
-    let mut ids = Vec::new();
-    for reference in references {
+    let resolve = |reference: &&JobRef| {
         let found = reference.resolve(&last, known.iter().map(|job| &job.id));
-        ids.extend(found.map_err(|why| unresolved(session, reference, &why, &known))?);
-    }
-    Ok(ids)
+        found.map_err(|why| unresolved(session, reference, &why, &known))
+    };
+    references.iter().map(resolve).collect()
 }
 
-/// The jobs that these references mean; with a task, the one job among them or their children that has it.
-///
-/// # Errors
-/// As [`resolve`], and when Batch cannot be asked for the tasks, or none of the jobs has this one.
-pub async fn meant<'r>(
-    session: &Session,
-    references: impl IntoIterator<Item = &'r JobRef>,
-    of_task: Option<u32>,
-) -> Result<Vec<JobId>, Failure> {
-    let ids = resolve(session, references)?;
-    match of_task {
-        Some(wanted) => Ok(vec![task(session, &ids, wanted).await?]),
-        None => Ok(ids),
-    }
-}
-
-/// The job that has a task: a child of one of these arrays.
-///
-/// # Errors
-/// When Batch cannot be asked, knows none of the jobs, or none of them has this task.
-pub async fn task(session: &Session, parents: &[JobId], task: u32) -> Result<JobId, Failure> {
-    let jobs = describe(session, parents).await?;
-    if let Some(id) = jobs.iter().flatten().find_map(|job| job.of_task(task)) {
-        return Ok(id);
-    }
-    match (parents, jobs.as_slice()) {
-        ([id], [None]) => Err(unknown(session, id)),
-        ([id], _) => Err(Failure::failed(format!("the job {id} has no task {task}"))
-            .hint(format!("`bstat {id}` lists its children and their tasks"))),
-        _ => Err(Failure::failed(format!("none of the {} jobs has a task {task}", parents.len()))),
-    }
+/// Which of these jobs were submitted from here within `time`: Batch may not show them yet.
+pub(super) fn submitted_within(session: &Session, ids: &[JobId], time: Duration) -> Vec<JobId> {
+    let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return Vec::new() };
+    let since = jiff::Timestamp::now().checked_sub(time).unwrap_or(jiff::Timestamp::MIN);
+    let is_new = |job: &Known| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);
+    let new: Vec<JobId> = read(&path).into_iter().filter(is_new).map(|job| job.id).collect();
+    ids.iter().filter(|id| new.contains(&id.whole())).cloned().collect()
 }
 
 fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Known]) -> Failure {
@@ -104,18 +72,21 @@ fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[
         ))
         .hint("`bstat -s ALL` lists the jobs of its queue"),
         Unresolved::Several(ids) => {
-            let mut failure = Failure::usage(format!("{} known jobs begin with {reference}", ids.len()));
-            for id in ids.iter().take(LISTED) {
-                let name = known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
-                failure = failure.hint(format!("{id} ({name})"));
-            }
-            if ids.len() > LISTED {
-                failure.hint(format!("and {} more", ids.len() - LISTED))
-            } else {
-                failure
-            }
+            let name =
+                |id: &JobId| known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
+            let jobs: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), name(id))).collect();
+            several(&format!("{} known jobs begin with {reference}", ids.len()), &jobs)
         }
     }
+}
+
+/// The failure for what may mean any of these jobs: their IDs and names.
+pub(super) fn several(message: &str, jobs: &[(&str, &str)]) -> Failure {
+    let mut failure = Failure::usage(message);
+    for (id, name) in jobs.iter().take(LISTED) {
+        failure = failure.hint(format!("{id} ({name})"));
+    }
+    if jobs.len() > LISTED { failure.hint(format!("and {} more", jobs.len() - LISTED)) } else { failure }
 }
 
 /// The file of the session's cluster and region, in `awsb/jobs` of the XDG state folder.

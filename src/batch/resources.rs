@@ -45,6 +45,8 @@ pub struct Environment {
     pub status: Option<String>,
     /// Why it has this status.
     pub status_reason: Option<String>,
+    /// `ECS` or `EKS`.
+    pub container_orchestration_type: Option<String>,
     /// The ECS cluster of its instances; not of one on EKS.
     pub ecs_cluster_arn: Option<String>,
     /// The role with which Batch acts.
@@ -100,6 +102,9 @@ impl From<&ComputeEnvironmentDetail> for Environment {
             state: environment.state().map(|s| s.as_str().to_owned()),
             status: environment.status().map(|s| s.as_str().to_owned()),
             status_reason: environment.status_reason().map(str::to_owned),
+            container_orchestration_type: environment
+                .container_orchestration_type()
+                .map(|t| t.as_str().to_owned()),
             ecs_cluster_arn: environment.ecs_cluster_arn().filter(|arn| !arn.is_empty()).map(str::to_owned),
             service_role: environment.service_role().map(str::to_owned),
             compute_resources: environment.compute_resources().map(|r| ComputeResources {
@@ -114,6 +119,15 @@ impl From<&ComputeEnvironmentDetail> for Environment {
     }
 }
 
+/// So many are named in one call (API `DescribeJobQueues`, `DescribeComputeEnvironments`: "up to 100").
+const NAMED: usize = 100;
+
+/// What one call after the other asks for; nothing named is one call for all.
+fn calls(names: &[String]) -> impl Iterator<Item = Option<Vec<String>>> {
+    let all = names.is_empty().then_some(None);
+    all.into_iter().chain(names.chunks(NAMED).map(|names| Some(names.to_vec())))
+}
+
 /// These job queues (names or ARNs), or all of the account and region when none is named. One that Batch does not
 /// know is left out.
 ///
@@ -121,11 +135,13 @@ impl From<&ComputeEnvironmentDetail> for Environment {
 /// When Batch cannot be asked.
 pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, Failure> {
     let mut queues = Vec::new();
-    let named = (!names.is_empty()).then(|| names.to_vec());
-    let mut pages = session.batch.describe_job_queues().set_job_queues(named).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "asking for the job queues", &e))?;
-        queues.extend(page.job_queues().iter().map(Queue::from));
+    for named in calls(names) {
+        let call = session.batch.describe_job_queues().set_job_queues(named);
+        let mut pages = call.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| explain(session, "asking for the job queues", &e))?;
+            queues.extend(page.job_queues().iter().map(Queue::from));
+        }
     }
     Ok(queues)
 }
@@ -137,12 +153,48 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
 /// When Batch cannot be asked.
 pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Environment>, Failure> {
     let mut environments = Vec::new();
-    let named = (!names.is_empty()).then(|| names.to_vec());
-    let mut pages =
-        session.batch.describe_compute_environments().set_compute_environments(named).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "asking for the compute environments", &e))?;
-        environments.extend(page.compute_environments().iter().map(Environment::from));
+    for named in calls(names) {
+        let call = session.batch.describe_compute_environments().set_compute_environments(named);
+        let mut pages = call.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| explain(session, "asking for the compute environments", &e))?;
+            environments.extend(page.compute_environments().iter().map(Environment::from));
+        }
     }
     Ok(environments)
+}
+
+/// The compute environments of these queues; none for no queues.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn environments_of(session: &Session, queues: &[Queue]) -> Result<Vec<Environment>, Failure> {
+    let mut names: Vec<String> = queues.iter().flat_map(|queue| queue.compute_environments.clone()).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() { Ok(Vec::new()) } else { environments(session, &names).await }
+}
+
+impl Queue {
+    /// Whether a name or an ARN means it.
+    pub fn is(&self, named: &str) -> bool {
+        named == self.job_queue_name || named == self.job_queue_arn
+    }
+
+    /// Its compute environments among these, in the order in which they are tried.
+    pub fn environments<'a>(&self, all: &'a [Environment]) -> Vec<&'a Environment> {
+        self.compute_environments.iter().filter_map(|named| all.iter().find(|e| e.is(named))).collect()
+    }
+}
+
+impl Environment {
+    /// Whether a name or an ARN means it.
+    pub fn is(&self, named: &str) -> bool {
+        named == self.compute_environment_name || named == self.compute_environment_arn
+    }
+
+    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`; an unmanaged one has no such kind.
+    pub fn resource_kind(&self) -> Option<&str> {
+        self.compute_resources.as_ref()?.kind.as_deref()
+    }
 }

@@ -9,7 +9,7 @@ use crate::ui::Failure;
 
 /// A job that Batch has just taken may not be there to be described at once, and one answer may lack a job that
 /// the one before had.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 /// How often something is asked for: often when it may change any moment, and the less often the longer
 /// nothing has happened.
@@ -21,6 +21,9 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// One job may be asked for this often.
+    pub const SHORTEST: Duration = Duration::from_millis(50);
+
     /// From `shortest` to `longest` between two questions.
     pub fn new(shortest: Duration, longest: Duration) -> Self {
         Self { since: Instant::now(), shortest, longest }
@@ -39,7 +42,7 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self::new(Duration::from_millis(50), Duration::from_secs(5))
+        Self::new(Self::SHORTEST, Duration::from_secs(5))
     }
 }
 

@@ -1,91 +1,250 @@
 //! `bkill`: ends jobs.
 
+use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::CommonArgs;
-use crate::batch;
-use crate::job::{JobRefs, Status};
-use crate::ui::{Exit, Failure, Layout, View};
+use super::named::Wanted;
+use super::select::SelectArgs;
+use crate::batch::{self, Ending, Found, Job};
+use crate::cluster::Session;
+use crate::job::{Named, Status};
+use crate::ui::{Exit, Failure, Format, Layout, View, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
 #[derive(Debug, Parser)]
-#[command(name = "bkill", version)]
+#[command(
+    name = "bkill",
+    version,
+    after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant."
+)]
 pub struct Args {
     /// The reason, which becomes the job's statusReason
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
-    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
-    #[arg(value_name = "ID", required = true)]
-    jobs: Vec<JobRefs>,
+    /// End the jobs that were found without asking
+    #[arg(short, long)]
+    yes: bool,
+    /// Show the jobs that would be ended, and end none
+    #[arg(long)]
+    dry_run: bool,
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
+    #[arg(value_name = "ID", required_unless_present = "SelectArgs", conflicts_with = "SelectArgs")]
+    jobs: Vec<Named>,
+    #[command(flatten)]
+    select: SelectArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
 
 /// `bkill`'s entry point.
 pub fn main() -> ExitCode {
-    super::run("bkill", |args: Args| super::block_on(args.end()))
+    super::run("bkill", |args: Args| {
+        if args.jobs.is_empty() {
+            args.check_selection()?;
+            return super::block_on(args.end_selected());
+        }
+        let wanted = Wanted::read("bkill", &args.jobs)?;
+        super::block_on(args.end_named(wanted))
+    })
 }
 
 impl Args {
-    async fn end(&self) -> Result<Exit, Failure> {
+    /// The jobs that were named.
+    async fn end_named(&self, wanted: Wanted) -> Result<Exit, Failure> {
+        if wanted.is_empty() {
+            note("bkill: note: nothing is ended, as standard input names no job");
+        }
         let session = self.common.open().await?;
-        let ids = batch::meant(&session, self.jobs.iter().flat_map(|list| &list.0), self.task).await?;
-        let jobs = batch::describe(&session, &ids).await?;
-        let mut ended = Vec::new();
-        let mut failures = Vec::new();
-        for job in jobs.iter().flatten() {
-            if !job.status.has_ended()
-                && let Err(failure) = batch::terminate(&session, &job.id(), &self.reason).await
-            {
-                failures.push(failure);
-                continue;
-            }
-            ended.push(Ended {
-                job_id: job.job_id.clone(),
-                job_name: job.job_name.clone(),
-                status: job.status,
-            });
+        let mut found = wanted.find(&session, self.task).await?;
+        let mut seen = HashSet::new();
+        found.jobs.retain(|job| seen.insert(job.job_id.clone()));
+        if self.dry_run {
+            self.show(&found.jobs)?;
+            return Ok(found.report("bkill", Exit::Done));
         }
-        if !ended.is_empty() || self.common.json {
-            // What could not be ended is said even when nobody reads the rest.
-            self.common.output().outliving_its_reader().show(&EndedJobs(ended))?;
-        }
-        for failure in &failures {
-            failure.report("bkill");
-        }
-        let all_known =
-            super::report_unknown("bkill", &session, ids.iter().zip(jobs.iter().map(Option::is_some)))?;
-        Ok(if failures.is_empty() { all_known } else { Exit::Failed })
+        let Found { jobs, failures } = found;
+        let exit = self.end(&session, &jobs).await?;
+        let reported = Found { jobs, failures }.report("bkill", Exit::Done);
+        Ok(if exit == Exit::Done { reported } else { exit })
     }
+
+    /// Who is not asked has to have said so.
+    fn check_selection(&self) -> Result<(), Failure> {
+        let asked = self.select.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
+        if !asked.iter().any(|status| !status.has_ended()) {
+            let ended: Vec<&str> = asked.iter().map(|status| status.as_str()).collect();
+            return Err(Failure::usage(format!("--status {}: these jobs have ended", ended.join(",")))
+                .hint("SUBMITTED, PENDING, RUNNABLE, STARTING and RUNNING ones can be ended"));
+        }
+        if self.yes || self.dry_run || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "nothing is ended: which jobs are meant is asked for on a terminal, and here is none",
+        )
+        .hint("`--dry-run` shows them, `--yes` ends them"))
+    }
+
+    /// The jobs that the options select.
+    async fn end_selected(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        let mut jobs = self.select.jobs(&session, &Status::ACTIVE).await?;
+        jobs.retain(|job| !job.status.has_ended());
+        if self.dry_run {
+            self.show(&jobs)?;
+            return Ok(Exit::Done);
+        }
+        if jobs.is_empty() {
+            note("bkill: note: nothing is ended, as there are no such jobs");
+        } else if !self.yes && !ask(&jobs).await? {
+            note("bkill: nothing is ended");
+            return Ok(Exit::Failed);
+        }
+        self.end(&session, &jobs).await
+    }
+
+    /// Ends those that have not ended, many at once, and tells of each when it was asked to; a failure is no reason
+    /// not to end the others.
+    async fn end(&self, session: &Session, jobs: &[Job]) -> Result<Exit, Failure> {
+        // What could not be ended is said even when nobody reads the rest.
+        let output = self.common.output().outliving_its_reader();
+        let mut array = (output.format() == Format::Json).then(|| output.json_array());
+        let mut tell = |job: &Job| match &mut array {
+            Some(array) => array.push(&json(job)),
+            None => output.show(&Ended(job)),
+        };
+        let (ended, active): (Vec<Job>, Vec<Job>) =
+            jobs.iter().cloned().partition(|job| job.status.has_ended());
+        ended.iter().try_for_each(&mut tell)?;
+        let count = active.len();
+        let ending = Ending::default();
+        let all = async {
+            let mut exit = Exit::Done;
+            let mut outcomes = batch::terminate_all(session, active, &self.reason, &ending);
+            while let Some((job, outcome)) = outcomes.next().await {
+                match outcome {
+                    Ok(()) => tell(&job)?,
+                    Err(failure) => {
+                        failure.report("bkill");
+                        exit = Exit::Failed;
+                    }
+                }
+            }
+            Ok(exit)
+        };
+        let exit = tokio::select! {
+            exit = all => exit?,
+            _ = tokio::signal::ctrl_c() => {
+                let (asked, open) = (ending.asked.get(), ending.under_way.get());
+                let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
+                note(format!("bkill: interrupted; {asked} of {count} jobs were asked to end{perhaps}"));
+                Exit::Interrupted
+            }
+        };
+        array.map_or(Ok(()), crate::ui::JsonArray::finish)?;
+        Ok(exit)
+    }
+
+    /// `--dry-run`.
+    fn show(&self, jobs: &[Job]) -> Result<(), Failure> {
+        let active: Vec<&Job> = jobs.iter().filter(|job| !job.status.has_ended()).collect();
+        let ended = jobs.len() - active.len();
+        if ended > 0 {
+            note(format!("bkill: note: {} had ended already", counted(ended)));
+        }
+        match active.is_empty() && !self.common.json {
+            true => note("bkill: note: no job would be ended"),
+            false => self.common.output().show(&Meant(active))?,
+        }
+        Ok(())
+    }
+}
+
+/// So many jobs are shown before bkill asks.
+const SHOWN: usize = 20;
+
+/// Shows the jobs on the terminal, and asks whether they are meant.
+async fn ask(jobs: &[Job]) -> Result<bool, Failure> {
+    for job in jobs.iter().take(SHOWN) {
+        note(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
+    }
+    if jobs.len() > SHOWN {
+        note(format!("and {} more", jobs.len() - SHOWN));
+    }
+    let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
+    let children = if children > 0 { format!(" with {children} children") } else { String::new() };
+    let these = if jobs.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", jobs.len()) };
+    eprint!("End {these}{children}? [y/N] ");
+    // On a thread, so that Ctrl-C is an answer, too.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(std::io::Error::other).flatten();
+    let answer = answer.map_err(|e| Failure::failed(format!("reading the answer from the terminal: {e}")))?;
+    if !answer.ends_with('\n') {
+        note("");
+    }
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn counted(jobs: usize) -> String {
+    if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") }
 }
 
 /// A job that was asked to end, with the state that it had then.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Ended {
-    job_id: String,
-    job_name: String,
-    status: Status,
+fn json(job: &Job) -> serde_json::Value {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Row<'a> {
+        job_id: &'a str,
+        job_name: &'a str,
+        status: Status,
+    }
+    let row = Row { job_id: &job.job_id, job_name: &job.job_name, status: job.status };
+    serde_json::to_value(row).unwrap_or_default()
 }
 
-struct EndedJobs(Vec<Ended>);
+/// A job that was asked to end, or had ended.
+struct Ended<'a>(&'a Job);
 
-impl View for EndedJobs {
+impl View for Ended<'_> {
     fn plain(&self) -> Layout {
-        let line = |job: &Ended| match job.status.has_ended() {
-            true => format!("Job {} ({}) had ended already: {}.", job.job_id, job.job_name, job.status),
-            false => format!("Job {} ({}) is being ended.", job.job_id, job.job_name),
-        };
-        Layout::Lines(self.0.iter().map(line).collect())
+        let Job { job_id, job_name, status, .. } = self.0;
+        Layout::Lines(vec![match status.has_ended() {
+            true => format!("Job {job_id} ({job_name}) had ended already: {status}."),
+            false => format!("Job {job_id} ({job_name}) is being ended."),
+        }])
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        self.0.iter().map(|e| serde_json::to_value(e).unwrap_or_default()).collect()
+        vec![json(self.0)]
+    }
+}
+
+/// The jobs that would be ended.
+struct Meant<'a>(Vec<&'a Job>);
+
+impl View for Meant<'_> {
+    fn plain(&self) -> Layout {
+        let row = |job: &&Job| vec![job.job_id.clone(), job.job_name.clone(), job.status.to_string()];
+        Layout::Table {
+            columns: vec!["jobId", "jobName", "status"],
+            rows: self.0.iter().map(row).collect(),
+            shrinks: Some(1),
+        }
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        self.0.iter().map(|job| json(job)).collect()
     }
 }

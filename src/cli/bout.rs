@@ -14,10 +14,10 @@ use clap::Parser;
 
 use self::folder::Folder;
 pub use self::print::{Printer, Style};
-use super::CommonArgs;
-use crate::batch::{self, Job};
+use super::{CommonArgs, named};
+use crate::batch::Job;
 use crate::cluster::{Contact, Session};
-use crate::job::{Invalid, JobRefs, Moment, Status, TaskIds};
+use crate::job::{Invalid, Moment, Named, Status, TaskIds};
 use crate::logs::{self, Event, Followed, Wanted};
 use crate::ui::{Exit, Failure, Format, JsonArray, note};
 
@@ -76,7 +76,7 @@ pub struct Args {
     directory: Option<PathBuf>,
     /// A job, an array's child (ID:INDEX) or an ARN; the beginning of an ID, or `last`
     #[arg(value_name = "ID", required = true)]
-    jobs: Vec<JobRefs>,
+    jobs: Vec<Named>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -126,16 +126,18 @@ impl Args {
                 "bout: note: --stream-period means nothing here: new lines are looked for as often as it pays",
             );
         }
+        let named = named::Wanted::read("bout", &self.jobs)?;
         let session = Arc::new(self.common.open().await?);
-        let references = self.jobs.iter().flat_map(|refs| &refs.0);
-        let ids = batch::meant(&session, references, self.task).await?;
         if self.files {
+            // Files outlive Batch's memory of their jobs.
+            let ids = named.meant(&session, self.task).await?;
             return files::tell(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
-        let jobs = batch::describe(&session, &ids).await?;
+        let found = named.find(&session, self.task).await?;
+        let is_one = found.jobs.len() + found.failures.len() == 1;
         let mut sink = match &self.directory {
             Some(directory) => {
-                Sink::Folder(Folder::new(directory.clone(), ids.len() > 1, self.timestamps))
+                Sink::Folder(Folder::new(directory.clone(), !is_one, self.timestamps))
             }
             None => Sink::Screen(Printer::new(
                 self.common.output(),
@@ -147,36 +149,37 @@ impl Args {
             .then(|| output.json_array());
         let mut contact = Contact::new((*session).clone(), "bout");
         let mut exit = Exit::Done;
-        for (id, job) in ids.iter().zip(jobs) {
+        for job in &found.jobs {
             let shown = async {
-                let job = job.ok_or_else(|| batch::unknown(&session, id))?;
-                let wanted = self.wanted(&job)?;
+                let wanted = self.wanted(job)?;
                 if self.follow {
-                    return self.follow(&mut contact, &job, wanted, &mut sink).await;
+                    return self.follow(&mut contact, job, wanted, &mut sink).await;
                 }
                 let mut show = |events: Vec<Event>| match &mut array {
                     Some(array) => {
                         let elements: Result<Vec<String>, Failure> = events.iter().map(print::json).collect();
                         array.extend(elements?)
                     }
-                    None => sink.show(&job, &events),
+                    None => sink.show(job, &events),
                 };
-                self.read(&session, &job, &wanted, &mut show).await
+                self.read(&session, job, &wanted, &mut show).await
             };
             match shown.await {
                 // The other jobs are shown all the same.
-                Err(failure) if ids.len() > 1 && failure.exit == Exit::Failed && !failure.passing => {
+                Err(failure) if !is_one && failure.exit == Exit::Failed && !failure.passing => {
                     failure.report("bout");
                     exit = Exit::Failed;
                 }
                 shown => shown?,
             }
         }
-        array.map_or(Ok(()), JsonArray::finish)?;
-        if let Sink::Folder(folder) = sink {
-            folder.tell(&output)?;
+        if !found.jobs.is_empty() {
+            array.map_or(Ok(()), JsonArray::finish)?;
+            if let Sink::Folder(folder) = sink {
+                folder.tell(&output)?;
+            }
         }
-        Ok(exit)
+        Ok(found.report("bout", exit))
     }
 
     /// Which of a job's lines are wanted.

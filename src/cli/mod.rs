@@ -16,11 +16,15 @@ use crate::ui::{Exit, Failure, Format, Output};
 pub mod bkill;
 pub mod blocal;
 pub mod bout;
+pub mod bqueues;
 pub mod bstat;
 pub mod bsub;
+pub mod bwait;
 mod legacy;
 mod manual;
+mod named;
 pub mod select;
+mod waiting;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
 #[derive(Debug, Clone, clap::Args)]
@@ -174,19 +178,3 @@ fn styled(text: &clap::builder::StyledStr) -> String {
 /// What to do about a job whose image has no shell.
 const LACKS_SH: &str = "hint: the image has no /bin/sh, which starts scripts and commands; \
                         `bsub --bare COMMAND` starts a command without it";
-
-/// Reports each job that Batch does not know: one error line for each, and exit code 1.
-fn report_unknown<'a>(
-    tool: &str,
-    session: &Session,
-    jobs: impl Iterator<Item = (&'a crate::job::JobId, bool)>,
-) -> Result<Exit, Failure> {
-    let mut exit = Exit::Done;
-    for (id, known) in jobs {
-        if !known {
-            crate::batch::unknown(session, id).report(tool);
-            exit = Exit::Failed;
-        }
-    }
-    Ok(exit)
-}

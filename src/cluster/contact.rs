@@ -10,6 +10,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long contact is sought once it was lost: `AWSB_CONTACT_TIMEOUT` says it, in seconds.
+pub fn contact_timeout() -> Duration {
+    let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
 /// A session for something that takes long: calls that fail in passing are made again until contact has
 /// been lost for good.
 #[derive(Debug)]
@@ -22,8 +28,7 @@ pub struct Contact {
 impl Contact {
     /// Keeps contact through `session`, and says on stderr in the name of `tool` when it is lost.
     pub fn new(session: Session, tool: &'static str) -> Self {
-        let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
-        Self { session, tool, patience: seconds.map_or(PATIENCE, Duration::from_secs) }
+        Self { session, tool, patience: contact_timeout() }
     }
 
     /// The session as it is now.
@@ -31,7 +36,8 @@ impl Contact {
         &self.session
     }
 
-    /// Makes a call that only asks, again and again while it fails in passing.
+    /// Makes a call that only asks, again and again while it fails in passing, or until credentials that have run out
+    /// are renewed.
     ///
     /// # Errors
     /// The call's own failure, when it is no passing one or when contact was lost for longer than
@@ -42,14 +48,23 @@ impl Contact {
     ) -> Result<T, Failure> {
         let mut lost_since: Option<Instant> = None;
         let mut pause = FIRST_PAUSE;
+        let mut credentials_are_fresh = false;
         loop {
             let failure = match call(&self.session).await {
                 Ok(value) => return Ok(value),
-                Err(failure) if failure.passing => failure,
+                Err(failure) if failure.passing || failure.of_credentials => failure,
                 Err(failure) => return Err(failure),
             };
+            if failure.of_credentials && !std::mem::replace(&mut credentials_are_fresh, true) {
+                // The session keeps what it was given; there may be better ones by now.
+                self.renew(&failure).await;
+                continue;
+            }
             let since = *lost_since.get_or_insert_with(|| {
                 note(format!("{}: contact lost, trying again: {failure}", self.tool));
+                if failure.of_credentials {
+                    failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+                }
                 Instant::now()
             });
             if since.elapsed() + pause > self.patience {
@@ -57,9 +72,13 @@ impl Contact {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            if let Ok(session) = self.session.renew().await {
-                self.session = session;
-            }
+            self.renew(&failure).await;
+        }
+    }
+
+    async fn renew(&mut self, failure: &Failure) {
+        if let Ok(session) = self.session.renew(failure).await {
+            self.session = session;
         }
     }
 }

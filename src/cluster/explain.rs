@@ -2,118 +2,16 @@
 
 use std::error::Error;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cluster;
+use super::denied::Denied;
 use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
+use super::trouble::{Trouble, says_missing, trouble};
 use crate::ui::Failure;
-
-/// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// The service answered with an error.
-    Service {
-        /// AWS's name of the error, such as `ClientException`.
-        code: String,
-        /// AWS's words.
-        message: String,
-        /// The HTTP status.
-        status: u16,
-        /// AWS's ID of the request.
-        request_id: Option<String>,
-    },
-    /// No connection came about, so nothing was done.
-    Unreachable(String),
-    /// No answer came: whether something was done is open.
-    NoAnswer(String),
-    /// There are no credentials to sign with.
-    NoCredentials(String),
-    /// Credentials could not be fetched, because the network did not let them through.
-    CredentialsUnreachable(String),
-}
-
-/// Sorts an SDK error.
-pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> Trouble
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    if let Some(credentials) = find_credentials_error(error) {
-        // Nothing was signed, so nothing was sent.
-        return match find_transport_error(credentials) {
-            Some(reason) => Trouble::CredentialsUnreachable(reason),
-            None => Trouble::NoCredentials(innermost(credentials)),
-        };
-    }
-    match error {
-        SdkError::ServiceError(e) => {
-            let status = e.raw().status().as_u16();
-            if status < 300 {
-                return Trouble::NoAnswer("an answer came that cannot be read".to_owned());
-            }
-            let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
-            Trouble::Service {
-                code: match e.err().code() {
-                    Some(code) => code.to_owned(),
-                    None => format!("HTTP status {status}, and no AWS error with it"),
-                },
-                message: e.err().message().unwrap_or_default().to_owned(),
-                status,
-                request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
-            }
-        }
-        SdkError::DispatchFailure(e)
-            if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
-        {
-            Trouble::Unreachable("no connection within 4 seconds".to_owned())
-        }
-        SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
-            Trouble::Unreachable(innermost(error))
-        }
-        SdkError::TimeoutError(_) => Trouble::NoAnswer("the time for it has run out".to_owned()),
-        SdkError::ConstructionFailure(_) => Trouble::Unreachable(innermost(error)),
-        _ => Trouble::NoAnswer(innermost(error)),
-    }
-}
-
-/// Whether the error arose before the request could have left: hyper's words for a connection that did not
-/// come about. (Its error types are not part of the SDK's interface.)
-fn is_connecting(error: &ConnectorError) -> bool {
-    const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
-    causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
-}
-
-impl Trouble {
-    /// Whether the service does not know something that it was named.
-    fn is_of_something_missing(&self) -> bool {
-        match self {
-            Trouble::Service { code, message, .. } => {
-                code == "NoSuchBucket"
-                    || says_missing(message, "queue")
-                    || says_missing(message, "definition")
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether trying again may help.
-    fn is_passing(&self) -> bool {
-        match self {
-            Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
-            Trouble::NoCredentials(_) => false,
-            Trouble::Service { status, .. } => *status >= 500 || self.is_throttling(),
-        }
-    }
-
-    /// Whether the service has turned the request away because there are too many of them.
-    pub fn is_throttling(&self) -> bool {
-        matches!(self, Trouble::Service { code, status, .. }
-            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests"))
-    }
-}
 
 /// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
 /// `submitting the job x to the queue y`.
@@ -122,7 +20,9 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let trouble = trouble(error);
-    let failure = explain_trouble(session, doing, &trouble).passing(trouble.is_passing());
+    let failure = explain_trouble(session, doing, &trouble)
+        .passing(trouble.is_passing())
+        .of_credentials(trouble.is_of_credentials());
     if trouble.is_of_something_missing() { not_there(session, failure) } else { failure }
 }
 
@@ -179,15 +79,44 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
         Trouble::NoAnswer(reason) => {
             network_hints(session, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
         }
+        Trouble::WebPage { status, title } => {
+            let title = title.as_ref().map(|title| format!(", titled `{title}`")).unwrap_or_default();
+            let failure = Failure::failed(format!(
+                "{doing}: {place} answered with a web page (HTTP status {status}{title}), not as AWS would"
+            ));
+            let failure =
+                failure.hint("is it a proxy, or the login page of this network? A browser shows it");
+            network_hints(session, failure)
+        }
+        Trouble::ClockSkew { code, ahead } => {
+            let failure = Failure::failed(match ahead {
+                Some(s) if s.abs() >= 60 => {
+                    let side = if *s > 0 { "ahead of" } else { "behind" };
+                    let time = in_words(s.unsigned_abs());
+                    format!("{doing}: {code}: this machine's clock is {time} {side} that of {place}")
+                }
+                _ => {
+                    format!("{doing}: {code}: {place} does not take the time at which the request was signed")
+                }
+            });
+            failure.hint("requests are signed with the time: set this machine's clock (`date -u` shows it), as NTP does by itself")
+        }
         Trouble::Service { code, message, request_id, .. } => {
             let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+            if let Some(denied) = Denied::read(message)
+                .filter(|_| code.starts_with("AccessDenied") || code == "UnauthorizedOperation")
+            {
+                return Failure::failed(format!("{doing}: {code}: {denied}{id}")).hint(
+                    "docs/iam.md has the permissions that each tool needs; an administrator can grant them",
+                );
+            }
             let colon = if message.is_empty() { "" } else { ": " };
             let failure = Failure::failed(format!("{doing}: {code}{colon}{message}{id}"));
             match code.as_str() {
-                "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => credentials_hints(session, failure),
+                "ExpiredToken" | "ExpiredTokenException" => credentials_hints(session, failure),
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch" | "InvalidSignatureException" => credentials_hints(session, failure),
-                "AccessDenied" | "AccessDeniedException" => {
+                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
+                "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
                     failure.hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
                 }
                 "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
@@ -212,14 +141,6 @@ fn network_hints(session: &Session, failure: Failure) -> Failure {
         }
         None => failure,
     }
-}
-
-fn says_missing(message: &str, what: &str) -> bool {
-    let message = message.to_lowercase();
-    message.contains(what)
-        && ["not exist", "not found", "not active", "could not", "invalid", "unknown"]
-            .iter()
-            .any(|words| message.contains(words))
 }
 
 /// What mends credentials that are missing or have expired.
@@ -254,30 +175,13 @@ fn profile(session: &Session) -> Option<String> {
     named.filter(|name| !name.is_empty())
 }
 
-fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    causes(error).find(|e| e.is::<CredentialsError>())
-}
-
-/// What the network did to a request for credentials; a machine without a metadata service is no such case.
-fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
-    let no_network = |e: &&(dyn Error + 'static)| {
-        e.is::<ConnectorError>()
-            || e.to_string().starts_with("dispatch failure")
-            || e.to_string() == "request has timed out"
+/// `14 minutes`, `3 hours`, `2 days`.
+fn in_words(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds / 60, "minute"),
+        7200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
     };
-    if causes(credentials).any(|e| e.to_string().contains("IMDS")) {
-        return None;
-    }
-    causes(credentials).find(no_network).map(innermost)
-}
-
-/// An error and what caused it, the outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let cause = |e: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> { (*e).source() };
-    std::iter::successors(Some(error), cause)
-}
-
-/// The words of the error at the bottom, which says what really happened.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }

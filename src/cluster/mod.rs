@@ -7,18 +7,24 @@
 mod cache;
 mod contact;
 mod defaults;
+mod denied;
+mod ec2;
 mod explain;
 mod old;
+mod pace;
 mod proxy;
 mod select;
 mod session;
 mod settings;
 mod stack;
 mod trace;
+mod trouble;
 
 pub use cache::Cache;
-pub use contact::Contact;
+pub use contact::{Contact, contact_timeout};
 pub use defaults::{DefaultLine, Defaults};
-pub use explain::{Trouble, explain, not_there, trouble};
+pub use ec2::{Ec2, Gpu, Instance, InstanceType};
+pub use explain::{explain, not_there};
 pub use select::{Choice, Cluster, defaults};
 pub use session::{OPERATION_TIMEOUT, Session};
+pub use trouble::{Trouble, trouble};

@@ -12,6 +12,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::cache::Cache;
+use super::ec2::Ec2;
+use super::pace::Pace;
 use super::proxy::{self, Proxy};
 use super::select::{Choice, Cluster, select};
 use super::stack;
@@ -37,6 +39,8 @@ pub struct Session {
     pub logs: aws_sdk_cloudwatchlogs::Client,
     /// ECS: on which machines the jobs run.
     pub ecs: aws_sdk_ecs::Client,
+    /// EC2: what these machines are.
+    pub ec2: Ec2,
     /// S3.
     pub s3: aws_sdk_s3::Client,
     /// What was kept of this account and region; nothing is kept of the local cluster.
@@ -75,14 +79,15 @@ impl Session {
         Ok(Self { cluster, ..session })
     }
 
-    /// The same cluster again, after contact was lost: a local one that has ended is started, perhaps at
-    /// another port.
+    /// The same cluster again, after a call has failed: a local one that has ended is started, perhaps at another port;
+    /// credentials that have run out are read anew, as somebody may have renewed them.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn renew(&self) -> Result<Self, Failure> {
-        if self.cluster.is_local {
-            Self::connect(self.cluster.clone(), &self.choice, self.debug).await
+    pub async fn renew(&self, failure: &Failure) -> Result<Self, Failure> {
+        if self.cluster.is_local || failure.of_credentials {
+            let session = Self::connect(self.cluster.clone(), &self.choice, self.debug).await?;
+            Ok(Self { cache: self.cache.clone(), ..session })
         } else {
             Ok(self.clone())
         }
@@ -105,14 +110,15 @@ impl Session {
     async fn connect(cluster: Cluster, choice: &Choice, debug: bool) -> Result<Self, Failure> {
         let config =
             if cluster.is_local { local_config(&cluster).await? } else { aws_config(&cluster).await? };
-        let Some(region) = config.region().map(ToString::to_string) else {
+        let trace = debug.then_some(Trace);
+        let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace));
+        let Some((region, ec2)) = regional else {
             return Err(Failure::usage(format!("no AWS region is known for the cluster `{}`", cluster.name))
                 .hint(format!(
                     "`--region`, or `region = \"…\"` in [cluster.{}] of the settings file",
                     cluster.name
                 )));
         };
-        let trace = debug.then_some(Trace);
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
@@ -120,6 +126,14 @@ impl Session {
         // A bucket's name in the path, not in the host name, is what every other server understands.
         let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
+        if let Some(client) = config.http_client() {
+            let paces = [Pace::new(), Pace::new(), Pace::new()];
+            let [of_batch, of_logs, of_ecs] = paces.each_ref().map(|pace| pace.client(client.clone()));
+            let [pace, logs_pace, ecs_pace] = paces;
+            batch = batch.http_client(of_batch).interceptor(pace);
+            logs = logs.http_client(of_logs).interceptor(logs_pace);
+            ecs = ecs.http_client(of_ecs).interceptor(ecs_pace);
+        }
         if let Some(trace) = trace {
             batch = batch.interceptor(trace);
             logs = logs.interceptor(trace);
@@ -137,6 +151,7 @@ impl Session {
             batch: aws_sdk_batch::Client::from_conf(batch.build()),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
             ecs: aws_sdk_ecs::Client::from_conf(ecs.build()),
+            ec2,
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             debug,
         })
@@ -205,8 +220,7 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn retries() -> RetryConfig {
-    // Adaptive: a call that is throttled slows down all calls to its service, not itself alone.
-    RetryConfig::adaptive().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
+    RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
 /// The endpoints that the environment names, with the variables that name them.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::Write;
 
+use super::progress::beside;
+
 /// How a tool ends. The numbers are part of the interface and documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -14,6 +16,8 @@ pub enum Exit {
     Usage,
     /// A job was submitted, but contact was lost for good before its end was seen.
     ContactLost,
+    /// The time to wait was over before what was waited for had happened.
+    TimedOut,
     /// Ended by Ctrl-C.
     Interrupted,
     /// A tool that waits hands on the job's own exit code.
@@ -27,6 +31,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::TimedOut => 124,
             Exit::ContactLost => 125,
             Exit::Interrupted => 130,
             Exit::Job(code) => code,
@@ -49,17 +54,23 @@ pub struct Failure {
     pub passing: bool,
     /// Whether it came of something that had been kept, is dropped now, and would be asked for anew.
     pub stale: bool,
+    /// Whether it came of credentials that have run out, or are none: fresh ones may help.
+    pub of_credentials: bool,
 }
 
 impl Failure {
+    fn new(exit: Exit, message: String) -> Self {
+        Self { exit, message, hints: Vec::new(), passing: false, stale: false, of_credentials: false }
+    }
+
     /// The action failed (exit code 1).
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), passing: false, stale: false }
+        Self::new(Exit::Failed, message.into())
     }
 
     /// What the user gave is wrong (exit code 2).
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), passing: false, stale: false }
+        Self::new(Exit::Usage, message.into())
     }
 
     /// The same failure with one more hint.
@@ -83,6 +94,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, known to be one of the credentials or not.
+    #[must_use]
+    pub fn of_credentials(mut self, of_credentials: bool) -> Self {
+        self.of_credentials = of_credentials;
+        self
+    }
+
     /// The same failure, known to come of something stale.
     #[must_use]
     pub fn stale(mut self) -> Self {
@@ -92,17 +110,21 @@ impl Failure {
 
     /// Prints the failure on stderr in the name of `tool`. A stderr that is gone is no further error.
     pub fn report(&self, tool: &str) {
-        let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
-        for hint in &self.hints {
-            let _ = writeln!(stderr, "hint: {}", one_line(hint));
-        }
+        beside(|| {
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
+            for hint in &self.hints {
+                let _ = writeln!(stderr, "hint: {}", one_line(hint));
+            }
+        });
     }
 }
 
 /// Says something on stderr, beside the results. A stderr that is gone is no error.
 pub fn note(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    beside(|| {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    });
 }
 
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.

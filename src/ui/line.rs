@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The line as a terminal may have it. Colours stay (and end with the line); what else would steer the terminal is made
 /// visible: control characters as `^[`, those beyond ASCII and the ones that turn the direction of writing as `<9b>`.
 /// Tabs and line breaks stay, and a carriage return at the end goes.
-pub fn harmless(line: &str) -> Cow<'_, str> {
+pub fn harmless_line(line: &str) -> Cow<'_, str> {
     if !line.chars().any(|c| c != '\t' && c != '\n' && is_control(c)) {
         return Cow::Borrowed(line);
     }
@@ -64,14 +64,14 @@ mod tests {
             ("a\u{9b}2Jb\u{202e}c\u{7f}\0", "a<9b>2Jb<202e>c^?^@"),
             ("\x1b[38:5:1mx\x1b[", "\x1b[38:5:1mx^[[\x1b[0m"),
         ] {
-            assert_eq!(harmless(line), seen);
+            assert_eq!(harmless_line(line), seen);
         }
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_but_colours_reaches_the_terminal(line in "[\\x00-\\x7f\\x1b\\[m;0-9\u{80}-\u{9f}é]{0,20}") {
-            let mut text = harmless(&line).into_owned();
+            let mut text = harmless_line(&line).into_owned();
             while let Some(at) = text.find('\x1b') {
                 let length = colour(&text[at..]);
                 proptest::prop_assert!(length.is_some(), "{:?}", text);

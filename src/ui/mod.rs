@@ -4,14 +4,20 @@
 //! lines or as JSON; no tool formats by hand. [`Failure`] is the one shape in which an error
 //! reaches the user, and [`Exit`] lists every exit code.
 
+mod cell;
 mod failure;
 mod line;
 mod output;
 mod progress;
+mod table;
+mod text;
 mod time;
 
+pub use cell::{Cell, Tone};
 pub use failure::{Exit, Failure, note};
-pub use line::harmless;
+pub use line::harmless_line;
 pub use output::{Format, JsonArray, Layout, Output, View};
 pub use progress::Progress;
-pub use time::{local_rfc3339, local_rfc3339_ms};
+pub use table::{Column, Gives, Table};
+pub use text::harmless;
+pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};

@@ -1,9 +1,13 @@
 //! The one renderer: a [`View`] becomes lines, an aligned table, details or JSON on stdout.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 
 use super::Failure;
-use super::failure::one_line;
+use super::cell::Cell;
+use super::progress::beside;
+use super::table::{Column, Gives, Table};
+use super::text::{harmless, one_line, width};
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub enum Format {
 pub enum Layout {
     /// Lines as they are.
     Lines(Vec<String>),
-    /// A header and rows. An empty cell is printed as `-`, blanks inside a cell as `_`, so that every
+    /// A header and rows. An empty cell is printed as `-`, in a pipe blanks inside a cell are `_`, so that every
     /// row has the same number of fields for `awk`. On a terminal that is too narrow, cells of the column
     /// `shrinks` are cut; what is still too wide wraps, so that nothing else is lost.
     Table {
@@ -30,7 +34,8 @@ pub enum Layout {
         /// The column that gives way, if any.
         shrinks: Option<usize>,
     },
-    /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`.
+    /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`, a line
+    /// break as a blank. On a terminal values are [harmless], in a pipe they are exact otherwise.
     Details(Vec<(String, String)>),
 }
 
@@ -85,17 +90,65 @@ impl JsonArray<'_> {
 }
 
 /// stdout, as one tool uses it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     format: Format,
     terminal: bool,
+    /// The terminal's, where it is known.
+    columns: Option<usize>,
+    colour: bool,
+    header: bool,
     outlives_reader: bool,
+    /// What is written, when it does not go to stdout (yet).
+    kept: Option<RefCell<Vec<u8>>>,
 }
 
 impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
-        Self { format, terminal: io::stdout().is_terminal(), outlives_reader: false }
+        let terminal = io::stdout().is_terminal();
+        let size = || terminal_size::terminal_size_of(io::stdout());
+        Self {
+            format,
+            terminal,
+            columns: if terminal { size().map(|(w, _)| usize::from(w.0)).filter(|w| *w > 0) } else { None },
+            colour: terminal && wants_colour(),
+            header: true,
+            outlives_reader: false,
+            kept: None,
+        }
+    }
+
+    /// Results are kept, for a terminal of so many columns or for a pipe.
+    pub fn in_memory(format: Format, columns: Option<usize>, colour: bool) -> Self {
+        let kept = Some(RefCell::default());
+        Self {
+            format,
+            terminal: columns.is_some(),
+            columns,
+            colour,
+            header: true,
+            outlives_reader: false,
+            kept,
+        }
+    }
+
+    /// The same, but results are kept until they are [taken](Self::taken).
+    #[must_use]
+    pub fn keeping(&self) -> Self {
+        Self { kept: Some(RefCell::default()), ..self.clone() }
+    }
+
+    /// What was kept since the last time.
+    pub fn taken(&self) -> String {
+        let bytes = self.kept.as_ref().map(RefCell::take).unwrap_or_default();
+        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+
+    /// The same, with the headers of tables left out when `without`.
+    #[must_use]
+    pub fn without_header(self, without: bool) -> Self {
+        Self { header: !without, ..self }
     }
 
     /// The same, for a tool that has more to do than to print: when the reader of stdout has gone away, it
@@ -103,11 +156,6 @@ impl Output {
     #[must_use]
     pub fn outliving_its_reader(self) -> Self {
         Self { outlives_reader: true, ..self }
-    }
-
-    /// Whether stdout is a terminal.
-    pub fn is_terminal(&self) -> bool {
-        self.terminal
     }
 
     /// The chosen format.
@@ -122,13 +170,52 @@ impl Output {
     /// quietly instead, see [`Output::write`].
     pub fn show(&self, view: &impl View) -> Result<(), Failure> {
         let text = match self.format {
-            Format::Plain => render(&view.plain(), self.width()),
+            Format::Plain => return self.show_layout(&view.plain()),
             Format::Json => {
                 let array = serde_json::Value::Array(view.json());
                 format!("{}\n", serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))?)
             }
         };
         self.write(text.as_bytes())
+    }
+
+    /// Prints the plain form of a value.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn show_layout(&self, layout: &Layout) -> Result<(), Failure> {
+        let mut text = String::new();
+        match layout {
+            Layout::Lines(lines) => lines.iter().for_each(|line| text.extend([line, "\n"])),
+            Layout::Table { columns, rows, shrinks } => {
+                let column = |(i, name): (usize, &&'static str)| Column {
+                    gives: if *shrinks == Some(i) { Gives::Ends(NARROWEST) } else { Gives::Nothing },
+                    ..Column::new(name)
+                };
+                let mut table = self.table(columns.iter().enumerate().map(column).collect());
+                let cells = |row: &Vec<String>| row.iter().map(|cell| Cell::from(cell.as_str())).collect();
+                table.rows(&rows.iter().map(cells).collect::<Vec<Vec<Cell>>>())?;
+                return table.finish();
+            }
+            Layout::Details(pairs) => {
+                let keys = pairs.iter().map(|(key, _)| width(key)).max().unwrap_or(0);
+                for (key, value) in pairs {
+                    let value = one_line(value);
+                    let value = match value.as_str() {
+                        "" => "-".into(),
+                        value if self.terminal => harmless(value),
+                        value => value.into(),
+                    };
+                    text.push_str(&format!("{key:<keys$} : {value}\n"));
+                }
+            }
+        }
+        self.write(text.as_bytes())
+    }
+
+    /// Begins a table whose rows are not all known yet.
+    pub fn table(&self, columns: Vec<Column>) -> Table<'_> {
+        Table::new(self, columns)
     }
 
     /// Begins a JSON array whose elements are not all known yet.
@@ -142,8 +229,15 @@ impl Output {
     /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
     /// exits with code 0 and no message, unless it is [outliving its reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        if let Some(kept) = &self.kept {
+            kept.borrow_mut().extend_from_slice(bytes);
+            return Ok(());
+        }
+        let written = beside(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        });
+        match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -151,81 +245,59 @@ impl Output {
         }
     }
 
-    fn width(&self) -> Option<usize> {
-        if !self.terminal {
-            return None;
-        }
-        terminal_size::terminal_size().map(|(terminal_size::Width(w), _)| usize::from(w))
+    /// Whether stdout is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Whether colours are shown.
+    pub fn has_colour(&self) -> bool {
+        self.colour
+    }
+
+    pub(super) fn has_header(&self) -> bool {
+        self.header
+    }
+
+    /// The terminal's columns, if there is one.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.columns
     }
 }
+
+/// A column that gives way keeps this many characters.
+const NARROWEST: usize = 8;
 
 fn write_failure(e: &io::Error) -> Failure {
     Failure::failed(format!("writing the result to standard output: {e}"))
 }
 
-/// Between two columns.
-const GAP: &str = "  ";
-/// A column that gives way keeps this many characters.
-const NARROWEST: usize = 8;
-
-/// The plain text of a layout; `width` is the terminal's, if there is one.
-fn render(layout: &Layout, width: Option<usize>) -> String {
-    let mut text = String::new();
-    match layout {
-        Layout::Lines(lines) => {
-            for line in lines {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-        Layout::Table { columns, rows, shrinks } => {
-            let header: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-            let cells = rows.iter().map(|row| row.iter().map(|c| cell(c)).collect());
-            let rows: Vec<Vec<String>> = std::iter::once(header).chain(cells).collect();
-            let mut widths: Vec<usize> = (0..columns.len())
-                .map(|i| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0))
-                .collect();
-            if let (Some(width), Some(shrinking)) = (width, shrinks.and_then(|i| widths.get(i).copied())) {
-                let all = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
-                let narrow =
-                    shrinking.saturating_sub(all.saturating_sub(width)).max(NARROWEST.min(shrinking));
-                shrinks.and_then(|i| widths.get_mut(i)).into_iter().for_each(|w| *w = narrow);
-            }
-            for row in &rows {
-                let padded: Vec<String> =
-                    row.iter().zip(&widths).map(|(c, w)| format!("{:<w$}", cut(c, *w), w = *w)).collect();
-                text.push_str(padded.join(GAP).trim_end());
-                text.push('\n');
-            }
-        }
-        Layout::Details(pairs) => {
-            let width = pairs.iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0);
-            for (key, value) in pairs {
-                let value = if value.is_empty() { "-" } else { value };
-                text.push_str(&format!("{key:<width$} : {}\n", one_line(value)));
-            }
-        }
-    }
-    text
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-fn cell(text: &str) -> String {
-    if text.is_empty() {
-        return "-".to_owned();
-    }
-    text.chars().map(|c| if c.is_whitespace() || c.is_control() { '_' } else { c }).collect()
+/// Whether colours are wanted: <https://no-color.org>, and terminals that say that they have none.
+fn wants_colour() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn render(layout: &Layout, columns: Option<usize>) -> String {
+        let output = Output::in_memory(Format::Plain, columns, false);
+        assert_eq!(output.show_layout(layout), Ok(()));
+        output.taken()
+    }
+
+    #[test]
+    fn a_detail_is_one_line_and_harmless_on_a_terminal() {
+        let details = Layout::Details(vec![
+            ("name".into(), "a\x1b[31m\tb".into()),
+            ("reason".into(), "one\r\ntwo".into()),
+            ("x".into(), String::new()),
+        ]);
+        assert_eq!(render(&details, None), "name   : a\x1b[31m\tb\nreason : one  two\nx      : -\n");
+        assert_eq!(render(&details, Some(80)), "name   : a␛[31m␉b\nreason : one  two\nx      : -\n");
+    }
 
     #[test]
     fn a_table_has_the_same_number_of_fields_in_every_row() {

@@ -1,6 +1,7 @@
 //! A bar for what takes a while: on a terminal, on stderr, and only once it has taken a moment.
 
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,10 +9,45 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// What is done sooner needs no bar.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// The progress of something that is measured in bytes. The bar is gone when this is.
+/// Where the terminal is narrower than this, the bar gives way.
+const NARROW: u16 = 80;
+
+/// The bar that is on the terminal now. What else is written steps aside for it.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Writes to the terminal, or elsewhere, without getting into the bar.
+pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().ok().and_then(|bar| bar.clone());
+    match shown {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Bytes,
+    Jobs,
+}
+
+impl Unit {
+    fn template(self) -> &'static str {
+        let is_narrow = terminal_size::terminal_size_of(std::io::stderr())
+            .is_some_and(|(terminal_size::Width(width), _)| width < NARROW);
+        match (self, is_narrow) {
+            (Unit::Bytes, _) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}",
+            (Unit::Jobs, false) => "[{bar:30}] {pos}/{len} {msg}",
+            (Unit::Jobs, true) => "{pos}/{len} {wide_msg}",
+        }
+    }
+}
+
+/// The progress of something that is measured in bytes or jobs. The bar is gone when this is.
 #[derive(Debug)]
 pub struct Progress {
-    what: &'static str,
+    unit: Unit,
+    what: String,
     total: u64,
     done: u64,
     begun: Instant,
@@ -22,26 +58,53 @@ pub struct Progress {
 impl Progress {
     /// Something begins; `what` stands before the bar, `total` is in bytes.
     pub fn new(what: &'static str, total: u64) -> Self {
+        Self::of(Unit::Bytes, what, total)
+    }
+
+    /// Jobs are waited for; how many of how many says [`Progress::at`].
+    pub fn of_jobs() -> Self {
+        Self::of(Unit::Jobs, "", 0)
+    }
+
+    fn of(unit: Unit, what: &str, total: u64) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
-        Self { what, total, done: 0, begun: Instant::now(), on_terminal, bar: None }
+        Self { unit, what: what.to_owned(), total, done: 0, begun: Instant::now(), on_terminal, bar: None }
     }
 
     /// So many bytes more are done.
     pub fn advance(&mut self, bytes: u64) {
         self.done += bytes;
+        self.show();
+    }
+
+    /// So many of so many are done; `what` is said of them behind the bar.
+    pub fn at(&mut self, done: u64, total: u64, what: String) {
+        (self.done, self.total, self.what) = (done, total, what);
+        self.show();
+    }
+
+    fn show(&mut self) {
         if self.bar.is_none() && self.on_terminal && self.begun.elapsed() >= MOMENT {
-            let style =
-                ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}");
+            let style = ProgressStyle::with_template(self.unit.template());
             if let Ok(style) = style {
                 let bar = ProgressBar::new(self.total).with_style(style.progress_chars("=> "));
-                let bar =
-                    bar.with_message(self.what).with_elapsed(self.begun.elapsed()).with_position(self.done);
+                let bar = bar
+                    .with_message(self.what.clone())
+                    .with_elapsed(self.begun.elapsed())
+                    .with_position(self.done);
                 // What was done before must not count as done in no time.
                 bar.reset_eta();
+                if let Ok(mut shown) = SHOWN.lock() {
+                    *shown = Some(bar.clone());
+                }
                 self.bar = Some(bar);
             }
         }
         if let Some(bar) = &self.bar {
+            if let Unit::Jobs = self.unit {
+                bar.set_length(self.total);
+                bar.set_message(self.what.clone());
+            }
             bar.set_position(self.done.min(self.total));
         }
     }
@@ -50,6 +113,9 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            if let Ok(mut shown) = SHOWN.lock() {
+                *shown = None;
+            }
             bar.finish_and_clear();
         }
     }

@@ -120,12 +120,12 @@ impl State {
 }
 
 /// The first line and the headers of a message, as they are.
-struct Head {
-    text: String,
+pub(super) struct Head {
+    pub(super) text: String,
 }
 
 impl Head {
-    fn read(from: &mut impl BufRead) -> Option<Self> {
+    pub(super) fn read(from: &mut impl BufRead) -> Option<Self> {
         let mut text = String::new();
         loop {
             match from.read_line(&mut text) {
@@ -147,7 +147,12 @@ impl Head {
         target.split(['?', '&']).find_map(|p| p.strip_prefix("partNumber="))?.parse().ok()
     }
 
-    fn copy_body(&self, from: &mut impl BufRead, to: &mut impl Write, has_none: bool) -> Option<()> {
+    pub(super) fn copy_body(
+        &self,
+        from: &mut impl BufRead,
+        to: &mut impl Write,
+        has_none: bool,
+    ) -> Option<()> {
         if has_none {
             return Some(());
         }

@@ -22,6 +22,7 @@ mod moto;
 mod proxy;
 mod sandbox;
 pub mod shells;
+mod slow;
 mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
@@ -32,6 +33,7 @@ pub use log_server::{LogServer, Trouble, Writer};
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use sandbox::{Outcome, Running, Sandbox};
+pub use slow::{Slow, Wire};
 pub use terminal::{OnTerminal, Seen, Terminal, screen};
 
 use std::time::{Duration, Instant};

@@ -141,6 +141,26 @@ impl Sandbox {
         }
     }
 
+    /// Starts the local cluster and has the tools reach it as the cluster `wire`, at another endpoint: that of a proxy
+    /// in front of the one that `endpoint` is given.
+    pub fn reach_local_cluster_at(&mut self, endpoint: impl FnOnce(&str) -> String) {
+        self.use_local_exports();
+        let [own, key, secret] = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+            .map(|name| self.get(name).expect("exported").to_owned());
+        for name in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            self.unset(name);
+        }
+        self.file(
+            "../home/.aws/credentials",
+            format!("[wire]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"),
+        );
+        self.config(&format!(
+            "default_cluster = \"wire\"\n[cluster.wire]\nregion = \"us-east-1\"\nprofile = \"wire\"\n\
+             endpoint_url = \"{}\"\nbucket = \"awsb-local\"\njob_queue = \"local\"\njob_definition = \"local\"\n",
+            endpoint(&own)
+        ));
+    }
+
     /// A program with its arguments, to be run in the sandbox, with nothing on standard input.
     pub fn command<A: AsRef<OsStr>>(
         &self,

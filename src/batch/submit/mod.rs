@@ -27,7 +27,8 @@ use super::wire;
 use crate::cluster::{Session, Trouble, explain, trouble};
 use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{Failure, note};
-use patience::{Looks, some_of};
+use patience::Looks;
+pub(super) use patience::some_of;
 use progress::Lost;
 
 /// The pauses between tries that Batch has turned away.
@@ -162,7 +163,7 @@ impl<'a> Submission<'a> {
                     sleep(wait).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     // A local cluster that has ended is started.
-                    if let Ok(session) = self.session.renew().await {
+                    if let Ok(session) = self.session.renew(&failure).await {
                         self.session = session;
                     }
                 }
@@ -207,12 +208,17 @@ impl<'a> Submission<'a> {
             }
             Trouble::Unreachable(_) | Trouble::CredentialsUnreachable(_) => Tried::NotNow(failure),
             trouble if trouble.is_throttling() => Tried::NotNow(failure),
-            Trouble::NoAnswer(_) | Trouble::Service { status: 408 | 500.., .. } => Tried::Open(failure),
+            Trouble::NoAnswer(_)
+            | Trouble::Service { status: 408 | 500.., .. }
+            | Trouble::WebPage { status: ..300 | 408 | 500.., .. } => Tried::Open(failure),
             Trouble::Service { code, message, .. } if code == "ClientException" => {
                 let refused = Refused { doing: &doing, request, message: &message };
                 Tried::Refused(in_plain_words(&self.session, refused, failure).await)
             }
-            Trouble::Service { .. } | Trouble::NoCredentials(_) => Tried::Refused(failure),
+            Trouble::Service { .. }
+            | Trouble::WebPage { .. }
+            | Trouble::ClockSkew { .. }
+            | Trouble::NoCredentials(_) => Tried::Refused(failure),
         }
     }
 

@@ -69,7 +69,7 @@ impl Looks {
 
 /// A random part of a pause, so that many who were turned away together do not come back together ("full jitter", AWS
 /// Architecture Blog, Exponential Backoff And Jitter).
-pub(super) fn some_of(pause: Duration) -> Duration {
+pub(in crate::batch) fn some_of(pause: Duration) -> Duration {
     // 53 bits are what an f64 holds exactly.
     let random = (Uuid::new_v4().as_u128() & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64;
     pause.mul_f64(random)

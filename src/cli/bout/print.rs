@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::logs::Event;
-use crate::ui::{Failure, Format, Output, harmless, local_rfc3339_ms};
+use crate::ui::{Failure, Format, Output, harmless_line, local_rfc3339_ms};
 
 /// What stands before the lines.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,15 +20,12 @@ pub struct Printer {
     output: Output,
     style: Style,
     zone: TimeZone,
-    coloured: bool,
 }
 
 impl Printer {
     /// Lines go to this output.
     pub fn new(output: Output, style: Style) -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let coloured = output.is_terminal() && !no_colour;
-        Self { output, style, zone: TimeZone::system(), coloured }
+        Self { output, style, zone: TimeZone::system() }
     }
 
     /// Prints lines; those of an array's children or of nodes behind their index, when they were asked for together.
@@ -46,7 +43,7 @@ impl Printer {
                 Format::Plain => {
                     self.head(event, of_parts, &mut text);
                     match self.output.is_terminal() {
-                        true => text.push_str(&harmless(&event.message)),
+                        true => text.push_str(&harmless_line(&event.message)),
                         false => text.push_str(&event.message),
                     }
                 }
@@ -62,7 +59,7 @@ impl Printer {
             time(event, &self.zone, text);
         }
         let Some(index) = event.place.part().filter(|_| of_parts && !self.style.bare) else { return };
-        if self.coloured {
+        if self.output.has_colour() {
             // Neighbours differ; black and white are the terminal's own.
             text.push_str(&format!("\x1b[3{}m", index % 6 + 1));
         }
@@ -71,7 +68,7 @@ impl Printer {
             Some(task) => format!("{task} (:{index}): "),
             None => format!("{index}: "),
         });
-        if self.coloured {
+        if self.output.has_colour() {
             text.push_str("\x1b[0m");
         }
     }

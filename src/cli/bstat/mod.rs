@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
+use super::named::Wanted;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobRefs, Status, queue_name};
+use crate::job::{Invalid, Named, Status, queue_name};
 use crate::ui::{Exit, Failure, Layout, View, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
@@ -28,7 +29,7 @@ pub struct Args {
     task: Option<u32>,
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
     #[arg(value_name = "ID", conflicts_with = "queue")]
-    jobs: Vec<JobRefs>,
+    jobs: Vec<Named>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -58,8 +59,13 @@ pub fn main() -> ExitCode {
 
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
+        let wanted = Wanted::read("bstat", &self.jobs)?;
         let session = self.common.open().await?;
-        if self.jobs.is_empty() { self.tell_queue(&session).await } else { self.tell_jobs(&session).await }
+        if self.jobs.is_empty() {
+            self.tell_queue(&session).await
+        } else {
+            self.tell_jobs(&session, wanted).await
+        }
     }
 
     async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
@@ -76,11 +82,10 @@ impl Args {
         Ok(Exit::Done)
     }
 
-    async fn tell_jobs(&self, session: &Session) -> Result<Exit, Failure> {
-        let ids = batch::meant(session, self.jobs.iter().flat_map(|list| &list.0), self.task).await?;
-        let found = batch::describe(session, &ids).await?;
+    async fn tell_jobs(&self, session: &Session, wanted: Wanted) -> Result<Exit, Failure> {
+        let found = wanted.find(session, self.task).await?;
         let mut jobs = Vec::new();
-        for job in found.iter().flatten() {
+        for job in &found.jobs {
             jobs.push(job.clone());
             if job.is_array_parent() {
                 let statuses = self.status.as_ref().map_or(&Status::ALL[..], |s| &s.0);
@@ -90,7 +95,8 @@ impl Args {
                 jobs.extend(children);
             }
         }
-        let detailed = matches!(jobs.as_slice(), [job] if ids.len() == 1 && !job.is_array_parent());
+        let detailed =
+            matches!(jobs.as_slice(), [job] if found.failures.is_empty() && !job.is_array_parent());
         let lacks_sh = jobs.iter().any(Job::lacks_sh);
         if !jobs.is_empty() || self.common.json {
             self.common.output().show(&Jobs { jobs, detailed })?;
@@ -98,7 +104,7 @@ impl Args {
         if lacks_sh {
             note(super::LACKS_SH);
         }
-        super::report_unknown("bstat", session, ids.iter().zip(found.iter().map(Option::is_some)))
+        Ok(found.report("bstat", Exit::Done))
     }
 }
 

@@ -123,7 +123,7 @@ impl Args {
         let waits_for = waits_for(&options, &spec.shape)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let mut session = self.common.open().await?;
-        spec.depends_on = dependencies(&session, &waits_for)?;
+        spec.depends_on = dependencies(&session, &waits_for).await?;
         let mut plan = self.plan(&session, &options, &spec, &baggage).await;
         if let Err(failure) = &plan
             && let Some(anew) = session.read_anew(failure).await?
@@ -181,7 +181,7 @@ impl Args {
         let options = self.options.clone();
         rerun::refuse_what_stays(&options)?;
         let session = self.common.open().await?;
-        let ids = batch::resolve(&session, &ids.0)?;
+        let ids = batch::meant(&session, &ids.0, None).await?;
         let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
         if requests.is_empty() {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
@@ -299,13 +299,16 @@ fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<JobRef>>
 }
 
 /// What the job waits for, by ID.
-fn dependencies(session: &Session, named: &[Dependency<JobRef>]) -> Result<Vec<Dependency<JobId>>, Failure> {
+async fn dependencies(
+    session: &Session,
+    named: &[Dependency<JobRef>],
+) -> Result<Vec<Dependency<JobId>>, Failure> {
     let mut list = Vec::new();
     for dependency in named {
         match dependency {
             Dependency::Sequential => list.push(Dependency::Sequential),
             Dependency::On(job, kind) => {
-                let ids = batch::resolve(session, [job])?;
+                let ids = batch::meant(session, [job], None).await?;
                 list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
             }
         }

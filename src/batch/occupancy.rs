@@ -1,0 +1,193 @@
+//! How full a queue is, and what blocks it.
+
+use std::fmt;
+
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+
+use super::{Job, ListPage, Of, Queue, describe, pages};
+use crate::cluster::{Session, explain};
+use crate::job::{JobId, Status};
+use crate::ui::Failure;
+
+/// How many jobs are in a state, as far as one page tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// So many at least.
+    pub jobs: usize,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.jobs, if self.more { "+" } else { "" })
+    }
+}
+
+/// What is in a queue.
+#[derive(Debug, Clone)]
+pub struct Occupancy {
+    /// The jobs by state, in the order that was asked for. An array counts as one job, as Batch lists it.
+    pub counts: Vec<(Status, Count)>,
+    /// The job that blocks the queue, if Batch says that one does.
+    pub blocked: Option<Blocked>,
+    /// Why it is not known whether one does.
+    pub unknown: Option<Failure>,
+}
+
+/// A job that cannot be placed, and holds up those behind it (UG `job_stuck_in_runnable`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its ID.
+    pub job_id: String,
+    /// Its name.
+    pub job_name: String,
+    /// Batch's reason, which begins with the code.
+    pub status_reason: String,
+}
+
+impl Blocked {
+    /// The code of the reason, such as `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT`.
+    pub fn code(&self) -> &str {
+        blocking_code(&self.status_reason).unwrap_or(&self.status_reason)
+    }
+
+    fn of(job: &Job) -> Option<Self> {
+        let reason = job.status_reason.as_deref()?;
+        blocking_code(reason)?;
+        Some(Self {
+            job_id: job.job_id.clone(),
+            job_name: job.job_name.clone(),
+            status_reason: reason.to_owned(),
+        })
+    }
+}
+
+/// The code that the reason of a job which blocks its queue begins with, such as
+/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other reasons, such as
+/// that of an attempt before, have none.
+pub fn blocking_code(reason: &str) -> Option<&str> {
+    let code = reason.split([' ', ';', ',']).next().unwrap_or_default().trim_end_matches(':');
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == ':';
+    let known = ["CAPACITY", "MISCONFIGURATION", "ACTION_REQUIRED", "UNDETERMINED"];
+    let head = code.split(':').next().unwrap_or_default();
+    (known.contains(&head) && code.chars().all(upper)).then_some(code)
+}
+
+/// What is in a queue: one page of each state, all asked for at once.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn occupancy(session: &Session, queue: &Queue, statuses: &[Status]) -> Result<Occupancy, Failure> {
+    let firsts = statuses.iter().map(|status| async {
+        let mut pages = pages(session, Of::Queue(queue.job_queue_arn.clone()), &[*status]);
+        let nothing = ListPage { status: *status, jobs: Vec::new(), more: false };
+        pages.next().await.unwrap_or(Ok(nothing))
+    });
+    let firsts = try_join_all(firsts).await?;
+    let counts = firsts.iter().map(|page| (page.status, Count { jobs: page.jobs.len(), more: page.more }));
+    let (blocked, unknown) = match blocking(session, queue, &firsts).await {
+        Ok(blocked) => (blocked, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Ok(Occupancy { counts: counts.collect(), blocked, unknown })
+}
+
+/// The oldest RUNNABLE job that Batch has given a code to. It may be on a page that was not read, or a child, which no
+/// listing of a queue has: then the queue's snapshot knows the head of the queue.
+async fn blocking(session: &Session, queue: &Queue, firsts: &[ListPage]) -> Result<Option<Blocked>, Failure> {
+    let of = |status| firsts.iter().filter(move |page| page.status == status);
+    let coded = of(Status::Runnable).flat_map(|page| &page.jobs).filter(|job| Blocked::of(job).is_some());
+    let oldest = coded.min_by(|a, b| (a.created_at, &a.job_id).cmp(&(b.created_at, &b.job_id)));
+    let has_runnable_children = |job: &Job| {
+        let summary = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
+        job.is_array_parent() && summary.is_none_or(|counts| counts.get("RUNNABLE") != Some(&0))
+    };
+    let elsewhere = of(Status::Runnable).any(|page| page.more)
+        || of(Status::Pending).flat_map(|page| &page.jobs).any(has_runnable_children);
+    if oldest.is_some() || !elsewhere {
+        return Ok(oldest.and_then(Blocked::of));
+    }
+    let front = front(session, queue).await?;
+    let Some(head) = front.jobs.first() else { return Ok(None) };
+    let head = describe(session, std::slice::from_ref(&head.job_id)).await?.pop().flatten();
+    Ok(head.as_ref().filter(|job| job.status == Status::Runnable).and_then(Blocked::of))
+}
+
+/// The front of a queue: the first 100 of its RUNNABLE jobs (API `FrontOfQueueDetail`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Front {
+    /// The jobs, the first one first.
+    pub jobs: Vec<FrontJob>,
+    /// When Batch looked, in milliseconds since the epoch.
+    pub updated_at: Option<i64>,
+}
+
+/// A job at the front of a queue (API `FrontOfQueueJobSummary`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontJob {
+    /// Its ID.
+    pub job_id: JobId,
+    /// Its ARN.
+    pub job_arn: String,
+    /// Since when it is at this place, in milliseconds since the epoch.
+    pub since: Option<i64>,
+}
+
+/// The front of a queue.
+///
+/// # Errors
+/// When Batch cannot be asked (the permission is `batch:GetJobQueueSnapshot`).
+pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
+    let answer =
+        session.batch.get_job_queue_snapshot().job_queue(&queue.job_queue_arn).send().await.map_err(|e| {
+            let doing = format!("GetJobQueueSnapshot, for the front of the queue {}", queue.job_queue_name);
+            explain(session, &doing, &e)
+        })?;
+    let front = answer.front_of_queue();
+    let jobs = front.map(|front| front.jobs()).unwrap_or_default().iter();
+    let jobs = jobs.filter_map(|job| {
+        let arn = job.job_arn()?;
+        Some(FrontJob {
+            job_id: arn.parse().ok()?,
+            job_arn: arn.to_owned(),
+            since: job.earliest_time_at_position(),
+        })
+    });
+    Ok(Front { jobs: jobs.collect(), updated_at: front.and_then(|front| front.last_updated_at()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_blocked_queues() {
+        for (reason, code) in [
+            (
+                "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for \
+                 instance type [x]",
+                Some("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
+            ),
+            (
+                "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is \
+                 higher than that can be met",
+                Some("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+            ),
+            ("UNDETERMINED - Batch job is blocked, root cause is undetermined.", Some("UNDETERMINED")),
+            ("Host EC2 (instance i-0) terminated.", None),
+            ("OutOfMemoryError: Container killed due to memory usage", None),
+            ("CAPACITY: words", Some("CAPACITY")),
+            ("", None),
+        ] {
+            assert_eq!(blocking_code(reason), code, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_goes_on_says_so() {
+        assert_eq!(Count { jobs: 1000, more: true }.to_string(), "1000+");
+        assert_eq!(Count { jobs: 0, more: false }.to_string(), "0");
+    }
+}

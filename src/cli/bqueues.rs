@@ -1,0 +1,348 @@
+//! `bqueues`: shows job queues.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+use super::CommonArgs;
+use crate::batch::{self, Environment, Front, Occupancy, Queue};
+use crate::cluster::{Session, not_there};
+use crate::job::{Status, queue_name};
+use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, note};
+
+/// Of so many queues, the jobs are counted at once: a call for each state.
+const AT_ONCE: usize = 4;
+/// So many jobs of the front of a queue are shown to people.
+const FRONT: usize = 10;
+
+/// Show job queues: their state, their jobs, and the machines behind them
+#[derive(Debug, Parser)]
+#[command(name = "bqueues", version)]
+pub struct Args {
+    /// All queues of the account and region
+    #[arg(short, long, conflicts_with = "queues")]
+    all_queues: bool,
+    /// Every detail: the compute environments, the front of the queue. Of a single NAME, they are shown anyway
+    #[arg(short, long)]
+    details: bool,
+    /// Count the jobs that have ended, too
+    #[arg(long)]
+    ended: bool,
+    /// Leave the table's header out
+    #[arg(long)]
+    no_header: bool,
+    /// Queues, by name or ARN [default: the cluster's]
+    #[arg(value_name = "NAME", value_parser = queue_name)]
+    queues: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// `bqueues`' entry point.
+pub fn main() -> ExitCode {
+    super::run("bqueues", |args: Args| super::block_on(args.tell()))
+}
+
+impl Args {
+    async fn tell(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        let (session, queues, missing) = self.find(session).await?;
+        let seen = self.look(&session, queues).await?;
+        if !seen.is_empty() || missing.is_empty() || self.common.json {
+            self.show(&seen)?;
+        }
+        for queue in &seen {
+            queue.tell_unknown();
+        }
+        for failure in &missing {
+            failure.report("bqueues");
+        }
+        Ok(if missing.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// The queues that are meant, and a failure for each that is not there.
+    async fn find(&self, session: Session) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
+        if self.all_queues {
+            let mut queues = batch::queues(&session, &[]).await?;
+            queues.sort_by(|a, b| a.job_queue_name.cmp(&b.job_queue_name));
+            return Ok((session, queues, Vec::new()));
+        }
+        if !self.queues.is_empty() {
+            let (queues, missing) = named(&session, &self.queues).await?;
+            return Ok((session, queues, missing));
+        }
+        let own = |session: &Session| vec![session.cluster.job_queue.clone()];
+        let (queues, missing) = named(&session, &own(&session)).await?;
+        // What was kept of the cluster may name one that is no longer there.
+        if let Some(failure) = missing.first()
+            && let Some(session) = session.read_anew(failure).await?
+        {
+            let (queues, missing) = named(&session, &own(&session)).await?;
+            return Ok((session, queues, missing));
+        }
+        Ok((session, queues, missing))
+    }
+
+    /// Whether each queue is shown in detail.
+    fn is_detailed(&self) -> bool {
+        self.details || self.queues.len() == 1
+    }
+
+    /// Looks what is in the queues, in their order.
+    async fn look(&self, session: &Session, queues: Vec<Queue>) -> Result<Vec<Seen>, Failure> {
+        let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
+        let environments = batch::environments_of(session, &queues);
+        let detailed = self.is_detailed();
+        let looks = queues.iter().map(|queue| async move {
+            let front = async { if detailed { Some(batch::front(session, queue).await) } else { None } };
+            let (occupancy, front) = tokio::join!(batch::occupancy(session, queue, statuses), front);
+            Ok((occupancy?, front))
+        });
+        let looks = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let (environments, looks) = tokio::try_join!(environments, looks)?;
+        let seen = queues.iter().zip(looks).map(|(queue, (occupancy, front))| Seen {
+            environments: queue.environments(&environments).into_iter().cloned().collect(),
+            queue: queue.clone(),
+            occupancy,
+            front,
+        });
+        Ok(seen.collect())
+    }
+
+    fn show(&self, seen: &[Seen]) -> Result<(), Failure> {
+        let output = self.common.output().without_header(self.no_header);
+        if output.format() == Format::Json || !self.is_detailed() {
+            return output.show(&Table(seen));
+        }
+        for (n, queue) in seen.iter().enumerate() {
+            between(&output, n)?;
+            output.show(queue)?;
+        }
+        Ok(())
+    }
+}
+
+/// An empty line between two.
+pub(super) fn between(output: &Output, n: usize) -> Result<(), Failure> {
+    if n == 0 { Ok(()) } else { output.write(b"\n") }
+}
+
+/// The queues that are named, each once, and a failure for each that is not there.
+pub(super) async fn named(
+    session: &Session,
+    names: &[String],
+) -> Result<(Vec<Queue>, Vec<Failure>), Failure> {
+    let (here, elsewhere): (Vec<String>, Vec<String>) =
+        names.iter().cloned().partition(|name| region(name).is_none_or(|region| region == session.region));
+    let known = if here.is_empty() { Vec::new() } else { batch::queues(session, &here).await? };
+    let mut missing: Vec<Failure> = Vec::new();
+    let mut queues: Vec<Queue> = Vec::new();
+    for name in here {
+        match known.iter().find(|queue| queue.is(&name)) {
+            Some(queue) if queues.contains(queue) => {}
+            Some(queue) => queues.push(queue.clone()),
+            None => {
+                let cluster = &session.cluster;
+                let place = match cluster.is_local {
+                    true => String::new(),
+                    false => format!(", region {}", session.region),
+                };
+                let failure = Failure::failed(format!(
+                    "there is no job queue {name} (cluster {}{place})",
+                    cluster.name
+                ))
+                .hint("`bqueues --all-queues` shows those that are there");
+                missing.push(not_there(session, failure));
+            }
+        }
+    }
+    missing.extend(elsewhere.iter().map(|name| {
+        let region = region(name).unwrap_or_default();
+        let own = &session.region;
+        Failure::failed(format!(
+            "the job queue {name} is in {region}, and the cluster {} in {own}",
+            session.cluster.name
+        ))
+        .hint(format!("`--region {region}` asks there"))
+    }));
+    Ok((queues, missing))
+}
+
+/// The region in an ARN.
+fn region(name: &str) -> Option<&str> {
+    name.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2))
+}
+
+/// What there is to say about a queue.
+struct Seen {
+    queue: Queue,
+    /// In the order in which they are tried.
+    environments: Vec<Environment>,
+    occupancy: Occupancy,
+    /// Only if asked for.
+    front: Option<Result<Front, Failure>>,
+}
+
+impl Seen {
+    /// `ENABLED` or `DISABLED`, and the status, when it is not `VALID`.
+    fn state(&self) -> String {
+        state(self.queue.state.as_deref(), self.queue.status.as_deref())
+    }
+
+    /// vCPUs that the environments have, and the most that they may have.
+    fn vcpus(&self) -> String {
+        let sum = |field: fn(&Environment) -> Option<i32>| {
+            let known: Vec<i64> = self.environments.iter().filter_map(field).map(i64::from).collect();
+            if known.is_empty() { "-".to_owned() } else { known.iter().sum::<i64>().to_string() }
+        };
+        let desired = sum(|e| e.compute_resources.as_ref()?.desiredv_cpus);
+        let max = sum(|e| e.compute_resources.as_ref()?.maxv_cpus);
+        format!("{desired}/{max}")
+    }
+
+    /// Says what Batch would not tell.
+    fn tell_unknown(&self) {
+        let front = self.front.as_ref().and_then(|front| front.as_ref().err());
+        if let Some(why) = self.occupancy.unknown.as_ref().or(front) {
+            note(format!("bqueues: note: what blocks {} is not known: {why}", self.queue.job_queue_name));
+        }
+    }
+
+    fn front(&self) -> Option<&Front> {
+        self.front.as_ref()?.as_ref().ok()
+    }
+
+    /// Since when a job is at its place.
+    fn since(&self, job_id: &str) -> Option<String> {
+        let job = self.front()?.jobs.iter().find(|job| job.job_id.as_str() == job_id)?;
+        Some(format!("since {}", local_rfc3339(job.since?)))
+    }
+}
+
+fn state(state: Option<&str>, status: Option<&str>) -> String {
+    let status = status.filter(|status| *status != "VALID");
+    [state, status].into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+/// Queues, a row each.
+struct Table<'a>(&'a [Seen]);
+
+impl View for Table<'_> {
+    fn plain(&self) -> Layout {
+        let counted = self.0.first().map(|seen| &seen.occupancy.counts[..]).unwrap_or_default();
+        let mut columns = vec!["jobQueueName", "priority", "state"];
+        columns.extend(counted.iter().map(|(status, _)| status.as_str()));
+        columns.extend(["vcpus", "blocked"]);
+        let row = |seen: &Seen| {
+            let mut row = vec![
+                seen.queue.job_queue_name.clone(),
+                seen.queue.priority.map(|n| n.to_string()).unwrap_or_default(),
+                seen.state(),
+            ];
+            row.extend(seen.occupancy.counts.iter().map(|(_, count)| count.to_string()));
+            let code = seen.occupancy.blocked.as_ref().map(|blocked| blocked.code().to_owned());
+            row.extend([seen.vcpus(), code.unwrap_or_default()]);
+            row
+        };
+        Layout::Table { columns, rows: self.0.iter().map(row).collect(), shrinks: Some(0) }
+    }
+
+    fn json(&self) -> Vec<Value> {
+        self.0.iter().map(Seen::element).collect()
+    }
+}
+
+impl View for Seen {
+    fn plain(&self) -> Layout {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let queue = &self.queue;
+        let counts: Vec<String> =
+            self.occupancy.counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        let blocked = self.occupancy.blocked.as_ref().map(|blocked| {
+            let since = self.since(&blocked.job_id).map(|since| format!(", {since}")).unwrap_or_default();
+            format!("by {} ({}){since}: {}", blocked.job_id, blocked.job_name, blocked.status_reason)
+        });
+        let mut details = vec![
+            ("jobQueueName", queue.job_queue_name.clone()),
+            ("jobQueueArn", queue.job_queue_arn.clone()),
+            ("state", text(queue.state.as_deref())),
+            ("status", text(queue.status.as_deref())),
+            ("statusReason", text(queue.status_reason.as_deref())),
+            ("priority", queue.priority.map(|n| n.to_string()).unwrap_or_default()),
+            ("schedulingPolicyArn", text(queue.scheduling_policy_arn.as_deref())),
+            ("jobs", counts.join(", ")),
+            ("vcpus", self.vcpus()),
+            ("blocked", blocked.unwrap_or_default()),
+        ];
+        for environment in &self.environments {
+            details.extend(of_environment(environment));
+        }
+        if let Some(front) = self.front() {
+            let shown = front.jobs.iter().take(FRONT).map(|job| {
+                let since = job.since.map(|since| format!(" since {}", local_rfc3339(since)));
+                ("frontOfQueue", format!("{}{}", job.job_id.as_str(), since.unwrap_or_default()))
+            });
+            details.extend(shown);
+            if front.jobs.len() > FRONT {
+                details.push(("frontOfQueue", format!("and {} more", front.jobs.len() - FRONT)));
+            }
+        }
+        Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    fn json(&self) -> Vec<Value> {
+        vec![self.element()]
+    }
+}
+
+/// A compute environment, in a few lines.
+fn of_environment(environment: &Environment) -> Vec<(&'static str, String)> {
+    let kind = environment.resource_kind().or(environment.kind.as_deref()).unwrap_or("?");
+    let reason = environment.status_reason.as_deref().map(|reason| format!(": {reason}"));
+    let state = state(environment.state.as_deref(), environment.status.as_deref());
+    let name = &environment.compute_environment_name;
+    let mut lines =
+        vec![("computeEnvironment", format!("{name} ({kind}) {state}{}", reason.unwrap_or_default()))];
+    if let Some(resources) = &environment.compute_resources {
+        let number = |n: Option<i32>| n.map_or("-".to_owned(), |n| n.to_string());
+        let (desired, min, max) = (resources.desiredv_cpus, resources.minv_cpus, resources.maxv_cpus);
+        lines.push(("  vcpus", format!("{} ({} to {})", number(desired), number(min), number(max))));
+        if !resources.instance_types.is_empty() {
+            lines.push(("  instanceTypes", resources.instance_types.join(", ")));
+        }
+    }
+    lines
+}
+
+impl Seen {
+    /// The queue in AWS's words, with what belongs to it.
+    fn element(&self) -> Value {
+        let mut element = serde_json::to_value(&self.queue).unwrap_or_default();
+        let order = (1..).zip(&self.queue.compute_environments);
+        element["computeEnvironmentOrder"] = order
+            .map(|(order, environment): (u32, _)| json!({"order": order, "computeEnvironment": environment}))
+            .collect();
+        element["computeEnvironments"] =
+            self.environments.iter().map(|e| serde_json::to_value(e).unwrap_or_default()).collect();
+        let counts = &self.occupancy.counts;
+        element["jobCounts"] =
+            counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count.jobs))).collect();
+        element["jobCountsCapped"] =
+            counts.iter().filter(|(_, count)| count.more).map(|(status, _)| json!(status.as_str())).collect();
+        element["blocked"] = json!(self.occupancy.blocked.as_ref().map(|blocked| {
+            json!({
+                "jobId": blocked.job_id,
+                "jobName": blocked.job_name,
+                "statusReason": blocked.status_reason,
+            })
+        }));
+        element["frontOfQueue"] = json!(self.front().map(|front| {
+            let job =
+                |job: &batch::FrontJob| json!({"jobArn": job.job_arn, "earliestTimeAtPosition": job.since});
+            json!({"jobs": front.jobs.iter().map(job).collect::<Vec<_>>(), "lastUpdatedAt": front.updated_at})
+        }));
+        element
+    }
+}

@@ -1,0 +1,270 @@
+//! `bwait`: waits for jobs.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::CommonArgs;
+use super::named::Wanted;
+use super::waiting::{Outcome, failure_line, outcomes, tell_failure, tell_stuck, tell_stuck_children};
+use crate::batch::{self, Counts, Crowd, Job};
+use crate::cluster::Contact;
+use crate::job::{JobId, Named, Period, Status};
+use crate::ui::{Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, note};
+
+/// Wait until jobs have ended, and exit with the highest of their exit codes
+#[derive(Debug, Parser)]
+#[command(
+    name = "bwait",
+    version,
+    after_help = "A line for each job as it ends: its ID, its name, its state, its exit code."
+)]
+pub struct Args {
+    /// Wait for the first of them alone, and exit with its exit code
+    #[arg(long)]
+    any: bool,
+    /// Wait until they have started; exit with 0
+    #[arg(long)]
+    started: bool,
+    /// Wait no longer than this, then exit with 124; the jobs go on
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    timeout: Option<Period>,
+    /// Only the child that has this task ID
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    task: Option<u32>,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
+    #[arg(value_name = "ID", required = true)]
+    jobs: Vec<Named>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// `bwait`'s entry point.
+pub fn main() -> ExitCode {
+    super::run("bwait", |args: Args| {
+        let wanted = Wanted::read("bwait", &args.jobs)?;
+        super::block_on(args.wait(wanted))
+    })
+}
+
+impl Args {
+    async fn wait(&self, wanted: Wanted) -> Result<Exit, Failure> {
+        let deadline = self.timeout.map(|period| Instant::now() + period.get());
+        if wanted.is_empty() {
+            note("bwait: note: there is nothing to wait for: standard input names no job");
+        }
+        let session = self.common.open().await?;
+        let mut found = wanted.find(&session, self.task).await?;
+        let is_done = if self.started { Job::is_under_way } else { |job: &Job| job.status.has_ended() };
+        let mut crowd = Crowd::new(found.jobs.clone(), is_done);
+        let output = self.common.output().outliving_its_reader();
+        let mut teller = Teller::new(self, &output, crowd.jobs().count());
+        let seen = Seen::default();
+        let mut contact = Contact::new(session.clone(), "bwait");
+        let outcome = tokio::select! {
+            outcome = self.see_through(&mut crowd, &mut contact, &mut teller, &seen, deadline) => outcome,
+            never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
+            _ = tokio::signal::ctrl_c() => {
+                note(format!("bwait: interrupted; {}", seen.open_ones("go on")));
+                Ok(Exit::Interrupted)
+            }
+        };
+        teller.finish()?;
+        found.failures.extend(crowd.lost().iter().map(|id| batch::unknown(&session, id)));
+        let reported = found.report("bwait", Exit::Done);
+        match outcome? {
+            // What is not known counts as one that has failed.
+            Exit::Done | Exit::Job(0) => Ok(reported),
+            exit => Ok(exit),
+        }
+    }
+
+    /// Waits for those that are open, and tells of each that is done.
+    async fn see_through(
+        &self,
+        crowd: &mut Crowd,
+        contact: &mut Contact,
+        teller: &mut Teller<'_>,
+        seen: &Seen,
+        deadline: Option<Instant>,
+    ) -> Result<Exit, Failure> {
+        let mut highest = 0;
+        let mut news: Vec<Job> = crowd.jobs().cloned().collect();
+        loop {
+            seen.look(crowd);
+            let (done, open): (Vec<Job>, Vec<Job>) = news.into_iter().partition(|job| crowd.is_done(job));
+            let mut done = match self.started {
+                true => done.into_iter().map(|job| Outcome { job, exit: 0, first: None }).collect(),
+                false => outcomes(contact, done).await.map_err(|f| contact_lost(f, seen))?,
+            };
+            if self.any {
+                done.sort_by_key(|outcome| outcome.job.stopped_at);
+                done.truncate(1);
+            }
+            for outcome in &done {
+                teller.tell(outcome)?;
+                highest = highest.max(outcome.exit);
+            }
+            open.iter().for_each(|job| teller.tell_if_stuck(job));
+            if crowd.open().next().is_none() || (self.any && !done.is_empty()) {
+                return Ok(Exit::Job(highest));
+            }
+            teller.progress(crowd);
+            let changes = crowd.changes(contact);
+            let changed = match deadline {
+                Some(at) => tokio::time::timeout_at(at, changes).await.map_err(|_| self.timed_out(seen))?,
+                None => changes.await,
+            };
+            news = changed.map_err(|f| contact_lost(f, seen))?;
+        }
+    }
+
+    fn timed_out(&self, seen: &Seen) -> Failure {
+        let what = if self.started { "have not started" } else { "have not ended" };
+        let time = self.timeout.map_or(0, |period| period.get().as_secs());
+        Failure::failed(format!("{} within {time} s; they go on", seen.open_ones(what))).exit(Exit::TimedOut)
+    }
+}
+
+/// A failure while one waits is one of contact alone: the jobs go on.
+fn contact_lost(failure: Failure, seen: &Seen) -> Failure {
+    let message = format!("contact is lost; {}: {}", seen.open_ones("go on"), failure.message);
+    Failure { message, ..failure }.exit(Exit::ContactLost)
+}
+
+/// What has been seen of the jobs, for whoever breaks off.
+#[derive(Debug, Default)]
+struct Seen {
+    open: Cell<usize>,
+    all: Cell<usize>,
+    arrays: RefCell<Vec<JobId>>,
+}
+
+impl Seen {
+    fn look(&self, crowd: &Crowd) {
+        self.open.set(crowd.open().count());
+        self.all.set(crowd.jobs().count());
+        *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
+    }
+
+    /// `3 of 10 jobs go on`.
+    fn open_ones(&self, what: &str) -> String {
+        format!("{} of {} jobs {what}", self.open.get(), self.all.get())
+    }
+}
+
+/// Tells of jobs that are done.
+struct Teller<'a> {
+    args: &'a Args,
+    output: &'a Output,
+    array: Option<JsonArray<'a>>,
+    bar: Option<Progress>,
+    /// So many jobs are waited for.
+    count: usize,
+    /// So many have failed.
+    failed: usize,
+    stuck: HashMap<String, String>,
+}
+
+/// Of so many jobs that fail it is told why.
+const TOLD: usize = 10;
+
+impl<'a> Teller<'a> {
+    fn new(args: &'a Args, output: &'a Output, count: usize) -> Self {
+        let array = (output.format() == Format::Json).then(|| output.json_array());
+        let bar = (!args.quiet).then(Progress::of_jobs);
+        Self { args, output, array, bar, count, failed: 0, stuck: HashMap::new() }
+    }
+
+    fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+        let Outcome { job, exit, first } = outcome;
+        let has_ended = job.status.has_ended();
+        let row = Row {
+            job_id: &job.job_id,
+            job_name: &job.job_name,
+            status: job.status,
+            status_reason: job.status_reason.as_deref(),
+            started_at: job.started_at,
+            stopped_at: job.stopped_at,
+            exit_code: has_ended.then(|| if self.args.started { job.exit() } else { *exit }),
+        };
+        match &mut self.array {
+            Some(array) => array.push(&serde_json::to_value(&row).unwrap_or_default())?,
+            None if self.args.quiet => {}
+            None => self.output.show(&row)?,
+        }
+        if job.status != Status::Failed || self.args.started {
+            return Ok(());
+        }
+        self.failed += 1;
+        match self.count {
+            1 => tell_failure("bwait", job, *exit, first.as_ref(), false),
+            _ if self.failed <= TOLD => note(failure_line("bwait", job, *exit)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A job that is stuck may be stuck for ever: whoever waits for it has to know, once.
+    fn tell_if_stuck(&mut self, job: &Job) {
+        let Some(reason) = job.stuck() else { return };
+        if self.stuck.get(&job.job_id).is_none_or(|said| said != reason) {
+            tell_stuck("bwait", job, reason);
+            self.stuck.insert(job.job_id.clone(), reason.to_owned());
+        }
+    }
+
+    fn progress(&mut self, crowd: &Crowd) {
+        let Counts { all, running, succeeded, failed } = crowd.counts();
+        let Some(bar) = &mut self.bar else { return };
+        let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let ended = succeeded + failed;
+        match self.args.started {
+            true => bar.at(ended + running, all, format!("started{failures}")),
+            false => bar.at(ended, all, format!("ended{failures}, {running} running")),
+        }
+    }
+
+    /// What is to be said at the end.
+    fn finish(mut self) -> Result<(), Failure> {
+        self.bar = None;
+        if self.count > 1 && self.failed > 0 {
+            if self.failed > TOLD {
+                note(format!("bwait: and {} more have failed", self.failed - TOLD));
+            }
+            note("hint: `bout ID` shows a job's output, `bstat ID` why it failed");
+        }
+        self.array.map_or(Ok(()), JsonArray::finish)
+    }
+}
+
+/// A job that is done, as it is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    job_id: &'a str,
+    job_name: &'a str,
+    status: Status,
+    status_reason: Option<&'a str>,
+    started_at: Option<i64>,
+    stopped_at: Option<i64>,
+    exit_code: Option<u8>,
+}
+
+impl View for Row<'_> {
+    fn plain(&self) -> Layout {
+        let exit = self.exit_code.map_or("-".to_owned(), |code| code.to_string());
+        Layout::Lines(vec![format!("{}  {}  {}  {exit}", self.job_id, self.job_name, self.status)])
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        vec![serde_json::to_value(self).unwrap_or_default()]
+    }
+}

@@ -1,0 +1,81 @@
+//! The jobs that a command line names, or standard input for it.
+
+use std::io::Read;
+
+use crate::batch::{self, Found};
+use crate::cluster::Session;
+use crate::job::{JobId, JobRef, Named};
+use crate::ui::Failure;
+
+/// The references to jobs in the words of a command line, and what is wrong with the other words.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    references: Vec<JobRef>,
+    malformed: Vec<Failure>,
+}
+
+impl Wanted {
+    /// Reads the words, and standard input where one of them is `-`. Nothing that a command line names: all of them are
+    /// said to be wrong, and nothing is sent.
+    ///
+    /// # Errors
+    /// When standard input cannot be read, or no word can name a job (exit code 2).
+    pub fn read(tool: &str, words: &[Named]) -> Result<Self, Failure> {
+        let mut wanted = Self::default();
+        let mut stdin_is_read = false;
+        for word in words {
+            if !word.is_stdin() {
+                wanted.take(word);
+            } else if !std::mem::replace(&mut stdin_is_read, true) {
+                let mut bytes = Vec::new();
+                std::io::stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| Failure::failed(format!("reading the jobs from standard input: {e}")))?;
+                Named::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| wanted.take(&word));
+            }
+        }
+        match wanted.malformed.split_last() {
+            Some((last, others)) if wanted.references.is_empty() => {
+                others.iter().for_each(|failure| failure.report(tool));
+                Err(last.clone())
+            }
+            _ => Ok(wanted),
+        }
+    }
+
+    fn take(&mut self, word: &Named) {
+        for reference in &word.0 {
+            match reference {
+                Ok(reference) => self.references.push(reference.clone()),
+                Err(malformed) => self.malformed.push(Failure::usage(malformed.to_string())),
+            }
+        }
+    }
+
+    /// Whether standard input named no job.
+    pub fn is_empty(&self) -> bool {
+        self.references.is_empty()
+    }
+
+    /// The IDs alone, whether Batch knows such jobs or not.
+    ///
+    /// # Errors
+    /// As [`batch::meant`], and when a word names no job.
+    pub async fn meant(self, session: &Session, of_task: Option<u32>) -> Result<Vec<JobId>, Failure> {
+        match self.malformed.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => batch::meant(session, &self.references, of_task).await,
+        }
+    }
+
+    /// The jobs as Batch knows them, and what is wrong with the others.
+    ///
+    /// # Errors
+    /// As [`batch::find`].
+    pub async fn find(self, session: &Session, of_task: Option<u32>) -> Result<Found, Failure> {
+        let mut found = batch::find(session, &self.references, of_task).await?;
+        found.failures.splice(0..0, self.malformed);
+        Ok(found)
+    }
+}

@@ -1,0 +1,121 @@
+//! What everybody who waits for jobs has to say of them: that they are stuck, how they ended, and why.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crate::batch::{self, Job};
+use crate::cluster::{Contact, Session};
+use crate::job::{JobId, Status};
+use crate::ui::{Failure, note};
+
+/// When the children of arrays are looked at first, to see whether they are stuck,
+const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
+/// and how long at most until the next look.
+const LONGEST_PAUSE_FOR_STUCK: Duration = Duration::from_secs(120);
+
+/// A job that has ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The job.
+    pub job: Job,
+    /// Its exit code; of an array the highest of its children's, of what failed without one 1.
+    pub exit: u8,
+    /// Of an array, the first child that failed.
+    pub first: Option<Job>,
+}
+
+/// How a job has ended.
+///
+/// # Errors
+/// As [`outcomes`].
+pub async fn outcome(contact: &mut Contact, job: Job) -> Result<Outcome, Failure> {
+    let known = outcomes(contact, vec![job.clone()]).await?.pop();
+    Ok(known.unwrap_or_else(|| Outcome { exit: job.exit(), job, first: None }))
+}
+
+/// How these jobs have ended.
+///
+/// # Errors
+/// When contact was lost for good before the children of an array were asked for.
+pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    let mut listed: HashMap<String, Vec<Job>> = HashMap::new();
+    for job in jobs {
+        let (mut exit, mut first) = (job.exit(), None);
+        let has_failed = job.status == Status::Failed;
+        if has_failed && job.is_array_parent() {
+            let id = job.id();
+            let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
+            exit = failed.iter().map(Job::exit).max().unwrap_or(1);
+            first = failed.into_iter().next();
+        } else if has_failed && job.exit_code().is_none() && job.started_at.is_some() {
+            // A description may lack what the listing has (moto's does). All who share a queue share its listing.
+            let queue = job.job_queue.clone().unwrap_or_else(|| contact.session().cluster.job_queue.clone());
+            if !listed.contains_key(&queue) {
+                let failed = batch::list(contact.session(), &queue, &[Status::Failed]).await;
+                listed.insert(queue.clone(), failed.unwrap_or_default());
+            }
+            let of_queue = listed.get(&queue).into_iter().flatten();
+            exit = of_queue.filter(|j| j.job_id == job.job_id).map(Job::exit).next().unwrap_or(exit);
+        }
+        outcomes.push(Outcome { job, exit, first });
+    }
+    Ok(outcomes)
+}
+
+/// Says that a job is stuck.
+pub fn tell_stuck(tool: &str, job: &Job, reason: &str) {
+    note(format!("{tool}: job {} is {}: {reason}", job.job_id, job.status));
+}
+
+/// Says it when children of these arrays are stuck: Batch tells that of the children, not of the array. It looks less
+/// and less often, and never ends.
+pub async fn tell_stuck_children(tool: &str, session: &Session, arrays: &RefCell<Vec<JobId>>) -> Infallible {
+    let mut pause = FIRST_LOOK_FOR_STUCK;
+    let mut said: HashMap<JobId, Option<String>> = HashMap::new();
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE_FOR_STUCK);
+        let open = arrays.borrow().clone();
+        for id in open {
+            // Who cannot be asked now is asked later.
+            let Ok(waiting) = batch::children(session, &id, &[Status::Runnable]).await else { continue };
+            let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) else { continue };
+            let before = said.entry(id).or_default();
+            if before.as_deref() != Some(reason) {
+                tell_stuck(tool, child, reason);
+                *before = Some(reason.to_owned());
+            }
+        }
+    }
+}
+
+/// Says that a job has failed, why, and what to do next.
+pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_output: bool) {
+    if let Some(child) = first {
+        note(failure_line(tool, child, child.exit()));
+    }
+    note(failure_line(tool, job, exit));
+    if job.lacks_sh() {
+        note(super::LACKS_SH);
+    } else if !has_output {
+        note(format!("hint: `bout {}` shows its output", job.job_id));
+    }
+    if job.is_array_parent() {
+        note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
+    }
+}
+
+/// One line on a job that has failed.
+pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
+    let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
+    let detail = job
+        .container
+        .as_ref()
+        .and_then(|c| c.reason.as_deref())
+        .map(|r| format!(" ({r})"))
+        .unwrap_or_default();
+    format!("{tool}: job {} ({}) FAILED with exit code {exit}: {reason}{detail}", job.job_id, job.job_name)
+}

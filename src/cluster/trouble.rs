@@ -1,0 +1,244 @@
+//! What can be wrong with an AWS call.
+
+use std::error::Error;
+use std::time::SystemTime;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The service answered with an error.
+    Service {
+        /// AWS's name of the error, such as `ClientException`.
+        code: String,
+        /// AWS's words.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+        /// AWS's ID of the request.
+        request_id: Option<String>,
+    },
+    /// No connection came about, so nothing was done.
+    Unreachable(String),
+    /// No answer came: whether something was done is open.
+    NoAnswer(String),
+    /// A web page came, as proxies and the login pages of networks send it, and no answer of AWS's.
+    WebPage {
+        /// The HTTP status.
+        status: u16,
+        /// The page's title.
+        title: Option<String>,
+    },
+    /// The service takes this machine's clock, by which requests are signed, for wrong.
+    ClockSkew {
+        /// AWS's name of the error.
+        code: String,
+        /// By how many seconds this machine's clock is before the service's.
+        ahead: Option<i64>,
+    },
+    /// There are no credentials to sign with.
+    NoCredentials(String),
+    /// Credentials could not be fetched, because the network did not let them through.
+    CredentialsUnreachable(String),
+}
+
+/// Sorts an SDK error.
+pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> Trouble
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(credentials) = find_credentials_error(error) {
+        // Nothing was signed, so nothing was sent.
+        return match find_transport_error(credentials) {
+            Some(reason) => Trouble::CredentialsUnreachable(reason),
+            None => Trouble::NoCredentials(innermost(credentials)),
+        };
+    }
+    match error {
+        SdkError::ServiceError(e) => {
+            let status = e.raw().status().as_u16();
+            // An error of AWS's has a code; what cannot be read as one may be anything.
+            if (status < 300 || e.err().code().is_none())
+                && let Some(page) = web_page(e.raw())
+            {
+                return page;
+            }
+            if let Some(code) = e.err().code().filter(|code| is_of_clock(code, e.err().message())) {
+                return Trouble::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
+            }
+            if status < 300 {
+                return Trouble::NoAnswer("an answer came that cannot be read".to_owned());
+            }
+            let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
+            Trouble::Service {
+                code: match e.err().code() {
+                    Some(code) => code.to_owned(),
+                    None => format!("HTTP status {status}, and no AWS error with it"),
+                },
+                message: e.err().message().unwrap_or_default().to_owned(),
+                status,
+                request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
+            }
+        }
+        SdkError::DispatchFailure(e)
+            if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
+        {
+            Trouble::Unreachable("no connection within 4 seconds".to_owned())
+        }
+        SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
+            Trouble::Unreachable(innermost(error))
+        }
+        SdkError::ResponseError(e) => {
+            web_page(e.raw()).unwrap_or_else(|| Trouble::NoAnswer(innermost(error)))
+        }
+        SdkError::TimeoutError(_) => Trouble::NoAnswer("the time for it has run out".to_owned()),
+        SdkError::ConstructionFailure(_) => Trouble::Unreachable(innermost(error)),
+        _ => Trouble::NoAnswer(innermost(error)),
+    }
+}
+
+/// What services say of credentials that have run out, or of keys that they do not know (any more).
+const OF_CREDENTIALS: [&str; 5] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+];
+
+/// Seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature Version 4: five
+/// minutes; S3 tolerates fifteen).
+const TOLERATED_SKEW: i64 = 300;
+
+/// Whether an error is about the time at which the request was signed. The words are those of Signature Version 4's
+/// errors (IAM User Guide, `Troubleshooting Signature Version 4`).
+fn is_of_clock(code: &str, message: Option<&str>) -> bool {
+    match code {
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => true,
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => message
+            .is_some_and(|m| m.contains("Signature expired") || m.contains("Signature not yet current")),
+        _ => false,
+    }
+}
+
+/// By how many seconds our clock is before the server's, which sends its time with each answer.
+fn ahead_of(response: &HttpResponse) -> Option<i64> {
+    let theirs = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
+    Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
+}
+
+/// The trouble when a response is a web page, or sends its reader to one.
+fn web_page(response: &HttpResponse) -> Option<Trouble> {
+    let status = response.status().as_u16();
+    let header = |name| response.headers().get(name).unwrap_or_default();
+    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
+    // Letters of ASCII alone change, so that places in it are places in the text.
+    let lower = text.to_ascii_lowercase();
+    let is_page = header("content-type").to_ascii_lowercase().starts_with("text/html")
+        || ["<!doctype html", "<html"].iter().any(|start| lower.trim_start().starts_with(start));
+    let leads_away = (300..400).contains(&status) && !header("location").is_empty();
+    let title = || {
+        let from = lower.find("<title")?;
+        let from = from + lower.get(from..)?.find('>')? + 1;
+        let to = from + lower.get(from..)?.find("</title")?;
+        let title = text.get(from..to)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
+    };
+    (is_page || leads_away).then(|| Trouble::WebPage { status, title: title() })
+}
+
+/// Of a page's title, this many characters are shown.
+const LONGEST_TITLE: usize = 80;
+
+/// Whether the error arose before the request could have left: hyper's words for a connection that did not
+/// come about. (Its error types are not part of the SDK's interface.)
+fn is_connecting(error: &ConnectorError) -> bool {
+    const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
+    causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
+}
+
+impl Trouble {
+    /// Whether the service does not know something that it was named.
+    pub(super) fn is_of_something_missing(&self) -> bool {
+        match self {
+            Trouble::Service { code, message, .. } => {
+                code == "NoSuchBucket"
+                    || says_missing(message, "queue")
+                    || says_missing(message, "definition")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
+            Trouble::NoCredentials(_) => false,
+            // Whoever waits goes on when the login page is done with.
+            Trouble::WebPage { .. } => true,
+            // A clock that is right: the request was late, as on a laptop that slept meanwhile.
+            Trouble::ClockSkew { ahead, .. } => ahead.is_some_and(|s| s.abs() < TOLERATED_SKEW),
+            Trouble::Service { status, .. } => *status >= 500 || self.is_throttling(),
+        }
+    }
+
+    /// Whether it is one of the credentials, so that fresh ones may help.
+    pub(super) fn is_of_credentials(&self) -> bool {
+        match self {
+            Trouble::NoCredentials(_) => true,
+            Trouble::Service { code, .. } => OF_CREDENTIALS.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+
+    /// Whether the service has turned the request away because there are too many of them.
+    pub fn is_throttling(&self) -> bool {
+        matches!(self, Trouble::Service { code, status, .. }
+            if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests")
+                // EC2's word for it.
+                || code == "RequestLimitExceeded")
+    }
+}
+
+pub(super) fn says_missing(message: &str, what: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains(what)
+        && ["not exist", "not found", "not active", "could not", "invalid", "unknown"]
+            .iter()
+            .any(|words| message.contains(words))
+}
+
+fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    causes(error).find(|e| e.is::<CredentialsError>())
+}
+
+/// What the network did to a request for credentials; a machine without a metadata service is no such case.
+fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
+    let no_network = |e: &&(dyn Error + 'static)| {
+        e.is::<ConnectorError>()
+            || e.to_string().starts_with("dispatch failure")
+            || e.to_string() == "request has timed out"
+    };
+    if causes(credentials).any(|e| e.to_string().contains("IMDS")) {
+        return None;
+    }
+    causes(credentials).find(no_network).map(innermost)
+}
+
+/// An error and what caused it, the outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let cause = |e: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> { (*e).source() };
+    std::iter::successors(Some(error), cause)
+}
+
+/// The words of the error at the bottom, which says what really happened.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,296 @@
+//! The ways in which people name jobs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use super::id::{UUID, begins_uuid};
+use super::{Invalid, JobId};
+
+/// Fewer digits are no beginning of an ID: they are typed too easily.
+const SHORTEST: usize = 4;
+
+/// A job as somebody names it: by ID, a child's or node's place behind it or not, by ARN, by the beginning of the
+/// ID, or as `last`, the one that was submitted last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRef {
+    base: Base,
+    /// `:INDEX` or `#NODE`, or nothing.
+    part: String,
+    home: Option<Home>,
+}
+
+/// Where a job is, as its ARN says (`arn:aws:batch:REGION:ACCOUNT:job/ID`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The region.
+    pub region: String,
+    /// The account's number.
+    pub account: String,
+}
+
+impl Home {
+    /// Where a resource of Batch is; `None` for what is no ARN that says so.
+    pub fn of_arn(arn: &str) -> Option<Self> {
+        let mut parts = arn.strip_prefix("arn:")?.split(':').skip(2);
+        let (region, account) = (parts.next()?, parts.next()?);
+        let is_there = !region.is_empty() && !account.is_empty();
+        is_there.then(|| Self { region: region.to_owned(), account: account.to_owned() })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Base {
+    Last,
+    Exact(String),
+    Beginning(String),
+}
+
+impl JobRef {
+    /// What it means, the jobs of the latest submission being `last` and all jobs that are known here `known`.
+    ///
+    /// # Errors
+    /// When nothing was submitted yet, or an ID's beginning fits several known jobs: those.
+    pub fn resolve<'k>(
+        &self,
+        last: &[JobId],
+        known: impl Iterator<Item = &'k JobId>,
+    ) -> Result<Vec<JobId>, Unresolved> {
+        let part = |id: &str| JobId(format!("{id}{}", self.part));
+        match &self.base {
+            Base::Last if last.is_empty() => Err(Unresolved::NoneSubmitted),
+            Base::Last => Ok(last.iter().map(|id| part(id.as_str())).collect()),
+            Base::Exact(id) => Ok(vec![part(id)]),
+            Base::Beginning(text) => {
+                let lower = text.to_ascii_lowercase();
+                let mut fitting: Vec<&JobId> = known.filter(|id| id.as_str().starts_with(&lower)).collect();
+                fitting.sort();
+                fitting.dedup();
+                match fitting.as_slice() {
+                    // Not submitted here: Batch is asked whether it is an ID.
+                    [] => Ok(vec![part(text)]),
+                    [id] => Ok(vec![part(id.as_str())]),
+                    several => Err(Unresolved::Several(several.iter().map(|id| (*id).clone()).collect())),
+                }
+            }
+        }
+    }
+
+    /// Where the job is, when its ARN was given.
+    pub fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
+    }
+
+    /// What the ID of the job begins with, in lower case as Batch writes it, when no more than that is given.
+    pub fn beginning(&self) -> Option<String> {
+        match &self.base {
+            Base::Beginning(text) => Some(text.to_ascii_lowercase()),
+            _ => None,
+        }
+    }
+
+    /// The job that is meant when `id` is the one that begins so: the same child or node of it.
+    pub fn of(&self, id: &JobId) -> JobId {
+        JobId(format!("{}{}", id.as_str(), self.part))
+    }
+
+    /// Whether the jobs that are known here have to be looked at for it.
+    pub fn needs_known(&self) -> bool {
+        !matches!(self.base, Base::Exact(_))
+    }
+}
+
+/// Why a reference means no job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unresolved {
+    /// `last`, and nothing was submitted from here.
+    NoneSubmitted,
+    /// It is the beginning of all these.
+    Several(Vec<JobId>),
+}
+
+impl FromStr for JobRef {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let JobId(id) = text.parse()?;
+        let (base, part) = id.split_at(id.find([':', '#']).unwrap_or(id.len()));
+        let base = match base {
+            "last" if text.starts_with("last") => Base::Last,
+            _ if !text.starts_with("arn:")
+                && (SHORTEST..UUID.len()).contains(&base.len())
+                && begins_uuid(base) =>
+            {
+                Base::Beginning(base.to_owned())
+            }
+            _ => Base::Exact(base.to_owned()),
+        };
+        Ok(Self { base, part: part.to_owned(), home: Home::of_arn(text) })
+    }
+}
+
+impl fmt::Display for JobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = match &self.base {
+            Base::Last => "last",
+            Base::Exact(id) | Base::Beginning(id) => id,
+        };
+        write!(f, "{base}{}", self.part)
+    }
+}
+
+/// One word that names jobs: one, or several with commas between them, as `bsub --parsable` prints them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRefs(pub Vec<JobRef>);
+
+impl FromStr for JobRefs {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.split(',').map(|word| word.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// One word of a command line that is to name jobs, as [`JobRefs`]; what in it names none is said when the others have
+/// been seen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named(pub Vec<Result<JobRef, Malformed>>);
+
+/// What cannot name a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' names no job: {why}")]
+pub struct Malformed {
+    text: String,
+    why: Invalid,
+}
+
+impl Named {
+    /// Whether it is the word for standard input.
+    pub fn is_stdin(&self) -> bool {
+        matches!(self.0.as_slice(), [Err(malformed)] if malformed.text == "-")
+    }
+
+    /// The words of a text: blanks, line breaks and commas are between them.
+    pub fn in_text(text: &str) -> impl Iterator<Item = Self> {
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        words.map(|word| Self(vec![one(word)]))
+    }
+}
+
+fn one(word: &str) -> Result<JobRef, Malformed> {
+    // A dash has a meaning of its own.
+    let parsed = if word == "-" { "".parse() } else { word.parse() };
+    parsed.map_err(|why| Malformed { text: word.to_owned(), why })
+}
+
+impl FromStr for Named {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.split(',').map(|word| one(word.trim())).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    const B: &str = "8f2c9999-1111-4222-8333-444455556666";
+
+    fn resolved(text: &str) -> Result<Vec<String>, Unresolved> {
+        let known: Vec<JobId> = [A, B, A].map(JobId::from_batch).into();
+        let reference: JobRef = text.parse().expect("a reference");
+        let ids = reference.resolve(&known[1..], known.iter())?;
+        Ok(ids.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_beginning_names_one_known_job_or_is_taken_for_an_id() {
+        for (text, id) in [
+            (A, A.to_owned()),
+            ("8F2C0", A.to_owned()),
+            ("8f2c0d3e-11", A.to_owned()),
+            ("8f2c9:3", format!("{B}:3")),
+            ("8f2c9#0", format!("{B}#0")),
+            ("8f3", "8f3".into()),
+            ("9999", "9999".into()),
+            ("a-name", "a-name".into()),
+            // An ARN has the whole ID.
+            ("arn:aws:batch:eu-west-1:1:job/8f2c:3", "8f2c:3".into()),
+            ("arn:aws:batch:eu-west-1:1:job/last", "last".into()),
+        ] {
+            assert_eq!(resolved(text), Ok(vec![id]), "{text}");
+        }
+        let both = vec![JobId::from_batch(A), JobId::from_batch(B)];
+        assert_eq!(resolved("8f2c"), Err(Unresolved::Several(both)));
+    }
+
+    #[test]
+    fn last_is_all_of_the_last_submission() {
+        assert_eq!(resolved("last"), Ok(vec![B.into(), A.into()]));
+        assert_eq!(resolved("last:3"), Ok(vec![format!("{B}:3"), format!("{A}:3")]));
+        let reference: JobRef = "last".parse().expect("a reference");
+        assert_eq!(reference.resolve(&[], [].into_iter()), Err(Unresolved::NoneSubmitted));
+    }
+
+    #[test]
+    fn several_in_one_word() {
+        let JobRefs(references) = format!("{A},last:2, 8f2c9").parse().expect("references");
+        assert_eq!(references.iter().map(ToString::to_string).collect::<Vec<_>>(), [A, "last:2", "8f2c9"]);
+        for bad in ["", "a,", ",a", "a,,b", "last:x"] {
+            assert!(bad.parse::<JobRefs>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_job_does_not_hide_what_does() {
+        let Ok(Named(words)) = format!("{A},x y, last").parse();
+        let said: Vec<Result<String, String>> = words
+            .into_iter()
+            .map(|word| word.map(|job| job.to_string()).map_err(|malformed| malformed.to_string()))
+            .collect();
+        let [Ok(first), Err(second), Ok(third)] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!((first.as_str(), third.as_str()), (A, "last"));
+        assert!(second.starts_with("'x y' names no job: a job is named by its ID"), "{second}");
+        let named: Vec<Named> = Named::in_text(&format!("  {A}\n\n9d00:3,8f2c\t-\r\n")).collect();
+        assert_eq!(
+            named.iter().map(|n| n.0.iter().filter(|w| w.is_ok()).count()).collect::<Vec<_>>(),
+            [1, 1, 1, 0]
+        );
+        assert_eq!(named.iter().map(Named::is_stdin).collect::<Vec<_>>(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn an_arn_says_where_the_job_is() {
+        let home = |text: &str| text.parse::<JobRef>().expect("a reference").home().cloned();
+        let expected = Home { region: "eu-west-1".into(), account: "111122223333".into() };
+        assert_eq!(home("arn:aws:batch:eu-west-1:111122223333:job/8f2c:3"), Some(expected));
+        assert_eq!(home("arn:aws:batch:::job/8f2c"), None);
+        assert_eq!(home(A), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_known_job_is_found_by_each_beginning_that_is_its_own(
+            ids in proptest::collection::vec("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}", 1..20),
+            length in SHORTEST..36_usize,
+        ) {
+            let known: Vec<JobId> = ids.iter().map(JobId::from_batch).collect();
+            for id in &ids {
+                let beginning = &id[..length];
+                let reference: JobRef = beginning.parse().expect("a reference");
+                let mut fitting: Vec<&String> = ids.iter().filter(|other| other.starts_with(beginning)).collect();
+                fitting.sort();
+                fitting.dedup();
+                match reference.resolve(&[], known.iter()) {
+                    Ok(found) => {
+                        proptest::prop_assert_eq!(fitting.len(), 1);
+                        proptest::prop_assert_eq!(found, vec![JobId::from_batch(id)]);
+                    }
+                    Err(_) => proptest::prop_assert!(fitting.len() > 1),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Tables: rows may come a few at a time, and a terminal gets as much as fits into its width.
+
+use super::cell::{Cell, Tone};
+use super::{Failure, Output};
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its header.
+    pub name: &'static str,
+    /// How soon it is left out on a terminal that is too narrow: those with the highest number go first, those with
+    /// 0 never.
+    pub rank: u8,
+    /// What it gives up there.
+    pub gives: Gives,
+}
+
+/// What the cells of a column give up on a terminal that is too narrow. In a pipe nothing is ever cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// Nothing.
+    Nothing,
+    /// Their ends, down to so many columns of the terminal.
+    Ends(usize),
+    /// They are job IDs: when nothing else is left to give, their middle, down to so many columns.
+    Middles(usize),
+}
+
+impl Column {
+    /// A column that is always there, as it is.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, rank: 0, gives: Gives::Nothing }
+    }
+
+    /// Below this it does not go, whose widest cell takes `natural` columns; with `last`, all is given.
+    fn least(&self, natural: usize, last: bool) -> usize {
+        match self.gives {
+            Gives::Nothing => natural,
+            Gives::Ends(least) => natural.min(least),
+            Gives::Middles(least) if last => natural.min(least),
+            Gives::Middles(_) => natural,
+        }
+    }
+}
+
+/// A table whose rows come a few at a time. The widths of the first ones hold; in a pipe, a later cell may be wider.
+#[derive(Debug)]
+pub struct Table<'a> {
+    output: &'a Output,
+    columns: Vec<Column>,
+    shown: Option<Vec<Shown>>,
+}
+
+/// A column that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    index: usize,
+    width: usize,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(output: &'a Output, columns: Vec<Column>) -> Self {
+        Self { output, columns, shown: None }
+    }
+
+    /// Prints more rows: one cell for each column, whether it is shown or not.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn rows(&mut self, rows: &[Vec<Cell>]) -> Result<(), Failure> {
+        let terminal = self.output.is_terminal();
+        let cell = |cell: &Cell| if terminal { cell.for_terminal() } else { cell.for_pipe() };
+        let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let header: Vec<Cell> = self.columns.iter().map(|c| Cell::toned(c.name, Tone::Faint)).collect();
+        let mut lines = String::new();
+        let shown = match self.shown.take() {
+            Some(shown) => shown,
+            None => {
+                let header = self.output.has_header().then_some(&header);
+                let all: Vec<&Vec<Cell>> = header.into_iter().chain(&rows).collect();
+                let shown = fit(&self.columns, &all, self.output.width());
+                if let Some(header) = header {
+                    lines.push_str(&self.line(header, &shown));
+                }
+                shown
+            }
+        };
+        for row in &rows {
+            lines.push_str(&self.line(row, &shown));
+        }
+        self.shown = Some(shown);
+        if lines.is_empty() { Ok(()) } else { self.output.write(lines.as_bytes()) }
+    }
+
+    /// Ends the table: the header of one without rows is printed now.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn finish(mut self) -> Result<(), Failure> {
+        if self.shown.is_none() { self.rows(&[]) } else { Ok(()) }
+    }
+
+    fn line(&self, row: &[Cell], shown: &[Shown]) -> String {
+        let mut line = String::new();
+        let mut blanks = 0;
+        for Shown { index, width } in shown {
+            let (Some(cell), Some(column)) = (row.get(*index), self.columns.get(*index)) else { continue };
+            let cell = match column.gives {
+                _ if !self.output.is_terminal() => cell.clone(),
+                Gives::Nothing => cell.clone(),
+                Gives::Ends(_) => cell.cut(*width),
+                Gives::Middles(_) => cell.cut_id(*width),
+            };
+            line.extend(std::iter::repeat_n(' ', blanks));
+            line.push_str(&cell.paint(self.output.has_colour()));
+            blanks = width.saturating_sub(cell.width()) + GAP;
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// The columns that are shown, with their widths: all of them, unless a terminal is too narrow.
+fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Shown> {
+    let natural = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(Cell::width).max().unwrap_or(0);
+    let mut shown: Vec<Shown> =
+        (0..columns.len()).map(|index| Shown { index, width: natural(index) }).collect();
+    let Some(width) = width else { return shown };
+    let gaps = |shown: &[Shown]| GAP * shown.len().saturating_sub(1);
+    let least = |shown: &[Shown], last| {
+        gaps(shown) + shown.iter().map(|s| columns[s.index].least(s.width, last)).sum::<usize>()
+    };
+    // What is of the first rank only goes when cut IDs do not help either.
+    for (keeps, last) in [(1, false), (0, true)] {
+        while least(&shown, last) > width {
+            let droppable = shown.iter().enumerate().filter(|(_, s)| columns[s.index].rank > keeps);
+            match droppable.max_by_key(|(_, s)| columns[s.index].rank).map(|(at, _)| at) {
+                Some(at) if keeps > 0 || least(&shown, true) > width => drop(shown.remove(at)),
+                _ => break,
+            }
+        }
+    }
+    let last = least(&shown, false) > width;
+    let mut spare = width.saturating_sub(least(&shown, last));
+    let mut by_rank: Vec<usize> = (0..shown.len()).collect();
+    by_rank.sort_by_key(|at| columns[shown[*at].index].rank);
+    for at in by_rank {
+        let least = columns[shown[at].index].least(shown[at].width, last);
+        let more = spare.min(shown[at].width - least);
+        spare -= more;
+        shown[at].width = least + more;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::*;
+
+    const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+
+    fn jobs() -> (Vec<Column>, Vec<Vec<Cell>>) {
+        let column = |name, rank, gives| Column { name, rank, gives };
+        let columns = vec![
+            column("jobId", 0, Gives::Middles(9)),
+            column("jobName", 1, Gives::Ends(8)),
+            column("status", 0, Gives::Nothing),
+            column("elapsed", 2, Gives::Nothing),
+            column("reason", 3, Gives::Ends(10)),
+        ];
+        let row = |id: &str, name: &str, reason: &str| {
+            let status = Cell::toned("RUNNING", Tone::Busy);
+            vec![id.into(), name.into(), status, "1:02:03".into(), reason.into()]
+        };
+        let long = "Host EC2 (instance i-0123) terminated.";
+        (columns, vec![row(&format!("{ID}:17"), "align-the-reads", ""), row(ID, "a b", long)])
+    }
+
+    fn printed(width: Option<usize>) -> String {
+        let (columns, rows) = jobs();
+        let output = Output::in_memory(Format::Plain, width, false);
+        let mut table = output.table(columns);
+        assert_eq!(table.rows(&rows).and_then(|()| table.finish()), Ok(()));
+        output.taken()
+    }
+
+    #[test]
+    fn a_pipe_gets_everything_in_one_word_each() {
+        insta::assert_snapshot!(printed(None), @r"
+        jobId                                    jobName          status   elapsed  reason
+        8f2c0d3e-1111-4222-8333-444455556666:17  align-the-reads  RUNNING  1:02:03  -
+        8f2c0d3e-1111-4222-8333-444455556666     a_b              RUNNING  1:02:03  Host_EC2_(instance_i-0123)_terminated.
+        ");
+    }
+
+    #[test]
+    fn a_terminal_gets_what_fits() {
+        let printed: Vec<String> =
+            [160, 100, 80, 60, 40, 20, 10].map(|w| format!("{w}\n{}", printed(Some(w)))).into();
+        insta::assert_snapshot!(printed.concat());
+    }
+
+    #[test]
+    fn rows_come_a_few_at_a_time() {
+        let (columns, rows) = jobs();
+        let output = Output::in_memory(Format::Plain, None, false);
+        let mut table = output.table(columns);
+        assert_eq!(table.rows(&rows[1..]), Ok(()));
+        assert_eq!(output.taken().lines().count(), 2);
+        assert_eq!(table.rows(&rows[..1]), Ok(()));
+        assert_eq!(output.taken(), format!("{ID}:17  align-the-reads  RUNNING  1:02:03  -\n"));
+        assert_eq!(table.finish(), Ok(()));
+        assert_eq!(output.taken(), "");
+    }
+
+    #[test]
+    fn a_header_is_there_without_rows_and_can_be_left_out() {
+        let output = Output::in_memory(Format::Plain, None, false);
+        assert_eq!(output.table(vec![Column::new("a"), Column::new("b")]).finish(), Ok(()));
+        assert_eq!(output.taken(), "a  b\n");
+        let output = output.without_header(true);
+        assert_eq!(output.table(vec![Column::new("a")]).finish(), Ok(()));
+        assert_eq!(output.taken(), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal(
+            width in 20_usize..200,
+            names in proptest::collection::vec(".{0,60}", 1..5),
+        ) {
+            let (columns, _) = jobs();
+            let rows: Vec<Vec<Cell>> = names.iter().map(|name| {
+                vec![ID.into(), name.as_str().into(), "SUCCEEDED".into(), "1-02:03:04".into(), name.as_str().into()]
+            }).collect();
+            let output = Output::in_memory(Format::Plain, Some(width), false);
+            let mut table = output.table(columns);
+            proptest::prop_assert_eq!(table.rows(&rows), Ok(()));
+            for line in output.taken().lines() {
+                proptest::prop_assert!(super::super::text::width(line) <= width, "{}", line);
+            }
+        }
+    }
+}

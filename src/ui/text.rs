@@ -1,0 +1,93 @@
+//! Text on a terminal: what may be printed there, and how much room it takes.
+
+use std::borrow::Cow;
+
+/// The text as a terminal may have it: nothing in it moves the cursor, changes colours, hides or turns around what
+/// is beside it. A control character becomes its picture (`␛`), other characters that do not show become `�`.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| picture(c) != c) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(picture).collect())
+}
+
+/// What stands for a character on a terminal.
+fn picture(c: char) -> char {
+    match c {
+        // Unicode, block "Control Pictures", in the order of the characters that they picture.
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('�'),
+        '\x7f' => '␡',
+        _ if c.is_control() || is_invisible(c) => '�',
+        _ => c,
+    }
+}
+
+/// Characters that do not show and change how others do (Unicode Standard Annex 9 for the directional ones, chapter 23
+/// for the others).
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// So many columns of a terminal a text takes, as far as that can be said without its font.
+pub fn width(text: &str) -> usize {
+    text.chars().map(width_of).sum()
+}
+
+/// The columns that a character takes: two for those of East Asia and for emoji (Unicode Standard Annex 11), none for
+/// what is put on the one before.
+pub fn width_of(c: char) -> usize {
+    match c {
+        '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' => 0,
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1f64f}'
+        | '\u{1f680}'..='\u{1f6ff}'
+        | '\u{1f900}'..='\u{1f9ff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    }
+}
+
+/// A text without its line breaks, which would break a promise of one line; all else is as it was.
+pub fn one_line(text: &str) -> String {
+    let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+    text.trim().replace(breaks, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_acts_upon_gets_through() {
+        assert_eq!(harmless("plain é 日本 ✓"), "plain é 日本 ✓");
+        assert!(matches!(harmless("plain"), Cow::Borrowed(_)));
+        assert_eq!(harmless("\x1b[31mred\x07\t\r\n\x7f"), "␛[31mred␇␉␍␊␡");
+        assert_eq!(harmless("a\u{202e}b\u{200b}c\u{9b}31m\u{feff}"), "a�b�c�31m�");
+    }
+
+    #[test]
+    fn room_that_text_takes() {
+        for (text, columns) in [("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("…", 1)] {
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_harmless_has_no_control_characters(text in ".{0,20}|[\\x00-\\xa0\\u{2000}-\\u{2070}]{0,20}") {
+            let shown = harmless(&text);
+            proptest::prop_assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)));
+            proptest::prop_assert_eq!(shown.chars().count(), text.chars().count());
+        }
+    }
+}

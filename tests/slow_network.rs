@@ -1,0 +1,47 @@
+//! The tools on a long wire, to a service that turns away what comes too fast.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Sandbox, Slow, Wire, eventually};
+
+/// A sandbox whose cluster is behind a wire, and the wire.
+fn behind(wire: Wire) -> (Sandbox, Slow) {
+    let mut sandbox = Sandbox::new();
+    let mut slow = None;
+    sandbox.reach_local_cluster_at(|server| slow.insert(Slow::to(server, wire)).endpoint());
+    (sandbox, slow.expect("a wire"))
+}
+
+#[test]
+fn five_states_cost_one_round_trip() {
+    // So long that all of them are under way before the first is answered, on however busy a machine.
+    let (sandbox, slow) = behind(Wire { latency: Duration::from_secs(1), ..Wire::default() });
+    sandbox.run("bstat", [] as [&str; 0]).ok();
+    let traffic = slow.traffic();
+    assert_eq!((traffic.answered, traffic.at_once), (5, 5), "{traffic:?}");
+}
+
+#[test]
+fn what_is_turned_away_or_cut_off_is_asked_for_again_and_nothing_is_missing() {
+    let (sandbox, slow) = behind(Wire { calls_per_second: 10, resets: 7, ..Wire::default() });
+    let id = sandbox.run("bsub", ["--parsable", "-a", "2000", "true"]).ok().job_id();
+    let children: Vec<String> = (0..2000).map(|index| format!("{id}:{index}")).collect();
+    let before = slow.traffic();
+    let shown = sandbox.run("bstat", &children).ok();
+    let ids: Vec<&str> =
+        shown.stdout.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(ids, children);
+    let traffic = slow.traffic();
+    assert!(traffic.answered >= before.answered + 20, "{traffic:?}");
+    assert!(
+        traffic.throttled > 0 && traffic.reset > 0,
+        "nothing went wrong, so nothing was tested: {traffic:?}"
+    );
+    sandbox.run("bkill", [&id]).ok();
+    eventually("the array has ended", Duration::from_secs(60), || {
+        let job = sandbox.run("bstat", ["--json", &format!("{id}:0")]).ok().json();
+        matches!(job[0]["status"].as_str(), Some("SUCCEEDED" | "FAILED")).then_some(())
+    });
+}

@@ -52,12 +52,19 @@ fn uneven() -> Vec<i64> {
 fn a_finished_log_is_read_from_several_points_at_once() {
     let times = uneven();
     let lines = times.len();
-    let server = LogServer::start(vec![Writer::ended(times)], Trouble { latency: Duration::from_millis(20), ..Trouble::default() });
+    let server = LogServer::start(
+        vec![Writer::ended(times)],
+        Trouble { latency: Duration::from_millis(20), ..Trouble::default() },
+    );
     let outcome = sandbox(&server).run("bout", [ID]).ok();
     is_exactly(&outcome, lines);
     assert!((4..=10).contains(&server.at_once()), "{} calls at once", server.at_once());
     let pages = lines.div_ceil(10_000);
-    assert!(server.calls("GetLogEvents") < 3 * pages + 12, "{} calls for {pages} pages", server.calls("GetLogEvents"));
+    assert!(
+        server.calls("GetLogEvents") < 3 * pages + 12,
+        "{} calls for {pages} pages",
+        server.calls("GetLogEvents")
+    );
 }
 
 #[test]
@@ -74,8 +81,14 @@ fn array(children: usize, lines: usize, ends_before: Option<i64>) -> Vec<Writer>
         let index = i64::try_from(index).expect("an index");
         // All of them within 4 seconds, each for about half a second, in steps that do not fit each other.
         let starts = ends_before.unwrap_or(0) + index * 3500 / i64::try_from(children).expect("a number");
-        let times = (0..lines).map(|n| starts + i64::try_from(n).expect("a number") * (7 + index % 23)).collect();
-        Writer { starts, ends: starts + 500, times, late: (lines.min(2), if index % 10 == 0 { 900 } else { 0 }) }
+        let times =
+            (0..lines).map(|n| starts + i64::try_from(n).expect("a number") * (7 + index % 23)).collect();
+        Writer {
+            starts,
+            ends: starts + 500,
+            times,
+            late: (lines.min(2), if index % 10 == 0 { 900 } else { 0 }),
+        }
     };
     (0..children).map(child).collect()
 }
@@ -102,7 +115,8 @@ fn a_thousand_children_are_followed_with_few_requests() {
     let server = LogServer::start(array(1000, 20, None), STORM);
     let outcome = sandbox(&server).run("bout", ["-f", ID]).ok();
     is_each_childs(&outcome, 1000, 20);
-    let (logs, batch) = (server.calls("FilterLogEvents"), server.calls("describejobs") + server.calls("listjobs"));
+    let (logs, batch) =
+        (server.calls("FilterLogEvents"), server.calls("describejobs") + server.calls("listjobs"));
     assert_eq!(server.calls("GetLogEvents"), 0);
     assert!(logs < 700, "{logs} calls of FilterLogEvents");
     assert!(batch < 300, "{batch} calls of Batch");

@@ -45,7 +45,9 @@ fn array(lines: &'static [(usize, i64, &'static str)]) -> BadServer {
 /// All lines of a stream, on one page.
 fn stream(lines: &[(usize, i64, &str)], body: &serde_json::Value) -> Answer {
     let since = body["startTime"].as_i64().unwrap_or(0);
-    let own = lines.iter().filter(|(index, at, _)| body["logStreamName"] == index.to_string() && BEGIN + at >= since);
+    let own = lines
+        .iter()
+        .filter(|(index, at, _)| body["logStreamName"] == index.to_string() && BEGIN + at >= since);
     let events: Vec<_> = match body["nextToken"].as_str() {
         None => own.map(|(_, at, text)| json!({ "timestamp": BEGIN + at, "message": text })).collect(),
         Some(_) => Vec::new(),
@@ -65,9 +67,8 @@ const LINES: [(usize, i64, &str); 5] = [
 fn children_by_time_with_what_stands_before_their_lines() {
     let server = array(&LINES);
     let mut sandbox = Sandbox::at(&server.endpoint());
-    let shown = |sandbox: &Sandbox, words: &[&str]| {
-        sandbox.run("bout", words.iter().chain(&[ID])).ok().stdout
-    };
+    let shown =
+        |sandbox: &Sandbox, words: &[&str]| sandbox.run("bout", words.iter().chain(&[ID])).ok().stdout;
     assert_eq!(
         shown(&sandbox, &[]),
         "0: zero begins\n1: one\tsays \u{1b}[31mred\u{1b}[0m and \u{1b}[2Jclears\n2: two fails\n2: 10%\r100%\r\n0: zero ends\n",
@@ -96,7 +97,10 @@ fn children_by_time_with_what_stands_before_their_lines() {
     assert_eq!(read("out/2.out"), "two fails\n10%\r100%\r\n");
     let files = sandbox.run("bout", ["-d", "out", "--json", "--failed", ID, &format!("{ID}:0")]);
     assert_eq!(files.code(), 1, "a job without children has none that failed: {files}");
-    assert_eq!(files.json(), json!([{ "jobId": format!("{ID}:2"), "File": format!("out/{ID}/2.out"), "Lines": 2 }]));
+    assert_eq!(
+        files.json(),
+        json!([{ "jobId": format!("{ID}:2"), "File": format!("out/{ID}/2.out"), "Lines": 2 }])
+    );
 }
 
 #[test]
@@ -142,7 +146,9 @@ fn what_is_missing_is_said() {
         })
     };
     let denied = server(|_| Answer::error(400, "AccessDeniedException", "no"));
-    for (words, permission) in [(&[ID][..], "logs:GetLogEvents"), (&[ID, "--filter", "x"], "logs:FilterLogEvents")] {
+    for (words, permission) in
+        [(&[ID][..], "logs:GetLogEvents"), (&[ID, "--filter", "x"], "logs:FilterLogEvents")]
+    {
         let outcome = Sandbox::at(&denied.endpoint()).run("bout", words);
         outcome.failed_with(1);
         let hints = outcome.hints();
@@ -150,7 +156,7 @@ fn what_is_missing_is_said() {
     }
     let html = server(|_| Answer::Http(200, "<html>Log in to the hotel</html>".into(), vec![]));
     let outcome = Sandbox::at(&html.endpoint()).run("bout", [ID]);
-    assert!(outcome.failed_with(1).contains("an answer came that cannot be read"), "{outcome}");
+    assert!(outcome.failed_with(1).contains("answered with a web page"), "{outcome}");
     assert!(html.requests("logs").len() < 10);
 }
 
@@ -184,14 +190,14 @@ fn attempts_patterns_and_files_of_the_local_cluster() {
         assert_eq!(lines, expected, "{outcome}");
     }
     let waiting = sandbox.run("bsub", ["--parsable", "--wrap", "sleep 1000"]).ok().job_id();
-    let dependent = sandbox.run("bsub", ["--parsable", "-w", &format!("done({waiting})"), "--wrap", "echo after"]);
-    let dependent = dependent.ok().job_id();
+    let dependent = sandbox.run("bsub", ["--parsable", "-d", &waiting, "--wrap", "echo after"]).ok().job_id();
     let said = sandbox.run("bout", [&dependent]).failed_with(1);
     assert_eq!(said, format!("the job {dependent} has not started: it is PENDING, and waits for {waiting}"));
-    let following = sandbox.start("bout", ["-f", &dependent]);
-    sandbox.run("bkill", ["-y", &waiting]);
-    let followed = following.wait().ok();
-    assert!(followed.stderr.contains(&format!("waits for {waiting}; waiting")), "{followed}");
+    let mut following = Terminal::new(200).start(&sandbox, "bout", ["-f", &dependent]);
+    let said = format!("waits for {waiting}; waiting");
+    following.until("what it waits for", |seen| seen.contains(&said));
+    sandbox.run("bkill", ["-y", &waiting]).ok();
+    following.wait().ok();
 }
 
 #[cfg(target_os = "linux")]

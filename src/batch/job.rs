@@ -259,7 +259,8 @@ impl Job {
     pub fn attempts_begun(&self) -> u32 {
         let ended: Vec<&Attempt> = self.attempts.iter().flatten().collect();
         let last = self.container.as_ref().and_then(|c| c.log_stream_name.as_ref());
-        let is_new = last.is_some_and(|s| ended.iter().all(|a| a.container.log_stream_name.as_ref() != Some(s)));
+        let is_new =
+            last.is_some_and(|s| ended.iter().all(|a| a.container.log_stream_name.as_ref() != Some(s)));
         u32::try_from(ended.len()).unwrap_or(u32::MAX).saturating_add(u32::from(is_new))
     }
 

@@ -136,9 +136,7 @@ impl Args {
         let found = named.find(&session, self.task).await?;
         let is_one = found.jobs.len() + found.failures.len() == 1;
         let mut sink = match &self.directory {
-            Some(directory) => {
-                Sink::Folder(Folder::new(directory.clone(), !is_one, self.timestamps))
-            }
+            Some(directory) => Sink::Folder(Folder::new(directory.clone(), !is_one, self.timestamps)),
             None => Sink::Screen(Printer::new(
                 self.common.output(),
                 Style { bare: self.no_prefix, timestamps: self.timestamps },
@@ -166,7 +164,7 @@ impl Args {
             };
             match shown.await {
                 // The other jobs are shown all the same.
-                Err(failure) if !is_one && failure.exit == Exit::Failed && !failure.passing => {
+                Err(failure) if !is_one && !failure.passing => {
                     failure.report("bout");
                     exit = Exit::Failed;
                 }
@@ -185,8 +183,10 @@ impl Args {
     /// Which of a job's lines are wanted.
     fn wanted(&self, job: &Job) -> Result<Wanted, Failure> {
         let parts = job.parts();
-        if let Some(option) =
-            [self.index.as_ref().map(|_| "--index"), self.failed.then_some("--failed")].into_iter().flatten().next()
+        if let Some(option) = [self.index.as_ref().map(|_| "--index"), self.failed.then_some("--failed")]
+            .into_iter()
+            .flatten()
+            .next()
             && parts.is_none()
         {
             return Err(Failure::usage(format!("{option}: the job {} has no children", job.job_id)));

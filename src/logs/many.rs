@@ -118,7 +118,8 @@ pub(super) async fn follow(
             *before != summary || summary.is_none() || at.elapsed() > LISTED_EVERY
         });
         // At the end all of them have to be known.
-        let all_known = many.writers.values().filter(|w| w.job.has_ended()).count() >= expected(&job, &followed.wanted);
+        let all_known =
+            many.writers.values().filter(|w| w.job.has_ended()).count() >= expected(&job, &followed.wanted);
         if is_stale || (job.status.has_ended() && !all_known) {
             many.learn(contact, &job, followed).await?;
             listed = Some((Instant::now(), summary));
@@ -166,7 +167,9 @@ impl Many {
             None => true,
             Some(writer) => {
                 !writer.job.has_ended()
-                    && (writer.job != part.status || writer.started_at != part.started_at || !writer.has_streams)
+                    && (writer.job != part.status
+                        || writer.started_at != part.started_at
+                        || !writer.has_streams)
             }
         };
         let new: Vec<JobId> = parts

@@ -74,11 +74,7 @@ pub async fn read(
 }
 
 /// The next page of a reader.
-async fn next(
-    session: &Session,
-    reader: Reader,
-    has_begun: bool,
-) -> Result<(Reader, Page), Failure> {
+async fn next(session: &Session, reader: Reader, has_begun: bool) -> Result<(Reader, Page), Failure> {
     persist(has_begun, || {
         // The reader moves on only when a page has arrived.
         let mut reader = reader.clone();

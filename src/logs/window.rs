@@ -66,7 +66,14 @@ impl Window {
     /// Nothing has been read. Without `speculates`, one page comes after the other.
     pub fn new(speculates: bool) -> Self {
         let first = Probe::new(0, i64::MIN);
-        Self { probes: [first].into(), passed: i64::MIN, next_number: 1, step: None, speculates, full: FULL_LINES }
+        Self {
+            probes: [first].into(),
+            passed: i64::MIN,
+            next_number: 1,
+            step: None,
+            speculates,
+            full: FULL_LINES,
+        }
     }
 
     /// Whether everything has been handed on.
@@ -80,7 +87,8 @@ impl Window {
         self.look_ahead();
         let mut under_way = self.probes.iter().filter(|p| p.under_way).count();
         let mut pages: usize = under_way + self.probes.iter().map(|p| p.pages.len()).sum::<usize>();
-        let starts: Vec<Option<i64>> = self.probes.iter().skip(1).map(|p| Some(p.start)).chain([None]).collect();
+        let starts: Vec<Option<i64>> =
+            self.probes.iter().skip(1).map(|p| Some(p.start)).chain([None]).collect();
         for (at, (probe, next)) in self.probes.iter_mut().zip(starts).enumerate() {
             let meets_the_next = next.is_some_and(|start| start <= probe.reach);
             if probe.under_way || probe.ended || meets_the_next {
@@ -236,10 +244,8 @@ mod tests {
             assert!(!waiting.is_empty(), "nothing goes on: {window:?}");
             let turn = order.get(calls % order.len().max(1)).copied().unwrap_or(0);
             let Call { probe, start } = waiting.remove(turn % waiting.len());
-            let (at, has_token) = places
-                .get(&probe)
-                .copied()
-                .unwrap_or((times.partition_point(|t| Some(*t) < start), false));
+            let (at, has_token) =
+                places.get(&probe).copied().unwrap_or((times.partition_point(|t| Some(*t) < start), false));
             let size = page.get(calls % page.len().max(1)).copied().unwrap_or(most).min(most);
             let lines: Vec<Event> = (at..times.len().min(at + size)).map(event).collect();
             let next = at + lines.len();

@@ -1,8 +1,8 @@
 //! Batch and CloudWatch Logs with a known truth: jobs that print lines over time, as fast or as late as a test wants,
 //! behind a network as bad as it wants. Pages have at most 10,000 lines or 1 MB, as AWS's have.
 
-use std::collections::{BinaryHeap, HashMap};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -267,7 +267,8 @@ impl World {
         let visible = writer.visible(self.now());
         let times = &writer.times[..visible];
         let low = body["startTime"].as_i64().map_or(0, |t| times.partition_point(|at| self.base + at < t));
-        let high = body["endTime"].as_i64().map_or(visible, |t| times.partition_point(|at| self.base + at < t));
+        let high =
+            body["endTime"].as_i64().map_or(visible, |t| times.partition_point(|at| self.base + at < t));
         let token = body["nextToken"].as_str();
         let place = token.and_then(|t| t.split('/').nth(1)?.parse::<usize>().ok());
         let forward = match token {
@@ -313,7 +314,9 @@ impl World {
             _ if !forward && from == to => format!("b/{from}/{}", self.draw(u64::MAX)),
             _ => format!("b/{from}"),
         };
-        text.push_str(&format!("],\"nextForwardToken\":\"{forwards}\",\"nextBackwardToken\":\"{backwards}\"}}"));
+        text.push_str(&format!(
+            "],\"nextForwardToken\":\"{forwards}\",\"nextBackwardToken\":\"{backwards}\"}}"
+        ));
         answered(text)
     }
 
@@ -321,7 +324,10 @@ impl World {
         let names: Vec<&Value> = body["logStreamNames"].as_array().into_iter().flatten().collect();
         let mut indices: Vec<usize> = names.iter().filter_map(|name| index_of(name)).collect();
         indices.sort_unstable();
-        if indices.len() != names.len() || names.len() > 100 || indices.iter().any(|i| *i >= self.writers.len()) {
+        if indices.len() != names.len()
+            || names.len() > 100
+            || indices.iter().any(|i| *i >= self.writers.len())
+        {
             return no_stream();
         }
         let now = self.now();

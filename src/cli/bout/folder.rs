@@ -115,9 +115,7 @@ impl View for Folder {
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        let object = |(id, file): (&String, &Written)| {
-            serde_json::json!({ "jobId": id, "File": file.path.display().to_string(), "Lines": file.lines })
-        };
+        let object = |(id, file): (&String, &Written)| serde_json::json!({ "jobId": id, "File": file.path.display().to_string(), "Lines": file.lines });
         self.files.iter().map(object).collect()
     }
 }

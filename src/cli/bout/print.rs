@@ -82,6 +82,7 @@ pub fn time(event: &Event, zone: &TimeZone, text: &mut String) {
 
 /// A line as JSON.
 pub fn json(event: &Event) -> Result<String, Failure> {
-    serde_json::to_string(event)
-        .map_err(|e| Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.place.job_id)))
+    serde_json::to_string(event).map_err(|e| {
+        Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.place.job_id))
+    })
 }

@@ -95,9 +95,8 @@ impl Args {
             if options.interactive {
                 // The exit code is the job's, whoever reads its output.
                 let printer = Printer::new(self.common.output().outliving_its_reader(), Style::default());
-                let print = |events: &[Event]| {
-                    printer.print(events, true).inspect_err(|_| is_unwritten.set(true))
-                };
+                let print =
+                    |events: &[Event]| printer.print(events, true).inspect_err(|_| is_unwritten.set(true));
                 logs::follow(contact, &id, &Followed::default(), seen, print).await
             } else {
                 batch::watch(contact, &id, seen).await

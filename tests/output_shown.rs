@@ -44,10 +44,9 @@ fn array(lines: &'static [(usize, i64, &'static str)]) -> BadServer {
 
 /// All lines of a stream, on one page.
 fn stream(lines: &[(usize, i64, &str)], body: &serde_json::Value) -> Answer {
+    let stream = body["logStreamName"].as_str().and_then(|name| name.parse::<usize>().ok());
     let since = body["startTime"].as_i64().unwrap_or(0);
-    let own = lines
-        .iter()
-        .filter(|(index, at, _)| body["logStreamName"] == index.to_string() && BEGIN + at >= since);
+    let own = lines.iter().filter(|(index, at, _)| stream == Some(*index) && BEGIN + at >= since);
     let events: Vec<_> = match body["nextToken"].as_str() {
         None => own.map(|(_, at, text)| json!({ "timestamp": BEGIN + at, "message": text })).collect(),
         Some(_) => Vec::new(),

@@ -18,7 +18,7 @@ use super::{CommonArgs, named};
 use crate::batch::Job;
 use crate::cluster::{Contact, Session};
 use crate::job::{Invalid, Moment, Named, Status, TaskIds};
-use crate::logs::{self, Event, Followed, Wanted};
+use crate::logs::{self, Event, Followed, Stretch, Wanted};
 use crate::ui::{Exit, Failure, Format, JsonArray, note};
 
 /// Show a job's output: the lines that it has printed, from first to last
@@ -258,10 +258,10 @@ impl Args {
         }
         let mut left = self.head.unwrap_or(usize::MAX);
         for place in places {
-            let most = self.head.map(|_| left);
+            let ended_at = job.stopped_at.filter(|_| job.status.has_ended());
+            let stretch = Stretch { since: wanted.since, most: self.head.map(|_| left), ended_at };
             if left > 0 {
-                let some = |events| some(&mut left, events, show);
-                logs::read(session, &place, wanted.since, most, some).await?;
+                logs::read(session, &place, stretch, |events| some(&mut left, events, show)).await?;
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::{self, Answer, MOST_STREAMS, Question};
+use super::cursor::Cursor;
 use super::event::{Event, Place};
 use super::follow::{CHATTY, Followed, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
 use super::tail;
@@ -43,51 +44,10 @@ struct Writer {
     description: Job,
 }
 
-/// A stream, and how far it has been read.
-#[derive(Debug)]
-struct Stream {
-    place: Arc<Place>,
-    writer: JobId,
-    /// The time of the last line, and how many lines of this time have been read.
-    mark: Option<(i64, usize)>,
-    /// Without a mark: where it begins.
-    begin: i64,
-    /// So many lines at the mark come again in this round.
-    skip: usize,
-    missing_until: Option<Instant>,
-    /// Lines came in this round.
-    is_fresh: bool,
-    done: bool,
-}
-
-impl Stream {
-    /// Whether a line was not read before; it is from here on.
-    fn is_new(&mut self, time: i64) -> bool {
-        match self.mark {
-            Some((at, _)) if time < at => return false,
-            Some((at, _)) if time == at && self.skip > 0 => {
-                self.skip -= 1;
-                return false;
-            }
-            Some((at, lines)) if time == at => self.mark = Some((at, lines.saturating_add(1))),
-            _ => {
-                self.skip = 0;
-                self.mark = Some((time, 1));
-            }
-        }
-        self.is_fresh = true;
-        true
-    }
-
-    fn position(&self) -> i64 {
-        self.mark.map_or(self.begin, |(at, _)| at)
-    }
-}
-
 #[derive(Debug, Default)]
 struct Many {
     writers: BTreeMap<JobId, Writer>,
-    streams: Vec<Stream>,
+    streams: Vec<Cursor>,
     /// The latest time of AWS's own clock that was seen.
     now: i64,
     /// Of a followed tail: nothing before or at this time is wanted.
@@ -206,18 +166,7 @@ impl Many {
                 if known.get(&id).is_some_and(|streams| streams.contains(&place.stream)) {
                     continue;
                 }
-                let mark = self.after.map(|at| (at, usize::MAX));
-                let writer = id.clone();
-                self.streams.push(Stream {
-                    place,
-                    writer,
-                    mark,
-                    begin,
-                    skip: 0,
-                    missing_until: None,
-                    is_fresh: false,
-                    done: false,
-                });
+                self.streams.push(Cursor::new(place, id.clone(), begin, self.after));
             }
             let ended_at = job.status.has_ended().then(Instant::now);
             let writer = Writer {
@@ -335,7 +284,7 @@ impl Many {
             let mut by_name: HashMap<String, usize> = HashMap::new();
             for (_, n) in &part {
                 let Some(stream) = self.streams.get_mut(*n) else { continue };
-                stream.skip = stream.mark.map_or(0, |(_, lines)| lines);
+                stream.rewind();
                 by_name.insert(stream.place.stream.clone(), *n);
             }
             let names: Vec<String> = by_name.keys().cloned().collect();

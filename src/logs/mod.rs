@@ -6,6 +6,7 @@
 //! * [`follow`]: the lines of a job or an array as they come, until the last one after the job's end.
 
 mod call;
+mod cursor;
 mod event;
 mod filtered;
 mod follow;
@@ -19,5 +20,5 @@ mod window;
 pub use event::{Event, Place, Wanted};
 pub use follow::{Followed, follow};
 pub use merge::merge;
-pub use segments::read;
+pub use segments::{Stretch, read};
 pub use tail::tail;

@@ -17,19 +17,29 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A stream of which fewer lines are wanted is read page by page.
 const WORTH_IT: usize = 30_000;
 
-/// Reads a stream from `since` on and hands its lines on in order, until `show` says that it has enough or `most`
-/// lines were shown. A stream that is not there has no lines.
+/// Which part of a stream is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stretch {
+    /// From this time on, in milliseconds since the epoch.
+    pub since: Option<i64>,
+    /// So many lines of it, or few more.
+    pub most: Option<usize>,
+    /// When its writer ended, as far as is known. Lines from after it are read, too.
+    pub ended_at: Option<i64>,
+}
+
+/// Reads a stream and hands its lines on in order, until `show` says that it has enough. A stream that is not there has no lines.
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked, its log group is not there, or `show` fails.
 pub async fn read(
     session: &Arc<Session>,
     place: &Arc<Place>,
-    since: Option<i64>,
-    most: Option<usize>,
+    stretch: Stretch,
     mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
-    let mut window = Window::new(most.is_none_or(|n| n >= WORTH_IT));
+    let Stretch { since, most, ended_at } = stretch;
+    let mut window = Window::new(most.is_none_or(|n| n >= WORTH_IT), ended_at);
     let mut readers: HashMap<u64, Reader> = HashMap::new();
     let mut calls = JoinSet::new();
     let mut under_way: HashMap<u64, AbortHandle> = HashMap::new();

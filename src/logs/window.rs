@@ -49,6 +49,8 @@ pub(super) struct Window {
     /// The time that a full page took lately.
     step: Option<i64>,
     speculates: bool,
+    /// No probe starts later by guess.
+    horizon: i64,
     /// A page of so many lines is a full one.
     full: usize,
 }
@@ -63,8 +65,9 @@ pub(super) struct Call {
 }
 
 impl Window {
-    /// Nothing has been read. Without `speculates`, one page comes after the other.
-    pub fn new(speculates: bool) -> Self {
+    /// Nothing has been read. Without `speculates`, one page comes after the other; lines are not expected later
+    /// than at `horizon`, though there may be some.
+    pub fn new(speculates: bool, horizon: Option<i64>) -> Self {
         let first = Probe::new(0, i64::MIN);
         Self {
             probes: [first].into(),
@@ -72,6 +75,7 @@ impl Window {
             next_number: 1,
             step: None,
             speculates,
+            horizon: horizon.unwrap_or(i64::MAX),
             full: FULL_LINES,
         }
     }
@@ -119,6 +123,9 @@ impl Window {
             // A page that went far (over a silence) has made those between superfluous.
             let known = self.probes.iter().rev().skip(1).map(|p| p.reach).max().unwrap_or(i64::MIN);
             let start = start.max(known).max(self.passed);
+            if start > self.horizon {
+                break;
+            }
             self.probes.push_back(Probe::new(self.next_number, start));
             self.next_number += 1;
         }
@@ -226,13 +233,15 @@ mod tests {
     /// Reads a stream of lines at these times, with pages of up to `most` lines of which `page` says how many come;
     /// the calls are answered in an order that `order` says. Returns the lines and how many calls were made.
     fn read(times: &[i64], most: usize, page: &[usize], order: &[usize]) -> (Vec<usize>, usize) {
+        // Rightly said for one, wrongly for another, and for the third not at all.
+        let horizon = [times.last().copied(), times.first().copied(), None][times.len() % 3];
         let place = place();
         let event = |n: usize| Event {
             place: place.clone(),
             timestamp: times.get(n).copied(),
             message: n.to_string(),
         };
-        let mut window = Window { full: most.div_ceil(2), ..Window::new(true) };
+        let mut window = Window { full: most.div_ceil(2), ..Window::new(true, horizon) };
         let mut places: HashMap<u64, (usize, bool)> = HashMap::new();
         let (mut waiting, mut seen, mut calls) = (Vec::new(), Vec::new(), 0);
         while !window.is_done() {

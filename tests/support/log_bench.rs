@@ -13,12 +13,14 @@
 mod bad_server;
 mod gate;
 mod log_server;
+mod log_writer;
 mod slow;
 
 use std::io::BufRead;
 use std::time::Duration;
 
-use log_server::{LogServer, Trouble, Writer};
+use log_server::LogServer;
+use log_writer::{Trouble, Writer};
 use serde_json::json;
 use slow::{Slow, Wire};
 

@@ -10,59 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::bad_server::{Answer, BadServer, Request};
-
-/// How bad it is: chances of 1,000 for each request of CloudWatch Logs.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Trouble {
-    /// 400 ThrottlingException.
-    pub throttled: u64,
-    /// The connection is reset.
-    pub reset: u64,
-    /// 500.
-    pub error: u64,
-    /// A page is shorter than it could be, or empty.
-    pub short: u64,
-    /// Every answer takes so long.
-    pub latency: Duration,
-}
-
-/// What one job or child prints.
-#[derive(Debug, Clone)]
-pub struct Writer {
-    /// When it starts, by the server's clock, in milliseconds after its start.
-    pub starts: i64,
-    /// When it ends.
-    pub ends: i64,
-    /// The times of its lines, ascending, in milliseconds after the server's start.
-    pub times: Vec<i64>,
-    /// So many of its last lines come so late after its end, in milliseconds.
-    pub late: (usize, i64),
-}
-
-impl Writer {
-    /// One that has ended long ago, and printed at these times.
-    pub fn ended(times: Vec<i64>) -> Self {
-        Self { starts: i64::MIN / 2, ends: -3_600_000, times, late: (0, 0) }
-    }
-
-    /// How many lines can be read at a time.
-    fn visible(&self, now: i64) -> usize {
-        let early = self.times.len() - self.late.0;
-        let shown = self.times.partition_point(|at| *at <= now);
-        match now >= self.ends + self.late.1 {
-            true => self.times.len(),
-            false => shown.min(early),
-        }
-    }
-
-    fn status(&self, now: i64) -> &'static str {
-        match now {
-            now if now < self.starts => "RUNNABLE",
-            now if now < self.ends => "RUNNING",
-            _ => "SUCCEEDED",
-        }
-    }
-}
+use super::log_writer::{Trouble, Writer};
 
 #[derive(Debug)]
 struct World {
@@ -287,7 +235,7 @@ impl World {
             }
         };
         let (mut text, mut bytes, mut end) = (String::from("{\"events\":["), 0, from);
-        for n in from..to {
+        for (n, at) in times.iter().enumerate().take(to).skip(from) {
             let message = LogServer::message(index, n);
             bytes += message.len() + 26;
             if bytes > 1 << 20 && forward {
@@ -296,7 +244,7 @@ impl World {
             if n > from {
                 text.push(',');
             }
-            let time = self.base + times[n];
+            let time = self.base + at;
             text.push_str(&format!(
                 "{{\"timestamp\":{time},\"ingestionTime\":{time},\"message\":\"{message}\"}}"
             ));

@@ -127,6 +127,34 @@ fn json_has_what_is_shown() {
 }
 
 #[test]
+fn jobs_are_named_in_every_way() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let arn = format!("arn:aws:batch:eu-west-1:123456789012:job/{ONE}");
+    let (child, node) = (format!("{ARRAY}:2"), format!("{NODES}#1"));
+    let unknown = "99999999-9999-4999-8999-999999999999";
+    let outcome = sandbox.run("bstat", [&arn, &child, unknown, &node]).ended_with(1);
+    let ids: Vec<&str> = outcome.stdout.lines().filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(ids, ["jobId", ONE, &child, &node], "the good ones are shown: {outcome}");
+    assert!(outcome.stderr.starts_with(&format!("bstat: error: there is no job {unknown} ")), "{outcome}");
+    let details = sandbox.run("bstat", [&node]).ok().stdout;
+    assert!(details.starts_with(&format!("jobId         : {node}\n")), "{details}");
+}
+
+#[test]
+fn jobs_of_several_queues_tell_theirs_on_a_terminal() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let args = ["-q", "fast", "-q", "slow", "--name", "m*"];
+    let seen = Terminal::new(160).run(&sandbox, "bstat", args).ok();
+    // The same jobs in both: each is shown once.
+    assert_eq!(seen.screen().lines().count(), 2, "{}", seen.screen());
+    assert!(seen.screen().contains("jobQueue") && seen.screen().contains("mpi"), "{}", seen.screen());
+    let json = sandbox.run("bstat", ["-q", "slow", "--name", "m*", "--json"]).ok().json();
+    assert_eq!(json[0]["jobQueue"], "slow");
+}
+
+#[test]
 fn the_environment_is_shown_on_request_and_its_secrets_are_not() {
     let server = BadServer::start(answer);
     let sandbox = Sandbox::at(&server.endpoint());

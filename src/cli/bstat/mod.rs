@@ -222,9 +222,11 @@ impl Args {
         let mut progress = Progress::of_listing();
         while let Some(page) = pages.next().await {
             let page = page?;
-            progress.advance(page.jobs.len() as u64);
-            jobs.extend(page.jobs);
             streams |= page.more && sink.streams();
+            if !streams {
+                progress.advance(page.jobs.len() as u64);
+            }
+            jobs.extend(page.jobs);
             if streams {
                 jobs.retain(|job| known.insert(job.job_id.clone()));
                 sink.push(std::mem::take(&mut jobs), true).await?;

@@ -124,6 +124,11 @@ fn json_has_what_is_shown() {
     assert_eq!(all.as_array().map(Vec::len), Some(4 + 4 + 2), "{all}");
     let full = sandbox.run("bstat", ["--json", "-d", "-s", "FAILED"]).ok().json();
     assert_eq!(full[0]["attempts"][1]["container"]["exitCode"], 137);
+    let children = sandbox.run("bstat", ["--json", "-d", ARRAY]).ok().json();
+    assert_eq!(children[2]["container"]["exitCode"], 3);
+    assert_eq!(children[3]["container"]["image"], "busybox:1", "children, too, have everything");
+    let told = sandbox.run("bstat", ["-d", "-e", NODES]).ok().stdout;
+    assert_eq!(told.matches("jobId         : ").count(), 3, "{told}");
 }
 
 #[test]

@@ -40,8 +40,10 @@ fn tasks_have_the_ids_that_were_asked_for() {
     let told = |ids: &str| {
         let id = sandbox.run("bsub", ["-K", "--parsable", "--array", ids, "tell.sh"]).ok().job_id();
         let lines = sandbox.run("bout", [&id]).ok().stdout;
-        let text = lines.lines().map(|l| l.split_once(": ").map_or(l, |(_, text)| text));
-        text.collect::<Vec<_>>().join("\n")
+        // By time: which task was first is open.
+        let mut text: Vec<&str> = lines.lines().map(|l| l.split_once(": ").map_or(l, |(_, t)| t)).collect();
+        text.sort_by_key(|line| line.split(' ').next().and_then(|task| task.parse::<u32>().ok()));
+        text.join("\n")
     };
     assert_eq!(told("1-10:4"), "1 of 3, 1-9:4\n5 of 3, 1-9:4\n9 of 3, 1-9:4");
     assert_eq!(told("12,3,7-8"), "3 of 4, 3-12:1\n7 of 4, 3-12:1\n8 of 4, 3-12:1\n12 of 4, 3-12:1");
@@ -81,6 +83,7 @@ fn more_tasks_than_batch_takes_become_several_jobs() {
         };
         told.extend(lines.lines().filter_map(task));
     }
+    told.sort_unstable();
     assert_eq!(told, (0..600).map(|n| n * n + 7 * n).collect::<Vec<u32>>());
 }
 

@@ -338,6 +338,28 @@ impl Job {
         }
     }
 
+    /// How many attempts have begun, as far as is known.
+    pub fn attempts_begun(&self) -> u32 {
+        let ended: Vec<&Attempt> = self.attempts.iter().flatten().collect();
+        let last = self.container.as_ref().and_then(|c| c.log_stream_name.as_ref());
+        let is_new =
+            last.is_some_and(|s| ended.iter().all(|a| a.container.log_stream_name.as_ref() != Some(s)));
+        u32::try_from(ended.len()).unwrap_or(u32::MAX).saturating_add(u32::from(is_new))
+    }
+
+    /// The log stream of one attempt, which counts from 1.
+    pub fn log_stream_of(&self, attempt: u32) -> Option<String> {
+        let at = usize::try_from(attempt.checked_sub(1)?).ok()?;
+        let ended = self.attempts.as_deref().unwrap_or_default();
+        match ended.get(at) {
+            Some(attempt) => attempt.container.log_stream_name.clone(),
+            None if at == ended.len() && self.attempts_begun() == attempt => {
+                self.container.as_ref()?.log_stream_name.clone()
+            }
+            None => None,
+        }
+    }
+
     /// The log streams of its attempts, the oldest first; the last one may still be written.
     pub fn log_streams(&self) -> Vec<String> {
         let ended = self.attempts.iter().flatten().map(|a| &a.container);

@@ -1,27 +1,32 @@
 //! `bout`: shows a job's output.
 
 mod files;
+mod folder;
+mod places;
+mod print;
 
-use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Parser;
 
-use super::CommonArgs;
-use super::named::Wanted;
-use crate::batch::{self, Job};
+use self::folder::Folder;
+pub use self::print::{Printer, Style};
+use super::{CommonArgs, named};
+use crate::batch::Job;
 use crate::cluster::{Contact, Session};
-use crate::job::{JobId, Named, Status};
-use crate::logs::{self, Event, Page, Place, Reader};
-use crate::ui::{Exit, Failure, Format, JsonArray, Output, note};
+use crate::job::{Invalid, Moment, Named, Status, TaskIds};
+use crate::logs::{self, Event, Followed, Stretch, Wanted};
+use crate::ui::{Exit, Failure, Format, JsonArray, note};
 
 /// Show a job's output: the lines that it has printed, from first to last
 #[derive(Debug, Parser)]
 #[command(
     name = "bout",
     version,
-    after_help = "Of an array job, the children's output follows by index, each line behind its index or task ID."
+    after_help = "Of an array job, the children's output comes by time, each line behind its index or task ID."
 )]
 pub struct Args {
     /// Follow the output until the job has ended
@@ -33,28 +38,85 @@ pub struct Args {
     /// Show the last N lines; with --follow, what comes after them, too
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<usize>,
+    /// Lines that were printed then or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// Lines that match a pattern of CloudWatch Logs: 'ERROR', '?WARN ?ERROR', '"out of memory"', '%p=0\.[0-9]+%'
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    filter: Option<String>,
+    /// The lines of one attempt, which counts from 1, or of all of them
+    #[arg(long, value_name = "N|all", default_value = "all", allow_negative_numbers = true)]
+    attempt: AttemptArg,
+    /// Put the time before each line
+    #[arg(short = 'T', long)]
+    timestamps: bool,
     /// Only the child that has this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
+    /// Only these children of an array, or nodes: 3,5-9
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, conflicts_with = "task")]
+    index: Option<TaskIds>,
+    /// Only the children of an array that have failed
+    #[arg(long)]
+    failed: bool,
+    /// No index before the lines of an array's children
+    #[arg(long)]
+    no_prefix: bool,
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
     /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
-    #[arg(long, conflicts_with_all = ["follow", "head", "tail"])]
+    #[arg(long, conflicts_with_all = [
+        "follow", "head", "tail", "since", "filter", "attempt", "timestamps", "index", "failed", "no_prefix",
+    ])]
     files: bool,
-    /// Fetch the files into this directory; an array's children have directories of their own in it
-    #[arg(short, long, value_name = "DIR", requires = "files")]
+    /// Write the output into this directory: INDEX.out for each child of an array, ID.out for any other job. With
+    /// --files: fetch the files into it
+    #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// A job, an array's child (ID:INDEX) or an ARN; the beginning of an ID, or `last`
-    #[arg(value_name = "ID")]
-    jobs: Named,
+    #[arg(value_name = "ID", required = true)]
+    jobs: Vec<Named>,
     #[command(flatten)]
     common: CommonArgs,
 }
 
+/// The value of `--attempt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AttemptArg(Option<u32>);
+
+impl FromStr for AttemptArg {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "all" => Ok(Self(None)),
+            _ => match text.parse() {
+                Ok(n @ 1..) => Ok(Self(Some(n))),
+                _ => Err(Invalid::because("an attempt is 1, 2, …, or `all`")),
+            },
+        }
+    }
+}
+
 /// `bout`'s entry point.
 pub fn main() -> ExitCode {
-    super::run("bout", |args: Args| super::block_on(args.tell()))
+    super::run("bout", |args: Args| super::block_on_threads(args.tell()))
+}
+
+/// Where lines go.
+enum Sink {
+    Screen(Printer),
+    Folder(Folder),
+}
+
+impl Sink {
+    fn show(&mut self, job: &Job, events: &[Event]) -> Result<(), Failure> {
+        match self {
+            Sink::Screen(printer) => printer.print(events, job.parts().is_some()),
+            Sink::Folder(folder) => folder.write(events),
+        }
+    }
 }
 
 impl Args {
@@ -64,145 +126,158 @@ impl Args {
                 "bout: note: --stream-period means nothing here: new lines are looked for as often as it pays",
             );
         }
-        let wanted = Wanted::read("bout", std::slice::from_ref(&self.jobs))?;
-        let session = self.common.open().await?;
+        let named = named::Wanted::read("bout", &self.jobs)?;
+        let session = Arc::new(self.common.open().await?);
         if self.files {
             // Files outlive Batch's memory of their jobs.
-            let ids = wanted.meant(&session, self.task).await?;
+            let ids = named.meant(&session, self.task).await?;
             return files::tell(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
-        let found = wanted.find(&session, self.task).await?;
-        let exit = match self.follow {
-            true => self.follow(session, &found.jobs).await?,
-            false => self.read(&session, &found.jobs).await?,
+        let found = named.find(&session, self.task).await?;
+        let is_one = found.jobs.len() + found.failures.len() == 1;
+        let mut sink = match &self.directory {
+            Some(directory) => Sink::Folder(Folder::new(directory.clone(), !is_one, self.timestamps)),
+            None => Sink::Screen(Printer::new(
+                self.common.output(),
+                Style { bare: self.no_prefix, timestamps: self.timestamps },
+            )),
         };
+        let output = self.common.output();
+        let mut array = (output.format() == Format::Json && self.directory.is_none() && !self.follow)
+            .then(|| output.json_array());
+        let mut contact = Contact::new((*session).clone(), "bout");
+        let mut exit = Exit::Done;
+        for job in &found.jobs {
+            let shown = async {
+                let wanted = self.wanted(job)?;
+                if self.follow {
+                    return self.follow(&mut contact, job, wanted, &mut sink).await;
+                }
+                let mut show = |events: Vec<Event>| match &mut array {
+                    Some(array) => {
+                        let elements: Result<Vec<String>, Failure> = events.iter().map(print::json).collect();
+                        array.extend(elements?)
+                    }
+                    None => sink.show(job, &events),
+                };
+                self.read(&session, job, &wanted, &mut show).await
+            };
+            match shown.await {
+                // The other jobs are shown all the same.
+                Err(failure) if !is_one && !failure.passing => {
+                    failure.report("bout");
+                    exit = Exit::Failed;
+                }
+                shown => shown?,
+            }
+        }
+        if !found.jobs.is_empty() {
+            array.map_or(Ok(()), JsonArray::finish)?;
+            if let Sink::Folder(folder) = sink {
+                folder.tell(&output)?;
+            }
+        }
         Ok(found.report("bout", exit))
     }
 
-    async fn follow(&self, session: Session, jobs: &[Job]) -> Result<Exit, Failure> {
-        let output = self.common.output();
-        let mut contact = Contact::new(session, "bout");
-        for job in jobs {
-            let prefixed = job.parts().is_some();
-            if !has_started(job) {
-                note(format!("bout: {}; waiting", not_started(job)));
-            }
-            // The lines of each stream that are not to be seen (again).
-            let mut past: HashMap<String, usize> = HashMap::new();
-            if let Some(n) = self.tail {
-                let mut last = Last::new(n);
-                each_page(contact.session(), job, |events| {
-                    for event in &events {
-                        *past.entry(event.log_stream_name.clone()).or_default() += 1;
-                    }
-                    last.push(events);
-                    Ok(true)
-                })
-                .await?;
-                print(&output, &last.events(), prefixed)?;
-            }
-            let new = |events: &[Event]| {
-                let is_new = |event: &&Event| match past.get_mut(&event.log_stream_name) {
-                    Some(lines @ 1..) => {
-                        *lines -= 1;
-                        false
-                    }
-                    _ => true,
-                };
-                let events: Vec<Event> = events.iter().filter(is_new).cloned().collect();
-                print(&output, &events, prefixed)
-            };
-            logs::follow(&mut contact, &job.id(), |_| (), new).await?;
+    /// Which of a job's lines are wanted.
+    fn wanted(&self, job: &Job) -> Result<Wanted, Failure> {
+        let parts = job.parts();
+        if let Some(option) = [self.index.as_ref().map(|_| "--index"), self.failed.then_some("--failed")]
+            .into_iter()
+            .flatten()
+            .next()
+            && parts.is_none()
+        {
+            return Err(Failure::usage(format!("{option}: the job {} has no children", job.job_id)));
         }
-        Ok(Exit::Done)
+        if let (Some(indices), Some(parts)) = (&self.index, parts)
+            && indices.max() >= parts
+        {
+            return Err(Failure::usage(format!(
+                "--index {indices}: the indices of the job {} are 0 to {}",
+                job.job_id,
+                parts - 1
+            )));
+        }
+        Ok(Wanted {
+            since: self.since.map(Moment::epoch_ms).map(|at| at.max(0)),
+            attempt: self.attempt.0,
+            pattern: self.filter.clone(),
+            indices: self.index.as_ref().map(|indices| indices.iter().collect()),
+            failed: self.failed,
+        })
     }
 
-    async fn read(&self, session: &Session, jobs: &[Job]) -> Result<Exit, Failure> {
-        let output = self.common.output();
-        let mut array = (output.format() == Format::Json).then(|| output.json_array());
-        for job in jobs {
-            if !has_started(job) {
-                return Err(
-                    Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
-                );
+    async fn follow(
+        &self,
+        contact: &mut Contact,
+        job: &Job,
+        wanted: Wanted,
+        sink: &mut Sink,
+    ) -> Result<(), Failure> {
+        if !has_started(job) {
+            note(format!("bout: {}; waiting", not_started(job)));
+        }
+        let followed = Followed { wanted, tail: self.tail };
+        logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
+        Ok(())
+    }
+
+    /// Shows the lines that are there of one job.
+    async fn read(
+        &self,
+        session: &Arc<Session>,
+        job: &Job,
+        wanted: &Wanted,
+        show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !has_started(job) {
+            return Err(
+                Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
+            );
+        }
+        let places = places::of(session, job, wanted).await?;
+        if job.parts().is_some() || wanted.pattern.is_some() {
+            if let Some(lines) = self.tail {
+                return show(logs::tail(session, &places, wanted, lines).await?);
             }
-            let mut show = |events: &[Event]| match &mut array {
-                Some(array) => events.iter().try_for_each(|event| array.push(&json(event)?)),
-                None => print(&output, events, job.parts().is_some()),
-            };
             let mut left = self.head.unwrap_or(usize::MAX);
-            let mut last = self.tail.map(Last::new);
-            each_page(session, job, |mut events| {
-                events.truncate(left);
-                left -= events.len();
-                match &mut last {
-                    Some(last) => last.push(events),
-                    None => show(&events)?,
-                }
-                Ok(left > 0)
-            })
-            .await?;
-            if let Some(last) = last {
-                show(&last.events())?;
-            }
+            return logs::merge(session, &places, wanted, |events| some(&mut left, events, show)).await;
         }
-        array.map_or(Ok(()), JsonArray::finish)?;
-        Ok(Exit::Done)
-    }
-}
-
-/// The last lines of many.
-struct Last {
-    lines: usize,
-    events: VecDeque<Event>,
-}
-
-impl Last {
-    fn new(lines: usize) -> Self {
-        Self { lines, events: VecDeque::new() }
-    }
-
-    fn push(&mut self, events: Vec<Event>) {
-        self.events.extend(events);
-        self.events.drain(..self.events.len().saturating_sub(self.lines));
-    }
-
-    fn events(self) -> Vec<Event> {
-        self.events.into()
-    }
-}
-
-/// Reads the output that is there of a job, or of all children of an array by index, until `show` has enough of it.
-async fn each_page(
-    session: &Session,
-    job: &Job,
-    mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
-    let writers = if job.parts().is_some() {
-        let children = batch::parts(session, job, &started).await?;
-        let ids: Vec<JobId> = children.iter().map(Job::id).collect();
-        batch::describe(session, &ids).await?.into_iter().flatten().collect()
-    } else {
-        vec![job.clone()]
-    };
-    for writer in &writers {
-        for place in Place::all_of(writer, session) {
-            let mut reader = Reader::new(place);
-            loop {
-                match reader.next(session).await? {
-                    Page::Lines(events) => {
-                        if !show(events)? {
-                            return Ok(());
-                        }
-                    }
-                    Page::End | Page::NoStream => break,
-                    Page::NoGroup(failure) => return Err(failure),
+        // Attempts follow each other.
+        if let Some(lines) = self.tail {
+            let mut last = Vec::new();
+            for place in places.into_iter().rev() {
+                let left = lines - last.iter().map(Vec::len).sum::<usize>();
+                if left > 0 {
+                    last.push(logs::tail(session, &[place], wanted, left).await?);
                 }
             }
+            return last.into_iter().rev().try_for_each(show);
         }
+        let mut left = self.head.unwrap_or(usize::MAX);
+        for place in places {
+            let ended_at = job.stopped_at.filter(|_| job.status.has_ended());
+            let stretch = Stretch { since: wanted.since, most: self.head.map(|_| left), ended_at };
+            if left > 0 {
+                logs::read(session, &place, stretch, |events| some(&mut left, events, show)).await?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Shows as many lines as are left to be shown. Says whether there are any left.
+fn some(
+    left: &mut usize,
+    mut events: Vec<Event>,
+    show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    events.truncate(*left);
+    *left -= events.len();
+    show(events)?;
+    Ok(*left > 0)
 }
 
 /// Whether there can be output. An array's parent has started when a child may have.
@@ -214,36 +289,17 @@ fn has_started(job: &Job) -> bool {
     }
 }
 
+/// That a job has not started, and what it waits for, as far as the job itself tells.
 fn not_started(job: &Job) -> String {
-    let reason = job.status_reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
-    format!("the job {} has not started: it is {}{reason}", job.job_id, job.status)
-}
-
-/// Prints lines: the messages alone (behind a child's index or task, for an array), or an object each.
-///
-/// # Errors
-/// When stdout cannot be written.
-pub fn print(output: &Output, events: &[Event], prefixed: bool) -> Result<(), Failure> {
-    let mut text = String::new();
-    for event in events {
-        if output.format() == Format::Json {
-            text.push_str(&json(event)?.to_string());
-        } else {
-            if prefixed && let Some(index) = JobId::from_batch(&event.job_id).part() {
-                // Where a task has an ID of its own, Batch's index stands beside it.
-                text.push_str(&match event.task {
-                    Some(task) => format!("{task} (:{index}): "),
-                    None => format!("{index}: "),
-                });
-            }
-            text.push_str(&event.message);
+    let others = job.depends_on.iter().flatten().filter_map(|other| other.job_id.as_deref());
+    let others: Vec<&str> = others.collect();
+    let why = match (&job.status_reason, job.status) {
+        (Some(reason), _) => format!(" ({reason})"),
+        (None, Status::Submitted | Status::Pending) if !others.is_empty() => {
+            format!(", and waits for {}", others.join(", "))
         }
-        text.push('\n');
-    }
-    output.write(text.as_bytes())
-}
-
-fn json(event: &Event) -> Result<serde_json::Value, Failure> {
-    serde_json::to_value(event)
-        .map_err(|e| Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.job_id)))
+        (None, Status::Runnable) => ", and waits for a place to run".to_owned(),
+        _ => String::new(),
+    };
+    format!("the job {} has not started: it is {}{why}", job.job_id, job.status)
 }

@@ -84,7 +84,21 @@ fn region(text: &str) -> Result<String, Invalid> {
 
 /// Runs a story that talks to AWS, to its end or until Ctrl-C.
 pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    run_on(tokio::runtime::Builder::new_current_thread(), story)
+}
+
+/// The same for a story that reads so much that it takes more than one processor.
+pub fn block_on_threads(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)));
+    run_on(threads, story)
+}
+
+fn run_on(
+    mut runtime: tokio::runtime::Builder,
+    story: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;

@@ -3,26 +3,38 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::read::{Event, Page, Place, Reader};
+use super::event::{Event, Place, Wanted};
+use super::many;
+use super::merge::FEW;
+use super::read::{Page, Reader};
+use super::tail::{self, End};
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
 /// CloudWatch Logs answers 10 to 25 reads per second and account: a chatty job may not take them all.
-const CHATTY: Duration = Duration::from_millis(400);
+pub(super) const CHATTY: Duration = Duration::from_millis(400);
 /// Right after the start, when most jobs print for the first time.
 const FRESH: Duration = Duration::from_millis(50);
-const QUIET: Duration = Duration::from_secs(2);
+pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// When an array has ended, its last children are listed within this time.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What of a job is followed.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    /// Which lines are wanted.
+    pub wanted: Wanted,
+    /// Of the lines that are there already, so many of the last ones; all of them without.
+    pub tail: Option<usize>,
+}
 
 /// The lines of one job: its attempts' streams, one after the other.
 #[derive(Debug, Default)]
 struct JobLog {
     readers: Vec<Reader>,
-    streams: Vec<String>,
     ended_at: Option<Instant>,
     done: bool,
 }
@@ -36,47 +48,100 @@ struct JobLog {
 pub async fn follow(
     contact: &mut Contact,
     id: &JobId,
+    followed: &Followed,
     mut seen: impl FnMut(&Job),
     mut print: impl FnMut(&[Event]) -> Result<(), Failure>,
 ) -> Result<Job, Failure> {
-    let begun = Instant::now();
+    let wanted = &followed.wanted;
+    let mut state = State::new();
     let mut logs: BTreeMap<JobId, JobLog> = BTreeMap::new();
-    let mut states = Pace::default();
     let mut lines = Pace::new(FRESH, QUIET);
-    let mut last: Option<Job> = None;
-    let mut look_at = Instant::now();
-    let mut known_at = begun;
-    let mut ended_at: Option<Instant> = None;
+    let mut first = followed.tail;
     loop {
-        if ended_at.is_none() && Instant::now() >= look_at {
-            if let Some(job) = batch::look(contact, id, known_at).await? {
-                known_at = Instant::now();
-                ended_at = job.status.has_ended().then_some(known_at);
-                let state = |j: &Job| (j.status, j.status_reason.clone());
-                if last.as_ref().map(state) != Some(state(&job)) {
-                    seen(&job);
-                    lines.quicken();
-                    states.quicken();
-                }
-                last = Some(job);
-            }
-            look_at = Instant::now() + states.pause();
+        if state.look(contact, id, &mut seen).await? {
+            lines.quicken();
         }
-        if let Some(job) = &last {
-            for writer in writers(contact, job, &logs).await? {
+        if let Some(job) = state.job.clone() {
+            if job.parts().is_some_and(|parts| parts as usize > FEW) || wanted.pattern.is_some() {
+                return many::follow(contact, state, followed, seen, print).await;
+            }
+            let writers = writers(contact, &job, &logs, wanted).await?;
+            if let Some(n) = first.take() {
+                print(&begin_at_tail(contact, &writers, wanted, n, &mut logs).await?)?;
+            }
+            for writer in writers {
                 let log = logs.entry(writer.id()).or_default();
-                if log.read(contact, &writer, &mut print).await? {
+                if log.read(contact, &writer, wanted, &mut print).await? {
                     lines.quicken();
                 }
             }
-            let writers = job.parts().map_or(1, |n| n as usize);
-            let all_seen = logs.len() >= writers || ended_at.is_some_and(|at| at.elapsed() > LISTED_WITHIN);
+            let all_seen = logs.len() >= expected(&job, wanted) || state.ended_before(LISTED_WITHIN);
             if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
-                return Ok(job.clone());
+                return Ok(job);
             }
         }
-        let shortest = if begun.elapsed() < Duration::from_secs(3) { FRESH } else { CHATTY };
+        let shortest = if state.begun.elapsed() < Duration::from_secs(3) { FRESH } else { CHATTY };
         tokio::time::sleep(lines.pause().max(shortest)).await;
+    }
+}
+
+/// The state of the job that is followed, asked for again and again.
+#[derive(Debug)]
+pub(super) struct State {
+    pub job: Option<Job>,
+    begun: Instant,
+    pace: Pace,
+    look_at: Instant,
+    known_at: Instant,
+    ended_at: Option<Instant>,
+}
+
+impl State {
+    fn new() -> Self {
+        let begun = Instant::now();
+        Self { job: None, begun, pace: Pace::default(), look_at: begun, known_at: begun, ended_at: None }
+    }
+
+    /// Asks for the job, if it is time to. Says whether its state, or the reason for it, has changed.
+    pub async fn look(
+        &mut self,
+        contact: &mut Contact,
+        id: &JobId,
+        seen: &mut impl FnMut(&Job),
+    ) -> Result<bool, Failure> {
+        let mut changed = false;
+        if self.ended_at.is_none() && Instant::now() >= self.look_at {
+            if let Some(job) = batch::look(contact, id, self.known_at).await? {
+                self.known_at = Instant::now();
+                self.ended_at = job.status.has_ended().then_some(self.known_at);
+                let state = |j: &Job| (j.status, j.status_reason.clone());
+                if self.job.as_ref().map(state) != Some(state(&job)) {
+                    seen(&job);
+                    self.pace.quicken();
+                    changed = true;
+                }
+                self.job = Some(job);
+            }
+            self.look_at = Instant::now() + self.pace.pause();
+        }
+        Ok(changed)
+    }
+
+    /// Whether the job was seen to have ended so long ago.
+    pub fn ended_before(&self, time: Duration) -> bool {
+        self.ended_at.is_some_and(|at| at.elapsed() > time)
+    }
+}
+
+/// How many jobs have lines, when all have started that will.
+pub(super) fn expected(job: &Job, wanted: &Wanted) -> usize {
+    let all = job.parts().map_or(1, |n| n as usize);
+    let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
+    let failed = summary.filter(|_| wanted.failed).and_then(|s| s.get("FAILED"));
+    let failed = failed.and_then(|n| usize::try_from(*n).ok()).unwrap_or(all);
+    match (&wanted.indices, job.parts()) {
+        (Some(indices), Some(parts)) => indices.iter().filter(|i| **i < parts).count().min(failed),
+        _ => all.min(failed),
     }
 }
 
@@ -86,16 +151,42 @@ async fn writers(
     contact: &mut Contact,
     job: &Job,
     logs: &BTreeMap<JobId, JobLog>,
+    wanted: &Wanted,
 ) -> Result<Vec<Job>, Failure> {
     let is_done = |id: &JobId| logs.get(id).is_some_and(|l| l.done);
     if job.parts().is_none() {
         return Ok(if is_done(&job.id()) { Vec::new() } else { vec![job.clone()] });
     }
     let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
-    let children = contact.keep(async |s| batch::parts(s, job, &started).await).await?;
-    let ids: Vec<JobId> = children.iter().map(Job::id).filter(|id| !is_done(id)).collect();
+    let started = if wanted.failed { &started[3..] } else { &started[..] };
+    let children = contact.keep(async |s| batch::parts(s, job, started).await).await?;
+    let is_wanted = |id: &JobId| wanted.has_part(id.part()) && !is_done(id);
+    let ids: Vec<JobId> = children.iter().map(Job::id).filter(is_wanted).collect();
     let details = contact.keep(async |s| batch::describe(s, &ids).await).await?;
     Ok(details.into_iter().flatten().collect())
+}
+
+/// The last lines of those that are there, by time; reading goes on behind them.
+async fn begin_at_tail(
+    contact: &mut Contact,
+    writers: &[Job],
+    wanted: &Wanted,
+    lines: usize,
+    logs: &mut BTreeMap<JobId, JobLog>,
+) -> Result<Vec<Event>, Failure> {
+    let mut all = Vec::new();
+    for writer in writers {
+        let log = logs.entry(writer.id()).or_default();
+        for place in Place::all_of(writer, contact.session(), wanted.attempt) {
+            let end = contact.keep(async |s| tail::of_stream(s, &place, wanted.since, lines).await).await?;
+            if let End::Lines(lines, reader) = end {
+                all.extend(lines);
+                log.readers.push(reader);
+            }
+        }
+    }
+    tail::cut(&mut all, lines);
+    Ok(all)
 }
 
 impl JobLog {
@@ -104,19 +195,18 @@ impl JobLog {
         &mut self,
         contact: &mut Contact,
         job: &Job,
+        wanted: &Wanted,
         print: &mut impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
-        for place in Place::all_of(job, contact.session()) {
-            if !self.streams.contains(&place.stream) {
-                self.streams.push(place.stream.clone());
-                self.readers.push(Reader::new(place));
+        for place in Place::all_of(job, contact.session(), wanted.attempt) {
+            if !self.readers.iter().any(|reader| reader.place.stream == place.stream) {
+                self.readers.push(Reader::new(place, wanted.since));
             }
         }
         if job.status.has_ended() && self.ended_at.is_none() {
             self.ended_at = Some(Instant::now());
         }
-        let settle = contact.session().cluster.log_settle;
-        let settled = ended_long_ago(job) || self.ended_at.is_some_and(|at| at.elapsed() >= settle);
+        let settled = has_settled(job, self.ended_at, contact);
         let mut any = false;
         for reader in &mut self.readers {
             loop {
@@ -139,10 +229,25 @@ impl JobLog {
                 }
             }
         }
-        // What was settled before this reading has been read to its end by it.
-        self.done = settled;
+        // What was settled before this reading has been read to its end by it. Where lines come this late, more may.
+        let is_late = any && is_late(job, contact);
+        if is_late && self.ended_at.is_some() {
+            self.ended_at = Some(Instant::now());
+        }
+        self.done = settled && !is_late;
         Ok(any)
     }
+}
+
+/// Whether no line of a job can still be on its way, which was first seen to have ended at some time.
+pub(super) fn has_settled(job: &Job, ended_at: Option<Instant>, contact: &Contact) -> bool {
+    let settle = contact.session().cluster.log_settle;
+    ended_long_ago(job) || ended_at.is_some_and(|at| at.elapsed() >= settle)
+}
+
+/// Whether lines that have just come have come late, if the job had ended.
+pub(super) fn is_late(job: &Job, contact: &Contact) -> bool {
+    !contact.session().cluster.log_settle.is_zero() && !ended_long_ago(job)
 }
 
 /// Whether a job ended so long ago that no line can still be on its way. The clocks of this machine and of AWS

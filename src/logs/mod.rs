@@ -1,9 +1,24 @@
-//! Log streams: what a job has printed, read to its end or followed while it runs.
+//! Log streams: what jobs have printed, read to its end or followed while they run.
+//!
+//! * [`read`]: one stream, fast, from several points in time at once;
+//! * [`tail`]: the last lines, from the end backwards;
+//! * [`merge`]: many streams as one, in the order of time;
+//! * [`follow`]: the lines of a job or an array as they come, until the last one after the job's end.
 
+mod call;
+mod cursor;
+mod event;
+mod filtered;
 mod follow;
+mod many;
+mod merge;
 mod read;
+mod segments;
 mod tail;
+mod window;
 
-pub use follow::follow;
-pub use read::{Event, Page, Place, Reader};
-pub use tail::tail;
+pub use event::{Event, Place, Wanted};
+pub use follow::{Followed, follow};
+pub use merge::merge;
+pub use segments::{Stretch, read};
+pub use tail::{end_of, tail};

@@ -6,6 +6,7 @@
 
 mod cell;
 mod failure;
+mod line;
 mod output;
 mod progress;
 mod screen;
@@ -15,9 +16,10 @@ mod time;
 
 pub use cell::{Cell, Tone};
 pub use failure::{Exit, Failure, note};
+pub use line::harmless_line;
 pub use output::{Format, JsonArray, Layout, Output, View};
 pub use progress::Progress;
 pub use screen::Screen;
 pub use table::{Column, Gives, Table};
 pub use text::harmless;
-pub use time::{local_rfc3339, local_short, span};
+pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};

@@ -60,9 +60,24 @@ impl JsonArray<'_> {
     /// # Errors
     /// As [`Output::write`].
     pub fn push(&mut self, element: &serde_json::Value) -> Result<(), Failure> {
-        let before = if self.begun { ",\n  " } else { "[\n  " };
-        self.begun = true;
-        self.output.write(format!("{before}{element}").as_bytes())
+        self.extend([element])
+    }
+
+    /// Writes more elements, which are JSON, at once.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn extend<T: std::fmt::Display>(
+        &mut self,
+        elements: impl IntoIterator<Item = T>,
+    ) -> Result<(), Failure> {
+        let mut text = String::new();
+        for element in elements {
+            text.push_str(if self.begun { ",\n  " } else { "[\n  " });
+            text.push_str(&element.to_string());
+            self.begun = true;
+        }
+        self.output.write(text.as_bytes())
     }
 
     /// Closes the array.

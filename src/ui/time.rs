@@ -10,6 +10,14 @@ pub fn local_rfc3339(epoch_ms: i64) -> String {
     }
 }
 
+/// `2026-11-21T14:03:07.042+01:00`: the same in a time zone, to the millisecond.
+pub fn local_rfc3339_ms(epoch_ms: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_millisecond(epoch_ms) {
+        Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        Err(_) => "-".to_owned(),
+    }
+}
+
 /// A time in few letters, as seen from `now`: `14:03:07` of today, `Nov 20 14:03` of this year, else `2025-11-20`.
 pub fn local_short(epoch_ms: i64, now: &Zoned) -> String {
     let Ok(at) = Timestamp::from_millisecond(epoch_ms) else { return "-".to_owned() };

@@ -1,15 +1,16 @@
 //! After the submission: announcing the job, waiting for its end, and what its end means for the exit code.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 
+use super::super::bout::{Printer, Style};
 use super::Args;
 use super::options::Options;
 use crate::batch::{self, Job, Once, Submitted};
 use crate::cli::waiting::{Outcome, outcome, tell_failure, tell_stuck, tell_stuck_children};
 use crate::cluster::{Contact, Session};
 use crate::job::Status;
-use crate::logs;
+use crate::logs::{self, Event, Followed};
 use crate::ui::{Exit, Failure, Layout, View, note};
 
 impl Args {
@@ -42,16 +43,21 @@ impl Args {
         submitted: &[Submitted],
     ) -> Result<Exit, Failure> {
         let mut contact = Contact::new(session, "bsub");
+        let is_unwritten = Cell::new(false);
         let all = async {
             let mut highest = 0;
             for job in submitted {
-                highest = highest.max(self.see_it_through(options, &mut contact, job).await?);
+                highest = highest.max(self.see_it_through(options, &mut contact, job, &is_unwritten).await?);
             }
             Ok(Exit::Job(highest))
         };
         let ids = ids(submitted);
         tokio::select! {
-            outcome = all => outcome.map_err(|f| contact_lost(f, &ids)),
+            outcome = all => outcome.map_err(|f: Failure| match is_unwritten.get() {
+                // A full disk is no matter of contact.
+                true => f.hint(format!("the job {ids} goes on; `bout -f {ids}` shows its output")),
+                false => contact_lost(f, &ids),
+            }),
             _ = tokio::signal::ctrl_c() => {
                 note(format!("bsub: interrupted; the job {ids} goes on"));
                 note(format!("hint: `bout -f {ids}` shows its output"));
@@ -66,6 +72,7 @@ impl Args {
         options: &Options,
         contact: &mut Contact,
         submitted: &Submitted,
+        is_unwritten: &Cell<bool>,
     ) -> Result<u8, Failure> {
         let id = submitted.id();
         let on_terminal = std::io::stderr().is_terminal() && !self.quiet;
@@ -87,9 +94,10 @@ impl Args {
         let end = async {
             if options.interactive {
                 // The exit code is the job's, whoever reads its output.
-                let output = self.common.output().outliving_its_reader();
-                logs::follow(contact, &id, seen, |events| super::super::bout::print(&output, events, true))
-                    .await
+                let printer = Printer::new(self.common.output().outliving_its_reader(), Style::default());
+                let print =
+                    |events: &[Event]| printer.print(events, true).inspect_err(|_| is_unwritten.set(true));
+                logs::follow(contact, &id, &Followed::default(), seen, print).await
             } else {
                 batch::watch(contact, &id, seen).await
             }

@@ -1,0 +1,121 @@
+//! `bout -d DIR`: the lines of each job or child in a file of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use super::print;
+use crate::job::JobId;
+use crate::logs::Event;
+use crate::ui::{Failure, Format, Layout, Output, View, note};
+
+/// A directory that is being filled. A file is there from its first line on.
+#[derive(Debug)]
+pub struct Folder {
+    directory: PathBuf,
+    /// Several jobs: each has a directory of its own for its children.
+    several: bool,
+    timestamps: bool,
+    zone: TimeZone,
+    files: BTreeMap<String, Written>,
+}
+
+/// What was written of one job or child.
+#[derive(Debug)]
+struct Written {
+    path: PathBuf,
+    lines: u64,
+}
+
+impl Folder {
+    /// Files go to this directory.
+    pub fn new(directory: PathBuf, several: bool, timestamps: bool) -> Self {
+        Self { directory, several, timestamps, zone: TimeZone::system(), files: BTreeMap::new() }
+    }
+
+    /// Writes lines behind those that are there.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&mut self, events: &[Event]) -> Result<(), Failure> {
+        let mut texts: BTreeMap<&str, (String, u64)> = BTreeMap::new();
+        for event in events {
+            let (text, lines) = texts.entry(&event.place.job_id).or_default();
+            if self.timestamps {
+                print::time(event, &self.zone, text);
+            }
+            text.push_str(&event.message);
+            text.push('\n');
+            *lines += 1;
+        }
+        for (id, (text, lines)) in texts {
+            let (mut file, written) = self.file(id)?;
+            file.write_all(text.as_bytes())
+                .map_err(|e| Failure::failed(format!("writing {}: {e}", written.path.display())))?;
+            written.lines += lines;
+        }
+        Ok(())
+    }
+
+    /// The file of a job. It is opened for each page: an array may have more children than files can be open.
+    fn file(&mut self, id: &str) -> Result<(File, &mut Written), Failure> {
+        let path = self.path(id);
+        let is_new = !self.files.contains_key(id);
+        let written = self.files.entry(id.to_owned()).or_insert(Written { path, lines: 0 });
+        let folder = written.path.parent().filter(|_| is_new);
+        let file = folder.map_or(Ok(()), fs::create_dir_all).and_then(|()| match is_new {
+            true => File::create(&written.path),
+            false => OpenOptions::new().append(true).open(&written.path),
+        });
+        match file {
+            Ok(file) => Ok((file, written)),
+            Err(e) => Err(Failure::failed(format!("writing {}: {e}", written.path.display()))),
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        let id = JobId::from_batch(id);
+        match id.part() {
+            Some(part) if self.several => {
+                self.directory.join(id.whole().as_str()).join(format!("{part}.out"))
+            }
+            Some(part) => self.directory.join(format!("{part}.out")),
+            None => self.directory.join(format!("{id}.out")),
+        }
+    }
+
+    /// Says what was written: on stderr, or the files as JSON.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn tell(&self, output: &Output) -> Result<(), Failure> {
+        if output.format() == Format::Json {
+            return output.show(self);
+        }
+        let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let lines = plural(self.files.values().map(|f| f.lines).sum(), "line");
+        match self.files.values().collect::<Vec<_>>().as_slice() {
+            [] => note("bout: there are no lines, and nothing was written"),
+            [file] => note(format!("bout: {lines} in {}", file.path.display())),
+            files => {
+                let count = plural(files.len() as u64, "file");
+                note(format!("bout: {lines} in {count} in {}", self.directory.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl View for Folder {
+    fn plain(&self) -> Layout {
+        Layout::Lines(self.files.values().map(|f| f.path.display().to_string()).collect())
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        let object = |(id, file): (&String, &Written)| serde_json::json!({ "jobId": id, "File": file.path.display().to_string(), "Lines": file.lines });
+        self.files.iter().map(object).collect()
+    }
+}

@@ -206,6 +206,27 @@ fn what_does_not_go_together_is_said() {
     }
 }
 
+#[test]
+fn who_may_only_list_jobs_sees_them() {
+    let server = BadServer::start(|request, before| match request.operation() {
+        "describejobs" => {
+            Answer::error(403, "AccessDeniedException", "not authorized to perform: batch:DescribeJobs")
+        }
+        _ => match answer(request, before) {
+            // As a Batch that does not count the children in its listings.
+            Answer::Http(status, body, headers) => {
+                Answer::Http(status, body.replace("statusSummary", "x"), headers)
+            }
+            other => other,
+        },
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let rows = sandbox.run("bstat", ["-s", "PENDING"]).ok().stdout;
+    assert!(rows.contains("simulate") && rows.ends_with("  [4]\n"), "{rows}");
+    assert_eq!(server.requests("describejobs").len(), 1);
+    sandbox.run("bstat", ["-s", "PENDING", "-o", "image"]).failed_with(1);
+}
+
 /// A queue of 100,000 jobs, a thousand to a page.
 fn large(request: &Request, _: usize) -> Answer {
     let asked = body(request);

@@ -147,7 +147,7 @@ fn columns(statuses: &[Status]) -> Vec<Column> {
         };
         column(status.as_str(), rank)
     }));
-    columns.push(column("vcpus", 6));
+    columns.push(column("vcpus", 5));
     columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
     columns
 }

@@ -3,7 +3,6 @@
     python submit.py RUNS SUBMISSIONS LINES FOLDER_OF_OUR_TOOLS FOLDER_OF_THE_OLD_TOOLS
 """
 
-import asyncio
 import os
 import platform
 import shutil
@@ -12,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -20,59 +18,13 @@ from types import SimpleNamespace
 
 from compare import Moto, pair, run, settings, table
 from local import Local, timed
+from wire import Wire
 
 DELAY = 0.1
 
 
-class Proxy:
-    """Hands everything on to a server; each request waits for `DELAY` seconds, however many of them a connection has."""
-
-    def __init__(self, server):
-        self.server = server.removeprefix("http://").split(":")
-        self.requests = []
-        # asyncio itself holds them by weak references only.
-        self.connections = set()
-        started = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self.serve(started)), daemon=True).start()
-        started.wait()
-
-    async def serve(self, started):
-        server = await asyncio.start_server(self.connection, "127.0.0.1", 0)
-        self.endpoint = "http://{}:{}".format(*server.sockets[0].getsockname())
-        started.set()
-        await server.serve_forever()
-
-    async def connection(self, from_client, to_client):
-        self.connections.add(asyncio.current_task())
-        from_server, to_server = await asyncio.open_connection(*self.server)
-        # What a client sends once it has an answer begins a request; a 100 is no answer, but asks for the body.
-        answered = True
-
-        async def requests():
-            nonlocal answered
-            while data := await from_client.read(1 << 16):
-                if answered:
-                    answered = False
-                    self.requests.append(data.split(b" HTTP/", 1)[0].decode())
-                    await asyncio.sleep(DELAY)
-                to_server.write(data)
-            to_server.close()
-
-        async def answers():
-            nonlocal answered
-            while data := await from_server.read(1 << 16):
-                answered = answered or not data.startswith(b"HTTP/1.1 100 ")
-                to_client.write(data)
-            to_client.close()
-
-        try:
-            await asyncio.gather(requests(), answers())
-        except ConnectionError:
-            to_client.close()
-
-
 def through_proxy(runs, moto, ours, theirs, home):
-    proxy = Proxy(moto.endpoint)
+    proxy = Wire(moto.endpoint, DELAY)
     environment = settings(home, proxy, moto.cluster("proxy"))
     old = [theirs / "awsbsub", "-jn", "job", "-cf", "job.sh", "1", "2"]
     new = [ours / "bsub", "-J", "job", "job.sh", "1", "2"]
@@ -83,7 +35,7 @@ def through_proxy(runs, moto, ours, theirs, home):
     # No memory: this process has more than the tools, and a child's peak begins with its parent's.
     table([measured], ("wall", "CPU"))
     for command in (old, new):
-        proxy.requests.clear()
+        proxy.forget()
         run(command, environment, home)
         paths = [request.split("?")[0] for request in proxy.requests]
         print(f"{command[0].name} makes {len(paths)} requests: {', '.join(paths)}")

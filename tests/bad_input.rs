@@ -193,7 +193,7 @@ fn the_other_tools() {
         (&["bkill", ""], &["a job is named by its ID"]),
         (&["bkill", "last"], &["`last`", "no job has been submitted"]),
         (&["bkill", "--task", "-1", ID], &["'-1'", "'--task <N>'"]),
-        (&["bkill", "--task", "1", "--name", "x"], &["<ID>"]),
+        (&["bkill", "--task", "1", "--name", "x"], &["--task", "--name"]),
         (&["bkill", "--name", "x", ID], &["--name", "ID"]),
         (&["bkill", "--mine", ID], &["--mine", "ID"]),
         (&["bkill", "-y"], &["<ID>"]),

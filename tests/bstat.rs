@@ -2,7 +2,351 @@
 
 mod support;
 
-use support::{Sandbox, Terminal};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::{Answer, BadServer, Request, Sandbox, Terminal};
+
+/// 1 January 2020, 12:00 UTC: a terminal shows the day alone.
+const THEN: i64 = 1_577_880_000_000;
+const ONE: &str = "11111111-1111-4111-8111-111111111111";
+const BAD: &str = "22222222-2222-4222-8222-222222222222";
+const ARRAY: &str = "33333333-3333-4333-8333-333333333333";
+const NODES: &str = "44444444-4444-4444-8444-444444444444";
+const EVIL: &str = "55555555-5555-4555-8555-555555555555";
+
+fn arn(kind: &str, name: &str) -> String {
+    format!("arn:aws:batch:eu-west-1:123456789012:{kind}/{name}")
+}
+
+fn container() -> Value {
+    json!({
+        "image": "busybox:1", "command": ["sort", "a b"],
+        "resourceRequirements": [
+            {"type": "VCPU", "value": "4"}, {"type": "MEMORY", "value": "8192"}, {"type": "GPU", "value": "1"},
+        ],
+        "environment": [
+            {"name": "AWSB_USER", "value": "alice"}, {"name": "API_TOKEN", "value": "s3cret"},
+            {"name": "MODE", "value": "fast"},
+        ],
+    })
+}
+
+/// What Batch knows: a job of each kind.
+fn jobs() -> Vec<Value> {
+    let job = |id: &str, name: &str, status: &str, minute: i64, more: Value| {
+        let mut job = json!({
+            "jobId": id, "jobName": name, "status": status, "createdAt": THEN + minute * 60_000,
+            "jobArn": arn("job", id), "jobQueue": arn("job-queue", "q"), "jobDefinition": arn("job-definition", "d:7"),
+            "dependsOn": [], "attempts": [], "container": container(),
+        });
+        more.as_object().expect("fields").iter().for_each(|(key, value)| job[key] = value.clone());
+        job
+    };
+    let attempt = |minute: i64, code: i64, reason: &str| {
+        json!({
+            "startedAt": THEN + minute * 60_000, "stoppedAt": THEN + (minute + 1) * 60_000 + 4_000,
+            "statusReason": "Essential container in task exited",
+            "container": {"exitCode": code, "reason": reason, "logStreamName": format!("d/default/{minute}")},
+        })
+    };
+    let mut killed = container();
+    killed["exitCode"] = json!(137);
+    killed["reason"] = json!("OutOfMemoryError: Container killed due to memory usage");
+    killed["logStreamName"] = json!("d/default/20");
+    let failed = json!({
+        "startedAt": THEN + 20 * 60_000, "stoppedAt": THEN + 21 * 60_000 + 4_000,
+        "statusReason": "Essential container in task exited", "container": killed,
+        "attempts": [attempt(10, 1, ""), attempt(20, 137, "OutOfMemoryError: Container killed due to memory usage")],
+        "retryStrategy": {"attempts": 2}, "timeout": {"attemptDurationSeconds": 7200},
+        "dependsOn": [{"jobId": ONE}, {"jobId": ARRAY, "type": "N_TO_N"}, {"jobId": "66666666-gone"}],
+    });
+    let array = json!({
+        "arrayProperties": {"size": 4, "statusSummary": {"SUCCEEDED": 1, "FAILED": 1, "RUNNING": 1, "RUNNABLE": 1}},
+    });
+    let nodes = json!({
+        "container": null,
+        "startedAt": THEN + 300_000,
+        "nodeProperties": {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [
+            {"targetNodes": "0:", "container": container()},
+        ]},
+    });
+    let evil = json!({"statusReason": "a\u{1b}[31mred\u{7}\tb\u{202e}c\nd"});
+    let mut all = vec![
+        job(ONE, "align-the-reads-of-sample-1", "RUNNING", 0, json!({"startedAt": THEN + 60_000})),
+        job(BAD, "merge", "FAILED", 1, failed),
+        job(ARRAY, "simulate", "PENDING", 2, array),
+        job(NODES, "mpi", "RUNNING", 3, nodes),
+        job(EVIL, "evil\u{1b}]0;title\u{7}", "RUNNABLE", 4, evil),
+    ];
+    let mut exited = container();
+    exited["exitCode"] = json!(3);
+    for (index, status) in ["SUCCEEDED", "FAILED", "RUNNING", "RUNNABLE"].into_iter().enumerate() {
+        let fields = match status {
+            "FAILED" => json!({
+                "statusReason": "Essential container in task exited", "container": exited,
+                "startedAt": THEN + 180_000, "stoppedAt": THEN + 190_000,
+            }),
+            _ => json!({}),
+        };
+        let mut child = job(&format!("{ARRAY}:{index}"), "simulate", status, 2, fields);
+        child["arrayProperties"] = json!({"index": index});
+        all.push(child);
+    }
+    for index in 0..2 {
+        let mut node =
+            job(&format!("{NODES}#{index}"), "mpi", "RUNNING", 3, json!({"startedAt": THEN + 300_000}));
+        node["nodeDetails"] = json!({"nodeIndex": index, "isMainNode": index == 0});
+        all.push(node);
+    }
+    all
+}
+
+fn body(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap_or_default()
+}
+
+/// Answers as Batch does, from [`jobs`].
+fn answer(request: &Request, _: usize) -> Answer {
+    let asked = body(request);
+    let id = |job: &Value| job["jobId"].as_str().unwrap_or_default().to_owned();
+    match request.operation() {
+        "listjobs" => {
+            let of = asked["arrayJobId"].as_str().or(asked["multiNodeJobId"].as_str());
+            let listed =
+                jobs().into_iter().filter(|job| job["status"] == asked["jobStatus"]).filter(|job| match of {
+                    Some(parent) => {
+                        id(job).starts_with(&format!("{parent}:"))
+                            || id(job).starts_with(&format!("{parent}#"))
+                    }
+                    None => !id(job).contains([':', '#']),
+                });
+            let summary = listed.map(|mut job| {
+                for field in ["jobQueue", "attempts", "dependsOn", "retryStrategy", "timeout"] {
+                    job.as_object_mut().expect("a job").remove(field);
+                }
+                job["container"] =
+                    json!({"exitCode": job["container"]["exitCode"], "reason": job["container"]["reason"]});
+                job
+            });
+            Answer::json(json!({"jobSummaryList": summary.collect::<Vec<_>>()}))
+        }
+        "describejobs" => {
+            let wanted = asked["jobs"].as_array().cloned().unwrap_or_default();
+            let found = jobs().into_iter().filter(|job| wanted.contains(&job["jobId"]));
+            Answer::json(json!({"jobs": found.collect::<Vec<_>>()}))
+        }
+        _ => Answer::error(400, "ClientException", "not here"),
+    }
+}
+
+/// What passes while a test runs is the same in every run: `2152-03:04:05`, the time that a job has been running.
+fn stable(text: &str) -> String {
+    let mut stable = String::new();
+    for (at, line) in text.lines().enumerate() {
+        if at > 0 {
+            stable.push('\n');
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find('-') {
+            let begins = rest[..at].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
+            let (days, time) = (&rest[begins..at], rest.get(at + 1..at + 9).unwrap_or_default());
+            let is_time = time.len() == 8
+                && time.bytes().enumerate().all(|(i, b)| match i {
+                    2 | 5 => b == b':',
+                    _ => b.is_ascii_digit(),
+                });
+            if is_time && (4..6).contains(&days.len()) {
+                stable.push_str(&format!("{}{}-HH:MM:SS", &rest[..begins], "D".repeat(days.len())));
+                rest = &rest[at + 9..];
+            } else {
+                stable.push_str(&rest[..=at]);
+                rest = &rest[at + 1..];
+            }
+        }
+        stable.push_str(rest);
+    }
+    stable
+}
+
+/// One view as a pipe and terminals of some widths get it.
+fn everywhere(args: &[&str], widths: &[u16]) -> String {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let piped = sandbox.run("bstat", args);
+    let mut all = format!("$ bstat {} | cat\n{}", args.join(" "), piped.stdout);
+    for columns in widths {
+        let seen = Terminal::new(*columns).run(&sandbox, "bstat", args);
+        assert!(!seen.written.contains('\u{1b}'), "{:?}", seen.written);
+        all.push_str(&format!("\n{columns} columns\n{}", seen.screen()));
+        let too_wide = seen.written.lines().find(|line| line.chars().count() > usize::from(*columns));
+        assert!(args.contains(&"-d") || args.contains(&BAD) || too_wide.is_none(), "{too_wide:?}");
+    }
+    stable(&all)
+}
+
+#[test]
+fn the_usual_view() {
+    insta::assert_snapshot!(everywhere(&[], &[20, 40, 80, 160]));
+}
+
+#[test]
+fn jobs_of_all_states_with_their_children() {
+    insta::assert_snapshot!(everywhere(&["-s", "ALL", "-e"], &[80, 160]));
+}
+
+#[test]
+fn columns_of_ones_choice() {
+    let columns = "jobId,queue,jobDefinition,vcpus,memory,gpus,attempts,submitter,command";
+    insta::assert_snapshot!(everywhere(&["-s", "ALL", "--sort", "-status", "-o", columns], &[80, 160]));
+}
+
+#[test]
+fn an_array_and_its_children() {
+    insta::assert_snapshot!(everywhere(&[ARRAY], &[80, 160]));
+}
+
+#[test]
+fn a_failed_job_in_detail() {
+    insta::assert_snapshot!(everywhere(&[BAD], &[80, 160]));
+}
+
+#[test]
+fn parents_in_detail() {
+    insta::assert_snapshot!(everywhere(&["-d", ARRAY, NODES], &[80, 160]));
+}
+
+#[test]
+fn what_a_name_says_is_not_done() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let args = ["-s", "RUNNABLE", "-o", "jobName,statusReason"];
+    let seen = Terminal::new(80).run(&sandbox, "bstat", args).ok();
+    assert!(seen.screen().contains("evil␛]0;title␇  a␛[31mred␇␉b�c␊d"), "{}", seen.screen());
+    let piped = sandbox.run("bstat", args).ok().stdout;
+    assert!(piped.contains("evil_]0;title_  a_[31mred__b\u{202e}c_d\n"), "{piped:?}");
+    let exact = sandbox.run("bstat", ["-s", "RUNNABLE", "--json"]).ok().json();
+    assert_eq!(exact[0]["statusReason"], "a\u{1b}[31mred\u{7}\tb\u{202e}c\nd");
+    let details = sandbox.run("bstat", [EVIL]).ok().stdout;
+    assert!(details.contains("statusReason  : a\u{1b}[31mred\u{7}\tb\u{202e}c d\n"), "{details:?}");
+    let seen = Terminal::new(80).run(&sandbox, "bstat", [EVIL]).ok();
+    assert!(!seen.written.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{:?}", seen.written);
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let seen = Terminal::new(80).colour().run(&sandbox, "bstat", ["-s", "ALL"]).ok();
+    assert!(seen.written.contains("\u{1b}[31mFAILED\u{1b}[0m"), "{:?}", seen.written);
+    let plain = Terminal::new(80).run(&sandbox, "bstat", ["-s", "ALL"]).ok();
+    assert_eq!(stable(&seen.screen()), stable(&plain.screen()), "colours take no room");
+}
+
+#[test]
+fn json_has_what_is_shown() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let nodes = sandbox.run("bstat", ["--json", NODES]).ok().json();
+    assert_eq!(nodes[0]["nodeProperties"]["numNodes"], 2);
+    assert_eq!(nodes[0]["nodeProperties"]["nodeRangeProperties"][0]["container"]["image"], "busybox:1");
+    assert!(!nodes.to_string().contains("s3cret"), "{nodes}");
+    let all = sandbox.run("bstat", ["--json", "-e"]).ok().json();
+    assert_eq!(all.as_array().map(Vec::len), Some(4 + 4 + 2), "{all}");
+    let full = sandbox.run("bstat", ["--json", "-d", "-s", "FAILED"]).ok().json();
+    assert_eq!(full[0]["attempts"][1]["container"]["exitCode"], 137);
+}
+
+#[test]
+fn the_environment_is_shown_on_request_and_its_secrets_are_not() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let usual = sandbox.run("bstat", [BAD]).ok().stdout;
+    assert!(!usual.contains("MODE=fast"), "{usual}");
+    let masked = sandbox.run("bstat", ["--env", BAD]).ok().stdout;
+    assert!(masked.contains("MODE=fast") && masked.contains("API_TOKEN=***"), "{masked}");
+    assert!(masked.starts_with("jobId         : "), "it is among the details: {masked}");
+    let all = sandbox.run("bstat", ["--env=all", BAD]).ok().stdout;
+    assert!(all.contains("API_TOKEN=s3cret"), "{all}");
+    let json = sandbox.run("bstat", ["--env", "--json", BAD]).ok().json();
+    assert_eq!(json[0]["container"]["environment"][0], json!({"name": "API_TOKEN", "value": "***"}));
+    sandbox.run("bstat", ["--env=most", BAD]).failed_with(2);
+}
+
+#[test]
+fn nothing_active_is_said_to_people() {
+    let server = BadServer::start(|_, _| Answer::json(json!({"jobSummaryList": []})));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let seen = Terminal::new(80).run(&sandbox, "bstat", [] as [&str; 0]).ok();
+    let said = "bstat: nothing is active in the queue q; `bstat -s ALL` shows ended jobs, too\n";
+    assert_eq!(seen.screen(), said);
+    let piped = sandbox.run("bstat", [] as [&str; 0]).ok();
+    assert_eq!((piped.stdout.lines().count(), piped.stderr.as_str()), (1, ""));
+    assert_eq!(sandbox.run("bstat", ["--no-header"]).ok().stdout, "");
+    assert_eq!(sandbox.run("bstat", ["--json"]).ok().stdout, "[]\n");
+}
+
+#[test]
+fn what_does_not_go_together_is_said() {
+    let sandbox = Sandbox::new();
+    for (args, said) in [
+        (&["-o", "jobId,colour"][..], "the columns are jobId, jobName, status, createdAt"),
+        (&["--sort", "colour"], "the columns are"),
+        (&["-w=x"], "the pause in seconds"),
+        (&["--script"], "<ID>"),
+        (&["--mine", ONE], "--mine"),
+        (&["--failed", "-s", "ALL"], "--failed"),
+        (&["-o", "jobId", "--json"], "--json"),
+        (&["-o", "jobId", "-d"], "--details"),
+    ] {
+        let message = sandbox.run("bstat", args).failed_with(2);
+        assert!(message.contains(said), "{args:?}: {message}");
+    }
+}
+
+/// A queue of 100,000 jobs, a thousand to a page.
+fn large(request: &Request, _: usize) -> Answer {
+    let asked = body(request);
+    if request.operation() != "listjobs" || asked["jobStatus"] != "RUNNABLE" {
+        return Answer::json(json!({"jobSummaryList": [], "jobs": []}));
+    }
+    let page: i64 = asked["nextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0);
+    let job = |n: i64| {
+        json!({"jobId": format!("{n:08}-1111-4111-8111-111111111111"), "jobName": "one-of-many",
+            "status": "RUNNABLE", "createdAt": THEN + n})
+    };
+    let jobs: Vec<Value> = (page * 1000..(page + 1) * 1000).map(job).collect();
+    let mut answer = json!({"jobSummaryList": jobs});
+    if page < 99 {
+        answer["nextToken"] = json!((page + 1).to_string());
+    }
+    Answer::json(answer)
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_work() {
+    let server = BadServer::start(large);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let first = sandbox.run("sh", ["-c", "bstat | head -1"]).ok().stdout;
+    assert!(first.starts_with("jobId "), "{first}");
+    let asked = server.requests("listjobs").len();
+    assert!(asked < 20, "{asked} pages were read for one line");
+    let asked_before = server.requests("listjobs").len();
+    let first = sandbox.run("sh", ["-c", "bstat --json | head -2"]).ok().stdout;
+    assert!(first.starts_with("[\n  {\"jobId\":\"00000000-"), "{first}");
+    assert!(server.requests("listjobs").len() - asked_before < 20);
+}
+
+#[test]
+fn all_jobs_of_many_pages_are_told_once() {
+    let server = BadServer::start(large);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let rows = sandbox.run("bstat", ["--no-header"]).ok().stdout;
+    let ids: std::collections::BTreeSet<&str> =
+        rows.lines().filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!((rows.lines().count(), ids.len()), (100_000, 100_000));
+    let newest = sandbox.run("bstat", ["--no-header", "--sort", "-createdAt", "-o", "jobId"]).ok().stdout;
+    assert!(newest.starts_with("00099999-"), "{}", newest.lines().next().unwrap_or_default());
+}
 
 #[test]
 fn help_fits_a_terminal_of_any_width() {
@@ -16,4 +360,103 @@ fn help_fits_a_terminal_of_any_width() {
     assert!(!narrow.written.contains('\u{1b}'), "{}", narrow.written);
     let colourful = Terminal::new(40).colour().run(&sandbox, "bstat", ["-h"]).ok();
     assert!(colourful.written.contains("\u{1b}["), "{}", colourful.written);
+}
+
+#[test]
+fn a_watched_job_is_seen_to_its_end() {
+    let sandbox = Sandbox::new();
+    let go = sandbox.work().join("go");
+    let wait = format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
+    let id = sandbox.run("bsub", ["--parsable", "-J", "watched", "--wrap", &wait]).ok().job_id();
+    let mut watched = Terminal::new(100).start(&sandbox, "bstat", ["-w", "0.2"]);
+    watched.until("the job runs", |screen| screen.contains("watched") && screen.contains("RUNNING"));
+    let mut piped = sandbox.start("bstat", ["-w", "0.2", "-o", "jobId,status", &id]);
+    while piped.line().expect("a view") != format!("{id}  RUNNING") {}
+    std::fs::write(&go, "").expect("the sign to go");
+    let seen = watched.wait().ok();
+    assert!(!seen.screen().contains("RUNNING"), "in place: {}", seen.screen());
+    assert!(seen.written.starts_with("\u{1b}[2J\u{1b}[H"), "{:?}", seen.written);
+    let views = piped.wait().ok().stdout;
+    assert!(views.ends_with(&format!("{id}  SUCCEEDED\n")), "{views}");
+    assert!(!views.contains('\u{1b}'), "{views:?}");
+    // A time stands before each view.
+    assert!(views.lines().step_by(3).all(|line| line.len() == 25 && line.contains('T')), "{views}");
+}
+
+#[test]
+fn ctrl_c_ends_a_watch() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let mut watched = Terminal::new(80).rows(5).start(&sandbox, "bstat", ["-w"]);
+    let screen = watched.until("jobs", |screen| screen.contains("mpi") || screen.contains("RUNN"));
+    assert!(screen.lines().count() <= 5, "it fits the screen: {screen}");
+    watched.signal(Signal::SIGINT);
+    watched.wait().ended_with(130);
+}
+
+#[test]
+fn a_watch_outlasts_a_lost_network() {
+    let server = BadServer::start(|request, before| match before {
+        5..=9 => Answer::error(503, "ServerException", "come back later"),
+        _ if before > 12 => Answer::json(json!({"jobSummaryList": []})),
+        _ => answer(request, before),
+    });
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    sandbox.set("AWSB_CONTACT_TIMEOUT", "60");
+    let views = sandbox.run("bstat", ["-w", "0.1", "-o", "jobName"]).ok();
+    assert!(views.stdout.contains("align-the-reads"), "{views}");
+}
+
+#[test]
+fn a_staged_script_comes_back_byte_for_byte() {
+    let sandbox = Sandbox::new();
+    let small = b"#!/bin/sh\n#SBATCH --job-name=x\necho 'two  blanks'\t\xff\nexit 0".to_vec();
+    let noise: Vec<u8> =
+        (0..40_000_u32).map(|n| b'a' + u8::try_from(n * n % 997 % 26).expect("a letter")).collect();
+    let large = [b"#!/bin/sh\nexit 0\n# ".to_vec(), noise].concat();
+    sandbox.file("small.sh", &small);
+    sandbox.file("large.sh", &large);
+    sandbox.file("input.txt", "an input");
+    for (args, script) in [
+        (&["small.sh"][..], &small),
+        (&["-i", "input.txt", "small.sh", "an", "argument"], &small),
+        (&["-a", "2", "small.sh"], &small),
+        (&["large.sh"], &large),
+    ] {
+        let words = ["--parsable"].iter().chain(args);
+        let id = sandbox.run("bsub", words).ok().job_id();
+        let printed = sandbox.command("bstat", ["--script", &id]).output().expect("bstat");
+        assert!(printed.stdout == *script, "{args:?}: {}", String::from_utf8_lossy(&printed.stdout));
+        assert_eq!(printed.status.code(), Some(0), "{args:?}");
+    }
+    for args in [&["true"][..], &["-i", "input.txt", "sh", "-c", "cat input.txt"]] {
+        let words = ["--parsable"].iter().chain(args);
+        let id = sandbox.run("bsub", words).ok().job_id();
+        let message = sandbox.run("bstat", ["--script", &id]).failed_with(1);
+        assert!(message.starts_with("no script was staged for the job "), "{message}");
+    }
+}
+
+#[test]
+fn failed_children_are_found() {
+    let sandbox = Sandbox::new();
+    let script = "[ $((AWS_BATCH_JOB_ARRAY_INDEX % 5)) != 3 ]";
+    let submitted = sandbox.run("bsub", ["-K", "--parsable", "-a", "10", "--wrap", script]).ended_with(1);
+    let id = submitted.stdout.trim();
+    let rows = sandbox.run("bstat", ["--failed", "--no-header", "-o", "jobId", id]).ok().stdout;
+    assert_eq!(rows, format!("{id}\n{id}:3\n{id}:8\n"));
+    let details = sandbox.run("bstat", ["-d", id]).ok().stdout;
+    assert!(details.contains("failed 3      : FAILED; exit code 1"), "{details}");
+    let failed = sandbox.run("bstat", ["--failed", "-e", "--no-header", "-o", "jobId"]).ok().stdout;
+    assert_eq!(failed, rows, "the array has failed, too");
+}
+
+#[test]
+fn an_array_of_thousands_comes_by_index() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.run("bsub", ["--parsable", "-a", "2500", "--wrap", "sleep 1000"]).ok().job_id();
+    let rows = sandbox.run("bstat", ["-e", "--no-header", "-o", "jobId"]).ok().stdout;
+    let children = (0..2500).map(|index| format!("{id}:{index}\n"));
+    assert_eq!(rows, [format!("{id}\n")].into_iter().chain(children).collect::<String>());
+    sandbox.run("bkill", [&id]).ok();
 }

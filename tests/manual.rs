@@ -5,12 +5,14 @@ mod support;
 use support::Sandbox;
 
 /// A tool, and an option that it has.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 8] = [
     ("bsub", "array-size"),
     ("bstat", "status"),
     ("bout", "follow"),
     ("bkill", "reason"),
     ("bwait", "timeout"),
+    ("bqueues", "ended"),
+    ("bhosts", "no-jobs"),
     ("blocal", "json"),
 ];
 

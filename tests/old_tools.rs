@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::{Sandbox, eventually, python};
+use support::{Moto, Sandbox, eventually, python};
 
 /// A sandbox with a local cluster, and the old tools' settings for it. Their jobs fetch their scripts with
 /// the `aws` CLI, as the image of ParallelCluster had it: the job definitions' PATH has it.
@@ -137,4 +137,54 @@ fn ending_jobs_and_looking_at_queues() {
     let id = awsbsub(&sandbox, &["-jn", "fails", "-r", "2", "false"]);
     assert!(ended(&sandbox, &id).contains("FAILED"));
     assert!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.contains(&id), "ours sees theirs");
+}
+
+#[test]
+fn queues_and_hosts_are_the_same_to_the_successors() {
+    let Some(sandbox) = sandbox() else { return };
+    // `KEY : VALUE`, a line each.
+    let shown = |tool: &str, args: &[&str], key: &str| {
+        let said = sandbox.run(tool, args).ok().stdout;
+        let mut pairs = said.lines().filter_map(|line| line.split_once(':'));
+        let value = pairs.find(|(k, _)| k.trim() == key).map(|(_, value)| value.trim().to_owned());
+        value.unwrap_or_else(|| panic!("{tool}: no {key}: {said}"))
+    };
+    for key in ["jobQueueArn", "jobQueueName", "priority", "status", "statusReason"] {
+        let ours = shown("bqueues", &["local"], key);
+        assert_eq!(ours, shown("awsbqueues", &["local"], key), "{key}");
+    }
+    let host = sandbox.run("bhosts", ["--json"]).ok().json()[0]["ec2InstanceId"].as_str().unwrap().to_owned();
+    for key in [
+        "ec2InstanceId",
+        "containerInstanceArn",
+        "status",
+        "instanceType",
+        "privateIpAddress",
+        "privateDnsName",
+    ] {
+        assert_eq!(shown("bhosts", &[&host], key), shown("awsbhosts", &[&host], key), "{key}");
+    }
+}
+
+#[test]
+fn a_queue_without_a_status_reason_is_shown() {
+    let Some(moto) = Moto::without_containers() else { return };
+    let cluster = moto.cluster("old");
+    let sandbox = cluster.aws_sandbox();
+    sandbox.file(
+        "../home/.parallelcluster/awsbatch-cli.cfg",
+        format!(
+            "[main]\ncluster_name = moto\nregion = {region}\n[cluster moto]\nregion = {region}\ns3_bucket = b\n\
+             artifact_directory = a\nbatch_cli_requirements = aws-parallelcluster-awsbatch-cli>=1.0.0\n\
+             compute_environment = {environment}\njob_queue = {queue}\njob_definition = d\n\
+             job_definition_mnp = d\nhead_node_ip = 127.0.0.1\nproxy = NONE\n",
+            region = cluster.part("region"),
+            environment = cluster.part("compute_environment"),
+            queue = cluster.part("job_queue"),
+        ),
+    );
+    let theirs = sandbox.run("awsbqueues", [""; 0]);
+    assert!(theirs.code() != 0 && format!("{theirs}").contains("statusReason"), "{theirs}");
+    let ours = sandbox.run("bqueues", [""; 0]).ok().stdout;
+    assert!(ours.contains("\nold "), "{ours}");
 }

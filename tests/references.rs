@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use support::{Answer, BadServer, Request, Sandbox};
+use support::{Answer, BadServer, Chaos, Request, Sandbox, Weather};
 
 const A: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 const B: &str = "8f2c9999-1111-4222-8333-444455556666";
@@ -106,6 +106,132 @@ fn what_is_not_clear_is_not_guessed() {
     sandbox.run("bstat", [A, "8f2c"]).ok();
 }
 
+/// A server that knows jobs by their whole IDs alone, in two pages of its queue.
+fn strict_server() -> BadServer {
+    BadServer::start(|request, _| match request.operation() {
+        "describejobs" => {
+            let asked = body(request)["jobs"].as_array().cloned().unwrap_or_default();
+            let known = asked.iter().filter(|id| {
+                let whole = id.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
+                [A, B, C].contains(&whole)
+            });
+            let job = |id: &Value| json!({ "jobId": id, "jobName": "n", "status": "RUNNING" });
+            Answer::json(json!({ "jobs": known.map(job).collect::<Vec<_>>() }))
+        }
+        "listjobs" => {
+            let asked = body(request);
+            let job =
+                |id: &str, name: &str| json!({ "jobId": id, "jobName": name, "status": asked["jobStatus"] });
+            match (asked["jobStatus"].as_str(), asked["nextToken"].as_str()) {
+                (Some("RUNNING"), None) => {
+                    Answer::json(json!({ "jobSummaryList": [job(A, "first")], "nextToken": "2" }))
+                }
+                (Some("RUNNING"), _) => Answer::json(json!({ "jobSummaryList": [job(B, "second")] })),
+                (Some("FAILED"), _) => Answer::json(json!({ "jobSummaryList": [job(C, "third")] })),
+                _ => Answer::json(json!({ "jobSummaryList": [] })),
+            }
+        }
+        "submitjob" => Answer::json(json!({ "jobId": ID_OF_NEW, "jobName": "n", "jobArn": "arn" })),
+        _ => Answer::json(json!({})),
+    })
+}
+
+const ID_OF_NEW: &str = "aaaaaaaa-1111-4222-8333-444455556666";
+
+#[test]
+fn the_beginning_of_an_id_that_somebody_else_submitted_is_looked_for_in_the_queue() {
+    let server = strict_server();
+    let sandbox = Sandbox::at(&server.endpoint());
+    let told = sandbox.run("bstat", ["--json", "9D00", "8f2c9:4"]).ok().json();
+    assert_eq!((&told[0]["jobId"], &told[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
+    assert_eq!(server.requests("listjobs").len(), 8, "seven states, one of them of two pages, once");
+    sandbox.run("bkill", ["8f2c0"]).ok();
+    assert_eq!(
+        server.requests("terminatejob").iter().map(|r| body(r)["jobId"].clone()).collect::<Vec<_>>(),
+        [A]
+    );
+    sandbox.run("bwait", ["--timeout", "0", "8f2c0"]).ended_with(124);
+    sandbox.run("bsub", ["-d", "9d00", "true"]).ok();
+    let sent = body(&server.requests("submitjob")[0]);
+    assert_eq!(sent["dependsOn"][0]["jobId"], C);
+    // Several, none, and what is whole and not known: nothing is guessed, and the others are shown.
+    let outcome = sandbox.run("bkill", ["8f2c"]);
+    assert_eq!(outcome.failed_with(2), "2 jobs of the queue q begin with 8f2c");
+    assert_eq!(outcome.hints(), format!("{A} (first)\n{B} (second)"));
+    let outcome = sandbox.run("bstat", ["8f2c", "abcd", "9d00"]).ended_with(1);
+    assert!(outcome.stdout.contains(C), "{outcome}");
+    assert!(outcome.stderr.contains("bstat: error: 2 jobs of the queue q begin with 8f2c"), "{outcome}");
+    assert!(
+        outcome.stderr.contains("bstat: error: there is no job abcd (cluster far, region eu-west-1)"),
+        "{outcome}"
+    );
+    let before = server.requests("listjobs").len();
+    sandbox.run("bstat", [ID_OF_NEW]).failed_with(1);
+    assert_eq!(server.requests("listjobs").len(), before, "a whole ID is no beginning");
+    assert_eq!(server.requests("terminatejob").len(), 1);
+}
+
+#[test]
+fn whoever_may_not_list_jobs_is_told_that_there_is_none() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "describejobs" => Answer::json(json!({ "jobs": [] })),
+        _ => Answer::error(403, "AccessDeniedException", "no"),
+    });
+    let outcome = Sandbox::at(&server.endpoint()).run("bkill", ["8f2c"]);
+    assert!(outcome.failed_with(1).starts_with("there is no job 8f2c "), "{outcome}");
+}
+
+#[test]
+fn a_job_of_another_region_or_account_is_said_to_be() {
+    let server = server();
+    let sandbox = Sandbox::at(&server.endpoint());
+    let arn = |region: &str, id: &str| format!("arn:aws:batch:{region}:111122223333:job/{id}");
+    for tool in ["bstat", "bkill", "bwait", "bout"] {
+        let outcome = sandbox.run(tool, [arn("us-east-1", A)]);
+        assert_eq!(
+            outcome.failed_with(1),
+            format!("the job {A} is in us-east-1, and the cluster `far` is in eu-west-1")
+        );
+        assert_eq!(outcome.hints(), "`--region us-east-1` looks there, with the same account");
+    }
+    let outcome = sandbox.run("bsub", ["-d", &arn("us-east-1", A), "true"]);
+    assert!(outcome.failed_with(1).contains("is in us-east-1"), "{outcome}");
+    assert_eq!(server.requests("describejobs").len() + server.requests("submitjob").len(), 0);
+    // The others are shown.
+    let outcome = sandbox.run("bstat", ["--json", &arn("us-east-1", A), &arn("eu-west-1", B)]).ended_with(1);
+    assert_eq!((&outcome.json()[0]["jobId"], outcome.json().as_array().map(Vec::len)), (&json!(B), Some(1)));
+    // With the region that is said.
+    sandbox.run("bstat", ["--region", "us-east-1", &arn("us-east-1", A)]).ok();
+    // A queue that is named by ARN tells the account.
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nbucket = \"b\"\n\
+         job_queue = \"arn:aws:batch:eu-west-1:444455556666:job-queue/q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    let outcome = sandbox.run("bkill", [arn("eu-west-1", A)]);
+    assert_eq!(
+        outcome.failed_with(1),
+        format!("the job {A} is in the account 111122223333, and the cluster `far` is in 444455556666")
+    );
+    // Otherwise it is said which account was meant.
+    let strict = strict_server();
+    let outcome = Sandbox::at(&strict.endpoint()).run("bstat", [arn("eu-west-1", ID_OF_NEW)]);
+    assert!(outcome.failed_with(1).starts_with("there is no job "), "{outcome}");
+    assert!(outcome.hints().contains("its ARN is of the account 111122223333"), "{outcome}");
+}
+
+#[test]
+fn what_was_submitted_just_now_may_not_be_shown_yet() {
+    let weather = Weather { shown_within: std::time::Duration::from_secs(4), ..Weather::FAIR };
+    let chaos = Chaos::start(7, weather);
+    let sandbox = Sandbox::at(&chaos.endpoint());
+    for tool in ["bstat", "bkill"] {
+        let ids: Vec<String> = (0..3).map(|_| sandbox.run("bsub", ["true"]).ok().job_id()).collect();
+        sandbox.run(tool, &ids).ok();
+    }
+    assert_eq!(chaos.jobs().iter().filter(|job| job.status == "FAILED").count(), 3);
+}
+
 #[test]
 fn what_was_submitted_from_here_is_known() {
     let sandbox = Sandbox::new();
@@ -166,7 +292,7 @@ fn a_task_is_found_by_its_id() {
     let cells: Vec<(&str, &str)> = table
         .lines()
         .map(|line| line.split_whitespace())
-        .map(|mut words| (words.next().unwrap_or_default(), words.next_back().unwrap_or_default()))
+        .map(|mut words| (words.next().unwrap_or_default(), words.nth(5).unwrap_or_default()))
         .collect();
     let child = |index| format!("{id}:{index}");
     let children: Vec<String> = (0..5).map(child).collect();
@@ -184,6 +310,7 @@ fn a_task_is_found_by_its_id() {
     let plain = sandbox.run("bsub", ["-a", "2", "--wrap", "sleep 1000"]).ok().job_id();
     let table = sandbox.run("bstat", [&plain]).ok().stdout;
     assert!(!table.contains("task"), "{table}");
+    assert!(table.lines().next().is_some_and(|header| header.ends_with("exitCode  progress")), "{table}");
     let ended = sandbox.run("bkill", ["--task", "1", &plain]).ok().stdout;
     assert!(ended.starts_with(&format!("Job {plain}:1 ")), "{ended}");
     // Of several arrays, the one that has the task.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_batch::types::{ArrayPropertiesDetail, ContainerDetail, JobDetail, JobSummary};
+use aws_sdk_batch::types::{
+    ArrayPropertiesDetail, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
+    LogConfiguration, ResourceRequirement,
+};
 use serde::Serialize;
 
 use crate::job::{JobId, Status, Submitter, Tasks};
@@ -40,6 +43,13 @@ pub struct Job {
     /// The number of nodes of an MNP job.
     #[serde(skip)]
     pub nodes: Option<u32>,
+    /// The nodes of an MNP job, or the place of a node among them. Only there for these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_properties: Option<NodeProperties>,
+    /// Its share, in a queue that shares fairly.
+    pub share_identifier: Option<String>,
+    /// Its priority in the share, where it has one of its own.
+    pub scheduling_priority: Option<i32>,
     /// Who submitted it, as the job's environment says; a listing does not tell it.
     #[serde(skip)]
     pub submitter: Option<Submitter>,
@@ -68,6 +78,41 @@ pub struct ArrayProperties {
     pub index: Option<i32>,
     /// How many children are in which state.
     pub status_summary: Option<BTreeMap<String, i32>>,
+}
+
+/// API `NodeProperties` and, of a node, `NodeDetails`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeProperties {
+    /// How many nodes there are.
+    pub num_nodes: Option<i32>,
+    /// The index of the main node; a listing does not tell it.
+    pub main_node: Option<i32>,
+    /// The index, for a node.
+    pub node_index: Option<i32>,
+    /// Whether it is the main node, for a node.
+    pub is_main_node: Option<bool>,
+    /// The containers of the nodes; a listing does not tell them.
+    pub node_range_properties: Option<Vec<NodeRange>>,
+}
+
+/// API `NodeRangeProperty`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRange {
+    /// The nodes: `0:3`.
+    pub target_nodes: Option<String>,
+    /// What runs on each of them.
+    pub container: Option<Container>,
+}
+
+impl NodeRange {
+    /// Whether a node is in the range: `0:3`, `4:`, `:3` or `5` (API `NodeRangeProperty`, `targetNodes`).
+    fn has(&self, node: i32) -> bool {
+        let text = self.target_nodes.as_deref().unwrap_or_default();
+        let (first, last) = text.split_once(':').unwrap_or((text, text));
+        node >= first.parse().unwrap_or(0) && node <= last.parse().unwrap_or(i32::MAX)
+    }
 }
 
 /// API `JobDependency`.
@@ -175,6 +220,18 @@ impl Job {
         u32::try_from(size).ok().filter(|s| *s > 0)
     }
 
+    /// Whether it is an array's parent, and how many children are in which state is not known.
+    pub fn lacks_progress(&self) -> bool {
+        let summary = self.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
+        self.is_array_parent() && summary.is_none_or(BTreeMap::is_empty)
+    }
+
+    /// Whether its children have task IDs that are not their indices.
+    pub fn has_task_ids(&self) -> bool {
+        let tasks = self.container.as_ref().and_then(|c| c.tasks.as_ref()).map(Tasks::ids);
+        tasks.is_some_and(|ids| ids.min() != 0 || ids.max() + 1 != ids.count())
+    }
+
     /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words (runc's, which ECS
     /// hands on behind `CannotStartContainerError`).
     pub fn lacks_sh(&self) -> bool {
@@ -208,6 +265,37 @@ impl Job {
     /// Whether it is the parent of an MNP job, whose nodes have the containers.
     pub fn is_mnp_parent(&self) -> bool {
         self.nodes.is_some() && self.id().node_index().is_none()
+    }
+
+    /// The container that is its own, or what runs on the main node of an MNP job.
+    pub fn main_container(&self) -> Option<&Container> {
+        let nodes = || {
+            let properties = self.node_properties.as_ref()?;
+            let main = properties.main_node.unwrap_or(0);
+            let range = properties.node_range_properties.iter().flatten().find(|range| range.has(main))?;
+            range.container.as_ref()
+        };
+        self.container.as_ref().or_else(nodes)
+    }
+
+    /// A resource: `VCPU`, `MEMORY` (MiB) or `GPU`, of a node for an MNP job. Old job definitions have the first two
+    /// in fields of their own.
+    pub fn resource(&self, kind: &str) -> Option<String> {
+        let container = self.main_container()?;
+        let named = container.resource_requirements.iter().flatten().find(|r| r.kind == kind);
+        let old = || match kind {
+            "VCPU" => container.vcpus,
+            "MEMORY" => container.memory,
+            _ => None,
+        };
+        named.map(|r| r.value.clone()).or_else(|| old().map(|n| n.to_string()))
+    }
+
+    /// Why it is in its state and why its container ended, as far as Batch says.
+    pub fn reasons(&self) -> String {
+        let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
+        let reasons = [self.status_reason.as_deref(), of_container].into_iter().flatten();
+        reasons.filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
     /// How many jobs write its output, when they are not itself: children or nodes.
@@ -322,6 +410,9 @@ impl From<&JobDetail> for Job {
             is_terminated: detail.is_terminated(),
             array_properties: detail.array_properties().map(ArrayProperties::from),
             nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
+            node_properties: node_properties(detail),
+            share_identifier: detail.share_identifier().map(str::to_owned),
+            scheduling_priority: detail.scheduling_priority(),
             submitter: submitter(detail),
             depends_on: Some(
                 detail
@@ -357,15 +448,45 @@ impl From<&ArrayPropertiesDetail> for ArrayProperties {
     }
 }
 
+/// What Batch tells of the nodes: of a job that has some, and of one that is one.
+fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
+    let (nodes, node) = (detail.node_properties(), detail.node_details());
+    if nodes.is_none() && node.is_none() {
+        return None;
+    }
+    let range = |range: &aws_sdk_batch::types::NodeRangeProperty| NodeRange {
+        target_nodes: range.target_nodes().map(str::to_owned),
+        container: range.container().map(Container::from),
+    };
+    Some(NodeProperties {
+        num_nodes: nodes.and_then(|n| n.num_nodes()),
+        main_node: nodes.and_then(|n| n.main_node()),
+        node_index: node.and_then(|n| n.node_index()),
+        is_main_node: node.and_then(|n| n.is_main_node()),
+        node_range_properties: nodes.map(|n| n.node_range_properties().iter().map(range).collect()),
+    })
+}
+
+/// The value of an environment variable.
+fn variable(environment: &[KeyValuePair], name: &str) -> Option<String> {
+    environment.iter().find(|v| v.name() == Some(name)).and_then(|v| v.value()).map(str::to_owned)
+}
+
+fn log_group(configuration: Option<&LogConfiguration>) -> Option<String> {
+    configuration.and_then(|l| l.options()).and_then(|o| o.get("awslogs-group")).cloned()
+}
+
+fn resources(requirements: &[ResourceRequirement]) -> Vec<Resource> {
+    let resource = |r: &ResourceRequirement| Resource {
+        kind: r.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+        value: r.value().unwrap_or_default().to_owned(),
+    };
+    requirements.iter().map(resource).collect()
+}
+
 impl From<&ContainerDetail> for Container {
     fn from(container: &ContainerDetail) -> Self {
-        let log_group = container
-            .log_configuration()
-            .and_then(|l| l.options())
-            .and_then(|o| o.get("awslogs-group"))
-            .cloned();
-        let variable =
-            |name| container.environment().iter().find(|v| v.name() == Some(name)).and_then(|v| v.value());
+        let environment = container.environment();
         #[allow(deprecated)]
         let (vcpus, memory) = (container.vcpus(), container.memory());
         Self {
@@ -373,24 +494,40 @@ impl From<&ContainerDetail> for Container {
             vcpus,
             memory,
             command: Some(container.command().to_vec()),
-            resource_requirements: Some(
-                container
-                    .resource_requirements()
-                    .iter()
-                    .map(|r| Resource {
-                        kind: r.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
-                        value: r.value().unwrap_or_default().to_owned(),
-                    })
-                    .collect(),
-            ),
+            resource_requirements: Some(resources(container.resource_requirements())),
             exit_code: container.exit_code(),
             reason: container.reason().map(str::to_owned),
             log_stream_name: container.log_stream_name().map(str::to_owned),
-            log_group,
-            launched: variable(launcher::ARGS_VARIABLE).map(str::to_owned),
-            tasks: variable(launcher::TASKS_VARIABLE).and_then(|text| Tasks::from_variable(text).ok()),
+            log_group: log_group(container.log_configuration()),
+            launched: variable(environment, launcher::ARGS_VARIABLE),
+            tasks: tasks(environment),
         }
     }
+}
+
+impl From<&ContainerProperties> for Container {
+    fn from(container: &ContainerProperties) -> Self {
+        let environment = container.environment();
+        #[allow(deprecated)]
+        let (vcpus, memory) = (container.vcpus(), container.memory());
+        Self {
+            image: container.image().map(str::to_owned),
+            vcpus,
+            memory,
+            command: Some(container.command().to_vec()),
+            resource_requirements: Some(resources(container.resource_requirements())),
+            exit_code: None,
+            reason: None,
+            log_stream_name: None,
+            log_group: log_group(container.log_configuration()),
+            launched: variable(environment, launcher::ARGS_VARIABLE),
+            tasks: tasks(environment),
+        }
+    }
+}
+
+fn tasks(environment: &[KeyValuePair]) -> Option<Tasks> {
+    variable(environment, launcher::TASKS_VARIABLE).and_then(|text| Tasks::from_variable(&text).ok())
 }
 
 impl From<&aws_sdk_batch::types::AttemptDetail> for Attempt {
@@ -435,6 +572,14 @@ impl From<&JobSummary> for Job {
                 .and_then(|n| n.num_nodes())
                 .and_then(|n| u32::try_from(n).ok())
                 .filter(|n| *n > 0),
+            node_properties: summary.node_properties().map(|nodes| NodeProperties {
+                num_nodes: nodes.num_nodes(),
+                node_index: nodes.node_index(),
+                is_main_node: nodes.is_main_node(),
+                ..NodeProperties::default()
+            }),
+            share_identifier: summary.share_identifier().map(str::to_owned),
+            scheduling_priority: None,
             submitter: None,
             depends_on: None,
             container: summary.container().map(|c| Container {

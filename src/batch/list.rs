@@ -1,6 +1,6 @@
 //! ListJobs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_batch::types::{JobStatus, KeyValuesPair};
 use futures_util::StreamExt;
@@ -59,6 +59,63 @@ pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Resu
     }
     jobs.sort_by_key(|j| j.id().part());
     Ok(jobs)
+}
+
+/// The children of an array or the nodes of an MNP job by index, all of them: each comes as soon as those before it are
+/// there. One that moves on meanwhile is told as it was when it came.
+pub fn parts_in_order<'a>(session: &'a Session, parent: &'a Job) -> BoxStream<'a, Result<Vec<Job>, Failure>> {
+    let of = if parent.is_mnp_parent() { Of::Nodes(parent.id()) } else { Of::Array(parent.id()) };
+    let state = (Some(pages(session, of, &Status::ALL)), InOrder::default());
+    let steps = stream::try_unfold(state, move |(pages, mut parts)| async move {
+        let Some(mut pages) = pages else { return Ok(None) };
+        while let Some(page) = pages.next().await {
+            page?.jobs.into_iter().for_each(|job| parts.add(job));
+            let ready = parts.ready();
+            if !ready.is_empty() {
+                return Ok(Some((ready, (Some(pages), parts))));
+            }
+        }
+        let ids: Vec<JobId> = parts.missing(parent.parts().unwrap_or(0)).map(|i| parent.part(i)).collect();
+        describe(session, &ids).await?.into_iter().flatten().for_each(|job| parts.add(job));
+        Ok(Some((parts.rest(), (None, parts))))
+    });
+    steps.boxed()
+}
+
+/// Parts that come in any order and leave by index.
+#[derive(Debug, Default)]
+struct InOrder {
+    next: u32,
+    waiting: BTreeMap<u32, Job>,
+}
+
+impl InOrder {
+    fn add(&mut self, job: Job) {
+        let Some(index) = job.id().part().filter(|index| *index >= self.next) else { return };
+        // Of two answers, the one counts where it had got further.
+        if self.waiting.get(&index).is_none_or(|known| known.status < job.status) {
+            self.waiting.insert(index, job);
+        }
+    }
+
+    /// Those before which none is missing.
+    fn ready(&mut self) -> Vec<Job> {
+        let mut ready = Vec::new();
+        while let Some(job) = self.waiting.remove(&self.next) {
+            ready.push(job);
+            self.next += 1;
+        }
+        ready
+    }
+
+    /// The indices below `size` that have not come.
+    fn missing(&self, size: u32) -> impl Iterator<Item = u32> {
+        (self.next..size).filter(|index| !self.waiting.contains_key(index))
+    }
+
+    fn rest(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
 }
 
 /// The parts that no listing had: they were no longer in the one state and not yet in the next.

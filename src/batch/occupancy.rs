@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::{Job, ListPage, Of, Queue, describe, pages};
 use crate::cluster::{Session, explain};
+use crate::job::why::blocking_code;
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
@@ -64,17 +65,6 @@ impl Blocked {
     }
 }
 
-/// The code that the reason of a job which blocks its queue begins with, such as
-/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other reasons, such as
-/// that of an attempt before, have none.
-pub fn blocking_code(reason: &str) -> Option<&str> {
-    let code = reason.split([' ', ';', ',']).next().unwrap_or_default().trim_end_matches(':');
-    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == ':';
-    let known = ["CAPACITY", "MISCONFIGURATION", "ACTION_REQUIRED", "UNDETERMINED"];
-    let head = code.split(':').next().unwrap_or_default();
-    (known.contains(&head) && code.chars().all(upper)).then_some(code)
-}
-
 /// What is in a queue: one page of each state, all asked for at once.
 ///
 /// # Errors
@@ -120,6 +110,8 @@ async fn blocking(session: &Session, queue: &Queue, firsts: &[ListPage]) -> Resu
 pub struct Front {
     /// The jobs, the first one first.
     pub jobs: Vec<FrontJob>,
+    /// vCPUs in use by share, where the queue has a scheduling policy, the largest first.
+    pub shares: Vec<(String, f64)>,
     /// When Batch looked, in milliseconds since the epoch.
     pub updated_at: Option<i64>,
 }
@@ -155,35 +147,22 @@ pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
             since: job.earliest_time_at_position(),
         })
     });
-    Ok(Front { jobs: jobs.collect(), updated_at: front.and_then(|front| front.last_updated_at()) })
+    let shares = answer.queue_utilization().and_then(|used| used.fairshare_utilization());
+    let shares = shares.map(|used| used.top_capacity_utilization()).unwrap_or_default().iter();
+    let shares = shares.filter_map(|share| {
+        let used = share.capacity_usage().iter().filter(|used| used.capacity_unit() == Some("VCPU"));
+        Some((share.share_identifier()?.to_owned(), used.filter_map(|used| used.quantity()).sum()))
+    });
+    Ok(Front {
+        jobs: jobs.collect(),
+        shares: shares.collect(),
+        updated_at: front.and_then(|front| front.last_updated_at()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_of_blocked_queues() {
-        for (reason, code) in [
-            (
-                "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for \
-                 instance type [x]",
-                Some("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
-            ),
-            (
-                "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is \
-                 higher than that can be met",
-                Some("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
-            ),
-            ("UNDETERMINED - Batch job is blocked, root cause is undetermined.", Some("UNDETERMINED")),
-            ("Host EC2 (instance i-0) terminated.", None),
-            ("OutOfMemoryError: Container killed due to memory usage", None),
-            ("CAPACITY: words", Some("CAPACITY")),
-            ("", None),
-        ] {
-            assert_eq!(blocking_code(reason), code, "{reason}");
-        }
-    }
 
     #[test]
     fn a_count_that_goes_on_says_so() {

@@ -26,6 +26,22 @@ pub struct Queue {
     pub scheduling_policy_arn: Option<String>,
     /// The ARNs of its compute environments, in the order in which they are tried.
     pub compute_environments: Vec<String>,
+    /// After which time Batch cancels a job that blocks the queue.
+    pub job_state_time_limit_actions: Vec<TimeLimit>,
+}
+
+/// API `JobStateTimeLimitAction`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeLimit {
+    /// The code of the blocking, such as `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY`.
+    pub reason: Option<String>,
+    /// The state in which a job may be so long: `RUNNABLE`.
+    pub state: Option<String>,
+    /// Seconds.
+    pub max_time_seconds: Option<i32>,
+    /// `CANCEL` or `TERMINATE`.
+    pub action: Option<String>,
 }
 
 /// A compute environment (API `ComputeEnvironmentDetail`). It is serialised under AWS's field names.
@@ -89,6 +105,16 @@ impl From<&JobQueueDetail> for Queue {
             priority: queue.priority(),
             scheduling_policy_arn: queue.scheduling_policy_arn().map(str::to_owned),
             compute_environments: ordered.into_iter().map(|(_, environment)| environment).collect(),
+            job_state_time_limit_actions: queue
+                .job_state_time_limit_actions()
+                .iter()
+                .map(|limit| TimeLimit {
+                    reason: limit.reason().map(str::to_owned),
+                    state: limit.state().map(|s| s.as_str().to_owned()),
+                    max_time_seconds: limit.max_time_seconds(),
+                    action: limit.action().map(|a| a.as_str().to_owned()),
+                })
+                .collect(),
         }
     }
 }

@@ -106,12 +106,16 @@ pub async fn select(session: &Session, selection: &Selection) -> Result<Vec<Job>
     while let Some(page) = pages.next().await {
         jobs.extend(page?.jobs);
     }
+    newest_last(&mut jobs);
+    Ok(jobs)
+}
+
+/// Sorts listed jobs, the oldest first; of two that are one, the later state stays.
+pub fn newest_last(jobs: &mut Vec<Job>) {
     jobs.sort_by(|a: &Job, b: &Job| {
         (a.created_at, &a.job_id, a.status).cmp(&(b.created_at, &b.job_id, b.status))
     });
-    // Of two that are one, the later state stays.
     jobs.reverse();
     jobs.dedup_by(|a, b| a.job_id == b.job_id);
     jobs.reverse();
-    Ok(jobs)
 }

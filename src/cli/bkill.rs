@@ -21,6 +21,7 @@ use crate::ui::{Exit, Failure, Format, Layout, View, note};
 #[command(
     name = "bkill",
     version,
+    mut_arg("status", |arg| arg.help("Jobs in these states, separated by commas [default: all that have not ended]")),
     after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant."
 )]
 pub struct Args {
@@ -28,7 +29,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
     /// Only the child that has this task ID
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
     task: Option<u32>,
     /// End the jobs that were found without asking
     #[arg(short, long)]

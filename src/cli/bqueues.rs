@@ -7,10 +7,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::batch::{self, Environment, Front, Occupancy, Queue};
+use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
 use crate::cluster::{Session, not_there};
 use crate::job::{Status, queue_name};
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, note};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, local_rfc3339, note};
 
 /// Of so many queues, the jobs are counted at once: a call for each state.
 const AT_ONCE: usize = 4;
@@ -69,20 +69,7 @@ impl Args {
             queues.sort_by(|a, b| a.job_queue_name.cmp(&b.job_queue_name));
             return Ok((session, queues, Vec::new()));
         }
-        if !self.queues.is_empty() {
-            let (queues, missing) = named(&session, &self.queues).await?;
-            return Ok((session, queues, missing));
-        }
-        let own = |session: &Session| vec![session.cluster.job_queue.clone()];
-        let (queues, missing) = named(&session, &own(&session)).await?;
-        // What was kept of the cluster may name one that is no longer there.
-        if let Some(failure) = missing.first()
-            && let Some(session) = session.read_anew(failure).await?
-        {
-            let (queues, missing) = named(&session, &own(&session)).await?;
-            return Ok((session, queues, missing));
-        }
-        Ok((session, queues, missing))
+        named(session, &self.queues).await
     }
 
     /// Whether each queue is shown in detail.
@@ -113,15 +100,54 @@ impl Args {
 
     fn show(&self, seen: &[Seen]) -> Result<(), Failure> {
         let output = self.common.output().without_header(self.no_header);
-        if output.format() == Format::Json || !self.is_detailed() {
-            return output.show(&Table(seen));
+        match output.format() {
+            Format::Json => {
+                let mut array = output.json_array();
+                for element in seen.iter().map(Seen::element) {
+                    array.push(&element)?;
+                }
+                array.finish()
+            }
+            Format::Plain if self.is_detailed() => {
+                for (n, queue) in seen.iter().enumerate() {
+                    between(&output, n)?;
+                    output.show_layout(&queue.details())?;
+                }
+                Ok(())
+            }
+            Format::Plain => {
+                let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
+                let mut table = output.table(columns(statuses));
+                table.rows(&seen.iter().map(Seen::row).collect::<Vec<_>>())?;
+                table.finish()
+            }
         }
-        for (n, queue) in seen.iter().enumerate() {
-            between(&output, n)?;
-            output.show(queue)?;
-        }
-        Ok(())
     }
+}
+
+/// The columns of the table.
+fn columns(statuses: &[Status]) -> Vec<Column> {
+    let column = |name, rank| Column { rank, ..Column::new(name) };
+    let mut columns = vec![
+        Column { gives: Gives::Ends(8), ..Column::new("jobQueueName") },
+        column("priority", 7),
+        column("state", 0),
+        column("status", 1),
+    ];
+    columns.extend(statuses.iter().map(|status| {
+        let rank = match status {
+            Status::Running => 2,
+            Status::Runnable => 3,
+            Status::Pending => 4,
+            Status::Succeeded | Status::Failed => 5,
+            Status::Starting => 8,
+            Status::Submitted => 9,
+        };
+        column(status.as_str(), rank)
+    }));
+    columns.push(column("vcpus", 6));
+    columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
+    columns
 }
 
 /// An empty line between two.
@@ -129,11 +155,28 @@ pub(super) fn between(output: &Output, n: usize) -> Result<(), Failure> {
     if n == 0 { Ok(()) } else { output.write(b"\n") }
 }
 
-/// The queues that are named, each once, and a failure for each that is not there.
+/// The queues that are named, or the cluster's, each once, and a failure for each that is not there. What was kept of
+/// the cluster may name a queue that is no longer there: then it is read anew.
 pub(super) async fn named(
-    session: &Session,
+    session: Session,
     names: &[String],
-) -> Result<(Vec<Queue>, Vec<Failure>), Failure> {
+) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
+    if !names.is_empty() {
+        let (queues, missing) = known(&session, names).await?;
+        return Ok((session, queues, missing));
+    }
+    let own = |session: &Session| [session.cluster.job_queue.clone()];
+    let (queues, missing) = known(&session, &own(&session)).await?;
+    if let Some(failure) = missing.first()
+        && let Some(session) = session.read_anew(failure).await?
+    {
+        let (queues, missing) = known(&session, &own(&session)).await?;
+        return Ok((session, queues, missing));
+    }
+    Ok((session, queues, missing))
+}
+
+async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<Failure>), Failure> {
     let (here, elsewhere): (Vec<String>, Vec<String>) =
         names.iter().cloned().partition(|name| region(name).is_none_or(|region| region == session.region));
     let known = if here.is_empty() { Vec::new() } else { batch::queues(session, &here).await? };
@@ -186,11 +229,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// `ENABLED` or `DISABLED`, and the status, when it is not `VALID`.
-    fn state(&self) -> String {
-        state(self.queue.state.as_deref(), self.queue.status.as_deref())
-    }
-
     /// vCPUs that the environments have, and the most that they may have.
     fn vcpus(&self) -> String {
         let sum = |field: fn(&Environment) -> Option<i32>| {
@@ -221,41 +259,32 @@ impl Seen {
     }
 }
 
+/// `ENABLED` or `DISABLED`, and the status, when it is not `VALID`.
 fn state(state: Option<&str>, status: Option<&str>) -> String {
     let status = status.filter(|status| *status != "VALID");
     [state, status].into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
-/// Queues, a row each.
-struct Table<'a>(&'a [Seen]);
-
-impl View for Table<'_> {
-    fn plain(&self) -> Layout {
-        let counted = self.0.first().map(|seen| &seen.occupancy.counts[..]).unwrap_or_default();
-        let mut columns = vec!["jobQueueName", "priority", "state"];
-        columns.extend(counted.iter().map(|(status, _)| status.as_str()));
-        columns.extend(["vcpus", "blocked"]);
-        let row = |seen: &Seen| {
-            let mut row = vec![
-                seen.queue.job_queue_name.clone(),
-                seen.queue.priority.map(|n| n.to_string()).unwrap_or_default(),
-                seen.state(),
-            ];
-            row.extend(seen.occupancy.counts.iter().map(|(_, count)| count.to_string()));
-            let code = seen.occupancy.blocked.as_ref().map(|blocked| blocked.code().to_owned());
-            row.extend([seen.vcpus(), code.unwrap_or_default()]);
-            row
-        };
-        Layout::Table { columns, rows: self.0.iter().map(row).collect(), shrinks: Some(0) }
+impl Seen {
+    fn row(&self) -> Vec<Cell> {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (state, status) = (self.queue.state.as_deref(), self.queue.status.as_deref());
+        let tone = |is_well: bool| if is_well { Tone::Plain } else { Tone::Bad };
+        let mut row = vec![
+            Cell::from(self.queue.job_queue_name.as_str()),
+            Cell::from(self.queue.priority.map(|n| n.to_string()).unwrap_or_default().as_str()),
+            Cell::toned(text(state), tone(state == Some("ENABLED"))),
+            Cell::toned(text(status), tone(status != Some("INVALID"))),
+        ];
+        row.extend(self.occupancy.counts.iter().map(|(_, count)| {
+            Cell::toned(count.to_string(), if count.jobs == 0 { Tone::Faint } else { Tone::Plain })
+        }));
+        let code = self.occupancy.blocked.as_ref().map(Blocked::code).unwrap_or_default();
+        row.extend([Cell::from(self.vcpus().as_str()), Cell::toned(code, Tone::Bad)]);
+        row
     }
 
-    fn json(&self) -> Vec<Value> {
-        self.0.iter().map(Seen::element).collect()
-    }
-}
-
-impl View for Seen {
-    fn plain(&self) -> Layout {
+    fn details(&self) -> Layout {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let queue = &self.queue;
         let counts: Vec<String> =
@@ -290,10 +319,6 @@ impl View for Seen {
             }
         }
         Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    }
-
-    fn json(&self) -> Vec<Value> {
-        vec![self.element()]
     }
 }
 

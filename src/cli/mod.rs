@@ -13,6 +13,7 @@ use crate::job::Invalid;
 use crate::job::directives::about_slurms;
 use crate::ui::{Exit, Failure, Format, Output};
 
+pub mod bhosts;
 pub mod bkill;
 pub mod blocal;
 pub mod bout;
@@ -23,6 +24,7 @@ pub mod bwait;
 mod legacy;
 mod manual;
 mod named;
+mod optional;
 pub mod select;
 mod waiting;
 
@@ -124,7 +126,7 @@ pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>
 
 fn told<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
     let command = manual::with_options(A::command());
-    let args = legacy::rewritten(&command, std::env::args_os());
+    let args = optional::joined(&command, legacy::rewritten(&command, std::env::args_os()));
     if manual::print(&command, &args)? {
         return Ok(Exit::Done);
     }

@@ -38,6 +38,7 @@ mod tasks;
 mod timeout;
 mod ulimit;
 mod wall_time;
+pub mod why;
 
 pub use array::{ArraySize, Tasks};
 pub use container::{ContainerChanges, Image, Role, Secret, User};

@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 
 use super::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
 use super::capacity::Resources;
+use super::ec2::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
 use super::error::ApiError;
 use super::http::json_shape;
 use super::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
 
 /// API: up to 100 clusters or container instances can be described at once.
 const MOST_DESCRIBED: usize = 100;
-/// The instance of which Batch says `Host EC2 (instance i-…) terminated.`
-const INSTANCE_ID: &str = "i-00000000000000000";
 /// ECS counts 1,024 units for each vCPU (API: Resource, Developer Guide `task_definition_parameters`).
 const UNITS: u32 = 1024;
 
@@ -158,6 +157,8 @@ impl Api {
             "runningTasksCount": running,
             "pendingTasksCount": pending,
             "attributes": [
+                {"name": "ecs.availability-zone", "value": ZONE},
+                {"name": "ecs.instance-type", "value": INSTANCE_TYPE},
                 {"name": "ecs.os-type", "value": std::env::consts::OS},
                 {"name": "ecs.cpu-architecture", "value": std::env::consts::ARCH},
             ],

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 /// The header with the ID that each request gets.
 pub const REQUEST_ID: &str = "x-amzn-requestid";
-/// The XML namespace of STS, the only service here that speaks the query protocol (API: metadata.xmlNamespace).
+/// The XML namespaces of the services that answer in XML (API: metadata.xmlNamespace).
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
 /// An error as an AWS service answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub enum Protocol {
     Json11,
     /// STS's (Smithy `awsQuery`): a form, answered in XML.
     Query,
+    /// EC2's (Smithy `ec2Query`): the same in other words.
+    Ec2,
 }
 
 impl Protocol {
@@ -84,7 +87,7 @@ impl Protocol {
     fn content_type(self) -> &'static str {
         match self {
             Self::S3 => "application/xml",
-            Self::Query => "text/xml",
+            Self::Query | Self::Ec2 => "text/xml",
             Self::RestJson => "application/json",
             Self::Json11 => "application/x-amz-json-1.1",
         }
@@ -94,6 +97,7 @@ impl Protocol {
     pub fn answer(self, outcome: Result<Value, ApiError>) -> Response<s3s::Body> {
         match outcome {
             Ok(value) if self == Self::Query => query_response(StatusCode::OK, |id| result_xml(&value, id)),
+            Ok(value) if self == Self::Ec2 => query_response(StatusCode::OK, |id| ec2_result_xml(&value, id)),
             Ok(value) => self.response(StatusCode::OK, value.to_string().into()),
             Err(error) => self.refuse(&error),
         }
@@ -108,6 +112,7 @@ impl Protocol {
             }
             Self::S3 => self.response(error.status, s3_error_xml(error).into()),
             Self::Query => query_response(error.status, |id| error_xml(error, id)),
+            Self::Ec2 => query_response(error.status, |id| ec2_error_xml(error, id)),
             Self::RestJson => {
                 self.response(error.status, json!({ "message": error.message }).to_string().into())
             }
@@ -163,6 +168,43 @@ fn result_xml(value: &Value, id: &str) -> String {
         )
     });
     xml.collect()
+}
+
+/// An operation's result: `{OPERATION: {FIELD: VALUE, …}}`; the elements of a list are called `item`.
+fn ec2_result_xml(value: &Value, id: &str) -> String {
+    let results = value.as_object().into_iter().flatten();
+    let xml = results.map(|(operation, fields)| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{operation}Response xmlns=\"{EC2_NAMESPACE}\">\
+             <requestId>{id}</requestId>{}</{operation}Response>",
+            elements(fields)
+        )
+    });
+    xml.collect()
+}
+
+fn elements(value: &Value) -> String {
+    let element = |name: &str, value: &Value| format!("<{name}>{}</{name}>", elements(value));
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| element(name, value)).collect(),
+        Value::Array(items) => items.iter().map(|item| element("item", item)).collect(),
+        Value::String(text) => escaped(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// EC2's form of an error, and its words for signatures (EC2 Developer Guide, "Error codes").
+fn ec2_error_xml(error: &ApiError, id: &str) -> String {
+    let code = match error.code {
+        "InvalidSignatureException" | "UnrecognizedClientException" => "AuthFailure",
+        code => code.strip_suffix("Exception").unwrap_or(code),
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code>\
+         <Message>{}</Message></Error></Errors><RequestID>{id}</RequestID></Response>",
+        escaped(&error.message)
+    )
 }
 
 fn s3_error_xml(error: &ApiError) -> String {

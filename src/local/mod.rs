@@ -1,4 +1,5 @@
-//! The local cluster: AWS Batch, S3, CloudWatch Logs and what they need of ECS and STS, on this machine,
+//! The local cluster: AWS Batch, S3, CloudWatch Logs and what they need of ECS, EC2 and STS, on this
+//! machine,
 //! really running the jobs.
 //!
 //! One server per *home* folder listens on one port of 127.0.0.1. The way of a job through it:
@@ -19,6 +20,7 @@
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
 //! | `logs`     | CloudWatch Logs: groups, streams, their events, and the API over them                |
 //! | `ecs`      | ECS: this machine as the one container instance                                      |
+//! | `ec2`      | EC2: what that instance is                                                            |
 //! | `sts`      | STS: who one is                                                                      |
 //! | [`runner`] | the process that owns a job, outlives the server, and writes down what happened      |
 //! | `docker`   | the Docker engine: finding it, networks, what is left behind on it                   |
@@ -45,6 +47,7 @@ mod capacity;
 mod containers;
 mod control;
 mod docker;
+mod ec2;
 mod ecs;
 mod error;
 #[cfg(feature = "fuzzing")]

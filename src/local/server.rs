@@ -22,7 +22,7 @@ use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front, Keys, Services};
 use super::machine::Machine;
 use super::settings::Settings;
-use super::{ACCESS_KEY_PREFIX, REGION, ecs, logs, now_ms, s3, sts};
+use super::{ACCESS_KEY_PREFIX, REGION, ec2, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -161,6 +161,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         batch: batch::Api::new(handle.clone(), reader.clone()),
         logs: logs.clone(),
         ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
+        ec2: ec2::Api::new(handle.clone(), endpoint.started_at),
         sts: sts::Api::new(),
     };
     let front = Arc::new(Front::new(keys.clone(), services, options.debug));

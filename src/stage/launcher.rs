@@ -221,6 +221,11 @@ pub fn without_launcher(command: &[String]) -> &[String] {
     }
 }
 
+/// Whether the start in a bundle starts a script that is in it, and not a command.
+pub(super) fn starts_a_script(start: &[u8]) -> bool {
+    String::from_utf8_lossy(start).contains(&bare(CHECK))
+}
+
 /// The script without comments, blank lines and indentation: every character counts against a limit. What is said to
 /// shellcheck stays, for the test that has it look at the whole.
 pub(super) fn bare(script: &str) -> String {

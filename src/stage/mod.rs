@@ -14,6 +14,7 @@ mod multipart;
 mod outputs;
 mod parts;
 mod plan;
+pub mod unpack;
 mod upload;
 
 pub use archive::Archive;

@@ -1,9 +1,10 @@
 //! Errors as the user meets them, and the exit codes of every tool.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use super::progress::beside;
+use super::text::harmless;
 
 /// How a tool ends. The numbers are part of the interface and documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,25 +111,29 @@ impl Failure {
 
     /// Prints the failure on stderr in the name of `tool`. A stderr that is gone is no further error.
     pub fn report(&self, tool: &str) {
-        beside(|| {
-            let mut stderr = std::io::stderr().lock();
-            let _ = writeln!(stderr, "{tool}: error: {}", one_line(&self.message));
-            for hint in &self.hints {
-                let _ = writeln!(stderr, "hint: {}", one_line(hint));
-            }
-        });
+        let hints = self.hints.iter().map(|hint| format!("\nhint: {}", one_line(hint)));
+        note(format!("{tool}: error: {}{}", one_line(&self.message), hints.collect::<String>()));
     }
 }
 
-/// Says something on stderr, beside the results. A stderr that is gone is no error.
+/// Says something on stderr, beside the results: a line, or several. On a terminal it is [harmless]. A stderr that is
+/// gone is no error.
 pub fn note(text: impl fmt::Display) {
+    let text = format!("{text}\n");
+    let text = match std::io::stderr().is_terminal() {
+        true => text
+            .split_inclusive('\n')
+            .map(|line| format!("{}\n", harmless(line.trim_end_matches('\n'))))
+            .collect(),
+        false => text,
+    };
     beside(|| {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
     });
 }
 
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.
-pub(super) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -21,7 +21,7 @@ pub enum Format {
 /// The plain form of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// Lines as they are.
+    /// Lines as they are; on a terminal they are [harmless].
     Lines(Vec<String>),
     /// A header and rows. An empty cell is printed as `-`, in a pipe blanks inside a cell are `_`, so that every
     /// row has the same number of fields for `awk`. On a terminal that is too narrow, cells of the column
@@ -96,6 +96,7 @@ pub struct Output {
     terminal: bool,
     /// The terminal's, where it is known.
     columns: Option<usize>,
+    rows: Option<usize>,
     colour: bool,
     header: bool,
     outlives_reader: bool,
@@ -107,11 +108,12 @@ impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
         let terminal = io::stdout().is_terminal();
-        let size = || terminal_size::terminal_size_of(io::stdout());
+        let size = if terminal { terminal_size::terminal_size_of(io::stdout()) } else { None };
         Self {
             format,
             terminal,
-            columns: if terminal { size().map(|(w, _)| usize::from(w.0)).filter(|w| *w > 0) } else { None },
+            columns: size.map(|(width, _)| usize::from(width.0)),
+            rows: size.map(|(_, height)| usize::from(height.0)),
             colour: terminal && wants_colour(),
             header: true,
             outlives_reader: false,
@@ -126,6 +128,7 @@ impl Output {
             format,
             terminal: columns.is_some(),
             columns,
+            rows: None,
             colour,
             header: true,
             outlives_reader: false,
@@ -186,7 +189,12 @@ impl Output {
     pub fn show_layout(&self, layout: &Layout) -> Result<(), Failure> {
         let mut text = String::new();
         match layout {
-            Layout::Lines(lines) => lines.iter().for_each(|line| text.extend([line, "\n"])),
+            Layout::Lines(lines) => {
+                for line in lines {
+                    let line = if self.terminal { harmless(line) } else { line.as_str().into() };
+                    text.extend([line.as_ref(), "\n"]);
+                }
+            }
             Layout::Table { columns, rows, shrinks } => {
                 let column = |(i, name): (usize, &&'static str)| Column {
                     gives: if *shrinks == Some(i) { Gives::Ends(NARROWEST) } else { Gives::Nothing },
@@ -255,7 +263,13 @@ impl Output {
         self.colour
     }
 
-    pub(super) fn has_header(&self) -> bool {
+    /// The rows of the terminal that stdout is.
+    pub fn rows(&self) -> Option<usize> {
+        self.rows
+    }
+
+    /// Whether tables have headers.
+    pub fn has_header(&self) -> bool {
         self.header
     }
 

@@ -5,6 +5,10 @@ use super::{Failure, Output};
 
 /// Between two columns.
 const GAP: usize = 2;
+/// Columns of this rank and above are there only when the others have what they should.
+const NICE_TO_HAVE: u8 = 6;
+/// A cell of usual length has no more columns.
+const COMFORT: usize = 30;
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +16,7 @@ pub struct Column {
     /// Its header.
     pub name: &'static str,
     /// How soon it is left out on a terminal that is too narrow: those with the highest number go first, those with
-    /// 0 never.
+    /// 0 never. From 6 on, it goes before a cell of another column is cut that is not very long.
     pub rank: u8,
     /// What it gives up there.
     pub gives: Gives,
@@ -33,6 +37,14 @@ impl Column {
     /// A column that is always there, as it is.
     pub fn new(name: &'static str) -> Self {
         Self { name, rank: 0, gives: Gives::Nothing }
+    }
+
+    /// What it should have, so that a cell of usual length is whole.
+    fn comfort(&self, natural: usize) -> usize {
+        match self.gives {
+            Gives::Ends(least) => natural.min(least.max(COMFORT)),
+            Gives::Nothing | Gives::Middles(_) => natural,
+        }
     }
 
     /// Below this it does not go, whose widest cell takes `natural` columns; with `last`, all is given.
@@ -133,6 +145,17 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     let least = |shown: &[Shown], last| {
         gaps(shown) + shown.iter().map(|s| columns[s.index].least(s.width, last)).sum::<usize>()
     };
+    // What would only be nice to have does not stay at the cost of others.
+    let comfort = |shown: &[Shown]| {
+        gaps(shown) + shown.iter().map(|s| columns[s.index].comfort(s.width)).sum::<usize>()
+    };
+    while comfort(&shown) > width {
+        let nice = shown.iter().enumerate().filter(|(_, s)| columns[s.index].rank >= NICE_TO_HAVE);
+        match nice.max_by_key(|(_, s)| columns[s.index].rank).map(|(at, _)| at) {
+            Some(at) => drop(shown.remove(at)),
+            None => break,
+        }
+    }
     // What is of the first rank only goes when cut IDs do not help either.
     for (keeps, last) in [(1, false), (0, true)] {
         while least(&shown, last) > width {

@@ -1,21 +1,396 @@
-//! The columns of the table.
+//! The columns of the table: what stands in them, how they sort, and what they give up on a narrow terminal.
 
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+use jiff::Zoned;
+
+use super::progress::Progress;
 use crate::batch::Job;
-use crate::ui::local_rfc3339;
+use crate::job::{Invalid, Status};
+use crate::stage::launcher;
+use crate::ui::{Cell, Column, Gives, Tone, local_rfc3339, local_short, span};
 
-/// The cells of a job.
-pub fn row(job: &Job) -> Vec<String> {
-    vec![
-        job.job_id.clone(),
-        job.job_name.clone(),
-        job.status.to_string(),
-        time(job.started_at),
-        time(job.stopped_at),
-        job.exit_code().map(|c| c.to_string()).unwrap_or_default(),
-    ]
+/// What a cell says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Nothing,
+    Text(String),
+    Id(String, Option<u32>),
+    Number(i64),
+    /// Milliseconds since the epoch.
+    Time(i64),
+    /// Milliseconds.
+    Span(i64),
+    Status(Status),
+    ExitCode(i32),
+    Progress(Progress),
 }
 
-/// A time as people read it; nothing for one that has not come.
-pub fn time(epoch_ms: Option<i64>) -> String {
-    epoch_ms.filter(|t| *t > 0).map(local_rfc3339).unwrap_or_default()
+/// When and for whom a job is shown.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    /// The time, in milliseconds since the epoch.
+    pub now: i64,
+    here: Zoned,
+    on_terminal: bool,
+}
+
+impl Viewer {
+    pub fn new(on_terminal: bool) -> Self {
+        let here = Zoned::now();
+        Self { now: here.timestamp().as_millisecond(), here, on_terminal }
+    }
+
+    /// A time as people read it: all of it, or on a terminal what is not the same as now.
+    fn time(&self, epoch_ms: i64) -> String {
+        if self.on_terminal { local_short(epoch_ms, &self.here) } else { local_rfc3339(epoch_ms) }
+    }
+}
+
+impl Value {
+    fn text(text: Option<&str>) -> Self {
+        text.filter(|text| !text.is_empty()).map_or(Value::Nothing, |text| Value::Text(text.to_owned()))
+    }
+
+    fn number(number: Option<impl Into<i64>>) -> Self {
+        number.map_or(Value::Nothing, |number| Value::Number(number.into()))
+    }
+
+    fn digits(text: Option<String>) -> Self {
+        match text {
+            Some(text) => text.parse().map_or(Value::Text(text), Value::Number),
+            None => Value::Nothing,
+        }
+    }
+
+    /// A time; 0 is none.
+    fn time(epoch_ms: Option<i64>) -> Self {
+        epoch_ms.filter(|t| *t > 0).map_or(Value::Nothing, Value::Time)
+    }
+
+    pub fn cell(&self, viewer: &Viewer) -> Cell {
+        match self {
+            Value::Nothing => Cell::default(),
+            Value::Text(text) | Value::Id(text, _) => Cell::from(text.as_str()),
+            Value::Number(number) => Cell::from(number.to_string()),
+            Value::Time(at) => Cell::from(viewer.time(*at)),
+            Value::Span(span_ms) => Cell::from(span(*span_ms)),
+            Value::Status(status) => Cell::toned(status.as_str(), tone(*status)),
+            Value::ExitCode(code) => {
+                Cell::toned(code.to_string(), if *code == 0 { Tone::Plain } else { Tone::Bad })
+            }
+            Value::Progress(progress) => progress.cell(viewer.on_terminal),
+        }
+    }
+
+    /// How two values of one column sort; nothing comes last, whichever way is `descending`.
+    pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
+        let order = match (self, other) {
+            (Value::Nothing, Value::Nothing) => return Ordering::Equal,
+            (Value::Nothing, _) => return Ordering::Greater,
+            (_, Value::Nothing) => return Ordering::Less,
+            (Value::Id(a, i), Value::Id(b, j)) => (whole(a), i).cmp(&(whole(b), j)),
+            (a, b) => a.rank().cmp(&b.rank()).then_with(|| a.words().cmp(b.words())),
+        };
+        if descending { order.reverse() } else { order }
+    }
+
+    fn rank(&self) -> i64 {
+        match self {
+            Value::Nothing | Value::Text(_) | Value::Id(..) => 0,
+            Value::Number(n) | Value::Time(n) | Value::Span(n) => *n,
+            Value::ExitCode(code) => i64::from(*code),
+            Value::Status(status) => i64::from(status.code()),
+            Value::Progress(progress) => progress.per_mille(),
+        }
+    }
+
+    fn words(&self) -> &str {
+        if let Value::Text(text) = self { text } else { "" }
+    }
+}
+
+fn whole(id: &str) -> &str {
+    id.split([':', '#']).next().unwrap_or_default()
+}
+
+/// The colour of a state.
+pub fn tone(status: Status) -> Tone {
+    match status {
+        Status::Submitted | Status::Pending => Tone::Faint,
+        Status::Runnable => Tone::Waiting,
+        Status::Starting | Status::Running => Tone::Busy,
+        Status::Succeeded => Tone::Good,
+        Status::Failed => Tone::Bad,
+    }
+}
+
+/// A column that there is.
+#[derive(Debug)]
+pub struct Known {
+    column: Column,
+    /// Whether a listing does not tell it.
+    described: bool,
+    value: fn(&Job, &Viewer) -> Value,
+}
+
+const fn column(name: &'static str, rank: u8, gives: Gives, value: fn(&Job, &Viewer) -> Value) -> Known {
+    Known { column: Column { name, rank, gives }, described: false, value }
+}
+
+const fn described(name: &'static str, value: fn(&Job, &Viewer) -> Value) -> Known {
+    Known { column: Column { name, rank: 10, gives: Gives::Ends(8) }, described: true, value }
+}
+
+/// All columns, in the order in which `--help` lists them. Their ranks are those of the usual view.
+static KNOWN: [Known; 26] = [
+    column("jobId", 0, Gives::Middles(9), |job, _| Value::Id(job.job_id.clone(), job.id().part())),
+    column("jobName", 1, Gives::Ends(8), |job, _| Value::text(Some(&job.job_name))),
+    column("status", 0, Gives::Nothing, |job, _| Value::Status(job.status)),
+    column("createdAt", 9, Gives::Nothing, |job, _| Value::time(job.created_at)),
+    column("startedAt", 7, Gives::Nothing, |job, _| Value::time(job.started_at)),
+    column("stoppedAt", 8, Gives::Nothing, |job, _| Value::time(job.stopped_at)),
+    column("elapsed", 4, Gives::Nothing, |job, viewer| {
+        elapsed(job, viewer.now).map_or(Value::Nothing, Value::Span)
+    }),
+    column("waited", 9, Gives::Nothing, |job, viewer| {
+        waited(job, viewer.now).map_or(Value::Nothing, Value::Span)
+    }),
+    column("exitCode", 3, Gives::Nothing, |job, _| job.exit_code().map_or(Value::Nothing, Value::ExitCode)),
+    column("statusReason", 6, Gives::Ends(16), |job, _| Value::text(job.status_reason.as_deref())),
+    column("reason", 9, Gives::Ends(16), |job, _| {
+        Value::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
+    }),
+    column("progress", 2, Gives::Ends(18), |job, _| {
+        Progress::of(job).map_or(Value::Nothing, Value::Progress)
+    }),
+    column("nodes", 9, Gives::Nothing, |job, _| Value::number(job.nodes)),
+    column("jobDefinition", 9, Gives::Ends(8), |job, _| {
+        Value::text(job.job_definition.as_deref().map(name_of))
+    }),
+    column("jobQueue", 9, Gives::Ends(8), |job, _| Value::text(job.job_queue.as_deref().map(name_of))),
+    column("shareIdentifier", 9, Gives::Ends(8), |job, _| Value::text(job.share_identifier.as_deref())),
+    described("task", |job, _| Value::number(job.task)),
+    described("vcpus", |job, _| Value::digits(job.resource("VCPU"))),
+    described("memory", |job, _| Value::digits(job.resource("MEMORY"))),
+    described("gpus", |job, _| Value::digits(job.resource("GPU"))),
+    described("attempts", |job, _| {
+        Value::number(job.attempts.as_ref().and_then(|a| i64::try_from(a.len()).ok()))
+    }),
+    described("image", |job, _| Value::text(job.main_container().and_then(|c| c.image.as_deref()))),
+    described("command", |job, _| Value::text(Some(&command(job)))),
+    described("logStreamName", |job, _| {
+        Value::text(job.container.as_ref().and_then(|c| c.log_stream_name.as_deref()))
+    }),
+    described("submitter", |job, _| Value::text(job.submitter.as_ref().map(|s| s.as_str()))),
+    described("dependsOn", |job, _| Value::text(Some(&depends_on(job)))),
+];
+
+/// A column, by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Which(&'static Known);
+
+impl Which {
+    pub fn value(self, job: &Job, viewer: &Viewer) -> Value {
+        (self.0.value)(job, viewer)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.column.name
+    }
+
+    /// Whether a listing does not tell it.
+    pub fn is_described(self) -> bool {
+        self.0.described
+    }
+
+    /// The column in a table of its user's choice, from which none is left out; or in the usual one.
+    pub fn column(self, chosen: bool) -> Column {
+        Column { rank: if chosen { 0 } else { self.0.column.rank }, ..self.0.column }
+    }
+}
+
+impl FromStr for Which {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let name = if text.eq_ignore_ascii_case("queue") { "jobQueue" } else { text };
+        KNOWN.iter().find(|known| known.column.name.eq_ignore_ascii_case(name)).map(Self).ok_or_else(|| {
+            let names: Vec<&str> = KNOWN.iter().map(|known| known.column.name).collect();
+            Invalid::because(format!("the columns are {}", names.join(", ")))
+        })
+    }
+}
+
+/// The value of `--columns`.
+#[derive(Debug, Clone)]
+pub struct Columns(pub Vec<Which>);
+
+impl FromStr for Columns {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The value of `--sort`: a column, the other way around with a `-` before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sort {
+    by: Which,
+    descending: bool,
+}
+
+impl FromStr for Sort {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+        Ok(Self { by: name.parse()?, descending })
+    }
+}
+
+impl Sort {
+    /// The column.
+    pub fn by(self) -> Which {
+        self.by
+    }
+
+    /// Sorts the jobs; equal ones stay in their order.
+    pub fn sort(self, jobs: &mut [Job], viewer: &Viewer) {
+        jobs.sort_by_cached_key(|job| Sorted {
+            value: self.by.value(job, viewer),
+            descending: self.descending,
+        });
+    }
+}
+
+#[derive(PartialEq, Eq)]
+struct Sorted {
+    value: Value,
+    descending: bool,
+}
+
+impl Ord for Sorted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.compare(&other.value, self.descending)
+    }
+}
+
+impl PartialOrd for Sorted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What of a listing decides which columns the usual table has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Has {
+    /// Children whose tasks are not their indices.
+    pub tasks: bool,
+    /// Parents.
+    pub parents: bool,
+}
+
+/// The columns of the usual table in a pipe. Scripts count on them: new ones come at the end.
+pub fn usual(has: Has) -> Vec<Which> {
+    let tail = [("task", has.tasks), ("progress", has.parents)];
+    let names = ["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"].into_iter();
+    named(names.chain(tail.into_iter().filter_map(|(name, there)| there.then_some(name))))
+}
+
+/// The columns of the usual table on a terminal; those in which nothing stands are left out.
+pub fn usual_on_terminal(has: Has, jobs: &[Job], viewer: &Viewer) -> Vec<Which> {
+    let names = ["jobId", "jobName", "status", "progress", "elapsed", "exitCode"].into_iter();
+    let times = ["createdAt", "startedAt", "stoppedAt", "statusReason"];
+    let all = named(names.chain(has.tasks.then_some("task")).chain(times));
+    let has_cells = |which: &Which| {
+        ["jobId", "jobName", "status"].contains(&which.name())
+            || jobs.iter().any(|job| which.value(job, viewer) != Value::Nothing)
+    };
+    all.into_iter().filter(has_cells).collect()
+}
+
+fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<Which> {
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
+/// How long its last attempt ran, or has run; an array's parent and nodes have no attempts of their own.
+fn elapsed(job: &Job, now: i64) -> Option<i64> {
+    let started = job.started_at.filter(|t| *t > 0)?;
+    let stopped = job.stopped_at.filter(|t| *t > 0);
+    let until = stopped.or_else(|| (!job.status.has_ended()).then_some(now))?;
+    (until >= started).then_some(until - started)
+}
+
+/// From its submission to the start of its (last) attempt, or until now. What it waited for, Batch does not tell.
+pub fn waited(job: &Job, now: i64) -> Option<i64> {
+    let created = job.created_at.filter(|t| *t > 0)?;
+    let first = job.attempts.as_ref().and_then(|attempts| attempts.first()?.started_at);
+    let started = first.or(job.started_at).filter(|t| *t > 0);
+    let until = started.or_else(|| (!job.status.has_ended() && !job.is_array_parent()).then_some(now))?;
+    (until >= created).then_some(until - created)
+}
+
+/// The end of an ARN: a queue's name, a job definition's name and revision.
+fn name_of(arn: &str) -> &str {
+    if arn.starts_with("arn:") { arn.rsplit_once('/').map_or(arn, |(_, name)| name) } else { arn }
+}
+
+/// The command as its user gave it, quoted for a shell.
+pub fn command(job: &Job) -> String {
+    let container = job.main_container();
+    let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
+    let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
+    let command = command.to_string_lossy().into_owned();
+    if command.is_empty() { container.and_then(|c| c.launched.clone()).unwrap_or_default() } else { command }
+}
+
+fn depends_on(job: &Job) -> String {
+    let ids = job.depends_on.iter().flatten().filter_map(|on| on.job_id.as_deref());
+    ids.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_named_as_in_json() {
+        let columns: Columns = "jobid, queue,exitCode".parse().expect("columns");
+        assert_eq!(columns.0.iter().map(|c| c.name()).collect::<Vec<_>>(), ["jobId", "jobQueue", "exitCode"]);
+        let unknown = "jobId,colour".parse::<Columns>().map(|_| ()).map_err(|e| e.to_string());
+        assert!(unknown.is_err_and(|e| e.starts_with("the columns are jobId, jobName, status,")));
+        assert!("".parse::<Columns>().is_err() && "-".parse::<Sort>().is_err());
+        let mut names: Vec<&str> = KNOWN.iter().map(|known| known.column.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KNOWN.len());
+    }
+
+    #[test]
+    fn values_sort_by_what_they_mean() {
+        let id = |id: &str, part| Value::Id(id.to_owned(), part);
+        let sorted = [
+            [Value::Number(9), Value::Number(10)],
+            [Value::Text("a".into()), Value::Text("b".into())],
+            [id("a:9", Some(9)), id("a:10", Some(10))],
+            [id("a", None), id("a:0", Some(0))],
+            [Value::Status(Status::Pending), Value::Status(Status::Failed)],
+            [Value::Time(5), Value::Nothing],
+        ];
+        for [a, b] in sorted {
+            assert_eq!(a.compare(&b, false), Ordering::Less, "{a:?} {b:?}");
+            let descending = if b == Value::Nothing { Ordering::Less } else { Ordering::Greater };
+            assert_eq!(a.compare(&b, true), descending, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_arns() {
+        assert_eq!(name_of("arn:aws:batch:eu-west-1:1:job-definition/d:7"), "d:7");
+        assert_eq!(name_of("q/r"), "q/r");
+    }
 }

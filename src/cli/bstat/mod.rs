@@ -2,54 +2,121 @@
 
 mod columns;
 mod details;
+mod progress;
+mod script;
+mod sink;
+mod watch;
+mod why;
 
+use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use futures_util::StreamExt;
 
+use self::columns::{Columns, Sort};
+use self::sink::{Expand, Shown, Sink};
+use self::watch::Every;
 use super::CommonArgs;
 use super::named::Wanted;
+use super::select::SelectArgs;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
-use crate::job::{Invalid, Named, Status, queue_name};
-use crate::ui::{Exit, Failure, Layout, View, note};
+use crate::job::{Invalid, JobId, Named, Status};
+use crate::ui::{Exit, Failure, Output, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
 #[command(name = "bstat", version)]
 pub struct Args {
-    /// Jobs in these states, separated by commas; ALL for every state. With an array's ID: those of its children
-    #[arg(short, long, value_name = "LIST", value_parser = statuses)]
-    status: Option<Statuses>,
-    /// The job queue [default: the cluster's]
-    #[arg(short, long, value_name = "NAME", value_parser = queue_name)]
-    queue: Option<String>,
+    /// Jobs, array children (ID:INDEX), nodes (ID#INDEX) or ARNs; the beginning of an ID, or `last`
+    #[arg(
+        value_name = "ID",
+        conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]
+    )]
+    jobs: Vec<Named>,
     /// Only the child that has this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
-    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, or `last`
-    #[arg(value_name = "ID", conflicts_with = "queue")]
-    jobs: Vec<Named>,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Jobs that have FAILED; with an array's ID, those of its children
+    #[arg(long, conflicts_with = "status", help_heading = "Which jobs")]
+    failed: bool,
+    /// Show the children of arrays and the nodes of MNP jobs, too, below each
+    #[arg(short, long, help_heading = "What of them")]
+    expand_children: bool,
+    /// Show each job in detail
+    #[arg(short, long, conflicts_with_all = ["columns", "expand_children"], help_heading = "What of them")]
+    details: bool,
+    /// Show each job in detail, its environment variables, too; values that look like secrets are masked without =all
+    #[arg(
+        long,
+        value_name = "all",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = env_which,
+        conflicts_with_all = ["columns", "expand_children"],
+        help_heading = "What of them"
+    )]
+    env: Option<EnvWhich>,
+    /// Print the script that was staged for a job
+    #[arg(
+        long,
+        requires = "jobs",
+        conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "json"],
+        help_heading = "What of them"
+    )]
+    script: bool,
+    /// These columns, separated by commas, by the names of the JSON fields
+    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "json", help_heading = "What of them")]
+    columns: Option<Columns>,
+    /// Sort by a column; `-COLUMN` the other way around [default: the newest last]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "What of them")]
+    sort: Option<Sort>,
+    /// Leave the header out
+    #[arg(long, help_heading = "What of them")]
+    no_header: bool,
+    /// Show the same again and again until nothing is active, with a pause in between [default: 2]
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        help_heading = "What of them"
+    )]
+    watch: Option<Every>,
+    /// Say why these jobs do not run, or why they failed, and what to do about it
+    #[arg(
+        long,
+        requires = "jobs",
+        conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "script"],
+        help_heading = "What of them"
+    )]
+    why: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
 
-/// The value of `--status`.
-#[derive(Debug, Clone)]
-struct Statuses(Vec<Status>);
+/// The value of `--env`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EnvWhich {
+    /// Values that look like secrets are masked.
+    Harmless,
+    /// All as it is.
+    All,
+}
 
-fn statuses(text: &str) -> Result<Statuses, Invalid> {
-    let mut list = Vec::new();
-    for word in text.split(',').map(str::trim) {
-        if word.eq_ignore_ascii_case("ALL") {
-            list.extend(Status::ALL);
-        } else {
-            list.push(word.parse()?);
-        }
+fn env_which(text: &str) -> Result<EnvWhich, Invalid> {
+    match text {
+        "" => Ok(EnvWhich::Harmless),
+        "all" => Ok(EnvWhich::All),
+        _ => Err(Invalid::because("`all` is the only value that there is")),
     }
-    list.sort();
-    list.dedup();
-    Ok(Statuses(list))
 }
 
 /// `bstat`'s entry point.
@@ -62,77 +129,132 @@ impl Args {
         let wanted = Wanted::read("bstat", &self.jobs)?;
         let session = self.common.open().await?;
         if self.jobs.is_empty() {
-            self.tell_queue(&session).await
+            if let Some(every) = self.watch {
+                return watch::tell(self, session, every, None).await;
+            }
+            let shown = self.look_at_queues(&session, &self.output()).await?;
+            if shown.jobs == 0 && !self.select.is_given() && !self.failed {
+                say_empty(&session);
+            }
+            return Ok(told(&shown));
+        }
+        let found = wanted.find(&session, self.task).await?;
+        if self.why {
+            return why::tell(&session, &self.output(), &found).await;
+        }
+        let outcome = if self.script {
+            script::tell(&session, &self.output(), &found.jobs).await?
+        } else if let Some(every) = self.watch.filter(|_| !found.jobs.is_empty()) {
+            let ids = found.jobs.iter().map(Job::id).collect();
+            watch::tell(self, session, every, Some(ids)).await?
+        } else if found.jobs.is_empty() && !self.common.json {
+            Exit::Done
         } else {
-            self.tell_jobs(&session, wanted).await
-        }
-    }
-
-    async fn tell_queue(&self, session: &Session) -> Result<Exit, Failure> {
-        let queue = self.queue.as_deref().unwrap_or(&session.cluster.job_queue);
-        let statuses = self.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
-        let jobs = match batch::list(session, queue, statuses).await {
-            Err(failure) if self.queue.is_none() => match session.read_anew(&failure).await? {
-                Some(session) => batch::list(&session, &session.cluster.job_queue, statuses).await?,
-                None => return Err(failure),
-            },
-            listed => listed?,
+            let is_alone = found.jobs.len() == 1 && found.failures.is_empty();
+            let shown = self.look_at_jobs(&session, &self.output(), found.jobs.clone(), is_alone).await?;
+            told(&shown)
         };
-        self.common.output().show(&Jobs { jobs, detailed: false })?;
-        Ok(Exit::Done)
+        Ok(found.report("bstat", outcome))
     }
 
-    async fn tell_jobs(&self, session: &Session, wanted: Wanted) -> Result<Exit, Failure> {
-        let found = wanted.find(session, self.task).await?;
-        let mut jobs = Vec::new();
-        for job in &found.jobs {
-            jobs.push(job.clone());
-            if job.is_array_parent() {
-                let statuses = self.status.as_ref().map_or(&Status::ALL[..], |s| &s.0);
-                let mut children = batch::children(session, &job.id(), statuses).await?;
-                let tasks = job.container.as_ref().and_then(|c| c.tasks.as_ref());
-                children.iter_mut().for_each(|child| child.set_task(tasks));
-                jobs.extend(children);
+    fn output(&self) -> Output {
+        self.common.output().without_header(self.no_header)
+    }
+
+    /// The states that are asked for, when some are.
+    fn statuses(&self) -> Option<&[Status]> {
+        match &self.select.status {
+            Some(statuses) => Some(&statuses.0),
+            None if self.failed => Some(&[Status::Failed]),
+            None => None,
+        }
+    }
+
+    /// The jobs that are meant, once.
+    async fn look(
+        &self,
+        session: &Session,
+        output: &Output,
+        ids: Option<&[JobId]>,
+    ) -> Result<Shown, Failure> {
+        match ids {
+            Some(ids) => {
+                let jobs = batch::describe(session, ids).await?.into_iter().flatten().collect();
+                self.look_at_jobs(session, output, jobs, ids.len() == 1).await
+            }
+            None => self.look_at_queues(session, output).await,
+        }
+    }
+
+    /// The jobs of queues. A queue that is gone, and that was named by something which had been kept, is asked for
+    /// anew.
+    async fn look_at_queues(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
+        match self.list(session, output).await {
+            Err(failure) if self.select.queue.is_empty() => match session.read_anew(&failure).await? {
+                Some(session) => self.list(&session, output).await,
+                None => Err(failure),
+            },
+            listed => listed,
+        }
+    }
+
+    /// Lists the jobs of queues. When they are no more than a page of each state, they are shown newest last; in a pipe, more
+    /// of them come as Batch tells them, and nothing waits for the end.
+    async fn list(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
+        let statuses = self.statuses().unwrap_or(&Status::ACTIVE);
+        let selection = self.select.selection(session, statuses)?;
+        let mut pages = batch::selected(session, &selection).await?;
+        let mut sink = Sink::new(session, output, self, self.details || self.env.is_some());
+        let mut known = HashSet::new();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut streams = false;
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            jobs.extend(page.jobs);
+            streams |= page.more && sink.streams();
+            if streams {
+                jobs.retain(|job| known.insert(job.job_id.clone()));
+                sink.push(std::mem::take(&mut jobs), true).await?;
             }
         }
-        let detailed =
-            matches!(jobs.as_slice(), [job] if found.failures.is_empty() && !job.is_array_parent());
-        let lacks_sh = jobs.iter().any(Job::lacks_sh);
-        if !jobs.is_empty() || self.common.json {
-            self.common.output().show(&Jobs { jobs, detailed })?;
+        batch::newest_last(&mut jobs);
+        jobs.retain(|job| known.insert(job.job_id.clone()));
+        sink.push(jobs, false).await?;
+        sink.finish().await
+    }
+
+    /// Jobs that were named; an array's children follow it.
+    async fn look_at_jobs(
+        &self,
+        session: &Session,
+        output: &Output,
+        jobs: Vec<Job>,
+        is_alone: bool,
+    ) -> Result<Shown, Failure> {
+        let is_one = is_alone && jobs.iter().all(|job| !job.is_array_parent());
+        let is_usual = self.columns.is_none() && self.sort.is_none() && !self.expand_children;
+        let detailed = self.details || self.env.is_some();
+        let mut sink = Sink::new(session, output, self, detailed || (is_one && is_usual));
+        if !self.expand_children {
+            sink = sink.expanding(if detailed { Expand::Nothing } else { Expand::Arrays });
         }
-        if lacks_sh {
-            note(super::LACKS_SH);
-        }
-        Ok(found.report("bstat", Exit::Done))
+        sink.push(jobs, false).await?;
+        sink.finish().await
     }
 }
 
-/// Jobs, as a table or, for one, in detail.
-struct Jobs {
-    jobs: Vec<Job>,
-    detailed: bool,
+/// Says what the jobs that were shown give reason to say.
+fn told(shown: &Shown) -> Exit {
+    if shown.lacks_sh {
+        note(super::LACKS_SH);
+    }
+    Exit::Done
 }
 
-impl View for Jobs {
-    fn plain(&self) -> Layout {
-        match self.jobs.as_slice() {
-            [job] if self.detailed => Layout::Details(details::details(job)),
-            jobs => {
-                let mut columns = vec!["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"];
-                let mut rows: Vec<Vec<String>> = jobs.iter().map(columns::row).collect();
-                if jobs.iter().any(|job| job.task.is_some()) {
-                    columns.push("task");
-                    for (row, job) in rows.iter_mut().zip(jobs) {
-                        row.push(job.task.map(|task| task.to_string()).unwrap_or_default());
-                    }
-                }
-                Layout::Table { columns, rows, shrinks: Some(1) }
-            }
-        }
-    }
-
-    fn json(&self) -> Vec<serde_json::Value> {
-        self.jobs.iter().map(|j| serde_json::to_value(j).unwrap_or_default()).collect()
+/// Tells a person, who may wonder, that there is nothing to be seen.
+fn say_empty(session: &Session) {
+    if std::io::stderr().is_terminal() {
+        let queue = &session.cluster.job_queue;
+        note(format!("bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"));
     }
 }

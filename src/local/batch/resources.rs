@@ -100,7 +100,7 @@ pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
             "minvCpus": capacity.vcpus,
             "maxvCpus": capacity.vcpus,
             "desiredvCpus": capacity.vcpus,
-            "instanceTypes": ["optimal"],
+            "instanceTypes": [crate::local::ec2::INSTANCE_TYPE],
             "subnets": [],
             "securityGroupIds": [],
             "tags": {},

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use signature::{Credentials, Keys, Principal};
 
 use super::error::{ApiError, Protocol, REQUEST_ID};
-use super::{batch, ecs, logs, sts};
+use super::{batch, ec2, ecs, logs, sts};
 use service::Service;
 
 /// The longest body of a request to a service that is not there.
@@ -41,6 +41,8 @@ pub struct Services {
     pub logs: logs::Api,
     /// ECS.
     pub ecs: ecs::Api,
+    /// EC2.
+    pub ec2: ec2::Api,
     /// STS.
     pub sts: sts::Api,
 }
@@ -123,6 +125,7 @@ impl Front {
             }
             Service::Logs => self.services.logs.call(target(), body).await,
             Service::Ecs => self.services.ecs.call(target(), body).await,
+            Service::Ec2 => self.services.ec2.call(&signature::parameters(parts, body)),
             Service::Sts => self.services.sts.call(&signature::parameters(parts, body)),
             // It speaks for itself: see `s3`.
             Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),

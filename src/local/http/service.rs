@@ -2,7 +2,7 @@
 
 use crate::local::error::Protocol;
 
-/// The longest body of Batch's, ECS's and STS's requests: RegisterJobDefinition has 24 KiB.
+/// The longest body of Batch's, ECS's, EC2's and STS's requests: RegisterJobDefinition has 24 KiB.
 const SHORT_BODY: usize = 256 * 1024;
 /// The longest body of a request to CloudWatch Logs: PutLogEvents' batch of 1 MiB, of which clients
 /// write each character that is not ASCII as up to six (boto3: `\u00e9`), and the JSON around it.
@@ -19,6 +19,8 @@ pub enum Service {
     Logs,
     /// ECS.
     Ecs,
+    /// EC2.
+    Ec2,
     /// STS.
     Sts,
 }
@@ -31,6 +33,7 @@ impl Service {
             "batch" => Some(Self::Batch),
             "logs" => Some(Self::Logs),
             "ecs" => Some(Self::Ecs),
+            "ec2" => Some(Self::Ec2),
             "sts" => Some(Self::Sts),
             _ => None,
         }
@@ -42,6 +45,7 @@ impl Service {
             Self::S3 => Protocol::S3,
             Self::Batch => Protocol::RestJson,
             Self::Logs | Self::Ecs => Protocol::Json11,
+            Self::Ec2 => Protocol::Ec2,
             Self::Sts => Protocol::Query,
         }
     }

@@ -1,0 +1,39 @@
+//! All that is shown of one job: more than a thousand of them could be kept of.
+
+use aws_sdk_batch::types::{JobDetail, KeyValuePair};
+
+use super::{Job, describe};
+use crate::cluster::Session;
+use crate::job::JobId;
+use crate::ui::Failure;
+
+/// A job with what [`Job`] leaves out, because it may be large.
+#[derive(Debug, Clone)]
+pub struct Detailed {
+    /// The job.
+    pub job: Job,
+    /// Its environment variables, of an MNP job those of its first node range: names and values.
+    pub environment: Vec<(String, String)>,
+}
+
+impl From<&JobDetail> for Detailed {
+    fn from(detail: &JobDetail) -> Self {
+        let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
+        let environment: &[KeyValuePair] = match detail.container() {
+            Some(container) => container.environment(),
+            None => of_node().map_or(&[], |container| container.environment()),
+        };
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let environment = environment.iter().map(|v| (text(v.name()), text(v.value()))).collect();
+        Self { job: Job::from(detail), environment }
+    }
+}
+
+/// All that Batch knows of these jobs, in the given order; `None` for one that it does not know.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn detailed(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Detailed>>, Failure> {
+    let details = describe::details(session, ids).await?;
+    Ok(details.iter().map(|detail| detail.as_ref().map(Detailed::from)).collect())
+}

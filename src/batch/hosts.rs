@@ -1,0 +1,230 @@
+//! The machines behind compute environments: ECS's container instances, and what EC2 says of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_ecs::error::ProvideErrorMetadata;
+use aws_sdk_ecs::types::{ContainerInstance, Resource};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use super::Environment;
+use crate::cluster::{Instance, Session, explain};
+use crate::ui::Failure;
+
+/// So many instances are described in one call (ECS API `DescribeContainerInstances`).
+const DESCRIBED: usize = 100;
+/// So many calls are under way at once.
+const AT_ONCE: usize = 5;
+/// ECS counts so many units for a vCPU (ECS Developer Guide, "Task definition parameters", `cpu`).
+pub const UNITS: i32 = 1024;
+
+/// A machine. It is serialised under the field names of ECS and EC2; what is not known is `null`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Host {
+    /// The EC2 instance.
+    pub ec2_instance_id: Option<String>,
+    /// The ECS container instance.
+    pub container_instance_arn: String,
+    /// The names of the compute environments that it belongs to.
+    pub compute_environments: Vec<String>,
+    /// `ACTIVE`, `DRAINING`, `REGISTERING`, …
+    pub status: Option<String>,
+    /// Why, where ECS says so.
+    pub status_reason: Option<String>,
+    /// Whether ECS hears from it.
+    pub agent_connected: bool,
+    /// Such as `c5.xlarge`.
+    pub instance_type: Option<String>,
+    /// Such as `eu-west-1a`.
+    pub availability_zone: Option<String>,
+    /// `spot`, `on-demand`, …
+    pub instance_lifecycle: Option<String>,
+    /// EC2's state of it, such as `running`.
+    pub instance_state: Option<String>,
+    /// What it has for jobs.
+    pub registered_resources: HostResources,
+    /// What is free of it.
+    pub remaining_resources: HostResources,
+    /// Tasks that run: one for each job, array child and node.
+    pub running_tasks_count: i32,
+    /// Tasks that are about to run.
+    pub pending_tasks_count: i32,
+    /// When it joined its cluster, in milliseconds since the epoch.
+    pub registered_at: Option<i64>,
+    /// Its address in its VPC.
+    pub private_ip_address: Option<String>,
+    /// Its name in its VPC.
+    pub private_dns_name: Option<String>,
+    /// Its address in the world.
+    pub public_ip_address: Option<String>,
+    /// Its name in the world.
+    pub public_dns_name: Option<String>,
+    /// The jobs on it, if it was asked for them.
+    pub jobs: Option<Vec<HostJob>>,
+}
+
+/// What a machine has for jobs. It is serialised under the names that ECS has for its resources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub struct HostResources {
+    /// CPU, in [`UNITS`] for each vCPU.
+    pub cpu: i32,
+    /// Memory in MiB.
+    pub memory: i32,
+    /// GPUs.
+    pub gpu: usize,
+}
+
+/// A job on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostJob {
+    /// Its ID: a job's, an array child's or a node's.
+    pub job_id: String,
+    /// Its name.
+    pub job_name: String,
+    /// `STARTING` or `RUNNING`.
+    pub status: crate::job::Status,
+}
+
+impl Host {
+    /// Whether a text means it: the ID of the EC2 instance, or the ARN or ID of the container instance.
+    pub fn is(&self, text: &str) -> bool {
+        self.ec2_instance_id.as_deref() == Some(text)
+            || self.container_instance_arn == text
+            || self.id() == text
+    }
+
+    /// The ID of the container instance: its ARN has had two forms.
+    pub fn id(&self) -> &str {
+        instance_id(&self.container_instance_arn)
+    }
+
+    fn of(instance: &ContainerInstance, environments: &[String]) -> Self {
+        let attribute = |name: &str| {
+            let attribute = instance.attributes().iter().find(|attribute| attribute.name() == name)?;
+            attribute.value().map(str::to_owned)
+        };
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            ec2_instance_id: text(instance.ec2_instance_id()),
+            container_instance_arn: instance.container_instance_arn().unwrap_or_default().to_owned(),
+            compute_environments: environments.to_vec(),
+            status: text(instance.status()),
+            status_reason: text(instance.status_reason()),
+            agent_connected: instance.agent_connected(),
+            instance_type: attribute("ecs.instance-type"),
+            availability_zone: attribute("ecs.availability-zone"),
+            registered_resources: HostResources::of(instance.registered_resources()),
+            remaining_resources: HostResources::of(instance.remaining_resources()),
+            running_tasks_count: instance.running_tasks_count(),
+            pending_tasks_count: instance.pending_tasks_count(),
+            registered_at: instance.registered_at().and_then(|at| at.to_millis().ok()),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what EC2 says.
+    pub fn complete(&mut self, instance: &Instance) {
+        let Instance { instance_type, state, availability_zone, lifecycle, .. } = instance.clone();
+        self.instance_type = self.instance_type.take().or(instance_type);
+        self.availability_zone = self.availability_zone.take().or(availability_zone);
+        self.instance_state = state;
+        self.instance_lifecycle = Some(lifecycle.unwrap_or_else(|| "on-demand".to_owned()));
+        self.private_ip_address = instance.private_ip_address.clone();
+        self.private_dns_name = instance.private_dns_name.clone();
+        self.public_ip_address = instance.public_ip_address.clone();
+        self.public_dns_name = instance.public_dns_name.clone();
+    }
+}
+
+impl HostResources {
+    fn of(resources: &[Resource]) -> Self {
+        let of = |name: &str| resources.iter().find(|resource| resource.name() == Some(name));
+        Self {
+            cpu: of("CPU").map_or(0, Resource::integer_value),
+            memory: of("MEMORY").map_or(0, Resource::integer_value),
+            gpu: of("GPU").map_or(0, |gpus| gpus.string_set_value().len()),
+        }
+    }
+}
+
+/// The ID in the ARN of a container instance.
+pub(super) fn instance_id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or_default()
+}
+
+/// The machines of compute environments, by the IDs of their instances. Those that have no ECS cluster (Fargate, EKS)
+/// have none.
+///
+/// # Errors
+/// When ECS cannot be asked.
+pub async fn hosts(session: &Session, environments: &[&Environment]) -> Result<Vec<Host>, Failure> {
+    // Environments may have a cluster in common.
+    let mut clusters: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for environment in environments {
+        if let Some(cluster) = &environment.ecs_cluster_arn {
+            clusters.entry(cluster).or_default().push(environment.compute_environment_name.clone());
+        }
+    }
+    let asked = clusters.iter().map(|(cluster, environments)| of_cluster(session, cluster, environments));
+    let mut hosts: Vec<Host> = stream::iter(asked).buffer_unordered(AT_ONCE).try_concat().await?;
+    let key = |host: &Host| (host.ec2_instance_id.clone(), host.container_instance_arn.clone());
+    hosts.sort_by_cached_key(key);
+    Ok(hosts)
+}
+
+/// The machines of an ECS cluster, in any order.
+async fn of_cluster(session: &Session, cluster: &str, environments: &[String]) -> Result<Vec<Host>, Failure> {
+    let doing = format!("asking ECS for the container instances of {}", environments.join(", "));
+    let mut arns = Vec::new();
+    let mut pages = session.ecs.list_container_instances().cluster(cluster).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        match page {
+            Ok(page) => arns.extend(page.container_instance_arns.unwrap_or_default()),
+            // An environment that is INVALID may have lost it.
+            Err(e) if e.code() == Some("ClusterNotFoundException") => return Ok(Vec::new()),
+            Err(e) => return Err(explain(session, &doing, &e)),
+        }
+    }
+    let described = arns.chunks(DESCRIBED).map(|arns| {
+        let call = session.ecs.describe_container_instances().cluster(cluster);
+        call.set_container_instances(Some(arns.to_vec())).send()
+    });
+    let answers = stream::iter(described).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await;
+    let answers = answers.map_err(|e| explain(session, &doing, &e))?;
+    // What has gone since the listing is among the answer's failures.
+    let instances = answers.iter().flat_map(|answer| answer.container_instances());
+    Ok(instances.map(|instance| Host::of(instance, environments)).collect())
+}
+
+/// What EC2 says of machines, by the IDs of its instances: addresses, names, whether they are Spot.
+///
+/// # Errors
+/// When EC2 cannot be asked (the permission is `ec2:DescribeInstances`).
+pub async fn instances(session: &Session, hosts: &[Host]) -> Result<HashMap<String, Instance>, Failure> {
+    let ids: Vec<String> = hosts.iter().filter_map(|host| host.ec2_instance_id.clone()).collect();
+    let known = session.ec2.instances(&ids).await.map_err(|e| {
+        explain(session, "asking EC2 for the addresses of the instances (ec2:DescribeInstances)", &e)
+    })?;
+    Ok(known.into_iter().map(|instance| (instance.instance_id.clone(), instance)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_an_instances_arn() {
+        let long = Host {
+            container_instance_arn: "arn:aws:ecs:eu-west-1:1:container-instance/cluster/0a1b".into(),
+            ec2_instance_id: Some("i-1".into()),
+            ..Host::default()
+        };
+        let short = "arn:aws:ecs:eu-west-1:1:container-instance/0a1b";
+        assert_eq!(long.id(), instance_id(short));
+        assert!(long.is("i-1") && long.is("0a1b") && long.is(&long.container_instance_arn.clone()));
+        assert!(!long.is("i-2") && !long.is("") && !long.is("cluster"));
+    }
+}

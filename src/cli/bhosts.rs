@@ -1,0 +1,317 @@
+//! `bhosts`: shows the machines.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::CommonArgs;
+use super::bqueues::{between, named};
+use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
+use crate::cluster::Session;
+use crate::job::{JobId, queue_name};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, local_rfc3339, note};
+
+/// Show the machines behind a cluster: what they have, what is free, and which jobs are on them
+#[derive(Debug, Parser)]
+#[command(name = "bhosts", version)]
+pub struct Args {
+    /// The machines of this queue; may be repeated [default: the cluster's]
+    #[arg(short, long, value_name = "NAME", value_parser = queue_name)]
+    queue: Vec<String>,
+    /// The machines of all queues of the account and region
+    #[arg(short, long, conflicts_with = "queue")]
+    all_queues: bool,
+    /// Every detail of each machine. Of named machines, they are shown anyway
+    #[arg(short, long)]
+    details: bool,
+    /// Do not look for the jobs on the machines: that costs a call for each 100 jobs and for each array
+    #[arg(long)]
+    no_jobs: bool,
+    /// Leave the table's header out
+    #[arg(long)]
+    no_header: bool,
+    /// Machines, by the IDs of their EC2 instances or ECS container instances
+    #[arg(value_name = "ID")]
+    hosts: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// `bhosts`' entry point.
+pub fn main() -> ExitCode {
+    super::run("bhosts", |args: Args| super::block_on(args.tell()))
+}
+
+impl Args {
+    async fn tell(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        let (session, queues, mut failures) = self.queues(session).await?;
+        let environments = batch::environments_of(&session, &queues).await?;
+        let with_hosts: Vec<&Environment> = environments.iter().filter(|e| without(e).is_none()).collect();
+        let mut hosts = batch::hosts(&session, &with_hosts).await?;
+        let any = !hosts.is_empty();
+        if !self.hosts.is_empty() {
+            failures.extend(self.unknown(&session, &hosts));
+            hosts.retain(|host| self.hosts.iter().any(|id| host.is(id)));
+        }
+        self.complete(&session, &mut hosts, &with_hosts).await?;
+
+        if !hosts.is_empty() || failures.is_empty() || self.common.json {
+            self.show(&hosts)?;
+        }
+        for environment in &environments {
+            if let Some(why) = without(environment) {
+                let name = &environment.compute_environment_name;
+                note(format!("bhosts: note: the compute environment {name} {why}"));
+            }
+        }
+        if !any && !with_hosts.is_empty() {
+            let names: Vec<&str> = with_hosts.iter().map(|e| e.compute_environment_name.as_str()).collect();
+            note(format!("bhosts: note: there are no machines in {} just now", names.join(", ")));
+        }
+        for failure in &failures {
+            failure.report("bhosts");
+        }
+        Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// The queues that are meant, and a failure for each that is not there.
+    async fn queues(&self, session: Session) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
+        if self.all_queues {
+            let queues = batch::queues(&session, &[]).await?;
+            return Ok((session, queues, Vec::new()));
+        }
+        named(session, &self.queue).await
+    }
+
+    /// A failure for each machine that is not there.
+    fn unknown(&self, session: &Session, hosts: &[Host]) -> Vec<Failure> {
+        let unknown = self.hosts.iter().filter(|id| !hosts.iter().any(|host| host.is(id)));
+        let place = match self.queue.as_slice() {
+            [] if self.all_queues => "any queue".to_owned(),
+            [] => format!("the queue {}", session.cluster.job_queue),
+            queues => format!("the queue {}", queues.join(", ")),
+        };
+        let failure = |id: &String| {
+            Failure::failed(format!(
+                "there is no machine {id} behind {place} (cluster {})",
+                session.cluster.name
+            ))
+            .hint("`bhosts` lists those that are there, `--all-queues` those of other queues, too")
+        };
+        unknown.map(failure).collect()
+    }
+
+    /// Asks EC2 for the addresses and Batch for the jobs, at once. Without the addresses, there is still much to show.
+    async fn complete(
+        &self,
+        session: &Session,
+        hosts: &mut [Host],
+        environments: &[&Environment],
+    ) -> Result<(), Failure> {
+        let (instances, jobs) =
+            tokio::join!(batch::instances(session, hosts), self.jobs(session, hosts, environments));
+        let instances = instances.unwrap_or_else(|why| {
+            note(format!("bhosts: note: addresses and names are not shown: {why}"));
+            HashMap::new()
+        });
+        let mut jobs =
+            jobs.map_err(|failure| failure.hint("`--no-jobs` shows the machines without their jobs"))?;
+        for host in hosts {
+            if let Some(instance) = host.ec2_instance_id.as_ref().and_then(|id| instances.get(id)) {
+                host.complete(instance);
+            }
+            if let Some(jobs) = &mut jobs {
+                host.jobs = Some(jobs.remove(host.id()).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// The jobs on the machines, by machine; `None` if they are not to be shown.
+    async fn jobs(
+        &self,
+        session: &Session,
+        hosts: &[Host],
+        environments: &[&Environment],
+    ) -> Result<Option<HashMap<String, Vec<HostJob>>>, Failure> {
+        if self.no_jobs {
+            return Ok(None);
+        }
+        if hosts.iter().all(|host| host.running_tasks_count == 0 && host.pending_tasks_count == 0) {
+            return Ok(Some(HashMap::new()));
+        }
+        // Jobs of other queues may be there as well.
+        let mut queues = batch::queues(session, &[]).await?;
+        queues.retain(|queue| {
+            queue.compute_environments.iter().any(|named| environments.iter().any(|e| e.is(named)))
+        });
+        batch::placed(session, &queues).await.map(Some)
+    }
+
+    fn show(&self, hosts: &[Host]) -> Result<(), Failure> {
+        let output = self.common.output().without_header(self.no_header);
+        match output.format() {
+            Format::Json => {
+                let mut array = output.json_array();
+                for element in hosts.iter().map(|host| serde_json::to_value(host).unwrap_or_default()) {
+                    array.push(&element)?;
+                }
+                array.finish()
+            }
+            Format::Plain if self.details || !self.hosts.is_empty() => {
+                for (n, host) in hosts.iter().enumerate() {
+                    between(&output, n)?;
+                    output.show_layout(&details(host))?;
+                }
+                Ok(())
+            }
+            Format::Plain => {
+                let mut table = output.table(columns());
+                table.rows(&hosts.iter().map(row).collect::<Vec<_>>())?;
+                table.finish()
+            }
+        }
+    }
+}
+
+/// Why an environment has no machines to show.
+fn without(environment: &Environment) -> Option<String> {
+    if environment.resource_kind().is_some_and(|kind| kind.starts_with("FARGATE")) {
+        return Some("is Fargate: its jobs run on no machine of this account".to_owned());
+    }
+    if environment.container_orchestration_type.as_deref() == Some("EKS") {
+        return Some("is on EKS: `kubectl get nodes` shows its machines".to_owned());
+    }
+    if environment.ecs_cluster_arn.is_none() {
+        let status = environment.status.as_deref().unwrap_or("without a status");
+        return Some(format!("has no ECS cluster (it is {status}), and no machines"));
+    }
+    None
+}
+
+/// The columns of the table. Those that come last are the first to be left out on a terminal that is too narrow.
+fn columns() -> Vec<Column> {
+    let column = |name, rank| Column { rank, ..Column::new(name) };
+    vec![
+        Column { gives: Gives::Middles(9), ..Column::new("ec2InstanceId") },
+        column("instanceType", 4),
+        column("zone", 7),
+        column("status", 3),
+        column("vcpus", 0),
+        column("memory", 2),
+        column("gpus", 6),
+        column("tasks", 5),
+        column("privateIpAddress", 8),
+        column("publicIpAddress", 9),
+        column("privateDnsName", 11),
+        column("publicDnsName", 10),
+        Column { name: "jobs", rank: 1, gives: Gives::Ends(8) },
+    ]
+}
+
+fn row(host: &Host) -> Vec<Cell> {
+    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
+    let tone = match host.status.as_deref() {
+        Some("ACTIVE") if host.agent_connected => Tone::Plain,
+        _ => Tone::Bad,
+    };
+    vec![
+        Cell::from(host.ec2_instance_id.as_deref().unwrap_or(host.id())),
+        text(&host.instance_type),
+        text(&host.availability_zone),
+        Cell::toned(status(host), tone),
+        Cell::from(free(host, "/", |r| vcpus(r.cpu)).as_str()),
+        Cell::from(free(host, "/", |r| r.memory.to_string()).as_str()),
+        Cell::from(free(host, "/", |r| r.gpu.to_string()).as_str()),
+        Cell::from(tasks(host).as_str()),
+        text(&host.private_ip_address),
+        text(&host.public_ip_address),
+        text(&host.private_dns_name),
+        text(&host.public_dns_name),
+        Cell::from(names(host.jobs.as_deref().unwrap_or_default()).join(",").as_str()),
+    ]
+}
+
+fn details(host: &Host) -> Layout {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let state = [text(&host.instance_state), text(&host.instance_lifecycle)];
+    let state: Vec<String> = state.into_iter().filter(|word| !word.is_empty()).collect();
+    let status = match &host.status_reason {
+        Some(reason) => format!("{}: {reason}", status(host)),
+        None => status(host),
+    };
+    let gpus = match host.registered_resources.gpu {
+        0 => "0".to_owned(),
+        _ => format!("{} free", free(host, " of ", |r| r.gpu.to_string())),
+    };
+    let mut details = vec![
+        ("ec2InstanceId", text(&host.ec2_instance_id)),
+        ("containerInstanceArn", host.container_instance_arn.clone()),
+        ("computeEnvironments", host.compute_environments.join(", ")),
+        ("status", status),
+        ("instanceState", state.join(", ")),
+        ("instanceType", text(&host.instance_type)),
+        ("availabilityZone", text(&host.availability_zone)),
+        ("registeredAt", host.registered_at.map(local_rfc3339).unwrap_or_default()),
+        ("vcpus", format!("{} free", free(host, " of ", |r| vcpus(r.cpu)))),
+        ("memory", format!("{} MiB free", free(host, " of ", |r| r.memory.to_string()))),
+        ("gpus", gpus),
+        ("tasks", format!("{} running, {} pending", host.running_tasks_count, host.pending_tasks_count)),
+        ("privateIpAddress", text(&host.private_ip_address)),
+        ("privateDnsName", text(&host.private_dns_name)),
+        ("publicIpAddress", text(&host.public_ip_address)),
+        ("publicDnsName", text(&host.public_dns_name)),
+    ];
+    let jobs = host.jobs.as_deref().unwrap_or_default().iter();
+    details.extend(jobs.map(|job| ("job", format!("{} {} {}", job.job_id, job.status, job.job_name))));
+    Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// `ACTIVE`, `DRAINING`, …, and whether ECS has lost contact.
+fn status(host: &Host) -> String {
+    let contact = if host.agent_connected { "" } else { "/disconnected" };
+    format!("{}{contact}", host.status.as_deref().unwrap_or_default())
+}
+
+/// What is free, of what there is.
+fn free(host: &Host, of: &str, amount: fn(&HostResources) -> String) -> String {
+    format!("{}{of}{}", amount(&host.remaining_resources), amount(&host.registered_resources))
+}
+
+/// ECS's units as vCPUs: `2`, `0.25`.
+fn vcpus(units: i32) -> String {
+    let vcpus = format!("{:.2}", f64::from(units) / f64::from(batch::UNITS));
+    vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Those that run, and behind a `+` those that are about to.
+fn tasks(host: &Host) -> String {
+    match host.pending_tasks_count {
+        0 => host.running_tasks_count.to_string(),
+        pending => format!("{}+{pending}", host.running_tasks_count),
+    }
+}
+
+/// The names of jobs, a child's with its index and a node's with its number.
+fn names(jobs: &[HostJob]) -> Vec<String> {
+    let name = |job: &HostJob| {
+        let id = JobId::from_batch(&job.job_id);
+        let part = job.job_id.get(id.whole().as_str().len()..).unwrap_or_default();
+        format!("{}{part}", job.job_name)
+    };
+    jobs.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_vcpus() {
+        for (units, text) in [(0, "0"), (256, "0.25"), (1024, "1"), (10_240, "10"), (1536, "1.5")] {
+            assert_eq!(vcpus(units), text);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How far an array has come, and how many nodes a multi-node parallel job has.
+
+use crate::batch::Job;
+use crate::job::Status;
+use crate::ui::{Cell, Tone};
+
+/// The progress of a parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Of an array: its size, and how many children are in which group of states.
+    Array(u32, Vec<(Group, u32)>),
+    /// Of an MNP job: its nodes.
+    Nodes(u32),
+}
+
+/// States that are shown together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Ok,
+    Failed,
+    Running,
+    Waiting,
+}
+
+impl Group {
+    const ALL: [Group; 4] = [Group::Ok, Group::Failed, Group::Running, Group::Waiting];
+
+    fn of(status: Status) -> Self {
+        match status {
+            Status::Succeeded => Group::Ok,
+            Status::Failed => Group::Failed,
+            Status::Starting | Status::Running => Group::Running,
+            Status::Submitted | Status::Pending | Status::Runnable => Group::Waiting,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Group::Ok => "ok",
+            Group::Failed => "failed",
+            Group::Running => "running",
+            Group::Waiting => "waiting",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Group::Ok => Tone::Good,
+            Group::Failed => Tone::Bad,
+            Group::Running => Tone::Busy,
+            Group::Waiting => Tone::Faint,
+        }
+    }
+}
+
+/// The columns that a bar takes.
+const BAR: u32 = 10;
+
+impl Progress {
+    /// The progress of a parent, as far as it is known.
+    pub fn of(job: &Job) -> Option<Self> {
+        if job.is_mnp_parent() {
+            return job.nodes.map(Progress::Nodes);
+        }
+        let size = job.parts()?;
+        let counts = by_status(job);
+        let count = |group| counts.iter().filter(|(s, _)| Group::of(*s) == group).map(|(_, n)| n).sum();
+        Some(Progress::Array(size, Group::ALL.map(|group| (group, count(group))).into()))
+    }
+
+    /// So many thousandths of it have ended.
+    pub fn per_mille(&self) -> i64 {
+        match self {
+            Progress::Array(size, counts) => {
+                let ended = counts.iter().filter(|(group, _)| matches!(group, Group::Ok | Group::Failed));
+                let ended: i64 = ended.map(|(_, n)| i64::from(*n)).sum();
+                ended * 1000 / i64::from(*size).max(1)
+            }
+            Progress::Nodes(_) => 0,
+        }
+    }
+
+    /// `[10000] 8123 ok 12 failed 300 running 1565 waiting`; on a terminal with a bar.
+    pub fn cell(&self, on_terminal: bool) -> Cell {
+        let (size, counts) = match self {
+            Progress::Nodes(nodes) => return Cell::from(format!("[{nodes} nodes]")),
+            Progress::Array(size, counts) => (*size, counts),
+        };
+        let mut cell = Cell::from(format!("[{size}]"));
+        if on_terminal {
+            cell = cell.and(" ", Tone::Plain);
+            let mut left = BAR;
+            for (group, count) in counts.iter().filter(|(group, _)| *group != Group::Waiting) {
+                // A single failed child of thousands shows; so does a single one that has not ended.
+                let share = u64::from(*count) * u64::from(BAR) / u64::from(size.max(1));
+                let columns = u32::try_from(share).unwrap_or(BAR).max(u32::from(*count > 0)).min(left);
+                left -= columns;
+                let line = if *group == Group::Running { "╌" } else { "━" };
+                cell = cell.and(line.repeat(columns as usize), group.tone());
+            }
+            cell = cell.and("·".repeat(left as usize), Tone::Faint);
+        }
+        counts.iter().filter(|(_, n)| *n > 0).fold(cell, |cell, (group, n)| {
+            cell.and(" ", Tone::Plain).and(format!("{n} {}", group.word()), group.tone())
+        })
+    }
+}
+
+/// How many children are in which state, in the order in which a job goes through them.
+pub fn by_status(job: &Job) -> Vec<(Status, u32)> {
+    let summary = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
+    let counts = Status::ALL.into_iter().filter_map(|status| {
+        let count = summary?.get(status.as_str()).copied().and_then(|n| u32::try_from(n).ok())?;
+        (count > 0).then_some((status, count))
+    });
+    counts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(counts: [u32; 4], on_terminal: bool) -> String {
+        let size = counts.iter().sum();
+        Progress::Array(size, Group::ALL.into_iter().zip(counts).collect()).cell(on_terminal).text()
+    }
+
+    #[test]
+    fn progress_in_words_and_as_a_bar() {
+        assert_eq!(cell([8123, 12, 300, 1565], false), "[10000] 8123 ok 12 failed 300 running 1565 waiting");
+        assert_eq!(cell([5, 0, 0, 0], false), "[5] 5 ok");
+        assert_eq!(
+            cell([8123, 12, 300, 1565], true),
+            "[10000] ━━━━━━━━━╌ 8123 ok 12 failed 300 running 1565 waiting"
+        );
+        assert_eq!(cell([0, 0, 0, 2], true), "[2] ·········· 2 waiting");
+        assert_eq!(cell([2, 0, 0, 0], true), "[2] ━━━━━━━━━━ 2 ok");
+        assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
+    }
+}

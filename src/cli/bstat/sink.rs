@@ -1,0 +1,256 @@
+//! Where the jobs of a view go as they come: rows of the table, elements of the JSON array, or details.
+
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::Args;
+use super::columns::{self, Has, Viewer, Which};
+use super::details;
+use crate::batch::{self, Job};
+use crate::cluster::Session;
+use crate::job::{JobId, Status};
+use crate::ui::{Cell, Failure, Format, JsonArray, Output, Table};
+
+/// Parents with more parts than a page has are told part by part, smaller ones several at a time.
+const SMALL: u32 = 1000;
+/// So many small parents are asked for their parts at once.
+const AT_ONCE: usize = 8;
+
+/// What becomes of the parts of an array or an MNP job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expand {
+    /// They are not told.
+    Nothing,
+    /// An array's children follow it.
+    Arrays,
+    /// An MNP job's nodes follow it, too.
+    All,
+}
+
+impl Expand {
+    fn takes(self, job: &Job) -> bool {
+        match self {
+            Expand::Nothing => false,
+            Expand::Arrays => job.is_array_parent(),
+            Expand::All => job.parts().is_some(),
+        }
+    }
+}
+
+/// A view that is being shown.
+pub struct Sink<'a> {
+    session: &'a Session,
+    output: &'a Output,
+    args: &'a Args,
+    viewer: Viewer,
+    form: Form<'a>,
+    expand: Expand,
+    /// Of parts, those in these states.
+    parts: Vec<Status>,
+    has: Has,
+    /// Rows that wait for the end: to be sorted, or because a terminal shows a table as wide as its widest row.
+    held: Vec<Job>,
+    /// What was shown.
+    pub shown: Shown,
+}
+
+/// What was shown in a view.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The jobs that have not ended, each with its state: what may look different next time.
+    pub active: Vec<(String, Status)>,
+    /// How many jobs.
+    pub jobs: usize,
+    /// Whether one of them could not start because its image has no shell.
+    pub lacks_sh: bool,
+}
+
+enum Form<'a> {
+    Json(JsonArray<'a>),
+    /// Whether there are some already.
+    Details(bool),
+    Rows(Option<(Vec<Which>, Table<'a>)>),
+}
+
+impl<'a> Sink<'a> {
+    pub fn new(session: &'a Session, output: &'a Output, args: &'a Args, detailed: bool) -> Self {
+        let form = match output.format() {
+            Format::Json => Form::Json(output.json_array()),
+            Format::Plain if detailed => Form::Details(false),
+            Format::Plain => Form::Rows(None),
+        };
+        Self {
+            session,
+            output,
+            args,
+            viewer: Viewer::new(output.is_terminal()),
+            form,
+            expand: if args.expand_children { Expand::All } else { Expand::Nothing },
+            parts: args.statuses().unwrap_or(&Status::ALL).to_vec(),
+            has: Has::default(),
+            held: Vec::new(),
+            shown: Shown::default(),
+        }
+    }
+
+    /// The same, with this done to parents.
+    pub fn expanding(self, expand: Expand) -> Self {
+        Self { expand, ..self }
+    }
+
+    /// Whether rows may be shown as they come, in whatever order that is.
+    pub fn streams(&self) -> bool {
+        self.args.sort.is_none() && !(matches!(self.form, Form::Rows(_)) && self.output.is_terminal())
+    }
+
+    /// Shows more jobs, and the parts of those that are expanded; `more` says that others follow.
+    pub async fn push(&mut self, mut jobs: Vec<Job>, more: bool) -> Result<(), Failure> {
+        self.complete(&mut jobs).await?;
+        self.has.parents |= more || jobs.iter().any(|job| job.parts().is_some());
+        self.has.tasks |=
+            jobs.iter().any(|job| job.task.is_some() || (self.expand.takes(job) && job.has_task_ids()));
+        let parents = jobs.iter().filter(|job| self.expand.takes(job));
+        let small: Vec<Job> = parents.filter(|job| self.is_small(job)).cloned().collect();
+        let (session, statuses) = (self.session, self.parts.clone());
+        let asked = small.iter().map(|parent| batch::parts(session, parent, &statuses));
+        let mut asked = pin!(stream::iter(asked).buffered(AT_ONCE));
+        let mut rows = Vec::new();
+        for job in jobs {
+            let parent = self.expand.takes(&job).then(|| job.clone());
+            rows.push(job);
+            let Some(parent) = parent else { continue };
+            if self.is_small(&parent) {
+                let mut parts = asked.next().await.unwrap_or_else(|| Ok(Vec::new()))?;
+                self.adopt(&parent, &mut parts).await?;
+                rows.extend(parts);
+                continue;
+            }
+            self.show(std::mem::take(&mut rows)).await?;
+            let mut pages = batch::parts_in_order(session, &parent);
+            while let Some(parts) = pages.next().await {
+                let mut parts = parts?;
+                self.adopt(&parent, &mut parts).await?;
+                self.show(parts).await?;
+            }
+        }
+        self.show(rows).await
+    }
+
+    /// Whether all parts of a parent are asked for before the first is shown: there are few, or not all are wanted,
+    /// so that nobody knows which comes next.
+    fn is_small(&self, parent: &Job) -> bool {
+        self.parts != Status::ALL || parent.parts().is_some_and(|parts| parts <= SMALL)
+    }
+
+    /// Tells jobs what a listing did not, where it is shown.
+    async fn complete(&self, jobs: &mut [Job]) -> Result<(), Failure> {
+        let wanted = self.args.columns.iter().flat_map(|columns| &columns.0);
+        let everything =
+            wanted.chain(self.args.sort.map(|sort| sort.by()).iter()).any(|which| which.is_described())
+                || (self.args.details && matches!(self.form, Form::Json(_)));
+        let rows = matches!(self.form, Form::Rows(_));
+        let lacks = |job: &Job| {
+            everything || (self.expand.takes(job) && job.is_array_parent()) || (rows && job.lacks_progress())
+        };
+        let lacking: Vec<usize> =
+            (0..jobs.len()).filter(|at| jobs[*at].attempts.is_none() && lacks(&jobs[*at])).collect();
+        let ids: Vec<JobId> = lacking.iter().map(|at| jobs[*at].id()).collect();
+        let described = batch::describe(self.session, &ids).await?;
+        for (at, described) in lacking.into_iter().zip(described) {
+            // One that Batch has forgotten meanwhile stays as it was listed.
+            if let Some(described) = described {
+                jobs[at] = Job { task: jobs[at].task.or(described.task), ..described };
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells parts what they have from their parent.
+    async fn adopt(&self, parent: &Job, parts: &mut [Job]) -> Result<(), Failure> {
+        let tasks = parent.container.as_ref().and_then(|c| c.tasks.as_ref());
+        for part in parts.iter_mut() {
+            part.set_task(tasks);
+            part.job_queue = part.job_queue.take().or_else(|| parent.job_queue.clone());
+        }
+        self.complete(parts).await
+    }
+
+    async fn show(&mut self, jobs: Vec<Job>) -> Result<(), Failure> {
+        self.shown.jobs += jobs.len();
+        self.shown.lacks_sh |= jobs.iter().any(Job::lacks_sh);
+        let active = jobs.iter().filter(|job| !job.status.has_ended());
+        self.shown.active.extend(active.map(|job| (job.job_id.clone(), job.status)));
+        if self.streams() {
+            return self.print(jobs).await;
+        }
+        self.held.extend(jobs);
+        Ok(())
+    }
+
+    async fn print(&mut self, jobs: Vec<Job>) -> Result<(), Failure> {
+        match &mut self.form {
+            Form::Json(array) => {
+                let elements = match self.args.env {
+                    Some(which) => details::with_environment(self.session, which, &jobs).await?,
+                    None => jobs.iter().map(|job| serde_json::to_value(job).unwrap_or_default()).collect(),
+                };
+                elements.iter().try_for_each(|element| array.push(element))
+            }
+            Form::Details(begun) => {
+                let first = !std::mem::replace(begun, true);
+                details::show(self.session, self.output, self.args.env, &self.viewer, &jobs, first).await
+            }
+            Form::Rows(None) if jobs.is_empty() => Ok(()),
+            Form::Rows(table) => {
+                let (columns, table) = match table {
+                    Some(begun) => begun,
+                    None => table.insert(begun(self.output, self.args, self.has, &jobs, &self.viewer)),
+                };
+                let cells = |job: &Job| {
+                    columns.iter().map(|c| c.value(job, &self.viewer).cell(&self.viewer)).collect()
+                };
+                table.rows(&jobs.iter().map(cells).collect::<Vec<Vec<Cell>>>())
+            }
+        }
+    }
+
+    /// Shows what is left.
+    pub async fn finish(mut self) -> Result<Shown, Failure> {
+        let mut held = std::mem::take(&mut self.held);
+        if let Some(sort) = self.args.sort {
+            sort.sort(&mut held, &self.viewer);
+        }
+        if !held.is_empty() {
+            self.print(held).await?;
+        }
+        match self.form {
+            Form::Json(array) => array.finish()?,
+            Form::Rows(Some((_, table))) => table.finish()?,
+            // A terminal's reader sees that there is nothing; a script's table has its header.
+            Form::Rows(None) if !self.output.is_terminal() => {
+                begun(self.output, self.args, self.has, &[], &self.viewer).1.finish()?;
+            }
+            Form::Rows(None) | Form::Details(_) => {}
+        }
+        Ok(self.shown)
+    }
+}
+
+/// The table's columns, and the table.
+fn begun<'a>(
+    output: &'a Output,
+    args: &Args,
+    has: Has,
+    jobs: &[Job],
+    viewer: &Viewer,
+) -> (Vec<Which>, Table<'a>) {
+    let columns = match &args.columns {
+        Some(chosen) => chosen.0.clone(),
+        None if output.is_terminal() => columns::usual_on_terminal(has, jobs, viewer),
+        None => columns::usual(has),
+    };
+    let table = output.table(columns.iter().map(|c| c.column(args.columns.is_some())).collect());
+    (columns, table)
+}

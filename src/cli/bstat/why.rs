@@ -1,0 +1,35 @@
+//! `bstat --why`: why a job does not run, or why it failed, and what to do about it.
+
+use crate::batch::{self, Found, Job};
+use crate::cluster::Session;
+use crate::job::JobId;
+use crate::job::why::Answer;
+use crate::ui::{Exit, Failure, Format, Layout, Output, View, harmless};
+
+/// Tells why of each of these jobs.
+pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
+    let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
+    let facts = batch::why(session, &ids).await?;
+    let answers: Vec<Answer> = facts.iter().flatten().map(Answer::of).collect();
+    if !answers.is_empty() || output.format() == Format::Json {
+        output.show(&Answers { answers, on_terminal: output.is_terminal() })?;
+    }
+    Ok(found.report("bstat", Exit::Done))
+}
+
+struct Answers {
+    answers: Vec<Answer>,
+    on_terminal: bool,
+}
+
+impl View for Answers {
+    fn plain(&self) -> Layout {
+        let shown = |line: &str| if self.on_terminal { harmless(line).into_owned() } else { line.to_owned() };
+        let each: Vec<Vec<String>> = self.answers.iter().map(|a| a.lines(shown)).collect();
+        Layout::Lines(each.join(&String::new()))
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        self.answers.iter().map(Answer::json).collect()
+    }
+}

@@ -1,0 +1,132 @@
+//! AWS's codes for what blocks a queue, in plain words (UG `job_stuck_in_runnable` and the pages below it).
+
+use super::facts::{Environment, JobFacts};
+use super::{Code, Finding, words};
+
+/// What Batch puts at the beginning of the status reason of the job at the head of a blocked queue.
+const CODES: [(&str, Code); 7] = [
+    ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", Code::InsufficientInstanceCapacity),
+    ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", Code::ComputeEnvironmentMaxResource),
+    ("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", Code::JobResourceRequirement),
+    ("MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS", Code::ServiceRolePermissions),
+    ("MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED", Code::Ec2InstanceConfigurationUnsupported),
+    ("ACTION_REQUIRED", Code::ActionRequired),
+    ("UNDETERMINED", Code::Undetermined),
+];
+
+/// The code that the reason of a job which blocks its queue begins with, such as
+/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other reasons, such as
+/// that of an attempt before, have none.
+pub fn blocking_code(reason: &str) -> Option<&str> {
+    let code = reason.split([' ', ';', ',']).next().unwrap_or_default().trim_end_matches(':');
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == ':';
+    let known = ["CAPACITY", "MISCONFIGURATION", "ACTION_REQUIRED", "UNDETERMINED"];
+    let head = code.split(':').next().unwrap_or_default();
+    (known.contains(&head) && code.chars().all(upper)).then_some(code)
+}
+
+/// The same, sorted.
+pub fn code(reason: &str) -> Option<(Code, &str)> {
+    let word = blocking_code(reason)?;
+    let known = CODES.iter().find(|(text, _)| *text == word);
+    Some((known.map_or(Code::Blocked, |(_, code)| *code), word))
+}
+
+/// What a code means.
+pub fn meaning(code: Code) -> &'static str {
+    match code {
+        Code::InsufficientInstanceCapacity => {
+            "EC2 has no instances of the allowed types to give at this moment, in any compute environment of the queue"
+        }
+        Code::ComputeEnvironmentMaxResource => {
+            "it needs more vCPUs than `maxvCpus` of every compute environment of the queue allows"
+        }
+        Code::JobResourceRequirement => {
+            "it needs more vCPUs, memory or GPUs than any instance type of the queue's compute environments has"
+        }
+        Code::ServiceRolePermissions => {
+            "the service role of the queue's compute environments lacks permissions, so Batch cannot start instances"
+        }
+        Code::Ec2InstanceConfigurationUnsupported => {
+            "an instance type is not offered in the environment's zones, or does not go with its launch template"
+        }
+        Code::ActionRequired => "all compute environments of the queue are INVALID",
+        Code::Undetermined => "Batch sees that it blocks the queue, and not why",
+        _ => "it blocks the queue",
+    }
+}
+
+/// What AWS says of the job, if it says that the job blocks its queue.
+pub fn finding(job: &JobFacts, environments: &[Environment]) -> Option<Finding> {
+    let reason = job.end.status_reason.as_deref()?;
+    let (code, _) = code(reason)?;
+    let mut finding = Finding::new(code, format!("{}; AWS says: {reason}", meaning(code)));
+    finding.advice = advice(code, environments);
+    Some(finding)
+}
+
+/// What to do about it.
+pub fn advice(code: Code, environments: &[Environment]) -> Vec<String> {
+    let environment = environments.first().map_or("NAME", |e| e.name.as_str());
+    let list: Vec<&str> = match code {
+        Code::InsufficientInstanceCapacity => vec![
+            "wait, or allow more instance types and subnets in more zones: `aws batch update-compute-environment \
+             --compute-environment ENVIRONMENT --compute-resources instanceTypes=…,subnets=…`",
+            "`aws batch update-job-queue --job-queue QUEUE --compute-environment-order …` adds an environment with \
+             On-Demand instances behind one with Spot instances",
+        ],
+        Code::ComputeEnvironmentMaxResource => vec![
+            "`aws batch update-compute-environment --compute-environment ENVIRONMENT --compute-resources maxvCpus=N` \
+             allows more, `bsub --vcpus N` asks for less",
+        ],
+        Code::JobResourceRequirement => vec![
+            "ask for less (`bsub --vcpus N --memory SIZE`): an instance of 16 GiB has a little less than 16 GiB for jobs",
+            "or allow larger types: `aws batch update-compute-environment --compute-environment ENVIRONMENT \
+             --compute-resources instanceTypes=…`",
+        ],
+        Code::ServiceRolePermissions => vec![
+            "compare the service role with the managed policy AWSBatchServiceRole, or use the service-linked role \
+             AWSServiceRoleForBatch: `aws batch describe-compute-environments --compute-environments ENVIRONMENT \
+             --query 'computeEnvironments[].serviceRole'`",
+        ],
+        Code::Ec2InstanceConfigurationUnsupported => vec![
+            "`aws ec2 describe-instance-type-offerings --location-type availability-zone` tells which types are offered \
+             where; look at the environment's launch template, too",
+        ],
+        Code::ActionRequired => vec![
+            "`aws batch describe-compute-environments --compute-environments ENVIRONMENT --query \
+             'computeEnvironments[].statusReason'` tells what is wrong with it",
+        ],
+        Code::Undetermined | Code::Blocked => vec![
+            "look whether instances start and join: `bhosts`; they need a way to the ECS endpoint, the ECS agent and \
+             room in the account's EC2 quota (https://repost.aws/knowledge-center/batch-job-stuck-runnable-status)",
+        ],
+        _ => Vec::new(),
+    };
+    list.into_iter().map(|text| text.replace("ENVIRONMENT", environment)).collect()
+}
+
+/// Of the job at the head of the queue, when that is another one and is blocked.
+pub fn of_head(head: &JobFacts, limits: &[(String, u32)]) -> Option<Finding> {
+    let reason = head.end.status_reason.as_deref()?;
+    let (code, text) = code(reason)?;
+    let message =
+        format!("the job at the head of the queue, {}, blocks it ({text}): {}", head.called(), meaning(code));
+    let limit = limits.iter().find(|(reason, _)| reason == text);
+    let finding = Finding::new(
+        Code::HeadBlocked,
+        match limit {
+            Some((_, seconds)) => {
+                format!(
+                    "{message}; Batch cancels it when it has done so for {}",
+                    words::span(i64::from(*seconds) * 1000)
+                )
+            }
+            None => message,
+        },
+    );
+    let id = &head.id;
+    Some(finding.advise(format!(
+        "`bstat --why {id}` tells what to do about the job at the head; `bkill {id}` ends it and lets the others go on"
+    )))
+}

@@ -1,0 +1,73 @@
+//! Who is ahead of a RUNNABLE job in its queue.
+
+use super::facts::Facts;
+use super::{Code, Finding, blocked, words};
+
+/// Jobs that a snapshot has at most (API `GetJobQueueSnapshot`).
+const SNAPSHOT: usize = 100;
+/// So many shares are named.
+const SHARES: usize = 5;
+
+/// The job at the head of the queue, if that is another one and is blocked.
+pub fn head(facts: &Facts) -> Option<Finding> {
+    let head = facts.line.as_ref()?.head.as_ref().filter(|head| head.id != facts.job.id)?;
+    let limits = facts.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
+    blocked::of_head(head, limits)
+}
+
+/// The job's place, and whose turn it is.
+pub fn place(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(line) = &facts.line else { return found };
+    let name = facts.queue.as_ref().map_or("its queue", |q| q.name.as_str());
+    let place = line.jobs.iter().position(|id| *id == facts.job.id);
+    let count = line.jobs.len();
+    match place {
+        Some(0) => {
+            found.push(Finding::new(Code::HeadOfQueue, format!("it is the first in the queue {name}")))
+        }
+        Some(at) => {
+            let of = if count >= SNAPSHOT { format!("first {count}") } else { count.to_string() };
+            let place = words::place(at + 1);
+            found.push(Finding::new(
+                Code::BehindOthers,
+                format!("it is the {place} of the {of} RUNNABLE jobs of the queue {name}"),
+            ));
+        }
+        None if count >= SNAPSHOT => {
+            let before = line.before.map(|n| format!("; at least {n} that wait were submitted before it"));
+            let message = format!(
+                "it is not among the first {count} RUNNABLE jobs of the queue {name}{}",
+                before.unwrap_or_default()
+            );
+            found.push(Finding::new(Code::BehindOthers, message));
+        }
+        None => {}
+    }
+    if let (Some(last), true) = (found.last_mut(), facts.queue.as_ref().is_some_and(|q| q.has_policy)) {
+        last.message.push_str(&shares(facts));
+    }
+    if let Some(queue) = facts.queue.as_ref().filter(|q| !q.ahead.is_empty()) {
+        let ahead = words::some(&queue.ahead, 5);
+        found.push(Finding::new(
+            Code::QueueWithHigherPriority,
+            format!(
+                "queues with a higher priority share its compute environments and have RUNNABLE jobs: {ahead}"
+            ),
+        ));
+    }
+    found
+}
+
+/// Whose share has how much: under a scheduling policy, the order is not that of submission.
+fn shares(facts: &Facts) -> String {
+    let shares = facts.line.as_ref().map(|line| line.shares.as_slice()).unwrap_or_default();
+    let each: Vec<String> = shares.iter().map(|(share, used)| format!("{share} {used}")).collect();
+    let used = if each.is_empty() {
+        String::new()
+    } else {
+        format!("; vCPUs in use by share: {}", words::some(&each, SHARES))
+    };
+    let own = facts.job.share.as_ref().map(|share| format!(", its share is {share}")).unwrap_or_default();
+    format!("; shares that have used less go first{own}{used}")
+}

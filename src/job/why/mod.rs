@@ -1,0 +1,317 @@
+//! Why a job does not run, or why it failed: from what was read ([`Facts`]) to what is told ([`Answer`]).
+//!
+//! | module    | what it explains                                                            |
+//! |-----------|-----------------------------------------------------------------------------|
+//! | `waiting` | jobs that are SUBMITTED, PENDING, STARTING or RUNNING, and retries           |
+//! | `room`    | RUNNABLE: the queue, its compute environments, their size, their instances   |
+//! | `line`    | RUNNABLE: who is ahead, and what blocks the head                             |
+//! | `blocked` | AWS's codes for a blocked queue                                              |
+//! | `cause`   | how an attempt ended                                                         |
+//! | `failed`  | FAILED: the cause, the attempts, the job that it depended on                 |
+//! | `parts`   | children of arrays and nodes of MNP jobs, by cause                           |
+
+mod blocked;
+mod cause;
+mod facts;
+mod failed;
+mod line;
+mod parts;
+mod room;
+mod types;
+mod waiting;
+mod words;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub use blocked::blocking_code;
+pub use failed::LINES;
+pub use parts::first_failed;
+pub use types::patterns;
+
+pub use facts::{
+    Attempt, Demand, Dependency, End, Environment, Facts, Holder, Holders, InstanceType, JobFacts, Kind,
+    Line, LogTail, Machine, Parts, Queue, Ready, Unseen,
+};
+
+use crate::job::Status;
+
+/// What was found; its name in capitals is the `code` of `--json`, which stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// It succeeded.
+    Succeeded,
+    /// Batch has taken it and not looked at it yet.
+    Submitted,
+    /// It waits for other jobs.
+    DependencyNotDone,
+    /// What it waits for is done; it goes on in a moment.
+    DependenciesDone,
+    /// Batch does not know a job that it waits for (any more).
+    DependencyUnknown,
+    /// A job that it depended on failed.
+    DependencyFailed,
+    /// An array's children, or an MNP job's nodes: how many are in which state.
+    Parts,
+    /// The queue is disabled.
+    QueueDisabled,
+    /// The queue is INVALID.
+    QueueInvalid,
+    /// The queue is being made, changed or deleted.
+    QueueNotReady,
+    /// A compute environment is disabled.
+    EnvironmentDisabled,
+    /// A compute environment is INVALID.
+    EnvironmentInvalid,
+    /// A compute environment is being made, changed or deleted.
+    EnvironmentNotReady,
+    /// None of the queue's environments runs multi-node jobs.
+    NoMultiNode,
+    /// It asks for more vCPUs than `maxvCpus` allows.
+    EnvironmentTooSmall,
+    /// No instance type that is allowed has what it asks for.
+    NoInstanceFits,
+    /// Other jobs have all the vCPUs that `maxvCpus` allows.
+    MaxVcpusReached,
+    /// No instance has joined the ECS cluster.
+    NoInstances,
+    /// Instances are there and have no agent that is connected.
+    InstancesDisconnected,
+    /// Instances are there, and none has as much free.
+    InstancesFull,
+    /// An instance has room for it.
+    RoomIsThere,
+    /// Nothing that can be seen is in its way.
+    NothingFound,
+    /// Batch is starting instances.
+    ScalingUp,
+    /// Batch has not asked for instances yet.
+    NotScalingYet,
+    /// Others are ahead in the queue.
+    BehindOthers,
+    /// It is the first in the queue.
+    HeadOfQueue,
+    /// Queues with a higher priority share the environments.
+    QueueWithHigherPriority,
+    /// The job at the head of the queue is blocked.
+    HeadBlocked,
+    /// AWS: `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY`.
+    InsufficientInstanceCapacity,
+    /// AWS: `MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE`.
+    ComputeEnvironmentMaxResource,
+    /// AWS: `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT`.
+    JobResourceRequirement,
+    /// AWS: `MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS`.
+    ServiceRolePermissions,
+    /// AWS: `MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED`.
+    Ec2InstanceConfigurationUnsupported,
+    /// AWS: `ACTION_REQUIRED`.
+    ActionRequired,
+    /// AWS: `UNDETERMINED`.
+    Undetermined,
+    /// Another code of AWS's.
+    Blocked,
+    /// It waits, and AWS says something about it.
+    WaitReason,
+    /// It waits for its next attempt.
+    RetryWaiting,
+    /// Its container is being made.
+    Starting,
+    /// It runs.
+    Running,
+    /// It ended with an exit code of its own.
+    ExitCode,
+    /// A signal ended it.
+    Signal,
+    /// It used more memory than it had.
+    OutOfMemory,
+    /// SIGKILL, which may have been for its memory.
+    Killed,
+    /// The instance was taken away.
+    HostTerminated,
+    /// The image could not be pulled.
+    ImagePull,
+    /// The image has no `/bin/sh`.
+    NoShell,
+    /// The image does not have the program.
+    NoProgram,
+    /// The image is for another kind of CPU.
+    WrongArchitecture,
+    /// The container could not be made or started.
+    CannotStart,
+    /// The instance's container engine did not answer in time.
+    DockerTimeout,
+    /// Secrets, file systems or the network could not be prepared.
+    ResourceInitialization,
+    /// The log group or stream could not be had.
+    LogConfiguration,
+    /// The overrides were longer than ECS takes.
+    OverridesTooLong,
+    /// The disk is full.
+    DiskFull,
+    /// It ran longer than its timeout.
+    Timeout,
+    /// Somebody ended it.
+    Terminated,
+    /// Batch ended it, since it had blocked the queue for too long.
+    TimeLimitAction,
+    /// It failed, and AWS's words for it are all that is known.
+    OtherReason,
+    /// It failed, and nothing says why.
+    NoReason,
+    /// An earlier attempt failed.
+    EarlierAttempt,
+    /// Something could not be looked at.
+    NotSeen,
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub code: Code,
+    /// In plain words.
+    pub message: String,
+    /// What to do about it, each a command or a sentence.
+    pub advice: Vec<String>,
+}
+
+impl Finding {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), advice: Vec::new() }
+    }
+
+    #[must_use]
+    fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice.push(advice.into());
+        self
+    }
+}
+
+/// The answer for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The job's ID.
+    pub job_id: String,
+    /// Its state.
+    pub status: Status,
+    /// The job and its state, with the times that matter.
+    pub opening: String,
+    /// What was found, what matters most first.
+    pub findings: Vec<Finding>,
+    /// The last lines of its output.
+    pub log: Option<LogTail>,
+}
+
+impl Answer {
+    /// The answer that these facts give.
+    pub fn of(facts: &Facts) -> Self {
+        let mut findings = findings(facts);
+        findings.extend(facts.unseen.iter().map(unseen));
+        Self {
+            job_id: facts.job.id.clone(),
+            status: facts.job.status,
+            opening: opening(facts),
+            findings,
+            log: facts.log.clone().filter(|_| facts.job.status == Status::Failed),
+        }
+    }
+
+    /// The answer in lines: the verdict, what else was found, the output's end, what to do. Control characters in
+    /// AWS's words become blanks; a line of output is as `shown` has it.
+    pub fn lines(&self, shown: impl Fn(&str) -> String) -> Vec<String> {
+        let clean =
+            |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
+        let mut findings = self.findings.iter();
+        let verdict = findings.next().map(|finding| format!(": {}", finding.message)).unwrap_or_default();
+        let mut lines = vec![clean(&format!("{}{verdict}", self.opening))];
+        lines.extend(findings.map(|finding| format!("  {}", clean(&finding.message))));
+        if let Some(log) = self.log.as_ref().filter(|log| !log.lines.is_empty()) {
+            let whose = if log.job_id == self.job_id {
+                "its output".to_owned()
+            } else {
+                format!("the output of {}", log.job_id)
+            };
+            lines.push(format!("  the end of {whose}:"));
+            lines.extend(log.lines.iter().map(|(_, line)| format!("    {}", shown(line))));
+        }
+        let mut advice: Vec<&String> = Vec::new();
+        for line in self.findings.iter().flat_map(|finding| &finding.advice) {
+            if !advice.contains(&line) {
+                advice.push(line);
+            }
+        }
+        lines.extend(advice.iter().map(|line| format!("what to do: {}", clean(line))));
+        lines
+    }
+
+    /// The element of `--json`.
+    pub fn json(&self) -> Value {
+        let lines = self.log.iter().flat_map(|log| &log.lines);
+        let lines: Vec<Value> =
+            lines.map(|(timestamp, message)| json!({"timestamp": timestamp, "message": message})).collect();
+        json!({
+            "jobId": self.job_id,
+            "status": self.status,
+            "findings": self.findings,
+            "logTail": lines,
+        })
+    }
+}
+
+/// Whether a job failed for nothing of its own: another one, that it depended on, had failed.
+pub fn failed_for_another(job: &JobFacts) -> bool {
+    job.status == Status::Failed
+        && cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::DependencyFailed
+}
+
+/// What is found for a job, in whatever state it is.
+fn findings(facts: &Facts) -> Vec<Finding> {
+    let has_parts =
+        facts.job.size.is_some() || facts.job.nodes.is_some_and(|_| !facts.parts.counts.is_empty());
+    match facts.job.status {
+        Status::Succeeded => vec![waiting::succeeded(facts)],
+        Status::Failed if has_parts => parts::failed(facts),
+        Status::Failed => failed::failed(facts),
+        Status::Pending if facts.job.size.is_some() => parts::pending(facts),
+        Status::Submitted => vec![waiting::submitted(facts)],
+        Status::Pending => waiting::pending(facts),
+        Status::Runnable => waiting::runnable(facts),
+        Status::Starting => waiting::starting(facts),
+        Status::Running => waiting::running(facts),
+    }
+}
+
+/// The job and its state.
+fn opening(facts: &Facts) -> String {
+    let job = &facts.job;
+    let called = job.called();
+    let status = job.status;
+    let ago = |at: Option<i64>| at.filter(|at| *at > 0).map(|at| words::span(facts.now - at));
+    let ran = job.started_at.zip(job.stopped_at).filter(|(from, _)| *from > 0);
+    let ran = ran.map(|(from, to)| format!(" after it had run for {}", words::span(to - from)));
+    let ended = || ago(job.stopped_at).map(|ago| format!(" {ago} ago")).unwrap_or_default();
+    match status {
+        Status::Succeeded | Status::Failed => {
+            format!("{called} {status}{}{}", ended(), ran.unwrap_or_default())
+        }
+        _ => {
+            let since = ago(job.created_at).map(|ago| format!(", submitted {ago} ago"));
+            format!("{called} is {status}{}", since.unwrap_or_default())
+        }
+    }
+}
+
+fn unseen(unseen: &Unseen) -> Finding {
+    let what = &unseen.what;
+    match &unseen.permission {
+        Some(permission) => {
+            Finding::new(Code::NotSeen, format!("could not look at {what}: needs permission {permission}"))
+        }
+        None => Finding::new(Code::NotSeen, format!("could not look at {what}: {}", unseen.why)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,12 +15,13 @@ const SAID_WITHIN: Duration = Duration::from_secs(15);
 const ID: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
 
 /// The command lines that have to come to terms with a bad network, one for each way to it.
-const TOOLS: [&[&str]; 6] = [
+const TOOLS: [&[&str]; 7] = [
     &["bsub", "--submit-timeout", "2", "job.sh"],
     &["bstat"],
     &["bstat", ID],
     &["bout", ID],
     &["bkill", ID],
+    &["bwait", ID],
     SENDER,
 ];
 

@@ -146,7 +146,10 @@ fn ec2(world: World, form: &str) -> Answer {
     let xml = |status, body: String| Answer::Http(status, body, vec![("content-type", "text/xml".into())]);
     if world.ec2_denied {
         let error = "<Response><Errors><Error><Code>UnauthorizedOperation</Code>\
-                     <Message>You are not authorized to perform this operation.</Message></Error></Errors>\
+                     <Message>You are not authorized to perform this operation. User: arn:aws:iam::1:user/me is not \
+                     authorized to perform: ec2:DescribeInstances because no identity-based policy allows the \
+                     ec2:DescribeInstances action. Encoded authorization failure message: \
+                     4GIOHlTkIaWHQD0Q0m6XSnuUMCm</Message></Error></Errors>\
                      <RequestID>r</RequestID></Response>";
         return xml(403, error.to_owned());
     }
@@ -256,7 +259,8 @@ fn who_may_not_ask_ec2_sees_the_rest() {
     assert_eq!(cells[8..12], ["-"; 4]);
     let note = outcome.stderr.trim_end();
     assert!(note.starts_with("bhosts: note: ") && note.lines().count() == 1, "{outcome}");
-    assert!(note.contains("ec2:DescribeInstances") && note.contains("UnauthorizedOperation"), "{outcome}");
+    assert!(note.contains("user/me has no permission for ec2:DescribeInstances"), "{outcome}");
+    assert!(note.contains("UnauthorizedOperation") && !note.contains("4GIOHl"), "{outcome}");
 }
 
 #[test]
@@ -276,6 +280,33 @@ fn a_passing_trouble_of_ec2s_is_waited_out() {
     let outcome = sandbox.run("bhosts", ["--no-jobs"]).ok();
     assert!(outcome.stderr.is_empty() && outcome.stdout.contains("54.194.252.215"), "{outcome}");
     assert_eq!(server.requests("ec2").len(), 3);
+}
+
+#[test]
+fn what_is_no_answer_of_ec2s_is_said() {
+    let page = "<html><body>Please log in\u{1b}[2J</body></html>";
+    let unreadable = "<DescribeInstancesResponse><reservationSet>";
+    for (status, body, words) in [
+        (200, page, "answered with a web page (HTTP status 200)"),
+        (200, unreadable, "cannot be read"),
+        (404, page, "answered with a web page (HTTP status 404)"),
+        (404, "gone", "HTTP status 404, and no AWS error with it"),
+        (
+            403,
+            "<Response><Errors><Error><Code>AuthFailure</Code><Message>a\u{1b}[2Jb</Message></Error></Errors></Response>",
+            "AuthFailure",
+        ),
+    ] {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "ec2" => Answer::Http(status, body.to_owned(), vec![("x-amzn-requestid", "r-1".into())]),
+            _ => answer(WORLD, request),
+        });
+        let outcome = Sandbox::at(&server.endpoint()).run("bhosts", ["--no-jobs"]).ok();
+        assert_eq!(outcome.stdout.lines().count(), 4, "{outcome}");
+        assert!(outcome.stderr.contains(words) && outcome.stderr.lines().count() == 1, "{outcome}");
+        assert!(!outcome.stderr.contains('\u{1b}'), "{outcome}");
+        assert_eq!(outcome.stderr.contains("(request r-1)"), status >= 400 && body != page, "{outcome}");
+    }
 }
 
 #[test]

@@ -111,6 +111,10 @@ fn waiting_and_watching() {
     let failing = failing.wait().ended_with(7);
     assert!(failing.stderr.contains("FAILED"), "{failing}");
     assert!(failing.stderr.contains("hint: `bout "), "{failing}");
+    let told = sandbox.run("bstat", ["-s", "FAILED,SUCCEEDED", "--json"]).ok().json();
+    let ids = told.as_array().into_iter().flatten().filter_map(|job| job["jobId"].as_str());
+    let outcome = sandbox.run("bwait", ids).ended_with(7);
+    assert_eq!(outcome.stdout.lines().count(), 3, "{outcome}");
 }
 
 #[test]

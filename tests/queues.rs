@@ -171,6 +171,29 @@ fn what_is_not_there_is_said_and_the_rest_is_shown() {
 }
 
 #[test]
+fn an_arrays_child_that_blocks_the_queue_is_found() {
+    for (runnable, looked) in [(7, 1), (0, 0)] {
+        let server = BadServer::start(move |request, _| {
+            let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let summary = json!({"RUNNABLE": runnable, "RUNNING": 1});
+            let parent = json!({"jobId": HEAD, "jobName": "many", "status": "PENDING",
+                                "arrayProperties": {"size": 8, "statusSummary": summary}});
+            match request.operation() {
+                "listjobs" if asked["jobStatus"] == "PENDING" => {
+                    Answer::json(json!({"jobSummaryList": [parent]}))
+                }
+                "listjobs" => Answer::json(json!({"jobSummaryList": []})),
+                _ => region(request),
+            }
+        });
+        let queue = &Sandbox::at(&server.endpoint()).run("bqueues", ["--json"]).ok().json()[0];
+        assert_eq!(queue["jobCounts"]["PENDING"], 1);
+        assert_eq!(queue["blocked"]["statusReason"] == CAPACITY, looked == 1, "{queue}");
+        assert_eq!(server.requests("getjobqueuesnapshot").len(), looked);
+    }
+}
+
+#[test]
 fn without_the_snapshot_the_rest_is_shown() {
     let server = BadServer::start(|request, _| match request.operation() {
         "getjobqueuesnapshot" => Answer::error(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::{Answer, BadServer, Outcome, Request, Sandbox, Terminal, eventually, python};
+use support::{Answer, BadServer, Outcome, Request, Sandbox, Slow, Terminal, Wire, eventually, python};
 
 const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -245,6 +245,18 @@ fn contact_is_lost_and_comes_back() {
 }
 
 #[test]
+fn time_runs_out_while_nobody_answers() {
+    let server = BadServer::start(|request, before| match before {
+        0 => described(request, |_| None),
+        _ => Answer::Hang,
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let outcome =
+        sandbox.start("bwait", ["--timeout", "1", ID]).wait_for(Duration::from_secs(10)).ended_with(124);
+    assert_eq!(outcome.stderr, "bwait: error: 1 of 1 jobs have not ended within 1 s; they go on\n");
+}
+
+#[test]
 fn a_job_that_is_stuck_is_said_to_be_once() {
     let reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the job is too large";
     let server = BadServer::start(move |_, before| {
@@ -453,8 +465,8 @@ fn three_hundred_jobs_end_through_throttling_and_lost_replies() {
         let mut tries = tries.lock().expect("no panic");
         let tried = tries.entry(id.clone()).or_default();
         *tried += 1;
-        match (n % 60, *tried) {
-            (30, 1) => return Answer::error(429, "TooManyRequestsException", "Too Many Requests"),
+        match (n % 10, *tried) {
+            (0, 1) => return Answer::error(429, "TooManyRequestsException", "Too Many Requests"),
             (1, 1) => return Answer::error(500, "ServerException", "Internal Error"),
             (2, 1..=2) => {
                 acting.lock().expect("no panic").insert(id);
@@ -471,6 +483,26 @@ fn three_hundred_jobs_end_through_throttling_and_lost_replies() {
     assert_eq!(told, ids, "each once");
     assert_eq!(ended.lock().expect("no panic").len(), 300);
     assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn three_hundred_children_end_at_the_rate_that_the_service_takes() {
+    let mut sandbox = Sandbox::new();
+    let mut slow = None;
+    let wire = Wire { calls_per_second: 25, resets: 11, ..Wire::default() };
+    sandbox.reach_local_cluster_at(|server| slow.insert(Slow::to(server, wire)).endpoint());
+    let slow = slow.expect("a wire");
+    let array = submit(&sandbox, &["-a", "301", "sleep", "1000"]);
+    let children: Vec<String> = (0..300).map(|index| format!("{array}:{index}")).collect();
+    let outcome = sandbox.run("bkill", &children).ok();
+    let told: HashSet<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!((told.len(), outcome.stdout.lines().count()), (300, 300));
+    assert!(slow.traffic().throttled > 0 && slow.traffic().reset > 0, "{:?}", slow.traffic());
+    let summary = || {
+        sandbox.run("bstat", ["--json", &array]).ok().json()[0]["arrayProperties"]["statusSummary"].clone()
+    };
+    eventually("the end of those that were named", MINUTE, || (summary()["FAILED"] == 300).then_some(()));
+    sandbox.run("bkill", [&array]).ok();
 }
 
 #[test]

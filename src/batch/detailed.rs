@@ -1,8 +1,8 @@
-//! All that is shown of one job: more than a thousand of them could be kept of.
+//! All that is shown of one job: too much to be kept of thousands.
 
-use aws_sdk_batch::types::{JobDetail, KeyValuePair};
+use aws_sdk_batch::types::JobDetail;
 
-use super::{Job, describe};
+use super::{Job, describe, from_aws};
 use crate::cluster::Session;
 use crate::job::JobId;
 use crate::ui::Failure;
@@ -18,13 +18,9 @@ pub struct Detailed {
 
 impl From<&JobDetail> for Detailed {
     fn from(detail: &JobDetail) -> Self {
-        let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
-        let environment: &[KeyValuePair] = match detail.container() {
-            Some(container) => container.environment(),
-            None => of_node().map_or(&[], |container| container.environment()),
-        };
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        let environment = environment.iter().map(|v| (text(v.name()), text(v.value()))).collect();
+        let environment =
+            from_aws::environment(detail).iter().map(|v| (text(v.name()), text(v.value()))).collect();
         Self { job: Job::from(detail), environment }
     }
 }

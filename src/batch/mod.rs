@@ -7,6 +7,7 @@ mod crowd;
 pub mod definition;
 mod describe;
 mod detailed;
+mod from_aws;
 mod hosts;
 mod job;
 mod known;

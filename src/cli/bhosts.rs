@@ -10,7 +10,7 @@ use super::bqueues::{between, named};
 use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
 use crate::cluster::Session;
 use crate::job::{JobId, queue_name};
-use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, local_rfc3339, note};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
 
 /// Show the machines behind a cluster: what they have, what is free, and which jobs are on them
 #[derive(Debug, Parser)]
@@ -113,7 +113,7 @@ impl Args {
         let (instances, jobs) =
             tokio::join!(batch::instances(session, hosts), self.jobs(session, hosts, environments));
         let instances = instances.unwrap_or_else(|why| {
-            note(format!("bhosts: note: addresses and names are not shown: {why}"));
+            note(harmless(&format!("bhosts: note: addresses and names are not shown: {why}")));
             HashMap::new()
         });
         let mut jobs =

@@ -10,7 +10,9 @@ use super::CommonArgs;
 use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
 use crate::cluster::{Session, not_there};
 use crate::job::{Status, queue_name};
-use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, local_rfc3339, note};
+use crate::ui::{
+    Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
+};
 
 /// Of so many queues, the jobs are counted at once: a call for each state.
 const AT_ONCE: usize = 4;
@@ -145,7 +147,7 @@ fn columns(statuses: &[Status]) -> Vec<Column> {
         };
         column(status.as_str(), rank)
     }));
-    columns.push(column("vcpus", 6));
+    columns.push(column("vcpus", 5));
     columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
     columns
 }
@@ -244,7 +246,8 @@ impl Seen {
     fn tell_unknown(&self) {
         let front = self.front.as_ref().and_then(|front| front.as_ref().err());
         if let Some(why) = self.occupancy.unknown.as_ref().or(front) {
-            note(format!("bqueues: note: what blocks {} is not known: {why}", self.queue.job_queue_name));
+            let name = &self.queue.job_queue_name;
+            note(harmless(&format!("bqueues: note: what blocks {name} is not known: {why}")));
         }
     }
 

@@ -117,7 +117,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
                 | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
                 "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-                    failure.hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
+                    failure
+                        .hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
+                        .hint("docs/iam.md has the permissions that each tool needs")
                 }
                 "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
                 "ClientException" if says_missing(message, "queue") => failure

@@ -21,4 +21,4 @@ pub use event::{Event, Place, Wanted};
 pub use follow::{Followed, follow};
 pub use merge::merge;
 pub use segments::{Stretch, read};
-pub use tail::{last, tail};
+pub use tail::{end_of, tail};

@@ -72,11 +72,11 @@ pub(super) async fn of_stream(
     Ok(End::Lines(events(place, lines), reader))
 }
 
-/// The last lines of one stream, the oldest first. Nothing when there is no such stream (yet).
+/// The last lines of one stream; none where there is no such stream (yet).
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
-pub async fn last(session: &Session, place: &Arc<Place>, lines: usize) -> Result<Vec<Event>, Failure> {
+pub async fn end_of(session: &Session, place: &Arc<Place>, lines: usize) -> Result<Vec<Event>, Failure> {
     match of_stream(session, place, None, lines).await? {
         End::Lines(lines, _) => Ok(lines),
         End::NoStream | End::NoGroup(_) => Ok(Vec::new()),

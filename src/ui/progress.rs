@@ -29,6 +29,7 @@ pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
 enum Unit {
     Bytes,
     Jobs,
+    Listed,
 }
 
 impl Unit {
@@ -38,6 +39,7 @@ impl Unit {
         match (self, is_narrow) {
             (Unit::Bytes, _) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}",
             (Unit::Jobs, false) => "[{bar:30}] {pos}/{len} {msg}",
+            (Unit::Listed, _) => "{pos} jobs so far",
             (Unit::Jobs, true) => "{pos}/{len} {wide_msg}",
         }
     }
@@ -66,14 +68,19 @@ impl Progress {
         Self::of(Unit::Jobs, "", 0)
     }
 
+    /// Jobs are listed, nobody knows how many; [`Progress::advance`] is told of them.
+    pub fn of_listing() -> Self {
+        Self::of(Unit::Listed, "", u64::MAX)
+    }
+
     fn of(unit: Unit, what: &str, total: u64) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         Self { unit, what: what.to_owned(), total, done: 0, begun: Instant::now(), on_terminal, bar: None }
     }
 
-    /// So many bytes more are done.
-    pub fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
+    /// So many bytes, or listed jobs, more are done.
+    pub fn advance(&mut self, more: u64) {
+        self.done += more;
         self.show();
     }
 

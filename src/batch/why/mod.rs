@@ -229,9 +229,9 @@ impl Asking<'_> {
     /// The end of a job's output; `None` where it has no stream or none can be read.
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
         let place = Place::all_of(job, self.session, None).pop()?;
-        let read = logs::last(self.session, &place, lines).await;
-        let events = self.noting(read, "its output", "logs:GetLogEvents")?;
-        let lines = events.into_iter().map(|event| (event.timestamp, event.message)).collect();
+        let read = logs::end_of(self.session, &place, lines).await;
+        let lines = self.noting(read, "its output", "logs:GetLogEvents")?;
+        let lines = lines.into_iter().map(|line| (line.timestamp, line.message)).collect();
         Some(LogTail { job_id: job.job_id.clone(), lines })
     }
 

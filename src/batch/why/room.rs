@@ -130,11 +130,13 @@ impl Asking<'_> {
             return None;
         }
         let answer = self.session.ec2.instance_types(&patterns(&names)).await;
-        // A server that is Batch and not EC2, as the local cluster is, has no instance types.
-        if answer.as_ref().err().and_then(|e| e.code()).is_some_and(|code| NO_EC2.contains(&code)) {
+        let code = answer.as_ref().err().and_then(|e| e.code()).map(str::to_owned);
+        let answer = answer.map_err(|e| explain(self.session, "asking for the instance types", &e));
+        // An endpoint that is Batch's and not EC2's, as that of the local cluster is, does not even answer as EC2 does.
+        let no_ec2 = |code: &str| NO_EC2.contains(&code);
+        if answer.as_ref().is_err_and(|e| !e.passing && code.as_deref().is_none_or(no_ec2)) {
             return None;
         }
-        let answer = answer.map_err(|e| explain(self.session, "asking for the instance types", &e));
         let what = "what its instance types have";
         let types = self.noting(answer, what, "ec2:DescribeInstanceTypes")?;
         Some(types.iter().map(shapes::instance_type).collect())

@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::EnvWhich;
-use super::columns::{Viewer, command, waited};
+use super::columns::{command, waited};
 use super::progress::by_status;
+use super::value::Viewer;
 use crate::batch::{self, Attempt, Detailed, Job, Of};
 use crate::cluster::Session;
 use crate::job::{JobId, Status, exit_code_in_words, looks_like_a_secret};
@@ -101,7 +102,7 @@ fn times(job: &Job, viewer: &Viewer) -> Lines {
         lines.push(line("waited", format!("{} ({for_what})", span(waited))));
     }
     if let Some((ran, all)) = ran(job, viewer.now) {
-        let of_all = (all > 1).then(|| format!(" (its {all} attempts together)")).unwrap_or_default();
+        let of_all = if all > 1 { format!(" (its {all} attempts together)") } else { String::new() };
         let so_far = if job.status == Status::Running { " so far" } else { "" };
         lines.push(line("ran", format!("{}{so_far}{of_all}", span(ran))));
     }

@@ -5,6 +5,7 @@ mod details;
 mod progress;
 mod script;
 mod sink;
+mod value;
 mod watch;
 mod why;
 
@@ -24,7 +25,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Named, Status};
-use crate::ui::{Exit, Failure, Output, note};
+use crate::ui::{Exit, Failure, Output, Progress, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
@@ -133,8 +134,8 @@ impl Args {
                 return watch::tell(self, session, every, None).await;
             }
             let shown = self.look_at_queues(&session, &self.output()).await?;
-            if shown.jobs == 0 && !self.select.is_given() && !self.failed {
-                say_empty(&session);
+            if shown.jobs == 0 {
+                self.say_empty(&session);
             }
             return Ok(told(&shown));
         }
@@ -155,6 +156,16 @@ impl Args {
             told(&shown)
         };
         Ok(found.report("bstat", outcome))
+    }
+
+    /// Tells a person, who may wonder, that there is nothing to be seen; a choice of jobs explains itself.
+    fn say_empty(&self, session: &Session) {
+        if !self.select.is_given() && !self.failed && std::io::stderr().is_terminal() {
+            let queue = &session.cluster.job_queue;
+            note(format!(
+                "bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"
+            ));
+        }
     }
 
     fn output(&self) -> Output {
@@ -208,8 +219,10 @@ impl Args {
         let mut known = HashSet::new();
         let mut jobs: Vec<Job> = Vec::new();
         let mut streams = false;
+        let mut progress = Progress::of_listing();
         while let Some(page) = pages.next().await {
             let page = page?;
+            progress.advance(page.jobs.len() as u64);
             jobs.extend(page.jobs);
             streams |= page.more && sink.streams();
             if streams {
@@ -217,6 +230,7 @@ impl Args {
                 sink.push(std::mem::take(&mut jobs), true).await?;
             }
         }
+        drop(progress);
         batch::newest_last(&mut jobs);
         jobs.retain(|job| known.insert(job.job_id.clone()));
         sink.push(jobs, false).await?;
@@ -249,12 +263,4 @@ fn told(shown: &Shown) -> Exit {
         note(super::LACKS_SH);
     }
     Exit::Done
-}
-
-/// Tells a person, who may wonder, that there is nothing to be seen.
-fn say_empty(session: &Session) {
-    if std::io::stderr().is_terminal() {
-        let queue = &session.cluster.job_queue;
-        note(format!("bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"));
-    }
 }

@@ -54,7 +54,24 @@ impl Group {
 }
 
 /// The columns that a bar takes.
-const BAR: u32 = 10;
+const BAR: usize = 10;
+
+/// The columns of a bar that each group has. A single child of thousands has one, too: that one has failed, or that not
+/// all have ended, is what matters.
+fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
+    let all: u64 = counts.iter().map(|(_, n)| u64::from(*n)).sum();
+    let share = |n: u32| match n {
+        0 => 0,
+        n => usize::try_from(u64::from(n) * BAR as u64 / all.max(1)).unwrap_or(BAR).max(1),
+    };
+    let mut bar: Vec<(Group, usize)> = counts.iter().map(|(group, n)| (*group, share(*n))).collect();
+    let taken: usize = bar.iter().map(|(_, columns)| columns).sum();
+    // What rounding leaves, or takes too much, the largest group has.
+    if let Some((_, largest)) = bar.iter_mut().max_by_key(|(_, columns)| *columns) {
+        *largest = (*largest + BAR).saturating_sub(taken);
+    }
+    bar
+}
 
 impl Progress {
     /// The progress of a parent, as far as it is known.
@@ -87,18 +104,17 @@ impl Progress {
             Progress::Array(size, counts) => (*size, counts),
         };
         let mut cell = Cell::from(format!("[{size}]"));
-        if on_terminal {
+        // Of a parent whose children nobody has counted, the size is all there is.
+        if on_terminal && counts.iter().any(|(_, n)| *n > 0) {
             cell = cell.and(" ", Tone::Plain);
-            let mut left = BAR;
-            for (group, count) in counts.iter().filter(|(group, _)| *group != Group::Waiting) {
-                // A single failed child of thousands shows; so does a single one that has not ended.
-                let share = u64::from(*count) * u64::from(BAR) / u64::from(size.max(1));
-                let columns = u32::try_from(share).unwrap_or(BAR).max(u32::from(*count > 0)).min(left);
-                left -= columns;
-                let line = if *group == Group::Running { "╌" } else { "━" };
-                cell = cell.and(line.repeat(columns as usize), group.tone());
+            for (group, columns) in bar(counts) {
+                let line = match group {
+                    Group::Ok | Group::Failed => "━",
+                    Group::Running => "╌",
+                    Group::Waiting => "·",
+                };
+                cell = cell.and(line.repeat(columns), group.tone());
             }
-            cell = cell.and("·".repeat(left as usize), Tone::Faint);
         }
         counts.iter().filter(|(_, n)| *n > 0).fold(cell, |cell, (group, n)| {
             cell.and(" ", Tone::Plain).and(format!("{n} {}", group.word()), group.tone())
@@ -131,10 +147,13 @@ mod tests {
         assert_eq!(cell([5, 0, 0, 0], false), "[5] 5 ok");
         assert_eq!(
             cell([8123, 12, 300, 1565], true),
-            "[10000] ━━━━━━━━━╌ 8123 ok 12 failed 300 running 1565 waiting"
+            "[10000] ━━━━━━━━╌· 8123 ok 12 failed 300 running 1565 waiting"
         );
         assert_eq!(cell([0, 0, 0, 2], true), "[2] ·········· 2 waiting");
         assert_eq!(cell([2, 0, 0, 0], true), "[2] ━━━━━━━━━━ 2 ok");
+        assert_eq!(cell([25, 5, 0, 0], true), "[30] ━━━━━━━━━━ 25 ok 5 failed");
+        assert_eq!(cell([9999, 0, 0, 1], true), "[10000] ━━━━━━━━━· 9999 ok 1 waiting");
+        assert_eq!(cell([0, 0, 0, 0], true), "[0]");
         assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
     }
 }

@@ -1,13 +1,15 @@
 //! Where the jobs of a view go as they come: rows of the table, elements of the JSON array, or details.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Args;
-use super::columns::{self, Has, Viewer, Which};
+use super::columns::{self, Has, Which};
 use super::details;
+use super::value::Viewer;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{JobId, Status};
@@ -15,6 +17,8 @@ use crate::ui::{Cell, Failure, Format, JsonArray, Output, Table};
 
 /// Parents with more parts than a page has are told part by part, smaller ones several at a time.
 const SMALL: u32 = 1000;
+/// So many rows are shown at once.
+const ROWS: usize = 1000;
 /// So many small parents are asked for their parts at once.
 const AT_ONCE: usize = 8;
 
@@ -59,8 +63,10 @@ pub struct Sink<'a> {
 /// What was shown in a view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The jobs that have not ended, each with its state: what may look different next time.
-    pub active: Vec<(String, Status)>,
+    /// How many of them have not ended.
+    pub active: usize,
+    /// Of which jobs and states it was: another number, when something has changed.
+    pub states: u64,
     /// How many jobs.
     pub jobs: usize,
     /// Whether one of them could not start because its image has no shell.
@@ -89,7 +95,7 @@ impl<'a> Sink<'a> {
             form,
             expand: if args.expand_children { Expand::All } else { Expand::Nothing },
             parts: args.statuses().unwrap_or(&Status::ALL).to_vec(),
-            has: Has::default(),
+            has: Has { queues: args.select.all_queues || args.select.queue.len() > 1, ..Has::default() },
             held: Vec::new(),
             shown: Shown::default(),
         }
@@ -111,29 +117,48 @@ impl<'a> Sink<'a> {
         self.has.parents |= more || jobs.iter().any(|job| job.parts().is_some());
         self.has.tasks |=
             jobs.iter().any(|job| job.task.is_some() || (self.expand.takes(job) && job.has_task_ids()));
-        let parents = jobs.iter().filter(|job| self.expand.takes(job));
-        let small: Vec<Job> = parents.filter(|job| self.is_small(job)).cloned().collect();
+        // A large parent ends the jobs before it: no answer waits unread while its parts are shown.
+        let is_large = |job: &Job| self.expand.takes(job) && !self.is_small(job);
+        let ends: Vec<usize> = (0..jobs.len()).filter(|at| is_large(&jobs[*at])).collect();
+        let mut begin = 0;
+        for end in ends {
+            self.show_with_parts(&jobs[begin..end]).await?;
+            self.show_large(&jobs[end]).await?;
+            begin = end + 1;
+        }
+        self.show_with_parts(&jobs[begin..]).await
+    }
+
+    /// Jobs, each with its parts, which are few.
+    async fn show_with_parts(&mut self, jobs: &[Job]) -> Result<(), Failure> {
         let (session, statuses) = (self.session, self.parts.clone());
-        let asked = small.iter().map(|parent| batch::parts(session, parent, &statuses));
+        let parents: Vec<&Job> = jobs.iter().filter(|job| self.expand.takes(job)).collect();
+        let asked = parents.into_iter().map(|parent| batch::parts(session, parent, &statuses));
         let mut asked = pin!(stream::iter(asked).buffered(AT_ONCE));
         let mut rows = Vec::new();
         for job in jobs {
-            let parent = self.expand.takes(&job).then(|| job.clone());
-            rows.push(job);
-            let Some(parent) = parent else { continue };
-            if self.is_small(&parent) {
+            rows.push(job.clone());
+            if self.expand.takes(job) {
                 let mut parts = asked.next().await.unwrap_or_else(|| Ok(Vec::new()))?;
-                self.adopt(&parent, &mut parts).await?;
+                self.adopt(job, &mut parts).await?;
                 rows.extend(parts);
-                continue;
             }
+            if rows.len() >= ROWS {
+                self.show(std::mem::take(&mut rows)).await?;
+            }
+        }
+        self.show(rows).await
+    }
+
+    /// A large parent, and its parts as they come. It comes with the first of them, which make the columns wide enough.
+    async fn show_large(&mut self, parent: &Job) -> Result<(), Failure> {
+        let mut rows = vec![parent.clone()];
+        let mut pages = batch::parts_in_order(self.session, parent);
+        while let Some(parts) = pages.next().await {
+            let mut parts = parts?;
+            self.adopt(parent, &mut parts).await?;
+            rows.extend(parts);
             self.show(std::mem::take(&mut rows)).await?;
-            let mut pages = batch::parts_in_order(session, &parent);
-            while let Some(parts) = pages.next().await {
-                let mut parts = parts?;
-                self.adopt(&parent, &mut parts).await?;
-                self.show(parts).await?;
-            }
         }
         self.show(rows).await
     }
@@ -180,8 +205,11 @@ impl<'a> Sink<'a> {
     async fn show(&mut self, jobs: Vec<Job>) -> Result<(), Failure> {
         self.shown.jobs += jobs.len();
         self.shown.lacks_sh |= jobs.iter().any(Job::lacks_sh);
-        let active = jobs.iter().filter(|job| !job.status.has_ended());
-        self.shown.active.extend(active.map(|job| (job.job_id.clone(), job.status)));
+        self.shown.active += jobs.iter().filter(|job| !job.status.has_ended()).count();
+        let mut hasher = DefaultHasher::new();
+        self.shown.states.hash(&mut hasher);
+        jobs.iter().for_each(|job| (&job.job_id, job.status).hash(&mut hasher));
+        self.shown.states = hasher.finish();
         if self.streams() {
             return self.print(jobs).await;
         }

@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::Args;
-use super::sink::Shown;
 use crate::batch::Pace;
 use crate::cluster::{Contact, Session};
 use crate::job::{Invalid, JobId};
@@ -48,7 +47,7 @@ pub async fn tell(
     let mut contact = Contact::new(session, "bstat");
     let mut pace = Pace::new(SHORTEST, LONGEST);
     let mut screen = Screen::default();
-    let mut before: Option<Shown> = None;
+    let mut before: Option<u64> = None;
     loop {
         let begun = Instant::now();
         // A terminal may have another size each time.
@@ -60,12 +59,15 @@ pub async fn tell(
             })
             .await;
         let (shown, text) = looked?;
-        let is_last = shown.active.is_empty();
+        let is_last = shown.active == 0;
         screen.show(&output, args.no_header, &text, is_last)?;
         if is_last {
+            if shown.jobs == 0 && ids.is_none() {
+                args.say_empty(contact.session());
+            }
             return Ok(Exit::Done);
         }
-        if before.replace(shown.clone()).is_some_and(|before| before != shown) {
+        if before.replace(shown.states).is_some_and(|before| before != shown.states) {
             pace.quicken();
         }
         let pause = match every {
@@ -110,10 +112,10 @@ fn fitting<'l>(lines: &[&'l str], rows: Option<usize>, has_header: bool) -> impl
     // The cursor stands in the last row.
     let room = rows.map_or(usize::MAX, |rows| rows.saturating_sub(2));
     let (header, others) = lines.split_at(usize::from(has_header).min(lines.len()));
-    let left_out = (lines.len() > room).then(|| lines.len() + 1 - room.max(1)).unwrap_or(0);
+    let left_out = if lines.len() > room { lines.len() + 1 - room.max(1) } else { 0 };
     let note = (left_out > 0).then_some("…");
     let last = others.get(left_out..).unwrap_or_default();
-    header.to_vec().into_iter().chain(note).chain(last.to_vec())
+    header.iter().copied().chain(note).chain(last.iter().copied())
 }
 
 #[cfg(test)]

@@ -117,12 +117,16 @@ fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
     }
 }
 
+/// Behind this, a denial has hundreds of letters for `aws sts decode-authorization-message` alone (EC2 User Guide).
+const ENCODED: &str = "Encoded authorization failure message:";
+
 /// What an error answer says; nothing, when it is none of EC2's.
 pub fn error(xml: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
     let said = shape::<xml::Refusal>(xml, "Response").ok();
     if let Some(error) = said.and_then(|refusal| refusal.errors.error.into_iter().next()) {
-        meta = meta.code(error.code).message(error.message);
+        let (message, _) = error.message.split_once(ENCODED).unwrap_or((&error.message, ""));
+        meta = meta.code(error.code).message(message.trim_end());
     }
     meta.build()
 }
@@ -431,6 +435,13 @@ mod tests {
         let meta = error(xml);
         assert_eq!(meta.code(), Some("InvalidInstanceID.NotFound"));
         assert_eq!(meta.message(), Some("The instance ID 'i-1a2b3c4d' does not exist"));
+        let denied = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/me is not authorized to \
+                      perform: ec2:DescribeInstances because no identity-based policy allows it.";
+        let xml = format!(
+            "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>{denied} {ENCODED} \
+             4GIOHlTkIaWHQD0Q0m6XSnuUMCm</Message></Error></Errors></Response>"
+        );
+        assert_eq!(error(&xml).message(), Some(denied));
         for other in ["", "<html><body>Bad gateway</body></html>", "{}", "<Response/>", "<Response><Errors>"]
         {
             assert_eq!(error(other).code(), None, "{other}");

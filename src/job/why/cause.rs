@@ -167,7 +167,7 @@ impl Cause {
             Code::NoShell => finding(format!("{short}, which starts scripts and commands: {image}"))
                 .advise("`bsub --bare COMMAND` starts a command without it; or take an image that has a shell"),
             Code::NoProgram => finding(format!("{short}{}", quoted(reason.or(status))))
-                .advise(format!("is the program's name right, and is it in PATH of {image}?")),
+                .advise(format!("is the program's name right, and is it in PATH of the image {image}?")),
             Code::WrongArchitecture => finding(format!("{short}: {image}")).advise(
                 "build the image for the instances' CPUs, `docker buildx build --platform linux/amd64` (or linux/arm64 \
                  for Graviton), or use a compute environment with instances of the image's kind",

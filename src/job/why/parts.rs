@@ -41,11 +41,15 @@ pub fn pending(facts: &Facts) -> Vec<Finding> {
     found.extend(counts(facts));
     if let Some(waiting) = &facts.parts.first_waiting {
         let index = waiting.job.part().unwrap_or_default();
-        let child = super::findings(waiting).into_iter().map(|finding| Finding {
-            message: format!("child {index}, which is {}: {}", waiting.job.status, finding.message),
-            ..finding
-        });
-        found.extend(child);
+        let first = format!("child {index}, the first that is {}", waiting.job.status);
+        let names = std::iter::once(first).chain(std::iter::repeat(format!("child {index}")));
+        let child = super::findings(waiting).into_iter().zip(names);
+        found.extend(
+            child.map(|(finding, name)| Finding {
+                message: format!("{name}: {}", finding.message),
+                ..finding
+            }),
+        );
     }
     found.extend(groups(facts).into_iter().map(|group| group.finding(facts)));
     if found.is_empty() {
@@ -139,7 +143,9 @@ impl Group<'_> {
 fn groups(facts: &Facts) -> Vec<Group<'_>> {
     let mut groups: BTreeMap<(Code, Option<i32>), Group<'_>> = BTreeMap::new();
     for child in &facts.parts.failed {
-        let cause = Cause::of(&ends::end(child), child.ended_by_user);
+        // Who ends an array ends its children; a listing does not always tell it of them.
+        let by_user = child.ended_by_user || facts.job.ended_by_user;
+        let cause = Cause::of(&ends::end(child), by_user);
         let key = (cause.code, cause.exit_code);
         let group = groups.entry(key).or_insert_with(|| Group { cause, indices: Vec::new(), first: child });
         group.indices.extend(child.part());

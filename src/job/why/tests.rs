@@ -681,6 +681,7 @@ fn parts_cases() -> Vec<(&'static str, Facts)> {
     waiting.parts.first_waiting = Some(Box::new(runnable(|f| {
         f.job.id = "j:41".into();
         f.environments[0].ready = Ready::Disabled;
+        f.job.end.status_reason = Some("waiting for the tide".into());
     })));
     let mut before = array(Status::Pending, 100, Vec::new());
     before.parts.counts = vec![(Status::Pending, 100)];
@@ -699,7 +700,7 @@ fn parts_cases() -> Vec<(&'static str, Facts)> {
     sequential.job.stopped_at = Some(NOW - MINUTE);
     let mut followed = array(Status::Failed, 10, children(0..10, &end("Dependent Job failed", "", None)));
     followed.chain = vec![JobFacts { end: exit(3), ..other("a", Status::Failed) }];
-    let mut ended = array(Status::Failed, 10, Vec::new());
+    let mut ended = array(Status::Failed, 10, children(0..10, &end("Ended with bkill", "", Some(143))));
     ended.job.ended_by_user = true;
     ended.job.end.status_reason = Some("Ended with bkill".into());
     vec![

@@ -30,6 +30,9 @@ use crate::local::runner::protocol::{Ended, RunnerId, Started, TaskId};
 /// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
 pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
                               (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
+/// The same, of a job that needs more vCPUs than `maxvCpus` of every compute environment.
+pub const TOO_SMALL: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue \
+                             cannot meet the CPU requirement of the job.";
 /// What ECS says of a container that has ended, whatever its exit code.
 pub const EXITED: &str = "Essential container in task exited";
 /// What ECS says of a container that could not be started. Unverified for Batch.
@@ -336,11 +339,16 @@ impl State {
         match fit {
             Fit::Enabled => self.scheduler.wait(line, key),
             // Until the environment is enabled, those behind it are not to wait.
-            Fit::Disabled | Fit::Nowhere => self.scheduler.leave(line, key),
+            Fit::Disabled | Fit::TooSmall | Fit::Nowhere => self.scheduler.leave(line, key),
         }
-        let stuck = job.status_reason.as_deref() == Some(CANNOT_FIT);
-        if stuck != (fit == Fit::Nowhere) {
-            job.status_reason = (!stuck).then(|| CANNOT_FIT.to_owned());
+        let said = job.status_reason.as_deref().filter(|reason| [CANNOT_FIT, TOO_SMALL].contains(reason));
+        let stuck = match fit {
+            Fit::Nowhere => Some(CANNOT_FIT),
+            Fit::TooSmall => Some(TOO_SMALL),
+            Fit::Enabled | Fit::Disabled => None,
+        };
+        if said != stuck {
+            job.status_reason = stuck.map(str::to_owned);
             self.changed.insert(key);
         }
     }

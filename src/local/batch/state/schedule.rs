@@ -129,6 +129,8 @@ pub enum Fit {
     Enabled,
     /// Only in environments that are disabled.
     Disabled,
+    /// In none: it needs more vCPUs than `maxvCpus` of all of them.
+    TooSmall,
     /// In none.
     Nowhere,
 }
@@ -177,6 +179,9 @@ impl Scheduler {
     pub fn could_fit(&self, queue: &str, wanted: &Resources) -> Fit {
         let environments = self.layout.queues.get(queue).map_or(&[][..], |q| &q.environments[..]);
         let mut large = environments.iter().filter(|name| self.is_large_enough(name, wanted)).peekable();
+        if large.peek().is_none() && !environments.is_empty() {
+            return Fit::TooSmall;
+        }
         if !self.capacity.fits(wanted) || large.peek().is_none() {
             return Fit::Nowhere;
         }
@@ -411,7 +416,7 @@ mod tests {
         );
         assert_eq!(start_all(&mut s, &jobs, 0), [1, 3]);
         let fits = |queue, n| s.could_fit(queue, &vcpus(n));
-        assert_eq!([fits("a", 3), fits("b", 3), fits("b", 9)], [Fit::Nowhere, Fit::Enabled, Fit::Nowhere]);
+        assert_eq!([fits("a", 3), fits("b", 3), fits("b", 9)], [Fit::TooSmall, Fit::Enabled, Fit::Nowhere]);
         let room = Room { environment: "small".to_owned(), gpus: Vec::new() };
         s.give(&line("a", None, 0), &vcpus(2), &room, 1);
         assert_eq!(start_all(&mut s, &jobs, 1), [2]);

@@ -492,7 +492,7 @@ fn jobs_of_a_queue_that_is_gone_end_and_what_never_fitted_may_fit_now() {
     c.state.configure(small, 0);
     c.submit(1, None, &terms(2, 1));
     c.turn();
-    assert_eq!(c.reason(1), Some(CANNOT_FIT));
+    assert_eq!(c.reason(1), Some(TOO_SMALL));
     c.state.configure(layout(), 1);
     assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
     c.submit(2, None, &terms(1, 1));
@@ -620,7 +620,7 @@ fn is_stuck(c: &Cluster, key: JobKey) -> bool {
     let job = &c.stored[&key];
     let of = |key: JobKey| c.stored.get(&key).is_some_and(|j| !j.status.has_ended()) && is_stuck(c, key);
     let children = 0..job.children.map_or(0, |s| s.size());
-    job.status_reason.as_deref() == Some(CANNOT_FIT)
+    job.status_reason.as_deref().is_some_and(|reason| [CANNOT_FIT, TOO_SMALL].contains(&reason))
         || job.child.is_some_and(|(parent, _)| job.node().is_some() && of(parent))
         || children.clone().any(|i| of(key.child(i)))
         || job.terms.depends_on.iter().any(|d| match (d, job.child) {

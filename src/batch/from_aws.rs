@@ -1,0 +1,259 @@
+//! Jobs out of the SDK's shapes: what DescribeJobs and ListJobs answer.
+
+use aws_sdk_batch::types::{
+    ArrayPropertiesDetail, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
+    LogConfiguration, ResourceRequirement,
+};
+
+use super::job::{
+    ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
+    Resource, RetryStrategy, Timeout,
+};
+use crate::job::{Status, Submitter, Tasks};
+use crate::stage::launcher;
+
+/// AWS's word for a state; one that is new to us counts as submitted, so that nobody stops waiting.
+fn status(text: Option<&str>) -> Status {
+    text.and_then(|t| t.parse().ok()).unwrap_or(Status::Submitted)
+}
+
+/// The variables of a job's environment, of an MNP job those of its first node range.
+pub(super) fn environment(detail: &JobDetail) -> &[KeyValuePair] {
+    let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
+    match detail.container() {
+        Some(container) => container.environment(),
+        None => of_node().map_or(&[], |container| container.environment()),
+    }
+}
+
+/// The submitter that the environment names.
+fn submitter(detail: &JobDetail) -> Option<Submitter> {
+    Submitter::cleaned(&variable(environment(detail), Submitter::VARIABLE)?)
+}
+
+impl From<&JobDetail> for Job {
+    fn from(detail: &JobDetail) -> Self {
+        let mut job = Self {
+            job_id: detail.job_id().unwrap_or_default().to_owned(),
+            job_name: detail.job_name().unwrap_or_default().to_owned(),
+            job_arn: detail.job_arn().map(str::to_owned),
+            job_queue: detail.job_queue().map(str::to_owned),
+            job_definition: detail.job_definition().map(str::to_owned),
+            status: status(detail.status().map(|s| s.as_str())),
+            status_reason: detail.status_reason().map(str::to_owned),
+            created_at: detail.created_at(),
+            started_at: detail.started_at(),
+            stopped_at: detail.stopped_at(),
+            is_terminated: detail.is_terminated(),
+            array_properties: detail.array_properties().map(ArrayProperties::from),
+            nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
+            node_properties: node_properties(detail),
+            share_identifier: detail.share_identifier().map(str::to_owned),
+            scheduling_priority: detail.scheduling_priority(),
+            submitter: submitter(detail),
+            depends_on: Some(
+                detail
+                    .depends_on()
+                    .iter()
+                    .map(|d| Dependency {
+                        job_id: d.job_id().map(str::to_owned),
+                        kind: d.r#type().map(|t| t.as_str().to_owned()),
+                    })
+                    .collect(),
+            ),
+            container: detail.container().map(Container::from),
+            attempts: Some(detail.attempts().iter().map(Attempt::from).collect()),
+            retry_strategy: detail.retry_strategy().map(|r| RetryStrategy { attempts: r.attempts() }),
+            timeout: detail
+                .timeout()
+                .map(|t| Timeout { attempt_duration_seconds: t.attempt_duration_seconds() }),
+            task: None,
+        };
+        let tasks = job.container.as_ref().and_then(|c| c.tasks.clone());
+        job.set_task(tasks.as_ref());
+        job
+    }
+}
+
+impl From<&ArrayPropertiesDetail> for ArrayProperties {
+    fn from(array: &ArrayPropertiesDetail) -> Self {
+        Self {
+            size: array.size(),
+            index: array.index(),
+            status_summary: array.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
+        }
+    }
+}
+
+/// What Batch tells of the nodes: of a job that has some, and of one that is one.
+fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
+    let (nodes, node) = (detail.node_properties(), detail.node_details());
+    if nodes.is_none() && node.is_none() {
+        return None;
+    }
+    let range = |range: &aws_sdk_batch::types::NodeRangeProperty| NodeRange {
+        target_nodes: range.target_nodes().map(str::to_owned),
+        container: range.container().map(Container::from),
+    };
+    Some(NodeProperties {
+        num_nodes: nodes.and_then(|n| n.num_nodes()),
+        main_node: nodes.and_then(|n| n.main_node()),
+        node_index: node.and_then(|n| n.node_index()),
+        is_main_node: node.and_then(|n| n.is_main_node()),
+        node_range_properties: nodes.map(|n| n.node_range_properties().iter().map(range).collect()),
+    })
+}
+
+/// The value of an environment variable.
+fn variable(environment: &[KeyValuePair], name: &str) -> Option<String> {
+    environment.iter().find(|v| v.name() == Some(name)).and_then(|v| v.value()).map(str::to_owned)
+}
+
+fn log_group(configuration: Option<&LogConfiguration>) -> Option<String> {
+    configuration.and_then(|l| l.options()).and_then(|o| o.get("awslogs-group")).cloned()
+}
+
+fn resources(requirements: &[ResourceRequirement]) -> Vec<Resource> {
+    let resource = |r: &ResourceRequirement| Resource {
+        kind: r.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+        value: r.value().unwrap_or_default().to_owned(),
+    };
+    requirements.iter().map(resource).collect()
+}
+
+/// What containers that ran and those of nodes' properties have in common; `old` are the vCPUs and the memory in
+/// their old fields.
+fn container(
+    image: Option<&str>,
+    old: (Option<i32>, Option<i32>),
+    command: &[String],
+    requirements: &[ResourceRequirement],
+    environment: &[KeyValuePair],
+    log_configuration: Option<&LogConfiguration>,
+) -> Container {
+    Container {
+        image: image.map(str::to_owned),
+        vcpus: old.0,
+        memory: old.1,
+        command: Some(command.to_vec()),
+        resource_requirements: Some(resources(requirements)),
+        exit_code: None,
+        reason: None,
+        log_stream_name: None,
+        log_group: log_group(log_configuration),
+        launched: variable(environment, launcher::ARGS_VARIABLE),
+        tasks: tasks(environment),
+    }
+}
+
+impl From<&ContainerDetail> for Container {
+    fn from(detail: &ContainerDetail) -> Self {
+        #[allow(deprecated)]
+        let old = (detail.vcpus(), detail.memory());
+        Self {
+            exit_code: detail.exit_code(),
+            reason: detail.reason().map(str::to_owned),
+            log_stream_name: detail.log_stream_name().map(str::to_owned),
+            ..container(
+                detail.image(),
+                old,
+                detail.command(),
+                detail.resource_requirements(),
+                detail.environment(),
+                detail.log_configuration(),
+            )
+        }
+    }
+}
+
+impl From<&ContainerProperties> for Container {
+    fn from(properties: &ContainerProperties) -> Self {
+        #[allow(deprecated)]
+        let old = (properties.vcpus(), properties.memory());
+        container(
+            properties.image(),
+            old,
+            properties.command(),
+            properties.resource_requirements(),
+            properties.environment(),
+            properties.log_configuration(),
+        )
+    }
+}
+
+fn tasks(environment: &[KeyValuePair]) -> Option<Tasks> {
+    variable(environment, launcher::TASKS_VARIABLE).and_then(|text| Tasks::from_variable(&text).ok())
+}
+
+impl From<&aws_sdk_batch::types::AttemptDetail> for Attempt {
+    fn from(attempt: &aws_sdk_batch::types::AttemptDetail) -> Self {
+        Self {
+            started_at: attempt.started_at(),
+            stopped_at: attempt.stopped_at(),
+            status_reason: attempt.status_reason().map(str::to_owned),
+            container: attempt
+                .container()
+                .map(|c| AttemptContainer {
+                    exit_code: c.exit_code(),
+                    reason: c.reason().map(str::to_owned),
+                    log_stream_name: c.log_stream_name().map(str::to_owned),
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&JobSummary> for Job {
+    fn from(summary: &JobSummary) -> Self {
+        Self {
+            job_id: summary.job_id().unwrap_or_default().to_owned(),
+            job_name: summary.job_name().unwrap_or_default().to_owned(),
+            job_arn: summary.job_arn().map(str::to_owned),
+            job_queue: None,
+            job_definition: summary.job_definition().map(str::to_owned),
+            status: status(summary.status().map(|s| s.as_str())),
+            status_reason: summary.status_reason().map(str::to_owned),
+            created_at: summary.created_at(),
+            started_at: summary.started_at(),
+            stopped_at: summary.stopped_at(),
+            is_terminated: None,
+            array_properties: summary.array_properties().map(|a| ArrayProperties {
+                size: a.size(),
+                index: a.index(),
+                status_summary: a.status_summary().map(|s| s.iter().map(|(k, v)| (k.clone(), *v)).collect()),
+            }),
+            nodes: summary
+                .node_properties()
+                .and_then(|n| n.num_nodes())
+                .and_then(|n| u32::try_from(n).ok())
+                .filter(|n| *n > 0),
+            node_properties: summary.node_properties().map(|nodes| NodeProperties {
+                num_nodes: nodes.num_nodes(),
+                node_index: nodes.node_index(),
+                is_main_node: nodes.is_main_node(),
+                ..NodeProperties::default()
+            }),
+            share_identifier: summary.share_identifier().map(str::to_owned),
+            scheduling_priority: None,
+            submitter: None,
+            depends_on: None,
+            container: summary.container().map(|c| Container {
+                image: None,
+                command: None,
+                vcpus: None,
+                memory: None,
+                resource_requirements: None,
+                exit_code: c.exit_code(),
+                reason: c.reason().map(str::to_owned),
+                log_stream_name: None,
+                log_group: None,
+                launched: None,
+                tasks: None,
+            }),
+            attempts: None,
+            retry_strategy: None,
+            timeout: None,
+            task: None,
+        }
+    }
+}

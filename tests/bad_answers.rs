@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use support::{Answer, BadServer, Outcome, Request, Running, Sandbox};
+use support::{Answer, BadServer, Outcome, Request, Sandbox};
 
 const ID: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
 
@@ -133,18 +134,20 @@ fn has_key(request: &Request, key: &str) -> bool {
     request.header("authorization").is_some_and(|value| value.contains(&format!("Credential={key}/")))
 }
 
-/// A tool that waits, with credentials that run out meanwhile; `Sandbox` has the file they come from.
-fn with_old_credentials(server: &BadServer, words: &[&str]) -> (Sandbox, Running) {
+/// A sandbox whose credentials come from a file, and a server at its cluster that is told the path of that file.
+fn with_old_credentials(
+    answer: impl Fn(&Request, usize, &Path) -> Answer + Send + Sync + 'static,
+) -> (Sandbox, BadServer) {
     let mut sandbox = Sandbox::new();
+    let file = sandbox.file("../home/.aws/credentials", with_key("ASIAOLD"));
+    let server = BadServer::start(move |request, before| answer(request, before, &file));
     sandbox.config(&format!(
         "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nprofile = \"lab\"\n\
          endpoint_url = \"{}\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
         server.endpoint()
     ));
     sandbox.set("AWSB_CONTACT_TIMEOUT", "60");
-    sandbox.file("../home/.aws/credentials", with_key("ASIAOLD"));
-    let running = sandbox.start(words[0], &words[1..]);
-    (sandbox, running)
+    (sandbox, server)
 }
 
 fn run_out() -> Answer {
@@ -154,13 +157,14 @@ fn run_out() -> Answer {
 #[test]
 fn credentials_that_run_out_are_read_anew() {
     for words in [&["bwait", ID][..], &["bout", "-f", ID]] {
-        let server = BadServer::start(|request, before| match (request.operation(), before) {
-            ("describejobs", 0..=1) => job("RUNNING"),
-            _ if !has_key(request, "ASIANEW") => run_out(),
-            ("describejobs", _) => job("SUCCEEDED"),
-            _ => Answer::json(json!({ "events": [], "nextForwardToken": "f/1" })),
-        });
-        let (sandbox, waiting) = with_old_credentials(&server, words);
+        let (sandbox, server) =
+            with_old_credentials(|request, before, _| match (request.operation(), before) {
+                ("describejobs", 0..=1) => job("RUNNING"),
+                _ if !has_key(request, "ASIANEW") => run_out(),
+                ("describejobs", _) => job("SUCCEEDED"),
+                _ => Answer::json(json!({ "events": [], "nextForwardToken": "f/1" })),
+            });
+        let waiting = sandbox.start(words[0], &words[1..]);
         support::eventually("credentials that have run out", Duration::from_secs(60), || {
             (server.requests("describejobs").len() + server.requests("logs").len() > 5).then_some(())
         });
@@ -173,12 +177,18 @@ fn credentials_that_run_out_are_read_anew() {
 
 #[test]
 fn credentials_that_were_renewed_in_time_are_not_spoken_of() {
-    let server = BadServer::start(|request, before| match (request.operation(), before) {
-        ("describejobs", 0) => job("RUNNING"),
-        ("describejobs", 1) => run_out(),
-        _ => job("SUCCEEDED"),
-    });
-    let (_sandbox, waiting) = with_old_credentials(&server, &["bwait", ID]);
-    let outcome = waiting.wait().ok();
-    assert_eq!(outcome.stderr, "");
+    for words in [&["bwait", ID][..], &["bkill", ID]] {
+        let (sandbox, server) =
+            with_old_credentials(|request, before, file| match (request.operation(), before) {
+                ("describejobs", 0) => job("RUNNING"),
+                _ if has_key(request, "ASIANEW") => job("SUCCEEDED"),
+                _ => {
+                    std::fs::write(file, with_key("ASIANEW")).expect("new credentials");
+                    run_out()
+                }
+            });
+        let outcome = sandbox.run(words[0], &words[1..]).ok();
+        assert_eq!(outcome.stderr, "");
+        assert_eq!(server.requests("terminatejob").len(), if words[0] == "bkill" { 2 } else { 0 });
+    }
 }

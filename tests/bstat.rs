@@ -124,6 +124,39 @@ fn json_has_what_is_shown() {
     assert_eq!(all.as_array().map(Vec::len), Some(4 + 4 + 2), "{all}");
     let full = sandbox.run("bstat", ["--json", "-d", "-s", "FAILED"]).ok().json();
     assert_eq!(full[0]["attempts"][1]["container"]["exitCode"], 137);
+    let children = sandbox.run("bstat", ["--json", "-d", ARRAY]).ok().json();
+    assert_eq!(children[2]["container"]["exitCode"], 3);
+    assert_eq!(children[3]["container"]["image"], "busybox:1", "children, too, have everything");
+    let told = sandbox.run("bstat", ["-d", "-e", NODES]).ok().stdout;
+    assert_eq!(told.matches("jobId         : ").count(), 3, "{told}");
+}
+
+#[test]
+fn jobs_are_named_in_every_way() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let arn = format!("arn:aws:batch:eu-west-1:123456789012:job/{ONE}");
+    let (child, node) = (format!("{ARRAY}:2"), format!("{NODES}#1"));
+    let unknown = "99999999-9999-4999-8999-999999999999";
+    let outcome = sandbox.run("bstat", [&arn, &child, unknown, &node]).ended_with(1);
+    let ids: Vec<&str> = outcome.stdout.lines().filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(ids, ["jobId", ONE, &child, &node], "the good ones are shown: {outcome}");
+    assert!(outcome.stderr.starts_with(&format!("bstat: error: there is no job {unknown} ")), "{outcome}");
+    let details = sandbox.run("bstat", [&node]).ok().stdout;
+    assert!(details.starts_with(&format!("jobId         : {node}\n")), "{details}");
+}
+
+#[test]
+fn jobs_of_several_queues_tell_theirs_on_a_terminal() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let args = ["-q", "fast", "-q", "slow", "--name", "m*"];
+    let seen = Terminal::new(160).run(&sandbox, "bstat", args).ok();
+    // The same jobs in both: each is shown once.
+    assert_eq!(seen.screen().lines().count(), 2, "{}", seen.screen());
+    assert!(seen.screen().contains("jobQueue") && seen.screen().contains("mpi"), "{}", seen.screen());
+    let json = sandbox.run("bstat", ["-q", "slow", "--name", "m*", "--json"]).ok().json();
+    assert_eq!(json[0]["jobQueue"], "slow");
 }
 
 #[test]
@@ -171,6 +204,27 @@ fn what_does_not_go_together_is_said() {
         let message = sandbox.run("bstat", args).failed_with(2);
         assert!(message.contains(said), "{args:?}: {message}");
     }
+}
+
+#[test]
+fn who_may_only_list_jobs_sees_them() {
+    let server = BadServer::start(|request, before| match request.operation() {
+        "describejobs" => {
+            Answer::error(403, "AccessDeniedException", "not authorized to perform: batch:DescribeJobs")
+        }
+        _ => match answer(request, before) {
+            // As a Batch that does not count the children in its listings.
+            Answer::Http(status, body, headers) => {
+                Answer::Http(status, body.replace("statusSummary", "x"), headers)
+            }
+            other => other,
+        },
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let rows = sandbox.run("bstat", ["-s", "PENDING"]).ok().stdout;
+    assert!(rows.contains("simulate") && rows.ends_with("  [4]\n"), "{rows}");
+    assert_eq!(server.requests("describejobs").len(), 1);
+    sandbox.run("bstat", ["-s", "PENDING", "-o", "image"]).failed_with(1);
 }
 
 /// A queue of 100,000 jobs, a thousand to a page.

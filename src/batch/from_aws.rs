@@ -216,7 +216,7 @@ impl From<&JobSummary> for Job {
             created_at: summary.created_at(),
             started_at: summary.started_at(),
             stopped_at: summary.stopped_at(),
-            is_terminated: None,
+            is_terminated: summary.is_terminated(),
             array_properties: summary.array_properties().map(|a| ArrayProperties {
                 size: a.size(),
                 index: a.index(),

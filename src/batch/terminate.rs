@@ -35,6 +35,8 @@ pub struct Ending {
     pub under_way: Cell<usize>,
     last_answer: Cell<Instant>,
     gave_up: RefCell<Option<Failure>>,
+    /// With fresh credentials, once those of the session have run out.
+    renewed: RefCell<Option<Session>>,
 }
 
 impl Default for Ending {
@@ -44,6 +46,7 @@ impl Default for Ending {
             under_way: Cell::default(),
             last_answer: Cell::new(Instant::now()),
             gave_up: RefCell::default(),
+            renewed: RefCell::default(),
         }
     }
 }
@@ -73,12 +76,22 @@ pub fn terminate_all<'a>(
 async fn patiently(session: &Session, id: &JobId, reason: &str, ending: &Ending) -> Result<(), Failure> {
     let patience = contact_timeout();
     let mut pause = FIRST_PAUSE;
+    let mut credentials_are_fresh = false;
     loop {
+        let renewed = ending.renewed.borrow().clone();
+        let session = renewed.as_ref().unwrap_or(session);
         if let Some(gave_up) = &*ending.gave_up.borrow() {
             let message = format!("ending the job {id}: given up, as contact is lost");
             return Err(Failure { message, ..gave_up.clone() });
         }
         let failure = match terminate(session, id, reason).await {
+            Err(failure) if failure.of_credentials && !credentials_are_fresh => {
+                credentials_are_fresh = true;
+                if let Ok(session) = session.renew(&failure).await {
+                    ending.renewed.replace(Some(session));
+                }
+                continue;
+            }
             Err(failure) if failure.passing => failure,
             answered => {
                 ending.last_answer.set(Instant::now());

@@ -16,7 +16,7 @@ use crate::ui::Failure;
 
 /// So many jobs that have room are looked at.
 const MOST_HOLDERS: usize = 500;
-/// Pages of RUNNABLE jobs that are counted.
+/// Pages of a queue's jobs that are looked at.
 const MOST_PAGES: usize = 10;
 /// What a server answers that does not know EC2's actions.
 const NO_EC2: [&str; 3] = ["InvalidAction", "UnknownOperationException", "UnknownAction"];
@@ -170,22 +170,26 @@ impl Asking<'_> {
         }
         let lists = join_all(queues.iter().map(|queue| async {
             let mut busy = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &BUSY);
-            let mut ids: Vec<JobId> = Vec::new();
+            let (mut ids, mut seen): (Vec<JobId>, usize) = (Vec::new(), 0);
             while let Some(page) = busy.next().await {
                 let page = page?;
+                seen += 1;
                 let has_room =
                     page.jobs.iter().filter(|job| page.status != Status::Pending || job.is_array_parent());
                 ids.extend(has_room.map(crate::batch::Job::id));
-                if ids.len() > MOST_HOLDERS {
-                    break;
+                // Of those that are PENDING, few are arrays.
+                if ids.len() > MOST_HOLDERS || (seen >= MOST_PAGES && page.more) {
+                    return Ok((ids, true));
                 }
             }
-            Ok::<_, Failure>(ids)
+            Ok::<_, Failure>((ids, false))
         }))
         .await;
-        let listed: Result<Vec<Vec<JobId>>, Failure> = lists.into_iter().collect();
-        let mut ids = self.noting(listed, "the jobs that run", "batch:ListJobs")?.concat();
-        let more = ids.len() > MOST_HOLDERS;
+        let listed: Result<Vec<(Vec<JobId>, bool)>, Failure> = lists.into_iter().collect();
+        let listed = self.noting(listed, "the jobs that run", "batch:ListJobs")?;
+        let cut = listed.iter().any(|(_, cut)| *cut);
+        let mut ids: Vec<JobId> = listed.into_iter().flat_map(|(ids, _)| ids).collect();
+        let more = cut || ids.len() > MOST_HOLDERS;
         ids.truncate(MOST_HOLDERS);
         let known =
             self.noting(details(self.session, &ids).await, "the jobs that run", "batch:DescribeJobs")?;

@@ -25,7 +25,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Named, Status};
-use crate::ui::{Exit, Failure, Output, Progress, note};
+use crate::ui::{Exit, Failure, Format, Output, Progress, note};
 
 /// Show jobs: the active ones of the cluster's queue, or those that are named
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(short, long, help_heading = "What of them")]
     expand_children: bool,
     /// Show each job in detail
-    #[arg(short, long, conflicts_with_all = ["columns", "expand_children"], help_heading = "What of them")]
+    #[arg(short, long, conflicts_with = "columns", help_heading = "What of them")]
     details: bool,
     /// Show each job in detail, its environment variables, too; values that look like secrets are masked without =all
     #[arg(
@@ -59,7 +59,7 @@ pub struct Args {
         require_equals = true,
         default_missing_value = "",
         value_parser = env_which,
-        conflicts_with_all = ["columns", "expand_children"],
+        conflicts_with = "columns",
         help_heading = "What of them"
     )]
     env: Option<EnvWhich>,
@@ -222,9 +222,11 @@ impl Args {
         let mut progress = Progress::of_listing();
         while let Some(page) = pages.next().await {
             let page = page?;
-            progress.advance(page.jobs.len() as u64);
-            jobs.extend(page.jobs);
             streams |= page.more && sink.streams();
+            if !streams {
+                progress.advance(page.jobs.len() as u64);
+            }
+            jobs.extend(page.jobs);
             if streams {
                 jobs.retain(|job| known.insert(job.job_id.clone()));
                 sink.push(std::mem::take(&mut jobs), true).await?;
@@ -250,7 +252,8 @@ impl Args {
         let detailed = self.details || self.env.is_some();
         let mut sink = Sink::new(session, output, self, detailed || (is_one && is_usual));
         if !self.expand_children {
-            sink = sink.expanding(if detailed { Expand::Nothing } else { Expand::Arrays });
+            let is_told = detailed && output.format() == Format::Plain;
+            sink = sink.expanding(if is_told { Expand::Nothing } else { Expand::Arrays });
         }
         sink.push(jobs, false).await?;
         sink.finish().await

@@ -14,7 +14,13 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
     if !answers.is_empty() || output.format() == Format::Json {
         output.show(&Answers { answers, on_terminal: output.is_terminal() })?;
     }
-    Ok(found.report("bstat", Exit::Done))
+    // Batch may forget a job in between.
+    let forgotten = ids.iter().zip(&facts).filter(|(_, facts)| facts.is_none());
+    let exit = forgotten.fold(Exit::Done, |_, (id, _)| {
+        batch::unknown(session, id).report("bstat");
+        Exit::Failed
+    });
+    Ok(found.report("bstat", exit))
 }
 
 struct Answers {

@@ -83,7 +83,7 @@ impl Cause {
             };
             return Self { code, short: short.to_owned(), exit_code: None };
         }
-        if let Some((_, code, short)) = SIGNS.iter().find(|(needles, ..)| needles.iter().any(|n| has(n))) {
+        if let Some((_, code, short)) = SIGNS.iter().find(|(needles, ..)| needles.iter().any(&has)) {
             return Self { code: *code, short: (*short).to_owned(), exit_code: None };
         }
         let usual = ["Essential container in task exited", "Task failed to start", ""];

@@ -3,7 +3,8 @@
 //! | module    | what it explains                                                            |
 //! |-----------|-----------------------------------------------------------------------------|
 //! | `waiting` | jobs that are SUBMITTED, PENDING, STARTING or RUNNING, and retries           |
-//! | `room`    | RUNNABLE: the queue, its compute environments, their size, their instances   |
+//! | `ready`   | RUNNABLE: a queue or an environment that cannot be used                      |
+//! | `room`    | RUNNABLE: the size of the compute environments, their types and instances    |
 //! | `line`    | RUNNABLE: who is ahead, and what blocks the head                             |
 //! | `blocked` | AWS's codes for a blocked queue                                              |
 //! | `cause`   | how an attempt ended                                                         |
@@ -16,6 +17,7 @@ mod facts;
 mod failed;
 mod line;
 mod parts;
+mod ready;
 mod room;
 mod types;
 mod waiting;

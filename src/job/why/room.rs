@@ -1,7 +1,7 @@
 //! Whether there is room for a RUNNABLE job: its queue, the compute environments, their size, their instances.
 
-use super::facts::{Demand, Environment, Facts, Holder, Kind, Machine, Queue, Ready};
-use super::{Code, Finding, types, words};
+use super::facts::{Demand, Environment, Facts, Holder, Kind, Machine, Ready};
+use super::{Code, Finding, ready, types, words};
 
 /// Instances that take longer than this, in milliseconds, have something in their way. (AWS gives no number; a
 /// launch, the agent's start and its registration take two to five minutes.)
@@ -23,10 +23,12 @@ pub struct Room {
 /// Looks for room.
 pub fn look(facts: &Facts) -> Room {
     let mut room = Room::default();
-    if let Some(queue) = &facts.queue {
-        of_queue(queue, &mut room);
+    if let Some(finding) = facts.queue.as_ref().and_then(ready::queue) {
+        // A queue that is disabled takes no new jobs, and lets those in it go on.
+        let is_certain = finding.code != Code::QueueDisabled;
+        if is_certain { room.certain.push(finding) } else { room.notes.push(finding) }
     }
-    let broken: Vec<Finding> = facts.environments.iter().filter_map(not_ready).collect();
+    let broken: Vec<Finding> = facts.environments.iter().filter_map(ready::environment).collect();
     let usable: Vec<&Environment> = facts.environments.iter().filter(|e| e.ready == Ready::Yes).collect();
     if usable.is_empty() {
         room.certain.extend(broken);
@@ -48,80 +50,6 @@ pub fn look(facts: &Facts) -> Room {
     }
     room.notes.extend(broken);
     room
-}
-
-fn of_queue(queue: &Queue, room: &mut Room) {
-    let name = &queue.name;
-    match &queue.ready {
-        Ready::Yes => {}
-        // API `JQDetail`, `state`: "jobs already in the queue can finish".
-        Ready::Disabled => room.notes.push(
-            Finding::new(
-                Code::QueueDisabled,
-                format!("the queue {name} is DISABLED: it takes no new jobs, those in it can go on"),
-            )
-            .advise(format!("`aws batch update-job-queue --job-queue {name} --state ENABLED`")),
-        ),
-        Ready::Invalid(why) => room.certain.push(
-            Finding::new(Code::QueueInvalid, format!("the queue {name} is INVALID{}", because(why.as_ref())))
-                .advise(format!(
-                    "mend it: `aws batch update-job-queue --job-queue {name} …`; or submit to another: `bsub --queue NAME`"
-                )),
-        ),
-        Ready::Changing(status, why) => room.certain.push(Finding::new(
-            Code::QueueNotReady,
-            format!("the queue {name} is {status}{}", because(why.as_ref())),
-        )),
-    }
-}
-
-fn because(why: Option<&String>) -> String {
-    why.map(|why| format!(": {why}")).unwrap_or_default()
-}
-
-/// What keeps an environment from taking jobs.
-fn not_ready(environment: &Environment) -> Option<Finding> {
-    let name = &environment.name;
-    Some(match &environment.ready {
-        Ready::Yes => return None,
-        // API `ComputeEnvironmentDetail`, `state`: Batch places no jobs in a disabled one.
-        Ready::Disabled => Finding::new(
-            Code::EnvironmentDisabled,
-            format!("the compute environment {name} is DISABLED: nothing starts in it"),
-        )
-        .advise(format!(
-            "`aws batch update-compute-environment --compute-environment {name} --state ENABLED`"
-        )),
-        Ready::Invalid(why) => {
-            let message = format!("the compute environment {name} is INVALID{}", because(why.as_ref()));
-            let advice = mend(name, why.as_deref().unwrap_or_default());
-            Finding::new(Code::EnvironmentInvalid, message).advise(advice)
-        }
-        Ready::Changing(status, why) => {
-            let why = why.as_ref().filter(|w| !w.contains("Healthy"));
-            Finding::new(
-                Code::EnvironmentNotReady,
-                format!("the compute environment {name} is {status}{}", because(why)),
-            )
-        }
-    })
-}
-
-/// What mends an INVALID environment, by AWS's words (UG `invalid_compute_environment`).
-fn mend(name: &str, why: &str) -> String {
-    let change = format!("aws batch update-compute-environment --compute-environment {name}");
-    if why.contains("IamFleetRole") {
-        return "its Spot fleet role is not there or not spelled right (spotIamFleetRole takes a whole ARN): make the \
-                environment anew with the right one"
-            .to_owned();
-    }
-    if why.contains("AssumeRole") || why.contains("not authorized to perform") {
-        return format!(
-            "its service role is not there, or Batch may not use it: `{change} --service-role ARN` with the whole ARN, \
-             such as arn:aws:iam::ACCOUNT:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
-        );
-    }
-    format!("mend what AWS names with `{change} …`")
 }
 
 /// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment.
@@ -290,7 +218,7 @@ fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut
             room.now.push(finding);
             return;
         }
-        let ready = ready(machines);
+        let ready = placeable(machines);
         if ready.iter().any(|m| has(m.free, demand)) {
             let message = format!(
                 "{} has an instance with room for it: it starts when it is its turn",
@@ -310,7 +238,7 @@ fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut
 }
 
 /// The instances on which jobs can be placed.
-fn ready(machines: &[Machine]) -> Vec<&Machine> {
+fn placeable(machines: &[Machine]) -> Vec<&Machine> {
     machines.iter().filter(|m| m.connected && m.status == "ACTIVE").collect()
 }
 
@@ -318,7 +246,7 @@ fn ready(machines: &[Machine]) -> Vec<&Machine> {
 fn unfit(environment: &Environment, machines: &[Machine], demand: Demand, waited: i64) -> Option<Finding> {
     let name = &environment.name;
     let unmanaged = environment.kind == Kind::Unmanaged;
-    let ready = ready(machines);
+    let ready = placeable(machines);
     if machines.is_empty() && unmanaged {
         let message = format!("{name} is unmanaged, and no instance has joined its ECS cluster");
         let cluster = environment.cluster.as_deref().unwrap_or("CLUSTER");

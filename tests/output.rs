@@ -9,8 +9,14 @@ use support::{LogServer, Outcome, Sandbox, Trouble, Writer};
 const ID: &str = LogServer::ID;
 
 /// A network at its worst.
-const STORM: Trouble =
-    Trouble { throttled: 30, reset: 30, error: 30, short: 150, latency: Duration::from_millis(1) };
+const STORM: Trouble = Trouble {
+    throttled: 30,
+    reset: 30,
+    error: 30,
+    short: 150,
+    forward_only: false,
+    latency: Duration::from_millis(1),
+};
 
 fn sandbox(server: &LogServer) -> Sandbox {
     Sandbox::at(&server.endpoint())
@@ -161,8 +167,9 @@ fn the_last_lines_take_few_calls() {
 
 #[test]
 fn the_last_lines_of_many_children() {
-    for children in [5, 300] {
-        let server = LogServer::start(array(children, 10, Some(-3_600_000)), STORM);
+    for (children, forward_only) in [(5, false), (300, false), (300, true)] {
+        let trouble = Trouble { forward_only, ..STORM };
+        let server = LogServer::start(array(children, 10, Some(-3_600_000)), trouble);
         let all = sandbox(&server).run("bout", [ID]).ok().stdout;
         let all: Vec<&str> = all.lines().collect();
         for words in [&["--tail", "25"][..], &["-f", "--tail", "25"]] {

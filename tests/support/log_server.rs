@@ -289,6 +289,20 @@ impl World {
             let number = |n: usize| i64::try_from(n).expect("a number");
             [self.base + self.writers[index].times[n], number(index), number(n)]
         };
+        let backward = body["startFromHead"] == json!(false) && !self.trouble.forward_only;
+        if backward {
+            let lines = indices.iter().flat_map(|index| {
+                let visible = self.writers[*index].visible(now);
+                (0..visible).map(move |n| key(*index, n))
+            });
+            let mut lines: Vec<[i64; 3]> =
+                lines.filter(|at| at[0] >= start && after.is_none_or(|after| *at < after)).collect();
+            lines.sort_unstable_by_key(|at| Reverse(*at));
+            let page: Vec<[i64; 3]> = lines.iter().copied().take(self.page(body)).collect();
+            let last = page.last().copied().or(after).unwrap_or([i64::MAX, 0, 0]);
+            let token = (page.len() < lines.len()).then_some(last);
+            return answered(filtered(&page, token));
+        }
         let mut next = BinaryHeap::new();
         for index in indices {
             let visible = self.writers[index].visible(now);
@@ -305,40 +319,41 @@ impl World {
             }
         }
         let page = self.page(body);
-        let (mut text, mut bytes, mut lines) = (String::from("{\"events\":["), 0, 0);
-        let mut last = after;
-        while lines < page
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while lines.len() < page
             && bytes < (1 << 20) - 200
             && let Some(Reverse((at, visible))) = next.pop()
         {
-            let number = |n: i64| usize::try_from(n).expect("a number");
             let (index, n) = (number(at[1]), number(at[2]));
-            let message = LogServer::message(index, n);
-            bytes += message.len() + 26;
-            if lines > 0 {
-                text.push(',');
-            }
-            text.push_str(&format!(
-                "{{\"logStreamName\":\"{}\",\"timestamp\":{time},\"ingestionTime\":{time},\"message\":\"{message}\",\
-                 \"eventId\":\"{time}{index:05}{n:09}\"}}",
-                stream(index),
-                time = at[0],
-            ));
-            lines += 1;
-            last = Some(at);
+            bytes += LogServer::message(index, n).len() + 26;
+            lines.push(at);
             if n + 1 < visible {
                 next.push(Reverse((key(index, n + 1), visible)));
             }
         }
-        text.push(']');
-        if !next.is_empty() {
-            // An empty first page goes on from the beginning.
-            let [time, index, n] = last.unwrap_or([0, 0, 0]);
-            text.push_str(&format!(",\"nextToken\":\"{time}/{index}/{n}\""));
-        }
-        text.push('}');
-        answered(text)
+        // An empty first page goes on from the beginning.
+        let last = lines.last().copied().or(after).unwrap_or([0, 0, 0]);
+        answered(filtered(&lines, (!next.is_empty()).then_some(last)))
     }
+}
+
+fn number(n: i64) -> usize {
+    usize::try_from(n).expect("a number")
+}
+
+/// A page of FilterLogEvents: lines by time, writer and number, and where the next one begins.
+fn filtered(lines: &[[i64; 3]], token: Option<[i64; 3]>) -> String {
+    let line = |[time, index, n]: &[i64; 3]| {
+        let (name, message) = (stream(number(*index)), LogServer::message(number(*index), number(*n)));
+        format!(
+            "{{\"logStreamName\":\"{name}\",\"timestamp\":{time},\"ingestionTime\":{time},\"message\":\"{message}\",\
+             \"eventId\":\"{time}{index:05}{n:09}\"}}"
+        )
+    };
+    let events: Vec<String> = lines.iter().map(line).collect();
+    let token =
+        token.map(|[time, index, n]| format!(",\"nextToken\":\"{time}/{index}/{n}\"")).unwrap_or_default();
+    format!("{{\"events\":[{}]{token}}}", events.join(","))
 }
 
 fn answered(body: String) -> Answer {

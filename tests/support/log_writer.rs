@@ -13,6 +13,8 @@ pub struct Trouble {
     pub error: u64,
     /// A page is shorter than it could be, or empty.
     pub short: u64,
+    /// FilterLogEvents knows no order but from the oldest line on.
+    pub forward_only: bool,
     /// Every answer takes so long.
     pub latency: Duration,
 }

@@ -169,9 +169,10 @@ fn when_nobody_can_tell_whether_the_job_exists_it_is_not_sent_again_and_the_mark
     assert!(message.contains("whether the job precious exists is not known"), "{outcome}");
     assert_eq!(server.requests("submitjob").len(), 1);
     let request: Value = serde_json::from_slice(&server.requests("submitjob")[0].body).unwrap();
-    let variable = &request["containerOverrides"]["environment"].as_array().unwrap()[0];
-    let mark = format!("{}={}", variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
-    assert!(mark.starts_with("AWSB_SUBMISSION=") && outcome.hints().contains(&mark), "{outcome}");
+    let environment = request["containerOverrides"]["environment"].as_array().unwrap();
+    let variable = environment.iter().find(|v| v["name"] == "AWSB_SUBMISSION").unwrap();
+    let mark = format!("AWSB_SUBMISSION={}", variable["value"].as_str().unwrap());
+    assert!(outcome.hints().contains(&mark), "{outcome}");
     assert!(outcome.hints().contains("aws batch list-jobs --job-queue q"), "{outcome}");
 }
 

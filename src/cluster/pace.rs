@@ -27,8 +27,12 @@ const AT_ONCE: usize = 16;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Calls that are turned away within this time were sent at the same pace: they count once.
 const BURST: Duration = Duration::from_millis(200);
+/// At the beginning it is shorter, but not shorter than this.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(50);
 /// Fewer answers within the window are no pace to be kept.
 const FEW: usize = 8;
+/// So long no call goes when one has been turned away.
+const REST: Duration = Duration::from_millis(100);
 /// No pause between two calls is longer,
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// and one that has become shorter is none.
@@ -44,17 +48,27 @@ pub struct Pace {
 /// When the next call may go.
 #[derive(Debug)]
 struct Beat {
+    begun: Instant,
     /// Between two calls.
     pause: Duration,
     next: Instant,
     /// The calls that were answered within the window.
     answered: VecDeque<Instant>,
+    /// Those that were turned away.
+    away: VecDeque<Instant>,
     slowed_at: Option<Instant>,
 }
 
 impl Beat {
     fn new(now: Instant) -> Self {
-        Self { pause: Duration::ZERO, next: now, answered: VecDeque::new(), slowed_at: None }
+        Self {
+            begun: now,
+            pause: Duration::ZERO,
+            next: now,
+            answered: VecDeque::new(),
+            away: VecDeque::new(),
+            slowed_at: None,
+        }
     }
 
     /// When a call may go that wants to go now.
@@ -65,10 +79,7 @@ impl Beat {
     }
 
     fn answered(&mut self, now: Instant) {
-        self.answered.push_back(now);
-        while self.answered.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
-            self.answered.pop_front();
-        }
+        remember(&mut self.answered, now);
         if self.slowed_at.is_none_or(|at| now.duration_since(at) > BURST) {
             self.pause = self.pause.mul_f64(0.97);
             if self.pause < SHORTEST_PAUSE {
@@ -78,16 +89,33 @@ impl Beat {
     }
 
     fn turned_away(&mut self, now: Instant) {
-        if self.slowed_at.is_some_and(|at| now.duration_since(at) < BURST) {
+        remember(&mut self.away, now);
+        let since = self.slowed_at.map(|at| now.duration_since(at));
+        if since.is_some_and(|since| since < BURST) {
             return;
         }
         self.slowed_at = Some(now);
+        // A moment of rest for all.
+        self.next = self.next.max(now + REST);
         let answered = self.answered.iter().filter(|at| now.duration_since(**at) <= WINDOW).count();
-        // Others may have used up what the service takes: few answers say little at first.
-        let as_answered = WINDOW.div_f64(answered.max(FEW) as f64).mul_f64(1.1);
-        self.pause = as_answered.max(self.pause.mul_f64(1.2)).min(LONGEST_PAUSE);
-        // What the service takes has been used up: a moment of rest for all.
-        self.next = self.next.max(now + BURST);
+        // One of many is no sign of a pace that is too fast.
+        if self.away.len() * 10 < answered {
+            return;
+        }
+        // At the beginning the window is not full yet, and others may have used up what the service takes: few answers
+        // are no pace to be kept.
+        let within = now.duration_since(self.begun).clamp(SHORTEST_WINDOW, WINDOW);
+        let as_answered = within.div_f64(answered.max(FEW) as f64).mul_f64(1.1);
+        let factor = if self.away.len() * 2 > answered { 2.0 } else { 1.3 };
+        self.pause = as_answered.max(self.pause.mul_f64(factor)).min(LONGEST_PAUSE);
+    }
+}
+
+/// Adds a call to those of the window.
+fn remember(calls: &mut VecDeque<Instant>, now: Instant) {
+    calls.push_back(now);
+    while calls.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
+        calls.pop_front();
     }
 }
 
@@ -205,8 +233,19 @@ mod tests {
         for limit in [5, 10, 25, 100] {
             let (answered, away) = ten_seconds(limit, 10);
             assert!(answered >= limit * 6, "{limit} a second: {answered} answered");
-            assert!(away * 3 <= answered, "{limit} a second: {answered} answered, {away} turned away");
+            assert!(away * 2 <= answered, "{limit} a second: {answered} answered, {away} turned away");
         }
+    }
+
+    #[test]
+    fn one_call_that_is_turned_away_for_another_reason_slows_down_little() {
+        let begun = Instant::now();
+        let (mut beat, mut now) = (Beat::new(begun), begun);
+        for call in 0..1000 {
+            now = beat.slot(now) + Duration::from_millis(5);
+            if call % 25 == 24 { beat.turned_away(now) } else { beat.answered(now) }
+        }
+        assert!(now.duration_since(begun) < Duration::from_secs(20), "{:?}", now.duration_since(begun));
     }
 
     #[test]

@@ -45,3 +45,17 @@ fn what_is_turned_away_or_cut_off_is_asked_for_again_and_nothing_is_missing() {
         matches!(job[0]["status"].as_str(), Some("SUCCEEDED" | "FAILED")).then_some(())
     });
 }
+
+#[test]
+fn calls_that_were_begun_do_not_wait_for_those_that_are_looked_at() {
+    let (sandbox, slow) = behind(Wire { latency: Duration::from_millis(100), ..Wire::default() });
+    let ids: Vec<String> =
+        (0..8).map(|_| sandbox.run("bsub", ["--parsable", "-a", "20", "true"]).ok().job_id()).collect();
+    // Seven states of eight arrays, and their vCPUs, which no listing tells: more calls than may be under way at once.
+    let shown = sandbox.run("bstat", ["-e", "-s", "ALL", "-o", "jobId,vcpus", "--no-header"]).ok().stdout;
+    for id in &ids {
+        let children = shown.lines().filter(|line| line.starts_with(&format!("{id}:"))).count();
+        assert_eq!(children, 20, "{id}\n{shown}");
+    }
+    assert!(slow.traffic().at_once <= 16, "{:?}", slow.traffic());
+}

@@ -27,8 +27,8 @@ pub struct Crowd {
 #[derive(Debug)]
 struct Member {
     job: Job,
-    /// When Batch knew it for certain.
-    known_at: Instant,
+    /// Since when Batch has not known it.
+    missing_since: Option<Instant>,
     is_open: bool,
 }
 
@@ -51,7 +51,7 @@ impl Crowd {
         let mut seen = HashSet::new();
         let jobs = jobs.into_iter().filter(|job| seen.insert(job.job_id.clone()));
         let members: Vec<Member> =
-            jobs.map(|job| Member { is_open: !is_done(&job), known_at: Instant::now(), job }).collect();
+            jobs.map(|job| Member { is_open: !is_done(&job), missing_since: None, job }).collect();
         let calls =
             u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
         let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
@@ -123,13 +123,14 @@ impl Crowd {
         for (member, told) in open.zip(told) {
             let Some(job) = told else {
                 // One answer may lack what the one before had.
-                if now.duration_since(member.known_at) >= SETTLE {
+                let since = *member.missing_since.get_or_insert(now);
+                if now.duration_since(since) >= SETTLE {
                     member.is_open = false;
                     self.lost.push(member.job.id());
                 }
                 continue;
             };
-            member.known_at = now;
+            member.missing_since = None;
             member.is_open = !(self.is_done)(&job);
             if state(&job) != state(&member.job) {
                 changed.push(job.clone());

@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Job;
-use crate::cluster::{Session, explain};
+use crate::cluster::{Session, apart, explain};
 use crate::job::{JobId, limits};
 use crate::ui::Failure;
 
-/// So many calls are under way at once; when Batch throttles them, the SDK slows all of them down together.
+/// So many calls are under way at once; when Batch turns one away, all of them slow down together.
 const AT_ONCE: usize = 10;
 
 /// What Batch knows of these jobs, in the given order; `None` for one that it does not know.
@@ -19,8 +19,8 @@ const AT_ONCE: usize = 10;
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
-    let details = details(session, ids).await?;
-    Ok(details.iter().map(|detail| detail.as_ref().map(Job::from)).collect())
+    // A job's details are many times as long as what we keep of them.
+    told(session, ids, |detail| Job::from(&detail)).await
 }
 
 /// The same in the API's own words.
@@ -28,12 +28,23 @@ pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
-    let mut known: HashMap<String, JobDetail> = HashMap::new();
+    told(session, ids, |detail| detail).await
+}
+
+async fn told<T: Clone>(
+    session: &Session,
+    ids: &[JobId],
+    kept: fn(JobDetail) -> T,
+) -> Result<Vec<Option<T>>, Failure> {
+    let mut known: HashMap<String, T> = HashMap::new();
     let chunks: Vec<Vec<JobId>> = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(<[_]>::to_vec).collect();
-    let asked = chunks.into_iter().map(|chunk| hundred(session, chunk));
+    let asked = chunks.into_iter().map(|chunk| {
+        let session = session.clone();
+        apart(async move { hundred(&session, chunk).await })
+    });
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
     while let Some(jobs) = answers.next().await {
-        known.extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), job)));
+        known.extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), kept(job))));
     }
     drop(answers);
     Ok(ids.iter().map(|id| known.get(id.as_str()).cloned()).collect())
@@ -63,16 +74,14 @@ pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure>
 
 /// The failure for a job that Batch does not know.
 pub fn unknown(session: &Session, id: &JobId) -> Failure {
-    let cluster = &session.cluster;
-    let region = if cluster.is_local { String::new() } else { format!(", region {}", session.region) };
-    let failure = Failure::failed(format!("there is no job {id} (cluster {}{region})", cluster.name))
+    let failure = Failure::failed(format!("there is no job {id} ({})", session.place()))
         .hint("`bstat -s ALL` lists the jobs that Batch remembers; ended ones are forgotten after some days");
     if id.is_full() {
         failure
     } else {
         failure.hint(format!(
             "the beginning of an ID names a job that was submitted from here or is in the queue {}",
-            cluster.job_queue
+            session.cluster.job_queue
         ))
     }
 }

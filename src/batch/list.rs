@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
-use crate::cluster::{Session, explain};
+use crate::cluster::{Session, apart, explain};
 use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
 
@@ -178,9 +178,10 @@ fn of_status(session: &Session, of: Of, status: Status) -> BoxStream<'_, Result<
     let first = Some((of, None::<String>));
     let pages = stream::unfold(first, move |state| async move {
         let (of, token) = state?;
-        let asked = page(session, &of, status, token).await;
-        let next = asked.as_ref().ok().and_then(|(_, next)| next.clone());
-        Some((asked.map(|(page, _)| page), next.map(|token| (of, Some(token)))))
+        let (asked, session) = (of.clone(), session.clone());
+        let answer = apart(async move { page(&session, &asked, status, token).await }).await;
+        let next = answer.as_ref().ok().and_then(|(_, next)| next.clone());
+        Some((answer.map(|(page, _)| page), next.map(|token| (of, Some(token)))))
     });
     pages.boxed()
 }

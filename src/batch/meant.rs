@@ -210,11 +210,7 @@ fn elsewhere(session: &Session, reference: &JobRef, home: &Home) -> Option<Failu
     if home.region != session.region {
         let (name, region, there) = (&cluster.name, &session.region, &home.region);
         let message = format!("the job {reference} is in {there}, and the cluster `{name}` is in {region}");
-        let hint = match cluster.is_local {
-            true => "`--cluster NAME` names the cluster that it is in".to_owned(),
-            false => format!("`--region {there}` looks there, with the same account"),
-        };
-        return Some(Failure::failed(message).hint(hint));
+        return Some(Failure::failed(message).hint(session.hint_to_region(there)));
     }
     let own =
         [&cluster.job_queue, &cluster.job_definition].into_iter().find_map(|name| Home::of_arn(name))?;

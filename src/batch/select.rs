@@ -8,6 +8,9 @@ use crate::cluster::Session;
 use crate::job::{JobId, Moment, NameGlob, Status, Submitter};
 use crate::ui::Failure;
 
+/// So many queues are listed at once, each in its states.
+const QUEUES_AT_ONCE: usize = 4;
+
 /// What the jobs have in common that are meant.
 #[derive(Debug, Clone)]
 pub struct Selection {
@@ -29,11 +32,11 @@ impl Selection {
     /// Whether all is as asked for that a listing tells.
     fn has(&self, job: &Job) -> bool {
         let name_is = self.name.as_ref().is_none_or(|glob| glob.matches(&job.job_name));
-        let at = job.created_at.unwrap_or_default();
         name_is
             && self.statuses.contains(&job.status)
-            && self.since.is_none_or(|since| at >= since.epoch_ms())
-            && self.until.is_none_or(|until| at < until.epoch_ms())
+            // Of one whose time nobody knows, neither is known.
+            && self.since.is_none_or(|since| job.created_at.is_some_and(|at| at >= since.epoch_ms()))
+            && self.until.is_none_or(|until| job.created_at.is_some_and(|at| at < until.epoch_ms()))
     }
 
     /// The cheapest listing in which they are. Of the jobs that have ended, Batch remembers a week: when it is
@@ -42,7 +45,7 @@ impl Selection {
         match self.since {
             Some(since) if self.statuses.iter().any(|s| s.has_ended()) => {
                 // "After" leaves the very time out (API `ListJobs`, filters).
-                Of::Since(queue.to_owned(), since.epoch_ms().saturating_sub(1))
+                Of::Since(queue.to_owned(), since.epoch_ms().saturating_sub(1).max(0))
             }
             _ => Of::Queue(queue.to_owned()),
         }
@@ -62,7 +65,7 @@ pub async fn selected<'a>(
         names => names.to_vec(),
     };
     let listings = names.into_iter().map(move |queue| of_queue(session, selection, queue));
-    Ok(stream::select_all(listings).boxed())
+    Ok(stream::iter(listings).flatten_unordered(QUEUES_AT_ONCE).boxed())
 }
 
 /// The pages of a queue, with what does not fit left out.

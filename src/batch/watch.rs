@@ -11,6 +11,11 @@ use crate::ui::Failure;
 /// the one before had.
 pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
+/// A job that has been there for longer is looked for so often before it is taken for gone,
+const LOOKS: u32 = 3;
+/// with such a pause in between.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
 /// How often something is asked for: often when it may change any moment, and the less often the longer
 /// nothing has happened.
 #[derive(Debug, Clone, Copy)]
@@ -75,10 +80,15 @@ pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)
 /// # Errors
 /// When the job is not known some time after `since`, when it was known for certain, or contact was lost for good.
 pub async fn look(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
-    let mut known = contact.keep(async |s| describe::describe(s, std::slice::from_ref(id)).await).await?;
-    match known.pop().flatten() {
-        Some(job) => Ok(Some(job)),
-        None if since.elapsed() < SETTLE => Ok(None),
-        None => Err(describe::unknown(contact.session(), id)),
+    let begun = Instant::now();
+    // However long ago the last look was, one answer without the job is none: see SETTLE.
+    for _ in 0..LOOKS {
+        let mut known = contact.keep(async |s| describe::describe(s, std::slice::from_ref(id)).await).await?;
+        match known.pop().flatten() {
+            Some(job) => return Ok(Some(job)),
+            None if begun.duration_since(since) < SETTLE => return Ok(None),
+            None => tokio::time::sleep(BETWEEN_LOOKS).await,
+        }
     }
+    Err(describe::unknown(contact.session(), id))
 }

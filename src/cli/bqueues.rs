@@ -189,16 +189,8 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
             Some(queue) if queues.contains(queue) => {}
             Some(queue) => queues.push(queue.clone()),
             None => {
-                let cluster = &session.cluster;
-                let place = match cluster.is_local {
-                    true => String::new(),
-                    false => format!(", region {}", session.region),
-                };
-                let failure = Failure::failed(format!(
-                    "there is no job queue {name} (cluster {}{place})",
-                    cluster.name
-                ))
-                .hint("`bqueues --all-queues` shows those that are there");
+                let failure = Failure::failed(format!("there is no job queue {name} ({})", session.place()))
+                    .hint("`bqueues --all-queues` shows those that are there");
                 missing.push(not_there(session, failure));
             }
         }

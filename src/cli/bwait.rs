@@ -69,7 +69,8 @@ impl Args {
         let seen = Seen::default();
         let mut contact = Contact::new(session.clone(), "bwait");
         let outcome = tokio::select! {
-            outcome = self.see_through(&mut crowd, &mut contact, &mut teller, &seen, deadline) => outcome,
+            outcome = self.see_through(&mut crowd, &mut contact, &mut teller, &seen) => outcome,
+            () = until(deadline) => Err(self.timed_out(&seen)),
             never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
             _ = tokio::signal::ctrl_c() => {
                 note(format!("bwait: interrupted; {}", seen.open_ones("go on")));
@@ -93,7 +94,6 @@ impl Args {
         contact: &mut Contact,
         teller: &mut Teller<'_>,
         seen: &Seen,
-        deadline: Option<Instant>,
     ) -> Result<Exit, Failure> {
         let mut highest = 0;
         let mut news: Vec<Job> = crowd.jobs().cloned().collect();
@@ -117,12 +117,7 @@ impl Args {
                 return Ok(Exit::Job(highest));
             }
             teller.progress(crowd);
-            let changes = crowd.changes(contact);
-            let changed = match deadline {
-                Some(at) => tokio::time::timeout_at(at, changes).await.map_err(|_| self.timed_out(seen))?,
-                None => changes.await,
-            };
-            news = changed.map_err(|f| contact_lost(f, seen))?;
+            news = crowd.changes(contact).await.map_err(|f| contact_lost(f, seen))?;
         }
     }
 
@@ -130,6 +125,14 @@ impl Args {
         let what = if self.started { "have not started" } else { "have not ended" };
         let time = self.timeout.map_or(0, |period| period.get().as_secs());
         Failure::failed(format!("{} within {time} s; they go on", seen.open_ones(what))).exit(Exit::TimedOut)
+    }
+}
+
+/// Waits until a deadline; for ever, where there is none.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

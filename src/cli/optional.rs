@@ -1,7 +1,7 @@
 //! Options whose value may be left out, such as `-w [SECONDS]`.
 //!
-//! clap wants `-w=5` there: a word behind `-w` could be an operand. Ours take numbers, and no operand is one, so a
-//! number behind such an option, as in `watch -n 5`, is its value.
+//! clap wants `-w=5` there: a word behind `-w` could be an operand. Ours take numbers, and an operand that is one, the
+//! beginning of a job's ID, has four digits or more. So a shorter number behind such an option, as in `watch -n 5`, is its value.
 
 use std::ffi::{OsStr, OsString};
 
@@ -22,7 +22,7 @@ pub fn joined(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
         if let Some((option, number)) = attached(&options, &text) {
             joined.push(format!("{option}={number}").into());
         } else if options.iter().any(|option| ends_with(option, &text))
-            && let Some(number) = args.next_if(|next| next.to_str().is_some_and(is_number))
+            && let Some(number) = args.next_if(|next| next.to_str().is_some_and(is_no_id))
         {
             joined.push(format!("{text}={}", number.to_string_lossy()).into());
         } else {
@@ -58,7 +58,11 @@ fn ends_with(option: &Arg, text: &str) -> bool {
     }
 }
 
-/// No job's ID is one.
+/// Whether a number is too short for the beginning of a job's ID, which has four digits or more.
+fn is_no_id(text: &str) -> bool {
+    is_number(text) && (text.len() < 4 || text.contains('.'))
+}
+
 fn is_number(text: &str) -> bool {
     text.len() < 8
         && text.starts_with(|c: char| c.is_ascii_digit())
@@ -86,6 +90,8 @@ mod tests {
             ("-s 5", "-s 5"),
             ("-w 12345678-1111-4222-8333-444455556666", "-w 12345678-1111-4222-8333-444455556666"),
             ("-w 12345678", "-w 12345678"),
+            ("-w 1234", "-w 1234"),
+            ("-w 120", "-w=120"),
         ] {
             let args = line.split(' ').map(OsString::from).collect();
             assert_eq!(joined(&command, args).join(OsStr::new(" ")), OsStr::new(expected), "{line}");

@@ -4,6 +4,7 @@
 //! the one that is meant and makes the clients for it. This is the only place which knows that a
 //! cluster can be local, and all that follows from it is an endpoint and credentials.
 
+mod apart;
 mod cache;
 mod contact;
 mod defaults;
@@ -20,6 +21,7 @@ mod stack;
 mod trace;
 mod trouble;
 
+pub use apart::apart;
 pub use cache::Cache;
 pub use contact::{Contact, contact_timeout};
 pub use defaults::{DefaultLine, Defaults};

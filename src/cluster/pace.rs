@@ -33,8 +33,8 @@ const SHORTEST_WINDOW: Duration = Duration::from_millis(50);
 const FEW: usize = 8;
 /// So long no call goes when one has been turned away.
 const REST: Duration = Duration::from_millis(100);
-/// No pause between two calls is longer,
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// No pause between two calls is longer, so that all that wait have their turn well before their time has run out,
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// and one that has become shorter is none.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 

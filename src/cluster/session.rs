@@ -93,6 +93,23 @@ impl Session {
         }
     }
 
+    /// The cluster as messages name it: `cluster genomics, region eu-west-1`.
+    pub fn place(&self) -> String {
+        let name = &self.cluster.name;
+        match self.cluster.is_local {
+            true => format!("cluster {name}"),
+            false => format!("cluster {name}, region {}", self.region),
+        }
+    }
+
+    /// How one looks at what is in another region.
+    pub fn hint_to_region(&self, region: &str) -> String {
+        match self.cluster.is_local {
+            true => "`--cluster NAME` names the cluster that it is in".to_owned(),
+            false => format!("`--region {region}` looks there, with the same account"),
+        }
+    }
+
     /// Whether `--debug` was given.
     pub fn is_debugging(&self) -> bool {
         self.debug

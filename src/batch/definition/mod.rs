@@ -186,13 +186,8 @@ fn parts(name: &str) -> (&str, Option<i32>) {
 }
 
 fn missing(session: &Session, name: &str) -> Failure {
-    let region =
-        if session.cluster.is_local { String::new() } else { format!(", region {}", session.region) };
-    let failure = Failure::usage(format!(
-        "there is no active job definition {name} (cluster {}{region})",
-        session.cluster.name
-    ))
-    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
+    let failure = Failure::usage(format!("there is no active job definition {name} ({})", session.place()))
+        .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
     not_there(session, failure)
 }
 

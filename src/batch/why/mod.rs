@@ -17,7 +17,8 @@ use super::describe::details;
 use super::{Job, list};
 use crate::cluster::Session;
 use crate::job::why::{
-    Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_for_another, first_failed,
+    Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_by_user, failed_for_another,
+    first_failed,
 };
 use crate::job::{JobId, Status};
 use crate::logs::{self, Place};
@@ -144,10 +145,12 @@ impl Asking<'_> {
             let link = shapes::job(failed);
             waiting_for = shapes::dependencies(failed);
             let (for_another, is_array) = (failed_for_another(&link), link.size.is_some());
-            if is_array && !for_another {
+            // Of one that somebody ended, that is the reason, and not how its children took it.
+            if is_array && !for_another && !failed_by_user(&link) {
                 let children = self.failed_children(&Job::from(failed)).await;
                 if let Some(first) = first_failed(&children) {
-                    chain.push(first.clone());
+                    let ended_by_user = first.ended_by_user || link.ended_by_user;
+                    chain.push(JobFacts { ended_by_user, ..first.clone() });
                     break;
                 }
             }

@@ -118,7 +118,13 @@ impl Asking<'_> {
             self.machines(&environment.name, cluster).await
         }));
         let (machines, types) = tokio::join!(machines, self.instance_types(&facts));
-        let with = |(environment, machines)| Environment { machines, ..environment };
+        let grown_by = |name: Option<&str>| self.session.command_to_grow(name).map(str::to_owned);
+        let with = |(environment, machines): (Environment, _)| Environment {
+            machines,
+            grown_by: grown_by(Some(&environment.name)),
+            machines_grown_by: grown_by(None),
+            ..environment
+        };
         (facts.into_iter().zip(machines).map(with).collect(), types)
     }
 

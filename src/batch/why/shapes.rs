@@ -51,6 +51,12 @@ pub fn summary(job: &Job) -> JobFacts {
         share: None,
         size: job.array_size().filter(|_| job.is_array_parent()),
         nodes: job.nodes.filter(|_| job.is_mnp_parent()),
+        main_node: 0,
+        task: job.task,
+        tasks: container
+            .and_then(|c| c.tasks.as_ref())
+            .filter(|_| job.has_task_ids())
+            .map(|t| t.ids().clone()),
     }
 }
 
@@ -63,6 +69,7 @@ pub fn job(detail: &JobDetail) -> JobFacts {
     if let Some(properties) = detail.node_properties().filter(|_| facts.nodes.is_some()) {
         let nodes: Vec<Demand> =
             (0..facts.nodes.unwrap_or(0)).filter_map(|n| of_node(properties, n)).collect();
+        facts.main_node = number(properties.main_node()).unwrap_or(0);
         facts.all_vcpus = (!nodes.is_empty()).then(|| nodes.iter().map(|d| d.vcpus).sum());
         facts.demand = nodes.into_iter().reduce(|a, b| Demand {
             vcpus: a.vcpus.max(b.vcpus),
@@ -184,6 +191,8 @@ pub fn environment(environment: &Environment) -> why::Environment {
         max_vcpus: number(resources.and_then(|r| r.maxv_cpus)).filter(|_| !unmanaged),
         desired_vcpus: number(resources.and_then(|r| r.desiredv_cpus)).filter(|_| !unmanaged),
         instance_types: resources.map(|r| r.instance_types.clone()).unwrap_or_default(),
+        grown_by: None,
+        machines_grown_by: None,
         cluster: environment
             .ecs_cluster_arn
             .as_deref()

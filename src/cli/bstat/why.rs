@@ -4,7 +4,7 @@ use crate::batch::{self, Found, Job};
 use crate::cluster::Session;
 use crate::job::JobId;
 use crate::job::why::Answer;
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, harmless};
+use crate::ui::{Exit, Failure, Format, Layout, Output, View};
 
 /// Tells why of each of these jobs.
 pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
@@ -12,7 +12,7 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
     let facts = batch::why(session, &ids).await?;
     let answers: Vec<Answer> = facts.iter().flatten().map(Answer::of).collect();
     if !answers.is_empty() || output.format() == Format::Json {
-        output.show(&Answers { answers, on_terminal: output.is_terminal() })?;
+        output.show(&Answers(answers))?;
     }
     // Batch may forget a job in between.
     let forgotten = ids.iter().zip(&facts).filter(|(_, facts)| facts.is_none());
@@ -23,19 +23,15 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
     Ok(found.report("bstat", exit))
 }
 
-struct Answers {
-    answers: Vec<Answer>,
-    on_terminal: bool,
-}
+struct Answers(Vec<Answer>);
 
 impl View for Answers {
     fn plain(&self) -> Layout {
-        let shown = |line: &str| if self.on_terminal { harmless(line).into_owned() } else { line.to_owned() };
-        let each: Vec<Vec<String>> = self.answers.iter().map(|a| a.lines(shown)).collect();
+        let each: Vec<Vec<String>> = self.0.iter().map(Answer::lines).collect();
         Layout::Lines(each.join(&String::new()))
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        self.answers.iter().map(Answer::json).collect()
+        self.0.iter().map(Answer::json).collect()
     }
 }

@@ -62,12 +62,33 @@ pub fn finding(job: &JobFacts, environments: &[Environment]) -> Option<Finding> 
     let (code, _) = code(reason)?;
     let mut finding = Finding::new(code, format!("{}; AWS says: {reason}", meaning(code)));
     finding.advice = advice(code, environments);
+    if job.nodes.is_some() {
+        let nodes =
+            |advice: &mut String| *advice = advice.replace("`bsub --vcpus N`", "`bsub --nodes N --vcpus N`");
+        finding.advice.iter_mut().for_each(nodes);
+    }
     Some(finding)
 }
 
 /// What to do about it.
 pub fn advice(code: Code, environments: &[Environment]) -> Vec<String> {
-    let environment = environments.first().map_or("NAME", |e| e.name.as_str());
+    let first = environments.first();
+    let environment = first.map_or("NAME", |e| e.name.as_str());
+    let grown = match code {
+        Code::ComputeEnvironmentMaxResource => first
+            .and_then(|e| e.grown_by.as_ref())
+            .map(|by| vec![format!("`{by} --vcpus N` allows more, `bsub --vcpus N` asks for less")]),
+        Code::JobResourceRequirement => first.and_then(|e| e.machines_grown_by.as_ref()).map(|by| {
+            vec![
+                "ask for less: `bsub --vcpus N --memory SIZE …`".to_owned(),
+                format!("or let jobs have more: `{by} --vcpus N --memory SIZE`, with `--gpus N` for GPUs"),
+            ]
+        }),
+        _ => None,
+    };
+    if let Some(grown) = grown {
+        return grown;
+    }
     let list: Vec<&str> = match code {
         Code::InsufficientInstanceCapacity => vec![
             "wait, or allow more instance types and subnets in more zones: `aws batch update-compute-environment \

@@ -2,7 +2,7 @@
 //!
 //! All times are in milliseconds since the epoch. What could not be read is `None`, and [`Facts::unseen`] says so.
 
-use crate::job::Status;
+use crate::job::{Status, TaskIds};
 
 /// Everything that was looked at for one job.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +70,12 @@ pub struct JobFacts {
     pub size: Option<u32>,
     /// The number of nodes, for an MNP job's parent.
     pub nodes: Option<u32>,
+    /// The index of the main node, for an MNP job's parent.
+    pub main_node: u32,
+    /// Its task, for a child whose task is not its index.
+    pub task: Option<u32>,
+    /// The tasks of the children, for an array's parent whose children's tasks are not their indices.
+    pub tasks: Option<TaskIds>,
 }
 
 impl Default for JobFacts {
@@ -92,14 +98,25 @@ impl Default for JobFacts {
             share: None,
             size: None,
             nodes: None,
+            main_node: 0,
+            task: None,
+            tasks: None,
         }
     }
 }
 
 impl JobFacts {
-    /// How people call it: ID and name.
+    /// How people call it: ID and name, and its task where that is not its index.
     pub fn called(&self) -> String {
-        format!("{} ({})", self.id, self.name)
+        match self.task {
+            Some(task) => format!("{} ({}, task {task})", self.id, self.name),
+            None => format!("{} ({})", self.id, self.name),
+        }
+    }
+
+    /// vCPUs of all of it: of an MNP job's nodes together. `demand` is that of its container.
+    pub fn vcpus(&self, demand: Demand) -> f64 {
+        self.all_vcpus.unwrap_or_else(|| demand.vcpus * f64::from(self.nodes.unwrap_or(1)))
     }
 
     /// The index of a child or a node.
@@ -220,6 +237,11 @@ pub struct Environment {
     pub desired_vcpus: Option<u32>,
     /// Types (`c5.xlarge`), families (`c5`), `optimal`, `default_x86_64`, `default_arm64`.
     pub instance_types: Vec<String>,
+    /// The command that sets how many vCPUs it may have (`--vcpus N`), where Batch does not.
+    pub grown_by: Option<String>,
+    /// The command that sets what its machines have (`--vcpus N`, `--memory SIZE`, `--gpus N`), where no instance
+    /// types do.
+    pub machines_grown_by: Option<String>,
     /// The name of its ECS cluster.
     pub cluster: Option<String>,
     /// The instances that have joined that cluster.

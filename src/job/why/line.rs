@@ -1,7 +1,8 @@
 //! Who is ahead of a RUNNABLE job in its queue.
 
-use super::facts::Facts;
-use super::{Code, Finding, blocked, words};
+use super::facts::{Facts, JobFacts};
+use super::{Code, Finding, blocked, size, words};
+use crate::job::Status;
 
 /// Jobs that a snapshot has at most (API `GetJobQueueSnapshot`).
 const SNAPSHOT: usize = 100;
@@ -10,9 +11,28 @@ const SHARES: usize = 5;
 
 /// The job at the head of the queue, if that is another one and is blocked.
 pub fn head(facts: &Facts) -> Option<Finding> {
-    let head = facts.line.as_ref()?.head.as_ref().filter(|head| head.id != facts.job.id)?;
     let limits = facts.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
-    blocked::of_head(head, limits)
+    blocked::of_head(other_head(facts)?, limits)
+}
+
+fn other_head(facts: &Facts) -> Option<&JobFacts> {
+    facts.line.as_ref()?.head.as_ref().filter(|head| head.id != facts.job.id)
+}
+
+/// What the head of the queue waits for, where that is another job and AWS says nothing of it.
+fn with_head(facts: &Facts, mut finding: Finding) -> Finding {
+    let waits = |head: &&JobFacts| head.status == Status::Runnable;
+    let Some(head) = other_head(facts).filter(waits) else { return finding };
+    if blocked::of_head(head, &[]).is_some() {
+        return finding;
+    }
+    let needs = head.demand.map(|demand| format!(" waits for {} and", size::asks_in_all(head, demand)));
+    finding.message.push_str(&format!(
+        "; its head, {},{} goes first",
+        head.called(),
+        needs.unwrap_or_default()
+    ));
+    finding.advise(format!("`bstat --why {}` tells what the job at the head waits for", head.id))
 }
 
 /// The job's place, and whose turn it is.
@@ -29,18 +49,21 @@ pub fn place(facts: &Facts) -> Vec<Finding> {
         Some(at) => {
             let of = if count >= SNAPSHOT { format!("first {count}") } else { count.to_string() };
             let place = words::place(at + 1);
-            found.push(Finding::new(
-                Code::BehindOthers,
-                format!("it is the {place} of the {of} RUNNABLE jobs of the queue {name}"),
-            ));
+            let message = format!("it is the {place} of the {of} RUNNABLE jobs of the queue {name}");
+            found.push(with_head(facts, Finding::new(Code::BehindOthers, message)));
         }
         None if count >= SNAPSHOT => {
-            let before = line.before.map(|n| format!("; at least {n} that wait were submitted before it"));
+            // A listing has no children of arrays: that it shows none before this one tells nothing.
+            let before = line.before.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+            let before = before.map(|n| match n {
+                1 => "; at least 1 that waits was submitted before it".to_owned(),
+                n => format!("; at least {n} that wait were submitted before it"),
+            });
             let message = format!(
                 "it is not among the first {count} RUNNABLE jobs of the queue {name}{}",
                 before.unwrap_or_default()
             );
-            found.push(Finding::new(Code::BehindOthers, message));
+            found.push(with_head(facts, Finding::new(Code::BehindOthers, message)));
         }
         None => {}
     }

@@ -4,7 +4,8 @@
 //! |-----------|-----------------------------------------------------------------------------|
 //! | `waiting` | jobs that are SUBMITTED, PENDING, STARTING or RUNNING, and retries           |
 //! | `ready`   | RUNNABLE: a queue or an environment that cannot be used                      |
-//! | `room`    | RUNNABLE: the size of the compute environments, their types and instances    |
+//! | `room`    | RUNNABLE: what the compute environments have, and who has it                 |
+//! | `size`    | RUNNABLE: a job that is larger than what the environments may ever have      |
 //! | `line`    | RUNNABLE: who is ahead, and what blocks the head                             |
 //! | `blocked` | AWS's codes for a blocked queue                                              |
 //! | `cause`   | how an attempt ended                                                         |
@@ -19,6 +20,7 @@ mod line;
 mod parts;
 mod ready;
 mod room;
+mod size;
 mod types;
 mod waiting;
 mod words;
@@ -220,11 +222,11 @@ impl Answer {
         }
     }
 
-    /// The answer in lines: the verdict, what else was found, the output's end, what to do. Control characters in
-    /// AWS's words become blanks; a line of output is as `shown` has it.
-    pub fn lines(&self, shown: impl Fn(&str) -> String) -> Vec<String> {
-        let clean =
-            |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
+    /// The answer in lines: the verdict, what else was found, the output's end, what to do. Line breaks in AWS's
+    /// words become blanks; all else is exact, so that a terminal must be guarded from it.
+    pub fn lines(&self) -> Vec<String> {
+        let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+        let clean = |text: &str| text.replace(breaks, " ");
         let mut findings = self.findings.iter();
         let verdict = findings.next().map(|finding| format!(": {}", finding.message)).unwrap_or_default();
         let mut lines = vec![clean(&format!("{}{verdict}", self.opening))];
@@ -236,7 +238,7 @@ impl Answer {
                 format!("the output of {}", log.job_id)
             };
             lines.push(format!("  the end of {whose}:"));
-            lines.extend(log.lines.iter().map(|(_, line)| format!("    {}", shown(line))));
+            lines.extend(log.lines.iter().map(|(_, line)| format!("    {line}")));
         }
         let mut advice: Vec<&String> = Vec::new();
         for line in self.findings.iter().flat_map(|finding| &finding.advice) {
@@ -266,6 +268,12 @@ impl Answer {
 pub fn failed_for_another(job: &JobFacts) -> bool {
     job.status == Status::Failed
         && cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::DependencyFailed
+}
+
+/// Whether a job failed since somebody ended it.
+pub fn failed_by_user(job: &JobFacts) -> bool {
+    job.status == Status::Failed
+        && cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::Terminated
 }
 
 /// What is found for a job, in whatever state it is.

@@ -10,6 +10,9 @@ use crate::job::Status;
 
 /// So many runs of indices are named.
 const NAMED: usize = 6;
+/// The exit codes of a container that is stopped: by SIGTERM, and by SIGKILL 30 seconds later.
+const STOPPED: i32 = 143;
+const KILLED: i32 = 137;
 
 /// How many parts are in which state.
 pub fn counts(facts: &Facts) -> Option<Finding> {
@@ -41,8 +44,12 @@ pub fn pending(facts: &Facts) -> Vec<Finding> {
     found.extend(counts(facts));
     if let Some(waiting) = &facts.parts.first_waiting {
         let index = waiting.job.part().unwrap_or_default();
-        let first = format!("child {index}, the first that is {}", waiting.job.status);
-        let names = std::iter::once(first).chain(std::iter::repeat(format!("child {index}")));
+        let child = match task(facts, index) {
+            Some(task) => format!("task {task} (:{index})"),
+            None => format!("child {index}"),
+        };
+        let first = format!("{child}, the first that is {}", waiting.job.status);
+        let names = std::iter::once(first).chain(std::iter::repeat(child));
         let child = super::findings(waiting).into_iter().zip(names);
         found.extend(
             child.map(|(finding, name)| Finding {
@@ -66,13 +73,7 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
     }
     if facts.job.nodes.is_some() {
         // The main node's end is the job's.
-        let nodes = groups.iter().map(|group| {
-            let many = u32::try_from(group.indices.len()).unwrap_or(u32::MAX);
-            let which = words::indices(&group.indices, NAMED);
-            let nodes = if many == 1 { "node" } else { "nodes" };
-            Finding::new(Code::Parts, format!("{nodes} {which}: {}", group.cause.short))
-        });
-        return ends::failed(facts).into_iter().chain(nodes).collect();
+        return ends::failed(facts).into_iter().chain(nodes(facts, groups)).collect();
     }
     let size = facts.job.size.unwrap_or_default();
     let all: usize = groups.iter().map(|g| g.indices.len()).sum();
@@ -83,10 +84,12 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
         [] => return ends::failed(facts),
         [only] => {
             let mut finding = only.finding(facts);
-            let which = words::indices(&only.indices, NAMED);
             let told = only.told(facts).message;
-            let children = if all == 1 { "child" } else { "children" };
-            finding.message = format!("{all} of its {size} children failed ({children} {which}): {told}");
+            let which = tasks(facts, &only.indices).unwrap_or_else(|| {
+                let children = if all == 1 { "child" } else { "children" };
+                format!(" ({children} {})", words::indices(&only.indices, NAMED))
+            });
+            finding.message = format!("{all} of its {size} children failed{which}: {told}");
             vec![finding]
         }
         several => {
@@ -101,6 +104,39 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
         first.advice.insert(0, more);
     }
     found
+}
+
+/// The nodes that failed, the main one first. Batch ends the others when that one ends (UG `multi-node-parallel-jobs`).
+fn nodes(facts: &Facts, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
+    let main = facts.job.main_node;
+    groups.sort_by_key(|group| !group.indices.contains(&main));
+    let was_stopped = |cause: &Cause| matches!(cause.exit_code, Some(STOPPED | KILLED));
+    let main_ended = groups.first().is_some_and(|g| g.indices.contains(&main) && !was_stopped(&g.cause));
+    let told = groups.iter().map(|group| {
+        let (nodes, were) = if group.indices.len() == 1 { ("node", "was") } else { ("nodes", "were") };
+        let which = words::indices(&group.indices, NAMED);
+        let is_main = if group.indices == [main] { ", the main node" } else { "" };
+        let message = match group.cause.exit_code {
+            Some(code) if main_ended && was_stopped(&group.cause) => {
+                format!("{nodes} {which} {were} ended with the main node (exit code {code})")
+            }
+            _ => format!("{nodes} {which}{is_main}: {}", group.cause.short),
+        };
+        Finding::new(Code::Parts, message)
+    });
+    told.collect()
+}
+
+/// The task of a child.
+fn task(facts: &Facts, index: u32) -> Option<u32> {
+    facts.job.tasks.as_ref()?.get(index)
+}
+
+/// The tasks of these children, where they are not their indices: `, tasks 10 and 20 (:0-1)`.
+fn tasks(facts: &Facts, indices: &[u32]) -> Option<String> {
+    let tasks: Vec<u32> = indices.iter().map(|index| task(facts, *index)).collect::<Option<_>>()?;
+    let many = if tasks.len() == 1 { "task" } else { "tasks" };
+    Some(format!(", {many} {} (:{})", words::indices(&tasks, NAMED), words::indices(indices, NAMED)))
 }
 
 /// The first part that failed, and not because another one had.
@@ -133,8 +169,9 @@ impl Group<'_> {
     fn finding(&self, facts: &Facts) -> Finding {
         let told = self.told(facts);
         let count = u32::try_from(self.indices.len()).unwrap_or(u32::MAX);
-        let which = words::indices(&self.indices, NAMED);
-        let message = format!("{} failed ({which}): {}", words::many(count, "child"), told.message);
+        let which = tasks(facts, &self.indices)
+            .unwrap_or_else(|| format!(" ({})", words::indices(&self.indices, NAMED)));
+        let message = format!("{} failed{which}: {}", words::many(count, "child"), told.message);
         Finding { message, ..told }
     }
 }

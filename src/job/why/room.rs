@@ -1,7 +1,7 @@
 //! Whether there is room for a RUNNABLE job: its queue, the compute environments, their size, their instances.
 
 use super::facts::{Demand, Environment, Facts, Holder, Kind, Machine, Ready};
-use super::{Code, Finding, ready, types, words};
+use super::{Code, Finding, ready, size, words};
 
 /// Instances that take longer than this, in milliseconds, have something in their way. (AWS gives no number; a
 /// launch, the agent's start and its registration take two to five minutes.)
@@ -36,10 +36,8 @@ pub fn look(facts: &Facts) -> Room {
     }
     let demand = facts.job.demand;
     let no_nodes = facts.job.nodes.and_then(|nodes| no_multi_node(nodes, &usable));
-    let too_large = demand.and_then(|demand| {
-        too_small(facts, &usable, demand).or_else(|| no_type_fits(facts, &usable, demand))
-    });
-    room.certain.extend(no_nodes.or(too_large));
+    let too_large = || demand.map(|demand| size::too_large(facts, &usable, demand)).unwrap_or_default();
+    room.certain.extend(no_nodes.map_or_else(too_large, |finding| vec![finding]));
     if room.certain.is_empty()
         && let Some(demand) = demand
     {
@@ -81,79 +79,6 @@ fn no_multi_node(nodes: u32, usable: &[&Environment]) -> Option<Finding> {
     )
 }
 
-/// vCPUs of all of a job's nodes.
-fn all_vcpus(facts: &Facts, demand: Demand) -> f64 {
-    facts.job.all_vcpus.unwrap_or(demand.vcpus)
-}
-
-/// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small".
-fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let need = all_vcpus(facts, demand);
-    let limits: Vec<(&str, u32)> =
-        usable.iter().map(|e| e.max_vcpus.map(|max| (e.name.as_str(), max))).collect::<Option<_>>()?;
-    if limits.iter().any(|(_, max)| f64::from(*max) >= need) {
-        return None;
-    }
-    let allowed = match limits.as_slice() {
-        [(name, max)] => format!("the compute environment {name} may have {max} (maxvCpus)"),
-        several => {
-            let each: Vec<String> = several.iter().map(|(name, max)| format!("{name} {max}")).collect();
-            format!("no compute environment of its queue may have so many (maxvCpus: {})", words::and(&each))
-        }
-    };
-    let (name, largest) = limits.iter().max_by_key(|(_, max)| *max)?;
-    Some(
-        Finding::new(Code::EnvironmentTooSmall, format!("it needs {}, and {allowed}", words::vcpus(need)))
-            .advise(raise(name, need.ceil()))
-            .advise(format!("or ask for less: `bsub --vcpus {largest} …` at most")),
-    )
-}
-
-fn raise(name: &str, vcpus: f64) -> String {
-    format!(
-        "`aws batch update-compute-environment --compute-environment {name} --compute-resources maxvCpus={vcpus}`"
-    )
-}
-
-/// UG `job_stuck_in_runnable_misconfiguration`: "Job resource requirements exceed available instance types".
-fn no_type_fits(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let known = facts.instance_types.as_deref()?;
-    let lacking: Vec<String> = usable
-        .iter()
-        .map(|environment| {
-            if !matches!(environment.kind, Kind::Ec2 | Kind::Spot) {
-                return None;
-            }
-            let lacking = types::lacking(&types::allowed(environment, known), &demand)?;
-            let list = words::some(&environment.instance_types, 6);
-            Some(format!("{} ({list}): {lacking}", environment.name))
-        })
-        .collect::<Option<_>>()?;
-    let name = &usable.first()?.name;
-    Some(
-        Finding::new(
-            Code::NoInstanceFits,
-            format!("no instance type that its compute environments may start has {}; {}", asks(demand), lacking.join("; ")),
-        )
-        .advise("ask for less: `bsub --vcpus N --memory SIZE --gpus N …`; an instance of 16 GiB has a little less than 16 GiB for jobs")
-        .advise(format!(
-            "or allow larger types: `aws batch update-compute-environment --compute-environment {name} --compute-resources instanceTypes=…`"
-        )),
-    )
-}
-
-/// What a job asks for.
-pub fn asks(demand: Demand) -> String {
-    let mut parts = vec![words::vcpus(demand.vcpus)];
-    if demand.memory_mib > 0 {
-        parts.push(words::memory(demand.memory_mib));
-    }
-    if demand.gpus > 0 {
-        parts.push(words::many(demand.gpus, "GPU"));
-    }
-    words::and(&parts)
-}
-
 /// The jobs that have room in an environment, the largest first. One of which nobody says where it runs counts.
 fn holders<'f>(facts: &'f Facts, environments: &[&Environment]) -> Option<Vec<&'f Holder>> {
     let is_there = |holder: &&Holder| {
@@ -168,7 +93,7 @@ fn holders<'f>(facts: &'f Facts, environments: &[&Environment]) -> Option<Vec<&'
 
 /// `maxvCpus` is reached in all environments.
 fn full(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let need = all_vcpus(facts, demand);
+    let need = facts.job.vcpus(demand);
     let uncertain = facts.holders.as_ref().is_some_and(|h| h.jobs.iter().any(|h| h.cluster.is_none()));
     // Where it is open who runs where, the environments are looked at as one.
     let groups: Vec<Vec<&Environment>> =
@@ -180,9 +105,9 @@ fn full(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Findin
     Some(
         Finding::new(
             Code::MaxVcpusReached,
-            format!("it needs {}, and {}", words::vcpus(need), told.join("; ")),
+            format!("it needs {}, and {}", size::vcpus(&facts.job, demand), told.join("; ")),
         )
-        .advise(format!("wait until others end; or allow more: {}", raise(&first.name, target))),
+        .advise(format!("wait until others end; or allow more: {}", size::raise(first, target))),
     )
 }
 
@@ -219,17 +144,33 @@ fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut
             return;
         }
         let ready = placeable(machines);
-        if ready.iter().any(|m| has(m.free, demand)) {
-            let message = format!(
-                "{} has an instance with room for it: it starts when it is its turn",
-                environment.name
-            );
+        let nodes = facts.job.nodes.unwrap_or(1);
+        if ready.iter().map(|m| places(m.free, demand)).sum::<f64>() >= f64::from(nodes) {
+            let message = match nodes {
+                1 => format!(
+                    "{} has an instance with room for it: it starts when it is its turn",
+                    environment.name
+                ),
+                _ => format!(
+                    "{} has room for its {nodes} nodes: it starts when it is its turn",
+                    environment.name
+                ),
+            };
             room.scaling.extend((!explained).then(|| Finding::new(Code::RoomIsThere, message)));
             return;
         }
         if !ready.is_empty() {
             let most = largest(&ready, |m| m.free);
-            let message = format!("no instance of {} has {} free{most}", environment.name, asks(demand));
+            let asks = size::asks(demand);
+            let message = match nodes {
+                2.. if ready.iter().any(|m| has(m.free, demand)) => {
+                    format!(
+                        "the instances of {} have no room for {nodes} nodes with {asks} each{most}",
+                        environment.name
+                    )
+                }
+                _ => format!("no instance of {} has {asks} free{most}", environment.name),
+            };
             let full = Finding::new(Code::InstancesFull, message);
             if explained { room.notes.push(full) } else { room.now.push(full) }
         }
@@ -269,7 +210,7 @@ fn unfit(environment: &Environment, machines: &[Machine], demand: Demand, waited
     }
     if unmanaged && !ready.iter().any(|m| has(m.registered, demand)) {
         let most = largest(&ready, |m| m.registered);
-        let message = format!("no instance of {name} has {}{most}", asks(demand));
+        let message = format!("no instance of {name} has {}{most}", size::asks(demand));
         return Some(
             Finding::new(Code::NoInstanceFits, message).advise("ask for less, or add larger instances"),
         );
@@ -303,6 +244,14 @@ fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
 
 fn has(there: Demand, wanted: Demand) -> bool {
     there.vcpus >= wanted.vcpus && there.memory_mib >= wanted.memory_mib && there.gpus >= wanted.gpus
+}
+
+/// How many containers that want so much have room there.
+fn places(there: Demand, wanted: Demand) -> f64 {
+    let of = |there: f64, wanted: f64| if wanted > 0.0 { (there / wanted).floor() } else { f64::INFINITY };
+    #[allow(clippy::cast_precision_loss)] // MiB
+    let memory = of(there.memory_mib as f64, wanted.memory_mib as f64);
+    of(there.vcpus, wanted.vcpus).min(memory).min(of(there.gpus.into(), wanted.gpus.into()))
 }
 
 /// The instance with the most vCPUs.

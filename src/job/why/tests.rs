@@ -106,7 +106,7 @@ fn told(cases: &[(&str, Facts)]) -> String {
     let each = cases.iter().map(|(name, facts)| {
         let answer = Answer::of(facts);
         let codes: Vec<String> = answer.findings.iter().map(|f| format!("{:?}", f.code)).collect();
-        format!("## {name} [{}]\n{}\n", codes.join(" "), answer.lines(str::to_owned).join("\n"))
+        format!("## {name} [{}]\n{}\n", codes.join(" "), answer.lines().join("\n"))
     });
     each.collect::<Vec<_>>().join("\n")
 }
@@ -166,14 +166,16 @@ fn every_code_is_seen_here_and_told_on_the_page() {
 }
 
 #[test]
-fn control_characters_of_others_do_nothing() {
+fn words_of_others_are_exact_and_no_lines_of_their_own() {
     let mut facts = failed("\u{1b}[2Jgone\r\nwhat to do: rm -rf /", "", None);
     facts.log = Some(LogTail { job_id: "j".into(), lines: vec![(Some(1), "a\u{1b}[31mb\tc".into())] });
     let answer = Answer::of(&facts);
-    let blank = |text: &str| text.replace(|c: char| c.is_control(), " ");
-    let lines = answer.lines(blank);
-    assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:?}");
-    assert_eq!(answer.lines(str::to_owned)[2], "    a\u{1b}[31mb\tc", "the output is exact in a pipe");
+    let lines = answer.lines();
+    assert_eq!(
+        lines[0], "j (train) FAILED 1 min ago: \u{1b}[2Jgone  what to do: rm -rf /",
+        "no breaks, all else exact"
+    );
+    assert_eq!(lines[2], "    a\u{1b}[31mb\tc", "the output is exact");
     assert!(!lines.iter().any(|line| line.starts_with("what to do: rm")));
     assert_eq!(answer.json()["logTail"][0]["message"], "a\u{1b}[31mb\tc");
 }
@@ -252,7 +254,7 @@ proptest! {
         facts.parts.failed = children(0..size.unwrap_or(0), &facts.job.end);
         let answer = Answer::of(&facts);
         prop_assert!(!answer.findings.is_empty());
-        let lines = answer.lines(str::to_owned);
+        let lines = answer.lines();
         prop_assert!(lines.iter().all(|line| !line.contains('\n')));
         prop_assert_eq!(answer.json()["findings"].as_array().map(Vec::len), Some(answer.findings.len()));
     }

@@ -1,6 +1,7 @@
 //! The facts of every case.
 
 use super::*;
+use crate::job::TaskIds;
 
 pub fn waiting_cases() -> Vec<(&'static str, Facts)> {
     let with = |status: Status, change: &dyn Fn(&mut Facts)| {
@@ -175,6 +176,60 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             }),
         ),
         (
+            "more nodes than maxvCpus, one vCPU each",
+            runnable(|f| {
+                f.job.nodes = Some(3);
+                f.job.demand = Some(Demand { vcpus: 1.0, ..Demand::default() });
+                f.job.all_vcpus = Some(3.0);
+                f.environments[0].max_vcpus = Some(2);
+            }),
+        ),
+        (
+            "nodes that are each larger than maxvCpus",
+            runnable(|f| {
+                f.job.nodes = Some(2);
+                f.job.demand = Some(Demand { vcpus: 20.0, ..Demand::default() });
+                f.job.all_vcpus = Some(40.0);
+            }),
+        ),
+        (
+            "nodes that differ",
+            runnable(|f| {
+                f.job.nodes = Some(3);
+                f.job.all_vcpus = Some(18.0);
+                f.job.demand = Some(Demand { vcpus: 16.0, ..Demand::default() });
+            }),
+        ),
+        (
+            "more than maxvCpus, and than any type",
+            runnable(|f| {
+                f.instance_types = types();
+                f.environments[0].max_vcpus = Some(64);
+                f.job.demand = Some(Demand { vcpus: 999.0, memory_mib: 1024, gpus: 0 });
+            }),
+        ),
+        ("more than maxvCpus, and AWS knows no such type", {
+            let mut f =
+                says("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement is higher");
+            f.job.demand = Some(Demand { vcpus: 999.0, ..Demand::default() });
+            f
+        }),
+        ("more than this machine has", {
+            let mut f =
+                says("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement is higher");
+            f.environments[0].grown_by = Some("blocal start".into());
+            f.environments[0].machines_grown_by = Some("blocal start".into());
+            f.job.demand = Some(Demand { vcpus: 999.0, ..Demand::default() });
+            f
+        }),
+        ("more memory than this machine has", {
+            let mut f =
+                says("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement is higher");
+            f.environments[0].grown_by = Some("blocal start".into());
+            f.environments[0].machines_grown_by = Some("blocal start".into());
+            f
+        }),
+        (
             "nodes on spot",
             runnable(|f| {
                 f.job.nodes = Some(2);
@@ -273,6 +328,32 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             runnable(|f| f.environments[0].machines = Some(vec![machine("i-1", 1.0), machine("i-2", 2.0)])),
         ),
         ("an instance has room", runnable(|f| f.environments[0].machines = Some(vec![machine("i-1", 8.0)]))),
+        (
+            "room for one node and not for two",
+            runnable(|f| {
+                f.job.nodes = Some(2);
+                f.job.all_vcpus = Some(8.0);
+                f.environments[0].machines = Some(vec![machine("i-1", 6.0)]);
+            }),
+        ),
+        (
+            "behind nodes that wait for room",
+            runnable(|f| {
+                f.environments[0].machines = Some(vec![machine("i-1", 8.0)]);
+                f.line = line(vec!["k".into(), "j".into(), "l".into()]);
+                if let Some(line) = &mut f.line {
+                    line.head = Some(JobFacts {
+                        nodes: Some(2),
+                        demand: Some(Demand { vcpus: 1.0, memory_mib: 512, gpus: 0 }),
+                        ..other("k", Status::Runnable)
+                    });
+                }
+            }),
+        ),
+        (
+            "beyond the first hundred, in an array of its own",
+            runnable(|f| f.line = Some(Line { jobs: hundred(), before: Some(0), ..Line::default() })),
+        ),
         ("scaling up", runnable(|_| ())),
         (
             "not scaling",
@@ -586,6 +667,12 @@ pub fn parts_cases() -> Vec<(&'static str, Facts)> {
     nodes.parts.failed = ["j#0", "j#1", "j#2"]
         .map(|id| JobFacts { end: exit(if id == "j#0" { 3 } else { 143 }), ..other(id, Status::Failed) })
         .to_vec();
+    let mut tasks = array(Status::Failed, 3, [children(0..2, &exit(1)), children(2..3, &exit(2))].concat());
+    tasks.job.tasks = TaskIds::from_ids([10, 20, 31]).ok();
+    let mut task = array(Status::Failed, 3, children(1..2, &exit(1)));
+    task.job.tasks = tasks.job.tasks.clone();
+    let mut waiting_task = waiting.clone();
+    waiting_task.job.tasks = TaskIds::numbered(1, 100).ok();
     let mut sequential = array(
         Status::Failed,
         10,
@@ -602,6 +689,9 @@ pub fn parts_cases() -> Vec<(&'static str, Facts)> {
         ("one child failed", array(Status::Failed, 2, children(1..2, &exit(3)))),
         ("children fail in several ways", array(Status::Failed, 100, mixed())),
         ("children wait", waiting),
+        ("tasks fail", tasks),
+        ("one task fails", task),
+        ("tasks wait", waiting_task),
         ("an array waits for another job", before),
         ("children are made", array(Status::Pending, 0, Vec::new())),
         ("one after the other", sequential),

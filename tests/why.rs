@@ -130,10 +130,38 @@ fn more_than_this_machine_has() {
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
     assert_eq!(codes(&answer), ["ENVIRONMENT_TOO_SMALL", "JOB_RESOURCE_REQUIREMENT"], "{answer}");
+    assert_eq!(answer["findings"][0]["advice"][0], "`blocal start --vcpus 99999`", "{answer}");
     let id = submit(&sandbox, &["--memory", "1000T", "--wrap", "true"]);
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
     assert_eq!(codes(&answer)[0], "JOB_RESOURCE_REQUIREMENT", "{answer}");
+    assert!(answer.to_string().contains("`blocal start --vcpus N --memory SIZE`"), "{answer}");
+    assert!(
+        !answer.to_string().contains("compute-environment "),
+        "it is built in and stays as it is: {answer}"
+    );
+}
+
+#[test]
+fn a_job_fails_for_an_array_that_a_user_has_ended() {
+    let sandbox = Sandbox::new();
+    let array = submit(&sandbox, &["--array", "0-1", &holding(&sandbox)]);
+    let after = submit(&sandbox, &["--depends-on", &array, "--wrap", "true"]);
+    wait_for(&sandbox, &format!("{array}:0"), "RUNNING");
+    sandbox.run("bkill", [&array]).ok();
+    wait_for(&sandbox, &after, "FAILED");
+    let told = sandbox.run("bstat", ["--why", &after]).ok().stdout;
+    assert!(told.contains(": ended by a user: Ended with bkill\n"), "{told}");
+}
+
+#[test]
+fn the_children_of_an_array_are_told_by_their_tasks() {
+    let sandbox = Sandbox::new();
+    let id = submit(&sandbox, &["--array", "10,20", "--wrap", "exit $((AWSB_TASK_ID - 10))"]);
+    wait_for(&sandbox, &id, "FAILED");
+    let told = sandbox.run("bstat", ["--why", &id, &format!("{id}:1")]).ok().stdout;
+    assert!(told.contains("1 of its 2 children failed, task 20 (:1): exit code 10\n"), "{told}");
+    assert!(told.contains(", task 20) FAILED"), "{told}");
 }
 
 #[test]
@@ -183,6 +211,22 @@ fn lines_of_output_do_nothing_to_a_terminal_and_are_exact_in_a_pipe() {
     assert!(sandbox.run("bstat", ["--why", &id]).ok().stdout.contains("    a\u{1b}[31mb\n"));
     let seen = Terminal::new(80).run(&sandbox, "bstat", ["--why", &id]);
     assert!(seen.screen().contains("a␛[31mb"), "{:?}", seen.screen());
+}
+
+#[test]
+fn a_reason_does_nothing_to_a_terminal_and_is_exact_in_a_pipe_but_for_line_breaks() {
+    let server = server(|operation, answer| {
+        if operation == "describejobs" {
+            answer["jobs"][0] =
+                job(JOB, "FAILED", json!({"statusReason": "a\u{1b}[31mb\tc\nwhat to do: no"}));
+        }
+        None
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let exact = sandbox.run("bstat", ["--why", JOB]).ok().stdout;
+    assert!(exact.ends_with(": a\u{1b}[31mb\tc what to do: no\n"), "{exact:?}");
+    let seen = Terminal::new(160).run(&sandbox, "bstat", ["--why", JOB]);
+    assert!(seen.screen().contains("a␛[31mb␉c what to do: no"), "{:?}", seen.screen());
 }
 
 // What AWS's pages show, and the local cluster cannot do.

@@ -130,12 +130,12 @@ fn more_than_this_machine_has() {
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
     assert_eq!(codes(&answer), ["ENVIRONMENT_TOO_SMALL", "JOB_RESOURCE_REQUIREMENT"], "{answer}");
-    assert_eq!(answer["findings"][0]["advice"][0], "`blocal start --vcpus 99999`", "{answer}");
+    assert_eq!(answer["findings"][0]["advice"][0], "`blocal stop && blocal start --vcpus 99999`", "{answer}");
     let id = submit(&sandbox, &["--memory", "1000T", "--wrap", "true"]);
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
     assert_eq!(codes(&answer)[0], "JOB_RESOURCE_REQUIREMENT", "{answer}");
-    assert!(answer.to_string().contains("`blocal start --vcpus N --memory SIZE`"), "{answer}");
+    assert!(answer.to_string().contains("`blocal stop && blocal start --vcpus N --memory SIZE`"), "{answer}");
     assert!(
         !answer.to_string().contains("compute-environment "),
         "it is built in and stays as it is: {answer}"

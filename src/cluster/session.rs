@@ -111,10 +111,11 @@ impl Session {
     }
 
     /// The command that sets how large a compute environment is or, without its name, how large the machines are that
-    /// jobs run on; `None` where Batch's own API does.
+    /// jobs run on; `None` where Batch's own API does. Settings of a cluster that runs are not taken, so it is
+    /// stopped; its jobs go on.
     pub fn command_to_grow(&self, environment: Option<&str>) -> Option<&'static str> {
         let is_ours = environment.is_none_or(|name| name == local::COMPUTE_ENVIRONMENT);
-        (self.cluster.is_local && is_ours).then_some("blocal start")
+        (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
     /// Whether `--debug` was given.

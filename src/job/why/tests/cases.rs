@@ -217,16 +217,16 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         ("more than this machine has", {
             let mut f =
                 says("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement is higher");
-            f.environments[0].grown_by = Some("blocal start".into());
-            f.environments[0].machines_grown_by = Some("blocal start".into());
+            f.environments[0].grown_by = Some("blocal stop && blocal start".into());
+            f.environments[0].machines_grown_by = Some("blocal stop && blocal start".into());
             f.job.demand = Some(Demand { vcpus: 999.0, ..Demand::default() });
             f
         }),
         ("more memory than this machine has", {
             let mut f =
                 says("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement is higher");
-            f.environments[0].grown_by = Some("blocal start".into());
-            f.environments[0].machines_grown_by = Some("blocal start".into());
+            f.environments[0].grown_by = Some("blocal stop && blocal start".into());
+            f.environments[0].machines_grown_by = Some("blocal stop && blocal start".into());
             f
         }),
         (

@@ -164,6 +164,17 @@ fn a_round_that_takes_minutes_loses_nothing() {
 }
 
 #[test]
+fn a_chatty_child_does_not_silence_the_others() {
+    let chatty = Writer { starts: 0, ends: 8000, times: (0..8000).collect(), late: (0, 0) };
+    let quiet = Writer { starts: 0, ends: 8000, times: vec![100], late: (0, 0) };
+    let server = LogServer::start(vec![chatty, quiet], Trouble::default());
+    let outcome = sandbox(&server).run("bout", ["-f", ID]).ok();
+    let order = is_each_childs_own(&outcome, &[8000, 1]);
+    let at = order.iter().position(|(index, _)| *index == 1);
+    assert!(at.is_some_and(|at| at < 4000), "the other's line is number {at:?}");
+}
+
+#[test]
 fn a_thousand_children_are_merged_by_time() {
     let server = LogServer::start(array(1000, 20, Some(-3_600_000)), STORM);
     let outcome = sandbox(&server).run("bout", [ID]).ok();

@@ -8,6 +8,7 @@ use super::many;
 use super::merge::FEW;
 use super::read::{Page, Reader};
 use super::tail::{self, End};
+use super::window::is_full;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
 use crate::job::{JobId, Status};
@@ -18,6 +19,9 @@ pub(super) const CHATTY: Duration = Duration::from_millis(400);
 /// Right after the start, when most jobs print for the first time.
 const FRESH: Duration = Duration::from_millis(50);
 pub(super) const QUIET: Duration = Duration::from_secs(2);
+
+/// Of a stream that is still written, so many pages are read before it is another's turn.
+const PAGES: usize = 20;
 
 /// When an array has ended, its last children are listed within this time.
 pub(super) const LISTED_WITHIN: Duration = Duration::from_secs(10);
@@ -190,7 +194,8 @@ async fn begin_at_tail(
 }
 
 impl JobLog {
-    /// Reads all that is there. Says whether there was anything.
+    /// Reads what is there: of a stream that is still written perhaps not all, or there might be no end to it. Says
+    /// whether there was anything.
     async fn read(
         &mut self,
         contact: &mut Contact,
@@ -208,8 +213,11 @@ impl JobLog {
         }
         let settled = has_settled(job, self.ended_at, contact);
         let mut any = false;
-        for reader in &mut self.readers {
-            loop {
+        let earlier = self.readers.len().saturating_sub(1);
+        for (n, reader) in self.readers.iter_mut().enumerate() {
+            // An earlier attempt has ended, and its lines come before those of the next.
+            let has_end = settled || n < earlier;
+            for page_number in 1.. {
                 // The reader moves on only when a page has arrived.
                 let at = reader.clone();
                 let (next, page) = contact
@@ -224,6 +232,10 @@ impl JobLog {
                     Page::Lines(events) => {
                         any |= !events.is_empty();
                         print(&events)?;
+                        let is_live = !events.is_empty() && !is_full(&events);
+                        if !has_end && (is_live || page_number >= PAGES) {
+                            break;
+                        }
                     }
                     Page::End | Page::NoStream | Page::NoGroup(_) => break,
                 }

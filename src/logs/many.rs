@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::call::{self, Answer, MOST_STREAMS, Question};
 use super::cursor::Cursor;
 use super::event::{Event, Place};
-use super::follow::{CHATTY, Followed, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
+use super::follow::{CHATTY, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
 use super::tail;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
@@ -51,6 +51,7 @@ struct Many {
     /// Of a followed tail: nothing before or at this time is wanted.
     after: Option<i64>,
     calls: u32,
+    group: Group,
 }
 
 /// Follows a job whose lines are in many streams, or are filtered.
@@ -92,7 +93,7 @@ pub(super) async fn follow(
         }
         let all_known = all_known || state.ended_before(LISTED_WITHIN);
         if job.status.has_ended() && all_known && many.is_done() {
-            return Ok(job);
+            return many.group.end(followed).map(|()| job);
         }
         let pause = lines.pause().max(EACH_CALL * many.calls).saturating_sub(begun.elapsed());
         tokio::time::sleep(pause.max(CHATTY)).await;
@@ -291,9 +292,15 @@ impl Many {
             loop {
                 let answer = contact.keep(async |s| call::filter(s, group, &names, &question).await).await?;
                 self.calls += 1;
+                if !matches!(answer, Answer::NoGroup(_)) {
+                    self.group.is_there();
+                }
                 let (lines, tokens) = match answer {
                     Answer::Lines(lines, tokens) => (lines, tokens),
-                    Answer::NoGroup(_) => break,
+                    Answer::NoGroup(failure) => {
+                        self.group.is_missing(failure);
+                        break;
+                    }
                     Answer::TokenExpired => {
                         parts.push(part);
                         break;

@@ -155,9 +155,30 @@ fn a_log_group_that_is_not_there_yet_is_waited_for() {
         "describejobs" => with_stream("RUNNING"),
         _ => missing(),
     });
-    let outcome = sandbox(&server).run("bout", [ID]);
-    assert!(outcome.failed_with(1).contains("/aws/batch/job"), "{outcome}");
-    assert!(outcome.hints().contains("`log_group`"), "{outcome}");
+    let is_told = |server: &BadServer, words: &[&str]| {
+        let outcome = sandbox(server).run("bout", words);
+        assert!(outcome.failed_with(1).contains("/aws/batch/job"), "{outcome}");
+        assert!(outcome.hints().contains("`log_group`"), "{outcome}");
+    };
+    is_told(&server, &[ID]);
+    // When the job has ended, it comes no more.
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobs" => with_stream("SUCCEEDED"),
+        _ => missing(),
+    });
+    is_told(&server, &["-f", ID]);
+    is_told(&server, &["-f", "--filter", "x", ID]);
+}
+
+#[test]
+fn reading_that_has_begun_is_not_given_up() {
+    // Longer than a call is tried by itself.
+    let server = BadServer::start(|request, before| match (request.operation(), before) {
+        ("describejobs", _) => with_stream("SUCCEEDED"),
+        (_, 1..=12) => Answer::Reset,
+        _ => lines(request, &LINES, usize::MAX),
+    });
+    assert_eq!(sandbox(&server).run("bout", [ID]).ok().stdout, "a\nb\nc\nd\ne\n");
 }
 
 #[test]

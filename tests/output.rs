@@ -15,6 +15,7 @@ const STORM: Trouble = Trouble {
     error: 30,
     short: 150,
     forward_only: false,
+    hurry: 0,
     latency: Duration::from_millis(1),
 };
 
@@ -102,7 +103,13 @@ fn array(children: usize, lines: usize, ends_before: Option<i64>) -> Vec<Writer>
 /// The lines of each child are its own, all of them in order; returns the order in which children spoke.
 #[track_caller]
 fn is_each_childs(outcome: &Outcome, children: usize, lines: usize) -> Vec<(usize, usize)> {
-    let mut seen = vec![0; children];
+    is_each_childs_own(outcome, &vec![lines; children])
+}
+
+/// The same, with so many lines of each child.
+#[track_caller]
+fn is_each_childs_own(outcome: &Outcome, lines: &[usize]) -> Vec<(usize, usize)> {
+    let mut seen = vec![0; lines.len()];
     let mut order = Vec::new();
     for line in outcome.stdout.lines() {
         let (index, message) = line.split_once(": ").expect("an index before each line");
@@ -111,7 +118,7 @@ fn is_each_childs(outcome: &Outcome, children: usize, lines: usize) -> Vec<(usiz
         order.push((index, seen[index]));
         seen[index] += 1;
     }
-    let missing: Vec<(usize, &usize)> = seen.iter().enumerate().filter(|(_, n)| **n != lines).collect();
+    let missing: Vec<_> = seen.iter().zip(lines).enumerate().filter(|(_, (n, all))| n != all).collect();
     assert!(missing.is_empty(), "not all lines of {missing:?}");
     order
 }
@@ -126,6 +133,45 @@ fn a_thousand_children_are_followed_with_few_requests() {
     assert_eq!(server.calls("GetLogEvents"), 0);
     assert!(logs < 700, "{logs} calls of FilterLogEvents");
     assert!(batch < 300, "{batch} calls of Batch");
+}
+
+#[test]
+fn who_joins_late_gets_every_line_of_children_that_run() {
+    // One started after the other within 10 minutes, all of them print until they end, 3 seconds from now.
+    let child = |index: i64| {
+        let starts = -700_000 + index * 5000;
+        Writer { starts, ends: 3000, times: (starts..3000).step_by(20_000).collect(), late: (0, 0) }
+    };
+    let writers: Vec<Writer> = (0..120).map(child).collect();
+    let lines: Vec<usize> = writers.iter().map(|w| w.times.len()).collect();
+    let server = LogServer::start(writers, Trouble::default());
+    is_each_childs_own(&sandbox(&server).run("bout", ["-f", ID]).ok(), &lines);
+}
+
+#[test]
+fn a_round_that_takes_minutes_loses_nothing() {
+    // Every call takes a minute and a half by the server's clock.
+    let trouble = Trouble { hurry: 449, latency: Duration::from_millis(200), ..Trouble::default() };
+    let child = |index: i64| {
+        let starts = index * 100;
+        let times = (starts..4_500_000).step_by(20_000).collect();
+        Writer { starts, ends: 4_500_000, times, late: (0, 0) }
+    };
+    let writers: Vec<Writer> = (0..350).map(child).collect();
+    let lines: Vec<usize> = writers.iter().map(|w| w.times.len()).collect();
+    let server = LogServer::start(writers, trouble);
+    is_each_childs_own(&sandbox(&server).run("bout", ["-f", ID]).ok(), &lines);
+}
+
+#[test]
+fn a_chatty_child_does_not_silence_the_others() {
+    let chatty = Writer { starts: 0, ends: 8000, times: (0..8000).collect(), late: (0, 0) };
+    let quiet = Writer { starts: 0, ends: 8000, times: vec![100], late: (0, 0) };
+    let server = LogServer::start(vec![chatty, quiet], Trouble::default());
+    let outcome = sandbox(&server).run("bout", ["-f", ID]).ok();
+    let order = is_each_childs_own(&outcome, &[8000, 1]);
+    let at = order.iter().position(|(index, _)| *index == 1);
+    assert!(at.is_some_and(|at| at < 4000), "the other's line is number {at:?}");
 }
 
 #[test]

@@ -86,10 +86,18 @@ impl Crowd {
             let size = job.array_size().filter(|_| job.is_array_parent());
             let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
             let of = |status: Status| match (size, summary) {
-                // A parent that has ended may come with an older summary, or none.
                 (Some(size), Some(summary)) => {
-                    let n = summary.get(status.as_str()).copied().unwrap_or(0);
-                    u64::try_from(n).unwrap_or(0).min(u64::from(size))
+                    let told = |status: Status| {
+                        let n = summary.get(status.as_str()).copied().unwrap_or(0);
+                        u64::try_from(n).unwrap_or(0).min(u64::from(size))
+                    };
+                    // A parent that has ended may come with an older summary.
+                    match (job.status, status) {
+                        (Status::Succeeded, Status::Succeeded) => u64::from(size),
+                        (Status::Failed, Status::Failed) => u64::from(size) - told(Status::Succeeded),
+                        (Status::Succeeded, _) | (Status::Failed, Status::Running) => 0,
+                        _ => told(status),
+                    }
                 }
                 (Some(size), None) => {
                     if job.status == status {

@@ -79,9 +79,13 @@ pub fn unknown(session: &Session, id: &JobId) -> Failure {
     if id.is_full() {
         failure
     } else {
-        failure.hint(format!(
-            "the beginning of an ID names a job that was submitted from here or is in the queue {}",
+        let failure = failure.hint(format!(
+            "the beginning of an ID, four digits or more, names a job that was submitted from here or is in the queue {}",
             session.cluster.job_queue
-        ))
+        ));
+        match id.part() {
+            Some(_) => failure,
+            None => failure.hint(format!("`bstat -s ALL --name {id}` shows jobs of that name")),
+        }
     }
 }

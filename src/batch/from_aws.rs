@@ -31,6 +31,11 @@ fn submitter(detail: &JobDetail) -> Option<Submitter> {
     Submitter::cleaned(&variable(environment(detail), Submitter::VARIABLE)?)
 }
 
+/// The SDK takes a time that is not there for 0.
+fn happened(at: &i64) -> bool {
+    *at > 0
+}
+
 impl From<&JobDetail> for Job {
     fn from(detail: &JobDetail) -> Self {
         let mut job = Self {
@@ -42,8 +47,8 @@ impl From<&JobDetail> for Job {
             status: status(detail.status().map(|s| s.as_str())),
             status_reason: detail.status_reason().map(str::to_owned),
             created_at: detail.created_at(),
-            started_at: detail.started_at(),
-            stopped_at: detail.stopped_at(),
+            started_at: detail.started_at().filter(happened),
+            stopped_at: detail.stopped_at().filter(happened),
             is_terminated: detail.is_terminated(),
             array_properties: detail.array_properties().map(ArrayProperties::from),
             nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
@@ -214,8 +219,8 @@ impl From<&JobSummary> for Job {
             status: status(summary.status().map(|s| s.as_str())),
             status_reason: summary.status_reason().map(str::to_owned),
             created_at: summary.created_at(),
-            started_at: summary.started_at(),
-            stopped_at: summary.stopped_at(),
+            started_at: summary.started_at().filter(happened),
+            stopped_at: summary.stopped_at().filter(happened),
             is_terminated: summary.is_terminated(),
             array_properties: summary.array_properties().map(|a| ArrayProperties {
                 size: a.size(),

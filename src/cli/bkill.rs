@@ -1,6 +1,5 @@
 //! `bkill`: ends jobs.
 
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -65,9 +64,7 @@ impl Args {
             note("bkill: note: nothing is ended, as standard input names no job");
         }
         let session = self.common.open().await?;
-        let mut found = wanted.find(&session, self.task).await?;
-        let mut seen = HashSet::new();
-        found.jobs.retain(|job| seen.insert(job.job_id.clone()));
+        let found = wanted.find(&session, self.task).await?;
         if self.dry_run {
             self.show(&found.jobs)?;
             return Ok(found.report("bkill", Exit::Done));

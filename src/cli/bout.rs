@@ -219,7 +219,7 @@ impl Args {
         if !has_started(job) {
             note(format!("bout: {}; waiting", not_started(job)));
         }
-        let followed = Followed { wanted, tail: self.tail };
+        let followed = Followed { wanted, tail: self.tail, needs_group: true };
         logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
         Ok(())
     }

@@ -99,6 +99,7 @@ impl Args {
         let mut news: Vec<Job> = crowd.jobs().cloned().collect();
         loop {
             seen.look(crowd);
+            teller.progress(crowd);
             let (done, open): (Vec<Job>, Vec<Job>) = news.into_iter().partition(|job| crowd.is_done(job));
             let mut done = match self.started {
                 true => done.into_iter().map(|job| Outcome { job, exit: 0, first: None }).collect(),
@@ -116,7 +117,6 @@ impl Args {
             if crowd.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }
-            teller.progress(crowd);
             news = crowd.changes(contact).await.map_err(|f| contact_lost(f, seen))?;
         }
     }

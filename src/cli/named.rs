@@ -1,5 +1,6 @@
 //! The jobs that a command line names, or standard input for it.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use crate::batch::{self, Found};
@@ -69,12 +70,14 @@ impl Wanted {
         }
     }
 
-    /// The jobs as Batch knows them, and what is wrong with the others.
+    /// The jobs as Batch knows them, each once, and what is wrong with the others.
     ///
     /// # Errors
     /// As [`batch::find`].
     pub async fn find(self, session: &Session, of_task: Option<u32>) -> Result<Found, Failure> {
         let mut found = batch::find(session, &self.references, of_task).await?;
+        let mut seen = HashSet::new();
+        found.jobs.retain(|job| seen.insert(job.job_id.clone()));
         found.failures.splice(0..0, self.malformed);
         Ok(found)
     }

@@ -100,6 +100,8 @@ pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_ou
     note(failure_line(tool, job, exit));
     if job.lacks_sh() {
         note(super::LACKS_SH);
+    } else if job.started_at.is_none() && !job.is_array_parent() {
+        note(format!("hint: `bstat --why {}` tells why it never ran", job.job_id));
     } else if !has_output {
         note(format!("hint: `bout {}` shows its output", job.job_id));
     }
@@ -117,5 +119,8 @@ pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
         .and_then(|c| c.reason.as_deref())
         .map(|r| format!(" ({r})"))
         .unwrap_or_default();
-    format!("{tool}: job {} ({}) FAILED with exit code {exit}: {reason}{detail}", job.job_id, job.job_name)
+    // One that never ran has none.
+    let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
+    let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
+    format!("{tool}: job {} ({}) FAILED{code}: {reason}{detail}", job.job_id, job.job_name)
 }

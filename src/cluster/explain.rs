@@ -124,7 +124,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
                 "ClientException" if says_missing(message, "queue") => failure
                     .hint(format!("the cluster `{}` names the queue `{}`", cluster.name, cluster.job_queue))
-                    .hint("`aws batch describe-job-queues` lists the queues of this account and region"),
+                    .hint("`bqueues --all-queues` lists the queues of this account and region"),
                 "ClientException" if says_missing(message, "definition") => failure
                     .hint(format!("the cluster `{}` names the job definition `{}`", cluster.name, cluster.job_definition))
                     .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region"),

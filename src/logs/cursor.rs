@@ -6,6 +6,9 @@ use std::time::Instant;
 use super::event::Place;
 use crate::job::JobId;
 
+/// Lines reach CloudWatch Logs within this time, in milliseconds.
+pub(super) const LATE: i64 = 60_000;
+
 /// A stream that is read together with others, and how far it has been read.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -15,6 +18,8 @@ pub(super) struct Cursor {
     pub mark: Option<(i64, usize)>,
     /// Without a mark: where it begins.
     pub begin: i64,
+    /// A time by AWS's clock, at or before the last reading to its end; `None` before the first one.
+    pub read_at: Option<i64>,
     /// So many lines at the mark come again in this round.
     pub skip: usize,
     pub missing_until: Option<Instant>,
@@ -27,7 +32,17 @@ impl Cursor {
     /// At a stream's beginning; or after a time, with what was printed then.
     pub fn new(place: Arc<Place>, writer: JobId, begin: i64, after: Option<i64>) -> Self {
         let mark = after.map(|at| (at, usize::MAX));
-        Self { place, writer, mark, begin, skip: 0, missing_until: None, is_fresh: false, done: false }
+        Self {
+            place,
+            writer,
+            mark,
+            begin,
+            read_at: None,
+            skip: 0,
+            missing_until: None,
+            is_fresh: false,
+            done: false,
+        }
     }
 
     /// Lines at the mark come again.
@@ -56,6 +71,12 @@ impl Cursor {
     /// The time from which on lines may be new.
     pub fn position(&self) -> i64 {
         self.mark.map_or(self.begin, |(at, _)| at)
+    }
+
+    /// The same, for a writer that goes on: what was not there at the last reading is not older by more than lines
+    /// take. The time of that reading counts, and not the present one, which may be long after it.
+    pub fn live_position(&self) -> i64 {
+        self.read_at.map_or(self.position(), |at| self.position().max(at - LATE))
     }
 }
 

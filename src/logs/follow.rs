@@ -8,6 +8,7 @@ use super::many;
 use super::merge::FEW;
 use super::read::{Page, Reader};
 use super::tail::{self, End};
+use super::window::is_full;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
 use crate::job::{JobId, Status};
@@ -19,6 +20,9 @@ pub(super) const CHATTY: Duration = Duration::from_millis(400);
 const FRESH: Duration = Duration::from_millis(50);
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
+/// Of a stream that is still written, so many pages are read before it is another's turn.
+const PAGES: usize = 20;
+
 /// When an array has ended, its last children are listed within this time.
 pub(super) const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -29,6 +33,35 @@ pub struct Followed {
     pub wanted: Wanted,
     /// Of the lines that are there already, so many of the last ones; all of them without.
     pub tail: Option<usize>,
+    /// When the job has ended and its log group was never there, that is a failure, and not a job without lines.
+    pub needs_group: bool,
+}
+
+/// What is known of the log group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    was_there: bool,
+    missing: Option<Failure>,
+}
+
+impl Group {
+    /// It has answered.
+    pub fn is_there(&mut self) {
+        self.was_there = true;
+    }
+
+    /// It was not there: Batch makes it with the first job that prints.
+    pub fn is_missing(&mut self, failure: Failure) {
+        self.missing = Some(failure);
+    }
+
+    /// A group that never was there, at the end.
+    pub fn end(self, followed: &Followed) -> Result<(), Failure> {
+        match self.missing {
+            Some(failure) if followed.needs_group && !self.was_there => Err(failure),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The lines of one job: its attempts' streams, one after the other.
@@ -44,7 +77,8 @@ struct JobLog {
 /// changed.
 ///
 /// # Errors
-/// When the job is not known, contact was lost for good, or `print` fails.
+/// When the job is not known, contact was lost for good, or `print` fails; when the log group never was there, if it
+/// is needed.
 pub async fn follow(
     contact: &mut Contact,
     id: &JobId,
@@ -57,6 +91,7 @@ pub async fn follow(
     let mut logs: BTreeMap<JobId, JobLog> = BTreeMap::new();
     let mut lines = Pace::new(FRESH, QUIET);
     let mut first = followed.tail;
+    let mut group = Group::default();
     loop {
         if state.look(contact, id, &mut seen).await? {
             lines.quicken();
@@ -71,13 +106,13 @@ pub async fn follow(
             }
             for writer in writers {
                 let log = logs.entry(writer.id()).or_default();
-                if log.read(contact, &writer, wanted, &mut print).await? {
+                if log.read(contact, &writer, wanted, &mut group, &mut print).await? {
                     lines.quicken();
                 }
             }
             let all_seen = logs.len() >= expected(&job, wanted) || state.ended_before(LISTED_WITHIN);
             if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
-                return Ok(job);
+                return group.end(followed).map(|()| job);
             }
         }
         let shortest = if state.begun.elapsed() < Duration::from_secs(3) { FRESH } else { CHATTY };
@@ -190,12 +225,14 @@ async fn begin_at_tail(
 }
 
 impl JobLog {
-    /// Reads all that is there. Says whether there was anything.
+    /// Reads what is there: of a stream that is still written perhaps not all, or there might be no end to it. Says
+    /// whether there was anything.
     async fn read(
         &mut self,
         contact: &mut Contact,
         job: &Job,
         wanted: &Wanted,
+        group: &mut Group,
         print: &mut impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
         for place in Place::all_of(job, contact.session(), wanted.attempt) {
@@ -208,8 +245,11 @@ impl JobLog {
         }
         let settled = has_settled(job, self.ended_at, contact);
         let mut any = false;
-        for reader in &mut self.readers {
-            loop {
+        let earlier = self.readers.len().saturating_sub(1);
+        for (n, reader) in self.readers.iter_mut().enumerate() {
+            // An earlier attempt has ended, and its lines come before those of the next.
+            let has_end = settled || n < earlier;
+            for page_number in 1.. {
                 // The reader moves on only when a page has arrived.
                 let at = reader.clone();
                 let (next, page) = contact
@@ -222,10 +262,22 @@ impl JobLog {
                 *reader = next;
                 match page {
                     Page::Lines(events) => {
+                        group.is_there();
                         any |= !events.is_empty();
                         print(&events)?;
+                        let is_live = !events.is_empty() && !is_full(&events);
+                        if !has_end && (is_live || page_number >= PAGES) {
+                            break;
+                        }
                     }
-                    Page::End | Page::NoStream | Page::NoGroup(_) => break,
+                    Page::End | Page::NoStream => {
+                        group.is_there();
+                        break;
+                    }
+                    Page::NoGroup(failure) => {
+                        group.is_missing(failure);
+                        break;
+                    }
                 }
             }
         }

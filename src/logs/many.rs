@@ -3,8 +3,8 @@
 //! A call names the streams and the time from which on lines are wanted. Each stream has a mark: the time of its last
 //! line, and how many of its lines have that time; what comes again is known by it. Streams that are equally far are
 //! asked for together, so that little comes twice. While a stream is quiet, lines that CloudWatch Logs gets within a
-//! minute are found wherever they are in time; when its job has ended and settled, everything behind its mark is read
-//! once more, however late it came.
+//! minute are found wherever they are in time since a minute before it was last read; when its job has ended and
+//! settled, everything behind its mark is read once more, however late it came.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,15 +13,13 @@ use std::time::{Duration, Instant};
 use super::call::{self, Answer, MOST_STREAMS, Question};
 use super::cursor::Cursor;
 use super::event::{Event, Place};
-use super::follow::{CHATTY, Followed, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
+use super::follow::{CHATTY, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
 use super::tail;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
-/// Lines of a running job are looked for from so long ago on, in milliseconds.
-const LATE: i64 = 60_000;
 /// The clock of the machine that a job runs on may be behind AWS's by this much, in milliseconds.
 const SKEW: i64 = 600_000;
 /// So many jobs are asked for at once; a description takes about 10 KB.
@@ -53,6 +51,7 @@ struct Many {
     /// Of a followed tail: nothing before or at this time is wanted.
     after: Option<i64>,
     calls: u32,
+    group: Group,
 }
 
 /// Follows a job whose lines are in many streams, or are filtered.
@@ -94,7 +93,7 @@ pub(super) async fn follow(
         }
         let all_known = all_known || state.ended_before(LISTED_WITHIN);
         if job.status.has_ended() && all_known && many.is_done() {
-            return Ok(job);
+            return many.group.end(followed).map(|()| job);
         }
         let pause = lines.pause().max(EACH_CALL * many.calls).saturating_sub(begun.elapsed());
         tokio::time::sleep(pause.max(CHATTY)).await;
@@ -160,7 +159,10 @@ impl Many {
             self.saw(job.started_at.max(job.stopped_at).max(job.created_at));
             let id = job.id();
             let places = Place::all_of(&job, contact.session(), followed.wanted.attempt);
-            let begin = followed.wanted.since.or_else(|| Some(job.created_at? - SKEW)).unwrap_or(0);
+            // An array's children are as old as the array, however late they start.
+            let is_first = job.attempts.as_ref().is_none_or(Vec::is_empty);
+            let begun_at = job.started_at.filter(|_| is_first).or(job.created_at);
+            let begin = followed.wanted.since.or_else(|| Some(begun_at? - SKEW)).unwrap_or(0);
             let has_streams = !places.is_empty();
             for place in places {
                 if known.get(&id).is_some_and(|streams| streams.contains(&place.stream)) {
@@ -230,25 +232,21 @@ impl Many {
         for writer in self.writers.values_mut() {
             writer.settled = has_settled(&writer.description, writer.ended_at, contact);
         }
-        let floor = self.now - LATE;
         let has_ended = |id: &JobId| self.writers.get(id).is_some_and(|w| w.job.has_ended());
-        let mut active: Vec<(i64, usize)> = Vec::new();
+        // Those that are read from far back are asked for apart from those that keep up, which would come again.
+        let mut groups: BTreeMap<(String, bool), Vec<(i64, usize)>> = BTreeMap::new();
         for (n, stream) in self.streams.iter().enumerate() {
             let is_missing = stream.missing_until.is_some_and(|at| at > Instant::now());
             let ended = has_ended(&stream.writer);
             if !stream.done && (!is_missing || ended) {
-                let position = stream.position();
-                active.push((if ended { position } else { position.max(floor) }, n));
+                let from = if ended { stream.position() } else { stream.live_position() };
+                let keeps_up = !ended && stream.read_at.is_some();
+                groups.entry((stream.place.group.clone(), keeps_up)).or_default().push((from, n));
             }
         }
-        active.sort_unstable();
         let mut any = false;
-        let mut groups: BTreeMap<String, Vec<(i64, usize)>> = BTreeMap::new();
-        for (from, n) in active {
-            let Some(stream) = self.streams.get(n) else { continue };
-            groups.entry(stream.place.group.clone()).or_default().push((from, n));
-        }
-        for (group, streams) in groups {
+        for ((group, _), mut streams) in groups {
+            streams.sort_unstable();
             for hundred in streams.chunks(MOST_STREAMS) {
                 any |= self.hundred(contact, &group, hundred, followed, print).await?;
             }
@@ -281,6 +279,7 @@ impl Many {
         let mut parts = vec![streams.to_vec()];
         while let Some(part) = parts.pop() {
             let Some(from) = part.iter().map(|(from, _)| *from).min() else { continue };
+            let now = self.now;
             let mut by_name: HashMap<String, usize> = HashMap::new();
             for (_, n) in &part {
                 let Some(stream) = self.streams.get_mut(*n) else { continue };
@@ -293,9 +292,15 @@ impl Many {
             loop {
                 let answer = contact.keep(async |s| call::filter(s, group, &names, &question).await).await?;
                 self.calls += 1;
+                if !matches!(answer, Answer::NoGroup(_)) {
+                    self.group.is_there();
+                }
                 let (lines, tokens) = match answer {
                     Answer::Lines(lines, tokens) => (lines, tokens),
-                    Answer::NoGroup(_) => break,
+                    Answer::NoGroup(failure) => {
+                        self.group.is_missing(failure);
+                        break;
+                    }
                     Answer::TokenExpired => {
                         parts.push(part);
                         break;
@@ -324,11 +329,23 @@ impl Many {
                 print(&new)?;
                 match tokens.forward {
                     Some(token) => question.token = Some(token),
-                    None => break,
+                    None => {
+                        self.were_read(&part, now);
+                        break;
+                    }
                 }
             }
         }
         Ok(any)
+    }
+
+    /// These were read to their end by a call that began at this time or later.
+    fn were_read(&mut self, streams: &[(i64, usize)], at: i64) {
+        for (_, n) in streams {
+            if let Some(stream) = self.streams.get_mut(*n) {
+                stream.read_at = Some(at);
+            }
+        }
     }
 
     fn is_missing(&mut self, streams: &[(i64, usize)]) {

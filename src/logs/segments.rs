@@ -45,9 +45,10 @@ pub async fn read(
     let mut under_way: HashMap<u64, AbortHandle> = HashMap::new();
     while !window.is_done() {
         for call in window.calls() {
+            let known = readers.remove(&call.probe);
+            let (session, has_begun) = (session.clone(), known.is_some() || call.probe > 0);
             let new = || Reader::new(place.clone(), call.start.or(since)).limited(most);
-            let reader = readers.remove(&call.probe).unwrap_or_else(new);
-            let (session, has_begun) = (session.clone(), call.probe > 0);
+            let reader = known.unwrap_or_else(new);
             let handle = calls.spawn(async move { (call.probe, next(&session, reader, has_begun).await) });
             under_way.insert(call.probe, handle);
         }
@@ -66,6 +67,10 @@ pub async fn read(
             answer => answer.map_err(|e| broken(&e))?,
         };
         under_way.remove(&probe);
+        // It may have failed before it could be aborted.
+        if !window.needs(probe) {
+            continue;
+        }
         let (reader, page) = answer?;
         let page = match page {
             Page::Lines(lines) => Some(lines),

@@ -151,7 +151,7 @@ impl Window {
             return;
         };
         let span = page.first().map(Event::time).zip(page.last().map(Event::time));
-        let is_full = page.len() >= self.full || page.iter().map(Event::size).sum::<usize>() >= FULL_BYTES;
+        let is_full = page.len() >= self.full || is_full(&page);
         let Some((first, last)) = span else {
             if is_last {
                 self.step = None;
@@ -208,6 +208,11 @@ impl Window {
         page.drain(..first.min(page.len()));
         Some(page)
     }
+}
+
+/// Whether there are more lines behind those of a page, in all likelihood.
+pub(super) fn is_full(page: &[Event]) -> bool {
+    page.len() >= FULL_LINES || page.iter().map(Event::size).sum::<usize>() >= FULL_BYTES
 }
 
 /// How far the next probe starts behind one: pages should meet.

@@ -10,6 +10,7 @@ mod line;
 mod output;
 mod progress;
 mod screen;
+mod size;
 mod table;
 mod text;
 mod time;

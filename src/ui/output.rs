@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use super::Failure;
 use super::cell::Cell;
 use super::progress::beside;
+use super::size::size;
 use super::table::{Column, Gives, Table};
 use super::text::{harmless, one_line, width};
 
@@ -108,12 +109,12 @@ impl Output {
     /// Results go to stdout in `format`.
     pub fn new(format: Format) -> Self {
         let terminal = io::stdout().is_terminal();
-        let size = if terminal { terminal_size::terminal_size_of(io::stdout()) } else { None };
+        let (columns, rows) = if terminal { size(io::stdout()) } else { (None, None) };
         Self {
             format,
             terminal,
-            columns: size.map(|(width, _)| usize::from(width.0)),
-            rows: size.map(|(_, height)| usize::from(height.0)),
+            columns,
+            rows,
             colour: terminal && wants_colour(),
             header: true,
             outlives_reader: false,

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::size::size;
+
 /// What is done sooner needs no bar.
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// Where the terminal is narrower than this, the bar gives way.
-const NARROW: u16 = 80;
+const NARROW: usize = 80;
 
 /// The bar that is on the terminal now. What else is written steps aside for it.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -34,8 +36,7 @@ enum Unit {
 
 impl Unit {
     fn template(self) -> &'static str {
-        let is_narrow = terminal_size::terminal_size_of(std::io::stderr())
-            .is_some_and(|(terminal_size::Width(width), _)| width < NARROW);
+        let is_narrow = size(std::io::stderr()).0.is_some_and(|columns| columns < NARROW);
         match (self, is_narrow) {
             (Unit::Bytes, _) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}",
             (Unit::Jobs, false) => "[{bar:30}] {pos}/{len} {msg}",

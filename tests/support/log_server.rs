@@ -88,7 +88,12 @@ impl LogServer {
 
 impl World {
     fn now(&self) -> i64 {
-        i64::try_from(self.begun.elapsed().as_millis()).expect("a time")
+        i64::try_from(self.begun.elapsed().as_millis()).expect("a time") * (1 + self.trouble.hurry)
+    }
+
+    /// When a writer's job was submitted.
+    fn created(&self, index: usize) -> i64 {
+        self.base + self.writers[index].times.first().copied().unwrap_or(0) - 1000
     }
 
     /// splitmix64.
@@ -145,10 +150,10 @@ impl World {
         let id = if self.is_array { format!("{}:{index}", LogServer::ID) } else { LogServer::ID.to_owned() };
         let mut job = json!({
             "jobId": id, "jobName": "j", "jobQueue": "q", "jobDefinition": "d", "status": status,
-            "createdAt": self.base + writer.times.first().copied().unwrap_or(0) - 1000,
+            "createdAt": self.created(index),
         });
         if status != "RUNNABLE" {
-            job["startedAt"] = json!(self.base);
+            job["startedAt"] = json!(self.created(index) + 500);
             job["container"] = json!({ "logStreamName": stream(index) });
         }
         if status == "SUCCEEDED" {
@@ -179,7 +184,8 @@ impl World {
         let has_ended = summary.get("SUCCEEDED") == Some(&self.writers.len());
         json!({
             "jobId": LogServer::ID, "jobName": "j", "jobQueue": "q", "jobDefinition": "d",
-            "status": if has_ended { "SUCCEEDED" } else { "PENDING" }, "createdAt": self.base, "startedAt": self.base,
+            "status": if has_ended { "SUCCEEDED" } else { "PENDING" },
+            "createdAt": (0..self.writers.len()).map(|index| self.created(index)).min(),
             "arrayProperties": { "size": self.writers.len(), "statusSummary": summary },
         })
     }

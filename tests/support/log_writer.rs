@@ -15,6 +15,8 @@ pub struct Trouble {
     pub short: u64,
     /// FilterLogEvents knows no order but from the oldest line on.
     pub forward_only: bool,
+    /// The server's clock is faster by so many times.
+    pub hurry: i64,
     /// Every answer takes so long.
     pub latency: Duration,
 }

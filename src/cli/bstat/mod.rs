@@ -31,7 +31,7 @@ use crate::ui::{Exit, Failure, Format, Output, Progress, note};
 #[derive(Debug, Parser)]
 #[command(name = "bstat", version)]
 pub struct Args {
-    /// Jobs, array children (ID:INDEX), nodes (ID#INDEX) or ARNs; the beginning of an ID, or `last`
+    /// Jobs, array children (ID:INDEX), nodes (ID#INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
     #[arg(
         value_name = "ID",
         conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]

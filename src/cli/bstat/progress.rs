@@ -103,21 +103,22 @@ impl Progress {
             Progress::Nodes(nodes) => return Cell::from(format!("[{nodes} nodes]")),
             Progress::Array(size, counts) => (*size, counts),
         };
-        let mut cell = Cell::from(format!("[{size}]"));
-        // Of a parent whose children nobody has counted, the size is all there is.
-        if on_terminal && counts.iter().any(|(_, n)| *n > 0) {
-            cell = cell.and(" ", Tone::Plain);
-            for (group, columns) in bar(counts) {
-                let line = match group {
-                    Group::Ok | Group::Failed => "━",
-                    Group::Running => "╌",
-                    Group::Waiting => "·",
-                };
-                cell = cell.and(line.repeat(columns), group.tone());
-            }
-        }
-        counts.iter().filter(|(_, n)| *n > 0).fold(cell, |cell, (group, n)| {
+        let cell = Cell::from(format!("[{size}]"));
+        let words = counts.iter().filter(|(_, n)| *n > 0).fold(cell, |cell, (group, n)| {
             cell.and(" ", Tone::Plain).and(format!("{n} {}", group.word()), group.tone())
+        });
+        // Of a parent whose children nobody has counted, the size is all there is.
+        if !on_terminal || counts.iter().all(|(_, n)| *n == 0) {
+            return words;
+        }
+        // At the end: where there is no room for both, the words stay.
+        bar(counts).into_iter().fold(words.and(" ", Tone::Plain), |cell, (group, columns)| {
+            let line = match group {
+                Group::Ok | Group::Failed => "━",
+                Group::Running => "╌",
+                Group::Waiting => "·",
+            };
+            cell.and(line.repeat(columns), group.tone())
         })
     }
 }
@@ -147,12 +148,12 @@ mod tests {
         assert_eq!(cell([5, 0, 0, 0], false), "[5] 5 ok");
         assert_eq!(
             cell([8123, 12, 300, 1565], true),
-            "[10000] ━━━━━━━━╌· 8123 ok 12 failed 300 running 1565 waiting"
+            "[10000] 8123 ok 12 failed 300 running 1565 waiting ━━━━━━━━╌·"
         );
-        assert_eq!(cell([0, 0, 0, 2], true), "[2] ·········· 2 waiting");
-        assert_eq!(cell([2, 0, 0, 0], true), "[2] ━━━━━━━━━━ 2 ok");
-        assert_eq!(cell([25, 5, 0, 0], true), "[30] ━━━━━━━━━━ 25 ok 5 failed");
-        assert_eq!(cell([9999, 0, 0, 1], true), "[10000] ━━━━━━━━━· 9999 ok 1 waiting");
+        assert_eq!(cell([0, 0, 0, 2], true), "[2] 2 waiting ··········");
+        assert_eq!(cell([2, 0, 0, 0], true), "[2] 2 ok ━━━━━━━━━━");
+        assert_eq!(cell([25, 5, 0, 0], true), "[30] 25 ok 5 failed ━━━━━━━━━━");
+        assert_eq!(cell([9999, 0, 0, 1], true), "[10000] 9999 ok 1 waiting ━━━━━━━━━·");
         assert_eq!(cell([0, 0, 0, 0], true), "[0]");
         assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
     }

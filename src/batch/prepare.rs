@@ -62,7 +62,11 @@ impl Prepared {
 impl fmt::Display for PreparedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes", self.count)?;
-        self.vcpus.map_or(Ok(()), |vcpus| write!(f, " x {vcpus} vCPUs"))
+        match self.vcpus {
+            Some(1) => f.write_str(" x 1 vCPU"),
+            Some(vcpus) => write!(f, " x {vcpus} vCPUs"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -202,6 +202,7 @@ impl Args {
         }
         Ok(Wanted {
             since: self.since.map(Moment::epoch_ms).map(|at| at.max(0)),
+            created_at: job.created_at,
             attempt: self.attempt.0,
             pattern: self.filter.clone(),
             indices: self.index.as_ref().map(|indices| indices.iter().collect()),

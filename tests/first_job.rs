@@ -212,7 +212,14 @@ fn a_job_that_has_not_started_has_no_output() {
     );
     sandbox.run("bkill", [&id]).ok();
     wait_for_status(&sandbox, &id, "FAILED");
-    assert_eq!(sandbox.run("bout", [&id]).ok().stdout, "");
+    for words in [&[id.as_str()][..], &["-f", &id]] {
+        let outcome = sandbox.run("bout", words);
+        assert!(
+            outcome.failed_with(1).starts_with(&format!("the job {id} has no output: it is FAILED (")),
+            "{outcome}"
+        );
+        assert!(outcome.hints().contains(&format!("`bstat --why {id}`")), "{outcome}");
+    }
     // Whoever waits for such a job is told that it is stuck.
     let waiting = sandbox.start("bash", ["-c", "bsub -K -p 10000 true 2>said"]);
     eventually("bsub says why", Duration::from_secs(60), || {

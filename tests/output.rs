@@ -218,6 +218,7 @@ fn the_last_lines_of_many_children() {
         let server = LogServer::start(array(children, 10, Some(-3_600_000)), trouble);
         let all = sandbox(&server).run("bout", [ID]).ok().stdout;
         let all: Vec<&str> = all.lines().collect();
+        let before = server.calls("FilterLogEvents");
         for words in [&["--tail", "25"][..], &["-f", "--tail", "25"]] {
             let last = sandbox(&server).run("bout", words.iter().chain(&[ID])).ok().stdout;
             let (mut last, mut expected): (Vec<&str>, Vec<&str>) =
@@ -227,5 +228,7 @@ fn the_last_lines_of_many_children() {
             expected.sort_unstable();
             assert_eq!(last, expected, "{children} children, {words:?}");
         }
+        let calls = server.calls("FilterLogEvents") - before;
+        assert!(calls < 150, "the years before the job are not looked through: {calls} calls");
     }
 }

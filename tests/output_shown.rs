@@ -196,7 +196,7 @@ fn attempts_patterns_and_files_of_the_local_cluster() {
     let said = format!("waits for {waiting}; waiting");
     following.until("what it waits for", |seen| seen.contains(&said));
     sandbox.run("bkill", ["-y", &waiting]).ok();
-    following.wait().ok();
+    following.wait().ended_with(1);
 }
 
 #[cfg(target_os = "linux")]

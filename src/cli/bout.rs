@@ -202,6 +202,7 @@ impl Args {
         }
         Ok(Wanted {
             since: self.since.map(Moment::epoch_ms).map(|at| at.max(0)),
+            created_at: job.created_at,
             attempt: self.attempt.0,
             pattern: self.filter.clone(),
             indices: self.index.as_ref().map(|indices| indices.iter().collect()),
@@ -220,8 +221,9 @@ impl Args {
             note(format!("bout: {}; waiting", not_started(job)));
         }
         let followed = Followed { wanted, tail: self.tail, needs_group: true };
-        logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
-        Ok(())
+        let ended =
+            logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
+        may_have_printed(&ended)
     }
 
     /// Shows the lines that are there of one job.
@@ -237,6 +239,7 @@ impl Args {
                 Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
             );
         }
+        may_have_printed(job)?;
         let places = places::of(session, job, wanted).await?;
         if job.parts().is_some() || wanted.pattern.is_some() {
             if let Some(lines) = self.tail {
@@ -287,6 +290,21 @@ fn has_started(job: &Job) -> bool {
         Status::Pending => job.is_array_parent(),
         _ => true,
     }
+}
+
+/// Whether a job that has ended can have left lines. Of the children of an array, some may have none.
+///
+/// # Errors
+/// When it has no log stream: it failed before it had a container, or its containers have streams that Batch names
+/// elsewhere (`ecsProperties`).
+fn may_have_printed(job: &Job) -> Result<(), Failure> {
+    if !job.status.has_ended() || job.parts().is_some() || !job.log_streams().is_empty() {
+        return Ok(());
+    }
+    let why = job.status_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let Job { job_id: id, status, .. } = job;
+    Err(Failure::failed(format!("the job {id} has no output: it is {status}{why}, and has no log stream"))
+        .hint(format!("`bstat --why {id}` says more")))
 }
 
 /// That a job has not started, and what it waits for, as far as the job itself tells.

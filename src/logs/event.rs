@@ -84,6 +84,8 @@ impl Place {
 pub struct Wanted {
     /// None from before this time, in milliseconds since the epoch.
     pub since: Option<i64>,
+    /// When the job was submitted, in milliseconds since the epoch: nothing can be older.
+    pub created_at: Option<i64>,
     /// Only those of this attempt, which counts from 1.
     pub attempt: Option<u32>,
     /// Only those that match this pattern, in the syntax of CloudWatch Logs (User Guide, FilterAndPatternSyntax).
@@ -94,7 +96,16 @@ pub struct Wanted {
     pub failed: bool,
 }
 
+/// The clock of the machine that a job runs on may be behind AWS's by this much, in milliseconds.
+pub(super) const SKEW: i64 = 600_000;
+
 impl Wanted {
+    /// From when on FilterLogEvents is asked, which looks through every day of a log group since then, years of nothing,
+    /// too.
+    pub(super) fn begin(&self) -> Option<i64> {
+        self.since.or_else(|| Some(self.created_at?.saturating_sub(SKEW).max(0)))
+    }
+
     /// Whether a part of a whole is wanted.
     pub fn has_part(&self, index: Option<u32>) -> bool {
         match (&self.indices, index) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{self, Answer, MOST_STREAMS, Question};
 use super::cursor::Cursor;
-use super::event::{Event, Place};
+use super::event::{Event, Place, SKEW};
 use super::follow::{CHATTY, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
 use super::tail;
 use crate::batch::{self, Job, Pace};
@@ -20,8 +20,6 @@ use crate::cluster::Contact;
 use crate::job::{JobId, Status};
 use crate::ui::Failure;
 
-/// The clock of the machine that a job runs on may be behind AWS's by this much, in milliseconds.
-const SKEW: i64 = 600_000;
 /// So many jobs are asked for at once; a description takes about 10 KB.
 const DESCRIBED: usize = 1_000;
 /// Children are listed again after this time, whatever their array says.

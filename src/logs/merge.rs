@@ -100,7 +100,7 @@ pub async fn merge(
     let feeds: Vec<Feed> = if places.len() <= FEW && wanted.pattern.is_none() {
         places.iter().map(|place| Feed::One(Reader::new(place.clone(), wanted.since))).collect()
     } else {
-        let all = Filtered::all(places, wanted.since, wanted.pattern.as_deref());
+        let all = Filtered::all(places, wanted.begin(), wanted.pattern.as_deref());
         all.into_iter().map(|filtered| Feed::Several(Box::new(filtered))).collect()
     };
     let mut sources: Vec<Source> = feeds.into_iter().map(Source::new).collect();

@@ -123,7 +123,7 @@ async fn of_many(
     wanted: &Wanted,
     lines: usize,
 ) -> Result<Vec<Event>, Failure> {
-    let since = Some(wanted.since.unwrap_or(BACKWARDS_SINCE).max(BACKWARDS_SINCE));
+    let since = Some(wanted.begin().unwrap_or(BACKWARDS_SINCE).max(BACKWARDS_SINCE));
     let hundreds = Filtered::all(places, since, wanted.pattern.as_deref());
     let asked = hundreds.into_iter().map(|hundred| of_hundred(session, hundred, lines));
     let mut answers = stream::iter(asked).buffered(AT_ONCE);

@@ -291,6 +291,9 @@ impl World {
             <[i64; 3]>::try_from(parts).ok()
         });
         let start = body["startTime"].as_i64().unwrap_or(0);
+        // As AWS does, a page looks through so much time, though it be years of nothing.
+        const WEEK: i64 = 7 * 86_400_000;
+        let oldest = indices.iter().map(|index| self.created(*index)).min().unwrap_or(0);
         let key = |index: usize, n: usize| -> [i64; 3] {
             let number = |n: usize| i64::try_from(n).expect("a number");
             [self.base + self.writers[index].times[n], number(index), number(n)]
@@ -305,9 +308,18 @@ impl World {
                 lines.filter(|at| at[0] >= start && after.is_none_or(|after| *at < after)).collect();
             lines.sort_unstable_by_key(|at| Reverse(*at));
             let page: Vec<[i64; 3]> = lines.iter().copied().take(self.page(body)).collect();
-            let last = page.last().copied().or(after).unwrap_or([i64::MAX, 0, 0]);
-            let token = (page.len() < lines.len()).then_some(last);
+            let last = page.last().copied().or(after).unwrap_or([self.base + now, 0, 0]);
+            let before = [last[0] - WEEK, 0, 0];
+            let token = match page.len() < lines.len() {
+                true if page.is_empty() && after.is_none() => Some([i64::MAX, 0, 0]),
+                true => Some(last),
+                false => (before[0] > start).then_some(before),
+            };
             return answered(filtered(&page, token));
+        }
+        let looked = after.map_or(start, |after| after[0]);
+        if looked < oldest - WEEK {
+            return answered(filtered(&[], Some([looked + WEEK, 0, 0])));
         }
         let mut next = BinaryHeap::new();
         for index in indices {
@@ -338,7 +350,7 @@ impl World {
             }
         }
         // An empty first page goes on from the beginning.
-        let last = lines.last().copied().or(after).unwrap_or([0, 0, 0]);
+        let last = lines.last().copied().or(after).unwrap_or([start, 0, 0]);
         answered(filtered(&lines, (!next.is_empty()).then_some(last)))
     }
 }

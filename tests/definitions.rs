@@ -174,7 +174,7 @@ fn nodes_run_and_their_number_is_said() {
     );
     sandbox.file("nodes.sh", script);
     let submitted = sandbox.run("bsub", ["-n", "2", "nodes.sh"]).ok();
-    assert!(submitted.stderr.contains("bsub: 2 nodes x 1 vCPUs"), "{submitted}");
+    assert!(submitted.stderr.contains("bsub: 2 nodes x 1 vCPU"), "{submitted}");
     let id = submitted.job_id();
     for node in [0, 1] {
         let output = sandbox.run("bout", ["-f", &format!("{id}#{node}")]).ok().stdout;

@@ -207,3 +207,16 @@ fn a_full_disk_is_no_lost_contact() {
     assert!(outcome.stderr.contains("bsub: error: writing the result to standard output"), "{outcome}");
     assert!(outcome.stderr.contains("hint: the job "), "{outcome}");
 }
+
+#[test]
+fn of_an_array_that_waits_it_is_said_that_it_does() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.run("bsub", ["--parsable", "sleep", "600"]).ok().job_id();
+    let array = ["--parsable", "-a", "3", "-d", &format!("afterok:{first}"), "true"];
+    let id = sandbox.run("bsub", array).ok().job_id();
+    for args in [vec![id.as_str()], vec!["--index", "1", &id]] {
+        let message = sandbox.run("bout", args).failed_with(1);
+        assert!(message.contains("started"), "{message}");
+    }
+    sandbox.run("bkill", [&first]).ok();
+}

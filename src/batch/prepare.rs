@@ -63,8 +63,7 @@ impl fmt::Display for PreparedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes", self.count)?;
         match self.vcpus {
-            Some(1) => f.write_str(" x 1 vCPU"),
-            Some(vcpus) => write!(f, " x {vcpus} vCPUs"),
+            Some(vcpus) => write!(f, " x {vcpus} vCPU{}", if vcpus > 1.0 { "s" } else { "" }),
             None => Ok(()),
         }
     }

@@ -217,7 +217,7 @@ impl Args {
         wanted: Wanted,
         sink: &mut Sink,
     ) -> Result<(), Failure> {
-        if !has_started(job) {
+        if !has_started(job) || nobody_has_started(job) {
             note(format!("bout: {}; waiting", not_started(job)));
         }
         let followed = Followed { wanted, tail: self.tail, needs_group: true };
@@ -241,6 +241,13 @@ impl Args {
         }
         may_have_printed(job)?;
         let places = places::of(session, job, wanted).await?;
+        if places.is_empty() && job.parts().is_some() && !job.status.has_ended() && !wanted.failed {
+            let id = &job.job_id;
+            return Err(Failure::failed(format!(
+                "none of the children of the job {id} that are meant has started"
+            ))
+            .hint(format!("`bout -f {id}` waits for them")));
+        }
         if job.parts().is_some() || wanted.pattern.is_some() {
             if let Some(lines) = self.tail {
                 return show(logs::tail(session, &places, wanted, lines).await?);
@@ -290,6 +297,17 @@ fn has_started(job: &Job) -> bool {
         Status::Pending => job.is_array_parent(),
         _ => true,
     }
+}
+
+/// Whether an array has counted its children, and none of them is further than RUNNABLE. The counts may be older than
+/// the children's states: this is for a note.
+fn nobody_has_started(job: &Job) -> bool {
+    let counts = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
+    counts.is_some_and(|counts| {
+        let of = |status: Status| counts.get(status.as_str()).copied().unwrap_or(0);
+        let waiting: i32 = [Status::Submitted, Status::Pending, Status::Runnable].into_iter().map(of).sum();
+        waiting > 0 && counts.values().sum::<i32>() == waiting
+    })
 }
 
 /// Whether a job that has ended can have left lines. Of the children of an array, some may have none.

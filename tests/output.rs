@@ -164,6 +164,16 @@ fn a_round_that_takes_minutes_loses_nothing() {
 }
 
 #[test]
+fn a_few_of_many_children_are_followed_without_a_list() {
+    let server = LogServer::start(array(300, 20, None), Trouble::default());
+    let outcome = sandbox(&server).run("bout", ["-f", "--index", "3,299", ID]).ok();
+    let mut expected = vec![0; 300];
+    (expected[3], expected[299]) = (20, 20);
+    is_each_childs_own(&outcome, &expected);
+    assert_eq!(server.calls("listjobs"), 0);
+}
+
+#[test]
 fn a_chatty_child_does_not_silence_the_others() {
     let chatty = Writer { starts: 0, ends: 8000, times: (0..8000).collect(), late: (0, 0) };
     let quiet = Writer { starts: 0, ends: 8000, times: vec![100], late: (0, 0) };

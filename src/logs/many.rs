@@ -22,6 +22,8 @@ use crate::ui::Failure;
 
 /// So many jobs are asked for at once; a description takes about 10 KB.
 const DESCRIBED: usize = 1_000;
+/// So few children are described by one call (API `DescribeJobs`, jobs).
+const FEW: usize = 100;
 /// Children are listed again after this time, whatever their array says.
 const LISTED_EVERY: Duration = Duration::from_secs(60);
 /// A stream that is not there is looked for again after this time.
@@ -106,6 +108,12 @@ impl Many {
         if job.parts().is_none() {
             self.describe(contact, &[job.id()], followed).await?;
             return Ok(());
+        }
+        // A few are asked for by name: a list would have all the others, too.
+        if let Some(indices) = wanted.indices.as_ref().filter(|all| all.len() <= FEW && !wanted.failed) {
+            let goes_on = |id: &JobId| self.writers.get(id).is_none_or(|w| !w.job.has_ended());
+            let ids: Vec<JobId> = indices.iter().map(|index| job.part(*index)).filter(goes_on).collect();
+            return self.describe(contact, &ids, followed).await;
         }
         let count = |status: &str| -> Option<usize> {
             let summary = job.array_properties.as_ref()?.status_summary.as_ref()?;

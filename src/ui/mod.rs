@@ -22,5 +22,5 @@ pub use output::{Format, JsonArray, Layout, Output, View};
 pub use progress::Progress;
 pub use screen::Screen;
 pub use table::{Column, Gives, Table};
-pub use text::harmless;
+pub use text::{harmless, harmless_json};
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};

@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::progress::beside;
 use super::size::size;
 use super::table::{Column, Gives, Table};
-use super::text::{harmless, one_line, width};
+use super::text::{harmless, harmless_json, one_line, width};
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,10 @@ impl JsonArray<'_> {
         let mut text = String::new();
         for element in elements {
             text.push_str(if self.begun { ",\n  " } else { "[\n  " });
-            text.push_str(&element.to_string());
+            match self.output.terminal {
+                true => text.push_str(&harmless_json(&element.to_string())),
+                false => text.push_str(&element.to_string()),
+            }
             self.begun = true;
         }
         self.output.write(text.as_bytes())
@@ -177,7 +180,8 @@ impl Output {
             Format::Plain => return self.show_layout(&view.plain()),
             Format::Json => {
                 let array = serde_json::Value::Array(view.json());
-                format!("{}\n", serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))?)
+                let json = serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))? + "\n";
+                if self.terminal { harmless_json(&json).into_owned() } else { json }
             }
         };
         self.write(text.as_bytes())

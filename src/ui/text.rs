@@ -11,6 +11,27 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(picture).collect())
 }
 
+/// JSON as a terminal may have it, and of the same value: what [`harmless`] would change is written as `\uXXXX`. The
+/// line breaks between its parts stay.
+pub fn harmless_json(json: &str) -> Cow<'_, str> {
+    let is_harmless = |c: char| c == '\n' || picture(c) == c;
+    if json.chars().all(is_harmless) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_harmless(c) {
+            text.push(c);
+            continue;
+        }
+        // Beyond 16 bits it takes a pair (RFC 8259, section 7).
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            text.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// What stands for a character on a terminal.
 fn picture(c: char) -> char {
     match c {
@@ -76,6 +97,15 @@ mod tests {
     }
 
     #[test]
+    fn json_is_harmless_and_means_the_same() {
+        assert!(matches!(harmless_json("{\n  \"a\": \"é 日本\"\n}"), Cow::Borrowed(_)));
+        assert_eq!(
+            harmless_json("\"\u{9b}2J\u{7f}\u{202e}x\u{e0041}\""),
+            r#""\u009b2J\u007f\u202ex\udb40\udc41""#
+        );
+    }
+
+    #[test]
     fn room_that_text_takes() {
         for (text, columns) in [("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("…", 1)] {
             assert_eq!(width(text), columns, "{text}");
@@ -83,6 +113,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn json_on_a_terminal_is_the_same_value(text in ".{0,20}|[\\x00-\\xa0\\u{2000}-\\u{2070}]{0,20}") {
+            let json = serde_json::to_string_pretty(&[&text]).unwrap_or_default();
+            let shown = harmless_json(&json).into_owned();
+            proptest::prop_assert!(!shown.chars().any(|c| c != '\n' && (c.is_control() || is_invisible(c))));
+            proptest::prop_assert_eq!(serde_json::from_str::<Vec<String>>(&shown).ok(), Some(vec![text]));
+        }
+
         #[test]
         fn what_is_harmless_has_no_control_characters(text in ".{0,20}|[\\x00-\\xa0\\u{2000}-\\u{2070}]{0,20}") {
             let shown = harmless(&text);

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::logs::Event;
-use crate::ui::{Failure, Format, Output, harmless_line, local_rfc3339_ms};
+use crate::ui::{Failure, Format, Output, harmless_json, harmless_line, local_rfc3339_ms};
 
 /// What stands before the lines.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +39,7 @@ impl Printer {
         let mut text = String::new();
         for event in events {
             match self.output.format() {
+                Format::Json if self.output.is_terminal() => text.push_str(&harmless_json(&json(event)?)),
                 Format::Json => text.push_str(&json(event)?),
                 Format::Plain => {
                     self.head(event, of_parts, &mut text);

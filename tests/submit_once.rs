@@ -21,13 +21,7 @@ const AT_A_TIME: usize = 24;
 const SETTLE: &str = "0.8";
 
 fn sandbox(endpoint: &str, settle: &str) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"bad\"\n[cluster.bad]\nregion = \"eu-west-1\"\nendpoint_url = \"{endpoint}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n"
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut sandbox = Sandbox::at(endpoint);
     sandbox.set("AWSB_SUBMIT_SETTLE", settle);
     sandbox
 }

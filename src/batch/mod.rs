@@ -40,7 +40,7 @@ pub use occupancy::{Blocked, Count, Front, FrontJob, Occupancy, front, occupancy
 pub use once::{Once, once};
 pub use placed::placed;
 pub use prepare::{Prepared, PreparedNodes, Wishes, prepare};
-pub use queue::{QueueFacts, queue};
+pub use queue::queue;
 pub use resources::{Environment, Queue, TimeLimit, environments, environments_of, queues};
 pub use select::{Selection, newest_last, select, selected};
 pub use submit::{Patience, Progress, Submitted, submit};

@@ -212,7 +212,7 @@ fn is_denied(failure: &Failure) -> bool {
 async fn refuse_nodes(session: &Session, name: &str) -> Result<(), Failure> {
     let looked = async {
         let Some(facts) = queue(session, name).await? else { return Ok(None) };
-        Ok(queue::no_nodes(session, &facts).await?.map(|why| (facts.name, why)))
+        Ok(queue::no_nodes(session, &facts).await?.map(|why| (facts.job_queue_name, why)))
     };
     let (name, why) = match looked.await {
         Ok(Some(found)) => found,

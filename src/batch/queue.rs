@@ -1,43 +1,14 @@
-//! DescribeJobQueues and DescribeComputeEnvironments: what a queue allows.
+//! What a queue allows.
 
-use aws_sdk_batch::types::{CeType, CrType, JobQueueDetail, JqState, JqStatus};
-
-use crate::cluster::{Session, explain};
+use super::resources::{Environment, Queue, environments_of, queues};
+use crate::cluster::Session;
 use crate::ui::Failure;
 
-/// What of a queue (API `JobQueueDetail`) decides what a job in it can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueFacts {
-    /// Its name.
-    pub name: String,
-    /// Whether it takes new jobs.
-    pub enabled: bool,
-    /// Why it is INVALID, if it is.
-    pub invalid: Option<String>,
-    /// Whether its jobs need a share identifier: it has a scheduling policy.
-    pub needs_share: bool,
-    /// Its compute environments, by name or ARN.
-    environments: Vec<String>,
-}
-
-impl QueueFacts {
-    fn of(queue: &JobQueueDetail) -> Self {
-        let invalid = (queue.status() == Some(&JqStatus::Invalid))
-            .then(|| queue.status_reason().unwrap_or("no reason is given").to_owned());
-        let environments = queue.compute_environment_order().iter();
-        Self {
-            name: queue.job_queue_name().unwrap_or_default().to_owned(),
-            enabled: queue.state() != Some(&JqState::Disabled),
-            invalid,
-            needs_share: queue.scheduling_policy_arn().is_some_and(|arn| !arn.is_empty()),
-            environments: environments.filter_map(|e| e.compute_environment().map(str::to_owned)).collect(),
-        }
-    }
-
+impl Queue {
     /// The failure that jobs in this queue have, if they have one.
     pub fn refusal(&self, doing: &str, has_share: bool) -> Option<Failure> {
-        let name = &self.name;
-        if !self.enabled {
+        let name = &self.job_queue_name;
+        if self.state.as_deref() == Some("DISABLED") {
             return Some(
                 Failure::failed(format!("{doing}: the queue {name} is disabled, so it takes no new jobs"))
                     .hint(format!(
@@ -46,10 +17,12 @@ impl QueueFacts {
                     .hint("`--queue NAME` chooses another"),
             );
         }
-        if let Some(reason) = &self.invalid {
+        if self.status.as_deref() == Some("INVALID") {
+            let reason = self.status_reason.as_deref().unwrap_or("no reason is given");
             return Some(Failure::failed(format!("{doing}: the queue {name} is INVALID: {reason}")));
         }
-        if self.needs_share && !has_share {
+        let needs_share = self.scheduling_policy_arn.is_some();
+        if needs_share && !has_share {
             return Some(
                 Failure::usage(format!(
                     "{doing}: the queue {name} shares its capacity out (it has a scheduling policy), so every job in \
@@ -58,7 +31,7 @@ impl QueueFacts {
                 .hint("`--share NAME` names the share; `aws batch describe-scheduling-policies` tells those with a weight"),
             );
         }
-        if !self.needs_share && has_share {
+        if !needs_share && has_share {
             return Some(Failure::usage(format!(
                 "{doing}: the queue {name} has no scheduling policy, so `--share` means nothing there"
             )));
@@ -67,48 +40,30 @@ impl QueueFacts {
     }
 }
 
-/// What a queue allows; `None` when Batch has none of this name or ARN.
+/// A queue; `None` when Batch has none of this name or ARN.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn queue(session: &Session, name: &str) -> Result<Option<QueueFacts>, Failure> {
-    let answer = session.batch.describe_job_queues().job_queues(name).send().await;
-    let answer = answer.map_err(|e| explain(session, &format!("asking for the queue {name}"), &e))?;
-    Ok(answer.job_queues().first().map(QueueFacts::of))
+pub async fn queue(session: &Session, name: &str) -> Result<Option<Queue>, Failure> {
+    Ok(queues(session, &[name.to_owned()]).await?.into_iter().next())
 }
 
 /// Why no compute environment of the queue runs multi-node parallel jobs (UG `mnp-ce`); `None` when one does.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn no_nodes(session: &Session, queue: &QueueFacts) -> Result<Option<String>, Failure> {
-    if queue.environments.is_empty() {
-        return Ok(None);
-    }
-    let answer = session
-        .batch
-        .describe_compute_environments()
-        .set_compute_environments(Some(queue.environments.clone()))
-        .send()
-        .await
-        .map_err(|e| {
-            explain(session, &format!("asking for the compute environments of the queue {}", queue.name), &e)
-        })?;
-    let reasons: Vec<Option<String>> = answer
-        .compute_environments()
-        .iter()
-        .map(|environment| {
-            let kind = environment.compute_resources().and_then(|r| r.r#type());
-            let reason = match (environment.r#type(), kind) {
-                (Some(CeType::Unmanaged), _) => "is unmanaged",
-                (_, Some(CrType::Spot)) => "has Spot instances",
-                (_, Some(CrType::Fargate | CrType::FargateSpot)) => "is Fargate",
-                _ => return None,
-            };
-            Some(format!("{} {reason}", environment.compute_environment_name().unwrap_or_default()))
-        })
-        .collect();
-    let all: Option<Vec<String>> = reasons.into_iter().collect();
+pub async fn no_nodes(session: &Session, queue: &Queue) -> Result<Option<String>, Failure> {
+    let environments = environments_of(session, std::slice::from_ref(queue)).await?;
+    let reason = |environment: &Environment| {
+        let reason = match (environment.kind.as_deref(), environment.resource_kind()) {
+            (Some("UNMANAGED"), _) => "is unmanaged",
+            (_, Some("SPOT")) => "has Spot instances",
+            (_, Some("FARGATE" | "FARGATE_SPOT")) => "is Fargate",
+            _ => return None,
+        };
+        Some(format!("{} {reason}", environment.compute_environment_name))
+    };
+    let all: Option<Vec<String>> = environments.iter().map(reason).collect();
     Ok(all.filter(|all| !all.is_empty()).map(|all| all.join(", ")))
 }
 
@@ -116,24 +71,25 @@ pub async fn no_nodes(session: &Session, queue: &QueueFacts) -> Result<Option<St
 mod tests {
     use super::*;
 
-    fn queue() -> QueueFacts {
-        QueueFacts {
-            name: "q".into(),
-            enabled: true,
-            invalid: None,
-            needs_share: false,
-            environments: Vec::new(),
-        }
+    fn queue() -> Queue {
+        Queue { job_queue_name: "q".into(), ..Queue::default() }
     }
 
     #[test]
     fn what_a_queue_refuses() {
         let told = [
             (queue(), false),
-            (QueueFacts { needs_share: true, ..queue() }, true),
-            (QueueFacts { enabled: false, ..queue() }, false),
-            (QueueFacts { invalid: Some("CLIENT_ERROR - no role".into()), ..queue() }, false),
-            (QueueFacts { needs_share: true, ..queue() }, false),
+            (Queue { scheduling_policy_arn: Some("p".into()), ..queue() }, true),
+            (Queue { state: Some("DISABLED".into()), ..queue() }, false),
+            (
+                Queue {
+                    status: Some("INVALID".into()),
+                    status_reason: Some("CLIENT_ERROR - no role".into()),
+                    ..queue()
+                },
+                false,
+            ),
+            (Queue { scheduling_policy_arn: Some("p".into()), ..queue() }, false),
             (queue(), true),
         ]
         .map(|(queue, share)| match queue.refusal("submitting the job j", share) {

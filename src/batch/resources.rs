@@ -103,7 +103,10 @@ impl From<&JobQueueDetail> for Queue {
             status: queue.status().map(|s| s.as_str().to_owned()),
             status_reason: queue.status_reason().map(str::to_owned),
             priority: queue.priority(),
-            scheduling_policy_arn: queue.scheduling_policy_arn().map(str::to_owned),
+            scheduling_policy_arn: queue
+                .scheduling_policy_arn()
+                .filter(|arn| !arn.is_empty())
+                .map(str::to_owned),
             compute_environments: ordered.into_iter().map(|(_, environment)| environment).collect(),
             job_state_time_limit_actions: queue
                 .job_state_time_limit_actions()
@@ -154,6 +157,13 @@ fn calls(names: &[String]) -> impl Iterator<Item = Option<Vec<String>>> {
     all.into_iter().chain(names.chunks(NAMED).map(|names| Some(names.to_vec())))
 }
 
+fn asking(what: &str, names: &[String]) -> String {
+    match names {
+        [name] => format!("asking for the {what} {name}"),
+        _ => format!("asking for the {what}s"),
+    }
+}
+
 /// These job queues (names or ARNs), or all of the account and region when none is named. One that Batch does not
 /// know is left out.
 ///
@@ -165,7 +175,7 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
         let call = session.batch.describe_job_queues().set_job_queues(named);
         let mut pages = call.into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| explain(session, "asking for the job queues", &e))?;
+            let page = page.map_err(|e| explain(session, &asking("job queue", names), &e))?;
             queues.extend(page.job_queues().iter().map(Queue::from));
         }
     }
@@ -183,7 +193,7 @@ pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Env
         let call = session.batch.describe_compute_environments().set_compute_environments(named);
         let mut pages = call.into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| explain(session, "asking for the compute environments", &e))?;
+            let page = page.map_err(|e| explain(session, &asking("compute environment", names), &e))?;
             environments.extend(page.compute_environments().iter().map(Environment::from));
         }
     }

@@ -34,18 +34,12 @@ struct Seen {
 impl Gate {
     /// A gate to the server at `endpoint` that lets the first `limit` parts through.
     pub fn to(endpoint: &str, limit: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address");
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let seen = Mutex::new(Seen { limit, ..Seen::default() });
         let state = Arc::new(State { server, seen, changed: Condvar::new() });
         let shared = Arc::clone(&state);
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || state.converse(stream));
-            }
+        let address = each_connection(move |stream| {
+            shared.converse(stream);
         });
         Self { address, state }
     }
@@ -77,6 +71,20 @@ impl Gate {
         parts.sort_unstable();
         parts
     }
+}
+
+/// Listens on a free port, and hands each connection to a thread of its own. It ends with the test's process.
+pub(super) fn each_connection(converse: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let converse = Arc::new(converse);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let converse = Arc::clone(&converse);
+            std::thread::spawn(move || converse(stream));
+        }
+    });
+    address
 }
 
 impl State {

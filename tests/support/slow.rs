@@ -1,11 +1,11 @@
 //! A long and bad wire to a server that works.
 
 use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::gate::Head;
+use super::gate::{Head, each_connection};
 
 /// What the wire does to requests.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,17 +66,11 @@ enum Fate {
 impl Slow {
     /// A wire to the server at `endpoint`.
     pub fn to(endpoint: &str, wire: Wire) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address");
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let state = Arc::new(State { server, wire, seen: Mutex::default() });
         let shared = Arc::clone(&state);
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || state.converse(stream));
-            }
+        let address = each_connection(move |stream| {
+            shared.converse(stream);
         });
         Self { address, state }
     }

@@ -14,6 +14,7 @@
 //! | [`stage`]   | *how it gets there*: bundle, launcher, upload                                  |
 //! | [`batch`]   | talking to Batch: submit, list, describe, terminate, wait                      |
 //! | [`logs`]    | log streams: read and follow                                                   |
+//! | [`image`]   | build context -> CodeBuild or a Docker engine -> ECR                            |
 //! | [`local`]   | the same AWS services on this machine, really running the jobs                 |
 //! | [`ui`]      | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
@@ -24,6 +25,7 @@
 pub mod batch;
 pub mod cli;
 pub mod cluster;
+pub mod image;
 pub mod job;
 pub mod local;
 pub mod logs;

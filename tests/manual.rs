@@ -5,7 +5,7 @@ mod support;
 use support::Sandbox;
 
 /// A tool, and an option that it has.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("bsub", "array-size"),
     ("bstat", "status"),
     ("bout", "follow"),
@@ -14,6 +14,7 @@ const TOOLS: [(&str, &str); 8] = [
     ("bqueues", "ended"),
     ("bhosts", "no-jobs"),
     ("blocal", "json"),
+    ("bimage", "builder"),
 ];
 
 /// A program of this machine; without it, its part of a test is skipped.

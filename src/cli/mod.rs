@@ -14,6 +14,7 @@ use crate::job::directives::about_slurms;
 use crate::ui::{Exit, Failure, Format, Output};
 
 pub mod bhosts;
+pub mod bimage;
 pub mod bkill;
 pub mod blocal;
 pub mod bout;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::defaults::Defaults;
+use super::images::{Builder, Images};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
@@ -52,6 +53,8 @@ pub struct Cluster {
     /// How long after a job's end its last lines may still be on their way. CloudWatch Logs gives no
     /// promise; the local cluster has all lines before it says that a job has ended.
     pub log_settle: Duration,
+    /// What is known about its images.
+    pub images: Images,
 }
 
 const PREFIX: &str = "awsb";
@@ -167,6 +170,13 @@ fn local() -> Cluster {
         job_definition_mnp: None,
         log_group: LOG_GROUP.to_owned(),
         log_settle: Duration::ZERO,
+        images: Images {
+            builder: Builder::Docker,
+            codebuild_project: None,
+            ecr_repository: None,
+            create_repository: false,
+            engine_runs_jobs: true,
+        },
     }
 }
 
@@ -191,6 +201,16 @@ impl Cluster {
             job_definition_mnp: section.job_definition_mnp.clone(),
             log_group: section.log_group.clone().unwrap_or_else(|| LOG_GROUP.to_owned()),
             log_settle: LOG_SETTLE,
+            images: Images {
+                builder: section.builder.unwrap_or(match section.codebuild_project {
+                    Some(_) => Builder::CodeBuild,
+                    None => Builder::Docker,
+                }),
+                codebuild_project: section.codebuild_project.clone(),
+                ecr_repository: section.ecr_repository.clone(),
+                create_repository: section.create_repository,
+                engine_runs_jobs: section.endpoint_url.is_some(),
+            },
         }
     }
 

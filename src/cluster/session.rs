@@ -46,6 +46,7 @@ pub struct Session {
     /// What was kept of this account and region; nothing is kept of the local cluster.
     pub cache: Cache,
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    config: SdkConfig,
     choice: Choice,
     debug: bool,
 }
@@ -118,6 +119,24 @@ impl Session {
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
+    /// A client of ECR. Made when it is needed, as few tools do.
+    pub fn ecr(&self) -> aws_sdk_ecr::Client {
+        let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config);
+        if self.debug {
+            ecr = ecr.interceptor(Trace);
+        }
+        aws_sdk_ecr::Client::from_conf(ecr.build())
+    }
+
+    /// A client of CodeBuild, likewise.
+    pub fn codebuild(&self) -> aws_sdk_codebuild::Client {
+        let mut codebuild = aws_sdk_codebuild::config::Builder::from(&self.config);
+        if self.debug {
+            codebuild = codebuild.interceptor(Trace);
+        }
+        aws_sdk_codebuild::Client::from_conf(codebuild.build())
+    }
+
     /// Whether `--debug` was given.
     pub fn is_debugging(&self) -> bool {
         self.debug
@@ -178,6 +197,7 @@ impl Session {
             ecs: aws_sdk_ecs::Client::from_conf(ecs.build()),
             ec2,
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            config,
             debug,
         })
     }
@@ -250,11 +270,13 @@ fn retries() -> RetryConfig {
 
 /// The endpoints that the environment names, with the variables that name them.
 pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String)> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 9] = [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_BATCH",
         "AWS_ENDPOINT_URL_CLOUDFORMATION",
         "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+        "AWS_ENDPOINT_URL_CODEBUILD",
+        "AWS_ENDPOINT_URL_ECR",
         "AWS_ENDPOINT_URL_EC2",
         "AWS_ENDPOINT_URL_ECS",
         "AWS_ENDPOINT_URL_S3",

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::defaults::Defaults;
+use super::images::Builder;
 use super::proxy;
 use crate::ui::Failure;
 
@@ -49,12 +50,20 @@ pub struct Section {
     pub job_definition_mnp: Option<String>,
     /// The log group of the jobs' output.
     pub log_group: Option<String>,
+    /// Where images are built.
+    pub builder: Option<Builder>,
+    /// The CodeBuild project that builds images.
+    pub codebuild_project: Option<String>,
+    /// Name or URI of the ECR repository of images.
+    pub ecr_repository: Option<String>,
+    /// Whether a repository that is not there is made.
+    pub create_repository: bool,
     /// `[cluster.NAME.defaults]`.
     pub defaults: Defaults,
 }
 
 const TOP_KEYS: [&str; 3] = ["default_cluster", "defaults", "cluster"];
-const CLUSTER_KEYS: [&str; 12] = [
+const CLUSTER_KEYS: [&str; 16] = [
     "region",
     "profile",
     "endpoint_url",
@@ -66,6 +75,10 @@ const CLUSTER_KEYS: [&str; 12] = [
     "job_definition",
     "job_definition_mnp",
     "log_group",
+    "builder",
+    "codebuild_project",
+    "ecr_repository",
+    "create_repository",
     "defaults",
 ];
 
@@ -190,6 +203,16 @@ impl File<'_> {
         }
     }
 
+    fn boolean(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<bool, Failure> {
+        match value.get_ref() {
+            DeValue::Boolean(given) => Ok(*given),
+            other => {
+                let kind = other.type_str();
+                Err(self.wrong(value.span().start, format!("`{key}` has to be true or false, not {kind}")))
+            }
+        }
+    }
+
     pub(super) fn table<'t, 'i>(
         &self,
         key: &str,
@@ -239,6 +262,18 @@ impl File<'_> {
                 "job_definition" => &mut section.job_definition,
                 "job_definition_mnp" => &mut section.job_definition_mnp,
                 "log_group" => &mut section.log_group,
+                "codebuild_project" => &mut section.codebuild_project,
+                "ecr_repository" => &mut section.ecr_repository,
+                "builder" => {
+                    let builder = self.string(key_name, value)?.parse();
+                    let wrong = |e| self.wrong(value.span().start, format!("`builder`: {e}"));
+                    section.builder = Some(builder.map_err(wrong)?);
+                    continue;
+                }
+                "create_repository" => {
+                    section.create_repository = self.boolean(key_name, value)?;
+                    continue;
+                }
                 "defaults" => {
                     let place = format!("cluster.{}.defaults", name.get_ref());
                     section.defaults = Defaults::parse(self, &place, value)?;

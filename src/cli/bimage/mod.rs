@@ -1,0 +1,57 @@
+//! `bimage`: builds images for jobs, and looks after those that there are.
+
+mod build;
+mod list;
+mod logs;
+mod push;
+mod remove;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::CommonArgs;
+
+/// Images for jobs: built by CodeBuild or a Docker engine, kept in ECR
+#[derive(Debug, Parser)]
+#[command(name = "bimage", version, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build an image from a folder with a Dockerfile; the same content is built once
+    Build(build::Args),
+    /// Push an image of this machine's Docker engine to the cluster's repository
+    Push(push::Args),
+    /// List the images that the cluster has
+    List(list::Args),
+    /// Show an image in detail
+    Show(show::Args),
+    /// Remove images
+    Rm(remove::Args),
+    /// Show the log of a build
+    Logs(logs::Args),
+}
+
+/// `bimage`'s entry point.
+pub fn main() -> ExitCode {
+    super::run("bimage", |args: Args| {
+        let Args { action, common } = args;
+        super::block_on_threads(async {
+            match action {
+                Action::Build(args) => args.run(&common).await,
+                Action::Push(args) => args.run(&common).await,
+                Action::List(args) => args.run(&common).await,
+                Action::Show(args) => args.run(&common).await,
+                Action::Rm(args) => args.run(&common).await,
+                Action::Logs(args) => args.run(&common).await,
+            }
+        })
+    })
+}

@@ -1,0 +1,20 @@
+//! `bimage rm`: images go.
+
+use super::CommonArgs;
+use crate::ui::{Exit, Failure};
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Their tags
+    #[arg(value_name = "TAG", required = true)]
+    tags: Vec<crate::image::Tag>,
+}
+
+impl Args {
+    /// The story.
+    pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        let _session = common.open().await?;
+        Err(Failure::failed("this is still to be written"))
+    }
+}

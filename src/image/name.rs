@@ -1,0 +1,187 @@
+//! The names that images have, and what a build is given by name. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::job::Invalid;
+
+/// A tag (OCI Distribution Specification, `<reference>`): up to 128 letters, digits, `_`, `.`, `-`; the first is
+/// neither `.` nor `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if begins && text.len() <= 128 && text.bytes().all(good) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::because(
+            "a tag has letters, digits, `_`, `.` and `-`, begins with a letter, a digit or `_`, and is no longer than 128",
+        ))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A repository's name, such as `genomics` or `lab/genomics` (ECR API, `RepositoryName`): 2 to 256 characters, words
+/// of small letters and digits that `.`, `_`, `-` may join, and `/` between them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryName(String);
+
+impl RepositoryName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        // Between two words of a part there is one `.`, `_` or any number of `-`, as ECR has it.
+        let part = |part: &str| {
+            let mut words = part.split(['.', '_']).flat_map(|w| w.split('-').collect::<Vec<_>>());
+            let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+            ends(part.chars().next())
+                && ends(part.chars().last())
+                && !part.contains("..")
+                && words.all(|w| w.is_empty() || word(w))
+        };
+        if (2..=256).contains(&text.len()) && text.split('/').all(part) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::because(
+            "a repository is such as genomics or lab/genomics: 2 to 256 small letters and digits, with `.`, `_`, `-` and `/` between them",
+        ))
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The machines that an image is for, in Docker's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Platform {
+    /// `linux/amd64`: `x86_64`.
+    Amd64,
+    /// `linux/arm64`: `aarch64`, such as Graviton.
+    Arm64,
+}
+
+impl Platform {
+    /// Docker's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "linux/amd64",
+            Self::Arm64 => "linux/arm64",
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.strip_prefix("linux/").unwrap_or(text) {
+            "amd64" | "x86_64" => Ok(Self::Amd64),
+            "arm64" | "arm64/v8" | "aarch64" => Ok(Self::Arm64),
+            _ => Err(Invalid::because("a platform is linux/amd64 or linux/arm64")),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A build argument, `NAME=VALUE`, as of `docker build --build-arg`. Without `=VALUE` it is the variable of this shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildArg {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` where neither the argument nor the environment has one: the Dockerfile's default counts.
+    pub value: Option<String>,
+}
+
+impl FromStr for BuildArg {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.bytes().all(good) {
+            return Err(Invalid::because(
+                "a build argument is NAME=VALUE, or NAME for the variable of this shell",
+            ));
+        }
+        Ok(Self { name: name.to_owned(), value: value.or_else(|| std::env::var(name).ok()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags() {
+        for good in ["latest", "1.2-rc_3", "_x", &"x".repeat(128)] {
+            assert!(good.parse::<Tag>().is_ok(), "{good}");
+        }
+        for bad in ["", ".x", "-x", "a b", "a/b", "a:b", "größe", &"x".repeat(129)] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn repositories() {
+        for good in ["ab", "lab/genomics", "a-b", "a--b", "a.b/c_d", "0x"] {
+            assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
+        }
+        for bad in ["", "a", "A1", "a//b", "/ab", "ab/", "-ab", "ab-", "a..b", "a b", &"x".repeat(257)] {
+            assert!(bad.parse::<RepositoryName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn platforms() {
+        assert_eq!("linux/amd64".parse(), Ok(Platform::Amd64));
+        assert_eq!("aarch64".parse(), Ok(Platform::Arm64));
+        assert!("windows/amd64".parse::<Platform>().is_err());
+    }
+
+    #[test]
+    fn build_arguments() {
+        let parsed = |text: &str| text.parse::<BuildArg>().ok().map(|a| (a.name, a.value));
+        assert_eq!(parsed("A=b=c"), Some(("A".into(), Some("b=c".into()))));
+        assert_eq!(parsed("A="), Some(("A".into(), Some(String::new()))));
+        assert_eq!(parsed("AWSB_NOT_THERE"), Some(("AWSB_NOT_THERE".into(), None)));
+        assert_eq!((parsed(""), parsed("=x"), parsed("1=x"), parsed("a b=x")), (None, None, None, None));
+    }
+}

@@ -7,12 +7,17 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+mod built;
 pub mod ecr;
+pub mod engine;
 mod name;
 mod repository;
+mod stub;
 
+pub use built::Built;
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
 pub use repository::{Registry, Repository, RepositoryPath};
+pub use stub::{Recipe, context};
 
 /// The repository that images have on an engine when the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

@@ -7,9 +7,12 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+pub mod ecr;
 mod name;
+mod repository;
 
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
+pub use repository::{Registry, Repository, RepositoryPath};
 
 /// The repository that images have on an engine when the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

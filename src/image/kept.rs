@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::store::not_there;
 use super::{Details, ENGINE_REPOSITORY, Image, ImageId, Layer, Removed};
 use crate::cluster::Session;
-use crate::local::docker;
+use crate::docker;
 use crate::ui::Failure;
 
 /// So many images are looked at, at once.

@@ -8,15 +8,22 @@
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
 mod built;
+mod described;
 pub mod ecr;
 pub mod engine;
+mod id;
+mod kept;
 mod name;
 mod repository;
+mod store;
 mod stub;
 
 pub use built::Built;
+pub use described::{Details, Image, Kind, Layer, Manifest};
+pub use id::ImageId;
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
 pub use repository::{Registry, Repository, RepositoryPath};
+pub use store::{Removed, Store, not_there};
 pub use stub::{Recipe, context};
 
 /// The repository that images have on an engine when the cluster names none.

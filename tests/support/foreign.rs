@@ -40,6 +40,16 @@ pub fn engine() -> Option<&'static str> {
     ENGINE.get_or_init(find).as_deref()
 }
 
+/// A program of this machine; `None` where it is not installed: that `what` is skipped was said.
+pub fn program(name: &str, what: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        missing(what, &format!("no {name} in PATH"));
+    }
+    found
+}
+
 /// One of the scripts beside this file.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)

@@ -30,7 +30,7 @@ impl<'s> Store<'s> {
     /// # Errors
     /// When the repository is not there, or is one of a registry that is not ECR's; when no engine answers.
     pub async fn open(session: &'s Session) -> Result<Self, Failure> {
-        match ecr::repository(session).await? {
+        match ecr::existing(session).await? {
             Some(repository) if repository.registry.is_ecr() => Ok(Self::Ecr(session, repository)),
             Some(Repository { registry, name }) => Err(Failure::usage(format!(
                 "the repository {registry}/{name} is not in ECR: its registry alone knows its images"

@@ -13,6 +13,7 @@ pub use authorization::{Authorization, Password, authorization};
 pub use find::find;
 pub(super) use find::{details, find_by_id, list};
 pub(super) use remove::remove;
+pub(super) use repository::existing;
 pub use repository::repository;
 
 use super::{ImageId, Registry, Repository};

@@ -36,7 +36,10 @@ pub(in crate::image) async fn remove(
                 Some(refusal) => Err(failure(repository, id, refusal)),
                 None => {
                     let told = answer.image_ids().iter().find(|told| is(told, id));
-                    let digest = told.and_then(|told| told.image_digest()).map(str::to_owned);
+                    let digest = match id {
+                        ImageId::Tag(_) => told.and_then(|told| told.image_digest()).map(str::to_owned),
+                        ImageId::Digest(digest) => Some(digest.clone()),
+                    };
                     Ok(Removed { id: id.clone(), digest })
                 }
             })?;

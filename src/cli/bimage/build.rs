@@ -30,7 +30,7 @@ impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
-        let context = crate::image::context::Context::gather(&self.dir, self.file.as_deref())?;
+        let context = crate::image::Context::gather(&self.dir, self.file.as_deref())?;
         let recipe =
             crate::image::Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let tag = match &self.tag {
@@ -38,8 +38,10 @@ impl Args {
             None => recipe.tag()?,
         };
         let repository = crate::image::ecr::repository(&session).await?;
-        let built = crate::image::engine::build(&session, &recipe, &tag, repository.as_ref()).await?;
-        common.output().show(&built)?;
+        let built =
+            crate::image::engine::build(&session, &recipe, &tag, repository.as_ref(), Default::default())
+                .await?;
+        common.output().write(format!("{}\n", built.pinned()).as_bytes())?;
         Ok(Exit::Done)
     }
 }

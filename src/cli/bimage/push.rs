@@ -2,7 +2,7 @@
 
 use super::CommonArgs;
 use crate::image::{Tag, ecr, engine};
-use crate::ui::{Exit, Failure};
+use crate::ui::{Exit, Failure, Layout, View};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,22 @@ impl Args {
                 format!("`ecr_repository = \"…\"` in [cluster.{name}] of the settings file names one"),
             ));
         };
-        let built = engine::push(&session, &self.image, &repository, &tag).await?;
-        common.output().show(&built)?;
+        let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
+        common.output().show(&Shown(built))?;
         Ok(Exit::Done)
+    }
+}
+
+/// The image as a result.
+struct Shown(crate::image::Built);
+
+impl View for Shown {
+    fn plain(&self) -> Layout {
+        Layout::Lines(vec![self.0.pinned()])
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        serde_json::to_value(&self.0).into_iter().collect()
     }
 }
 

@@ -30,6 +30,15 @@ const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
 /// The first version of the API with `BuildKit` (Docker Engine API, version history, v1.39).
 const WITH_BUILDKIT: (u32, u32) = (1, 39);
 
+/// How an image is built.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Builds what is there already.
+    pub force: bool,
+    /// Shows nothing of what goes on; the last lines of a step that fails are shown all the same.
+    pub quiet: bool,
+}
+
 /// Builds an image on this machine's Docker engine; one that is there with this tag and from this content is not built
 /// again. With a repository it is named after it and pushed, else it is `awsb:TAG` and stays.
 ///
@@ -41,6 +50,7 @@ pub async fn build(
     recipe: &Recipe,
     tag: &Tag,
     repository: Option<&Repository>,
+    manner: Manner,
 ) -> Result<Built, Failure> {
     let engine = Engine::find().await.map_err(|failure| without_engine(session, failure))?;
     // Who may not push is told before the image is built.
@@ -49,14 +59,14 @@ pub async fn build(
         None => None,
     };
     let name = name_on_engine(repository, tag);
-    let content = recipe.tag()?;
-    let earlier = has(&engine, &name, &content).await?;
+    let content = tag_of(recipe).await?;
+    let earlier = !manner.force && has(&engine, &name, &content).await?;
     if !earlier {
         let mut known = credentials::of_user().await;
         if let (Some(ours), Some(repository)) = (ours, repository) {
             known.insert(repository.registry.as_str().to_owned(), ours);
         }
-        let build = Build { engine: &engine, recipe, name: &name, content: &content };
+        let build = Build { engine: &engine, recipe, name: &name, content: &content, manner };
         tokio::select! {
             biased;
             built = build.run(known) => built?,
@@ -66,11 +76,18 @@ pub async fn build(
     }
     match repository {
         Some(repository) => {
-            let pushed = push(session, &name, repository, tag).await?;
+            let pushed = push(session, &name, repository, tag, manner.quiet).await?;
             Ok(Built { earlier: earlier && pushed.earlier, ..pushed })
         }
         None => Ok(Built { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
     }
+}
+
+/// A recipe's own tag. All files of its context may be read for it.
+async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
+    let recipe = recipe.clone();
+    let tag = tokio::task::spawn_blocking(move || recipe.tag()).await;
+    tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()
 }
 
 /// Whether the engine has this image, from this content.
@@ -86,6 +103,7 @@ struct Build<'a> {
     recipe: &'a Recipe,
     name: &'a str,
     content: &'a Tag,
+    manner: Manner,
 }
 
 /// The two builders, and what is remembered of what each has told.
@@ -112,7 +130,7 @@ impl Build<'_> {
             Some(known),
             Some(body_try_stream(tar))
         ));
-        let mut show = Show::new();
+        let mut show = Show::new(self.manner.quiet);
         let begun = Instant::now();
         let mut image = None;
         let outcome = loop {
@@ -163,9 +181,8 @@ impl Build<'_> {
     }
 
     fn options(&self, teller: &Teller) -> BuildImageOptions {
-        let Recipe { context, build_args, platform } = self.recipe;
-        let args: HashMap<&str, &str> =
-            build_args.iter().filter_map(|arg| Some((arg.name.as_str(), arg.value.as_deref()?))).collect();
+        let Recipe { context, platform, .. } = self.recipe;
+        let args: HashMap<&str, &str> = self.recipe.arguments().into_iter().collect();
         let labels = HashMap::from([(CONTENT_LABEL, self.content.as_str())]);
         let mut options = BuildImageOptionsBuilder::new()
             .t(self.name)

@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pushes an image of this machine's engine to the repository, where it gets this tag. What the engine is told for it,
-/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails.
+/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. With `quiet` the layers are not shown.
 ///
 /// # Errors
 /// When no engine answers or it has no such image, and when the registry refuses it or cannot be reached. Ctrl-C ends
@@ -30,6 +30,7 @@ pub async fn push(
     image: &str,
     repository: &Repository,
     tag: &Tag,
+    quiet: bool,
 ) -> Result<Built, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
@@ -44,7 +45,7 @@ pub async fn push(
         return Ok(built(Some(digest), true));
     }
     let authorization = authorization(session, repository).await?;
-    let push = Push { engine: &engine, image, repository, tag, authorization };
+    let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
     push.name_it(image).await?;
     let outcome = tokio::select! {
@@ -102,6 +103,7 @@ struct Push<'a> {
     repository: &'a Repository,
     tag: &'a Tag,
     authorization: String,
+    quiet: bool,
 }
 
 /// Why a try has failed.
@@ -172,7 +174,7 @@ impl Push<'_> {
                     break Err(Broken::Refused(why, layers.were_retried()));
                 }
                 Ok(Some(message)) => {
-                    if let Some(news) = layers.take(&message) {
+                    if let Some(news) = layers.take(&message).filter(|_| !self.quiet) {
                         board.set(&news.id, &news.line);
                         if news.is_lasting && !board.is_seen() {
                             note(news.line);
@@ -187,7 +189,7 @@ impl Push<'_> {
         };
         let was_seen = board.is_seen();
         drop(board);
-        if was_seen && outcome.is_ok() {
+        if was_seen && !self.quiet && outcome.is_ok() {
             layers.lines().for_each(note);
         }
         outcome

@@ -7,9 +7,11 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+mod built;
 pub mod context;
 mod described;
 pub mod ecr;
+pub mod engine;
 mod id;
 mod kept;
 mod name;
@@ -18,6 +20,7 @@ mod repository;
 mod stage;
 mod store;
 
+pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};
 pub use id::ImageId;

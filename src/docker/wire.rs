@@ -179,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_in_the_engines_words() {
-        assert_eq!(refusal(StatusCode::NOT_FOUND, b"{\"message\":\"no such image: x\\n\"}"), "no such image: x");
+        assert_eq!(
+            refusal(StatusCode::NOT_FOUND, b"{\"message\":\"no such image: x\\n\"}"),
+            "no such image: x"
+        );
         assert_eq!(refusal(StatusCode::BAD_GATEWAY, b"<html>"), "HTTP status 502");
     }
 

@@ -7,12 +7,18 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+mod build;
+mod built;
+pub mod codebuild;
 pub mod ecr;
 mod name;
 mod repository;
 
+pub use build::{Wish, build};
+pub use built::Built;
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
 pub use repository::{Registry, Repository, RepositoryPath};
+
 
 /// The repository that images have on an engine when the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

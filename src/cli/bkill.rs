@@ -102,7 +102,7 @@ impl Args {
         }
         if jobs.is_empty() {
             note("bkill: note: nothing is ended, as there are no such jobs");
-        } else if !self.yes && !ask(&jobs).await? {
+        } else if !self.yes && !are_meant(&jobs).await? {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
@@ -170,7 +170,7 @@ impl Args {
 const SHOWN: usize = 20;
 
 /// Shows the jobs on the terminal, and asks whether they are meant.
-async fn ask(jobs: &[Job]) -> Result<bool, Failure> {
+async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
     for job in jobs.iter().take(SHOWN) {
         note(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
     }

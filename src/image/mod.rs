@@ -10,15 +10,21 @@
 mod build;
 mod built;
 pub mod codebuild;
+mod described;
 pub mod ecr;
+mod id;
+mod kept;
 mod name;
 mod repository;
+mod store;
 
 pub use build::{Wish, build};
 pub use built::Built;
+pub use described::{Details, Image, Kind, Layer, Manifest};
+pub use id::ImageId;
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
 pub use repository::{Registry, Repository, RepositoryPath};
-
+pub use store::{Removed, Store, not_there};
 
 /// The repository that images have on an engine when the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

@@ -2,15 +2,21 @@
 
 mod authorization;
 mod find;
+mod remove;
 mod repository;
 
 use aws_sdk_ecr::config::Region;
+use aws_sdk_ecr::types::ImageIdentifier;
 
+pub use super::Image;
 pub use authorization::{Authorization, Password, authorization};
-pub use find::{Image, find};
+pub use find::find;
+pub(super) use find::{details, find_by_id, list};
+pub(super) use remove::remove;
+pub(super) use repository::existing;
 pub use repository::repository;
 
-use super::{Registry, Repository};
+use super::{ImageId, Registry, Repository};
 use crate::cluster::Session;
 
 /// A client of ECR in the region of a registry; without one, in the cluster's.
@@ -26,9 +32,18 @@ fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client
 }
 
 /// The repository as messages name it.
-fn place(repository: &Repository) -> String {
+pub(super) fn place(repository: &Repository) -> String {
     match repository.registry.region() {
         Some(region) => format!("{} (ECR in {region})", repository.name),
         None => repository.uri(),
+    }
+}
+
+/// An image as ECR is asked for it.
+fn identifier(id: &ImageId) -> ImageIdentifier {
+    let identifier = ImageIdentifier::builder();
+    match id {
+        ImageId::Tag(tag) => identifier.image_tag(tag.as_str()).build(),
+        ImageId::Digest(digest) => identifier.image_digest(digest).build(),
     }
 }

@@ -19,6 +19,15 @@ pub(super) const KEPT: &str = "repository";
 /// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
 pub async fn repository(session: &Session) -> Result<Option<Repository>, Failure> {
+    look_up(session, session.cluster.images.create_repository).await
+}
+
+/// The same for whoever only looks: nothing is made.
+pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repository>, Failure> {
+    look_up(session, false).await
+}
+
+async fn look_up(session: &Session, is_made: bool) -> Result<Option<Repository>, Failure> {
     let Some(path) = &session.cluster.images.ecr_repository else { return Ok(None) };
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
         return Ok(Some(Repository { registry, name: path.name.clone() }));
@@ -29,7 +38,7 @@ pub async fn repository(session: &Session) -> Result<Option<Repository>, Failure
     }
     let found = match describe(session, path).await? {
         Some(found) => found,
-        None if session.cluster.images.create_repository => create(session, path).await?,
+        None if is_made => create(session, path).await?,
         None => return Err(missing(session, path)),
     };
     session.cache.write(KEPT, &key, &found.uri());
@@ -51,7 +60,11 @@ pub(super) fn gone(session: &Session) -> Failure {
 fn missing(session: &Session, path: &RepositoryPath) -> Failure {
     let region = region(session, path);
     let name = &path.name;
-    Failure::failed(format!("there is no repository {name} in ECR ({})", session.place()))
+    let failure = Failure::failed(format!("there is no repository {name} in ECR ({})", session.place()));
+    if session.cluster.images.create_repository {
+        return failure.hint("`bimage build` and `bimage push` make it, as create_repository says");
+    }
+    failure
         .hint(format!(
             "`create_repository = true` in [cluster.{}] of the settings file has it made",
             session.cluster.name

@@ -36,7 +36,8 @@ pub const DIGEST: &str = "sha256:9b2a28eb47540823042a2ba401386845089bb7b62a9637d
 impl Default for Course {
     /// A build that goes well.
     fn default() -> Self {
-        let phases = ["SUBMITTED", "QUEUED", "PROVISIONING", "PRE_BUILD", "BUILD", "POST_BUILD", "FINALIZING"];
+        let phases =
+            ["SUBMITTED", "QUEUED", "PROVISIONING", "PRE_BUILD", "BUILD", "POST_BUILD", "FINALIZING"];
         Self {
             phases: phases.map(|name| (name, "SUCCEEDED", "")).to_vec(),
             status: "SUCCEEDED",
@@ -211,9 +212,10 @@ impl World {
                 let token = body["idempotencyToken"].as_str().unwrap_or_default().to_owned();
                 let next = self.builds.len() + 1;
                 let project = body["projectName"].as_str().unwrap_or_default();
-                let id = self.builds.entry(token).or_insert_with(|| {
-                    format!("{project}:00000000-0000-4000-8000-{next:012}")
-                });
+                let id = self
+                    .builds
+                    .entry(token)
+                    .or_insert_with(|| format!("{project}:00000000-0000-4000-8000-{next:012}"));
                 let id = id.clone();
                 Answer::json(json!({ "build": self.build(&id, 0) }))
             }
@@ -227,9 +229,13 @@ impl World {
             }
             "StopBuild" => {
                 self.stopped = true;
-                Answer::json(json!({ "build": self.build(body["id"].as_str().unwrap_or_default(), self.looks) }))
+                Answer::json(
+                    json!({ "build": self.build(body["id"].as_str().unwrap_or_default(), self.looks) }),
+                )
             }
-            "ListBuildsForProject" => Answer::json(json!({ "ids": [format!("images:{}", BuildServer::UUID)] })),
+            "ListBuildsForProject" => {
+                Answer::json(json!({ "ids": [format!("images:{}", BuildServer::UUID)] }))
+            }
             "GetLogEvents" => self.lines(&body),
             _ => Answer::error(400, "UnknownOperationException", operation),
         }
@@ -307,7 +313,8 @@ impl World {
         let token = body["nextToken"].as_str().and_then(|token| token.strip_prefix("f/"));
         let from = token.and_then(|n| n.parse().ok()).unwrap_or(0).min(there);
         let line = |(n, line): (usize, &String)| json!({ "timestamp": 1_700_000_000_000_u64 + n as u64, "message": line });
-        let lines: Vec<Value> = self.course.lines.iter().enumerate().take(there).skip(from).map(line).collect();
+        let lines: Vec<Value> =
+            self.course.lines.iter().enumerate().take(there).skip(from).map(line).collect();
         Answer::json(json!({
             "events": lines,
             "nextForwardToken": format!("f/{there}"),

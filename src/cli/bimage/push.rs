@@ -1,8 +1,9 @@
 //! `bimage push`: an image of this machine's engine goes to the repository.
 
 use super::CommonArgs;
-use crate::image::{Tag, ecr, engine};
-use crate::ui::{Exit, Failure, Layout, View};
+use super::build::Shown;
+use crate::image::{Built, Tag, ecr, engine};
+use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -30,21 +31,12 @@ impl Args {
             ));
         };
         let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
+        let Built { uri, digest, .. } = &built;
+        let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+        let outcome = if built.earlier { "is there already" } else { "is pushed" };
+        note(format!("bimage: {uri}{digest} {outcome}"));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
-    }
-}
-
-/// The image as a result.
-struct Shown(crate::image::Built);
-
-impl View for Shown {
-    fn plain(&self) -> Layout {
-        Layout::Lines(vec![self.0.pinned()])
-    }
-
-    fn json(&self) -> Vec<serde_json::Value> {
-        serde_json::to_value(&self.0).into_iter().collect()
     }
 }
 

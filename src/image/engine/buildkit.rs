@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
 
-use super::steps::{Ending, Event};
+use super::steps::{Ending, Event, reason};
 
 /// When vertexes began, in nanoseconds since the epoch of the engine's clock.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Graph {
                 "" if vertex.cached => Ending::Cached,
                 "" => Ending::Done(took),
                 error if error.contains("context canceled") => Ending::Canceled,
-                error => Ending::Failed(without_rpc(error).to_owned()),
+                error => Ending::Failed(reason(without_rpc(error))),
             };
             events.push(Event::Ends { step: vertex.digest.clone(), how });
         }

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::{Engine, credentials, interrupted};
 use crate::cluster::Session;
 use crate::image::{Built, Repository, Tag, ecr};
-use crate::ui::{Board, Failure, note};
+use crate::ui::{Board, Failure, Interrupts, note};
 
 /// A push that breaks off is begun so often; the layers that have arrived are not sent again.
 const TRIES: u32 = 3;
@@ -47,12 +47,13 @@ pub async fn push(
     let authorization = authorization(session, repository).await?;
     let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
+    let mut interrupts = Interrupts::listen()?;
     push.name_it(image).await?;
     let outcome = tokio::select! {
         biased;
         outcome = push.run() => outcome,
         // The engine ends what nobody waits for.
-        _ = tokio::signal::ctrl_c() => Err(interrupted(&format!("{} was not pushed", push.name()))),
+        () = interrupts.next() => Err(interrupted(&format!("{} was not pushed", push.name()))),
     };
     match outcome {
         Ok(digest) => Ok(built(digest, false)),

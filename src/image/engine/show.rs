@@ -58,7 +58,7 @@ impl Show {
     }
 
     /// The build is over; when a step failed, shows its last lines and returns what it was, and why it failed.
-    pub fn end(mut self) -> Option<(String, String)> {
+    pub fn end(&mut self) -> Option<(String, String)> {
         self.board.clear();
         let step = self.steps.failed()?;
         let Some(Ending::Failed(why)) = &step.ending else { return None };

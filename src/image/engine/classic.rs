@@ -42,7 +42,7 @@ impl Text {
         match &self.step {
             Some((step, begun)) => {
                 let after = now.saturating_sub(*begun);
-                vec![Event::Says { step: step.clone(), after, text: text.to_owned() }]
+                vec![Event::Says { step: step.clone(), after, text: plain(text).to_owned() }]
             }
             None => Vec::new(),
         }
@@ -87,6 +87,14 @@ fn heading(text: &str) -> Option<(String, String)> {
     (is_number(number) && is_number(all)).then(|| (step.to_owned(), format!("[{step}] {}", what.trim())))
 }
 
+/// A piece without the colour that the builder gives to what goes to stderr (moby, `streamformatter.stderrFormatter`).
+fn plain(text: &str) -> &str {
+    match text.strip_prefix("\x1b[91m") {
+        Some(text) => text.strip_suffix("\x1b[0m").unwrap_or(text),
+        None => text,
+    }
+}
+
 fn is_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -111,6 +119,7 @@ mod tests {
             "\n",
             " ---> Running in 5a5a5a5a5a5a\n",
             "making\n",
+            "\x1b[91ma warning\n\x1b[0m",
             "Removing intermediate container 5a5a5a5a5a5a\n",
             " ---> ba9876543210\n",
             "Step 4/4 : RUN false",
@@ -131,7 +140,8 @@ mod tests {
         #2 CACHED
         #3 [3/4] RUN make
         #3 3.000 making
-        #3 DONE 6.0s
+        #3 4.000 a warning
+        #3 DONE 7.0s
         #4 [4/4] RUN false
         #4 ERROR: non-zero code: 1
         ");

@@ -205,23 +205,9 @@ impl Push<'_> {
 
     fn refused(&self, refusal: Refusal, why: &str) -> Failure {
         let failure = Failure::failed(format!("{}: {}", self.doing(), why.trim()));
-        let Repository { registry, name } = self.repository;
-        match refusal {
-            Refusal::Denied if registry.is_ecr() => failure.hint(
-                "pushing takes ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, \
-                 ecr:CompleteLayerUpload and ecr:PutImage",
-            ),
-            Refusal::Denied => failure.hint(format!("`docker login {registry}` makes you known there")),
-            Refusal::NoRepository => failure
-                .hint("`create_repository = true` in the cluster's section of the settings file has it made"),
-            Refusal::Immutable => failure.hint(format!(
-                "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
-            )),
-            Refusal::NoSpace => failure.hint("`docker system df` tells what takes the engine's space"),
-            Refusal::BrokenOff => {
-                failure.hint("the same command again sends only the layers that have not arrived")
-            }
-            Refusal::Other => failure,
+        match refusal.hint(self.repository) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 

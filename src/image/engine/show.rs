@@ -43,8 +43,8 @@ impl Show {
             Said::At(_, moved) => self.board.set(&key, &format!(" => {name} {moved}")),
             Said::Ended(_, how) => {
                 self.board.remove(&key);
-                // What the builder does for itself is of interest while it takes time.
-                let is_internal = name.starts_with("[internal]");
+                // What the builder does beside the Dockerfile's steps is of interest while it takes time.
+                let is_internal = !name.starts_with('[') || name.starts_with("[internal]");
                 match how {
                     Ending::Done(took) if !is_internal => {
                         note(format!(" => {name} {:.1}s", took.as_secs_f64()));

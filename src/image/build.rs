@@ -1,6 +1,6 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
-use super::{Built, Recipe, Repository, Tag, codebuild, ecr};
+use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
@@ -53,7 +53,10 @@ pub async fn build(
             .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file"))
             .hint("`--builder docker` builds on this machine's Docker engine"))
         }
-        (Builder::Docker, _) => Err(Failure::failed("this is still to be written")),
+        (Builder::Docker, repository) => {
+            let manner = engine::Manner { force: wish.force, quiet: wish.quiet };
+            engine::build(session, &recipe, &tag, repository.as_ref(), manner).await
+        }
     }
 }
 
@@ -70,7 +73,7 @@ async fn earlier(session: &Session, repository: &Repository, tag: &Tag) -> Resul
 }
 
 /// A recipe's own tag. All files of its context are read for it.
-async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
+pub(super) async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
     let recipe = recipe.clone();
     let tag = tokio::task::spawn_blocking(move || recipe.tag()).await;
     tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()

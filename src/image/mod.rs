@@ -13,6 +13,7 @@ pub mod codebuild;
 pub mod context;
 mod described;
 pub mod ecr;
+pub mod engine;
 mod id;
 mod kept;
 mod name;

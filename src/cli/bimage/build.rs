@@ -67,7 +67,7 @@ impl Args {
 }
 
 /// For scripts: `image=$(bimage build)`.
-struct Shown(Built);
+pub(super) struct Shown(pub(super) Built);
 
 impl View for Shown {
     fn plain(&self) -> Layout {

@@ -40,6 +40,19 @@ pub fn engine() -> Option<&'static str> {
     ENGINE.get_or_init(find).as_deref()
 }
 
+/// Whether there is a `docker` command; where there is none, what is then skipped was said.
+pub fn docker_cli() -> bool {
+    static DOCKER: OnceLock<bool> = OnceLock::new();
+    let find = || match answer(Command::new("docker").arg("--version")) {
+        Ok(_) => true,
+        Err(why) => {
+            missing("what is held against the docker command", &why);
+            false
+        }
+    };
+    *DOCKER.get_or_init(find)
+}
+
 /// One of the scripts beside this file.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)

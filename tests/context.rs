@@ -10,7 +10,10 @@ use std::path::Path;
 use awsb::image::Context;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{Answer, BadServer, Sandbox, docker_cli};
+use support::{Answer, BadServer, Sandbox, program};
+
+/// What takes a `docker` command.
+const CLI: &str = "the contexts held against those of the docker command";
 
 /// What is in an archive: names without a slash at the end, and what there is to know of each but times and owners.
 type Packed = BTreeMap<String, String>;
@@ -160,7 +163,7 @@ fn check(sandbox: &mut Sandbox, engine: &Engine, file: &str) {
 
 #[test]
 fn a_context_is_what_docker_sends() {
-    if !docker_cli() {
+    if program("docker", CLI).is_none() {
         return;
     }
     let (mut sandbox, engine) = (Sandbox::new(), Engine::start());
@@ -264,7 +267,7 @@ fn a_context_is_what_docker_sends() {
 /// Any file that is made of what patterns are made of.
 #[test]
 fn any_context_is_what_docker_sends() {
-    if !docker_cli() {
+    if program("docker", CLI).is_none() {
         return;
     }
     let (sandbox, engine) = (Sandbox::new(), Engine::start());

@@ -13,6 +13,7 @@ use crate::job::Invalid;
 use crate::job::directives::about_slurms;
 use crate::ui::{Exit, Failure, Format, Output};
 
+mod ask;
 pub mod bhosts;
 pub mod bimage;
 pub mod bkill;

@@ -40,17 +40,14 @@ pub fn engine() -> Option<&'static str> {
     ENGINE.get_or_init(find).as_deref()
 }
 
-/// Whether there is a `docker` command; where there is none, what is then skipped was said.
-pub fn docker_cli() -> bool {
-    static DOCKER: OnceLock<bool> = OnceLock::new();
-    let find = || match answer(Command::new("docker").arg("--version")) {
-        Ok(_) => true,
-        Err(why) => {
-            missing("what is held against the docker command", &why);
-            false
-        }
-    };
-    *DOCKER.get_or_init(find)
+/// A program of this machine; `None` where it is not installed: that `what` is skipped was said.
+pub fn program(name: &str, what: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        missing(what, &format!("no {name} in PATH"));
+    }
+    found
 }
 
 /// One of the scripts beside this file.

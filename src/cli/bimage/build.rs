@@ -29,7 +29,17 @@ pub struct Args {
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let session = common.open().await?;
+        let context = crate::image::context::Context::gather(&self.dir, self.file.as_deref())?;
+        let recipe =
+            crate::image::Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
+        let tag = match &self.tag {
+            Some(tag) => tag.clone(),
+            None => recipe.tag()?,
+        };
+        let repository = crate::image::ecr::repository(&session).await?;
+        let built = crate::image::engine::build(&session, &recipe, &tag, repository.as_ref()).await?;
+        common.output().show(&built)?;
+        Ok(Exit::Done)
     }
 }

@@ -1,0 +1,29 @@
+//! Questions on the terminal.
+
+use std::io::IsTerminal;
+
+use crate::ui::{Failure, note};
+
+/// Whether there is somebody to ask.
+pub(super) fn is_possible() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question; everything but `y` and `yes` is no.
+///
+/// # Errors
+/// When the terminal cannot be read.
+pub(super) async fn ask(question: &str) -> Result<bool, Failure> {
+    eprint!("{question} [y/N] ");
+    // On a thread, so that Ctrl-C is an answer, too.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(std::io::Error::other).flatten();
+    let answer = answer.map_err(|e| Failure::failed(format!("reading the answer from the terminal: {e}")))?;
+    if !answer.ends_with('\n') {
+        note("");
+    }
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

@@ -26,6 +26,10 @@ pub async fn build(
     recipe: Recipe,
     wish: Wish,
 ) -> Result<Built, Failure> {
+    if builder == Builder::CodeBuild {
+        // Before a repository is made for nothing.
+        codebuild::project(session)?;
+    }
     let repository = ecr::repository(session).await?;
     let from_content = wish.tag.is_none();
     let tag = match wish.tag {

@@ -50,8 +50,13 @@ impl Args {
         let build = build.ok_or_else(|| codebuild::unknown(contact.session(), &id))?;
         has_log(&build)?;
         let Log::Stream(place) = &build.log else {
-            return Err(Failure::failed(format!("the build {id} has no log yet: it is {}", build.status))
-                .hint(format!("`bimage logs --follow {id}` waits for it")));
+            return Err(match build.has_ended() {
+                true => {
+                    Failure::failed(format!("the build {id} has no log: it has {} without one", build.status))
+                }
+                false => Failure::failed(format!("the build {id} has no log yet: it is {}", build.status))
+                    .hint(format!("`bimage logs --follow {id}` waits for it")),
+            });
         };
         let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
         let mut array = (output.format() == Format::Json).then(|| output.json_array());

@@ -44,13 +44,11 @@ pub async fn follow(
     let mut has_log = true;
     let mut ended_at: Option<Instant> = None;
     loop {
+        let mut has_changed = false;
         if ended_at.is_none() {
             match contact.keep(async |session| look(session, id).await).await? {
                 Some(build) => {
-                    if known.as_ref() != Some(&build) {
-                        tell(News::Build(&build))?;
-                        pace.quicken();
-                    }
+                    has_changed = known.as_ref() != Some(&build);
                     ended_at = build.has_ended().then(Instant::now);
                     known = Some(build);
                 }
@@ -79,7 +77,11 @@ pub async fn follow(
                 }
             }
         }
-        if any {
+        // Behind the lines of a phase comes its end.
+        if let Some(build) = known.as_ref().filter(|_| has_changed) {
+            tell(News::Build(build))?;
+        }
+        if any || has_changed {
             pace.quicken();
         }
         if let (Some(build), Some(since)) = (&known, ended_at) {

@@ -66,10 +66,14 @@ pub async fn build(
         () = interrupts.next() => return Err(interrupted(session, &id, &mut interrupts).await),
     };
     let ended = ended.map_err(|failure| {
-        let message = format!("contact with the build {id} is lost; it goes on: {}", failure.message);
-        Failure { message, ..failure }
-            .exit(Exit::ContactLost)
-            .hint(format!("`bimage logs --follow {id}` shows how it goes on"))
+        let failure = match failure.passing || failure.of_credentials {
+            true => {
+                let message = format!("contact with the build {id} is lost; it goes on: {}", failure.message);
+                Failure { message, ..failure }.exit(Exit::ContactLost)
+            }
+            false => failure,
+        };
+        failure.hint(format!("`bimage logs --follow {id}` shows how it goes on"))
     })?;
     if !ended.has_succeeded() {
         shown.show_end();
@@ -98,7 +102,10 @@ pub async fn build(
 }
 
 /// The cluster's project.
-fn project(session: &Session) -> Result<&str, Failure> {
+///
+/// # Errors
+/// When its settings name none.
+pub fn project(session: &Session) -> Result<&str, Failure> {
     session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
         let name = &session.cluster.name;
         Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))

@@ -76,7 +76,7 @@ fn of_part(
 /// # Errors
 /// When an option asks for something else.
 pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 20] = [
+    let given: [(&str, bool); 19] = [
         ("--input", !options.input.is_empty()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),
@@ -87,7 +87,6 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
         ("--commands", options.commands.is_some()),
         ("--nodes", options.nodes.is_some()),
         ("--depends-on", !options.depends_on.is_empty()),
-        ("--image", options.image.is_some()),
         ("--job-role", options.job_role.is_some()),
         ("--execution-role", options.execution_role.is_some()),
         ("--user", options.user.is_some()),

@@ -7,13 +7,12 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::CommonArgs;
-use super::ask;
 use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
 use crate::job::{Named, Status};
-use crate::ui::{Exit, Failure, Format, Layout, View, note};
+use crate::ui::{self, Exit, Failure, Format, Layout, View, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
 #[derive(Debug, Parser)]
@@ -83,7 +82,7 @@ impl Args {
             return Err(Failure::usage(format!("--status {}: these jobs have ended", ended.join(",")))
                 .hint("SUBMITTED, PENDING, RUNNABLE, STARTING and RUNNING ones can be ended"));
         }
-        if self.yes || self.dry_run || ask::is_possible() {
+        if self.yes || self.dry_run || ui::can_ask() {
             return Ok(());
         }
         Err(Failure::usage(
@@ -181,7 +180,7 @@ async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
     let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
     let children = if children > 0 { format!(" with {children} children") } else { String::new() };
     let these = if jobs.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", jobs.len()) };
-    ask::ask(&format!("End {these}{children}?")).await
+    ui::ask(&format!("End {these}{children}?")).await
 }
 
 fn counted(jobs: usize) -> String {

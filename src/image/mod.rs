@@ -7,7 +7,9 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+mod build;
 mod built;
+pub mod codebuild;
 pub mod context;
 mod described;
 pub mod ecr;
@@ -20,6 +22,7 @@ mod repository;
 mod stage;
 mod store;
 
+pub use build::{Wish, build};
 pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};

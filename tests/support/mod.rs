@@ -14,6 +14,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary is built with all of this and uses its part")]
 
 mod bad_server;
+mod build_server;
 mod chaos;
 mod foreign;
 mod gate;
@@ -28,6 +29,7 @@ mod slow;
 mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
+pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, program, python, script};
 pub use gate::Gate;

@@ -5,9 +5,8 @@ use serde_json::json;
 
 use super::table::{bytes, short};
 use super::{CommonArgs, table};
-use crate::cli::ask;
 use crate::image::{Image, ImageId, Removed, Store, not_there};
-use crate::ui::{Exit, Failure, Format, JsonArray, Layout, note};
+use crate::ui::{self, Exit, Failure, Format, JsonArray, Layout, note};
 
 /// So many images are looked for at once.
 const AT_ONCE: usize = 10;
@@ -31,7 +30,7 @@ pub struct Args {
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        if !self.yes && !self.dry_run && !ask::is_possible() {
+        if !self.yes && !self.dry_run && !ui::can_ask() {
             return Err(Failure::usage(
                 "nothing is removed: whether the images are meant is asked for on a terminal, and here is none",
             )
@@ -95,7 +94,7 @@ async fn are_meant(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool
     }
     let these =
         if found.len() == 1 { "this image".to_owned() } else { format!("these {} images", found.len()) };
-    ask::ask(&format!("Remove {these} from {}?", store.place())).await
+    ui::ask(&format!("Remove {these} from {}?", store.place())).await
 }
 
 /// What else an image is called.

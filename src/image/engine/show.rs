@@ -8,17 +8,21 @@ use crate::ui::{Board, note};
 pub struct Show {
     steps: Steps,
     board: Board,
+    quiet: bool,
 }
 
 impl Show {
-    /// A build begins.
-    pub fn new() -> Self {
-        Self { steps: Steps::default(), board: Board::new() }
+    /// A build begins; with `quiet` nothing is shown but the end of one that fails.
+    pub fn new(quiet: bool) -> Self {
+        Self { steps: Steps::default(), board: Board::new(), quiet }
     }
 
     /// Shows what came.
     pub fn take(&mut self, events: Vec<Event>) {
         for said in events.into_iter().flat_map(|event| self.steps.take(event)).collect::<Vec<_>>() {
+            if self.quiet {
+                continue;
+            }
             if self.board.is_seen() {
                 self.on_terminal(&said);
             } else if let Some(line) = said.plain() {
@@ -54,7 +58,7 @@ impl Show {
     }
 
     /// The build is over; when a step failed, shows its last lines and returns what it was, and why it failed.
-    pub fn end(mut self) -> Option<(String, String)> {
+    pub fn end(&mut self) -> Option<(String, String)> {
         self.board.clear();
         let step = self.steps.failed()?;
         let Some(Ending::Failed(why)) = &step.ending else { return None };

@@ -1,0 +1,82 @@
+//! What is shown of a build while it runs.
+
+use std::collections::VecDeque;
+
+use super::build::{Build, Log};
+use super::follow::News;
+use crate::logs::Event;
+use crate::ui::{Failure, note, span};
+
+/// Of a build that has failed, so many of its last lines are shown,
+const LAST_SHOWN: usize = 20;
+/// and in so many of them its cause is looked for.
+const LAST_KEPT: usize = 200;
+
+/// On stderr: the phases as they end, and the log.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    quiet: bool,
+    phases: usize,
+    log_is_missed: bool,
+    last: VecDeque<String>,
+}
+
+impl Shown {
+    /// Nothing is shown when `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, ..Self::default() }
+    }
+
+    /// Shows what has come.
+    pub fn tell(&mut self, news: News<'_>) -> Result<(), Failure> {
+        match news {
+            News::Build(build) => self.build(build),
+            News::Lines(events) => self.lines(events),
+            News::NoLog(failure) => note(format!("bimage: note: the log is not shown: {failure}")),
+        }
+        Ok(())
+    }
+
+    fn build(&mut self, build: &Build) {
+        if let Log::Elsewhere(place) = &build.log
+            && !std::mem::replace(&mut self.log_is_missed, true)
+            && !self.quiet
+        {
+            let place = place.as_ref().map(|place| format!("; it is at {place}")).unwrap_or_default();
+            note(format!("bimage: note: the project writes no log to CloudWatch Logs{place}"));
+        }
+        while let Some(phase) = build.phases.get(self.phases) {
+            // What has no end yet is told of later; the last one only says that all has ended.
+            let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
+            let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
+            if !self.quiet {
+                note(format!("bimage: {} {status}{took}", phase.name));
+            }
+            self.phases += 1;
+        }
+    }
+
+    fn lines(&mut self, events: &[Event]) {
+        for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
+            if !self.quiet {
+                note(line);
+            }
+            if self.last.len() == LAST_KEPT {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.to_owned());
+        }
+    }
+
+    /// The last lines of the log.
+    pub fn log(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+
+    /// Shows the end of the log, if nobody has seen it.
+    pub fn show_end(&self) {
+        if self.quiet {
+            self.log().skip(self.last.len().saturating_sub(LAST_SHOWN)).for_each(note);
+        }
+    }
+}

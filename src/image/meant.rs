@@ -2,7 +2,7 @@
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{Repository, RepositoryName, RepositoryPath, Tag, ecr, engine};
+use super::{ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine};
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 
@@ -22,6 +22,8 @@ pub enum Meant {
         name: String,
         /// A tag that only this image has.
         tag: Tag,
+        /// The name that it will have in the cluster's repository.
+        becomes: String,
     },
 }
 
@@ -43,10 +45,34 @@ pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
     if let Some(repository) = of_account(session, &name).await? {
         return Ok(Meant::AsNamed(repository.tagged(&tag)));
     }
-    let Some(own) = images.ecr_repository.as_ref().filter(|_| !images.engine_runs_jobs) else { return as_named() };
-    match engine::only_here(image, own).await {
-        Some(hash) => Ok(Meant::Here { name: image.to_owned(), tag: tag_of(&hash)? }),
-        None => as_named(),
+    let Some(own) = images.ecr_repository.as_ref().filter(|_| !images.engine_runs_jobs) else {
+        return as_named();
+    };
+    let Some(id) = engine::only_here(image, own).await else { return as_named() };
+    let tag = tag_of(&id)?;
+    let becomes = in_repository(session, own, &tag).await?;
+    Ok(Meant::Here { name: image.to_owned(), tag, becomes })
+}
+
+/// The name that an image of this recipe will have in the cluster's repository, or else on the engine. Nothing is
+/// changed.
+///
+/// # Errors
+/// When the context cannot be read, or the repository is missing and would not be made.
+pub async fn expected(session: &Session, recipe: &Recipe) -> Result<String, Failure> {
+    let tag = super::build::tag_of(recipe).await?;
+    match &session.cluster.images.ecr_repository {
+        Some(own) => in_repository(session, own, &tag).await,
+        None => Ok(format!("{ENGINE_REPOSITORY}:{tag}")),
+    }
+}
+
+/// The name of an image in the cluster's repository. Of one that is still to be made, the registry is not known.
+async fn in_repository(session: &Session, own: &RepositoryPath, tag: &Tag) -> Result<String, Failure> {
+    match ecr::existing(session).await {
+        Ok(Some(repository)) => Ok(repository.tagged(tag)),
+        Err(failure) if !session.cluster.images.create_repository => Err(failure),
+        Ok(None) | Err(_) => Ok(format!("{own}:{tag}")),
     }
 }
 

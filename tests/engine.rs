@@ -558,6 +558,92 @@ fn a_push_that_breaks_off_is_tried_again() {
 }
 
 #[test]
+fn an_engine_that_goes_away_while_it_pushes_is_told() {
+    let (server, manifests) = registry(|_| Answer::Hang);
+    let repository = format!("{}/awsb-test/bad", server.endpoint().trim_start_matches("http://"));
+    let Some(mut bench) = Bench::with_repository(&repository) else { return };
+    let image = format!("awsb:{}", bench.tag());
+    bench.image(&image);
+    let line = Line::to_engine();
+    bench.sandbox.set("DOCKER_HOST", format!("tcp://{}", line.address));
+    let running = bench.sandbox.start("bimage", ["push", &image, "--tag", "v1"]);
+    let is_there = || (manifests.load(Ordering::SeqCst) > 0).then_some(());
+    eventually("the manifest has come", Duration::from_secs(60), is_there);
+    line.cut();
+    let outcome = running.wait().ended_with(1);
+    let said = format!(
+        "error: pushing {repository}:v1: the Docker engine at tcp://{} has gone away: ",
+        line.address
+    );
+    assert!(outcome.stderr.contains(&said), "{outcome}");
+}
+
+#[test]
+fn an_image_for_other_machines_is_told() {
+    let Some(registry) = Registry::start() else { return };
+    let repository = format!("{}/awsb-test/arm", registry.host);
+    let Some(bench) = Bench::with_repository(&repository) else { return };
+    let image = format!("awsb:{}", bench.tag());
+    bench.sandbox.run("tar", ["-cf", "empty.tar", "-T", "/dev/null"]).ok();
+    let mark = format!("ENV {}=1", bench.mark);
+    bench
+        .sandbox
+        .run("docker", ["import", "--platform", "linux/arm64", "--change", &mark, "empty.tar", &image])
+        .ok();
+    let pushed = bench.sandbox.run("bimage", ["push", &image]).ok();
+    let note =
+        format!("note: the image {image} is for linux/arm64, and the machines of the job queue engine");
+    assert!(pushed.stderr.starts_with(&note) && pushed.stderr.contains(" are linux/amd64\n"), "{pushed}");
+}
+
+/// What an image is based on may be another registry's, which knows the user by what `docker login` has left.
+#[test]
+fn a_base_image_is_pulled_as_the_user_who_has_logged_in() {
+    let Some(registry) = Registry::start() else { return };
+    let repository = format!("{}/awsb-test/base", registry.host);
+    let Some(pushing) = Bench::with_repository(&repository) else { return };
+    let base = format!("{repository}:1");
+    pushing.image(&format!("awsb:{}", pushing.tag()));
+    pushing.sandbox.run("bimage", ["push", &format!("awsb:{}", pushing.tag()), "--tag", "1"]).ok();
+    let helper = "#!/bin/sh\necho \"$@\" >>\"$HOME/asked\"\nread -r registry\n[ \"$registry\" = \"$HELPED\" ] || exit 1\n\
+                  printf '{\"ServerURL\":\"%s\",\"Username\":\"AWS\",\"Secret\":\"%s\"}' \"$registry\" \"$(cat \"$HOME/secret\")\"\n";
+    let plain = json!({"auths": {&registry.host: {"auth": STANDARD.encode(format!("AWS:{PASSWORD}"))}}});
+    let helped = json!({"credHelpers": {&registry.host: "awsb-test"}});
+    for builder in BUILDERS {
+        for (case, config) in [("plain", Some(&plain)), ("helper", Some(&helped)), ("nobody", None)] {
+            // BuildKit asks the registry again for an image that it has, the classic builder does not.
+            let names = [base.clone()];
+            on_engine(async |docker| {
+                let options = RemoveImageOptionsBuilder::new().force(true).build();
+                let _ = docker.remove_image(&names[0], Some(options), None).await;
+            });
+            let Some(mut bench) = Bench::new() else { return };
+            bench.sandbox.set("DOCKER_BUILDKIT", builder);
+            let bin = bench.sandbox.file("bin/docker-credential-awsb-test", helper);
+            std::fs::set_permissions(&bin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let path = format!("{}:{}", bin.parent().unwrap().display(), bench.sandbox.get("PATH").unwrap());
+            bench.sandbox.set("PATH", path);
+            bench.sandbox.set("HELPED", registry.host.as_str());
+            bench.sandbox.file("../home/secret", PASSWORD);
+            if let Some(config) = config {
+                bench.sandbox.file("../home/.docker/config.json", config.to_string());
+            }
+            bench.sandbox.file("context/Dockerfile", format!("FROM {base}\nENV {}=1\n", bench.mark));
+            let outcome = bench.sandbox.run("bimage", ["build", "--tag", &bench.tag(), "context"]);
+            if case == "nobody" {
+                let outcome = outcome.ended_with(1);
+                assert!(outcome.stderr.contains("bimage: error: building awsb:"), "{builder} {outcome}");
+                continue;
+            }
+            outcome.ok();
+            let asked =
+                std::fs::read_to_string(bench.sandbox.work().join("../home/asked")).unwrap_or_default();
+            assert_eq!(asked, if case == "helper" { "get\n" } else { "" });
+        }
+    }
+}
+
+#[test]
 fn ctrl_c_ends_a_push() {
     // The registry takes the manifest and says nothing.
     let (server, manifests) = registry(|_| Answer::Hang);

@@ -79,9 +79,13 @@ impl Text {
     }
 }
 
-/// `Step 2/3 : RUN make` is the step `2/3`, called `[2/3] RUN make`.
+/// `Step 2/3 : RUN make` is the step `2/3`, called `[2/3] RUN make`. Podman, which stands in for the classic builder,
+/// writes `STEP 2/3: RUN make` (buildah, `imagebuildah/stage_executor.go`).
 fn heading(text: &str) -> Option<(String, String)> {
-    let (step, what) = text.strip_prefix("Step ")?.split_once(" : ")?;
+    let (step, what) = match text.strip_prefix("Step ") {
+        Some(rest) => rest.split_once(" : ")?,
+        None => text.strip_prefix("STEP ")?.split_once(": ")?,
+    };
     let (number, all) = step.split_once('/')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     (is_number(number) && is_number(all)).then(|| (step.to_owned(), format!("[{step}] {}", what.trim())))
@@ -103,6 +107,16 @@ fn is_id(text: &str) -> bool {
 mod tests {
     use super::super::steps::Steps;
     use super::*;
+
+    #[test]
+    fn headings() {
+        let named = |text| heading(text).map(|(_, name)| name);
+        assert_eq!(named("Step 2/3 : RUN a : b"), Some("[2/3] RUN a : b".into()));
+        assert_eq!(named("STEP 2/3: RUN a\n"), Some("[2/3] RUN a".into()));
+        for none in ["Step by step : x", "STEP: 1", "Step 1 : x"] {
+            assert_eq!(named(none), None);
+        }
+    }
 
     #[test]
     fn a_build_of_the_classic_builder() {

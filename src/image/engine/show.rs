@@ -62,6 +62,9 @@ impl Show {
         self.board.clear();
         let step = self.steps.failed()?;
         let Some(Ending::Failed(why)) = &step.ending else { return None };
+        if step.last.is_empty() {
+            return Some((step.name.clone(), why.clone()));
+        }
         let mut block = vec![format!("------\n > {}:", step.name)];
         block.extend(step.last.iter().cloned());
         block.push("------".to_owned());

@@ -201,7 +201,7 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     let mut unit = "B";
     for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 999.5 {
+        if value < 999.95 {
             break;
         }
         (value, unit) = (value / 1000.0, larger);

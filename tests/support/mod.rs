@@ -28,7 +28,7 @@ mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
 pub use chaos::{Chaos, ChaosJob, Weather};
-pub use foreign::{engine, python, script};
+pub use foreign::{engine, job_image, python, script};
 pub use gate::Gate;
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};

@@ -10,6 +10,7 @@ mod buildkit;
 mod classic;
 mod credentials;
 mod layers;
+mod only;
 mod push;
 mod refusal;
 mod show;
@@ -20,6 +21,7 @@ use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
 pub use build::{Manner, build};
+pub use only::only_here;
 pub use push::push;
 
 use super::{ENGINE_REPOSITORY, Repository, Tag};

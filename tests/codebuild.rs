@@ -248,6 +248,7 @@ fn ctrl_c_on_a_terminal_asks_whether_to_stop() {
         let mut building =
             Terminal::new(100).without_stdout().start(&sandbox, "bimage", ["build", "context"]);
         building.until("the log", |screen| screen.contains("line 3"));
+        building.until("the phase", |screen| screen.contains("bimage: BUILD 0:0"));
         building.signal(Signal::SIGINT);
         building.until("the question", |screen| screen.contains("Stop the build? [y/N]"));
         building.types(answer);

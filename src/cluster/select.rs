@@ -7,6 +7,7 @@ use super::images::{Builder, Images};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
+use crate::job::Shared;
 use crate::local;
 use crate::ui::Failure;
 
@@ -55,6 +56,8 @@ pub struct Cluster {
     pub log_settle: Duration,
     /// What is known about its images.
     pub images: Images,
+    /// The directories that its jobs share.
+    pub shared: Vec<Shared>,
 }
 
 const PREFIX: &str = "awsb";
@@ -177,6 +180,7 @@ fn local() -> Cluster {
             create_repository: false,
             engine_runs_jobs: true,
         },
+        shared: Vec::new(),
     }
 }
 
@@ -211,6 +215,7 @@ impl Cluster {
                 create_repository: section.create_repository,
                 engine_runs_jobs: section.endpoint_url.is_some(),
             },
+            shared: section.shared.clone(),
         }
     }
 

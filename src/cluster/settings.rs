@@ -10,7 +10,7 @@ use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
 use crate::image::RepositoryPath;
-use crate::job::Invalid;
+use crate::job::{Invalid, Shared};
 use crate::ui::Failure;
 
 /// What the settings file says.
@@ -61,12 +61,14 @@ pub struct Section {
     pub ecr_repository: Option<RepositoryPath>,
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
+    /// The directories that its jobs share.
+    pub shared: Vec<Shared>,
     /// `[cluster.NAME.defaults]`.
     pub defaults: Defaults,
 }
 
 const TOP_KEYS: [&str; 3] = ["default_cluster", "defaults", "cluster"];
-const CLUSTER_KEYS: [&str; 16] = [
+const CLUSTER_KEYS: [&str; 17] = [
     "region",
     "profile",
     "endpoint_url",
@@ -82,6 +84,7 @@ const CLUSTER_KEYS: [&str; 16] = [
     "codebuild_project",
     "ecr_repository",
     "create_repository",
+    "shared",
     "defaults",
 ];
 
@@ -289,6 +292,10 @@ impl File<'_> {
                     section.create_repository = self.boolean(key_name, value)?;
                     continue;
                 }
+                "shared" => {
+                    section.shared = self.shared(value)?;
+                    continue;
+                }
                 "defaults" => {
                     let place = format!("cluster.{}.defaults", name.get_ref());
                     section.defaults = Defaults::parse(self, &place, value)?;
@@ -315,6 +322,19 @@ impl File<'_> {
             }
         }
         Ok(section)
+    }
+
+    fn shared(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Shared>, Failure> {
+        let DeValue::Array(lines) = value.get_ref() else {
+            let kind = value.get_ref().type_str();
+            let message = format!("`shared` has to be a list of strings, not {kind}");
+            return Err(self.wrong(value.span().start, message));
+        };
+        let parse = |line: &Spanned<DeValue<'_>>| {
+            let wrong = |e: Invalid| self.wrong(line.span().start, format!("`shared`: {e}"));
+            self.string("shared", line)?.parse().map_err(wrong)
+        };
+        lines.iter().map(parse).collect()
     }
 
     fn check_url(&self, value: &Spanned<DeValue<'_>>, url: &str) -> Result<(), Failure> {

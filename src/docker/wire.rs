@@ -33,12 +33,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 /// What an engine says of itself when it is pinged (Docker Engine API, `SystemPing`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ping {
-    /// The builder that it would rather have: `1` the classic one, `2` `BuildKit`; Podman names none.
+    /// The builder that it was told to have: `1` the classic one, `2` `BuildKit`. Docker from 23.0 on names one,
+    /// earlier ones do when their settings do, and Podman names none.
     pub builder: Option<String>,
     /// The newest version of the API that it speaks.
     pub api_version: Option<(u32, u32)>,
     /// `linux` or `windows`: what its containers are.
     pub os: Option<String>,
+    /// The program and its version, such as `Docker/20.10.24 (linux)`.
+    pub server: Option<String>,
 }
 
 impl Wire {
@@ -63,6 +66,7 @@ impl Wire {
             builder: header("builder-version").filter(|builder| !builder.is_empty()),
             api_version: header("api-version").and_then(version),
             os: header("ostype"),
+            server: header("server"),
         })
     }
 

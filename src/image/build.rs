@@ -1,22 +1,20 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
-use super::{Built, Recipe, Repository, Tag, codebuild, ecr};
+use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
 /// How an image is built.
-#[derive(Debug, Clone, Default)]
-pub struct Wish {
-    /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
-    pub tag: Option<Tag>,
-    /// Builds what is there already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Builds what is there already, too.
     pub force: bool,
     /// Shows nothing of the build while it runs.
     pub quiet: bool,
 }
 
 /// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
-/// build and push.
+/// build and push. Without a tag it has one that is made of the recipe.
 ///
 /// # Errors
 /// When the repository is missing, the context cannot be read, or the build fails.
@@ -24,21 +22,22 @@ pub async fn build(
     session: &Session,
     builder: Builder,
     recipe: Recipe,
-    wish: Wish,
+    tag: Option<Tag>,
+    manner: Manner,
 ) -> Result<Built, Failure> {
     if builder == Builder::CodeBuild {
         // Before a repository is made for nothing.
         codebuild::project(session)?;
     }
     let repository = ecr::repository(session).await?;
-    let from_content = wish.tag.is_none();
-    let tag = match wish.tag {
+    let from_content = tag.is_none();
+    let tag = match tag {
         Some(tag) => tag,
         None => tag_of(&recipe).await?,
     };
     // A tag that was asked for may stand for any content: whoever asks for it wants this one.
     if from_content
-        && !wish.force
+        && !manner.force
         && let Some(repository) = &repository
         && let Some(earlier) = earlier(session, repository, &tag).await?
     {
@@ -46,8 +45,7 @@ pub async fn build(
     }
     match (builder, &repository) {
         (Builder::CodeBuild, Some(repository)) => {
-            let manner = codebuild::Manner { from_content, quiet: wish.quiet };
-            codebuild::build(session, &recipe, &tag, repository, manner).await
+            codebuild::build(session, &recipe, &tag, repository, from_content, manner).await
         }
         (Builder::CodeBuild, None) => {
             let name = &session.cluster.name;
@@ -57,7 +55,7 @@ pub async fn build(
             .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file"))
             .hint("`--builder docker` builds on this machine's Docker engine"))
         }
-        (Builder::Docker, _) => Err(Failure::failed("this is still to be written")),
+        (Builder::Docker, _) => engine::build(session, &recipe, &tag, repository.as_ref(), manner).await,
     }
 }
 

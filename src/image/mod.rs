@@ -13,6 +13,7 @@ pub mod codebuild;
 pub mod context;
 mod described;
 pub mod ecr;
+pub mod engine;
 mod id;
 mod kept;
 mod name;
@@ -21,7 +22,7 @@ mod repository;
 mod stage;
 mod store;
 
-pub use build::{Wish, build};
+pub use build::{Manner, build};
 pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};

@@ -13,12 +13,15 @@ use super::{Invalid, limits};
 pub struct EnvName(String);
 
 /// Variables with which `bsub` talks to its launcher.
-const LAUNCHER_NAMES: [&str; 14] = [
+const LAUNCHER_NAMES: [&str; 18] = [
     "AWSB_ARGS",
     "AWSB_BUNDLE",
     "AWSB_BUNDLE_REGION",
     "AWSB_INPUTS",
+    "AWSB_NODES_REGION",
+    "AWSB_NODES_URL",
     "AWSB_OUTPUT_URL",
+    "AWSB_SHARED",
     "AWSB_SUBMISSION",
     "AWSB_TASKS",
     "AWSB_TASK_ID",
@@ -28,6 +31,7 @@ const LAUNCHER_NAMES: [&str; 14] = [
     "AWSB_TASK_STEP",
     "AWSB_TASK_LINE",
     "AWSB_USER",
+    "AWSB_VCPUS",
 ];
 
 /// Variables that bash sets itself and lets nobody set (bash manual, Bash Variables).

@@ -136,7 +136,7 @@ fn is_id(text: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.len() >= 8 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-fn absolute(path: &str) -> Result<String, Invalid> {
+pub(super) fn absolute(path: &str) -> Result<String, Invalid> {
     let plain = !path.chars().any(char::is_control);
     match path.strip_prefix('/') {
         Some(_) if plain => Ok(path.to_owned()),
@@ -145,7 +145,7 @@ fn absolute(path: &str) -> Result<String, Invalid> {
 }
 
 /// A folder of the container; its root cannot be mounted over.
-fn inside(path: &str) -> Result<String, Invalid> {
+pub(super) fn inside(path: &str) -> Result<String, Invalid> {
     let path = absolute(path)?;
     match path.trim_matches('/') {
         "" => Err(Invalid::because("nothing can be mounted over the container's root")),

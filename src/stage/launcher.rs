@@ -19,6 +19,14 @@ pub const INPUTS_VARIABLE: &str = "AWSB_INPUTS";
 pub const ARGS_VARIABLE: &str = "AWSB_ARGS";
 /// The variable with the task IDs of an array's children.
 pub const TASKS_VARIABLE: &str = "AWSB_TASKS";
+/// The variable with the `s3://` URL of the folder of the nodes' keys.
+pub const NODES_VARIABLE: &str = "AWSB_NODES_URL";
+/// The variable with the region of its bucket.
+pub const NODES_REGION_VARIABLE: &str = "AWSB_NODES_REGION";
+/// The variable with the vCPUs of a node.
+pub const VCPUS_VARIABLE: &str = "AWSB_VCPUS";
+/// The variable with the directories that the entry point of awsb's image mounts.
+pub const SHARED_VARIABLE: &str = "AWSB_SHARED";
 /// The file in a bundle that is sourced once it is unpacked.
 pub const START_FILE: &str = ".awsb/start";
 /// The folder in a bundle with the inputs of a job that has a working directory of its own choice.

@@ -20,12 +20,14 @@ use super::baggage::Baggage;
 use super::bundle::{Bundle, Entry};
 use super::dialect;
 use super::launcher::{self, Carriage, Prelude, Start};
+use super::nodes::NODES;
 use crate::job::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
 use crate::job::{
-    self, Environment, Invalid, JobSpec, Mark, Place, Script, Shape, Submitter, Tasks, Work, limits,
+    self, Environment, FileSystem, Invalid, JobSpec, Mark, Place, Script, Shape, Shared, Submitter, Tasks,
+    Work, limits,
 };
 
 /// Where a job is going.
@@ -43,6 +45,10 @@ pub struct Target<'a> {
     pub prefix: &'a str,
     /// The bucket's region.
     pub region: &'a str,
+    /// vCPUs of each node, where they are known.
+    pub node_vcpus: Option<f64>,
+    /// The directories that the cluster's jobs share.
+    pub shared: &'a [Shared],
     /// Who submits it.
     pub submitter: Option<&'a Submitter>,
 }
@@ -125,6 +131,10 @@ impl Plan {
                 if let Some(submitter) = target.submitter {
                     overrides.environment.push(KeyValue::new(Submitter::VARIABLE, submitter.as_str()));
                 }
+                if let Shape::Nodes(_) = spec.shape {
+                    overrides.environment.extend(node_variables(target));
+                }
+                overrides.environment.extend(mounts_variable(target));
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
                 requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
             }
@@ -205,6 +215,22 @@ pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
         KeyValue::new("AWSB_TASK_MAX", ids.max().to_string()),
         KeyValue::new("AWSB_TASK_STEP", ids.step().to_string()),
     ]
+}
+
+/// What the entry point of awsb's image needs to connect the nodes of a job: where their key goes, never the key.
+fn node_variables(target: &Target<'_>) -> impl Iterator<Item = KeyValue> {
+    let vcpus = target.node_vcpus.map(|vcpus| KeyValue::new(launcher::VCPUS_VARIABLE, vcpus.to_string()));
+    let place = [
+        KeyValue::new(launcher::NODES_VARIABLE, target.url(NODES)),
+        KeyValue::new(launcher::NODES_REGION_VARIABLE, target.region),
+    ];
+    place.into_iter().chain(vcpus)
+}
+
+/// What that entry point mounts, a line each.
+fn mounts_variable(target: &Target<'_>) -> Option<KeyValue> {
+    let lines: Vec<_> = target.shared.iter().filter_map(Shared::mounted).map(FileSystem::to_string).collect();
+    (!lines.is_empty()).then(|| KeyValue::new(launcher::SHARED_VARIABLE, lines.join("\n")))
 }
 
 /// The ways to travel, in the order in which they are tried.

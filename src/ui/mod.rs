@@ -4,6 +4,7 @@
 //! lines or as JSON; no tool formats by hand. [`Failure`] is the one shape in which an error
 //! reaches the user, and [`Exit`] lists every exit code.
 
+mod board;
 mod cell;
 mod failure;
 mod line;
@@ -16,6 +17,7 @@ mod table;
 mod text;
 mod time;
 
+pub use board::Board;
 pub use cell::{Cell, Tone};
 pub use failure::{Exit, Failure, note};
 pub use line::harmless_line;

@@ -34,6 +34,8 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
+        node_vcpus: None,
+        shared: &[],
         submitter: submitter.as_ref(),
     };
     Plan::new(spec, &Baggage::None, &target, Mark::random)

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::CommonArgs;
 use crate::cluster::Builder;
-use crate::image::{self, BuildArg, Built, Context, Platform, Recipe, Tag, Wish};
-use crate::ui::{Exit, Failure, Layout, View, note};
+use crate::image::{self, BuildArg, Built, Context, Manner, Platform, Recipe, Tag};
+use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -45,10 +43,11 @@ impl Args {
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let wish = Wish { tag: self.tag.clone(), force: self.force, quiet: self.quiet };
-        let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
+        let manner = Manner { force: self.force, quiet: self.quiet };
+        let tag = || self.tag.clone();
+        let built = match image::build(&session, builder, recipe.clone(), tag(), manner).await {
             Err(failure) => match session.read_anew(&failure).await? {
-                Some(session) => image::build(&session, builder, recipe, wish).await?,
+                Some(session) => image::build(&session, builder, recipe, tag(), manner).await?,
                 None => return Err(failure),
             },
             Ok(built) => built,
@@ -61,20 +60,7 @@ impl Args {
                 false => note(format!("bimage: {uri}{digest} is built")),
             }
         }
-        common.output().show(&Shown(built))?;
+        common.output().show(&built)?;
         Ok(Exit::Done)
-    }
-}
-
-/// For scripts: `image=$(bimage build)`.
-struct Shown(Built);
-
-impl View for Shown {
-    fn plain(&self) -> Layout {
-        Layout::Lines(vec![self.0.pinned()])
-    }
-
-    fn json(&self) -> Vec<Value> {
-        vec![serde_json::to_value(&self.0).unwrap_or_default()]
     }
 }

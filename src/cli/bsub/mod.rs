@@ -22,7 +22,10 @@ use crate::batch::definition::Registering;
 use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
 use crate::job::request::SubmitRequest;
-use crate::job::{self, Dependency, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period, Shape};
+use crate::job::{
+    self, ContainerChanges, Dependency, Efs, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period,
+    Shape, Shared,
+};
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
 use options::Options;
@@ -144,6 +147,9 @@ impl Args {
             stage::upload(&session, bundle).await?;
         }
         stage::upload_baggage(&session, &baggage).await?;
+        if let Shape::Nodes(_) = spec.shape {
+            stage::sweep_nodes(&session).await;
+        }
         self.send(&options, session, &plan.requests).await
     }
 
@@ -167,6 +173,8 @@ impl Args {
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
+            node_vcpus: prepared.nodes.as_ref().and_then(|nodes| nodes.vcpus),
+            shared: &cluster.shared,
             submitter: submitter.as_ref(),
         };
         let plan = Plan::new(&spec, baggage, &target, Mark::random).map_err(|e| {
@@ -231,7 +239,7 @@ impl Args {
         let wishes = Wishes {
             queue,
             definition: options.job_definition.as_deref(),
-            changes: &options.changes(),
+            changes: &with_shared(&session.cluster.shared, options.changes()),
             nodes: match spec.shape {
                 Shape::Nodes(nodes) => Some(nodes),
                 Shape::Single | Shape::Array(_) => None,
@@ -321,4 +329,12 @@ async fn dependencies(
 /// What is wrong with an option, as all of them have it.
 fn about(option: &'static str) -> impl Fn(Invalid) -> Failure {
     move |e| Failure::usage(format!("{option}: {e}"))
+}
+
+/// The changes with the EFS file systems that the cluster's jobs share; what is given wins over them.
+fn with_shared(shared: &[Shared], changes: ContainerChanges) -> ContainerChanges {
+    let of_cluster = shared.iter().filter_map(Shared::efs).cloned();
+    let given = |efs: &Efs| changes.mounts.iter().any(|mount| mount.container == efs.container);
+    let efs = of_cluster.filter(|efs| !given(efs)).chain(changes.efs.iter().cloned()).collect();
+    ContainerChanges { efs, ..changes }
 }

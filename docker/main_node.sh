@@ -1,0 +1,61 @@
+#!/bin/bash
+# The main node of a job: from its key to its command.
+set -eu
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. /usr/local/lib/awsb/common.sh
+# shellcheck source-path=SCRIPTDIR source=key.sh
+. "$here/key.sh"
+# shellcheck source-path=SCRIPTDIR source=mpi.sh
+. "$here/mpi.sh"
+
+mkdir "$dir/nodes"
+make_key
+start_sshd
+# A killed job, too, leaves no key behind. `kill -9` does: awsb clears away what is older than a day.
+trap delete_key EXIT
+trap 'exit 143' TERM INT HUP
+send_key
+
+missing() {
+    local index
+    for ((index = 0; index < count; index++)); do
+        [ "$index" = "$main" ] || [ -e "$dir/nodes/$index" ] || printf '%s ' "$index"
+    done
+}
+
+until left=$(missing) && [ -z "$left" ]; do
+    if [ $SECONDS -ge "$limit" ]; then
+        say "of $count nodes these have not come within $limit s (AWSB_NODES_TIMEOUT): ${left% }"
+        for index in $left; do
+            say "node $index: bstat ${AWS_BATCH_JOB_ID%%#*}#$index says how it is, bout ${AWS_BATCH_JOB_ID%%#*}#$index what it said"
+        done
+        fail "where they run: they need TCP to each other on all ports (the security group has to let in its own
+members), and the job role needs s3:GetObject on $object (docs/image.md)"
+    fi
+    # Woken by the signal that ends it, too.
+    sleep 0.1 &
+    wait $! || true
+done
+# All have it.
+trap - EXIT
+delete_key
+trap - TERM INT HUP
+
+# Each file is of one node: its address, its vCPUs, and this node's address as that one sees it.
+addresses='' all=$dir/hostfile
+for ((index = 0; index < count; index++)); do
+    if [ "$index" = "$main" ]; then
+        read -r _ _ address < <(cat "$dir/nodes"/*)
+        vcpus=$(slots)
+    else
+        read -r address vcpus _ <"$dir/nodes/$index"
+    fi
+    echo "$address slots=$vcpus" >>"$all.part"
+    addresses="${addresses:+$addresses }$address"
+done
+write_hosts_config "$addresses"
+mv "$all.part" "$all"
+umask 022
+export AWSB_HOSTFILE="$all" AWSB_NODES="$addresses"
+set_up_mpi
+exec "$@"

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# What makes `mpirun` reach all nodes without an option. A variable that the job has set already is left alone.
+
+# write_hosts_config "ADDRESS…": for `ssh ADDRESS` in the job's script.
+write_hosts_config() {
+    # shellcheck disable=SC2154  # dir and here are common.sh's
+    sed "s/^Host .*/Host $1\n    Port ${AWSB_SSH_PORT:-2222}/" "$here/ssh_config" >"$dir/hosts_config"
+}
+
+default() {
+    [ "${!1-}" ] || export "$1=$2"
+}
+
+# For Open MPI 4 (OMPI_MCA_…) and 5, whose runtime is PRRTE (PRTE_MCA_…).
+set_up_mpi() {
+    local prefix
+    default OMPI_MCA_orte_default_hostfile "$dir/hostfile"
+    default PRTE_MCA_prte_default_hostfile "$dir/hostfile"
+    default OMPI_MCA_plm_rsh_agent "$here/launch.sh"
+    default PRTE_MCA_plm_ssh_agent "$here/launch.sh"
+    # A job that Batch starts as root is root in its container alone.
+    for prefix in OMPI PRTE; do
+        default "${prefix}_ALLOW_RUN_AS_ROOT" 1
+        default "${prefix}_ALLOW_RUN_AS_ROOT_CONFIRM" 1
+    done
+    # 169.254.0.0/16: every container of ECS has an interface there, with the same addresses on all instances.
+    default OMPI_MCA_btl_tcp_if_exclude 127.0.0.0/8,169.254.0.0/16
+    default OMPI_MCA_oob_tcp_if_exclude 127.0.0.0/8,169.254.0.0/16
+    default PRTE_MCA_prte_if_exclude 127.0.0.0/8,169.254.0.0/16
+    # A vCPU is half a core, and the container need not have the instance alone: ranks bound to cores would share the
+    # first ones and leave the rest idle, or mpirun would refuse them. `mpirun --bind-to core` has its way.
+    default OMPI_MCA_hwloc_base_binding_policy none
+    default PRTE_MCA_hwloc_default_binding_policy none
+}

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154  # what one of these scripts sets, another one reads
 # What the scripts of the nodes share.
 
 # Memory of this container alone: no disk of the instance ever holds the key.
@@ -7,6 +7,11 @@ here=/usr/local/lib/awsb
 main=${AWS_BATCH_JOB_MAIN_NODE_INDEX:-0}
 count=${AWS_BATCH_JOB_NUM_NODES:-1}
 limit=${AWSB_NODES_TIMEOUT:-600}
+
+# The machine below the container.
+boot() {
+    cat /proc/sys/kernel/random/boot_id
+}
 
 say() {
     echo "awsb: $*" >&2

@@ -41,15 +41,16 @@ trap - EXIT
 delete_key
 trap - TERM INT HUP
 
-# Each file is of one node: its address, its vCPUs, and this node's address as that one sees it.
-addresses='' all=$dir/hostfile
+# Each file is of one node: its address, its vCPUs, its machine, and this node's address as that one sees it.
+addresses='' shared_slots=0 boot=$(boot) all=$dir/hostfile
 for ((index = 0; index < count; index++)); do
     if [ "$index" = "$main" ]; then
-        read -r _ _ address < <(cat "$dir/nodes"/*)
-        vcpus=$(slots)
+        read -r _ _ _ address < <(cat "$dir/nodes"/*)
+        vcpus=$(slots) its_boot=$boot
     else
-        read -r address vcpus _ <"$dir/nodes/$index"
+        read -r address vcpus its_boot _ <"$dir/nodes/$index"
     fi
+    [ "$its_boot" != "$boot" ] || shared_slots=$((shared_slots + vcpus))
     echo "$address slots=$vcpus" >>"$all.part"
     addresses="${addresses:+$addresses }$address"
 done

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154  # what one of these scripts sets, another one reads
 # What makes `mpirun` reach all nodes without an option. A variable that the job has set already is left alone.
 
 # write_hosts_config "ADDRESS…": for `ssh ADDRESS` in the job's script.
@@ -13,7 +13,7 @@ default() {
 
 # For Open MPI 4 (OMPI_MCA_…) and 5, whose runtime is PRRTE (PRTE_MCA_…).
 set_up_mpi() {
-    local prefix
+    local prefix parameter
     default OMPI_MCA_orte_default_hostfile "$dir/hostfile"
     default PRTE_MCA_prte_default_hostfile "$dir/hostfile"
     default OMPI_MCA_plm_rsh_agent "$here/launch.sh"
@@ -23,12 +23,20 @@ set_up_mpi() {
         default "${prefix}_ALLOW_RUN_AS_ROOT" 1
         default "${prefix}_ALLOW_RUN_AS_ROOT_CONFIRM" 1
     done
-    # 169.254.0.0/16: every container of ECS has an interface there, with the same addresses on all instances.
-    default OMPI_MCA_btl_tcp_if_exclude 127.0.0.0/8,169.254.0.0/16
-    default OMPI_MCA_oob_tcp_if_exclude 127.0.0.0/8,169.254.0.0/16
-    default PRTE_MCA_prte_if_exclude 127.0.0.0/8,169.254.0.0/16
+    # Every container of ECS has an interface there, with the same addresses on all instances. Open MPI warns of a
+    # network that it does not find.
+    if [[ $(hostname -I) == *169.254.* ]]; then
+        for parameter in OMPI_MCA_btl_tcp OMPI_MCA_oob_tcp PRTE_MCA_prte; do
+            default "${parameter}_if_exclude" 127.0.0.0/8,169.254.0.0/16
+        done
+    fi
     # A vCPU is half a core, and the container need not have the instance alone: ranks bound to cores would share the
     # first ones and leave the rest idle, or mpirun would refuse them. `mpirun --bind-to core` has its way.
     default OMPI_MCA_hwloc_base_binding_policy none
     default PRTE_MCA_hwloc_default_binding_policy none
+    # Ranks that wait take the CPU from those that work where there are more of them than CPUs: nodes that share a
+    # machine (the same boot) may well.
+    if [ "${shared_slots:-0}" -gt "$(nproc --all)" ]; then
+        default OMPI_MCA_mpi_yield_when_idle 1
+    fi
 }

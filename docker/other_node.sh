@@ -25,7 +25,7 @@ patiently() {
 }
 
 report() {
-    said=$(to_node "$address" "$here/report.sh" "$AWS_BATCH_JOB_NODE_INDEX" "$(slots)" 2>&1)
+    said=$(to_node "$address" "$here/report.sh" "$AWS_BATCH_JOB_NODE_INDEX" "$(slots)" "$(boot)" 2>&1)
 }
 
 fetch_hosts() {

@@ -333,17 +333,27 @@ fn images_that_an_engine_keeps() {
     assert!(shown["platforms"][0].as_str().unwrap().starts_with("linux/"), "{shown}");
     assert_eq!(shown["layers"].as_array().map(Vec::len), Some(1));
 
+    // Of a cluster on AWS it is said that its jobs see none of them; nothing is sent there.
+    sandbox.config(
+        "[cluster.far]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+    );
+    let shown = sandbox.run("bimage", ["--cluster", "far", "show", first]).ok();
+    assert!(
+        shown.stderr.contains("note: these are images of this machine's Docker engine, which no job"),
+        "{shown}"
+    );
+
     // Nothing is forced, and nothing but what is ours is there.
-    let removed = sandbox.run("bimage", ["rm", "-y", first, "no-such-tag"]).ended_with(1);
+    let removed = sandbox.run("bimage", ["-c", "local", "rm", "-y", first, "no-such-tag"]).ended_with(1);
     assert_eq!(removed.stdout, format!("Image awsb:{first} is removed.\n"));
     assert!(
         removed.stderr.contains("error: there is no image no-such-tag in awsb on the Docker engine"),
         "{removed}"
     );
     docker(&["image", "inspect", &format!("awsb:{second}")]).ok();
-    sandbox.run("bimage", ["rm", "-y", second]).ok();
+    sandbox.run("bimage", ["-c", "far", "rm", "-y", second]).ok();
     docker(&["image", "inspect", image]).ok();
-    sandbox.run("bimage", ["show", first]).ended_with(1);
+    sandbox.run("bimage", ["-c", "far", "show", first]).ended_with(1);
 }
 
 /// A cluster of moto's whose repository is named in its settings, and the sandbox for it.
@@ -387,6 +397,34 @@ fn a_repository_that_is_not_there_and_one_that_has_gone() {
     let outcome = sandbox.run("bimage", ["list"]);
     assert_eq!((outcome.failed_with(1), calls(&cluster, "CreateRepository")), (missing.to_owned(), 1));
     assert!(outcome.hints().contains("`bimage build` and `bimage push` make it"), "{outcome}");
+}
+
+#[test]
+fn the_first_build_makes_the_repository_and_the_project_is_as_the_docs_have_it() {
+    let settings = "create_repository = true\ncodebuild_project = \"images-first\"";
+    let Some((cluster, sandbox)) = moto("first", settings) else { return };
+    let page = include_str!("../docs/iam.md");
+    let section = page.split("\n## The CodeBuild project\n").nth(1).expect("the section");
+    let block =
+        |mark: &str| section.split(mark).nth(1).and_then(|rest| rest.split("\n```").next()).expect("a block");
+    let own = |text: &str| text.replace("PROJECT", "images-first").replace("BUCKET", &cluster.part("bucket"));
+    sandbox.file("policy.json", own(block("```json\n")));
+    // moto wants a place for every source, and roles of its own account.
+    let script = own(block("```sh\n")).replace("\"NO_SOURCE\",", "\"NO_SOURCE\", \"location\": \"none\",");
+    sandbox.run("sh", ["-euc", &script.replace("111122223333", "123456789012")]).ok();
+    let project =
+        sandbox.run("aws", ["codebuild", "batch-get-projects", "--names", "images-first"]).ok().json();
+    assert_eq!(project["projects"][0]["environment"]["privilegedMode"], true);
+
+    sandbox.file("image/Dockerfile", "FROM scratch\n");
+    let uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/first";
+    for n in 0..2 {
+        // moto's builds succeed and make nothing.
+        let outcome = sandbox.run("bimage", ["build", "--tag", "1.2", "image"]).ended_with(1);
+        assert!(outcome.stderr.contains(&format!("there is no image {uri}:1.2")), "{outcome}");
+        assert_eq!(outcome.stderr.contains(&format!("The repository {uri} is made.\n")), n == 0, "{outcome}");
+    }
+    assert_eq!(calls(&cluster, "CreateRepository"), 1);
 }
 
 /// Puts images into a repository of moto's: one with two tags, one for two platforms, one whose tag was taken over.

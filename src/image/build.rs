@@ -5,16 +5,18 @@ use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
 /// How an image is built.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Manner {
-    /// Builds what is there already, too.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
+    pub tag: Option<Tag>,
+    /// Builds what is there already.
     pub force: bool,
     /// Shows nothing of the build while it runs.
     pub quiet: bool,
 }
 
 /// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
-/// build and push. Without a tag it has one that is made of the recipe.
+/// build and push.
 ///
 /// # Errors
 /// When the repository is missing, the context cannot be read, or the build fails.
@@ -22,22 +24,21 @@ pub async fn build(
     session: &Session,
     builder: Builder,
     recipe: Recipe,
-    tag: Option<Tag>,
-    manner: Manner,
+    wish: Wish,
 ) -> Result<Built, Failure> {
     if builder == Builder::CodeBuild {
         // Before a repository is made for nothing.
         codebuild::project(session)?;
     }
     let repository = ecr::repository(session).await?;
-    let from_content = tag.is_none();
-    let tag = match tag {
+    let from_content = wish.tag.is_none();
+    let tag = match wish.tag {
         Some(tag) => tag,
         None => tag_of(&recipe).await?,
     };
     // A tag that was asked for may stand for any content: whoever asks for it wants this one.
     if from_content
-        && !manner.force
+        && !wish.force
         && let Some(repository) = &repository
         && let Some(earlier) = earlier(session, repository, &tag).await?
     {
@@ -45,7 +46,8 @@ pub async fn build(
     }
     match (builder, &repository) {
         (Builder::CodeBuild, Some(repository)) => {
-            codebuild::build(session, &recipe, &tag, repository, from_content, manner).await
+            let manner = codebuild::Manner { from_content, quiet: wish.quiet };
+            codebuild::build(session, &recipe, &tag, repository, manner).await
         }
         (Builder::CodeBuild, None) => {
             let name = &session.cluster.name;
@@ -55,7 +57,10 @@ pub async fn build(
             .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file"))
             .hint("`--builder docker` builds on this machine's Docker engine"))
         }
-        (Builder::Docker, _) => engine::build(session, &recipe, &tag, repository.as_ref(), manner).await,
+        (Builder::Docker, repository) => {
+            let manner = engine::Manner { force: wish.force, quiet: wish.quiet };
+            engine::build(session, &recipe, &tag, repository.as_ref(), manner).await
+        }
     }
 }
 
@@ -72,7 +77,7 @@ async fn earlier(session: &Session, repository: &Repository, tag: &Tag) -> Resul
 }
 
 /// A recipe's own tag. All files of its context are read for it.
-async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
+pub(super) async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
     let recipe = recipe.clone();
     let tag = tokio::task::spawn_blocking(move || recipe.tag()).await;
     tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()

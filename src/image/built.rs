@@ -1,28 +1,27 @@
-//! What a build, or a push, ends with.
+//! What a build ends with.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Tag;
-use crate::ui::{Layout, View};
 
-/// An image that jobs can have.
+/// An image that is there: built now, or earlier from the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// `REGISTRY/NAME:TAG`; `awsb:TAG` of one that is on the engine alone.
+    /// `REGISTRY/NAME:TAG`; on an engine alone, `awsb:TAG`.
     pub uri: String,
-    /// `sha256:…`, of its manifest; one that is on the engine alone has none.
+    /// `sha256:…`, where the image is in a registry.
     pub digest: Option<String>,
     /// Its tag.
     pub tag: Tag,
-    /// The build, where it has an ID: CodeBuild's, `PROJECT:UUID`.
+    /// CodeBuild's ID of the build, `PROJECT:UUID`.
     pub build_id: Option<String>,
-    /// Whether it was there before: nothing was built, or sent.
+    /// Whether it was there before.
     pub earlier: bool,
 }
 
 impl Built {
-    /// What a job definition and `docker pull` can name, and always means these very bytes: `REGISTRY/NAME@sha256:…`.
-    /// One that is on the engine alone has its name.
+    /// What a job definition or `docker pull` can name, and always means these very bytes: `REGISTRY/NAME@sha256:…`.
+    /// Without a registry it is the image's name.
     pub fn pinned(&self) -> String {
         let suffix = format!(":{}", self.tag);
         match (&self.digest, self.uri.strip_suffix(suffix.as_str())) {
@@ -32,21 +31,27 @@ impl Built {
     }
 }
 
-/// One line, for scripts: `image=$(bimage build)`.
-impl View for Built {
-    fn plain(&self) -> Layout {
-        Layout::Lines(vec![self.pinned()])
-    }
-
-    fn json(&self) -> Vec<Value> {
-        vec![json!({
-            "image": self.pinned(),
-            "imageUri": self.uri,
-            "imageDigest": self.digest,
-            "imageTag": self.tag.as_str(),
-            "buildId": self.build_id,
-            "earlier": self.earlier,
-        })]
+impl Serialize for Built {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown<'a> {
+            image_uri: &'a str,
+            image_tag: &'a str,
+            image_digest: Option<&'a str>,
+            image: String,
+            build_id: Option<&'a str>,
+            earlier: bool,
+        }
+        let shown = Shown {
+            image_uri: &self.uri,
+            image_tag: self.tag.as_str(),
+            image_digest: self.digest.as_deref(),
+            image: self.pinned(),
+            build_id: self.build_id.as_deref(),
+            earlier: self.earlier,
+        };
+        shown.serialize(serializer)
     }
 }
 

@@ -22,7 +22,7 @@ mod repository;
 mod stage;
 mod store;
 
-pub use build::{Manner, build};
+pub use build::{Wish, build};
 pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::CommonArgs;
 use crate::cluster::Builder;
-use crate::image::{self, BuildArg, Built, Context, Manner, Platform, Recipe, Tag};
-use crate::ui::{Exit, Failure, note};
+use crate::image::{self, BuildArg, Built, Context, Platform, Recipe, Tag, Wish};
+use crate::ui::{Exit, Failure, Layout, View, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -43,11 +45,10 @@ impl Args {
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let manner = Manner { force: self.force, quiet: self.quiet };
-        let tag = || self.tag.clone();
-        let built = match image::build(&session, builder, recipe.clone(), tag(), manner).await {
+        let wish = Wish { tag: self.tag.clone(), force: self.force, quiet: self.quiet };
+        let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
             Err(failure) => match session.read_anew(&failure).await? {
-                Some(session) => image::build(&session, builder, recipe, tag(), manner).await?,
+                Some(session) => image::build(&session, builder, recipe, wish).await?,
                 None => return Err(failure),
             },
             Ok(built) => built,
@@ -60,7 +61,20 @@ impl Args {
                 false => note(format!("bimage: {uri}{digest} is built")),
             }
         }
-        common.output().show(&built)?;
+        common.output().show(&Shown(built))?;
         Ok(Exit::Done)
+    }
+}
+
+/// For scripts: `image=$(bimage build)`.
+pub(super) struct Shown(pub(super) Built);
+
+impl View for Shown {
+    fn plain(&self) -> Layout {
+        Layout::Lines(vec![self.0.pinned()])
+    }
+
+    fn json(&self) -> Vec<Value> {
+        vec![serde_json::to_value(&self.0).unwrap_or_default()]
     }
 }

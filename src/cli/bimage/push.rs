@@ -1,8 +1,9 @@
 //! `bimage push`: an image of this machine's engine goes to the repository.
 
 use super::CommonArgs;
-use crate::image::{Tag, ecr, engine};
-use crate::ui::{Exit, Failure};
+use super::build::Shown;
+use crate::image::{Built, Tag, ecr, engine};
+use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,12 @@ impl Args {
                 format!("`ecr_repository = \"…\"` in [cluster.{name}] of the settings file names one"),
             ));
         };
-        let built = engine::push(&session, &self.image, &repository, &tag).await?;
-        common.output().show(&built)?;
+        let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
+        let Built { uri, digest, .. } = &built;
+        let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+        let outcome = if built.earlier { "is there already" } else { "is pushed" };
+        note(format!("bimage: {uri}{digest} {outcome}"));
+        common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
 }

@@ -16,12 +16,20 @@ pub use follow::{News, find, follow, look, unknown};
 
 use self::shown::Shown;
 use self::start::{Order, start};
-use super::{Built, Manner, Recipe, Repository, Tag, ecr, stage};
+use super::{Built, Recipe, Repository, Tag, ecr, stage};
 use crate::cluster::{Contact, Session, explain};
 use crate::ui::{self, Exit, Failure, Interrupts, note};
 
-/// Builds an image with the cluster's project, and pushes it to the repository as `tag`. A tag that comes `from_content`
-/// may be there before the build is, as somebody else has built the same.
+/// What a build is told beside its recipe.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Whether the tag comes of the content: who has pushed it before has pushed the same.
+    pub from_content: bool,
+    /// Whether neither phases nor log are shown.
+    pub quiet: bool,
+}
+
+/// Builds an image with the cluster's project, and pushes it to the repository as `tag`.
 ///
 /// # Errors
 /// When the cluster has no project, or one that is not there; when the context cannot be staged, the build fails or is
@@ -31,7 +39,6 @@ pub async fn build(
     recipe: &Recipe,
     tag: &Tag,
     repository: &Repository,
-    from_content: bool,
     manner: Manner,
 ) -> Result<Built, Failure> {
     let project = project(session)?;
@@ -47,7 +54,7 @@ pub async fn build(
         dockerfile: recipe.context.dockerfile(),
         build_args: &recipe.build_args,
         platform: recipe.platform,
-        from_content,
+        from_content: manner.from_content,
     };
     let id = start(&mut contact, &order).await?.id;
     if !manner.quiet {

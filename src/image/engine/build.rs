@@ -19,16 +19,30 @@ use super::show::Show;
 use super::steps::Event;
 use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
 use crate::cluster::Session;
-use crate::docker::words;
-use crate::image::{Built, Manner, Recipe, Repository, Tag};
-use crate::ui::Failure;
+use crate::docker::{status, words};
+use crate::image::build::tag_of;
+use crate::image::{Built, Recipe, Repository, Tag};
+use crate::ui::{Failure, Interrupts};
 
 /// Between two requests of a build there may be any time: a large context goes over a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// How often the engine is asked whether a new image has its name by now.
 const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
+/// In an error's line a step has so many characters.
+const LONGEST_STEP: usize = 80;
+/// How long the engine may take to end what was cancelled.
+const TIME_FOR_REMAINS: Duration = Duration::from_secs(15);
 /// The first version of the API with `BuildKit` (Docker Engine API, version history, v1.39).
 const WITH_BUILDKIT: (u32, u32) = (1, 39);
+
+/// How an image is built.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Builds what is there already.
+    pub force: bool,
+    /// Shows nothing of what goes on; the last lines of a step that fails are shown all the same.
+    pub quiet: bool,
+}
 
 /// Builds an image on this machine's Docker engine; one that is there with this tag and from this content is not built
 /// again. With a repository it is named after it and pushed, else it is `awsb:TAG` and stays.
@@ -50,24 +64,19 @@ pub async fn build(
         None => None,
     };
     let name = name_on_engine(repository, tag);
-    let content = recipe.tag()?;
+    let content = tag_of(recipe).await?;
     let earlier = !manner.force && has(&engine, &name, &content).await?;
     if !earlier {
         let mut known = credentials::of_user().await;
         if let (Some(ours), Some(repository)) = (ours, repository) {
             known.insert(repository.registry.as_str().to_owned(), ours);
         }
-        let build = Build { engine: &engine, recipe, name: &name, content: &content, quiet: manner.quiet };
-        tokio::select! {
-            biased;
-            built = build.run(known) => built?,
-            // The engine cancels what nobody waits for.
-            _ = tokio::signal::ctrl_c() => return Err(interrupted(&format!("{name} was not built"))),
-        }
+        let build = Build { engine: &engine, recipe, name: &name, content: &content, manner };
+        build.run(known).await?;
     }
     match repository {
         Some(repository) => {
-            let pushed = push(session, &name, repository, tag).await?;
+            let pushed = push(session, &name, repository, tag, manner.quiet).await?;
             Ok(Built { earlier: earlier && pushed.earlier, ..pushed })
         }
         None => Ok(Built { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
@@ -87,7 +96,13 @@ struct Build<'a> {
     recipe: &'a Recipe,
     name: &'a str,
     content: &'a Tag,
-    quiet: bool,
+    manner: Manner,
+}
+
+/// Why a build has no image.
+enum Stop {
+    Failed(Error),
+    Interrupted,
 }
 
 /// The two builders, and what is remembered of what each has told.
@@ -109,39 +124,51 @@ impl Build<'_> {
         let context = &self.recipe.context;
         let (tar, trouble) = body::of(context.tar(), context.size());
         let docker = patient(self.engine.docker.clone());
-        let mut answer = std::pin::pin!(docker.build_image(
-            self.options(&teller),
-            Some(known),
-            Some(body_try_stream(tar))
-        ));
-        let mut show = Show::new(self.quiet);
+        let answer = docker.build_image(self.options(&teller), Some(known), Some(body_try_stream(tar)));
+        let mut answer = Box::pin(answer);
+        let mut show = Show::new(self.manner.quiet);
         let begun = Instant::now();
         let mut image = None;
+        let mut interrupts = Interrupts::listen()?;
         let outcome = loop {
             let told = tokio::select! {
                 biased;
                 told = answer.next() => told,
                 // The session of a build with BuildKit stays open: the answer may not end by itself.
                 () = self.is_named(image.as_deref()) => break Ok(()),
+                () = interrupts.next() => break Err(Stop::Interrupted),
             };
             match told {
                 Some(Ok(info)) => show.take(teller.read(info, begun.elapsed(), &mut image)),
-                Some(Err(e)) => break Err(e),
+                Some(Err(e)) => break Err(Stop::Failed(e)),
                 None => break Ok(()),
             }
         };
-        match outcome {
-            Ok(()) => show.take(teller.end(begun.elapsed())),
-            Err(e) => {
+        // The engine cancels a build that nobody waits for.
+        drop(answer);
+        let failure = match outcome {
+            Ok(()) => None,
+            Err(Stop::Failed(e)) => {
                 show.take(teller.fail(&e));
                 let failed = show.end();
-                self.remove_remains(&teller).await;
-                return Err(match trouble.take() {
+                Some(match trouble.take() {
                     Some(why) => Failure::failed(format!("{}: reading the context: {why}", self.doing())),
                     None => self.failure(failed, &e),
-                });
+                })
             }
+            Err(Stop::Interrupted) => {
+                show.end();
+                Some(interrupted(&format!("{} was not built", self.name)))
+            }
+        };
+        if let Some(failure) = failure {
+            tokio::select! {
+                () = self.remove_remains(&teller) => {}
+                () = interrupts.next() => {}
+            }
+            return Err(failure);
         }
+        show.take(teller.end(begun.elapsed()));
         show.end();
         // An answer that ends is no proof: the engine may have been stopped.
         if has(self.engine, self.name, self.content).await? {
@@ -165,9 +192,8 @@ impl Build<'_> {
     }
 
     fn options(&self, teller: &Teller) -> BuildImageOptions {
-        let Recipe { context, build_args, platform } = self.recipe;
-        let args: HashMap<&str, &str> =
-            build_args.iter().filter_map(|arg| Some((arg.name.as_str(), arg.value.as_deref()?))).collect();
+        let Recipe { context, platform, .. } = self.recipe;
+        let args: HashMap<&str, &str> = self.recipe.arguments().into_iter().collect();
         let labels = HashMap::from([(CONTENT_LABEL, self.content.as_str())]);
         let mut options = BuildImageOptionsBuilder::new()
             .t(self.name)
@@ -203,7 +229,7 @@ impl Build<'_> {
     fn failure(&self, failed: Option<(String, String)>, e: &Error) -> Failure {
         let failure = match (failed, e) {
             (Some((step, why)), _) => {
-                Failure::failed(format!("{}: the step {step} failed: {why}", self.doing()))
+                Failure::failed(format!("{}: the step {} failed: {why}", self.doing(), short(&step)))
             }
             (None, Error::DockerStreamError { error }) => {
                 Failure::failed(format!("{}: {}", self.doing(), without_rpc(error)))
@@ -219,18 +245,32 @@ impl Build<'_> {
     /// The classic builder leaves the image of the last step that went well, without a name.
     async fn remove_remains(&self, teller: &Teller) {
         let Teller::Classic(text) = teller else { return };
-        let nameless = |names: &Option<Vec<String>>| names.as_ref().is_none_or(Vec::is_empty);
+        let until = Instant::now() + TIME_FOR_REMAINS;
         for image in text.made() {
-            // Only what is nobody's: not an image that the cache knew by a name. With the last one go those before it.
-            let Ok(found) = self.engine.docker.inspect_image(image).await else { continue };
-            if !nameless(&found.repo_tags) || !nameless(&found.repo_digests) {
-                return;
-            }
-            let options = RemoveImageOptionsBuilder::new().build();
-            if self.engine.docker.remove_image(image, Some(options), None).await.is_err() {
-                return;
+            while let Some(true) = self.is_nameless(image).await {
+                let options = RemoveImageOptionsBuilder::new().build();
+                match self.engine.docker.remove_image(image, Some(options), None).await {
+                    // Those before it go along.
+                    Ok(_) => break,
+                    // The step's container is still being ended. (A refusal for the sake of other images is for good.)
+                    Err(e)
+                        if status(&e) == Some(409)
+                            && words(&e).contains("container")
+                            && Instant::now() < until =>
+                    {
+                        tokio::time::sleep(PAUSE_FOR_NAME).await;
+                    }
+                    Err(_) => return,
+                }
             }
         }
+    }
+
+    /// Whether an image is nobody's: not one that the cache knew and that has a name; `None`: it is gone.
+    async fn is_nameless(&self, image: &str) -> Option<bool> {
+        let found = self.engine.docker.inspect_image(image).await.ok()?;
+        let none = |names: Option<Vec<String>>| names.is_none_or(|names| names.is_empty());
+        Some(none(found.repo_tags) && none(found.repo_digests))
     }
 }
 
@@ -279,6 +319,14 @@ fn patient(docker: Docker) -> Docker {
         }
         request
     })
+}
+
+/// A step's name, of which a line has room for so much.
+fn short(step: &str) -> String {
+    match step.char_indices().nth(LONGEST_STEP) {
+        Some((end, _)) => format!("{}…", &step[..end]),
+        None => step.to_owned(),
+    }
 }
 
 /// Go's words for no (`strconv.ParseBool`), which `docker build` takes.

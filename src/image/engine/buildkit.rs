@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::moby::buildkit::v1::StatusResponse;
+use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
 
-use super::steps::{Ending, Event};
+use super::steps::{Ending, Event, reason};
 
 /// When vertexes began, in nanoseconds since the epoch of the engine's clock.
 #[derive(Debug, Default)]
@@ -14,25 +14,27 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The events in what came: first what begins, then what is said, then what ends.
+    /// The events in what came, those of a vertex together.
     pub fn read(&mut self, status: &StatusResponse) -> Vec<Event> {
         let mut events = Vec::new();
+        let mut logs: Vec<_> = status.logs.iter().collect();
         for vertex in &status.vertexes {
-            if let Some(started) = &vertex.started {
-                self.begun
-                    .entry(vertex.digest.clone())
-                    .or_insert(nanoseconds(started.seconds, started.nanos));
-                events.push(Event::Begins { step: vertex.digest.clone(), name: vertex.name.clone() });
-            }
+            let Some(started) = &vertex.started else { continue };
+            let at = nanoseconds(started.seconds, started.nanos);
+            self.begun.entry(vertex.digest.clone()).or_insert(at);
+            events.push(Event::Begins { step: vertex.digest.clone(), name: vertex.name.clone() });
+            let Some(completed) = &vertex.completed else { continue };
+            let took = self.since_begin(&vertex.digest, nanoseconds(completed.seconds, completed.nanos));
+            events.extend(logs.extract_if(.., |log| log.vertex == vertex.digest).map(|log| self.says(log)));
+            let how = match vertex.error.as_str() {
+                "" if vertex.cached => Ending::Cached,
+                "" => Ending::Done(took),
+                error if error.contains("context canceled") => Ending::Canceled,
+                error => Ending::Failed(reason(without_rpc(error))),
+            };
+            events.push(Event::Ends { step: vertex.digest.clone(), how });
         }
-        for log in &status.logs {
-            let at = log.timestamp.as_ref().map_or(0, |at| nanoseconds(at.seconds, at.nanos));
-            events.push(Event::Says {
-                step: log.vertex.clone(),
-                after: self.since_begin(&log.vertex, at),
-                text: String::from_utf8_lossy(&log.msg).into_owned(),
-            });
-        }
+        events.extend(logs.into_iter().map(|log| self.says(log)));
         for state in &status.statuses {
             let [done, total] = [state.current, state.total].map(|n| u64::try_from(n).unwrap_or(0));
             if done > 0 || total > 0 {
@@ -40,18 +42,16 @@ impl Graph {
                 events.push(Event::IsAt { step, what, done, total });
             }
         }
-        for vertex in &status.vertexes {
-            let Some(completed) = &vertex.completed else { continue };
-            let took = self.since_begin(&vertex.digest, nanoseconds(completed.seconds, completed.nanos));
-            let how = match vertex.error.as_str() {
-                "" if vertex.cached => Ending::Cached,
-                "" => Ending::Done(took),
-                error if error.contains("context canceled") => Ending::Canceled,
-                error => Ending::Failed(without_rpc(error).to_owned()),
-            };
-            events.push(Event::Ends { step: vertex.digest.clone(), how });
-        }
         events
+    }
+
+    fn says(&self, log: &VertexLog) -> Event {
+        let at = log.timestamp.as_ref().map_or(0, |at| nanoseconds(at.seconds, at.nanos));
+        Event::Says {
+            step: log.vertex.clone(),
+            after: self.since_begin(&log.vertex, at),
+            text: String::from_utf8_lossy(&log.msg).into_owned(),
+        }
     }
 
     fn since_begin(&self, vertex: &str, at: i128) -> Duration {

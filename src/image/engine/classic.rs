@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::steps::{Ending, Event};
+use super::steps::{Ending, Event, reason};
 
 /// The step that the builder is at.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Text {
     /// The step that it was at has failed.
     pub fn fail(&mut self, why: &str) -> Vec<Event> {
         let ended = self.step.take();
-        let how = Ending::Failed(why.to_owned());
+        let how = Ending::Failed(reason(why));
         ended.map(|(step, _)| Event::Ends { step, how }).into_iter().collect()
     }
 

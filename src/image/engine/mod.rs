@@ -19,7 +19,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
-pub use build::build;
+pub use build::{Manner, build};
 pub use push::push;
 
 use super::{ENGINE_REPOSITORY, Repository, Tag};

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::{Engine, credentials, interrupted};
 use crate::cluster::Session;
 use crate::image::{Built, Repository, Tag, ecr};
-use crate::ui::{Board, Failure, note};
+use crate::ui::{Board, Failure, Interrupts, note};
 
 /// A push that breaks off is begun so often; the layers that have arrived are not sent again.
 const TRIES: u32 = 3;
@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pushes an image of this machine's engine to the repository, where it gets this tag. What the engine is told for it,
-/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails.
+/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. With `quiet` the layers are not shown.
 ///
 /// # Errors
 /// When no engine answers or it has no such image, and when the registry refuses it or cannot be reached. Ctrl-C ends
@@ -30,6 +30,7 @@ pub async fn push(
     image: &str,
     repository: &Repository,
     tag: &Tag,
+    quiet: bool,
 ) -> Result<Built, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
@@ -44,14 +45,15 @@ pub async fn push(
         return Ok(built(Some(digest), true));
     }
     let authorization = authorization(session, repository).await?;
-    let push = Push { engine: &engine, image, repository, tag, authorization };
+    let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
+    let mut interrupts = Interrupts::listen()?;
     push.name_it(image).await?;
     let outcome = tokio::select! {
         biased;
         outcome = push.run() => outcome,
         // The engine ends what nobody waits for.
-        _ = tokio::signal::ctrl_c() => Err(interrupted(&format!("{} was not pushed", push.name()))),
+        () = interrupts.next() => Err(interrupted(&format!("{} was not pushed", push.name()))),
     };
     match outcome {
         Ok(digest) => Ok(built(digest, false)),
@@ -102,6 +104,7 @@ struct Push<'a> {
     repository: &'a Repository,
     tag: &'a Tag,
     authorization: String,
+    quiet: bool,
 }
 
 /// Why a try has failed.
@@ -172,7 +175,7 @@ impl Push<'_> {
                     break Err(Broken::Refused(why, layers.were_retried()));
                 }
                 Ok(Some(message)) => {
-                    if let Some(news) = layers.take(&message) {
+                    if let Some(news) = layers.take(&message).filter(|_| !self.quiet) {
                         board.set(&news.id, &news.line);
                         if news.is_lasting && !board.is_seen() {
                             note(news.line);
@@ -187,7 +190,7 @@ impl Push<'_> {
         };
         let was_seen = board.is_seen();
         drop(board);
-        if was_seen && outcome.is_ok() {
+        if was_seen && !self.quiet && outcome.is_ok() {
             layers.lines().for_each(note);
         }
         outcome

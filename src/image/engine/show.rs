@@ -12,7 +12,7 @@ pub struct Show {
 }
 
 impl Show {
-    /// A build begins; of a quiet one only a step that fails is shown.
+    /// A build begins; with `quiet` nothing is shown but the end of one that fails.
     pub fn new(quiet: bool) -> Self {
         Self { steps: Steps::default(), board: Board::new(), quiet }
     }
@@ -58,7 +58,7 @@ impl Show {
     }
 
     /// The build is over; when a step failed, shows its last lines and returns what it was, and why it failed.
-    pub fn end(mut self) -> Option<(String, String)> {
+    pub fn end(&mut self) -> Option<(String, String)> {
         self.board.clear();
         let step = self.steps.failed()?;
         let Some(Ending::Failed(why)) = &step.ending else { return None };

@@ -176,6 +176,18 @@ impl Step {
     }
 }
 
+/// Why a step failed, without its command, which its name says. The builders' words are `executor failed running [C]:
+/// exit code: 1`, `process "C" did not complete successfully: exit code: 1` and `The command 'C' returned a non-zero
+/// code: 1`.
+pub fn reason(words: &str) -> String {
+    let begins = ["executor failed running ", "process \"", "The command '"];
+    let code = words.rsplit_once("code: ").map(|(_, code)| code.trim());
+    match code.filter(|code| !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit())) {
+        Some(code) if begins.iter().any(|begin| words.starts_with(begin)) => format!("exit code {code}"),
+        _ => words.to_owned(),
+    }
+}
+
 /// `12.3 MB of 30.0 MB`, as Docker counts: by thousands.
 pub fn moved(done: u64, total: u64) -> String {
     match total {
@@ -269,6 +281,20 @@ mod tests {
         steps.take(ends("a", Ending::Failed(String::new())));
         let last = &steps.failed().unwrap().last;
         assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "80", "99"));
+    }
+
+    #[test]
+    fn a_reason_is_short() {
+        for words in [
+            "executor failed running [/bin/sh -c exit 3]: exit code: 3",
+            "process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3",
+            "The command '/bin/sh -c exit 3' returned a non-zero code: 3",
+        ] {
+            assert_eq!(reason(words), "exit code 3");
+        }
+        for words in ["COPY failed: no such file", "process \"x\": code: none", "exit code: 3"] {
+            assert_eq!(reason(words), words);
+        }
     }
 
     #[test]

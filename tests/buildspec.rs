@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Moto, Outcome, Registry, Sandbox, engine, program, python, script, shells};
+use support::{Moto, MotoCluster, Outcome, Registry, Sandbox, engine, program, python, script, shells};
 
 /// The buildspec.
 fn buildspec() -> String {
@@ -17,6 +17,7 @@ fn buildspec() -> String {
 /// A machine of CodeBuild's: a Docker engine, the `aws` CLI, and a registry that takes moto's tokens.
 struct Machine {
     sandbox: Sandbox,
+    cluster: MotoCluster,
     registry: Registry,
     bucket: String,
     /// The repository in the registry.
@@ -38,7 +39,8 @@ impl Machine {
         let work = sandbox.work().join("build").display().to_string();
         sandbox.set("AWSB_WORK", work);
         sandbox.set("AWSB_IMAGE", image.as_str());
-        Some(Self { sandbox, registry, bucket: cluster.part("bucket"), image, base })
+        let bucket = cluster.part("bucket");
+        Some(Self { sandbox, cluster, registry, bucket, image, base })
     }
 
     /// Puts a build context with these files into the bucket.
@@ -208,6 +210,63 @@ fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
     machine.docker(&["pull", "--quiet", &pinned]).ok();
     let said = machine.docker(&["run", "--rm", &pinned, "/hello"]).ok();
     assert_eq!(said.stdout, "hello it's \"$HOME\" $(exit 3) * ;|b\n");
+}
+
+#[test]
+fn what_bimage_asks_codebuild_for_is_an_image_that_works() {
+    let Some(mut machine) = Machine::new("bswhole") else { return };
+    machine.sandbox.config(&format!(
+        "{}codebuild_project = \"bswhole\"\necr_repository = {:?}\n",
+        machine.cluster.config(),
+        machine.image
+    ));
+    let project = serde_json::json!({
+        "name": "bswhole",
+        "source": { "type": "NO_SOURCE", "location": "x" },
+        "artifacts": { "type": "NO_ARTIFACTS" },
+        "environment": { "type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL" },
+        "serviceRole": "arn:aws:iam::123456789012:role/x",
+    });
+    machine
+        .sandbox
+        .run("aws", ["codebuild", "create-project", "--cli-input-json", &project.to_string()])
+        .ok();
+    let dockerfile = format!(
+        "FROM {}\nARG WORDS\nENV WORDS=$WORDS\nCOPY . /all/\nCMD cat /all/kept; echo \"$WORDS\"; ls /all\n",
+        machine.base
+    );
+    let files = [
+        ("other/Dockerfile", dockerfile.as_str()),
+        (".dockerignore", "*.tmp\n"),
+        ("kept", "kept\n"),
+        ("x.tmp", ""),
+    ];
+    for (name, text) in files {
+        machine.sandbox.file(&format!("folder/{name}"), text);
+    }
+    let args =
+        ["build", "folder", "-f", "other/Dockerfile", "--build-arg", "WORDS=it's \"all\"  of $it\nand more"];
+    // moto says that it has built it, and has not.
+    let asked = machine.sandbox.run("bimage", args).ended_with(1);
+    assert!(
+        asked.stderr.contains(&format!("has succeeded, and there is no image {}:", machine.image)),
+        "{asked}"
+    );
+    let request = machine.cluster.targeted("CodeBuild_20161006.StartBuild");
+    let request = request.into_iter().find(|r| r["projectName"] == "bswhole").expect("a build was started");
+    assert_eq!(request["buildspecOverride"], std::fs::read_to_string(buildspec()).expect("it is there"));
+    for variable in request["environmentVariablesOverride"].as_array().expect("variables") {
+        let text = |name: &str| variable[name].as_str().expect("text").to_owned();
+        machine.set(&text("name"), &text("value"));
+    }
+    let build = machine.build().succeeded();
+    let uri = build.exported("AWSB_URI").to_owned();
+    assert_eq!(uri, format!("{}:{}", machine.image, machine.sandbox.get("AWSB_TAG").expect("it was set")));
+    machine.forget();
+    let said = machine
+        .docker(&["run", "--rm", &format!("{}@{}", machine.image, build.exported("AWSB_DIGEST"))])
+        .ok();
+    assert_eq!(said.stdout, "kept\nit's \"all\"  of $it\nand more\nkept\nother\n");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const LAST_KEPT: usize = 200;
 const PHASE: &str = "phase";
 
 /// On stderr: the phases as they end, and the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shown {
     quiet: bool,
     phases: usize,
@@ -31,7 +31,14 @@ pub(super) struct Shown {
 impl Shown {
     /// Nothing is shown when `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, ..Self::default() }
+        Self {
+            quiet,
+            phases: 0,
+            log_is_missed: false,
+            board: Board::new(),
+            begun: None,
+            last: VecDeque::new(),
+        }
     }
 
     /// Shows what has come.
@@ -82,6 +89,11 @@ impl Shown {
             }
             self.last.push_back(line.to_owned());
         }
+    }
+
+    /// Takes away what changes in place.
+    pub fn put_away(&mut self) {
+        self.board.clear();
     }
 
     /// The last lines of the log.

@@ -23,7 +23,7 @@ pub struct Build {
     /// How many minutes the project gives it.
     pub minutes: Option<i32>,
     /// What buildspec.yml exports.
-    exported: Vec<(String, String)>,
+    pub(super) exported: Vec<(String, String)>,
 }
 
 /// A phase of a build (API `BuildPhase`).

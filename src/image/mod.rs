@@ -15,7 +15,6 @@ mod described;
 pub mod ecr;
 pub mod engine;
 mod id;
-mod kept;
 mod name;
 mod recipe;
 mod repository;

@@ -2,6 +2,8 @@
 
 mod support;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use support::{Answer, BadServer, Moto, MotoCluster, Request, Sandbox, Terminal, engine};
@@ -289,6 +291,21 @@ fn no_engine_and_no_repository() {
          unix:///no/such/socket: no such file"
     );
     assert!(outcome.hints().contains("DOCKER_HOST names the engine"), "{outcome}");
+}
+
+#[test]
+fn what_debug_shows_has_no_token() {
+    let Some(image) = engine() else { return };
+    let token = STANDARD.encode("AWS:hush-token");
+    let answer = json!({"authorizationData": [{"authorizationToken": token, "proxyEndpoint": "https://r.example.org"}]});
+    let server = BadServer::start(move |_, _| Answer::json(answer.clone()));
+    // Port 1 is nobody's.
+    let sandbox = far(&server.endpoint(), "ecr_repository = \"127.0.0.1:1/lab\"");
+    let outcome = sandbox.run("bimage", ["push", "--debug", image]).ended_with(1);
+    assert!(outcome.stderr.contains("GetAuthorizationToken"), "{outcome}");
+    assert!(outcome.stderr.contains("https://r.example.org"), "{outcome}");
+    let secret = STANDARD.encode("AWS:hush-token");
+    assert!(!outcome.stderr.contains(&secret) && !outcome.stderr.contains("hush"), "{outcome}");
 }
 
 /// Tags on the engine, which are gone when this is dropped.

@@ -283,7 +283,7 @@ impl Teller {
     fn read(&mut self, info: BuildInfo, now: Duration, image: &mut Option<String>) -> Vec<Event> {
         match (self, info) {
             (Self::BuildKit(graph), BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
-                graph.read(&status)
+                graph.read(&status, now)
             }
             (Self::BuildKit(_), BuildInfo { aux: Some(BuildInfoAux::Default(id)), .. }) => {
                 *image = id.id;
@@ -299,7 +299,7 @@ impl Teller {
 
     fn end(&mut self, now: Duration) -> Vec<Event> {
         match self {
-            Self::BuildKit(_) => Vec::new(),
+            Self::BuildKit(graph) => graph.end(now),
             Self::Classic(text) => text.end(now),
         }
     }

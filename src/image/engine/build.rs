@@ -28,6 +28,8 @@ use crate::ui::{Failure, Interrupts};
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// How often the engine is asked whether a new image has its name by now.
 const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
+/// When nothing more has come for so long, all has.
+const QUIET: Duration = Duration::from_millis(150);
 /// After this time it has it: an engine may know an image by another ID than its builder (that of an index of images).
 const TIME_FOR_NAME: Duration = Duration::from_secs(5);
 /// In an error's line a step has so many characters.
@@ -146,6 +148,12 @@ impl Build<'_> {
                 None => break Ok(()),
             }
         };
+        // The engine names an image once it has told all of its build, which may still be on its way.
+        while outcome.is_ok()
+            && let Ok(Some(Ok(info))) = tokio::time::timeout(QUIET, answer.next()).await
+        {
+            show.take(teller.read(info, begun.elapsed(), &mut image));
+        }
         // The engine cancels a build that nobody waits for.
         drop(answer);
         let failure = match outcome {

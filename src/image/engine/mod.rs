@@ -11,6 +11,7 @@ mod classic;
 mod credentials;
 mod kept;
 mod layers;
+mod only;
 mod push;
 mod refusal;
 mod show;
@@ -22,6 +23,7 @@ use bollard::models::ImageInspect;
 
 pub use build::{Manner, build};
 pub(super) use kept::{details, keeper, list, place, remove};
+pub use only::only_here;
 pub use push::push;
 
 use super::{ENGINE_REPOSITORY, Repository, Tag};

@@ -9,7 +9,9 @@ mod build;
 mod buildkit;
 mod classic;
 mod credentials;
+mod kept;
 mod layers;
+mod only;
 mod push;
 mod refusal;
 mod show;
@@ -20,6 +22,8 @@ use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
 pub use build::{Manner, build};
+pub(super) use kept::{details, keeper, list, place, remove};
+pub use only::only_here;
 pub use push::push;
 
 use super::{ENGINE_REPOSITORY, Repository, Tag};
@@ -32,7 +36,7 @@ pub const CONTENT_LABEL: &str = "awsb.content";
 
 /// An engine that answers.
 #[derive(Debug, Clone)]
-struct Engine {
+pub struct Engine {
     address: String,
     docker: Docker,
 }

@@ -248,8 +248,9 @@ fn ctrl_c_on_a_terminal_asks_whether_to_stop() {
         let mut building =
             Terminal::new(100).without_stdout().start(&sandbox, "bimage", ["build", "context"]);
         building.until("the log", |screen| screen.contains("line 3"));
+        building.until("the phase", |screen| screen.contains("bimage: BUILD 0:0"));
         building.signal(Signal::SIGINT);
-        building.until("the question", |screen| screen.contains("Stop the build? [y/N]"));
+        building.until("the question", |screen| screen.ends_with("\nStop the build? [y/N]\n"));
         building.types(answer);
         let ended = building.wait().ended_with(130);
         let said = if stops { "is stopped" } else { "goes on" };

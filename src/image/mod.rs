@@ -16,6 +16,7 @@ pub mod ecr;
 pub mod engine;
 mod id;
 mod kept;
+mod machines;
 mod meant;
 mod name;
 mod recipe;

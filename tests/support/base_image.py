@@ -26,6 +26,7 @@ import docker
 DOCKERFILE = Path(__file__).parents[2] / "docker" / "Dockerfile"
 # In this order: what the mirror has.
 SUITES = ("trixie", "bookworm")
+NOT_TAKEN = ("dev", *(f"usr/share/{folder}" for folder in ("doc", "info", "locale", "man")))
 MONTH = 30 * 24 * 60 * 60
 
 
@@ -40,11 +41,11 @@ def apt(*command):
 
 def mirror():
     """Where this machine's apt has Debian's own packages from."""
-    lines = apt("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages")
-    sources = re.findall(r"(\S*) (\S*) (https?://\S+)", lines)
-    # Before the first `apt-get update` apt does not know the origin.
-    uris = [uri for origin, _, uri in sources if origin in ("Debian", "") or "$" in origin]
-    uris += re.findall(r"https?://\S+", apt("apt-get", "indextargets", "--format", "$(REPO_URI)"))
+    lines = apt("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages")
+    uris = re.findall(r"^Debian (https?://\S+)", lines, re.MULTILINE)
+    if not uris:
+        # Before the first `apt-get update` apt does not know whose packages they are.
+        uris = re.findall(r"https?://\S+", lines)
     for uri in dict.fromkeys(uris):
         for suite in SUITES:
             try:
@@ -86,7 +87,7 @@ def make(archive):
         as_root(["rm", "-rf", f"{root}/var/lib/apt/lists", f"{root}/var/cache/apt"])
         part = archive.with_suffix(".part")
         with open(part, "wb") as output:
-            as_root(["tar", "-C", str(root), "--exclude=./dev/*", "-c", "."], stdout=output)
+            as_root(["tar", "-C", str(root), *(f"--exclude=./{path}/*" for path in NOT_TAKEN), "-c", "."], stdout=output)
         part.rename(archive)
     except (subprocess.CalledProcessError, OSError) as error:
         said = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
@@ -95,14 +96,9 @@ def make(archive):
         as_root(["rm", "-rf", "--one-file-system", str(scratch)])
 
 
-def main():
+def put(engine, folder):
+    """Has the engine know the base; returns its name."""
     name = base()
-    try:
-        engine = docker.from_env(timeout=300)
-        engine.ping()
-    except (docker.errors.DockerException, OSError) as error:
-        sys.exit(f"no Docker engine answers: {error}")
-    folder = Path(sys.argv[1]).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     # Test binaries that start at the same time wait for each other.
     with open(folder / "base.lock", "w") as lock:
@@ -119,8 +115,17 @@ def main():
                 engine.images.get(name)
             except docker.errors.APIError as error:
                 sys.exit(f"the Docker engine does not take the job image's base: {error}")
-    print(name)
+    return name
+
+
+def connect():
+    try:
+        engine = docker.from_env(timeout=300)
+        engine.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        sys.exit(f"no Docker engine answers: {error}")
+    return engine
 
 
 if __name__ == "__main__":
-    main()
+    print(put(connect(), Path(sys.argv[1]).absolute()))

@@ -50,6 +50,25 @@ pub fn program(name: &str, what: &str) -> Option<PathBuf> {
     found
 }
 
+/// The name of an image that is built from docker/, with an MPI program (support/mpi/) in it; `None` where there is no
+/// engine, or no way to a Debian: what is then skipped was said.
+pub fn job_image() -> Option<&'static str> {
+    static IMAGE: OnceLock<Option<String>> = OnceLock::new();
+    let build = || {
+        let python = python()?;
+        let mut command = Command::new(python.join("bin/python"));
+        command.arg(script("job_image.py")).arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("base"));
+        match answer(&mut command) {
+            Ok(image) => Some(image),
+            Err(why) => {
+                missing("the stories told in the job image", &why);
+                None
+            }
+        }
+    };
+    IMAGE.get_or_init(build).as_deref()
+}
+
 /// One of the scripts beside this file.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)

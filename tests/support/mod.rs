@@ -31,7 +31,7 @@ mod terminal;
 pub use bad_server::{Answer, BadServer, Request};
 pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
-pub use foreign::{engine, program, python, script};
+pub use foreign::{engine, job_image, program, python, script};
 pub use gate::Gate;
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};

@@ -20,7 +20,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// What comes while a build is followed.
 pub enum News<'a> {
-    /// The build has changed.
+    /// The build as it is now.
     Build(&'a Build),
     /// Lines of its log.
     Lines(&'a [Event]),
@@ -78,7 +78,7 @@ pub async fn follow(
             }
         }
         // Behind the lines of a phase comes its end.
-        if let Some(build) = known.as_ref().filter(|_| has_changed) {
+        if let Some(build) = &known {
             tell(News::Build(build))?;
         }
         if any || has_changed {

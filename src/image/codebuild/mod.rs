@@ -63,8 +63,12 @@ pub async fn build(
     let mut shown = Shown::new(manner.quiet);
     let ended = tokio::select! {
         ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
-        () = interrupts.next() => return Err(interrupted(session, &id, &mut interrupts).await),
+        () = interrupts.next() => {
+            shown.put_away();
+            return Err(interrupted(session, &id, &mut interrupts).await);
+        }
     };
+    shown.put_away();
     let ended = ended.map_err(|failure| {
         let failure = match failure.passing || failure.of_credentials {
             true => {

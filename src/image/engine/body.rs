@@ -66,3 +66,36 @@ pub fn of(
     });
     (body, trouble)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    struct Broken(usize);
+
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0 {
+                0 => Err(std::io::Error::other("data.bin has changed")),
+                _ => {
+                    self.0 -= 1;
+                    buffer.fill(7);
+                    Ok(buffer.len())
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_context_that_cannot_be_read_is_told() {
+        let (body, trouble) = of(Broken(20), 1);
+        let chunks: Vec<_> = body.collect().await;
+        assert_eq!((chunks.len(), chunks.iter().filter(|chunk| chunk.is_ok()).count()), (21, 20));
+        assert_eq!(trouble.take().as_deref(), Some("data.bin has changed"));
+        let (body, trouble) = of(std::io::Cursor::new(vec![1; 300_000]), 300_000);
+        let sizes: Vec<usize> = body.map(|chunk| chunk.map_or(0, |chunk| chunk.len())).collect().await;
+        assert_eq!((sizes.iter().sum::<usize>(), trouble.take()), (300_000, None));
+    }
+}

@@ -28,6 +28,8 @@ use crate::ui::{Failure, Interrupts};
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// How often the engine is asked whether a new image has its name by now.
 const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
+/// After this time it has it: an engine may know an image by another ID than its builder (that of an index of images).
+const TIME_FOR_NAME: Duration = Duration::from_secs(5);
 /// In an error's line a step has so many characters.
 const LONGEST_STEP: usize = 80;
 /// How long the engine may take to end what was cancelled.
@@ -214,10 +216,11 @@ impl Build<'_> {
         }
     }
 
-    /// Returns when the engine knows the image that was built by its name.
+    /// Returns when the engine knows the image that was built by its name, or should have by now.
     async fn is_named(&self, image: Option<&str>) {
         let Some(image) = image else { return std::future::pending().await };
-        loop {
+        let until = Instant::now() + TIME_FOR_NAME;
+        while Instant::now() < until {
             let found = self.engine.docker.inspect_image(self.name).await;
             if found.is_ok_and(|found| found.id.as_deref() == Some(image)) {
                 return;

@@ -42,7 +42,7 @@ impl Text {
         match &self.step {
             Some((step, begun)) => {
                 let after = now.saturating_sub(*begun);
-                vec![Event::Says { step: step.clone(), after, text: text.to_owned() }]
+                vec![Event::Says { step: step.clone(), after, text: plain(text).to_owned() }]
             }
             None => Vec::new(),
         }
@@ -79,12 +79,24 @@ impl Text {
     }
 }
 
-/// `Step 2/3 : RUN make` is the step `2/3`, called `[2/3] RUN make`.
+/// `Step 2/3 : RUN make` is the step `2/3`, called `[2/3] RUN make`. Podman, which stands in for the classic builder,
+/// writes `STEP 2/3: RUN make` (buildah, `imagebuildah/stage_executor.go`).
 fn heading(text: &str) -> Option<(String, String)> {
-    let (step, what) = text.strip_prefix("Step ")?.split_once(" : ")?;
+    let (step, what) = match text.strip_prefix("Step ") {
+        Some(rest) => rest.split_once(" : ")?,
+        None => text.strip_prefix("STEP ")?.split_once(": ")?,
+    };
     let (number, all) = step.split_once('/')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     (is_number(number) && is_number(all)).then(|| (step.to_owned(), format!("[{step}] {}", what.trim())))
+}
+
+/// A piece without the colour that the builder gives to what goes to stderr (moby, `streamformatter.stderrFormatter`).
+fn plain(text: &str) -> &str {
+    match text.strip_prefix("\x1b[91m") {
+        Some(text) => text.strip_suffix("\x1b[0m").unwrap_or(text),
+        None => text,
+    }
 }
 
 fn is_id(text: &str) -> bool {
@@ -95,6 +107,16 @@ fn is_id(text: &str) -> bool {
 mod tests {
     use super::super::steps::Steps;
     use super::*;
+
+    #[test]
+    fn headings() {
+        let named = |text| heading(text).map(|(_, name)| name);
+        assert_eq!(named("Step 2/3 : RUN a : b"), Some("[2/3] RUN a : b".into()));
+        assert_eq!(named("STEP 2/3: RUN a\n"), Some("[2/3] RUN a".into()));
+        for none in ["Step by step : x", "STEP: 1", "Step 1 : x"] {
+            assert_eq!(named(none), None);
+        }
+    }
 
     #[test]
     fn a_build_of_the_classic_builder() {
@@ -111,6 +133,7 @@ mod tests {
             "\n",
             " ---> Running in 5a5a5a5a5a5a\n",
             "making\n",
+            "\x1b[91ma warning\n\x1b[0m",
             "Removing intermediate container 5a5a5a5a5a5a\n",
             " ---> ba9876543210\n",
             "Step 4/4 : RUN false",
@@ -131,7 +154,8 @@ mod tests {
         #2 CACHED
         #3 [3/4] RUN make
         #3 3.000 making
-        #3 DONE 6.0s
+        #3 4.000 a warning
+        #3 DONE 7.0s
         #4 [4/4] RUN false
         #4 ERROR: non-zero code: 1
         ");

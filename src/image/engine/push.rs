@@ -11,7 +11,7 @@ use super::layers::{Layers, Message};
 use super::refusal::Refusal;
 use super::{Engine, credentials, interrupted};
 use crate::cluster::Session;
-use crate::image::{Built, Repository, Tag, ecr};
+use crate::image::{Built, Platform, Repository, Tag, ecr, machines};
 use crate::ui::{Board, Failure, Interrupts, note};
 
 /// A push that breaks off is begun so often; the layers that have arrived are not sent again.
@@ -45,6 +45,9 @@ pub async fn push(
         return Ok(built(Some(digest), true));
     }
     let authorization = authorization(session, repository).await?;
+    if !quiet {
+        tell_misfit(session, image, &found).await;
+    }
     let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
     let mut interrupts = Interrupts::listen()?;
@@ -80,6 +83,19 @@ async fn is_there(
     }
     let there = ecr::find(session, repository, tag).await.ok()??.image_digest?;
     known.contains(&there.as_str()).then_some(there)
+}
+
+/// Says so when the image is for another kind of machine than the cluster's.
+async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect) {
+    let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
+        return;
+    };
+    if let Some(theirs) = machines::of_cluster(session).await.filter(|theirs| *theirs != own) {
+        note(format!(
+            "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
+            session.cluster.job_queue
+        ));
+    }
 }
 
 /// What the engine shows the registry, as it takes it (Docker Engine API, "Authentication").
@@ -205,23 +221,9 @@ impl Push<'_> {
 
     fn refused(&self, refusal: Refusal, why: &str) -> Failure {
         let failure = Failure::failed(format!("{}: {}", self.doing(), why.trim()));
-        let Repository { registry, name } = self.repository;
-        match refusal {
-            Refusal::Denied if registry.is_ecr() => failure.hint(
-                "pushing takes ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, \
-                 ecr:CompleteLayerUpload and ecr:PutImage",
-            ),
-            Refusal::Denied => failure.hint(format!("`docker login {registry}` makes you known there")),
-            Refusal::NoRepository => failure
-                .hint("`create_repository = true` in the cluster's section of the settings file has it made"),
-            Refusal::Immutable => failure.hint(format!(
-                "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
-            )),
-            Refusal::NoSpace => failure.hint("`docker system df` tells what takes the engine's space"),
-            Refusal::BrokenOff => {
-                failure.hint("the same command again sends only the layers that have not arrived")
-            }
-            Refusal::Other => failure,
+        match refusal.hint(self.repository) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 

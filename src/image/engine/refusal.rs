@@ -1,5 +1,7 @@
 //! Why a push failed, in the engine's words or, by way of it, in the registry's. Pure.
 
+use crate::image::Repository;
+
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -61,6 +63,30 @@ impl Refusal {
             Self::Other
         }
     }
+
+    /// What to do about it.
+    pub fn hint(self, repository: &Repository) -> Option<String> {
+        let Repository { registry, name } = repository;
+        match self {
+            Self::Denied if registry.is_ecr() => Some(
+                "pushing takes ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, \
+                 ecr:CompleteLayerUpload and ecr:PutImage"
+                    .to_owned(),
+            ),
+            Self::Denied => Some(format!("`docker login {registry}` makes you known there")),
+            Self::NoRepository if registry.is_ecr() => Some(
+                "`create_repository = true` in the cluster's section of the settings file has it made".to_owned(),
+            ),
+            Self::NoRepository | Self::Other => None,
+            Self::Immutable => Some(format!(
+                "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
+            )),
+            Self::NoSpace => Some("`docker system df` tells what takes the engine's space".to_owned()),
+            Self::BrokenOff => {
+                Some("the same command again sends only the layers that have not arrived".to_owned())
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +129,18 @@ mod tests {
         ] {
             assert_eq!(Refusal::read(message), refusal, "{message}");
         }
+    }
+
+    #[test]
+    fn what_to_do() {
+        let hint = |refusal: Refusal, registry: &str| {
+            let registry = registry.parse().unwrap();
+            refusal.hint(&Repository { registry, name: "lab/x".parse().unwrap() }).unwrap_or_default()
+        };
+        let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        assert!(hint(Refusal::NoRepository, ecr).contains("create_repository = true"));
+        assert!(hint(Refusal::Denied, ecr).contains("ecr:PutImage"));
+        assert!(hint(Refusal::Denied, "127.0.0.1:5000").contains("docker login 127.0.0.1:5000"));
+        assert_eq!(hint(Refusal::NoRepository, "127.0.0.1:5000"), "");
     }
 }

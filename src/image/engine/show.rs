@@ -43,8 +43,8 @@ impl Show {
             Said::At(_, moved) => self.board.set(&key, &format!(" => {name} {moved}")),
             Said::Ended(_, how) => {
                 self.board.remove(&key);
-                // What the builder does for itself is of interest while it takes time.
-                let is_internal = name.starts_with("[internal]");
+                // What the builder does beside the Dockerfile's steps is of interest while it takes time.
+                let is_internal = !name.starts_with('[') || name.starts_with("[internal]");
                 match how {
                     Ending::Done(took) if !is_internal => {
                         note(format!(" => {name} {:.1}s", took.as_secs_f64()));
@@ -62,6 +62,9 @@ impl Show {
         self.board.clear();
         let step = self.steps.failed()?;
         let Some(Ending::Failed(why)) = &step.ending else { return None };
+        if step.last.is_empty() {
+            return Some((step.name.clone(), why.clone()));
+        }
         let mut block = vec![format!("------\n > {}:", step.name)];
         block.extend(step.last.iter().cloned());
         block.push("------".to_owned());

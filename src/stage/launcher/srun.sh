@@ -97,8 +97,11 @@ exec "$@"' srun "$@"
     done
     set -- env "$@"
   fi
-  # Containers run as root, and on a vCPU there may be half a core only. Open MPI 4, and 5.
+  # Containers run as root. Open MPI 4, and 5.
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  # With a list of nodes each has its part of the tasks, as Slurm deals them out. Without one, mpirun counts cores,
+  # and on a vCPU there may be half a core only.
+  [ -z "${AWSB_HOSTFILE-}" ] || exec mpirun -n "$_an" -N "$(((_an + _am - 1) / _am))" "$@"
   export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
   exec mpirun -n "$_an" "$@"
 fi

@@ -1,0 +1,276 @@
+//! The job image as it is built from docker/, on a real engine: ordinary jobs, arrays, and MPI across nodes.
+#![cfg(unix)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptions, RemoveContainerOptionsBuilder,
+    StartContainerOptions,
+};
+use futures_util::StreamExt;
+use serde_json::json;
+use support::{Outcome, Sandbox, engine, eventually, job_image};
+
+/// For things that take seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A sandbox whose local cluster has room for some nodes, and the image.
+fn cluster() -> Option<(Sandbox, &'static str)> {
+    let image = job_image()?;
+    let mut sandbox = Sandbox::new();
+    sandbox.run("blocal", ["start", "--vcpus", "16", "--memory", "8G"]).ok();
+    sandbox.use_python();
+    sandbox.use_local_exports();
+    Some((sandbox, image))
+}
+
+/// The keys of nodes that are in the bucket.
+fn keys(sandbox: &Sandbox) -> Vec<String> {
+    let list = ["s3api", "list-objects-v2", "--bucket", "awsb-local", "--prefix", "awsb/nodes/"];
+    let listed = sandbox.run("aws", list).ok();
+    let listed = if listed.stdout.is_empty() { json!({}) } else { listed.json() };
+    let all = listed["Contents"].as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|object| Some(object["Key"].as_str()?.to_owned())).collect()
+}
+
+/// Registers a multi-node job definition whose last node of three has an image that knows nothing of the others.
+fn with_a_stranger(sandbox: &Sandbox, image: &str, stranger: &str) {
+    let range = |targets: &str, image: &str| {
+        json!({"targetNodes": targets, "container": {"image": image, "resourceRequirements": [
+            {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]}})
+    };
+    let ranges = json!([range("0:1", image), range("2:2", stranger)]);
+    let nodes = json!({"numNodes": 3, "mainNode": 0, "nodeRangeProperties": ranges}).to_string();
+    let register =
+        ["batch", "register-job-definition", "--type", "multinode", "--job-definition-name", "odd"];
+    sandbox.run("aws", register.into_iter().chain(["--node-properties", &nodes])).ok();
+}
+
+/// What the main node of a job of nodes has printed.
+fn main_node<'a>(outcome: &'a Outcome) -> impl Iterator<Item = &'a str> {
+    // Each line stands behind its node's index.
+    outcome
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once("0: ").filter(|(i, _)| i.len() < 4).map(|(_, l)| l))
+}
+
+/// Ranks to the hosts where they ran, as `ranks` has printed them; each has the sum of all.
+#[track_caller]
+fn ranks(outcome: &Outcome, greeting: &str) -> BTreeMap<u32, String> {
+    let mut hosts = BTreeMap::new();
+    for line in outcome.stdout.lines() {
+        let Some((_, line)) = line.split_once("rank ") else { continue };
+        assert!(line.ends_with(&format!("sum 15, {greeting}")), "{line}");
+        let words: Vec<&str> = line.split([' ', ',']).collect();
+        hosts.insert(words[0].parse().unwrap(), format!("{} {}", words[4], words[7]));
+    }
+    hosts
+}
+
+#[test]
+fn an_ordinary_job_and_an_array() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let script =
+        "id -un; pwd; ps -o comm= -p 1; python3 -c 'print(6 * 7)'; aws --version | cut -d/ -f1; exit 5";
+    let outcome = sandbox.run("bsub", ["-I", "--image", image, "--wrap", script]).ended_with(5);
+    assert_eq!(outcome.stdout, "awsb\n/home/awsb\ntini\n42\naws-cli\n");
+    // No entry point stands between the job and how it ends.
+    let missing = sandbox.run("bsub", ["-I", "--bare", "--image", image, "no-such-program"]);
+    assert_eq!(missing.code(), 127, "{missing}");
+    let root = ["-I", "--image", image, "--user", "root", "id", "-un"];
+    assert_eq!(sandbox.run("bsub", root).ok().stdout, "root\n");
+    let array = ["-I", "-a", "3", "--image", image, "--wrap", "echo $((AWSB_TASK_ID * 10))"];
+    let array = sandbox.run("bsub", array).ok();
+    let lines: BTreeSet<&str> = array.stdout.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(lines, BTreeSet::from(["0", "10", "20"]), "{array}");
+}
+
+#[test]
+fn a_signal_reaches_the_jobs_script() {
+    let Some((sandbox, image)) = cluster() else { return };
+    sandbox.file(
+        "patient.sh",
+        "#!/bin/bash\ntrap 'echo told to end; exit 9' TERM\necho ready\nwhile :; do sleep 0.1; done\n",
+    );
+    for nodes in [&[][..], &["-n", "2", "-p", "1", "-m", "256M"]] {
+        let line = [&["--parsable", "--image", image], nodes, &["patient.sh"]].concat();
+        let submitted = sandbox.run("bsub", line);
+        let id = submitted.job_id();
+        let main = if nodes.is_empty() { id.clone() } else { format!("{id}#0") };
+        eventually("the script has begun", PATIENCE, || {
+            sandbox.run("bout", [&main]).stdout.contains("ready").then_some(())
+        });
+        sandbox.run("bkill", [&id]).ok();
+        sandbox.run("bwait", [&id]);
+        let told = sandbox.run("bout", [&main]).ok();
+        assert!(told.stdout.contains("told to end"), "{told}");
+        assert_eq!(keys(&sandbox), [""; 0]);
+    }
+}
+
+#[test]
+fn an_mpi_program_across_three_nodes() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let script = "#!/bin/bash\n\
+        export GREETING='two words'\n\
+        cut -d ' ' -f 2 \"$AWSB_HOSTFILE\" | sort | uniq -c\n\
+        for node in $AWSB_NODES; do ssh \"$node\" hostname; done | sort | uniq | wc -l\n\
+        aws s3 ls --recursive \"$AWSB_NODES_URL/\" | wc -l\n\
+        mpirun ranks\n\
+        exit 4\n";
+    sandbox.file("mpi.sh", script);
+    // Which nodes it ran on: the script on the main node alone.
+    let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "mpi.sh"];
+    let outcome = sandbox.run("bsub", line).ended_with(4);
+    let first: Vec<&str> = main_node(&outcome).take(3).map(str::trim).collect();
+    assert_eq!(first, ["3 slots=2", "3", "0"], "slots, hosts by ssh, keys that are left: {outcome}");
+    let hosts = ranks(&outcome, "two words");
+    assert_eq!(hosts.len(), 6, "{outcome}");
+    let distinct: BTreeSet<&String> = hosts.values().collect();
+    assert_eq!(distinct.len(), 3, "two ranks on each of three nodes: {outcome}");
+    for node in 0..3 {
+        let there = hosts.values().filter(|host| host.ends_with(&format!(" {node}"))).count();
+        assert_eq!(there, 2, "on node {node}: {outcome}");
+    }
+}
+
+#[test]
+fn srun_of_a_slurm_script_reaches_the_nodes() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let script = "#!/bin/bash\n#SBATCH -N 3 --ntasks-per-node=2 --cpus-per-task=1 --mem=256M\n\
+                  export GREETING=srun\nsrun ranks\n";
+    sandbox.file("slurm.sh", script);
+    let outcome = sandbox.run("bsub", ["-I", "--image", image, "slurm.sh"]).ok();
+    let hosts = ranks(&outcome, "srun");
+    let distinct: BTreeSet<&String> = hosts.values().collect();
+    assert_eq!((hosts.len(), distinct.len()), (6, 3), "{outcome}");
+}
+
+#[test]
+fn a_script_that_runs_on_all_nodes() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let script = "echo node $AWS_BATCH_JOB_NODE_INDEX sees $(wc -l <$AWSB_HOSTFILE); \
+                  [ $AWS_BATCH_JOB_NODE_INDEX != 0 ] || sleep 3";
+    let line = ["-I", "-n", "2", "-m", "256M", "-e", "AWSB_RUN_ON=all", "--image", image, "--wrap", script];
+    let outcome = sandbox.run("bsub", line).ok();
+    for node in 0..2 {
+        assert!(outcome.stdout.contains(&format!("node {node} sees 2")), "{outcome}");
+    }
+}
+
+#[test]
+fn a_rank_that_aborts_ends_the_job() {
+    let Some((sandbox, image)) = cluster() else { return };
+    sandbox.file("abort.sh", "#!/bin/sh\nexec mpirun ranks 77\n");
+    let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "abort.sh"];
+    let outcome = sandbox.run("bsub", line).ended_with(77);
+    assert!(outcome.stdout.contains("\"abort\""), "{outcome}");
+}
+
+#[test]
+fn a_node_that_never_comes_is_named() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let Some(stranger) = engine() else { return };
+    with_a_stranger(&sandbox, image, stranger);
+    let script = "[ $AWS_BATCH_JOB_NODE_INDEX != 2 ] || sleep 120; echo the job itself";
+    let line = ["-I", "--job-definition", "odd", "-e", "AWSB_NODES_TIMEOUT=30", "--wrap", script];
+    let outcome = sandbox.run("bsub", line).ended_with(126);
+    let told = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
+    assert!(outcome.stdout.contains(told) && outcome.stdout.contains("security group"), "{outcome}");
+    assert!(!outcome.stdout.contains("0: the job itself"), "{outcome}");
+    assert_eq!(keys(&sandbox), [""; 0]);
+}
+
+#[test]
+fn the_key_is_there_while_nodes_are_awaited_and_nowhere_else() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let Some(stranger) = engine() else { return };
+    with_a_stranger(&sandbox, image, stranger);
+    let line = ["--parsable", "--job-definition", "odd", "--wrap", "sleep 60"];
+    let id = sandbox.run("bsub", line).job_id();
+    let key = format!("awsb/nodes/{id}/1");
+    eventually("the key is in the bucket", PATIENCE, || (keys(&sandbox) == [key.clone()]).then_some(()));
+    // Whoever has none of the cluster's credentials does not read it.
+    let endpoint = sandbox.get("AWS_ENDPOINT_URL").unwrap();
+    let url = format!("{endpoint}/awsb-local/{key}");
+    let anonymous = sandbox.run("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", &url]);
+    assert_eq!(anonymous.stdout, "403");
+    let said = sandbox.run("aws", ["s3", "cp", &format!("s3://awsb-local/{key}"), "-"]).ok().stdout;
+    let secret = said.lines().nth(1).unwrap();
+    assert!(said.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") && secret.len() > 60);
+    let described = sandbox.run("aws", ["batch", "describe-jobs", "--jobs", &id, &format!("{id}#0")]).ok();
+    assert!(described.stdout.contains("AWSB_NODES_URL") && !described.stdout.contains(secret));
+    // A killed job, too, takes it along.
+    sandbox.run("bkill", [&id]).ok();
+    sandbox.run("bwait", [&id]);
+    eventually("the key is gone", PATIENCE, || keys(&sandbox).is_empty().then_some(()));
+}
+
+#[test]
+fn another_attempt_has_another_key() {
+    let Some((sandbox, image)) = cluster() else { return };
+    let script = "ssh-keygen -lf /dev/shm/awsb-nodes/key.pub; ssh ${AWSB_NODES#* } true && \
+                  [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || exit 7";
+    let wrap =
+        ["-K", "--parsable", "-n", "2", "-r", "2", "--retry-on", "exit:7", "-m", "256M", "--image", image];
+    let id = sandbox.run("bsub", wrap.into_iter().chain(["--wrap", script])).job_id();
+    let fingerprint = |attempt: &str| {
+        let said = sandbox.run("bout", ["--attempt", attempt, &format!("{id}#0")]).ok().stdout;
+        said.lines().find(|line| line.contains("SHA256:")).map(str::to_owned)
+    };
+    let (first, second) = (fingerprint("1"), fingerprint("2"));
+    assert!(first.is_some() && second.is_some() && first != second, "{first:?} {second:?}");
+    assert_eq!(keys(&sandbox), [""; 0]);
+}
+
+#[tokio::test]
+async fn shared_directories_are_mounted() {
+    let Some(image) = job_image() else { return };
+    let look = "id -un; grep ' /scratch ' /proc/mounts; touch /scratch/mine; ls /scratch";
+    let scratch = "none /scratch tmpfs size=1m,mode=1777";
+    let run = async |user: &str, shared: &str, may: bool| in_container(image, user, shared, may, look).await;
+    // Root mounts it, and the job is nobody special.
+    let said = run("root", scratch, true).await;
+    assert!(said.starts_with("awsb\nnone /scratch tmpfs rw") && said.ends_with("mine\n"), "{said}");
+    let said = run("root", scratch, false).await;
+    let told =
+        "awsb: mounting none at /scratch is not permitted: the job definition needs \"privileged\": true\n";
+    assert_eq!(said, told);
+    let said = run("awsb", scratch, false).await;
+    assert!(said.starts_with("awsb: mounting /scratch takes root: the job definition needs"), "{said}");
+    let said = run("root", "fs@tcp:/x /x lustre", true).await;
+    assert!(said.starts_with("awsb: mounting fs@tcp:/x at /x: the image has no mount.lustre"), "{said}");
+}
+
+/// Runs a shell command in the image, as a job that may mount or may not. (What a privileged container has is more
+/// than this takes, and more than every machine allows.)
+async fn in_container(image: &str, user: &str, shared: &str, may_mount: bool, command: &str) -> String {
+    let docker = Docker::connect_with_defaults().unwrap();
+    let may = |what: &str| may_mount.then(|| vec![what.to_owned()]);
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        user: Some(user.to_owned()),
+        env: Some(vec![format!("AWSB_SHARED={shared}")]),
+        cmd: Some(["sh", "-c", command].map(str::to_owned).to_vec()),
+        host_config: Some(HostConfig {
+            cap_add: may("SYS_ADMIN"),
+            security_opt: may("apparmor=unconfined"),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let id = docker.create_container(None::<CreateContainerOptions>, body).await.unwrap().id;
+    let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true).build();
+    let attached = docker.attach_container(&id, Some(options)).await.unwrap();
+    docker.start_container(&id, None::<StartContainerOptions>).await.unwrap();
+    let frames: Vec<_> = attached.output.collect().await;
+    let force = RemoveContainerOptionsBuilder::new().force(true).build();
+    docker.remove_container(&id, Some(force)).await.unwrap();
+    frames.into_iter().map(|frame| frame.unwrap().to_string()).collect()
+}

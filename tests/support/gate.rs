@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::Sandbox;
+
 /// A part that is held does not pass within this time: the test has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -44,19 +46,44 @@ impl Gate {
         Self { address, state }
     }
 
+    /// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through; its
+    /// section of the settings file has more `settings`.
+    pub fn before_the_local_cluster(limit: usize, settings: &str) -> (Sandbox, Self) {
+        let mut sandbox = Sandbox::new();
+        sandbox.use_local_exports();
+        let gate = Self::to(sandbox.get("AWS_ENDPOINT_URL").expect("the local cluster's address"), limit);
+        let key = |name: &str| sandbox.get(name).unwrap_or_default().to_owned();
+        sandbox.file(
+            "../home/.aws/credentials",
+            format!(
+                "[gate]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+                key("AWS_ACCESS_KEY_ID"),
+                key("AWS_SECRET_ACCESS_KEY")
+            ),
+        );
+        sandbox.config(&format!(
+            "default_cluster = \"gated\"\n[cluster.gated]\nregion = \"{}\"\nprofile = \"gate\"\nendpoint_url = \"{}\"\n\
+             bucket = \"awsb-local\"\nprefix = \"awsb\"\njob_queue = \"local\"\njob_definition = \"local\"\n{settings}",
+            key("AWS_REGION"),
+            gate.endpoint()
+        ));
+        (sandbox, gate)
+    }
+
     /// The gate's address.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until all that may pass is stored, and another part is held.
+    /// Waits until all that may pass is stored, and so many others are held. When they are as many as are on their way at
+    /// once, the sender has heard of those that are stored.
     #[track_caller]
-    pub fn wait_until_closed(&self) {
+    pub fn wait_until_closed(&self, held: usize) {
         let seen = self.state.seen();
-        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held == 0;
+        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held < held;
         let (_seen, timeout) =
             self.state.changed.wait_timeout_while(seen, LIMIT, going_on).expect("no panic");
-        assert!(!timeout.timed_out(), "no part was held");
+        assert!(!timeout.timed_out(), "not so many parts were held");
     }
 
     /// Lets everything through from here on.

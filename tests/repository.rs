@@ -2,6 +2,8 @@
 
 mod support;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use support::{Answer, BadServer, Moto, MotoCluster, Request, Sandbox, Terminal, engine};
@@ -291,6 +293,21 @@ fn no_engine_and_no_repository() {
     assert!(outcome.hints().contains("DOCKER_HOST names the engine"), "{outcome}");
 }
 
+#[test]
+fn what_debug_shows_has_no_token() {
+    let Some(image) = engine() else { return };
+    let token = STANDARD.encode("AWS:hush-token");
+    let answer = json!({"authorizationData": [{"authorizationToken": token, "proxyEndpoint": "https://r.example.org"}]});
+    let server = BadServer::start(move |_, _| Answer::json(answer.clone()));
+    // Port 1 is nobody's.
+    let sandbox = far(&server.endpoint(), "ecr_repository = \"127.0.0.1:1/lab\"");
+    let outcome = sandbox.run("bimage", ["push", "--debug", image]).ended_with(1);
+    assert!(outcome.stderr.contains("GetAuthorizationToken"), "{outcome}");
+    assert!(outcome.stderr.contains("https://r.example.org"), "{outcome}");
+    let secret = STANDARD.encode("AWS:hush-token");
+    assert!(!outcome.stderr.contains(&secret) && !outcome.stderr.contains("hush"), "{outcome}");
+}
+
 /// Tags on the engine, which are gone when this is dropped.
 struct Tagged<'s>(&'s Sandbox, [String; 2]);
 
@@ -304,15 +321,19 @@ impl Drop for Tagged<'_> {
 
 #[test]
 fn images_that_an_engine_keeps() {
-    let Some(image) = engine() else { return };
+    if engine().is_none() {
+        return;
+    }
     let sandbox = far(&BadServer::closed_port(), "");
     let docker = |args: &[&str]| sandbox.run("docker", args);
+    // An image of this test's own.
     let tags = [1, 2].map(|n| format!("repository-test-{}-{n}", std::process::id()));
-    let _tagged = Tagged(&sandbox, tags.each_ref().map(|tag| format!("awsb:{tag}")));
-    for tag in &tags {
-        docker(&["tag", image, &format!("awsb:{tag}")]).ok();
-    }
     let [first, second] = &tags;
+    let [image, alias] = tags.each_ref().map(|tag| format!("awsb:{tag}"));
+    let _tagged = Tagged(&sandbox, [image.clone(), alias.clone()]);
+    sandbox.file("content", first);
+    sandbox.run("sh", ["-euc", "tar -c content | docker import - \"$1\"", "sh", &image]).ok();
+    docker(&["tag", &image, &alias]).ok();
     let listed = sandbox.run("bimage", ["list", "--json"]).ok().json();
     let ours = listed.as_array().unwrap().iter().find(|image| {
         image["imageTags"]
@@ -350,10 +371,17 @@ fn images_that_an_engine_keeps() {
         removed.stderr.contains("error: there is no image no-such-tag in awsb on the Docker engine"),
         "{removed}"
     );
-    docker(&["image", "inspect", &format!("awsb:{second}")]).ok();
-    sandbox.run("bimage", ["-c", "far", "rm", "-y", second]).ok();
-    docker(&["image", "inspect", image]).ok();
-    sandbox.run("bimage", ["-c", "far", "show", first]).ended_with(1);
+    docker(&["image", "inspect", &alias]).ok();
+    let id = ours["imageDigest"].as_str().unwrap();
+    // By its ID it loses the tags that are ours, and stays with those that are not.
+    let other = format!("repository-test/{first}");
+    let _other = Tagged(&sandbox, [other.clone(), other.clone()]);
+    docker(&["tag", &alias, &image]).ok();
+    docker(&["tag", &alias, &other]).ok();
+    sandbox.run("bimage", ["-c", "far", "rm", "-y", id]).ok();
+    assert!(docker(&["image", "inspect", &alias, &image]).code() != 0);
+    docker(&["image", "inspect", &other]).ok();
+    sandbox.run("bimage", ["-c", "far", "show", id]).ended_with(1);
 }
 
 /// A cluster of moto's whose repository is named in its settings, and the sandbox for it.

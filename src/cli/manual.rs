@@ -1,11 +1,13 @@
 //! Manual pages and completions, made from each tool's own definition: `--man` and `--completions SHELL`.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueEnum};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::ui::{Failure, Format, Output};
 
@@ -34,10 +36,7 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
     let words: Vec<&[u8]> = args.iter().skip(1).map(|word| word.as_bytes()).collect();
     let shell: &[u8] = match words.as_slice() {
         [b"--man"] => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command.clone())
-                .render(&mut page)
-                .map_err(|e| Failure::failed(format!("writing the manual page: {e}")))?;
+            let page = page(command).map_err(|e| Failure::failed(format!("writing the manual page: {e}")))?;
             Output::new(Format::Plain).write(&page)?;
             return Ok(true);
         }
@@ -59,4 +58,38 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
     clap_complete::generate(shell, &mut command, name, &mut script);
     Output::new(Format::Plain).write(&script)?;
     Ok(true)
+}
+
+/// The manual page. A tool with subcommands has one page for all of them, with a section for each.
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone());
+    if !command.has_subcommands() {
+        man.render(&mut page)?;
+        return Ok(page);
+    }
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    for part in command.get_subcommands() {
+        // The options that all have are those of the tool.
+        let title = format!("{} {}", command.get_name(), part.get_name());
+        let about = part.get_about().map(ToString::to_string).unwrap_or_default();
+        let part = Man::new(part.clone().bin_name(&title).disable_help_flag(true));
+        let mut text = Vec::new();
+        part.render_synopsis_section(&mut text)?;
+        part.render_options_section(&mut text)?;
+        let text = String::from_utf8_lossy(&text).replace(".SH ", ".SS ");
+        let title = roff_text(&title.to_uppercase());
+        page.extend_from_slice(format!(".SH {title}\n{}\n{text}", roff_text(&about)).as_bytes());
+    }
+    man.render_options_section(&mut page)?;
+    man.render_version_section(&mut page)?;
+    Ok(page)
+}
+
+/// Text that means nothing to troff.
+fn roff_text(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\*(Aq")
 }

@@ -15,7 +15,6 @@ mod described;
 pub mod ecr;
 pub mod engine;
 mod id;
-mod kept;
 mod machines;
 mod meant;
 mod name;

@@ -1,8 +1,6 @@
 //! Where the images of a cluster are: in its repository, or on the Docker engine of this machine.
 
-use bollard::Docker;
-
-use super::{Details, ENGINE_REPOSITORY, Image, ImageId, Repository, ecr, kept};
+use super::{Details, ENGINE_REPOSITORY, Image, ImageId, Repository, ecr, engine};
 use crate::cluster::Session;
 use crate::ui::{Failure, note};
 
@@ -12,7 +10,7 @@ pub enum Store<'s> {
     /// In a repository of ECR.
     Ecr(&'s Session, Repository),
     /// On the engine, as `awsb:TAG`.
-    Engine(Docker),
+    Engine(engine::Engine),
 }
 
 /// An image, or a tag of one, that is gone.
@@ -36,7 +34,7 @@ impl<'s> Store<'s> {
                 "the repository {registry}/{name} is not in ECR: its registry alone knows its images"
             ))
             .hint(format!("`curl https://{registry}/v2/{name}/tags/list` asks it for their tags"))),
-            None => kept::engine(session).await.map(Self::Engine),
+            None => engine::keeper(session).await.map(Self::Engine),
         }
     }
 
@@ -55,7 +53,7 @@ impl<'s> Store<'s> {
     pub fn place(&self) -> String {
         match self {
             Self::Ecr(_, repository) => ecr::place(repository),
-            Self::Engine(_) => kept::place(),
+            Self::Engine(_) => engine::place(),
         }
     }
 
@@ -74,7 +72,7 @@ impl<'s> Store<'s> {
     pub async fn list(&self) -> Result<Vec<Image>, Failure> {
         let mut images = match self {
             Self::Ecr(session, repository) => ecr::list(session, repository).await?,
-            Self::Engine(docker) => kept::list(docker).await?,
+            Self::Engine(engine) => engine::list(engine).await?,
         };
         images.sort_by(|a, b| (b.image_pushed_at, &a.image_tags).cmp(&(a.image_pushed_at, &b.image_tags)));
         Ok(images)
@@ -87,7 +85,7 @@ impl<'s> Store<'s> {
     pub async fn find(&self, id: &ImageId) -> Result<Option<Image>, Failure> {
         match self {
             Self::Ecr(session, repository) => ecr::find_by_id(session, repository, id).await,
-            Self::Engine(docker) => Ok(kept::details(docker, id).await?.map(|details| details.image)),
+            Self::Engine(engine) => Ok(engine::details(engine, id).await?.map(|details| details.image)),
         }
     }
 
@@ -98,7 +96,7 @@ impl<'s> Store<'s> {
     pub async fn details(&self, id: &ImageId) -> Result<Option<Details>, Failure> {
         match self {
             Self::Ecr(session, repository) => ecr::details(session, repository, id).await,
-            Self::Engine(docker) => kept::details(docker, id).await,
+            Self::Engine(engine) => engine::details(engine, id).await,
         }
     }
 
@@ -113,7 +111,7 @@ impl<'s> Store<'s> {
     ) -> Result<(), Failure> {
         match self {
             Self::Ecr(session, repository) => ecr::remove(session, repository, ids, tell).await,
-            Self::Engine(docker) => kept::remove(docker, ids, tell).await,
+            Self::Engine(engine) => engine::remove(engine, ids, tell).await,
         }
     }
 }

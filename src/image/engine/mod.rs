@@ -9,6 +9,7 @@ mod build;
 mod buildkit;
 mod classic;
 mod credentials;
+mod kept;
 mod layers;
 mod only;
 mod push;
@@ -21,6 +22,7 @@ use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
 pub use build::{Manner, build};
+pub(super) use kept::{details, keeper, list, place, remove};
 pub use only::only_here;
 pub use push::push;
 
@@ -34,7 +36,7 @@ pub const CONTENT_LABEL: &str = "awsb.content";
 
 /// An engine that answers.
 #[derive(Debug, Clone)]
-struct Engine {
+pub struct Engine {
     address: String,
     docker: Docker,
 }

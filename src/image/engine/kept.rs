@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 
-use bollard::Docker;
-use bollard::errors::Error;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::store::not_there;
-use super::{Details, ENGINE_REPOSITORY, Image, ImageId, Layer, Removed};
+use super::{ENGINE_REPOSITORY, Engine};
 use crate::cluster::Session;
-use crate::docker;
+use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
 
 /// So many images are looked at, at once.
@@ -22,9 +19,10 @@ const PLACE: &str = "the Docker engine of this machine";
 ///
 /// # Errors
 /// When none answers.
-pub async fn engine(session: &Session) -> Result<Docker, Failure> {
-    let failure = |why| {
-        let failure = Failure::failed(format!("looking for the images that {PLACE} keeps: {why}"))
+pub async fn keeper(session: &Session) -> Result<Engine, Failure> {
+    let failure = |failure: Failure| {
+        let message = format!("looking for the images that {PLACE} keeps: {}", failure.message);
+        let failure = Failure { message, ..failure }
             .hint("DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?");
         match session.cluster.images.engine_runs_jobs {
             true => failure,
@@ -34,31 +32,25 @@ pub async fn engine(session: &Session) -> Result<Docker, Failure> {
             )),
         }
     };
-    docker::find().await.map(|(_, engine)| engine).map_err(failure)
+    Engine::find().await.map_err(failure)
 }
 
 /// The images with a tag of ours.
-pub async fn list(engine: &Docker) -> Result<Vec<Image>, Failure> {
-    let doing = || format!("listing the images of {PLACE}");
+pub async fn list(engine: &Engine) -> Result<Vec<Image>, Failure> {
     let ours = HashMap::from([("reference", vec![ENGINE_REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&ours).build();
-    let found = engine.list_images(Some(options)).await.map_err(|e| refused(&doing(), &e))?;
-    let looks = found.iter().map(|image| inspect(engine, &image.id));
-    let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-    let mut images = Vec::new();
-    for look in looks {
-        // One that has gone since was there a moment ago, and is not now.
-        images.extend(look.map_err(|e| refused(&doing(), &e))?.as_ref().map(image));
-    }
-    images.retain(|image| !image.image_tags.is_empty());
-    Ok(images)
+    let found = engine.docker.list_images(Some(options)).await;
+    let found = found.map_err(|e| engine.gone(&format!("listing the images of {PLACE}"), &e))?;
+    let looks = found.iter().map(|image| engine.inspect(&image.id));
+    // One that has gone since was there a moment ago, and is not now.
+    let looks: Vec<Option<ImageInspect>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    let images = looks.iter().flatten().map(image);
+    Ok(images.filter(|image| !image.image_tags.is_empty()).collect())
 }
 
 /// An image of ours; by its ID, too, if it has a tag of ours.
-pub async fn details(engine: &Docker, id: &ImageId) -> Result<Option<Details>, Failure> {
-    let found =
-        inspect(engine, &name(id)).await.map_err(|e| refused(&format!("looking for {}", name(id)), &e))?;
-    let Some(found) = found else { return Ok(None) };
+pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, Failure> {
+    let Some(found) = engine.inspect(&name(id)).await? else { return Ok(None) };
     let image = image(&found);
     let ours = format!("{ENGINE_REPOSITORY}@");
     let platform = [found.os, found.architecture, found.variant.filter(|variant| !variant.is_empty())];
@@ -75,20 +67,33 @@ pub async fn details(engine: &Docker, id: &ImageId) -> Result<Option<Details>, F
 
 /// Takes tags away, and the images with their last ones. Nothing is forced: what a container needs stays.
 pub async fn remove(
-    engine: &Docker,
+    engine: &Engine,
     ids: &[ImageId],
     tell: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for id in ids {
         let outcome = match details(engine, id).await? {
             None => Err(not_there(id, &place())),
-            Some(found) => {
-                let removed = engine.remove_image(&name(id), None::<RemoveImageOptions>, None).await;
-                let removed = removed.map_err(|e| refused(&format!("removing the image {}", name(id)), &e));
-                removed.map(|_| Removed { id: id.clone(), digest: found.image.image_digest })
-            }
+            Some(Details { image, .. }) => untag(engine, id, &image)
+                .await
+                .map(|()| Removed { id: id.clone(), digest: image.image_digest }),
         };
         tell(outcome)?;
+    }
+    Ok(())
+}
+
+/// An image that is named by its ID loses all the tags of ours; if it has others, it stays.
+async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failure> {
+    let names = match id {
+        ImageId::Tag(_) => vec![name(id)],
+        ImageId::Digest(_) => {
+            image.image_tags.iter().map(|tag| format!("{ENGINE_REPOSITORY}:{tag}")).collect()
+        }
+    };
+    for name in names {
+        let removed = engine.docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+        removed.map_err(|e| engine.gone(&format!("removing the image {name}"), &e))?;
     }
     Ok(())
 }
@@ -104,18 +109,6 @@ fn name(id: &ImageId) -> String {
         ImageId::Tag(_) => id.within(ENGINE_REPOSITORY),
         ImageId::Digest(id) => id.clone(),
     }
-}
-
-async fn inspect(engine: &Docker, name: &str) -> Result<Option<ImageInspect>, Error> {
-    match engine.inspect_image(name).await {
-        Ok(found) => Ok(Some(found)),
-        Err(e) if docker::status(&e) == Some(404) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-fn refused(doing: &str, e: &Error) -> Failure {
-    Failure::failed(format!("{doing}: {}", docker::words(e)))
 }
 
 /// What the engine tells, in ECR's words.

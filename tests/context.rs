@@ -11,7 +11,7 @@ use awsb::image::Context;
 use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{Answer, BadServer, Gate, Sandbox, program, python};
+use support::{Answer, BadServer, Sandbox, behind_a_gate, program, python};
 
 /// What takes a `docker` command.
 const CLI: &str = "the contexts held against those of the docker command";
@@ -300,7 +300,7 @@ fn a_large_context_goes_to_s3_once() {
         return;
     }
     let settings = "codebuild_project = \"p\"\necr_repository = \"127.0.0.1:1/lab/x\"\n";
-    let (sandbox, gate) = Gate::before_the_local_cluster(1, settings);
+    let (sandbox, gate) = behind_a_gate(1, settings);
     sandbox.file("image/Dockerfile", "FROM scratch\n");
     // What cannot be compressed (xorshift64).
     let mut state = 88_172_645_463_325_252_u64;

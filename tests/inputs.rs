@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Answer, BadServer, Gate, Running, Sandbox, eventually, python};
+use support::{Answer, BadServer, Gate, Running, Sandbox, behind_a_gate, eventually, python};
 
 const MIB: u64 = 1 << 20;
 
@@ -108,7 +108,7 @@ fn a_program_for_another_system_is_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_inputs_stream_and_go_up_once() {
-    let (sandbox, gate) = Gate::before_the_local_cluster(0, "");
+    let (sandbox, gate) = behind_a_gate(0, "");
     large(&sandbox, "data", 160 * MIB);
     let bsub = ["-I", "-i", "data", "--wrap", "stat -c %s data; ls"];
     let first = sandbox.start("bsub", bsub);
@@ -146,7 +146,7 @@ fn begun(sandbox: &Sandbox, gate: &Gate) -> Running {
 
 #[test]
 fn an_upload_that_was_killed_goes_on_where_it_was() {
-    let (sandbox, gate) = Gate::before_the_local_cluster(3, "");
+    let (sandbox, gate) = behind_a_gate(3, "");
     begun(&sandbox, &gate).signal(Signal::SIGKILL);
     // Which three of the first four come first, nobody decides.
     let stored = gate.parts();
@@ -161,7 +161,7 @@ fn an_upload_that_was_killed_goes_on_where_it_was() {
 
 #[test]
 fn an_interrupted_upload_says_how_it_goes_on() {
-    let (sandbox, gate) = Gate::before_the_local_cluster(2, "");
+    let (sandbox, gate) = behind_a_gate(2, "");
     let bsub = begun(&sandbox, &gate);
     bsub.signal(Signal::SIGINT);
     let outcome = bsub.wait();
@@ -198,7 +198,7 @@ fn ctrl_c_counts_while_the_parts_are_put_together() {
 
 #[test]
 fn two_that_send_the_same_at_once_both_succeed() {
-    let (sandbox, gate) = Gate::before_the_local_cluster(2, "");
+    let (sandbox, gate) = behind_a_gate(2, "");
     let slow = begun(&sandbox, &gate);
     // It takes the other's upload up, and ends it under the other's feet.
     let args = ["--cluster", "local", "-I", "-i", "data", "--wrap", "stat -c %s data"];
@@ -210,7 +210,7 @@ fn two_that_send_the_same_at_once_both_succeed() {
 
 #[test]
 fn inputs_that_change_meanwhile_are_named_and_not_used() {
-    let (sandbox, gate) = Gate::before_the_local_cluster(1, "");
+    let (sandbox, gate) = behind_a_gate(1, "");
     let bsub = begun(&sandbox, &gate);
     large(&sandbox, "data", 80 * MIB - 1535);
     gate.open();

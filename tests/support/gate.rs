@@ -5,8 +5,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::Sandbox;
-
 /// A part that is held does not pass within this time: the test has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -44,30 +42,6 @@ impl Gate {
             shared.converse(stream);
         });
         Self { address, state }
-    }
-
-    /// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through; its
-    /// section of the settings file has more `settings`.
-    pub fn before_the_local_cluster(limit: usize, settings: &str) -> (Sandbox, Self) {
-        let mut sandbox = Sandbox::new();
-        sandbox.use_local_exports();
-        let gate = Self::to(sandbox.get("AWS_ENDPOINT_URL").expect("the local cluster's address"), limit);
-        let key = |name: &str| sandbox.get(name).unwrap_or_default().to_owned();
-        sandbox.file(
-            "../home/.aws/credentials",
-            format!(
-                "[gate]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                key("AWS_ACCESS_KEY_ID"),
-                key("AWS_SECRET_ACCESS_KEY")
-            ),
-        );
-        sandbox.config(&format!(
-            "default_cluster = \"gated\"\n[cluster.gated]\nregion = \"{}\"\nprofile = \"gate\"\nendpoint_url = \"{}\"\n\
-             bucket = \"awsb-local\"\nprefix = \"awsb\"\njob_queue = \"local\"\njob_definition = \"local\"\n{settings}",
-            key("AWS_REGION"),
-            gate.endpoint()
-        ));
-        (sandbox, gate)
     }
 
     /// The gate's address.

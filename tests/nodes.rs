@@ -12,6 +12,10 @@ fn answer(request: &Request) -> Answer {
     let container = json!({"image": "busybox", "resourceRequirements": [
         {"type": "VCPU", "value": "3"}, {"type": "MEMORY", "value": "64"}]});
     match request.operation() {
+        // None has been derived.
+        "describejobdefinitions" if String::from_utf8_lossy(&request.body).contains("-awsb-") => {
+            Answer::json(json!({ "jobDefinitions": [] }))
+        }
         "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [{
             "jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "container",
             "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
@@ -34,9 +38,9 @@ fn answer(request: &Request) -> Answer {
                 "<ListBucketResult><Name>b</Name><KeyCount>2</KeyCount>{}</ListBucketResult>",
                 contents.concat()
             );
-            Answer::Reply(200, listed, vec![("content-type", "application/xml".into())])
+            Answer::Http(200, listed, vec![("content-type", "application/xml".into())])
         }
-        "s3" if request.method == "DELETE" => Answer::Reply(204, String::new(), Vec::new()),
+        "s3" if request.method == "DELETE" => Answer::Http(204, String::new(), Vec::new()),
         _ => Answer::error(400, "ClientException", "not asked for"),
     }
 }

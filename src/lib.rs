@@ -15,6 +15,7 @@
 //! | [`batch`]   | talking to Batch: submit, list, describe, terminate, wait                      |
 //! | [`logs`]    | log streams: read and follow                                                   |
 //! | [`image`]   | build context -> CodeBuild or a Docker engine -> ECR                            |
+//! | [`docker`]  | the Docker engine: where it is, and its words                                     |
 //! | [`local`]   | the same AWS services on this machine, really running the jobs                 |
 //! | [`ui`]      | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
@@ -25,6 +26,7 @@
 pub mod batch;
 pub mod cli;
 pub mod cluster;
+pub mod docker;
 pub mod image;
 pub mod job;
 pub mod local;

@@ -162,6 +162,18 @@ fn wrong_defaults_are_named_with_their_place() {
 }
 
 #[test]
+fn images_that_are_named_wrongly() {
+    let sandbox = sandbox();
+    for (words, says) in cases::IMAGES {
+        let outcome = sandbox.quick_run("bimage", *words);
+        let message = outcome.failed_with(2);
+        for says in *says {
+            assert!(message.contains(says), "{says:?} is not said in {outcome}");
+        }
+    }
+}
+
+#[test]
 fn the_other_tools() {
     const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
     let sandbox = sandbox();

@@ -1,6 +1,5 @@
 //! `bkill`: ends jobs.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,7 +12,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
 use crate::job::{Named, Status};
-use crate::ui::{Exit, Failure, Format, Layout, View, note};
+use crate::ui::{self, Exit, Failure, Format, Layout, View, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
 #[derive(Debug, Parser)]
@@ -83,7 +82,7 @@ impl Args {
             return Err(Failure::usage(format!("--status {}: these jobs have ended", ended.join(",")))
                 .hint("SUBMITTED, PENDING, RUNNABLE, STARTING and RUNNING ones can be ended"));
         }
-        if self.yes || self.dry_run || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        if self.yes || self.dry_run || ui::can_ask() {
             return Ok(());
         }
         Err(Failure::usage(
@@ -103,7 +102,7 @@ impl Args {
         }
         if jobs.is_empty() {
             note("bkill: note: nothing is ended, as there are no such jobs");
-        } else if !self.yes && !ask(&jobs).await? {
+        } else if !self.yes && !are_meant(&jobs).await? {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
@@ -171,7 +170,7 @@ impl Args {
 const SHOWN: usize = 20;
 
 /// Shows the jobs on the terminal, and asks whether they are meant.
-async fn ask(jobs: &[Job]) -> Result<bool, Failure> {
+async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
     for job in jobs.iter().take(SHOWN) {
         note(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
     }
@@ -181,18 +180,7 @@ async fn ask(jobs: &[Job]) -> Result<bool, Failure> {
     let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
     let children = if children > 0 { format!(" with {children} children") } else { String::new() };
     let these = if jobs.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", jobs.len()) };
-    eprint!("End {these}{children}? [y/N] ");
-    // On a thread, so that Ctrl-C is an answer, too.
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let answer = answer.await.map_err(std::io::Error::other).flatten();
-    let answer = answer.map_err(|e| Failure::failed(format!("reading the answer from the terminal: {e}")))?;
-    if !answer.ends_with('\n') {
-        note("");
-    }
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    ui::ask(&format!("End {these}{children}?")).await
 }
 
 fn counted(jobs: usize) -> String {

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
 use crate::job::directives::about_slurms;
-use crate::ui::{Exit, Failure, Format, Output};
+use crate::ui::{Exit, Failure, Format, Output, interrupted};
 
 pub mod bhosts;
 pub mod bimage;
@@ -108,7 +108,7 @@ fn run_on(
             // A story that has something to say about Ctrl-C comes first.
             biased;
             outcome = story => outcome,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            () = interrupted() => Ok(Exit::Interrupted),
         }
     });
     // A look-up of a host name that hangs must not hold the process.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::image::RepositoryPath;
 use crate::job::Invalid;
 
 /// Where images are built (the cluster's setting `builder`).
@@ -43,7 +44,7 @@ pub struct Images {
     /// The CodeBuild project.
     pub codebuild_project: Option<String>,
     /// The ECR repository: its name, or its URI (`REGISTRY/NAME`). Without one images stay on the engine.
-    pub ecr_repository: Option<String>,
+    pub ecr_repository: Option<RepositoryPath>,
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
     /// Whether this machine's engine runs the cluster's jobs, as far as its settings tell: it is not AWS's.

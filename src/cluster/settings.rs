@@ -1,6 +1,7 @@
 //! The settings file: clusters, and which of them is the default.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
+use crate::image::RepositoryPath;
 use crate::job::{Invalid, Shared};
 use crate::ui::Failure;
 
@@ -56,7 +58,7 @@ pub struct Section {
     /// The CodeBuild project that builds images.
     pub codebuild_project: Option<String>,
     /// Name or URI of the ECR repository of images.
-    pub ecr_repository: Option<String>,
+    pub ecr_repository: Option<RepositoryPath>,
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
     /// The directories that its jobs share.
@@ -207,6 +209,17 @@ impl File<'_> {
         }
     }
 
+    /// A string that is something else underneath.
+    fn parsed<T: FromStr<Err = Invalid>>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<T, Failure> {
+        let text = self.string(key, value)?;
+        let wrong = |why| self.wrong(value.span().start, format!("`{key}` is `{text}`: {why}"));
+        text.parse().map_err(wrong)
+    }
+
     fn boolean(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<bool, Failure> {
         match value.get_ref() {
             DeValue::Boolean(given) => Ok(*given),
@@ -267,11 +280,12 @@ impl File<'_> {
                 "job_definition_mnp" => &mut section.job_definition_mnp,
                 "log_group" => &mut section.log_group,
                 "codebuild_project" => &mut section.codebuild_project,
-                "ecr_repository" => &mut section.ecr_repository,
                 "builder" => {
-                    let builder = self.string(key_name, value)?.parse();
-                    let wrong = |e| self.wrong(value.span().start, format!("`builder`: {e}"));
-                    section.builder = Some(builder.map_err(wrong)?);
+                    section.builder = Some(self.parsed(key_name, value)?);
+                    continue;
+                }
+                "ecr_repository" => {
+                    section.ecr_repository = Some(self.parsed(key_name, value)?);
                     continue;
                 }
                 "create_repository" => {
@@ -379,6 +393,19 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_is_named_or_has_a_registry() -> Result<(), Failure> {
+        for (text, registry) in [("lab/genomics", None), ("127.0.0.1:5000/lab", Some("127.0.0.1:5000"))] {
+            let settings = parse(&format!("{GOOD}ecr_repository = \"{text}\"\ncreate_repository = true\n"))?;
+            let cluster = settings.cluster("genomics").cloned().unwrap_or_default();
+            let repository =
+                cluster.ecr_repository.map(|r| (r.to_string(), r.registry.map(|r| r.to_string())));
+            assert_eq!(repository, Some((text.to_owned(), registry.map(str::to_owned))));
+            assert!(cluster.create_repository);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_stack_makes_the_rest_optional_and_a_default_may_be_elsewhere() -> Result<(), Failure> {
         let settings = parse("default_cluster = \"old\"\n[cluster.pc]\nstack = \"hpc\"\nproxy = \"NONE\"\n")?;
         assert_eq!(settings.default_cluster.as_deref(), Some("old"));
@@ -403,6 +430,12 @@ mod tests {
             format!("{GOOD}[cluster.genomics.defaults]\n\"mem ory\" = 1\n"),
             format!("{GOOD}[defaults]\ncluster = \"x\"\n"),
             GOOD.replace("region = \"eu-west-1\"", "endpoint_url = \"localhost:99\""),
+            GOOD.replace("region = \"eu-west-1\"", "builder = \"podman\""),
+            GOOD.replace("region = \"eu-west-1\"", "codebuild_project = true"),
+            GOOD.replace("region = \"eu-west-1\"", "ecr_repository = \"Lab/Genomics\""),
+            GOOD.replace("region = \"eu-west-1\"", "ecr_repository = \"127.0.0.1:5000/lab:latest\""),
+            GOOD.replace("region = \"eu-west-1\"", "ecr_repo = \"lab\""),
+            GOOD.replace("region = \"eu-west-1\"", "create_repository = \"yes\""),
             "cluster = 3\n".to_owned(),
             "[cluster\n".to_owned(),
         ];

@@ -115,9 +115,7 @@ fn mask(json: &mut Value) {
                     Value::Array(variables) if key == "environment" => {
                         variables.iter_mut().for_each(mask_value)
                     }
-                    Value::String(token) if key.to_ascii_lowercase().ends_with("sessiontoken") => {
-                        *token = "***".to_owned()
-                    }
+                    Value::String(token) if is_secret(key) => *token = "***".to_owned(),
                     other => mask(other),
                 }
             }
@@ -125,6 +123,12 @@ fn mask(json: &mut Value) {
         Value::Array(elements) => elements.iter_mut().for_each(mask),
         _ => {}
     }
+}
+
+/// The session's token, and that of a registry of images (ECR API, `authorizationToken`).
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.ends_with("sessiontoken") || key == "authorizationtoken"
 }
 
 fn mask_value(variable: &mut Value) {
@@ -150,5 +154,9 @@ mod tests {
             ),
         );
         assert!(!shown.contains("hunter2") && shown.contains("\"b\""), "{shown}");
+        let answer =
+            r#"{"authorizationData":[{"authorizationToken":"QVdTOnRva2Vu","proxyEndpoint":"https://r"}]}"#;
+        let shown = body("<", &SdkBody::from(answer));
+        assert!(!shown.contains("QVdT") && shown.contains("https://r"), "{shown}");
     }
 }

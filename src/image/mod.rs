@@ -7,9 +7,34 @@
 //!
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
+mod build;
+mod built;
+pub mod codebuild;
+pub mod context;
+mod described;
+pub mod ecr;
+pub mod engine;
+mod id;
+mod kept;
+mod machines;
+mod meant;
 mod name;
+mod recipe;
+mod repository;
+mod stage;
+mod store;
 
+pub use build::{Wish, build};
+pub use built::Built;
+pub use context::Context;
+pub use described::{Details, Image, Kind, Layer, Manifest};
+pub use id::ImageId;
+pub use meant::{Meant, expected, meant};
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
+pub use recipe::Recipe;
+pub use repository::{Registry, Repository, RepositoryPath};
+pub use stage::stage;
+pub use store::{Removed, Store, not_there};
 
 /// The repository that images have on an engine when the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

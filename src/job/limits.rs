@@ -88,3 +88,8 @@ pub const EPHEMERAL_STORAGE_GIB: RangeInclusive<u32> = 21..=200;
 
 /// After SIGTERM a container has this long until SIGKILL (UG `job_timeouts`).
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// Bytes of a build context, as an archive. Not a limit of AWS's own: the smallest machine of CodeBuild has a disk of 64 GB
+/// (CodeBuild User Guide, `build-env-ref-compute-types`), on which the context is as it was sent, unpacked, and copied
+/// into a layer and its cache: a quarter of it.
+pub const CONTEXT_BYTES: u64 = 16 << 30;

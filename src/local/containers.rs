@@ -353,7 +353,7 @@ impl Keeper {
 
     /// Whether nothing of ours is left on the engine.
     async fn sweep_engine(&self, address: &str, home_id: &str, done: bool) -> Result<bool, String> {
-        let docker = docker::connect(address).await?;
+        let docker = crate::docker::connect(address).await?;
         let found = remains::containers(&docker, home_id, None).await?;
         let networks = remains::node_networks(&docker, home_id).await?;
         // Asked after the look at what is there: an attempt is on record before anything of it is there.
@@ -383,7 +383,7 @@ impl Keeper {
 /// Removes the container of an attempt whose runner is gone.
 async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: String) {
     let remove = async || {
-        let docker = docker::connect(&engine).await?;
+        let docker = crate::docker::connect(&engine).await?;
         remains::remove_patiently(&docker, &docker::container_name(&task)).await
     };
     if let Err(e) = remove().await {
@@ -399,7 +399,7 @@ async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: Strin
 async fn find(record: &Record) -> Result<(String, Docker), String> {
     let until = Instant::now() + if record.engines.is_empty() { Duration::ZERO } else { AWAY };
     loop {
-        match docker::find().await {
+        match crate::docker::find().await {
             Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(200)).await,
             found => return found,
         }

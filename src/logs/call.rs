@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use serde::Deserialize;
 
-use super::event::Place;
+use super::event::{Place, Writer};
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 
@@ -91,7 +91,10 @@ pub(super) async fn get(session: &Session, place: &Place, question: &Question) -
     match answer {
         Ok(answer) => Ok(answer.into()),
         Err(e) => {
-            let doing = format!("reading the output of the job {}", place.job_id);
+            let doing = match place.writer {
+                Writer::Job => format!("reading the output of the job {}", place.job_id),
+                Writer::Build => format!("reading the log of the build {}", place.job_id),
+            };
             refused(session, "GetLogEvents", &place.group, &doing, question, &e, got_leniently)
         }
     }

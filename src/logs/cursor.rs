@@ -82,13 +82,14 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::Writer;
     use super::*;
 
     /// A cursor that is told of the same lines again and again, a few more of them each time.
     #[test]
     fn what_comes_again_is_known() {
         let word = || String::from("x");
-        let place = Place { job_id: word(), task: None, group: word(), stream: word() };
+        let place = Place { writer: Writer::Job, job_id: word(), task: None, group: word(), stream: word() };
         let times = [5, 5, 5, 7, 7, 9];
         for before in 0..times.len() {
             for after in before..=times.len() {

@@ -45,10 +45,21 @@ impl Serialize for Event {
     }
 }
 
+/// What writes a log stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A job of Batch's.
+    Job,
+    /// A build of CodeBuild's.
+    Build,
+}
+
 /// A log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The job that writes it.
+    /// What writes it.
+    pub writer: Writer,
+    /// The job that writes it, or the build.
     pub job_id: String,
     /// The ID of its task, where that is not its index.
     pub task: Option<u32>,
@@ -65,7 +76,13 @@ impl Place {
         let own = job.container.as_ref().and_then(|c| c.log_group.clone());
         let group = own.unwrap_or_else(|| session.cluster.log_group.clone());
         let place = |stream| {
-            Arc::new(Place { job_id: job.job_id.clone(), task: job.task, group: group.clone(), stream })
+            Arc::new(Place {
+                writer: Writer::Job,
+                job_id: job.job_id.clone(),
+                task: job.task,
+                group: group.clone(),
+                stream,
+            })
         };
         match attempt {
             None => job.log_streams().into_iter().map(place).collect(),

@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_millis(50);
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// Of a stream that is still written, so many pages are read before it is another's turn.
-const PAGES: usize = 20;
+pub(super) const PAGES: usize = 20;
 
 /// When an array has ended, its last children are listed within this time.
 pub(super) const LISTED_WITHIN: Duration = Duration::from_secs(10);
@@ -250,17 +250,7 @@ impl JobLog {
             // An earlier attempt has ended, and its lines come before those of the next.
             let has_end = settled || n < earlier;
             for page_number in 1.. {
-                // The reader moves on only when a page has arrived.
-                let at = reader.clone();
-                let (next, page) = contact
-                    .keep(async |s| {
-                        let mut reader = at.clone();
-                        let page = reader.next(s).await?;
-                        Ok((reader, page))
-                    })
-                    .await?;
-                *reader = next;
-                match page {
+                match reader.next_of(contact).await? {
                     Page::Lines(events) => {
                         group.is_there();
                         any |= !events.is_empty();

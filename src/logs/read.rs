@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::{self, Answer, Line, Question};
 use super::event::{Event, Place};
-use crate::cluster::Session;
+use crate::cluster::{Contact, Session};
 use crate::ui::Failure;
 
 /// What there was to read.
@@ -115,6 +115,23 @@ impl Reader {
             self.token = token;
         }
         Ok(Page::Lines(events(&self.place, lines)))
+    }
+
+    /// The same, of somebody who can wait for contact. The reader moves on only when a page has arrived.
+    ///
+    /// # Errors
+    /// When contact was lost for good.
+    pub async fn next_of(&mut self, contact: &mut Contact) -> Result<Page, Failure> {
+        let at = self.clone();
+        let (next, page) = contact
+            .keep(async |session| {
+                let mut reader = at.clone();
+                let page = reader.next(session).await?;
+                Ok((reader, page))
+            })
+            .await?;
+        *self = next;
+        Ok(page)
     }
 }
 

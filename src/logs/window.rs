@@ -227,12 +227,12 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::event::Place;
+    use super::super::event::{Place, Writer};
     use super::*;
 
     fn place() -> Arc<Place> {
         let word = || String::from("x");
-        Arc::new(Place { job_id: word(), task: None, group: word(), stream: word() })
+        Arc::new(Place { writer: Writer::Job, job_id: word(), task: None, group: word(), stream: word() })
     }
 
     /// Reads a stream of lines at these times, with pages of up to `most` lines of which `page` says how many come;

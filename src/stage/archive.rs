@@ -1,22 +1,78 @@
-//! An archive of inputs, made while it is read: however large it is, only what is being read is in memory.
+//! An archive of files, made while it is read: however large it is, only what is being read is in memory.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::bundle::MTIME;
-use super::inputs::{Inputs, Staged, one_line};
+use super::inputs::{Inputs, one_line};
 
 /// Records of a tar archive have this size.
 const RECORD: u64 = 512;
 /// Two empty records end an archive.
 const END: u64 = 2 * RECORD;
 
-/// What an archive is made of. The same inputs give the same bytes.
+/// Something in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is on this machine.
+    pub source: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+        /// When it was last written: who reads it can tell whether it has changed since.
+        modified: Option<SystemTime>,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link, and what it says.
+    Link(PathBuf),
+    /// Another name of a file that comes before, in the archive's own words.
+    SameFile(PathBuf),
+    /// A named pipe.
+    Pipe,
+    /// A device.
+    Device {
+        /// Of blocks, or of characters.
+        of_blocks: bool,
+        /// Its numbers.
+        major: u32,
+        /// See `major`.
+        minor: u32,
+    },
+}
+
+impl Entry {
+    /// How much content comes behind its header.
+    fn size(&self) -> u64 {
+        if let Kind::File { size, .. } = self.kind { size } else { 0 }
+    }
+
+    fn is_as_it_was(&self, file: &File) -> bool {
+        let Kind::File { size, modified } = self.kind else { return false };
+        file.metadata().is_ok_and(|now| now.len() == size && now.modified().ok() == modified)
+    }
+}
+
+/// What an archive is made of. The same files give the same bytes.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    entries: Arc<[(PathBuf, Staged)]>,
+    /// What it is of, for messages: `the input`.
+    of: &'static str,
+    entries: Arc<[(PathBuf, Entry)]>,
     length: u64,
 }
 
@@ -26,13 +82,31 @@ impl Archive {
     /// # Errors
     /// When a name does not fit into a tar header.
     pub fn of(inputs: Inputs) -> io::Result<Self> {
-        let entries: Arc<[(PathBuf, Staged)]> = inputs.list().into();
+        let entry = |(name, staged): (PathBuf, super::inputs::Staged)| {
+            let kind = match staged.size {
+                Some(size) => Kind::File { size, modified: staged.modified },
+                None => Kind::Directory,
+            };
+            (name, Entry { source: staged.source, mode: staged.mode, kind })
+        };
+        Self::new("the input", inputs.list().into_iter().map(entry).collect())
+    }
+
+    /// The archive of these entries, in their order; messages call each of them `what`.
+    ///
+    /// # Errors
+    /// When a name does not fit into a tar header.
+    pub fn new(what: &'static str, entries: Vec<(PathBuf, Entry)>) -> io::Result<Self> {
         let mut length = END;
-        for (name, staged) in entries.iter() {
-            let size = staged.size.unwrap_or(0);
-            length += header(name, staged)?.len() as u64 + size.next_multiple_of(RECORD);
+        for (name, entry) in &entries {
+            length += header(name, entry)?.len() as u64 + entry.size().next_multiple_of(RECORD);
         }
-        Ok(Self { entries, length })
+        Ok(Self { of: what, entries: entries.into(), length })
+    }
+
+    /// What is in it.
+    pub fn entries(&self) -> &[(PathBuf, Entry)] {
+        &self.entries
     }
 
     /// Its length in bytes.
@@ -51,8 +125,19 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// Reads it from the beginning. A file that is not what it was when the inputs were gathered is an error that
-    /// names it.
+    /// The SHA-256 of it, in hexadecimal digits; `seen` is told of every piece.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub fn sha256(&self, seen: impl FnMut(u64)) -> io::Result<String> {
+        super::parts::sha256(self, seen)
+    }
+
+    fn named(&self, entry: &Entry, why: &str) -> io::Error {
+        io::Error::other(format!("reading {} {}: {why}", self.of, entry.source.display()))
+    }
+
+    /// Reads it from the beginning. A file that is not what it was when it was found is an error that names it.
     pub fn read(&self) -> Reader {
         Reader { archive: self.clone(), next: 0, bytes: io::Cursor::default(), file: None, padding: 0 }
     }
@@ -83,14 +168,13 @@ impl Read for Reader {
                 return Ok(n);
             }
             if let Some((file, entry)) = &mut self.file {
-                let staged = &self.archive.entries[*entry].1;
-                let n = file.read(buffer).map_err(|e| named(staged, &one_line(&e)))?;
+                let entry = &self.archive.entries[*entry].1;
+                let n = file.read(buffer).map_err(|e| self.archive.named(entry, &one_line(&e)))?;
                 if n > 0 {
                     return Ok(n);
                 }
-                let unchanged = file.limit() == 0 && is_as_it_was(file.get_ref(), staged);
-                if !unchanged {
-                    return Err(named(staged, "it has changed while it was read"));
+                if file.limit() > 0 || !entry.is_as_it_was(file.get_ref()) {
+                    return Err(self.archive.named(entry, CHANGED));
                 }
                 self.file = None;
             }
@@ -101,12 +185,13 @@ impl Read for Reader {
                 return Ok(n);
             }
             match self.archive.entries.get(self.next) {
-                Some((name, staged)) => {
-                    self.bytes = io::Cursor::new(header(name, staged)?);
-                    if let Some(size) = staged.size {
-                        let file = File::open(&staged.source).map_err(|e| named(staged, &one_line(&e)))?;
-                        if !is_as_it_was(&file, staged) {
-                            return Err(named(staged, "it has changed while it was read"));
+                Some((name, entry)) => {
+                    self.bytes = io::Cursor::new(header(name, entry)?);
+                    if let Kind::File { size, .. } = entry.kind {
+                        let opened = File::open(&entry.source);
+                        let file = opened.map_err(|e| self.archive.named(entry, &one_line(&e)))?;
+                        if !entry.is_as_it_was(&file) {
+                            return Err(self.archive.named(entry, CHANGED));
                         }
                         self.file = Some((file.take(size), self.next));
                         self.padding = size.next_multiple_of(RECORD) - size;
@@ -122,28 +207,51 @@ impl Read for Reader {
     }
 }
 
-fn is_as_it_was(file: &File, staged: &Staged) -> bool {
-    file.metadata().is_ok_and(|now| Some(now.len()) == staged.size && now.modified().ok() == staged.modified)
-}
-
-fn named(staged: &Staged, why: &str) -> io::Error {
-    io::Error::other(format!("reading the input {}: {why}", staged.source.display()))
-}
+/// Why a file cannot be read on.
+const CHANGED: &str = "it has changed while it was read";
 
 /// The header of an entry, with GNU's for a long name before it, which busybox reads, too.
-fn header(name: &Path, staged: &Staged) -> io::Result<Vec<u8>> {
+fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
-    header.set_mode(staged.mode);
+    header.set_mode(entry.mode);
     header.set_mtime(MTIME);
     header.set_uid(0);
     header.set_gid(0);
-    header.set_size(staged.size.unwrap_or(0));
-    header.set_entry_type(if staged.size.is_some() {
-        tar::EntryType::Regular
-    } else {
-        tar::EntryType::Directory
-    });
+    header.set_size(entry.size());
+    let mut target: &[u8] = &[];
+    let kind = match &entry.kind {
+        Kind::File { .. } => tar::EntryType::Regular,
+        Kind::Directory => tar::EntryType::Directory,
+        Kind::Link(to) => {
+            target = to.as_os_str().as_bytes();
+            tar::EntryType::Symlink
+        }
+        Kind::SameFile(as_name) => {
+            target = as_name.as_os_str().as_bytes();
+            tar::EntryType::Link
+        }
+        Kind::Pipe => tar::EntryType::Fifo,
+        Kind::Device { of_blocks, major, minor } => {
+            header.set_device_major(*major)?;
+            header.set_device_minor(*minor)?;
+            if *of_blocks { tar::EntryType::Block } else { tar::EntryType::Char }
+        }
+    };
+    header.set_entry_type(kind);
     let mut archive = tar::Builder::new(Vec::new());
+    // What a link says stays as it is, to the letter.
+    if header.set_link_name_literal(target).is_err() {
+        let mut long = tar::Header::new_gnu();
+        long.set_entry_type(tar::EntryType::GNULongLink);
+        long.set_mode(0o644);
+        long.set_mtime(0);
+        long.set_uid(0);
+        long.set_gid(0);
+        long.set_path("././@LongLink")?;
+        long.set_size(target.len() as u64 + 1);
+        long.set_cksum();
+        archive.append(&long, [target, b"\0"].concat().as_slice())?;
+    }
     archive.append_data(&mut header, name, io::empty())?;
     let mut bytes = archive.into_inner()?;
     bytes.truncate(bytes.len().saturating_sub(END as usize));

@@ -5,7 +5,6 @@ use std::io;
 use super::archive::Archive;
 use super::inputs::Inputs;
 use super::launcher::INPUTS_FOLDER;
-use super::parts;
 use crate::job::Place;
 use crate::ui::{Failure, Progress};
 
@@ -46,7 +45,7 @@ impl Baggage {
         let reading = archive.clone();
         let hashed = tokio::task::spawn_blocking(move || {
             let mut progress = Progress::new("reading the inputs", reading.length());
-            parts::sha256(&reading, |n| progress.advance(n))
+            reading.sha256(|n| progress.advance(n))
         });
         let sha256 = hashed.await.map_err(io::Error::other).flatten().map_err(wrong)?;
         Ok(Self::Large(archive, sha256))

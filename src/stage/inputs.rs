@@ -203,7 +203,7 @@ fn collision(one: &dyn std::fmt::Display, two: &dyn std::fmt::Display, name: &Pa
 }
 
 /// An error's words without the operating system's number.
-pub(super) fn one_line(e: &dyn std::fmt::Display) -> String {
+pub(crate) fn one_line(e: &dyn std::fmt::Display) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

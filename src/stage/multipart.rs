@@ -1,6 +1,7 @@
 //! A large archive goes to S3: several parts at a time, and what an upload that broke off has left is not sent again.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::time::Duration;
 
 use aws_sdk_s3::config::Builder as S3Config;
@@ -14,10 +15,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use super::archive::Archive;
 use super::baggage::Baggage;
-use super::parts::{self, Content, Part, Stored, part_size};
-use super::upload::time_for;
+use super::parts::{self, Content, Part, Source, Stored, part_size};
+use super::spool::Spool;
+use super::upload::{GZIP, length_of, put, storing, time_for};
 use crate::cluster::{Session, explain};
 use crate::job::object_key;
 use crate::ui::{Exit, Failure, Progress};
@@ -38,29 +39,87 @@ const ROUNDS: u32 = 4;
 pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
     let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
     let key = object_key(&session.cluster.prefix, &name);
-    let upload = Upload { session, bucket: &session.cluster.bucket, key: &key, archive, sha256 };
-    for _ in 0..ROUNDS {
-        if upload.is_done().await? || upload.send().await? {
-            return Ok(());
-        }
-    }
-    Err(Failure::failed(format!("{}: others kept changing it", upload.doing()))
-        .hint("try again a little later"))
+    Upload { session, bucket: &session.cluster.bucket, key: &key, source: archive, sha256, of: &INPUTS }
+        .run()
+        .await
 }
+
+/// Whether a build context is at `key` of the cluster's bucket: an object is there as a whole or not at all.
+///
+/// # Errors
+/// When the bucket cannot be asked.
+pub async fn is_context_there(session: &Session, key: &str) -> Result<bool, Failure> {
+    Ok(length_of(session, key, &storing(session, CONTEXT.what, key)).await?.is_some())
+}
+
+/// Stores a gzipped build context at `key` of the cluster's bucket.
+///
+/// # Errors
+/// As [`upload_baggage`].
+pub async fn upload_context(session: &Session, key: &str, context: &Spool) -> Result<(), Failure> {
+    let (bucket, sha256, of) = (&session.cluster.bucket, context.sha256(), &CONTEXT);
+    if context.length() > part_size(context.length()) {
+        return Upload { session, bucket, key, source: context, sha256, of }.run().await;
+    }
+    let mut bytes = Vec::new();
+    context
+        .read()
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::failed(format!("reading {}: {e}", of.what)))?;
+    put(session, key, bytes.into(), &storing(session, of.what, key)).await
+}
+
+/// What an upload is of, in words.
+#[derive(Debug)]
+struct Of {
+    /// `the inputs`.
+    what: &'static str,
+    /// What the bar says.
+    sending: &'static str,
+    content_type: &'static str,
+    /// What has not come about when it is interrupted.
+    not_done: &'static str,
+}
+
+const INPUTS: Of = Of {
+    what: "the inputs",
+    sending: "sending the inputs",
+    content_type: "application/x-tar",
+    not_done: "no job was submitted",
+};
+
+const CONTEXT: Of = Of {
+    what: "the build context",
+    sending: "sending the build context",
+    content_type: GZIP,
+    not_done: "nothing was built",
+};
 
 /// One object on its way.
 #[derive(Debug, Clone, Copy)]
-struct Upload<'a> {
+struct Upload<'a, S> {
     session: &'a Session,
     bucket: &'a str,
     key: &'a str,
-    archive: &'a Archive,
+    source: &'a S,
     sha256: &'a str,
+    of: &'static Of,
 }
 
-impl Upload<'_> {
+impl<S: Source> Upload<'_, S> {
+    /// Asks whether it is there, and sends it.
+    async fn run(&self) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            if self.is_done().await? || self.send().await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::failed(format!("{}: others kept changing it", self.doing()))
+            .hint("try again a little later"))
+    }
+
     fn doing(&self) -> String {
-        format!("storing the inputs in s3://{}/{}", self.bucket, self.key)
+        storing(self.session, self.of.what, self.key)
     }
 
     fn wrong<E>(&self, e: &SdkError<E, HttpResponse>) -> Failure
@@ -72,14 +131,8 @@ impl Upload<'_> {
 
     /// Whether the object is there.
     async fn is_done(&self) -> Result<bool, Failure> {
-        match self.session.s3.head_object().bucket(self.bucket).key(self.key).send().await {
-            Ok(head) => {
-                Ok(head.content_length().and_then(|l| u64::try_from(l).ok()) == Some(self.archive.length()))
-            }
-            // Whoever may not list the bucket is told 403 for an object that is missing.
-            Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => Ok(false),
-            Err(e) => Err(self.wrong(&e)),
-        }
+        let there = length_of(self.session, self.key, &self.doing()).await?;
+        Ok(there == Some(self.source.length()))
     }
 
     /// Sends what is missing. `false`: somebody else has ended the upload, or changed it.
@@ -112,9 +165,10 @@ impl Upload<'_> {
     }
 
     fn interrupted(&self, stored: u64) -> Failure {
-        let (stored, all) = (stored >> 20, self.archive.length() >> 20);
+        let (stored, all) = (stored >> 20, self.source.length() >> 20);
         Failure::failed(format!(
-            "interrupted: of the inputs, {stored} of {all} MiB are stored, and no job was submitted"
+            "interrupted: of {}, {stored} of {all} MiB are stored, and {}",
+            self.of.what, self.of.not_done
         ))
         .hint("the same command again sends the rest")
         .exit(Exit::Interrupted)
@@ -124,7 +178,7 @@ impl Upload<'_> {
         let create = self.session.s3.create_multipart_upload().bucket(self.bucket).key(self.key);
         let created = create
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .content_type("application/x-tar")
+            .content_type(self.of.content_type)
             .send()
             .await;
         let created = created.map_err(|e| self.wrong(&e))?;
@@ -179,7 +233,7 @@ impl Upload<'_> {
 
     /// Whether parts were cut as we cut them.
     fn fit(&self, parts: &HashMap<i32, Stored>) -> bool {
-        let (length, size) = (self.archive.length(), part_size(self.archive.length()));
+        let (length, size) = (self.source.length(), part_size(self.source.length()));
         let last = length.div_ceil(size);
         parts.iter().all(|(number, part)| match u64::try_from(*number) {
             Ok(number) if number == last => part.size == length - (last - 1) * size,
@@ -195,12 +249,12 @@ impl Upload<'_> {
         there: HashMap<i32, Stored>,
         stored: &mut u64,
     ) -> Result<Sent, Failure> {
-        let length = self.archive.length();
+        let length = self.source.length();
         let at_once = usize::try_from(IN_FLIGHT_BYTES / part_size(length)).unwrap_or(1).clamp(1, IN_FLIGHT);
         let (sender, mut cut) = mpsc::channel(1);
-        let (archive, sha256) = (self.archive.clone(), self.sha256.to_owned());
-        tokio::task::spawn_blocking(move || parts::cut(&archive, &sha256, &there, &sender));
-        let mut progress = Progress::new("sending the inputs", length);
+        let (source, sha256) = (self.source.clone(), self.sha256.to_owned());
+        tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &there, &sender));
+        let mut progress = Progress::new(self.of.sending, length);
         let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
         let mut all_cut = false;
         while !(all_cut && sending.is_empty()) {

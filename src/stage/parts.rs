@@ -10,8 +10,9 @@ use s3s::crypto::{Checksum as _, Crc32, Md5};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::archive::Archive;
+use super::archive::{Archive, Reader};
 use super::bundle::hex;
+use super::spool::Spool;
 
 /// Parts have this size in bytes, unless there would be too many.
 const PART: u64 = 8 << 20;
@@ -19,6 +20,42 @@ const PART: u64 = 8 << 20;
 const MOST_PARTS: u64 = 10_000;
 /// What is read at once.
 const CHUNK: usize = 256 * 1024;
+
+/// What can be cut: it has the same bytes each time that it is read.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// What reads it.
+    type Reader: Read;
+
+    /// Its length in bytes.
+    fn length(&self) -> u64;
+
+    /// Reads it from the beginning.
+    fn read(&self) -> Self::Reader;
+}
+
+impl Source for Archive {
+    type Reader = Reader;
+
+    fn length(&self) -> u64 {
+        Archive::length(self)
+    }
+
+    fn read(&self) -> Reader {
+        Archive::read(self)
+    }
+}
+
+impl Source for Spool {
+    type Reader = super::spool::Reader;
+
+    fn length(&self) -> u64 {
+        Spool::length(self)
+    }
+
+    fn read(&self) -> Self::Reader {
+        Spool::read(self)
+    }
+}
 
 /// A part.
 #[derive(Debug)]
@@ -70,12 +107,12 @@ pub fn part_size(length: u64) -> u64 {
     PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20))
 }
 
-/// The SHA-256 of an archive, in hexadecimal digits; `seen` is told of every chunk.
+/// The SHA-256 of what can be cut, in hexadecimal digits; `seen` is told of every chunk.
 ///
 /// # Errors
 /// When a file cannot be read or has changed.
-pub fn sha256(archive: &Archive, mut seen: impl FnMut(u64)) -> io::Result<String> {
-    let (mut reader, mut hash, mut chunk) = (archive.read(), Sha256::new(), vec![0; CHUNK]);
+pub fn sha256(source: &impl Source, mut seen: impl FnMut(u64)) -> io::Result<String> {
+    let (mut reader, mut hash, mut chunk) = (source.read(), Sha256::new(), vec![0; CHUNK]);
     loop {
         let n = reader.read(&mut chunk)?;
         if n == 0 {
@@ -86,16 +123,16 @@ pub fn sha256(archive: &Archive, mut seen: impl FnMut(u64)) -> io::Result<String
     }
 }
 
-/// Cuts an archive whose SHA-256 should be `sha256` into parts and sends each of them, until one is an error or
+/// Cuts a source whose SHA-256 should be `sha256` into parts and sends each of them, until one is an error or
 /// nobody takes them any more. The last part is sent once the whole content is known to be what it was.
 pub fn cut(
-    archive: &Archive,
+    source: &impl Source,
     sha256: &str,
     there: &HashMap<i32, Stored>,
     parts: &mpsc::Sender<io::Result<Part>>,
 ) {
-    let size = part_size(archive.length());
-    let (mut reader, mut hash, mut left) = (archive.read(), Sha256::new(), archive.length());
+    let size = part_size(source.length());
+    let (mut reader, mut hash, mut left) = (source.read(), Sha256::new(), source.length());
     for number in 1.. {
         let length = left.min(size);
         let part = read_part(&mut reader, length, &mut hash).and_then(|content| {

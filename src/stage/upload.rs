@@ -3,12 +3,15 @@
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::timeout::TimeoutConfig;
+use bytes::Bytes;
 use std::time::Duration;
 
 use super::Bundle;
 use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::Failure;
 
+/// What a gzipped object is.
+pub(super) const GZIP: &str = "application/gzip";
 /// Bundles above this size are asked for before they are sent: a conditional put sends its body first.
 const ASK_FIRST_BYTES: usize = 256 * 1024;
 /// The slowest upload that is waited for.
@@ -23,29 +26,48 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the bucket is missing, may not be written or cannot be reached.
 pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
-    let bucket = &session.cluster.bucket;
     let key = bundle.key(&session.cluster.prefix);
-    let doing = || format!("storing the bundle in s3://{bucket}/{key}");
+    let doing = || storing(session, "the bundle", &key);
     let size = bundle.bytes().len();
-    if size > ASK_FIRST_BYTES {
-        match session.s3.head_object().bucket(bucket).key(&key).send().await {
-            Ok(head) if head.content_length().is_some_and(|l| l == size as i64) => return Ok(()),
-            Ok(_) => {}
-            // Whoever may not list the bucket is told 403 for an object that is missing: the put decides.
-            Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => {}
-            Err(e) => return Err(explain(session, &doing(), &e)),
-        }
+    if size > ASK_FIRST_BYTES && length_of(session, &key, &doing()).await? == Some(size as u64) {
+        return Ok(());
     }
-    let timeouts = TimeoutConfig::builder().operation_timeout(time_for(size as u64)).build();
+    put(session, &key, Bytes::copy_from_slice(bundle.bytes()), &doing()).await
+}
+
+/// What is being done, for messages.
+pub(super) fn storing(session: &Session, what: &str, key: &str) -> String {
+    format!("storing {what} in s3://{}/{key}", session.cluster.bucket)
+}
+
+/// The length of an object of the cluster's bucket, if it is there.
+///
+/// # Errors
+/// When the bucket cannot be asked.
+pub(super) async fn length_of(session: &Session, key: &str, doing: &str) -> Result<Option<u64>, Failure> {
+    match session.s3.head_object().bucket(&session.cluster.bucket).key(key).send().await {
+        Ok(head) => Ok(head.content_length().and_then(|l| u64::try_from(l).ok())),
+        // Whoever may not list the bucket is told 403 for an object that is missing: the put decides.
+        Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => Ok(None),
+        Err(e) => Err(explain(session, doing, &e)),
+    }
+}
+
+/// Stores gzipped bytes in one call, unless something is there.
+///
+/// # Errors
+/// As [`upload`].
+pub(super) async fn put(session: &Session, key: &str, bytes: Bytes, doing: &str) -> Result<(), Failure> {
+    let timeouts = TimeoutConfig::builder().operation_timeout(time_for(bytes.len() as u64)).build();
     for tries_left in (0..CONFLICTS).rev() {
         let put = session
             .s3
             .put_object()
-            .bucket(bucket)
-            .key(&key)
+            .bucket(&session.cluster.bucket)
+            .key(key)
             .if_none_match("*")
-            .content_type("application/gzip")
-            .body(ByteStream::from(bundle.bytes().to_vec()))
+            .content_type(GZIP)
+            .body(ByteStream::from(bytes.clone()))
             .customize()
             .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts.clone()))
             .send()
@@ -58,7 +80,7 @@ pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
             Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
                 tokio::time::sleep(CONFLICT_PAUSE).await;
             }
-            Err(e) => return Err(explain(session, &doing(), &e)),
+            Err(e) => return Err(explain(session, doing, &e)),
         }
     }
     Ok(())

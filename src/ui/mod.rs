@@ -4,22 +4,26 @@
 //! lines or as JSON; no tool formats by hand. [`Failure`] is the one shape in which an error
 //! reaches the user, and [`Exit`] lists every exit code.
 
+mod board;
 mod cell;
 mod failure;
 mod line;
 mod output;
 mod progress;
+mod question;
 mod screen;
 mod size;
 mod table;
 mod text;
 mod time;
 
+pub use board::Board;
 pub use cell::{Cell, Tone};
 pub use failure::{Exit, Failure, note};
 pub use line::harmless_line;
 pub use output::{Format, JsonArray, Layout, Output, View};
 pub use progress::Progress;
+pub use question::{Interrupts, ask, can_ask, interrupted};
 pub use screen::Screen;
 pub use table::{Column, Gives, Table};
 pub use text::{harmless, harmless_json};

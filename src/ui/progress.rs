@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::size::size;
 
@@ -14,14 +14,22 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// Where the terminal is narrower than this, the bar gives way.
 const NARROW: usize = 80;
 
-/// The bar that is on the terminal now. What else is written steps aside for it.
-static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The bars that are on the terminal now. What else is written steps aside for them.
+static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// Writes to the terminal, or elsewhere, without getting into the bar.
+/// The bars of the terminal; there is one set of them.
+pub(super) fn bars() -> MultiProgress {
+    match SHOWN.lock() {
+        Ok(mut shown) => shown.get_or_insert_default().clone(),
+        Err(_) => MultiProgress::new(),
+    }
+}
+
+/// Writes to the terminal, or elsewhere, without getting into the bars.
 pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
-    let shown = SHOWN.lock().ok().and_then(|bar| bar.clone());
+    let shown = SHOWN.lock().ok().and_then(|bars| bars.clone());
     match shown {
-        Some(bar) => bar.suspend(write),
+        Some(bars) => bars.suspend(write),
         None => write(),
     }
 }
@@ -95,16 +103,14 @@ impl Progress {
         if self.bar.is_none() && self.on_terminal && self.begun.elapsed() >= MOMENT {
             let style = ProgressStyle::with_template(self.unit.template());
             if let Ok(style) = style {
-                let bar = ProgressBar::new(self.total).with_style(style.progress_chars("=> "));
+                let bar = bars().add(ProgressBar::new(self.total));
+                let bar = bar.with_style(style.progress_chars("=> "));
                 let bar = bar
                     .with_message(self.what.clone())
                     .with_elapsed(self.begun.elapsed())
                     .with_position(self.done);
                 // What was done before must not count as done in no time.
                 bar.reset_eta();
-                if let Ok(mut shown) = SHOWN.lock() {
-                    *shown = Some(bar.clone());
-                }
                 self.bar = Some(bar);
             }
         }
@@ -121,10 +127,8 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
-            if let Ok(mut shown) = SHOWN.lock() {
-                *shown = None;
-            }
             bar.finish_and_clear();
+            bars().remove(bar);
         }
     }
 }

@@ -275,3 +275,32 @@ pub const DIRECTIVES: &[(&str, &str)] = &[
     ("#BSUB -w 'exit(1)'", "only knows `done`"),
     ("#BSUB -W x", "-W"),
 ];
+
+/// Command lines of `bimage`, and the words that their error lines have to have.
+pub const IMAGES: &[(&[&str], &[&str])] = &[
+    (&[], &["No command is given"]),
+    (&["lst"], &["'lst'"]),
+    (&["list", "x"], &["'x'"]),
+    (&["list", "--cluster"], &["--cluster"]),
+    (&["show"], &["<TAG>"]),
+    (&["show", "a", "b"], &["'b'"]),
+    (&["show", ""], &["'<TAG>'", "a tag has letters"]),
+    (&["show", "a b"], &["'a b'", "a tag has letters, digits, `_`, `.` and `-`"]),
+    (&["show", ".a"], &["'.a'", "begins with a letter, a digit or `_`"]),
+    (&["show", "lab/genomics"], &["'lab/genomics'", "a tag has letters"]),
+    (&["show", "größe"], &["'größe'", "a tag has letters"]),
+    (&["show", "genomics:1.2"], &["'genomics:1.2'", "a tag has letters"]),
+    (&["show", "sha256:0f"], &["'sha256:0f'", "a digest is sha256: and 64 of 0 to 9 and a to f"]),
+    (&["rm"], &["<TAG>"]),
+    (&["rm", "-y"], &["<TAG>"]),
+    (&["rm", "a", "a/b"], &["'a/b'", "a tag has letters"]),
+    (&["rm", "a"], &["nothing is removed", "terminal"]),
+    (&["build", "--tag", "a b"], &["'a b'", "'--tag <TAG>'", "a tag has letters"]),
+    (&["build", "--platform", "windows/amd64"], &["'windows/amd64'", "linux/amd64 or linux/arm64"]),
+    (&["build", "--build-arg", "=x"], &["'--build-arg <NAME[=VALUE]>'", "NAME=VALUE"]),
+    (&["build", "--builder", "podman"], &["'podman'", "a builder is `codebuild` or `docker`"]),
+    (&["build", "a", "b"], &["'b'"]),
+    (&["push"], &["<IMAGE>"]),
+    (&["push", "--tag", "a b", "image"], &["'a b'", "a tag has letters"]),
+    (&["logs"], &["<BUILD>"]),
+];

@@ -40,6 +40,16 @@ pub fn engine() -> Option<&'static str> {
     ENGINE.get_or_init(find).as_deref()
 }
 
+/// A program of this machine; `None` where it is not installed: that `what` is skipped was said.
+pub fn program(name: &str, what: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        missing(what, &format!("no {name} in PATH"));
+    }
+    found
+}
+
 /// The name of an image that is built from docker/, with an MPI program (support/mpi/) in it; `None` where there is no
 /// engine, or no way to a Debian: what is then skipped was said.
 pub fn job_image() -> Option<&'static str> {

@@ -14,6 +14,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary is built with all of this and uses its part")]
 
 mod bad_server;
+mod build_server;
 mod chaos;
 mod foreign;
 mod gate;
@@ -21,19 +22,22 @@ mod log_server;
 mod log_writer;
 mod moto;
 mod proxy;
+mod registry;
 mod sandbox;
 pub mod shells;
 mod slow;
 mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
+pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
-pub use foreign::{engine, job_image, python, script};
+pub use foreign::{engine, job_image, program, python, script};
 pub use gate::Gate;
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
+pub use registry::Registry;
 pub use sandbox::{Outcome, Running, Sandbox};
 pub use slow::{Slow, Wire};
 pub use terminal::{OnTerminal, Seen, Terminal, screen};

@@ -132,6 +132,29 @@ impl MotoCluster {
         sandbox
     }
 
+    /// The bodies of the requests that reached an operation of a service with AWS's JSON protocol, such as ECR's
+    /// `DescribeImages`, from all tests, in the order in which they came.
+    pub fn calls(&self, operation: &str) -> Vec<Value> {
+        let recording = std::fs::read_to_string(self.moto.folder.join("requests.jsonl")).unwrap_or_default();
+        let requests = recording.lines().map(|line| serde_json::from_str(line).expect("moto's recording"));
+        let is_meant = |request: &Value| {
+            let headers = request["headers"].as_object().into_iter().flatten();
+            let mut targets = headers.filter(|(name, _)| name.eq_ignore_ascii_case("x-amz-target"));
+            targets.any(|(_, target)| target.as_str().is_some_and(|t| t.ends_with(&format!(".{operation}"))))
+        };
+        requests.filter(is_meant).map(|request| body(&request)).collect()
+    }
+
+    /// The bodies of all requests so far for an operation that a header names: `CodeBuild_20161006.StartBuild`.
+    pub fn targeted(&self, target: &str) -> Vec<Value> {
+        let recording = std::fs::read_to_string(self.moto.folder.join("requests.jsonl")).unwrap_or_default();
+        let requests = recording.lines().map(|line| serde_json::from_str(line).expect("moto's recording"));
+        requests
+            .filter(|request: &Value| request["headers"]["X-Amz-Target"] == target)
+            .map(|request| body(&request))
+            .collect()
+    }
+
     /// The bodies of the requests that reached one operation of Batch for this cluster's queue, such
     /// as `submitjob`, in the order in which they came.
     pub fn requests(&self, operation: &str) -> Vec<Value> {

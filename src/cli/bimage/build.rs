@@ -1,35 +1,80 @@
 //! `bimage build`: from a folder with a Dockerfile to an image in the repository.
 
+use std::path::PathBuf;
+
+use serde_json::Value;
+
 use super::CommonArgs;
-use crate::ui::{Exit, Failure};
+use crate::cluster::Builder;
+use crate::image::{self, BuildArg, Built, Context, Platform, Recipe, Tag, Wish};
+use crate::ui::{Exit, Failure, Layout, View, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder with the Dockerfile
     #[arg(value_name = "DIR", default_value = ".")]
-    dir: std::path::PathBuf,
+    dir: PathBuf,
     /// The Dockerfile, within the folder [default: Dockerfile]
     #[arg(short, long, value_name = "FILE")]
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
     /// The tag [default: a hash of the content, so that the same content is built once]
     #[arg(short, long, value_name = "TAG")]
-    tag: Option<crate::image::Tag>,
+    tag: Option<Tag>,
     /// A value for an ARG of the Dockerfile
     #[arg(long, value_name = "NAME[=VALUE]")]
-    build_arg: Vec<crate::image::BuildArg>,
+    build_arg: Vec<BuildArg>,
     /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the builder]
     #[arg(long, value_name = "PLATFORM")]
-    platform: Option<crate::image::Platform>,
+    platform: Option<Platform>,
     /// Where it is built: codebuild or docker [default: what the cluster says]
     #[arg(long, value_name = "BUILDER")]
-    builder: Option<crate::cluster::Builder>,
+    builder: Option<Builder>,
+    /// Build it even where the same content has been built before
+    #[arg(long)]
+    force: bool,
+    /// Show nothing of the build while it runs; of one that fails, the last 20 lines
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let context = Context::gather(&self.dir, self.file.as_deref())?;
+        let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
+        let session = common.open().await?;
+        let builder = self.builder.unwrap_or(session.cluster.images.builder);
+        let wish = Wish { tag: self.tag.clone(), force: self.force, quiet: self.quiet };
+        let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
+            Err(failure) => match session.read_anew(&failure).await? {
+                Some(session) => image::build(&session, builder, recipe, wish).await?,
+                None => return Err(failure),
+            },
+            Ok(built) => built,
+        };
+        if !self.quiet {
+            let Built { uri, digest, .. } = &built;
+            let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+            match built.earlier {
+                true => note(format!("bimage: {uri}{digest} is there already; `--force` builds it anew")),
+                false => note(format!("bimage: {uri}{digest} is built")),
+            }
+        }
+        common.output().show(&Shown(built))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// For scripts: `image=$(bimage build)`.
+pub(super) struct Shown(pub(super) Built);
+
+impl View for Shown {
+    fn plain(&self) -> Layout {
+        Layout::Lines(vec![self.0.pinned()])
+    }
+
+    fn json(&self) -> Vec<Value> {
+        vec![serde_json::to_value(&self.0).unwrap_or_default()]
     }
 }

@@ -1,12 +1,13 @@
 //! `bimage list`: the images that the cluster has.
 
-use super::CommonArgs;
+use super::{CommonArgs, table};
+use crate::image::Store;
 use crate::ui::{Exit, Failure};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// No header line
+    /// Leave the table's header out
     #[arg(long)]
     no_header: bool,
 }
@@ -14,7 +15,11 @@ pub struct Args {
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let session = common.open().await?;
+        let store = Store::open(&session).await?;
+        store.introduce(&session);
+        let images = store.list().await?;
+        table::show(&common.output().without_header(self.no_header), &images)?;
+        Ok(Exit::Done)
     }
 }

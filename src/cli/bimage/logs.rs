@@ -1,20 +1,146 @@
 //! `bimage logs`: what a build said.
 
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
 use super::CommonArgs;
-use crate::ui::{Exit, Failure};
+use crate::cluster::Contact;
+use crate::image::codebuild::{self, Build, BuildName, Log, News};
+use crate::logs::{Event, Stream};
+use crate::ui::{
+    Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
+};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The build: its ID, as `bimage build` shows it
+    /// The build: its ID, as `bimage build` shows it, or `last`
     #[arg(value_name = "BUILD")]
-    build: String,
+    build: BuildName,
+    /// Follow the log until the build has ended
+    #[arg(short, long)]
+    follow: bool,
+    /// Put the time before each line
+    #[arg(short = 'T', long)]
+    timestamps: bool,
 }
 
 impl Args {
-    /// The story.
+    /// The story. The exit code is 0 for the log of a build that has failed, too, unless it was followed.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let session = common.open().await?;
+        let id = codebuild::find(&session, &self.build).await?;
+        let output = common.output();
+        let mut contact = Contact::new(session, "bimage");
+        if self.follow {
+            let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
+            let ended = codebuild::follow(&mut contact, &id, |news| match news {
+                News::Build(build) => has_log(build),
+                News::Lines(events) => lines.print(events),
+                News::NoLog(failure) => Err(failure),
+            });
+            let ended = ended.await?;
+            if !ended.has_succeeded() {
+                note(format!("bimage: the build {id} has ended: {}", ended.status));
+                return Ok(Exit::Failed);
+            }
+            return Ok(Exit::Done);
+        }
+        let build = contact.keep(async |session| codebuild::look(session, &id).await).await?;
+        let build = build.ok_or_else(|| codebuild::unknown(contact.session(), &id))?;
+        has_log(&build)?;
+        let Log::Stream(place) = &build.log else {
+            return Err(match build.has_ended() {
+                true => {
+                    Failure::failed(format!("the build {id} has no log: it has {} without one", build.status))
+                }
+                false => Failure::failed(format!("the build {id} has no log yet: it is {}", build.status))
+                    .hint(format!("`bimage logs --follow {id}` waits for it")),
+            });
+        };
+        let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
+        let mut array = (output.format() == Format::Json).then(|| output.json_array());
+        let mut stream = Stream::new(place.clone());
+        while stream
+            .read(&mut contact, |events| match &mut array {
+                Some(array) => array.extend(events.iter().flat_map(|event| lines.json(event))),
+                None => lines.print(events),
+            })
+            .await?
+        {}
+        array.map_or(Ok(()), JsonArray::finish)?;
+        Ok(Exit::Done)
     }
+}
+
+/// A project that writes no log to CloudWatch Logs is known as soon as its build is.
+fn has_log(build: &Build) -> Result<(), Failure> {
+    let Log::Elsewhere(place) = &build.log else { return Ok(()) };
+    let failure =
+        Failure::failed(format!("the project of the build {} writes no log to CloudWatch Logs", build.id));
+    Err(match place {
+        Some(place) => failure.hint(format!("its log is at {place}")),
+        None => failure,
+    })
+}
+
+/// The lines of a build on stdout.
+struct Lines<'a> {
+    id: &'a str,
+    output: &'a Output,
+    timestamps: bool,
+}
+
+impl Lines<'_> {
+    /// The lines as they are, or an object for each.
+    fn print(&self, events: &[Event]) -> Result<(), Failure> {
+        let mut text = String::new();
+        for event in events {
+            if self.output.format() == Format::Json {
+                for json in self.json(event) {
+                    text.push_str(&if self.output.is_terminal() {
+                        harmless_json(&json).into_owned()
+                    } else {
+                        json
+                    });
+                    text.push('\n');
+                }
+                continue;
+            }
+            for line in lines(event) {
+                if self.timestamps {
+                    let time =
+                        event.timestamp.map_or("-".into(), |at| local_rfc3339_ms(at, &TimeZone::system()));
+                    text.push_str(&time);
+                    text.push(' ');
+                }
+                text.push_str(&if self.output.is_terminal() { harmless_line(line) } else { line.into() });
+                text.push('\n');
+            }
+        }
+        self.output.write(text.as_bytes())
+    }
+
+    fn json(&self, event: &Event) -> Vec<String> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Row<'a> {
+            build_id: &'a str,
+            log_stream_name: &'a str,
+            timestamp: Option<i64>,
+            message: &'a str,
+        }
+        let row = |message| Row {
+            build_id: self.id,
+            log_stream_name: &event.place.stream,
+            timestamp: event.timestamp,
+            message,
+        };
+        lines(event).filter_map(|line| serde_json::to_string(&row(line)).ok()).collect()
+    }
+}
+
+/// CodeBuild's events end with a line break, and some are several lines.
+fn lines(event: &Event) -> impl Iterator<Item = &str> {
+    event.message.trim_end_matches(['\r', '\n']).split('\n')
 }

@@ -6,6 +6,7 @@ mod logs;
 mod push;
 mod remove;
 mod show;
+mod table;
 
 use std::process::ExitCode;
 

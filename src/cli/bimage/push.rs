@@ -1,7 +1,9 @@
 //! `bimage push`: an image of this machine's engine goes to the repository.
 
 use super::CommonArgs;
-use crate::ui::{Exit, Failure};
+use super::build::Shown;
+use crate::image::{Built, Tag, ecr, engine};
+use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -11,13 +13,57 @@ pub struct Args {
     image: String,
     /// The tag in the repository [default: the tag that it has here]
     #[arg(short, long, value_name = "TAG")]
-    tag: Option<crate::image::Tag>,
+    tag: Option<Tag>,
 }
 
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let tag = match &self.tag {
+            Some(tag) => tag.clone(),
+            None => own_tag(&self.image)?,
+        };
+        let session = common.open().await?;
+        let Some(repository) = ecr::repository(&session).await? else {
+            let name = &session.cluster.name;
+            return Err(Failure::usage(format!("the cluster {name} has no repository to push to")).hint(
+                format!("`ecr_repository = \"…\"` in [cluster.{name}] of the settings file names one"),
+            ));
+        };
+        let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
+        let Built { uri, digest, .. } = &built;
+        let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+        let outcome = if built.earlier { "is there already" } else { "is pushed" };
+        note(format!("bimage: {uri}{digest} {outcome}"));
+        common.output().show(&Shown(built))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The tag in an image's name: what follows the last `:`, if that is no port. Docker's own default is `latest`.
+fn own_tag(image: &str) -> Result<Tag, Failure> {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let is_id = |text: &str| (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if image.contains('@') || image.starts_with("sha256:") || is_id(image) {
+        return Err(Failure::usage(format!("{image} has no tag of its own"))
+            .hint("`--tag` gives it one in the repository"));
+    }
+    let tag = name.split_once(':').map_or("latest", |(_, tag)| tag);
+    tag.parse().map_err(|why| Failure::usage(format!("{image} names no image: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_that_an_image_has() {
+        let tag = |image: &str| own_tag(image).map(|tag| tag.to_string()).map_err(|failure| failure.message);
+        assert_eq!(tag("awsb:1.2"), Ok("1.2".into()));
+        assert_eq!(tag("127.0.0.1:5000/a/b"), Ok("latest".into()));
+        assert_eq!(tag("127.0.0.1:5000/a/b:x"), Ok("x".into()));
+        for bad in ["a@sha256:00", "sha256:00", "bc072d860bf5", "a:", "a:b:c"] {
+            assert!(tag(bad).is_err(), "{bad}");
+        }
     }
 }

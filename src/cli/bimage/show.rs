@@ -1,20 +1,64 @@
 //! `bimage show`: an image in detail.
 
+use serde_json::Value;
+
 use super::CommonArgs;
-use crate::ui::{Exit, Failure};
+use super::table::bytes;
+use crate::image::{Details, ImageId, Store, not_there};
+use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its tag
+    /// Its tag, or its digest (sha256:…)
     #[arg(value_name = "TAG")]
-    tag: crate::image::Tag,
+    tag: ImageId,
 }
 
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let _session = common.open().await?;
-        Err(Failure::failed("this is still to be written"))
+        let session = common.open().await?;
+        let store = Store::open(&session).await?;
+        store.introduce(&session);
+        let details = store.details(&self.tag).await?;
+        let details = details.ok_or_else(|| not_there(&self.tag, &store.place()))?;
+        common.output().show(&Shown(details))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// An image in detail.
+struct Shown(Details);
+
+impl View for Shown {
+    fn plain(&self) -> Layout {
+        let Details { image, image_uri, image_uri_at_digest, platforms, layers } = &self.0;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let time = |at: Option<i64>| at.map(local_rfc3339).unwrap_or_default();
+        let size = image.image_size_in_bytes.map(|size| format!("{size} ({})", bytes(size)));
+        let mut lines = vec![
+            ("imageUri", image_uri.clone()),
+            ("imageUriAtDigest", text(image_uri_at_digest)),
+            ("imageTags", image.image_tags.join(", ")),
+            ("imageDigest", text(&image.image_digest)),
+            ("imageSizeInBytes", size.unwrap_or_default()),
+            ("imagePushedAt", time(image.image_pushed_at)),
+            ("lastRecordedPullTime", time(image.last_recorded_pull_time)),
+            ("imageManifestMediaType", text(&image.image_manifest_media_type)),
+            ("artifactMediaType", text(&image.artifact_media_type)),
+            ("imageStatus", text(&image.image_status)),
+            ("kind", image.kind().as_str().to_owned()),
+            ("platforms", platforms.as_ref().map(|all| all.join(", ")).unwrap_or_default()),
+        ];
+        for layer in layers.iter().flatten() {
+            let size = layer.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+            lines.push(("layer", format!("{}{size}", layer.digest)));
+        }
+        Layout::Details(lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    fn json(&self) -> Vec<Value> {
+        vec![serde_json::to_value(&self.0).unwrap_or_default()]
     }
 }

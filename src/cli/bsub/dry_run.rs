@@ -10,18 +10,25 @@ use crate::stage::{Baggage, Bundle, launcher};
 /// What stands for a value that looks like a secret.
 const MASK: &str = "********";
 
-/// The requests, in the order in which they would be sent.
+/// A request that would register a job definition.
+pub fn registration(mut request: Value) -> Value {
+    mask_variables(&mut request);
+    json!({ "operation": "RegisterJobDefinition", "request": request })
+}
+
+/// A value as it is shown.
+pub fn masked_value<'a>(name: &str, value: &'a str) -> &'a str {
+    if looks_like_a_secret(name) { MASK } else { value }
+}
+
+/// The requests, in the order in which they would be sent; `first` come first.
 pub fn requests(
     cluster: &Cluster,
-    to_register: Option<Value>,
+    first: impl Iterator<Item = Value>,
     bundle: Option<&Bundle>,
     baggage: &Baggage,
     submissions: &[SubmitRequest],
 ) -> Vec<Value> {
-    let register = to_register.map(|mut request| {
-        mask_variables(&mut request);
-        json!({ "operation": "RegisterJobDefinition", "request": request })
-    });
     let object = |operation: &str, key: String, length: u64| {
         let request = json!({
             "Bucket": cluster.bucket,
@@ -37,7 +44,7 @@ pub fn requests(
     let put_large = large
         .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));
     let submit = |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": masked(request) });
-    register.into_iter().chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect()
+    first.chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect()
 }
 
 /// Masks the variables of a job definition's containers that look like secrets.

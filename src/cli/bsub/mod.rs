@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod environment;
+mod image;
 mod inputs;
 mod options;
 mod rerun;
@@ -28,6 +29,7 @@ use crate::job::{
 };
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
 use crate::ui::{Exit, Failure, note};
+use image::JobImage;
 use options::Options;
 use work::What;
 
@@ -115,7 +117,7 @@ impl Args {
         let defaults = cluster::defaults(&self.common.choice())?;
         let defaults = said::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
         what.options = what.options.over(defaults);
-        let options = what.options.clone();
+        let mut options = what.options.clone();
         let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let mut spec = self.spec(&options, what)?;
         if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
@@ -124,20 +126,26 @@ impl Args {
             )));
         }
         let waits_for = waits_for(&options, &spec.shape)?;
+        let recipe = image::recipe(&options, self.quiet)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let mut session = self.common.open().await?;
         spec.depends_on = dependencies(&session, &waits_for).await?;
-        let mut plan = self.plan(&session, &options, &spec, &baggage).await;
-        if let Err(failure) = &plan
-            && let Some(anew) = session.read_anew(failure).await?
-        {
-            session = anew;
-            plan = self.plan(&session, &options, &spec, &baggage).await;
-        }
-        let (plan, to_register) = plan?;
+        let JobImage { name, to_do } = image::find(&session, &options, recipe).await?;
+        options.image = name;
+        // What is wrong with the job is said before its image is built.
+        let looking = self.dry_run || to_do.is_some();
+        let registering = if looking { Registering::ShownOnly } else { Registering::Allowed };
+        let mut planned = self.plan(&mut session, &options, &spec, &baggage, registering).await?;
         if self.dry_run {
-            return self.show(&session, to_register, plan.bundle.as_ref(), &baggage, &plan.requests);
+            let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&session, &image));
+            let (plan, to_register) = planned;
+            return self.show(&session, [step, to_register], plan.bundle.as_ref(), &baggage, &plan.requests);
         }
+        if let Some(to_do) = to_do {
+            options.image = Some(to_do.done(&mut session, self.quiet).await?);
+            planned = self.plan(&mut session, &options, &spec, &baggage, Registering::Allowed).await?;
+        }
+        let (plan, _) = planned;
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = &session.cluster;
             let queue = plan.requests.first().map_or("", |r| &r.job_queue);
@@ -153,18 +161,40 @@ impl Args {
         self.send(&options, session, &plan.requests).await
     }
 
-    /// Decides in which form the job travels; with `--dry-run`, also says which job definition would be registered.
+    /// Decides in which form the job travels, and which job definition would be registered if it may not be. What had been
+    /// kept of the cluster and was stale is read anew.
     async fn plan(
+        &self,
+        session: &mut Session,
+        options: &Options,
+        spec: &JobSpec,
+        baggage: &Baggage,
+        registering: Registering,
+    ) -> Result<(Plan, Option<Value>), Failure> {
+        match self.plan_once(session, options, spec, baggage, registering).await {
+            Err(failure) => match session.read_anew(&failure).await? {
+                Some(anew) => {
+                    *session = anew;
+                    self.plan_once(session, options, spec, baggage, registering).await
+                }
+                None => Err(failure),
+            },
+            planned => planned,
+        }
+    }
+
+    async fn plan_once(
         &self,
         session: &Session,
         options: &Options,
         spec: &JobSpec,
         baggage: &Baggage,
+        registering: Registering,
     ) -> Result<(Plan, Option<Value>), Failure> {
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
         let mut spec = spec.clone();
-        let prepared = self.prepare(options, session, job_queue, &mut spec).await?;
+        let prepared = self.prepare(options, session, job_queue, &mut spec, registering).await?;
         let submitter = select::submitter();
         let target = Target {
             job_queue,
@@ -181,23 +211,37 @@ impl Args {
             // What does not fit would otherwise go into a bundle.
             Failure::usage(if spec.bare { format!("--bare: {e}") } else { e.to_string() })
         })?;
-        Ok((plan, prepared.to_register))
+        Ok((plan, prepared.to_register.map(dry_run::registration)))
     }
 
     /// `--rerun`.
     async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
         let options = self.options.clone();
         rerun::refuse_what_stays(&options)?;
-        let session = self.common.open().await?;
+        let recipe = image::recipe(&options, self.quiet)?;
+        let mut session = self.common.open().await?;
         let ids = batch::meant(&session, &ids.0, None).await?;
-        let requests = rerun::requests(&session, &ids, self.failed, &options).await?;
+        let mut requests = rerun::requests(&session, &ids, self.failed, &options).await?;
         if requests.is_empty() {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
             return Ok(Exit::Done);
         }
+        let JobImage { mut name, to_do } = image::find(&session, &options, recipe).await?;
         if self.dry_run {
-            return self.show(&session, None, None, &Baggage::None, &requests);
+            let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(&session, image));
+            let registered = rerun::in_image(&session, &mut requests, name, Registering::ShownOnly).await?;
+            return self.show(
+                &session,
+                [step].into_iter().chain(registered),
+                None,
+                &Baggage::None,
+                &requests,
+            );
         }
+        if let Some(to_do) = to_do {
+            name = Some(to_do.done(&mut session, self.quiet).await?);
+        }
+        rerun::in_image(&session, &mut requests, name, Registering::Allowed).await?;
         self.send(&options, session, &requests).await
     }
 
@@ -235,6 +279,7 @@ impl Args {
         session: &Session,
         queue: &str,
         spec: &mut JobSpec,
+        registering: Registering,
     ) -> Result<Prepared, Failure> {
         let wishes = Wishes {
             queue,
@@ -247,7 +292,7 @@ impl Args {
             vcpus: options.vcpus,
             memory: options.memory,
             gpus: options.gpus,
-            registering: if self.dry_run { Registering::ShownOnly } else { Registering::Allowed },
+            registering,
         };
         let prepared = batch::prepare(session, &wishes).await?;
         if let Some(nodes) = &prepared.nodes {
@@ -258,7 +303,8 @@ impl Args {
                 )));
             }
             spec.shape = Shape::Nodes(nodes.count);
-            if !self.quiet {
+            // Once, however often it is planned.
+            if !self.quiet && (self.dry_run || registering == Registering::Allowed) {
                 note(format!("bsub: {nodes}"));
             }
         }
@@ -288,12 +334,13 @@ impl Args {
     fn show(
         &self,
         session: &Session,
-        to_register: Option<Value>,
+        first: impl IntoIterator<Item = Option<Value>>,
         bundle: Option<&Bundle>,
         baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let requests = dry_run::requests(&session.cluster, to_register, bundle, baggage, requests);
+        let requests =
+            dry_run::requests(&session.cluster, first.into_iter().flatten(), bundle, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

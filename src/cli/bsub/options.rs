@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use crate::image::BuildArg;
 use crate::job::{
     ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
     Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
@@ -44,9 +45,19 @@ pub struct Options {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
 
-    /// Run in another image (a job definition is derived from the cluster's)
+    /// Run in another image (a job definition is derived from the cluster's): of a registry, a repository of this
+    /// account's ECR, or this machine's Docker engine
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
     pub image: Option<Image>,
+    /// Build an image from a folder with a Dockerfile, and run in it; the same content is built once
+    #[arg(long, value_name = "DIR", conflicts_with = "image", help_heading = "Container")]
+    pub build: Option<PathBuf>,
+    /// The Dockerfile of --build [default: Dockerfile]
+    #[arg(long, value_name = "FILE", help_heading = "Container")]
+    pub dockerfile: Option<PathBuf>,
+    /// A value for an ARG of the Dockerfile of --build
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Container")]
+    pub build_arg: Vec<BuildArg>,
     /// The role that the job has
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
     pub job_role: Option<Role>,
@@ -191,6 +202,7 @@ impl Options {
         let has_array = self.has_array();
         let has_shape = has_array || self.has_nodes();
         let has_time = self.timeout.is_some() || self.time.is_some();
+        let has_image = self.image.is_some() || self.build.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
         // Ends to try again after go with any number of attempts but one.
         let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
@@ -203,7 +215,10 @@ impl Options {
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
             nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
-            image: self.image.or(lower.image),
+            image: if has_image { self.image } else { lower.image },
+            build: if has_image { self.build } else { lower.build },
+            dockerfile: self.dockerfile.or(lower.dockerfile.filter(|_| !has_image)),
+            build_arg: joined(if has_image { Vec::new() } else { lower.build_arg }, self.build_arg),
             job_role: self.job_role.or(lower.job_role),
             execution_role: self.execution_role.or(lower.execution_role),
             user: self.user.or(lower.user),

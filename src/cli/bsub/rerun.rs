@@ -1,17 +1,22 @@
 //! `--rerun`: a job again, from what Batch knows of it: the same bundle and settings, with the given options on
 //! top.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
 
 use super::options::Options;
-use super::{about, environment};
-use crate::batch::{self, Again};
+use super::{about, dry_run, environment};
+use crate::batch::definition::Registering;
+use crate::batch::{self, Again, Wishes};
 use crate::cli::select;
 use crate::cluster::Session;
 use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
-use crate::job::{Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits, object_url};
+use crate::job::{
+    ContainerChanges, Image, Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits, object_url,
+};
 use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
@@ -71,12 +76,54 @@ fn of_part(
     Ok(vec![request.marked(&Mark::random())])
 }
 
-/// What was staged with the job, and its job definition's container, stay as they were.
+/// Has these jobs run in another image: in job definitions that are derived from theirs. Returns what would have been
+/// registered, where that may not be.
+///
+/// # Errors
+/// When a job definition is gone or cannot have an image, or Batch refuses.
+pub async fn in_image(
+    session: &Session,
+    requests: &mut [SubmitRequest],
+    image: Option<Image>,
+    registering: Registering,
+) -> Result<Vec<Option<Value>>, Failure> {
+    let mut to_register = Vec::new();
+    if image.is_none() {
+        return Ok(to_register);
+    }
+    let changes = ContainerChanges { image, ..ContainerChanges::default() };
+    let mut derived: HashMap<String, String> = HashMap::new();
+    for request in requests {
+        let name = match derived.get(&request.job_definition) {
+            Some(name) => name.clone(),
+            None => {
+                let wishes = Wishes {
+                    queue: &request.job_queue,
+                    definition: Some(&request.job_definition),
+                    changes: &changes,
+                    nodes: None,
+                    vcpus: None,
+                    memory: None,
+                    gpus: None,
+                    registering,
+                };
+                let prepared = batch::prepare(session, &wishes).await?;
+                to_register.push(prepared.to_register.map(dry_run::registration));
+                derived.insert(request.job_definition.clone(), prepared.job_definition.clone());
+                prepared.job_definition
+            }
+        };
+        request.job_definition = name;
+    }
+    Ok(to_register)
+}
+
+/// What was staged with the job, and but for the image its job definition's container, stay as they were.
 ///
 /// # Errors
 /// When an option asks for something else.
 pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 20] = [
+    let given: [(&str, bool); 19] = [
         ("--input", !options.input.is_empty()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),
@@ -87,7 +134,6 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
         ("--commands", options.commands.is_some()),
         ("--nodes", options.nodes.is_some()),
         ("--depends-on", !options.depends_on.is_empty()),
-        ("--image", options.image.is_some()),
         ("--job-role", options.job_role.is_some()),
         ("--execution-role", options.execution_role.is_some()),
         ("--user", options.user.is_some()),

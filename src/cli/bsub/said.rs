@@ -90,6 +90,12 @@ pub fn by_defaults<'a>(
     let mut options = Options::default();
     for (words, place) in defaults {
         let more = parse(words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+        if more.build.is_some() {
+            return Err(Failure::usage(format!(
+                "{place}: --build cannot be a default: not every job is built"
+            ))
+            .hint("`image = \"…\"` there is the image of jobs that say none"));
+        }
         options = more.over(options);
     }
     Ok(options)

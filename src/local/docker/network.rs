@@ -8,7 +8,8 @@ use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, NetworkInspec
 use bollard::query_parameters::InspectNetworkOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{HOME_LABEL, TASK_LABEL, nodes_network_name, status, words};
+use super::{HOME_LABEL, TASK_LABEL, nodes_network_name};
+use crate::docker::{status, words};
 use crate::local::runner::protocol::TaskId;
 
 /// A bridge network on the engine.

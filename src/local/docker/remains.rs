@@ -9,7 +9,8 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, RemoveVolumeOptions,
 };
 
-use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, network, status, words};
+use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, network};
+use crate::docker::{status, words};
 use crate::local::runner::protocol::TaskId;
 
 /// How often, and how long apart, the engine is asked to remove a container that it does not remove.

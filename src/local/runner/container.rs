@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::work::{News, Outcome, Teller, Work};
-use crate::local::docker::{self, network, remains, status, words};
+use crate::docker::{connect, status, words};
+use crate::local::docker::{self, network, remains};
 use crate::local::now_ms;
 
 /// What ECS says of a container that was killed because it used more memory than it may
@@ -111,7 +112,7 @@ impl Life {
     async fn live(mut self, teller: &Teller) {
         let engine = match self.order.refused.take() {
             Some(why) => Err(why),
-            None => docker::connect(&self.order.engine).await,
+            None => connect(&self.order.engine).await,
         };
         let docker = match engine {
             Ok(docker) => docker,

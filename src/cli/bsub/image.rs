@@ -1,0 +1,164 @@
+//! The image that a job runs in: one that is named, or one that is built for it.
+
+use serde_json::{Value, json};
+
+use super::dry_run::masked_value;
+use super::options::Options;
+use crate::cluster::Session;
+use crate::image::{self, Built, Context, Meant, Recipe, Tag, Wish};
+use crate::job::Image;
+use crate::ui::{Failure, note};
+
+/// The image of a job, as far as it is known before anything has been changed.
+pub struct JobImage {
+    /// The name that the job finds it by; of one that is still to be made, the name that it will have as far as that is
+    /// known. `None`: the job definition's.
+    pub name: Option<Image>,
+    /// What is still to be done for it.
+    pub to_do: Option<ToDo>,
+}
+
+/// What is to be done before there is an image.
+pub enum ToDo {
+    /// It is built.
+    Build(Recipe),
+    /// It is on this machine's engine, and goes to the cluster's repository.
+    Push {
+        /// Its name on the engine.
+        name: String,
+        /// Its tag in the repository.
+        tag: Tag,
+    },
+}
+
+/// What `--build` is about. Nothing is sent.
+///
+/// # Errors
+/// When the folder cannot be built.
+pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure> {
+    let Some(dir) = &options.build else {
+        let lonely =
+            [("--dockerfile", options.dockerfile.is_some()), ("--build-arg", !options.build_arg.is_empty())];
+        return match lonely.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                Err(Failure::usage(format!("{option} is about the image that --build DIR builds")))
+            }
+            None => Ok(None),
+        };
+    };
+    let context = Context::gather(dir, options.dockerfile.as_deref())?;
+    if let Some(remark) = context.remark().filter(|_| !quiet) {
+        note(format!("bsub: note: {remark}"));
+    }
+    Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
+}
+
+/// Finds out which image the job runs in, and what is to be done for it. Nothing is changed.
+///
+/// # Errors
+/// When the cluster's jobs could not run in it, or ECR cannot be asked.
+pub async fn find(session: &Session, options: &Options, recipe: Option<Recipe>) -> Result<JobImage, Failure> {
+    if let Some(recipe) = recipe {
+        let images = &session.cluster.images;
+        if images.ecr_repository.is_none() && !images.engine_runs_jobs {
+            let name = &session.cluster.name;
+            return Err(Failure::usage(format!(
+                "--build: the jobs of the cluster `{name}` cannot see what this machine's Docker engine has, and its settings \
+                 name no repository for the image"
+            ))
+            .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file names one")));
+        }
+        let name = image::expected(session, &recipe).await?;
+        return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(recipe)) });
+    }
+    let Some(given) = options.image.as_ref().map(ToString::to_string) else {
+        return Ok(JobImage { name: None, to_do: None });
+    };
+    Ok(match image::meant(session, &given).await? {
+        Meant::AsNamed(name) => JobImage { name: Some(named(&name)?), to_do: None },
+        Meant::Here { name, tag, becomes } => {
+            JobImage { name: Some(named(&becomes)?), to_do: Some(ToDo::Push { name, tag }) }
+        }
+    })
+}
+
+impl ToDo {
+    /// Does it. Returns the name that the job finds the image by: by its digest, where it has one.
+    ///
+    /// # Errors
+    /// When the image cannot be built or pushed. No job definition and no file has been made then.
+    pub async fn done(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
+        let made = match self.attempt(session, quiet).await {
+            Err(failure) => match session.read_anew(&failure).await? {
+                Some(anew) => {
+                    *session = anew;
+                    self.attempt(session, quiet).await?
+                }
+                None => return Err(failure),
+            },
+            Ok(made) => made,
+        };
+        let name = made.pinned();
+        if !quiet {
+            let what = if made.earlier { "is there already" } else { self.verb() };
+            note(format!("bsub: the image {name} {what}"));
+        }
+        named(&name)
+    }
+
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Build(_) => "is built",
+            Self::Push { .. } => "is pushed",
+        }
+    }
+
+    async fn attempt(&self, session: &Session, quiet: bool) -> Result<Built, Failure> {
+        match self {
+            Self::Build(recipe) => {
+                let wish = Wish { quiet, ..Wish::default() };
+                image::build(session, session.cluster.images.builder, recipe.clone(), wish).await
+            }
+            Self::Push { name, tag } => {
+                let repository = image::ecr::repository(session).await?.ok_or_else(|| {
+                    Failure::failed(format!(
+                        "pushing the image {name}: the cluster has no repository any more"
+                    ))
+                })?;
+                if !quiet {
+                    let to = repository.uri();
+                    note(format!(
+                        "bsub: only this machine's Docker engine has the image {name}: it goes to {to}"
+                    ));
+                }
+                image::engine::push(session, name, &repository, tag, quiet).await
+            }
+        }
+    }
+
+    /// What `--dry-run` shows of it; `image` is the name that the image will have.
+    pub fn shown(&self, session: &Session, image: &Image) -> Value {
+        match self {
+            Self::Build(recipe) => {
+                let arguments = recipe.arguments().into_iter();
+                let arguments: serde_json::Map<String, Value> = arguments
+                    .map(|(name, value)| (name.to_owned(), masked_value(name, value).into()))
+                    .collect();
+                json!({ "operation": "BuildImage", "request": {
+                    "builder": session.cluster.images.builder.as_str(),
+                    "buildArgs": arguments,
+                    "contextLength": recipe.context.size(),
+                    "dockerfile": recipe.context.dockerfile(),
+                    "image": image,
+                }})
+            }
+            Self::Push { name, .. } => {
+                json!({ "operation": "PushImage", "request": { "localImage": name, "image": image } })
+            }
+        }
+    }
+}
+
+fn named(name: &str) -> Result<Image, Failure> {
+    name.parse().map_err(|e| Failure::usage(format!("the image {name}: {e}")))
+}

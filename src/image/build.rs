@@ -1,0 +1,84 @@
+//! The one story of a build: an image that is there already, or the builder that makes it.
+
+use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
+use crate::cluster::{Builder, Session};
+use crate::ui::Failure;
+
+/// How an image is built.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
+    pub tag: Option<Tag>,
+    /// Builds what is there already.
+    pub force: bool,
+    /// Shows nothing of the build while it runs.
+    pub quiet: bool,
+}
+
+/// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
+/// build and push.
+///
+/// # Errors
+/// When the repository is missing, the context cannot be read, or the build fails.
+pub async fn build(
+    session: &Session,
+    builder: Builder,
+    recipe: Recipe,
+    wish: Wish,
+) -> Result<Built, Failure> {
+    if builder == Builder::CodeBuild {
+        // Before a repository is made for nothing.
+        codebuild::project(session)?;
+    }
+    let repository = ecr::repository(session).await?;
+    let from_content = wish.tag.is_none();
+    let tag = match wish.tag {
+        Some(tag) => tag,
+        None => tag_of(&recipe).await?,
+    };
+    // A tag that was asked for may stand for any content: whoever asks for it wants this one.
+    if from_content
+        && !wish.force
+        && let Some(repository) = &repository
+        && let Some(earlier) = earlier(session, repository, &tag).await?
+    {
+        return Ok(earlier);
+    }
+    match (builder, &repository) {
+        (Builder::CodeBuild, Some(repository)) => {
+            let manner = codebuild::Manner { from_content, quiet: wish.quiet };
+            codebuild::build(session, &recipe, &tag, repository, manner).await
+        }
+        (Builder::CodeBuild, None) => {
+            let name = &session.cluster.name;
+            Err(Failure::usage(format!(
+                "no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to"
+            ))
+            .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file"))
+            .hint("`--builder docker` builds on this machine's Docker engine"))
+        }
+        (Builder::Docker, repository) => {
+            let manner = engine::Manner { force: wish.force, quiet: wish.quiet };
+            engine::build(session, &recipe, &tag, repository.as_ref(), manner).await
+        }
+    }
+}
+
+/// The image that the same recipe has made before.
+async fn earlier(session: &Session, repository: &Repository, tag: &Tag) -> Result<Option<Built>, Failure> {
+    let found = ecr::find(session, repository, tag).await?;
+    Ok(found.map(|image| Built {
+        uri: repository.tagged(tag),
+        digest: image.image_digest,
+        tag: tag.clone(),
+        build_id: None,
+        earlier: true,
+    }))
+}
+
+/// A recipe's own tag. All files of its context are read for it.
+pub(super) async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
+    let recipe = recipe.clone();
+    let tag = tokio::task::spawn_blocking(move || recipe.tag()).await;
+    tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()
+}

@@ -1,0 +1,77 @@
+//! What a build ends with.
+
+use serde::Serialize;
+
+use super::Tag;
+
+/// An image that is there: built now, or earlier from the same content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// `REGISTRY/NAME:TAG`; on an engine alone, `awsb:TAG`.
+    pub uri: String,
+    /// `sha256:…`, where the image is in a registry.
+    pub digest: Option<String>,
+    /// Its tag.
+    pub tag: Tag,
+    /// CodeBuild's ID of the build, `PROJECT:UUID`.
+    pub build_id: Option<String>,
+    /// Whether it was there before.
+    pub earlier: bool,
+}
+
+impl Built {
+    /// What a job definition or `docker pull` can name, and always means these very bytes: `REGISTRY/NAME@sha256:…`.
+    /// Without a registry it is the image's name.
+    pub fn pinned(&self) -> String {
+        let suffix = format!(":{}", self.tag);
+        match (&self.digest, self.uri.strip_suffix(suffix.as_str())) {
+            (Some(digest), Some(repository)) => format!("{repository}@{digest}"),
+            _ => self.uri.clone(),
+        }
+    }
+}
+
+impl Serialize for Built {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown<'a> {
+            image_uri: &'a str,
+            image_tag: &'a str,
+            image_digest: Option<&'a str>,
+            image: String,
+            build_id: Option<&'a str>,
+            earlier: bool,
+        }
+        let shown = Shown {
+            image_uri: &self.uri,
+            image_tag: self.tag.as_str(),
+            image_digest: self.digest.as_deref(),
+            image: self.pinned(),
+            build_id: self.build_id.as_deref(),
+            earlier: self.earlier,
+        };
+        shown.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Invalid;
+
+    #[test]
+    fn an_image_is_pinned_by_its_digest() -> Result<(), Invalid> {
+        let mut built = Built {
+            uri: "127.0.0.1:5000/lab/x:t1".into(),
+            digest: Some("sha256:00".into()),
+            tag: "t1".parse()?,
+            build_id: None,
+            earlier: false,
+        };
+        assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x@sha256:00");
+        built.digest = None;
+        assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x:t1");
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! Following a build: its phases, and its log, until it has ended.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_codebuild::error::ProvideErrorMetadata;
+
+use super::build::{Build, BuildName, Log};
+use super::start::refused;
+use crate::batch::Pace;
+use crate::cluster::{Contact, Session, explain};
+use crate::logs::{Event, Stream};
+use crate::ui::Failure;
+
+/// A build is asked for this often, when something happens,
+const SHORTEST: Duration = Duration::from_millis(300);
+/// and this often when nothing does.
+const LONGEST: Duration = Duration::from_secs(3);
+/// A build that has just been started may not be known everywhere.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// What comes while a build is followed.
+pub enum News<'a> {
+    /// The build as it is now.
+    Build(&'a Build),
+    /// Lines of its log.
+    Lines(&'a [Event]),
+    /// The log cannot be read; whoever can do without it goes on.
+    NoLog(Failure),
+}
+
+/// Follows a build to its end, and to the end of its log.
+///
+/// # Errors
+/// When there is no such build, contact was lost for good, or `tell` fails.
+pub async fn follow(
+    contact: &mut Contact,
+    id: &str,
+    mut tell: impl FnMut(News<'_>) -> Result<(), Failure>,
+) -> Result<Build, Failure> {
+    let begun = Instant::now();
+    let mut pace = Pace::new(SHORTEST, LONGEST);
+    let mut known: Option<Build> = None;
+    let mut stream: Option<Stream> = None;
+    let mut has_log = true;
+    let mut ended_at: Option<Instant> = None;
+    loop {
+        let mut has_changed = false;
+        if ended_at.is_none() {
+            match contact.keep(async |session| look(session, id).await).await? {
+                Some(build) => {
+                    has_changed = known.as_ref() != Some(&build);
+                    ended_at = build.has_ended().then(Instant::now);
+                    known = Some(build);
+                }
+                None if known.is_some() || begun.elapsed() < SETTLE => {}
+                None => return Err(unknown(contact.session(), id)),
+            }
+        }
+        if let Some(Log::Stream(place)) = known.as_ref().map(|build| &build.log)
+            && stream.is_none()
+        {
+            stream = Some(Stream::new(place.clone()));
+        }
+        let mut any = false;
+        if let Some(stream) = stream.as_mut().filter(|_| has_log) {
+            let mut told = Ok(());
+            let mut print = |events: &[Event]| {
+                told = tell(News::Lines(events));
+                told.clone()
+            };
+            match stream.read(contact, &mut print).await {
+                Ok(more) => any = more,
+                Err(failure) => {
+                    told?;
+                    has_log = false;
+                    tell(News::NoLog(failure))?;
+                }
+            }
+        }
+        // Behind the lines of a phase comes its end.
+        if let Some(build) = &known {
+            tell(News::Build(build))?;
+        }
+        if any || has_changed {
+            pace.quicken();
+        }
+        if let (Some(build), Some(since)) = (&known, ended_at) {
+            // The last lines may still be on their way; those of a build that went well say nothing new.
+            let settle = match build.has_succeeded() || stream.is_none() || !has_log {
+                true => Duration::ZERO,
+                false => contact.session().cluster.log_settle,
+            };
+            if !any && since.elapsed() >= settle {
+                return Ok(build.clone());
+            }
+        }
+        tokio::time::sleep(pace.pause()).await;
+    }
+}
+
+/// A build as it is now; `None` when CodeBuild does not know it.
+///
+/// # Errors
+/// When CodeBuild cannot be asked.
+pub async fn look(session: &Session, id: &str) -> Result<Option<Build>, Failure> {
+    match session.codebuild().batch_get_builds().ids(id).send().await {
+        Ok(answer) => Ok(answer.builds().first().and_then(Build::read)),
+        // So it says for an ID that cannot be one.
+        Err(e) if e.code() == Some("InvalidInputException") => Ok(None),
+        Err(e) => Err(explain(session, &format!("looking at the build {id}"), &e)),
+    }
+}
+
+/// The failure for a build that is not there.
+pub fn unknown(session: &Session, id: &str) -> Failure {
+    Failure::failed(format!("there is no build {id} ({})", session.place()))
+        .hint("CodeBuild forgets a build after a year")
+}
+
+/// The ID of a build that somebody has named.
+///
+/// # Errors
+/// When it takes the cluster's project, and there is none; when CodeBuild cannot be asked.
+pub async fn find(session: &Session, name: &BuildName) -> Result<String, Failure> {
+    match name {
+        BuildName::Id(id) => Ok(id.clone()),
+        BuildName::OfProject(uuid) => Ok(format!("{}:{uuid}", super::project(session)?)),
+        BuildName::Last => {
+            let project = super::project(session)?;
+            // The latest come first (API `ListBuildsForProject`, sortOrder).
+            match session.codebuild().list_builds_for_project().project_name(project).send().await {
+                Ok(answer) => answer.ids().first().cloned().ok_or_else(|| {
+                    Failure::failed(format!("the CodeBuild project {project} has had no build yet"))
+                }),
+                Err(e) => {
+                    let doing = format!("listing the builds of the CodeBuild project {project}");
+                    Err(refused(session, project, e.code(), explain(session, &doing, &e)))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Images that AWS CodeBuild builds.
+//!
+//! The context is in S3, `buildspec.yml` goes along with StartBuild: a project needs a role and a machine, and no
+//! source.
+
+mod build;
+mod follow;
+mod shown;
+mod start;
+mod why;
+
+use aws_sdk_codebuild::error::ProvideErrorMetadata;
+
+pub use build::{Build, BuildName, Log, Phase};
+pub use follow::{News, find, follow, look, unknown};
+
+use self::shown::Shown;
+use self::start::{Order, start};
+use super::{Built, Recipe, Repository, Tag, ecr, stage};
+use crate::cluster::{Contact, Session, explain};
+use crate::ui::{self, Exit, Failure, Interrupts, note};
+
+/// What a build is told beside its recipe.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Whether the tag comes of the content: who has pushed it before has pushed the same.
+    pub from_content: bool,
+    /// Whether neither phases nor log are shown.
+    pub quiet: bool,
+}
+
+/// Builds an image with the cluster's project, and pushes it to the repository as `tag`.
+///
+/// # Errors
+/// When the cluster has no project, or one that is not there; when the context cannot be staged, the build fails or is
+/// interrupted, or contact is lost for good.
+pub async fn build(
+    session: &Session,
+    recipe: &Recipe,
+    tag: &Tag,
+    repository: &Repository,
+    manner: Manner,
+) -> Result<Built, Failure> {
+    let project = project(session)?;
+    let context = stage(session, &recipe.context).await?;
+    // From here on there may be a build, whose ID has to be said.
+    let mut interrupts = Interrupts::listen()?;
+    let mut contact = Contact::new(session.clone(), "bimage");
+    let order = Order {
+        project,
+        repository: repository.uri(),
+        tag: tag.as_str(),
+        context,
+        dockerfile: recipe.context.dockerfile(),
+        build_args: &recipe.build_args,
+        platform: recipe.platform,
+        from_content: manner.from_content,
+    };
+    let id = start(&mut contact, &order).await?.id;
+    if !manner.quiet {
+        note(format!("bimage: build {id} has been started"));
+    }
+    let mut shown = Shown::new(manner.quiet);
+    let ended = tokio::select! {
+        ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
+        () = interrupts.next() => {
+            shown.put_away();
+            return Err(interrupted(session, &id, &mut interrupts).await);
+        }
+    };
+    shown.put_away();
+    let ended = ended.map_err(|failure| {
+        let failure = match failure.passing || failure.of_credentials {
+            true => {
+                let message = format!("contact with the build {id} is lost; it goes on: {}", failure.message);
+                Failure { message, ..failure }.exit(Exit::ContactLost)
+            }
+            false => failure,
+        };
+        failure.hint(format!("`bimage logs --follow {id}` shows how it goes on"))
+    })?;
+    if !ended.has_succeeded() {
+        shown.show_end();
+        let failure = Failure::failed(why::why(&ended, shown.log()));
+        let failure = failure.hint(format!("`bimage logs {id}` shows its whole log"));
+        return Err(match &ended.link {
+            Some(link) => failure.hint(format!("{link} is its log in the console")),
+            None => failure,
+        });
+    }
+    let digest = match ended.exported("AWSB_DIGEST") {
+        Some(digest) => Some(digest.to_owned()),
+        None => {
+            let session = contact.session().clone();
+            ecr::find(&session, repository, tag).await?.and_then(|image| image.image_digest)
+        }
+    };
+    let uri = repository.tagged(tag);
+    match digest {
+        Some(digest) => {
+            Ok(Built { uri, digest: Some(digest), tag: tag.clone(), build_id: Some(id), earlier: false })
+        }
+        None => Err(Failure::failed(format!("the build {id} has succeeded, and there is no image {uri}"))
+            .hint(format!("`bimage logs {id}` shows what it did"))),
+    }
+}
+
+/// The cluster's project.
+///
+/// # Errors
+/// When its settings name none.
+pub fn project(session: &Session) -> Result<&str, Failure> {
+    session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
+        let name = &session.cluster.name;
+        Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
+            .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file"))
+            .hint("`--builder docker` builds on this machine's Docker engine")
+    })
+}
+
+/// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on.
+async fn interrupted(session: &Session, id: &str, interrupts: &mut Interrupts) -> Failure {
+    let goes_on = || {
+        Failure::failed(format!("interrupted; the build {id} goes on"))
+            .exit(Exit::Interrupted)
+            .hint(format!("`bimage logs --follow {id}` shows how it goes on"))
+            .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region))
+    };
+    if !ui::can_ask() {
+        return goes_on();
+    }
+    let stop = tokio::select! {
+        answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
+        // Asked twice: no answer.
+        () = interrupts.next() => { note(""); false }
+    };
+    if !stop {
+        return goes_on();
+    }
+    match session.codebuild().stop_build().id(id).send().await {
+        Ok(_) => Failure::failed(format!("interrupted; the build {id} is stopped")).exit(Exit::Interrupted),
+        Err(e) if e.code() == Some("ResourceNotFoundException") => unknown(session, id),
+        Err(e) => explain(session, &format!("stopping the build {id}, which may go on"), &e)
+            .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region)),
+    }
+}

@@ -1,0 +1,110 @@
+//! What is shown of a build while it runs.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::build::{Build, Log};
+use super::follow::News;
+use crate::logs::Event;
+use crate::ui::{Board, Failure, note, span};
+
+/// Of a build that has failed, so many of its last lines are shown,
+const LAST_SHOWN: usize = 20;
+/// and in so many of them its cause is looked for.
+const LAST_KEPT: usize = 200;
+
+/// The line of the phase that goes on.
+const PHASE: &str = "phase";
+
+/// On stderr: the phases as they end, and the log.
+#[derive(Debug)]
+pub(super) struct Shown {
+    quiet: bool,
+    phases: usize,
+    log_is_missed: bool,
+    /// On a terminal: the phase that goes on.
+    board: Board,
+    begun: Option<(usize, Instant)>,
+    last: VecDeque<String>,
+}
+
+impl Shown {
+    /// Nothing is shown when `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            phases: 0,
+            log_is_missed: false,
+            board: Board::new(),
+            begun: None,
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Shows what has come.
+    pub fn tell(&mut self, news: News<'_>) -> Result<(), Failure> {
+        match news {
+            News::Build(build) => self.build(build),
+            News::Lines(events) => self.lines(events),
+            News::NoLog(failure) => note(format!("bimage: note: the log is not shown: {failure}")),
+        }
+        Ok(())
+    }
+
+    fn build(&mut self, build: &Build) {
+        if let Log::Elsewhere(place) = &build.log
+            && !std::mem::replace(&mut self.log_is_missed, true)
+            && !self.quiet
+        {
+            let place = place.as_ref().map(|place| format!("; it is at {place}")).unwrap_or_default();
+            note(format!("bimage: note: the project writes no log to CloudWatch Logs{place}"));
+        }
+        while let Some(phase) = build.phases.get(self.phases) {
+            // The last one only says that all has ended.
+            let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
+            let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
+            if !self.quiet {
+                note(format!("bimage: {} {status}{took}", phase.name));
+            }
+            self.phases += 1;
+        }
+        match build.phases.get(self.phases).filter(|phase| !self.quiet && phase.status.is_none()) {
+            Some(phase) => {
+                let begun = self.begun.filter(|(n, _)| *n == self.phases);
+                let (_, since) = *self.begun.insert(begun.unwrap_or((self.phases, Instant::now())));
+                let took = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+                self.board.set(PHASE, &format!("bimage: {} {}", phase.name, span(took)));
+            }
+            None => self.board.remove(PHASE),
+        }
+    }
+
+    fn lines(&mut self, events: &[Event]) {
+        for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
+            if !self.quiet {
+                note(line);
+            }
+            if self.last.len() == LAST_KEPT {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.to_owned());
+        }
+    }
+
+    /// Takes away what changes in place.
+    pub fn put_away(&mut self) {
+        self.board.clear();
+    }
+
+    /// The last lines of the log.
+    pub fn log(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+
+    /// Shows the end of the log, if nobody has seen it.
+    pub fn show_end(&self) {
+        if self.quiet {
+            self.log().skip(self.last.len().saturating_sub(LAST_SHOWN)).for_each(note);
+        }
+    }
+}

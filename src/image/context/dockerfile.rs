@@ -1,0 +1,177 @@
+//! Where a context's Dockerfile is, and the file that says what stays out.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::reading;
+use crate::stage::one_line;
+use crate::ui::Failure;
+
+/// What both are called by default.
+const DOCKERFILE: &str = "Dockerfile";
+const IGNORE_FILE: &str = ".dockerignore";
+
+/// The folder that is built, in full and without links.
+#[derive(Debug)]
+pub struct Folder {
+    /// As it was given.
+    pub given: PathBuf,
+    /// As it is.
+    pub real: PathBuf,
+}
+
+/// A file of the context.
+#[derive(Debug)]
+pub struct Found {
+    /// Its path in the folder.
+    pub name: PathBuf,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+impl Folder {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(given: &Path) -> Result<Self, Failure> {
+        let shown = given.display();
+        let doing = |e| Failure::usage(format!("the folder to build, {shown}: {}", one_line(&e)));
+        let real = given.canonicalize().map_err(|e| match shown.to_string().contains("://") {
+            true => {
+                doing(e).hint("a repository has to be cloned first: only folders of this machine are built")
+            }
+            false => doing(e),
+        })?;
+        if !fs::metadata(&real).map_err(doing)?.is_dir() {
+            return Err(Failure::usage(format!(
+                "what is built is a folder with a Dockerfile, and {shown} is no folder"
+            )));
+        }
+        Ok(Self { given: given.to_owned(), real })
+    }
+
+    /// The Dockerfile: the path that was named, from here or from the folder; else `Dockerfile`, or `dockerfile`, as
+    /// Docker has it. Returns its path in the folder, and the one under which it was found.
+    ///
+    /// # Errors
+    /// When there is none, or it is outside of the folder.
+    pub fn dockerfile(&self, named: Option<&Path>) -> Result<(String, PathBuf), Failure> {
+        let found = match named {
+            Some(named) => {
+                [named.to_owned(), self.real.join(named)].into_iter().find(|p| p.symlink_metadata().is_ok())
+            }
+            None => {
+                let names = [DOCKERFILE.to_owned(), DOCKERFILE.to_lowercase()];
+                names.iter().map(|name| self.real.join(name)).find(|p| p.symlink_metadata().is_ok())
+            }
+        };
+        let found = found.ok_or_else(|| self.no_dockerfile(named))?;
+        let shown = match named {
+            Some(named) => named.display().to_string(),
+            None => self.shown(&found),
+        };
+        let (real, name) = self.inside("the Dockerfile", &shown, &found)?;
+        let looked = fs::metadata(&real).map_err(|e| reading(&real, &e))?;
+        if !looked.is_file() || looked.len() == 0 {
+            let why = if looked.is_file() { "is empty" } else { "is no file" };
+            return Err(Failure::usage(format!("the Dockerfile {shown} {why}")));
+        }
+        let text = name.to_str().ok_or_else(|| {
+            Failure::usage(format!(
+                "the Dockerfile {shown}: its name is not UTF-8, which no engine can be told"
+            ))
+        })?;
+        Ok((text.to_owned(), found))
+    }
+
+    /// The file that says what stays out: `NAME.dockerignore` beside the Dockerfile, as BuildKit has it, or else
+    /// `.dockerignore` in the folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is outside of the folder.
+    pub fn ignore_file(&self, dockerfile: &Path) -> Result<Option<Found>, Failure> {
+        let mut own: OsString = dockerfile.as_os_str().to_owned();
+        own.push(IGNORE_FILE);
+        for path in [PathBuf::from(own), self.real.join(IGNORE_FILE)] {
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
+            let shown = self.shown(&path);
+            let (real, _) = self.inside("the file", &shown, &path)?;
+            let content = fs::read(&real).map_err(|e| reading(&path, &e))?;
+            let name = self.lexical(&path).unwrap_or_else(|| IGNORE_FILE.into());
+            return Ok(Some(Found { name, content }));
+        }
+        Ok(None)
+    }
+
+    /// A path as it follows from what was given.
+    fn shown(&self, path: &Path) -> String {
+        let name = path.strip_prefix(&self.real);
+        name.map_or(path.to_owned(), |name| self.given.join(name)).display().to_string()
+    }
+
+    /// A file with all links resolved, and its path in the folder.
+    fn inside(&self, what: &str, shown: &str, path: &Path) -> Result<(PathBuf, PathBuf), Failure> {
+        let folder = self.given.display();
+        let real = path.canonicalize().map_err(|e| match path.is_symlink() {
+            true => Failure::usage(format!("{what} {shown}: the symbolic link leads nowhere")),
+            false => reading(path, &e),
+        })?;
+        if let Ok(name) = real.strip_prefix(&self.real) {
+            let name = name.to_owned();
+            return Ok((real, name));
+        }
+        Err(match self.lexical(path) {
+            Some(_) => {
+                let to = real.display();
+                Failure::usage(format!(
+                    "{what} {shown} is a symbolic link that leads out of the folder {folder}, to {to}"
+                ))
+                .hint("a copy in its place goes along")
+            }
+            None => Failure::usage(format!(
+                "{what} {shown} is outside of the folder {folder}, and only that is sent"
+            ))
+            .hint("build the folder that has both, or copy it into the folder"),
+        })
+    }
+
+    /// The path in the folder of a file that may itself be a link.
+    fn lexical(&self, path: &Path) -> Option<PathBuf> {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = parent.canonicalize().ok()?;
+        Some(folder.strip_prefix(&self.real).ok()?.join(path.file_name()?))
+    }
+
+    fn no_dockerfile(&self, named: Option<&Path>) -> Failure {
+        let folder = self.given.display();
+        let failure = match named {
+            Some(named) => Failure::usage(format!("there is no Dockerfile {}", named.display())),
+            None => Failure::usage(format!("there is no Dockerfile in the folder {folder}")),
+        };
+        let mut near: Vec<String> = fs::read_dir(&self.real)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| is_near(&name.to_lowercase()))
+            .collect();
+        near.sort();
+        match near.first() {
+            Some(name) => failure.hint(format!("there is {name}: name it as the Dockerfile, or rename it")),
+            None => failure,
+        }
+    }
+}
+
+/// Whether a name, in small letters, is one that a Dockerfile has under another roof, or by mistake.
+fn is_near(name: &str) -> bool {
+    if name.ends_with(IGNORE_FILE) {
+        return false;
+    }
+    let distance = strsim::osa_distance(name, "dockerfile");
+    name.contains("dockerfile") || name.contains("containerfile") || distance <= 2
+}

@@ -1,0 +1,445 @@
+//! What stays out of a build context: a `.dockerignore`, read and matched as Docker does.
+//!
+//! The rules are those of `moby/patternmatcher` (`ignorefile.ReadAll`, `New`, `MatchesUsingParentResults`), and for the
+//! folders that need not be looked into those of BuildKit (`tonistiigi/fsutil`, `filter.go`): one that is left out is
+//! looked into where an exception has wildcards before its end. Docker's old builder did not, and lost such files.
+
+use super::expression::{Expression, NoExpression};
+use super::text::{clean, decode, trim};
+
+/// The patterns of a file, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patterns(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    /// `!`: what matches comes along after all.
+    is_exception: bool,
+    /// It, without the `!`.
+    text: Vec<u8>,
+    how: How,
+}
+
+/// How a pattern is held against a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum How {
+    Exact,
+    /// `dir/**`: begins so.
+    Prefix(Vec<u8>),
+    /// `**/name`: ends so.
+    Suffix(Vec<u8>),
+    Expression(Expression),
+}
+
+/// What was found of a folder, for what is in it: which patterns have matched it or a folder above it.
+#[derive(Debug, Clone, Default)]
+pub struct Matched(Vec<bool>);
+
+/// A line that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1 on.
+    pub number: usize,
+    /// Itself.
+    pub text: String,
+}
+
+impl Patterns {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When a line is no pattern. Docker refuses it, too.
+    pub fn read(file: &[u8]) -> Result<Self, BadLine> {
+        let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+        let mut patterns = Vec::new();
+        for (number, line) in (1..).zip(file.split(|b| *b == b'\n')) {
+            let bad = |_| BadLine { number, text: String::from_utf8_lossy(trim(line)).into_owned() };
+            patterns.extend(Pattern::of_line(line).map_err(bad)?);
+        }
+        Ok(Self(patterns))
+    }
+
+    /// Whether a path is left out. `above` is what was found of the folder that it is in; `None` at the top.
+    pub fn leave_out(&self, path: &[u8], above: Option<&Matched>) -> (bool, Matched) {
+        let mut is_out = false;
+        let mut matched = vec![false; self.0.len()];
+        for (i, pattern) in self.0.iter().enumerate() {
+            let with_folder = above.is_some_and(|above| above.0.get(i) == Some(&true));
+            // A pattern that could change nothing is not asked, and counts as one that does not match below either.
+            if !with_folder && pattern.is_exception != is_out {
+                continue;
+            }
+            if with_folder || pattern.matches(path) {
+                matched[i] = true;
+                is_out = !pattern.is_exception;
+            }
+        }
+        (is_out, Matched(matched))
+    }
+
+    /// Whether a folder that is left out may have something in it that is not.
+    pub fn may_keep_below(&self, folder: &[u8]) -> bool {
+        let exceptions = || self.0.iter().filter(|p| p.is_exception);
+        let begins: Vec<u8> = [folder, b"/"].concat();
+        exceptions().any(Pattern::has_wildcards_inside)
+            || exceptions().any(|p| [p.without_last_glob(), b"/"].concat().starts_with(&begins))
+    }
+}
+
+impl Pattern {
+    /// The pattern of a line; `None` for a comment or a blank one.
+    fn of_line(line: &[u8]) -> Result<Option<Self>, NoExpression> {
+        let text = trim(line);
+        if line.starts_with(b"#") || text.is_empty() {
+            return Ok(None);
+        }
+        let is_inverted = text.starts_with(b"!");
+        let text = if is_inverted { trim(&text[1..]) } else { text };
+        let mut path = if text.is_empty() { Vec::new() } else { clean(text) };
+        // `/x` is `x`, as the context is the root.
+        if path.len() > 1 && path.starts_with(b"/") {
+            path.remove(0);
+        }
+        let whole = if is_inverted { [b"!", path.as_slice()].concat() } else { path };
+        // From here on it is any list of patterns for Docker, which it reads with rules of its own.
+        let whole = trim(&whole);
+        if whole.is_empty() {
+            return Ok(None);
+        }
+        let whole = clean(whole);
+        let (is_exception, text) = match whole.strip_prefix(b"!") {
+            Some([]) => return Err(NoExpression),
+            Some(text) => (true, text.to_vec()),
+            None => (false, whole),
+        };
+        check(&text)?;
+        let how = How::of(&text)?;
+        Ok(Some(Self { is_exception, text, how }))
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        match &self.how {
+            How::Exact => path == self.text,
+            How::Prefix(head) => path.starts_with(head),
+            // `**/name` is also the name alone.
+            How::Suffix(tail) => {
+                path.ends_with(tail) || tail.strip_prefix(b"/").is_some_and(|name| path == name)
+            }
+            How::Expression(expression) => expression.matches(path),
+        }
+    }
+
+    fn without_last_glob(&self) -> &[u8] {
+        let text = self.text.strip_suffix(b"/**").unwrap_or(&self.text);
+        text.strip_suffix(b"/*").unwrap_or(text)
+    }
+
+    fn has_wildcards_inside(&self) -> bool {
+        self.without_last_glob().iter().any(|b| b"*[]?^\\".contains(b))
+    }
+}
+
+impl How {
+    /// What Docker makes of a pattern: a comparison where that will do, and else an expression.
+    fn of(pattern: &[u8]) -> Result<Self, NoExpression> {
+        #[derive(PartialEq)]
+        enum Kind {
+            Exact,
+            Prefix,
+            Suffix,
+            Expression,
+        }
+        let (mut kind, mut text) = (Kind::Exact, String::new());
+        let mut chars = characters(pattern).peekable();
+        let mut is_first = true;
+        while let Some(c) = chars.next() {
+            match c {
+                '*' if chars.next_if_eq(&'*').is_some() => {
+                    // `**/` is `**`.
+                    let _ = chars.next_if_eq(&'/');
+                    kind = if chars.peek().is_some() {
+                        text.push_str("(.*/)?");
+                        Kind::Expression
+                    } else if kind == Kind::Exact {
+                        Kind::Prefix
+                    } else {
+                        text.push_str(".*");
+                        Kind::Expression
+                    };
+                    if is_first {
+                        kind = Kind::Suffix;
+                    }
+                }
+                '*' | '?' => {
+                    text.push_str(if c == '*' { "[^/]*" } else { "[^/]" });
+                    kind = Kind::Expression;
+                }
+                '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => text.extend(['\\', c]),
+                '\\' => {
+                    text.push(c);
+                    if let Some(next) = chars.next() {
+                        text.push(next);
+                        kind = Kind::Expression;
+                    }
+                }
+                '[' | ']' => {
+                    text.push(c);
+                    kind = Kind::Expression;
+                }
+                c => text.push(c),
+            }
+            is_first = false;
+        }
+        Ok(match kind {
+            Kind::Exact => Self::Exact,
+            Kind::Prefix => Self::Prefix(pattern[..pattern.len() - 2].to_vec()),
+            Kind::Suffix => Self::Suffix(pattern[2..].to_vec()),
+            // Behind a backslash, the `$` is a character.
+            Kind::Expression => Self::Expression(Expression::parse(&(text + "$"))?),
+        })
+    }
+}
+
+fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (c, length) = decode(rest)?;
+        rest = &rest[length..];
+        Some(c)
+    })
+}
+
+/// What Go's `filepath.Match` finds wrong with a pattern while it holds it against `.`, as Docker has it do: a class that
+/// is empty, not closed, or has a `-` without both ends, or a backslash at the end. What comes behind a star it looks at
+/// only as long as all before it has matched.
+fn check(pattern: &[u8]) -> Result<(), NoExpression> {
+    let (mut rest, mut name): (&[u8], &[u8]) = (pattern, b".");
+    while !rest.is_empty() {
+        let stars = rest.iter().take_while(|b| **b == b'*').count();
+        let (chunk, tail) = rest[stars..].split_at(end_of_chunk(&rest[stars..]));
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let fits = |left: &&[u8]| left.is_empty() || !tail.is_empty();
+        let mut left = match_chunk(chunk, name)?.filter(fits);
+        if left.is_none() && stars > 0 && !name.is_empty() {
+            left = match_chunk(chunk, b"")?.filter(fits);
+        }
+        let Some(left) = left else { return Ok(()) };
+        (rest, name) = (tail, left);
+    }
+    Ok(())
+}
+
+/// Where the next star is that is in no class.
+fn end_of_chunk(text: &[u8]) -> usize {
+    let (mut at, mut in_class) = (0, false);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            b'*' if !in_class => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    at.min(text.len())
+}
+
+/// What is left of a name of one character, or none, behind what a part of a pattern without stars matches.
+fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, NoExpression> {
+    let (mut rest, mut left) = (chunk, Some(name));
+    while let Some((first, tail)) = rest.split_first() {
+        // Once it does not match, it is only read on.
+        let next = left.and_then(|name| name.split_first());
+        let fits;
+        (fits, rest) = match first {
+            b'[' => class_has(next.map(|(c, _)| char::from(*c)), tail)?,
+            b'?' => (true, tail),
+            b'\\' => {
+                let (literal, tail) = tail.split_first().ok_or(NoExpression)?;
+                (next.is_some_and(|(c, _)| c == literal), tail)
+            }
+            literal => (next.is_some_and(|(c, _)| c == literal), tail),
+        };
+        left = next.filter(|_| fits).map(|(_, name)| name);
+    }
+    Ok(left)
+}
+
+/// Whether a class, whose bracket has been read, has a character, and what is behind it.
+fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), NoExpression> {
+    let inverted = text.strip_prefix(b"^");
+    let (mut rest, mut found, mut is_empty) = (inverted.unwrap_or(text), false, true);
+    loop {
+        if let (Some(tail), false) = (rest.strip_prefix(b"]"), is_empty) {
+            return Ok((found != inverted.is_some(), tail));
+        }
+        let (low, tail) = member(rest)?;
+        let (high, tail) = match tail.strip_prefix(b"-") {
+            Some(range) => member(range)?,
+            None => (low, tail),
+        };
+        found |= c.is_some_and(|c| (low..=high).contains(&c));
+        (rest, is_empty) = (tail, false);
+    }
+}
+
+/// A character of a class, behind which something has to follow.
+fn member(text: &[u8]) -> Result<(char, &[u8]), NoExpression> {
+    if text.starts_with(b"-") || text.starts_with(b"]") {
+        return Err(NoExpression);
+    }
+    let text = text.strip_prefix(b"\\").unwrap_or(text);
+    let (c, length) = decode(text).ok_or(NoExpression)?;
+    if (c == char::REPLACEMENT_CHARACTER && length == 1) || length == text.len() {
+        return Err(NoExpression);
+    }
+    Ok((c, &text[length..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Whether a path is left out, found from the top down.
+    fn is_out(file: &str, path: &str) -> bool {
+        let patterns = Patterns::read(file.as_bytes()).unwrap();
+        let mut above: Option<Matched> = None;
+        let mut found = false;
+        for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            let (out, matched) = patterns.leave_out(&path.as_bytes()[..at], above.as_ref());
+            (found, above) = (out, Some(matched));
+        }
+        found
+    }
+
+    /// The cases of `moby/patternmatcher`'s own tests.
+    #[test]
+    fn as_docker_does() {
+        for (pattern, path, expected) in [
+            ("**", "file", true),
+            ("**/", "dir/file", true),
+            ("**/**", "dir/file", true),
+            ("dir/**", "dir/file", true),
+            ("dir/**", "dir", false),
+            ("dir/**", "dir/dir2/file", true),
+            ("**/dir", "dir/file", true),
+            ("**/dir2/*", "dir/dir2/file", true),
+            ("**/dir2/**", "dir/dir2/dir3/file", true),
+            ("**file", "dir/dir/file", true),
+            ("**/file*txt", "dir/dir/file.txt", true),
+            ("**/**/*.txt", "dir/dir/file.txt", true),
+            ("**/**/*.txt2", "dir/dir/file.txt", false),
+            ("**/*.txt", "file.txt", true),
+            ("a**/*.txt", "a/dir/dir/file.txt", true),
+            ("a/*.txt", "a/dir/file.txt", false),
+            ("a/*.txt**", "a/file.txt", true),
+            ("a[b-d]e", "ae", false),
+            ("a[b-d]e", "ace", true),
+            ("a[^b-d]e", "aze", true),
+            (".*", ".foo", true),
+            (".*", "foo", false),
+            ("abc.def", "abcZdef", false),
+            ("abc?def", "abcZdef", true),
+            ("a\\\\", "a\\", true),
+            ("a\\*b", "a*b", true),
+            ("**/foo/bar", "dir/foo/bar", true),
+            ("**/.foo", "bar.foo", false),
+            ("a(b)c/def", "a(b)c/def", true),
+            ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
+            ("a*", "ab/c", true),
+            ("a?b", "a\u{263a}b", true),
+            ("a???b", "a\u{263a}b", false),
+            ("[a-\u{3b6}]*", "\u{3b1}", true),
+            ("*[a-\u{3b6}]", "A", false),
+            ("[\\]a]", "]", true),
+            ("[x\\-]", "-", true),
+            ("**\n!util/docker/web", "util/docker/web/foo", false),
+            ("**\n!util/docker/web\nutil/docker/web/foo", "util/docker/web/foo", true),
+            ("**\n!dist/*.whl", "dist/a-2.4+g0.whl", false),
+            // How the file is read.
+            ("# x\n\n  a  \r\n", "a", true),
+            (" # x", "# x", true),
+            ("\u{feff}a", "a", true),
+            ("/a/../b/./c/", "b/c", true),
+            ("../a", "a", false),
+            ("*\n! /a", "a", false),
+            ("\\!a", "!a", true),
+            (".", "a", false),
+            ("/", "a", false),
+            ("A", "a", false),
+            ("a*[]x]", "a]", true),
+            ("a*[x-]", "a-", true),
+            ("a*\\", "ab$c", true),
+        ] {
+            assert_eq!(is_out(pattern, path), expected, "{pattern:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_patterns() {
+        for text in [
+            "!",
+            "!/",
+            "[]a]",
+            "[-]",
+            "[x-]",
+            "[-x]",
+            "\\",
+            "[a-b-c]",
+            "[",
+            "[^",
+            "[^bc",
+            "a[",
+            "[Local-Only]/",
+        ] {
+            let found = Patterns::read(format!("a\n{text}\n").as_bytes()).unwrap_err();
+            assert_eq!(found, BadLine { number: 2, text: text.to_owned() });
+        }
+    }
+
+    #[test]
+    fn folders_that_have_to_be_looked_into() {
+        for (file, folder, expected) in [
+            ("*\n!a/b", "a", true),
+            ("*\n!a/b", "b", false),
+            ("*\n!a/*", "a", true),
+            ("*\n!a/**", "a/b", false),
+            ("*\n!**/x", "b", true),
+            ("*", "a", false),
+        ] {
+            let patterns = Patterns::read(file.as_bytes()).unwrap();
+            assert_eq!(patterns.may_keep_below(folder.as_bytes()), expected, "{file:?} {folder}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_breaks_it(file: Vec<u8>, text in "[!*?a/.\\[\\]^\\\\\\-#\\n b]{0,24}", path in "[a-c/.]{1,12}") {
+            for file in [file.as_slice(), text.as_bytes()] {
+                if let Ok(patterns) = Patterns::read(file) {
+                    let _ = patterns.leave_out(path.as_bytes(), None);
+                    let _ = patterns.may_keep_below(path.as_bytes());
+                }
+            }
+        }
+
+        /// A folder that is not looked into has nothing that would have come along.
+        #[test]
+        fn nothing_is_missed(text in "([!]?[*ab?/]{1,5}\\n){1,5}", path in "[ab](/[ab]){1,3}") {
+            let Ok(patterns) = Patterns::read(text.as_bytes()) else { return Ok(()) };
+            let mut above: Option<Matched> = None;
+            let mut missed = false;
+            for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
+                let part = &path.as_bytes()[..at];
+                let (out, matched) = patterns.leave_out(part, above.as_ref());
+                prop_assert!(!missed || out, "{text:?} {path}");
+                missed |= out && !patterns.may_keep_below(part);
+                above = Some(matched);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The images in the repository: one, or all.
+
+use aws_sdk_ecr::error::ProvideErrorMetadata;
+use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuilder;
+use aws_sdk_ecr::types::ImageDetail;
+
+use super::repository::gone;
+use super::{client, identifier, place};
+use crate::cluster::{Session, explain};
+use crate::image::{Details, Image, ImageId, Manifest, Repository, Tag};
+use crate::ui::Failure;
+
+/// So many are asked for at once (ECR API, `DescribeImages`: at most 1000).
+const PAGE: i32 = 1000;
+
+/// In the order of preference; without it, ECR tells of Docker's own alone.
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+impl From<&ImageDetail> for Image {
+    fn from(detail: &ImageDetail) -> Self {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let time = |at: Option<&aws_sdk_ecr::primitives::DateTime>| at.and_then(|at| at.to_millis().ok());
+        Self {
+            registry_id: text(detail.registry_id()),
+            repository_name: text(detail.repository_name()),
+            image_digest: text(detail.image_digest()),
+            image_tags: detail.image_tags().to_vec(),
+            image_size_in_bytes: detail.image_size_in_bytes(),
+            image_pushed_at: time(detail.image_pushed_at()),
+            last_recorded_pull_time: time(detail.last_recorded_pull_time()),
+            image_manifest_media_type: text(detail.image_manifest_media_type()),
+            artifact_media_type: text(detail.artifact_media_type()),
+            image_status: text(detail.image_status().map(|status| status.as_str())),
+        }
+    }
+}
+
+/// The image that has this tag; `None` when none has it. Of a registry that is not ECR's nothing is known: `None`.
+///
+/// # Errors
+/// When the repository is gone, or ECR cannot be asked (`ecr:DescribeImages`).
+pub async fn find(session: &Session, repository: &Repository, tag: &Tag) -> Result<Option<Image>, Failure> {
+    match repository.registry.is_ecr() {
+        true => find_by_id(session, repository, &ImageId::Tag(tag.clone())).await,
+        false => Ok(None),
+    }
+}
+
+/// The image of a repository of ECR that is called so.
+pub(in crate::image) async fn find_by_id(
+    session: &Session,
+    repository: &Repository,
+    id: &ImageId,
+) -> Result<Option<Image>, Failure> {
+    match describe_images(session, repository).image_ids(identifier(id)).send().await {
+        Ok(answer) => Ok(answer.image_details().first().map(Image::from)),
+        Err(e) => match e.code() {
+            Some("ImageNotFoundException") => Ok(None),
+            Some("RepositoryNotFoundException") => Err(gone(session)),
+            _ => {
+                let doing = format!("looking for the image {id} in the repository {}", place(repository));
+                Err(explain(session, &doing, &e))
+            }
+        },
+    }
+}
+
+/// All images of a repository of ECR, in ECR's order, which is none.
+pub(in crate::image) async fn list(
+    session: &Session,
+    repository: &Repository,
+) -> Result<Vec<Image>, Failure> {
+    let mut pages = describe_images(session, repository).into_paginator().page_size(PAGE).send();
+    let mut images = Vec::new();
+    while let Some(page) = pages.next().await {
+        match page {
+            Ok(page) => images.extend(page.image_details().iter().map(Image::from)),
+            Err(e) if e.code() == Some("RepositoryNotFoundException") => return Err(gone(session)),
+            Err(e) => {
+                let doing = format!("listing the images of the repository {}", place(repository));
+                return Err(explain(session, &doing, &e));
+            }
+        }
+    }
+    Ok(images)
+}
+
+fn describe_images(session: &Session, repository: &Repository) -> DescribeImagesFluentBuilder {
+    client(session, Some(&repository.registry))
+        .describe_images()
+        .repository_name(repository.name.as_str())
+        .set_registry_id(repository.registry.account().map(str::to_owned))
+}
+
+/// An image with what its manifest says.
+pub(in crate::image) async fn details(
+    session: &Session,
+    repository: &Repository,
+    id: &ImageId,
+) -> Result<Option<Details>, Failure> {
+    let Some(image) = find_by_id(session, repository, id).await? else { return Ok(None) };
+    let call = client(session, Some(&repository.registry))
+        .batch_get_image()
+        .repository_name(repository.name.as_str())
+        .set_registry_id(repository.registry.account().map(str::to_owned))
+        .image_ids(identifier(id))
+        .set_accepted_media_types(Some(MANIFESTS.map(str::to_owned).to_vec()));
+    let answer = call.send().await.map_err(|e| {
+        explain(session, &format!("reading the manifest of the image {id} in {}", place(repository)), &e)
+    })?;
+    // An image that has gone since, and a manifest in a form that is new, are no reason to hide what is known.
+    let manifest = answer.images().first().and_then(|found| found.image_manifest());
+    let manifest: Manifest = manifest.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let digest = image.image_digest.clone();
+    Ok(Some(Details {
+        image_uri: id.within(repository.uri()),
+        image_uri_at_digest: digest.map(|digest| repository.at_digest(&digest)),
+        platforms: manifest.platforms(),
+        layers: manifest.layers(),
+        image,
+    }))
+}

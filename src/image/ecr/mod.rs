@@ -1,0 +1,49 @@
+//! The cluster's repository in ECR: where its images are, and who may fetch and send them.
+
+mod authorization;
+mod find;
+mod remove;
+mod repository;
+
+use aws_sdk_ecr::config::Region;
+use aws_sdk_ecr::types::ImageIdentifier;
+
+pub use super::Image;
+pub use authorization::{Authorization, Password, authorization};
+pub use find::find;
+pub(super) use find::{details, find_by_id, list};
+pub(super) use remove::remove;
+pub(super) use repository::existing;
+pub use repository::repository;
+
+use super::{ImageId, Registry, Repository};
+use crate::cluster::Session;
+
+/// A client of ECR in the region of a registry; without one, in the cluster's.
+fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client {
+    let client = session.ecr();
+    match registry.and_then(Registry::region).filter(|region| *region != session.region) {
+        Some(region) => {
+            let config = client.config().to_builder().region(Region::new(region.to_owned()));
+            aws_sdk_ecr::Client::from_conf(config.build())
+        }
+        None => client,
+    }
+}
+
+/// The repository as messages name it.
+pub(super) fn place(repository: &Repository) -> String {
+    match repository.registry.region() {
+        Some(region) => format!("{} (ECR in {region})", repository.name),
+        None => repository.uri(),
+    }
+}
+
+/// An image as ECR is asked for it.
+fn identifier(id: &ImageId) -> ImageIdentifier {
+    let identifier = ImageIdentifier::builder();
+    match id {
+        ImageId::Tag(tag) => identifier.image_tag(tag.as_str()).build(),
+        ImageId::Digest(digest) => identifier.image_digest(digest).build(),
+    }
+}

@@ -1,0 +1,72 @@
+//! Images leave the repository.
+
+use aws_sdk_ecr::error::ProvideErrorMetadata;
+use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
+
+use super::repository::gone;
+use super::{client, identifier, place};
+use crate::cluster::{Session, explain};
+use crate::image::{ImageId, Removed, Repository, store};
+use crate::ui::Failure;
+
+/// So many are removed with one call (ECR API, `BatchDeleteImage`: at most 100).
+const AT_ONCE: usize = 100;
+
+/// Removes images. A tag goes alone while its image has others; with its last one, the image goes. All are tried; a
+/// failure for each that stays.
+pub(in crate::image) async fn remove(
+    session: &Session,
+    repository: &Repository,
+    ids: &[ImageId],
+    tell: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for ids in ids.chunks(AT_ONCE) {
+        let call = client(session, Some(&repository.registry))
+            .batch_delete_image()
+            .repository_name(repository.name.as_str())
+            .set_registry_id(repository.registry.account().map(str::to_owned))
+            .set_image_ids(Some(ids.iter().map(identifier).collect()));
+        let answer = call.send().await.map_err(|e| match e.code() {
+            Some("RepositoryNotFoundException") => gone(session),
+            _ => explain(session, &format!("removing images from the repository {}", place(repository)), &e),
+        })?;
+        for id in ids {
+            let refusal = answer.failures().iter().find(|f| f.image_id().is_some_and(|told| is(told, id)));
+            tell(match refusal {
+                Some(refusal) => Err(failure(repository, id, refusal)),
+                None => {
+                    let told = answer.image_ids().iter().find(|told| is(told, id));
+                    let digest = match id {
+                        ImageId::Tag(_) => told.and_then(|told| told.image_digest()).map(str::to_owned),
+                        ImageId::Digest(digest) => Some(digest.clone()),
+                    };
+                    Ok(Removed { id: id.clone(), digest })
+                }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn is(told: &ImageIdentifier, id: &ImageId) -> bool {
+    match id {
+        ImageId::Tag(tag) => told.image_tag() == Some(tag.as_str()),
+        ImageId::Digest(digest) => told.image_digest() == Some(digest.as_str()),
+    }
+}
+
+fn failure(repository: &Repository, id: &ImageId, refusal: &ImageFailure) -> Failure {
+    let place = place(repository);
+    match refusal.failure_code() {
+        Some(ImageFailureCode::ImageNotFound) => store::not_there(id, &place),
+        Some(ImageFailureCode::ImageReferencedByManifestList) => Failure::failed(format!(
+            "the image {id} stays in {place}: it is the part for one platform of an image that is there"
+        ))
+        .hint("it can be removed when that one has been; `bimage list` shows it, as `platforms`"),
+        code => {
+            let code = code.map_or("no reason is given", ImageFailureCode::as_str);
+            let reason = refusal.failure_reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+            Failure::failed(format!("removing the image {id} from {place}: {code}{reason}"))
+        }
+    }
+}

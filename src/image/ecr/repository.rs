@@ -1,0 +1,128 @@
+//! The cluster's repository: found, or made.
+
+use aws_sdk_ecr::error::ProvideErrorMetadata;
+use aws_sdk_ecr::types;
+
+use super::client;
+use crate::cluster::{Session, explain};
+use crate::image::{Repository, RepositoryPath};
+use crate::ui::{Failure, note};
+
+/// What is kept of ECR's answer, for a day.
+pub(super) const KEPT: &str = "repository";
+
+/// The cluster's repository; `None` when its settings name none: its images stay on the Docker engine. One that is not
+/// there is made, if the settings say so (`create_repository`). A repository of another registry is nobody's to look
+/// up: it is taken as it is named.
+///
+/// # Errors
+/// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
+/// `ecr:CreateRepository`).
+pub async fn repository(session: &Session) -> Result<Option<Repository>, Failure> {
+    look_up(session, session.cluster.images.create_repository).await
+}
+
+/// The same for whoever only looks: nothing is made.
+pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repository>, Failure> {
+    look_up(session, false).await
+}
+
+async fn look_up(session: &Session, is_made: bool) -> Result<Option<Repository>, Failure> {
+    let Some(path) = &session.cluster.images.ecr_repository else { return Ok(None) };
+    if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
+        return Ok(Some(Repository { registry, name: path.name.clone() }));
+    }
+    let key = path.to_string();
+    if let Some(kept) = session.cache.read::<String>(KEPT, &key).and_then(|uri| named(&uri)) {
+        return Ok(Some(kept));
+    }
+    let found = match describe(session, path).await? {
+        Some(found) => found,
+        None if is_made => create(session, path).await?,
+        None => return Err(missing(session, path)),
+    };
+    session.cache.write(KEPT, &key, &found.uri());
+    Ok(Some(found))
+}
+
+/// What was kept is not true any more: the repository is gone.
+pub(super) fn gone(session: &Session) -> Failure {
+    let path = session.cluster.images.ecr_repository.as_ref();
+    let was_kept = path.is_some_and(|path| session.cache.drop(KEPT, &path.to_string()));
+    let failure = match path {
+        Some(path) => missing(session, path),
+        None => Failure::failed("the cluster's repository is gone"),
+    };
+    if was_kept { failure.stale() } else { failure }
+}
+
+/// The failure for a repository that is not there.
+fn missing(session: &Session, path: &RepositoryPath) -> Failure {
+    let region = region(session, path);
+    let name = &path.name;
+    let failure = Failure::failed(format!("there is no repository {name} in ECR ({})", session.place()));
+    if session.cluster.images.create_repository {
+        return failure.hint("`bimage build` and `bimage push` make it, as create_repository says");
+    }
+    failure
+        .hint(format!(
+            "`create_repository = true` in [cluster.{}] of the settings file has it made",
+            session.cluster.name
+        ))
+        .hint(format!("`aws ecr create-repository --region {region} --repository-name {name}` makes it"))
+}
+
+fn region<'a>(session: &'a Session, path: &'a RepositoryPath) -> &'a str {
+    path.registry.as_ref().and_then(|registry| registry.region()).unwrap_or(&session.region)
+}
+
+async fn describe(session: &Session, path: &RepositoryPath) -> Result<Option<Repository>, Failure> {
+    let registry = path.registry.as_ref();
+    let call = client(session, registry)
+        .describe_repositories()
+        .repository_names(path.name.as_str())
+        .set_registry_id(registry.and_then(|r| r.account()).map(str::to_owned));
+    match call.send().await {
+        Ok(answer) => answer.repositories().first().map(|found| read(path, found)).transpose(),
+        Err(e) if e.code() == Some("RepositoryNotFoundException") => Ok(None),
+        Err(e) => Err(explain(session, &format!("looking for the repository {path}"), &e)),
+    }
+}
+
+/// Makes it, as AWS's own defaults have it: tags may be moved, which they are not here, as the default tag is a hash of
+/// the content.
+async fn create(session: &Session, path: &RepositoryPath) -> Result<Repository, Failure> {
+    let registry = path.registry.as_ref();
+    let call = client(session, registry)
+        .create_repository()
+        .repository_name(path.name.as_str())
+        .set_registry_id(registry.and_then(|r| r.account()).map(str::to_owned));
+    match call.send().await {
+        Ok(answer) => {
+            let made = answer.repository().map(|made| read(path, made)).transpose()?;
+            let made = made.ok_or_else(|| unreadable(path))?;
+            note(format!("The repository {} is made.", made.uri()));
+            Ok(made)
+        }
+        // Somebody else was faster.
+        Err(e) if e.code() == Some("RepositoryAlreadyExistsException") => {
+            describe(session, path).await?.ok_or_else(|| missing(session, path))
+        }
+        Err(e) => Err(explain(session, &format!("making the repository {path}"), &e)),
+    }
+}
+
+/// ECR's answer. A registry that was named stays as it was named: ECR answers with another of its hosts' names.
+fn read(path: &RepositoryPath, found: &types::Repository) -> Result<Repository, Failure> {
+    let said = found.repository_uri().and_then(named).ok_or_else(|| unreadable(path))?;
+    Ok(Repository { registry: path.registry.clone().unwrap_or(said.registry), name: path.name.clone() })
+}
+
+fn unreadable(path: &RepositoryPath) -> Failure {
+    Failure::failed(format!("looking for the repository {path}: ECR does not tell its URI"))
+}
+
+fn named(uri: &str) -> Option<Repository> {
+    let path = uri.parse::<RepositoryPath>().ok()?;
+    Some(Repository { registry: path.registry?, name: path.name })
+}

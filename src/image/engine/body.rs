@@ -1,0 +1,101 @@
+//! The context on its way to the engine.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use crate::ui::Progress;
+
+/// What is read at a time,
+const CHUNK: usize = 128 * 1024;
+/// and so many chunks wait for the engine.
+const AHEAD: usize = 8;
+
+/// Why the context could not be read to its end, if that was so: the engine says nothing but that it ended too early.
+#[derive(Debug, Clone, Default)]
+pub struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    /// Takes it.
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().ok()?.take()
+    }
+}
+
+/// The archive as the body of a request, read on a thread of its own while it is sent.
+pub fn of(
+    mut tar: impl Read + Send + 'static,
+    size: u64,
+) -> (impl stream::Stream<Item = std::io::Result<Bytes>> + Send + 'static, Trouble) {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut chunk = vec![0; CHUNK];
+            let read = match tar.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(count) => {
+                    chunk.truncate(count);
+                    Ok(Bytes::from(chunk))
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => Err(e),
+            };
+            let is_end = read.is_err();
+            // The engine may have had enough: then there is nobody to read for.
+            if sender.blocking_send(read).is_err() || is_end {
+                return;
+            }
+        }
+    });
+    let trouble = Trouble::default();
+    let begin = (receiver, Progress::new("sending the context", size), trouble.clone());
+    let body = stream::unfold(begin, async |(mut receiver, mut progress, trouble)| {
+        let chunk = receiver.recv().await?;
+        match &chunk {
+            Ok(chunk) => progress.advance(chunk.len() as u64),
+            Err(e) => {
+                if let Ok(mut trouble) = trouble.0.lock() {
+                    *trouble = Some(e.to_string());
+                }
+            }
+        }
+        Some((chunk, (receiver, progress, trouble)))
+    });
+    (body, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    struct Broken(usize);
+
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0 {
+                0 => Err(std::io::Error::other("data.bin has changed")),
+                _ => {
+                    self.0 -= 1;
+                    buffer.fill(7);
+                    Ok(buffer.len())
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_context_that_cannot_be_read_is_told() {
+        let (body, trouble) = of(Broken(20), 1);
+        let chunks: Vec<_> = body.collect().await;
+        assert_eq!((chunks.len(), chunks.iter().filter(|chunk| chunk.is_ok()).count()), (21, 20));
+        assert_eq!(trouble.take().as_deref(), Some("data.bin has changed"));
+        let (body, trouble) = of(std::io::Cursor::new(vec![1; 300_000]), 300_000);
+        let sizes: Vec<usize> = body.map(|chunk| chunk.map_or(0, |chunk| chunk.len())).collect().await;
+        assert_eq!((sizes.iter().sum::<usize>(), trouble.take()), (300_000, None));
+    }
+}

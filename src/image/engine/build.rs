@@ -1,0 +1,338 @@
+//! An image is built on the engine.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
+use bollard::models::{BuildInfo, BuildInfoAux};
+use bollard::query_parameters::{
+    BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion, RemoveImageOptionsBuilder,
+};
+use bollard::{Docker, body_try_stream};
+use futures_util::StreamExt;
+use http::HeaderValue;
+
+use super::buildkit::{Graph, without_rpc};
+use super::classic::Text;
+use super::show::Show;
+use super::steps::Event;
+use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
+use crate::cluster::Session;
+use crate::docker::{status, words};
+use crate::image::build::tag_of;
+use crate::image::{Built, Recipe, Repository, Tag};
+use crate::ui::{Failure, Interrupts};
+
+/// Between two requests of a build there may be any time: a large context goes over a slow line.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// How often the engine is asked whether a new image has its name by now.
+const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
+/// After this time it has it: an engine may know an image by another ID than its builder (that of an index of images).
+const TIME_FOR_NAME: Duration = Duration::from_secs(5);
+/// In an error's line a step has so many characters.
+const LONGEST_STEP: usize = 80;
+/// How long the engine may take to end what was cancelled.
+const TIME_FOR_REMAINS: Duration = Duration::from_secs(15);
+/// The first version of the API with `BuildKit` (Docker Engine API, version history, v1.39).
+const WITH_BUILDKIT: (u32, u32) = (1, 39);
+
+/// How an image is built.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Builds what is there already.
+    pub force: bool,
+    /// Shows nothing of what goes on; the last lines of a step that fails are shown all the same.
+    pub quiet: bool,
+}
+
+/// Builds an image on this machine's Docker engine; one that is there with this tag and from this content is not built
+/// again. With a repository it is named after it and pushed, else it is `awsb:TAG` and stays.
+///
+/// # Errors
+/// When no engine answers, a step fails (its last lines were shown then), or the push fails. An image that was
+/// built and could not be pushed stays on the engine, so that the next try has it. Ctrl-C ends the build.
+pub async fn build(
+    session: &Session,
+    recipe: &Recipe,
+    tag: &Tag,
+    repository: Option<&Repository>,
+    manner: Manner,
+) -> Result<Built, Failure> {
+    let engine = Engine::find().await.map_err(|failure| without_engine(session, failure))?;
+    // Who may not push is told before the image is built.
+    let ours = match repository {
+        Some(repository) => credentials::of_registry(session, repository).await?,
+        None => None,
+    };
+    let name = name_on_engine(repository, tag);
+    let content = tag_of(recipe).await?;
+    let earlier = !manner.force && has(&engine, &name, &content).await?;
+    if !earlier {
+        let mut known = credentials::of_user().await;
+        if let (Some(ours), Some(repository)) = (ours, repository) {
+            known.insert(repository.registry.as_str().to_owned(), ours);
+        }
+        let build = Build { engine: &engine, recipe, name: &name, content: &content, manner };
+        build.run(known).await?;
+    }
+    match repository {
+        Some(repository) => {
+            let pushed = push(session, &name, repository, tag, manner.quiet).await?;
+            Ok(Built { earlier: earlier && pushed.earlier, ..pushed })
+        }
+        None => Ok(Built { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
+    }
+}
+
+/// Whether the engine has this image, from this content.
+async fn has(engine: &Engine, name: &str, content: &Tag) -> Result<bool, Failure> {
+    let found = engine.inspect(name).await?;
+    let labels = found.and_then(|image| image.config?.labels);
+    Ok(labels.is_some_and(|labels| labels.get(CONTENT_LABEL).is_some_and(|label| label == content.as_str())))
+}
+
+/// One build.
+struct Build<'a> {
+    engine: &'a Engine,
+    recipe: &'a Recipe,
+    name: &'a str,
+    content: &'a Tag,
+    manner: Manner,
+}
+
+/// Why a build has no image.
+enum Stop {
+    Failed(Error),
+    Interrupted,
+}
+
+/// The two builders, and what is remembered of what each has told.
+enum Teller {
+    BuildKit(Graph),
+    Classic(Text),
+}
+
+impl Build<'_> {
+    fn doing(&self) -> String {
+        format!("building {}", self.name)
+    }
+
+    async fn run(&self, known: HashMap<String, DockerCredentials>) -> Result<(), Failure> {
+        let mut teller = match self.has_buildkit().await? {
+            true => Teller::BuildKit(Graph::default()),
+            false => Teller::Classic(Text::default()),
+        };
+        let context = &self.recipe.context;
+        let (tar, trouble) = body::of(context.tar(), context.size());
+        let docker = patient(self.engine.docker.clone());
+        let answer = docker.build_image(self.options(&teller), Some(known), Some(body_try_stream(tar)));
+        let mut answer = Box::pin(answer);
+        let mut show = Show::new(self.manner.quiet);
+        let begun = Instant::now();
+        let mut image = None;
+        let mut interrupts = Interrupts::listen()?;
+        let outcome = loop {
+            let told = tokio::select! {
+                biased;
+                told = answer.next() => told,
+                // The session of a build with BuildKit stays open: the answer may not end by itself.
+                () = self.is_named(image.as_deref()) => break Ok(()),
+                () = interrupts.next() => break Err(Stop::Interrupted),
+            };
+            match told {
+                Some(Ok(info)) => show.take(teller.read(info, begun.elapsed(), &mut image)),
+                Some(Err(e)) => break Err(Stop::Failed(e)),
+                None => break Ok(()),
+            }
+        };
+        // The engine cancels a build that nobody waits for.
+        drop(answer);
+        let failure = match outcome {
+            Ok(()) => None,
+            Err(Stop::Failed(e)) => {
+                show.take(teller.fail(&e));
+                let failed = show.end();
+                Some(match trouble.take() {
+                    Some(why) => Failure::failed(format!("{}: reading the context: {why}", self.doing())),
+                    None => self.failure(failed, &e),
+                })
+            }
+            Err(Stop::Interrupted) => {
+                show.end();
+                Some(interrupted(&format!("{} was not built", self.name)))
+            }
+        };
+        if let Some(failure) = failure {
+            tokio::select! {
+                () = self.remove_remains(&teller) => {}
+                () = interrupts.next() => {}
+            }
+            return Err(failure);
+        }
+        show.take(teller.end(begun.elapsed()));
+        show.end();
+        // An answer that ends is no proof: the engine may have been stopped.
+        if has(self.engine, self.name, self.content).await? {
+            return Ok(());
+        }
+        Err(self.engine.went_away(&self.doing(), "the build has no end"))
+    }
+
+    /// Whether the engine has `BuildKit`: it says so, or is Docker's, new enough, and was not told otherwise.
+    /// `DOCKER_BUILDKIT` is the user's word, as for `docker build`.
+    async fn has_buildkit(&self) -> Result<bool, Failure> {
+        if let Some(wanted) = std::env::var("DOCKER_BUILDKIT").ok().filter(|value| !value.is_empty()) {
+            return Ok(!is_no(&wanted));
+        }
+        let ping = self.engine.wire().ping().await;
+        let ping = ping.map_err(|e| self.engine.went_away(&self.doing(), &e.to_string()))?;
+        let is = |text: &Option<String>, begin| text.as_ref().is_some_and(|text| text.starts_with(begin));
+        let is_able =
+            is(&ping.server, "Docker/") && is(&ping.os, "linux") && ping.api_version >= Some(WITH_BUILDKIT);
+        Ok(ping.builder.map_or(is_able, |builder| builder == "2"))
+    }
+
+    fn options(&self, teller: &Teller) -> BuildImageOptions {
+        let Recipe { context, platform, .. } = self.recipe;
+        let args: HashMap<&str, &str> = self.recipe.arguments().into_iter().collect();
+        let labels = HashMap::from([(CONTENT_LABEL, self.content.as_str())]);
+        let mut options = BuildImageOptionsBuilder::new()
+            .t(self.name)
+            .dockerfile(context.dockerfile())
+            .buildargs(&args)
+            .labels(&labels)
+            .rm(true)
+            .forcerm(true);
+        if let Some(platform) = platform {
+            options = options.platform(platform.as_str());
+        }
+        match teller {
+            Teller::BuildKit(_) => options
+                .version(BuilderVersion::BuilderBuildKit)
+                .session(&uuid::Uuid::new_v4().to_string())
+                .build(),
+            Teller::Classic(_) => options.version(BuilderVersion::BuilderV1).build(),
+        }
+    }
+
+    /// Returns when the engine knows the image that was built by its name, or should have by now.
+    async fn is_named(&self, image: Option<&str>) {
+        let Some(image) = image else { return std::future::pending().await };
+        let until = Instant::now() + TIME_FOR_NAME;
+        while Instant::now() < until {
+            let found = self.engine.docker.inspect_image(self.name).await;
+            if found.is_ok_and(|found| found.id.as_deref() == Some(image)) {
+                return;
+            }
+            tokio::time::sleep(PAUSE_FOR_NAME).await;
+        }
+    }
+
+    fn failure(&self, failed: Option<(String, String)>, e: &Error) -> Failure {
+        let failure = match (failed, e) {
+            (Some((step, why)), _) => {
+                Failure::failed(format!("{}: the step {} failed: {why}", self.doing(), short(&step)))
+            }
+            (None, Error::DockerStreamError { error }) => {
+                Failure::failed(format!("{}: {}", self.doing(), without_rpc(error)))
+            }
+            (None, e) => self.engine.gone(&self.doing(), e),
+        };
+        match words(e).contains("no space left on device") {
+            true => failure.hint("`docker system df` tells what takes the engine's space"),
+            false => failure,
+        }
+    }
+
+    /// The classic builder leaves the image of the last step that went well, without a name.
+    async fn remove_remains(&self, teller: &Teller) {
+        let Teller::Classic(text) = teller else { return };
+        let until = Instant::now() + TIME_FOR_REMAINS;
+        for image in text.made() {
+            while let Some(true) = self.is_nameless(image).await {
+                let options = RemoveImageOptionsBuilder::new().build();
+                match self.engine.docker.remove_image(image, Some(options), None).await {
+                    // Those before it go along.
+                    Ok(_) => break,
+                    // The step's container is still being ended. (A refusal for the sake of other images is for good.)
+                    Err(e)
+                        if status(&e) == Some(409)
+                            && words(&e).contains("container")
+                            && Instant::now() < until =>
+                    {
+                        tokio::time::sleep(PAUSE_FOR_NAME).await;
+                    }
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Whether an image is nobody's: not one that the cache knew and that has a name; `None`: it is gone.
+    async fn is_nameless(&self, image: &str) -> Option<bool> {
+        let found = self.engine.docker.inspect_image(image).await.ok()?;
+        let none = |names: Option<Vec<String>>| names.is_none_or(|names| names.is_empty());
+        Some(none(found.repo_tags) && none(found.repo_digests))
+    }
+}
+
+impl Teller {
+    fn read(&mut self, info: BuildInfo, now: Duration, image: &mut Option<String>) -> Vec<Event> {
+        match (self, info) {
+            (Self::BuildKit(graph), BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
+                graph.read(&status)
+            }
+            (Self::BuildKit(_), BuildInfo { aux: Some(BuildInfoAux::Default(id)), .. }) => {
+                *image = id.id;
+                Vec::new()
+            }
+            (Self::Classic(text), BuildInfo { stream: Some(stream), .. }) => text.read(&stream, now),
+            (Self::Classic(text), BuildInfo { id: Some(layer), progress_detail: Some(detail), .. }) => {
+                text.pulls(layer, detail.current, detail.total)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn end(&mut self, now: Duration) -> Vec<Event> {
+        match self {
+            Self::BuildKit(_) => Vec::new(),
+            Self::Classic(text) => text.end(now),
+        }
+    }
+
+    fn fail(&mut self, e: &Error) -> Vec<Event> {
+        match (self, e) {
+            (Self::Classic(text), Error::DockerStreamError { error }) => text.fail(error.trim()),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The same engine, which may take its time; credentials in the alphabet that it reads (RFC 4648, section 5).
+fn patient(docker: Docker) -> Docker {
+    docker.with_timeout(BUILD_TIMEOUT).with_request_modifier(|mut request| {
+        if let Some(value) = request.headers_mut().get_mut("x-registry-config") {
+            let text = value.to_str().unwrap_or_default().replace('+', "-").replace('/', "_");
+            if let Ok(mut text) = HeaderValue::from_str(&text) {
+                text.set_sensitive(true);
+                *value = text;
+            }
+        }
+        request
+    })
+}
+
+/// A step's name, of which a line has room for so much.
+fn short(step: &str) -> String {
+    match step.char_indices().nth(LONGEST_STEP) {
+        Some((end, _)) => format!("{}…", &step[..end]),
+        None => step.to_owned(),
+    }
+}
+
+/// Go's words for no (`strconv.ParseBool`), which `docker build` takes.
+fn is_no(value: &str) -> bool {
+    matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")
+}

@@ -1,0 +1,94 @@
+//! What `BuildKit` tells of a build: vertexes of its graph, their output and how far they are. Pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
+
+use super::steps::{Ending, Event, reason};
+
+/// When vertexes began, in nanoseconds since the epoch of the engine's clock.
+#[derive(Debug, Default)]
+pub struct Graph {
+    begun: HashMap<String, i128>,
+}
+
+impl Graph {
+    /// The events in what came, those of a vertex together.
+    pub fn read(&mut self, status: &StatusResponse) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut logs: Vec<_> = status.logs.iter().collect();
+        for vertex in &status.vertexes {
+            let Some(started) = &vertex.started else { continue };
+            let at = nanoseconds(started.seconds, started.nanos);
+            self.begun.entry(vertex.digest.clone()).or_insert(at);
+            events.push(Event::Begins { step: vertex.digest.clone(), name: vertex.name.clone() });
+            let Some(completed) = &vertex.completed else { continue };
+            let took = self.since_begin(&vertex.digest, nanoseconds(completed.seconds, completed.nanos));
+            events.extend(logs.extract_if(.., |log| log.vertex == vertex.digest).map(|log| self.says(log)));
+            let how = match vertex.error.as_str() {
+                "" if vertex.cached => Ending::Cached,
+                "" => Ending::Done(took),
+                error if error.contains("context canceled") => Ending::Canceled,
+                error => Ending::Failed(reason(without_rpc(error))),
+            };
+            events.push(Event::Ends { step: vertex.digest.clone(), how });
+        }
+        events.extend(logs.into_iter().map(|log| self.says(log)));
+        for state in &status.statuses {
+            let [done, total] = [state.current, state.total].map(|n| u64::try_from(n).unwrap_or(0));
+            if done > 0 || total > 0 {
+                let (step, what) = (state.vertex.clone(), state.id.clone());
+                events.push(Event::IsAt { step, what, done, total });
+            }
+        }
+        events
+    }
+
+    fn says(&self, log: &VertexLog) -> Event {
+        let at = log.timestamp.as_ref().map_or(0, |at| nanoseconds(at.seconds, at.nanos));
+        Event::Says {
+            step: log.vertex.clone(),
+            after: self.since_begin(&log.vertex, at),
+            text: String::from_utf8_lossy(&log.msg).into_owned(),
+        }
+    }
+
+    fn since_begin(&self, vertex: &str, at: i128) -> Duration {
+        let begun = self.begun.get(vertex).copied().unwrap_or(at);
+        Duration::from_nanos(u64::try_from(at - begun).unwrap_or(0))
+    }
+}
+
+fn nanoseconds(seconds: i64, nanos: i32) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
+}
+
+/// An error without the words of the protocol that it came by.
+pub fn without_rpc(error: &str) -> &str {
+    let mut error = error.trim();
+    for words in [
+        "failed to solve: ",
+        "failed to solve with frontend dockerfile.v0: ",
+        "rpc error: code = Unknown desc = ",
+    ]
+    .iter()
+    .cycle()
+    .take(6)
+    {
+        error = error.strip_prefix(words).unwrap_or(error);
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_what_happened() {
+        let said = "failed to solve with frontend dockerfile.v0: failed to solve: rpc error: code = Unknown desc = \
+                    executor failed running [/bin/sh -c false]: exit code: 1";
+        assert_eq!(without_rpc(said), "executor failed running [/bin/sh -c false]: exit code: 1");
+    }
+}

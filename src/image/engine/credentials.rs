@@ -1,0 +1,197 @@
+//! What the user's `docker login` has left behind: who may pull the images that a build is based on.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bollard::auth::DockerCredentials;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::cluster::Session;
+use crate::image::{Repository, ecr};
+use crate::ui::Failure;
+
+/// A helper that does not answer within this time is left alone: it may have asked the user something.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The part of `~/.docker/config.json` that is about this (Docker CLI reference, `Credential stores`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Config {
+    auths: HashMap<String, Auth>,
+    creds_store: Option<String>,
+    cred_helpers: HashMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Auth {
+    auth: Option<String>,
+    identitytoken: Option<String>,
+}
+
+/// Whom the registries know the user as, by registry. What cannot be read is left out, as `docker build` does: the
+/// registry says so if it was needed.
+pub async fn of_user() -> HashMap<String, DockerCredentials> {
+    let Some(config) = read() else { return HashMap::new() };
+    let mut found: HashMap<_, _> =
+        config.auths.iter().filter_map(|(name, auth)| Some((name.clone(), auth.read()?))).collect();
+    if let Some(helper) = &config.creds_store {
+        // Its registries are those that it lists, not those of the file.
+        let listed = ask(helper, "list", "").await.unwrap_or_default();
+        let listed: HashMap<String, String> = serde_json::from_slice(&listed).unwrap_or_default();
+        for registry in listed.into_keys() {
+            found.extend(get(helper, registry).await);
+        }
+    }
+    for (registry, helper) in &config.cred_helpers {
+        found.extend(get(helper, registry.clone()).await);
+    }
+    found.into_iter().map(|(registry, credentials)| (host(&registry), credentials)).collect()
+}
+
+/// Whom a repository's registry knows us as; `None`: as nobody. A registry of ECR is shown a token of ours, and so is
+/// one on this machine, which stands in for it. Any other is none of ECR's business: it is shown what the user's
+/// `docker login` has left.
+///
+/// # Errors
+/// When ECR gives no token for its own registry.
+pub async fn of_registry(
+    session: &Session,
+    repository: &Repository,
+) -> Result<Option<DockerCredentials>, Failure> {
+    let registry = repository.registry.as_str();
+    let ours = async || {
+        let token = ecr::authorization(session).await?;
+        Ok::<_, Failure>(credentials(&token.user, token.password.reveal(), None))
+    };
+    if repository.registry.is_ecr() {
+        return ours().await.map(Some);
+    }
+    match of_user().await.remove(registry) {
+        Some(known) => Ok(Some(known)),
+        None if is_here(registry) => Ok(ours().await.ok()),
+        None => Ok(None),
+    }
+}
+
+/// Whether a registry is on this machine: what Docker, too, speaks to without TLS.
+fn is_here(registry: &str) -> bool {
+    let host = registry.split(':').next().unwrap_or(registry);
+    host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A registry as images name it. Docker Hub's is the one that keeps its old URL.
+fn host(registry: &str) -> String {
+    if registry.contains("index.docker.io") {
+        return registry.to_owned();
+    }
+    let bare = registry.trim_start_matches("https://").trim_start_matches("http://");
+    bare.split('/').next().unwrap_or(bare).to_owned()
+}
+
+fn read() -> Option<Config> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")))?;
+    serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok()
+}
+
+impl Auth {
+    fn read(&self) -> Option<DockerCredentials> {
+        let plain = STANDARD.decode(self.auth.as_ref()?).ok()?;
+        let plain = String::from_utf8(plain).ok()?;
+        let (user, password) = plain.split_once(':')?;
+        Some(credentials(user, password.trim_end_matches('\0'), self.identitytoken.clone()))
+    }
+}
+
+async fn get(helper: &str, registry: String) -> Option<(String, DockerCredentials)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Got {
+        username: String,
+        secret: String,
+    }
+    let got: Got = serde_json::from_slice(&ask(helper, "get", &registry).await?).ok()?;
+    let credentials = match got.username.as_str() {
+        // The protocol's sign that the secret is a token.
+        "<token>" => credentials("", "", Some(got.secret)),
+        user => credentials(user, &got.secret, None),
+    };
+    Some((registry, credentials))
+}
+
+/// What a helper answers; secrets go by its pipes alone.
+async fn ask(helper: &str, action: &str, input: &str) -> Option<Vec<u8>> {
+    // It becomes a part of a program's name.
+    if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        return None;
+    }
+    let mut child = Command::new(format!("docker-credential-{helper}"))
+        .arg(action)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take()?;
+    let asked = async {
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        child.wait_with_output().await.ok()
+    };
+    let output = tokio::time::timeout(HELPER_TIMEOUT, asked).await.ok()??;
+    output.status.success().then_some(output.stdout)
+}
+
+/// Credentials as the engine takes them.
+fn credentials(user: &str, password: &str, token: Option<String>) -> DockerCredentials {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    DockerCredentials {
+        username: some(user),
+        password: some(password),
+        identitytoken: token.filter(|token| !token.is_empty()),
+        ..DockerCredentials::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_entries() {
+        let config: Config = serde_json::from_str(
+            r#"{"auths": {"a:5000": {"auth": "dTpwOnE="}, "b": {}, "c": {"auth": "?"}}, "credsStore": "x", "other": 1}"#,
+        )
+        .unwrap();
+        let read = |name: &str| config.auths[name].read().map(|c| (c.username, c.password));
+        assert_eq!(read("a:5000"), Some((Some("u".into()), Some("p:q".into()))));
+        assert_eq!((read("b"), read("c")), (None, None));
+    }
+
+    #[test]
+    fn registries_as_images_name_them() {
+        assert_eq!(host("https://registry.example.org:5000/v2/"), "registry.example.org:5000");
+        assert_eq!(host("https://index.docker.io/v1/"), "https://index.docker.io/v1/");
+    }
+
+    #[test]
+    fn registries_on_this_machine() {
+        assert!(is_here("127.0.0.1:5000") && is_here("localhost:1") && is_here("127.1.2.3"));
+        assert!(!is_here("localhost.example.org") && !is_here("10.0.0.1:5000") && !is_here("127.0.0.1.org"));
+    }
+
+    #[tokio::test]
+    async fn a_helper_has_a_name_and_no_path() {
+        assert_eq!(ask("../../x", "list", "").await, None);
+        assert_eq!(ask("awsb-there-is-none", "list", "").await, None);
+    }
+}

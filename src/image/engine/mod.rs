@@ -1,0 +1,103 @@
+//! Images on a Docker engine: built there, and pushed from there.
+//!
+//! ```text
+//! Context --tar--> engine: BuildKit, or the classic builder --> REPOSITORY:TAG or awsb:TAG --push--> registry
+//! ```
+
+mod body;
+mod build;
+mod buildkit;
+mod classic;
+mod credentials;
+mod layers;
+mod only;
+mod push;
+mod refusal;
+mod show;
+mod steps;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::ImageInspect;
+
+pub use build::{Manner, build};
+pub use only::only_here;
+pub use push::push;
+
+use super::{ENGINE_REPOSITORY, Repository, Tag};
+use crate::cluster::{Builder, Session};
+use crate::docker::{Wire, find, status, words};
+use crate::ui::{Exit, Failure};
+
+/// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
+pub const CONTENT_LABEL: &str = "awsb.content";
+
+/// An engine that answers.
+#[derive(Debug, Clone)]
+struct Engine {
+    address: String,
+    docker: Docker,
+}
+
+impl Engine {
+    /// The engine of this machine.
+    async fn find() -> Result<Self, Failure> {
+        let (address, docker) = find().await.map_err(Failure::failed)?;
+        Ok(Self { address, docker })
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::to(&self.address)
+    }
+
+    /// What the engine has by this name; `None`: nothing.
+    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, Failure> {
+        match self.docker.inspect_image(image).await {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if status(&e) == Some(404) => Ok(None),
+            Err(e) => Err(self.gone(&format!("looking for the image {image}"), &e)),
+        }
+    }
+
+    /// The failure when the engine does not do what every engine does, or does not answer any more.
+    fn gone(&self, doing: &str, e: &Error) -> Failure {
+        match e {
+            Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
+                Failure::failed(format!("{doing}: {}", words(e)))
+            }
+            _ => self.went_away(doing, &words(e)),
+        }
+    }
+
+    fn went_away(&self, doing: &str, why: &str) -> Failure {
+        Failure::failed(format!("{doing}: the Docker engine at {} has gone away: {why}", self.address))
+    }
+}
+
+/// The name that an image has on the engine: that of the registry, or `awsb:TAG`.
+fn name_on_engine(repository: Option<&Repository>, tag: &Tag) -> String {
+    match repository {
+        Some(repository) => repository.tagged(tag),
+        None => format!("{ENGINE_REPOSITORY}:{tag}"),
+    }
+}
+
+/// The failure for a build without an engine, with the way that needs none.
+fn without_engine(session: &Session, failure: Failure) -> Failure {
+    let cluster = &session.cluster;
+    match &cluster.images.codebuild_project {
+        Some(project) => failure.hint(format!(
+            "`--builder {}` builds with the CodeBuild project {project}",
+            Builder::CodeBuild.as_str()
+        )),
+        None => failure.hint(format!(
+            "`codebuild_project = \"…\"` in [cluster.{}] of the settings file names a project that builds without one",
+            cluster.name
+        )),
+    }
+}
+
+/// The failure when somebody pressed Ctrl-C.
+fn interrupted(what: &str) -> Failure {
+    Failure::failed(format!("interrupted: {what}")).exit(Exit::Interrupted)
+}

@@ -1,0 +1,244 @@
+//! An image of the engine goes to a registry.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use bollard::models::ImageInspect;
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
+
+use super::layers::{Layers, Message};
+use super::refusal::Refusal;
+use super::{Engine, credentials, interrupted};
+use crate::cluster::Session;
+use crate::image::{Built, Platform, Repository, Tag, ecr, machines};
+use crate::ui::{Board, Failure, Interrupts, note};
+
+/// A push that breaks off is begun so often; the layers that have arrived are not sent again.
+const TRIES: u32 = 3;
+/// How long after it broke off first, and twice as long each time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Pushes an image of this machine's engine to the repository, where it gets this tag. What the engine is told for it,
+/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. With `quiet` the layers are not shown.
+///
+/// # Errors
+/// When no engine answers or it has no such image, and when the registry refuses it or cannot be reached. Ctrl-C ends
+/// the push.
+pub async fn push(
+    session: &Session,
+    image: &str,
+    repository: &Repository,
+    tag: &Tag,
+    quiet: bool,
+) -> Result<Built, Failure> {
+    let engine = Engine::find().await?;
+    let Some(found) = engine.inspect(image).await? else {
+        return Err(Failure::failed(format!("the Docker engine has no image {image}"))
+            .hint("`docker images` lists those that it has"));
+    };
+    let built = |digest, earlier| {
+        let uri = repository.tagged(tag);
+        Built { uri, digest, tag: tag.clone(), build_id: None, earlier }
+    };
+    if let Some(digest) = is_there(session, &found, repository, tag).await {
+        return Ok(built(Some(digest), true));
+    }
+    let authorization = authorization(session, repository).await?;
+    if !quiet {
+        tell_misfit(session, image, &found).await;
+    }
+    let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
+    let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
+    let mut interrupts = Interrupts::listen()?;
+    push.name_it(image).await?;
+    let outcome = tokio::select! {
+        biased;
+        outcome = push.run() => outcome,
+        // The engine ends what nobody waits for.
+        () = interrupts.next() => Err(interrupted(&format!("{} was not pushed", push.name()))),
+    };
+    match outcome {
+        Ok(digest) => Ok(built(digest, false)),
+        Err(failure) => {
+            push.undo(&found, before).await;
+            Err(failure)
+        }
+    }
+}
+
+/// The digest of the image in the repository if it is this one, under this tag: a repository whose tags cannot be moved
+/// would refuse it. Who may not look is no worse off than before.
+async fn is_there(
+    session: &Session,
+    image: &ImageInspect,
+    repository: &Repository,
+    tag: &Tag,
+) -> Option<String> {
+    let digests = image.repo_digests.iter().flatten();
+    let own = format!("{}@", repository.uri());
+    let known: Vec<&str> = digests.filter_map(|digest| digest.strip_prefix(&own)).collect();
+    if known.is_empty() {
+        return None;
+    }
+    let there = ecr::find(session, repository, tag).await.ok()??.image_digest?;
+    known.contains(&there.as_str()).then_some(there)
+}
+
+/// Says so when the image is for another kind of machine than the cluster's.
+async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect) {
+    let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
+        return;
+    };
+    if let Some(theirs) = machines::of_cluster(session).await.filter(|theirs| *theirs != own) {
+        note(format!(
+            "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
+            session.cluster.job_queue
+        ));
+    }
+}
+
+/// What the engine shows the registry, as it takes it (Docker Engine API, "Authentication").
+async fn authorization(session: &Session, repository: &Repository) -> Result<String, Failure> {
+    let known = credentials::of_registry(session, repository).await?;
+    let json = match known {
+        Some(known) => serde_json::json!({
+            "username": known.username.unwrap_or_default(),
+            "password": known.password.unwrap_or_default(),
+            "identitytoken": known.identitytoken.unwrap_or_default(),
+            "serveraddress": repository.registry.as_str(),
+        }),
+        None => serde_json::json!({}),
+    };
+    Ok(URL_SAFE.encode(json.to_string()))
+}
+
+/// One push.
+struct Push<'a> {
+    engine: &'a Engine,
+    image: &'a str,
+    repository: &'a Repository,
+    tag: &'a Tag,
+    authorization: String,
+    quiet: bool,
+}
+
+/// Why a try has failed.
+enum Broken {
+    /// In the words of the engine or the registry; whether the engine itself has tried again.
+    Refused(String, bool),
+    /// The engine does not answer any more.
+    Engine(String),
+}
+
+impl Push<'_> {
+    fn name(&self) -> String {
+        self.repository.tagged(self.tag)
+    }
+
+    fn doing(&self) -> String {
+        format!("pushing {}", self.name())
+    }
+
+    /// Has the engine call an image by the name that the registry is to have it by.
+    async fn name_it(&self, image: &str) -> Result<(), Failure> {
+        if image == self.name() {
+            return Ok(());
+        }
+        let options =
+            TagImageOptionsBuilder::new().repo(&self.repository.uri()).tag(self.tag.as_str()).build();
+        let named = self.engine.docker.tag_image(image, Some(options)).await;
+        named.map_err(|e| self.engine.gone(&format!("naming {image} {}", self.name()), &e))
+    }
+
+    /// The digest of what was pushed.
+    async fn run(&self) -> Result<Option<String>, Failure> {
+        let mut pause = PAUSE;
+        for tries_left in (0..TRIES).rev() {
+            match self.once().await {
+                Ok(digest) => return Ok(digest),
+                Err(Broken::Engine(why)) => return Err(self.engine.went_away(&self.doing(), &why)),
+                Err(Broken::Refused(why, were_retried)) => {
+                    let refusal = Refusal::read(&why);
+                    if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
+                        return Err(self.refused(refusal, &why));
+                    }
+                    note(format!("note: the push has broken off, and is tried again: {why}"));
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(None)
+    }
+
+    async fn once(&self) -> Result<Option<String>, Broken> {
+        let version = self.engine.docker.client_version();
+        let path = format!(
+            "/v{}.{}/images/{}/push?tag={}",
+            version.major_version,
+            version.minor_version,
+            self.repository.uri(),
+            self.tag
+        );
+        let wire = self.engine.wire();
+        let answer = wire.post::<Message>(&path, &[("x-registry-auth", &self.authorization)]).await;
+        let mut answer = answer.map_err(|e| self.broken(e, false))?;
+        let (mut layers, mut board, mut digest) = (Layers::default(), Board::new(), None);
+        let outcome = loop {
+            match answer.next().await {
+                Ok(Some(Message { error: Some(why), .. })) => {
+                    break Err(Broken::Refused(why, layers.were_retried()));
+                }
+                Ok(Some(message)) => {
+                    if let Some(news) = layers.take(&message).filter(|_| !self.quiet) {
+                        board.set(&news.id, &news.line);
+                        if news.is_lasting && !board.is_seen() {
+                            note(news.line);
+                        }
+                    }
+                    digest = message.aux.and_then(|aux| aux.digest).or(digest);
+                }
+                Ok(None) if digest.is_none() => break Err(Broken::Engine("the push has no end".to_owned())),
+                Ok(None) => break Ok(digest),
+                Err(e) => break Err(Broken::Engine(e.to_string())),
+            }
+        };
+        let was_seen = board.is_seen();
+        drop(board);
+        if was_seen && !self.quiet && outcome.is_ok() {
+            layers.lines().for_each(note);
+        }
+        outcome
+    }
+
+    fn broken(&self, e: std::io::Error, were_retried: bool) -> Broken {
+        match e.get_ref().is_some_and(|inner| inner.is::<hyper::Error>()) || e.raw_os_error().is_some() {
+            true => Broken::Engine(e.to_string()),
+            false => Broken::Refused(e.to_string(), were_retried),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, why: &str) -> Failure {
+        let failure = Failure::failed(format!("{}: {}", self.doing(), why.trim()));
+        match refusal.hint(self.repository) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// The name goes again, or to the image that had it before.
+    async fn undo(&self, image: &ImageInspect, before: Option<String>) {
+        if self.image == self.name() || before == image.id {
+            return;
+        }
+        // An engine that is away keeps it: there is nothing more to be done.
+        let _ = match before {
+            Some(before) => self.name_it(&before).await.is_ok(),
+            None => {
+                let options = RemoveImageOptionsBuilder::new().noprune(true).build();
+                self.engine.docker.remove_image(&self.name(), Some(options), None).await.is_ok()
+            }
+        };
+    }
+}

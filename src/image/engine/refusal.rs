@@ -1,0 +1,146 @@
+//! Why a push failed, in the engine's words or, by way of it, in the registry's. Pure.
+
+use crate::image::Repository;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Who pushes may not, or nobody knows who it is.
+    Denied,
+    /// There is no such repository.
+    NoRepository,
+    /// The tag is there, and the repository lets no tag be moved.
+    Immutable,
+    /// A disk is full.
+    NoSpace,
+    /// The connection broke off, or the registry was out of order: the same may work a little later.
+    BrokenOff,
+    /// Something else.
+    Other,
+}
+
+impl Refusal {
+    /// Reads a message. The registry's part begins with the code of its error (OCI Distribution Specification, "Error
+    /// Codes"), in small letters and with blanks: `denied: `, `name unknown: `.
+    pub fn read(message: &str) -> Self {
+        let message = message.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if has(&["immutable", "cannot be overwritten"]) {
+            Self::Immutable
+        } else if has(&["name unknown", "repository not found"])
+            || (has(&["repository"]) && has(&["does not exist"]) && !has(&["access"]))
+        {
+            Self::NoRepository
+        } else if has(&["no space left on device", "disk quota exceeded"]) {
+            Self::NoSpace
+        } else if has(&[
+            "denied",
+            "unauthorized",
+            "no basic auth credentials",
+            "authentication required",
+            "authorization token",
+            "403 forbidden",
+            "not authorized",
+        ]) {
+            Self::Denied
+        } else if has(&[
+            "connection reset",
+            "broken pipe",
+            "eof",
+            "i/o timeout",
+            "tls handshake timeout",
+            "context deadline exceeded",
+            "500 internal server error",
+            "502 bad gateway",
+            "503 service unavailable",
+            "504 gateway",
+            "server closed",
+            "closed network connection",
+            "timeout awaiting response headers",
+        ]) {
+            Self::BrokenOff
+        } else {
+            Self::Other
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(self, repository: &Repository) -> Option<String> {
+        let Repository { registry, name } = repository;
+        match self {
+            Self::Denied if registry.is_ecr() => Some(
+                "pushing takes ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, \
+                 ecr:CompleteLayerUpload and ecr:PutImage"
+                    .to_owned(),
+            ),
+            Self::Denied => Some(format!("`docker login {registry}` makes you known there")),
+            Self::NoRepository if registry.is_ecr() => Some(
+                "`create_repository = true` in the cluster's section of the settings file has it made".to_owned(),
+            ),
+            Self::NoRepository | Self::Other => None,
+            Self::Immutable => Some(format!(
+                "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
+            )),
+            Self::NoSpace => Some("`docker system df` tells what takes the engine's space".to_owned()),
+            Self::BrokenOff => {
+                Some("the same command again sends only the layers that have not arrived".to_owned())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_registries_and_engines_say() {
+        for (message, refusal) in [
+            ("denied: Your authorization token has expired. Reauthenticate and try again.", Refusal::Denied),
+            ("no basic auth credentials", Refusal::Denied),
+            ("unauthorized: authentication required", Refusal::Denied),
+            (
+                "denied: User: arn:aws:iam::1:user/me is not authorized to perform: ecr:InitiateLayerUpload on \
+                 resource: arn:aws:ecr:eu-west-1:1:repository/x because no identity-based policy allows it",
+                Refusal::Denied,
+            ),
+            (
+                "name unknown: The repository with name 'x' does not exist in the registry with id '123456789012'",
+                Refusal::NoRepository,
+            ),
+            (
+                "tag invalid: The image tag '1' already exists in the 'x' repository and cannot be overwritten \
+                 because the repository is immutable.",
+                Refusal::Immutable,
+            ),
+            ("write /var/lib/docker/tmp/x: no space left on device", Refusal::NoSpace),
+            (
+                "Put \"http://127.0.0.1:5000/v2/x/manifests/1\": read tcp 127.0.0.1:1->127.0.0.1:5000: read: \
+                 connection reset by peer",
+                Refusal::BrokenOff,
+            ),
+            ("Head \"http://127.0.0.1:5000/v2/x/blobs/sha256:0\": EOF", Refusal::BrokenOff),
+            ("received unexpected HTTP status: 503 Service Unavailable", Refusal::BrokenOff),
+            (
+                "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+                Refusal::Other,
+            ),
+            ("requested access to the resource is denied", Refusal::Denied),
+        ] {
+            assert_eq!(Refusal::read(message), refusal, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_to_do() {
+        let hint = |refusal: Refusal, registry: &str| {
+            let registry = registry.parse().unwrap();
+            refusal.hint(&Repository { registry, name: "lab/x".parse().unwrap() }).unwrap_or_default()
+        };
+        let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        assert!(hint(Refusal::NoRepository, ecr).contains("create_repository = true"));
+        assert!(hint(Refusal::Denied, ecr).contains("ecr:PutImage"));
+        assert!(hint(Refusal::Denied, "127.0.0.1:5000").contains("docker login 127.0.0.1:5000"));
+        assert_eq!(hint(Refusal::NoRepository, "127.0.0.1:5000"), "");
+    }
+}

@@ -1,0 +1,309 @@
+//! The steps of a build, whichever builder tells of them. Pure.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Of a step that fails, this many of its last lines are shown.
+const LAST_LINES: usize = 20;
+
+/// What a builder tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A step begins; `step` is the builder's own key for it.
+    Begins {
+        /// Its key.
+        step: String,
+        /// What it is, such as `[2/3] RUN make`.
+        name: String,
+    },
+    /// Output of a step, in pieces as it comes.
+    Says {
+        /// The step.
+        step: String,
+        /// How long after the step's begin.
+        after: Duration,
+        /// The piece.
+        text: String,
+    },
+    /// How far a step is, in bytes; a total of 0 is none.
+    IsAt {
+        /// The step.
+        step: String,
+        /// What is moved.
+        what: String,
+        /// So much is done,
+        done: u64,
+        /// of so much.
+        total: u64,
+    },
+    /// A step has ended.
+    Ends {
+        /// The step.
+        step: String,
+        /// How.
+        how: Ending,
+    },
+}
+
+/// How a step ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// It is done, and took so long.
+    Done(Duration),
+    /// There was nothing to do: its outcome was there from before.
+    Cached,
+    /// It failed: why.
+    Failed(String),
+    /// Another step failed, or somebody did not want it any more.
+    Canceled,
+}
+
+/// What there is to be said after an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// A step has begun.
+    Begun(usize, String),
+    /// A line of a step's output.
+    Line(usize, Duration, String),
+    /// A step is so far.
+    At(usize, String),
+    /// A step has ended.
+    Ended(usize, Ending),
+}
+
+/// A step that has begun.
+#[derive(Debug)]
+pub struct Step {
+    /// What it is.
+    pub name: String,
+    /// Its last lines.
+    pub last: VecDeque<String>,
+    /// How it has ended.
+    pub ending: Option<Ending>,
+    /// A line that has not ended yet.
+    partial: String,
+    after: Duration,
+    moved: HashMap<String, (u64, u64)>,
+}
+
+/// All steps of a build that have begun, in this order: their numbers count from 1.
+#[derive(Debug, Default)]
+pub struct Steps {
+    steps: Vec<Step>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Steps {
+    /// Takes an event in.
+    pub fn take(&mut self, event: Event) -> Vec<Said> {
+        let key = match &event {
+            Event::Begins { step, .. }
+            | Event::Says { step, .. }
+            | Event::IsAt { step, .. }
+            | Event::Ends { step, .. } => step.clone(),
+        };
+        if let Event::Begins { name, .. } = event {
+            if self.numbers.contains_key(&key) {
+                return Vec::new();
+            }
+            let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.steps.push(Step {
+                name: name.clone(),
+                last: VecDeque::new(),
+                ending: None,
+                partial: String::new(),
+                after: Duration::ZERO,
+                moved: HashMap::new(),
+            });
+            self.numbers.insert(key, self.steps.len());
+            return vec![Said::Begun(self.steps.len(), name)];
+        }
+        let Some(&number) = self.numbers.get(&key) else { return Vec::new() };
+        let Some(step) = self.steps.get_mut(number - 1) else { return Vec::new() };
+        match event {
+            Event::Begins { .. } => Vec::new(),
+            Event::Says { after, text, .. } => {
+                step.after = after;
+                step.partial.push_str(&text);
+                let mut said = Vec::new();
+                while let Some((line, rest)) = step.partial.split_once('\n') {
+                    let (line, rest) = (line.to_owned(), rest.to_owned());
+                    said.extend(step.line(number, &line));
+                    step.partial = rest;
+                }
+                said
+            }
+            Event::IsAt { what, done, total, .. } => {
+                step.moved.insert(what, (done, total));
+                let (done, total) =
+                    step.moved.values().fold((0, 0), |(done, total), (d, t)| (done + d, total + t));
+                vec![Said::At(number, moved(done, total))]
+            }
+            Event::Ends { how, .. } => {
+                if step.ending.is_some() {
+                    return Vec::new();
+                }
+                let rest = std::mem::take(&mut step.partial);
+                let mut said = if rest.is_empty() { Vec::new() } else { step.line(number, &rest) };
+                step.ending = Some(how.clone());
+                said.push(Said::Ended(number, how));
+                said
+            }
+        }
+    }
+
+    /// The step that failed: its number, and what is known of it.
+    pub fn failed(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| matches!(step.ending, Some(Ending::Failed(_))))
+    }
+
+    /// What a step is.
+    pub fn name(&self, number: usize) -> &str {
+        self.steps.get(number.wrapping_sub(1)).map_or("", |step| &step.name)
+    }
+}
+
+impl Step {
+    fn line(&mut self, number: usize, line: &str) -> Vec<Said> {
+        // What a program has overwritten in its line (a progress bar's earlier states) is not there any more.
+        let line = line.trim_end_matches('\r');
+        let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
+        if self.last.len() == LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+        vec![Said::Line(number, self.after, line.to_owned())]
+    }
+}
+
+/// Why a step failed, without its command, which its name says. The builders' words are `executor failed running [C]:
+/// exit code: 1`, `process "C" did not complete successfully: exit code: 1` and `The command 'C' returned a non-zero
+/// code: 1`.
+pub fn reason(words: &str) -> String {
+    let begins = ["executor failed running ", "process \"", "The command '"];
+    let code = words.rsplit_once("code: ").map(|(_, code)| code.trim());
+    match code.filter(|code| !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit())) {
+        Some(code) if begins.iter().any(|begin| words.starts_with(begin)) => format!("exit code {code}"),
+        _ => words.to_owned(),
+    }
+}
+
+/// `12.3 MB of 30.0 MB`, as Docker counts: by thousands.
+pub fn moved(done: u64, total: u64) -> String {
+    match total {
+        0 => bytes(done),
+        total => format!("{} of {}", bytes(done.min(total)), bytes(total)),
+    }
+}
+
+/// `12.3 MB`, as Docker counts: by thousands.
+pub fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    let mut unit = "B";
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}
+
+impl Said {
+    /// The line that a pipe shows, in the form of Docker's own.
+    pub fn plain(&self) -> Option<String> {
+        Some(match self {
+            Said::Begun(number, name) => format!("#{number} {name}"),
+            Said::Line(number, after, line) => format!("#{number} {:.3} {line}", after.as_secs_f64()),
+            Said::At(..) | Said::Ended(_, Ending::Canceled) => return None,
+            Said::Ended(number, Ending::Done(took)) => {
+                format!("#{number} DONE {:.1}s", took.as_secs_f64())
+            }
+            Said::Ended(number, Ending::Cached) => format!("#{number} CACHED"),
+            Said::Ended(number, Ending::Failed(why)) => format!("#{number} ERROR: {why}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begins(step: &str, name: &str) -> Event {
+        Event::Begins { step: step.into(), name: name.into() }
+    }
+
+    fn says(step: &str, text: &str) -> Event {
+        Event::Says { step: step.into(), after: Duration::from_millis(1500), text: text.into() }
+    }
+
+    fn ends(step: &str, how: Ending) -> Event {
+        Event::Ends { step: step.into(), how }
+    }
+
+    #[test]
+    fn a_build_in_a_pipe() {
+        let mut steps = Steps::default();
+        let events = [
+            begins("a", "[1/2] FROM busybox"),
+            ends("a", Ending::Cached),
+            begins("b", "[2/2] RUN  make\n  all"),
+            begins("b", "again"),
+            says("b", "one\nt"),
+            says("b", "wo\n 10%\r 20%\r\nthree"),
+            says("nobody", "lost\n"),
+            ends("b", Ending::Failed("exit code: 2".into())),
+            ends("b", Ending::Canceled),
+        ];
+        let lines: Vec<String> =
+            events.into_iter().flat_map(|e| steps.take(e)).filter_map(|said| said.plain()).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        #1 [1/2] FROM busybox
+        #1 CACHED
+        #2 [2/2] RUN make all
+        #2 1.500 one
+        #2 1.500 two
+        #2 1.500  20%
+        #2 1.500 three
+        #2 ERROR: exit code: 2
+        ");
+        let failed = steps.failed().map(|step| (step.name.as_str(), step.last.len()));
+        assert_eq!(failed, Some(("[2/2] RUN make all", 4)));
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let mut steps = Steps::default();
+        steps.take(begins("a", "x"));
+        for n in 0..100 {
+            steps.take(says("a", &format!("{n}\n")));
+        }
+        steps.take(ends("a", Ending::Failed(String::new())));
+        let last = &steps.failed().unwrap().last;
+        assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "80", "99"));
+    }
+
+    #[test]
+    fn a_reason_is_short() {
+        for words in [
+            "executor failed running [/bin/sh -c exit 3]: exit code: 3",
+            "process \"/bin/sh -c exit 3\" did not complete successfully: exit code: 3",
+            "The command '/bin/sh -c exit 3' returned a non-zero code: 3",
+        ] {
+            assert_eq!(reason(words), "exit code 3");
+        }
+        for words in ["COPY failed: no such file", "process \"x\": code: none", "exit code: 3"] {
+            assert_eq!(reason(words), words);
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_by_thousands() {
+        assert_eq!(
+            [0, 999, 1000, 999_949, 12_345_678].map(bytes),
+            ["0 B", "999 B", "1.0 kB", "999.9 kB", "12.3 MB"]
+        );
+        assert_eq!(moved(5, 0), "5 B");
+        assert_eq!(moved(6000, 5000), "5.0 kB of 5.0 kB");
+    }
+}

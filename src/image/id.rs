@@ -1,0 +1,67 @@
+//! How one image of a repository is named. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Tag;
+use crate::job::Invalid;
+
+/// A tag, or a digest: what an image without a tag is called (ECR API, `ImageIdentifier`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ImageId {
+    /// Its tag.
+    Tag(Tag),
+    /// Its digest, `sha256:…`.
+    Digest(String),
+}
+
+impl FromStr for ImageId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some(hash) = text.strip_prefix("sha256:") else { return text.parse().map(Self::Tag) };
+        let is_hash =
+            hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        match is_hash {
+            true => Ok(Self::Digest(text.to_owned())),
+            false => Err(Invalid::because("a digest is sha256: and 64 of 0 to 9 and a to f")),
+        }
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "{tag}"),
+            Self::Digest(digest) => f.write_str(digest),
+        }
+    }
+}
+
+impl ImageId {
+    /// The image in a repository, as Docker names it: `NAME:TAG` or `NAME@DIGEST`.
+    pub fn within(&self, repository: impl fmt::Display) -> String {
+        match self {
+            Self::Tag(tag) => format!("{repository}:{tag}"),
+            Self::Digest(digest) => format!("{repository}@{digest}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_digests() {
+        let digest = format!("sha256:{}", "0f".repeat(32));
+        assert_eq!(digest.parse(), Ok(ImageId::Digest(digest.clone())));
+        let read = |text: &str| text.parse::<ImageId>().map(|id| id.within("lab/genomics"));
+        assert_eq!(read("1.2").as_deref(), Ok("lab/genomics:1.2"));
+        assert_eq!(read(&digest), Ok(format!("lab/genomics@{digest}")));
+        let upper = format!("sha256:{}", "0F".repeat(32));
+        for bad in ["sha256:", "sha256:0f", &upper, "a:b", "", "md5:00"] {
+            assert!(bad.parse::<ImageId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What kind of machines a cluster's jobs run on, as far as the names of instance types tell.
+
+use super::Platform;
+use crate::batch::{environments_of, queue};
+use crate::cluster::Session;
+
+/// The platform of all machines of the cluster's queue; `None` when they differ, or it cannot be told.
+pub async fn of_cluster(session: &Session) -> Option<Platform> {
+    let queue = queue(session, &session.cluster.job_queue).await.ok()??;
+    let environments = environments_of(session, std::slice::from_ref(&queue)).await.ok()?;
+    let mut all = Vec::new();
+    for environment in &environments {
+        let resources = environment.compute_resources.as_ref()?;
+        // Of Fargate a job definition says it.
+        if resources.kind.as_deref().is_none_or(|kind| kind.starts_with("FARGATE")) {
+            return None;
+        }
+        all.extend(resources.instance_types.iter().map(|name| of_type(name)));
+    }
+    let first = all.first().copied().flatten()?;
+    all.iter().all(|platform| *platform == Some(first)).then_some(first)
+}
+
+/// The platform of a type, a family, or of what Batch has for many (Batch API, `ComputeResource`, `instanceTypes`). What
+/// follows a family's generation has a `g` first when its processors are Graviton's (EC2 User Guide, "Instance type
+/// naming conventions"); `a1` came before that rule.
+fn of_type(name: &str) -> Option<Platform> {
+    match name {
+        "optimal" | "default_x86_64" => return Some(Platform::Amd64),
+        "default_arm64" => return Some(Platform::Arm64),
+        _ => {}
+    }
+    let family = name.split(['.', '-']).next()?;
+    let generation = family.find(|c: char| c.is_ascii_digit())?;
+    let options = family.get(generation..)?.trim_start_matches(|c: char| c.is_ascii_digit());
+    match options.starts_with('g') || family == "a1" {
+        true => Some(Platform::Arm64),
+        false => Some(Platform::Amd64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_and_their_processors() {
+        for name in [
+            "c7g.large",
+            "m6gd",
+            "c6gn.16xlarge",
+            "t4g",
+            "im4gn",
+            "is4gen",
+            "g5g.metal",
+            "a1",
+            "hpc7g",
+            "default_arm64",
+        ] {
+            assert_eq!(of_type(name), Some(Platform::Arm64), "{name}");
+        }
+        for name in [
+            "optimal",
+            "c5.large",
+            "g4dn",
+            "g6e.xlarge",
+            "m5zn",
+            "gr6",
+            "p5en",
+            "u7i-6tb",
+            "inf2",
+            "hpc7a",
+            "default_x86_64",
+        ] {
+            assert_eq!(of_type(name), Some(Platform::Amd64), "{name}");
+        }
+        assert_eq!(of_type("strange"), None);
+    }
+}

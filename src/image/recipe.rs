@@ -1,0 +1,102 @@
+//! What an image is made of.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::{BuildArg, Context, Platform, Tag};
+use crate::ui::Failure;
+
+/// So many digits of a hash are a tag: as many as no two contents of a repository will ever share.
+const DIGITS: usize = 20;
+
+/// What an image is made of: the same recipe is built once.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The folder.
+    pub context: Context,
+    /// Values for the Dockerfile's ARGs; of several with one name the last counts.
+    pub build_args: Vec<BuildArg>,
+    /// The machines that it is for; `None` are the builder's own.
+    pub platform: Option<Platform>,
+}
+
+impl Recipe {
+    /// The tag that the image has by default: a hash of all that it is made of. The first time the context's files are
+    /// read for it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or has changed.
+    pub fn tag(&self) -> Result<Tag, Failure> {
+        let (context, dockerfile) = (self.context.sha256()?, self.context.dockerfile());
+        let hash = self.hash(&context, dockerfile);
+        hash.parse().map_err(|e| Failure::failed(format!("making a tag of the build context: {e}")))
+    }
+
+    fn hash(&self, context: &str, dockerfile: &str) -> String {
+        let mut hash = Sha256::new();
+        // Each with its length before it, so that no two lists of words are one.
+        let mut add = |word: &str| {
+            hash.update((word.len() as u64).to_be_bytes());
+            hash.update(word);
+        };
+        add(context);
+        add(dockerfile);
+        add(self.platform.map_or("", Platform::as_str));
+        for (name, value) in self.arguments() {
+            add(name);
+            add(value);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..DIGITS].to_owned()
+    }
+
+    /// The build arguments that have a value, by name.
+    pub fn arguments(&self) -> BTreeMap<&str, &str> {
+        let all: BTreeMap<&str, Option<&str>> =
+            self.build_args.iter().map(|arg| (arg.name.as_str(), arg.value.as_deref())).collect();
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn recipe(folder: &Path, args: &[&str], platform: Option<Platform>) -> Recipe {
+        std::fs::write(folder.join("Dockerfile"), "FROM scratch\n").unwrap();
+        let context = Context::gather(folder, None).unwrap();
+        Recipe { context, build_args: args.iter().map(|a| a.parse().unwrap()).collect(), platform }
+    }
+
+    #[test]
+    fn all_that_an_image_is_made_of_counts_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = |args: &[&str], platform| recipe(folder.path(), args, platform);
+        let hash = |args: &[&str], platform| recipe(args, platform).hash("c", "Dockerfile");
+        let plain = hash(&[], None);
+        assert_eq!(plain.len(), DIGITS);
+        assert_eq!(hash(&["A=1", "B=2"], None), hash(&["B=2", "A=0", "A=1"], None));
+        assert_eq!(hash(&["AWSB_NOT_THERE"], None), plain);
+        let others = [
+            hash(&["A=1"], None),
+            hash(&["A="], None),
+            hash(&["A=1", "B=2"], None),
+            hash(&["A=1B", "B=2"], None),
+            hash(&[], Some(Platform::Arm64)),
+            recipe(&[], None).hash("c", "d/Dockerfile"),
+            recipe(&[], None).hash("d", "Dockerfile"),
+        ];
+        let different: std::collections::BTreeSet<_> = others.iter().chain([&plain]).collect();
+        assert_eq!(different.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn the_same_folder_has_one_tag() {
+        let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let tag = recipe(one.path(), &[], None).tag().unwrap();
+        assert_eq!(tag, recipe(two.path(), &[], None).tag().unwrap());
+        assert_ne!(tag, recipe(two.path(), &["A=1"], None).tag().unwrap());
+    }
+}

@@ -1,0 +1,212 @@
+//! Where images are kept: a repository, in ECR or in another registry. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{RepositoryName, Tag};
+use crate::job::Invalid;
+
+/// A registry: the part of an image's name before the first `/`, such as `127.0.0.1:5000` or
+/// `123456789012.dkr.ecr.eu-west-1.amazonaws.com`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Registry {
+    host: String,
+    ecr: Option<Ecr>,
+}
+
+/// Whose registry it is, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Ecr {
+    account: String,
+    region: String,
+}
+
+impl Registry {
+    /// Host and port, as they stand in an image's name.
+    pub fn as_str(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is one of ECR's.
+    pub fn is_ecr(&self) -> bool {
+        self.ecr.is_some()
+    }
+
+    /// The account whose registry of ECR it is (ECR API, `registryId`).
+    pub fn account(&self) -> Option<&str> {
+        self.ecr.as_ref().map(|ecr| ecr.account.as_str())
+    }
+
+    /// The region of a registry of ECR.
+    pub fn region(&self) -> Option<&str> {
+        self.ecr.as_ref().map(|ecr| ecr.region.as_str())
+    }
+}
+
+/// ECR's own hosts (AWS General Reference, `Amazon ECR endpoints and quotas`): `ACCOUNT.dkr.ecr.REGION.amazonaws.com`,
+/// with `.cn` in China and `ecr-fips` for FIPS; `ACCOUNT.dkr-ecr.REGION.on.aws`, which has IPv6, too. Whoever stands in
+/// for ECR names its own likewise, so what follows the region is not looked at.
+fn ecr(host: &str) -> Option<Ecr> {
+    let (account, rest) = host.split_once(".dkr")?;
+    let services = [".ecr.", ".ecr-fips.", "-ecr.", "-ecr-fips."];
+    let rest = services.iter().find_map(|service| rest.strip_prefix(service))?;
+    let (region, _) = rest.split_once('.')?;
+    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    (is_account && region.contains('-'))
+        .then(|| Ecr { account: account.to_owned(), region: region.to_owned() })
+}
+
+impl FromStr for Registry {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        let label = |label: &str| {
+            let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+            !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(good)
+        };
+        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+');
+        if host.split('.').all(label) && port.is_none_or(is_port) {
+            return Ok(Self { host: text.to_owned(), ecr: ecr(host) });
+        }
+        Err(Invalid::because(
+            "a registry is a host, with or without a port, such as registry.example.org:5000",
+        ))
+    }
+}
+
+impl fmt::Display for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+/// A repository as it is named.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryPath {
+    /// Its registry; without one it is the account's, in the cluster's region.
+    pub registry: Option<Registry>,
+    /// Its name there.
+    pub name: RepositoryName,
+}
+
+impl FromStr for RepositoryPath {
+    type Err = Invalid;
+
+    /// As Docker reads names: what stands before the first `/` is a registry if it has a `.` or a `:`, or is
+    /// `localhost`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.contains("://") {
+            return Err(Invalid::because("a repository has no https:// before it"));
+        }
+        let is_registry = |host: &str| host == "localhost" || host.contains(['.', ':']);
+        let (registry, name) = match text.split_once('/') {
+            Some((host, name)) if is_registry(host) => (Some(host), name),
+            _ => (None, text),
+        };
+        if registry.is_none() && ecr(text).is_some() {
+            return Err(Invalid::because(format!(
+                "after the registry comes the repository, as in {text}/genomics"
+            )));
+        }
+        if name.contains([':', '@']) {
+            return Err(Invalid::because("a repository has no tag and no digest: they are its images'"));
+        }
+        Ok(Self { registry: registry.map(str::parse).transpose()?, name: name.parse()? })
+    }
+}
+
+impl fmt::Display for RepositoryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.registry {
+            Some(registry) => write!(f, "{registry}/{}", self.name),
+            None => write!(f, "{}", self.name),
+        }
+    }
+}
+
+/// A repository whose registry is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repository {
+    /// The registry.
+    pub registry: Registry,
+    /// The name in it.
+    pub name: RepositoryName,
+}
+
+impl Repository {
+    /// `REGISTRY/NAME` (ECR API, `repositoryUri`).
+    pub fn uri(&self) -> String {
+        format!("{}/{}", self.registry, self.name)
+    }
+
+    /// The image that has a tag: `REGISTRY/NAME:TAG`.
+    pub fn tagged(&self, tag: &Tag) -> String {
+        format!("{}/{}:{tag}", self.registry, self.name)
+    }
+
+    /// The image that has a digest: `REGISTRY/NAME@sha256:…`.
+    pub fn at_digest(&self, digest: &str) -> String {
+        format!("{}/{}@{digest}", self.registry, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_of_ecr() {
+        for (host, region) in [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1"),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+            ("123456789012.dkr-ecr.eu-west-1.on.aws", "eu-west-1"),
+            ("000000000000.dkr.ecr.us-east-1.localhost.localstack.cloud:4566", "us-east-1"),
+        ] {
+            let registry = host.parse::<Registry>().unwrap();
+            assert_eq!((registry.region(), registry.is_ecr()), (Some(region), true), "{host}");
+            assert_eq!(registry.account(), host.split('.').next());
+            assert_eq!(registry.to_string(), host);
+        }
+        for host in ["127.0.0.1:5000", "localhost", "dkr.ecr.eu-west-1.amazonaws.com", "public.ecr.aws"] {
+            assert!(!host.parse::<Registry>().unwrap().is_ecr(), "{host}");
+        }
+        for bad in ["", ".", "a..b", "-a.b", "a:", "a:0", "a:65536", "a:+1", "a b", "ü.de", "a:1:2"] {
+            assert!(bad.parse::<Registry>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn repositories_by_name_and_by_uri() {
+        let read = |text: &str| {
+            let path = text.parse::<RepositoryPath>().unwrap();
+            assert_eq!(path.to_string(), text);
+            (path.registry.map(|r| r.to_string()), path.name.to_string())
+        };
+        assert_eq!(read("lab/genomics"), (None, "lab/genomics".into()));
+        assert_eq!(read("127.0.0.1:5000/g2"), (Some("127.0.0.1:5000".into()), "g2".into()));
+        assert_eq!(read("localhost/a/b1"), (Some("localhost".into()), "a/b1".into()));
+    }
+
+    #[test]
+    fn what_is_no_repository_is_told_why() {
+        let told = [
+            "Lab/Genomics",
+            "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            "lab/genomics:latest",
+            "lab@sha256:00",
+            "local host:5000/lab",
+            "127.0.0.1:5000/",
+        ]
+        .map(|text| match text.parse::<RepositoryPath>() {
+            Ok(path) => format!("{text}: {path:?}"),
+            Err(why) => format!("{text}: {why}"),
+        });
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}

@@ -1,0 +1,47 @@
+//! A build context goes to S3.
+
+use std::io;
+
+use super::Context;
+use crate::cluster::Session;
+use crate::job::{object_key, object_url};
+use crate::stage::{Spool, is_context_there, upload_context};
+use crate::ui::{Failure, Progress};
+
+/// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its `s3://` URL.
+///
+/// # Errors
+/// When a file cannot be read or has changed, there is no room for a temporary copy, or the bucket is missing, may not be
+/// written or cannot be reached.
+pub async fn stage(session: &Session, context: &Context) -> Result<String, Failure> {
+    let hashed = context.clone();
+    let sha256 = in_background(move || hashed.sha256()).await?;
+    let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
+    let name = format!("contexts/{sha256}.tar.gz");
+    let key = object_key(prefix, &name);
+    if !is_context_there(session, &key).await? {
+        let packed = context.clone();
+        let spool = in_background(move || pack(&packed, &sha256)).await?;
+        upload_context(session, &key, &spool).await?;
+    }
+    Ok(object_url(bucket, prefix, &name))
+}
+
+fn pack(context: &Context, sha256: &str) -> Result<Spool, Failure> {
+    let mut progress = Progress::new("packing the build context", context.size());
+    let (spool, packed) =
+        Spool::gzip(context.tar(), |n| progress.advance(n)).map_err(|e| Failure::failed(e.to_string()))?;
+    if packed != sha256 {
+        return Err(Failure::failed(
+            "reading the build context: one of its files has changed while it was read",
+        ));
+    }
+    Ok(spool)
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Failure::failed(format!("reading the build context: {}", io::Error::other(e)))).flatten()
+}

@@ -1,0 +1,115 @@
+//! An archive, gzipped, in a file without a name: what has to be read again, and is too large for memory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+
+use super::bundle::hex;
+
+/// What is read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// A gzipped archive. Its file is gone when nobody reads it any more.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    file: Arc<File>,
+    length: u64,
+    sha256: String,
+}
+
+impl Spool {
+    /// Gzips what `archive` gives; `seen` is told of every piece of it. Returns it with the SHA-256 of what it was
+    /// before. The same content gives the same bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is no room for it in the folder for temporary files.
+    pub fn gzip(mut archive: impl Read, mut seen: impl FnMut(u64)) -> io::Result<(Self, String)> {
+        let file = tempfile::tempfile().map_err(writing)?;
+        let gzip = GzBuilder::new().mtime(0).operating_system(255);
+        let mut gzip = gzip.write(BufWriter::with_capacity(CHUNK, file), Compression::fast());
+        let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+        loop {
+            let n = archive.read(&mut chunk)?;
+            if n == 0 {
+                break;
+            }
+            hash.update(&chunk[..n]);
+            gzip.write_all(&chunk[..n]).map_err(writing)?;
+            seen(n as u64);
+        }
+        let buffered = gzip.finish().map_err(writing)?;
+        let mut file = buffered.into_inner().map_err(|e| writing(e.into_error()))?;
+        let length = file.stream_position()?;
+        file.seek(SeekFrom::Start(0))?;
+        let mut spool = Self { file: Arc::new(file), length, sha256: String::new() };
+        spool.sha256 = super::parts::sha256(&spool, |_| ())?;
+        Ok((spool, hex(&hash.finalize())))
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The SHA-256 of its bytes, in hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Reads it from the beginning.
+    pub fn read(&self) -> Reader {
+        Reader { file: Arc::clone(&self.file), at: 0 }
+    }
+}
+
+fn writing(e: io::Error) -> io::Error {
+    let folder = std::env::temp_dir();
+    let why = super::inputs::one_line(&e);
+    io::Error::new(e.kind(), format!("writing a temporary file in {}: {why}", folder.display()))
+}
+
+/// The bytes of a spool.
+#[derive(Debug)]
+pub struct Reader {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_often_as_one_likes() {
+        let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut seen = 0;
+        let (spool, before) = Spool::gzip(content.as_slice(), |n| seen += n).unwrap();
+        assert_eq!((seen, before), (4_000_000, hex(&Sha256::digest(&content))));
+        let packed = [(); 2].map(|()| {
+            let mut bytes = Vec::new();
+            spool.read().read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        assert_eq!(packed[0], packed[1]);
+        assert_eq!(
+            (packed[0].len() as u64, hex(&Sha256::digest(&packed[0]))),
+            (spool.length(), spool.sha256().to_owned())
+        );
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(packed[0].as_slice()).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == content);
+        assert_eq!(Spool::gzip(content.as_slice(), |_| ()).unwrap().0.sha256(), spool.sha256());
+    }
+}

@@ -1,0 +1,391 @@
+//! buildspec.yml: what CodeBuild runs, run here, phase by phase, against a Docker engine, a registry and moto's ECR.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{Moto, MotoCluster, Outcome, Registry, Sandbox, engine, program, python, script, shells};
+
+/// The buildspec.
+fn buildspec() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("buildspec.yml").display().to_string()
+}
+
+/// A machine of CodeBuild's: a Docker engine, the `aws` CLI, and a registry that takes moto's tokens.
+struct Machine {
+    sandbox: Sandbox,
+    cluster: MotoCluster,
+    registry: Registry,
+    bucket: String,
+    /// The repository in the registry.
+    image: String,
+    /// A local image to build from.
+    base: &'static str,
+}
+
+impl Machine {
+    /// `name` is the repository's; `None` where a part of it is missing.
+    fn new(name: &str) -> Option<Self> {
+        let base = engine()?;
+        let moto = Moto::without_containers()?;
+        let registry = Registry::start()?;
+        program("docker", "the stories told with a registry")?;
+        let cluster = moto.cluster(name);
+        let mut sandbox = cluster.aws_sandbox();
+        let image = format!("{}/awsb-test/{name}", registry.host);
+        let work = sandbox.work().join("build").display().to_string();
+        sandbox.set("AWSB_WORK", work);
+        sandbox.set("AWSB_IMAGE", image.as_str());
+        let bucket = cluster.part("bucket");
+        Some(Self { sandbox, cluster, registry, bucket, image, base })
+    }
+
+    /// Puts a build context with these files into the bucket.
+    fn stage(&mut self, files: &[(&str, &str)]) {
+        let folder = self.sandbox.work().join("context");
+        for (name, text) in files {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            std::fs::write(file, text).expect("a file");
+        }
+        self.sandbox.run("tar", ["-czf", "context.tar.gz", "-C", "context", "."]).ok();
+        let url = format!("s3://{}/contexts/x.tar.gz", self.bucket);
+        self.sandbox.run("aws", ["s3", "cp", "context.tar.gz", &url]).ok();
+        self.sandbox.set("AWSB_CONTEXT", url);
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.sandbox.set(name, value);
+    }
+
+    fn build(&self) -> Build {
+        self.build_with(&[])
+    }
+
+    fn build_with(&self, options: &[&str]) -> Build {
+        let python = python().expect("Python, or we would not be here").join("bin/python");
+        let mut args = vec![script("codebuild.py").display().to_string(), buildspec(), "run".to_owned()];
+        args.extend(options.iter().map(|o| (*o).to_owned()));
+        let outcome = self.sandbox.run(&python.display().to_string(), args).ok();
+        let (log, last) = outcome.stdout.trim_end().rsplit_once('\n').expect("a log and a result");
+        Build { log: log.to_owned(), result: serde_json::from_str(last).expect("JSON") }
+    }
+
+    /// The engine forgets what it has of the registry, as if the next build came on another machine.
+    fn forget(&self) {
+        let images = self.docker(&["images", "--quiet", "--no-trunc", &self.image]).stdout;
+        for image in images.lines() {
+            self.docker(&["rmi", "--force", image]);
+        }
+    }
+
+    fn docker(&self, args: &[&str]) -> Outcome {
+        self.sandbox.run("docker", args)
+    }
+
+    /// The tags in the registry.
+    fn tags(&self) -> Vec<String> {
+        let url = format!("http://{}/v2/awsb-test/{}/tags/list", self.registry.host, self.name());
+        let answer = self.sandbox.run(
+            "python",
+            [
+                "-c",
+                "import base64, sys, urllib.error, urllib.request as r\n\
+                 auth = base64.b64encode(b'AWS:123456789012-auth-token').decode()\n\
+                 try: print(r.urlopen(r.Request(sys.argv[1], headers={'Authorization': 'Basic ' + auth})).read().decode())\n\
+                 except urllib.error.HTTPError as e: print('{}' if e.code == 404 else e)",
+                &url,
+            ],
+        );
+        let answer: Value = serde_json::from_str(&answer.ok().stdout).expect("JSON");
+        let tags = answer["tags"].as_array().into_iter().flatten();
+        let mut tags: Vec<String> = tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
+        tags.sort();
+        tags
+    }
+
+    /// What a step has left in the image that was built last.
+    fn layer(&self) -> String {
+        self.docker(&["run", "--rm", &format!("{}:latest", self.image), "cat", "/layer"]).ok().stdout
+    }
+
+    fn name(&self) -> &str {
+        self.image.rsplit('/').next().expect("a name")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// A build that has ended.
+struct Build {
+    log: String,
+    result: Value,
+}
+
+impl Build {
+    fn status(&self) -> &str {
+        self.result["buildStatus"].as_str().expect("a status")
+    }
+
+    #[track_caller]
+    fn succeeded(self) -> Self {
+        assert_eq!(self.status(), "SUCCEEDED", "{}", self.log);
+        self
+    }
+
+    /// It failed in this phase, which was its last.
+    #[track_caller]
+    fn failed_in(self, phase: &str) -> Self {
+        let last = self.result["phases"].as_array().and_then(|phases| phases.last()).expect("phases");
+        assert_eq!(
+            (self.status(), last["phaseType"].as_str(), last["phaseStatus"].as_str()),
+            ("FAILED", Some(phase), Some("FAILED")),
+            "{}",
+            self.log
+        );
+        self
+    }
+
+    fn exported(&self, name: &str) -> &str {
+        self.result["exportedEnvironmentVariables"][name].as_str().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn says(&self, text: &str) {
+        assert!(self.log.contains(text), "no {text:?} in\n{}", self.log);
+    }
+}
+
+/// This machine's name in tags.
+fn arch() -> &'static str {
+    std::env::consts::ARCH
+}
+
+#[test]
+fn codebuild_reads_it_and_shellcheck_has_nothing_to_say() {
+    let Some(python) = python() else { return };
+    let python = python.join("bin/python").display().to_string();
+    let sandbox = Sandbox::new();
+    let runner = script("codebuild.py").display().to_string();
+    let found = sandbox.run(&python, [&runner, &buildspec(), "check"]).ok();
+    assert_eq!(found.stdout.trim(), "");
+    let commands = sandbox.run(&python, [&runner, &buildspec(), "commands"]).ok().stdout;
+    let commands: Vec<&str> = commands.split_terminator('\0').collect();
+    assert_eq!(commands.len(), 4);
+    for command in commands {
+        assert!(command.starts_with("#!/usr/bin/env bash\n"), "{command}");
+        // SC3040: `pipefail`, which bash has.
+        shells::shellcheck(command.as_bytes(), "SC3040").expect("shellcheck runs");
+    }
+}
+
+#[test]
+fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
+    let Some(mut machine) = Machine::new("bsone") else { return };
+    let dockerfile = format!(
+        "FROM {}\nARG WORDS=none\nARG MORE=none\nENV WORDS=$WORDS MORE=$MORE\nCOPY hello /hello\nRUN chmod 755 /hello\n",
+        machine.base
+    );
+    machine
+        .stage(&[("sub/Dockerfile.x", &dockerfile), ("hello", "#!/bin/sh\necho \"hello $WORDS|$MORE\"\n")]);
+    machine.set("AWSB_DOCKERFILE", "sub/Dockerfile.x");
+    machine.set("AWSB_TAG", "one");
+    machine.set("AWSB_BUILD_ARGS", r#"'WORDS=it'\''s "$HOME" $(exit 3) * ;' MORE=b"#);
+    machine.set("AWSB_PLATFORM", if arch() == "x86_64" { "linux/amd64" } else { "linux/arm64" });
+    let build = machine.build().succeeded();
+    let (uri, digest) = (build.exported("AWSB_URI"), build.exported("AWSB_DIGEST"));
+    assert_eq!(uri, format!("{}:one", machine.image));
+    assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+    build.says(&format!("awsb: pushed {uri}\nawsb: digest {digest}\n[Container] Phase complete: POST_BUILD"));
+    assert_eq!(machine.tags(), [format!("cache-{}", arch()), "one".to_owned()]);
+    machine.forget();
+    let pinned = format!("{}@{digest}", machine.image);
+    machine.docker(&["pull", "--quiet", &pinned]).ok();
+    let said = machine.docker(&["run", "--rm", &pinned, "/hello"]).ok();
+    assert_eq!(said.stdout, "hello it's \"$HOME\" $(exit 3) * ;|b\n");
+}
+
+#[test]
+fn what_bimage_asks_codebuild_for_is_an_image_that_works() {
+    let Some(mut machine) = Machine::new("bswhole") else { return };
+    machine.sandbox.config(&format!(
+        "{}codebuild_project = \"bswhole\"\necr_repository = {:?}\n",
+        machine.cluster.config(),
+        machine.image
+    ));
+    let project = serde_json::json!({
+        "name": "bswhole",
+        "source": { "type": "NO_SOURCE", "location": "x" },
+        "artifacts": { "type": "NO_ARTIFACTS" },
+        "environment": { "type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL" },
+        "serviceRole": "arn:aws:iam::123456789012:role/x",
+    });
+    machine
+        .sandbox
+        .run("aws", ["codebuild", "create-project", "--cli-input-json", &project.to_string()])
+        .ok();
+    let dockerfile = format!(
+        "FROM {}\nARG WORDS\nENV WORDS=$WORDS\nCOPY . /all/\nCMD cat /all/kept; echo \"$WORDS\"; ls /all\n",
+        machine.base
+    );
+    let files = [
+        ("other/Dockerfile", dockerfile.as_str()),
+        (".dockerignore", "*.tmp\n"),
+        ("kept", "kept\n"),
+        ("x.tmp", ""),
+    ];
+    for (name, text) in files {
+        machine.sandbox.file(&format!("folder/{name}"), text);
+    }
+    let args =
+        ["build", "folder", "-f", "other/Dockerfile", "--build-arg", "WORDS=it's \"all\"  of $it\nand more"];
+    // moto says that it has built it, and has not.
+    let asked = machine.sandbox.run("bimage", args).ended_with(1);
+    assert!(
+        asked.stderr.contains(&format!("has succeeded, and there is no image {}:", machine.image)),
+        "{asked}"
+    );
+    let request = machine.cluster.targeted("CodeBuild_20161006.StartBuild");
+    let request = request.into_iter().find(|r| r["projectName"] == "bswhole").expect("a build was started");
+    assert_eq!(request["buildspecOverride"], std::fs::read_to_string(buildspec()).expect("it is there"));
+    for variable in request["environmentVariablesOverride"].as_array().expect("variables") {
+        let text = |name: &str| variable[name].as_str().expect("text").to_owned();
+        machine.set(&text("name"), &text("value"));
+    }
+    let build = machine.build().succeeded();
+    let uri = build.exported("AWSB_URI").to_owned();
+    assert_eq!(uri, format!("{}:{}", machine.image, machine.sandbox.get("AWSB_TAG").expect("it was set")));
+    machine.forget();
+    let said = machine
+        .docker(&["run", "--rm", &format!("{}@{}", machine.image, build.exported("AWSB_DIGEST"))])
+        .ok();
+    assert_eq!(said.stdout, "kept\nit's \"all\"  of $it\nand more\nkept\nother\n");
+}
+
+#[test]
+fn without_a_context_it_is_the_docker_folder_of_the_source() {
+    let Some(mut machine) = Machine::new("bsown") else { return };
+    let dockerfile = format!("FROM {}\nCOPY name /name\n", machine.base);
+    for (name, text) in [("Dockerfile", dockerfile.as_str()), ("name", "the default image\n")] {
+        machine.sandbox.file(&format!("source/docker/{name}"), text);
+    }
+    let source = machine.sandbox.work().join("source").display().to_string();
+    machine.set("CODEBUILD_SRC_DIR", &source);
+    let build = machine.build().succeeded();
+    assert_eq!(build.exported("AWSB_URI"), format!("{}:latest", machine.image));
+    let said = machine.docker(&["run", "--rm", build.exported("AWSB_URI"), "cat", "/name"]).ok();
+    assert_eq!(said.stdout, "the default image\n");
+}
+
+#[test]
+fn the_next_build_takes_the_layers_of_the_last_one_from_the_registry() {
+    let Some(mut machine) = Machine::new("bslayers") else { return };
+    // What has never been built before: this run's own.
+    let own = machine.registry.host.clone();
+    let slow = format!(
+        "FROM {}\nRUN echo {own} built at $(cat /proc/uptime) >/layer\nCOPY name /name\n",
+        machine.base
+    );
+    machine.stage(&[("Dockerfile", &slow), ("name", "first")]);
+    machine.build().succeeded();
+    let first = machine.layer();
+    machine.forget();
+    machine.stage(&[("Dockerfile", &slow), ("name", "second")]);
+    machine.build().succeeded();
+    assert_eq!(machine.layer(), first, "the layer was built again");
+    let name = format!("{}:latest", machine.image);
+    assert_eq!(machine.docker(&["run", "--rm", &name, "cat", "/name"]).ok().stdout, "second");
+}
+
+#[test]
+fn a_step_that_fails_pushes_nothing() {
+    let Some(mut machine) = Machine::new("bsfails") else { return };
+    let dockerfile = format!("FROM {}\nRUN echo this step is bad; exit 7\n", machine.base);
+    machine.stage(&[("Dockerfile", &dockerfile)]);
+    let build = machine.build().failed_in("BUILD");
+    build.says("this step is bad");
+    build.says("returned a non-zero code: 7");
+    // Where `on-failure` counts for nothing, too.
+    let build = machine.build_with(&["--no-on-failure"]).failed_in("POST_BUILD");
+    build.says("awsb: error: the build has failed; nothing is pushed");
+    assert_eq!(machine.tags(), Vec::<String>::new());
+    assert_eq!(build.exported("AWSB_DIGEST"), "");
+}
+
+#[test]
+fn what_cannot_work_is_said_before_anything_is_built() {
+    let Some(mut machine) = Machine::new("bsbad") else { return };
+    machine.stage(&[("Dockerfile", "FROM scratch\n")]);
+    let other = if arch() == "x86_64" { "linux/arm64" } else { "linux/amd64" };
+    machine.set("AWSB_PLATFORM", other);
+    let build = machine.build().failed_in("PRE_BUILD");
+    build.says(&format!("awsb: error: the build runs on {}, and the image shall be for {other}", arch()));
+    machine.set("AWSB_PLATFORM", "");
+    machine.set("AWSB_CONTEXT", "s3://awsb-test-bsbad/contexts/gone.tar.gz");
+    machine.build().failed_in("PRE_BUILD").says("404");
+    machine.set("AWSB_IMAGE", "");
+    machine.build().failed_in("PRE_BUILD").says("awsb: error: AWSB_IMAGE is not set");
+}
+
+#[test]
+fn a_tag_that_cannot_be_overwritten() {
+    let Some(mut machine) = Machine::new("bsfixed") else { return };
+    machine.stage(&[("Dockerfile", &format!("FROM {}\nLABEL a=b\n", machine.base))]);
+    machine.set("AWSB_TAG", "fixed");
+    let digest = machine.build().succeeded().exported("AWSB_DIGEST").to_owned();
+    // Debian's registry has no such repositories: the words are ECR's.
+    let docker = program("docker", "it was there").expect("it was there");
+    let shim = format!(
+        "#!/bin/sh\nif [ \"$1\" = push ]; then\n  echo \"tag invalid: The image tag 'fixed' already exists in the 'x' \
+         repository and cannot be overwritten because the repository is immutable.\" >&2\n  exit 1\nfi\n\
+         exec {} \"$@\"\n",
+        docker.display()
+    );
+    let folder = machine.sandbox.work().join("shim");
+    std::fs::create_dir(&folder).expect("a folder");
+    shells::executable(&folder.join("docker"), &shim).expect("a program");
+    let path = format!("{}:{}", folder.display(), machine.sandbox.get("PATH").unwrap_or_default());
+    machine.set("PATH", &path);
+    let build = machine.build().failed_in("POST_BUILD");
+    build.says("the repository is immutable");
+    machine.set("AWSB_FROM_CONTENT", "yes");
+    let build = machine.build().succeeded();
+    build.says("has been pushed before, from the same content; it stays");
+    build.says("awsb: note: the layers are not kept at");
+    assert_eq!(build.exported("AWSB_DIGEST"), digest);
+}
+
+#[test]
+fn buildkit_builds_it_where_there_is_one() {
+    let Some(mut machine) = Machine::new("bskit") else { return };
+    let has_buildx = machine.docker(&["buildx", "version"]).status.success();
+    if !has_buildx {
+        // Clients before 23.0 have it built in.
+        let version = std::process::Command::new("/usr/bin/docker").arg("--version").output();
+        if !version.is_ok_and(|v| String::from_utf8_lossy(&v.stdout).contains("version 20.")) {
+            eprintln!("SKIPPED: no BuildKit in this machine's docker");
+            return;
+        }
+        let path = format!("/usr/bin:{}", machine.sandbox.get("PATH").unwrap_or_default());
+        machine.set("PATH", &path);
+    }
+    machine.set("DOCKER_BUILDKIT", "1");
+    let own = machine.registry.host.clone();
+    let slow =
+        format!("FROM {}\nRUN echo {own} $(cat /proc/uptime) >/layer\nCOPY name /name\n", machine.base);
+    let mut layers = Vec::new();
+    for name in ["first", "second"] {
+        machine.stage(&[("Dockerfile", &slow), ("name", name)]);
+        let build = machine.build().succeeded();
+        assert!(build.exported("AWSB_DIGEST").starts_with("sha256:"), "{}", build.log);
+        layers.push(machine.layer());
+    }
+    assert_eq!(layers[0], layers[1], "the layer was built again");
+}

@@ -52,7 +52,7 @@ fn with_a_stranger(sandbox: &Sandbox, image: &str, stranger: &str) {
 }
 
 /// What the main node of a job of nodes has printed.
-fn main_node<'a>(outcome: &'a Outcome) -> impl Iterator<Item = &'a str> {
+fn main_node(outcome: &Outcome) -> impl Iterator<Item = &str> {
     // Each line stands behind its node's index.
     outcome
         .stdout

@@ -16,7 +16,7 @@ use http::HeaderValue;
 use super::buildkit::{Graph, without_rpc};
 use super::classic::Text;
 use super::show::Show;
-use super::steps::Event;
+use super::steps::{Event, short};
 use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
 use crate::cluster::Session;
 use crate::docker::{status, words};
@@ -231,9 +231,11 @@ impl Build<'_> {
 
     fn failure(&self, failed: Option<(String, String)>, e: &Error) -> Failure {
         let failure = match (failed, e) {
-            (Some((step, why)), _) => {
-                Failure::failed(format!("{}: the step {} failed: {why}", self.doing(), short(&step)))
-            }
+            (Some((step, why)), _) => Failure::failed(format!(
+                "{}: the step {} failed: {why}",
+                self.doing(),
+                short(&step, LONGEST_STEP)
+            )),
             (None, Error::DockerStreamError { error }) => {
                 Failure::failed(format!("{}: {}", self.doing(), without_rpc(error)))
             }
@@ -281,7 +283,7 @@ impl Teller {
     fn read(&mut self, info: BuildInfo, now: Duration, image: &mut Option<String>) -> Vec<Event> {
         match (self, info) {
             (Self::BuildKit(graph), BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
-                graph.read(&status)
+                graph.read(&status, now)
             }
             (Self::BuildKit(_), BuildInfo { aux: Some(BuildInfoAux::Default(id)), .. }) => {
                 *image = id.id;
@@ -297,7 +299,7 @@ impl Teller {
 
     fn end(&mut self, now: Duration) -> Vec<Event> {
         match self {
-            Self::BuildKit(_) => Vec::new(),
+            Self::BuildKit(graph) => graph.end(now),
             Self::Classic(text) => text.end(now),
         }
     }
@@ -322,14 +324,6 @@ fn patient(docker: Docker) -> Docker {
         }
         request
     })
-}
-
-/// A step's name, of which a line has room for so much.
-fn short(step: &str) -> String {
-    match step.char_indices().nth(LONGEST_STEP) {
-        Some((end, _)) => format!("{}…", &step[..end]),
-        None => step.to_owned(),
-    }
 }
 
 /// Go's words for no (`strconv.ParseBool`), which `docker build` takes.

@@ -7,25 +7,31 @@ use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
 
 use super::steps::{Ending, Event, reason};
 
-/// When vertexes began, in nanoseconds since the epoch of the engine's clock.
+/// What is known of the vertexes that have begun.
 #[derive(Debug, Default)]
 pub struct Graph {
+    /// When they began, in nanoseconds since the epoch of the engine's clock.
     begun: HashMap<String, i128>,
+    /// Those that have not ended, and when in the build they began by our clock.
+    open: Vec<(String, Duration)>,
 }
 
 impl Graph {
-    /// The events in what came, those of a vertex together.
-    pub fn read(&mut self, status: &StatusResponse) -> Vec<Event> {
+    /// The events in what came at this time of the build, those of a vertex together.
+    pub fn read(&mut self, status: &StatusResponse, now: Duration) -> Vec<Event> {
         let mut events = Vec::new();
         let mut logs: Vec<_> = status.logs.iter().collect();
         for vertex in &status.vertexes {
             let Some(started) = &vertex.started else { continue };
             let at = nanoseconds(started.seconds, started.nanos);
-            self.begun.entry(vertex.digest.clone()).or_insert(at);
+            if self.begun.insert(vertex.digest.clone(), at).is_none() {
+                self.open.push((vertex.digest.clone(), now));
+            }
             events.push(Event::Begins { step: vertex.digest.clone(), name: vertex.name.clone() });
             let Some(completed) = &vertex.completed else { continue };
             let took = self.since_begin(&vertex.digest, nanoseconds(completed.seconds, completed.nanos));
             events.extend(logs.extract_if(.., |log| log.vertex == vertex.digest).map(|log| self.says(log)));
+            self.open.retain(|(open, _)| *open != vertex.digest);
             let how = match vertex.error.as_str() {
                 "" if vertex.cached => Ending::Cached,
                 "" => Ending::Done(took),
@@ -43,6 +49,13 @@ impl Graph {
             }
         }
         events
+    }
+
+    /// The build is over, and has gone well: what is still open has ended with it. (That the engine has the image may be
+    /// seen before it tells so.)
+    pub fn end(&mut self, now: Duration) -> Vec<Event> {
+        let ended = |(step, begun)| Event::Ends { step, how: Ending::Done(now.saturating_sub(begun)) };
+        self.open.drain(..).map(ended).collect()
     }
 
     fn says(&self, log: &VertexLog) -> Event {

@@ -1,7 +1,10 @@
 //! A build's steps as people see them: on a terminal what goes on now, in a pipe all of it.
 
-use super::steps::{Ending, Event, Said, Steps};
+use super::steps::{Ending, Event, Said, Steps, short};
 use crate::ui::{Board, note};
+
+/// Of a step's name so many characters are shown beside what goes on in it.
+const ROOM: usize = 40;
 
 /// What is shown of a build.
 #[derive(Debug)]
@@ -39,8 +42,10 @@ impl Show {
         let name = self.steps.name(*number);
         match said {
             Said::Begun(..) => self.board.set(&key, &format!(" => {name}")),
-            Said::Line(_, _, line) => self.board.set(&key, &format!(" => {name} | {}", line.trim())),
-            Said::At(_, moved) => self.board.set(&key, &format!(" => {name} {moved}")),
+            Said::Line(_, _, line) => {
+                self.board.set(&key, &format!(" => {} | {}", short(name, ROOM), line.trim()))
+            }
+            Said::At(_, moved) => self.board.set(&key, &format!(" => {} {moved}", short(name, ROOM))),
             Said::Ended(_, how) => {
                 self.board.remove(&key);
                 // What the builder does beside the Dockerfile's steps is of interest while it takes time.

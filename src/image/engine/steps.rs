@@ -188,6 +188,14 @@ pub fn reason(words: &str) -> String {
     }
 }
 
+/// A step's name where there is room for so many characters of it.
+pub fn short(name: &str, room: usize) -> String {
+    match name.char_indices().nth(room) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or(name)),
+        None => name.to_owned(),
+    }
+}
+
 /// `12.3 MB of 30.0 MB`, as Docker counts: by thousands.
 pub fn moved(done: u64, total: u64) -> String {
     match total {
@@ -201,7 +209,7 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     let mut unit = "B";
     for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 999.5 {
+        if value < 999.95 {
             break;
         }
         (value, unit) = (value / 1000.0, larger);
@@ -295,6 +303,11 @@ mod tests {
         for words in ["COPY failed: no such file", "process \"x\": code: none", "exit code: 3"] {
             assert_eq!(reason(words), words);
         }
+    }
+
+    #[test]
+    fn names_are_cut() {
+        assert_eq!([short("größer", 3), short("größe", 5), short("", 0)], ["grö…", "größe", ""]);
     }
 
     #[test]

@@ -210,7 +210,9 @@ fn a_short_name_is_a_repository_of_the_account() {
     sandbox.run("bsub", ["--image", "short/nothing:1", "true"]).ok();
     let before = cluster.calls("DescribeRepositories").len();
     let full = format!("{registry}/short/tool@sha256:{}", "0f".repeat(32));
-    for image in [full.as_str(), "library/short", "quay.io/short/tool:1", "localhost:5000/short/tool"] {
+    for image in
+        [full.as_str(), "library/short", "registry.example.org/short/tool:1", "localhost:5000/short/tool"]
+    {
         sandbox.run("bsub", ["--image", image, "true"]).ok();
     }
     assert_eq!(cluster.calls("DescribeRepositories").len(), before, "these say where they are");
@@ -220,7 +222,7 @@ fn a_short_name_is_a_repository_of_the_account() {
         "short/nothing:1".to_owned(),
         full,
         "library/short".to_owned(),
-        "quay.io/short/tool:1".to_owned(),
+        "registry.example.org/short/tool:1".to_owned(),
         "localhost:5000/short/tool".to_owned(),
     ];
     expected.sort();

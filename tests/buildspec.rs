@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::{Moto, MotoCluster, Outcome, Registry, Sandbox, engine, program, python, script, shells};
@@ -69,7 +70,9 @@ impl Machine {
         let python = python().expect("Python, or we would not be here").join("bin/python");
         let mut args = vec![script("codebuild.py").display().to_string(), buildspec(), "run".to_owned()];
         args.extend(options.iter().map(|o| (*o).to_owned()));
-        let outcome = self.sandbox.run(&python.display().to_string(), args).ok();
+        // Several builds at once, on a machine that has more to do.
+        let building = self.sandbox.start(&python.display().to_string(), args);
+        let outcome = building.wait_for(Duration::from_secs(600)).ok();
         let (log, last) = outcome.stdout.trim_end().rsplit_once('\n').expect("a log and a result");
         Build { log: log.to_owned(), result: serde_json::from_str(last).expect("JSON") }
     }

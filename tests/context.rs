@@ -8,9 +8,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use awsb::image::Context;
+use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{Answer, BadServer, Sandbox, program};
+use support::{Answer, BadServer, Sandbox, behind_a_gate, program, python};
 
 /// What takes a `docker` command.
 const CLI: &str = "the contexts held against those of the docker command";
@@ -290,4 +291,47 @@ fn any_context_is_what_docker_sends() {
             Ok(())
         })
         .unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// As inputs do: what has arrived of an upload that died is not sent again, nor is a context that is there.
+#[test]
+fn a_large_context_goes_to_s3_once() {
+    if python().is_none() {
+        return;
+    }
+    let settings = "codebuild_project = \"p\"\necr_repository = \"127.0.0.1:1/lab/x\"\n";
+    let (sandbox, gate) = behind_a_gate(1, settings);
+    sandbox.file("image/Dockerfile", "FROM scratch\n");
+    // What cannot be compressed (xorshift64).
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let content: Vec<u8> = (0..(20 << 20) / 8).flat_map(|_| random()).collect();
+    sandbox.file("image/data", &content);
+    let building = sandbox.start("bimage", ["build", "image"]);
+    gate.wait_until_closed(2);
+    building.signal(Signal::SIGKILL);
+    drop(building.wait());
+    gate.open();
+    for _ in 0..2 {
+        // The local cluster has no CodeBuild; by then the context is there.
+        let failed = sandbox.run("bimage", ["build", "image"]).ended_with(1);
+        assert!(failed.stderr.contains("starting a build"), "{failed}");
+        assert_eq!(gate.parts(), [1, 2, 3], "no part is sent twice");
+    }
+    let aws = python().expect("it is there").join("bin/aws").display().to_string();
+    let listed = sandbox.run(&aws, ["s3", "ls", "--recursive", "s3://awsb-local/"]).ok().stdout;
+    let key = listed.split_whitespace().last().expect("one object");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    sandbox
+        .run(&aws, ["s3", "cp", "--only-show-errors", &format!("s3://awsb-local/{key}"), "got.tar.gz"])
+        .ok();
+    let unpacked = "gunzip got.tar.gz && sha256sum < got.tar && tar -xf got.tar && cmp data image/data";
+    let sum = sandbox.run("sh", ["-eu", "-c", unpacked]).ok().stdout;
+    let hash = sum.split(' ').next().expect("a hash");
+    assert_eq!(key, format!("awsb/contexts/{hash}.tar.gz"));
 }

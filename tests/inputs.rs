@@ -8,36 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Answer, BadServer, Gate, Running, Sandbox, eventually, python};
+use support::{Answer, BadServer, Gate, Running, Sandbox, behind_a_gate, eventually, python};
 
 const MIB: u64 = 1 << 20;
 
 /// A file of so many bytes that takes no room on the disk.
 fn large(sandbox: &Sandbox, name: &str, size: u64) {
     File::create(sandbox.work().join(name)).and_then(|file| file.set_len(size)).expect("a large file");
-}
-
-/// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through.
-fn behind_a_gate(limit: usize) -> (Sandbox, Gate) {
-    let mut sandbox = Sandbox::new();
-    sandbox.use_local_exports();
-    let gate = Gate::to(sandbox.get("AWS_ENDPOINT_URL").expect("the local cluster's address"), limit);
-    let key = |name: &str| sandbox.get(name).unwrap_or_default().to_owned();
-    sandbox.file(
-        "../home/.aws/credentials",
-        format!(
-            "[gate]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-            key("AWS_ACCESS_KEY_ID"),
-            key("AWS_SECRET_ACCESS_KEY")
-        ),
-    );
-    sandbox.config(&format!(
-        "default_cluster = \"gated\"\n[cluster.gated]\nregion = \"{}\"\nprofile = \"gate\"\nendpoint_url = \"{}\"\n\
-         bucket = \"awsb-local\"\nprefix = \"awsb\"\njob_queue = \"local\"\njob_definition = \"local\"\n",
-        key("AWS_REGION"),
-        gate.endpoint()
-    ));
-    (sandbox, gate)
 }
 
 /// The multipart uploads that have not ended, as the AWS CLI sees them; `None` without it.
@@ -131,11 +108,11 @@ fn a_program_for_another_system_is_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_inputs_stream_and_go_up_once() {
-    let (sandbox, gate) = behind_a_gate(0);
+    let (sandbox, gate) = behind_a_gate(0, "");
     large(&sandbox, "data", 160 * MIB);
     let bsub = ["-I", "-i", "data", "--wrap", "stat -c %s data; ls"];
     let first = sandbox.start("bsub", bsub);
-    gate.wait_until_closed();
+    gate.wait_until_closed(1);
     gate.open();
     let mut peak = 0;
     support::eventually("the parts are stored", std::time::Duration::from_secs(120), || {
@@ -162,15 +139,16 @@ fn peak_kib(pid: i32) -> Option<u64> {
 fn begun(sandbox: &Sandbox, gate: &Gate) -> Running {
     large(sandbox, "data", 80 * MIB - 1536);
     let bsub = sandbox.start("bsub", ["-I", "-i", "data", "--wrap", "stat -c %s data"]);
-    gate.wait_until_closed();
+    // Four are on their way at once.
+    gate.wait_until_closed(4);
     bsub
 }
 
 #[test]
 fn an_upload_that_was_killed_goes_on_where_it_was() {
-    let (sandbox, gate) = behind_a_gate(3);
+    let (sandbox, gate) = behind_a_gate(3, "");
     begun(&sandbox, &gate).signal(Signal::SIGKILL);
-    // Four are on their way at once: which three of them come first, nobody decides.
+    // Which three of the first four come first, nobody decides.
     let stored = gate.parts();
     assert!(stored.len() == 3 && stored.iter().all(|part| (1..=4).contains(part)), "{stored:?}");
     assert!(uploads_left(&sandbox).is_none_or(|n| n == 1));
@@ -183,7 +161,7 @@ fn an_upload_that_was_killed_goes_on_where_it_was() {
 
 #[test]
 fn an_interrupted_upload_says_how_it_goes_on() {
-    let (sandbox, gate) = behind_a_gate(2);
+    let (sandbox, gate) = behind_a_gate(2, "");
     let bsub = begun(&sandbox, &gate);
     bsub.signal(Signal::SIGINT);
     let outcome = bsub.wait();
@@ -220,7 +198,7 @@ fn ctrl_c_counts_while_the_parts_are_put_together() {
 
 #[test]
 fn two_that_send_the_same_at_once_both_succeed() {
-    let (sandbox, gate) = behind_a_gate(2);
+    let (sandbox, gate) = behind_a_gate(2, "");
     let slow = begun(&sandbox, &gate);
     // It takes the other's upload up, and ends it under the other's feet.
     let args = ["--cluster", "local", "-I", "-i", "data", "--wrap", "stat -c %s data"];
@@ -232,7 +210,7 @@ fn two_that_send_the_same_at_once_both_succeed() {
 
 #[test]
 fn inputs_that_change_meanwhile_are_named_and_not_used() {
-    let (sandbox, gate) = behind_a_gate(1);
+    let (sandbox, gate) = behind_a_gate(1, "");
     let bsub = begun(&sandbox, &gate);
     large(&sandbox, "data", 80 * MIB - 1535);
     gate.open();

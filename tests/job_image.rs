@@ -219,7 +219,10 @@ fn another_attempt_has_another_key() {
                   [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || exit 7";
     let wrap =
         ["-K", "--parsable", "-n", "2", "-r", "2", "--retry-on", "exit:7", "-m", "256M", "--image", image];
-    let id = sandbox.run("bsub", wrap.into_iter().chain(["--wrap", script])).job_id();
+    let outcome = sandbox.run("bsub", wrap.into_iter().chain(["--wrap", script]));
+    let id = outcome.stdout.trim_end();
+    let said = || ["1", "2"].map(|a| sandbox.run("bout", ["--attempt", a, &format!("{id}#0")]).stdout);
+    assert_eq!(outcome.code(), 0, "{outcome} {:?}", said());
     let fingerprint = |attempt: &str| {
         let said = sandbox.run("bout", ["--attempt", attempt, &format!("{id}#0")]).ok().stdout;
         said.lines().find(|line| line.contains("SHA256:")).map(str::to_owned)

@@ -134,7 +134,7 @@ mod tests {
         for image in [
             "host",
             "library/ubuntu",
-            "public.ecr.aws/lts/ubuntu:22.04",
+            "registry.example.org/lts/ubuntu:22.04",
             "localhost/a1",
             "localhost:5000/tool",
             "lab@sha256:00",

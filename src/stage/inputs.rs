@@ -236,7 +236,7 @@ pub fn forgotten<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::ffi::OsStr;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -255,7 +255,8 @@ mod tests {
         inputs.iter().map(|(name, _)| name.display().to_string()).collect()
     }
 
-    fn tree(files: &[&str]) -> tempfile::TempDir {
+    /// A folder with these files, each of which has its own path in it.
+    pub(crate) fn tree(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
             let path = folder.path().join(file);

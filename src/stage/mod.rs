@@ -7,6 +7,7 @@
 mod archive;
 mod baggage;
 mod bundle;
+mod context;
 mod dialect;
 mod inputs;
 pub mod launcher;
@@ -22,9 +23,12 @@ mod upload;
 pub use archive::{Archive, Entry, Kind, Reader as ArchiveReader};
 pub use baggage::Baggage;
 pub use bundle::Bundle;
+pub use context::{is_context_there, upload_context};
 pub(crate) use inputs::one_line;
+#[cfg(test)]
+pub(crate) use inputs::tests::tree;
 pub use inputs::{Inputs, Staged, forgotten};
-pub use multipart::{is_context_there, upload_baggage, upload_context};
+pub use multipart::upload_baggage;
 pub use nodes::sweep_nodes;
 pub use outputs::{OutputFile, fetch_outputs, list_outputs};
 pub use plan::{Plan, PlanError, ROOM, Target, obstacle_to_bare, task_variables};

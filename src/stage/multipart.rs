@@ -1,7 +1,6 @@
 //! A large archive goes to S3: several parts at a time, and what an upload that broke off has left is not sent again.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::time::Duration;
 
 use aws_sdk_s3::config::Builder as S3Config;
@@ -17,8 +16,7 @@ use tokio::sync::mpsc;
 
 use super::baggage::Baggage;
 use super::parts::{self, Content, Part, Source, Stored, part_size};
-use super::spool::Spool;
-use super::upload::{GZIP, length_of, put, storing, time_for};
+use super::upload::{length_of, storing, time_for};
 use crate::cluster::{Session, explain};
 use crate::job::object_key;
 use crate::ui::{Exit, Failure, Progress};
@@ -39,46 +37,34 @@ const ROUNDS: u32 = 4;
 pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
     let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
     let key = object_key(&session.cluster.prefix, &name);
-    Upload { session, bucket: &session.cluster.bucket, key: &key, source: archive, sha256, of: &INPUTS }
-        .run()
-        .await
+    send(session, &key, archive, sha256, &INPUTS).await
 }
 
-/// Whether a build context is at `key` of the cluster's bucket: an object is there as a whole or not at all.
-///
-/// # Errors
-/// When the bucket cannot be asked.
-pub async fn is_context_there(session: &Session, key: &str) -> Result<bool, Failure> {
-    Ok(length_of(session, key, &storing(session, CONTEXT.what, key)).await?.is_some())
-}
-
-/// Stores a gzipped build context at `key` of the cluster's bucket.
+/// Stores a source, whose SHA-256 is `sha256`, at `key` of the cluster's bucket, likewise; `of` says what it is.
 ///
 /// # Errors
 /// As [`upload_baggage`].
-pub async fn upload_context(session: &Session, key: &str, context: &Spool) -> Result<(), Failure> {
-    let (bucket, sha256, of) = (&session.cluster.bucket, context.sha256(), &CONTEXT);
-    if context.length() > part_size(context.length()) {
-        return Upload { session, bucket, key, source: context, sha256, of }.run().await;
-    }
-    let mut bytes = Vec::new();
-    context
-        .read()
-        .read_to_end(&mut bytes)
-        .map_err(|e| Failure::failed(format!("reading {}: {e}", of.what)))?;
-    put(session, key, bytes.into(), &storing(session, of.what, key)).await
+pub(super) async fn send(
+    session: &Session,
+    key: &str,
+    source: &impl Source,
+    sha256: &str,
+    of: &'static Of,
+) -> Result<(), Failure> {
+    Upload { session, bucket: &session.cluster.bucket, key, source, sha256, of }.run().await
 }
 
 /// What an upload is of, in words.
 #[derive(Debug)]
-struct Of {
+pub(super) struct Of {
     /// `the inputs`.
-    what: &'static str,
+    pub what: &'static str,
     /// What the bar says.
-    sending: &'static str,
-    content_type: &'static str,
+    pub sending: &'static str,
+    /// The object's `Content-Type`.
+    pub content_type: &'static str,
     /// What has not come about when it is interrupted.
-    not_done: &'static str,
+    pub not_done: &'static str,
 }
 
 const INPUTS: Of = Of {
@@ -86,13 +72,6 @@ const INPUTS: Of = Of {
     sending: "sending the inputs",
     content_type: "application/x-tar",
     not_done: "no job was submitted",
-};
-
-const CONTEXT: Of = Of {
-    what: "the build context",
-    sending: "sending the build context",
-    content_type: GZIP,
-    not_done: "nothing was built",
 };
 
 /// One object on its way.

@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option, the value, and
 /// what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 75] = [
+    let table: [(&str, &[&str], &str); 76] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
@@ -19,6 +19,7 @@ pub fn values() -> Vec<Case> {
         ("--gpus", &["0", "-1", "1.5", "x"], "a whole number of GPUs, 1 or more"),
         ("--nodes", &["0", "1001", "-2", "x"], "1 to 1000 nodes"),
         ("--image", &["", "a b", "-x:1"], "NAME, NAME:TAG or REPOSITORY/NAME:TAG"),
+        ("--build-arg", &["=x", "1A=x", "a b=x"], "a build argument is NAME=VALUE"),
         ("--image", &["x*256"], "up to 255 characters"),
         (
             "--job-role",
@@ -184,7 +185,9 @@ pub fn together() -> Vec<Case> {
         (&["--rerun", ID, "--commands", "lines"], &["--commands cannot be changed by --rerun"]),
         (&["--rerun", ID, "-n", "2"], &["--nodes cannot be changed by --rerun"]),
         (&["--rerun", ID, "-d", ID], &["--depends-on cannot be changed by --rerun"]),
-        (&["--rerun", ID, "--image", "x"], &["--image cannot be changed by --rerun"]),
+        (&["--build", "dir", "--image", "x", "ok.sh"], &["--build", "--image"]),
+        (&["--dockerfile", "x", "ok.sh"], &["--dockerfile is about the image that --build DIR builds"]),
+        (&["--build-arg", "A=x", "ok.sh"], &["--build-arg is about the image that --build DIR builds"]),
         (&["--rerun", ID, "--secret", "A=/x"], &["--secret cannot be changed by --rerun"]),
         (&["--rerun", ID, "--user", "1"], &["--user cannot be changed by --rerun"]),
         (&["-m", "1G", "-m", "2G", "true"], &["--memory", "multiple times"]),
@@ -237,6 +240,13 @@ pub fn files() -> Vec<Case> {
         (&["/dev/null"], &["/dev/null is no regular file"]),
         (&[""], &["the first operand", "is empty"]),
         (&["--wrap", ""], &["`--wrap`", "empty"]),
+        (&["--build", "missing", "ok.sh"], &["the folder to build, missing", "No such file"]),
+        (&["--build", "dir", "ok.sh"], &["there is no Dockerfile in the folder dir"]),
+        (&["--build", "ok.sh", "ok.sh"], &["ok.sh is no folder"]),
+        (
+            &["--build", "dir", "--dockerfile", "../ok.sh", "ok.sh"],
+            &["../ok.sh is outside of the folder dir"],
+        ),
         (&["-i", "missing", "true"], &["input missing", "No such file"]),
         (&["-i", "/dev/null", "true"], &["input /dev/null", "neither a file nor a directory"]),
         (&["-i", "..", "true"], &["input ..", "what name"]),

@@ -49,14 +49,15 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
-    /// Waits until all that may pass is stored, and another part is held.
+    /// Waits until all that may pass is stored, and so many others are held. When they are as many as are on their way at
+    /// once, the sender has heard of those that are stored.
     #[track_caller]
-    pub fn wait_until_closed(&self) {
+    pub fn wait_until_closed(&self, held: usize) {
         let seen = self.state.seen();
-        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held == 0;
+        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held < held;
         let (_seen, timeout) =
             self.state.changed.wait_timeout_while(seen, LIMIT, going_on).expect("no panic");
-        assert!(!timeout.timed_out(), "no part was held");
+        assert!(!timeout.timed_out(), "not so many parts were held");
     }
 
     /// Lets everything through from here on.

@@ -58,3 +58,27 @@ pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Opt
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through; its
+/// section of the settings file has more `settings`.
+pub fn behind_a_gate(limit: usize, settings: &str) -> (Sandbox, Gate) {
+    let mut sandbox = Sandbox::new();
+    sandbox.use_local_exports();
+    let gate = Gate::to(sandbox.get("AWS_ENDPOINT_URL").expect("the local cluster's address"), limit);
+    let key = |name: &str| sandbox.get(name).unwrap_or_default().to_owned();
+    sandbox.file(
+        "../home/.aws/credentials",
+        format!(
+            "[gate]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            key("AWS_ACCESS_KEY_ID"),
+            key("AWS_SECRET_ACCESS_KEY")
+        ),
+    );
+    sandbox.config(&format!(
+        "default_cluster = \"gated\"\n[cluster.gated]\nregion = \"{}\"\nprofile = \"gate\"\nendpoint_url = \"{}\"\n\
+         bucket = \"awsb-local\"\nprefix = \"awsb\"\njob_queue = \"local\"\njob_definition = \"local\"\n{settings}",
+        key("AWS_REGION"),
+        gate.endpoint()
+    ));
+    (sandbox, gate)
+}

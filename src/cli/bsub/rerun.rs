@@ -259,6 +259,11 @@ fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Fail
             overrides.resource_requirements.retain(|r| r.kind != *kind);
             overrides.resource_requirements.push(ResourceRequirement { kind, value });
         }
+        if let Some(known) = overrides.environment.iter_mut().find(|v| v.name == launcher::VCPUS_VARIABLE)
+            && let Some(vcpus) = options.vcpus
+        {
+            known.value = vcpus.to_string();
+        }
         for (name, value) in variables.iter() {
             let Some(value) = value.to_str() else {
                 let why = "is not UTF-8, which travels only in a bundle";

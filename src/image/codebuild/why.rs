@@ -34,7 +34,12 @@ fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
                     || line.starts_with("ERROR: failed to build")
                     || line.starts_with("Error response from daemon: ")
                     || line.starts_with("Error parsing reference: ")
-                    || line.starts_with("denied: ")
+                    || says("executor failed running [")
+                || line.starts_with("denied: ")
+                || line.starts_with("unauthorized: ")
+                || line.starts_with("no basic auth credentials")
+                // The `aws` command's.
+                || says("An error occurred (")
                     || says("repository is immutable")
                     || line.starts_with("name unknown: ");
                 is_docker.then_some(line)

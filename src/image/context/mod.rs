@@ -5,6 +5,7 @@
 
 mod dockerfile;
 mod expression;
+mod glob;
 mod patterns;
 mod text;
 mod walk;

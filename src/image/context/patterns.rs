@@ -5,6 +5,7 @@
 //! looked into where an exception has wildcards before its end. Docker's old builder did not, and lost such files.
 
 use super::expression::{Expression, NoExpression};
+use super::glob::check;
 use super::text::{clean, decode, trim};
 
 /// The patterns of a file, in their order.
@@ -207,96 +208,6 @@ fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
         rest = &rest[length..];
         Some(c)
     })
-}
-
-/// What Go's `filepath.Match` finds wrong with a pattern while it holds it against `.`, as Docker has it do: a class that
-/// is empty, not closed, or has a `-` without both ends, or a backslash at the end. What comes behind a star it looks at
-/// only as long as all before it has matched.
-fn check(pattern: &[u8]) -> Result<(), NoExpression> {
-    let (mut rest, mut name): (&[u8], &[u8]) = (pattern, b".");
-    while !rest.is_empty() {
-        let stars = rest.iter().take_while(|b| **b == b'*').count();
-        let (chunk, tail) = rest[stars..].split_at(end_of_chunk(&rest[stars..]));
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let fits = |left: &&[u8]| left.is_empty() || !tail.is_empty();
-        let mut left = match_chunk(chunk, name)?.filter(fits);
-        if left.is_none() && stars > 0 && !name.is_empty() {
-            left = match_chunk(chunk, b"")?.filter(fits);
-        }
-        let Some(left) = left else { return Ok(()) };
-        (rest, name) = (tail, left);
-    }
-    Ok(())
-}
-
-/// Where the next star is that is in no class.
-fn end_of_chunk(text: &[u8]) -> usize {
-    let (mut at, mut in_class) = (0, false);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'\\' => at += 1,
-            b'[' => in_class = true,
-            b']' => in_class = false,
-            b'*' if !in_class => break,
-            _ => {}
-        }
-        at += 1;
-    }
-    at.min(text.len())
-}
-
-/// What is left of a name of one character, or none, behind what a part of a pattern without stars matches.
-fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, NoExpression> {
-    let (mut rest, mut left) = (chunk, Some(name));
-    while let Some((first, tail)) = rest.split_first() {
-        // Once it does not match, it is only read on.
-        let next = left.and_then(|name| name.split_first());
-        let fits;
-        (fits, rest) = match first {
-            b'[' => class_has(next.map(|(c, _)| char::from(*c)), tail)?,
-            b'?' => (true, tail),
-            b'\\' => {
-                let (literal, tail) = tail.split_first().ok_or(NoExpression)?;
-                (next.is_some_and(|(c, _)| c == literal), tail)
-            }
-            literal => (next.is_some_and(|(c, _)| c == literal), tail),
-        };
-        left = next.filter(|_| fits).map(|(_, name)| name);
-    }
-    Ok(left)
-}
-
-/// Whether a class, whose bracket has been read, has a character, and what is behind it.
-fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), NoExpression> {
-    let inverted = text.strip_prefix(b"^");
-    let (mut rest, mut found, mut is_empty) = (inverted.unwrap_or(text), false, true);
-    loop {
-        if let (Some(tail), false) = (rest.strip_prefix(b"]"), is_empty) {
-            return Ok((found != inverted.is_some(), tail));
-        }
-        let (low, tail) = member(rest)?;
-        let (high, tail) = match tail.strip_prefix(b"-") {
-            Some(range) => member(range)?,
-            None => (low, tail),
-        };
-        found |= c.is_some_and(|c| (low..=high).contains(&c));
-        (rest, is_empty) = (tail, false);
-    }
-}
-
-/// A character of a class, behind which something has to follow.
-fn member(text: &[u8]) -> Result<(char, &[u8]), NoExpression> {
-    if text.starts_with(b"-") || text.starts_with(b"]") {
-        return Err(NoExpression);
-    }
-    let text = text.strip_prefix(b"\\").unwrap_or(text);
-    let (c, length) = decode(text).ok_or(NoExpression)?;
-    if (c == char::REPLACEMENT_CHARACTER && length == 1) || length == text.len() {
-        return Err(NoExpression);
-    }
-    Ok((c, &text[length..]))
 }
 
 #[cfg(test)]

@@ -4,16 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-
-fn tree(files: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for file in files {
-        let path = folder.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, file).unwrap();
-    }
-    folder
-}
+use crate::stage::tree;
 
 fn gather(folder: &tempfile::TempDir) -> Context {
     Context::gather(folder.path(), None).unwrap()

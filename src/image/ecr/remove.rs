@@ -32,16 +32,17 @@ pub(in crate::image) async fn remove(
         })?;
         for id in ids {
             let refusal = answer.failures().iter().find(|f| f.image_id().is_some_and(|told| is(told, id)));
-            tell(match refusal {
-                Some(refusal) => Err(failure(repository, id, refusal)),
-                None => {
-                    let told = answer.image_ids().iter().find(|told| is(told, id));
-                    let digest = match id {
-                        ImageId::Tag(_) => told.and_then(|told| told.image_digest()).map(str::to_owned),
-                        ImageId::Digest(digest) => Some(digest.clone()),
-                    };
-                    Ok(Removed { id: id.clone(), digest })
+            let gone = answer.image_ids().iter().find(|told| is(told, id));
+            tell(match (gone, refusal) {
+                (_, Some(refusal)) => Err(failure(repository, id, refusal)),
+                (Some(gone), None) => {
+                    Ok(Removed { id: id.clone(), digest: gone.image_digest().map(str::to_owned) })
                 }
+                (None, None) => Err(Failure::failed(format!(
+                    "removing the image {id} from {}: ECR does not tell what became of it",
+                    place(repository)
+                ))
+                .hint(format!("`bimage show {id}` tells whether it is still there"))),
             })?;
         }
     }

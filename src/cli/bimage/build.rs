@@ -42,6 +42,9 @@ impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let context = Context::gather(&self.dir, self.file.as_deref())?;
+        if let Some(remark) = context.remark().filter(|_| !self.quiet) {
+            note(format!("bimage: note: {remark}"));
+        }
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
         let builder = self.builder.unwrap_or(session.cluster.images.builder);

@@ -150,6 +150,7 @@ impl Build<'_> {
         };
         // The engine names an image once it has told all of its build, which may still be on its way.
         while outcome.is_ok()
+            && image.is_some()
             && let Ok(Some(Ok(info))) = tokio::time::timeout(QUIET, answer.next()).await
         {
             show.take(teller.read(info, begun.elapsed(), &mut image));

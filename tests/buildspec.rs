@@ -4,167 +4,7 @@
 
 mod support;
 
-use std::path::Path;
-use std::time::Duration;
-
-use serde_json::Value;
-use support::{Moto, MotoCluster, Outcome, Registry, Sandbox, engine, program, python, script, shells};
-
-/// The buildspec.
-fn buildspec() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("buildspec.yml").display().to_string()
-}
-
-/// A machine of CodeBuild's: a Docker engine, the `aws` CLI, and a registry that takes moto's tokens.
-struct Machine {
-    sandbox: Sandbox,
-    cluster: MotoCluster,
-    registry: Registry,
-    bucket: String,
-    /// The repository in the registry.
-    image: String,
-    /// A local image to build from.
-    base: &'static str,
-}
-
-impl Machine {
-    /// `name` is the repository's; `None` where a part of it is missing.
-    fn new(name: &str) -> Option<Self> {
-        let base = engine()?;
-        let moto = Moto::without_containers()?;
-        let registry = Registry::start()?;
-        program("docker", "the stories told with a registry")?;
-        let cluster = moto.cluster(name);
-        let mut sandbox = cluster.aws_sandbox();
-        let image = format!("{}/awsb-test/{name}", registry.host);
-        let work = sandbox.work().join("build").display().to_string();
-        sandbox.set("AWSB_WORK", work);
-        sandbox.set("AWSB_IMAGE", image.as_str());
-        let bucket = cluster.part("bucket");
-        Some(Self { sandbox, cluster, registry, bucket, image, base })
-    }
-
-    /// Puts a build context with these files into the bucket.
-    fn stage(&mut self, files: &[(&str, &str)]) {
-        let folder = self.sandbox.work().join("context");
-        for (name, text) in files {
-            let file = folder.join(name);
-            std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-            std::fs::write(file, text).expect("a file");
-        }
-        self.sandbox.run("tar", ["-czf", "context.tar.gz", "-C", "context", "."]).ok();
-        let url = format!("s3://{}/contexts/x.tar.gz", self.bucket);
-        self.sandbox.run("aws", ["s3", "cp", "context.tar.gz", &url]).ok();
-        self.sandbox.set("AWSB_CONTEXT", url);
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.sandbox.set(name, value);
-    }
-
-    fn build(&self) -> Build {
-        self.build_with(&[])
-    }
-
-    fn build_with(&self, options: &[&str]) -> Build {
-        let python = python().expect("Python, or we would not be here").join("bin/python");
-        let mut args = vec![script("codebuild.py").display().to_string(), buildspec(), "run".to_owned()];
-        args.extend(options.iter().map(|o| (*o).to_owned()));
-        // Several builds at once, on a machine that has more to do.
-        let building = self.sandbox.start(&python.display().to_string(), args);
-        let outcome = building.wait_for(Duration::from_secs(600)).ok();
-        let (log, last) = outcome.stdout.trim_end().rsplit_once('\n').expect("a log and a result");
-        Build { log: log.to_owned(), result: serde_json::from_str(last).expect("JSON") }
-    }
-
-    /// The engine forgets what it has of the registry, as if the next build came on another machine.
-    fn forget(&self) {
-        let images = self.docker(&["images", "--quiet", "--no-trunc", &self.image]).stdout;
-        for image in images.lines() {
-            self.docker(&["rmi", "--force", image]);
-        }
-    }
-
-    fn docker(&self, args: &[&str]) -> Outcome {
-        self.sandbox.run("docker", args)
-    }
-
-    /// The tags in the registry.
-    fn tags(&self) -> Vec<String> {
-        let url = format!("http://{}/v2/awsb-test/{}/tags/list", self.registry.host, self.name());
-        let answer = self.sandbox.run(
-            "python",
-            [
-                "-c",
-                "import base64, sys, urllib.error, urllib.request as r\n\
-                 auth = base64.b64encode(b'AWS:123456789012-auth-token').decode()\n\
-                 try: print(r.urlopen(r.Request(sys.argv[1], headers={'Authorization': 'Basic ' + auth})).read().decode())\n\
-                 except urllib.error.HTTPError as e: print('{}' if e.code == 404 else e)",
-                &url,
-            ],
-        );
-        let answer: Value = serde_json::from_str(&answer.ok().stdout).expect("JSON");
-        let tags = answer["tags"].as_array().into_iter().flatten();
-        let mut tags: Vec<String> = tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
-        tags.sort();
-        tags
-    }
-
-    /// What a step has left in the image that was built last.
-    fn layer(&self) -> String {
-        self.docker(&["run", "--rm", &format!("{}:latest", self.image), "cat", "/layer"]).ok().stdout
-    }
-
-    fn name(&self) -> &str {
-        self.image.rsplit('/').next().expect("a name")
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.forget();
-    }
-}
-
-/// A build that has ended.
-struct Build {
-    log: String,
-    result: Value,
-}
-
-impl Build {
-    fn status(&self) -> &str {
-        self.result["buildStatus"].as_str().expect("a status")
-    }
-
-    #[track_caller]
-    fn succeeded(self) -> Self {
-        assert_eq!(self.status(), "SUCCEEDED", "{}", self.log);
-        self
-    }
-
-    /// It failed in this phase, which was its last.
-    #[track_caller]
-    fn failed_in(self, phase: &str) -> Self {
-        let last = self.result["phases"].as_array().and_then(|phases| phases.last()).expect("phases");
-        assert_eq!(
-            (self.status(), last["phaseType"].as_str(), last["phaseStatus"].as_str()),
-            ("FAILED", Some(phase), Some("FAILED")),
-            "{}",
-            self.log
-        );
-        self
-    }
-
-    fn exported(&self, name: &str) -> &str {
-        self.result["exportedEnvironmentVariables"][name].as_str().unwrap_or_default()
-    }
-
-    #[track_caller]
-    fn says(&self, text: &str) {
-        assert!(self.log.contains(text), "no {text:?} in\n{}", self.log);
-    }
-}
+use support::{BuildMachine, Sandbox, buildspec, program, python, script, shells};
 
 /// This machine's name in tags.
 fn arch() -> &'static str {
@@ -191,7 +31,7 @@ fn codebuild_reads_it_and_shellcheck_has_nothing_to_say() {
 
 #[test]
 fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
-    let Some(mut machine) = Machine::new("bsone") else { return };
+    let Some(mut machine) = BuildMachine::new("bsone") else { return };
     let dockerfile = format!(
         "FROM {}\nARG WORDS=none\nARG MORE=none\nENV WORDS=$WORDS MORE=$MORE\nCOPY hello /hello\nRUN chmod 755 /hello\n",
         machine.base
@@ -201,6 +41,7 @@ fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
     machine.set("AWSB_DOCKERFILE", "sub/Dockerfile.x");
     machine.set("AWSB_TAG", "one");
     machine.set("AWSB_BUILD_ARGS", r#"'WORDS=it'\''s "$HOME" $(exit 3) * ;' MORE=b"#);
+    machine.set("AWSB_BUILD_OPTIONS", "--network host --label 'said=by \"us\" $HOME'");
     machine.set("AWSB_PLATFORM", if arch() == "x86_64" { "linux/amd64" } else { "linux/arm64" });
     let build = machine.build().succeeded();
     let (uri, digest) = (build.exported("AWSB_URI"), build.exported("AWSB_DIGEST"));
@@ -213,11 +54,13 @@ fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
     machine.docker(&["pull", "--quiet", &pinned]).ok();
     let said = machine.docker(&["run", "--rm", &pinned, "/hello"]).ok();
     assert_eq!(said.stdout, "hello it's \"$HOME\" $(exit 3) * ;|b\n");
+    let label = ["image", "inspect", "--format", "{{index .Config.Labels \"said\"}}", &pinned];
+    assert_eq!(machine.docker(&label).ok().stdout, "by \"us\" $HOME\n");
 }
 
 #[test]
 fn what_bimage_asks_codebuild_for_is_an_image_that_works() {
-    let Some(mut machine) = Machine::new("bswhole") else { return };
+    let Some(mut machine) = BuildMachine::new("bswhole") else { return };
     machine.sandbox.config(&format!(
         "{}codebuild_project = \"bswhole\"\necr_repository = {:?}\n",
         machine.cluster.config(),
@@ -274,7 +117,7 @@ fn what_bimage_asks_codebuild_for_is_an_image_that_works() {
 
 #[test]
 fn without_a_context_it_is_the_docker_folder_of_the_source() {
-    let Some(mut machine) = Machine::new("bsown") else { return };
+    let Some(mut machine) = BuildMachine::new("bsown") else { return };
     let dockerfile = format!("FROM {}\nCOPY name /name\n", machine.base);
     for (name, text) in [("Dockerfile", dockerfile.as_str()), ("name", "the default image\n")] {
         machine.sandbox.file(&format!("source/docker/{name}"), text);
@@ -289,7 +132,7 @@ fn without_a_context_it_is_the_docker_folder_of_the_source() {
 
 #[test]
 fn the_next_build_takes_the_layers_of_the_last_one_from_the_registry() {
-    let Some(mut machine) = Machine::new("bslayers") else { return };
+    let Some(mut machine) = BuildMachine::new("bslayers") else { return };
     // What has never been built before: this run's own.
     let own = machine.registry.host.clone();
     let slow = format!(
@@ -309,7 +152,7 @@ fn the_next_build_takes_the_layers_of_the_last_one_from_the_registry() {
 
 #[test]
 fn a_step_that_fails_pushes_nothing() {
-    let Some(mut machine) = Machine::new("bsfails") else { return };
+    let Some(mut machine) = BuildMachine::new("bsfails") else { return };
     let dockerfile = format!("FROM {}\nRUN echo this step is bad; exit 7\n", machine.base);
     machine.stage(&[("Dockerfile", &dockerfile)]);
     let build = machine.build().failed_in("BUILD");
@@ -324,7 +167,7 @@ fn a_step_that_fails_pushes_nothing() {
 
 #[test]
 fn what_cannot_work_is_said_before_anything_is_built() {
-    let Some(mut machine) = Machine::new("bsbad") else { return };
+    let Some(mut machine) = BuildMachine::new("bsbad") else { return };
     machine.stage(&[("Dockerfile", "FROM scratch\n")]);
     let other = if arch() == "x86_64" { "linux/arm64" } else { "linux/amd64" };
     machine.set("AWSB_PLATFORM", other);
@@ -339,7 +182,7 @@ fn what_cannot_work_is_said_before_anything_is_built() {
 
 #[test]
 fn a_tag_that_cannot_be_overwritten() {
-    let Some(mut machine) = Machine::new("bsfixed") else { return };
+    let Some(mut machine) = BuildMachine::new("bsfixed") else { return };
     machine.stage(&[("Dockerfile", &format!("FROM {}\nLABEL a=b\n", machine.base))]);
     machine.set("AWSB_TAG", "fixed");
     let digest = machine.build().succeeded().exported("AWSB_DIGEST").to_owned();
@@ -367,7 +210,7 @@ fn a_tag_that_cannot_be_overwritten() {
 
 #[test]
 fn buildkit_builds_it_where_there_is_one() {
-    let Some(mut machine) = Machine::new("bskit") else { return };
+    let Some(mut machine) = BuildMachine::new("bskit") else { return };
     let has_buildx = machine.docker(&["buildx", "version"]).status.success();
     if !has_buildx {
         // Clients before 23.0 have it built in.

@@ -212,10 +212,14 @@ fn what_codebuild_refuses_is_said_in_one_line() {
 }
 
 #[test]
-fn settings_that_are_missing_are_named_before_anything_is_sent() {
+fn settings_that_will_not_do_are_named_before_anything_is_sent() {
     let server = BuildServer::start(Course::default());
     let mut told = String::new();
-    for settings in ["ecr_repository = \"lab/genomics\"\n", "codebuild_project = \"images\"\n"] {
+    for settings in [
+        "ecr_repository = \"lab/genomics\"\n",
+        "codebuild_project = \"images\"\n",
+        "codebuild_project = \"images\"\necr_repository = \"registry.example.org/lab/genomics\"\n",
+    ] {
         let sandbox = server.sandbox_with(settings);
         let refused = sandbox.run("bimage", ["build", "context", "--builder", "codebuild"]);
         refused.failed_with(2);
@@ -418,4 +422,42 @@ fn motos_projects_that_are_not_there() {
         let message = sandbox.run("bimage", args).failed_with(1);
         assert_eq!(message, format!("there is no CodeBuild project other (cluster moto, region {region})"));
     }
+}
+
+#[test]
+fn a_builder_that_cannot_work_leaves_nothing_behind() {
+    let Some((cluster, mut sandbox)) = moto("cbnone", "t1") else { return };
+    let settings = "ecr_repository = \"lab/cbnew\"\ncreate_repository = true\ncodebuild_project";
+    let left = |sandbox: &Sandbox| {
+        let made = sandbox.run("aws", ["ecr", "describe-repositories", "--output", "json"]).ok().json();
+        let all = made["repositories"].as_array().cloned().unwrap_or_default();
+        let bucket = format!("s3://{}", cluster.part("bucket"));
+        let objects = sandbox.run("aws", ["s3", "ls", "--recursive", &bucket]).stdout;
+        (all.iter().any(|made| made["repositoryName"] == "lab/cbnew"), objects.contains("/contexts/"))
+    };
+    sandbox.config(&format!("{}{settings} = \"other\"\n", cluster.config()));
+    let message = sandbox.run("bimage", ["build", "context"]).failed_with(1);
+    assert!(message.starts_with("there is no CodeBuild project other "), "{message}");
+    assert_eq!(left(&sandbox), (false, false));
+    sandbox.set("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let failed = sandbox.run("bimage", ["build", "context", "--builder", "docker"]);
+    assert!(failed.failed_with(1).starts_with("no Docker engine answers"), "{failed}");
+    assert_eq!(left(&sandbox), (false, false));
+    // With one that can, both are made.
+    sandbox.config(&format!("{}{settings} = \"cbnone\"\n", cluster.config()));
+    let built = sandbox.run("bimage", ["build", "context"]).ended_with(1);
+    assert!(built.stderr.contains("has succeeded, and there is no image "), "{built}");
+    assert_eq!(left(&sandbox), (true, true));
+}
+
+#[test]
+fn an_image_that_is_there_takes_no_builder() {
+    let server = BuildServer::start(Course { images: vec![("*", DIGEST)], ..Course::default() });
+    let mut sandbox = server.sandbox();
+    sandbox.set("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    for builder in ["codebuild", "docker"] {
+        let built = sandbox.run("bimage", ["build", "context", "--builder", builder]).ok();
+        assert!(built.stderr.contains("is there already"), "{built}");
+    }
+    assert_eq!(server.requests("BatchGetProjects").len(), 0);
 }

@@ -1,4 +1,5 @@
-//! The job image as it is built from docker/, on a real engine: ordinary jobs, arrays, and MPI across nodes.
+//! The job image on a real engine: ordinary jobs, arrays, and MPI across nodes. It is docker/ as buildspec.yml builds and
+//! pushes it, pulled by its digest (support/job_image.rs); the MPI program is in an image on top of that one.
 #![cfg(unix)]
 
 mod support;
@@ -14,13 +15,13 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use serde_json::json;
-use support::{Outcome, Sandbox, engine, eventually, job_image};
+use support::{JobImage, Outcome, Sandbox, engine, eventually, job_image};
 
 /// For things that take seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A sandbox whose local cluster has room for some nodes, and the image.
-fn cluster() -> Option<(Sandbox, &'static str)> {
+fn cluster() -> Option<(Sandbox, &'static JobImage)> {
     let image = job_image()?;
     let mut sandbox = Sandbox::new();
     sandbox.run("blocal", ["start", "--vcpus", "16", "--memory", "8G"]).ok();
@@ -75,7 +76,7 @@ fn ranks(outcome: &Outcome, greeting: &str) -> BTreeMap<u32, String> {
 
 #[test]
 fn an_ordinary_job_and_an_array() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { pulled: image, .. })) = cluster() else { return };
     let script =
         "id -un; pwd; ps -o comm= -p 1; python3 -c 'print(6 * 7)'; aws --version | cut -d/ -f1; exit 5";
     let outcome = sandbox.run("bsub", ["-I", "--image", image, "--wrap", script]).ended_with(5);
@@ -93,7 +94,7 @@ fn an_ordinary_job_and_an_array() {
 
 #[test]
 fn a_signal_reaches_the_jobs_script() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     sandbox.file(
         "patient.sh",
         "#!/bin/bash\ntrap 'echo told to end; exit 9' TERM\necho ready\nwhile :; do sleep 0.1; done\n",
@@ -116,7 +117,7 @@ fn a_signal_reaches_the_jobs_script() {
 
 #[test]
 fn an_mpi_program_across_three_nodes() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let script = "#!/bin/bash\n\
         export GREETING='two words'\n\
         cut -d ' ' -f 2 \"$AWSB_HOSTFILE\" | sort | uniq -c\n\
@@ -142,7 +143,7 @@ fn an_mpi_program_across_three_nodes() {
 
 #[test]
 fn srun_of_a_slurm_script_reaches_the_nodes() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let script = "#!/bin/bash\n#SBATCH -N 3 --ntasks-per-node=2 --cpus-per-task=1 --mem=256M\n\
                   export GREETING=srun\nsrun ranks\n";
     sandbox.file("slurm.sh", script);
@@ -154,7 +155,7 @@ fn srun_of_a_slurm_script_reaches_the_nodes() {
 
 #[test]
 fn a_script_that_runs_on_all_nodes() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let script = "echo node $AWS_BATCH_JOB_NODE_INDEX sees $(wc -l <$AWSB_HOSTFILE); \
                   [ $AWS_BATCH_JOB_NODE_INDEX != 0 ] || sleep 3";
     let line = ["-I", "-n", "2", "-m", "256M", "-e", "AWSB_RUN_ON=all", "--image", image, "--wrap", script];
@@ -166,7 +167,7 @@ fn a_script_that_runs_on_all_nodes() {
 
 #[test]
 fn a_rank_that_aborts_ends_the_job() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     sandbox.file("abort.sh", "#!/bin/sh\nexec mpirun ranks 77\n");
     let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "abort.sh"];
     let outcome = sandbox.run("bsub", line).ended_with(77);
@@ -175,7 +176,7 @@ fn a_rank_that_aborts_ends_the_job() {
 
 #[test]
 fn a_node_that_never_comes_is_named() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let Some(stranger) = engine() else { return };
     with_a_stranger(&sandbox, image, stranger);
     let script = "[ $AWS_BATCH_JOB_NODE_INDEX != 2 ] || sleep 120; echo the job itself";
@@ -189,7 +190,7 @@ fn a_node_that_never_comes_is_named() {
 
 #[test]
 fn the_key_is_there_while_nodes_are_awaited_and_nowhere_else() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let Some(stranger) = engine() else { return };
     with_a_stranger(&sandbox, image, stranger);
     let line = ["--parsable", "--job-definition", "odd", "--wrap", "sleep 60"];
@@ -214,7 +215,7 @@ fn the_key_is_there_while_nodes_are_awaited_and_nowhere_else() {
 
 #[test]
 fn another_attempt_has_another_key() {
-    let Some((sandbox, image)) = cluster() else { return };
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     let script = "ssh-keygen -lf /dev/shm/awsb-nodes/key.pub; ssh ${AWSB_NODES#* } true && \
                   [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || exit 7";
     let wrap =
@@ -234,7 +235,7 @@ fn another_attempt_has_another_key() {
 
 #[tokio::test]
 async fn shared_directories_are_mounted() {
-    let Some(image) = job_image() else { return };
+    let Some(JobImage { pulled: image, .. }) = job_image() else { return };
     let look = "id -un; grep ' /scratch ' /proc/mounts; touch /scratch/mine; ls /scratch";
     let scratch = "none /scratch tmpfs size=1m,mode=1777";
     let run = async |user: &str, shared: &str, may: bool| in_container(image, user, shared, may, look).await;

@@ -1,5 +1,6 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
+use super::ecr::Place;
 use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
@@ -16,10 +17,10 @@ pub struct Wish {
 }
 
 /// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
-/// build and push.
+/// build and push. Nothing is made, neither a repository nor an object, before it is known that there is a builder.
 ///
 /// # Errors
-/// When the repository is missing, the context cannot be read, or the build fails.
+/// When the repository is missing, the context cannot be read, there is no builder, or the build fails.
 pub async fn build(
     session: &Session,
     builder: Builder,
@@ -27,10 +28,9 @@ pub async fn build(
     wish: Wish,
 ) -> Result<Built, Failure> {
     if builder == Builder::CodeBuild {
-        // Before a repository is made for nothing.
-        codebuild::project(session)?;
+        codebuild::check(session)?;
     }
-    let repository = ecr::repository(session).await?;
+    let place = ecr::look(session).await?;
     let from_content = wish.tag.is_none();
     let tag = match wish.tag {
         Some(tag) => tag,
@@ -39,27 +39,25 @@ pub async fn build(
     // A tag that was asked for may stand for any content: whoever asks for it wants this one.
     if from_content
         && !wish.force
-        && let Some(repository) = &repository
+        && let Place::There(repository) = &place
         && let Some(earlier) = earlier(session, repository, &tag).await?
     {
         return Ok(earlier);
     }
-    match (builder, &repository) {
-        (Builder::CodeBuild, Some(repository)) => {
+    match builder {
+        Builder::CodeBuild => {
+            let project = codebuild::Project::find(session).await?;
+            let Some(repository) = place.or_made(session).await? else {
+                return Err(codebuild::no_repository(session));
+            };
             let manner = codebuild::Manner { from_content, quiet: wish.quiet };
-            codebuild::build(session, &recipe, &tag, repository, manner).await
+            codebuild::build(session, &project, &recipe, &tag, &repository, manner).await
         }
-        (Builder::CodeBuild, None) => {
-            let name = &session.cluster.name;
-            Err(Failure::usage(format!(
-                "no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to"
-            ))
-            .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file"))
-            .hint("`--builder docker` builds on this machine's Docker engine"))
-        }
-        (Builder::Docker, repository) => {
+        Builder::Docker => {
+            let engine = engine::builder(session).await?;
+            let repository = place.or_made(session).await?;
             let manner = engine::Manner { force: wish.force, quiet: wish.quiet };
-            engine::build(session, &recipe, &tag, repository.as_ref(), manner).await
+            engine::build(session, &engine, &recipe, &tag, repository.as_ref(), manner).await
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where images are kept: a repository, in ECR or in another registry. Pure.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use super::{RepositoryName, Tag};
@@ -30,6 +31,13 @@ impl Registry {
     /// Whether it is one of ECR's.
     pub fn is_ecr(&self) -> bool {
         self.ecr.is_some()
+    }
+
+    /// Whether it is on this machine: what Docker, too, speaks to without TLS (dockerd reference, `Insecure registries`:
+    /// 127.0.0.0/8).
+    pub fn is_here(&self) -> bool {
+        let host = self.host.split(':').next().unwrap_or(&self.host);
+        host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The account whose registry of ECR it is (ECR API, `registryId`).
@@ -178,6 +186,13 @@ mod tests {
         for bad in ["", ".", "a..b", "-a.b", "a:", "a:0", "a:65536", "a:+1", "a b", "ü.de", "a:1:2"] {
             assert!(bad.parse::<Registry>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn registries_on_this_machine() {
+        let is_here = |host: &str| host.parse::<Registry>().unwrap().is_here();
+        assert!(is_here("127.0.0.1:5000") && is_here("localhost:1") && is_here("127.1.2.3"));
+        assert!(!is_here("localhost.example.org") && !is_here("10.0.0.1:5000") && !is_here("127.0.0.1.org"));
     }
 
     #[test]

@@ -50,23 +50,17 @@ pub fn program(name: &str, what: &str) -> Option<PathBuf> {
     found
 }
 
-/// The name of an image that is built from docker/, with an MPI program (support/mpi/) in it; `None` where there is no
-/// engine, or no way to a Debian: what is then skipped was said.
-pub fn job_image() -> Option<&'static str> {
-    static IMAGE: OnceLock<Option<String>> = OnceLock::new();
-    let build = || {
-        let python = python()?;
-        let mut command = Command::new(python.join("bin/python"));
-        command.arg(script("job_image.py")).arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("base"));
-        match answer(&mut command) {
-            Ok(image) => Some(image),
-            Err(why) => {
-                missing("the stories told in the job image", &why);
-                None
-            }
+/// The name of the job image's base, which is in the Docker engine; `None` where there is no engine, or no way to a
+/// Debian. `folder` keeps its archive.
+pub fn base_image(folder: &Path) -> Option<String> {
+    let mut command = Command::new(python()?.join("bin/python"));
+    match answer(command.arg(script("base_image.py")).arg(folder)) {
+        Ok(base) => Some(base),
+        Err(why) => {
+            missing("the stories told in the job image", &why);
+            None
         }
-    };
-    IMAGE.get_or_init(build).as_deref()
+    }
 }
 
 /// One of the scripts beside this file.
@@ -92,14 +86,14 @@ fn answer(command: &mut Command) -> Result<String, String> {
 
 /// Something is not there: skipped with a word on a user's machine, a failure in CI.
 #[track_caller]
-fn missing(what: &str, why: &str) {
+pub fn missing(what: &str, why: &str) {
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!in_ci, "CI=true, and nothing may be skipped: {what}: {why}");
     loudly(&format!("SKIPPED: {what}: {why}"));
 }
 
 /// Past the test harness, which shows what a test prints only when it fails.
-fn loudly(text: &str) {
+pub fn loudly(text: &str) {
     if !text.is_empty() {
         let _ = writeln!(std::io::stderr(), "{text}");
     }

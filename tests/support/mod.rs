@@ -4,6 +4,7 @@
 //!   start in there is gone when the test is.
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
+//! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.
@@ -14,10 +15,12 @@
 #![allow(dead_code, unused_imports, reason = "each test binary is built with all of this and uses its part")]
 
 mod bad_server;
+mod build_machine;
 mod build_server;
 mod chaos;
 mod foreign;
 mod gate;
+mod job_image;
 mod log_server;
 mod log_writer;
 mod moto;
@@ -29,10 +32,12 @@ mod slow;
 mod terminal;
 
 pub use bad_server::{Answer, BadServer, Request};
+pub use build_machine::{BuildMachine, MachineBuild, buildspec};
 pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
-pub use foreign::{engine, job_image, program, python, script};
+pub use foreign::{engine, program, python, script};
 pub use gate::Gate;
+pub use job_image::{JobImage, job_image};
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};
 pub use moto::{Moto, MotoCluster};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 use super::build::{Build, BuildName, Log};
-use super::start::refused;
+use super::project::{self, refused};
 use crate::batch::Pace;
 use crate::cluster::{Contact, Session, explain};
 use crate::logs::{Event, Stream};
@@ -124,9 +124,9 @@ pub fn unknown(session: &Session, id: &str) -> Failure {
 pub async fn find(session: &Session, name: &BuildName) -> Result<String, Failure> {
     match name {
         BuildName::Id(id) => Ok(id.clone()),
-        BuildName::OfProject(uuid) => Ok(format!("{}:{uuid}", super::project(session)?)),
+        BuildName::OfProject(uuid) => Ok(format!("{}:{uuid}", project::name(session)?)),
         BuildName::Last => {
-            let project = super::project(session)?;
+            let project = project::name(session)?;
             // The latest come first (API `ListBuildsForProject`, sortOrder).
             match session.codebuild().list_builds_for_project().project_name(project).send().await {
                 Ok(answer) => answer.ids().first().cloned().ok_or_else(|| {

@@ -5,6 +5,7 @@
 
 mod build;
 mod follow;
+mod project;
 mod shown;
 mod start;
 mod why;
@@ -13,6 +14,7 @@ use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 pub use build::{Build, BuildName, Log, Phase};
 pub use follow::{News, find, follow, look, unknown};
+pub use project::{Project, check, no_repository};
 
 use self::shown::Shown;
 use self::start::{Order, start};
@@ -29,25 +31,26 @@ pub struct Manner {
     pub quiet: bool,
 }
 
-/// Builds an image with the cluster's project, and pushes it to the repository as `tag`.
+/// Builds an image with a project, and pushes it to the repository as `tag`.
 ///
 /// # Errors
-/// When the cluster has no project, or one that is not there; when the context cannot be staged, the build fails or is
+/// When the project is not there after all; when the context cannot be staged, the build fails or is
 /// interrupted, or contact is lost for good.
 pub async fn build(
     session: &Session,
+    project: &Project,
     recipe: &Recipe,
     tag: &Tag,
     repository: &Repository,
     manner: Manner,
 ) -> Result<Built, Failure> {
-    let project = project(session)?;
     let context = stage(session, &recipe.context).await?;
     // From here on there may be a build, whose ID has to be said.
     let mut interrupts = Interrupts::listen()?;
     let mut contact = Contact::new(session.clone(), "bimage");
     let order = Order {
-        project,
+        project: &project.name,
+        machine: project.machine(recipe.platform),
         repository: repository.uri(),
         tag: tag.as_str(),
         context,
@@ -103,19 +106,6 @@ pub async fn build(
         None => Err(Failure::failed(format!("the build {id} has succeeded, and there is no image {uri}"))
             .hint(format!("`bimage logs {id}` shows what it did"))),
     }
-}
-
-/// The cluster's project.
-///
-/// # Errors
-/// When its settings name none.
-pub fn project(session: &Session) -> Result<&str, Failure> {
-    session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
-        let name = &session.cluster.name;
-        Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
-            .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file"))
-            .hint("`--builder docker` builds on this machine's Docker engine")
-    })
 }
 
 /// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on.

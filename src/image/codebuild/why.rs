@@ -23,28 +23,37 @@ pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a st
     }
 }
 
-/// The line of a log that says what went wrong: buildspec.yml's own word, or Docker's.
+/// How lines begin by which Docker's client says why it has failed: BuildKit, the engine, a registry.
+const BEGINNINGS: [&str; 8] = [
+    "ERROR: failed to solve",
+    "ERROR: failed to build",
+    "Error response from daemon: ",
+    "Error parsing reference: ",
+    "denied: ",
+    "name unknown: ",
+    "no basic auth credentials",
+    "unauthorized: ",
+];
+
+/// What stands somewhere in such a line: of the classic builder, of BuildKit as an engine has it, of ECR, of the `aws`
+/// command.
+const WORDS: [&str; 4] = [
+    "returned a non-zero code: ",
+    "executor failed running [",
+    "repository is immutable",
+    "An error occurred (",
+];
+
+/// The last line of a log that says what went wrong: buildspec.yml's own word, or that of a program that it runs.
 fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
-    log.rev().map(str::trim).find_map(|line| {
-        line.strip_prefix("awsb: error: ").filter(|said| !said.ends_with("could not be pushed")).or_else(
-            || {
-                let says = |words: &str| line.contains(words);
-                let is_docker = says("returned a non-zero code: ")
-                    || line.starts_with("ERROR: failed to solve")
-                    || line.starts_with("ERROR: failed to build")
-                    || line.starts_with("Error response from daemon: ")
-                    || line.starts_with("Error parsing reference: ")
-                    || says("executor failed running [")
-                || line.starts_with("denied: ")
-                || line.starts_with("unauthorized: ")
-                || line.starts_with("no basic auth credentials")
-                // The `aws` command's.
-                || says("An error occurred (")
-                    || says("repository is immutable")
-                    || line.starts_with("name unknown: ");
-                is_docker.then_some(line)
-            },
-        )
+    log.rev().map(str::trim).find_map(|line| match line.strip_prefix("awsb: error: ") {
+        // Docker has said why, before.
+        Some(said) => Some(said).filter(|said| !said.ends_with("could not be pushed")),
+        None => {
+            let is_cause = BEGINNINGS.iter().any(|words| line.starts_with(words))
+                || WORDS.iter().any(|words| line.contains(words));
+            is_cause.then_some(line)
+        }
     })
 }
 

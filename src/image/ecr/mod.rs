@@ -13,8 +13,8 @@ pub use authorization::{Authorization, Password, authorization};
 pub use find::find;
 pub(super) use find::{details, find_by_id, list};
 pub(super) use remove::remove;
-pub(super) use repository::existing;
 pub use repository::repository;
+pub(super) use repository::{Place, existing, look};
 
 use super::{ImageId, Registry, Repository};
 use crate::cluster::Session;

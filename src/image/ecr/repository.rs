@@ -11,38 +11,79 @@ use crate::ui::{Failure, note};
 /// What is kept of ECR's answer, for a day.
 pub(super) const KEPT: &str = "repository";
 
+/// Where the cluster's images go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::image) enum Place {
+    /// Its settings name no repository: they stay on the Docker engine.
+    Engine,
+    /// The repository.
+    There(Repository),
+    /// A repository that is not there, and is made when it is needed (`create_repository`).
+    ToBeMade(RepositoryPath),
+}
+
+impl Place {
+    /// The repository, made where it is to be; `None` when its settings name none.
+    ///
+    /// # Errors
+    /// When it cannot be made (`ecr:CreateRepository`).
+    pub(in crate::image) async fn or_made(self, session: &Session) -> Result<Option<Repository>, Failure> {
+        match self {
+            Self::Engine => Ok(None),
+            Self::There(repository) => Ok(Some(repository)),
+            Self::ToBeMade(path) => {
+                let made = create(session, &path).await?;
+                keep(session, &path, &made);
+                Ok(Some(made))
+            }
+        }
+    }
+}
+
 /// The cluster's repository; `None` when its settings name none: its images stay on the Docker engine. One that is not
-/// there is made, if the settings say so (`create_repository`). A repository of another registry is nobody's to look
-/// up: it is taken as it is named.
+/// there is made, if the settings say so (`create_repository`).
 ///
 /// # Errors
 /// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
 pub async fn repository(session: &Session) -> Result<Option<Repository>, Failure> {
-    look_up(session, session.cluster.images.create_repository).await
+    look(session).await?.or_made(session).await
 }
 
 /// The same for whoever only looks: nothing is made.
 pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repository>, Failure> {
-    look_up(session, false).await
+    match look(session).await? {
+        Place::Engine => Ok(None),
+        Place::There(repository) => Ok(Some(repository)),
+        Place::ToBeMade(path) => Err(missing(session, &path)),
+    }
 }
 
-async fn look_up(session: &Session, is_made: bool) -> Result<Option<Repository>, Failure> {
-    let Some(path) = &session.cluster.images.ecr_repository else { return Ok(None) };
+/// Where the cluster's images go. A repository of another registry than ECR's is nobody's to look up: it is taken as it
+/// is named.
+///
+/// # Errors
+/// When the repository is not there, and would not be made; when ECR cannot be asked (`ecr:DescribeRepositories`).
+pub(in crate::image) async fn look(session: &Session) -> Result<Place, Failure> {
+    let Some(path) = &session.cluster.images.ecr_repository else { return Ok(Place::Engine) };
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
-        return Ok(Some(Repository { registry, name: path.name.clone() }));
+        return Ok(Place::There(Repository { registry, name: path.name.clone() }));
     }
-    let key = path.to_string();
-    if let Some(kept) = session.cache.read::<String>(KEPT, &key).and_then(|uri| named(&uri)) {
-        return Ok(Some(kept));
+    if let Some(kept) = session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| named(&uri)) {
+        return Ok(Place::There(kept));
     }
-    let found = match describe(session, path).await? {
-        Some(found) => found,
-        None if is_made => create(session, path).await?,
-        None => return Err(missing(session, path)),
-    };
-    session.cache.write(KEPT, &key, &found.uri());
-    Ok(Some(found))
+    match describe(session, path).await? {
+        Some(found) => {
+            keep(session, path, &found);
+            Ok(Place::There(found))
+        }
+        None if session.cluster.images.create_repository => Ok(Place::ToBeMade(path.clone())),
+        None => Err(missing(session, path)),
+    }
+}
+
+fn keep(session: &Session, path: &RepositoryPath, found: &Repository) {
+    session.cache.write(KEPT, &path.to_string(), &found.uri());
 }
 
 /// What was kept is not true any more: the repository is gone.

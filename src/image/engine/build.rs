@@ -48,20 +48,28 @@ pub struct Manner {
     pub quiet: bool,
 }
 
-/// Builds an image on this machine's Docker engine; one that is there with this tag and from this content is not built
+/// This machine's Docker engine, which builds.
+///
+/// # Errors
+/// When none answers; the failure names the way that needs none.
+pub async fn builder(session: &Session) -> Result<Engine, Failure> {
+    Engine::find().await.map_err(|failure| without_engine(session, failure))
+}
+
+/// Builds an image on a Docker engine; one that is there with this tag and from this content is not built
 /// again. With a repository it is named after it and pushed, else it is `awsb:TAG` and stays.
 ///
 /// # Errors
-/// When no engine answers, a step fails (its last lines were shown then), or the push fails. An image that was
+/// When a step fails (its last lines were shown then), or the push fails. An image that was
 /// built and could not be pushed stays on the engine, so that the next try has it. Ctrl-C ends the build.
 pub async fn build(
     session: &Session,
+    engine: &Engine,
     recipe: &Recipe,
     tag: &Tag,
     repository: Option<&Repository>,
     manner: Manner,
 ) -> Result<Built, Failure> {
-    let engine = Engine::find().await.map_err(|failure| without_engine(session, failure))?;
     // Who may not push is told before the image is built.
     let ours = match repository {
         Some(repository) => credentials::of_registry(session, repository).await?,
@@ -69,13 +77,13 @@ pub async fn build(
     };
     let name = name_on_engine(repository, tag);
     let content = tag_of(recipe).await?;
-    let earlier = !manner.force && has(&engine, &name, &content).await?;
+    let earlier = !manner.force && has(engine, &name, &content).await?;
     if !earlier {
         let mut known = credentials::of_user().await;
         if let (Some(ours), Some(repository)) = (ours, repository) {
             known.insert(repository.registry.as_str().to_owned(), ours);
         }
-        let build = Build { engine: &engine, recipe, name: &name, content: &content, manner };
+        let build = Build { engine, recipe, name: &name, content: &content, manner };
         build.run(known).await?;
     }
     match repository {

@@ -1,7 +1,6 @@
 //! What the user's `docker login` has left behind: who may pull the images that a build is based on.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -76,15 +75,9 @@ pub async fn of_registry(
     }
     match of_user().await.remove(registry) {
         Some(known) => Ok(Some(known)),
-        None if is_here(registry) => Ok(ours().await.ok()),
+        None if repository.registry.is_here() => Ok(ours().await.ok()),
         None => Ok(None),
     }
-}
-
-/// Whether a registry is on this machine: what Docker, too, speaks to without TLS.
-fn is_here(registry: &str) -> bool {
-    let host = registry.split(':').next().unwrap_or(registry);
-    host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A registry as images name it. Docker Hub's is the one that keeps its old URL.
@@ -181,12 +174,6 @@ mod tests {
     fn registries_as_images_name_them() {
         assert_eq!(host("https://registry.example.org:5000/v2/"), "registry.example.org:5000");
         assert_eq!(host("https://index.docker.io/v1/"), "https://index.docker.io/v1/");
-    }
-
-    #[test]
-    fn registries_on_this_machine() {
-        assert!(is_here("127.0.0.1:5000") && is_here("localhost:1") && is_here("127.1.2.3"));
-        assert!(!is_here("localhost.example.org") && !is_here("10.0.0.1:5000") && !is_here("127.0.0.1.org"));
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
-pub use build::{Manner, build};
+pub use build::{Manner, build, builder};
 pub(super) use kept::{details, keeper, list, place, remove};
 pub use only::only_here;
 pub use push::push;

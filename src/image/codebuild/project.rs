@@ -1,0 +1,152 @@
+//! The project that builds: what the settings say of it, and what CodeBuild knows of it.
+
+use aws_sdk_codebuild::error::ProvideErrorMetadata;
+use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder;
+use aws_sdk_codebuild::types::{EnvironmentType, ImagePullCredentialsType};
+
+use crate::cluster::{Session, explain};
+use crate::image::{Platform, Registry};
+use crate::ui::Failure;
+
+/// A project, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its name, or its ARN: that of one that another account shares.
+    pub(super) name: String,
+    /// What it builds on; `None` when nobody may look.
+    environment: Option<EnvironmentType>,
+}
+
+impl Project {
+    /// The cluster's project, which is there. Who may not look at it (`codebuild:BatchGetProjects`) learns from the build
+    /// itself whether it is.
+    ///
+    /// # Errors
+    /// When the cluster's settings name none, CodeBuild knows none of that name, or it cannot be asked.
+    pub async fn find(session: &Session) -> Result<Self, Failure> {
+        let name = name(session)?;
+        let project = |environment| Self { name: name.to_owned(), environment };
+        match session.codebuild().batch_get_projects().names(name).send().await {
+            // Those that it does not know it leaves out (API `BatchGetProjects`, projectsNotFound).
+            Ok(answer) => match answer.projects().first() {
+                Some(found) => Ok(project(found.environment().map(|found| found.r#type().clone()))),
+                None => Err(missing(session, name)),
+            },
+            Err(e) if e.code().is_some_and(|code| code.starts_with("AccessDenied")) => Ok(project(None)),
+            Err(e) => Err(explain(session, &format!("looking at the CodeBuild project {name}"), &e)),
+        }
+    }
+
+    /// The machine for a platform: the project's own where that is of the platform, or where nobody may look.
+    /// (buildspec.yml says it, if it is the wrong one.)
+    pub(super) fn machine(&self, platform: Option<Platform>) -> Machine {
+        match (platform, &self.environment) {
+            (Some(platform), Some(own)) if platform_of(own) != Some(platform) => Machine::Standard(platform),
+            _ => Machine::OfProject,
+        }
+    }
+}
+
+/// The name of the cluster's project.
+///
+/// # Errors
+/// When its settings name none.
+pub(super) fn name(session: &Session) -> Result<&str, Failure> {
+    session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
+        let name = &session.cluster.name;
+        with_engine(
+            Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
+                .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file")),
+        )
+    })
+}
+
+/// Whether CodeBuild can build for the cluster at all, by its settings: they name a project, and a repository that
+/// buildspec.yml can log in to. That is ECR's, or one on this machine, for whoever stands in for both of them here.
+///
+/// # Errors
+/// When it cannot; what is missing in the settings.
+pub fn check(session: &Session) -> Result<(), Failure> {
+    name(session)?;
+    let Some(repository) = &session.cluster.images.ecr_repository else { return Err(no_repository(session)) };
+    let is_reached = |registry: &Registry| registry.is_ecr() || registry.is_here();
+    if repository.registry.as_ref().is_none_or(is_reached) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("CodeBuild cannot push to {repository}: it logs in to ECR, and to no other registry"))
+        .hint(format!("{} names a repository of ECR's", setting(session)))
+        .hint("`--builder docker` builds on this machine's Docker engine, and pushes with what `docker login` has left"))
+}
+
+/// The failure for a cluster whose images have no repository.
+pub fn no_repository(session: &Session) -> Failure {
+    let name = &session.cluster.name;
+    let why = format!("no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to");
+    with_engine(Failure::usage(why).hint(setting(session)))
+}
+
+fn setting(session: &Session) -> String {
+    format!("`ecr_repository = \"NAME\"` in [cluster.{}] of the settings file", session.cluster.name)
+}
+
+/// What a refusal of CodeBuild's means.
+pub(super) fn refused(session: &Session, project: &str, code: Option<&str>, failure: Failure) -> Failure {
+    match code {
+        Some("ResourceNotFoundException") => missing(session, project),
+        Some("AccountLimitExceededException") => with_engine(failure.hint(
+            "as many builds run or wait as the account may have; `Service Quotas` in the console raises the limit",
+        )),
+        _ => failure,
+    }
+}
+
+fn missing(session: &Session, project: &str) -> Failure {
+    let (name, region) = (&session.cluster.name, &session.region);
+    Failure::failed(format!("there is no CodeBuild project {project} ({})", session.place()))
+        .hint(format!("`codebuild_project` in [cluster.{name}] of the settings file names it"))
+        .hint(format!("`aws codebuild list-projects --region {region}` lists those that are there"))
+}
+
+/// The way that needs no CodeBuild.
+fn with_engine(failure: Failure) -> Failure {
+    failure.hint("`--builder docker` builds on this machine's Docker engine")
+}
+
+/// The machine that a build runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Machine {
+    /// What the project says.
+    OfProject,
+    /// One of CodeBuild's own for this platform.
+    Standard(Platform),
+}
+
+impl Machine {
+    /// Has a build run on it. The images are those that CodeBuild keeps on its machines, Amazon Linux 2023 for `x86_64` and
+    /// for `aarch64` (User Guide, `EC2 compute images`); they are pulled with CodeBuild's own credentials (API
+    /// `StartBuild`, imagePullCredentialsTypeOverride).
+    pub(super) fn over(self, call: StartBuildFluentBuilder) -> StartBuildFluentBuilder {
+        let (kind, image) = match self {
+            Self::OfProject => return call,
+            Self::Standard(Platform::Amd64) => {
+                (EnvironmentType::LinuxContainer, "aws/codebuild/amazonlinux-x86_64-standard:5.0")
+            }
+            Self::Standard(Platform::Arm64) => {
+                (EnvironmentType::ArmContainer, "aws/codebuild/amazonlinux-aarch64-standard:3.0")
+            }
+        };
+        call.environment_type_override(kind)
+            .image_override(image)
+            .image_pull_credentials_type_override(ImagePullCredentialsType::Codebuild)
+    }
+}
+
+/// What an environment builds for (API `EnvironmentType`); `None` for those that have no Docker engine: Lambda's,
+/// Windows, macOS.
+fn platform_of(kind: &EnvironmentType) -> Option<Platform> {
+    match kind.as_str() {
+        "LINUX_CONTAINER" | "LINUX_GPU_CONTAINER" | "LINUX_EC2" => Some(Platform::Amd64),
+        "ARM_CONTAINER" | "ARM_EC2" => Some(Platform::Arm64),
+        _ => None,
+    }
+}

@@ -213,7 +213,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     assert!(message.contains("--input cannot be changed by --rerun"), "{message}");
     // What would be ignored is refused, and what cannot run is not submitted.
     for (option, value) in
-        [("--image", "busybox"), ("--user", "1000"), ("--secret", "A=/path"), ("--shm-size", "64M")]
+        [("--job-role", "other"), ("--user", "1000"), ("--secret", "A=/path"), ("--shm-size", "64M")]
     {
         let message = sandbox.run("bsub", ["--rerun", &fine, option, value]).failed_with(2);
         assert!(message.contains(&format!("{option} cannot be changed by --rerun")), "{message}");

@@ -73,7 +73,10 @@ fn the_request_has_all_that_the_build_needs() {
     assert_eq!(variable("AWSB_IMAGE"), REPOSITORY);
     assert_eq!(variable("AWSB_DOCKERFILE"), "sub/Dockerfile.x");
     assert_eq!(variable("AWSB_BUILD_ARGS"), r#"'A=it'\''s "b" $c'"#);
-    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), ("linux/amd64".into(), "yes".into()));
+    assert_eq!(
+        (variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")),
+        ("linux/amd64".into(), "yes".into())
+    );
     let context = variable("AWSB_CONTEXT");
     assert!(context.starts_with("s3://b/") && context.ends_with(".tar.gz"), "{context}");
     let tag = variable("AWSB_TAG");
@@ -144,6 +147,20 @@ fn the_same_content_is_built_once() {
     assert_eq!(server.builds(), 0);
     sandbox.run("bimage", ["build", "context", "--force"]).ok();
     assert_eq!(server.builds(), 1);
+}
+
+#[test]
+fn quiet_shows_no_bar_on_a_terminal() {
+    let server = BuildServer::start(Course { images: vec![("*", DIGEST)], ..Course::default() });
+    let sandbox = server.sandbox();
+    // So much takes its time to be read.
+    let large = std::fs::File::create(sandbox.file("context/large", "")).expect("a file");
+    large.set_len(2 << 30).expect("a length");
+    let shown = |args: &[&str]| Terminal::new(100).run(&sandbox, "bimage", args).ok().written;
+    let loud = shown(&["build", "context"]);
+    assert!(loud.contains("reading the build context"), "{loud}");
+    let quiet = shown(&["build", "context", "--quiet"]);
+    assert!(!quiet.contains("reading the build context"), "{quiet}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::build::{Build, Log};
 use super::follow::News;
+use super::why;
 use crate::logs::Event;
 use crate::ui::{Board, Failure, note, span};
 
@@ -83,6 +84,10 @@ impl Shown {
         for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
             if !self.quiet {
                 note(line);
+            }
+            // They would hide the lines before them.
+            if why::is_command(line) {
+                continue;
             }
             if self.last.len() == LAST_KEPT {
                 self.last.pop_front();

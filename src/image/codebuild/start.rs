@@ -16,7 +16,7 @@ use crate::ui::Failure;
 
 /// What CodeBuild runs. It goes along with each build (API `StartBuild`, buildspecOverride: an inline definition), so that a
 /// project needs no source (API `ProjectSource`, type: `NO_SOURCE`).
-const BUILDSPEC: &str = include_str!("../../../buildspec.yml");
+pub(super) const BUILDSPEC: &str = include_str!("../../../buildspec.yml");
 
 /// A token means the same build for this long (API `StartBuild`, idempotencyToken: `valid for 5 minutes`); behind it, a
 /// build whose start went unanswered would be started twice.

@@ -57,12 +57,11 @@ impl Args {
             Ok(built) => built,
         };
         if !self.quiet {
-            let Built { uri, digest, .. } = &built;
-            let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
-            match built.earlier {
-                true => note(format!("bimage: {uri}{digest} is there already; `--force` builds it anew")),
-                false => note(format!("bimage: {uri}{digest} is built")),
-            }
+            let outcome = match built.earlier {
+                true => "is there already; `--force` builds it anew",
+                false => "is built",
+            };
+            note(format!("bimage: {} {outcome}", built.named()));
         }
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)

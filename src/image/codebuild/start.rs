@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use aws_sdk_codebuild::error::BuildError;
-use aws_sdk_codebuild::error::ProvideErrorMetadata;
+use aws_sdk_codebuild::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder;
 use aws_sdk_codebuild::types::{ArtifactsType, EnvironmentVariable, ProjectArtifacts, SourceType};
 

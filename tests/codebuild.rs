@@ -157,6 +157,17 @@ fn the_commands_in_a_log_are_no_cause() {
 }
 
 #[test]
+fn the_tool_that_builds_says_so() {
+    let server = BuildServer::start(Course::failing());
+    let failed = server.sandbox().run("bsub", ["--build", "context", "--wrap", "true"]).ended_with(1);
+    assert!(failed.stderr.contains(&format!("bsub: build {} has been started\n", id())), "{failed}");
+    assert!(failed.stderr.contains("\nbsub: BUILD FAILED"), "{failed}");
+    assert!(!failed.stderr.contains("bimage: "), "{failed}");
+    let hints = server.sandbox_with("").run("bsub", ["--build", "context", "--wrap", "true"]).hints();
+    assert!(!hints.contains("--builder") && hints.contains("codebuild_project"), "{hints}");
+}
+
+#[test]
 fn a_lost_answer_starts_no_second_build() {
     let server = BuildServer::disturbed(Course::default(), |operation, before| match (operation, before) {
         ("StartBuild", 0..2) => Intervention::Lost,

@@ -48,7 +48,7 @@ impl Args {
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let wish = Wish { tag: self.tag.clone(), force: self.force, quiet: self.quiet };
+        let wish = Wish { tool: "bimage", tag: self.tag.clone(), force: self.force, quiet: self.quiet };
         let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
             Err(failure) => match session.read_anew(&failure).await? {
                 Some(session) => image::build(&session, builder, recipe, wish).await?,

@@ -183,6 +183,35 @@ fn a_step_that_fails_quietly_has_its_last_lines_shown() {
 }
 
 #[test]
+fn the_commands_in_a_log_are_no_cause() {
+    let step = "The command '/bin/sh -c exit 7' returned a non-zero code: 7";
+    let server = BuildServer::start(Course::failing_with_its_commands());
+    let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "--quiet"]).ended_with(1);
+    let told = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
+    assert!(failed.stderr.contains(&told), "{failed}");
+    // Nor are they what is shown of its end.
+    assert!(failed.stderr.contains(&format!("line 40\n{step}\n")), "{failed}");
+    for said in ["received unexpected HTTP status: 500 Internal Server Error", "denied: you may not"] {
+        let server = BuildServer::start(Course::refused(said));
+        let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "-q"]).ended_with(1);
+        let told =
+            format!("\nbimage: error: the build {} has failed in its phase POST_BUILD: {said}\n", id());
+        assert!(failed.stderr.contains(&told), "{failed}");
+    }
+}
+
+#[test]
+fn the_tool_that_builds_says_so() {
+    let server = BuildServer::start(Course::failing());
+    let failed = server.sandbox().run("bsub", ["--build", "context", "--wrap", "true"]).ended_with(1);
+    assert!(failed.stderr.contains(&format!("bsub: build {} has been started\n", id())), "{failed}");
+    assert!(failed.stderr.contains("\nbsub: BUILD FAILED"), "{failed}");
+    assert!(!failed.stderr.contains("bimage: "), "{failed}");
+    let hints = server.sandbox_with("").run("bsub", ["--build", "context", "--wrap", "true"]).hints();
+    assert!(!hints.contains("--builder") && hints.contains("codebuild_project"), "{hints}");
+}
+
+#[test]
 fn a_lost_answer_starts_no_second_build() {
     let server = BuildServer::disturbed(Course::default(), |operation, before| match (operation, before) {
         ("StartBuild", 0..2) => Intervention::Lost,

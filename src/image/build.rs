@@ -6,8 +6,10 @@ use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
 /// How an image is built.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Wish {
+    /// Who builds, as notes begin: `bimage`, `bsub`.
+    pub tool: &'static str,
     /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
     pub tag: Option<Tag>,
     /// Builds what is there already.
@@ -51,7 +53,7 @@ pub async fn build(
             let Some(repository) = place.or_made(session).await? else {
                 return Err(codebuild::no_repository(session));
             };
-            let manner = codebuild::Manner { from_content, quiet: wish.quiet };
+            let manner = codebuild::Manner { tool: wish.tool, from_content, quiet: wish.quiet };
             codebuild::build(session, &project, &recipe, &tag, &repository, manner).await
         }
         Builder::Docker => {

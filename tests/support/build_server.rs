@@ -68,6 +68,49 @@ impl Course {
         course.lines.push("The command '/bin/sh -c exit 7' returned a non-zero code: 7\n".into());
         course
     }
+
+    /// The same, with the commands of buildspec.yml in its log: CodeBuild logs each before it runs it and, when it has
+    /// failed, twice more.
+    pub fn failing_with_its_commands() -> Self {
+        let mut course = Self::failing();
+        let spec = include_str!("../../buildspec.yml");
+        let command = spec.split("      - |\n").nth(2).expect("the command of the phase BUILD");
+        let command = command.lines().map_while(|line| line.strip_prefix("        "));
+        let command = command.collect::<Vec<_>>().join("\n");
+        let logged = |words: &str, end: &str| {
+            let all = format!("[Container] 2026/01/02 03:04:05.678901 {words} {command}{end}");
+            all.lines().map(|line| format!("{line}\n")).collect::<Vec<_>>()
+        };
+        course.lines.splice(0..0, logged("Running command", ""));
+        course.lines.extend(logged("Command did not exit successfully", " exit status 1"));
+        course
+            .lines
+            .push("[Container] 2026/01/02 03:04:05.678901 Phase complete: BUILD State: FAILED\n".into());
+        course.lines.extend(logged(
+            "Phase context status code: COMMAND_EXECUTION_ERROR Message: Error while executing command:",
+            ". Reason: exit status 1",
+        ));
+        course
+    }
+
+    /// A push that is refused, and what docker says then.
+    pub fn refused(said: &str) -> Self {
+        let mut course = Self { status: "FAILED", exported: Vec::new(), ..Self::default() };
+        let (phases, lines) = (&mut course.phases, &mut course.lines);
+        phases.truncate(6);
+        phases[5] = ("POST_BUILD", "FAILED", "Error while executing command: (\n). Reason: exit status 1");
+        let spec = include_str!("../../buildspec.yml");
+        let command = spec.split("      - |\n").nth(3).expect("the first command of the phase POST_BUILD");
+        let command =
+            command.lines().map(|line| format!("{}\n", line.strip_prefix("        ").unwrap_or(line)));
+        lines.push("[Container] 2026/01/02 03:04:05.678901 Running command (\n".into());
+        lines.extend(command.clone().skip(1));
+        lines.push(format!("{said}\n"));
+        lines.push("awsb: error: r/n:t could not be pushed\n".into());
+        lines.push("[Container] 2026/01/02 03:04:05.678901 Command did not exit successfully (\n".into());
+        lines.extend(command.skip(1));
+        course
+    }
 }
 
 #[derive(Debug)]

@@ -124,7 +124,7 @@ impl ToDo {
     async fn attempt(&self, session: &Session, quiet: bool) -> Result<Built, Failure> {
         match self {
             Self::Build(recipe) => {
-                let wish = Wish { quiet, ..Wish::default() };
+                let wish = Wish { tool: "bsub", tag: None, force: false, quiet };
                 image::build(session, session.cluster.images.builder, recipe.clone(), wish).await
             }
             Self::Push { name, tag } => {

@@ -2,7 +2,9 @@
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine, parted};
+use super::{
+    ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine, parted,
+};
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 

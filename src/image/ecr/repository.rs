@@ -69,7 +69,9 @@ pub(in crate::image) async fn look(session: &Session) -> Result<Place, Failure> 
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
         return Ok(Place::There(Repository { registry, name: path.name.clone() }));
     }
-    if let Some(kept) = session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| Repository::of_uri(&uri)) {
+    if let Some(kept) =
+        session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| Repository::of_uri(&uri))
+    {
         return Ok(Place::There(kept));
     }
     match describe(session, path).await? {

@@ -137,10 +137,10 @@ mod tests {
         insta::assert_snapshot!(shown.join("\n"), @r"
         0 aaaaaaaaaaaa: Preparing
         0 bbbbbbbbbbbb: Preparing
-        0 aaaaaaaaaaaa: Pushing [=======>                      ] 512 B of 2.00 kB
+        0 aaaaaaaaaaaa: Pushing [=======>                      ] 512 B of 2.05 kB
         1 aaaaaaaaaaaa: Retrying in 5 seconds
         0 aaaaaaaaaaaa: Retrying in 4 seconds
-        0 aaaaaaaaaaaa: Pushing [==============================] 2.00 kB of 2.00 kB
+        0 aaaaaaaaaaaa: Pushing [==============================] 2.05 kB of 2.05 kB
         1 bbbbbbbbbbbb: Layer already exists
         1 aaaaaaaaaaaa: Pushed
         ");

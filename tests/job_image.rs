@@ -14,7 +14,7 @@ use bollard::query_parameters::{
     StartContainerOptions,
 };
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{JobImage, Outcome, Sandbox, engine, eventually, job_image};
 
 /// For things that take seconds on an idle machine.
@@ -45,7 +45,11 @@ fn with_a_stranger(sandbox: &Sandbox, image: &str, stranger: &str) {
         json!({"targetNodes": targets, "container": {"image": image, "resourceRequirements": [
             {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]}})
     };
-    let ranges = json!([range("0:1", image), range("2:2", stranger)]);
+    register(sandbox, &json!([range("0:1", image), range("2:2", stranger)]));
+}
+
+/// Registers the job definition `odd`, of three nodes.
+fn register(sandbox: &Sandbox, ranges: &Value) {
     let nodes = json!({"numNodes": 3, "mainNode": 0, "nodeRangeProperties": ranges}).to_string();
     let register =
         ["batch", "register-job-definition", "--type", "multinode", "--job-definition-name", "odd"];
@@ -172,10 +176,11 @@ fn a_script_that_runs_on_all_nodes() {
 fn nodes_that_mount_directories_are_connected_as_the_user_of_the_script() {
     let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     // Nothing is mounted, which takes a capability, but all else is done as if it were.
-    let line =
-        ["-I", "-n", "3", "-p", "2", "-m", "256M", "--user", "root", "-e", "AWSB_SHARED= ", "--image", image];
+    let container = json!({"image": image, "user": "root", "environment": [{"name": "AWSB_SHARED", "value": " "}],
+        "resourceRequirements": [{"type": "VCPU", "value": "2"}, {"type": "MEMORY", "value": "256"}]});
+    register(&sandbox, &json!([{"targetNodes": "0:", "container": container}]));
     let script = "id -un; export GREETING=shared; mpirun ranks";
-    let outcome = sandbox.run("bsub", line.into_iter().chain(["--wrap", script])).ok();
+    let outcome = sandbox.run("bsub", ["-I", "--job-definition", "odd", "--wrap", script]).ok();
     assert_eq!(main_node(&outcome).next().map(str::trim), Some("awsb"), "{outcome}");
     assert_eq!(ranks(&outcome, "shared").len(), 6, "{outcome}");
 }

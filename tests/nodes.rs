@@ -71,6 +71,38 @@ fn nodes_are_told_where_their_key_goes_and_old_keys_are_cleared_away() {
 }
 
 #[test]
+fn each_range_of_nodes_is_told_its_own_vcpus() {
+    let range = |targets: &str, requirements: Value| json!({"targetNodes": targets, "container": {"image": "i", "resourceRequirements": requirements}});
+    let vcpus = |count: &str| json!([{"type": "VCPU", "value": count}]);
+    let ranges = json!([range("0:0", vcpus("2")), range("1:3", vcpus("8")), range("4:", json!([]))]);
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [{
+            "jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "multinode",
+            "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
+            "nodeProperties": {"numNodes": 5, "mainNode": 0, "nodeRangeProperties": ranges}}] })),
+        _ => answer(request),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let told = |options: &[&str]| {
+        let outcome = sandbox.run("bsub", [&["--dry-run", "-n", "5"], options, &["true"]].concat()).ok();
+        let told = outcome.json();
+        let ranges = told[0]["request"]["nodeOverrides"]["nodePropertyOverrides"].as_array().unwrap().clone();
+        let vcpus = ranges.iter().map(|range| {
+            let environment = variables(&range["containerOverrides"]["environment"]);
+            let known = environment.iter().find(|(name, _)| *name == "AWSB_VCPUS");
+            known.map(|(_, value)| String::from(*value))
+        });
+        (vcpus.collect::<Vec<_>>(), outcome.stderr)
+    };
+    let (vcpus, said) = told(&[]);
+    assert_eq!(vcpus, [Some("2".into()), Some("8".into()), None]);
+    assert!(said.contains("bsub: 5 nodes: nodes 0:0 x 2 vCPUs, nodes 1:3 x 8 vCPUs, nodes 4:\n"), "{said}");
+    let (vcpus, said) = told(&["-p", "4"]);
+    assert_eq!(vcpus, ["4"; 3].map(|n| Some(n.to_owned())));
+    assert!(said.contains("bsub: 5 nodes x 4 vCPUs\n"), "{said}");
+}
+
+#[test]
 fn whoever_may_not_clear_away_submits_all_the_same() {
     let server = BadServer::start(|request, _| match request.operation() {
         "s3" => Answer::s3_error(403, "AccessDenied", "Access Denied"),

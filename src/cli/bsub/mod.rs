@@ -199,11 +199,10 @@ impl Args {
         let target = Target {
             job_queue,
             job_definition: &prepared.job_definition,
-            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
+            node_ranges: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.ranges),
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
-            node_vcpus: prepared.nodes.as_ref().and_then(|nodes| nodes.vcpus),
             shared: &cluster.shared,
             submitter: submitter.as_ref(),
         };

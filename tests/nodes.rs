@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 use support::{Answer, BadServer, Request, Sandbox};
 
@@ -100,6 +102,38 @@ fn each_range_of_nodes_is_told_its_own_vcpus() {
     let (vcpus, said) = told(&["-p", "4"]);
     assert_eq!(vcpus, ["4"; 3].map(|n| Some(n.to_owned())));
     assert!(said.contains("bsub: 5 nodes x 4 vCPUs\n"), "{said}");
+}
+
+#[test]
+fn clearing_away_keeps_nobody_waiting_and_leaves_only_what_it_may_not_delete() {
+    let (submitted, is_submitted) = std::sync::mpsc::channel();
+    let (submitted, is_submitted) = (Mutex::new(submitted), Mutex::new(is_submitted));
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "submitjob" => {
+            submitted.lock().unwrap().send(()).unwrap();
+            answer(request)
+        }
+        "s3" if request.target.contains("list-type=2") => {
+            let is_second = request.target.contains("continuation-token=more");
+            if !is_second {
+                is_submitted.lock().unwrap().recv().unwrap();
+            }
+            let key = if is_second { "second" } else { "first" };
+            let listed = format!(
+                "<ListBucketResult><IsTruncated>{}</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
+                 <Contents><Key>awsb/nodes/{key}/1</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>\
+                 </ListBucketResult>",
+                !is_second
+            );
+            Answer::Http(200, listed, vec![("content-type", "application/xml".into())])
+        }
+        "s3" if request.target.contains("first") => Answer::s3_error(403, "AccessDenied", "Access Denied"),
+        _ => answer(request),
+    });
+    Sandbox::at(&server.endpoint()).run("bsub", ["-n", "2", "true"]).ok();
+    let s3 = server.requests("s3");
+    let deleted: Vec<&str> = s3.iter().filter(|r| r.method == "DELETE").map(|r| r.target.as_str()).collect();
+    assert_eq!(deleted, ["first", "second"].map(|key| format!("/b/awsb/nodes/{key}/1?x-id=DeleteObject")));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn the_request_has_all_that_the_build_needs() {
     assert_eq!(variable("AWSB_IMAGE"), REPOSITORY);
     assert_eq!(variable("AWSB_DOCKERFILE"), "sub/Dockerfile.x");
     assert_eq!(variable("AWSB_BUILD_ARGS"), r#"'A=it'\''s "b" $c'"#);
-    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), (String::new(), "yes".into()));
+    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), ("linux/amd64".into(), "yes".into()));
     let context = variable("AWSB_CONTEXT");
     assert!(context.starts_with("s3://b/") && context.ends_with(".tar.gz"), "{context}");
     let tag = variable("AWSB_TAG");
@@ -108,6 +108,33 @@ fn the_machine_is_one_of_the_platform() {
 }
 
 #[test]
+fn an_image_is_for_the_machines_of_its_queue_and_each_kind_has_its_own() {
+    let built = |instances, environment, args: &[&str]| {
+        let server = BuildServer::start(Course { instances, environment, ..Course::default() });
+        server.sandbox().run("bimage", [&["build", "context"], args].concat()).ok();
+        let request = server.requests("StartBuild").remove(0);
+        let variable = |name: &str| {
+            let mut all = request["environmentVariablesOverride"].as_array().into_iter().flatten();
+            all.find(|v| v["name"] == name).and_then(|v| v["value"].as_str()).unwrap_or_default().to_owned()
+        };
+        (variable("AWSB_PLATFORM"), variable("AWSB_TAG"), request["environmentTypeOverride"].clone())
+    };
+    let (platform, on_arm, kind) = built(&["c7g", "m7g.large"], "LINUX_CONTAINER", &[]);
+    assert_eq!((platform.as_str(), kind), ("linux/arm64", json!("ARM_CONTAINER")));
+    let (platform, on_intel, kind) = built(&["optimal"], "LINUX_CONTAINER", &[]);
+    assert_eq!((platform.as_str(), kind), ("linux/amd64", Value::Null));
+    assert_ne!(on_arm, on_intel);
+    // What is asked for comes first, and is the same image.
+    let asked = built(&["optimal"], "ARM_CONTAINER", &["--platform", "linux/arm64"]);
+    assert_eq!(asked, ("linux/arm64".into(), on_arm.clone(), Value::Null));
+    // Where the queue does not tell, it is the project.
+    for instances in [&["c5", "c7g"][..], &[]] {
+        let told = built(instances, "ARM_CONTAINER", &[]);
+        assert_eq!(told, ("linux/arm64".into(), on_arm.clone(), Value::Null), "{instances:?}");
+    }
+}
+
+#[test]
 fn the_same_content_is_built_once() {
     let server = BuildServer::start(Course { images: vec![("*", DIGEST)], ..Course::default() });
     let sandbox = server.sandbox();
@@ -136,6 +163,35 @@ fn a_step_that_fails_quietly_has_its_last_lines_shown() {
     assert_eq!(lines[0], "line 22", "{failed}");
     assert_eq!(lines[19], "The command '/bin/sh -c exit 7' returned a non-zero code: 7");
     assert!(lines[20].starts_with("bimage: error: "), "{failed}");
+}
+
+#[test]
+fn the_commands_in_a_log_are_no_cause() {
+    let step = "The command '/bin/sh -c exit 7' returned a non-zero code: 7";
+    let server = BuildServer::start(Course::failing_with_its_commands());
+    let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "--quiet"]).ended_with(1);
+    let told = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
+    assert!(failed.stderr.contains(&told), "{failed}");
+    // Nor are they what is shown of its end.
+    assert!(failed.stderr.contains(&format!("line 40\n{step}\n")), "{failed}");
+    for said in ["received unexpected HTTP status: 500 Internal Server Error", "denied: you may not"] {
+        let server = BuildServer::start(Course::refused(said));
+        let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "-q"]).ended_with(1);
+        let told =
+            format!("\nbimage: error: the build {} has failed in its phase POST_BUILD: {said}\n", id());
+        assert!(failed.stderr.contains(&told), "{failed}");
+    }
+}
+
+#[test]
+fn the_tool_that_builds_says_so() {
+    let server = BuildServer::start(Course::failing());
+    let failed = server.sandbox().run("bsub", ["--build", "context", "--wrap", "true"]).ended_with(1);
+    assert!(failed.stderr.contains(&format!("bsub: build {} has been started\n", id())), "{failed}");
+    assert!(failed.stderr.contains("\nbsub: BUILD FAILED"), "{failed}");
+    assert!(!failed.stderr.contains("bimage: "), "{failed}");
+    let hints = server.sandbox_with("").run("bsub", ["--build", "context", "--wrap", "true"]).hints();
+    assert!(!hints.contains("--builder") && hints.contains("codebuild_project"), "{hints}");
 }
 
 #[test]

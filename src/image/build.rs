@@ -1,13 +1,15 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
 use super::ecr::Place;
-use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
+use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine, resolved};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
 /// How an image is built.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Wish {
+    /// Who builds, as notes begin: `bimage`, `bsub`.
+    pub tool: &'static str,
     /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
     pub tag: Option<Tag>,
     /// Builds what is there already.
@@ -30,6 +32,7 @@ pub async fn build(
     if builder == Builder::CodeBuild {
         codebuild::check(session)?;
     }
+    let recipe = resolved(session, &session.cluster.job_queue, builder, recipe).await?;
     let place = ecr::look(session).await?;
     let from_content = wish.tag.is_none();
     let tag = match wish.tag {
@@ -50,7 +53,7 @@ pub async fn build(
             let Some(repository) = place.or_made(session).await? else {
                 return Err(codebuild::no_repository(session));
             };
-            let manner = codebuild::Manner { from_content, quiet: wish.quiet };
+            let manner = codebuild::Manner { tool: wish.tool, from_content, quiet: wish.quiet };
             codebuild::build(session, &project, &recipe, &tag, &repository, manner).await
         }
         Builder::Docker => {

@@ -20,6 +20,12 @@ pub struct Built {
 }
 
 impl Built {
+    /// For people: `REGISTRY/NAME:TAG (sha256:…)`.
+    pub fn named(&self) -> String {
+        let digest = self.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+        format!("{}{digest}", self.uri)
+    }
+
     /// What a job definition or `docker pull` can name, and always means these very bytes: `REGISTRY/NAME@sha256:…`.
     /// Without a registry it is the image's name.
     pub fn pinned(&self) -> String {
@@ -70,6 +76,7 @@ mod tests {
             earlier: false,
         };
         assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x@sha256:00");
+        assert_eq!(built.named(), "127.0.0.1:5000/lab/x:t1 (sha256:00)");
         built.digest = None;
         assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x:t1");
         Ok(())

@@ -26,6 +26,8 @@ pub struct Course {
     pub environment: &'static str,
     /// What `logs` says, where it names no stream.
     pub logs: Option<Value>,
+    /// The instance types of the queue's compute environment; without any, nobody may look at the queue.
+    pub instances: &'static [&'static str],
     /// The tags that the repository has, with their digests.
     pub images: Vec<(&'static str, &'static str)>,
 }
@@ -45,6 +47,7 @@ impl Default for Course {
             exported: vec![("AWSB_URI", "r/n:t"), ("AWSB_DIGEST", DIGEST)],
             stays_in: None,
             environment: "LINUX_CONTAINER",
+            instances: &["optimal"],
             logs: None,
             images: Vec::new(),
         }
@@ -63,6 +66,49 @@ impl Course {
         );
         course.lines = (1..=40).map(|n| format!("line {n}\n")).collect();
         course.lines.push("The command '/bin/sh -c exit 7' returned a non-zero code: 7\n".into());
+        course
+    }
+
+    /// The same, with the commands of buildspec.yml in its log: CodeBuild logs each before it runs it and, when it has
+    /// failed, twice more.
+    pub fn failing_with_its_commands() -> Self {
+        let mut course = Self::failing();
+        let spec = include_str!("../../buildspec.yml");
+        let command = spec.split("      - |\n").nth(2).expect("the command of the phase BUILD");
+        let command = command.lines().map_while(|line| line.strip_prefix("        "));
+        let command = command.collect::<Vec<_>>().join("\n");
+        let logged = |words: &str, end: &str| {
+            let all = format!("[Container] 2026/01/02 03:04:05.678901 {words} {command}{end}");
+            all.lines().map(|line| format!("{line}\n")).collect::<Vec<_>>()
+        };
+        course.lines.splice(0..0, logged("Running command", ""));
+        course.lines.extend(logged("Command did not exit successfully", " exit status 1"));
+        course
+            .lines
+            .push("[Container] 2026/01/02 03:04:05.678901 Phase complete: BUILD State: FAILED\n".into());
+        course.lines.extend(logged(
+            "Phase context status code: COMMAND_EXECUTION_ERROR Message: Error while executing command:",
+            ". Reason: exit status 1",
+        ));
+        course
+    }
+
+    /// A push that is refused, and what docker says then.
+    pub fn refused(said: &str) -> Self {
+        let mut course = Self { status: "FAILED", exported: Vec::new(), ..Self::default() };
+        let (phases, lines) = (&mut course.phases, &mut course.lines);
+        phases.truncate(6);
+        phases[5] = ("POST_BUILD", "FAILED", "Error while executing command: (\n). Reason: exit status 1");
+        let spec = include_str!("../../buildspec.yml");
+        let command = spec.split("      - |\n").nth(3).expect("the first command of the phase POST_BUILD");
+        let command =
+            command.lines().map(|line| format!("{}\n", line.strip_prefix("        ").unwrap_or(line)));
+        lines.push("[Container] 2026/01/02 03:04:05.678901 Running command (\n".into());
+        lines.extend(command.clone().skip(1));
+        lines.push(format!("{said}\n"));
+        lines.push("awsb: error: r/n:t could not be pushed\n".into());
+        lines.push("[Container] 2026/01/02 03:04:05.678901 Command did not exit successfully (\n".into());
+        lines.extend(command.skip(1));
         course
     }
 }
@@ -180,9 +226,10 @@ impl BuildServer {
     }
 }
 
-/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of S3 the method.
+/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of Batch the path, of S3 the method.
 fn operation(request: &Request) -> String {
-    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()) {
+    let of_batch = || request.target.strip_prefix("/v1/");
+    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()).or_else(of_batch) {
         Some(operation) => operation.to_owned(),
         None => request.method.clone(),
     }
@@ -194,6 +241,17 @@ impl World {
         match operation {
             "HEAD" => Answer::Http(404, String::new(), Vec::new()),
             "PUT" => Answer::stored(),
+            "describejobqueues" | "describecomputeenvironments" if self.course.instances.is_empty() => {
+                Answer::error(403, "AccessDeniedException", "not allowed")
+            }
+            "describejobqueues" => Answer::json(json!({ "jobQueues": [{
+                "jobQueueName": body["jobQueues"][0],
+                "computeEnvironmentOrder": [{ "order": 1, "computeEnvironment": "machines" }],
+            }] })),
+            "describecomputeenvironments" => Answer::json(json!({ "computeEnvironments": [{
+                "computeEnvironmentName": "machines",
+                "computeResources": { "type": "EC2", "instanceTypes": self.course.instances },
+            }] })),
             "DescribeRepositories" => Answer::json(json!({ "repositories": [{
                 "repositoryName": body["repositoryNames"][0],
                 "repositoryUri": format!(

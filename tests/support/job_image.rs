@@ -44,7 +44,7 @@ fn find() -> Option<JobImage> {
     let job = format!("awsb-test/job:{}", content(&base_id, &parts));
     let pulled = match known(&sandbox, &job) {
         Some(pulled) => pulled,
-        None => pull(&base, &job)?,
+        None => pull(&job)?,
     };
     let mpi = format!("awsb-test/mpi:{}", content(&pulled, &["tests/support/mpi"]));
     if !sandbox.run("docker", ["image", "inspect", &mpi]).status.success() {
@@ -60,11 +60,10 @@ fn known(sandbox: &Sandbox, name: &str) -> Option<String> {
 }
 
 /// Builds the image as CodeBuild does, has the engine forget it, and pulls it back.
-fn pull(base: &str, name: &str) -> Option<String> {
+fn pull(name: &str) -> Option<String> {
     let mut machine = BuildMachine::new("jobimage")?;
     loudly(&format!("building {name} by buildspec.yml (once; a minute)"));
     machine.set("CODEBUILD_SRC_DIR", env!("CARGO_MANIFEST_DIR"));
-    machine.set("AWSB_BUILD_ARGS", &format!("BASE={base}"));
     // The steps reach Debian's mirror by the engine's own network, which is there where containers have none.
     machine.set("AWSB_BUILD_OPTIONS", "--network host");
     let build = machine.build();
@@ -76,8 +75,10 @@ fn pull(base: &str, name: &str) -> Option<String> {
     }
     let pulled = format!("{}@{}", machine.image, build.exported("AWSB_DIGEST"));
     machine.forget();
-    let gone = machine.docker(&["image", "inspect", &format!("{}:latest", machine.image)]);
-    assert!(!gone.status.success(), "what is not pulled is not there: {gone}");
+    for name in [&pulled, build.exported("AWSB_URI")] {
+        let left = machine.docker(&["image", "inspect", name]);
+        assert!(!left.status.success(), "what comes now comes from the registry: {left}");
+    }
     machine.sandbox.start("docker", ["pull", &pulled]).wait_for(PATIENCE).ok();
     machine.docker(&["tag", &pulled, name]).ok();
     machine.is_kept = true;

@@ -24,7 +24,7 @@ pub struct Args {
     /// A value for an ARG of the Dockerfile
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
-    /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the builder]
+    /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the job queue]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// Where it is built: codebuild or docker [default: what the cluster says]
@@ -48,7 +48,7 @@ impl Args {
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let wish = Wish { tag: self.tag.clone(), force: self.force, quiet: self.quiet };
+        let wish = Wish { tool: "bimage", tag: self.tag.clone(), force: self.force, quiet: self.quiet };
         let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
             Err(failure) => match session.read_anew(&failure).await? {
                 Some(session) => image::build(&session, builder, recipe, wish).await?,
@@ -57,12 +57,11 @@ impl Args {
             Ok(built) => built,
         };
         if !self.quiet {
-            let Built { uri, digest, .. } = &built;
-            let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
-            match built.earlier {
-                true => note(format!("bimage: {uri}{digest} is there already; `--force` builds it anew")),
-                false => note(format!("bimage: {uri}{digest} is built")),
-            }
+            let outcome = match built.earlier {
+                true => "is there already; `--force` builds it anew",
+                false => "is built",
+            };
+            note(format!("bimage: {} {outcome}", built.named()));
         }
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)

@@ -31,9 +31,9 @@ impl Args {
         let session = common.open().await?;
         let id = codebuild::find(&session, &self.build).await?;
         let output = common.output();
+        let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
         let mut contact = Contact::new(session, "bimage");
         if self.follow {
-            let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
             let ended = codebuild::follow(&mut contact, &id, |news| match news {
                 News::Build(build) => has_log(build),
                 News::Lines(events) => lines.print(events),
@@ -58,7 +58,6 @@ impl Args {
                     .hint(format!("`bimage logs --follow {id}` waits for it")),
             });
         };
-        let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
         let mut array = (output.format() == Format::Json).then(|| output.json_array());
         let mut stream = Stream::new(place.clone());
         while stream

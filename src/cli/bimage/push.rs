@@ -2,7 +2,7 @@
 
 use super::CommonArgs;
 use super::build::Shown;
-use crate::image::{Built, Tag, ecr, engine};
+use crate::image::{Tag, ecr, engine};
 use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
@@ -31,10 +31,8 @@ impl Args {
             ));
         };
         let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
-        let Built { uri, digest, .. } = &built;
-        let digest = digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
         let outcome = if built.earlier { "is there already" } else { "is pushed" };
-        note(format!("bimage: {uri}{digest} {outcome}"));
+        note(format!("bimage: {} {outcome}", built.named()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }

@@ -58,6 +58,7 @@ impl Build {
         let id = build.id()?.to_owned();
         let status = build.build_status().map_or("IN_PROGRESS", |status| status.as_str()).to_owned();
         let logs = build.logs();
+        // Before there is a stream, the link leads nowhere.
         let link = logs.and_then(|logs| logs.deep_link()).filter(|link| !link.contains("group=null"));
         Some(Self {
             log: log(&id, logs),

@@ -111,7 +111,7 @@ pub async fn look(session: &Session, id: &str) -> Result<Option<Build>, Failure>
     }
 }
 
-/// The failure for a build that is not there.
+/// The failure for a build that is not there (User Guide, `Quotas for AWS CodeBuild`: history is kept for a year).
 pub fn unknown(session: &Session, id: &str) -> Failure {
     Failure::failed(format!("there is no build {id} ({})", session.place()))
         .hint("CodeBuild forgets a build after a year")

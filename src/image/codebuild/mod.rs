@@ -23,8 +23,10 @@ use crate::cluster::{Contact, Session, explain};
 use crate::ui::{self, Exit, Failure, Interrupts, note};
 
 /// What a build is told beside its recipe.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Manner {
+    /// Who builds, as notes begin: `bimage`, `bsub`.
+    pub tool: &'static str,
     /// Whether the tag comes of the content: who has pushed it before has pushed the same.
     pub from_content: bool,
     /// Whether neither phases nor log are shown.
@@ -47,7 +49,7 @@ pub async fn build(
     let context = stage(session, &recipe.context).await?;
     // From here on there may be a build, whose ID has to be said.
     let mut interrupts = Interrupts::listen()?;
-    let mut contact = Contact::new(session.clone(), "bimage");
+    let mut contact = Contact::new(session.clone(), manner.tool);
     let order = Order {
         project: &project.name,
         machine: project.machine(recipe.platform),
@@ -61,9 +63,9 @@ pub async fn build(
     };
     let id = start(&mut contact, &order).await?.id;
     if !manner.quiet {
-        note(format!("bimage: build {id} has been started"));
+        note(format!("{}: build {id} has been started", manner.tool));
     }
-    let mut shown = Shown::new(manner.quiet);
+    let mut shown = Shown::new(manner.tool, manner.quiet);
     let ended = tokio::select! {
         ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
         () = interrupts.next() => {

@@ -37,6 +37,11 @@ impl Project {
         }
     }
 
+    /// What it builds for; `None` when nobody may look.
+    pub(in crate::image) fn platform(&self) -> Option<Platform> {
+        self.environment.as_ref().and_then(platform_of)
+    }
+
     /// The machine for a platform: the project's own where that is of the platform, or where nobody may look.
     /// (buildspec.yml says it, if it is the wrong one.)
     pub(super) fn machine(&self, platform: Option<Platform>) -> Machine {
@@ -54,10 +59,9 @@ impl Project {
 pub(super) fn name(session: &Session) -> Result<&str, Failure> {
     session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
         let name = &session.cluster.name;
-        with_engine(
-            Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
-                .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file")),
-        )
+        let failure = Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
+            .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file"));
+        with_engine(session, failure)
     })
 }
 
@@ -73,16 +77,18 @@ pub fn check(session: &Session) -> Result<(), Failure> {
     if repository.registry.as_ref().is_none_or(is_reached) {
         return Ok(());
     }
-    Err(Failure::usage(format!("CodeBuild cannot push to {repository}: it logs in to ECR, and to no other registry"))
-        .hint(format!("{} names a repository of ECR's", setting(session)))
-        .hint("`--builder docker` builds on this machine's Docker engine, and pushes with what `docker login` has left"))
+    Err(Failure::usage(format!(
+        "CodeBuild cannot push to {repository}: it logs in to ECR, and to no other registry"
+    ))
+    .hint(format!("{} names a repository of ECR's", setting(session)))
+    .hint(format!("{}, and pushes with what `docker login` has left", engine(session))))
 }
 
 /// The failure for a cluster whose images have no repository.
 pub fn no_repository(session: &Session) -> Failure {
     let name = &session.cluster.name;
     let why = format!("no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to");
-    with_engine(Failure::usage(why).hint(setting(session)))
+    with_engine(session, Failure::usage(why).hint(setting(session)))
 }
 
 fn setting(session: &Session) -> String {
@@ -93,7 +99,7 @@ fn setting(session: &Session) -> String {
 pub(super) fn refused(session: &Session, project: &str, code: Option<&str>, failure: Failure) -> Failure {
     match code {
         Some("ResourceNotFoundException") => missing(session, project),
-        Some("AccountLimitExceededException") => with_engine(failure.hint(
+        Some("AccountLimitExceededException") => with_engine(session, failure.hint(
             "as many builds run or wait as the account may have; `Service Quotas` in the console raises the limit",
         )),
         _ => failure,
@@ -108,8 +114,14 @@ fn missing(session: &Session, project: &str) -> Failure {
 }
 
 /// The way that needs no CodeBuild.
-fn with_engine(failure: Failure) -> Failure {
-    failure.hint("`--builder docker` builds on this machine's Docker engine")
+fn with_engine(session: &Session, failure: Failure) -> Failure {
+    failure.hint(engine(session))
+}
+
+/// The setting, which all tools have.
+fn engine(session: &Session) -> String {
+    let name = &session.cluster.name;
+    format!("`builder = \"docker\"` in [cluster.{name}] builds on this machine's Docker engine")
 }
 
 /// The machine that a build runs on.

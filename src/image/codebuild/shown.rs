@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::build::{Build, Log};
 use super::follow::News;
+use super::why;
 use crate::logs::Event;
 use crate::ui::{Board, Failure, note, span};
 
@@ -19,6 +20,7 @@ const PHASE: &str = "phase";
 /// On stderr: the phases as they end, and the log.
 #[derive(Debug)]
 pub(super) struct Shown {
+    tool: &'static str,
     quiet: bool,
     phases: usize,
     log_is_missed: bool,
@@ -29,9 +31,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Nothing is shown when `quiet`.
-    pub fn new(quiet: bool) -> Self {
+    /// What is shown begins with the name of the tool that builds. Nothing is shown when `quiet`.
+    pub fn new(tool: &'static str, quiet: bool) -> Self {
         Self {
+            tool,
             quiet,
             phases: 0,
             log_is_missed: false,
@@ -46,7 +49,7 @@ impl Shown {
         match news {
             News::Build(build) => self.build(build),
             News::Lines(events) => self.lines(events),
-            News::NoLog(failure) => note(format!("bimage: note: the log is not shown: {failure}")),
+            News::NoLog(failure) => note(format!("{}: note: the log is not shown: {failure}", self.tool)),
         }
         Ok(())
     }
@@ -57,14 +60,14 @@ impl Shown {
             && !self.quiet
         {
             let place = place.as_ref().map(|place| format!("; it is at {place}")).unwrap_or_default();
-            note(format!("bimage: note: the project writes no log to CloudWatch Logs{place}"));
+            note(format!("{}: note: the project writes no log to CloudWatch Logs{place}", self.tool));
         }
         while let Some(phase) = build.phases.get(self.phases) {
             // The last one only says that all has ended.
             let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
             let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
             if !self.quiet {
-                note(format!("bimage: {} {status}{took}", phase.name));
+                note(format!("{}: {} {status}{took}", self.tool, phase.name));
             }
             self.phases += 1;
         }
@@ -73,7 +76,7 @@ impl Shown {
                 let begun = self.begun.filter(|(n, _)| *n == self.phases);
                 let (_, since) = *self.begun.insert(begun.unwrap_or((self.phases, Instant::now())));
                 let took = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.board.set(PHASE, &format!("bimage: {} {}", phase.name, span(took)));
+                self.board.set(PHASE, &format!("{}: {} {}", self.tool, phase.name, span(took)));
             }
             None => self.board.remove(PHASE),
         }
@@ -83,6 +86,10 @@ impl Shown {
         for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
             if !self.quiet {
                 note(line);
+            }
+            // They would hide the lines before them.
+            if why::is_command(line) {
+                continue;
             }
             if self.last.len() == LAST_KEPT {
                 self.last.pop_front();

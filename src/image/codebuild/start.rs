@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use aws_sdk_codebuild::error::BuildError;
-use aws_sdk_codebuild::error::ProvideErrorMetadata;
+use aws_sdk_codebuild::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder;
 use aws_sdk_codebuild::types::{ArtifactsType, EnvironmentVariable, ProjectArtifacts, SourceType};
 
@@ -17,7 +16,7 @@ use crate::ui::Failure;
 
 /// What CodeBuild runs. It goes along with each build (API `StartBuild`, buildspecOverride: an inline definition), so that a
 /// project needs no source (API `ProjectSource`, type: `NO_SOURCE`).
-const BUILDSPEC: &str = include_str!("../../../buildspec.yml");
+pub(super) const BUILDSPEC: &str = include_str!("../../../buildspec.yml");
 
 /// A token means the same build for this long (API `StartBuild`, idempotencyToken: `valid for 5 minutes`); behind it, a
 /// build whose start went unanswered would be started twice.

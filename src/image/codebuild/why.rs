@@ -1,6 +1,7 @@
 //! Why a build has failed, in one line. Pure.
 
 use super::build::{Build, Phase};
+use super::start::BUILDSPEC;
 
 /// Why a build has not succeeded, by what CodeBuild says and by the last lines of its log.
 pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {
@@ -44,17 +45,38 @@ const WORDS: [&str; 4] = [
     "An error occurred (",
 ];
 
-/// The last line of a log that says what went wrong: buildspec.yml's own word, or that of a program that it runs.
+/// The word of buildspec.yml's last phase, which some machines come to after all others: what failed stands before it.
+const NOTHING_PUSHED: &str = "the build has failed; nothing is pushed";
+
+/// The line of a log that says what went wrong: buildspec.yml's own word, or that of a program that it runs.
 fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
-    log.rev().map(str::trim).find_map(|line| match line.strip_prefix("awsb: error: ") {
-        // Docker has said why, before.
-        Some(said) => Some(said).filter(|said| !said.ends_with("could not be pushed")),
-        None => {
-            let is_cause = BEGINNINGS.iter().any(|words| line.starts_with(words))
-                || WORDS.iter().any(|words| line.contains(words));
-            is_cause.then_some(line)
+    let is_of_codebuild = |line: &str| line.starts_with("[Container] ");
+    let mut lines = log.rev().map(str::trim).filter(|line| !line.is_empty());
+    while let Some(line) = lines.next() {
+        match line.strip_prefix("awsb: error: ") {
+            Some(NOTHING_PUSHED) => {}
+            // Docker has said why, just before.
+            Some(said) if said.ends_with("could not be pushed") => {
+                return lines.next().filter(|line| !is_of_codebuild(line)).or(Some(said));
+            }
+            Some(said) => return Some(said),
+            None => {
+                let is_cause = BEGINNINGS.iter().any(|words| line.starts_with(words))
+                    || WORDS.iter().any(|words| line.contains(words));
+                if is_cause && !is_of_codebuild(line) {
+                    return Some(line);
+                }
+            }
         }
-    })
+    }
+    None
+}
+
+/// Whether a line of a log is one of buildspec.yml's: CodeBuild logs each command before it runs it, and again when it
+/// has failed.
+pub(super) fn is_command(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && BUILDSPEC.lines().any(|own| own.trim() == line)
 }
 
 /// What CodeBuild says of a phase; of a command that failed, not all of its lines.
@@ -122,6 +144,30 @@ mod tests {
             said(&["awsb: error: AWSB_IMAGE is not set"]),
             "the build p:1 has failed in its phase BUILD: AWSB_IMAGE is not set"
         );
+    }
+
+    #[test]
+    fn what_follows_from_a_failure_is_not_its_cause() {
+        let said = |lines: &[&str]| cause(lines.iter().copied()).map(str::to_owned);
+        let step = "The command '/bin/sh -c x' returned a non-zero code: 7";
+        let late = "awsb: error: the build has failed; nothing is pushed";
+        assert!(BUILDSPEC.contains(&format!("fail \"{NOTHING_PUSHED}\"")));
+        assert_eq!(said(&[step, "[Container] Entering phase POST_BUILD", late]), Some(step.into()));
+        assert_eq!(said(&["x", late]), None);
+        let last = "awsb: error: r:t could not be pushed";
+        assert!(BUILDSPEC.contains("fail \"$uri could not be pushed\""));
+        assert_eq!(said(&["EOF", "", last]), Some("EOF".into()));
+        assert_eq!(said(&["[Container] Running command (", last]), Some("r:t could not be pushed".into()));
+    }
+
+    #[test]
+    fn commands_as_codebuild_logs_them() {
+        for line in ["  set -euo pipefail", ")", "            fail \"$uri could not be pushed\""] {
+            assert!(is_command(line), "{line}");
+        }
+        for line in ["", "awsb: error: r:t could not be pushed", "the repository is immutable"] {
+            assert!(!is_command(line), "{line}");
+        }
     }
 
     #[test]

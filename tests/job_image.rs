@@ -283,7 +283,7 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
         in_container(image, "root", &all, true, "echo $(id -un) $(id -gn) $USER $HOME").await
     };
     assert_eq!(run(&[]).await, "awsb awsb awsb /home/awsb\n");
-    assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root  /root\n");
+    assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root /root\n");
     // A group need not have its user's name.
     assert_eq!(run(&["AWSB_RUN_AS=sync"]).await, "sync nogroup sync /bin\n");
     let told = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";

@@ -300,6 +300,24 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
     assert!(said.starts_with(told), "{said}");
 }
 
+#[tokio::test]
+async fn a_signal_while_the_key_is_deleted_leaves_no_key() {
+    let Some(JobImage { pulled: image, .. }) = job_image() else { return };
+    // In the place of the AWS CLI: with the key the other node comes, and the signal comes with the first deletion,
+    // which fails.
+    let script = r#"cd /tmp; mkdir bin; cat >bin/aws <<'END'
+#!/bin/sh
+case $2 in
+cp) cat >/tmp/key; echo 127.0.0.1 1 boot 127.0.0.1 >/dev/shm/awsb-nodes/nodes/1 ;;
+rm) if [ -e /tmp/told ]; then exec rm /tmp/key; fi; : >/tmp/told; kill -TERM "$(cat /tmp/pid)"; exit 1 ;;
+esac
+END
+chmod +x bin/aws
+export PATH=/tmp/bin:$PATH AWS_BATCH_JOB_NUM_NODES=2 AWS_BATCH_JOB_ID=j AWSB_NODES_URL=s3://b/n
+sh -c 'echo $$ >/tmp/pid; exec /usr/local/lib/awsb/nodes.sh id' 2>/dev/null; echo $?; ls bin key told 2>/dev/null"#;
+    assert_eq!(in_container(image, "awsb", &[], false, script).await, "143\ntold\n\nbin:\naws\n");
+}
+
 /// Runs a shell command in the image, as a job that may mount or may not. (What a privileged container has is more
 /// than this takes, and more than every machine allows.)
 async fn in_container(image: &str, user: &str, variables: &[&str], may_mount: bool, command: &str) -> String {

@@ -92,7 +92,11 @@ pub async fn build(
     })?;
     if !ended.has_succeeded() {
         shown.show_end();
-        let failure = Failure::failed(why::why(&ended, shown.log()));
+        let why = why::why(&ended, shown.log());
+        if repository.registry.is_ecr() && why.contains(why::NO_REPOSITORY) {
+            return Err(ecr::gone(session));
+        }
+        let failure = Failure::failed(why);
         let failure = failure.hint(format!("`bimage logs {id}` shows its whole log"));
         return Err(match &ended.link {
             Some(link) => failure.hint(format!("{link} is its log in the console")),

@@ -36,10 +36,9 @@ members), and the job role needs s3:GetObject on $object (docs/image.md)"
     sleep 0.1 &
     wait $! || true
 done
-# All have it.
-trap - EXIT
+# All have it. A signal that comes meanwhile deletes it once more.
 delete_key
-trap - TERM INT HUP
+trap - EXIT TERM INT HUP
 
 # Each file is of one node: its address, its vCPUs, its machine, and this node's address as that one sees it.
 addresses='' shared_slots=0 boot=$(boot) all=$dir/hostfile

@@ -73,7 +73,7 @@ fn the_request_has_all_that_the_build_needs() {
     assert_eq!(variable("AWSB_IMAGE"), REPOSITORY);
     assert_eq!(variable("AWSB_DOCKERFILE"), "sub/Dockerfile.x");
     assert_eq!(variable("AWSB_BUILD_ARGS"), r#"'A=it'\''s "b" $c'"#);
-    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), (String::new(), "yes".into()));
+    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), ("linux/amd64".into(), "yes".into()));
     let context = variable("AWSB_CONTEXT");
     assert!(context.starts_with("s3://b/") && context.ends_with(".tar.gz"), "{context}");
     let tag = variable("AWSB_TAG");
@@ -105,6 +105,33 @@ fn the_machine_is_one_of_the_platform() {
     });
     server.sandbox().run("bimage", ["build", "context", "--platform", "linux/arm64"]).ok();
     assert_eq!(server.requests("StartBuild")[0].get("environmentTypeOverride"), None);
+}
+
+#[test]
+fn an_image_is_for_the_machines_of_its_queue_and_each_kind_has_its_own() {
+    let built = |instances, environment, args: &[&str]| {
+        let server = BuildServer::start(Course { instances, environment, ..Course::default() });
+        server.sandbox().run("bimage", [&["build", "context"], args].concat()).ok();
+        let request = server.requests("StartBuild").remove(0);
+        let variable = |name: &str| {
+            let mut all = request["environmentVariablesOverride"].as_array().into_iter().flatten();
+            all.find(|v| v["name"] == name).and_then(|v| v["value"].as_str()).unwrap_or_default().to_owned()
+        };
+        (variable("AWSB_PLATFORM"), variable("AWSB_TAG"), request["environmentTypeOverride"].clone())
+    };
+    let (platform, on_arm, kind) = built(&["c7g", "m7g.large"], "LINUX_CONTAINER", &[]);
+    assert_eq!((platform.as_str(), kind), ("linux/arm64", json!("ARM_CONTAINER")));
+    let (platform, on_intel, kind) = built(&["optimal"], "LINUX_CONTAINER", &[]);
+    assert_eq!((platform.as_str(), kind), ("linux/amd64", Value::Null));
+    assert_ne!(on_arm, on_intel);
+    // What is asked for comes first, and is the same image.
+    let asked = built(&["optimal"], "ARM_CONTAINER", &["--platform", "linux/arm64"]);
+    assert_eq!(asked, ("linux/arm64".into(), on_arm.clone(), Value::Null));
+    // Where the queue does not tell, it is the project.
+    for instances in [&["c5", "c7g"][..], &[]] {
+        let told = built(instances, "ARM_CONTAINER", &[]);
+        assert_eq!(told, ("linux/arm64".into(), on_arm.clone(), Value::Null), "{instances:?}");
+    }
 }
 
 #[test]

@@ -123,14 +123,17 @@ fn an_mpi_program_across_three_nodes() {
         cut -d ' ' -f 2 \"$AWSB_HOSTFILE\" | sort | uniq -c\n\
         for node in $AWSB_NODES; do ssh \"$node\" hostname; done | sort | uniq | wc -l\n\
         aws s3 ls --recursive \"$AWSB_NODES_URL/\" | wc -l\n\
+        launch=/usr/local/lib/awsb/launch.sh\n\
+        for node in $AWSB_NODES; do $launch -xl awsb -o LogLevel=ERROR \"$node\" -p 22 hostname; done | sort -u | wc -l\n\
         mpirun ranks\n\
         exit 4\n";
     sandbox.file("mpi.sh", script);
     // Which nodes it ran on: the script on the main node alone.
     let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "mpi.sh"];
     let outcome = sandbox.run("bsub", line).ended_with(4);
-    let first: Vec<&str> = main_node(&outcome).take(3).map(str::trim).collect();
-    assert_eq!(first, ["3 slots=2", "3", "0"], "slots, hosts by ssh, keys that are left: {outcome}");
+    let first: Vec<&str> = main_node(&outcome).take(4).map(str::trim).collect();
+    let told = "slots, hosts by ssh, keys that are left, hosts by what is called like ssh";
+    assert_eq!(first, ["3 slots=2", "3", "0", "3"], "{told}: {outcome}");
     let hosts = ranks(&outcome, "two words");
     assert_eq!(hosts.len(), 6, "{outcome}");
     let distinct: BTreeSet<&String> = hosts.values().collect();
@@ -163,6 +166,18 @@ fn a_script_that_runs_on_all_nodes() {
     for node in 0..2 {
         assert!(outcome.stdout.contains(&format!("node {node} sees 2")), "{outcome}");
     }
+}
+
+#[test]
+fn nodes_that_mount_directories_are_connected_as_the_user_of_the_script() {
+    let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
+    // Nothing is mounted, which takes a capability, but all else is done as if it were.
+    let line =
+        ["-I", "-n", "3", "-p", "2", "-m", "256M", "--user", "root", "-e", "AWSB_SHARED= ", "--image", image];
+    let script = "id -un; export GREETING=shared; mpirun ranks";
+    let outcome = sandbox.run("bsub", line.into_iter().chain(["--wrap", script])).ok();
+    assert_eq!(main_node(&outcome).next().map(str::trim), Some("awsb"), "{outcome}");
+    assert_eq!(ranks(&outcome, "shared").len(), 6, "{outcome}");
 }
 
 #[test]
@@ -238,7 +253,9 @@ async fn shared_directories_are_mounted() {
     let Some(JobImage { pulled: image, .. }) = job_image() else { return };
     let look = "id -un; grep ' /scratch ' /proc/mounts; touch /scratch/mine; ls /scratch";
     let scratch = "none /scratch tmpfs size=1m,mode=1777";
-    let run = async |user: &str, shared: &str, may: bool| in_container(image, user, shared, may, look).await;
+    let run = async |user: &str, shared: &str, may: bool| {
+        in_container(image, user, &[&format!("AWSB_SHARED={shared}")], may, look).await
+    };
     // Root mounts it, and the job is nobody special.
     let said = run("root", scratch, true).await;
     assert!(said.starts_with("awsb\nnone /scratch tmpfs rw") && said.ends_with("mine\n"), "{said}");
@@ -252,15 +269,41 @@ async fn shared_directories_are_mounted() {
     assert!(said.starts_with("awsb: mounting fs@tcp:/x at /x: the image has no mount.lustre"), "{said}");
 }
 
+#[tokio::test]
+async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
+    let Some(JobImage { pulled: image, .. }) = job_image() else { return };
+    let shared = "AWSB_SHARED=none /scratch tmpfs";
+    let run = async |variables: &[&str]| {
+        let all = [&[shared][..], variables].concat();
+        in_container(image, "root", &all, true, "echo $(id -un) $(id -gn) $USER $HOME").await
+    };
+    assert_eq!(run(&[]).await, "awsb awsb awsb /home/awsb\n");
+    assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root  /root\n");
+    // A group need not have its user's name.
+    assert_eq!(run(&["AWSB_RUN_AS=sync"]).await, "sync nogroup sync /bin\n");
+    let told = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
+    assert_eq!(run(&["AWSB_RUN_AS=nobody-here"]).await, told);
+    // The nodes of a job are connected as that user: ssh lets none in who has no shell.
+    let nodes = [
+        "AWS_BATCH_JOB_NUM_NODES=2",
+        "AWS_BATCH_JOB_ID=j",
+        "AWSB_NODES_URL=s3://b/n",
+        "AWSB_RUN_AS=www-data",
+    ];
+    let said = run(&nodes).await;
+    let told = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
+    assert!(said.starts_with(told), "{said}");
+}
+
 /// Runs a shell command in the image, as a job that may mount or may not. (What a privileged container has is more
 /// than this takes, and more than every machine allows.)
-async fn in_container(image: &str, user: &str, shared: &str, may_mount: bool, command: &str) -> String {
+async fn in_container(image: &str, user: &str, variables: &[&str], may_mount: bool, command: &str) -> String {
     let docker = Docker::connect_with_defaults().unwrap();
     let may = |what: &str| may_mount.then(|| vec![what.to_owned()]);
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         user: Some(user.to_owned()),
-        env: Some(vec![format!("AWSB_SHARED={shared}")]),
+        env: Some(variables.iter().map(|&variable| variable.to_owned()).collect()),
         cmd: Some(["sh", "-c", command].map(str::to_owned).to_vec()),
         host_config: Some(HostConfig {
             cap_add: may("SYS_ADMIN"),

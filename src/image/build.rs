@@ -1,7 +1,7 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
 use super::ecr::Place;
-use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine};
+use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine, resolved};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
@@ -32,6 +32,7 @@ pub async fn build(
     if builder == Builder::CodeBuild {
         codebuild::check(session)?;
     }
+    let recipe = resolved(session, &session.cluster.job_queue, builder, recipe).await?;
     let place = ecr::look(session).await?;
     let from_content = wish.tag.is_none();
     let tag = match wish.tag {

@@ -1,15 +1,58 @@
-//! What kind of machines a cluster's jobs run on, as far as the names of instance types tell.
+//! What kind of machines an image is for: those of a job queue, as far as the names of instance types tell, or else those
+//! of the builder.
 
-use super::Platform;
-use crate::batch::{environments_of, queue};
-use crate::cluster::Session;
+use super::{Platform, Recipe, codebuild, engine};
+use crate::batch::{Environment, environments_of, queue};
+use crate::cluster::{Builder, Session};
+use crate::ui::Failure;
 
-/// The platform of all machines of the cluster's queue; `None` when they differ, or it cannot be told.
-pub async fn of_cluster(session: &Session) -> Option<Platform> {
-    let queue = queue(session, &session.cluster.job_queue).await.ok()??;
-    let environments = environments_of(session, std::slice::from_ref(&queue)).await.ok()?;
+/// The recipe with the machines that its image is for, if it names none: those of the job queue; else those that the builder
+/// builds for. An image that stays on this machine's engine is for its own. It stays open where nobody can tell.
+///
+/// # Errors
+/// When Batch or CodeBuild cannot be asked. One that denies it is no error.
+pub async fn resolved(
+    session: &Session,
+    queue: &str,
+    builder: Builder,
+    recipe: Recipe,
+) -> Result<Recipe, Failure> {
+    if recipe.platform.is_some() {
+        return Ok(recipe);
+    }
+    // The same content may be built by many, on machines of any kind: its tag has to say for which.
+    let images = &session.cluster.images;
+    let of_jobs = match images.engine_runs_jobs || images.ecr_repository.is_none() {
+        true => engine::platform().await,
+        false => of_queue(session, queue).await?,
+    };
+    let platform = match (of_jobs, builder) {
+        (Some(platform), _) => Some(platform),
+        (None, Builder::Docker) => engine::platform().await,
+        (None, Builder::CodeBuild) => codebuild::Project::find(session).await?.platform(),
+    };
+    Ok(Recipe { platform, ..recipe })
+}
+
+/// The platform of all machines of a queue; `None` when they differ, or it cannot be told, or one may not look.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn of_queue(session: &Session, name: &str) -> Result<Option<Platform>, Failure> {
+    let asked = async {
+        let Some(queue) = queue(session, name).await? else { return Ok(Vec::new()) };
+        environments_of(session, std::slice::from_ref(&queue)).await
+    };
+    match asked.await {
+        Ok(environments) => Ok(common(&environments)),
+        Err(failure) if failure.passing || failure.of_credentials => Err(failure),
+        Err(_) => Ok(None),
+    }
+}
+
+fn common(environments: &[Environment]) -> Option<Platform> {
     let mut all = Vec::new();
-    for environment in &environments {
+    for environment in environments {
         let resources = environment.compute_resources.as_ref()?;
         // Of Fargate a job definition says it.
         if resources.kind.as_deref().is_none_or(|kind| kind.starts_with("FARGATE")) {

@@ -28,6 +28,7 @@ pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};
 pub use id::ImageId;
+pub use machines::resolved;
 pub use meant::{Meant, expected, meant};
 pub use name::{BuildArg, Platform, RepositoryName, Tag};
 pub use recipe::Recipe;

@@ -26,6 +26,8 @@ pub struct Course {
     pub environment: &'static str,
     /// What `logs` says, where it names no stream.
     pub logs: Option<Value>,
+    /// The instance types of the queue's compute environment; without any, nobody may look at the queue.
+    pub instances: &'static [&'static str],
     /// The tags that the repository has, with their digests.
     pub images: Vec<(&'static str, &'static str)>,
 }
@@ -45,6 +47,7 @@ impl Default for Course {
             exported: vec![("AWSB_URI", "r/n:t"), ("AWSB_DIGEST", DIGEST)],
             stays_in: None,
             environment: "LINUX_CONTAINER",
+            instances: &["optimal"],
             logs: None,
             images: Vec::new(),
         }
@@ -223,9 +226,10 @@ impl BuildServer {
     }
 }
 
-/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of S3 the method.
+/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of Batch the path, of S3 the method.
 fn operation(request: &Request) -> String {
-    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()) {
+    let of_batch = || request.target.strip_prefix("/v1/");
+    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()).or_else(of_batch) {
         Some(operation) => operation.to_owned(),
         None => request.method.clone(),
     }
@@ -237,6 +241,17 @@ impl World {
         match operation {
             "HEAD" => Answer::Http(404, String::new(), Vec::new()),
             "PUT" => Answer::stored(),
+            "describejobqueues" | "describecomputeenvironments" if self.course.instances.is_empty() => {
+                Answer::error(403, "AccessDeniedException", "not allowed")
+            }
+            "describejobqueues" => Answer::json(json!({ "jobQueues": [{
+                "jobQueueName": body["jobQueues"][0],
+                "computeEnvironmentOrder": [{ "order": 1, "computeEnvironment": "machines" }],
+            }] })),
+            "describecomputeenvironments" => Answer::json(json!({ "computeEnvironments": [{
+                "computeEnvironmentName": "machines",
+                "computeResources": { "type": "EC2", "instanceTypes": self.course.instances },
+            }] })),
             "DescribeRepositories" => Answer::json(json!({ "repositories": [{
                 "repositoryName": body["repositoryNames"][0],
                 "repositoryUri": format!(

@@ -24,7 +24,7 @@ pub struct Args {
     /// A value for an ARG of the Dockerfile
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
-    /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the builder]
+    /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the job queue]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// Where it is built: codebuild or docker [default: what the cluster says]

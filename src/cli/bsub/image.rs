@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::dry_run::masked_value;
 use super::options::Options;
 use crate::cluster::Session;
-use crate::image::{self, Built, Context, Meant, Recipe, Tag, Wish};
+use crate::image::{self, Built, Context, Meant, Platform, Recipe, Tag, Wish};
 use crate::job::Image;
 use crate::ui::{Failure, note};
 
@@ -53,11 +53,17 @@ pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure>
     Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
 }
 
-/// Finds out which image the job runs in, and what is to be done for it. Nothing is changed.
+/// Finds out which image the job runs in, and what is to be done for it; a queue is the one that the job goes to, if it is
+/// not the cluster's. Nothing is changed.
 ///
 /// # Errors
 /// When the cluster's jobs could not run in it, or ECR cannot be asked.
-pub async fn find(session: &Session, options: &Options, recipe: Option<Recipe>) -> Result<JobImage, Failure> {
+pub async fn find(
+    session: &Session,
+    options: &Options,
+    queue: Option<&str>,
+    recipe: Option<Recipe>,
+) -> Result<JobImage, Failure> {
     if let Some(recipe) = recipe {
         let images = &session.cluster.images;
         if images.ecr_repository.is_none() && !images.engine_runs_jobs {
@@ -68,6 +74,8 @@ pub async fn find(session: &Session, options: &Options, recipe: Option<Recipe>) 
             ))
             .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file names one")));
         }
+        let queue = queue.unwrap_or(&session.cluster.job_queue);
+        let recipe = image::resolved(session, queue, images.builder, recipe).await?;
         let name = image::expected(session, &recipe).await?;
         return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(recipe)) });
     }
@@ -150,6 +158,7 @@ impl ToDo {
                     "contextLength": recipe.context.size(),
                     "dockerfile": recipe.context.dockerfile(),
                     "image": image,
+                    "platform": recipe.platform.map(Platform::as_str),
                 }})
             }
             Self::Push { name, .. } => {

@@ -130,7 +130,8 @@ impl Args {
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let mut session = self.common.open().await?;
         spec.depends_on = dependencies(&session, &waits_for).await?;
-        let JobImage { name, to_do } = image::find(&session, &options, recipe).await?;
+        let queue = options.queue.as_deref();
+        let JobImage { name, to_do } = image::find(&session, &options, queue, recipe).await?;
         options.image = name;
         // What is wrong with the job is said before its image is built.
         let looking = self.dry_run || to_do.is_some();
@@ -226,7 +227,8 @@ impl Args {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
             return Ok(Exit::Done);
         }
-        let JobImage { mut name, to_do } = image::find(&session, &options, recipe).await?;
+        let queue = requests.first().map(|request| request.job_queue.as_str());
+        let JobImage { mut name, to_do } = image::find(&session, &options, queue, recipe).await?;
         if self.dry_run {
             let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(&session, image));
             let registered = rerun::in_image(&session, &mut requests, name, Registering::ShownOnly).await?;

@@ -37,6 +37,11 @@ impl Project {
         }
     }
 
+    /// What it builds for; `None` when nobody may look.
+    pub(in crate::image) fn platform(&self) -> Option<Platform> {
+        self.environment.as_ref().and_then(platform_of)
+    }
+
     /// The machine for a platform: the project's own where that is of the platform, or where nobody may look.
     /// (buildspec.yml says it, if it is the wrong one.)
     pub(super) fn machine(&self, platform: Option<Platform>) -> Machine {

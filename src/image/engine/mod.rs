@@ -26,7 +26,7 @@ pub(super) use kept::{details, keeper, list, place, remove};
 pub use only::only_here;
 pub use push::push;
 
-use super::{ENGINE_REPOSITORY, Repository, Tag};
+use super::{ENGINE_REPOSITORY, Platform, Repository, Tag};
 use crate::cluster::{Builder, Session};
 use crate::docker::{Wire, find, status, words};
 use crate::ui::{Exit, Failure};
@@ -74,6 +74,13 @@ impl Engine {
     fn went_away(&self, doing: &str, why: &str) -> Failure {
         Failure::failed(format!("{doing}: the Docker engine at {} has gone away: {why}", self.address))
     }
+}
+
+/// The platform of this machine's engine, for which it builds (Docker Engine API, `SystemVersion`, Arch); `None` when there
+/// is no engine, or it is of another kind.
+pub async fn platform() -> Option<Platform> {
+    let engine = Engine::find().await.ok()?;
+    engine.docker.version().await.ok()?.arch?.parse().ok()
 }
 
 /// The name that an image has on the engine: that of the registry, or `awsb:TAG`.

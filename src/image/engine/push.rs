@@ -90,7 +90,8 @@ async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect) {
     let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
         return;
     };
-    if let Some(theirs) = machines::of_cluster(session).await.filter(|theirs| *theirs != own) {
+    let theirs = machines::of_queue(session, &session.cluster.job_queue).await.ok().flatten();
+    if let Some(theirs) = theirs.filter(|theirs| *theirs != own) {
         note(format!(
             "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
             session.cluster.job_queue

@@ -73,7 +73,10 @@ fn the_request_has_all_that_the_build_needs() {
     assert_eq!(variable("AWSB_IMAGE"), REPOSITORY);
     assert_eq!(variable("AWSB_DOCKERFILE"), "sub/Dockerfile.x");
     assert_eq!(variable("AWSB_BUILD_ARGS"), r#"'A=it'\''s "b" $c'"#);
-    assert_eq!((variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")), ("linux/amd64".into(), "yes".into()));
+    assert_eq!(
+        (variable("AWSB_PLATFORM"), variable("AWSB_FROM_CONTENT")),
+        ("linux/amd64".into(), "yes".into())
+    );
     let context = variable("AWSB_CONTEXT");
     assert!(context.starts_with("s3://b/") && context.ends_with(".tar.gz"), "{context}");
     let tag = variable("AWSB_TAG");

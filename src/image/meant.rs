@@ -1,5 +1,7 @@
 //! Which image a name means, for a job that runs elsewhere than where the name was typed.
 
+use std::time::Duration;
+
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
 use super::{ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine};
@@ -8,6 +10,8 @@ use crate::ui::Failure;
 
 /// What is kept of ECR's answers: the repository's name to its URI.
 const KEPT: &str = "image";
+/// For so long. Nothing here would tell that a repository has gone since, and jobs would ask for its images in vain.
+const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 /// So many digits of an image's ID are its tag in the repository.
 const DIGITS: usize = 20;
 
@@ -97,7 +101,8 @@ async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<R
         let path = uri.parse::<RepositoryPath>().ok()?;
         Some(Repository { registry: path.registry?, name: path.name })
     };
-    if let Some(kept) = session.cache.read::<String>(KEPT, name.as_str()).and_then(|uri| read(&uri)) {
+    let kept = session.cache.read_younger::<String>(KEPT, name.as_str(), KEPT_FOR);
+    if let Some(kept) = kept.and_then(|uri| read(&uri)) {
         return Ok(Some(kept));
     }
     match session.ecr().describe_repositories().repository_names(name.as_str()).send().await {

@@ -206,6 +206,11 @@ fn a_short_name_is_a_repository_of_the_account() {
         sandbox.run("bsub", ["--image", "short/tool:1.2", "true"]).ok();
     }
     assert_eq!(asked(), 1, "ECR's answer is kept");
+    let older =
+        "sed -i -E 's/\"at\":[0-9]+/\"at\":'$(($(date +%s) - 360))/ \"$XDG_CACHE_HOME\"/awsb/image-*.json";
+    sandbox.run("sh", ["-c", older]).ok();
+    sandbox.run("bsub", ["--image", "short/tool:1.2", "true"]).ok();
+    assert_eq!(asked(), 2, "and not for long");
     sandbox.run("bsub", ["--image", "short/tool", "true"]).ok();
     sandbox.run("bsub", ["--image", "short/nothing:1", "true"]).ok();
     let before = cluster.calls("DescribeRepositories").len();

@@ -176,6 +176,12 @@ fn what_cannot_work_is_said_before_anything_is_built() {
     machine.set("AWSB_PLATFORM", "");
     machine.set("AWSB_CONTEXT", "s3://awsb-test-bsbad/contexts/gone.tar.gz");
     machine.build().failed_in("PRE_BUILD").says("404");
+    machine.set("AWS_ENDPOINT_URL", "");
+    let build = machine.build().failed_in("PRE_BUILD");
+    build.says(&format!(
+        "awsb: error: {} is no registry of ECR's, and is shown no token",
+        machine.registry.host
+    ));
     machine.set("AWSB_IMAGE", "");
     machine.build().failed_in("PRE_BUILD").says("awsb: error: AWSB_IMAGE is not set");
 }

@@ -202,12 +202,22 @@ fn the_commands_in_a_log_are_no_cause() {
 
 #[test]
 fn the_tool_that_builds_says_so() {
-    let server = BuildServer::start(Course::failing());
+    let definition = json!({"jobDefinitions": [{
+        "jobDefinitionName": "d", "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1",
+        "revision": 1, "status": "ACTIVE", "type": "container", "containerProperties": {"image": "i"}}]});
+    let server = BuildServer::disturbed(Course::failing(), move |operation, _| match operation {
+        // Batch's.
+        "POST" => Intervention::Answer(Answer::json(definition.clone())),
+        _ => Intervention::None,
+    });
     let failed = server.sandbox().run("bsub", ["--build", "context", "--wrap", "true"]).ended_with(1);
     assert!(failed.stderr.contains(&format!("bsub: build {} has been started\n", id())), "{failed}");
     assert!(failed.stderr.contains("\nbsub: BUILD FAILED"), "{failed}");
     assert!(!failed.stderr.contains("bimage: "), "{failed}");
-    let hints = server.sandbox_with("").run("bsub", ["--build", "context", "--wrap", "true"]).hints();
+    let hints = server
+        .sandbox_with("builder = \"codebuild\"\necr_repository = \"lab/genomics\"\n")
+        .run("bsub", ["--build", "context", "--wrap", "true"])
+        .hints();
     assert!(!hints.contains("--builder") && hints.contains("codebuild_project"), "{hints}");
 }
 
@@ -315,6 +325,22 @@ fn ctrl_c_without_a_terminal_leaves_the_build_alone() {
         "{ended}"
     );
     assert!(!server.was_stopped());
+}
+
+#[test]
+fn ctrl_c_ends_the_search_for_contact() {
+    let server = BuildServer::disturbed(Course::default(), |operation, _| match operation {
+        "StartBuild" => Intervention::Answer(Answer::Reset),
+        _ => Intervention::None,
+    });
+    let sandbox = server.sandbox();
+    let building = sandbox.start("bimage", ["build", "context"]);
+    let is_tried = || (server.requests("StartBuild").len() > 5).then_some(());
+    eventually("the start is tried again", Duration::from_secs(60), is_tried);
+    building.signal(Signal::SIGINT);
+    let ended = building.wait().ended_with(130);
+    let said = "bimage: error: interrupted; whether the CodeBuild project images has started the build is not known\n";
+    assert!(ended.stderr.contains(said), "{ended}");
 }
 
 #[test]

@@ -306,7 +306,8 @@ fn without_an_engine_the_other_way_is_told() {
     assert_eq!(message, "no Docker engine answers; tried unix:///no/such/socket: no such file");
     assert!(failed.hints().contains("`codebuild_project = \"…\"` in [cluster.far]"), "{failed}");
     sandbox.config(&format!("{cluster}codebuild_project = \"images\"\n"));
-    assert_eq!(build(&sandbox).hints(), "`--builder codebuild` builds with the CodeBuild project images");
+    let other = "`builder = \"codebuild\"` in [cluster.far] builds with the CodeBuild project images";
+    assert_eq!(build(&sandbox).hints(), other);
     let pushed = sandbox.run("bimage", ["push", "x:1"]);
     assert_eq!(pushed.failed_with(2), "the cluster far has no repository to push to");
 }

@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -105,6 +108,92 @@ fn ecr(images: Vec<Value>) -> BadServer {
 }
 
 const NAMED: &str = "ecr_repository = \"lab/genomics\"";
+
+/// The answer of an engine that has each image and pushes it, unless `refused` says why not; `None`: not to an engine.
+fn of_engine(request: &Request, refused: Option<&str>) -> Option<Answer> {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let pushed = match refused {
+        Some(why) => json!({"error": why, "errorDetail": {"message": why}}),
+        None => json!({"aux": {"Tag": "1", "Digest": DIGEST, "Size": 1}}),
+    };
+    Some(match (request.method.as_str(), path) {
+        ("GET", path) if path.ends_with("/version") => Answer::json(json!({"ApiVersion": "1.41"})),
+        ("GET", path) if path.ends_with("/_ping") => Answer::Http(200, "OK".into(), Vec::new()),
+        ("GET", path) if path.ends_with("/json") => Answer::json(json!({"Id": digest(1)})),
+        ("POST", path) if path.ends_with("/tag") => Answer::Http(201, String::new(), Vec::new()),
+        ("DELETE", _) => Answer::json(json!([])),
+        ("POST", path) if path.ends_with("/push") => {
+            Answer::Http(200, format!("{pushed}\n"), vec![("content-type", "application/json".into())])
+        }
+        _ => return None,
+    })
+}
+
+#[test]
+fn a_push_to_a_repository_that_has_gone_makes_it_again() {
+    for makes in [true, false] {
+        let is_there = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&is_there);
+        let server = BadServer::start(move |request, _| {
+            let repository = json!({
+                "repositoryName": "lab/genomics", "registryId": "123456789012",
+                "repositoryUri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/genomics",
+            });
+            let why = "name unknown: The repository with name 'lab/genomics' does not exist in the registry with id '1'";
+            match operation(request) {
+                "DescribeRepositories" if seen.load(Ordering::SeqCst) => {
+                    Answer::json(json!({"repositories": [repository]}))
+                }
+                "DescribeRepositories" => Answer::error(400, "RepositoryNotFoundException", "no"),
+                "CreateRepository" => {
+                    seen.store(true, Ordering::SeqCst);
+                    Answer::json(json!({"repository": repository}))
+                }
+                "DescribeImages" => Answer::json(json!({"imageDetails": []})),
+                "GetAuthorizationToken" => Answer::json(json!({"authorizationData": [
+                    {"authorizationToken": STANDARD.encode("AWS:x"), "proxyEndpoint": "https://r"}]})),
+                _ => of_engine(request, Some(why).filter(|_| !seen.load(Ordering::SeqCst)))
+                    .unwrap_or_else(|| Answer::error(400, "UnknownOperationException", &request.target)),
+            }
+        });
+        let mut sandbox = far(&server.endpoint(), &format!("{NAMED}\ncreate_repository = {makes}"));
+        sandbox.set("DOCKER_HOST", server.endpoint().replace("http:", "tcp:"));
+        sandbox.run("bimage", ["list"]).ok();
+        is_there.store(false, Ordering::SeqCst);
+        let pushed = sandbox.run("bimage", ["push", "tool:1"]);
+        let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/genomics";
+        match makes {
+            true => assert_eq!(pushed.ok().stdout, format!("{repository}@{DIGEST}\n")),
+            false => {
+                let missing = "there is no repository lab/genomics in ECR (cluster far, region eu-west-1)";
+                assert_eq!(pushed.failed_with(1), missing);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_of_ecrs_is_shown_to_nobody_else() {
+    let server = BadServer::start(|request, _| {
+        of_engine(request, None).unwrap_or_else(|| Answer::Http(403, String::new(), Vec::new()))
+    });
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    sandbox.config(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\n\
+         job_definition = \"d\"\necr_repository = \"127.0.0.1:5000/lab/genomics\"\ncodebuild_project = \"p\"\n",
+    );
+    // AWS's own ECR, which is asked by way of a proxy.
+    sandbox.set("HTTPS_PROXY", &server.endpoint());
+    sandbox.set("DOCKER_HOST", server.endpoint().replace("http:", "tcp:"));
+    sandbox.run("bimage", ["push", "tool:1"]).ok();
+    let asked = server.requests("");
+    let push = asked.iter().find(|request| request.target.contains("/push")).unwrap();
+    assert_eq!(push.header("x-registry-auth").unwrap(), STANDARD.encode("{}"));
+    assert!(!asked.iter().any(|request| request.method == "CONNECT"), "somebody asked for a token");
+    sandbox.file("context/Dockerfile", "FROM scratch\n");
+    let refused = sandbox.run("bimage", ["build", "context", "--builder", "codebuild"]).failed_with(2);
+    assert!(refused.starts_with("CodeBuild cannot push to 127.0.0.1:5000/lab/genomics: "), "{refused}");
+}
 
 /// Images of all kinds.
 fn mixed() -> Vec<Value> {

@@ -49,10 +49,15 @@ impl Cache {
 
     /// The entry of this kind and key, if there is one that is not too old.
     pub fn read<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<T> {
+        self.read_younger(kind, key, MAX_AGE)
+    }
+
+    /// The same for what may be no older than this.
+    pub fn read_younger<T: DeserializeOwned>(&self, kind: &str, key: &str, age: Duration) -> Option<T> {
         let path = self.path(kind, key)?;
         let entry: Entry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
         // An entry from the future is as little worth as one from long ago.
-        if now().checked_sub(entry.at)? > MAX_AGE.as_secs() {
+        if now().checked_sub(entry.at)? > age.min(MAX_AGE).as_secs() {
             return None;
         }
         self.used().push(path);

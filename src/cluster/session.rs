@@ -137,6 +137,13 @@ impl Session {
         aws_sdk_codebuild::Client::from_conf(codebuild.build())
     }
 
+    /// Whether the ECR that is asked is AWS's own, whose tokens are nobody else's business: neither the settings nor the
+    /// environment name another one.
+    pub fn ecr_is_aws(&self) -> bool {
+        let is_of_ecr = |(name, _)| matches!(name, "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_ECR");
+        self.config.endpoint_url().is_none() && !exported_endpoints().any(is_of_ecr)
+    }
+
     /// Whether `--debug` was given.
     pub fn is_debugging(&self) -> bool {
         self.debug

@@ -1,5 +1,7 @@
 //! Which image a name means, for a job that runs elsewhere than where the name was typed.
 
+use std::time::Duration;
+
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
 use super::{
@@ -10,6 +12,8 @@ use crate::ui::Failure;
 
 /// What is kept of ECR's answers: the repository's name to its URI.
 const KEPT: &str = "image";
+/// For so long. Nothing here would tell that a repository has gone since, and jobs would ask for its images in vain.
+const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// An image that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +94,7 @@ fn short(image: &str) -> Option<(RepositoryName, Tag)> {
 
 /// The repository of this name in the account's ECR, in the cluster's region.
 async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<Repository>, Failure> {
-    let kept = session.cache.read::<String>(KEPT, name.as_str());
+    let kept = session.cache.read_younger::<String>(KEPT, name.as_str(), KEPT_FOR);
     if let Some(kept) = kept.and_then(|uri| Repository::of_uri(&uri)) {
         return Ok(Some(kept));
     }

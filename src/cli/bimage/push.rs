@@ -2,7 +2,8 @@
 
 use super::CommonArgs;
 use super::build::Shown;
-use crate::image::{Tag, ecr, engine, parted};
+use crate::cluster::Session;
+use crate::image::{Built, Tag, ecr, engine, parted};
 use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
@@ -24,17 +25,27 @@ impl Args {
             None => own_tag(&self.image)?,
         };
         let session = common.open().await?;
-        let Some(repository) = ecr::repository(&session).await? else {
+        let built = match self.pushed(&session, &tag).await {
+            Err(failure) => match session.read_anew(&failure).await? {
+                Some(session) => self.pushed(&session, &tag).await?,
+                None => return Err(failure),
+            },
+            Ok(built) => built,
+        };
+        let outcome = if built.earlier { "is there already" } else { "is pushed" };
+        note(format!("bimage: {} {outcome}", built.named()));
+        common.output().show(&Shown(built))?;
+        Ok(Exit::Done)
+    }
+
+    async fn pushed(&self, session: &Session, tag: &Tag) -> Result<Built, Failure> {
+        let Some(repository) = ecr::repository(session).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to")).hint(
                 format!("`ecr_repository = \"…\"` in [cluster.{name}] of the settings file names one"),
             ));
         };
-        let built = engine::push(&session, &self.image, &repository, &tag, false).await?;
-        let outcome = if built.earlier { "is there already" } else { "is pushed" };
-        note(format!("bimage: {} {outcome}", built.named()));
-        common.output().show(&Shown(built))?;
-        Ok(Exit::Done)
+        engine::push(session, &self.image, &repository, tag, false).await
     }
 }
 

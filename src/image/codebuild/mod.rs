@@ -10,6 +10,9 @@ mod shown;
 mod start;
 mod why;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 pub use build::{Build, BuildName, Log, Phase};
@@ -21,6 +24,9 @@ use self::start::{Order, start};
 use super::{Built, Recipe, Repository, Tag, ecr, stage};
 use crate::cluster::{Contact, Session, explain};
 use crate::ui::{self, Exit, Failure, Interrupts, note};
+
+/// After Ctrl-C, an answer that is on its way is waited for so long: it has the build's ID.
+const ANSWER_COMES: Duration = Duration::from_secs(2);
 
 /// What a build is told beside its recipe.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +67,7 @@ pub async fn build(
         platform: recipe.platform,
         from_content: manner.from_content,
     };
-    let id = start(&mut contact, &order).await?.id;
+    let id = started(session, &mut contact, &order, &mut interrupts).await?;
     if !manner.quiet {
         note(format!("{}: build {id} has been started", manner.tool));
     }
@@ -86,7 +92,11 @@ pub async fn build(
     })?;
     if !ended.has_succeeded() {
         shown.show_end();
-        let failure = Failure::failed(why::why(&ended, shown.log()));
+        let why = why::why(&ended, shown.log());
+        if repository.registry.is_ecr() && why.contains(why::NO_REPOSITORY) {
+            return Err(ecr::gone(session));
+        }
+        let failure = Failure::failed(why);
         let failure = failure.hint(format!("`bimage logs {id}` shows its whole log"));
         return Err(match &ended.link {
             Some(link) => failure.hint(format!("{link} is its log in the console")),
@@ -107,6 +117,31 @@ pub async fn build(
         }
         None => Err(Failure::failed(format!("the build {id} has succeeded, and there is no image {uri}"))
             .hint(format!("`bimage logs {id}` shows what it did"))),
+    }
+}
+
+/// Starts a build, and returns its ID. Contact that is lost is sought until Ctrl-C.
+async fn started(
+    session: &Session,
+    contact: &mut Contact,
+    order: &Order<'_>,
+    interrupts: &mut Interrupts,
+) -> Result<String, Failure> {
+    let mut starting = pin!(start(contact, order));
+    tokio::select! {
+        biased;
+        build = &mut starting => return Ok(build?.id),
+        () = interrupts.next() => {}
+    }
+    match tokio::time::timeout(ANSWER_COMES, starting).await {
+        Ok(Ok(build)) => Err(interrupted(session, &build.id, interrupts).await),
+        Ok(Err(failure)) => Err(failure.exit(Exit::Interrupted)),
+        Err(_) => Err(Failure::failed(format!(
+            "interrupted; whether the CodeBuild project {} has started the build is not known",
+            order.project
+        ))
+        .exit(Exit::Interrupted)
+        .hint("`bimage logs last` shows the project's last build")),
     }
 }
 

@@ -66,14 +66,14 @@ pub(super) fn name(session: &Session) -> Result<&str, Failure> {
 }
 
 /// Whether CodeBuild can build for the cluster at all, by its settings: they name a project, and a repository that
-/// buildspec.yml can log in to. That is ECR's, or one on this machine, for whoever stands in for both of them here.
+/// buildspec.yml can log in to. That is ECR's, or one on this machine where somebody stands in for both of them.
 ///
 /// # Errors
 /// When it cannot; what is missing in the settings.
 pub fn check(session: &Session) -> Result<(), Failure> {
     name(session)?;
     let Some(repository) = &session.cluster.images.ecr_repository else { return Err(no_repository(session)) };
-    let is_reached = |registry: &Registry| registry.is_ecr() || registry.is_here();
+    let is_reached = |registry: &Registry| registry.is_ecr() || registry.is_here() && !session.ecr_is_aws();
     if repository.registry.as_ref().is_none_or(is_reached) {
         return Ok(());
     }

@@ -24,6 +24,9 @@ pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a st
     }
 }
 
+/// How a registry says that it has no such repository.
+pub(super) const NO_REPOSITORY: &str = "name unknown: ";
+
 /// How lines begin by which Docker's client says why it has failed: BuildKit, the engine, a registry.
 const BEGINNINGS: [&str; 8] = [
     "ERROR: failed to solve",
@@ -31,7 +34,7 @@ const BEGINNINGS: [&str; 8] = [
     "Error response from daemon: ",
     "Error parsing reference: ",
     "denied: ",
-    "name unknown: ",
+    NO_REPOSITORY,
     "no basic auth credentials",
     "unauthorized: ",
 ];

@@ -14,7 +14,7 @@ pub use find::find;
 pub(super) use find::{details, find_by_id, list};
 pub(super) use remove::remove;
 pub use repository::repository;
-pub(super) use repository::{Place, existing, look};
+pub(super) use repository::{Place, existing, gone, look};
 
 use super::{ImageId, Registry, Repository};
 use crate::cluster::Session;

@@ -89,7 +89,7 @@ fn keep(session: &Session, path: &RepositoryPath, found: &Repository) {
 }
 
 /// What was kept is not true any more: the repository is gone.
-pub(super) fn gone(session: &Session) -> Failure {
+pub(in crate::image) fn gone(session: &Session) -> Failure {
     let path = session.cluster.images.ecr_repository.as_ref();
     let was_kept = path.is_some_and(|path| session.cache.drop(KEPT, &path.to_string()));
     let failure = match path {

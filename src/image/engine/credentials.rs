@@ -55,9 +55,9 @@ pub async fn of_user() -> HashMap<String, DockerCredentials> {
     found.into_iter().map(|(registry, credentials)| (host(&registry), credentials)).collect()
 }
 
-/// Whom a repository's registry knows us as; `None`: as nobody. A registry of ECR is shown a token of ours, and so is
-/// one on this machine, which stands in for it. Any other is none of ECR's business: it is shown what the user's
-/// `docker login` has left.
+/// Whom a repository's registry knows us as; `None`: as nobody. A registry of ECR is shown a token of ours. So is
+/// one on this machine where somebody stands in for ECR, too. Any other is none of ECR's business: it is shown what the
+/// user's `docker login` has left.
 ///
 /// # Errors
 /// When ECR gives no token for its own registry.
@@ -75,7 +75,7 @@ pub async fn of_registry(
     }
     match of_user().await.remove(registry) {
         Some(known) => Ok(Some(known)),
-        None if repository.registry.is_here() => Ok(ours().await.ok()),
+        None if repository.registry.is_here() && !session.ecr_is_aws() => Ok(ours().await.ok()),
         None => Ok(None),
     }
 }

@@ -96,8 +96,9 @@ fn without_engine(session: &Session, failure: Failure) -> Failure {
     let cluster = &session.cluster;
     match &cluster.images.codebuild_project {
         Some(project) => failure.hint(format!(
-            "`--builder {}` builds with the CodeBuild project {project}",
-            Builder::CodeBuild.as_str()
+            "`builder = \"{}\"` in [cluster.{}] builds with the CodeBuild project {project}",
+            Builder::CodeBuild.as_str(),
+            cluster.name
         )),
         None => failure.hint(format!(
             "`codebuild_project = \"…\"` in [cluster.{}] of the settings file names a project that builds without one",

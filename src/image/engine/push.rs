@@ -48,7 +48,7 @@ pub async fn push(
     if !quiet {
         tell_misfit(session, image, &found).await;
     }
-    let push = Push { engine: &engine, image, repository, tag, authorization, quiet };
+    let push = Push { session, engine: &engine, image, repository, tag, authorization, quiet };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
     let mut interrupts = Interrupts::listen()?;
     push.name_it(image).await?;
@@ -116,6 +116,7 @@ async fn authorization(session: &Session, repository: &Repository) -> Result<Str
 
 /// One push.
 struct Push<'a> {
+    session: &'a Session,
     engine: &'a Engine,
     image: &'a str,
     repository: &'a Repository,
@@ -221,6 +222,9 @@ impl Push<'_> {
     }
 
     fn refused(&self, refusal: Refusal, why: &str) -> Failure {
+        if refusal == Refusal::NoRepository && self.repository.registry.is_ecr() {
+            return ecr::gone(self.session);
+        }
         let failure = Failure::failed(format!("{}: {}", self.doing(), why.trim()));
         match refusal.hint(self.repository) {
             Some(hint) => failure.hint(hint),

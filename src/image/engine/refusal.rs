@@ -74,9 +74,6 @@ impl Refusal {
                     .to_owned(),
             ),
             Self::Denied => Some(format!("`docker login {registry}` makes you known there")),
-            Self::NoRepository if registry.is_ecr() => Some(
-                "`create_repository = true` in the cluster's section of the settings file has it made".to_owned(),
-            ),
             Self::NoRepository | Self::Other => None,
             Self::Immutable => Some(format!(
                 "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
@@ -138,7 +135,6 @@ mod tests {
             refusal.hint(&Repository { registry, name: "lab/x".parse().unwrap() }).unwrap_or_default()
         };
         let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
-        assert!(hint(Refusal::NoRepository, ecr).contains("create_repository = true"));
         assert!(hint(Refusal::Denied, ecr).contains("ecr:PutImage"));
         assert!(hint(Refusal::Denied, "127.0.0.1:5000").contains("docker login 127.0.0.1:5000"));
         assert_eq!(hint(Refusal::NoRepository, "127.0.0.1:5000"), "");

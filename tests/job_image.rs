@@ -14,7 +14,7 @@ use bollard::query_parameters::{
     StartContainerOptions,
 };
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{JobImage, Outcome, Sandbox, engine, eventually, job_image};
 
 /// For things that take seconds on an idle machine.
@@ -45,7 +45,11 @@ fn with_a_stranger(sandbox: &Sandbox, image: &str, stranger: &str) {
         json!({"targetNodes": targets, "container": {"image": image, "resourceRequirements": [
             {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]}})
     };
-    let ranges = json!([range("0:1", image), range("2:2", stranger)]);
+    register(sandbox, &json!([range("0:1", image), range("2:2", stranger)]));
+}
+
+/// Registers the job definition `odd`, of three nodes.
+fn register(sandbox: &Sandbox, ranges: &Value) {
     let nodes = json!({"numNodes": 3, "mainNode": 0, "nodeRangeProperties": ranges}).to_string();
     let register =
         ["batch", "register-job-definition", "--type", "multinode", "--job-definition-name", "odd"];
@@ -172,10 +176,11 @@ fn a_script_that_runs_on_all_nodes() {
 fn nodes_that_mount_directories_are_connected_as_the_user_of_the_script() {
     let Some((sandbox, JobImage { mpi: image, .. })) = cluster() else { return };
     // Nothing is mounted, which takes a capability, but all else is done as if it were.
-    let line =
-        ["-I", "-n", "3", "-p", "2", "-m", "256M", "--user", "root", "-e", "AWSB_SHARED= ", "--image", image];
+    let container = json!({"image": image, "user": "root", "environment": [{"name": "AWSB_SHARED", "value": " "}],
+        "resourceRequirements": [{"type": "VCPU", "value": "2"}, {"type": "MEMORY", "value": "256"}]});
+    register(&sandbox, &json!([{"targetNodes": "0:", "container": container}]));
     let script = "id -un; export GREETING=shared; mpirun ranks";
-    let outcome = sandbox.run("bsub", line.into_iter().chain(["--wrap", script])).ok();
+    let outcome = sandbox.run("bsub", ["-I", "--job-definition", "odd", "--wrap", script]).ok();
     assert_eq!(main_node(&outcome).next().map(str::trim), Some("awsb"), "{outcome}");
     assert_eq!(ranks(&outcome, "shared").len(), 6, "{outcome}");
 }
@@ -278,7 +283,7 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
         in_container(image, "root", &all, true, "echo $(id -un) $(id -gn) $USER $HOME").await
     };
     assert_eq!(run(&[]).await, "awsb awsb awsb /home/awsb\n");
-    assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root  /root\n");
+    assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root /root\n");
     // A group need not have its user's name.
     assert_eq!(run(&["AWSB_RUN_AS=sync"]).await, "sync nogroup sync /bin\n");
     let told = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
@@ -293,6 +298,24 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
     let said = run(&nodes).await;
     let told = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
     assert!(said.starts_with(told), "{said}");
+}
+
+#[tokio::test]
+async fn a_signal_while_the_key_is_deleted_leaves_no_key() {
+    let Some(JobImage { pulled: image, .. }) = job_image() else { return };
+    // In the place of the AWS CLI: with the key the other node comes, and the signal comes with the first deletion,
+    // which fails.
+    let script = r#"cd /tmp; mkdir bin; cat >bin/aws <<'END'
+#!/bin/sh
+case $2 in
+cp) cat >/tmp/key; echo 127.0.0.1 1 boot 127.0.0.1 >/dev/shm/awsb-nodes/nodes/1 ;;
+rm) if [ -e /tmp/told ]; then exec rm /tmp/key; fi; : >/tmp/told; kill -TERM "$(cat /tmp/pid)"; exit 1 ;;
+esac
+END
+chmod +x bin/aws
+export PATH=/tmp/bin:$PATH AWS_BATCH_JOB_NUM_NODES=2 AWS_BATCH_JOB_ID=j AWSB_NODES_URL=s3://b/n
+sh -c 'echo $$ >/tmp/pid; exec /usr/local/lib/awsb/nodes.sh id' 2>/dev/null; echo $?; ls bin key told 2>/dev/null"#;
+    assert_eq!(in_container(image, "awsb", &[], false, script).await, "143\ntold\n\nbin:\naws\n");
 }
 
 /// Runs a shell command in the image, as a job that may mount or may not. (What a privileged container has is more

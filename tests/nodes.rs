@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 use support::{Answer, BadServer, Request, Sandbox};
 
@@ -68,6 +70,70 @@ fn nodes_are_told_where_their_key_goes_and_old_keys_are_cleared_away() {
     assert!(listed.len() == 1 && listed[0].contains("prefix=awsb%2Fnodes%2F"), "{listed:?}");
     let deleted: Vec<&str> = s3.iter().filter(|r| r.method == "DELETE").map(|r| r.target.as_str()).collect();
     assert_eq!(deleted, ["/b/awsb/nodes/old/1?x-id=DeleteObject"]);
+}
+
+#[test]
+fn each_range_of_nodes_is_told_its_own_vcpus() {
+    let range = |targets: &str, requirements: Value| json!({"targetNodes": targets, "container": {"image": "i", "resourceRequirements": requirements}});
+    let vcpus = |count: &str| json!([{"type": "VCPU", "value": count}]);
+    let ranges = json!([range("0:0", vcpus("2")), range("1:3", vcpus("8")), range("4:", json!([]))]);
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [{
+            "jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "multinode",
+            "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
+            "nodeProperties": {"numNodes": 5, "mainNode": 0, "nodeRangeProperties": ranges}}] })),
+        _ => answer(request),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let told = |options: &[&str]| {
+        let outcome = sandbox.run("bsub", [&["--dry-run", "-n", "5"], options, &["true"]].concat()).ok();
+        let told = outcome.json();
+        let ranges = told[0]["request"]["nodeOverrides"]["nodePropertyOverrides"].as_array().unwrap().clone();
+        let vcpus = ranges.iter().map(|range| {
+            let environment = variables(&range["containerOverrides"]["environment"]);
+            let known = environment.iter().find(|(name, _)| *name == "AWSB_VCPUS");
+            known.map(|(_, value)| String::from(*value))
+        });
+        (vcpus.collect::<Vec<_>>(), outcome.stderr)
+    };
+    let (vcpus, said) = told(&[]);
+    assert_eq!(vcpus, [Some("2".into()), Some("8".into()), None]);
+    assert!(said.contains("bsub: 5 nodes: nodes 0:0 x 2 vCPUs, nodes 1:3 x 8 vCPUs, nodes 4:\n"), "{said}");
+    let (vcpus, said) = told(&["-p", "4"]);
+    assert_eq!(vcpus, ["4"; 3].map(|n| Some(n.to_owned())));
+    assert!(said.contains("bsub: 5 nodes x 4 vCPUs\n"), "{said}");
+}
+
+#[test]
+fn clearing_away_keeps_nobody_waiting_and_leaves_only_what_it_may_not_delete() {
+    let (submitted, is_submitted) = std::sync::mpsc::channel();
+    let (submitted, is_submitted) = (Mutex::new(submitted), Mutex::new(is_submitted));
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "submitjob" => {
+            submitted.lock().unwrap().send(()).unwrap();
+            answer(request)
+        }
+        "s3" if request.target.contains("list-type=2") => {
+            let is_second = request.target.contains("continuation-token=more");
+            if !is_second {
+                is_submitted.lock().unwrap().recv().unwrap();
+            }
+            let key = if is_second { "second" } else { "first" };
+            let listed = format!(
+                "<ListBucketResult><IsTruncated>{}</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
+                 <Contents><Key>awsb/nodes/{key}/1</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>\
+                 </ListBucketResult>",
+                !is_second
+            );
+            Answer::Http(200, listed, vec![("content-type", "application/xml".into())])
+        }
+        "s3" if request.target.contains("first") => Answer::s3_error(403, "AccessDenied", "Access Denied"),
+        _ => answer(request),
+    });
+    Sandbox::at(&server.endpoint()).run("bsub", ["-n", "2", "true"]).ok();
+    let s3 = server.requests("s3");
+    let deleted: Vec<&str> = s3.iter().filter(|r| r.method == "DELETE").map(|r| r.target.as_str()).collect();
+    assert_eq!(deleted, ["first", "second"].map(|key| format!("/b/awsb/nodes/{key}/1?x-id=DeleteObject")));
 }
 
 #[test]

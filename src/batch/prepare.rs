@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
-use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, Vcpus};
+use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus};
 use crate::ui::{Exit, Failure};
 
 /// What a job wants of its job definition and its queue.
@@ -47,10 +47,8 @@ pub struct Prepared {
 pub struct PreparedNodes {
     /// How many they are.
     pub count: u32,
-    /// vCPUs of each; `None` when neither the job nor its definition says.
-    pub vcpus: Option<f64>,
-    /// The `targetNodes` that overrides for all nodes have to name.
-    pub targets: Vec<String>,
+    /// Which of them are alike: overrides for all nodes have to name each of these.
+    pub ranges: Vec<NodeTargets>,
 }
 
 impl Prepared {
@@ -62,10 +60,16 @@ impl Prepared {
 impl fmt::Display for PreparedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes", self.count)?;
-        match self.vcpus {
-            Some(vcpus) => write!(f, " x {vcpus} vCPU{}", if vcpus > 1.0 { "s" } else { "" }),
-            None => Ok(()),
+        let size = |vcpus: f64| format!(" x {vcpus} vCPU{}", if vcpus > 1.0 { "s" } else { "" });
+        let Some((first, others)) = self.ranges.split_first() else { return Ok(()) };
+        if others.iter().all(|range| range.vcpus == first.vcpus) {
+            return first.vcpus.map_or(Ok(()), |vcpus| f.write_str(&size(vcpus)));
         }
+        for (n, NodeTargets { targets, vcpus }) in self.ranges.iter().enumerate() {
+            let size = vcpus.map(size).unwrap_or_default();
+            write!(f, "{} nodes {targets}{size}", if n == 0 { ":" } else { "," })?;
+        }
+        Ok(())
     }
 }
 
@@ -110,21 +114,27 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
     let (derived, nodes) = match (&facts.kind, wishes.nodes) {
         (Kind::MultiNode { nodes, ranges }, given) => {
             refuse_nodes(session, wishes.queue).await?;
-            let targets = ranges.iter().map(|range| range.targets.clone()).collect();
-            (changed(session, &facts, name, wishes).await?, Some((given.unwrap_or(*nodes), targets)))
+            let ranges =
+                ranges.iter().map(|range| range_of(&range.targets, range.container.as_ref(), wishes));
+            let nodes = PreparedNodes { count: given.unwrap_or(*nodes), ranges: ranges.collect() };
+            (changed(session, &facts, name, wishes).await?, Some(nodes))
         }
         (_, Some(count)) => {
             refuse_nodes(session, wishes.queue).await?;
             let (made, target) =
                 definition::multi_node(session, &facts, wishes.changes, wishes.registering).await?;
-            (made, Some((count, vec![target.to_owned()])))
+            (made, Some(PreparedNodes { count, ranges: vec![range_of(target, facts.container(), wishes)] }))
         }
         (_, None) => (changed(session, &facts, name, wishes).await?, None),
     };
-    let vcpus = wishes.vcpus.map(Vcpus::count).or(facts.container().and_then(|c| c.vcpus));
-    let nodes = nodes.map(|(count, targets)| PreparedNodes { count, vcpus, targets });
     let Derived { job_definition, to_register } = derived;
     Ok(Prepared { job_definition, to_register, nodes })
+}
+
+/// Nodes as they will be: what is wished is for all, and what is not each range has by itself.
+fn range_of(targets: &str, container: Option<&ContainerFacts>, wishes: &Wishes<'_>) -> NodeTargets {
+    let vcpus = wishes.vcpus.map(Vcpus::count).or_else(|| container?.vcpus);
+    NodeTargets { targets: targets.to_owned(), vcpus }
 }
 
 async fn changed(
@@ -251,6 +261,20 @@ mod tests {
             gpus: None,
             registering: Registering::Allowed,
         }
+    }
+
+    #[test]
+    fn nodes_are_told_as_they_are() {
+        let told = |sizes: &[(&str, Option<f64>)]| {
+            let range = |&(targets, vcpus): &(&str, _)| NodeTargets { targets: String::from(targets), vcpus };
+            PreparedNodes { count: 3, ranges: sizes.iter().map(range).collect() }.to_string()
+        };
+        assert_eq!(told(&[("0:", None)]), "3 nodes");
+        assert_eq!(told(&[("0:", Some(1.0))]), "3 nodes x 1 vCPU");
+        assert_eq!(told(&[("0:0", Some(2.0)), ("1:", Some(2.0))]), "3 nodes x 2 vCPUs");
+        let mixed = [("0:0", Some(1.0)), ("1:", Some(8.0))];
+        assert_eq!(told(&mixed), "3 nodes: nodes 0:0 x 1 vCPU, nodes 1: x 8 vCPUs");
+        assert_eq!(told(&[("0:0", None), ("1:", Some(8.0))]), "3 nodes: nodes 0:0, nodes 1: x 8 vCPUs");
     }
 
     #[test]

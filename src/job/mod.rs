@@ -56,7 +56,7 @@ pub use mark::Mark;
 pub use moment::Moment;
 pub use name::{JobName, definition_name, queue_name};
 pub use name_glob::NameGlob;
-pub use nodes::{Gpus, Nodes};
+pub use nodes::{Gpus, NodeTargets, Nodes};
 pub use once_key::OnceKey;
 pub use output::OutputGlob;
 pub use reference::{Home, JobRef, JobRefs, Malformed, Named, Unresolved};

@@ -51,6 +51,15 @@ impl Nodes {
     }
 }
 
+/// Nodes of a job that are alike: one of its job definition's ranges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeTargets {
+    /// Which they are, such as `0:`, in the job definition's own words, which overrides have to repeat.
+    pub targets: String,
+    /// vCPUs of each; `None` when neither the job nor its definition says.
+    pub vcpus: Option<f64>,
+}
+
 impl FromStr for Nodes {
     type Err = Invalid;
 

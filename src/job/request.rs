@@ -171,6 +171,12 @@ impl SubmitRequest {
         })
     }
 
+    /// The overrides of its container, or of each of its node ranges.
+    pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
+        let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
+        nodes.map(|node| &node.container_overrides).chain(&self.container_overrides)
+    }
+
     /// The overrides of its container, or of each of its node ranges, to be changed.
     pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
         let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);

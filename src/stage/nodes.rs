@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::Client;
+
 use crate::cluster::Session;
 use crate::job::object_key;
 
@@ -13,20 +15,25 @@ const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 /// Nobody waits longer for it than this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Deletes keys that are older than a day: one listing. Whoever may not do it, or cannot, does not: a lifecycle rule
-/// of the bucket does the same.
-pub async fn sweep_nodes(session: &Session) {
-    let _ = tokio::time::timeout(PATIENCE, sweep(session)).await;
+/// Deletes keys that are older than a day, for at most some seconds: something to do beside a submission. What may
+/// not be deleted, or cannot, stays: a lifecycle rule of the bucket does the same.
+pub fn sweep_nodes(session: &Session) -> impl Future<Output = ()> + use<> {
+    let (s3, bucket) = (session.s3.clone(), session.cluster.bucket.clone());
+    let prefix = format!("{}/", object_key(&session.cluster.prefix, NODES));
+    async move {
+        let _ = tokio::time::timeout(PATIENCE, sweep(&s3, &bucket, prefix)).await;
+    }
 }
 
-async fn sweep(session: &Session) -> Option<()> {
-    let bucket = &session.cluster.bucket;
-    let prefix = format!("{}/", object_key(&session.cluster.prefix, NODES));
-    let listed = session.s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await.ok()?;
+async fn sweep(s3: &Client, bucket: &str, prefix: String) -> Option<()> {
     let limit = aws_smithy_types::DateTime::from(SystemTime::now().checked_sub(LEFT_BEHIND)?);
-    for object in listed.contents() {
-        if object.last_modified().is_some_and(|modified| *modified < limit) {
-            session.s3.delete_object().bucket(bucket).key(object.key()?).send().await.ok()?;
+    let mut pages = s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.ok()?;
+        let old = page.contents().iter().filter(|object| object.last_modified().is_some_and(|m| *m < limit));
+        for key in old.filter_map(|object| object.key()) {
+            // One that is locked, say, does not keep the others.
+            let _ = s3.delete_object().bucket(bucket).key(key).send().await;
         }
     }
     Some(())

@@ -26,8 +26,8 @@ use crate::job::request::{
     ResourceRequirement, SubmitRequest,
 };
 use crate::job::{
-    self, Environment, FileSystem, Invalid, JobSpec, Mark, Place, Script, Shape, Shared, Submitter, Tasks,
-    Work, limits,
+    self, Environment, FileSystem, Invalid, JobSpec, Mark, NodeTargets, Place, Script, Shape, Shared,
+    Submitter, Tasks, Work, limits,
 };
 
 /// Where a job is going.
@@ -38,15 +38,13 @@ pub struct Target<'a> {
     /// The job definition.
     pub job_definition: &'a str,
     /// The node ranges of the job definition, for a multi-node parallel job: overrides have to name them all.
-    pub node_targets: &'a [String],
+    pub node_ranges: &'a [NodeTargets],
     /// The bucket for bundles.
     pub bucket: &'a str,
     /// The prefix of their keys, without a slash at its end.
     pub prefix: &'a str,
     /// The bucket's region.
     pub region: &'a str,
-    /// vCPUs of each node, where they are known.
-    pub node_vcpus: Option<f64>,
     /// The directories that the cluster's jobs share.
     pub shared: &'a [Shared],
     /// Who submits it.
@@ -138,7 +136,8 @@ impl Plan {
                 overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
                 requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
             }
-            let longest = requests.iter().filter_map(|r| Some(r.overrides()?.length())).max().unwrap_or(0);
+            let all = requests.iter().flat_map(SubmitRequest::all_overrides);
+            let longest = all.map(Overrides::length).max().unwrap_or(0);
             if longest <= ROOM && fit_together(longest, target) {
                 let bytes = |r| serde_json::to_vec(r).map_or(0, |json| json.len());
                 let largest = requests.iter().map(bytes).max().unwrap_or(0);
@@ -161,7 +160,7 @@ pub const ROOM: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 /// Whether a request with the overrides for each node range stays below Batch's limit, with as much room for the
 /// rest of it as one container's overrides may take.
 fn fit_together(length: usize, target: &Target<'_>) -> bool {
-    length * target.node_targets.len() <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
+    length * target.node_ranges.len() <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
 }
 
 /// Whether nothing has to happen in the container before the command runs. A single one sees `AWSB_OUTPUT_URL`,
@@ -218,13 +217,18 @@ pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
 }
 
 /// What the entry point of awsb's image needs to connect the nodes of a job: where their key goes, never the key.
-fn node_variables(target: &Target<'_>) -> impl Iterator<Item = KeyValue> {
-    let vcpus = target.node_vcpus.map(|vcpus| KeyValue::new(launcher::VCPUS_VARIABLE, vcpus.to_string()));
-    let place = [
+fn node_variables(target: &Target<'_>) -> [KeyValue; 2] {
+    [
         KeyValue::new(launcher::NODES_VARIABLE, target.url(NODES)),
         KeyValue::new(launcher::NODES_REGION_VARIABLE, target.region),
-    ];
-    place.into_iter().chain(vcpus)
+    ]
+}
+
+/// The overrides for the nodes of a range: they alone have these vCPUs.
+fn of_range(range: &NodeTargets, mut overrides: Overrides) -> NodePropertyOverride {
+    let vcpus = range.vcpus.map(|vcpus| KeyValue::new(launcher::VCPUS_VARIABLE, vcpus.to_string()));
+    overrides.environment.extend(vcpus);
+    NodePropertyOverride { target_nodes: range.targets.clone(), container_overrides: overrides }
 }
 
 /// What that entry point mounts, a line each.
@@ -416,12 +420,9 @@ fn request(
             request.node_overrides = Some(NodeOverrides {
                 num_nodes: nodes,
                 node_property_overrides: target
-                    .node_targets
+                    .node_ranges
                     .iter()
-                    .map(|targets| NodePropertyOverride {
-                        target_nodes: targets.clone(),
-                        container_overrides: overrides.clone(),
-                    })
+                    .map(|range| of_range(range, overrides.clone()))
                     .collect(),
             });
         }

@@ -30,11 +30,10 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
-        node_targets: &[],
+        node_ranges: &[],
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
-        node_vcpus: None,
         shared: &[],
         submitter: submitter.as_ref(),
     };

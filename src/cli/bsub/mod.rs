@@ -16,6 +16,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use futures_util::future::OptionFuture;
 use serde_json::Value;
 
 use super::{CommonArgs, select};
@@ -156,10 +157,14 @@ impl Args {
             stage::upload(&session, bundle).await?;
         }
         stage::upload_baggage(&session, &baggage).await?;
-        if let Shape::Nodes(_) = spec.shape {
-            stage::sweep_nodes(&session).await;
-        }
-        self.send(&options, session, &plan.requests).await
+        let has_nodes = plan.requests.iter().any(|request| request.node_overrides.is_some());
+        let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
+        let sweep = async {
+            OptionFuture::from(sweep).await;
+            Ok(())
+        };
+        let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests), sweep)?;
+        Ok(exit)
     }
 
     /// Decides in which form the job travels, and which job definition would be registered if it may not be. What had been
@@ -200,11 +205,10 @@ impl Args {
         let target = Target {
             job_queue,
             job_definition: &prepared.job_definition,
-            node_targets: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.targets),
+            node_ranges: prepared.nodes.as_ref().map_or(&[], |nodes| &nodes.ranges),
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,
             region: &session.region,
-            node_vcpus: prepared.nodes.as_ref().and_then(|nodes| nodes.vcpus),
             shared: &cluster.shared,
             submitter: submitter.as_ref(),
         };

@@ -150,6 +150,20 @@ fn the_same_content_is_built_once() {
 }
 
 #[test]
+fn quiet_shows_no_bar_on_a_terminal() {
+    let server = BuildServer::start(Course { images: vec![("*", DIGEST)], ..Course::default() });
+    let sandbox = server.sandbox();
+    // So much takes its time to be read.
+    let large = std::fs::File::create(sandbox.file("context/large", "")).expect("a file");
+    large.set_len(2 << 30).expect("a length");
+    let shown = |args: &[&str]| Terminal::new(100).run(&sandbox, "bimage", args).ok().written;
+    let loud = shown(&["build", "context"]);
+    assert!(loud.contains("reading the build context"), "{loud}");
+    let quiet = shown(&["build", "context", "--quiet"]);
+    assert!(!quiet.contains("reading the build context"), "{quiet}");
+}
+
+#[test]
 fn a_step_that_fails() {
     let server = BuildServer::start(Course::failing());
     let sandbox = server.sandbox();

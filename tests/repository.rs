@@ -241,6 +241,19 @@ fn the_list() {
 }
 
 #[test]
+fn images_in_the_archive_are_listed() {
+    let mut archived = image(1);
+    archived["imageStatus"] = json!("ARCHIVED");
+    let server = ecr(vec![archived]);
+    let sandbox = far(&server.endpoint(), NAMED);
+    let json = sandbox.run("bimage", ["list", "--json"]).ok().json();
+    assert_eq!(json[0]["imageStatus"], "ARCHIVED");
+    let asked = server.requests("ecr");
+    let asked = asked.iter().find(|request| operation(request) == "DescribeImages").unwrap();
+    assert_eq!(body(asked)["filter"], json!({ "imageStatus": "ANY" }));
+}
+
+#[test]
 fn every_page_is_read() {
     let server = ecr((0..1_200).map(image).collect());
     let sandbox = far(&server.endpoint(), NAMED);

@@ -20,10 +20,17 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where an engine may be. `DOCKER_HOST` is the user's word, as for the `docker` command: nothing else is
 /// tried then. Else the usual sockets: Docker's, Docker's without root, Docker Desktop's, `OrbStack`'s,
 /// Colima's, Podman's.
-fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<String>, String> {
     let variable = |name: &str| variable(name)?.into_string().ok().filter(|value| !value.is_empty());
     if let Some(host) = variable("DOCKER_HOST") {
-        return vec![host];
+        // Docker's own command takes any value for a yes. What is sent may be secret: never without TLS then.
+        if !host.starts_with("unix://") && variable("DOCKER_TLS_VERIFY").is_some() {
+            return Err(format!(
+                "{host}: DOCKER_TLS_VERIFY is set, and an engine behind TLS is not supported; DOCKER_HOST=unix://PATH reaches it \
+                 through a socket that `ssh -L PATH:/var/run/docker.sock HOST` forwards"
+            ));
+        }
+        return Ok(vec![host]);
     }
     let mut sockets = vec!["/var/run/docker.sock".to_owned()];
     let mut add = |folder: &str, names: &[&str]| {
@@ -34,16 +41,16 @@ fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
     add("XDG_RUNTIME_DIR", &["docker.sock"]);
     add("HOME", &[".docker/run/docker.sock", ".orbstack/run/docker.sock", ".colima/default/docker.sock"]);
     add("XDG_RUNTIME_DIR", &["podman/podman.sock"]);
-    sockets.into_iter().map(|socket| format!("unix://{socket}")).collect()
+    Ok(sockets.into_iter().map(|socket| format!("unix://{socket}")).collect())
 }
 
 /// The first engine that answers, and its address.
 ///
 /// # Errors
-/// When none does: what was tried, and why it was not one.
+/// When none does: what was tried, and why it was not one; when it would have to be TLS (`DOCKER_TLS_VERIFY`).
 pub async fn find() -> Result<(String, Docker), String> {
     let mut tried = Vec::new();
-    for address in addresses(|name| std::env::var_os(name)) {
+    for address in addresses(|name| std::env::var_os(name))? {
         match connect(&address).await {
             Ok(docker) => return Ok((address, docker)),
             Err(why) => tried.push(why),
@@ -108,8 +115,23 @@ pub fn status(e: &Error) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn with(variables: &[(&str, &str)]) -> Vec<String> {
+    fn looked_up(variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
         addresses(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into()))
+    }
+
+    fn with(variables: &[(&str, &str)]) -> Vec<String> {
+        looked_up(variables).unwrap()
+    }
+
+    #[test]
+    fn what_asks_for_tls_is_not_done_without() {
+        let tls = |host, value| looked_up(&[("DOCKER_HOST", host), ("DOCKER_TLS_VERIFY", value)]);
+        for host in ["tcp://a:2376", "http://a"] {
+            let why = tls(host, "1").unwrap_err();
+            assert!(why.starts_with(&format!("{host}: DOCKER_TLS_VERIFY is set")), "{why}");
+        }
+        assert_eq!(tls("tcp://a:2375", "").unwrap(), ["tcp://a:2375"]);
+        assert_eq!(tls("unix:///s", "1").unwrap(), ["unix:///s"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
 
 /// The recipe with the machines that its image is for, if it names none: those of the job queue; else those that the builder
-/// builds for. An image that stays on this machine's engine is for its own. It stays open where nobody can tell.
+/// builds for. An image that stays on this machine's engine is for that. It stays open where nobody can tell.
 ///
 /// # Errors
 /// When Batch or CodeBuild cannot be asked. One that denies it is no error.
@@ -21,10 +21,9 @@ pub async fn resolved(
         return Ok(recipe);
     }
     // The same content may be built by many, on machines of any kind: its tag has to say for which.
-    let images = &session.cluster.images;
-    let of_jobs = match images.engine_runs_jobs || images.ecr_repository.is_none() {
-        true => engine::platform().await,
-        false => of_queue(session, queue).await?,
+    let of_jobs = match session.cluster.images.ecr_repository {
+        Some(_) => of_queue(session, queue).await?,
+        None => None,
     };
     let platform = match (of_jobs, builder) {
         (Some(platform), _) => Some(platform),

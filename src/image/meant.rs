@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine};
+use super::{
+    ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine, parted,
+};
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 
@@ -12,8 +14,6 @@ use crate::ui::Failure;
 const KEPT: &str = "image";
 /// For so long. Nothing here would tell that a repository has gone since, and jobs would ask for its images in vain.
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
-/// So many digits of an image's ID are its tag in the repository.
-const DIGITS: usize = 20;
 
 /// An image that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
         return as_named();
     };
     let Some(id) = engine::only_here(image, own).await else { return as_named() };
-    let tag = tag_of(&id)?;
+    let tag = tag_of_id(&id)?;
     let becomes = in_repository(session, own, &tag).await?;
     Ok(Meant::Here { name: image.to_owned(), tag, becomes })
 }
@@ -86,29 +86,22 @@ fn short(image: &str) -> Option<(RepositoryName, Tag)> {
     if image == "host" || image.contains('@') || image.starts_with("library/") {
         return None;
     }
-    let (name, tag) = match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, tag),
-        _ => (image, "latest"),
-    };
+    let (name, tag) = parted(image);
     let RepositoryPath { registry, name } = name.parse().ok()?;
     registry.is_none().then_some(())?;
-    Some((name, tag.parse().ok()?))
+    Some((name, tag.unwrap_or("latest").parse().ok()?))
 }
 
 /// The repository of this name in the account's ECR, in the cluster's region.
 async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<Repository>, Failure> {
-    let read = |uri: &str| {
-        let path = uri.parse::<RepositoryPath>().ok()?;
-        Some(Repository { registry: path.registry?, name: path.name })
-    };
     let kept = session.cache.read_younger::<String>(KEPT, name.as_str(), KEPT_FOR);
-    if let Some(kept) = kept.and_then(|uri| read(&uri)) {
+    if let Some(kept) = kept.and_then(|uri| Repository::of_uri(&uri)) {
         return Ok(Some(kept));
     }
     match session.ecr().describe_repositories().repository_names(name.as_str()).send().await {
         Ok(answer) => {
             let uri = answer.repositories().first().and_then(|found| found.repository_uri());
-            let found = uri.and_then(read);
+            let found = uri.and_then(Repository::of_uri);
             if let Some(found) = &found {
                 session.cache.write(KEPT, name.as_str(), &found.uri());
             }
@@ -124,10 +117,9 @@ async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<R
 }
 
 /// A tag that only the image with this ID has.
-fn tag_of(id: &str) -> Result<Tag, Failure> {
+fn tag_of_id(id: &str) -> Result<Tag, Failure> {
     let hash = id.strip_prefix("sha256:").unwrap_or(id);
-    let digits = hash.get(..DIGITS).unwrap_or(hash);
-    digits.parse().map_err(|e| Failure::failed(format!("the image's ID {id}: {e}")))
+    Tag::of_hash(hash).map_err(|e| Failure::failed(format!("the image's ID {id}: {e}")))
 }
 
 #[cfg(test)]
@@ -150,6 +142,6 @@ mod tests {
         let read = |image: &str| short(image).map(|(name, tag)| format!("{name} {tag}"));
         assert_eq!(read("tool").as_deref(), Some("tool latest"));
         assert_eq!(read("lab/tool:1.2").as_deref(), Some("lab/tool 1.2"));
-        assert_eq!(tag_of(&format!("sha256:{}", "0f".repeat(32))).unwrap().as_str(), "0f".repeat(10));
+        assert_eq!(tag_of_id(&format!("sha256:{}", "0f".repeat(32))).unwrap().as_str(), "0f".repeat(10));
     }
 }

@@ -30,7 +30,7 @@ pub use described::{Details, Image, Kind, Layer, Manifest};
 pub use id::ImageId;
 pub use machines::resolved;
 pub use meant::{Meant, expected, meant};
-pub use name::{BuildArg, Platform, RepositoryName, Tag};
+pub use name::{BuildArg, Platform, RepositoryName, Tag, parted};
 pub use recipe::Recipe;
 pub use repository::{Registry, Repository, RepositoryPath};
 pub use stage::stage;

@@ -5,12 +5,33 @@ use std::str::FromStr;
 
 use crate::job::Invalid;
 
+/// So many digits of a hash are a tag.
+const DIGITS: usize = 20;
+
+/// An image's name in two parts: up to its tag, and the tag, which is what follows the last `:`, if that is no port.
+pub fn parted(image: &str) -> (&str, Option<&str>) {
+    let last = image.rfind('/').map_or(0, |slash| slash + 1);
+    let colon = image.get(last..).and_then(|name| name.find(':')).map(|colon| last + colon);
+    match colon.and_then(|colon| image.split_at_checked(colon)) {
+        Some((name, tag)) => (name, tag.get(1..)),
+        None => (image, None),
+    }
+}
+
 /// A tag (OCI Distribution Specification, `<reference>`): up to 128 letters, digits, `_`, `.`, `-`; the first is
 /// neither `.` nor `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(String);
 
 impl Tag {
+    /// The tag of what has this hash, in hexadecimal digits: no two of a repository will ever share it.
+    ///
+    /// # Errors
+    /// When it is no hash.
+    pub fn of_hash(hash: &str) -> Result<Self, Invalid> {
+        hash.get(..DIGITS).unwrap_or(hash).parse()
+    }
+
     /// The tag.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -166,6 +187,20 @@ mod tests {
         }
         for bad in ["", "a", "A1", "a//b", "/ab", "ab/", "-ab", "ab-", "a..b", "a b", &"x".repeat(257)] {
             assert!(bad.parse::<RepositoryName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_and_tags() {
+        for (image, parts) in [
+            ("tool", ("tool", None)),
+            ("lab/tool:1.2", ("lab/tool", Some("1.2"))),
+            ("127.0.0.1:5000/a/b", ("127.0.0.1:5000/a/b", None)),
+            ("127.0.0.1:5000/b:x", ("127.0.0.1:5000/b", Some("x"))),
+            ("a:", ("a", Some(""))),
+            ("a:b:c", ("a", Some("b:c"))),
+        ] {
+            assert_eq!(parted(image), parts);
         }
     }
 

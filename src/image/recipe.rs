@@ -7,9 +7,6 @@ use sha2::{Digest, Sha256};
 use super::{BuildArg, Context, Platform, Tag};
 use crate::ui::Failure;
 
-/// So many digits of a hash are a tag: as many as no two contents of a repository will ever share.
-const DIGITS: usize = 20;
-
 /// What an image is made of: the same recipe is built once.
 #[derive(Debug, Clone)]
 pub struct Recipe {
@@ -29,8 +26,8 @@ impl Recipe {
     /// When a file cannot be read or has changed.
     pub fn tag(&self) -> Result<Tag, Failure> {
         let (context, dockerfile) = (self.context.sha256()?, self.context.dockerfile());
-        let hash = self.hash(&context, dockerfile);
-        hash.parse().map_err(|e| Failure::failed(format!("making a tag of the build context: {e}")))
+        let tag = Tag::of_hash(&self.hash(&context, dockerfile));
+        tag.map_err(|e| Failure::failed(format!("making a tag of the build context: {e}")))
     }
 
     fn hash(&self, context: &str, dockerfile: &str) -> String {
@@ -47,7 +44,7 @@ impl Recipe {
             add(name);
             add(value);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..DIGITS].to_owned()
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The build arguments that have a value, by name.
@@ -76,7 +73,7 @@ mod tests {
         let recipe = |args: &[&str], platform| recipe(folder.path(), args, platform);
         let hash = |args: &[&str], platform| recipe(args, platform).hash("c", "Dockerfile");
         let plain = hash(&[], None);
-        assert_eq!(plain.len(), DIGITS);
+        assert_eq!(Tag::of_hash(&plain).unwrap().as_str(), &plain[..20]);
         assert_eq!(hash(&["A=1", "B=2"], None), hash(&["B=2", "A=0", "A=1"], None));
         assert_eq!(hash(&["AWSB_NOT_THERE"], None), plain);
         let others = [

@@ -146,6 +146,12 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The repository of this URI; `None` when it names no registry, or is none.
+    pub fn of_uri(uri: &str) -> Option<Self> {
+        let RepositoryPath { registry, name } = uri.parse().ok()?;
+        Some(Self { registry: registry?, name })
+    }
+
     /// `REGISTRY/NAME` (ECR API, `repositoryUri`).
     pub fn uri(&self) -> String {
         format!("{}/{}", self.registry, self.name)

@@ -22,13 +22,13 @@ pub async fn stage(session: &Session, context: &Context) -> Result<String, Failu
     if !is_context_there(session, &key).await? {
         let packed = context.clone();
         let spool = in_background(move || pack(&packed, &sha256)).await?;
-        upload_context(session, &key, &spool).await?;
+        upload_context(session, &key, &spool, context.is_quiet()).await?;
     }
     Ok(object_url(bucket, prefix, &name))
 }
 
 fn pack(context: &Context, sha256: &str) -> Result<Spool, Failure> {
-    let mut progress = Progress::new("packing the build context", context.size());
+    let mut progress = Progress::new("packing the build context", context.size()).unless(context.is_quiet());
     let (spool, packed) =
         Spool::gzip(context.tar(), |n| progress.advance(n)).map_err(|e| Failure::failed(e.to_string()))?;
     if packed != sha256 {

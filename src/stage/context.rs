@@ -24,14 +24,20 @@ pub async fn is_context_there(session: &Session, key: &str) -> Result<bool, Fail
     Ok(length_of(session, key, &storing(session, CONTEXT.what, key)).await?.is_some())
 }
 
-/// Stores a build context at `key` of the cluster's bucket: a small one in one call, a larger one in parts.
+/// Stores a build context at `key` of the cluster's bucket: a small one in one call, a larger one in parts, with a bar unless
+/// somebody wants quiet.
 ///
 /// # Errors
 /// When it cannot be read, or the bucket is missing, may not be written or cannot be reached. Of a larger one, what has
 /// arrived by then is taken up by the next call for the same content.
-pub async fn upload_context(session: &Session, key: &str, context: &Spool) -> Result<(), Failure> {
+pub async fn upload_context(
+    session: &Session,
+    key: &str,
+    context: &Spool,
+    quiet: bool,
+) -> Result<(), Failure> {
     if context.length() > part_size(context.length()) {
-        return send(session, key, context, context.sha256(), &CONTEXT).await;
+        return send(session, key, context, context.sha256(), &CONTEXT, quiet).await;
     }
     let mut bytes = Vec::new();
     let read = context.read().read_to_end(&mut bytes);

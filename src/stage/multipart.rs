@@ -37,7 +37,7 @@ const ROUNDS: u32 = 4;
 pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
     let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
     let key = object_key(&session.cluster.prefix, &name);
-    send(session, &key, archive, sha256, &INPUTS).await
+    send(session, &key, archive, sha256, &INPUTS, false).await
 }
 
 /// Stores a source, whose SHA-256 is `sha256`, at `key` of the cluster's bucket, likewise; `of` says what it is.
@@ -50,8 +50,9 @@ pub(super) async fn send(
     source: &impl Source,
     sha256: &str,
     of: &'static Of,
+    quiet: bool,
 ) -> Result<(), Failure> {
-    Upload { session, bucket: &session.cluster.bucket, key, source, sha256, of }.run().await
+    Upload { session, bucket: &session.cluster.bucket, key, source, sha256, of, quiet }.run().await
 }
 
 /// What an upload is of, in words.
@@ -83,6 +84,7 @@ struct Upload<'a, S> {
     source: &'a S,
     sha256: &'a str,
     of: &'static Of,
+    quiet: bool,
 }
 
 impl<S: Source> Upload<'_, S> {
@@ -233,7 +235,7 @@ impl<S: Source> Upload<'_, S> {
         let (sender, mut cut) = mpsc::channel(1);
         let (source, sha256) = (self.source.clone(), self.sha256.to_owned());
         tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &there, &sender));
-        let mut progress = Progress::new(self.of.sending, length);
+        let mut progress = Progress::new(self.of.sending, length).unless(self.quiet);
         let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
         let mut all_cut = false;
         while !(all_cut && sending.is_empty()) {

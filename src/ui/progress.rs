@@ -72,6 +72,12 @@ impl Progress {
         Self::of(Unit::Bytes, what, total)
     }
 
+    /// The same without a bar, where somebody wants quiet.
+    pub fn unless(mut self, quiet: bool) -> Self {
+        self.on_terminal &= !quiet;
+        self
+    }
+
     /// Jobs are waited for; how many of how many says [`Progress::at`].
     pub fn of_jobs() -> Self {
         Self::of(Unit::Jobs, "", 0)

@@ -226,10 +226,9 @@ impl BuildServer {
     }
 }
 
-/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of Batch the path, of S3 the method.
+/// `StartBuild`, `DescribeImages`, `GetLogEvents`, …; of Batch and S3 the method.
 fn operation(request: &Request) -> String {
-    let of_batch = || request.target.strip_prefix("/v1/");
-    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()).or_else(of_batch) {
+    match request.header("x-amz-target").and_then(|target| target.split('.').next_back()) {
         Some(operation) => operation.to_owned(),
         None => request.method.clone(),
     }
@@ -241,17 +240,7 @@ impl World {
         match operation {
             "HEAD" => Answer::Http(404, String::new(), Vec::new()),
             "PUT" => Answer::stored(),
-            "describejobqueues" | "describecomputeenvironments" if self.course.instances.is_empty() => {
-                Answer::error(403, "AccessDeniedException", "not allowed")
-            }
-            "describejobqueues" => Answer::json(json!({ "jobQueues": [{
-                "jobQueueName": body["jobQueues"][0],
-                "computeEnvironmentOrder": [{ "order": 1, "computeEnvironment": "machines" }],
-            }] })),
-            "describecomputeenvironments" => Answer::json(json!({ "computeEnvironments": [{
-                "computeEnvironmentName": "machines",
-                "computeResources": { "type": "EC2", "instanceTypes": self.course.instances },
-            }] })),
+            "POST" => self.batch(request, &body),
             "DescribeRepositories" => Answer::json(json!({ "repositories": [{
                 "repositoryName": body["repositoryNames"][0],
                 "repositoryUri": format!(
@@ -296,6 +285,25 @@ impl World {
             }
             "GetLogEvents" => self.lines(&body),
             _ => Answer::error(400, "UnknownOperationException", operation),
+        }
+    }
+
+    fn batch(&self, request: &Request, body: &Value) -> Answer {
+        match request.target.as_str() {
+            "/v1/describejobqueues" | "/v1/describecomputeenvironments"
+                if self.course.instances.is_empty() =>
+            {
+                Answer::error(403, "AccessDeniedException", "not allowed")
+            }
+            "/v1/describejobqueues" => Answer::json(json!({ "jobQueues": [{
+                "jobQueueName": body["jobQueues"][0],
+                "computeEnvironmentOrder": [{ "order": 1, "computeEnvironment": "machines" }],
+            }] })),
+            "/v1/describecomputeenvironments" => Answer::json(json!({ "computeEnvironments": [{
+                "computeEnvironmentName": "machines",
+                "computeResources": { "type": "EC2", "instanceTypes": self.course.instances },
+            }] })),
+            other => Answer::error(400, "UnknownOperationException", other),
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Args {
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let context = Context::gather(&self.dir, self.file.as_deref())?;
+        let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(self.quiet);
         if let Some(remark) = context.remark().filter(|_| !self.quiet) {
             note(format!("bimage: note: {remark}"));
         }

@@ -3,7 +3,7 @@
 use super::CommonArgs;
 use super::build::Shown;
 use crate::cluster::Session;
-use crate::image::{Built, Tag, ecr, engine};
+use crate::image::{Built, Tag, ecr, engine, parted};
 use crate::ui::{Exit, Failure, note};
 
 /// Its arguments.
@@ -49,15 +49,14 @@ impl Args {
     }
 }
 
-/// The tag in an image's name: what follows the last `:`, if that is no port. Docker's own default is `latest`.
+/// The tag in an image's name. Docker's own default is `latest`.
 fn own_tag(image: &str) -> Result<Tag, Failure> {
-    let name = image.rsplit('/').next().unwrap_or(image);
     let is_id = |text: &str| (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if image.contains('@') || image.starts_with("sha256:") || is_id(image) {
         return Err(Failure::usage(format!("{image} has no tag of its own"))
             .hint("`--tag` gives it one in the repository"));
     }
-    let tag = name.split_once(':').map_or("latest", |(_, tag)| tag);
+    let tag = parted(image).1.unwrap_or("latest");
     tag.parse().map_err(|why| Failure::usage(format!("{image} names no image: {why}")))
 }
 

@@ -46,7 +46,7 @@ pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure>
             None => Ok(None),
         };
     };
-    let context = Context::gather(dir, options.dockerfile.as_deref())?;
+    let context = Context::gather(dir, options.dockerfile.as_deref())?.quiet(quiet);
     if let Some(remark) = context.remark().filter(|_| !quiet) {
         note(format!("bsub: note: {remark}"));
     }

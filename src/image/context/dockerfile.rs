@@ -60,7 +60,11 @@ impl Folder {
     pub fn dockerfile(&self, named: Option<&Path>) -> Result<(String, PathBuf), Failure> {
         let found = match named {
             Some(named) => {
-                [named.to_owned(), self.real.join(named)].into_iter().find(|p| p.symlink_metadata().is_ok())
+                let there = [named.to_owned(), self.real.join(named)].into_iter();
+                let there: Vec<PathBuf> = there.filter(|p| p.symlink_metadata().is_ok()).collect();
+                // Both places may have one of that name; only what is in the folder can be meant.
+                let inside = there.iter().find(|path| self.inside("", "", path).is_ok());
+                inside.or(there.first()).cloned()
             }
             None => {
                 let names = [DOCKERFILE.to_owned(), DOCKERFILE.to_lowercase()];

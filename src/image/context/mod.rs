@@ -33,6 +33,7 @@ pub struct Context {
     dockerfile: String,
     leaving: Vec<PathBuf>,
     sha256: Arc<OnceLock<String>>,
+    quiet: bool,
 }
 
 impl Context {
@@ -61,9 +62,19 @@ impl Context {
         }
         let Walk { entries, leaving, .. } = Walk::through(&folder.real, &patterns, &always)?;
         let archive = Archive::new("the build context's", entries).map_err(failed)?;
-        let context = Self { archive, dockerfile, leaving, sha256: Arc::default() };
+        let context = Self { archive, dockerfile, leaving, sha256: Arc::default(), quiet: false };
         context.check_size(dir)?;
         Ok(context)
+    }
+
+    /// The same, with no bar while it is read, packed and sent, where somebody wants quiet.
+    pub fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
+    }
+
+    /// Whether no bar is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// The Dockerfile's path in the archive.
@@ -89,7 +100,7 @@ impl Context {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());
         }
-        let mut progress = Progress::new("reading the build context", self.size());
+        let mut progress = Progress::new("reading the build context", self.size()).unless(self.quiet);
         let found = self.archive.sha256(|n| progress.advance(n)).map_err(failed)?;
         Ok(self.sha256.get_or_init(|| found).clone())
     }

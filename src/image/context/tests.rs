@@ -175,6 +175,17 @@ fn what_is_too_large_names_the_largest() {
 }
 
 #[test]
+fn of_two_dockerfiles_of_one_name_it_is_the_one_in_the_folder() {
+    // Tests run in the package's folder, which has this file, too.
+    let folder = tree(&["Cargo.toml"]);
+    let context = Context::gather(folder.path(), Some(std::path::Path::new("Cargo.toml"))).unwrap();
+    assert_eq!(context.dockerfile(), "Cargo.toml");
+    let alone = tree(&["Dockerfile"]);
+    let failure = Context::gather(alone.path(), Some(std::path::Path::new("Cargo.toml"))).unwrap_err();
+    assert!(failure.message.contains("Cargo.toml is outside of the folder"), "{}", failure.message);
+}
+
+#[test]
 fn a_file_that_changes_is_named() {
     let folder = tree(&["Dockerfile", "data"]);
     let context = gather(&folder);

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuilder;
-use aws_sdk_ecr::types::ImageDetail;
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageStatusFilter};
 
 use super::repository::gone;
 use super::{client, identifier, place};
@@ -40,13 +40,16 @@ impl From<&ImageDetail> for Image {
     }
 }
 
-/// The image that has this tag; `None` when none has it. Of a registry that is not ECR's nothing is known: `None`.
+/// The image that has this tag; `None` when none has it, or it is in the archive, where nobody can pull it from. Of a registry that is not ECR's nothing is known: `None`.
 ///
 /// # Errors
 /// When the repository is gone, or ECR cannot be asked (`ecr:DescribeImages`).
 pub async fn find(session: &Session, repository: &Repository, tag: &Tag) -> Result<Option<Image>, Failure> {
     match repository.registry.is_ecr() {
-        true => find_by_id(session, repository, &ImageId::Tag(tag.clone())).await,
+        true => {
+            let found = find_by_id(session, repository, &ImageId::Tag(tag.clone())).await?;
+            Ok(found.filter(|image| is_active(image.image_status.as_deref())))
+        }
         false => Ok(None),
     }
 }
@@ -70,12 +73,20 @@ pub(in crate::image) async fn find_by_id(
     }
 }
 
-/// All images of a repository of ECR, in ECR's order, which is none.
+/// Whether an image of this status can be pulled. One without has no other than the usual one.
+fn is_active(status: Option<&str>) -> bool {
+    status.is_none_or(|status| status == ImageStatus::Active.as_str())
+}
+
+/// All images of a repository of ECR, those in the archive, too, in ECR's order, which is none.
 pub(in crate::image) async fn list(
     session: &Session,
     repository: &Repository,
 ) -> Result<Vec<Image>, Failure> {
-    let mut pages = describe_images(session, repository).into_paginator().page_size(PAGE).send();
+    // Without it, ECR tells of active images alone (ECR API, `DescribeImagesFilter`, imageStatus).
+    let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
+    let call = describe_images(session, repository).filter(any);
+    let mut pages = call.into_paginator().page_size(PAGE).send();
     let mut images = Vec::new();
     while let Some(page) = pages.next().await {
         match page {
@@ -124,4 +135,15 @@ pub(in crate::image) async fn details(
         layers: manifest.layers(),
         image,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_archive_is_not_there_to_be_pulled() {
+        let is = [None, Some("ACTIVE"), Some("ARCHIVED"), Some("ACTIVATING")].map(is_active);
+        assert_eq!(is, [true, true, false, false]);
+    }
 }

@@ -69,7 +69,9 @@ pub(in crate::image) async fn look(session: &Session) -> Result<Place, Failure> 
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
         return Ok(Place::There(Repository { registry, name: path.name.clone() }));
     }
-    if let Some(kept) = session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| named(&uri)) {
+    if let Some(kept) =
+        session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| Repository::of_uri(&uri))
+    {
         return Ok(Place::There(kept));
     }
     match describe(session, path).await? {
@@ -155,15 +157,10 @@ async fn create(session: &Session, path: &RepositoryPath) -> Result<Repository, 
 
 /// ECR's answer. A registry that was named stays as it was named: ECR answers with another of its hosts' names.
 fn read(path: &RepositoryPath, found: &types::Repository) -> Result<Repository, Failure> {
-    let said = found.repository_uri().and_then(named).ok_or_else(|| unreadable(path))?;
+    let said = found.repository_uri().and_then(Repository::of_uri).ok_or_else(|| unreadable(path))?;
     Ok(Repository { registry: path.registry.clone().unwrap_or(said.registry), name: path.name.clone() })
 }
 
 fn unreadable(path: &RepositoryPath) -> Failure {
     Failure::failed(format!("looking for the repository {path}: ECR does not tell its URI"))
-}
-
-fn named(uri: &str) -> Option<Repository> {
-    let path = uri.parse::<RepositoryPath>().ok()?;
-    Some(Repository { registry: path.registry?, name: path.name })
 }

@@ -29,6 +29,7 @@ impl Trouble {
 pub fn of(
     mut tar: impl Read + Send + 'static,
     size: u64,
+    quiet: bool,
 ) -> (impl stream::Stream<Item = std::io::Result<Bytes>> + Send + 'static, Trouble) {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
@@ -51,7 +52,7 @@ pub fn of(
         }
     });
     let trouble = Trouble::default();
-    let begin = (receiver, Progress::new("sending the context", size), trouble.clone());
+    let begin = (receiver, Progress::new("sending the context", size).unless(quiet), trouble.clone());
     let body = stream::unfold(begin, async |(mut receiver, mut progress, trouble)| {
         let chunk = receiver.recv().await?;
         match &chunk {
@@ -90,11 +91,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_context_that_cannot_be_read_is_told() {
-        let (body, trouble) = of(Broken(20), 1);
+        let (body, trouble) = of(Broken(20), 1, true);
         let chunks: Vec<_> = body.collect().await;
         assert_eq!((chunks.len(), chunks.iter().filter(|chunk| chunk.is_ok()).count()), (21, 20));
         assert_eq!(trouble.take().as_deref(), Some("data.bin has changed"));
-        let (body, trouble) = of(std::io::Cursor::new(vec![1; 300_000]), 300_000);
+        let (body, trouble) = of(std::io::Cursor::new(vec![1; 300_000]), 300_000, true);
         let sizes: Vec<usize> = body.map(|chunk| chunk.map_or(0, |chunk| chunk.len())).collect().await;
         assert_eq!((sizes.iter().sum::<usize>(), trouble.take()), (300_000, None));
     }

@@ -134,7 +134,7 @@ impl Build<'_> {
             false => Teller::Classic(Text::default()),
         };
         let context = &self.recipe.context;
-        let (tar, trouble) = body::of(context.tar(), context.size());
+        let (tar, trouble) = body::of(context.tar(), context.size(), self.manner.quiet);
         let docker = patient(self.engine.docker.clone());
         let answer = docker.build_image(self.options(&teller), Some(known), Some(body_try_stream(tar)));
         let mut answer = Box::pin(answer);

@@ -29,7 +29,8 @@ impl Text {
         if let Some(rest) = text.strip_prefix(" ---> ") {
             match rest.trim_end() {
                 "Using cache" => self.cached = true,
-                rest if is_id(rest) && !self.is_base => self.made.push(rest.to_owned()),
+                // What the cache had may be the user's own.
+                rest if is_id(rest) && !self.is_base && !self.cached => self.made.push(rest.to_owned()),
                 _ => {}
             }
             return Vec::new();
@@ -73,7 +74,7 @@ impl Text {
         ended.map(|(step, _)| Event::Ends { step, how }).into_iter().collect()
     }
 
-    /// The images that this build made or found in the cache, the newest first.
+    /// The images that this build made, the newest first.
     pub fn made(&self) -> impl Iterator<Item = &str> {
         self.made.iter().rev().map(String::as_str)
     }
@@ -159,6 +160,6 @@ mod tests {
         #4 [4/4] RUN false
         #4 ERROR: non-zero code: 1
         ");
-        assert_eq!(text.made().collect::<Vec<_>>(), ["ba9876543210", "0123456789ab"]);
+        assert_eq!(text.made().collect::<Vec<_>>(), ["ba9876543210"]);
     }
 }

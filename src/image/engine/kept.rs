@@ -58,7 +58,11 @@ pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, F
     let layer = |digest: String| Layer { digest, size: None, media_type: None };
     Ok((!image.image_tags.is_empty()).then(|| Details {
         image_uri: name(id),
-        image_uri_at_digest: found.repo_digests.into_iter().flatten().find(|name| name.starts_with(&ours)),
+        image_uri_at_digest: found
+            .repo_digests
+            .into_iter()
+            .flatten()
+            .find(|name| plain(name).starts_with(&ours)),
         platforms: Some(vec![platform.into_iter().flatten().collect::<Vec<_>>().join("/")]),
         layers: Some(layers.into_iter().map(layer).collect()),
         image,
@@ -111,10 +115,15 @@ fn name(id: &ImageId) -> String {
     }
 }
 
+/// An image's name without the registry that Podman writes before the names of its own images.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("localhost/").unwrap_or(name)
+}
+
 /// What the engine tells, in ECR's words.
 fn image(found: &ImageInspect) -> Image {
     let ours = format!("{ENGINE_REPOSITORY}:");
-    let tags = found.repo_tags.iter().flatten().filter_map(|name| name.strip_prefix(&ours));
+    let tags = found.repo_tags.iter().flatten().filter_map(|name| plain(name).strip_prefix(&ours));
     let mut tags: Vec<String> = tags.map(str::to_owned).collect();
     tags.sort();
     let tagged = found.metadata.as_ref().and_then(|metadata| metadata.last_tag_time);
@@ -127,5 +136,18 @@ fn image(found: &ImageInspect) -> Image {
         // An image that was made to be the same each time has no true time of its own.
         image_pushed_at: tagged.or(found.created.map(|at| at.unix_timestamp())).map(|at| at * 1000),
         ..Image::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tags_that_are_ours_on_docker_and_on_podman() {
+        let names = ["awsb:b", "localhost/awsb:a", "other:c", "localhost/other:d", "localhost:5000/awsb:e"];
+        let found =
+            ImageInspect { repo_tags: Some(names.map(str::to_owned).to_vec()), ..ImageInspect::default() };
+        assert_eq!(image(&found).image_tags, ["a", "b"]);
     }
 }

@@ -94,7 +94,7 @@ impl Layers {
 }
 
 impl Detail {
-    /// `[=====>    ] 1.2 MB of 3.0 MB`; nothing where nothing is known.
+    /// `[=====>    ] 1.20 MB of 3.00 MB`; nothing where nothing is known.
     fn bar(self) -> Option<String> {
         let current = u64::try_from(self.current).ok().filter(|current| *current > 0)?;
         let total = u64::try_from(self.total).unwrap_or(0);
@@ -137,10 +137,10 @@ mod tests {
         insta::assert_snapshot!(shown.join("\n"), @r"
         0 aaaaaaaaaaaa: Preparing
         0 bbbbbbbbbbbb: Preparing
-        0 aaaaaaaaaaaa: Pushing [=======>                      ] 512 B of 2.0 kB
+        0 aaaaaaaaaaaa: Pushing [=======>                      ] 512 B of 2.00 kB
         1 aaaaaaaaaaaa: Retrying in 5 seconds
         0 aaaaaaaaaaaa: Retrying in 4 seconds
-        0 aaaaaaaaaaaa: Pushing [==============================] 2.0 kB of 2.0 kB
+        0 aaaaaaaaaaaa: Pushing [==============================] 2.00 kB of 2.00 kB
         1 bbbbbbbbbbbb: Layer already exists
         1 aaaaaaaaaaaa: Pushed
         ");

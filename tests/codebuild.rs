@@ -201,6 +201,24 @@ fn the_commands_in_a_log_are_no_cause() {
 }
 
 #[test]
+fn a_repository_that_has_gone_is_looked_for_again() {
+    let said =
+        "name unknown: The repository with name 'lab/genomics' does not exist in the registry with id '1'";
+    let server =
+        BuildServer::disturbed(Course::refused(said), |operation, before| match (operation, before) {
+            ("DescribeRepositories", 1..) => {
+                Intervention::Answer(Answer::error(400, "RepositoryNotFoundException", "no"))
+            }
+            _ => Intervention::None,
+        });
+    let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1"]).ended_with(1);
+    let told =
+        "\nbimage: error: there is no repository lab/genomics in ECR (cluster far, region eu-west-1)\n";
+    assert!(failed.stderr.contains(told), "{failed}");
+    assert_eq!((server.builds(), server.requests("DescribeRepositories").len()), (1, 2));
+}
+
+#[test]
 fn the_tool_that_builds_says_so() {
     let definition = json!({"jobDefinitions": [{
         "jobDefinitionName": "d", "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1",

@@ -183,7 +183,7 @@ fn a_token_of_ecrs_is_shown_to_nobody_else() {
          job_definition = \"d\"\necr_repository = \"127.0.0.1:5000/lab/genomics\"\ncodebuild_project = \"p\"\n",
     );
     // AWS's own ECR, which is asked by way of a proxy.
-    sandbox.set("HTTPS_PROXY", &server.endpoint());
+    sandbox.set("HTTPS_PROXY", server.endpoint());
     sandbox.set("DOCKER_HOST", server.endpoint().replace("http:", "tcp:"));
     sandbox.run("bimage", ["push", "tool:1"]).ok();
     let asked = server.requests("");

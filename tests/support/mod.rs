@@ -35,7 +35,7 @@ pub use bad_server::{Answer, BadServer, Request};
 pub use build_machine::{BuildMachine, MachineBuild, buildspec};
 pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
-pub use foreign::{engine, program, python, script};
+pub use foreign::{engine, missing, program, python, script};
 pub use gate::Gate;
 pub use job_image::{JobImage, job_image};
 pub use log_server::LogServer;

@@ -40,6 +40,8 @@ with open("/dev/shm/awsb-nodes/environment", "rb") as file:
 for name, value in variables(sys.stdin.buffer.read()).items():
     if not is_nodes_own(name):
         environment[name] = value
+if b"SLURM_NODEID" in environment:
+    environment[b"SLURM_NODEID"] = environment.get(b"AWS_BATCH_JOB_NODE_INDEX", b"0")
 nothing = os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)
 os.execve("/bin/sh", ["sh", "-c", sys.argv[1]], environment)

@@ -40,18 +40,21 @@ done
 delete_key
 trap - EXIT TERM INT HUP
 
-# Each file is of one node: its address, its vCPUs, its machine, and this node's address as that one sees it.
-addresses='' shared_slots=0 boot=$(boot) all=$dir/hostfile
+# Each file is of one node: its address, its interface and network, its vCPUs, its machine, and this node's address as that one sees it.
+addresses='' interfaces='' networks='' shared_slots=0 boot=$(boot) all=$dir/hostfile
 for ((index = 0; index < count; index++)); do
     if [ "$index" = "$main" ]; then
-        read -r _ _ _ address < <(cat "$dir/nodes"/*)
+        read -r other _ _ _ _ address < <(cat "$dir/nodes"/*)
+        read -r _ interface network < <("$here/way.py" "$other")
         vcpus=$(slots) its_boot=$boot
     else
-        read -r address vcpus its_boot _ <"$dir/nodes/$index"
+        read -r address interface network vcpus its_boot _ <"$dir/nodes/$index"
     fi
     [ "$its_boot" != "$boot" ] || shared_slots=$((shared_slots + vcpus))
     echo "$address slots=$vcpus" >>"$all.part"
     addresses="${addresses:+$addresses }$address"
+    [[ " $interfaces " == *" $interface "* ]] || interfaces="${interfaces:+$interfaces }$interface"
+    [[ " $networks " == *" $network "* ]] || networks="${networks:+$networks }$network"
 done
 write_hosts_config "$addresses"
 mv "$all.part" "$all"

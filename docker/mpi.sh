@@ -11,6 +11,12 @@ default() {
     [ "${!1-}" ] || export "$1=$2"
 }
 
+# among PARAMETER NETWORKS: they are what is used, where the job has not said which are not.
+among() {
+    local exclude=$1_if_exclude
+    [ "${!exclude-}" ] || default "$1_if_include" "$2"
+}
+
 # For Open MPI 4 (OMPI_MCA_…) and 5, whose runtime is PRRTE (PRTE_MCA_…).
 set_up_mpi() {
     local prefix parameter
@@ -23,9 +29,15 @@ set_up_mpi() {
         default "${prefix}_ALLOW_RUN_AS_ROOT" 1
         default "${prefix}_ALLOW_RUN_AS_ROOT_CONFIRM" 1
     done
-    # Every container of ECS has an interface there, with the same addresses on all instances. Open MPI warns of a
-    # network that it does not find.
-    if [[ $(hostname -I) == *169.254.* ]]; then
+    # Nodes that have several networks in common would speak over any of them, and now and then wait for each other on
+    # two: the one by which they have found each other is enough. PRRTE warns of any network, and takes an interface.
+    if [[ ${interfaces-} != *[' -']* && ${networks-} == */* && $networks != *' '* ]]; then
+        among PRTE_MCA_prte "$interfaces"
+        among OMPI_MCA_btl_tcp "$networks"
+        among OMPI_MCA_oob_tcp "$networks"
+    # In different subnets, that of ECS alone is left out: every container has the same addresses there. Open MPI warns of
+    # a network that it does not find.
+    elif [[ $(hostname -I) == *169.254.* ]]; then
         for parameter in OMPI_MCA_btl_tcp OMPI_MCA_oob_tcp PRTE_MCA_prte; do
             default "${parameter}_if_exclude" 127.0.0.0/8,169.254.0.0/16
         done

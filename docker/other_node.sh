@@ -24,17 +24,9 @@ patiently() {
     done
 }
 
-# The address of this node on the way to the main node: what the main node sees may be a router's.
-own_address() {
-    python3 -c 'import socket, sys
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-    way.connect((sys.argv[1], 9))
-    print(way.getsockname()[0])' "$address"
-}
-
 report() {
     local facts
-    facts="$AWS_BATCH_JOB_NODE_INDEX $(own_address) $(slots) $(boot) $address"
+    facts="$AWS_BATCH_JOB_NODE_INDEX $("$here/way.py" "$address") $(slots) $(boot) $address"
     # shellcheck disable=SC2086  # words
     said=$(to_node "$address" "$here/report.sh" $facts 2>&1)
 }

@@ -32,8 +32,8 @@ pub enum Meant {
 }
 
 /// Finds out what an image's name means. With a registry or a digest it means itself, as `host` does. A short one is a
-/// repository of the account's ECR if there is one of that name; else an image that this machine's engine has from
-/// nowhere, where the cluster has a repository for it; else what any engine takes it for.
+/// repository of the account's ECR if there is one of that name; else an image that only this machine's engine has under
+/// that name, where the cluster has a repository for it; else what any engine takes it for.
 ///
 /// Where the cluster's jobs run on this engine and it has no repository, nobody is asked.
 ///
@@ -52,7 +52,7 @@ pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
     let Some(own) = images.ecr_repository.as_ref().filter(|_| !images.engine_runs_jobs) else {
         return as_named();
     };
-    let Some(id) = engine::only_here(image, own).await else { return as_named() };
+    let Some(id) = engine::only_here(image).await else { return as_named() };
     let tag = tag_of_id(&id)?;
     let becomes = in_repository(session, own, &tag).await?;
     Ok(Meant::Here { name: image.to_owned(), tag, becomes })

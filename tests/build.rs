@@ -276,17 +276,18 @@ fn an_image_of_this_machine_alone_is_pushed() {
         return;
     };
     let cluster = moto.cluster("only-here");
-    let mut sandbox = cluster.sandbox();
-    // Whose endpoint the shell names is AWS's as far as settings tell: this engine does not run its jobs.
-    let config = cluster.config().replace(&format!("endpoint_url = {:?}\n", cluster.endpoint()), "");
-    sandbox.set("AWS_ENDPOINT_URL", cluster.endpoint());
+    let sandbox = cluster.sandbox();
     let host = &registry.host;
-    sandbox.config(&format!("{config}ecr_repository = \"{host}/lab/only-here\"\n"));
+    sandbox.config(&format!("{}ecr_repository = \"{host}/lab/only-here\"\n", cluster.config()));
     // AWS:123456789012-auth-token
     let auth = json!({"auths": {host.as_str(): {"auth": "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu"}}});
     sandbox.file("../home/.docker/config.json", auth.to_string());
     let told = sandbox.run("bsub", ["--dry-run", "--image", image, "true"]).ok().json();
     assert_eq!(told[0]["operation"], "PushImage", "{told}");
+    // Where else it was pushed to is no matter.
+    let elsewhere = format!("{host}/somebody/else:1");
+    sandbox.run("docker", ["tag", image, &elsewhere]).ok();
+    sandbox.run("docker", ["push", &elsewhere]).ok();
     let first = sandbox.run("bsub", ["--image", image, "true"]).ok();
     assert!(
         first.stderr.contains(&format!("only this machine's Docker engine has the image {image}")),
@@ -299,5 +300,5 @@ fn an_image_of_this_machine_alone_is_pushed() {
     let [pushed] = images.as_slice() else { panic!("one job definition: {images:?}") };
     assert!(pushed.starts_with(&format!("{host}/lab/only-here@sha256:")), "{pushed}");
     let tag = told[0]["request"]["image"].as_str().unwrap_or_default();
-    sandbox.run("docker", ["rmi", tag]).ok();
+    sandbox.run("docker", ["rmi", tag, &elsewhere]).ok();
 }

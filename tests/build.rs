@@ -284,10 +284,6 @@ fn an_image_of_this_machine_alone_is_pushed() {
     sandbox.file("../home/.docker/config.json", auth.to_string());
     let told = sandbox.run("bsub", ["--dry-run", "--image", image, "true"]).ok().json();
     assert_eq!(told[0]["operation"], "PushImage", "{told}");
-    // Where else it was pushed to is no matter.
-    let elsewhere = format!("{host}/somebody/else:1");
-    sandbox.run("docker", ["tag", image, &elsewhere]).ok();
-    sandbox.run("docker", ["push", &elsewhere]).ok();
     let first = sandbox.run("bsub", ["--image", image, "true"]).ok();
     assert!(
         first.stderr.contains(&format!("only this machine's Docker engine has the image {image}")),
@@ -300,5 +296,5 @@ fn an_image_of_this_machine_alone_is_pushed() {
     let [pushed] = images.as_slice() else { panic!("one job definition: {images:?}") };
     assert!(pushed.starts_with(&format!("{host}/lab/only-here@sha256:")), "{pushed}");
     let tag = told[0]["request"]["image"].as_str().unwrap_or_default();
-    sandbox.run("docker", ["rmi", tag, &elsewhere]).ok();
+    sandbox.run("docker", ["rmi", tag]).ok();
 }

@@ -276,12 +276,9 @@ fn an_image_of_this_machine_alone_is_pushed() {
         return;
     };
     let cluster = moto.cluster("only-here");
-    let mut sandbox = cluster.sandbox();
-    // Whose endpoint the shell names is AWS's as far as settings tell: this engine does not run its jobs.
-    let config = cluster.config().replace(&format!("endpoint_url = {:?}\n", cluster.endpoint()), "");
-    sandbox.set("AWS_ENDPOINT_URL", cluster.endpoint());
+    let sandbox = cluster.sandbox();
     let host = &registry.host;
-    sandbox.config(&format!("{config}ecr_repository = \"{host}/lab/only-here\"\n"));
+    sandbox.config(&format!("{}ecr_repository = \"{host}/lab/only-here\"\n", cluster.config()));
     // AWS:123456789012-auth-token
     let auth = json!({"auths": {host.as_str(): {"auth": "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu"}}});
     sandbox.file("../home/.docker/config.json", auth.to_string());

@@ -397,6 +397,25 @@ fn no_engine_and_no_repository() {
     assert!(outcome.hints().contains("DOCKER_HOST names the engine"), "{outcome}");
 }
 
+/// The settings file refuses these settings in [cluster.local].
+#[test]
+fn no_hint_advises_settings_of_the_local_cluster() {
+    let mut sandbox = Sandbox::new();
+    sandbox.file("context/Dockerfile", "FROM scratch\n");
+    sandbox.set("DOCKER_HOST", "unix:///no/such/socket");
+    for (arguments, setting) in [
+        (&["push", "-c", "local", "tool:1"][..], "ecr_repository"),
+        (&["build", "-c", "local", "context"][..], "codebuild_project"),
+        (&["build", "-c", "local", "--builder", "codebuild", "context"][..], "codebuild_project"),
+    ] {
+        let outcome = sandbox.run("bimage", arguments);
+        let hints = outcome.hints();
+        assert_ne!(outcome.code(), 0, "{outcome}");
+        assert!(hints.contains(&format!("whose settings have {setting}")), "{outcome}");
+        assert!(!hints.contains("[cluster."), "{outcome}");
+    }
+}
+
 #[test]
 fn what_debug_shows_has_no_token() {
     let Some(image) = engine() else { return };
@@ -462,11 +481,15 @@ fn images_that_an_engine_keeps() {
     sandbox.config(
         "[cluster.far]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
     );
-    let shown = sandbox.run("bimage", ["--cluster", "far", "show", first]).ok();
+    let printed = format!("awsb:{first}");
+    let shown = sandbox.run("bimage", ["--cluster", "far", "show", &printed]).ok();
     assert!(
         shown.stderr.contains("note: these are images of this machine's Docker engine, which no job"),
         "{shown}"
     );
+
+    let other = sandbox.run("bimage", ["-c", "local", "show", &format!("lab:{first}")]).failed_with(2);
+    assert!(other.contains("is of another repository"), "{other}");
 
     // Nothing is forced, and nothing but what is ours is there.
     let removed = sandbox.run("bimage", ["-c", "local", "rm", "-y", first, "no-such-tag"]).ended_with(1);

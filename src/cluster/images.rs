@@ -1,5 +1,6 @@
 //! Where a cluster's images are built, and where they are kept.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::image::RepositoryPath;
@@ -47,6 +48,47 @@ pub struct Images {
     pub ecr_repository: Option<RepositoryPath>,
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
-    /// Whether this machine's engine runs the cluster's jobs, as far as its settings tell: it is not AWS's.
+    /// Whether this machine's engine keeps the images and runs the cluster's jobs, as far as its settings tell: they name no
+    /// repository, and an endpoint on this machine.
     pub engine_runs_jobs: bool,
+}
+
+/// Whether an endpoint is on this machine, as its URL tells without asking anybody.
+pub(super) fn is_this_machine(endpoint_url: &str) -> bool {
+    let Ok(uri) = endpoint_url.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || v6.is_some_and(|host| host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_on_this_machine() {
+        for url in [
+            "http://127.0.0.1:5000",
+            "https://localhost",
+            "http://LOCALHOST:1/",
+            "http://127.1.2.3",
+            "http://[::1]:80/x",
+        ] {
+            assert!(is_this_machine(url), "{url}");
+        }
+        for url in [
+            "https://batch.example.org",
+            "http://localhost.example.org",
+            "http://127.0.0.1.example.org:5000",
+            "http://10.0.0.1:5000",
+            "http://[::2]:5000",
+            "http://0.0.0.0",
+            "localhost/x",
+            "",
+        ] {
+            assert!(!is_this_machine(url), "{url}");
+        }
+    }
 }

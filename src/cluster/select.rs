@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::defaults::Defaults;
-use super::images::{Builder, Images};
+use super::images::{Builder, Images, is_this_machine};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
@@ -213,7 +213,8 @@ impl Cluster {
                 codebuild_project: section.codebuild_project.clone(),
                 ecr_repository: section.ecr_repository.clone(),
                 create_repository: section.create_repository,
-                engine_runs_jobs: section.endpoint_url.is_some(),
+                engine_runs_jobs: section.ecr_repository.is_none()
+                    && section.endpoint_url.as_deref().is_some_and(is_this_machine),
             },
             shared: section.shared.clone(),
         }
@@ -332,6 +333,22 @@ mod tests {
         let section = Section { region: Some("eu-west-1".into()), ..Section::default() };
         let cluster = Cluster::from_section("big", &section, &choice);
         assert_eq!((cluster.region.as_deref(), cluster.profile.as_deref()), (Some("us-west-2"), Some("p")));
+    }
+
+    #[test]
+    fn jobs_run_on_this_engine_only_of_an_endpoint_here_without_a_repository() {
+        let runs = |endpoint_url: Option<&str>, repository: Option<&str>| {
+            let section = Section {
+                endpoint_url: endpoint_url.map(str::to_owned),
+                ecr_repository: repository.and_then(|name| name.parse().ok()),
+                ..Section::default()
+            };
+            Cluster::from_section("c", &section, &Choice::default()).images.engine_runs_jobs
+        };
+        assert!(runs(Some("http://127.0.0.1:5000"), None));
+        assert!(!runs(Some("http://127.0.0.1:5000"), Some("lab/tool")));
+        assert!(!runs(Some("https://batch.example.org"), None));
+        assert!(!runs(None, None));
     }
 
     #[test]

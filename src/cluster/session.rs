@@ -111,6 +111,20 @@ impl Session {
         }
     }
 
+    /// A line of the cluster's section, as hints name it; `None` where its settings cannot be set.
+    pub fn setting(&self, key: &str, value: &str) -> Option<String> {
+        let name = &self.cluster.name;
+        (!self.cluster.is_local).then(|| format!("`{key} = {value}` in [cluster.{name}]"))
+    }
+
+    /// How one gets to a cluster with this setting, and what that does then, such as `names one`.
+    pub fn hint_to_setting(&self, key: &str, value: &str, does: &str) -> String {
+        match self.setting(key, value) {
+            Some(line) => format!("{line} of the settings file {does}").trim_end().to_owned(),
+            None => format!("`--cluster NAME` chooses a cluster on AWS whose settings have {key}"),
+        }
+    }
+
     /// The command that sets how large a compute environment is or, without its name, how large the machines are that
     /// jobs run on; `None` where Batch's own API does. Settings of a cluster that runs are not taken, so it is
     /// stopped; its jobs go on.

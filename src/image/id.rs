@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Tag;
+use super::{Tag, parted};
 use crate::job::Invalid;
 
 /// A tag, or a digest: what an image without a tag is called (ECR API, `ImageIdentifier`).
@@ -48,9 +48,62 @@ impl ImageId {
     }
 }
 
+/// An image as somebody names it: by its tag or digest alone, or with its repository, as `bimage build` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedImage {
+    /// The repository before the tag or digest.
+    pub repository: Option<String>,
+    /// Its tag or digest.
+    pub id: ImageId,
+}
+
+impl FromStr for NamedImage {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (repository, id) = match text.split_once('@') {
+            Some((name, digest)) => (Some(parted(name).0), digest),
+            None if text.starts_with("sha256:") => (None, text),
+            None => match parted(text) {
+                (name, Some(tag)) => (Some(name), tag),
+                (tag, None) => (None, tag),
+            },
+        };
+        Ok(Self { repository: repository.map(str::to_owned), id: id.parse()? })
+    }
+}
+
+impl fmt::Display for NamedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.repository {
+            Some(repository) => f.write_str(&self.id.within(repository)),
+            None => self.id.fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_with_and_without_their_repository() {
+        let digest = format!("sha256:{}", "0f".repeat(32));
+        for (text, repository, id) in [
+            ("1.2".to_owned(), None, "1.2"),
+            (digest.clone(), None, digest.as_str()),
+            ("awsb:1.2".to_owned(), Some("awsb"), "1.2"),
+            ("127.0.0.1:5000/lab:1.2".to_owned(), Some("127.0.0.1:5000/lab"), "1.2"),
+            (format!("127.0.0.1:5000/lab@{digest}"), Some("127.0.0.1:5000/lab"), digest.as_str()),
+        ] {
+            let named = text.parse::<NamedImage>().unwrap();
+            assert_eq!((named.repository.as_deref(), named.id.to_string().as_str()), (repository, id));
+            assert_eq!(named.to_string(), text);
+        }
+        for bad in ["lab/genomics", "127.0.0.1:5000/lab", "awsb:", "awsb@sha256:00", "sha256:0f", ""] {
+            assert!(bad.parse::<NamedImage>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn tags_and_digests() {

@@ -32,10 +32,10 @@ pub enum Meant {
 }
 
 /// Finds out what an image's name means. With a registry or a digest it means itself, as `host` does. A short one is a
-/// repository of the account's ECR if there is one of that name; else an image that this machine's engine has from
-/// nowhere, where the cluster has a repository for it; else what any engine takes it for.
+/// repository of the account's ECR if there is one of that name; else an image that only this machine's engine has under
+/// that name, where the cluster has a repository for it; else what any engine takes it for.
 ///
-/// Where the cluster's jobs run on this engine and it has no repository, nobody is asked.
+/// Where the images stay on this engine, which runs the cluster's jobs, nobody is asked.
 ///
 /// # Errors
 /// When ECR gives no answer. One that is denied (`ecr:DescribeRepositories`) is no error: the name stays as it is.
@@ -43,16 +43,16 @@ pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
     let images = &session.cluster.images;
     let as_named = || Ok(Meant::AsNamed(image.to_owned()));
     let Some((name, tag)) = short(image) else { return as_named() };
-    if images.engine_runs_jobs && images.ecr_repository.is_none() {
+    if images.engine_runs_jobs {
         return as_named();
     }
     if let Some(repository) = of_account(session, &name).await? {
         return Ok(Meant::AsNamed(repository.tagged(&tag)));
     }
-    let Some(own) = images.ecr_repository.as_ref().filter(|_| !images.engine_runs_jobs) else {
+    let Some(own) = &images.ecr_repository else {
         return as_named();
     };
-    let Some(id) = engine::only_here(image, own).await else { return as_named() };
+    let Some(id) = engine::only_here(image).await else { return as_named() };
     let tag = tag_of_id(&id)?;
     let becomes = in_repository(session, own, &tag).await?;
     Ok(Meant::Here { name: image.to_owned(), tag, becomes })

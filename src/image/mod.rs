@@ -27,7 +27,7 @@ pub use build::{Wish, build};
 pub use built::Built;
 pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};
-pub use id::ImageId;
+pub use id::{ImageId, NamedImage};
 pub use machines::resolved;
 pub use meant::{Meant, expected, meant};
 pub use name::{BuildArg, Platform, RepositoryName, Tag, parted};

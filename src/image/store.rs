@@ -1,6 +1,6 @@
 //! Where the images of a cluster are: in its repository, or on the Docker engine of this machine.
 
-use super::{Details, ENGINE_REPOSITORY, Image, ImageId, Repository, ecr, engine};
+use super::{Details, ENGINE_REPOSITORY, Image, ImageId, NamedImage, Repository, ecr, engine};
 use crate::cluster::Session;
 use crate::ui::{Failure, note};
 
@@ -63,6 +63,22 @@ impl<'s> Store<'s> {
             Self::Ecr(_, repository) => id.within(repository.uri()),
             Self::Engine(_) => id.within(ENGINE_REPOSITORY),
         }
+    }
+
+    /// The image that a name means here.
+    ///
+    /// # Errors
+    /// When it is one of another repository.
+    pub fn meant(&self, named: &NamedImage) -> Result<ImageId, Failure> {
+        let is_ours = |name: &str| match self {
+            Self::Ecr(_, repository) => name == repository.uri() || name == repository.name.as_str(),
+            Self::Engine(_) => name == ENGINE_REPOSITORY,
+        };
+        if named.repository.as_deref().is_none_or(is_ours) {
+            return Ok(named.id.clone());
+        }
+        Err(Failure::usage(format!("{named} is not in {}: it is of another repository", self.place()))
+            .hint("`bimage list` shows those that are there"))
     }
 
     /// All images, the newest first.

@@ -299,7 +299,7 @@ pub const IMAGES: &[(&[&str], &[&str])] = &[
     (&["show", ".a"], &["'.a'", "begins with a letter, a digit or `_`"]),
     (&["show", "lab/genomics"], &["'lab/genomics'", "a tag has letters"]),
     (&["show", "größe"], &["'größe'", "a tag has letters"]),
-    (&["show", "genomics:1.2"], &["'genomics:1.2'", "a tag has letters"]),
+    (&["show", "genomics:.a"], &["'genomics:.a'", "begins with a letter, a digit or `_`"]),
     (&["show", "sha256:0f"], &["'sha256:0f'", "a digest is sha256: and 64 of 0 to 9 and a to f"]),
     (&["rm"], &["<TAG>"]),
     (&["rm", "-y"], &["<TAG>"]),

@@ -41,9 +41,8 @@ impl Args {
     async fn pushed(&self, session: &Session, tag: &Tag) -> Result<Built, Failure> {
         let Some(repository) = ecr::repository(session).await? else {
             let name = &session.cluster.name;
-            return Err(Failure::usage(format!("the cluster {name} has no repository to push to")).hint(
-                format!("`ecr_repository = \"…\"` in [cluster.{name}] of the settings file names one"),
-            ));
+            return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))
+                .hint(session.hint_to_setting("ecr_repository", "\"…\"", "names one")));
         };
         engine::push(session, &self.image, &repository, tag, false).await
     }

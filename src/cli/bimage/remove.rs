@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::table::{bytes, short};
 use super::{CommonArgs, table};
-use crate::image::{Image, ImageId, Removed, Store, not_there};
+use crate::image::{Image, ImageId, NamedImage, Removed, Store, not_there};
 use crate::ui::{self, Exit, Failure, Format, JsonArray, Layout, note};
 
 /// So many images are looked for at once.
@@ -22,9 +22,9 @@ pub struct Args {
     /// Show the images that would be removed, and remove none
     #[arg(long)]
     dry_run: bool,
-    /// Their tags; or digests (sha256:…), as of those without a tag
+    /// Their tags; or digests (sha256:…), as of those without a tag; with their repository, too
     #[arg(value_name = "TAG", required = true)]
-    tags: Vec<ImageId>,
+    tags: Vec<NamedImage>,
 }
 
 impl Args {
@@ -39,7 +39,8 @@ impl Args {
         let session = common.open().await?;
         let store = Store::open(&session).await?;
         store.introduce(&session);
-        let mut tags = self.tags.clone();
+        let mut tags: Vec<ImageId> =
+            self.tags.iter().map(|tag| store.meant(tag)).collect::<Result<_, _>>()?;
         let mut seen = std::collections::HashSet::new();
         tags.retain(|tag| seen.insert(tag.clone()));
         if self.yes && !self.dry_run {

@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use super::CommonArgs;
 use super::table::bytes;
-use crate::image::{Details, ImageId, Store, not_there};
+use crate::image::{Details, NamedImage, Store, not_there};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its tag, or its digest (sha256:…)
+    /// Its tag, or its digest (sha256:…); with its repository, too
     #[arg(value_name = "TAG")]
-    tag: ImageId,
+    tag: NamedImage,
 }
 
 impl Args {
@@ -21,8 +21,9 @@ impl Args {
         let session = common.open().await?;
         let store = Store::open(&session).await?;
         store.introduce(&session);
-        let details = store.details(&self.tag).await?;
-        let details = details.ok_or_else(|| not_there(&self.tag, &store.place()))?;
+        let id = store.meant(&self.tag)?;
+        let details = store.details(&id).await?;
+        let details = details.ok_or_else(|| not_there(&id, &store.place()))?;
         common.output().show(&Shown(details))?;
         Ok(Exit::Done)
     }

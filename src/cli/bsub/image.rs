@@ -72,7 +72,7 @@ pub async fn find(
                 "--build: the jobs of the cluster `{name}` cannot see what this machine's Docker engine has, and its settings \
                  name no repository for the image"
             ))
-            .hint(format!("`ecr_repository = \"NAME\"` in [cluster.{name}] of the settings file names one")));
+            .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
         let recipe = image::resolved(session, queue, images.builder, recipe).await?;

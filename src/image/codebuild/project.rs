@@ -60,7 +60,7 @@ pub(super) fn name(session: &Session) -> Result<&str, Failure> {
     session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
         let name = &session.cluster.name;
         let failure = Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
-            .hint(format!("`codebuild_project = \"NAME\"` in [cluster.{name}] of the settings file"));
+            .hint(session.hint_to_setting("codebuild_project", "\"NAME\"", ""));
         with_engine(session, failure)
     })
 }
@@ -77,22 +77,20 @@ pub fn check(session: &Session) -> Result<(), Failure> {
     if repository.registry.as_ref().is_none_or(is_reached) {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    let failure = Failure::usage(format!(
         "CodeBuild cannot push to {repository}: it logs in to ECR, and to no other registry"
     ))
-    .hint(format!("{} names a repository of ECR's", setting(session)))
-    .hint(format!("{}, and pushes with what `docker login` has left", engine(session))))
+    .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names a repository of ECR's"));
+    let engine =
+        engine(session).map(|engine| format!("{engine}, and pushes with what `docker login` has left"));
+    Err(engine.into_iter().fold(failure, Failure::hint))
 }
 
 /// The failure for a cluster whose images have no repository.
 pub fn no_repository(session: &Session) -> Failure {
     let name = &session.cluster.name;
     let why = format!("no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to");
-    with_engine(session, Failure::usage(why).hint(setting(session)))
-}
-
-fn setting(session: &Session) -> String {
-    format!("`ecr_repository = \"NAME\"` in [cluster.{}] of the settings file", session.cluster.name)
+    with_engine(session, Failure::usage(why).hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "")))
 }
 
 /// What a refusal of CodeBuild's means.
@@ -115,13 +113,13 @@ fn missing(session: &Session, project: &str) -> Failure {
 
 /// The way that needs no CodeBuild.
 fn with_engine(session: &Session, failure: Failure) -> Failure {
-    failure.hint(engine(session))
+    engine(session).into_iter().fold(failure, Failure::hint)
 }
 
-/// The setting, which all tools have.
-fn engine(session: &Session) -> String {
-    let name = &session.cluster.name;
-    format!("`builder = \"docker\"` in [cluster.{name}] builds on this machine's Docker engine")
+/// The setting, which all tools have; `None` where it is so without one.
+fn engine(session: &Session) -> Option<String> {
+    let setting = session.setting("builder", "\"docker\"")?;
+    Some(format!("{setting} builds on this machine's Docker engine"))
 }
 
 /// The machine that a build runs on.

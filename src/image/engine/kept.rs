@@ -6,7 +6,7 @@ use bollard::models::ImageInspect;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{ENGINE_REPOSITORY, Engine};
+use super::{ENGINE_REPOSITORY, Engine, START};
 use crate::cluster::Session;
 use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
@@ -22,14 +22,12 @@ const PLACE: &str = "the Docker engine of this machine";
 pub async fn keeper(session: &Session) -> Result<Engine, Failure> {
     let failure = |failure: Failure| {
         let message = format!("looking for the images that {PLACE} keeps: {}", failure.message);
-        let failure = Failure { message, ..failure }
-            .hint("DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?");
+        let failure = Failure { message, ..failure }.hint(START);
         match session.cluster.images.engine_runs_jobs {
             true => failure,
-            false => failure.hint(format!(
-                "`ecr_repository = \"NAME\"` in [cluster.{}] of the settings file keeps images in ECR",
-                session.cluster.name
-            )),
+            false => {
+                failure.hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "keeps images in ECR"))
+            }
         }
     };
     Engine::find().await.map_err(failure)

@@ -34,6 +34,9 @@ use crate::ui::{Exit, Failure};
 /// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
 pub const CONTENT_LABEL: &str = "awsb.content";
 
+/// What helps where no engine answers.
+const START: &str = "DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?";
+
 /// An engine that answers.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -94,15 +97,17 @@ fn name_on_engine(repository: Option<&Repository>, tag: &Tag) -> String {
 /// The failure for a build without an engine, with the way that needs none.
 fn without_engine(session: &Session, failure: Failure) -> Failure {
     let cluster = &session.cluster;
+    let failure = failure.hint(START);
     match &cluster.images.codebuild_project {
         Some(project) => failure.hint(format!(
             "`builder = \"{}\"` in [cluster.{}] builds with the CodeBuild project {project}",
             Builder::CodeBuild.as_str(),
             cluster.name
         )),
-        None => failure.hint(format!(
-            "`codebuild_project = \"…\"` in [cluster.{}] of the settings file names a project that builds without one",
-            cluster.name
+        None => failure.hint(session.hint_to_setting(
+            "codebuild_project",
+            "\"…\"",
+            "names a project that builds without one",
         )),
     }
 }

@@ -9,7 +9,7 @@ use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilde
 
 use super::layers::{Layers, Message};
 use super::refusal::Refusal;
-use super::{Engine, credentials, interrupted};
+use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::cluster::Session;
 use crate::image::{Built, Platform, Repository, Tag, ecr, machines};
 use crate::ui::{Board, Failure, Interrupts, note};
@@ -34,8 +34,12 @@ pub async fn push(
 ) -> Result<Built, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
-        return Err(Failure::failed(format!("the Docker engine has no image {image}"))
-            .hint("`docker images` lists those that it has"));
+        let failure = Failure::failed(format!("the Docker engine has no image {image}"));
+        let ours = format!("{ENGINE_REPOSITORY}:{image}");
+        return Err(match engine.inspect(&ours).await {
+            Ok(Some(_)) => failure.hint(format!("it has {ours}: is that the one?")),
+            _ => failure.hint("`docker images` lists those that it has"),
+        });
     };
     let built = |digest, earlier| {
         let uri = repository.tagged(tag);

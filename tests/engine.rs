@@ -306,8 +306,9 @@ fn without_an_engine_the_other_way_is_told() {
     assert_eq!(message, "no Docker engine answers; tried unix:///no/such/socket: no such file");
     assert!(failed.hints().contains("`codebuild_project = \"…\"` in [cluster.far]"), "{failed}");
     sandbox.config(&format!("{cluster}codebuild_project = \"images\"\n"));
-    let other = "`builder = \"codebuild\"` in [cluster.far] builds with the CodeBuild project images";
-    assert_eq!(build(&sandbox).hints(), other);
+    let hints = "DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?\n\
+                 `builder = \"codebuild\"` in [cluster.far] builds with the CodeBuild project images";
+    assert_eq!(build(&sandbox).hints(), hints);
     let pushed = sandbox.run("bimage", ["push", "x:1"]);
     assert_eq!(pushed.failed_with(2), "the cluster far has no repository to push to");
 }

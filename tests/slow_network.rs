@@ -18,9 +18,13 @@ fn behind(wire: Wire) -> (Sandbox, Slow) {
 fn five_states_cost_one_round_trip() {
     // So long that all of them are under way before the first is answered, on however busy a machine.
     let (sandbox, slow) = behind(Wire { latency: Duration::from_secs(1), ..Wire::default() });
+    let id = sandbox.run("bsub", ["--parsable", "--wrap", "sleep 600"]).ok().job_id();
+    let before = slow.traffic();
+    assert!(before.at_once < 5, "{before:?}");
     sandbox.run("bstat", [] as [&str; 0]).ok();
     let traffic = slow.traffic();
-    assert_eq!((traffic.answered, traffic.at_once), (5, 5), "{traffic:?}");
+    assert_eq!((traffic.answered - before.answered, traffic.at_once), (5, 5), "{traffic:?}");
+    sandbox.run("bkill", [&id]).ok();
 }
 
 #[test]

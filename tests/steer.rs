@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -544,4 +544,40 @@ fn an_interrupted_kill_says_how_far_it_got() {
     killing.signal(Signal::SIGINT);
     let outcome = killing.wait().ended_with(130);
     assert_eq!(outcome.stderr, "bkill: interrupted; 5 of 30 jobs were asked to end, and perhaps 10 more\n");
+}
+
+/// A Batch with one job, which becomes RUNNING at the unluckiest moment: right after the first answer that nothing is.
+/// A question for what is RUNNABLE is answered only then, if it was asked together with that one.
+fn between_two_states() -> BadServer {
+    let runs = (Mutex::new(false), Condvar::new());
+    BadServer::start(move |request, _| {
+        let mut state = runs.0.lock().expect("no panic");
+        let status = body(request)["jobStatus"].as_str().map(str::to_owned);
+        let is_in = match (request.operation(), status.as_deref()) {
+            ("listjobs", Some("RUNNING")) => {
+                let ran = std::mem::replace(&mut *state, true);
+                runs.1.notify_all();
+                ran
+            }
+            ("listjobs", Some("RUNNABLE")) => {
+                let together = Duration::from_millis(500);
+                let (state, _) = runs.1.wait_timeout_while(state, together, |runs| !*runs).expect("no panic");
+                !*state
+            }
+            ("listjobs", _) => false,
+            _ => return Answer::json(json!({})),
+        };
+        let job = json!({"jobId": ID, "jobName": "hasty", "status": status, "createdAt": 1_577_880_000_000_i64});
+        Answer::json(json!({"jobSummaryList": if is_in { vec![job] } else { vec![] }}))
+    })
+}
+
+#[test]
+fn a_job_between_two_states_is_not_missed() {
+    let server = between_two_states();
+    let seen = Sandbox::at(&server.endpoint()).run("bstat", ["--no-header", "-o", "jobName,status"]).ok();
+    assert_eq!(seen.stdout, "hasty  RUNNING\n");
+    let server = between_two_states();
+    Sandbox::at(&server.endpoint()).run("bkill", ["--yes", "--name", "hasty"]).ok();
+    assert_eq!(server.requests("terminatejob").len(), 1);
 }

@@ -159,18 +159,35 @@ pub struct ListPage {
 
 /// The pages of a listing as they come. One call is for one state; the states are asked for at once, so that they
 /// cost one round trip together. A job that changes its state just then can be in two answers or, rarely, in none:
-/// the next look has it.
+/// the next look has it. Where there is no next look, [`pages_in_turn`] is.
 pub fn pages<'a>(
     session: &'a Session,
     of: Of,
     statuses: &[Status],
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
-    let statuses = match of {
+    let statuses = to_ask(&of, statuses);
+    stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status))).boxed()
+}
+
+/// The same pages, one state after the other in the order in which jobs go through them. A job that moves on meanwhile
+/// is met later, perhaps twice; only one that goes back, from RUNNING to RUNNABLE for another attempt, can be missed.
+pub fn pages_in_turn<'a>(
+    session: &'a Session,
+    of: Of,
+    statuses: &[Status],
+) -> BoxStream<'a, Result<ListPage, Failure>> {
+    let mut statuses = to_ask(&of, statuses);
+    statuses.sort_unstable();
+    stream::iter(statuses.into_iter().map(move |status| of_status(session, of.clone(), status))).flatten().boxed()
+}
+
+/// The states for which Batch is asked to tell of these.
+fn to_ask(of: &Of, statuses: &[Status]) -> Vec<Status> {
+    match of {
         // The filter knows no states.
         Of::Since(..) => vec![Status::Running],
         _ => statuses.to_vec(),
-    };
-    stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status))).boxed()
+    }
 }
 
 /// The pages of one state, one after the other: each has the token of the next.

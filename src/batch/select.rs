@@ -3,7 +3,7 @@
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Job, ListPage, Of, describe, pages, queues};
+use super::{Job, ListPage, Of, describe, pages, pages_in_turn, queues};
 use crate::cluster::Session;
 use crate::job::{JobId, Moment, NameGlob, Status, Submitter};
 use crate::ui::Failure;
@@ -52,6 +52,15 @@ impl Selection {
     }
 }
 
+/// How Batch is asked for the jobs of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// For all states at once: quickest, and a job that changes its state just then may be missed.
+    AtOnce,
+    /// For one state after the other, so that none is missed: for what is done once, or concluded.
+    InTurn,
+}
+
 /// The jobs that are meant, page by page as Batch tells them; each knows its queue, as that was named.
 ///
 /// # Errors
@@ -59,12 +68,13 @@ impl Selection {
 pub async fn selected<'a>(
     session: &'a Session,
     selection: &'a Selection,
+    order: Order,
 ) -> Result<BoxStream<'a, Result<ListPage, Failure>>, Failure> {
     let names = match selection.queues.as_slice() {
         [] => queues(session, &[]).await?.into_iter().map(|queue| queue.job_queue_arn).collect(),
         names => names.to_vec(),
     };
-    let listings = names.into_iter().map(move |queue| of_queue(session, selection, queue));
+    let listings = names.into_iter().map(move |queue| of_queue(session, selection, queue, order));
     Ok(stream::iter(listings).flatten_unordered(QUEUES_AT_ONCE).boxed())
 }
 
@@ -73,8 +83,13 @@ fn of_queue<'a>(
     session: &'a Session,
     selection: &'a Selection,
     queue: String,
+    order: Order,
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
-    let listed = pages(session, selection.listing(&queue), &selection.statuses);
+    let of = selection.listing(&queue);
+    let listed = match order {
+        Order::AtOnce => pages(session, of, &selection.statuses),
+        Order::InTurn => pages_in_turn(session, of, &selection.statuses),
+    };
     let fitting = listed.map_ok(move |mut page| {
         page.jobs.retain(|job| selection.has(job));
         page.jobs.iter_mut().for_each(|job| job.job_queue = Some(queue.clone()));
@@ -98,13 +113,12 @@ async fn only_theirs(
     Ok(page)
 }
 
-/// All jobs that are meant, the oldest first. One that moves on meanwhile may be told twice: it counts where it had
-/// got further.
+/// All jobs that are meant, the oldest first, without missing one that moves on meanwhile.
 ///
 /// # Errors
 /// When Batch cannot be asked or does not know a queue.
 pub async fn select(session: &Session, selection: &Selection) -> Result<Vec<Job>, Failure> {
-    let mut pages = selected(session, selection).await?;
+    let mut pages = selected(session, selection, Order::InTurn).await?;
     let mut jobs = Vec::new();
     while let Some(page) = pages.next().await {
         jobs.extend(page?.jobs);

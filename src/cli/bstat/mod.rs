@@ -22,7 +22,7 @@ use self::watch::Every;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::select::SelectArgs;
-use crate::batch::{self, Job};
+use crate::batch::{self, Job, Order, Selection};
 use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Named, Status};
 use crate::ui::{Exit, Failure, Format, Output, Progress, note};
@@ -214,14 +214,16 @@ impl Args {
     async fn list(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
         let statuses = self.statuses().unwrap_or(&Status::ACTIVE);
         let selection = self.select.selection(session, statuses)?;
-        let mut pages = batch::selected(session, &selection).await?;
+        let mut pages = batch::selected(session, &selection, Order::AtOnce).await?;
         let mut sink = Sink::new(session, output, self, self.details || self.env.is_some());
         let mut known = HashSet::new();
         let mut jobs: Vec<Job> = Vec::new();
         let mut streams = false;
         let mut progress = Progress::of_listing();
+        let mut any_active = false;
         while let Some(page) = pages.next().await {
             let page = page?;
+            any_active |= page.jobs.iter().any(|job| !job.status.has_ended());
             streams |= page.more && sink.streams();
             if !streams {
                 progress.advance(page.jobs.len() as u64);
@@ -233,10 +235,21 @@ impl Args {
             }
         }
         drop(progress);
+        // That nothing is active ends watches and scripts: it must not be said because the one job that is was just
+        // between two states that were asked for.
+        if !any_active && selection.statuses.iter().filter(|status| !status.has_ended()).count() > 1 {
+            jobs.extend(Self::active(session, selection.clone()).await?);
+        }
         batch::newest_last(&mut jobs);
         jobs.retain(|job| known.insert(job.job_id.clone()));
         sink.push(jobs, false).await?;
         sink.finish().await
+    }
+
+    /// The jobs of a selection that have not ended, without missing one.
+    async fn active(session: &Session, mut selection: Selection) -> Result<Vec<Job>, Failure> {
+        selection.statuses.retain(|status| !status.has_ended());
+        batch::select(session, &selection).await
     }
 
     /// Jobs that were named; an array's children follow it.

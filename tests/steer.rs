@@ -567,7 +567,8 @@ fn between_two_states() -> BadServer {
             ("listjobs", _) => false,
             _ => return Answer::json(json!({})),
         };
-        let job = json!({"jobId": ID, "jobName": "hasty", "status": status, "createdAt": 1_577_880_000_000_i64});
+        let job =
+            json!({"jobId": ID, "jobName": "hasty", "status": status, "createdAt": 1_577_880_000_000_i64});
         Answer::json(json!({"jobSummaryList": if is_in { vec![job] } else { vec![] }}))
     })
 }

@@ -178,7 +178,9 @@ pub fn pages_in_turn<'a>(
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
     let mut statuses = to_ask(&of, statuses);
     statuses.sort_unstable();
-    stream::iter(statuses.into_iter().map(move |status| of_status(session, of.clone(), status))).flatten().boxed()
+    stream::iter(statuses.into_iter().map(move |status| of_status(session, of.clone(), status)))
+        .flatten()
+        .boxed()
 }
 
 /// The states for which Batch is asked to tell of these.

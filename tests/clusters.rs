@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -175,9 +176,11 @@ fn stacks_that_are_of_no_use() {
 
 #[test]
 fn a_stack_that_has_changed_is_read_anew() {
-    let server = BadServer::start(|request, before| match request.operation() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let has_changed = Arc::clone(&changed);
+    let server = BadServer::start(move |request, before| match request.operation() {
         "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
-        "listjobs" if body(request)["jobQueue"] == "old-queue" && before >= 5 => {
+        "listjobs" if body(request)["jobQueue"] == "old-queue" && has_changed.load(Ordering::SeqCst) => {
             Answer::error(400, "ClientException", "JobQueue old-queue does not exist")
         }
         "listjobs" => Answer::json(json!({ "jobSummaryList": [] })),
@@ -188,6 +191,7 @@ fn a_stack_that_has_changed_is_read_anew() {
     let listing = sandbox(&server, CONFIG);
     listing.run("bstat", [] as [&str; 0]).ok();
     assert_eq!(server.requests("cloudformation").len(), 1);
+    changed.store(true, Ordering::SeqCst);
     let outcome = listing.run("bstat", [] as [&str; 0]).ok();
     assert_eq!(outcome.stderr, "");
     assert_eq!(server.requests("cloudformation").len(), 2);

@@ -577,7 +577,11 @@ fn the_first_build_makes_the_repository_and_the_project_is_as_the_docs_have_it()
         // moto's builds succeed and make nothing.
         let outcome = sandbox.run("bimage", ["build", "--tag", "1.2", "image"]).ended_with(1);
         assert!(outcome.stderr.contains(&format!("there is no image {uri}:1.2")), "{outcome}");
-        assert_eq!(outcome.stderr.contains(&format!("The repository {uri} is made.\n")), n == 0, "{outcome}");
+        assert_eq!(
+            outcome.stderr.contains(&format!("bimage: the repository {uri} is made\n")),
+            n == 0,
+            "{outcome}"
+        );
     }
     assert_eq!(calls(&cluster, "CreateRepository"), 1);
 }

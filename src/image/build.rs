@@ -1,21 +1,19 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
 use super::ecr::Place;
-use super::{Built, Recipe, Repository, Tag, codebuild, ecr, engine, resolved};
+use super::{Built, Plan, Recipe, Repository, Tag, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
-use crate::ui::Failure;
+use crate::ui::{Failure, Voice};
 
 /// How an image is built.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// Who builds, as notes begin: `bimage`, `bsub`.
-    pub tool: &'static str,
     /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
     pub tag: Option<Tag>,
     /// Builds what is there already.
     pub force: bool,
-    /// Shows nothing of the build while it runs.
-    pub quiet: bool,
+    /// Who asks for it. One that is quiet shows nothing of the build while it runs.
+    pub voice: Voice,
 }
 
 /// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
@@ -23,21 +21,13 @@ pub struct Wish {
 ///
 /// # Errors
 /// When the repository is missing, the context cannot be read, there is no builder, or the build fails.
-pub async fn build(
-    session: &Session,
-    builder: Builder,
-    recipe: Recipe,
-    wish: Wish,
-) -> Result<Built, Failure> {
-    if builder == Builder::CodeBuild {
-        codebuild::check(session)?;
-    }
-    let recipe = resolved(session, &session.cluster.job_queue, builder, recipe).await?;
+pub async fn build(session: &Session, plan: &Plan, wish: Wish) -> Result<Built, Failure> {
+    let (recipe, voice) = (&plan.recipe, wish.voice);
     let place = ecr::look(session).await?;
     let from_content = wish.tag.is_none();
     let tag = match wish.tag {
         Some(tag) => tag,
-        None => tag_of(&recipe).await?,
+        None => tag_of(recipe).await?,
     };
     // A tag that was asked for may stand for any content: whoever asks for it wants this one.
     if from_content
@@ -47,20 +37,20 @@ pub async fn build(
     {
         return Ok(earlier);
     }
-    match builder {
+    match plan.builder {
         Builder::CodeBuild => {
-            let project = codebuild::Project::find(session).await?;
-            let Some(repository) = place.or_made(session).await? else {
+            let project = plan.project(session).await?;
+            let Some(repository) = place.or_made(session, voice).await? else {
                 return Err(codebuild::no_repository(session));
             };
-            let manner = codebuild::Manner { tool: wish.tool, from_content, quiet: wish.quiet };
-            codebuild::build(session, &project, &recipe, &tag, &repository, manner).await
+            let manner = codebuild::Manner { voice, from_content };
+            codebuild::build(session, &project, recipe, &tag, &repository, manner).await
         }
         Builder::Docker => {
             let engine = engine::builder(session).await?;
-            let repository = place.or_made(session).await?;
-            let manner = engine::Manner { force: wish.force, quiet: wish.quiet };
-            engine::build(session, &engine, &recipe, &tag, repository.as_ref(), manner).await
+            let repository = place.or_made(session, voice).await?;
+            let manner = engine::Manner { force: wish.force, voice };
+            engine::build(session, &engine, recipe, &tag, repository.as_ref(), manner).await
         }
     }
 }

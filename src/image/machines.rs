@@ -1,37 +1,9 @@
-//! What kind of machines an image is for: those of a job queue, as far as the names of instance types tell, or else those
-//! of the builder.
+//! What kind of machines a job queue has, as far as the names of instance types tell.
 
-use super::{Platform, Recipe, codebuild, engine};
+use super::Platform;
 use crate::batch::{Environment, environments_of, queue};
-use crate::cluster::{Builder, Session};
+use crate::cluster::Session;
 use crate::ui::Failure;
-
-/// The recipe with the machines that its image is for, if it names none: those of the job queue; else those that the builder
-/// builds for. An image that stays on this machine's engine is for that. It stays open where nobody can tell.
-///
-/// # Errors
-/// When Batch or CodeBuild cannot be asked. One that denies it is no error.
-pub async fn resolved(
-    session: &Session,
-    queue: &str,
-    builder: Builder,
-    recipe: Recipe,
-) -> Result<Recipe, Failure> {
-    if recipe.platform.is_some() {
-        return Ok(recipe);
-    }
-    // The same content may be built by many, on machines of any kind: its tag has to say for which.
-    let of_jobs = match session.cluster.images.ecr_repository {
-        Some(_) => of_queue(session, queue).await?,
-        None => None,
-    };
-    let platform = match (of_jobs, builder) {
-        (Some(platform), _) => Some(platform),
-        (None, Builder::Docker) => engine::platform().await,
-        (None, Builder::CodeBuild) => codebuild::Project::find(session).await?.platform(),
-    };
-    Ok(Recipe { platform, ..recipe })
-}
 
 /// The platform of all machines of a queue; `None` when they differ, or it cannot be told, or one may not look.
 ///

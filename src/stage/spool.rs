@@ -1,7 +1,7 @@
 //! An archive, gzipped, in a file without a name: what has to be read again, and is too large for memory.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ impl Spool {
     pub fn gzip(mut archive: impl Read, mut seen: impl FnMut(u64)) -> io::Result<(Self, String)> {
         let file = tempfile::tempfile().map_err(writing)?;
         let gzip = GzBuilder::new().mtime(0).operating_system(255);
+        let file = Hashing { file, hash: Sha256::new() };
         let mut gzip = gzip.write(BufWriter::with_capacity(CHUNK, file), Compression::fast());
         let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
         loop {
@@ -42,11 +43,9 @@ impl Spool {
             seen(n as u64);
         }
         let buffered = gzip.finish().map_err(writing)?;
-        let mut file = buffered.into_inner().map_err(|e| writing(e.into_error()))?;
-        let length = file.stream_position()?;
-        file.seek(SeekFrom::Start(0))?;
-        let mut spool = Self { file: Arc::new(file), length, sha256: String::new() };
-        spool.sha256 = super::parts::sha256(&spool, |_| ())?;
+        let mut packed = buffered.into_inner().map_err(|e| writing(e.into_error()))?;
+        let length = packed.file.stream_position()?;
+        let spool = Self { file: Arc::new(packed.file), length, sha256: hex(&packed.hash.finalize()) };
         Ok((spool, hex(&hash.finalize())))
     }
 
@@ -63,6 +62,24 @@ impl Spool {
     /// Reads it from the beginning.
     pub fn read(&self) -> Reader {
         Reader { file: Arc::clone(&self.file), at: 0 }
+    }
+}
+
+/// A file, and the hash of what is written to it.
+struct Hashing {
+    file: File,
+    hash: Sha256,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -16,6 +16,7 @@ mod size;
 mod table;
 mod text;
 mod time;
+mod voice;
 
 pub use board::Board;
 pub use cell::{Cell, Tone};
@@ -28,3 +29,4 @@ pub use screen::Screen;
 pub use table::{Column, Gives, Table};
 pub use text::{harmless, harmless_json};
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};
+pub use voice::Voice;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::CommonArgs;
-use crate::cluster::Builder;
-use crate::image::{self, BuildArg, Built, Context, Platform, Recipe, Tag, Wish};
-use crate::ui::{Exit, Failure, Layout, View, note};
+use crate::cluster::{Builder, Session};
+use crate::image::{self, BuildArg, Built, Context, Plan, Platform, Recipe, Tag, Wish};
+use crate::ui::{Exit, Failure, Layout, View, Voice};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -41,30 +41,33 @@ pub struct Args {
 impl Args {
     /// The story.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(self.quiet);
-        if let Some(remark) = context.remark().filter(|_| !self.quiet) {
-            note(format!("bimage: note: {remark}"));
+        let voice = Voice { tool: "bimage", quiet: self.quiet };
+        let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(voice.quiet);
+        if let Some(remark) = context.remark() {
+            voice.say(format_args!("note: {remark}"));
         }
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
         let session = common.open().await?;
-        let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let wish = Wish { tool: "bimage", tag: self.tag.clone(), force: self.force, quiet: self.quiet };
-        let built = match image::build(&session, builder, recipe.clone(), wish.clone()).await {
+        let built = match self.built(&session, recipe.clone(), voice).await {
             Err(failure) => match session.read_anew(&failure).await? {
-                Some(session) => image::build(&session, builder, recipe, wish).await?,
+                Some(session) => self.built(&session, recipe, voice).await?,
                 None => return Err(failure),
             },
             Ok(built) => built,
         };
-        if !self.quiet {
-            let outcome = match built.earlier {
-                true => "is there already; `--force` builds it anew",
-                false => "is built",
-            };
-            note(format!("bimage: {} {outcome}", built.named()));
-        }
+        let outcome = match built.earlier {
+            true => "is there already; `--force` builds it anew",
+            false => "is built",
+        };
+        voice.say(format_args!("{} {outcome}", built.named()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
+    }
+
+    async fn built(&self, session: &Session, recipe: Recipe, voice: Voice) -> Result<Built, Failure> {
+        let builder = self.builder.unwrap_or(session.cluster.images.builder);
+        let plan = Plan::new(session, &session.cluster.job_queue, builder, recipe).await?;
+        image::build(session, &plan, Wish { tag: self.tag.clone(), force: self.force, voice }).await
     }
 }
 

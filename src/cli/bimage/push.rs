@@ -4,7 +4,9 @@ use super::CommonArgs;
 use super::build::Shown;
 use crate::cluster::Session;
 use crate::image::{Built, Tag, ecr, engine, parted};
-use crate::ui::{Exit, Failure, note};
+use crate::ui::{Exit, Failure, Voice};
+
+const VOICE: Voice = Voice { tool: "bimage", quiet: false };
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]
@@ -33,18 +35,18 @@ impl Args {
             Ok(built) => built,
         };
         let outcome = if built.earlier { "is there already" } else { "is pushed" };
-        note(format!("bimage: {} {outcome}", built.named()));
+        VOICE.say(format_args!("{} {outcome}", built.named()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
 
     async fn pushed(&self, session: &Session, tag: &Tag) -> Result<Built, Failure> {
-        let Some(repository) = ecr::repository(session).await? else {
+        let Some(repository) = ecr::repository(session, VOICE).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))
                 .hint(session.hint_to_setting("ecr_repository", "\"…\"", "names one")));
         };
-        engine::push(session, &self.image, &repository, tag, false).await
+        engine::push(session, &self.image, &repository, tag, VOICE).await
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::dry_run::masked_value;
 use super::options::Options;
 use crate::cluster::Session;
-use crate::image::{self, Built, Context, Meant, Platform, Recipe, Tag, Wish};
+use crate::image::{self, Built, Context, Meant, Plan, Platform, Recipe, Tag, Wish};
 use crate::job::Image;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, Voice};
 
 /// The image of a job, as far as it is known before anything has been changed.
 pub struct JobImage {
@@ -21,7 +21,7 @@ pub struct JobImage {
 /// What is to be done before there is an image.
 pub enum ToDo {
     /// It is built.
-    Build(Recipe),
+    Build(Plan),
     /// It is on this machine's engine, and goes to the cluster's repository.
     Push {
         /// Its name on the engine.
@@ -47,8 +47,8 @@ pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure>
         };
     };
     let context = Context::gather(dir, options.dockerfile.as_deref())?.quiet(quiet);
-    if let Some(remark) = context.remark().filter(|_| !quiet) {
-        note(format!("bsub: note: {remark}"));
+    if let Some(remark) = context.remark() {
+        voice(quiet).say(format_args!("note: {remark}"));
     }
     Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
 }
@@ -75,9 +75,9 @@ pub async fn find(
             .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
-        let recipe = image::resolved(session, queue, images.builder, recipe).await?;
-        let name = image::expected(session, &recipe).await?;
-        return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(recipe)) });
+        let plan = Plan::new(session, queue, images.builder, recipe).await?;
+        let name = image::expected(session, &plan.recipe).await?;
+        return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(plan)) });
     }
     let Some(given) = options.image.as_ref().map(ToString::to_string) else {
         return Ok(JobImage { name: None, to_do: None });
@@ -96,21 +96,20 @@ impl ToDo {
     /// # Errors
     /// When the image cannot be built or pushed. No job definition and no file has been made then.
     pub async fn done(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
-        let made = match self.attempt(session, quiet).await {
+        let voice = voice(quiet);
+        let made = match self.attempt(session, voice).await {
             Err(failure) => match session.read_anew(&failure).await? {
                 Some(anew) => {
                     *session = anew;
-                    self.attempt(session, quiet).await?
+                    self.attempt(session, voice).await?
                 }
                 None => return Err(failure),
             },
             Ok(made) => made,
         };
         let name = made.pinned();
-        if !quiet {
-            let what = if made.earlier { "is there already" } else { self.verb() };
-            note(format!("bsub: the image {name} {what}"));
-        }
+        let what = if made.earlier { "is there already" } else { self.verb() };
+        voice.say(format_args!("the image {name} {what}"));
         named(&name)
     }
 
@@ -121,39 +120,34 @@ impl ToDo {
         }
     }
 
-    async fn attempt(&self, session: &Session, quiet: bool) -> Result<Built, Failure> {
+    async fn attempt(&self, session: &Session, voice: Voice) -> Result<Built, Failure> {
         match self {
-            Self::Build(recipe) => {
-                let wish = Wish { tool: "bsub", tag: None, force: false, quiet };
-                image::build(session, session.cluster.images.builder, recipe.clone(), wish).await
-            }
+            Self::Build(plan) => image::build(session, plan, Wish { tag: None, force: false, voice }).await,
             Self::Push { name, tag } => {
-                let repository = image::ecr::repository(session).await?.ok_or_else(|| {
+                let repository = image::ecr::repository(session, voice).await?.ok_or_else(|| {
                     Failure::failed(format!(
                         "pushing the image {name}: the cluster has no repository any more"
                     ))
                 })?;
-                if !quiet {
-                    let to = repository.uri();
-                    note(format!(
-                        "bsub: only this machine's Docker engine has the image {name}: it goes to {to}"
-                    ));
-                }
-                image::engine::push(session, name, &repository, tag, quiet).await
+                let to = repository.uri();
+                voice.say(format_args!(
+                    "only this machine's Docker engine has the image {name}: it goes to {to}"
+                ));
+                image::engine::push(session, name, &repository, tag, voice).await
             }
         }
     }
 
     /// What `--dry-run` shows of it; `image` is the name that the image will have.
-    pub fn shown(&self, session: &Session, image: &Image) -> Value {
+    pub fn shown(&self, image: &Image) -> Value {
         match self {
-            Self::Build(recipe) => {
+            Self::Build(Plan { builder, recipe, .. }) => {
                 let arguments = recipe.arguments().into_iter();
                 let arguments: serde_json::Map<String, Value> = arguments
                     .map(|(name, value)| (name.to_owned(), masked_value(name, value).into()))
                     .collect();
                 json!({ "operation": "BuildImage", "request": {
-                    "builder": session.cluster.images.builder.as_str(),
+                    "builder": builder.as_str(),
                     "buildArgs": arguments,
                     "contextLength": recipe.context.size(),
                     "dockerfile": recipe.context.dockerfile(),
@@ -166,6 +160,10 @@ impl ToDo {
             }
         }
     }
+}
+
+fn voice(quiet: bool) -> Voice {
+    Voice { tool: "bsub", quiet }
 }
 
 fn named(name: &str) -> Result<Image, Failure> {

@@ -139,7 +139,7 @@ impl Args {
         let registering = if looking { Registering::ShownOnly } else { Registering::Allowed };
         let mut planned = self.plan(&mut session, &options, &spec, &baggage, registering).await?;
         if self.dry_run {
-            let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&session, &image));
+            let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&image));
             let (plan, to_register) = planned;
             return self.show(&session, [step, to_register], plan.bundle.as_ref(), &baggage, &plan.requests);
         }
@@ -234,7 +234,7 @@ impl Args {
         let queue = requests.first().map(|request| request.job_queue.as_str());
         let JobImage { mut name, to_do } = image::find(&session, &options, queue, recipe).await?;
         if self.dry_run {
-            let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(&session, image));
+            let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(image));
             let registered = rerun::in_image(&session, &mut requests, name, Registering::ShownOnly).await?;
             return self.show(
                 &session,

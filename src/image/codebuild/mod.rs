@@ -23,7 +23,7 @@ use self::shown::Shown;
 use self::start::{Order, start};
 use super::{Built, Recipe, Repository, Tag, ecr, stage};
 use crate::cluster::{Contact, Session, explain};
-use crate::ui::{self, Exit, Failure, Interrupts, note};
+use crate::ui::{self, Exit, Failure, Interrupts, Voice, note};
 
 /// After Ctrl-C, an answer that is on its way is waited for so long: it has the build's ID.
 const ANSWER_COMES: Duration = Duration::from_secs(2);
@@ -31,12 +31,10 @@ const ANSWER_COMES: Duration = Duration::from_secs(2);
 /// What a build is told beside its recipe.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// Who builds, as notes begin: `bimage`, `bsub`.
-    pub tool: &'static str,
+    /// Who builds. One that is quiet shows neither phases nor log.
+    pub voice: Voice,
     /// Whether the tag comes of the content: who has pushed it before has pushed the same.
     pub from_content: bool,
-    /// Whether neither phases nor log are shown.
-    pub quiet: bool,
 }
 
 /// Builds an image with a project, and pushes it to the repository as `tag`.
@@ -55,7 +53,7 @@ pub async fn build(
     let context = stage(session, &recipe.context).await?;
     // From here on there may be a build, whose ID has to be said.
     let mut interrupts = Interrupts::listen()?;
-    let mut contact = Contact::new(session.clone(), manner.tool);
+    let mut contact = Contact::new(session.clone(), manner.voice.tool);
     let order = Order {
         project: &project.name,
         machine: project.machine(recipe.platform),
@@ -68,10 +66,8 @@ pub async fn build(
         from_content: manner.from_content,
     };
     let id = started(session, &mut contact, &order, &mut interrupts).await?;
-    if !manner.quiet {
-        note(format!("{}: build {id} has been started", manner.tool));
-    }
-    let mut shown = Shown::new(manner.tool, manner.quiet);
+    manner.voice.say(format_args!("build {id} has been started"));
+    let mut shown = Shown::new(manner.voice);
     let ended = tokio::select! {
         ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
         () = interrupts.next() => {

@@ -37,6 +37,11 @@ impl Project {
         }
     }
 
+    /// Whether it is the one that the cluster's settings name.
+    pub(in crate::image) fn is_of(&self, session: &Session) -> bool {
+        session.cluster.images.codebuild_project.as_deref() == Some(&self.name)
+    }
+
     /// What it builds for; `None` when nobody may look.
     pub(in crate::image) fn platform(&self) -> Option<Platform> {
         self.environment.as_ref().and_then(platform_of)

@@ -7,7 +7,7 @@ use super::build::{Build, Log};
 use super::follow::News;
 use super::why;
 use crate::logs::Event;
-use crate::ui::{Board, Failure, note, span};
+use crate::ui::{Board, Failure, Voice, note, span};
 
 /// Of a build that has failed, so many of its last lines are shown,
 const LAST_SHOWN: usize = 20;
@@ -20,8 +20,7 @@ const PHASE: &str = "phase";
 /// On stderr: the phases as they end, and the log.
 #[derive(Debug)]
 pub(super) struct Shown {
-    tool: &'static str,
-    quiet: bool,
+    voice: Voice,
     phases: usize,
     log_is_missed: bool,
     /// On a terminal: the phase that goes on.
@@ -31,11 +30,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What is shown begins with the name of the tool that builds. Nothing is shown when `quiet`.
-    pub fn new(tool: &'static str, quiet: bool) -> Self {
+    /// What is shown is in the voice of the tool that builds.
+    pub fn new(voice: Voice) -> Self {
         Self {
-            tool,
-            quiet,
+            voice,
             phases: 0,
             log_is_missed: false,
             board: Board::new(),
@@ -49,7 +47,7 @@ impl Shown {
         match news {
             News::Build(build) => self.build(build),
             News::Lines(events) => self.lines(events),
-            News::NoLog(failure) => note(format!("{}: note: the log is not shown: {failure}", self.tool)),
+            News::NoLog(failure) => self.voice.note(format_args!("note: the log is not shown: {failure}")),
         }
         Ok(())
     }
@@ -57,26 +55,23 @@ impl Shown {
     fn build(&mut self, build: &Build) {
         if let Log::Elsewhere(place) = &build.log
             && !std::mem::replace(&mut self.log_is_missed, true)
-            && !self.quiet
         {
             let place = place.as_ref().map(|place| format!("; it is at {place}")).unwrap_or_default();
-            note(format!("{}: note: the project writes no log to CloudWatch Logs{place}", self.tool));
+            self.voice.say(format_args!("note: the project writes no log to CloudWatch Logs{place}"));
         }
         while let Some(phase) = build.phases.get(self.phases) {
             // The last one only says that all has ended.
             let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
             let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
-            if !self.quiet {
-                note(format!("{}: {} {status}{took}", self.tool, phase.name));
-            }
+            self.voice.say(format_args!("{} {status}{took}", phase.name));
             self.phases += 1;
         }
-        match build.phases.get(self.phases).filter(|phase| !self.quiet && phase.status.is_none()) {
+        match build.phases.get(self.phases).filter(|phase| !self.voice.quiet && phase.status.is_none()) {
             Some(phase) => {
                 let begun = self.begun.filter(|(n, _)| *n == self.phases);
                 let (_, since) = *self.begun.insert(begun.unwrap_or((self.phases, Instant::now())));
                 let took = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.board.set(PHASE, &format!("{}: {} {}", self.tool, phase.name, span(took)));
+                self.board.set(PHASE, &format!("{}: {} {}", self.voice.tool, phase.name, span(took)));
             }
             None => self.board.remove(PHASE),
         }
@@ -84,7 +79,7 @@ impl Shown {
 
     fn lines(&mut self, events: &[Event]) {
         for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
-            if !self.quiet {
+            if !self.voice.quiet {
                 note(line);
             }
             // They would hide the lines before them.
@@ -110,7 +105,7 @@ impl Shown {
 
     /// Shows the end of the log, if nobody has seen it.
     pub fn show_end(&self) {
-        if self.quiet {
+        if self.voice.quiet {
             self.log().skip(self.last.len().saturating_sub(LAST_SHOWN)).for_each(note);
         }
     }

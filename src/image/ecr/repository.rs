@@ -6,7 +6,7 @@ use aws_sdk_ecr::types;
 use super::client;
 use crate::cluster::{Session, explain};
 use crate::image::{Repository, RepositoryPath};
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, Voice};
 
 /// What is kept of ECR's answer, for a day.
 pub(super) const KEPT: &str = "repository";
@@ -27,12 +27,16 @@ impl Place {
     ///
     /// # Errors
     /// When it cannot be made (`ecr:CreateRepository`).
-    pub(in crate::image) async fn or_made(self, session: &Session) -> Result<Option<Repository>, Failure> {
+    pub(in crate::image) async fn or_made(
+        self,
+        session: &Session,
+        voice: Voice,
+    ) -> Result<Option<Repository>, Failure> {
         match self {
             Self::Engine => Ok(None),
             Self::There(repository) => Ok(Some(repository)),
             Self::ToBeMade(path) => {
-                let made = create(session, &path).await?;
+                let made = create(session, &path, voice).await?;
                 keep(session, &path, &made);
                 Ok(Some(made))
             }
@@ -46,8 +50,8 @@ impl Place {
 /// # Errors
 /// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
-pub async fn repository(session: &Session) -> Result<Option<Repository>, Failure> {
-    look(session).await?.or_made(session).await
+pub async fn repository(session: &Session, voice: Voice) -> Result<Option<Repository>, Failure> {
+    look(session).await?.or_made(session, voice).await
 }
 
 /// The same for whoever only looks: nothing is made.
@@ -131,7 +135,7 @@ async fn describe(session: &Session, path: &RepositoryPath) -> Result<Option<Rep
 
 /// Makes it, as AWS's own defaults have it: tags may be moved, which they are not here, as the default tag is a hash of
 /// the content.
-async fn create(session: &Session, path: &RepositoryPath) -> Result<Repository, Failure> {
+async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Result<Repository, Failure> {
     let registry = path.registry.as_ref();
     let call = client(session, registry)
         .create_repository()
@@ -141,7 +145,7 @@ async fn create(session: &Session, path: &RepositoryPath) -> Result<Repository, 
         Ok(answer) => {
             let made = answer.repository().map(|made| read(path, made)).transpose()?;
             let made = made.ok_or_else(|| unreadable(path))?;
-            note(format!("The repository {} is made.", made.uri()));
+            voice.say(format_args!("the repository {} is made", made.uri()));
             Ok(made)
         }
         // Somebody else was faster.

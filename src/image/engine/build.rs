@@ -22,7 +22,7 @@ use crate::cluster::Session;
 use crate::docker::{status, words};
 use crate::image::build::tag_of;
 use crate::image::{Built, Recipe, Repository, Tag};
-use crate::ui::{Failure, Interrupts};
+use crate::ui::{Failure, Interrupts, Voice};
 
 /// Between two requests of a build there may be any time: a large context goes over a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -40,12 +40,12 @@ const TIME_FOR_REMAINS: Duration = Duration::from_secs(15);
 const WITH_BUILDKIT: (u32, u32) = (1, 39);
 
 /// How an image is built.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Manner {
     /// Builds what is there already.
     pub force: bool,
-    /// Shows nothing of what goes on; the last lines of a step that fails are shown all the same.
-    pub quiet: bool,
+    /// Who builds. One that is quiet shows nothing of what goes on but the last lines of a step that fails.
+    pub voice: Voice,
 }
 
 /// This machine's Docker engine, which builds.
@@ -88,7 +88,7 @@ pub async fn build(
     }
     match repository {
         Some(repository) => {
-            let pushed = push(session, &name, repository, tag, manner.quiet).await?;
+            let pushed = push(session, &name, repository, tag, manner.voice).await?;
             Ok(Built { earlier: earlier && pushed.earlier, ..pushed })
         }
         None => Ok(Built { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
@@ -134,11 +134,11 @@ impl Build<'_> {
             false => Teller::Classic(Text::default()),
         };
         let context = &self.recipe.context;
-        let (tar, trouble) = body::of(context.tar(), context.size(), self.manner.quiet);
+        let (tar, trouble) = body::of(context.tar(), context.size(), self.manner.voice.quiet);
         let docker = patient(self.engine.docker.clone());
         let answer = docker.build_image(self.options(&teller), Some(known), Some(body_try_stream(tar)));
         let mut answer = Box::pin(answer);
-        let mut show = Show::new(self.manner.quiet);
+        let mut show = Show::new(self.manner.voice.quiet);
         let begun = Instant::now();
         let mut image = None;
         let mut interrupts = Interrupts::listen()?;

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::cluster::Session;
 use crate::image::{Built, Platform, Repository, Tag, ecr, machines};
-use crate::ui::{Board, Failure, Interrupts, note};
+use crate::ui::{Board, Failure, Interrupts, Voice, note};
 
 /// A push that breaks off is begun so often; the layers that have arrived are not sent again.
 const TRIES: u32 = 3;
@@ -30,7 +30,7 @@ pub async fn push(
     image: &str,
     repository: &Repository,
     tag: &Tag,
-    quiet: bool,
+    voice: Voice,
 ) -> Result<Built, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
@@ -49,10 +49,10 @@ pub async fn push(
         return Ok(built(Some(digest), true));
     }
     let authorization = authorization(session, repository).await?;
-    if !quiet {
-        tell_misfit(session, image, &found).await;
+    if !voice.quiet {
+        tell_misfit(session, image, &found, voice).await;
     }
-    let push = Push { session, engine: &engine, image, repository, tag, authorization, quiet };
+    let push = Push { session, engine: &engine, image, repository, tag, authorization, voice };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
     let mut interrupts = Interrupts::listen()?;
     push.name_it(image).await?;
@@ -90,13 +90,13 @@ async fn is_there(
 }
 
 /// Says so when the image is for another kind of machine than the cluster's.
-async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect) {
+async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, voice: Voice) {
     let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
         return;
     };
     let theirs = machines::of_queue(session, &session.cluster.job_queue).await.ok().flatten();
     if let Some(theirs) = theirs.filter(|theirs| *theirs != own) {
-        note(format!(
+        voice.say(format_args!(
             "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
             session.cluster.job_queue
         ));
@@ -126,7 +126,7 @@ struct Push<'a> {
     repository: &'a Repository,
     tag: &'a Tag,
     authorization: String,
-    quiet: bool,
+    voice: Voice,
 }
 
 /// Why a try has failed.
@@ -169,7 +169,7 @@ impl Push<'_> {
                     if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
                         return Err(self.refused(refusal, &why));
                     }
-                    note(format!("note: the push has broken off, and is tried again: {why}"));
+                    self.voice.note(format_args!("note: the push has broken off, and is tried again: {why}"));
                 }
             }
             tokio::time::sleep(pause).await;
@@ -197,7 +197,7 @@ impl Push<'_> {
                     break Err(Broken::Refused(why, layers.were_retried()));
                 }
                 Ok(Some(message)) => {
-                    if let Some(news) = layers.take(&message).filter(|_| !self.quiet) {
+                    if let Some(news) = layers.take(&message).filter(|_| !self.voice.quiet) {
                         board.set(&news.id, &news.line);
                         if news.is_lasting && !board.is_seen() {
                             note(news.line);
@@ -212,7 +212,7 @@ impl Push<'_> {
         };
         let was_seen = board.is_seen();
         drop(board);
-        if was_seen && !self.quiet && outcome.is_ok() {
+        if was_seen && !self.voice.quiet && outcome.is_ok() {
             layers.lines().for_each(note);
         }
         outcome

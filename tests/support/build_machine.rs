@@ -105,10 +105,11 @@ impl BuildMachine {
             [
                 "-c",
                 "import base64, sys, urllib.error, urllib.request as r\n\
-                 auth = base64.b64encode(b'AWS:123456789012-auth-token').decode()\n\
+                 auth = base64.b64encode(b'AWS:' + sys.argv[2].encode()).decode()\n\
                  try: print(r.urlopen(r.Request(sys.argv[1], headers={'Authorization': 'Basic ' + auth})).read().decode())\n\
                  except urllib.error.HTTPError as e: print('{}' if e.code == 404 else e)",
                 &url,
+                Moto::ECR_PASSWORD,
             ],
         );
         let answer: Value = serde_json::from_str(&answer.ok().stdout).expect("JSON");

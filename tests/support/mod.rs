@@ -4,6 +4,7 @@
 //!   start in there is gone when the test is.
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
+//! * [`ImageBench`]: the images that a test makes on an engine.
 //! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
@@ -20,6 +21,7 @@ mod build_server;
 mod chaos;
 mod foreign;
 mod gate;
+mod image_bench;
 mod job_image;
 mod log_server;
 mod log_writer;
@@ -37,6 +39,7 @@ pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Weather};
 pub use foreign::{engine, missing, program, python, script};
 pub use gate::Gate;
+pub use image_bench::{EngineLine, ImageBench, on_engine};
 pub use job_image::{JobImage, job_image};
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};

@@ -22,6 +22,9 @@ pub struct Moto {
 }
 
 impl Moto {
+    /// The password in the tokens of its ECR, beside the user `AWS`.
+    pub const ECR_PASSWORD: &str = "123456789012-auth-token";
+
     /// The server, with containers for its jobs; `None` without a Docker engine or Python.
     pub fn with_containers() -> Option<&'static Self> {
         static MOTO: OnceLock<Option<Moto>> = OnceLock::new();

@@ -5,8 +5,11 @@
 # AWS_BATCH_JOB_ID is ID#INDEX on a node.
 object=${AWSB_NODES_URL%/}/${AWS_BATCH_JOB_ID%%#*}/${AWS_BATCH_JOB_ATTEMPT:-1}
 
+# Before 2.13 the CLI does not read the endpoint's variables by itself.
 s3() {
-    aws s3 "$@" --only-show-errors ${AWSB_NODES_REGION:+--region "$AWSB_NODES_REGION"}
+    local endpoint=${AWS_ENDPOINT_URL_S3:-${AWS_ENDPOINT_URL-}}
+    aws s3 "$@" --only-show-errors ${AWSB_NODES_REGION:+--region "$AWSB_NODES_REGION"} \
+        ${endpoint:+--endpoint-url "$endpoint"}
 }
 
 make_key() {

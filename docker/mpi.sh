@@ -46,6 +46,9 @@ set_up_mpi() {
     # first ones and leave the rest idle, or mpirun would refuse them. `mpirun --bind-to core` has its way.
     default OMPI_MCA_hwloc_base_binding_policy none
     default PRTE_MCA_hwloc_default_binding_policy none
+    # Not every container engine and kernel lets one rank read another's memory. Open MPI 5 finds out, 4 complains of
+    # each message.
+    default OMPI_MCA_btl_vader_single_copy_mechanism none
     # Ranks that wait take the CPU from those that work where there are more of them than CPUs: nodes that share a
     # machine (the same boot) may well.
     if [ "${shared_slots:-0}" -gt "$(nproc --all)" ]; then

@@ -24,8 +24,6 @@ from pathlib import Path
 import docker
 
 DOCKERFILE = Path(__file__).parents[2] / "docker" / "Dockerfile"
-# In this order: what the mirror has.
-SUITES = ("trixie", "bookworm")
 NOT_TAKEN = ("dev", *(f"usr/share/{folder}" for folder in ("doc", "info", "locale", "man")))
 MONTH = 30 * 24 * 60 * 60
 
@@ -39,21 +37,20 @@ def apt(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def mirror():
-    """Where this machine's apt has Debian's own packages from."""
+def mirror(suite):
+    """Where this machine's apt has Debian's own packages from, if that has the suite."""
     lines = apt("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages")
     uris = re.findall(r"^Debian (https?://\S+)", lines, re.MULTILINE)
     if not uris:
         # Before the first `apt-get update` apt does not know whose packages they are.
         uris = re.findall(r"https?://\S+", lines)
     for uri in dict.fromkeys(uris):
-        for suite in SUITES:
-            try:
-                urllib.request.urlopen(f"{uri.rstrip('/')}/dists/{suite}/Release", timeout=30).close()
-            except (urllib.error.URLError, OSError):
-                continue
-            return uri.rstrip("/"), suite
-    sys.exit(f"apt's sources on this machine have no Debian {' or '.join(SUITES)}")
+        try:
+            urllib.request.urlopen(f"{uri.rstrip('/')}/dists/{suite}/Release", timeout=30).close()
+        except (urllib.error.URLError, OSError):
+            continue
+        return uri.rstrip("/")
+    sys.exit(f"apt's sources on this machine have no Debian {suite}")
 
 
 def as_root(command, **options):
@@ -67,7 +64,9 @@ def make(archive):
     debootstrap = shutil.which("debootstrap", path=path)
     if not debootstrap or not shutil.which("apt-get"):
         sys.exit("the job image's base takes debootstrap and apt (Debian: apt-get install debootstrap)")
-    uri, suite = mirror()
+    # debian:SUITE-slim
+    suite = base().partition(":")[2].split("-")[0]
+    uri = mirror(suite)
     proxy = apt("apt-config", "shell", "proxy", "Acquire::http::Proxy").partition("'")[2].rstrip("'\n")
     print(f"making a Debian {suite} for the job image (once a month; a minute)", file=sys.stderr)
     options = ["--variant=minbase", *(["--include=ca-certificates"] if uri.startswith("https:") else [])]

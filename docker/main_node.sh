@@ -16,14 +16,18 @@ trap delete_key EXIT
 trap 'exit 143' TERM INT HUP
 send_key
 
-missing() {
+# all_are_there: whether they are; who is missing is in $left. (In a loop that a signal ends, a substitution would now
+# and then have bash complain of its syntax.)
+all_are_there() {
     local index
+    left=''
     for ((index = 0; index < count; index++)); do
-        [ "$index" = "$main" ] || [ -e "$dir/nodes/$index" ] || printf '%s ' "$index"
+        [ "$index" = "$main" ] || [ -e "$dir/nodes/$index" ] || left+="$index "
     done
+    [ -z "$left" ]
 }
 
-until left=$(missing) && [ -z "$left" ]; do
+until all_are_there; do
     if [ $SECONDS -ge "$limit" ]; then
         say "of $count nodes these have not come within $limit s (AWSB_NODES_TIMEOUT): ${left% }"
         for index in $left; do

@@ -82,18 +82,21 @@ def main():
             local.run("blocal", "start")
             job = local.run("bsub", "-K", "--parsable", "-a", str(children), "true")[1].split()[0]
             of_job = lambda text: sum(f"{job}:" in line for line in text.splitlines())
-            everything = lambda text: text.count(job)
             slow = Bench(local, home / "slow", delay=DELAY)
             expanded = [
                 ("awsbstat", "old", [theirs / "awsbstat", "-e", "-s", "ALL"]),
                 ("bstat", "new", [ours / "bstat", "-e", "-s", "ALL"]),
             ]
             beside(f"bstat -e -s ALL: an array of {children:,}, {DELAY * 1000:.0f} ms to every answer", slow, expanded, of_job, runs)
+            # With nothing active bstat asks once more, one state after the other.
+            active = local.run("bsub", "--parsable", "--wrap", "sleep 3600")[1].split()[0]
+            of_active = lambda text: text.count(active)
             states = [
                 ("awsbstat", "old", [theirs / "awsbstat"]),
                 ("bstat", "new", [ours / "bstat"]),
             ]
-            beside(f"bstat: the five active states, {DELAY * 1000:.0f} ms to every answer", slow, states, everything, runs)
+            beside(f"bstat: the five active states, {DELAY * 1000:.0f} ms to every answer", slow, states, of_active, runs)
+            local.run("bkill", active)
             busy = Bench(local, home / "busy", delay=DELAY, limit=LIMIT)
             indices = [f"{job}:{index}" for index in range(min(children, 5000))]
             described = [

@@ -45,18 +45,18 @@ apt-get install -q -y --no-install-recommends \
     awscli ca-certificates curl nfs-common openmpi-bin openssh-client openssh-server python3 tini
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/cache/debconf/*-old
+# Debian makes keys when it installs sshd: the same ones in every container would protect nobody.
+rm -f /etc/ssh/ssh_host_*
 useradd --create-home --uid 1000 --user-group --shell /bin/bash --comment 'awsb job' awsb
 # sshd lets nobody in whose password is locked (`!`); `*` is no password either.
 usermod --password '*' awsb
 # Where sshd as root locks itself up before it knows who comes.
 mkdir -p /run/sshd
 # Nodes that come too early come again, and are no attackers. Before OpenSSH 9.8 sshd punished nobody, and takes no
-# option about it.
+# option about it (before 9.3, nor -G).
 : >/etc/ssh/awsb_sshd.conf
-if /usr/sbin/sshd -T | grep -q '^persourcepenalties '; then
+if /usr/sbin/sshd -G -f /dev/null 2>/dev/null | grep -q '^persourcepenalties '; then
     echo 'PerSourcePenalties no' >/etc/ssh/awsb_sshd.conf
 fi
-# Debian makes keys when it installs sshd: the same ones in every container would protect nobody.
-rm -f /etc/ssh/ssh_host_*
 # `ssh ADDRESS` in a job's script reaches another node, once the nodes are there.
 echo 'Include /dev/shm/awsb-nodes/hosts_config' >/etc/ssh/ssh_config.d/awsb.conf

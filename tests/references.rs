@@ -144,7 +144,7 @@ fn the_beginning_of_an_id_that_somebody_else_submitted_is_looked_for_in_the_queu
     let sandbox = Sandbox::at(&server.endpoint());
     let told = sandbox.run("bstat", ["--json", "9D00", "8f2c9:4"]).ok().json();
     assert_eq!((&told[0]["jobId"], &told[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
-    assert_eq!(server.requests("listjobs").len(), 8, "seven states, one of them of two pages, once");
+    assert_eq!(server.requests("listjobs").len(), 9, "seven states, one of them twice and one of two pages");
     sandbox.run("bkill", ["8f2c0"]).ok();
     assert_eq!(
         server.requests("terminatejob").iter().map(|r| body(r)["jobId"].clone()).collect::<Vec<_>>(),

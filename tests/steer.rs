@@ -560,7 +560,7 @@ fn between_two_states() -> BadServer {
                 ran
             }
             ("listjobs", Some("RUNNABLE")) => {
-                let together = Duration::from_millis(500);
+                let together = Duration::from_secs(3);
                 let (state, _) = runs.1.wait_timeout_while(state, together, |runs| !*runs).expect("no panic");
                 !*state
             }

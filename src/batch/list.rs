@@ -157,20 +157,25 @@ pub struct ListPage {
     pub more: bool,
 }
 
-/// The pages of a listing as they come. One call is for one state; the states are asked for at once, so that they
-/// cost one round trip together. A job that changes its state just then can be in two answers or, rarely, in none:
-/// the next look has it. Where there is no next look, [`pages_in_turn`] is.
+/// The pages of a listing as they come. One call is for one state; the active states are asked for at once, so that they
+/// cost one round trip together, and those of ended jobs behind them, so that one that ends meanwhile is met. An active job
+/// that changes its state just then can be in two answers or, rarely, in none: for what cannot wait for the next look,
+/// there is [`pages_in_turn`].
 pub fn pages<'a>(
     session: &'a Session,
     of: Of,
     statuses: &[Status],
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
-    let statuses = to_ask(&of, statuses);
-    stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status))).boxed()
+    let (ended, active): (Vec<_>, Vec<_>) = to_ask(&of, statuses).into_iter().partition(|s| s.has_ended());
+    let at_once = move |statuses: Vec<Status>| {
+        stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status)))
+    };
+    at_once(active).chain(at_once(ended)).boxed()
 }
 
 /// The same pages, one state after the other in the order in which jobs go through them. A job that moves on meanwhile
-/// is met later, perhaps twice; only one that goes back, from RUNNING to RUNNABLE for another attempt, can be missed.
+/// is met later, perhaps twice. For those that go back, from RUNNING to RUNNABLE for another attempt, the latter is asked for
+/// once more: only one that has by then moved on again is missed.
 pub fn pages_in_turn<'a>(
     session: &'a Session,
     of: Of,
@@ -178,6 +183,11 @@ pub fn pages_in_turn<'a>(
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
     let mut statuses = to_ask(&of, statuses);
     statuses.sort_unstable();
+    if statuses.contains(&Status::Runnable)
+        && let Some(running) = statuses.iter().position(|status| *status == Status::Running)
+    {
+        statuses.insert(running + 1, Status::Runnable);
+    }
     stream::iter(statuses.into_iter().map(move |status| of_status(session, of.clone(), status)))
         .flatten()
         .boxed()

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 
 use super::known::{resolve, several, submitted_within};
 use super::watch::SETTLE;
-use super::{Job, Of, describe, pages, unknown};
+use super::{Job, Of, describe, pages_in_turn, unknown};
 use crate::cluster::Session;
 use crate::job::{Home, JobId, JobRef, Status};
 use crate::ui::{Exit, Failure};
@@ -195,7 +195,9 @@ async fn each(
 /// The jobs of the cluster's queue, in whatever state, whose IDs begin with one of these: IDs and names.
 async fn in_queue(session: &Session, beginnings: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
     let mut fitting = BTreeMap::new();
-    let mut pages = pages(session, Of::Queue(session.cluster.job_queue.clone()), &Status::ALL);
+    // Were one missed, another would be taken for the only one, and perhaps ended.
+    let of = Of::Queue(session.cluster.job_queue.clone());
+    let mut pages = pages_in_turn(session, of, &Status::ALL);
     while let Some(page) = pages.next().await {
         let jobs = page?.jobs.into_iter();
         let fits = |job: &Job| beginnings.iter().any(|beginning| job.job_id.starts_with(beginning));

@@ -39,11 +39,23 @@ impl Selection {
             && self.until.is_none_or(|until| job.created_at.is_some_and(|at| at < until.epoch_ms()))
     }
 
+    /// Whether a job that changes its state may be missed when Batch is asked for all states at once: where it is asked
+    /// for several that a job goes through.
+    pub fn may_miss(&self) -> bool {
+        let active = self.statuses.iter().filter(|status| !status.has_ended()).count();
+        active > 1 && !self.is_of_all_states()
+    }
+
+    /// Whether the filter that knows no states is used.
+    fn is_of_all_states(&self) -> bool {
+        self.since.is_some() && self.statuses.iter().any(|s| s.has_ended())
+    }
+
     /// The cheapest listing in which they are. Of the jobs that have ended, Batch remembers a week: when it is
     /// the later ones that are asked for, the filter that knows no states costs less than all of them.
     fn listing(&self, queue: &str) -> Of {
         match self.since {
-            Some(since) if self.statuses.iter().any(|s| s.has_ended()) => {
+            Some(since) if self.is_of_all_states() => {
                 // "After" leaves the very time out (API `ListJobs`, filters).
                 Of::Since(queue.to_owned(), since.epoch_ms().saturating_sub(1).max(0))
             }
@@ -57,7 +69,7 @@ impl Selection {
 pub enum Order {
     /// For all states at once: quickest, and a job that changes its state just then may be missed.
     AtOnce,
-    /// For one state after the other, so that none is missed: for what is done once, or concluded.
+    /// For one state after the other, so that none is missed ([`pages_in_turn`]): for what is done once, or concluded.
     InTurn,
 }
 
@@ -113,7 +125,7 @@ async fn only_theirs(
     Ok(page)
 }
 
-/// All jobs that are meant, the oldest first, without missing one that moves on meanwhile.
+/// All jobs that are meant, the oldest first; one that moves on meanwhile, too ([`Order::InTurn`]).
 ///
 /// # Errors
 /// When Batch cannot be asked or does not know a queue.

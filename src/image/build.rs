@@ -1,7 +1,7 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
 use super::ecr::Place;
-use super::{Built, Plan, Recipe, Repository, Tag, codebuild, ecr, engine};
+use super::{BuildPlan, Built, Recipe, Repository, Tag, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
 use crate::ui::{Failure, Voice};
 
@@ -21,7 +21,7 @@ pub struct Wish {
 ///
 /// # Errors
 /// When the repository is missing, the context cannot be read, there is no builder, or the build fails.
-pub async fn build(session: &Session, plan: &Plan, wish: Wish) -> Result<Built, Failure> {
+pub async fn build(session: &Session, plan: &BuildPlan, wish: Wish) -> Result<Built, Failure> {
     let (recipe, voice) = (&plan.recipe, wish.voice);
     let place = ecr::look(session).await?;
     let from_content = wish.tag.is_none();

@@ -31,7 +31,7 @@ pub use described::{Details, Image, Kind, Layer, Manifest};
 pub use id::{ImageId, NamedImage};
 pub use meant::{Meant, expected, meant};
 pub use name::{BuildArg, Platform, RepositoryName, Tag, parted};
-pub use plan::Plan;
+pub use plan::BuildPlan;
 pub use recipe::Recipe;
 pub use repository::{Registry, Repository, RepositoryPath};
 pub use stage::stage;

@@ -6,7 +6,7 @@ use crate::ui::Failure;
 
 /// A build that can begin: who builds, and for which machines.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct BuildPlan {
     /// Who builds.
     pub builder: Builder,
     /// What the image is made of. Its platform is open only where nobody could tell.
@@ -15,7 +15,7 @@ pub struct Plan {
     project: Option<codebuild::Project>,
 }
 
-impl Plan {
+impl BuildPlan {
     /// Plans a build. A recipe that names no machines is for those of the job queue; else for those that the builder builds for.
     /// An image that stays on this machine's engine is for that. Nothing is changed.
     ///

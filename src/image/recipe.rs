@@ -14,7 +14,7 @@ pub struct Recipe {
     pub context: Context,
     /// Values for the Dockerfile's ARGs; of several with one name the last counts.
     pub build_args: Vec<BuildArg>,
-    /// The machines that it is for; `None` are the builder's own, whatever they are ([`super::Plan`]).
+    /// The machines that it is for; `None` are the builder's own, whatever they are ([`super::BuildPlan`]).
     pub platform: Option<Platform>,
 }
 

@@ -9,20 +9,15 @@ use super::note;
 pub struct Voice {
     /// Its name, which stands before what it says.
     pub tool: &'static str,
-    /// It says nothing but what has gone wrong.
+    /// It says nothing: errors are all that is told.
     pub quiet: bool,
 }
 
 impl Voice {
-    /// Says how the work goes, unless it is to be quiet about it.
+    /// Says how the work goes, unless it is to be quiet.
     pub fn say(self, text: impl fmt::Display) {
         if !self.quiet {
-            self.note(text);
+            note(format!("{}: {text}", self.tool));
         }
-    }
-
-    /// Says what the user has to know in any case.
-    pub fn note(self, text: impl fmt::Display) {
-        note(format!("{}: {text}", self.tool));
     }
 }

@@ -58,14 +58,12 @@ def as_root(command, **options):
     return subprocess.run([*sudo, *command], check=True, **options)
 
 
-def make(archive):
+def make(archive, suite):
     """Makes the archive with the files of a small Debian."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     debootstrap = shutil.which("debootstrap", path=path)
     if not debootstrap or not shutil.which("apt-get"):
         sys.exit("the job image's base takes debootstrap and apt (Debian: apt-get install debootstrap)")
-    # debian:SUITE-slim
-    suite = base().partition(":")[2].split("-")[0]
     uri = mirror(suite)
     proxy = apt("apt-config", "shell", "proxy", "Acquire::http::Proxy").partition("'")[2].rstrip("'\n")
     print(f"making a Debian {suite} for the job image (once a month; a minute)", file=sys.stderr)
@@ -105,9 +103,11 @@ def put(engine, folder):
         try:
             engine.images.get(name)
         except docker.errors.ImageNotFound:
-            archive = folder / "base.tar"
+            # debian:SUITE-slim
+            suite = name.rpartition(":")[2].split("-")[0]
+            archive = folder / f"base-{suite}.tar"
             if not archive.exists() or time.time() - archive.stat().st_mtime > MONTH:
-                make(archive)
+                make(archive, suite)
             repository, _, tag = name.rpartition(":")
             try:
                 engine.api.import_image_from_file(str(archive), repository=repository, tag=tag)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::CommonArgs;
 use crate::cluster::{Builder, Session};
-use crate::image::{self, BuildArg, Built, Context, Plan, Platform, Recipe, Tag, Wish};
+use crate::image::{self, BuildArg, BuildPlan, Built, Context, Platform, Recipe, Tag, Wish};
 use crate::ui::{Exit, Failure, Layout, View, Voice};
 
 /// Its arguments.
@@ -66,7 +66,7 @@ impl Args {
 
     async fn built(&self, session: &Session, recipe: Recipe, voice: Voice) -> Result<Built, Failure> {
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let plan = Plan::new(session, &session.cluster.job_queue, builder, recipe).await?;
+        let plan = BuildPlan::new(session, &session.cluster.job_queue, builder, recipe).await?;
         image::build(session, &plan, Wish { tag: self.tag.clone(), force: self.force, voice }).await
     }
 }

@@ -237,7 +237,7 @@ impl Args {
         drop(progress);
         // That nothing is active ends watches and scripts: it must not be said because the one job that is was just
         // between two states that were asked for.
-        if !any_active && selection.statuses.iter().filter(|status| !status.has_ended()).count() > 1 {
+        if !any_active && selection.may_miss() {
             jobs.extend(Self::active(session, selection.clone()).await?);
         }
         batch::newest_last(&mut jobs);
@@ -246,7 +246,7 @@ impl Args {
         sink.finish().await
     }
 
-    /// The jobs of a selection that have not ended, without missing one.
+    /// The jobs of a selection that have not ended, those between two states among them.
     async fn active(session: &Session, mut selection: Selection) -> Result<Vec<Job>, Failure> {
         selection.statuses.retain(|status| !status.has_ended());
         batch::select(session, &selection).await

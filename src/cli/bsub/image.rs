@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::dry_run::masked_value;
 use super::options::Options;
 use crate::cluster::Session;
-use crate::image::{self, Built, Context, Meant, Plan, Platform, Recipe, Tag, Wish};
+use crate::image::{self, BuildPlan, Built, Context, Meant, Platform, Recipe, Tag, Wish};
 use crate::job::Image;
 use crate::ui::{Failure, Voice};
 
@@ -21,7 +21,7 @@ pub struct JobImage {
 /// What is to be done before there is an image.
 pub enum ToDo {
     /// It is built.
-    Build(Plan),
+    Build(BuildPlan),
     /// It is on this machine's engine, and goes to the cluster's repository.
     Push {
         /// Its name on the engine.
@@ -75,7 +75,7 @@ pub async fn find(
             .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
-        let plan = Plan::new(session, queue, images.builder, recipe).await?;
+        let plan = BuildPlan::new(session, queue, images.builder, recipe).await?;
         let name = image::expected(session, &plan.recipe).await?;
         return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(plan)) });
     }
@@ -141,7 +141,7 @@ impl ToDo {
     /// What `--dry-run` shows of it; `image` is the name that the image will have.
     pub fn shown(&self, image: &Image) -> Value {
         match self {
-            Self::Build(Plan { builder, recipe, .. }) => {
+            Self::Build(BuildPlan { builder, recipe, .. }) => {
                 let arguments = recipe.arguments().into_iter();
                 let arguments: serde_json::Map<String, Value> = arguments
                     .map(|(name, value)| (name.to_owned(), masked_value(name, value).into()))

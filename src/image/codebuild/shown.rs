@@ -47,7 +47,7 @@ impl Shown {
         match news {
             News::Build(build) => self.build(build),
             News::Lines(events) => self.lines(events),
-            News::NoLog(failure) => self.voice.note(format_args!("note: the log is not shown: {failure}")),
+            News::NoLog(failure) => self.voice.say(format_args!("note: the log is not shown: {failure}")),
         }
         Ok(())
     }

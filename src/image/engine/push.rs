@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pushes an image of this machine's engine to the repository, where it gets this tag. What the engine is told for it,
-/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. With `quiet` the layers are not shown.
+/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. A quiet `voice` shows no layers.
 ///
 /// # Errors
 /// When no engine answers or it has no such image, and when the registry refuses it or cannot be reached. Ctrl-C ends
@@ -169,7 +169,7 @@ impl Push<'_> {
                     if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
                         return Err(self.refused(refusal, &why));
                     }
-                    self.voice.note(format_args!("note: the push has broken off, and is tried again: {why}"));
+                    self.voice.say(format_args!("note: the push has broken off, and is tried again: {why}"));
                 }
             }
             tokio::time::sleep(pause).await;

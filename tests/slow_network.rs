@@ -28,6 +28,22 @@ fn five_states_cost_one_round_trip() {
 }
 
 #[test]
+fn nothing_is_active_after_a_second_look() {
+    let (sandbox, slow) = behind(Wire::default());
+    sandbox.run("bstat", [] as [&str; 0]).ok();
+    let traffic = slow.traffic();
+    assert_eq!(traffic.answered, 5 + 6, "at once, then in turn: {traffic:?}");
+    // One state, or a listing of all, misses nothing.
+    for (args, calls) in
+        [(&["-s", "RUNNING"][..], 1), (&["-s", "ALL", "--since", "1h"], 1), (&["--failed"], 1)]
+    {
+        let before = slow.traffic().answered;
+        sandbox.run("bstat", args).ok();
+        assert_eq!(slow.traffic().answered - before, calls, "{args:?}");
+    }
+}
+
+#[test]
 fn what_is_turned_away_or_cut_off_is_asked_for_again_and_nothing_is_missing() {
     let (sandbox, slow) = behind(Wire { calls_per_second: 10, resets: 7, ..Wire::default() });
     let id = sandbox.run("bsub", ["--parsable", "-a", "2000", "true"]).ok().job_id();

@@ -257,6 +257,28 @@ fn time_runs_out_while_nobody_answers() {
 }
 
 #[test]
+fn no_time_at_all_is_a_look_however_long_that_takes() {
+    // How an array has ended, its children tell; they come after the time is up.
+    let server = BadServer::start(|request, _| match request.operation() {
+        "listjobs" => {
+            std::thread::sleep(Duration::from_millis(300));
+            let child = json!({
+                "jobId": format!("{ID}:1"), "jobName": "n", "status": "FAILED", "container": {"exitCode": 7},
+                "createdAt": 1_700_000_000_000_i64, "arrayProperties": {"index": 1},
+            });
+            Answer::json(json!({ "jobSummaryList": [child] }))
+        }
+        _ => {
+            let mut array = job(ID, Some(1));
+            array["arrayProperties"] = json!({"size": 2, "statusSummary": {"SUCCEEDED": 1, "FAILED": 1}});
+            Answer::json(json!({ "jobs": [array] }))
+        }
+    });
+    let outcome = Sandbox::at(&server.endpoint()).run("bwait", ["--timeout", "0", ID]).ended_with(7);
+    assert_eq!(rows(&outcome), [[ID, "n", "FAILED", "7"]]);
+}
+
+#[test]
 fn a_job_that_is_stuck_is_said_to_be_once() {
     let reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the job is too large";
     let server = BadServer::start(move |_, before| {

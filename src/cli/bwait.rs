@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -68,13 +69,22 @@ impl Args {
         let mut teller = Teller::new(self, &output, crowd.jobs().count());
         let seen = Seen::default();
         let mut contact = Contact::new(session.clone(), "bwait");
-        let outcome = tokio::select! {
-            outcome = self.see_through(&mut crowd, &mut contact, &mut teller, &seen) => outcome,
-            () = until(deadline) => Err(self.timed_out(&seen)),
-            never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
-            _ = tokio::signal::ctrl_c() => {
-                note(format!("bwait: interrupted; {}", seen.open_ones("go on")));
-                Ok(Exit::Interrupted)
+        let outcome = {
+            let mut through = pin!(self.see_through(&mut crowd, &mut contact, &mut teller, &seen));
+            tokio::select! {
+                // What is known by now counts before the time does: with no time at all, bwait looks once.
+                biased;
+                outcome = &mut through => outcome,
+                () = until(deadline) => match seen.open.get() {
+                    // All are done. What is still asked for is how they ended.
+                    0 => through.await,
+                    _ => Err(self.timed_out(&seen)),
+                },
+                never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
+                _ = tokio::signal::ctrl_c() => {
+                    note(format!("bwait: interrupted; {}", seen.open_ones("go on")));
+                    Ok(Exit::Interrupted)
+                }
             }
         };
         teller.finish()?;

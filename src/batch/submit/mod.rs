@@ -171,7 +171,11 @@ impl<'a> Submission<'a> {
                     self.open_since = Some(Instant::now());
                     self.tell(&failure);
                     match self.find(&failure).await? {
-                        Some(_) if may_be_double => return self.last_look(None).await,
+                        Some(_) if may_be_double => {
+                            // What was found may be an earlier try's: this one has its settle time, too.
+                            sleep_until(self.settled()).await;
+                            return self.last_look(None).await;
+                        }
                         Some(job) => return Ok(job),
                         None if Instant::now() > self.deadline => return Err(self.in_vain(failure)),
                         None => {}

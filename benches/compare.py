@@ -24,7 +24,7 @@ class Moto:
     """The tests' moto server; it ends with us, because its stdin does."""
 
     def __init__(self, folder):
-        script = ROOT / "tests/support/moto_cluster.py"
+        script = ROOT / "crates/awsb-testkit/python/moto_cluster.py"
         command = [sys.executable, script, folder, "--no-docker", "--no-recording"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.endpoint = self.answer()["endpoint"]

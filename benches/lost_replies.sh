@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How many jobs come of one submission when the network loses replies: bsub beside boto3 and `aws batch submit-job`, each
-# in front of the same server (the tests', tests/support/chaos.rs) with the same seed:
+# in front of the same server (the tests', crates/awsb-testkit/src/chaos.rs) with the same seed:
 #
 #     benches/lost_replies.sh [SUBMISSIONS]        (default: 300; a few minutes, nearly all of it the aws command's)
 #

@@ -30,5 +30,5 @@ enough() {
 # prepare OPTION…: builds with these options of cargo, and sets the Python environment up.
 prepare() {
     cargo build --locked --bins "$@" >&2
-    python=$(python3 tests/support/venv.py "$target/tmp/python")/bin
+    python=$(python3 crates/awsb-testkit/python/venv.py "$target/tmp/python")/bin
 }

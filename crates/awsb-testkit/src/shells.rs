@@ -1,0 +1,93 @@
+//! Jobs run as a container would run them, under every shell that its `/bin/sh` may be.
+
+use std::path::Path;
+use std::process::Command;
+
+use awsb::job::request::Overrides;
+use awsb::job::{JobSpec, Mark, Submitter};
+use awsb::stage::{Baggage, Plan, PlanError, Target};
+
+/// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
+const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+
+/// Those that are here. In CI all of them have to be; elsewhere a story runs under those that it finds.
+pub fn shells() -> Vec<&'static [&'static str]> {
+    let here = |shell: &&&[&str]| {
+        let found =
+            Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok_and(|s| s.success());
+        if !found {
+            eprintln!("SKIPPED: no {} on this machine", shell[0]);
+            assert!(std::env::var_os("CI").is_none(), "{} is missing in CI", shell[0]);
+        }
+        found
+    };
+    SHELLS.iter().filter(here).copied().collect()
+}
+
+/// How a job would travel to a cluster that is nowhere.
+pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
+    let submitter = Submitter::cleaned("tester");
+    let target = Target {
+        job_queue: "queue",
+        job_definition: "definition",
+        node_ranges: &[],
+        bucket: "bucket",
+        prefix: "awsb",
+        region: "eu-west-1",
+        shared: &[],
+        submitter: submitter.as_ref(),
+    };
+    Plan::new(spec, &Baggage::None, &target, Mark::random)
+}
+
+/// What a plan says of its job's container.
+pub fn overrides(plan: &Plan) -> &Overrides {
+    plan.requests[0].overrides().expect("a container's overrides")
+}
+
+/// A plan as a container would run it: the command with its variables, in a folder of its own.
+pub fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
+    let overrides = overrides(plan);
+    let mut words: Vec<&str> = overrides.command.iter().map(String::as_str).collect();
+    if words[0] == "/bin/sh" {
+        words.splice(..1, shell.iter().copied());
+    }
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("TMPDIR", place)
+        .envs(overrides.environment.iter().map(|v| (&v.name, &v.value)))
+        .current_dir(place);
+    command
+}
+
+/// Writes a program.
+pub fn executable(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+/// Puts one of this machine's tools into a folder that is to be a whole `PATH`.
+pub fn link(tool: &str, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let found = ["/bin", "/usr/bin"].map(|d| Path::new(d).join(tool)).into_iter().find(|p| p.exists());
+    let found = found.ok_or(format!("no {tool} on this machine"))?;
+    Ok(std::os::unix::fs::symlink(found, folder.join(tool))?)
+}
+
+/// Has shellcheck look at a script; `false` where there is no shellcheck, which CI has to have.
+pub fn shellcheck(text: &[u8], exclude: &str) -> Result<bool, Box<dyn std::error::Error>> {
+    if Command::new("shellcheck").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no shellcheck on this machine");
+        assert!(std::env::var_os("CI").is_none(), "shellcheck is missing in CI");
+        return Ok(false);
+    }
+    let place = tempfile::tempdir()?;
+    let file = place.path().join("script.sh");
+    std::fs::write(&file, text)?;
+    let output = Command::new("shellcheck").args(["-s", "sh", "-e", exclude]).arg(&file).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    Ok(true)
+}

@@ -1,0 +1,170 @@
+//! A long and bad wire to a server that works.
+
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::gate::{Head, each_connection};
+
+/// What the wire does to requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wire {
+    /// Each answer comes so much later.
+    pub latency: Duration,
+    /// More calls in a second are turned away, as Batch and CloudWatch Logs do it; 0: none are.
+    pub calls_per_second: usize,
+    /// Every so-many-th connection is reset: in turns before the request has reached the server and after; 0: none is.
+    pub resets: usize,
+}
+
+/// What has gone over it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traffic {
+    /// Requests that the server has answered.
+    pub answered: usize,
+    /// Requests that were turned away.
+    pub throttled: usize,
+    /// Requests whose connection was reset.
+    pub reset: usize,
+    /// The most that were under way at one time.
+    pub at_once: usize,
+}
+
+/// An HTTP/1.1 proxy for one server. What goes through is not changed, so signatures hold.
+#[derive(Debug)]
+pub struct Slow {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: String,
+    wire: Wire,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    traffic: Traffic,
+    requests: usize,
+    under_way: usize,
+    /// When the requests of the last second came that were not turned away.
+    recent: Vec<Instant>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    Throttled,
+    ResetBefore,
+    ResetAfter,
+}
+
+impl Slow {
+    /// A wire to the server at `endpoint`.
+    pub fn to(endpoint: &str, wire: Wire) -> Self {
+        let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let state = Arc::new(State { server, wire, seen: Mutex::default() });
+        let shared = Arc::clone(&state);
+        let address = each_connection(move |stream| {
+            shared.converse(stream);
+        });
+        Self { address, state }
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What has gone over it so far.
+    pub fn traffic(&self) -> Traffic {
+        self.state.seen.lock().expect("no thread panicked with it").traffic
+    }
+}
+
+impl State {
+    /// Hands requests on and answers back, until one side has had enough.
+    fn converse(&self, client: TcpStream) -> Option<()> {
+        let server = TcpStream::connect(&self.server).ok()?;
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).ok()?;
+        }
+        let mut from_client = BufReader::new(client.try_clone().ok()?);
+        let mut from_server = BufReader::new(server.try_clone().ok()?);
+        let (mut to_client, mut to_server) = (client, server);
+        loop {
+            let head = Head::read(&mut from_client)?;
+            let mut request = head.text.clone().into_bytes();
+            head.copy_body(&mut from_client, &mut request, false)?;
+            let fate = self.fate();
+            let handed_on =
+                self.hand_on(fate, &head, &request, (&mut from_server, &mut to_server, &mut to_client));
+            self.seen.lock().expect("no thread panicked with it").under_way -= 1;
+            if handed_on.is_none() {
+                // A socket that may not linger is reset when it is closed.
+                let _ = socket2::SockRef::from(&to_client).set_linger(Some(Duration::ZERO));
+                return None;
+            }
+        }
+    }
+
+    fn fate(&self) -> Fate {
+        let mut seen = self.seen.lock().expect("no thread panicked with it");
+        seen.requests += 1;
+        seen.under_way += 1;
+        seen.traffic.at_once = seen.traffic.at_once.max(seen.under_way);
+        if self.wire.resets > 0 && seen.requests.is_multiple_of(self.wire.resets) {
+            seen.traffic.reset += 1;
+            let is_before = (seen.requests / self.wire.resets).is_multiple_of(2);
+            return if is_before { Fate::ResetBefore } else { Fate::ResetAfter };
+        }
+        let now = Instant::now();
+        seen.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
+        if self.wire.calls_per_second > 0 && seen.recent.len() >= self.wire.calls_per_second {
+            seen.traffic.throttled += 1;
+            return Fate::Throttled;
+        }
+        seen.recent.push(now);
+        seen.traffic.answered += 1;
+        Fate::Answered
+    }
+
+    fn hand_on(
+        &self,
+        fate: Fate,
+        head: &Head,
+        request: &[u8],
+        (from_server, to_server, to_client): (&mut BufReader<TcpStream>, &mut TcpStream, &mut TcpStream),
+    ) -> Option<()> {
+        std::thread::sleep(self.wire.latency);
+        match fate {
+            Fate::ResetBefore => return None,
+            Fate::Throttled => return to_client.write_all(turned_away(head).as_bytes()).ok(),
+            Fate::Answered | Fate::ResetAfter => to_server.write_all(request).ok()?,
+        }
+        let answer = Head::read(from_server)?;
+        let mut whole = answer.text.clone().into_bytes();
+        answer.copy_body(from_server, &mut whole, head.text.starts_with("HEAD "))?;
+        if fate == Fate::ResetAfter {
+            return None;
+        }
+        to_client.write_all(&whole).ok()
+    }
+}
+
+/// Batch's answer to one call too many, or that of the services that speak JSON 1.1.
+fn turned_away(head: &Head) -> String {
+    let (status, code) = match head.text.starts_with("POST /v1/") {
+        true => ("429 Too Many Requests", "TooManyRequestsException"),
+        false => ("400 Bad Request", "ThrottlingException"),
+    };
+    let body = format!("{{\"__type\":\"{code}\",\"message\":\"Rate exceeded\"}}");
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-amzn-errortype: {code}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

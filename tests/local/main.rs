@@ -1,0 +1,13 @@
+//! The local cluster: as clients that we did not write see it, and what it keeps through crashes.
+
+mod aws_cli;
+mod batch;
+mod containers;
+mod crash;
+mod front;
+mod jobs;
+mod logs;
+mod runner;
+mod settings;
+
+awsb_testkit::main!();

@@ -1,0 +1,192 @@
+//! Answers that are not what was asked for: web pages, refusals, clocks that are wrong, credentials that have run out. Every
+//! tool says what is the matter and what to do next.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use awsb_testkit::{Answer, BadServer, Outcome, Request, Sandbox, story};
+
+const ID: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
+
+/// The command lines that read or steer jobs.
+const TOOLS: [&[&str]; 5] = [&["bstat"], &["bstat", ID], &["bout", ID], &["bkill", ID], &["bwait", ID]];
+
+fn job(status: &str) -> Answer {
+    Answer::json(json!({ "jobs": [{
+        "jobId": ID, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "status": status,
+        "startedAt": 1_700_000_000_000_i64, "container": { "logStreamName": "d/default/1" },
+    }]}))
+}
+
+/// Runs every tool against a server that answers thus, and once more `bout` where CloudWatch Logs alone does.
+fn told(answer: &Answer) -> Vec<Outcome> {
+    let all = answer.clone();
+    let server = BadServer::start(move |_, _| all.clone());
+    let sandbox = Sandbox::at(&server.endpoint());
+    let mut outcomes: Vec<Outcome> = TOOLS.iter().map(|line| sandbox.run(line[0], &line[1..])).collect();
+    let of_logs = answer.clone();
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobs" => job("RUNNING"),
+        _ => of_logs.clone(),
+    });
+    outcomes.push(Sandbox::at(&server.endpoint()).run("bout", [ID]));
+    outcomes
+}
+
+fn page(status: u16, html: &str) -> Answer {
+    Answer::Http(status, html.into(), vec![("content-type", "text/html; charset=utf-8".into())])
+}
+
+#[story]
+fn a_web_page_is_said_to_be_one() {
+    const LOGIN: &str =
+        "<!DOCTYPE html>\n<html><head><TITLE>\n Hotel\u{1b}[31m Guest  Wi-Fi </TITLE></head></html>";
+    for (answer, says) in [
+        (page(200, LOGIN), "(HTTP status 200, titled `Hotel [31m Guest Wi-Fi`)"),
+        (page(403, LOGIN), "(HTTP status 403, titled `Hotel [31m Guest Wi-Fi`)"),
+        (page(404, "<html>Not Found</html>"), "(HTTP status 404)"),
+        (
+            page(502, "<html><head><title>502 Bad Gateway</title>"),
+            "(HTTP status 502, titled `502 Bad Gateway`)",
+        ),
+        (Answer::Http(200, "\n<html><body>".into(), Vec::new()), "(HTTP status 200)"),
+        (
+            Answer::Http(302, String::new(), vec![("location", "http://login.example.org/".into())]),
+            "(HTTP status 302)",
+        ),
+    ] {
+        for outcome in told(&answer) {
+            let message = outcome.failed_with(1);
+            assert!(
+                message.contains(&format!("answered with a web page {says}, not as AWS would")),
+                "{outcome}"
+            );
+            assert!(outcome.hints().contains("a proxy, or the login page of this network?"), "{outcome}");
+        }
+    }
+}
+
+#[story]
+fn which_permission_is_missing_and_on_what() {
+    let message = "User: arn:aws:sts::1:assumed-role/r/me is not authorized to perform: batch:ListJobs on resource: \
+                   arn:aws:batch:eu-west-1:1:* because no identity-based policy allows the batch:ListJobs action";
+    for outcome in told(&Answer::error(403, "AccessDeniedException", message)) {
+        let told = outcome.failed_with(1);
+        let says = "AccessDeniedException: arn:aws:sts::1:assumed-role/r/me has no permission for batch:ListJobs on \
+                    arn:aws:batch:eu-west-1:1:*: no identity-based policy allows the batch:ListJobs action";
+        assert!(told.ends_with(says), "{outcome}");
+        assert!(outcome.hints().contains("docs/iam.md"), "{outcome}");
+    }
+    // In other words, AWS's own are shown.
+    for outcome in told(&Answer::error(403, "AccessDeniedException", "Go away.")) {
+        assert!(outcome.failed_with(1).ends_with("AccessDeniedException: Go away."), "{outcome}");
+        assert!(outcome.hints().contains("aws sts get-caller-identity"), "{outcome}");
+    }
+}
+
+/// A time as HTTP's `Date` has it, so many seconds before or after now.
+fn date(offset: i64) -> String {
+    let now = jiff::Timestamp::try_from(SystemTime::now()).expect("a time");
+    let at = now + jiff::SignedDuration::from_secs(offset);
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[story]
+fn a_wrong_clock_is_said_to_be_wrong_and_by_how_much() {
+    let expired = "Signature expired: 20261121T200000Z is now earlier than 20261121T201000Z (20261121T201500Z - 5 min.)";
+    let early = "Signature not yet current: 20261121T203000Z is still later than 20261121T201500Z";
+    for (code, message, offset, says) in [
+        ("InvalidSignatureException", early, -20 * 60, "this machine's clock is 20 minutes ahead of that of"),
+        ("SignatureDoesNotMatch", expired, 3 * 3600 + 60, "this machine's clock is 3 hours behind that of"),
+        ("RequestTimeTooSkewed", "The difference is too large", -90 * 86_400, "is 90 days ahead of that of"),
+        (
+            "RequestExpired",
+            "Request has expired",
+            0,
+            "does not take the time at which the request was signed",
+        ),
+    ] {
+        let Answer::Http(status, body, mut headers) = Answer::error(403, code, message) else { return };
+        headers.push(("date", date(offset)));
+        for outcome in told(&Answer::Http(status, body, headers)) {
+            let told = outcome.failed_with(1);
+            assert!(told.contains(code) && told.contains(says), "{says}: {outcome}");
+            assert!(outcome.hints().contains("set this machine's clock"), "{outcome}");
+        }
+    }
+    // A key that is wrong is no clock.
+    let wrong = "The request signature we calculated does not match the signature you provided.";
+    for outcome in told(&Answer::error(403, "InvalidSignatureException", wrong)) {
+        assert!(outcome.failed_with(1).contains("does not match"), "{outcome}");
+        assert!(!outcome.hints().contains("clock"), "{outcome}");
+    }
+}
+
+fn with_key(key: &str) -> String {
+    format!("[lab]\naws_access_key_id = {key}\naws_secret_access_key = secret\naws_session_token = token\n")
+}
+
+fn has_key(request: &Request, key: &str) -> bool {
+    request.header("authorization").is_some_and(|value| value.contains(&format!("Credential={key}/")))
+}
+
+/// A sandbox whose credentials come from a file, and a server at its cluster that is told the path of that file.
+fn with_old_credentials(
+    answer: impl Fn(&Request, usize, &Path) -> Answer + Send + Sync + 'static,
+) -> (Sandbox, BadServer) {
+    let mut sandbox = Sandbox::new();
+    let file = sandbox.file("../home/.aws/credentials", with_key("ASIAOLD"));
+    let server = BadServer::start(move |request, before| answer(request, before, &file));
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nprofile = \"lab\"\n\
+         endpoint_url = \"{}\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWSB_CONTACT_TIMEOUT", "60");
+    (sandbox, server)
+}
+
+fn run_out() -> Answer {
+    Answer::error(403, "ExpiredTokenException", "The security token included in the request is expired")
+}
+
+#[story]
+fn credentials_that_run_out_are_read_anew() {
+    for words in [&["bwait", ID][..], &["bout", "-f", ID]] {
+        let (sandbox, server) =
+            with_old_credentials(|request, before, _| match (request.operation(), before) {
+                ("describejobs", 0..=1) => job("RUNNING"),
+                _ if !has_key(request, "ASIANEW") => run_out(),
+                ("describejobs", _) => job("SUCCEEDED"),
+                _ => Answer::json(json!({ "events": [], "nextForwardToken": "f/1" })),
+            });
+        let waiting = sandbox.start(words[0], &words[1..]);
+        awsb_testkit::eventually("credentials that have run out", Duration::from_secs(60), || {
+            (server.requests("describejobs").len() + server.requests("logs").len() > 5).then_some(())
+        });
+        sandbox.file("../home/.aws/credentials", with_key("ASIANEW"));
+        let outcome = waiting.wait().ok();
+        assert_eq!(outcome.stderr.matches("contact lost").count(), 1, "{outcome}");
+        assert!(outcome.hints().contains("`aws sso login --profile lab` renews them"), "{outcome}");
+    }
+}
+
+#[story]
+fn credentials_that_were_renewed_in_time_are_not_spoken_of() {
+    for words in [&["bwait", ID][..], &["bkill", ID]] {
+        let (sandbox, server) =
+            with_old_credentials(|request, before, file| match (request.operation(), before) {
+                ("describejobs", 0) => job("RUNNING"),
+                _ if has_key(request, "ASIANEW") => job("SUCCEEDED"),
+                _ => {
+                    std::fs::write(file, with_key("ASIANEW")).expect("new credentials");
+                    run_out()
+                }
+            });
+        let outcome = sandbox.run(words[0], &words[1..]).ok();
+        assert_eq!(outcome.stderr, "");
+        assert_eq!(server.requests("terminatejob").len(), if words[0] == "bkill" { 2 } else { 0 });
+    }
+}

@@ -1,0 +1,497 @@
+//! Scripts that were written for Slurm or LSF, as they are: what their `#SBATCH` and `#BSUB` lines ask for is
+//! what they get, and they find the variables and the `srun` that they know.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use awsb::job::{Directives, JobName, JobSpec, Script, Work};
+use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
+use awsb_testkit::{Sandbox, story};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// A script as its head says, without what only `bsub` can add.
+fn spec(text: &str) -> Result<JobSpec, Box<dyn std::error::Error>> {
+    let head = Directives::read(text.as_bytes());
+    assert_eq!(head.errors, [], "{text}");
+    let script = Script::new(Path::new("job.sh"), text.as_bytes().to_vec())?;
+    let mut spec = JobSpec::new(JobName::cleaned("my job"), Work::Script { script, args: Vec::new() });
+    spec.slurm = head.slurm;
+    spec.lsf = head.lsf;
+    Ok(spec)
+}
+
+/// Batch's variables for child 3 of an array of 5 whose tasks are 10, 20, … 50.
+const CHILD: &[(&str, &str)] = &[
+    ("AWS_BATCH_JOB_ID", "8f2c0d3e:3"),
+    ("AWS_BATCH_JOB_ARRAY_INDEX", "3"),
+    ("AWS_BATCH_JOB_ARRAY_SIZE", "5"),
+    ("AWSB_TASK_ID", "40"),
+    ("AWSB_TASK_COUNT", "5"),
+    ("AWSB_TASK_MIN", "10"),
+    ("AWSB_TASK_MAX", "50"),
+    ("AWSB_TASK_STEP", "10"),
+];
+
+/// The main node of an MNP job of 3.
+const NODE: &[(&str, &str)] = &[
+    ("AWS_BATCH_JOB_ID", "8f2c0d3e#0"),
+    ("AWS_BATCH_JOB_NODE_INDEX", "0"),
+    ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0"),
+    ("AWS_BATCH_JOB_NUM_NODES", "3"),
+];
+
+const SINGLE: &[(&str, &str)] = &[("AWS_BATCH_JOB_ID", "8f2c0d3e"), ("AWS_BATCH_JQ_NAME", "queue")];
+
+/// A folder with all that these tests need, and no `mpirun`, which the machine may have.
+fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    for tool in [
+        "base64", "cat", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep", "sort", "tar",
+        "true", "printf",
+    ] {
+        link(tool, folder.path())?;
+    }
+    for shell in shells() {
+        link(shell[0], folder.path())?;
+    }
+    Ok(folder)
+}
+
+/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`.
+fn said(
+    text: &str,
+    variables: &[(&str, &str)],
+    tools: Option<&Path>,
+) -> Result<Output, Box<dyn std::error::Error>> {
+    let plan = plan(&spec(text)?)?;
+    let without_mpirun = few_tools()?;
+    let without_mpirun = without_mpirun.path();
+    let mut outputs = Vec::new();
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let mut command = command(&plan, shell, place.path());
+        match tools {
+            Some(tools) => command.env("PATH", format!("{}:/usr/bin:/bin", tools.display())),
+            None => command.env("PATH", without_mpirun),
+        };
+        outputs.push(command.envs(variables.iter().copied()).env("SH", shell.join(" ")).output()?);
+    }
+    assert!(outputs.iter().all(|o| *o == outputs[0]), "{outputs:?}");
+    outputs.into_iter().next().ok_or_else(|| "no shell on this machine".into())
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Prints the variables that begin so, but for those that are another in each run.
+fn printer(prefix: &str) -> String {
+    format!("env | grep '^{prefix}' | grep -v -e SUBMIT_DIR -e SUBCWD | sort\n")
+}
+
+#[story]
+fn a_slurm_script_finds_its_variables() -> Outcome {
+    let script = format!(
+        "#!/bin/sh\n#SBATCH -n 4 -c 2\nset -u\n[ -d \"$SLURM_SUBMIT_DIR\" ]\n[ \"$SLURM_SUBMIT_DIR\" = \"$PWD\" ] && {}",
+        printer("SLURM")
+    );
+    assert_eq!(
+        lines(&said(&script, SINGLE, None)?),
+        [
+            "SLURM_CPUS_PER_TASK=2",
+            "SLURM_JOB_ID=8f2c0d3e",
+            "SLURM_JOB_NAME=my-job",
+            "SLURM_JOB_NUM_NODES=1",
+            "SLURM_JOB_PARTITION=queue",
+            "SLURM_NNODES=1",
+            "SLURM_NODEID=0",
+            "SLURM_NPROCS=4",
+            "SLURM_NTASKS=4",
+        ]
+    );
+    let script = format!("#!/bin/sh\n#SBATCH -N 3\n{}", printer("SLURM_.*NODE"));
+    assert_eq!(
+        lines(&said(&script, NODE, None)?),
+        ["SLURM_JOB_NUM_NODES=3", "SLURM_NNODES=3", "SLURM_NODEID=0"]
+    );
+    // A script without such lines finds nothing of it.
+    assert!(
+        lines(&said("#!/bin/sh\nenv | grep -e SLURM -e LSB; command -v srun; :\n", SINGLE, None)?).is_empty()
+    );
+    Ok(())
+}
+
+#[story]
+fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
+    let script =
+        format!("#!/bin/sh\n#SBATCH --array=10-50:10\necho $SLURM_JOB_ID\n{}", printer("SLURM_ARRAY"));
+    assert_eq!(
+        lines(&said(&script, CHILD, None)?),
+        [
+            "8f2c0d3e:3",
+            "SLURM_ARRAY_JOB_ID=8f2c0d3e",
+            "SLURM_ARRAY_TASK_COUNT=5",
+            "SLURM_ARRAY_TASK_ID=40",
+            "SLURM_ARRAY_TASK_MAX=50",
+            "SLURM_ARRAY_TASK_MIN=10",
+            "SLURM_ARRAY_TASK_STEP=10",
+        ]
+    );
+    // Of an array that was given its size alone, the indices are the IDs.
+    assert_eq!(
+        lines(&said(&script, &CHILD[..3], None)?)[2..],
+        [
+            "SLURM_ARRAY_TASK_COUNT=5",
+            "SLURM_ARRAY_TASK_ID=3",
+            "SLURM_ARRAY_TASK_MAX=4",
+            "SLURM_ARRAY_TASK_MIN=0",
+            "SLURM_ARRAY_TASK_STEP=1",
+        ]
+    );
+    assert_eq!(lines(&said(&script, SINGLE, None)?), ["8f2c0d3e"]);
+
+    let script = format!("#!/bin/sh\n#BSUB -J 'a[10-50:10]'\n#BSUB -n 2\n{}", printer("LSB"));
+    assert_eq!(
+        lines(&said(&script, CHILD, None)?),
+        [
+            "LSB_DJOB_NUMPROC=2",
+            "LSB_JOBID=8f2c0d3e",
+            "LSB_JOBINDEX=40",
+            "LSB_JOBINDEX_END=50",
+            "LSB_JOBINDEX_STEP=10",
+            "LSB_JOBNAME=my-job",
+            "LSB_MAX_NUM_PROCESSORS=2",
+            "LSB_QUEUE=",
+        ]
+    );
+    assert_eq!(lines(&said(&script, SINGLE, None)?)[1..3], ["LSB_JOBID=8f2c0d3e", "LSB_JOBINDEX=0"]);
+    Ok(())
+}
+
+/// `srun` under the shell of the test, whatever its `#!` line says.
+fn srun(options: &str) -> String {
+    format!("$SH \"$(command -v srun)\" {options}\n")
+}
+
+#[story]
+fn srun_starts_as_many_tasks_as_the_job_has() -> Outcome {
+    let head = "#!/bin/sh\n#SBATCH --ntasks=3\n";
+    let tell = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS'";
+    for (options, expected) in [
+        (tell.to_owned(), vec!["0 of 3", "1 of 3", "2 of 3"]),
+        (format!("-n2 {tell}"), vec!["0 of 2", "1 of 2"]),
+        (format!("-n 1 -- {tell}"), vec!["0 of 1"]),
+        (format!("--ntasks=2 --mpi=pmix -N1 --cpu-bind cores -lu {tell}"), vec!["0 of 2", "1 of 2"]),
+        (format!("--exclusive -Qn2 -K1 --export=ALL --overlap -J name {tell}"), vec!["0 of 2", "1 of 2"]),
+        (format!("-o out.txt {tell}; sort out.txt"), vec!["0 of 3", "1 of 3", "2 of 3"]),
+        ("-n 1 -c 8 sh -c 'echo $SLURM_CPUS_PER_TASK'".to_owned(), vec!["8"]),
+        ("-n 1 printf '%s\\n' 'a b' '$x'".to_owned(), vec!["$x", "a b"]),
+    ] {
+        let output = said(&format!("{head}({}) | sort\n", srun(&options)), SINGLE, None)?;
+        assert_eq!(lines(&output), expected, "{options}");
+    }
+    Ok(())
+}
+
+#[story]
+fn srun_says_what_it_cannot_do() -> Outcome {
+    for (options, code, expected) in [
+        ("-l -w node1 true", 0, "srun: without Slurm these options have no effect: -l -w\n"),
+        ("", 1, "srun: there is no command to run\n"),
+        ("-n", 1, "srun: -n needs a value\n"),
+        ("-n two true", 1, "srun: -n: 'two' is no number from 1 on\n"),
+        (
+            "-o %t.out true",
+            1,
+            "srun: %t.out: a file for each task cannot be had; the command can look at SLURM_PROCID\n",
+        ),
+        (
+            "--multi-prog f",
+            1,
+            "srun: --multi-prog is Slurm only: mpirun and a script that looks at SLURM_PROCID do the same\n",
+        ),
+    ] {
+        let output = said(&format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun(options)), SINGLE, None)?;
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{options}");
+        assert_eq!(output.status.code(), Some(code), "{options}");
+    }
+    let output = said(&format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("true")), NODE, None)?;
+    assert_eq!(output.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no mpirun"), "{output:?}");
+    Ok(())
+}
+
+#[story]
+fn the_highest_exit_code_is_sruns() -> Outcome {
+    let script = format!("#!/bin/sh\n#SBATCH -n 4\n{}", srun("sh -c 'exit $(((SLURM_PROCID + 2) % 4))'"));
+    assert_eq!(said(&script, SINGLE, None)?.status.code(), Some(3));
+    let script = format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun("sh -c 'exit 7'"));
+    assert_eq!(said(&script, SINGLE, None)?.status.code(), Some(7));
+    Ok(())
+}
+
+#[story]
+fn a_signal_to_srun_reaches_its_tasks() -> Outcome {
+    let task = "trap 'echo task $SLURM_PROCID ends; exit 0' TERM; echo ready; i=0; while [ $((i += 1)) -lt 3000 ]; do sleep 0.02; done";
+    let text =
+        format!("#!/bin/sh\n#SBATCH -n 2\nexec {}", srun(&format!("sh -c \"{}\"", task.replace('$', "\\$"))));
+    let plan = plan(&spec(&text)?)?;
+    let tools = few_tools()?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let mut command = command(&plan, shell, place.path());
+        let mut job = command
+            .env("PATH", tools.path())
+            .env("SH", shell.join(" "))
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let pid = Pid::from_raw(i32::try_from(job.id())?);
+        let mut stdout = BufReader::new(job.stdout.take().ok_or("its output")?);
+        let mut line = String::new();
+        for _ in 0..2 {
+            stdout.read_line(&mut line)?;
+        }
+        assert_eq!(line, "ready\nready\n", "{shell:?}");
+        // To srun alone: `exec` made the job's process it.
+        nix::sys::signal::kill(pid, Signal::SIGTERM)?;
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest)?;
+        let mut ended: Vec<&str> = rest.lines().collect();
+        ended.sort_unstable();
+        assert_eq!(ended, ["task 0 ends", "task 1 ends"], "{shell:?}");
+        assert_eq!(job.wait()?.code(), Some(0), "{shell:?}");
+        let _ = killpg(pid, Signal::SIGKILL);
+    }
+    Ok(())
+}
+
+#[story]
+fn on_the_other_nodes_a_script_does_not_run() -> Outcome {
+    for text in ["#!/bin/sh\n#SBATCH -N 2\necho runs\n", "#!/bin/sh\n#BSUB -n 2\necho runs\n"] {
+        let plan = plan(&spec(text)?)?;
+        for shell in shells() {
+            let place = tempfile::tempdir()?;
+            let mut command = command(&plan, shell, place.path());
+            command.envs([("AWS_BATCH_JOB_NODE_INDEX", "1"), ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0")]);
+            let job = command.stdout(Stdio::piped()).process_group(0).spawn()?;
+            let pid = Pid::from_raw(i32::try_from(job.id())?);
+            // What it has become once it waits has a child that sleeps.
+            awsb_testkit::eventually("the node waits", Duration::from_secs(30), || {
+                let asleep =
+                    std::process::Command::new("ps").args(["-A", "-o", "ppid=,comm="]).output().ok()?;
+                let list = String::from_utf8_lossy(&asleep.stdout).into_owned();
+                let mut processes =
+                    list.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+                processes.any(|(ppid, name)| ppid == pid.to_string() && name.trim() == "sleep").then_some(())
+            });
+            nix::sys::signal::kill(pid, Signal::SIGTERM)?;
+            let output = job.wait_with_output()?;
+            let _ = killpg(pid, Signal::SIGKILL);
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(0), b"".as_slice()),
+                "{shell:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An `mpirun` that starts one rank after the other, and says how it was called.
+const MPIRUN: &str = r#"#!/bin/sh
+echo "mpirun $1 $2"
+n=$2 i=0
+shift 2
+while [ $i -lt $n ]; do
+  env -u SLURM_PROCID OMPI_COMM_WORLD_RANK=$i OMPI_COMM_WORLD_LOCAL_RANK=$i "$@" || exit
+  i=$((i + 1))
+done
+"#;
+
+#[story]
+fn mpi_programs_go_through_mpirun() -> Outcome {
+    let tools = tempfile::tempdir()?;
+    executable(&tools.path().join("mpirun"), MPIRUN)?;
+    let tell = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS, $OMP_NUM_THREADS threads'";
+    let script =
+        format!("#!/bin/sh\n#SBATCH -n 2 -c 4\nexport OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n{}", srun(tell));
+    let expected = ["mpirun -n 2", "0 of 2, 4 threads", "1 of 2, 4 threads"];
+    assert_eq!(lines(&said(&script, SINGLE, Some(tools.path()))?), expected);
+
+    // Open MPI takes no variables to other nodes, so this one takes none at all.
+    executable(
+        &tools.path().join("mpirun"),
+        &MPIRUN.replace("env -u SLURM_PROCID", "env -i PATH=\"$PATH\""),
+    )?;
+    let script = script.replace("-n 2 -c 4", "-N 3 --ntasks-per-node=1 -c 4");
+    let expected = ["mpirun -n 3", "0 of 3, 4 threads", "1 of 3, 4 threads", "2 of 3, 4 threads"];
+    assert_eq!(lines(&said(&script, NODE, Some(tools.path()))?), expected);
+    // A step of one task stays on its node.
+    let script = format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("-N1 -n1 echo here"));
+    assert_eq!(lines(&said(&script, NODE, Some(tools.path()))?), ["here"]);
+    Ok(())
+}
+
+#[story]
+fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
+    use awsb::stage::launcher::{Carriage, for_bundle};
+    let text = "#!/bin/sh\n#SBATCH -n 2 -c 4\n#BSUB -n 2\ntrue\n";
+    let plan = plan(&spec(text)?)?;
+    let place = tempfile::tempdir()?;
+    let bundle = plan.bundle.as_ref().ok_or("a script has a bundle")?;
+    std::fs::write(place.path().join("bundle.tar.gz"), bundle.bytes())?;
+    let tar = std::process::Command::new("tar")
+        .args(["-xzf", "bundle.tar.gz"])
+        .current_dir(place.path())
+        .status()?;
+    assert!(tar.success());
+    let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
+    let start = std::fs::read_to_string(place.path().join(".awsb/start"))?;
+    assert!(start.contains("SLURM_JOB_ID") && start.contains("LSB_JOBID"), "{start}");
+    // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand. SC2086: process
+    // IDs are words.
+    if shellcheck((head + &start).as_bytes(), "SC2016,SC1091")? {
+        shellcheck(&std::fs::read(place.path().join(".awsb-slurm/srun"))?, "SC2016,SC2086")?;
+    }
+    Ok(())
+}
+
+// From here on: through the real `bsub`, on a local cluster.
+
+/// Submits a script, waits for it, and returns what it said.
+fn submitted(sandbox: &Sandbox, options: &[&str], script: &str) -> Vec<String> {
+    sandbox.file("job.sh", script);
+    let outcome = sandbox.run("bsub", options.iter().copied().chain(["-I", "job.sh"])).ok();
+    let mut lines: Vec<String> = outcome.stdout.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[story]
+fn an_array_over_files() {
+    let sandbox = Sandbox::new();
+    let slurm = r#"#!/bin/bash -l
+#SBATCH --job-name=words
+#SBATCH --account=lab --partition=short
+#SBATCH --array=2-6:2%2
+#SBATCH --time=0:10:00
+#SBATCH --output=words-%A_%a.out
+set -euo pipefail
+cd "$SLURM_SUBMIT_DIR"
+files=(none a.txt b.txt c.txt d.txt e.txt f.txt)
+echo "task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_MAX: ${files[$SLURM_ARRAY_TASK_ID]}"
+"#;
+    let said = submitted(&sandbox, &["-q", "local"], slurm);
+    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("task ")?..])).collect();
+    assert_eq!(tasks, ["task 2 of 2-6: b.txt", "task 4 of 2-6: d.txt", "task 6 of 2-6: f.txt"], "{said:?}");
+
+    let lsf = r#"#!/bin/sh
+#BSUB -J "words[3,7]"
+#BSUB -o words.%J.%I
+#BSUB -W 0:10
+echo "$LSB_JOBNAME $LSB_JOBINDEX: file$LSB_JOBINDEX.txt"
+"#;
+    let said = submitted(&sandbox, &[], lsf);
+    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("words ")?..])).collect();
+    assert_eq!(tasks, ["words 3: file3.txt", "words 7: file7.txt"], "{said:?}");
+}
+
+#[story]
+fn an_openmp_program() {
+    let sandbox = Sandbox::new();
+    let slurm = "#!/bin/sh\n#SBATCH -J threads -c 2 --mem=64M\nset -u\n\
+                 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\nsrun sh -c 'echo $OMP_NUM_THREADS threads, \
+                 $SLURM_MEM_PER_NODE MiB, $SLURM_JOB_NAME'\n";
+    assert_eq!(submitted(&sandbox, &[], slurm), ["2 threads, 64 MiB, threads"]);
+    let lsf = "#!/bin/sh\n#BSUB -n 2\n#BSUB -R 'span[hosts=1] rusage[mem=64M]'\n\
+               export OMP_NUM_THREADS=$LSB_DJOB_NUMPROC\necho $OMP_NUM_THREADS threads\n";
+    assert_eq!(submitted(&sandbox, &[], lsf), ["2 threads"]);
+    // What the command line says holds.
+    assert_eq!(submitted(&sandbox, &["--mem", "32M", "-J", "mine"], slurm), ["2 threads, 32 MiB, mine"]);
+}
+
+#[story]
+fn an_mpi_program() -> Outcome {
+    let sandbox = Sandbox::new();
+    executable(&sandbox.file("tools/mpirun", ""), MPIRUN)?;
+    let path = format!("PATH={}:/usr/bin:/bin", sandbox.work().join("tools").display());
+    let program = "sh -c 'echo rank $OMPI_COMM_WORLD_RANK of $SLURM_NTASKS on $SLURM_NNODES'";
+    let one = format!("#!/bin/sh\n#SBATCH --ntasks=2\n#SBATCH --mem-per-cpu=32\nsrun --mpi=pmix {program}\n");
+    assert_eq!(
+        submitted(&sandbox, &["-e", &path], &one),
+        ["mpirun -n 2", "rank 0 of 2 on 1", "rank 1 of 2 on 1"]
+    );
+    let nodes = format!("#!/bin/sh\n#SBATCH -N 2 --ntasks-per-node=1 --mem=32\nsrun {program}\n");
+    let said = submitted(&sandbox, &["-e", &path], &nodes);
+    let ranks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("rank ")?..])).collect();
+    assert_eq!(ranks, ["rank 0 of 2 on 2", "rank 1 of 2 on 2"], "{said:?}");
+    let lsf = "#!/bin/sh\n#BSUB -n 2\nmpirun -n $LSB_DJOB_NUMPROC sh -c 'echo rank $OMPI_COMM_WORLD_RANK'\n";
+    assert_eq!(submitted(&sandbox, &["-e", &path], lsf), ["mpirun -n 2", "rank 0", "rank 1"]);
+    Ok(())
+}
+
+#[story]
+fn gpus_are_asked_for() {
+    let sandbox = Sandbox::new();
+    for head in [
+        "#SBATCH --gres=gpu:a100:2 -c 4 --mem=8G",
+        "#BSUB -gpu num=2 -n 4 -M 8G",
+        "#AWSB --gpus 2 -p 4 -m 8G",
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\nnvidia-smi\n"));
+        let requests = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok().json();
+        let asked = requests
+            .as_array()
+            .and_then(|all| {
+                all.iter().find_map(|r| r["request"]["containerOverrides"]["resourceRequirements"].as_array())
+            })
+            .map(|list| {
+                list.iter()
+                    .map(|r| {
+                        format!("{}={}", r["type"].as_str().unwrap_or(""), r["value"].as_str().unwrap_or(""))
+                    })
+                    .collect::<Vec<_>>()
+            });
+        assert_eq!(
+            asked,
+            Some(vec!["VCPU=4".into(), "MEMORY=8192".into(), "GPU=2".into()]),
+            "{head}: {requests}"
+        );
+    }
+}
+
+#[story]
+fn a_chain_of_dependencies() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.file("first.sh", "#!/bin/sh\nexit 3\n");
+    let first = sandbox.run("bsub", ["--parsable", &first.display().to_string()]).ok().stdout;
+    let first = first.trim();
+    // Running without what it waits for would be wrong: its failure is the others', too.
+    for head in [format!("#SBATCH --dependency=afterok:{first}"), format!("#BSUB -w 'done({first})'")] {
+        sandbox.file("second.sh", format!("#!/bin/sh\n{head}\necho ran\n"));
+        let second = sandbox.run("bsub", ["-K", "second.sh"]).ended_with(1);
+        assert!(second.stderr.to_lowercase().contains("depend"), "{second}");
+    }
+    let good = sandbox.file("good.sh", "#!/bin/sh\n#SBATCH -a 1-2\nexit 0\n");
+    let good = sandbox.run("bsub", ["--parsable", &good.display().to_string()]).ok().stdout;
+    let next = format!(
+        "#!/bin/sh\n#SBATCH -d aftercorr:{}\n#SBATCH --array=1-2\necho ran $SLURM_ARRAY_TASK_ID\n",
+        good.trim()
+    );
+    let said = submitted(&sandbox, &[], &next);
+    assert_eq!(said.iter().filter(|line| line.contains("ran ")).count(), 2, "{said:?}");
+    sandbox.file("wrong.sh", "#!/bin/sh\n#SBATCH --dependency=singleton\n");
+    let message = sandbox.run("bsub", ["wrong.sh"]).failed_with(2);
+    assert!(
+        message.contains("wrong.sh, line 2: `#SBATCH --dependency=singleton`: Batch has no `singleton`"),
+        "{message}"
+    );
+}

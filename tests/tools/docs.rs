@@ -1,0 +1,43 @@
+//! What the documentation shows runs as it is shown.
+
+use awsb_testkit::{Sandbox, story};
+
+/// The blocks of a page that are marked `sh`, in order.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in page.lines() {
+        match &mut open {
+            None if line == "```sh" => open = Some(String::new()),
+            None => {}
+            Some(_) if line == "```" => blocks.extend(open.take()),
+            Some(text) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    blocks
+}
+
+#[story]
+fn the_examples_of_bsub() {
+    let sandbox = Sandbox::new();
+    let blocks = blocks(include_str!("../../docs/bsub.md"));
+    assert!(blocks.len() >= 12, "only {} blocks", blocks.len());
+    for block in &blocks {
+        let outcome = sandbox.run("sh", ["-eu", "-c", block]);
+        assert_eq!(outcome.code(), 0, "{block}\n{outcome}");
+        for line in outcome.stderr.lines() {
+            let fine = ["(", "bsub: job ", "hint: ", "bsub: note: nothing was submitted", "bsub: 2 nodes"];
+            assert!(fine.iter().any(|f| line.contains(f)), "{line:?} in\n{block}\n{outcome}");
+        }
+    }
+    // What some of them promise.
+    let said = |block: &str| sandbox.run("sh", ["-eu", "-c", block]).ok().stdout;
+    let with = |word: &str| blocks.iter().find(|b| b.contains(word)).expect("the block");
+    assert_eq!(said(with("uname -s")).lines().next(), Some("hello, two words"));
+    assert!(said(with("--each samples.txt")).contains("1 (:0): sample: NA12878 father\n"));
+    assert!(said(with("MY_TOKEN")).contains("NA12878 is not there\n"));
+    assert!(said(with("results/sum.txt")).ends_with("\n6\n"));
+}

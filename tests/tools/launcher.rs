@@ -1,0 +1,485 @@
+//! The launcher, run for real: whatever arguments, variables and script bytes go in arrive unchanged, under
+//! every shell that a `/bin/sh` may be.
+
+use awsb_testkit::story;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Output;
+
+use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Lines, Place, Script, Shape, Tasks, Work};
+use awsb::stage::Plan;
+use proptest::prelude::*;
+
+use awsb_testkit::shells::{command, executable, link, overrides, plan, shellcheck, shells};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn spec(work: Work) -> JobSpec {
+    JobSpec::new(JobName::cleaned("test"), work)
+}
+
+fn script(contents: &[u8], args: Vec<OsString>) -> Result<Work, Box<dyn std::error::Error>> {
+    Ok(Work::Script { script: Script::new(Path::new("my script.sh"), contents.to_vec())?, args })
+}
+
+/// Runs a plan as a container would: the command with these variables, in a folder of its own.
+fn run(plan: &Plan, shell: &[&str], place: &Path) -> std::io::Result<Output> {
+    command(plan, shell, place).output()
+}
+
+/// Hardly compressible text, so that its size counts.
+fn noise(length: usize) -> String {
+    let mut seed: u32 = 1;
+    std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + ((seed >> 24) % 26) as u8)
+    })
+    .take(length)
+    .collect()
+}
+
+/// Prints its arguments and `$A`, each with a NUL behind it.
+const ECHO: &[u8] = b"#!/bin/sh\nfor a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done\n";
+
+fn expected(args: &[OsString], a: &OsStr) -> Vec<u8> {
+    args.iter()
+        .map(OsString::as_os_str)
+        .chain([a])
+        .flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat())
+        .collect()
+}
+
+/// Any bytes that an argument can have, among them what a shell, Batch or JSON could stumble over.
+fn word() -> impl Strategy<Value = OsString> {
+    prop_oneof![
+        Just(OsString::new()),
+        Just(OsString::from("Ref::x")),
+        Just(OsString::from("--")),
+        Just(OsString::from("it's \"$HOME\" `id` \\ $(id)\n*\t?\r\n")),
+        "[ -~]{0,40}".prop_map(OsString::from),
+        ".{0,20}".prop_map(|s| OsString::from(s.replace('\0', ""))),
+        proptest::collection::vec(1u8..=255, 0..20).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[story]
+    fn a_script_gets_its_arguments_and_variables(args in proptest::collection::vec(word(), 0..6), value in word()) {
+        let mut spec = spec(script(ECHO, args.clone()).map_err(|e| TestCaseError::fail(e.to_string()))?);
+        set(&mut spec.environment, "A", &value);
+        check(&spec, &expected(&args, &value)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+
+    #[story]
+    fn a_command_gets_its_arguments_and_variables(args in proptest::collection::vec(word(), 0..6), value in word()) {
+        let echo = "for a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done";
+        let mut argv: Vec<OsString> = ["sh", "-c", echo, "sh"].map(OsString::from).to_vec();
+        argv.extend(args.iter().cloned());
+        let mut spec = spec(Work::Command(argv));
+        set(&mut spec.environment, "A", &value);
+        check(&spec, &expected(&args, &value)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+}
+
+fn set(environment: &mut Environment, name: &str, value: &OsStr) {
+    let arg = [OsStr::new(name), OsStr::new("="), value].iter().copied().collect::<OsString>();
+    if let Ok(EnvArg::Set(name, value)) = EnvArg::parse(&arg) {
+        environment.set(name, value);
+    }
+}
+
+/// The job prints what is expected under every shell, and leaves the place clean but for its working directory.
+fn check(spec: &JobSpec, stdout: &[u8]) -> Outcome {
+    let plan = plan(spec)?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = run(&plan, shell, place.path())?;
+        if !output.status.success() || output.stdout != stdout {
+            return Err(format!(
+                "{shell:?}: {:?}, stderr {:?}, stdout {:?}, not {:?}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(stdout)
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn a_plain_command_costs_one_exec() -> Outcome {
+    let argv = ["echo", "a b", "$HOME", "é"].map(OsString::from).to_vec();
+    let mut job = spec(Work::Command(argv));
+    job.bare = true;
+    let plan = plan(&job)?;
+    assert_eq!(overrides(&plan).command, ["echo", "a b", "$HOME", "é"]);
+    assert_eq!(plan.bundle, None);
+    Ok(())
+}
+
+#[story]
+fn signals_and_exit_codes_are_the_scripts_own() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = run(&plan(&spec(script(b"exit 37\n", vec![])?))?, shell, place.path())?;
+        assert_eq!(output.status.code(), Some(37), "{shell:?} {output:?}");
+        let output = run(&plan(&spec(script(b"#!/bin/sh\nkill -TERM $$\n", vec![])?))?, shell, place.path())?;
+        assert_eq!(output.status.signal(), Some(15), "{shell:?} {output:?}");
+    }
+    Ok(())
+}
+
+#[story]
+fn a_missing_interpreter_is_named() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let plan = plan(&spec(script(b"#! /opt/none/python3 -u\n", vec![])?))?;
+        let output = run(&plan, shell, place.path())?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(126), "{shell:?} {stderr}");
+        assert_eq!(
+            stderr, "awsb: the image has no /opt/none/python3, which the #! line of my_script.sh names\n",
+            "{shell:?}"
+        );
+    }
+    Ok(())
+}
+
+#[story]
+fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() -> Outcome {
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let plan = plan(&spec(script(
+            b"#!/bin/sh\npwd\nls -A\nenv | grep -e AWSB -e _a | cut -d= -f1 | sort\n",
+            vec![],
+        )?))?;
+        let one = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
+        let two = String::from_utf8(run(&plan, shell, place.path())?.stdout)?;
+        let lines: Vec<&str> = one.lines().collect();
+        assert!(lines[0].starts_with(&format!("{}/awsb.", place.path().canonicalize()?.display())), "{one}");
+        assert_eq!(
+            lines[1..],
+            ["my_script.sh", "AWSB_OUTPUT_URL", "AWSB_SUBMISSION", "AWSB_USER"],
+            "{shell:?}"
+        );
+        assert_ne!(one, two, "each job has a directory of its own");
+    }
+    Ok(())
+}
+
+#[story]
+fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
+    let mut job = spec(Work::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
+    let lines = Lines::new(b"one\ntwo".to_vec(), LineUse::Argument)?;
+    job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
+    job.lines = Some(lines);
+    let plan = plan(&job)?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let mut child = command(&plan, shell, place.path());
+        let output = child.env("TMPDIR", ".").env("AWS_BATCH_JOB_ARRAY_INDEX", "1").output()?;
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), b"<two>".as_slice()),
+            "{shell:?}"
+        );
+        // Lines that cannot be read are not empty ones.
+        let tools = tempfile::tempdir()?;
+        executable(&tools.path().join("sed"), "#!/bin/sh\nexit 4\n")?;
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", tools.path().display());
+        let output = command(&plan, shell, place.path()).env("PATH", path).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // busybox has a sed of its own, which it takes before that of the PATH.
+        if !(shell[0] == "busybox" && output.status.success()) {
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(126), 0), "{shell:?} {stderr}");
+            assert_eq!(stderr, "awsb: cannot read the line of task 1\n", "{shell:?}");
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
+    let mut job = spec(Work::Command(["pwd", "-P"].map(OsString::from).to_vec()));
+    job.place = Place::In("data".into());
+    let elsewhere = tempfile::tempdir()?;
+    std::fs::create_dir(elsewhere.path().join("data"))?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        let output = command(&plan(&job)?, shell, place.path()).env("CDPATH", elsewhere.path()).output()?;
+        let expected = format!("{}/data\n", place.path().canonicalize()?.display());
+        assert_eq!(String::from_utf8(output.stdout)?, expected, "{shell:?}");
+    }
+    Ok(())
+}
+
+/// Where only a launcher that needs little can work: `sh`, `base64`, `gzip` and `tar`.
+#[story]
+fn nothing_but_four_tools_is_needed() -> Outcome {
+    let tools = tempfile::tempdir()?;
+    for tool in ["sh", "base64", "gzip", "tar"] {
+        link(tool, tools.path())?;
+    }
+    let plan = plan(&spec(script(b"echo \"hello $1\"\n", vec!["you".into()])?))?;
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+    assert_eq!(
+        String::from_utf8(output.stdout)?,
+        "hello you\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::remove_file(tools.path().join("gzip"))?;
+    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(said, "awsb: the image has no gzip, which is needed to unpack the job\n");
+    Ok(())
+}
+
+#[story]
+fn the_launchers_pass_shellcheck() -> Outcome {
+    use awsb::stage::launcher::{Carriage, Prelude, Start, for_bundle, for_command};
+    let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
+    let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
+    for place in &places {
+        let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
+        launchers.push(for_command(&prelude));
+        for is_script in [false, true] {
+            let start = Start {
+                packed: None,
+                is_script,
+                stays: is_script,
+                line: is_script.then_some(LineUse::Argument),
+                prelude,
+                has_inputs: true,
+                outputs: &["*.csv".parse()?],
+                region: "eu-west-1",
+                dialect: OsStr::new(""),
+            };
+            // What the first part sets, and the launcher's file has done.
+            let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
+            launchers.push(OsString::from(head + &start.text().to_string_lossy()));
+        }
+    }
+    for launcher in launchers {
+        // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
+        if !shellcheck(launcher.as_encoded_bytes(), "SC2016,SC1091")? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
+    for kilobytes in [1, 3, 5, 9, 60, 900] {
+        let contents =
+            [b"#!/bin/sh\n# ".as_slice(), noise(kilobytes * 1024).as_bytes(), b"\necho ok\n"].concat();
+        let plan = plan(&spec(script(&contents, vec!["x".repeat(kilobytes * 10).into()])?))?;
+        let length = serde_json::to_string(overrides(&plan))?.chars().count();
+        assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
+        assert!(plan.bundle.is_some());
+    }
+    Ok(())
+}
+
+/// A large bundle is fetched by what the image has, and nothing is run that is not what was staged.
+#[story]
+fn a_fetched_bundle_is_checked() -> Outcome {
+    let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
+    let plan = plan(&job)?;
+    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    let overrides = overrides(&plan);
+    let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
+    assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
+    for shell in shells() {
+        for (damaged, code, said) in [(false, 0, ""), (true, 126, "is damaged: its SHA-256 is ")] {
+            let place = tempfile::tempdir()?;
+            let mut bytes = bundle.bytes().to_vec();
+            if damaged {
+                bytes.truncate(bytes.len() - 1);
+            }
+            std::fs::write(place.path().join("object"), &bytes)?;
+            // An `aws` that has this one object.
+            let stand_in =
+                format!("#!/bin/sh\n[ \"$6\" = '{url}' ] && cp '{}/object' \"$7\"\n", place.path().display());
+            executable(&place.path().join("aws"), &stand_in)?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+            let output = command(&plan, shell, place.path()).env("PATH", path).env("A", "v").output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {stderr}");
+            assert!(stderr.contains(said), "{shell:?} {stderr}");
+            assert_eq!(output.stdout, if damaged { b"".as_slice() } else { b"x\0v\0" }, "{shell:?} {stderr}");
+        }
+    }
+    Ok(())
+}
+
+/// A curl that cannot sign says nothing, one that fails says why, and both leave it to the next tool.
+#[story]
+fn what_curl_cannot_fetch_aws_does() -> Outcome {
+    let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
+    let plan = plan(&job)?;
+    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    for shell in shells() {
+        for (curl, shown) in [
+            // curl 7.74, and 7.81 built without it.
+            ("echo 'curl: option --aws-sigv4: is unknown' >&2; exit 2", ""),
+            (
+                "echo \"curl: option --aws-sigv4: the installed libcurl version doesn't support this\" >&2; exit 2",
+                "",
+            ),
+            ("echo 'curl: (2) no memory' >&2; exit 2", "curl: (2) no memory\n"),
+            ("echo 'curl: (22) 403' >&2; exit 22", "curl: (22) 403\n"),
+        ] {
+            let place = tempfile::tempdir()?;
+            std::fs::write(place.path().join("object"), bundle.bytes())?;
+            executable(&place.path().join("curl"), &format!("#!/bin/sh\ncat >/dev/null\n{curl}\n"))?;
+            let object = place.path().join("object");
+            executable(&place.path().join("aws"), &format!("#!/bin/sh\ncp '{}' \"$7\"\n", object.display()))?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+            let mut command = command(&plan, shell, place.path());
+            let output = command.env("PATH", path).env("A", "v").env("AWS_ACCESS_KEY_ID", "key").output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(stderr, shown, "{shell:?} {curl}");
+            assert_eq!(output.stdout, b"x\0v\0", "{shell:?} {curl}");
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn an_image_that_cannot_fetch_says_so() -> Outcome {
+    let job = spec(script(&[b"echo ".as_slice(), noise(20_000).as_bytes()].concat(), vec![])?);
+    let plan = plan(&job)?;
+    let place = tempfile::tempdir()?;
+    for tool in ["sh", "base64", "gzip", "tar", "mkdir"] {
+        link(tool, place.path())?;
+    }
+    let output = command(&plan, &["sh"], place.path()).env("PATH", place.path()).output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(126), "{stderr}");
+    assert!(
+        stderr.contains("takes an image with curl (7.87 or later), aws or python3 with boto3"),
+        "{stderr}"
+    );
+    Ok(())
+}
+
+#[story]
+fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> Outcome {
+    let args = vec![OsString::from("ab ".repeat(20_000))];
+    let mut job = spec(script(ECHO, args.clone())?);
+    set(&mut job.environment, "A", OsStr::new(&"multi\nline ".repeat(3000)));
+    check(&job, &expected(&args, OsStr::new(&"multi\nline ".repeat(3000))))
+}
+
+/// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is there under the
+/// name that the URL has.
+const CURL: &str = r#"#!/bin/sh
+cat >/dev/null
+while [ $# -gt 1 ]; do
+  [ "$1" != -T ] || file=$2
+  shift
+done
+name=${1##*/outputs/}
+cp "$file" "OBJECTS/$(printf %s "$name" | tr / :)"
+"#;
+
+/// Runs a job whose files come back under a shell; returns its end, and what came back, by its place in a URL.
+fn kept(
+    shell: &[&str],
+    script_text: &[u8],
+    globs: &[&str],
+    act: impl FnOnce(&mut std::process::Child) -> Outcome,
+) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
+    let mut job = spec(script(script_text, vec!["a b".into()])?);
+    job.outputs = globs.iter().map(|glob| glob.parse()).collect::<Result<_, _>>()?;
+    let place = tempfile::tempdir()?;
+    let objects = place.path().join("objects");
+    std::fs::create_dir(&objects)?;
+    executable(&place.path().join("curl"), &CURL.replace("OBJECTS", &objects.display().to_string()))?;
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+    let mut command = command(&plan(&job)?, shell, place.path());
+    command.env("PATH", path).env("AWS_BATCH_JOB_ID", "8f2c:3").env("AWS_ACCESS_KEY_ID", "key");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn()?;
+    act(&mut child)?;
+    let output = child.wait_with_output()?;
+    let mut names: Vec<String> = std::fs::read_dir(&objects)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    Ok((output, names))
+}
+
+#[story]
+fn files_come_back_under_their_names() -> Outcome {
+    let text = "echo \"$1\"; mkdir -p 'd/x y' d/.h; >'d/x y/100% +é~'; >d/.h/b; >c.csv; >.c.csv; >'n\n1.csv'; exit 5\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["*.csv", "./d//", "d", "no thing"], |_| Ok(()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{shell:?} {stderr}");
+        assert_eq!(output.stdout, b"a b\n", "{shell:?}");
+        assert_eq!(stderr, "awsb: nothing matches no thing\n", "{shell:?}");
+        let expected = ["c.csv", "d:.h:b", "d:x%20y:100%25%20%2B%C3%A9~", "n%0A1.csv"];
+        assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?}");
+    }
+    Ok(())
+}
+
+#[story]
+fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
+    for shell in shells() {
+        for (text, code) in [
+            ("exit 0", 0),
+            ("exit 255", 255),
+            ("kill -KILL $$", 137),
+            ("kill -INT $$; sleep 9", 130),
+            ("kill -SEGV $$", 139),
+            ("exec no-such-program", 127),
+            ("exit 126", 126),
+        ] {
+            // Its jobs in the background cannot be ended by INT, and its `env` cannot change that.
+            if shell[0] == "busybox" && code == 130 {
+                continue;
+            }
+            let (output, names) = kept(shell, format!(">x\n{text}\n").as_bytes(), &["x"], |_| Ok(()))?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{shell:?} {text} {stderr}");
+            assert_eq!(names, ["8f2c:3:x"], "{shell:?} {text}");
+            assert!(!stderr.contains("awsb: "), "{shell:?} {text} {stderr}");
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn a_job_whose_files_come_back_is_handed_on_the_signals() -> Outcome {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::io::{BufRead, BufReader};
+    let text =
+        "trap 'echo usr1' USR1; trap 'echo term >x; exit 3' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["x"], |child| {
+            let pid = Pid::from_raw(child.id().try_into()?);
+            let mut lines = BufReader::new(child.stdout.take().ok_or("a pipe")?).lines();
+            assert_eq!(lines.next().transpose()?.as_deref(), Some("ready"), "{shell:?}");
+            for _ in 0..3 {
+                kill(pid, Signal::SIGUSR1)?;
+                assert_eq!(lines.next().transpose()?.as_deref(), Some("usr1"), "{shell:?}");
+            }
+            Ok(kill(pid, Signal::SIGTERM)?)
+        })?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{shell:?} {stderr}");
+        assert_eq!(names, ["8f2c:3:x"], "{shell:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! The tools, as a user has them: against the local cluster, moto, and servers that misbehave.
+
+mod arrays;
+mod bad_answers;
+mod bad_input;
+mod bad_network;
+mod bstat;
+mod clusters;
+mod contact;
+mod definitions;
+mod dialects;
+mod docs;
+mod first_job;
+mod hosts;
+mod inputs;
+mod launcher;
+mod manual;
+mod moto;
+mod nodes;
+mod old_tools;
+mod output;
+mod output_shown;
+mod outputs;
+mod property;
+mod queues;
+mod references;
+mod slow_network;
+mod steer;
+mod submit_once;
+mod why;
+
+awsb_testkit::main!();

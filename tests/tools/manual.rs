@@ -1,0 +1,83 @@
+//! Manual pages and completions of every tool.
+
+use awsb_testkit::{Sandbox, story};
+
+/// A tool, and an option that it has.
+const TOOLS: [(&str, &str); 9] = [
+    ("bsub", "array-size"),
+    ("bstat", "status"),
+    ("bout", "follow"),
+    ("bkill", "reason"),
+    ("bwait", "timeout"),
+    ("bqueues", "ended"),
+    ("bhosts", "no-jobs"),
+    ("blocal", "json"),
+    ("bimage", "builder"),
+];
+
+/// A program of this machine; without it, its part of a test is skipped.
+fn has(sandbox: &Sandbox, program: &str) -> bool {
+    let found = sandbox.run("sh", ["-c", &format!("command -v {program}")]).code() == 0;
+    if !found {
+        eprintln!("SKIPPED: no {program}");
+    }
+    found
+}
+
+#[story]
+fn every_tool_has_a_manual_page() {
+    let sandbox = Sandbox::new();
+    let groff = has(&sandbox, "groff");
+    for (tool, option) in TOOLS {
+        let page = sandbox.run(tool, ["--man"]).ok().stdout;
+        assert!(page.contains(".TH") && page.contains(&option.replace('-', "\\-")), "{page}");
+        if groff {
+            let outcome =
+                sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+            assert_eq!(outcome.stderr, "", "{tool}");
+        }
+    }
+}
+
+#[story]
+fn every_tool_has_completions() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let there = has(&sandbox, shell);
+        for (tool, option) in TOOLS {
+            let script = sandbox.run(tool, ["--completions", shell]).ok().stdout;
+            assert!(script.contains(option), "{tool} {shell}: {script}");
+            assert_eq!(sandbox.run(tool, [format!("--completions={shell}")]).ok().stdout, script);
+            if there {
+                sandbox.run_with_input(shell, ["-n"], script.as_str()).ok();
+            }
+        }
+    }
+    let outcome = sandbox.run("bout", ["--completions", "tcsh"]);
+    assert!(outcome.failed_with(2).contains("tcsh"), "{outcome}");
+}
+
+#[story]
+fn they_are_told_of_and_are_nothing_else() {
+    let sandbox = Sandbox::new();
+    let long = sandbox.run("bstat", ["--help"]).ok().stdout;
+    let short = sandbox.run("bstat", ["-h"]).ok().stdout;
+    assert!(long.contains("--completions <SHELL>") && long.contains("--man"), "{long}");
+    assert!(!short.contains("--man"), "{short}");
+    // Behind a command it is the command's.
+    let id = sandbox.run("bsub", ["echo", "--man"]).ok().job_id();
+    assert_eq!(sandbox.run("bout", ["-f", &id]).ok().stdout, "--man\n");
+}
+
+#[story]
+fn the_policies_in_the_documentation_are_json() {
+    let page = include_str!("../../docs/iam.md");
+    let blocks: Vec<&str> =
+        page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks {
+        let policy: serde_json::Value =
+            serde_json::from_str(block).unwrap_or_else(|e| panic!("{e}: {block}"));
+        assert!(policy["Statement"].is_array() || policy["Rules"].is_array(), "{block}");
+    }
+}

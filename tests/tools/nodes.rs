@@ -1,0 +1,170 @@
+//! What bsub says to the nodes of a job, and to all jobs of a cluster whose jobs share directories.
+
+use std::sync::Mutex;
+
+use awsb_testkit::{Answer, BadServer, Request, Sandbox, story};
+use serde_json::{Value, json};
+
+/// A cluster with directories that its jobs share.
+const SHARED: &str = "shared = [\"fs-0123abcd:/home /home efs ro\", \"server.example:/export /data\"]\n";
+
+fn answer(request: &Request) -> Answer {
+    let container = json!({"image": "busybox", "resourceRequirements": [
+        {"type": "VCPU", "value": "3"}, {"type": "MEMORY", "value": "64"}]});
+    match request.operation() {
+        // None has been derived.
+        "describejobdefinitions" if String::from_utf8_lossy(&request.body).contains("-awsb-") => {
+            Answer::json(json!({ "jobDefinitions": [] }))
+        }
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [{
+            "jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "container",
+            "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
+            "containerProperties": container}] })),
+        "registerjobdefinition" => {
+            Answer::json(json!({"jobDefinitionName": "d-awsb-1", "jobDefinitionArn": "a", "revision": 1}))
+        }
+        "describejobqueues" => Answer::json(json!({ "jobQueues": [] })),
+        "submitjob" => Answer::json(
+            json!({"jobId": "99999999-9999-4999-8999-999999999999", "jobName": "true", "jobArn": "a"}),
+        ),
+        "s3" if request.target.contains("list-type=2") => {
+            let object = |key: &str, modified: String| {
+                format!("<Contents><Key>{key}</Key><LastModified>{modified}</LastModified></Contents>")
+            };
+            let now = jiff::Timestamp::now().to_string();
+            let contents =
+                [object("awsb/nodes/old/1", "2020-01-01T00:00:00Z".into()), object("awsb/nodes/new/1", now)];
+            let listed = format!(
+                "<ListBucketResult><Name>b</Name><KeyCount>2</KeyCount>{}</ListBucketResult>",
+                contents.concat()
+            );
+            Answer::Http(200, listed, vec![("content-type", "application/xml".into())])
+        }
+        "s3" if request.method == "DELETE" => Answer::Http(204, String::new(), Vec::new()),
+        _ => Answer::error(400, "ClientException", "not asked for"),
+    }
+}
+
+fn variables(environment: &Value) -> Vec<(&str, &str)> {
+    let all = environment.as_array().into_iter().flatten();
+    all.filter_map(|v| Some((v["name"].as_str()?, v["value"].as_str()?))).collect()
+}
+
+#[story]
+fn nodes_are_told_where_their_key_goes_and_old_keys_are_cleared_away() {
+    let server = BadServer::start(|request, _| answer(request));
+    let sandbox = Sandbox::at(&server.endpoint());
+    sandbox.run("bsub", ["-n", "2", "true"]).ok();
+    let submitted: Value = serde_json::from_slice(&server.requests("submitjob")[0].body).unwrap();
+    let overrides = &submitted["nodeOverrides"]["nodePropertyOverrides"][0]["containerOverrides"];
+    let variables = variables(&overrides["environment"]);
+    for expected in
+        [("AWSB_NODES_URL", "s3://b/awsb/nodes"), ("AWSB_NODES_REGION", "eu-west-1"), ("AWSB_VCPUS", "3")]
+    {
+        assert!(variables.contains(&expected), "{variables:?}");
+    }
+    let s3 = server.requests("s3");
+    let listed: Vec<&str> = s3.iter().filter(|r| r.method == "GET").map(|r| r.target.as_str()).collect();
+    assert!(listed.len() == 1 && listed[0].contains("prefix=awsb%2Fnodes%2F"), "{listed:?}");
+    let deleted: Vec<&str> = s3.iter().filter(|r| r.method == "DELETE").map(|r| r.target.as_str()).collect();
+    assert_eq!(deleted, ["/b/awsb/nodes/old/1?x-id=DeleteObject"]);
+}
+
+#[story]
+fn each_range_of_nodes_is_told_its_own_vcpus() {
+    let range = |targets: &str, requirements: Value| json!({"targetNodes": targets, "container": {"image": "i", "resourceRequirements": requirements}});
+    let vcpus = |count: &str| json!([{"type": "VCPU", "value": count}]);
+    let ranges = json!([range("0:0", vcpus("2")), range("1:3", vcpus("8")), range("4:", json!([]))]);
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [{
+            "jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "multinode",
+            "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
+            "nodeProperties": {"numNodes": 5, "mainNode": 0, "nodeRangeProperties": ranges}}] })),
+        _ => answer(request),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let told = |options: &[&str]| {
+        let outcome = sandbox.run("bsub", [&["--dry-run", "-n", "5"], options, &["true"]].concat()).ok();
+        let told = outcome.json();
+        let ranges = told[0]["request"]["nodeOverrides"]["nodePropertyOverrides"].as_array().unwrap().clone();
+        let vcpus = ranges.iter().map(|range| {
+            let environment = variables(&range["containerOverrides"]["environment"]);
+            let known = environment.iter().find(|(name, _)| *name == "AWSB_VCPUS");
+            known.map(|(_, value)| String::from(*value))
+        });
+        (vcpus.collect::<Vec<_>>(), outcome.stderr)
+    };
+    let (vcpus, said) = told(&[]);
+    assert_eq!(vcpus, [Some("2".into()), Some("8".into()), None]);
+    assert!(said.contains("bsub: 5 nodes: nodes 0:0 x 2 vCPUs, nodes 1:3 x 8 vCPUs, nodes 4:\n"), "{said}");
+    let (vcpus, said) = told(&["-p", "4"]);
+    assert_eq!(vcpus, ["4"; 3].map(|n| Some(n.to_owned())));
+    assert!(said.contains("bsub: 5 nodes x 4 vCPUs\n"), "{said}");
+}
+
+#[story]
+fn clearing_away_keeps_nobody_waiting_and_leaves_only_what_it_may_not_delete() {
+    let (submitted, is_submitted) = std::sync::mpsc::channel();
+    let (submitted, is_submitted) = (Mutex::new(submitted), Mutex::new(is_submitted));
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "submitjob" => {
+            submitted.lock().unwrap().send(()).unwrap();
+            answer(request)
+        }
+        "s3" if request.target.contains("list-type=2") => {
+            let is_second = request.target.contains("continuation-token=more");
+            if !is_second {
+                is_submitted.lock().unwrap().recv().unwrap();
+            }
+            let key = if is_second { "second" } else { "first" };
+            let listed = format!(
+                "<ListBucketResult><IsTruncated>{}</IsTruncated><NextContinuationToken>more</NextContinuationToken>\
+                 <Contents><Key>awsb/nodes/{key}/1</Key><LastModified>2020-01-01T00:00:00Z</LastModified></Contents>\
+                 </ListBucketResult>",
+                !is_second
+            );
+            Answer::Http(200, listed, vec![("content-type", "application/xml".into())])
+        }
+        "s3" if request.target.contains("first") => Answer::s3_error(403, "AccessDenied", "Access Denied"),
+        _ => answer(request),
+    });
+    Sandbox::at(&server.endpoint()).run("bsub", ["-n", "2", "true"]).ok();
+    let s3 = server.requests("s3");
+    let deleted: Vec<&str> = s3.iter().filter(|r| r.method == "DELETE").map(|r| r.target.as_str()).collect();
+    assert_eq!(deleted, ["first", "second"].map(|key| format!("/b/awsb/nodes/{key}/1?x-id=DeleteObject")));
+}
+
+#[story]
+fn whoever_may_not_clear_away_submits_all_the_same() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "s3" => Answer::s3_error(403, "AccessDenied", "Access Denied"),
+        _ => answer(request),
+    });
+    let outcome = Sandbox::at(&server.endpoint()).run("bsub", ["-n", "2", "true"]).ok();
+    assert!(!outcome.stderr.contains("Denied"), "{outcome}");
+}
+
+#[story]
+fn directories_that_the_jobs_of_a_cluster_share() {
+    let server = BadServer::start(|request, _| answer(request));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let config = sandbox.work().join("../config/awsb/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    sandbox.config(&format!("{text}{SHARED}"));
+    let told = sandbox.run("bsub", ["--dry-run", "--efs", "fs-89abcdef:/more", "true"]).ok().json();
+    let requests = told.as_array().unwrap();
+    let [registered, submitted] = [0, requests.len() - 1].map(|n| &requests[n]["request"]);
+    let volumes = registered["containerProperties"]["volumes"].as_array().unwrap();
+    let file_systems: Vec<&Value> =
+        volumes.iter().map(|v| &v["efsVolumeConfiguration"]["fileSystemId"]).collect();
+    assert_eq!(file_systems, ["fs-0123abcd", "fs-89abcdef"]);
+    let variables = variables(&submitted["containerOverrides"]["environment"]);
+    assert!(variables.contains(&("AWSB_SHARED", "server.example:/export /data nfs")), "{variables:?}");
+
+    sandbox.config(&format!("{text}shared = [\"fs-0123abcd\"]\n"));
+    let failed = sandbox.run("bsub", ["true"]).failed_with(2);
+    assert!(failed.contains("`shared`: 'fs-0123abcd' is not `SOURCE PATH [TYPE [OPTIONS]]`"), "{failed}");
+    sandbox.config(&format!("{text}shared = \"fs-0123abcd /home\"\n"));
+    let failed = sandbox.run("bsub", ["true"]).failed_with(2);
+    assert!(failed.contains("`shared` has to be a list of strings, not string"), "{failed}");
+}

@@ -1,0 +1,188 @@
+//! The `awsb*` commands of AWS ParallelCluster, which awsb succeeds, against the local cluster: what worked
+//! with them on AWS works with them here.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use awsb_testkit::{Moto, Sandbox, eventually, python, story};
+
+/// A sandbox with a local cluster, and the old tools' settings for it. Their jobs fetch their scripts with
+/// the `aws` CLI, as the image of ParallelCluster had it: the job definitions' PATH has it.
+fn sandbox() -> Sandbox {
+    let bin = python().join("bin");
+    let mut sandbox = Sandbox::new();
+    sandbox.use_python();
+    sandbox.use_local_exports();
+    let container = json!({
+        "image": "host",
+        "vcpus": 1,
+        "memory": 64,
+        "environment": [{"name": "PATH", "value": format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display())}],
+        "command": ["true"],
+    });
+    let nodes = json!({
+        "numNodes": 1,
+        "mainNode": 0,
+        "nodeRangeProperties": [{"targetNodes": "0:", "container": container}],
+    });
+    let register = |name: &str, kind: &str, option: &str, properties: &Value| {
+        let properties = properties.to_string();
+        let args = ["batch", "register-job-definition", "--job-definition-name", name, "--type", kind];
+        let answer = sandbox.run("aws", args.into_iter().chain([option, &properties])).ok().json();
+        answer["jobDefinitionArn"].as_str().unwrap().to_owned()
+    };
+    let definition = register("old", "container", "--container-properties", &container);
+    let definition_mnp = register("old-mnp", "multinode", "--node-properties", &nodes);
+    let queues = sandbox.run("aws", ["batch", "describe-job-queues", "--job-queues", "local"]).ok().json();
+    let queue = queues["jobQueues"][0]["jobQueueArn"].as_str().unwrap().to_owned();
+    sandbox.file(
+        "../home/.parallelcluster/awsbatch-cli.cfg",
+        format!(
+            "[main]\ncluster_name = local\nregion = us-east-1\n[cluster local]\nregion = us-east-1\n\
+             s3_bucket = awsb-local\nartifact_directory = artifacts\n\
+             batch_cli_requirements = aws-parallelcluster-awsbatch-cli>=1.0.0\n\
+             compute_environment = local\njob_queue = {queue}\njob_definition = {definition}\n\
+             job_definition_mnp = {definition_mnp}\nhead_node_ip = 127.0.0.1\nproxy = NONE\n"
+        ),
+    );
+    sandbox
+}
+
+/// The ID in what awsbsub says. It takes its input for the script unless that is a terminal.
+#[track_caller]
+fn awsbsub(sandbox: &Sandbox, args: &[&str]) -> String {
+    let terminal = "import pty, sys; sys.exit(pty.spawn(['awsbsub', *sys.argv[1:]]) >> 8)";
+    let said = sandbox.run("python", ["-c", terminal].into_iter().chain(args.iter().copied())).ok().stdout;
+    id_in(&said)
+}
+
+#[track_caller]
+fn id_in(said: &str) -> String {
+    let id = said.split_whitespace().skip_while(|word| *word != "Job").nth(1);
+    id.unwrap_or_else(|| panic!("no ID: {said}")).to_owned()
+}
+
+/// What awsbstat shows of a job, by the names of its lines, once it has ended.
+#[track_caller]
+fn ended(sandbox: &Sandbox, id: &str) -> String {
+    eventually("awsbstat shows the end", Duration::from_secs(60), || {
+        let shown = sandbox.run("awsbstat", [id]).ok().stdout;
+        (shown.contains("FAILED") || shown.contains("SUCCEEDED")).then_some(shown)
+    })
+}
+
+/// The output of a job that has succeeded.
+#[track_caller]
+fn output(sandbox: &Sandbox, id: &str) -> String {
+    let shown = ended(sandbox, id);
+    assert!(shown.contains("SUCCEEDED"), "{shown}");
+    sandbox.run("awsbout", [id]).ok().stdout
+}
+
+#[story]
+fn commands_files_and_standard_input() {
+    let sandbox = sandbox();
+    let id = awsbsub(&sandbox, &["-p", "2", "-m", "128", "-jn", "command", "echo", "a b", "c"]);
+    assert!(output(&sandbox, &id).ends_with("a b c\n"));
+    let bstat = sandbox.run("bstat", [&id, "--json"]).ok().json();
+    assert_eq!((&bstat[0]["container"]["vcpus"], &bstat[0]["container"]["memory"]), (&json!(2), &json!(128)));
+
+    sandbox.file("job.sh", "#!/bin/sh\necho \"hello $1 from $WHO with $(cat data.txt)\"\n");
+    sandbox.file("data.txt", "data\n");
+    let run = "import os, pty, sys; os.environ['WHO'] = 'me'; \
+               sys.exit(pty.spawn(['awsbsub', '-jn', 'file', '-cf', '-if', 'data.txt', '-e', 'WHO', 'job.sh', 'friend']) >> 8)";
+    let said = sandbox.run("python", ["-c", run]).ok().stdout;
+    assert!(output(&sandbox, &id_in(&said)).ends_with("hello friend from me with data\n"));
+
+    let said =
+        sandbox.run("sh", ["-c", "printf '#!/bin/sh\\necho from stdin\\n' | awsbsub -jn piped"]).ok().stdout;
+    assert!(output(&sandbox, &id_in(&said)).ends_with("from stdin\n"));
+}
+
+#[story]
+fn arrays_dependencies_and_nodes() {
+    let sandbox = sandbox();
+    let array = awsbsub(&sandbox, &["-a", "3", "-jn", "array", "printenv", "AWS_BATCH_JOB_ARRAY_INDEX"]);
+    let after = awsbsub(&sandbox, &["-d", &format!("jobId={array}"), "-jn", "after", "true"]);
+    assert!(ended(&sandbox, &after).contains("SUCCEEDED"));
+    let expanded = sandbox.run("awsbstat", ["-s", "ALL", "-e"]).ok().stdout;
+    for index in 0..3 {
+        assert!(expanded.contains(&format!("{array}:{index}")), "{expanded}");
+        assert!(output(&sandbox, &format!("{array}:{index}")).ends_with(&format!("{index}\n")));
+    }
+    let nodes = awsbsub(&sandbox, &["-n", "2", "-jn", "nodes", "printenv", "AWS_BATCH_JOB_NODE_INDEX"]);
+    eventually("the nodes have ended", Duration::from_secs(60), || {
+        let shown = sandbox.run("awsbstat", ["-s", "ALL", "-e"]).ok().stdout;
+        (shown.contains(&format!("{nodes}#1")) && !shown.contains("RUN") && !shown.contains("STARTING"))
+            .then_some(())
+    });
+    assert!(output(&sandbox, &format!("{nodes}#0")).ends_with("0\n"));
+}
+
+#[story]
+fn ending_jobs_and_looking_at_queues() {
+    let sandbox = sandbox();
+    let id = awsbsub(&sandbox, &["-jn", "long", "sleep", "1000"]);
+    eventually("it runs", Duration::from_secs(60), || {
+        sandbox.run("awsbstat", [&id]).ok().stdout.contains("RUNNING").then_some(())
+    });
+    sandbox.run("awsbkill", ["-r", "enough", &id]).ok();
+    let shown = ended(&sandbox, &id);
+    assert!(shown.contains("FAILED") && shown.contains("enough"), "{shown}");
+    let queues = sandbox.run("awsbqueues", [] as [&str; 0]).ok().stdout;
+    assert!(queues.contains("local") && queues.contains("VALID"), "{queues}");
+    let id = awsbsub(&sandbox, &["-jn", "fails", "-r", "2", "false"]);
+    assert!(ended(&sandbox, &id).contains("FAILED"));
+    assert!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.contains(&id), "ours sees theirs");
+}
+
+#[story]
+fn queues_and_hosts_are_the_same_to_the_successors() {
+    let sandbox = sandbox();
+    // `KEY : VALUE`, a line each.
+    let shown = |tool: &str, args: &[&str], key: &str| {
+        let said = sandbox.run(tool, args).ok().stdout;
+        let mut pairs = said.lines().filter_map(|line| line.split_once(':'));
+        let value = pairs.find(|(k, _)| k.trim() == key).map(|(_, value)| value.trim().to_owned());
+        value.unwrap_or_else(|| panic!("{tool}: no {key}: {said}"))
+    };
+    for key in ["jobQueueArn", "jobQueueName", "priority", "status", "statusReason"] {
+        let ours = shown("bqueues", &["local"], key);
+        assert_eq!(ours, shown("awsbqueues", &["local"], key), "{key}");
+    }
+    let host = sandbox.run("bhosts", ["--json"]).ok().json()[0]["ec2InstanceId"].as_str().unwrap().to_owned();
+    for key in [
+        "ec2InstanceId",
+        "containerInstanceArn",
+        "status",
+        "instanceType",
+        "privateIpAddress",
+        "privateDnsName",
+    ] {
+        assert_eq!(shown("bhosts", &[&host], key), shown("awsbhosts", &[&host], key), "{key}");
+    }
+}
+
+#[story]
+fn a_queue_without_a_status_reason_is_shown() {
+    let moto = Moto::without_containers();
+    let cluster = moto.cluster("old");
+    let sandbox = cluster.aws_sandbox();
+    sandbox.file(
+        "../home/.parallelcluster/awsbatch-cli.cfg",
+        format!(
+            "[main]\ncluster_name = moto\nregion = {region}\n[cluster moto]\nregion = {region}\ns3_bucket = b\n\
+             artifact_directory = a\nbatch_cli_requirements = aws-parallelcluster-awsbatch-cli>=1.0.0\n\
+             compute_environment = {environment}\njob_queue = {queue}\njob_definition = d\n\
+             job_definition_mnp = d\nhead_node_ip = 127.0.0.1\nproxy = NONE\n",
+            region = cluster.part("region"),
+            environment = cluster.part("compute_environment"),
+            queue = cluster.part("job_queue"),
+        ),
+    );
+    let theirs = sandbox.run("awsbqueues", [""; 0]);
+    assert!(theirs.code() != 0 && format!("{theirs}").contains("statusReason"), "{theirs}");
+    let ours = sandbox.run("bqueues", [""; 0]).ok().stdout;
+    assert!(ours.contains("\nold "), "{ours}");
+}

@@ -1,0 +1,168 @@
+//! Results come back: what a job leaves is listed and fetched by `bout --files`.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use awsb_testkit::{BadServer, Sandbox, story};
+use serde_json::Value;
+
+/// The files below a folder, by path.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).expect("a folder").map(|e| e.expect("an entry").path()) {
+            match entry.is_dir() {
+                true => folders.push(entry),
+                false => found.push(entry.strip_prefix(folder).expect("below").display().to_string()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn paths(listed: &Value) -> Vec<String> {
+    let listed = listed.as_array().expect("an array").iter();
+    listed.map(|file| file["Path"].as_str().expect("a path").to_owned()).collect()
+}
+
+#[story]
+fn what_matches_comes_back_whatever_the_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "job.sh",
+        "echo 1 >a.csv; echo 2 >'b c+%20.csv'; echo 3 >.hidden.csv; echo no >d.txt\n\
+         mkdir -p out/deep; echo 4 >out/deep/é; echo 5 >out/.dot; echo 6 >'out/line\nbreak'; : >out/empty\n\
+         ln -s ../a.csv out/link; ln -s . out/loop; echo done; exit 7\n",
+    );
+    let args = ["-K", "--parsable", "-o", "*.csv", "-o", "out", "-o", "out/deep/*", "-o", "*.none", "job.sh"];
+    let bsub = sandbox.run("bsub", args).ended_with(7);
+    let id = bsub.stdout.trim();
+    let said = sandbox.run("bout", [id]).ok().stdout;
+    let expected = "done\nawsb: out/loop is a link to a directory: what is in it is not kept\nawsb: nothing matches *.none\n";
+    assert_eq!(said, expected);
+
+    let listed = sandbox.run("bout", ["--files", id, "--json"]).ok().json();
+    let expected =
+        ["a.csv", "b c+%20.csv", "out/.dot", "out/deep/é", "out/empty", "out/line\nbreak", "out/link"];
+    assert_eq!(paths(&listed), expected);
+    assert_eq!(listed[0]["Size"], 2);
+    assert_eq!(listed[0]["Key"], format!("awsb/outputs/{id}/a.csv"));
+    let table = sandbox.run("bout", ["--files", id]).ok().stdout;
+    assert_eq!(table.lines().count(), 1 + expected.len());
+    assert!(table.starts_with("size  lastModified"), "{table}");
+
+    let into = sandbox.work().join("got");
+    std::fs::create_dir(&into).expect("a directory");
+    std::fs::write(into.join("a.csv"), "old and longer").expect("a file");
+    let fetched = sandbox.run("bout", ["--files", id, "-d", "got", "--json"]).ok().json();
+    assert_eq!(fetched[1]["File"], "got/b c+%20.csv");
+    assert_eq!(files(&into), expected);
+    let read = |name: &str| std::fs::read_to_string(into.join(name)).expect("a file");
+    assert_eq!(
+        (read("a.csv"), read("out/deep/é"), read("out/empty")),
+        ("1\n".into(), "4\n".into(), String::new())
+    );
+    assert_eq!(read("out/link"), "1\n");
+}
+
+#[story]
+fn every_child_of_an_array_has_a_directory() {
+    let sandbox = Sandbox::new();
+    let args = ["-K", "--parsable", "-a", "2", "-o", "x", "--wrap", "echo $AWS_BATCH_JOB_ARRAY_INDEX >x"];
+    let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
+    assert_eq!(paths(&sandbox.run("bout", ["--files", &id, "--json"]).ok().json()), ["0/x", "1/x"]);
+    let child = format!("{id}:1");
+    assert_eq!(paths(&sandbox.run("bout", ["--files", &child, "--json"]).ok().json()), ["x"]);
+    sandbox.run("bout", ["--files", &id, "-d", "all"]).ok();
+    assert_eq!(std::fs::read_to_string(sandbox.work().join("all/1/x")).expect("a file"), "1\n");
+}
+
+#[story]
+fn a_job_without_files_says_so_and_one_that_nobody_knows_is_an_error() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.run("bsub", ["-K", "--parsable", "true"]).ok().stdout.trim().to_owned();
+    let listed = sandbox.run("bout", ["--files", &id, "--json"]).ok();
+    assert_eq!(
+        (listed.stdout.as_str(), listed.stderr),
+        ("[]\n", format!("bout: the job {id} has left no files\n"))
+    );
+    sandbox.run("bout", ["--files", "00000000-0000-0000-0000-000000000000"]).failed_with(1);
+}
+
+#[story]
+fn a_job_puts_files_where_it_is_told_to() {
+    let mut sandbox = Sandbox::new();
+    let bsub = sandbox.run("bsub", ["-I", "--wrap", "echo $AWSB_OUTPUT_URL"]).ok();
+    let url = bsub.stdout.trim().to_owned();
+    assert!(url.starts_with("s3://awsb-local/awsb/outputs/") && url.ends_with('/'), "{url}");
+    let python = awsb_testkit::python();
+    sandbox.use_local_exports();
+    sandbox.file("mine", "content");
+    let aws = python.join("bin/aws").display().to_string();
+    // Names that lead out of any directory, and what is no file at all.
+    for name in ["plain/name", "up/../../../evil", "folder/"] {
+        sandbox
+            .run(
+                &aws,
+                [
+                    "s3api",
+                    "put-object",
+                    "--bucket",
+                    "awsb-local",
+                    "--body",
+                    "mine",
+                    "--key",
+                    &format!("{}{name}", &url[16..]),
+                ],
+            )
+            .ok();
+    }
+    let id = url.trim_end_matches('/').rsplit('/').next().expect("an ID");
+    std::fs::create_dir(sandbox.work().join("elsewhere")).expect("a directory");
+    std::fs::create_dir(sandbox.work().join("d")).expect("a directory");
+    symlink("../elsewhere", sandbox.work().join("d/plain")).expect("a link");
+    let outcome = sandbox.run("bout", ["--cluster", "local", "--files", id, "-d", "d"]).ended_with(1);
+    assert!(
+        outcome.stderr.contains("`up/../../../evil` is not fetched: its name would lead out of d"),
+        "{outcome}"
+    );
+    assert!(outcome.stderr.contains("writing d/plain/name: d/plain is no directory"), "{outcome}");
+    assert_eq!(files(&sandbox.work().join("elsewhere")), [""; 0]);
+    std::fs::remove_file(sandbox.work().join("d/plain")).expect("the link");
+    sandbox.run("bout", ["--cluster", "local", "--files", id, "-d", "d"]).ended_with(1);
+    assert_eq!(files(&sandbox.work().join("d")), ["plain/name"]);
+}
+
+#[story]
+fn a_job_that_is_ended_keeps_its_files() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "job.sh",
+        "trap 'echo saved >checkpoint; exit 9' TERM\necho ready\nwhile :; do sleep 0.1; done\n",
+    );
+    let id = sandbox.run("bsub", ["-o", "check*", "job.sh"]).ok().job_id();
+    let mut follow = sandbox.start("bout", ["-f", &id]);
+    assert_eq!(follow.line().as_deref(), Some("ready"));
+    sandbox.run("bkill", [&id]).ok();
+    follow.wait().ok();
+    assert_eq!(paths(&sandbox.run("bout", ["--files", &id, "--json"]).ok().json()), ["checkpoint"]);
+    let job = sandbox.run("bstat", [&id, "--json"]).ok().json();
+    assert_eq!(job[0]["container"]["exitCode"], 9, "{job}");
+}
+
+#[story]
+fn files_that_cannot_be_kept_fail_a_job_that_did_not() {
+    let sandbox = Sandbox::new();
+    let nowhere = format!("AWS_ENDPOINT_URL_S3={}", BadServer::closed_port());
+    let bsub = |line: &str, code: i32| {
+        let outcome = sandbox.run("bsub", ["-I", "-e", &nowhere, "-o", "x", "--wrap", line]).ended_with(code);
+        assert!(
+            outcome.stdout.contains("awsb: cannot upload x to s3://awsb-local/awsb/outputs/"),
+            "{outcome}"
+        );
+    };
+    bsub("echo 1 >x", 125);
+    bsub("echo 1 >x; exit 3", 3);
+}

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import docker
 
-DOCKERFILE = Path(__file__).parents[2] / "docker" / "Dockerfile"
+DOCKERFILE = Path(__file__).parents[3] / "docker" / "Dockerfile"
 NOT_TAKEN = ("dev", *(f"usr/share/{folder}" for folder in ("doc", "info", "locale", "man")))
 MONTH = 30 * 24 * 60 * 60
 

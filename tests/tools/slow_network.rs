@@ -43,7 +43,7 @@ fn nothing_is_active_after_a_second_look() {
 
 #[story]
 fn what_is_turned_away_or_cut_off_is_asked_for_again_and_nothing_is_missing() {
-    let (sandbox, slow) = behind(Wire { calls_per_second: 10, resets: 7, ..Wire::default() });
+    let (sandbox, slow) = behind(Wire { throttles: 5, resets: 7, ..Wire::default() });
     let id = sandbox.run("bsub", ["--parsable", "-a", "2000", "true"]).ok().job_id();
     let children: Vec<String> = (0..2000).map(|index| format!("{id}:{index}")).collect();
     let before = slow.traffic();

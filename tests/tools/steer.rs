@@ -514,7 +514,7 @@ fn three_hundred_jobs_end_through_throttling_and_lost_replies() {
 fn three_hundred_children_end_at_the_rate_that_the_service_takes() {
     let mut sandbox = Sandbox::new();
     let mut slow = None;
-    let wire = Wire { calls_per_second: 25, resets: 11, ..Wire::default() };
+    let wire = Wire { throttles: 30, resets: 11, ..Wire::default() };
     sandbox.reach_local_cluster_at(|server| slow.insert(Slow::to(server, wire)).endpoint());
     let slow = slow.expect("a wire");
     let array = submit(&sandbox, &["-a", "301", "sleep", "1000"]);

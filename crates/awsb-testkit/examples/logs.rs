@@ -24,7 +24,7 @@ fn main() {
     let times = (0..lines).map(|n| i64::try_from(n / 10).unwrap_or(0) - 7_200_000).collect();
     let server = LogServer::start(vec![Writer::ended(times)], Trouble::default());
     let latency = Duration::from_millis(u64::try_from(latency).unwrap_or(0));
-    let wire = Slow::to(&server.endpoint(), Wire { latency, calls_per_second, resets: 0 });
+    let wire = Slow::to(&server.endpoint(), Wire { latency, calls_per_second, ..Wire::default() });
     println!("{}", json!({ "endpoint": wire.endpoint(), "job": LogServer::ID }));
     for _ in std::io::stdin().lock().lines() {
         let traffic = wire.traffic();

@@ -12,9 +12,12 @@ use crate::gate::{Head, each_connection};
 pub struct Wire {
     /// Each answer comes so much later.
     pub latency: Duration,
-    /// More calls in a second are turned away, as Batch and CloudWatch Logs do it; 0: none are.
+    /// More calls in a second are throttled, as Batch and CloudWatch Logs do it; 0: none are. For benches: how many
+    /// that are depends on what else the machine does.
     pub calls_per_second: usize,
-    /// Every so-many-th connection is reset: in turns before the request has reached the server and after; 0: none is.
+    /// Each so-many-th call is throttled, however fast they come; 0: none is.
+    pub throttles: usize,
+    /// Each so-many-th connection is reset: in turns before the request has reached the server and after; 0: none is.
     pub resets: usize,
 }
 
@@ -124,7 +127,8 @@ impl State {
         }
         let now = Instant::now();
         seen.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
-        if self.wire.calls_per_second > 0 && seen.recent.len() >= self.wire.calls_per_second {
+        let is_throttled = self.wire.throttles > 0 && seen.requests.is_multiple_of(self.wire.throttles);
+        if is_throttled || self.wire.calls_per_second > 0 && seen.recent.len() >= self.wire.calls_per_second {
             seen.traffic.throttled += 1;
             return Fate::Throttled;
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use awsb_testkit::{JobImage, Outcome, Sandbox, engine, eventually, job_image, story};
+use awsb_testkit::{JobImage, Outcome, Sandbox, engine, engine_network, eventually, job_image, story};
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 fn cluster() -> (Sandbox, &'static JobImage) {
     let image = job_image();
     let mut sandbox = Sandbox::new();
+    sandbox.hold(engine_network());
     sandbox.run("blocal", ["start", "--vcpus", "16", "--memory", "8G"]).ok();
     sandbox.use_python();
     sandbox.use_local_exports();

@@ -16,7 +16,7 @@ use aws_sdk_batch::types::{
     builders::ContainerPropertiesBuilder,
 };
 use awsb_testkit::local::{Batch, Cluster, PATIENCE, kill};
-use awsb_testkit::{engine, python, story};
+use awsb_testkit::{Lock, engine, engine_network, python, story};
 use bollard::Docker;
 use bollard::models::{ContainerConfig, ContainerCreateBody};
 use bollard::query_parameters::{
@@ -42,6 +42,7 @@ fn sized(image: &str, mib: &str) -> ContainerPropertiesBuilder {
 struct Contained {
     cluster: Cluster,
     docker: Docker,
+    _network: Lock,
 }
 
 #[derive(Default)]
@@ -58,7 +59,13 @@ fn sh(script: &str) -> Job<'_> {
 
 impl Contained {
     fn started() -> Self {
-        Self { cluster: Cluster::started(), docker: Docker::connect_with_defaults().unwrap() }
+        Self::with(Cluster::started())
+    }
+
+    /// With a cluster that was started, once the engine has a network for it.
+    fn with(cluster: Cluster) -> Self {
+        let docker = Docker::connect_with_defaults().unwrap();
+        Self { cluster, docker, _network: engine_network() }
     }
 
     fn batch(&self) -> Batch {
@@ -361,6 +368,7 @@ async fn without_an_engine_a_job_says_what_was_tried() {
     let cluster = Contained {
         cluster,
         docker: Docker::connect_with_http("tcp://127.0.0.1:1", 1, bollard::API_DEFAULT_VERSION).unwrap(),
+        _network: engine_network(),
     };
     let definition = cluster.register(small("busybox")).await;
     let (job, _) = cluster.run(&definition, Job::default()).await;
@@ -637,7 +645,7 @@ async fn an_engine_that_goes_away_costs_the_attempt_and_leaves_nothing() {
     let cluster = Cluster::new();
     let host = format!("unix://{}", away.socket.display());
     assert!(cluster.blocal(&["start"]).env("DOCKER_HOST", host).output().unwrap().status.success());
-    let cluster = Contained { cluster, docker: Docker::connect_with_defaults().unwrap() };
+    let cluster = Contained::with(cluster);
     let definition = cluster.register(small(image)).await;
     let script = "echo attempt $AWS_BATCH_JOB_ATTEMPT; [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || sleep 1000";
     let id = cluster.submit(&definition, Job { attempts: Some(2), ..sh(script) }).await;
@@ -710,7 +718,7 @@ impl Contained {
     fn roomy() -> Self {
         let cluster = Cluster::new();
         cluster.ok(&["start", "--vcpus", "3"]);
-        Self { cluster, docker: Docker::connect_with_defaults().unwrap() }
+        Self::with(cluster)
     }
 
     /// Submits a job of three nodes that run [`NODES`].

@@ -46,7 +46,7 @@ pub use gate::Gate;
 pub use harness::{missing, program_built, repository};
 pub use image_bench::{EngineLine, ImageBench, on_engine};
 pub use job_image::{JobImage, job_image};
-pub use lock::{Lock, lock};
+pub use lock::{Lock, engine_network, lock};
 pub use log_server::LogServer;
 pub use log_writer::{Trouble, Writer};
 pub use moto::{Moto, MotoCluster};

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::harness::bin_folder;
+use crate::lock::Lock;
 
 /// A program that has not ended by then hangs: it is killed and the test fails.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -30,6 +31,7 @@ const INHERITED: &[&str] =
 pub struct Sandbox {
     folder: tempfile::TempDir,
     env: Vec<(String, String)>,
+    locks: Vec<Lock>,
 }
 
 impl Sandbox {
@@ -38,7 +40,7 @@ impl Sandbox {
         let folder = tempfile::Builder::new().prefix("awsb-test-").tempdir().expect("a temporary folder");
         // The folder's real name: macOS's temporary folder is behind a symbolic link.
         let root = folder.path().canonicalize().expect("the temporary folder");
-        let mut sandbox = Self { folder, env: Vec::new() };
+        let mut sandbox = Self { folder, env: Vec::new(), locks: Vec::new() };
         for name in INHERITED {
             if let Ok(value) = std::env::var(name) {
                 sandbox.set(name, value);
@@ -92,6 +94,11 @@ impl Sandbox {
 
     fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().expect("the temporary folder")
+    }
+
+    /// Holds a lock until this sandbox has gone.
+    pub fn hold(&mut self, lock: Lock) {
+        self.locks.push(lock);
     }
 
     /// Sets a variable for every program from here on.

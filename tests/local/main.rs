@@ -8,6 +8,7 @@ mod front;
 mod jobs;
 mod logs;
 mod runner;
+mod s3_requests;
 mod settings;
 
 awsb_testkit::main!();

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use signature::{Credentials, Keys, Principal};
 
 use super::error::{ApiError, Protocol, REQUEST_ID};
-use super::{batch, ec2, ecs, logs, sts};
+use super::{batch, ec2, ecs, logs, s3, sts};
 use service::Service;
 
 /// The longest body of a request to a service that is not there.
@@ -145,7 +145,7 @@ impl Front {
     }
 
     async fn s3(&self, request: Request<Incoming>) -> Response<s3s::Body> {
-        match self.services.s3.call(request.map(s3s::Body::from)).await {
+        match self.services.s3.call(s3::follow(request)).await {
             Ok(response) => response,
             Err(e) => {
                 note!("s3: {e:?}");

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::Request;
 use http::request::Parts;
+use http::{Request, StatusCode};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,9 @@ use super::ApiError;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be from ours (IAM User Guide: "within 15 minutes").
 const SKEW_MS: i64 = 15 * 60 * 1000;
+/// The longest that a presigned URL is valid (S3 API Reference, "Authenticating Requests: Using Query Parameters": "the
+/// maximum value is 604800 (seven days)").
+const LONGEST_PRESIGNED_SECONDS: u64 = 604_800;
 
 /// The credentials that a request must be signed with.
 #[derive(Clone)]
@@ -113,7 +116,8 @@ pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
 }
 
 /// What has to hold for an S3 request before the `s3s` crate verifies its signature: that it is of
-/// Version 4 (the crate takes Version 2 as well), in the header or in the query, and covers the host.
+/// Version 4 (the crate takes Version 2 as well), in the header or in the query, and covers the host and
+/// every header that S3 gives a meaning to.
 ///
 /// # Errors
 /// When it does not hold.
@@ -139,11 +143,41 @@ pub fn check_s3<B>(request: &Request<B>) -> Result<(), ApiError> {
             if get("X-Amz-Algorithm").as_deref() != Some(ALGORITHM) || get("X-Amz-Signature").is_none() {
                 return Err(denied("the request is not signed with AWS4-HMAC-SHA256"));
             }
+            check_expires(query(request).filter(|(k, _)| k == "X-Amz-Expires").map(|(_, v)| v))?;
             get("X-Amz-SignedHeaders").unwrap_or_default()
         }
     };
-    if !signed.split(';').any(|name| name == "host") {
+    let is_signed = |header: &str| signed.split(';').any(|name| name == header);
+    if !is_signed("host") {
         return Err(denied("the host header must be signed"));
+    }
+    // S3 API Reference, "Authenticating Requests: Using the Authorization Header": "any x-amz-* headers that you plan to
+    // include in your request" have to be signed. Whoever is given a presigned URL could otherwise make a copy of any
+    // object of it, with `x-amz-copy-source`.
+    let unsigned = request.headers().keys().map(http::HeaderName::as_str);
+    let unsigned: Vec<&str> =
+        unsigned.filter(|name| name.starts_with("x-amz-") && !is_signed(name)).collect();
+    if !unsigned.is_empty() {
+        let names = unsigned.join(", ");
+        return Err(denied(&format!(
+            "There were headers present in the request which were not signed: {names}"
+        )));
+    }
+    Ok(())
+}
+
+/// For how long a presigned URL says that it is valid.
+fn check_expires(values: impl Iterator<Item = String>) -> Result<(), ApiError> {
+    for value in values {
+        let wrong = match value.parse::<u64>() {
+            Ok(seconds) if seconds <= LONGEST_PRESIGNED_SECONDS => continue,
+            Ok(_) => {
+                "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less \
+                 than 604800 seconds"
+            }
+            Err(_) => "X-Amz-Expires should be a number",
+        };
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError", wrong));
     }
     Ok(())
 }
@@ -330,7 +364,7 @@ fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[String]) -> S
 }
 
 /// RFC 3986 percent-encoding of all but the unreserved characters and those to be `kept`.
-fn encoded(bytes: &[u8], kept: &[u8]) -> String {
+pub fn encoded(bytes: &[u8], kept: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for b in bytes {
         match b {
@@ -448,5 +482,56 @@ mod tests {
         assert!(scope(&get("/b/k", Some("AWS A:x"))).is_err());
         assert!(scope(&get("/b/k", None)).is_err());
         assert!(check_s3(&get("/b/k", Some(&v4.replace("host", "range")))).is_err());
+    }
+
+    #[test]
+    fn what_s3_gives_a_meaning_to_must_be_signed() {
+        let check = |signed: &str, headers: &[&str], presigned: bool| {
+            let credential = "A/20150830/us-east-1/s3/aws4_request";
+            let mut request = if presigned {
+                let query =
+                    format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Signature=0");
+                Request::put(format!("/b/k?{query}&X-Amz-SignedHeaders={}", signed.replace(';', "%3B")))
+            } else {
+                let fields = format!("Credential={credential},SignedHeaders={signed},Signature=0");
+                Request::put("/b/k").header("authorization", format!("{ALGORITHM} {fields}"))
+            };
+            for name in headers {
+                request = request.header(*name, "value");
+            }
+            check_s3(&request.body(()).unwrap())
+        };
+        for presigned in [false, true] {
+            let copy = ["Host", "X-Amz-Copy-Source", "x-amzn-trace-id", "amz-sdk-request"];
+            check("host;x-amz-copy-source", &copy, presigned).unwrap();
+            for signed in
+                ["host", "host;x-amz-copy", "host;x-amz-copy-source-range", "host;X-Amz-Copy-Source"]
+            {
+                let refused = check(signed, &copy, presigned).unwrap_err();
+                assert_eq!((refused.status, refused.code), (StatusCode::FORBIDDEN, "AccessDenied"));
+                let words =
+                    "There were headers present in the request which were not signed: x-amz-copy-source";
+                assert_eq!(refused.message, words);
+            }
+            let meta = check("host;x-amz-date", &["x-amz-date", "x-amz-meta-a", "x-amz-acl"], presigned);
+            assert!(meta.unwrap_err().message.ends_with("x-amz-meta-a, x-amz-acl"));
+        }
+    }
+
+    #[test]
+    fn presigned_urls_are_valid_for_a_week_at_most() {
+        let check = |expires: &str| {
+            let uri = format!(
+                "/b/k?X-Amz-Algorithm={ALGORITHM}&X-Amz-Signature=0&X-Amz-SignedHeaders=host&X-Amz-Expires={expires}"
+            );
+            check_s3(&Request::get(uri).body(()).unwrap()).map_err(|e| (e.status, e.code))
+        };
+        for good in ["1", "604800"] {
+            check(good).unwrap();
+        }
+        for bad in ["604801", "-1", "", "x", "99999999999999999999", "1&X-Amz-Expires=604801"] {
+            let refused = (StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError");
+            assert_eq!(check(bad), Err(refused), "{bad}");
+        }
     }
 }

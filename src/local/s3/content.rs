@@ -5,12 +5,15 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::Extensions;
 use s3s::TrailingHeaders;
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{Checksum, StreamingBlob};
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::frames::Verdict;
 
 /// What has been written to a file.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct Written {
 }
 
 /// Writes a body to a new file and syncs it, checking it against the checksums given beforehand (in
-/// `expected`) and in the trailer.
+/// `expected`) and in the trailer. What its frames were like, if it had any, is in the request's `extensions`.
 pub async fn write(
     path: &Path,
     body: Option<StreamingBlob>,
@@ -32,6 +35,7 @@ pub async fn write(
     content_md5: Option<String>,
     trailers: Option<TrailingHeaders>,
     algorithm: Option<&str>,
+    extensions: &Extensions,
 ) -> S3Result<Written> {
     let mut options = tokio::fs::OpenOptions::new();
     options.create_new(true).write(true).mode(0o600);
@@ -50,7 +54,10 @@ pub async fn write(
     let mut size = 0;
     if let Some(mut body) = body {
         while let Some(chunk) = body.next().await {
-            let chunk: Bytes = chunk.map_err(|e| s3_error!(IncompleteBody, "reading the body: {e}"))?;
+            let chunk: Bytes = chunk.map_err(|e| {
+                let broken = extensions.get::<Verdict>().and_then(Verdict::broken);
+                broken.map_or_else(|| s3_error!(IncompleteBody, "reading the body: {e}"), S3Error::from)
+            })?;
             file.write_all(&chunk).await.map_err(internal)?;
             hasher.update(&chunk);
             md5.update(&chunk);

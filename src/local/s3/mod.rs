@@ -1,7 +1,9 @@
 //! S3: the protocol is the `s3s` crate's, the store is ours.
 
 mod content;
+mod frames;
 mod listing;
+mod names;
 mod service;
 mod store;
 
@@ -14,6 +16,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
 use super::http::Keys;
+pub use frames::follow;
 use service::LocalS3;
 use store::Store;
 

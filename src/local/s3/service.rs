@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
 use super::listing::{Listing, Page};
+use super::names::{Encoding, in_xml};
 use super::store::{
     Condition, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
 };
@@ -15,6 +16,8 @@ use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
 const PAGE: i32 = 1000;
+/// The most objects that one request deletes (API: DeleteObjects).
+const MOST_DELETED: usize = 1000;
 
 /// S3 on this machine.
 #[derive(Debug)]
@@ -98,12 +101,19 @@ impl LocalS3 {
         content_md5: Option<String>,
         trailers: Option<s3s::TrailingHeaders>,
         algorithm: Option<ChecksumAlgorithm>,
+        extensions: &http::Extensions,
     ) -> S3Result<(Received, Written)> {
         let (name, path) = self.store.new_blob();
         let received = Received { store: Arc::clone(&self.store), name, kept: false };
         let algorithm = algorithm.as_ref().map(ChecksumAlgorithm::as_str);
-        let written = content::write(&path, body, expected, content_md5, trailers, algorithm).await?;
+        let written =
+            content::write(&path, body, expected, content_md5, trailers, algorithm, extensions).await?;
         Ok((received, written))
+    }
+
+    /// The same for what is a copy of another object.
+    async fn receive_copy(&self, body: StreamingBlob) -> S3Result<(Received, Written)> {
+        self.receive(Some(body), Checksum::default(), None, None, None, &http::Extensions::new()).await
     }
 
     /// Makes received content part of the index. The operation goes on when the request goes away, so the
@@ -128,6 +138,12 @@ impl LocalS3 {
         };
         let (bucket, key) = (bucket.to_string(), key.to_string());
         self.with(move |store| store.get(&bucket, &key)).await
+    }
+
+    /// That an upload is one of this object.
+    async fn require_upload(&self, bucket: &str, key: &str, upload: &str) -> S3Result<()> {
+        let (bucket, key, upload) = (bucket.to_owned(), key.to_owned(), upload.to_owned());
+        self.with(move |store| store.require_upload(&bucket, &key, &upload)).await
     }
 
     async fn page(&self, query: Listing) -> S3Result<Page> {
@@ -191,10 +207,10 @@ fn time(ms: i64) -> Timestamp {
     Timestamp::from(at)
 }
 
-fn listed(object: Stored) -> Object {
+fn listed(object: Stored, encoding: Encoding) -> Object {
     Object {
         e_tag: Some(ETag::Strong(object.etag)),
-        key: Some(object.key),
+        key: Some(encoding.write(object.key)),
         last_modified: Some(time(object.modified)),
         size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
         storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
@@ -207,15 +223,20 @@ fn part(part: StoredPart) -> Part {
         part_number: Some(part.number),
         e_tag: Some(ETag::Strong(part.etag)),
         size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
+        checksum_crc32: part.crc32,
         // Its file is written once. A part that is replaced at this moment has none any more.
         last_modified: part.path.metadata().and_then(|meta| meta.modified()).ok().map(Timestamp::from),
         ..Default::default()
     }
 }
 
-fn upload(upload: StoredUpload) -> MultipartUpload {
+fn common(prefixes: Vec<String>, encoding: Encoding) -> Vec<CommonPrefix> {
+    prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(encoding.write(prefix)) }).collect()
+}
+
+fn upload(upload: StoredUpload, encoding: Encoding) -> MultipartUpload {
     MultipartUpload {
-        key: Some(upload.key),
+        key: Some(encoding.write(upload.key)),
         upload_id: Some(upload.id),
         initiated: Some(time(upload.initiated)),
         storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
@@ -317,8 +338,9 @@ impl S3 for LocalS3 {
             checksum_sha256: input.checksum_sha256,
             ..Default::default()
         };
+        let (trailers, algorithm) = (req.trailing_headers, input.checksum_algorithm);
         let (received, written) = self
-            .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
+            .receive(input.body, expected, input.content_md5, trailers, algorithm, &req.extensions)
             .await?;
         let headers = Headers {
             content_type: input.content_type.map(|t| t.to_string()),
@@ -377,6 +399,7 @@ impl S3 for LocalS3 {
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(time(object.modified)),
             metadata: Some(headers.metadata.into_iter().collect()),
+            checksum_type: headers.crc32.as_deref().filter(|_| whole).and_then(checksum_type),
             checksum_crc32: checksum(headers.crc32),
             checksum_crc32c: checksum(headers.crc32c),
             checksum_crc64nvme: checksum(headers.crc64nvme),
@@ -405,6 +428,7 @@ impl S3 for LocalS3 {
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(time(object.modified)),
             metadata: Some(headers.metadata.into_iter().collect()),
+            checksum_type: headers.crc32.as_deref().filter(|_| asked).and_then(checksum_type),
             checksum_crc32: checksum(headers.crc32),
             checksum_crc32c: checksum(headers.crc32c),
             checksum_crc64nvme: checksum(headers.crc64nvme),
@@ -430,6 +454,13 @@ impl S3 for LocalS3 {
         let input = req.input;
         let quiet = input.delete.quiet.unwrap_or(false);
         let keys: Vec<String> = input.delete.objects.into_iter().map(|o| o.key).collect();
+        let is_in_xml = |key: &String| in_xml(key.replace('\r', "")).is_some();
+        if !(1..=MOST_DELETED).contains(&keys.len()) || !keys.iter().all(is_in_xml) {
+            return Err(s3_error!(
+                MalformedXML,
+                "The XML you provided was not well-formed or did not validate against our published schema"
+            ));
+        }
         let gone = keys.clone();
         self.with(move |store| keys.iter().try_for_each(|key| store.delete(&input.bucket, key))).await?;
         let deleted = gone.into_iter().map(|key| DeletedObject { key: Some(key), ..Default::default() });
@@ -445,6 +476,7 @@ impl S3 for LocalS3 {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
         let max_keys = limit(input.max_keys, "max-keys")?;
+        let encoding = Encoding::of(input.encoding_type.as_ref())?;
         let token = given(input.continuation_token.clone()).as_deref().map(from_token).transpose()?;
         let query = Listing {
             bucket: input.bucket.clone(),
@@ -457,18 +489,17 @@ impl S3 for LocalS3 {
         let count = page.objects.len() + page.prefixes.len();
         Ok(S3Response::new(ListObjectsV2Output {
             name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            start_after: input.start_after,
+            prefix: input.prefix.map(|prefix| encoding.write(prefix)),
+            delimiter: input.delimiter.map(|delimiter| encoding.write(delimiter)),
+            start_after: input.start_after.map(|key| encoding.write(key)),
+            encoding_type: input.encoding_type,
             continuation_token: input.continuation_token,
             max_keys: Some(max_keys),
             key_count: i32::try_from(count).ok(),
             is_truncated: Some(page.next.is_some()),
             next_continuation_token: page.next.map(|key| base64(key.as_bytes())),
-            contents: Some(page.objects.into_iter().map(listed).collect()),
-            common_prefixes: Some(
-                page.prefixes.into_iter().map(|p| CommonPrefix { prefix: Some(p) }).collect(),
-            ),
+            contents: Some(page.objects.into_iter().map(|object| listed(object, encoding)).collect()),
+            common_prefixes: Some(common(page.prefixes, encoding)),
             ..Default::default()
         }))
     }
@@ -479,6 +510,7 @@ impl S3 for LocalS3 {
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = req.input;
         let max_keys = limit(input.max_keys, "max-keys")?;
+        let encoding = Encoding::of(input.encoding_type.as_ref())?;
         let delimiter = given(input.delimiter);
         let query = Listing {
             bucket: input.bucket.clone(),
@@ -490,17 +522,16 @@ impl S3 for LocalS3 {
         let page = self.page(query).await?;
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
-            prefix: input.prefix,
-            marker: input.marker,
+            prefix: input.prefix.map(|prefix| encoding.write(prefix)),
+            marker: input.marker.map(|key| encoding.write(key)),
+            encoding_type: input.encoding_type,
             max_keys: Some(max_keys),
             is_truncated: Some(page.next.is_some()),
             // API: ListObjects returns it with a delimiter only.
-            next_marker: page.next.filter(|_| delimiter.is_some()),
-            delimiter,
-            contents: Some(page.objects.into_iter().map(listed).collect()),
-            common_prefixes: Some(
-                page.prefixes.into_iter().map(|p| CommonPrefix { prefix: Some(p) }).collect(),
-            ),
+            next_marker: page.next.filter(|_| delimiter.is_some()).map(|key| encoding.write(key)),
+            delimiter: delimiter.map(|delimiter| encoding.write(delimiter)),
+            contents: Some(page.objects.into_iter().map(|object| listed(object, encoding)).collect()),
+            common_prefixes: Some(common(page.prefixes, encoding)),
             ..Default::default()
         }))
     }
@@ -524,7 +555,7 @@ impl S3 for LocalS3 {
         let id = self.with(move |store| store.create_upload(&bucket, &key, &headers)).await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
-            key: Some(input.key),
+            key: in_xml(input.key),
             upload_id: Some(id),
             checksum_algorithm: input.checksum_algorithm,
             checksum_type: input.checksum_type,
@@ -535,6 +566,7 @@ impl S3 for LocalS3 {
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let input = req.input;
         check_part(input.part_number)?;
+        // Whose upload it is, is looked at when the body is there: a client that is still sending would not hear the answer.
         let expected = Checksum {
             checksum_crc32: input.checksum_crc32,
             checksum_crc32c: input.checksum_crc32c,
@@ -543,13 +575,15 @@ impl S3 for LocalS3 {
             checksum_sha256: input.checksum_sha256,
             ..Default::default()
         };
+        let (trailers, algorithm) = (req.trailing_headers, input.checksum_algorithm);
         let (received, written) = self
-            .receive(input.body, expected, input.content_md5, req.trailing_headers, input.checksum_algorithm)
+            .receive(input.body, expected, input.content_md5, trailers, algorithm, &req.extensions)
             .await?;
         let etag = hex(&written.md5);
-        let tag = etag.clone();
+        let (tag, crc32) = (etag.clone(), written.checksum.checksum_crc32.clone());
         self.commit(received, move |store, name| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
+            let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
+            store.put_part(upload, input.part_number, (&tag, written.size, name), crc32.as_deref())
         })
         .await?;
         Ok(S3Response::new(UploadPartOutput {
@@ -582,7 +616,7 @@ impl S3 for LocalS3 {
             .text()?,
         };
         let body = content::read(file, 0, source.size).await?;
-        let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
+        let (received, written) = self.receive_copy(body).await?;
         let etag = hex(&written.md5);
         let tag = etag.clone();
         self.commit(received, move |store, name| {
@@ -603,6 +637,7 @@ impl S3 for LocalS3 {
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let input = req.input;
         check_part(input.part_number)?;
+        self.require_upload(&input.bucket, &input.key, &input.upload_id).await?;
         let (source, file) = self.source(&input.copy_source).await?;
         readable(&source, input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref())?;
         let wanted = match input.copy_source_range.as_deref().map(Range::parse) {
@@ -611,11 +646,12 @@ impl S3 for LocalS3 {
             Some(Err(_)) => return Err(s3_error!(InvalidArgument, "The copy source range is malformed")),
         };
         let body = content::read(file, wanted.start, wanted.end - wanted.start).await?;
-        let (received, written) = self.receive(Some(body), Checksum::default(), None, None, None).await?;
+        let (received, written) = self.receive_copy(body).await?;
         let etag = hex(&written.md5);
         let tag = etag.clone();
         self.commit(received, move |store, name| {
-            store.put_part(&input.upload_id, input.part_number, (&tag, written.size, name))
+            let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
+            store.put_part(upload, input.part_number, (&tag, written.size, name), None)
         })
         .await?;
         let result = CopyPartResult {
@@ -641,7 +677,7 @@ impl S3 for LocalS3 {
         let etag = joined.await.map_err(internal)??;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
-            key: Some(input.key),
+            key: in_xml(input.key),
             e_tag: Some(ETag::Strong(etag)),
             ..Default::default()
         }))
@@ -656,6 +692,7 @@ impl S3 for LocalS3 {
             return Err(s3_error!(NotImplemented, "uploads are listed without a delimiter only"));
         }
         let max_uploads = limit(input.max_uploads, "max-uploads")?;
+        let encoding = Encoding::of(input.encoding_type.as_ref())?;
         let (bucket, prefix) = (input.bucket.clone(), input.prefix.clone().unwrap_or_default());
         let mut uploads = self.with(move |store| store.uploads(&bucket, &prefix)).await?;
         let (key_marker, id_marker) = (given(input.key_marker), given(input.upload_id_marker));
@@ -672,14 +709,15 @@ impl S3 for LocalS3 {
         let last = uploads.last().filter(|_| is_truncated);
         Ok(S3Response::new(ListMultipartUploadsOutput {
             bucket: Some(input.bucket),
-            prefix: input.prefix,
-            key_marker,
+            prefix: input.prefix.map(|prefix| encoding.write(prefix)),
+            encoding_type: input.encoding_type,
+            key_marker: key_marker.map(|key| encoding.write(key)),
             upload_id_marker: id_marker,
-            next_key_marker: last.map(|u| u.key.clone()),
+            next_key_marker: last.map(|u| encoding.write(u.key.clone())),
             next_upload_id_marker: last.map(|u| u.id.clone()),
             max_uploads: Some(max_uploads),
             is_truncated: Some(is_truncated),
-            uploads: Some(uploads.into_iter().map(upload).collect()),
+            uploads: Some(uploads.into_iter().map(|u| upload(u, encoding)).collect()),
             ..Default::default()
         }))
     }
@@ -697,7 +735,7 @@ impl S3 for LocalS3 {
         let user = crate::local::ACCOUNT.to_owned();
         Ok(S3Response::new(ListPartsOutput {
             bucket: Some(input.bucket),
-            key: Some(input.key),
+            key: in_xml(input.key),
             upload_id: Some(input.upload_id),
             part_number_marker: Some(after),
             next_part_number_marker: parts.last().map(|part| part.number),
@@ -740,7 +778,7 @@ fn join(
     let received = Received { store: Arc::clone(store), name, kept: false };
     let mut options = std::fs::OpenOptions::new();
     let mut whole = options.create_new(true).write(true).mode(0o600).open(path).map_err(internal)?;
-    let (mut size, mut last, mut tags) = (0, 0, Md5::new());
+    let (mut size, mut last, mut tags, mut sums) = (0, 0, Md5::new(), Some(Vec::new()));
     for part in wanted {
         let number = part.part_number.unwrap_or(0);
         if number <= last {
@@ -755,14 +793,31 @@ fn join(
         let mut file = std::fs::File::open(&found.path).map_err(internal)?;
         size += std::io::copy(&mut file, &mut whole).map_err(internal)?;
         tags.update(&unhex(&found.etag));
+        let sum = found.crc32.as_deref().and_then(from_base64);
+        sums = sums.zip(sum).map(|(sums, sum)| [sums, sum].concat());
     }
     whole.sync_all().map_err(internal)?;
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
     let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
+    let headers = with_composite_crc32(&headers, sums, wanted.len())?;
     let content = (etag.as_str(), size, received.name.as_str());
     store.end_upload(bucket, key, upload, Some((content, &headers, condition)))?;
     received.keep();
     Ok(etag)
+}
+
+/// What a checksum is of, where it is not of the whole content.
+fn checksum_type(checksum: &str) -> Option<ChecksumType> {
+    checksum.contains('-').then(|| ChecksumType::from_static(ChecksumType::COMPOSITE))
+}
+
+/// An upload's headers with the CRC-32 of its parts' CRC-32s, and their number, if all parts have one (S3 User Guide,
+/// "Checking object integrity", composite checksums).
+fn with_composite_crc32(headers: &str, sums: Option<Vec<u8>>, parts: usize) -> S3Result<String> {
+    use s3s::crypto::{Checksum as _, Crc32};
+    let Some(sums) = sums else { return Ok(headers.to_owned()) };
+    let crc32 = Some(format!("{}-{parts}", base64(&Crc32::checksum(&sums))));
+    Headers { crc32, ..serde_json::from_str(headers).unwrap_or_default() }.text()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -776,10 +831,14 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn from_token(token: &str) -> S3Result<String> {
+fn from_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+fn from_token(token: &str) -> S3Result<String> {
     let invalid = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(token).map_err(|_| invalid())?;
+    let bytes = from_base64(token).ok_or_else(invalid)?;
     String::from_utf8(bytes).map_err(|_| invalid())
 }
 
@@ -805,8 +864,7 @@ mod tests {
         let store = Arc::new(Store::open(home.path()).unwrap());
         let s3 = LocalS3::new(Arc::clone(&store));
         let body = StreamingBlob::from(s3s::Body::from("content".to_owned()));
-        let (received, written) =
-            s3.receive(Some(body), Checksum::default(), None, None, None).await.unwrap();
+        let (received, written) = s3.receive_copy(body).await.unwrap();
         let ((has_begun, begun), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
         let commit = tokio::spawn(async move {
             s3.commit(received, move |store, name| {

@@ -43,6 +43,8 @@ pub struct Part {
     pub size: u64,
     /// The file with its content.
     pub path: PathBuf,
+    /// Its CRC-32 as S3 writes it, where the client gave it.
+    pub crc32: Option<String>,
 }
 
 /// A multipart upload that has not ended.
@@ -104,7 +106,8 @@ pub struct Store {
 }
 
 /// Version of the schema; each step of [`MIGRATIONS`] leads to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE buckets (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE objects (
         bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,
@@ -119,7 +122,9 @@ const MIGRATIONS: [&str; 1] = ["
         upload TEXT NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,
         blob TEXT NOT NULL, PRIMARY KEY (upload, number)
     ) WITHOUT ROWID;
-"];
+",
+    "ALTER TABLE parts ADD COLUMN crc32 TEXT",
+];
 
 const COLUMNS: &str = "key, etag, size, modified, headers, blob";
 
@@ -330,20 +335,22 @@ impl Store {
         Ok(id)
     }
 
-    /// Makes synced content a part of an upload.
+    /// That there is an upload with this ID, and that it is one of this object.
+    pub fn require_upload(&self, bucket: &str, key: &str, upload: &str) -> Result<(), StoreError> {
+        require_upload(&self.index(), bucket, key, upload)
+    }
+
+    /// Makes synced content a part of an upload of this object.
     pub fn put_part(
         &self,
-        upload: &str,
+        (bucket, key, upload): (&str, &str, &str),
         number: i32,
         (etag, size, blob): (&str, u64, &str),
+        crc32: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut index = self.index();
         let tx = index.transaction()?;
-        let known: bool =
-            tx.query_row("SELECT EXISTS (SELECT 1 FROM uploads WHERE id = ?1)", [upload], |r| r.get(0))?;
-        if !known {
-            return Err(StoreError::NoSuchUpload);
-        }
+        require_upload(&tx, bucket, key, upload)?;
         let old: Option<String> = tx
             .query_row(
                 "SELECT blob FROM parts WHERE upload = ?1 AND number = ?2",
@@ -352,8 +359,8 @@ impl Store {
             )
             .optional()?;
         tx.execute(
-            "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![upload, number, etag, i64::try_from(size).unwrap_or(i64::MAX), blob],
+            "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![upload, number, etag, i64::try_from(size).unwrap_or(i64::MAX), blob, crc32],
         )?;
         tx.commit()?;
         if let Some(old) = old {
@@ -373,14 +380,16 @@ impl Store {
             )
             .optional()?
             .ok_or(StoreError::NoSuchUpload)?;
-        let mut statement = index
-            .prepare_cached("SELECT number, etag, size, blob FROM parts WHERE upload = ?1 ORDER BY number")?;
+        let mut statement = index.prepare_cached(
+            "SELECT number, etag, size, blob, crc32 FROM parts WHERE upload = ?1 ORDER BY number",
+        )?;
         let parts = statement.query_map([upload], |r| {
             Ok(Part {
                 number: r.get(0)?,
                 etag: r.get(1)?,
                 size: r.get::<_, i64>(2)?.unsigned_abs(),
                 path: self.folder.join(r.get::<_, String>(3)?),
+                crc32: r.get(4)?,
             })
         })?;
         Ok((headers, parts.collect::<Result<_, _>>()?))
@@ -424,6 +433,12 @@ fn require_bucket(index: &Connection, bucket: &str) -> Result<(), StoreError> {
     let found: bool =
         index.query_row("SELECT EXISTS (SELECT 1 FROM buckets WHERE name = ?1)", [bucket], |r| r.get(0))?;
     if found { Ok(()) } else { Err(StoreError::NoSuchBucket) }
+}
+
+fn require_upload(index: &Connection, bucket: &str, key: &str, upload: &str) -> Result<(), StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM uploads WHERE id = ?1 AND bucket = ?2 AND key = ?3)";
+    let found: bool = index.query_row(sql, [upload, bucket, key], |r| r.get(0))?;
+    if found { Ok(()) } else { Err(StoreError::NoSuchUpload) }
 }
 
 fn head(index: &Connection, bucket: &str, key: &str) -> Result<Object, StoreError> {

@@ -382,6 +382,14 @@ fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> O
 /// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is there under the
 /// name that the URL has.
 const CURL: &str = r#"#!/bin/sh
+# The credentials of a job's role, where no proxy is asked for them.
+case " $* " in
+*' --noproxy * http://169.254.170.2/role '*)
+  echo '{"AccessKeyId":"key","SecretAccessKey":"secret","Token":"token"}'
+  exit
+  ;;
+*169.254.170.2*) exit 7 ;;
+esac
 cat >/dev/null
 while [ $# -gt 1 ]; do
   [ "$1" != -T ] || file=$2
@@ -398,6 +406,17 @@ fn kept(
     globs: &[&str],
     act: impl FnOnce(&mut std::process::Child) -> Outcome,
 ) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
+    kept_with(shell, ("AWS_ACCESS_KEY_ID", "key"), script_text, globs, act)
+}
+
+/// The same with this variable, from which the launcher has its credentials.
+fn kept_with(
+    shell: &[&str],
+    (name, value): (&str, &str),
+    script_text: &[u8],
+    globs: &[&str],
+    act: impl FnOnce(&mut std::process::Child) -> Outcome,
+) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
     let mut job = spec(script(script_text, vec!["a b".into()])?);
     job.outputs = globs.iter().map(|glob| glob.parse()).collect::<Result<_, _>>()?;
     let place = tempfile::tempdir()?;
@@ -406,7 +425,7 @@ fn kept(
     executable(&place.path().join("curl"), &CURL.replace("OBJECTS", &objects.display().to_string()))?;
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
     let mut command = command(&plan(&job)?, shell, place.path());
-    command.env("PATH", path).env("AWS_BATCH_JOB_ID", "8f2c:3").env("AWS_ACCESS_KEY_ID", "key");
+    command.env("PATH", path).env("AWS_BATCH_JOB_ID", "8f2c:3").env(name, value);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = command.spawn()?;
     act(&mut child)?;
@@ -429,6 +448,79 @@ fn files_come_back_under_their_names() -> Outcome {
         assert_eq!(stderr, "awsb: nothing matches no thing\n", "{shell:?}");
         let expected = ["c.csv", "d:.h:b", "d:x%20y:100%25%20%2B%C3%A9~", "n%0A1.csv"];
         assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?}");
+    }
+    Ok(())
+}
+
+#[story]
+fn no_proxy_is_asked_for_the_credentials_of_a_jobs_role() -> Outcome {
+    for shell in shells() {
+        let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
+        let (output, names) = kept_with(shell, role, b">x", &["x"], |_| Ok(()))?;
+        assert_eq!(output.status.code(), Some(0), "{shell:?} {output:?}");
+        assert_eq!(names, ["8f2c:3:x"], "{shell:?}");
+    }
+    Ok(())
+}
+
+#[story]
+fn links_out_of_the_working_directory_are_not_followed() -> Outcome {
+    // The folder that the working directory is in is not its own.
+    let text = "mkdir -p ../outside/sub real/deep; echo s >../outside/f; echo s >../outside/sub/g; >../.f
+        echo 1 >real/deep/x; >a.csv; >.hidden
+        ln -s ../outside ref; ln -s \"$PWD/../outside/sub\" real/deep/nested; ln -s ../outside/f flink
+        ln -s flink chain; ln -s ../../../outside/f real/deep/flink; ln -s / root; ln -s /etc/passwd absolute
+        ln -s real latest; ln -s \"${PWD##*/}/../a.csv\" broken; ln -s \"../${PWD##*/}/a.csv\" back.csv
+        ln -s ../../a.csv real/deep/inlink; ln -s loop2 loop1; ln -s loop1 loop2; >-n; ln -s ../outside/f ./-out\n";
+    let globs = ["*", ".*", "ref/*", "ref/sub/*", "ref/", "re[f]/f", "latest/deep/nested/g", "real/deep/*/g"];
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &globs, |_| Ok(()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{shell:?} {stderr}");
+        let files = "-n .hidden a.csv back.csv latest:deep:inlink latest:deep:x my_script.sh real:deep:inlink real:deep:x";
+        let expected: Vec<_> = files.split(' ').map(|name| format!("8f2c:3:{name}")).collect();
+        assert_eq!(names, expected, "{shell:?} {stderr}");
+        for link in ["ref", "flink", "chain", "real/deep/flink", "root", "absolute", "-out"] {
+            let line = format!("awsb: {link} is a link out of the working directory: it is not kept\n");
+            assert_eq!(stderr.matches(&line).count(), 1, "{shell:?} {link} {stderr}");
+        }
+        for nested in
+            ["is a link to a directory: what is in it", "is a link out of the working directory: it"]
+        {
+            let line = format!("awsb: latest/deep/nested {nested} is not kept\n");
+            assert!(stderr.contains(&line), "{shell:?} {stderr}");
+        }
+    }
+    Ok(())
+}
+
+#[story]
+fn a_name_that_is_not_utf8_becomes_one_that_is() -> Outcome {
+    // Bytes that are none, a slash in two bytes, half of a pair, a beginning; characters of two to four bytes.
+    let text = r#"n() { printf '%b' "$1"; }
+        >"$(n 'b\0377d%1')"; >"$(n 'o\0300\0257')"; >"$(n 's\0355\0240\0200')"; >"$(n 't\0303')"
+        >"$(n 'z\0364\0220\0200\0200')"; >"$(n '\0303\0251\0342\0202\0254\0360\0237\0230\0200')"
+        >"$(n 'c\0001d\0177')"; >'x%FF'; >"$(n 'x\0377')"
+"#;
+    let expected = [
+        "%C3%A9%E2%82%AC%F0%9F%98%80",
+        "b%25FFd%251",
+        "c%01d%7F",
+        "my_script.sh",
+        "o%25C0%25AF",
+        "s%25ED%25A0%2580",
+        "t%25C3",
+        "x%25FF",
+        "z%25F4%2590%2580%2580",
+    ];
+    for shell in shells() {
+        let (output, names) = kept(shell, text.as_bytes(), &["*"], |_| Ok(()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{shell:?} {stderr}");
+        assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?} {stderr}");
+        assert_eq!(stderr.matches("is not UTF-8: it is kept as ").count(), 5, "{shell:?} {stderr}");
+        assert!(stderr.contains("it is kept as b%FFd%1\n"), "{shell:?} {stderr}");
+        assert!(stderr.contains("and x%FF is another file: it is not kept\n"), "{shell:?} {stderr}");
     }
     Ok(())
 }

@@ -68,6 +68,38 @@ fn what_matches_comes_back_whatever_the_exit_code() {
 }
 
 #[story]
+fn odd_names_come_back_and_links_lead_nowhere() {
+    let sandbox = Sandbox::new();
+    let outside = sandbox.work().join("outside");
+    std::fs::create_dir_all(outside.join("sub")).expect("a directory");
+    std::fs::write(outside.join("sub/secret"), "secret").expect("a file");
+    let outside = outside.display().to_string();
+    sandbox.file(
+        "job.sh",
+        format!(
+            "echo 1 >ok; : >\"$(printf 'c\\001d')\"; : >\"$(printf 'n\\nl\\rr')\"; : >\"$(printf 'b\\377')\"; : >'d<&>'\n\
+             mkdir real; echo 2 >real/x; ln -s {outside} ref; ln -s {outside}/sub real/sub; ln -s {outside}/sub/secret s\n"
+        ),
+    );
+    let args = ["-K", "--parsable", "-o", "*", "-o", "ref/*/*", "-o", ".*", "job.sh"];
+    let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
+    let said = sandbox.run("bout", [&id]).ok().stdout;
+    for expected in [
+        "is not UTF-8: it is kept as b%FF",
+        "awsb: ref is a link out of the working directory: it is not kept",
+        "awsb: s is a link out of the working directory: it is not kept",
+        "awsb: real/sub is a link to a directory: what is in it is not kept",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let expected = ["b%FF", "c\u{1}d", "d<&>", "job.sh", "n\nl\rr", "ok", "real/x"];
+    let listed = sandbox.run("bout", ["--files", &id, "--json"]).ok().json();
+    assert_eq!(paths(&listed), expected);
+    sandbox.run("bout", ["--files", &id, "-d", "got"]).ok();
+    assert_eq!(files(&sandbox.work().join("got")), expected);
+}
+
+#[story]
 fn every_child_of_an_array_has_a_directory() {
     let sandbox = Sandbox::new();
     let args = ["-K", "--parsable", "-a", "2", "-o", "x", "--wrap", "echo $AWS_BATCH_JOB_ARRAY_INDEX >x"];

@@ -42,38 +42,87 @@ _arun() {
   # From here on there are 30 seconds at least, and signals must not end an upload.
   trap '' HUP INT QUIT USR1 USR2 ALRM TERM
 }
-# _aname KEY: as it is in a URL, in _av. Without od, only plain names are.
+# _aname PATH: the file's key in _ak, and as it is in a URL in _av. A key is UTF-8: each byte of a name that is none
+# becomes %XX in it. Without od, only plain names can be written in a URL.
 _aname() {
-  _av=$1
+  _ak=$1 _av=$1
   case $1 in
   *[!ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~/-]*) ;;
   *) return 0 ;;
   esac
   _at=$(printf %s "$1" | od -An -v -to1 2>/dev/null) && [ "$_at" ] || return
-  set -- ''
-  for _al in $_at; do
-    case $_al in
-    05[567] | 06? | 07[01] | 10[1-7] | 1[12]? | 13[0127] | 14[1-7] | 1[56]? | 17[0126]) _as="\\$_al" ;;
+  # shellcheck disable=SC2086
+  set -- $_at
+  # Formats and arguments of printf: of the URL, and of the key.
+  _av='' _at='' _al='' _as=''
+  while [ $# -gt 0 ]; do
+    # How many bytes a character has (RFC 3629, 4).
+    case $1${2-}${3-}${4-} in
+    [01]??*) _ac=1 ;;
+    30[2-7]2??* | 3[123]?2??*) _ac=2 ;;
+    3402[4-7]?2??* | 34[1-7]2??2??* | 35[0-4]2??2??* | 3552[0-3]?2??* | 35[67]2??2??*) _ac=3 ;;
+    3602[2-7]?2??2??* | 36[1-3]2??2??2??* | 3642[01]?2??2??*) _ac=4 ;;
     *)
-      _as=%%%02X
-      set -- "$@" "0$_al"
+      _ac=0 _av=$_av%%25%02X _at="$_at 0$1" _al=$_al%%%02X _as="$_as 0$1"
+      shift
       ;;
     esac
-    _ac=$1$_as
-    shift
-    set -- "$_ac" "$@"
+    while [ $_ac -gt 0 ]; do
+      case $1 in
+      05[567] | 06? | 07[01] | 10[1-7] | 1[12]? | 13[0127] | 14[1-7] | 1[56]? | 17[0126]) _av="$_av\\$1" ;;
+      *) _av=$_av%%%02X _at="$_at 0$1" ;;
+      esac
+      _al="$_al\\$1" _ac=$((_ac - 1))
+      shift
+    done
   done
-  # shellcheck disable=SC2059
-  _av=$(printf "$@")
+  # shellcheck disable=SC2059,SC2086
+  _av=$(printf "$_av" $_at)
+  if [ "$_as" ]; then
+    # shellcheck disable=SC2059,SC2086
+    _ak=$(printf "$_al." $_as) && _ak=${_ak%.}
+  fi
 }
-# _aput FILE KEY
+# _aput FILE KEY: as _aname has found it.
 _aput() {
-  { _aname "$2" && _acurl "${AWSB_OUTPUT_URL#s3://}$_av" -T "./$1" -o /dev/null; } ||
-    { command -v aws >/dev/null && aws s3 cp --only-show-errors --region "$_ar" "./$1" "$AWSB_OUTPUT_URL$2"; } ||
+  { [ -z "$_av" ] || ! _acurl "${AWSB_OUTPUT_URL#s3://}$_av" -T "./$1" -o /dev/null; } || return 0
+  { command -v aws >/dev/null && aws s3 cp --only-show-errors --region "$_ar" "./$1" "$AWSB_OUTPUT_URL$2"; } ||
     { command -v python3 >/dev/null && python3 -c 'import boto3, sys
 f, u, r = sys.argv[1:]
 b, k = u[5:].split("/", 1)
 boto3.client("s3", region_name=r).upload_file(f, b, k)' "$1" "$AWSB_OUTPUT_URL$2" "$_ar"; }
+}
+# _ain PATH: whether no link in it leads out of the working directory; _ai is the one that does.
+_ain() {
+  _aj=$1/ _ai=
+  while [ "$_aj" ]; do
+    _ai=${_ai:+$_ai/}${_aj%%/*} _aj=${_aj#*/}
+    ! [ -h "$_ai" ] || _alink || return
+  done
+}
+# _alink: whether the link _ai leads to a place below the working directory.
+_alink() {
+  # `cd` follows links to a directory; one to a file is read here.
+  _at=./$_ai _ac=0
+  while ! [ -d "$_at" ]; do
+    _ac=$((_ac + 1))
+    [ $_ac -le 40 ] || return
+    if [ -h "$_at" ]; then
+      _al=$(readlink "$_at" && echo .) || return
+      case $_al in
+      /*) _at=${_al%??} ;;
+      *) _at=${_at%/*}/${_al%??} ;;
+      esac
+    else
+      _at=${_at%/*}/
+    fi
+  done
+  _at=$(CDPATH='' cd -P "$_at" && pwd -P && echo .) && _al=$(pwd -P && echo .) || return
+  _al=${_al%??}
+  case ${_at%??}/ in
+  "${_al%/}"/*) ;;
+  *) return 1 ;;
+  esac
 }
 # _akeep PATH: uploads a file, or all files below a directory.
 _akeep() {
@@ -87,22 +136,35 @@ _akeep() {
     done
     return
   fi
-  _ak=$1
+  _ap=$1
   while :; do
-    case $_ak in
-    ./*) _ak=${_ak#./} ;;
-    */./*) _ak=${_ak%%/./*}/${_ak#*/./} ;;
-    *//*) _ak=${_ak%%//*}/${_ak#*//} ;;
+    case $_ap in
+    ./*) _ap=${_ap#./} ;;
+    */./*) _ap=${_ap%%/./*}/${_ap#*/./} ;;
+    *//*) _ap=${_ap%%//*}/${_ap#*//} ;;
     *) break ;;
     esac
   done
   # No path has two slashes in a row.
-  case $_ao in *"//$_ak//"*) return ;; esac
-  _ao=$_ao$_ak//
-  if ! [ -f "$1" ]; then
-    echo "awsb: $_ak is no regular file: it is not kept" >&2
-  elif ! { _aput "$_ak" "$_ak" || { sleep 1; _aput "$_ak" "$_ak"; }; }; then
-    echo "awsb: cannot upload $_ak to $AWSB_OUTPUT_URL: that takes an image with curl (7.87 or later), aws or python3 with boto3, and a job role with s3:PutObject there" >&2
+  case $_ao in *"//$_ap//"*) return ;; esac
+  _ao=$_ao$_ap//
+  if ! [ -f "$_ap" ]; then
+    echo "awsb: $_ap is no regular file: it is not kept" >&2
+    return
+  elif [ -h "$_ap" ] && ! _ain "$_ap"; then
+    echo "awsb: $_ap is a link out of the working directory: it is not kept" >&2
+    return
+  fi
+  _aname "$_ap" || _av=
+  if [ "$_ak" != "$_ap" ]; then
+    if [ -e "$_ak" ]; then
+      echo "awsb: the name of $_ap is not UTF-8, and $_ak is another file: it is not kept" >&2
+      return
+    fi
+    echo "awsb: the name of $_ap is not UTF-8: it is kept as $_ak" >&2
+  fi
+  if ! { _aput "$_ap" "$_ak" || { sleep 1; _aput "$_ap" "$_ak"; }; }; then
+    echo "awsb: cannot upload $_ap to $AWSB_OUTPUT_URL: that takes an image with curl (7.87 or later), aws or python3 with boto3, and a job role with s3:PutObject there" >&2
     [ "$_ax" != 0 ] || _ax=125
   fi
 }
@@ -114,7 +176,22 @@ _aout() {
     set -- $_an
     unset IFS
     if [ -e "$1" ] || [ -h "$1" ]; then
-      for _ad do _akeep "$_ad"; done
+      for _ad do
+        case $_an:/$_ad/ in
+        # `.*` also matches these two.
+        .:* | */.:* | ./:* | */./:*) ;;
+        *:*/./ | *:*/../*) continue ;;
+        esac
+        if [ -e "$_ad" ] && ! _ain "$_ad"; then
+          case $_ao in
+          *"//$_ai///"*) ;;
+          *) echo "awsb: $_ai is a link out of the working directory: it is not kept" >&2 ;;
+          esac
+          _ao=$_ao/$_ai///
+        else
+          _akeep "$_ad"
+        fi
+      done
     else
       echo "awsb: nothing matches $_an" >&2
     fi

@@ -11,7 +11,8 @@ _acurl() {
   [ -z "${_aq-}" ] || return
   _ai=${AWS_ACCESS_KEY_ID-} _as=${AWS_SECRET_ACCESS_KEY-} _at=${AWS_SESSION_TOKEN-}
   if [ -z "$_ai" ] && [ "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-}" ]; then
-    _aj=$(curl -fsS --retry 5 "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || return
+    # No proxy reaches it: the address is this container's own.
+    _aj=$(curl -fsS --retry 5 --noproxy '*' "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || return
     _ajson AccessKeyId && _ai=$_av
     _ajson SecretAccessKey && _as=$_av
     _ajson Token && _at=$_av

@@ -5,7 +5,7 @@ use std::io;
 use super::Context;
 use crate::cluster::Session;
 use crate::job::{object_key, object_url};
-use crate::stage::{Spool, is_context_there, upload_context};
+use crate::stage::{Found, Spool, find_context, upload_context};
 use crate::ui::{Failure, Progress};
 
 /// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its `s3://` URL.
@@ -19,10 +19,11 @@ pub async fn stage(session: &Session, context: &Context) -> Result<String, Failu
     let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
     let name = format!("contexts/{sha256}.tar.gz");
     let key = object_key(prefix, &name);
-    if !is_context_there(session, &key).await? {
+    let found = find_context(session, &key).await?;
+    if found != Found::Same {
         let packed = context.clone();
         let spool = in_background(move || pack(&packed, &sha256)).await?;
-        upload_context(session, &key, &spool, context.is_quiet()).await?;
+        upload_context(session, &key, &spool, found, context.is_quiet()).await?;
     }
     Ok(object_url(bucket, prefix, &name))
 }

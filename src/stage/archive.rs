@@ -130,7 +130,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::read`].
     pub fn sha256(&self, seen: impl FnMut(u64)) -> io::Result<String> {
-        super::parts::sha256(self, seen)
+        super::parts::sums(self, seen).map(|sums| sums.sha256)
     }
 
     fn named(&self, entry: &Entry, why: &str) -> io::Error {

@@ -5,6 +5,7 @@ use std::io;
 use super::archive::Archive;
 use super::inputs::Inputs;
 use super::launcher::INPUTS_FOLDER;
+use super::parts::{self, Sums};
 use crate::job::Place;
 use crate::ui::{Failure, Progress};
 
@@ -20,8 +21,8 @@ pub enum Baggage {
     None,
     /// So little that it goes into the bundle: the records of a tar archive.
     Small(Vec<u8>),
-    /// A large archive, and the SHA-256 of its content in hexadecimal digits.
-    Large(Archive, String),
+    /// A large archive, and its checksums.
+    Large(Archive, Sums),
 }
 
 impl Baggage {
@@ -45,10 +46,10 @@ impl Baggage {
         let reading = archive.clone();
         let hashed = tokio::task::spawn_blocking(move || {
             let mut progress = Progress::new("reading the inputs", reading.length());
-            reading.sha256(|n| progress.advance(n))
+            parts::sums(&reading, |n| progress.advance(n))
         });
-        let sha256 = hashed.await.map_err(io::Error::other).flatten().map_err(wrong)?;
-        Ok(Self::Large(archive, sha256))
+        let sums = hashed.await.map_err(io::Error::other).flatten().map_err(wrong)?;
+        Ok(Self::Large(archive, sums))
     }
 
     /// The name below the cluster's prefix, and the length in bytes, of what is an object of its own.
@@ -75,7 +76,7 @@ impl Baggage {
     /// The name of its object below the cluster's prefix, if it has one: the same content is stored once.
     pub(super) fn name(&self) -> Option<String> {
         match self {
-            Self::Large(_, sha256) => Some(format!("bundles/{sha256}.tar")),
+            Self::Large(_, sums) => Some(format!("bundles/{}.tar", sums.sha256)),
             Self::None | Self::Small(_) => None,
         }
     }

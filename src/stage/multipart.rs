@@ -7,7 +7,7 @@ use aws_sdk_s3::config::Builder as S3Config;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::StreamExt;
@@ -15,8 +15,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::baggage::Baggage;
-use super::parts::{self, Content, Part, Source, Stored, part_size};
-use super::upload::{length_of, storing, time_for};
+use super::keys::listed_key;
+use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
+use super::upload::{Content, Found, look, storing, time_for};
 use crate::cluster::{Session, explain};
 use crate::job::object_key;
 use crate::ui::{Exit, Failure, Progress};
@@ -35,24 +36,11 @@ const ROUNDS: u32 = 4;
 /// When a file cannot be read or changes, or the bucket is missing, may not be written or cannot be reached. What
 /// has arrived by then is taken up by the next call for the same content.
 pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
-    let (Baggage::Large(archive, sha256), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
+    let (Baggage::Large(archive, sums), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
     let key = object_key(&session.cluster.prefix, &name);
-    send(session, &key, archive, sha256, &INPUTS, false).await
-}
-
-/// Stores a source, whose SHA-256 is `sha256`, at `key` of the cluster's bucket, likewise; `of` says what it is.
-///
-/// # Errors
-/// As [`upload_baggage`].
-pub(super) async fn send(
-    session: &Session,
-    key: &str,
-    source: &impl Source,
-    sha256: &str,
-    of: &'static Of,
-    quiet: bool,
-) -> Result<(), Failure> {
-    Upload { session, bucket: &session.cluster.bucket, key, source, sha256, of, quiet }.run().await
+    Upload { session, key: &key, source: archive, sums, of: &INPUTS, metadata: None, quiet: false }
+        .run()
+        .await
 }
 
 /// What an upload is of, in words.
@@ -77,26 +65,44 @@ const INPUTS: Of = Of {
 
 /// One object on its way.
 #[derive(Debug, Clone, Copy)]
-struct Upload<'a, S> {
-    session: &'a Session,
-    bucket: &'a str,
-    key: &'a str,
-    source: &'a S,
-    sha256: &'a str,
-    of: &'static Of,
-    quiet: bool,
+pub(super) struct Upload<'a, S> {
+    pub session: &'a Session,
+    pub key: &'a str,
+    pub source: &'a S,
+    pub sums: &'a Sums,
+    pub of: &'static Of,
+    /// The object's metadata.
+    pub metadata: Option<&'a HashMap<String, String>>,
+    pub quiet: bool,
 }
 
 impl<S: Source> Upload<'_, S> {
-    /// Asks whether it is there, and sends it.
-    async fn run(&self) -> Result<(), Failure> {
+    /// Asks whether it is there, and sends it; another content in its place is replaced.
+    ///
+    /// # Errors
+    /// As [`upload_baggage`].
+    pub async fn run(&self) -> Result<(), Failure> {
+        let found = self.look().await?;
+        self.run_over(found).await
+    }
+
+    /// Sends it, where this has been found in its place.
+    ///
+    /// # Errors
+    /// As [`upload_baggage`].
+    pub async fn run_over(&self, mut found: Found) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
-            if self.is_done().await? || self.send().await? {
+            if found == Found::Same || self.send(found == Found::Different).await? {
                 return Ok(());
             }
+            found = self.look().await?;
         }
         Err(Failure::failed(format!("{}: others kept changing it", self.doing()))
             .hint("try again a little later"))
+    }
+
+    fn bucket(&self) -> &str {
+        &self.session.cluster.bucket
     }
 
     fn doing(&self) -> String {
@@ -110,14 +116,14 @@ impl<S: Source> Upload<'_, S> {
         explain(self.session, &self.doing(), e)
     }
 
-    /// Whether the object is there.
-    async fn is_done(&self) -> Result<bool, Failure> {
-        let there = length_of(self.session, self.key, &self.doing()).await?;
-        Ok(there == Some(self.source.length()))
+    /// What is in its place.
+    async fn look(&self) -> Result<Found, Failure> {
+        let content = Content { length: self.source.length(), sums: self.sums, bytes: None };
+        look(self.session, self.key, &content, &self.doing()).await
     }
 
     /// Sends what is missing. `false`: somebody else has ended the upload, or changed it.
-    async fn send(&self) -> Result<bool, Failure> {
+    async fn send(&self, replaces: bool) -> Result<bool, Failure> {
         let (id, there) = match self.left_over().await? {
             Some(found) => found,
             None => (self.begin().await?, HashMap::new()),
@@ -132,7 +138,7 @@ impl<S: Source> Upload<'_, S> {
             // From the first time on that Ctrl-C is listened for, it ends nothing by itself.
             Sent::All(parts) => tokio::select! {
                 biased;
-                done = self.complete(&id, parts) => done,
+                done = self.complete(&id, parts, replaces) => done,
                 _ = tokio::signal::ctrl_c() => Err(self.interrupted(stored)),
             },
             Sent::UploadGone => Ok(false),
@@ -156,10 +162,11 @@ impl<S: Source> Upload<'_, S> {
     }
 
     async fn begin(&self) -> Result<String, Failure> {
-        let create = self.session.s3.create_multipart_upload().bucket(self.bucket).key(self.key);
+        let create = self.session.s3.create_multipart_upload().bucket(self.bucket()).key(self.key);
         let created = create
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .content_type(self.of.content_type)
+            .set_metadata(self.metadata.cloned())
             .send()
             .await;
         let created = created.map_err(|e| self.wrong(&e))?;
@@ -169,16 +176,17 @@ impl<S: Source> Upload<'_, S> {
     /// The upload of this object that has got furthest, and its parts. Others of it that nobody can go on with are
     /// removed: S3 charges for them.
     async fn left_over(&self) -> Result<Option<(String, HashMap<i32, Stored>)>, Failure> {
-        let listed =
-            self.session.s3.list_multipart_uploads().bucket(self.bucket).prefix(self.key).send().await;
-        let uploads = match listed {
-            Ok(listed) => listed.uploads.unwrap_or_default(),
+        // Others may have begun uploads whose keys XML cannot carry.
+        let list = self.session.s3.list_multipart_uploads().bucket(self.bucket()).prefix(self.key);
+        let (uploads, encoding) = match list.encoding_type(EncodingType::Url).send().await {
+            Ok(listed) => (listed.uploads.unwrap_or_default(), listed.encoding_type),
             // It takes a permission of its own, and is not worth failing for.
             Err(e) if refused(&e) => return Ok(None),
             Err(e) => return Err(self.wrong(&e)),
         };
         let mut best: Option<(String, HashMap<i32, Stored>)> = None;
-        for upload in uploads.into_iter().filter(|u| u.key() == Some(self.key)) {
+        let is_ours = |key: &str| listed_key(key, encoding.as_ref()) == self.key;
+        for upload in uploads.into_iter().filter(|u| u.key().is_some_and(is_ours)) {
             let Some(id) = upload.upload_id else { continue };
             match self.parts(&id).await? {
                 Some(parts) if !self.fit(&parts) => self.abort(&id).await,
@@ -193,7 +201,7 @@ impl<S: Source> Upload<'_, S> {
 
     /// The parts of an upload, or `None` when it has ended or may not be read.
     async fn parts(&self, id: &str) -> Result<Option<HashMap<i32, Stored>>, Failure> {
-        let list = self.session.s3.list_parts().bucket(self.bucket).key(self.key).upload_id(id);
+        let list = self.session.s3.list_parts().bucket(self.bucket()).key(self.key).upload_id(id);
         let mut pages = list.into_paginator().send();
         let mut parts = HashMap::new();
         while let Some(page) = pages.next().await {
@@ -233,7 +241,7 @@ impl<S: Source> Upload<'_, S> {
         let length = self.source.length();
         let at_once = usize::try_from(IN_FLIGHT_BYTES / part_size(length)).unwrap_or(1).clamp(1, IN_FLIGHT);
         let (sender, mut cut) = mpsc::channel(1);
-        let (source, sha256) = (self.source.clone(), self.sha256.to_owned());
+        let (source, sha256) = (self.source.clone(), self.sums.sha256.clone());
         tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &there, &sender));
         let mut progress = Progress::new(self.of.sending, length).unless(self.quiet);
         let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
@@ -266,11 +274,11 @@ impl<S: Source> Upload<'_, S> {
     async fn send_part(&self, id: &str, part: Part) -> Result<Option<(CompletedPart, u64)>, Failure> {
         let completed = CompletedPart::builder().part_number(part.number).checksum_crc32(&part.crc32);
         let content = match part.content {
-            Content::There(etag) => return Ok(Some((completed.e_tag(etag).build(), part.size))),
-            Content::New(content) => content,
+            PartContent::There(etag) => return Ok(Some((completed.e_tag(etag).build(), part.size))),
+            PartContent::New(content) => content,
         };
         let timeouts = TimeoutConfig::builder().operation_timeout(time_for(part.size)).build();
-        let put = self.session.s3.upload_part().bucket(self.bucket).key(self.key).upload_id(id);
+        let put = self.session.s3.upload_part().bucket(self.bucket()).key(self.key).upload_id(id);
         let sent = put
             .part_number(part.number)
             .checksum_crc32(part.crc32)
@@ -289,16 +297,16 @@ impl<S: Source> Upload<'_, S> {
     }
 
     /// Makes the parts the object. `false`: they are not what S3 has, or the upload is gone.
-    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<bool, Failure> {
+    async fn complete(&self, id: &str, parts: Vec<CompletedPart>, replaces: bool) -> Result<bool, Failure> {
         let timeouts = TimeoutConfig::builder().operation_timeout(COMPLETE_TIMEOUT).build();
         let completed = self
             .session
             .s3
             .complete_multipart_upload()
-            .bucket(self.bucket)
+            .bucket(self.bucket())
             .key(self.key)
             .upload_id(id)
-            .if_none_match("*")
+            .set_if_none_match((!replaces).then(|| "*".to_owned()))
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .customize()
             .config_override(S3Config::new().timeout_config(timeouts))
@@ -318,7 +326,7 @@ impl<S: Source> Upload<'_, S> {
 
     /// Removes what an upload has stored. If that fails, it is found again by the next one.
     async fn abort(&self, id: &str) {
-        let abort = self.session.s3.abort_multipart_upload().bucket(self.bucket).key(self.key);
+        let abort = self.session.s3.abort_multipart_upload().bucket(self.bucket()).key(self.key);
         let _ = abort.upload_id(id).send().await;
     }
 }

@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::types::EncodingType;
 
+use super::keys::listed_key;
 use crate::cluster::Session;
 use crate::job::object_key;
 
@@ -27,11 +29,13 @@ pub fn sweep_nodes(session: &Session) -> impl Future<Output = ()> + use<> {
 
 async fn sweep(s3: &Client, bucket: &str, prefix: String) -> Option<()> {
     let limit = aws_smithy_types::DateTime::from(SystemTime::now().checked_sub(LEFT_BEHIND)?);
-    let mut pages = s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    let list = s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
+    let mut pages = list.into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.ok()?;
         let old = page.contents().iter().filter(|object| object.last_modified().is_some_and(|m| *m < limit));
         for key in old.filter_map(|object| object.key()) {
+            let key = listed_key(key, page.encoding_type());
             // One that is locked, say, does not keep the others.
             let _ = s3.delete_object().bucket(bucket).key(key).send().await;
         }

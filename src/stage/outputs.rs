@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
+use super::keys::listed_key;
 use crate::cluster::{Session, explain};
 use crate::job::{JobId, object_key};
 use crate::ui::{Failure, Progress};
@@ -52,37 +53,19 @@ pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFil
     let mut files = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| explain(session, &format!("listing s3://{bucket}/{prefix}"), &e))?;
-        // Keys may have characters that XML cannot carry; not every server knows that.
-        let is_encoded = page.encoding_type == Some(EncodingType::Url);
-        let found = page.contents.unwrap_or_default().into_iter();
-        files.extend(found.filter_map(|object| file(object, &prefix, is_encoded)));
+        let (found, encoding) = (page.contents.unwrap_or_default(), page.encoding_type);
+        files.extend(found.into_iter().filter_map(|object| file(object, &prefix, encoding.as_ref())));
     }
     Ok(files)
 }
 
-fn file(object: Object, prefix: &str, is_encoded: bool) -> Option<OutputFile> {
+fn file(object: Object, prefix: &str, encoding: Option<&EncodingType>) -> Option<OutputFile> {
     let key = object.key?;
-    let key = if is_encoded { decode(&key) } else { key };
+    let key = listed_key(&key, encoding);
     let path = key.strip_prefix(prefix).filter(|path| !path.is_empty() && !path.ends_with('/'))?.to_owned();
     let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     let modified = object.last_modified.and_then(|at| at.to_millis().ok()).unwrap_or(0);
     Some(OutputFile { path, key, size, modified })
-}
-
-/// Undoes `encoding-type=url` (API: ListObjectsV2): `%XX`, and `+` for a blank.
-fn decode(text: &str) -> String {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let coded = match (first, tail) {
-            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)).map(|(high, low)| high * 16 + low),
-            _ => None,
-        };
-        bytes.push(coded.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if coded.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Fetches files into a directory, which is made if it is not there. Each appears under its name when it is whole, in
@@ -193,13 +176,6 @@ mod tests {
         for (id, expected) in [("8f2c", "8f2c/"), ("8f2c:3", "8f2c/3/"), ("8f2c#1", "8f2c/node-1/")] {
             assert_eq!(folder(&JobId::from_batch(id)), expected);
         }
-    }
-
-    #[test]
-    fn encoded_keys_are_read() {
-        assert_eq!(decode("a%20b+c%2B%C3%A9%0A/x"), "a b c+\u{e9}\n/x");
-        assert_eq!(decode("100%"), "100%");
-        assert_eq!(decode("%zz%4"), "%zz%4");
     }
 
     #[test]

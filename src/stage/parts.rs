@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use s3s::crypto::{Checksum as _, Crc32, Md5};
+use s3s::crypto::{Checksum as _, Crc32, Crc64Nvme, Md5};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -67,12 +67,12 @@ pub struct Part {
     /// The CRC-32 of its content, as S3 writes it.
     pub crc32: String,
     /// What is to be sent, or what S3 has of it already.
-    pub content: Content,
+    pub content: PartContent,
 }
 
 /// Whether a part has to be sent.
 #[derive(Debug)]
-pub enum Content {
+pub enum PartContent {
     /// It has.
     New(Bytes),
     /// S3 has it, under this ETag.
@@ -107,19 +107,118 @@ pub fn part_size(length: u64) -> u64 {
     PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20))
 }
 
-/// The SHA-256 of what can be cut, in hexadecimal digits; `seen` is told of every chunk.
+/// The checksums of what is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// The SHA-256, in hexadecimal digits.
+    pub sha256: String,
+    /// The CRC-32 of the parts' CRC-32s and the number of parts, as S3 writes them for what was stored in parts; nothing
+    /// where it is not known.
+    pub of_parts: String,
+    /// The CRC-32 of the whole, as S3 writes it, likewise.
+    pub crc32: String,
+    /// The CRC-64/NVME of the whole, likewise: S3 has it of what was stored without another checksum.
+    pub crc64nvme: String,
+}
+
+/// The checksums of what can be cut; `seen` is told of every chunk.
 ///
 /// # Errors
 /// When a file cannot be read or has changed.
-pub fn sha256(source: &impl Source, mut seen: impl FnMut(u64)) -> io::Result<String> {
-    let (mut reader, mut hash, mut chunk) = (source.read(), Sha256::new(), vec![0; CHUNK]);
+pub fn sums(source: &impl Source, mut seen: impl FnMut(u64)) -> io::Result<Sums> {
+    let (mut reader, mut chunk) = (source.read(), vec![0; CHUNK]);
+    let mut summing = Summing::new(part_size(source.length()));
     loop {
         let n = reader.read(&mut chunk)?;
         if n == 0 {
-            return Ok(hex(&hash.finalize()));
+            return Ok(summing.end());
         }
-        hash.update(&chunk[..n]);
+        summing.update(&chunk[..n]);
         seen(n as u64);
+    }
+}
+
+impl Sums {
+    /// Those of content that is at hand.
+    pub fn of(content: &[u8]) -> Self {
+        let mut summing = Summing::new(part_size(content.len() as u64));
+        summing.update(content);
+        summing.end()
+    }
+}
+
+/// Checksums, while the content passes.
+struct Summing {
+    sha256: Sha256,
+    crc32: Crc32,
+    crc64nvme: Crc64Nvme,
+    parts: PartSums,
+}
+
+impl Summing {
+    fn new(part_size: u64) -> Self {
+        Self {
+            sha256: Sha256::new(),
+            crc32: Crc32::new(),
+            crc64nvme: Crc64Nvme::new(),
+            parts: PartSums::new(part_size),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.crc32.update(bytes);
+        self.crc64nvme.update(bytes);
+        self.parts.update(bytes);
+    }
+
+    fn end(self) -> Sums {
+        Sums {
+            sha256: hex(&self.sha256.finalize()),
+            of_parts: self.parts.composite(),
+            crc32: BASE64_STANDARD.encode(self.crc32.finalize()),
+            crc64nvme: BASE64_STANDARD.encode(self.crc64nvme.finalize()),
+        }
+    }
+}
+
+/// The CRC-32s of parts, while their content passes.
+struct PartSums {
+    size: u64,
+    /// How much of the present part is still to come.
+    left: u64,
+    current: Crc32,
+    sums: Vec<u8>,
+}
+
+impl PartSums {
+    fn new(size: u64) -> Self {
+        Self { size, left: size, current: Crc32::new(), sums: Vec::new() }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let n = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.current.update(&bytes[..n]);
+            bytes = &bytes[n..];
+            self.left -= n as u64;
+            if self.left == 0 {
+                self.end_part();
+            }
+        }
+    }
+
+    fn end_part(&mut self) {
+        let sum = std::mem::replace(&mut self.current, Crc32::new());
+        self.sums.extend_from_slice(&sum.finalize());
+        self.left = self.size;
+    }
+
+    fn composite(mut self) -> String {
+        if self.left < self.size || self.sums.is_empty() {
+            self.end_part();
+        }
+        format!("{}-{}", BASE64_STANDARD.encode(Crc32::checksum(&self.sums)), self.sums.len() / 4)
     }
 }
 
@@ -144,8 +243,8 @@ pub fn cut(
             }
             let crc32 = BASE64_STANDARD.encode(Crc32::checksum(&content));
             let content = match there.get(&number).filter(|stored| stored.is(&content, &crc32)) {
-                Some(stored) => Content::There(stored.etag.clone()),
-                None => Content::New(Bytes::from(content)),
+                Some(stored) => PartContent::There(stored.etag.clone()),
+                None => PartContent::New(Bytes::from(content)),
             };
             Ok(Part { number, size: length, crc32, content })
         });
@@ -176,6 +275,28 @@ mod tests {
         assert_eq!(part_size(PART * MOST_PARTS), PART);
         for length in [PART * MOST_PARTS + 1, 5 << 40, (1 << 40) + 12345] {
             assert!(length.div_ceil(part_size(length)) <= MOST_PARTS, "{length}");
+        }
+    }
+
+    #[test]
+    fn the_checksum_of_parts_is_that_of_their_checksums() {
+        // What S3 User Guide, "Checking object integrity", describes, made by hand.
+        let composite = |parts: &[&[u8]]| {
+            let sums: Vec<u8> = parts.iter().flat_map(|part| Crc32::checksum(part)).collect();
+            format!("{}-{}", BASE64_STANDARD.encode(Crc32::checksum(&sums)), parts.len())
+        };
+        for (text, parts) in [
+            ("", [b"".as_slice()].as_slice()),
+            ("abc", &[b"abc"]),
+            ("abcd", &[b"abcd"]),
+            ("abcde", &[b"abcd", b"e"]),
+            ("abcdefgh", &[b"abcd", b"efgh"]),
+        ] {
+            for chunk in 1..=5 {
+                let mut sums = PartSums::new(4);
+                text.as_bytes().chunks(chunk).for_each(|piece| sums.update(piece));
+                assert_eq!(sums.composite(), composite(parts), "{text} by {chunk}");
+            }
         }
     }
 

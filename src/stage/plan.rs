@@ -91,6 +91,12 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// Whether the job fetches its bundle from S3.
+    pub fn is_fetched(&self) -> bool {
+        let bundle = self.requests.first().and_then(|request| request.variable(launcher::BUNDLE_VARIABLE));
+        bundle.is_some_and(|value| value.starts_with("s3://"))
+    }
+
     /// Chooses the form in which the job travels with its inputs; `mark` makes the mark of each request.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! What a bundle has in it: the way back from a job to the script that was staged for it.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, Write};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 
+pub use super::bundle::hex;
 use super::launcher::{self, BUNDLE_VARIABLE, LINES_FILE, START_FILE};
 
 /// Where a job's bundle is.
@@ -36,28 +37,84 @@ impl Carried {
     }
 }
 
-/// The script in a bundle, byte for byte; `None` when there is none, because what was staged goes with a command.
+/// Whether an object's key says that it has this SHA-256, as the keys of bundles do.
+pub fn is_named(key: &str, sha256: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    name.split_once('.').is_some_and(|(hash, _)| hash == sha256)
+}
+
+/// The most that a bundle is unpacked to, in bytes: whoever submits a job decides what is in it, and gzip packs a thousand
+/// bytes into one.
+pub const MOST_UNPACKED: u64 = 256 << 20;
+/// The most of it that is held in memory, in bytes: the start, and the names of files.
+const MOST_HELD: u64 = 1 << 20;
+
+/// Writes the script in a bundle to `out`, byte for byte; `false` when there is none, because what was staged goes with a
+/// command. Nothing is written before the bundle is known to have one. However large the script is, only a piece of it is
+/// in memory.
 ///
 /// # Errors
-/// When this is no bundle, or a damaged one.
-pub fn script(bundle: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let mut archive = tar::Archive::new(GzDecoder::new(bundle));
-    // `stage::plan` packs inputs, the script, the tasks' lines and the start, in this order.
-    let mut last: Option<Vec<u8>> = None;
-    for entry in archive.entries()? {
+/// When this is no bundle, a damaged one or one of more than 256 MiB, or `out` cannot be written.
+pub fn script(bundle: impl Read + Seek, out: &mut impl Write) -> io::Result<bool> {
+    script_within(MOST_UNPACKED, bundle, out)
+}
+
+fn script_within(most: u64, mut bundle: impl Read + Seek, out: &mut impl Write) -> io::Result<bool> {
+    let Some(place) = place_of_script(entries(&mut bundle, most))? else { return Ok(false) };
+    bundle.rewind()?;
+    let mut archive = entries(&mut bundle, most);
+    for (number, entry) in archive.entries()?.raw(true).enumerate() {
         let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let mut content = Vec::new();
-        if path.as_os_str() == LINES_FILE {
-            continue;
+        if number == place {
+            io::copy(&mut entry, out)?;
+            return Ok(true);
         }
-        entry.read_to_end(&mut content)?;
-        if path.as_os_str() == START_FILE {
-            return Ok(last.filter(|_| launcher::starts_a_script(&content)));
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// What a bundle has in it, which is unpacked to `most` bytes.
+fn entries<R: Read>(bundle: R, most: u64) -> tar::Archive<Limited<GzDecoder<R>>> {
+    tar::Archive::new(Limited { reader: GzDecoder::new(bundle), most, read: 0 })
+}
+
+/// Which entry of an archive is the script, if any is. `stage::plan` packs inputs, the script, the tasks' lines and the
+/// start, in this order.
+fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<usize>> {
+    let mut last = None;
+    // As they are: otherwise the names that do not fit into a header are read into memory, whatever their length.
+    for (number, entry) in archive.entries()?.raw(true).enumerate() {
+        let mut entry = entry?;
+        let path = entry.path_bytes().into_owned();
+        if path == START_FILE.as_bytes() {
+            let mut start = Vec::new();
+            entry.by_ref().take(MOST_HELD).read_to_end(&mut start)?;
+            return Ok(last.filter(|_| launcher::starts_a_script(&start)));
         }
-        last = Some(content);
+        if path != LINES_FILE.as_bytes() {
+            last = Some(number);
+        }
     }
     Ok(None)
+}
+
+/// A reader that gives so many bytes, and then an error.
+struct Limited<R> {
+    reader: R,
+    most: u64,
+    read: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        self.read += n as u64;
+        if self.read > self.most {
+            let most = self.most >> 20;
+            return Err(io::Error::other(format!("it has more than {most} MiB when it is unpacked")));
+        }
+        Ok(n)
+    }
 }
 
 #[cfg(test)]
@@ -75,15 +132,72 @@ mod tests {
         assert_eq!((of("?"), of("s3://b"), Carried::of([("A", "1")])), (None, None, None));
     }
 
+    fn unpacked(bundle: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut out = Vec::new();
+        let has_script = script(io::Cursor::new(bundle), &mut out)?;
+        assert!(has_script || out.is_empty());
+        Ok(has_script.then_some(out))
+    }
+
     #[test]
     fn no_bundle_is_no_panic() -> io::Result<()> {
-        assert!(script(b"").is_err() && script(b"no gzip").is_err());
+        assert!(unpacked(b"").is_err() && unpacked(b"no gzip").is_err());
         let entry = |path| Entry { path, mode: 0o600, contents: b"x" };
         let other = Bundle::pack(&[], &[entry("a"), entry(START_FILE)])?;
-        assert_eq!(script(other.bytes())?, None, "the start starts no script");
-        assert_eq!(script(Bundle::pack(&[], &[entry("a")])?.bytes())?, None);
+        assert_eq!(unpacked(other.bytes())?, None, "the start starts no script");
+        assert_eq!(unpacked(Bundle::pack(&[], &[entry("a")])?.bytes())?, None);
         let bytes = other.bytes();
-        assert!(script(&bytes[..bytes.len() / 2]).is_err());
+        assert!(unpacked(&bytes[..bytes.len() / 2]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_script_is_what_stands_before_the_lines_and_the_start() -> io::Result<()> {
+        let start = launcher::bare(include_str!("launcher/check.sh"));
+        let long = "n".repeat(200);
+        let pack = |name: &str, lines: bool| {
+            let mut entries = Vec::new();
+            for (path, text) in
+                [("input", "no"), (name, "yes\0\u{e9}"), (LINES_FILE, "no"), (START_FILE, start.as_str())]
+            {
+                if lines || path != LINES_FILE {
+                    entries.push(Entry { path, mode: 0o600, contents: text.as_bytes() });
+                }
+            }
+            Bundle::pack(&[], &entries)
+        };
+        for (name, lines) in [("a.sh", false), ("a.sh", true), (long.as_str(), true)] {
+            let script = unpacked(pack(name, lines)?.bytes())?;
+            assert_eq!(script.as_deref(), Some("yes\0\u{e9}".as_bytes()), "{name}");
+        }
+        Ok(())
+    }
+
+    /// An archive of entries that are zeros, each under its header.
+    fn zeros(entries: &[(&str, tar::EntryType, u64)], end: &[u8]) -> io::Result<Vec<u8>> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for (path, kind, size) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(path)?;
+            header.set_entry_type(*kind);
+            header.set_size(*size);
+            header.set_cksum();
+            gzip.write_all(header.as_bytes())?;
+            io::copy(&mut io::repeat(0).take(size.next_multiple_of(512)), &mut gzip)?;
+        }
+        gzip.write_all(end)?;
+        gzip.finish()
+    }
+
+    #[test]
+    fn a_bomb_is_given_up() -> io::Result<()> {
+        let most = 2 << 20;
+        let unpack = |packed: &[u8]| script_within(most, io::Cursor::new(packed), &mut io::sink());
+        for kind in [tar::EntryType::Regular, tar::EntryType::GNULongName, tar::EntryType::XHeader] {
+            let e = unpack(&zeros(&[("a", kind, most)], &[])?).unwrap_err();
+            assert_eq!(e.to_string(), "it has more than 2 MiB when it is unpacked", "{kind:?}");
+            assert!(!unpack(&zeros(&[("a", kind, most / 2)], &[0; 1024])?)?, "{kind:?}");
+        }
         Ok(())
     }
 }

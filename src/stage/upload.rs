@@ -1,18 +1,28 @@
 //! The bundle goes to S3.
 
-use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_types::timeout::TimeoutConfig;
-use bytes::Bytes;
+use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
+use aws_smithy_types::timeout::TimeoutConfig;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use s3s::crypto::{Checksum as _, Md5};
+use sha2::{Digest, Sha256};
+
 use super::Bundle;
+use super::bundle::hex;
+use super::parts::Sums;
 use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
-use crate::ui::Failure;
+use crate::ui::{Failure, note};
 
 /// What a gzipped object is.
 pub(super) const GZIP: &str = "application/gzip";
-/// Bundles above this size are asked for before they are sent: a conditional put sends its body first.
+/// Bundles above this size are looked for before they are sent: a conditional put sends its body first.
 const ASK_FIRST_BYTES: usize = 256 * 1024;
 /// The slowest upload that is waited for.
 const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
@@ -21,18 +31,148 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
 const CONFLICTS: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Stores the bundle in the cluster's bucket, unless it is there already.
+/// Stores the bundle in the cluster's bucket, unless it is there already. One that is there and is another content is
+/// replaced: by the time that this returns, if the job fetches it; else by what is returned, which is to run beside the
+/// submission.
 ///
 /// # Errors
 /// When the bucket is missing, may not be written or cannot be reached.
-pub async fn upload(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
-    let key = bundle.key(&session.cluster.prefix);
-    let doing = || storing(session, "the bundle", &key);
-    let size = bundle.bytes().len();
-    if size > ASK_FIRST_BYTES && length_of(session, &key, &doing()).await? == Some(size as u64) {
-        return Ok(());
+pub async fn upload(session: &Session, bundle: &Bundle, is_fetched: bool) -> Result<Option<Repair>, Failure> {
+    let object = Object {
+        session: session.clone(),
+        key: bundle.key(&session.cluster.prefix),
+        bytes: Bytes::copy_from_slice(bundle.bytes()),
+        what: "the bundle",
+        metadata: None,
+    };
+    if bundle.bytes().len() > ASK_FIRST_BYTES {
+        match object.look().await? {
+            Found::Same => {}
+            Found::Different => drop(object.put(false).await?),
+            Found::Nothing => drop(object.put(true).await?),
+        }
+        return Ok(None);
     }
-    put(session, &key, Bytes::copy_from_slice(bundle.bytes()), &doing()).await
+    if !is_fetched {
+        return Ok((object.put(true).await? == Put::IsThere).then_some(Repair(object)));
+    }
+    // A job that fetches it may begin as soon as it is submitted.
+    let (put, found) = tokio::join!(object.put(true), object.look());
+    if put? == Put::IsThere && found? == Found::Different {
+        object.put(false).await?;
+    }
+    Ok(None)
+}
+
+/// A look at a bundle that was there already.
+#[derive(Debug)]
+pub struct Repair(Object);
+
+impl Repair {
+    /// Puts the bundle again if what is there is another content. The job has its own copy, so nothing is lost when this
+    /// fails; then it is said.
+    pub async fn run(self) {
+        let repaired = async {
+            if self.0.look().await? == Found::Different {
+                self.0.put(false).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = repaired.await {
+            note(format!("bsub: note: {failure}"));
+        }
+    }
+}
+
+/// An object that is named by its content, and small enough for one call.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub session: Session,
+    pub key: String,
+    pub bytes: Bytes,
+    /// What it is, for messages.
+    pub what: &'static str,
+    /// Its metadata.
+    pub metadata: Option<HashMap<String, String>>,
+}
+
+/// What a conditional put has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    Done,
+    IsThere,
+}
+
+/// What is at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The content that belongs there.
+    Same,
+    /// Another one.
+    Different,
+    /// Nothing, as far as one may look.
+    Nothing,
+}
+
+impl Object {
+    fn doing(&self) -> String {
+        storing(&self.session, self.what, &self.key)
+    }
+
+    /// Whether this content is there.
+    ///
+    /// # Errors
+    /// When the bucket cannot be asked.
+    pub async fn look(&self) -> Result<Found, Failure> {
+        let bytes = &self.bytes;
+        let content = Content { length: bytes.len() as u64, sums: &Sums::of(bytes), bytes: Some(bytes) };
+        look(&self.session, &self.key, &content, &self.doing()).await
+    }
+
+    /// Stores the bytes in one call; `if_absent`, unless something is there.
+    ///
+    /// # Errors
+    /// As [`upload`].
+    pub async fn put(&self, if_absent: bool) -> Result<Put, Failure> {
+        let Session { s3, cluster, .. } = &self.session;
+        let timeouts = TimeoutConfig::builder().operation_timeout(time_for(self.bytes.len() as u64)).build();
+        for tries_left in (0..CONFLICTS).rev() {
+            let put = s3
+                .put_object()
+                .bucket(&cluster.bucket)
+                .key(&self.key)
+                .set_if_none_match(if_absent.then(|| "*".to_owned()))
+                .content_type(GZIP)
+                .set_metadata(self.metadata.clone())
+                // S3 keeps it, so that a later look can compare it.
+                .checksum_sha256(base64_sha256(&self.bytes))
+                .body(ByteStream::from(self.bytes.clone()))
+                .customize()
+                .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts.clone()))
+                .send()
+                .await;
+            match put {
+                Ok(_) => break,
+                Err(e) if e.code() == Some("PreconditionFailed") => return Ok(Put::IsThere),
+                // Somebody else stored or deleted it at this very moment, and it may not be there.
+                Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
+                    tokio::time::sleep(CONFLICT_PAUSE).await;
+                }
+                Err(e) => return Err(explain(&self.session, &self.doing(), &e)),
+            }
+        }
+        Ok(Put::Done)
+    }
+}
+
+fn base64_sha256(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(bytes))
+}
+
+/// Hexadecimal digits as S3 writes a checksum.
+pub(super) fn base64_of_hex(digits: &str) -> String {
+    let pairs = digits.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
+    BASE64_STANDARD.encode(pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect::<Vec<_>>())
 }
 
 /// What is being done, for messages.
@@ -40,53 +180,113 @@ pub(super) fn storing(session: &Session, what: &str, key: &str) -> String {
     format!("storing {what} in s3://{}/{key}", session.cluster.bucket)
 }
 
-/// The length of an object of the cluster's bucket, if it is there.
+/// What an object should be.
+#[derive(Debug)]
+pub(super) struct Content<'a> {
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its checksums.
+    pub sums: &'a Sums,
+    /// The bytes, if they are at hand.
+    pub bytes: Option<&'a [u8]>,
+}
+
+impl Content<'_> {
+    /// Whether an object is this, as far as S3 tells. Where it has no checksum that we know, the ETag is the content's
+    /// MD5 unless a key of KMS or of the client encrypts it (API: Object, `ETag`); then only the length tells.
+    fn is(&self, head: &HeadObjectOutput) -> bool {
+        let length = head.content_length().and_then(|length| u64::try_from(length).ok());
+        if length != Some(self.length) {
+            return false;
+        }
+        let Sums { sha256, of_parts, crc32, crc64nvme } = self.sums;
+        // A checksum of parts' checksums ends in their number, and tells nothing of one of the whole content.
+        let comparable =
+            |ours: &str, theirs: &str| !ours.is_empty() && ours.contains('-') == theirs.contains('-');
+        let outcomes: Vec<bool> = [
+            (base64_of_hex(sha256).as_str(), head.checksum_sha256()),
+            (of_parts, head.checksum_crc32()),
+            (crc32, head.checksum_crc32()),
+            (crc64nvme, head.checksum_crc64_nvme()),
+        ]
+        .into_iter()
+        .filter_map(|(ours, theirs)| {
+            theirs.filter(|theirs| comparable(ours, theirs)).map(|theirs| ours == theirs)
+        })
+        .collect();
+        if !outcomes.is_empty() {
+            return !outcomes.contains(&false);
+        }
+        let etag = head.e_tag().unwrap_or_default().trim_matches('"');
+        let is_md5 = etag.len() == 32
+            && head.sse_customer_algorithm().is_none()
+            && matches!(head.server_side_encryption(), None | Some(ServerSideEncryption::Aes256));
+        match self.bytes.filter(|_| is_md5) {
+            Some(bytes) => etag == hex(&Md5::checksum(bytes)),
+            None => true,
+        }
+    }
+}
+
+/// Whether this content is at a key of the cluster's bucket.
 ///
 /// # Errors
 /// When the bucket cannot be asked.
-pub(super) async fn length_of(session: &Session, key: &str, doing: &str) -> Result<Option<u64>, Failure> {
-    match session.s3.head_object().bucket(&session.cluster.bucket).key(key).send().await {
-        Ok(head) => Ok(head.content_length().and_then(|l| u64::try_from(l).ok())),
-        // Whoever may not list the bucket is told 403 for an object that is missing: the put decides.
-        Err(e) if matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404)) => Ok(None),
+pub(super) async fn look(
+    session: &Session,
+    key: &str,
+    content: &Content<'_>,
+    doing: &str,
+) -> Result<Found, Failure> {
+    let head = session.s3.head_object().bucket(&session.cluster.bucket).key(key);
+    match head.checksum_mode(ChecksumMode::Enabled).send().await {
+        Ok(head) if content.is(&head) => Ok(Found::Same),
+        Ok(_) => Ok(Found::Different),
+        Err(e) if is_nothing(&e) => Ok(Found::Nothing),
         Err(e) => Err(explain(session, doing, &e)),
     }
 }
 
-/// Stores gzipped bytes in one call, unless something is there.
-///
-/// # Errors
-/// As [`upload`].
-pub(super) async fn put(session: &Session, key: &str, bytes: Bytes, doing: &str) -> Result<(), Failure> {
-    let timeouts = TimeoutConfig::builder().operation_timeout(time_for(bytes.len() as u64)).build();
-    for tries_left in (0..CONFLICTS).rev() {
-        let put = session
-            .s3
-            .put_object()
-            .bucket(&session.cluster.bucket)
-            .key(key)
-            .if_none_match("*")
-            .content_type(GZIP)
-            .body(ByteStream::from(bytes.clone()))
-            .customize()
-            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts.clone()))
-            .send()
-            .await;
-        match put {
-            Ok(_) => break,
-            // The same content is there.
-            Err(e) if e.code() == Some("PreconditionFailed") => break,
-            // Somebody else stored or deleted it at this very moment, and it may not be there.
-            Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
-                tokio::time::sleep(CONFLICT_PAUSE).await;
-            }
-            Err(e) => return Err(explain(session, doing, &e)),
-        }
-    }
-    Ok(())
+/// Whether a look that fails says that nothing is there. Whoever may not list the bucket is told 403 for an object that is
+/// missing: the put decides. 410 is said of one whose content the server has lost, and which a put replaces.
+pub(super) fn is_nothing<E>(e: &SdkError<E>) -> bool {
+    matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404 | 410))
 }
 
 /// How long so many bytes may take.
 pub(super) fn time_for(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND) + OPERATION_TIMEOUT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_s3_tells_of_an_object_is_compared() {
+        let bytes = b"content";
+        let sums = Sums::of(bytes);
+        let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", hex(&Md5::checksum(bytes))));
+        let head = || HeadObjectOutput::builder().content_length(7);
+        let is = |head: HeadObjectOutput| Content { length: 7, sums: &sums, bytes: Some(bytes) }.is(&head);
+        let other = "AAAA";
+        // Each checksum that is told has to be right.
+        assert!(is(head().checksum_sha256(&sha256).checksum_crc32(&sums.crc32).build()));
+        assert!(!is(head().checksum_sha256(&sha256).checksum_crc32(other).build()));
+        assert!(!is(head().checksum_sha256(other).e_tag(&md5).build()));
+        assert!(is(head().checksum_crc32(&sums.of_parts).build()));
+        assert!(!is(head().checksum_crc32("AAAA-1").build()));
+        assert!(is(head().checksum_crc64_nvme(&sums.crc64nvme).build()));
+        assert!(!is(head().checksum_crc64_nvme(other).build()));
+        // Without one, the ETag, where it is an MD5.
+        assert!(is(head().e_tag(&md5).build()));
+        let another = "\"0a0364b9e99bb480dd25e1f0284c8555\"";
+        assert!(!is(head().e_tag(another).build()));
+        assert!(!is(head().e_tag(another).server_side_encryption(ServerSideEncryption::Aes256).build()));
+        assert!(is(head().e_tag(another).server_side_encryption(ServerSideEncryption::AwsKms).build()));
+        assert!(is(head().e_tag("\"x-2\"").checksum_sha256("AAAA-2").build()));
+        // The length in any case.
+        assert!(is(head().build()) && !is(HeadObjectOutput::builder().build()));
+        assert!(!is(HeadObjectOutput::builder().content_length(8).checksum_sha256(&sha256).build()));
+    }
 }

@@ -26,6 +26,23 @@ fn five_states_cost_one_round_trip() {
 }
 
 #[story]
+fn a_look_at_a_bundle_that_is_there_is_beside_the_other_calls() {
+    let wire = || Wire { latency: Duration::from_secs(1), ..Wire::default() };
+    // One that travels in the request is looked at while the job is submitted, one that is fetched while it is put.
+    for (size, first, at_once) in [(1, 2, 1), (20_000, 3, 2)] {
+        let (sandbox, slow) = behind(wire());
+        let text: String = (0..size).map(|n: u32| format!("# {}\n", n.wrapping_mul(2_654_435_761))).collect();
+        sandbox.file("job.sh", text);
+        sandbox.run("bsub", ["job.sh"]).ok();
+        let traffic = slow.traffic();
+        assert_eq!((traffic.answered, traffic.at_once), (first, at_once), "{size} {traffic:?}");
+        sandbox.run("bsub", ["job.sh"]).ok();
+        let again = slow.traffic();
+        assert_eq!((again.answered - traffic.answered, again.at_once), (3, 2), "{size} {again:?}");
+    }
+}
+
+#[story]
 fn nothing_is_active_after_a_second_look() {
     let (sandbox, slow) = behind(Wire::default());
     sandbox.run("bstat", [] as [&str; 0]).ok();

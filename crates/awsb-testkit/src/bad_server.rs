@@ -153,6 +153,8 @@ fn converse(stream: TcpStream, requests: &Requests, answer: &dyn Fn(&Request, us
                 for (name, value) in headers {
                     head.push_str(&format!("{name}: {value}\r\n"));
                 }
+                // An answer to HEAD tells a length, and has no body.
+                let body = if request.method == "HEAD" { "" } else { body.as_str() };
                 if writer.write_all(format!("{head}\r\n{body}").as_bytes()).is_err() {
                     return;
                 }

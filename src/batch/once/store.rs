@@ -8,6 +8,9 @@ use crate::cluster::{Session, explain};
 use crate::job::OnceKey;
 use crate::ui::Failure;
 
+/// The longest record, in bytes: some hundreds for each of the jobs that make up a large array.
+const LONGEST_RECORD: i64 = 4 << 20;
+
 /// The place of a key's record. S3 is strongly consistent: what is read is what was written last.
 #[derive(Debug)]
 pub struct Store {
@@ -44,6 +47,11 @@ impl Store {
             Err(e) => return Err(explain(&self.session, &doing(), &e)),
         };
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
+        // Jobs can write here, too.
+        if answer.content_length().is_none_or(|length| length > LONGEST_RECORD) {
+            return Err(Failure::failed(format!("{}: it is too long for a record of a submission", doing()))
+                .hint(format!("`aws s3 rm {}` forgets the key", self.url())));
+        }
         let body =
             answer.body.collect().await.map_err(|e| {
                 Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)

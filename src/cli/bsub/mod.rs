@@ -153,17 +153,18 @@ impl Args {
             let queue = plan.requests.first().map_or("", |r| &r.job_queue);
             note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
-        if let Some(bundle) = &plan.bundle {
-            stage::upload(&session, bundle).await?;
-        }
+        let repair = match &plan.bundle {
+            Some(bundle) => stage::upload(&session, bundle, plan.is_fetched()).await?,
+            None => None,
+        };
         stage::upload_baggage(&session, &baggage).await?;
         let has_nodes = plan.requests.iter().any(|request| request.node_overrides.is_some());
         let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
-        let sweep = async {
-            OptionFuture::from(sweep).await;
+        let beside = async {
+            tokio::join!(OptionFuture::from(sweep), OptionFuture::from(repair.map(stage::Repair::run)));
             Ok(())
         };
-        let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests), sweep)?;
+        let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests), beside)?;
         Ok(exit)
     }
 

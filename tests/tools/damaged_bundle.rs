@@ -1,0 +1,147 @@
+//! What is named by its content and is not that content: it heals, and nobody takes it for the truth.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use aws_sdk_batch::types::{ContainerOverrides, KeyValuePair};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use awsb_testkit::local::{Access, Batch, s3};
+use awsb_testkit::{Sandbox, story};
+
+const BUCKET: &str = "awsb-local";
+
+/// A sandbox, and a client for its local cluster.
+fn sandbox() -> (Sandbox, Client, Access) {
+    let mut sandbox = Sandbox::new();
+    sandbox.use_local_exports();
+    let get = |name: &str| sandbox.get(name).expect("an export").to_owned();
+    let access = Access {
+        endpoint_url: get("AWS_ENDPOINT_URL"),
+        access_key_id: get("AWS_ACCESS_KEY_ID"),
+        secret_access_key: get("AWS_SECRET_ACCESS_KEY"),
+    };
+    sandbox.set("AWSB_CLUSTER", "local");
+    (sandbox, s3(&access), access)
+}
+
+async fn keys(s3: &Client) -> BTreeSet<String> {
+    let listed = s3.list_objects_v2().bucket(BUCKET).prefix("awsb/bundles/").send().await.expect("a listing");
+    listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
+}
+
+async fn get(s3: &Client, key: &str) -> Vec<u8> {
+    let object = s3.get_object().bucket(BUCKET).key(key).send().await.expect("the object");
+    object.body.collect().await.expect("its content").to_vec()
+}
+
+async fn put(s3: &Client, key: &str, content: Vec<u8>) {
+    s3.put_object().bucket(BUCKET).key(key).body(ByteStream::from(content)).send().await.expect("a put");
+}
+
+/// Hardly compressible text.
+fn noise(length: usize) -> String {
+    let mut seed: u32 = 1;
+    let letters = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + ((seed >> 24) % 26) as u8)
+    });
+    letters.take(length).collect()
+}
+
+#[story]
+async fn a_damaged_bundle_heals() {
+    let (sandbox, s3, _) = sandbox();
+    // One that travels in the request, one that is fetched, and one that is looked for before it is sent.
+    for (name, length) in [("small.sh", 0), ("fetched.sh", 20_000), ("large.sh", 600_000)] {
+        let before = keys(&s3).await;
+        sandbox.file(name, format!("echo {name}\n# {}\n", noise(length)));
+        let run = || assert_eq!(sandbox.run("bsub", ["-I", name]).ok().stdout, format!("{name}\n"));
+        run();
+        let after = keys(&s3).await;
+        let [key] = after.difference(&before).collect::<Vec<_>>()[..] else { panic!("a bundle: {after:?}") };
+        let whole = get(&s3, key).await;
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new(), [&whole[..], b"x"].concat()] {
+            put(&s3, key, damaged).await;
+            run();
+            assert!(get(&s3, key).await == whole, "{name} was put again");
+        }
+        assert_eq!(keys(&s3).await, after);
+    }
+}
+
+#[story]
+async fn damaged_inputs_heal() {
+    let (sandbox, s3, _) = sandbox();
+    sandbox.file("data", noise(9 << 20));
+    let run = || sandbox.run("bsub", ["-I", "-i", "data", "--wrap", "cksum <data"]).ok().stdout;
+    let said = run();
+    let before = keys(&s3).await;
+    let key = before.iter().find(|key| key.ends_with(".tar")).expect("the inputs");
+    let whole = get(&s3, key).await;
+    for damaged in [vec![0; whole.len()], whole[1..].to_vec()] {
+        put(&s3, key, damaged).await;
+        assert_eq!(run(), said);
+        assert!(get(&s3, key).await == whole, "they were put again");
+    }
+    assert_eq!(keys(&s3).await, before);
+}
+
+#[story]
+async fn a_script_that_is_not_what_was_staged_is_not_shown() {
+    let (sandbox, s3, _) = sandbox();
+    let text = format!("#!/bin/sh\necho hi\n# {}\n", noise(20_000));
+    sandbox.file("job.sh", &text);
+    let id = sandbox.run("bsub", ["-K", "--parsable", "job.sh"]).ok().job_id();
+    assert_eq!(sandbox.run("bstat", ["--script", &id]).ok().stdout, text);
+    let key = keys(&s3).await.pop_first().expect("a bundle");
+    // Another script's bundle, whole by itself.
+    sandbox.file("other.sh", format!("echo EVIL\n# {}\n", noise(20_001)));
+    sandbox.run("bsub", ["-K", "other.sh"]).ok();
+    let other = keys(&s3).await.into_iter().find(|other| *other != key).expect("another bundle");
+    put(&s3, &key, get(&s3, &other).await).await;
+    let outcome = sandbox.run("bstat", ["--script", &id]);
+    let said = outcome.failed_with(1);
+    let sha256 = other.rsplit('/').next().and_then(|name| name.split('.').next()).expect("a hash");
+    assert!(said.ends_with(&format!("{key}: it is damaged: its SHA-256 is {sha256}")), "{said}");
+    assert_eq!(outcome.stdout, "");
+    // Submitting it again is the way out, as the hint says.
+    sandbox.run("bsub", ["-K", "job.sh"]).ok();
+    assert_eq!(sandbox.run("bstat", ["--script", &id]).ok().stdout, text);
+}
+
+/// A bundle of some KiB that is some hundred MiB when it is unpacked takes no more memory than any other.
+#[story]
+async fn a_bundle_that_is_a_bomb_is_given_up() {
+    use sha2::{Digest, Sha256};
+    let (sandbox, s3, access) = sandbox();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("job.sh").expect("a path");
+    header.set_size(400 << 20);
+    header.set_cksum();
+    let zeros = "{ cat; head -c 419430400 /dev/zero; } | gzip -1";
+    let mut gzip = Command::new("sh");
+    gzip.args(["-c", zeros]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut gzip = gzip.spawn().expect("gzip");
+    gzip.stdin.take().expect("its input").write_all(header.as_bytes()).expect("a header");
+    let bomb = gzip.wait_with_output().expect("a bomb").stdout;
+    let hash: String = Sha256::digest(&bomb).iter().map(|b| format!("{b:02x}")).collect();
+    let key = format!("awsb/bundles/{hash}.tar.gz");
+    put(&s3, &key, bomb).await;
+    // `bsub` would not, but anybody can say that a job has this bundle.
+    let bundle = KeyValuePair::builder().name("AWSB_BUNDLE").value(format!("s3://{BUCKET}/{key}")).build();
+    let overrides = ContainerOverrides::builder().command("true").environment(bundle).build();
+    let job =
+        Batch::new(&access).batch.submit_job().job_name("bomb").job_queue("local").job_definition("local");
+    let job = job.container_overrides(overrides).send().await.expect("a job");
+    let id = job.job_id().expect("an ID");
+    // In 1,024 bytes: heap and stacks.
+    let bstat = format!("ulimit -d 200000 && exec bstat --script {id}");
+    let outcome = sandbox.run("sh", ["-c", &bstat]).ended_with(1);
+    let said = format!("unpacking the bundle of the job {id}: it has more than 256 MiB when it is unpacked");
+    assert_eq!(outcome.stderr, format!("bstat: error: {said}\n"), "{outcome}");
+    assert_eq!(outcome.stdout, "");
+}

@@ -4,7 +4,8 @@
 //! settings.json   its size and how long it remembers, where that has been set
 //! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
 //! containers.json what there is of this home on Docker engines
-//! start.lock      held by a tool while it starts the server, so that many tools start only one
+//! start.lock      held by a tool while it starts the server, so that many tools start only one; its
+//!                 content is the mark of a home
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
 //! server.log      what a server in the background has to say
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::{self, Folder, Left};
 use super::machine::Machine;
 use super::{Connection, REGION};
 use crate::ui::Failure;
@@ -71,10 +73,16 @@ const OURS: [&str; 12] = [
     RUNNERS,
     SCRATCH,
 ];
+/// Those of them that are folders.
+const FOLDERS: [&str; 4] = [RUNNERS, SCRATCH, LOGS, OBJECTS];
 /// What SQLite, and a change that was interrupted, leave beside a file.
 const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", ".new"];
-const START_LOCK: &str = "start.lock";
-const SERVER_LOCK: &str = "server.lock";
+/// What changes that were interrupted have left in earlier versions.
+const LEFT_BY_EARLIER: [&str; 2] = ["endpoint.new", "containers.new"];
+/// The lock that guards starts, relative to the home; its content is the home's mark.
+pub const START_LOCK: &str = "start.lock";
+/// The lock of the one server, relative to the home.
+pub const SERVER_LOCK: &str = "server.lock";
 
 /// The folder of one local cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +161,7 @@ impl Home {
     }
 
     /// Makes the folder and what is in it from the start. A folder that is there already is taken when
-    /// it is empty or a home, never when it holds somebody's files: it is about to become private.
+    /// it is empty or a home, whatever its mode, and never when it holds somebody's files.
     ///
     /// # Errors
     /// When it cannot be made, belongs to another user, or holds other things.
@@ -167,23 +175,46 @@ impl Home {
         if !is_ours(&meta) {
             return Err(failed(io::Error::other("the folder belongs to another user")));
         }
+        let folder = contents::examine(&self.path).map_err(failed)?;
+        if let Folder::Foreign(names) = &folder {
+            return Err(self.foreign("making", names));
+        }
         if meta.permissions().mode() & 0o077 != 0 {
-            let ours = self.path.join(START_LOCK).exists();
-            let empty = fs::read_dir(&self.path).map_err(failed)?.next().is_none();
-            // Another tool may be making the same home right now: then it has become private meanwhile.
-            let private =
-                || fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
-            if !ours && !empty && !private() {
-                return Err(failed(io::Error::other(
-                    "the folder holds other files and can be read by other users",
-                )));
-            }
             fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        for folder in [RUNNERS, SCRATCH, LOGS, OBJECTS] {
+        match contents::set_mark(&self.path) {
+            // A home that has been one for long is known without the mark: a full disk does not matter.
+            Err(e) if folder == Folder::Empty => return Err(failed(e)),
+            _ => {}
+        }
+        for folder in FOLDERS {
             DirBuilder::new().recursive(true).mode(0o700).create(self.path.join(folder)).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Whether there is anything of a local cluster in this folder, which is there.
+    ///
+    /// # Errors
+    /// When the folder is somebody else's, or cannot be read.
+    pub fn is_home(&self) -> Result<bool, Failure> {
+        match contents::examine(&self.path) {
+            Ok(Folder::Empty) => Ok(false),
+            Ok(Folder::Home) => Ok(true),
+            Ok(Folder::Foreign(names)) => Err(self.foreign("resetting", &names)),
+            Err(e) => Err(Failure::failed(format!("reading {}: {e}", self.path.display()))),
+        }
+    }
+
+    /// What is said of a folder that holds somebody's files.
+    fn foreign(&self, doing: &str, names: &[String]) -> Failure {
+        Failure::failed(format!(
+            "{doing} the local cluster's home {}: the folder is not a home of a local cluster and holds other \
+             files, such as {}",
+            self.path.display(),
+            names.join(", ")
+        ))
+        .hint(format!("nothing has been changed; {HOME_VARIABLE} names another folder, empty or not there yet"))
     }
 
     /// That what is in the folder can be trusted: no other user can have put it there. `false` when there
@@ -228,36 +259,26 @@ impl Home {
         (bytes, files)
     }
 
-    /// Whether this folder has ever been a home: it has what only a server or a tool of ours puts there.
-    pub fn is_home(&self) -> bool {
-        let has = |name: &str| self.path.join(name).exists();
-        has(START_LOCK) && (has(SERVER_LOCK) || has(RUNNERS))
-    }
-
-    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts is held by the caller, and stays; so
-    /// does what tells of leftovers on Docker engines, which the next server removes.
+    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts is held by
+    /// the caller, and stays; so does what tells of leftovers on Docker engines, which the next server removes.
+    /// Returns what stays: what has no name of ours, and what cannot be removed.
     ///
     /// # Errors
-    /// When something cannot be removed.
-    pub fn clear(&self) -> io::Result<()> {
+    /// When the home cannot be read.
+    pub fn clear(&self) -> io::Result<Left> {
+        let mut left = Left::default();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let ours = OURS.iter().filter_map(|ours| name.strip_prefix(ours));
-            if !ours.into_iter().any(|rest| BESIDE.contains(&rest)) {
-                continue;
-            }
-            let removed = match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path()),
-                false => fs::remove_file(entry.path()),
-            };
-            match removed {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
+            let mut rests = OURS.iter().filter_map(|ours| name.strip_prefix(ours));
+            if FOLDERS.contains(&name.as_ref()) {
+                contents::clear_folder(&self.path, &name, &mut left);
+            } else if rests.any(|rest| BESIDE.contains(&rest)) || LEFT_BY_EARLIER.contains(&name.as_ref()) {
+                contents::remove(&entry.path(), &mut left);
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The last line that a server in the background has said.
@@ -351,7 +372,9 @@ impl Home {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
     let _ = fs::remove_file(&new);
     let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
     file.write_all(text)?;
@@ -402,16 +425,31 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_other_peoples_files_is_left_alone() {
+    fn a_folder_with_other_files_is_left_alone_whatever_its_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("full");
+        let home = Home { path: path.clone() };
         fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(path.join("thesis.tex"), "x").unwrap();
-        assert!(Home { path: path.clone() }.create().is_err());
+        for mode in [0o755, 0o700] {
+            fs::write(path.join("thesis.tex"), "x").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = home.create().unwrap_err();
+            assert!(refused.message.contains("thesis.tex"), "{refused}");
+            assert!(home.is_home().is_err());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        }
         fs::remove_file(path.join("thesis.tex")).unwrap();
-        Home { path: path.clone() }.create().unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!home.is_home().unwrap());
+        home.create().unwrap();
+        assert!(home.is_home().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        // It is one now, and what is added later does not change that.
+        fs::write(path.join("thesis.tex"), "x").unwrap();
+        home.create().unwrap();
+        assert_eq!(home.clear().unwrap(), Left::default());
+        assert!(path.join("thesis.tex").exists() && home.is_home().unwrap());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::machine::Machine;
 use super::runner;
 use super::runner::protocol::Greeting;
 use super::settings::Settings;
-use crate::ui::Failure;
+use crate::ui::{Failure, note};
 
 /// How long a server may take to answer, or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -156,9 +156,8 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     if !home.check()? {
         return Ok(());
     }
-    if !home.is_home() {
-        return Err(Failure::failed(format!("{} is no home of a local cluster", home.path().display()))
-            .hint(format!("nothing has been removed; {HOME_VARIABLE} names the folder")));
+    if !home.is_home()? {
+        return Ok(());
     }
     // Jobs are ended by whoever has them. Where no server can start, as the state is broken, nobody can end
     // those whose runners live; without their journals nobody ever could.
@@ -197,7 +196,16 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
         return Err(Failure::failed("the local cluster has been started again meanwhile")
             .hint("run `blocal reset` again"));
     }
-    home.clear().map_err(failed)
+    let left = home.clear().map_err(failed)?;
+    if !left.failed.is_empty() {
+        let what = left.failed.join("; ");
+        return Err(failed(std::io::Error::other(format!("not everything could be removed: {what}"))));
+    }
+    if !left.others.is_empty() {
+        let what: Vec<String> = left.others.iter().map(|path| path.display().to_string()).collect();
+        note(format!("blocal: left alone, as it is not the cluster's: {}", what.join(", ")));
+    }
+    Ok(())
 }
 
 /// Starts `blocal serve` in the background; returns the process and where its part of the log begins.

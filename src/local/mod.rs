@@ -12,6 +12,7 @@
 //! | module     | what lives there                                                                    |
 //! |------------|-------------------------------------------------------------------------------------|
 //! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
+//! | `contents` | which folder is a home, the names that are given in one, and how they go             |
 //! | `launch`   | finding the running server, starting one, stopping it                                |
 //! | `settings` | what the user has set about its size and memory                                    |
 //! | [`server`] | the server's story from start to stop                                                |
@@ -45,6 +46,7 @@ pub mod server;
 mod batch;
 mod capacity;
 mod containers;
+mod contents;
 mod control;
 mod docker;
 mod ec2;

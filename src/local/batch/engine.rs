@@ -34,7 +34,7 @@ use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
 use crate::local::runner::protocol::{Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
 use crate::local::runner::{self, Fate};
-use crate::local::{logs, now_ms};
+use crate::local::{contents, logs, now_ms};
 
 /// How long what runners have reported may be in the page cache only. What clients have been promised never is.
 const SYNC_AFTER_MS: i64 = 100;
@@ -329,18 +329,24 @@ impl Engine {
             }
         }
         let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+        // A link may lead to the folder of another home, whose jobs run.
+        if !contents::is_folder(&self.home.join(SCRATCH)) {
+            return Ok(());
+        }
         for entry in std::fs::read_dir(self.home.join(SCRATCH))? {
-            let entry = entry?;
-            if entry.file_name().to_str().is_none_or(|name| !placed.contains(name)) {
-                self.remove_scratch(&entry.path());
+            let name = entry?.file_name();
+            if let Some(name) = name.to_str().filter(|name| !placed.contains(name)) {
+                self.remove_scratch(name);
             }
         }
         Ok(())
     }
 
-    fn remove_scratch(&self, path: &std::path::Path) {
-        if let Err(e) = std::fs::remove_dir_all(path)
-            && e.kind() != io::ErrorKind::NotFound
+    /// Removes the working directory of an attempt; anything else that is there is not ours.
+    fn remove_scratch(&self, task: &str) {
+        let path = self.home.join(SCRATCH).join(task);
+        if contents::is_id(task)
+            && let Err(e) = contents::remove_tree(&path)
         {
             note!("removing {}: {e}", path.display());
         }
@@ -759,7 +765,7 @@ impl Engine {
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
                 Ok(Fate::Lost) => {
                     self.state.attempt_lost(&task, now_ms());
-                    self.remove_scratch(&self.home.join(SCRATCH).join(task.as_str()));
+                    self.remove_scratch(task.as_str());
                 }
                 Err(e) => {
                     note!("the journal of runner {}: {e}", id.as_str());

@@ -5,6 +5,7 @@ mod batch;
 mod containers;
 mod crash;
 mod front;
+mod home;
 mod jobs;
 mod logs;
 mod runner;

@@ -418,7 +418,7 @@ mod tests {
     fn a_jobs_folder_goes_whatever_the_job_has_made_of_it() {
         let dir = folder(&["job/a/b/file", "job/closed/file"]);
         for path in ["job/a/b", "job/a", "job/closed"] {
-            fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove_tree(&dir.path().join("job")).unwrap();
         assert!(!dir.path().join("job").exists());

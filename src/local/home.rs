@@ -13,20 +13,21 @@
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
 //! logs/           a file for each log stream of a job
 //! logs.db         what PutLogEvents has stored (SQLite)
+//! reserve         takes space that is given up when the disk is full, so that ends of jobs can be recorded
 //! runners/        journal and lock of each runner
 //! scratch/        the working directory of each job that runs
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::contents::{self, Folder, Left};
 use super::machine::Machine;
-use super::{Connection, REGION};
+use super::{Connection, REGION, space};
 use crate::ui::Failure;
 
 /// The variable that names the home folder.
@@ -57,9 +58,16 @@ pub const SERVER_LOG: &str = "server.log";
 /// What this home has on Docker engines, relative to the home.
 pub const CONTAINERS: &str = "containers.json";
 
+/// A file that takes space until that is needed for the ends of jobs, relative to the home.
+pub const RESERVE: &str = "reserve";
+/// A file that is there while it is tried whether the disk takes anything, relative to the home.
+pub const PROBE: &str = "probe";
+
 const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, but for what outlives a reset.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
+    RESERVE,
+    PROBE,
     ENDPOINT,
     SETTINGS,
     SERVER_LOCK,
@@ -167,8 +175,8 @@ impl Home {
     /// When it cannot be made, belongs to another user, or holds other things.
     pub fn create(&self) -> Result<(), Failure> {
         let failed = |e: io::Error| {
-            Failure::failed(format!("making the local cluster's home {}: {e}", self.path.display()))
-                .hint(format!("{HOME_VARIABLE} names another folder"))
+            let doing = format!("making the local cluster's home {}", self.path.display());
+            space::failure(&self.path, &doing, &e).hint(format!("{HOME_VARIABLE} names another folder"))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
         let meta = fs::metadata(&self.path).map_err(failed)?;
@@ -298,20 +306,36 @@ impl Home {
         Ok(file)
     }
 
+    /// The same without waiting: `None` when another process has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn try_lock_start(&self) -> io::Result<Option<File>> {
+        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(START_LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     /// Becomes the one server of this home, until the returned file is dropped; `None` when another
     /// process is.
     ///
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub fn lock_server(&self) -> io::Result<Option<File>> {
-        let mut file =
-            private(OpenOptions::new().create(true).append(true)).open(self.path.join(SERVER_LOCK))?;
+        let mut options = OpenOptions::new();
+        let file =
+            private(options.create(true).write(true).truncate(false)).open(self.path.join(SERVER_LOCK))?;
         // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
         for _ in 0..50 {
             match file.try_lock() {
                 Ok(()) => {
-                    file.set_len(0)?;
-                    write!(file, "{}", std::process::id())?;
+                    // Over what is there: a full disk has no room for more.
+                    let pid = std::process::id().to_string();
+                    file.write_all_at(pid.as_bytes(), 0)?;
+                    file.set_len(pid.len() as u64)?;
                     return Ok(Some(file));
                 }
                 Err(fs::TryLockError::WouldBlock) => {
@@ -376,10 +400,23 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     new.push(".new");
     let new = PathBuf::from(new);
     let _ = fs::remove_file(&new);
-    let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    let write = || {
+        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    let Err(e) = write() else { return Ok(()) };
+    let _ = fs::remove_file(&new);
+    // On a full disk there is room for what takes the place of what is there: one write, and blanks at its end.
+    match fs::metadata(path) {
+        Ok(old) if e.kind() == io::ErrorKind::StorageFull && old.is_file() && old.len() > 0 => {
+            let mut text = text.to_vec();
+            text.resize(text.len().max(usize::try_from(old.len()).unwrap_or(0)), b' ');
+            OpenOptions::new().write(true).open(path)?.write_all_at(&text, 0)
+        }
+        _ => Err(e),
+    }
 }
 
 fn is_ours(meta: &fs::Metadata) -> bool {

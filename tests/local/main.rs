@@ -4,6 +4,7 @@ mod aws_cli;
 mod batch;
 mod containers;
 mod crash;
+mod disk;
 mod front;
 mod home;
 mod jobs;

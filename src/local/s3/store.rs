@@ -177,6 +177,11 @@ impl Store {
         Ok(())
     }
 
+    /// The home that it is in.
+    pub fn home(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     /// A name for new content, and its file's path.
     pub fn new_blob(&self) -> (String, PathBuf) {
         let name = uuid::Uuid::new_v4().simple().to_string();

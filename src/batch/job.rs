@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::job::{JobId, Status, Submitter, Tasks};
+use crate::job::{JobId, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
 /// names; what is not known is `null`.
@@ -61,6 +61,15 @@ pub struct Job {
     /// The ID of its task, where that is not its index. Not AWS's, so it is there only when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<u32>,
+}
+
+/// Why a job, or an attempt, is in its state, and why its container ended: what one of the two says already, the other
+/// need not say again.
+pub fn reasons<'a>(of_status: Option<&'a str>, of_container: Option<&'a str>) -> Vec<&'a str> {
+    let of_status = of_status.filter(|reason| !reason.is_empty());
+    let of_container = of_container.filter(|reason| !reason.is_empty());
+    let is_new = |reason: &&str| of_status.is_none_or(|said| !said.contains(*reason));
+    of_status.into_iter().chain(of_container.filter(is_new)).collect()
 }
 
 /// API `ArrayPropertiesDetail`.
@@ -289,8 +298,14 @@ impl Job {
     /// Why it is in its state and why its container ended, as far as Batch says.
     pub fn reasons(&self) -> String {
         let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
-        let reasons = [self.status_reason.as_deref(), of_container].into_iter().flatten();
-        reasons.filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
+        reasons(self.status_reason.as_deref(), of_container).join("; ")
+    }
+
+    /// What is said of output that is not all in its log stream, of any of its attempts.
+    pub fn lost_output(&self) -> Option<&str> {
+        let of_attempts = self.attempts.iter().flatten().filter_map(|a| a.container.reason.as_deref());
+        let mut reasons = self.container.iter().filter_map(|c| c.reason.as_deref()).chain(of_attempts);
+        reasons.find_map(|reason| reason.get(reason.find(OUTPUT_NOT_KEPT)?..))
     }
 
     /// How many jobs write its output, when they are not itself: children or nodes.

@@ -32,7 +32,7 @@ pub use crowd::{Counts, Crowd};
 pub use describe::{describe, describe_one, unknown};
 pub use detailed::{Detailed, detailed};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};
-pub use job::{Attempt, Container, Dependency, Job};
+pub use job::{Attempt, Container, Dependency, Job, reasons};
 pub use known::remember;
 pub use list::{ListPage, Of, children, list, pages, pages_in_turn, parts, parts_in_order};
 pub use meant::{Found, find, meant, task};

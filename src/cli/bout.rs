@@ -14,6 +14,7 @@ use clap::Parser;
 
 use self::folder::Folder;
 pub use self::print::{Printer, Style};
+use super::waiting::tell_lost_output;
 use super::{CommonArgs, named};
 use crate::batch::Job;
 use crate::cluster::{Contact, Session};
@@ -223,11 +224,25 @@ impl Args {
         let followed = Followed { wanted, tail: self.tail, needs_group: true };
         let ended =
             logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
-        may_have_printed(&ended)
+        may_have_printed(&ended)?;
+        tell_lost_output("bout", &ended);
+        Ok(())
     }
 
-    /// Shows the lines that are there of one job.
+    /// Shows the lines that are there of one job, and says which are lost.
     async fn read(
+        &self,
+        session: &Arc<Session>,
+        job: &Job,
+        wanted: &Wanted,
+        show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.read_lines(session, job, wanted, show).await?;
+        tell_lost_output("bout", job);
+        Ok(())
+    }
+
+    async fn read_lines(
         &self,
         session: &Arc<Session>,
         job: &Job,

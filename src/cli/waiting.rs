@@ -110,15 +110,19 @@ pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_ou
     }
 }
 
+/// Says that not all of a job's output was kept, if that is so.
+pub fn tell_lost_output(tool: &str, job: &Job) {
+    if let Some(lost) = job.lost_output() {
+        note(format!("{tool}: warning: not all of the output of the job {} was kept: {lost}", job.job_id));
+    }
+}
+
 /// One line on a job that has failed.
 pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
-    let reason = job.status_reason.as_deref().unwrap_or("no reason is given");
-    let detail = job
-        .container
-        .as_ref()
-        .and_then(|c| c.reason.as_deref())
-        .map(|r| format!(" ({r})"))
-        .unwrap_or_default();
+    let of_container = job.container.as_ref().and_then(|c| c.reason.as_deref());
+    let mut reasons = batch::reasons(job.status_reason.as_deref(), of_container).into_iter();
+    let reason = reasons.next().unwrap_or("no reason is given");
+    let detail = reasons.next().map(|r| format!(" ({r})")).unwrap_or_default();
     // One that never ran has none.
     let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };

@@ -75,6 +75,9 @@ pub use timeout::{Period, Timeout};
 pub use ulimit::Ulimit;
 pub use wall_time::WallTime;
 
+/// What the reason of a container begins with, or has behind its own, whose output is not all in its log stream.
+pub const OUTPUT_NOT_KEPT: &str = "OutputNotKept";
+
 /// A value on the command line that is no such value: what is wrong with it, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

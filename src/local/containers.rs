@@ -396,6 +396,33 @@ async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: Strin
     let _ = remove().await;
 }
 
+/// Ends and removes everything that a home has on Docker engines, without a server.
+///
+/// # Errors
+/// What an engine says, or that it does not answer.
+pub fn remove_all(home: &Path) -> Result<(), String> {
+    let record = read(home);
+    if record.engines.is_empty() {
+        return Ok(());
+    }
+    let remove = async {
+        for address in &record.engines {
+            let docker = crate::docker::connect(address).await?;
+            for container in remains::containers(&docker, &record.home_id, None).await? {
+                remains::remove(&docker, &container.id).await?;
+            }
+            let networks = remains::node_networks(&docker, &record.home_id).await?;
+            remains::remove_dead_networks(&docker, &networks, &HashSet::new()).await?;
+            remains::remove_volumes(&docker, &record.home_id).await?;
+        }
+        Ok(())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    let outcome = runtime.block_on(async { tokio::time::timeout(AWAY, remove).await });
+    outcome.unwrap_or_else(|_| Err(format!("no answer within {} seconds", AWAY.as_secs())))
+}
+
 async fn find(record: &Record) -> Result<(String, Docker), String> {
     let until = Instant::now() + if record.engines.is_empty() { Duration::ZERO } else { AWAY };
     loop {

@@ -3,6 +3,7 @@
 //! It needs no signature: the home is a folder that only the user can enter.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ pub fn open(desk: Desk) -> io::Result<()> {
         _ => {}
     }
     let listener = UnixListener::bind(SOCKET)?;
+    std::fs::set_permissions(SOCKET, std::fs::Permissions::from_mode(0o600))?;
     let desk = Arc::new(desk);
     let numbers = AtomicU64::new(1);
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -184,11 +186,11 @@ fn send(stream: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
 /// long for a socket address.
 ///
 /// # Errors
-/// When no server answers.
-pub fn ask(home: &Path, greeting: &Greeting) -> io::Result<Status> {
+/// When no server answers within this time.
+pub fn ask(home: &Path, greeting: &Greeting, patience: Duration) -> io::Result<Status> {
     std::env::set_current_dir(home)?;
     let mut stream = UnixStream::connect(SOCKET)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(patience))?;
     send(&mut stream, greeting)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;

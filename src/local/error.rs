@@ -5,6 +5,8 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::space::NoSpace;
+
 /// The header with the ID that each request gets.
 pub const REQUEST_ID: &str = "x-amzn-requestid";
 /// The XML namespaces of the services that answer in XML (API: metadata.xmlNamespace).
@@ -41,6 +43,11 @@ impl ApiError {
     /// Something on this machine went wrong (Batch: ServerException, 500).
     pub fn server(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServerException", message)
+    }
+
+    /// The disk takes no more. No client tries again what was refused with 400 and this code.
+    pub fn no_space(lack: &NoSpace) -> Self {
+        Self::client(lack.with_advice())
     }
 
     /// An operation that is not there.

@@ -4,7 +4,8 @@
 //! settings.json   its size and how long it remembers, where that has been set
 //! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
 //! containers.json what there is of this home on Docker engines
-//! start.lock      held by a tool while it starts the server, so that many tools start only one
+//! start.lock      held by a tool while it starts the server, so that many tools start only one; its
+//!                 content is the mark of a home
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
 //! server.log      what a server in the background has to say
@@ -12,19 +13,21 @@
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
 //! logs/           a file for each log stream of a job
 //! logs.db         what PutLogEvents has stored (SQLite)
+//! reserve         takes space that is given up when the disk is full, so that ends of jobs can be recorded
 //! runners/        journal and lock of each runner
 //! scratch/        the working directory of each job that runs
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::{self, Folder, Left};
 use super::machine::Machine;
-use super::{Connection, REGION};
+use super::{Connection, REGION, space};
 use crate::ui::Failure;
 
 /// The variable that names the home folder.
@@ -55,9 +58,16 @@ pub const SERVER_LOG: &str = "server.log";
 /// What this home has on Docker engines, relative to the home.
 pub const CONTAINERS: &str = "containers.json";
 
+/// A file that takes space until that is needed for the ends of jobs, relative to the home.
+pub const RESERVE: &str = "reserve";
+/// A file that is there while it is tried whether the disk takes anything, relative to the home.
+pub const PROBE: &str = "probe";
+
 const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, but for what outlives a reset.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
+    RESERVE,
+    PROBE,
     ENDPOINT,
     SETTINGS,
     SERVER_LOCK,
@@ -71,10 +81,16 @@ const OURS: [&str; 12] = [
     RUNNERS,
     SCRATCH,
 ];
+/// Those of them that are folders.
+const FOLDERS: [&str; 4] = [RUNNERS, SCRATCH, LOGS, OBJECTS];
 /// What SQLite, and a change that was interrupted, leave beside a file.
 const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", ".new"];
-const START_LOCK: &str = "start.lock";
-const SERVER_LOCK: &str = "server.lock";
+/// What changes that were interrupted have left in earlier versions.
+const LEFT_BY_EARLIER: [&str; 2] = ["endpoint.new", "containers.new"];
+/// The lock that guards starts, relative to the home; its content is the home's mark.
+pub const START_LOCK: &str = "start.lock";
+/// The lock of the one server, relative to the home.
+pub const SERVER_LOCK: &str = "server.lock";
 
 /// The folder of one local cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,37 +169,60 @@ impl Home {
     }
 
     /// Makes the folder and what is in it from the start. A folder that is there already is taken when
-    /// it is empty or a home, never when it holds somebody's files: it is about to become private.
+    /// it is empty or a home, whatever its mode, and never when it holds somebody's files.
     ///
     /// # Errors
     /// When it cannot be made, belongs to another user, or holds other things.
     pub fn create(&self) -> Result<(), Failure> {
         let failed = |e: io::Error| {
-            Failure::failed(format!("making the local cluster's home {}: {e}", self.path.display()))
-                .hint(format!("{HOME_VARIABLE} names another folder"))
+            let doing = format!("making the local cluster's home {}", self.path.display());
+            space::failure(&self.path, &doing, &e).hint(format!("{HOME_VARIABLE} names another folder"))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
         let meta = fs::metadata(&self.path).map_err(failed)?;
         if !is_ours(&meta) {
             return Err(failed(io::Error::other("the folder belongs to another user")));
         }
+        let folder = contents::examine(&self.path).map_err(failed)?;
+        if let Folder::Foreign(names) = &folder {
+            return Err(self.foreign("making", names));
+        }
         if meta.permissions().mode() & 0o077 != 0 {
-            let ours = self.path.join(START_LOCK).exists();
-            let empty = fs::read_dir(&self.path).map_err(failed)?.next().is_none();
-            // Another tool may be making the same home right now: then it has become private meanwhile.
-            let private =
-                || fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
-            if !ours && !empty && !private() {
-                return Err(failed(io::Error::other(
-                    "the folder holds other files and can be read by other users",
-                )));
-            }
             fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        for folder in [RUNNERS, SCRATCH, LOGS, OBJECTS] {
+        match contents::set_mark(&self.path) {
+            // A home that has been one for long is known without the mark: a full disk does not matter.
+            Err(e) if folder == Folder::Empty => return Err(failed(e)),
+            _ => {}
+        }
+        for folder in FOLDERS {
             DirBuilder::new().recursive(true).mode(0o700).create(self.path.join(folder)).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Whether there is anything of a local cluster in this folder, which is there.
+    ///
+    /// # Errors
+    /// When the folder is somebody else's, or cannot be read.
+    pub fn is_home(&self) -> Result<bool, Failure> {
+        match contents::examine(&self.path) {
+            Ok(Folder::Empty) => Ok(false),
+            Ok(Folder::Home) => Ok(true),
+            Ok(Folder::Foreign(names)) => Err(self.foreign("resetting", &names)),
+            Err(e) => Err(Failure::failed(format!("reading {}: {e}", self.path.display()))),
+        }
+    }
+
+    /// What is said of a folder that holds somebody's files.
+    fn foreign(&self, doing: &str, names: &[String]) -> Failure {
+        Failure::failed(format!(
+            "{doing} the local cluster's home {}: the folder is not a home of a local cluster and holds other \
+             files, such as {}",
+            self.path.display(),
+            names.join(", ")
+        ))
+        .hint(format!("nothing has been changed; {HOME_VARIABLE} names another folder, empty or not there yet"))
     }
 
     /// That what is in the folder can be trusted: no other user can have put it there. `false` when there
@@ -228,36 +267,26 @@ impl Home {
         (bytes, files)
     }
 
-    /// Whether this folder has ever been a home: it has what only a server or a tool of ours puts there.
-    pub fn is_home(&self) -> bool {
-        let has = |name: &str| self.path.join(name).exists();
-        has(START_LOCK) && (has(SERVER_LOCK) || has(RUNNERS))
-    }
-
-    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts is held by the caller, and stays; so
-    /// does what tells of leftovers on Docker engines, which the next server removes.
+    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts is held by
+    /// the caller, and stays; so does what tells of leftovers on Docker engines, which the next server removes.
+    /// Returns what stays: what has no name of ours, and what cannot be removed.
     ///
     /// # Errors
-    /// When something cannot be removed.
-    pub fn clear(&self) -> io::Result<()> {
+    /// When the home cannot be read.
+    pub fn clear(&self) -> io::Result<Left> {
+        let mut left = Left::default();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let ours = OURS.iter().filter_map(|ours| name.strip_prefix(ours));
-            if !ours.into_iter().any(|rest| BESIDE.contains(&rest)) {
-                continue;
-            }
-            let removed = match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path()),
-                false => fs::remove_file(entry.path()),
-            };
-            match removed {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
+            let mut rests = OURS.iter().filter_map(|ours| name.strip_prefix(ours));
+            if FOLDERS.contains(&name.as_ref()) {
+                contents::clear_folder(&self.path, &name, &mut left);
+            } else if rests.any(|rest| BESIDE.contains(&rest)) || LEFT_BY_EARLIER.contains(&name.as_ref()) {
+                contents::remove(&entry.path(), &mut left);
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The last line that a server in the background has said.
@@ -277,20 +306,36 @@ impl Home {
         Ok(file)
     }
 
+    /// The same without waiting: `None` when another process has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn try_lock_start(&self) -> io::Result<Option<File>> {
+        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(START_LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     /// Becomes the one server of this home, until the returned file is dropped; `None` when another
     /// process is.
     ///
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub fn lock_server(&self) -> io::Result<Option<File>> {
-        let mut file =
-            private(OpenOptions::new().create(true).append(true)).open(self.path.join(SERVER_LOCK))?;
+        let mut options = OpenOptions::new();
+        let file =
+            private(options.create(true).write(true).truncate(false)).open(self.path.join(SERVER_LOCK))?;
         // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
         for _ in 0..50 {
             match file.try_lock() {
                 Ok(()) => {
-                    file.set_len(0)?;
-                    write!(file, "{}", std::process::id())?;
+                    // Over what is there: a full disk has no room for more.
+                    let pid = std::process::id().to_string();
+                    file.write_all_at(pid.as_bytes(), 0)?;
+                    file.set_len(pid.len() as u64)?;
                     return Ok(Some(file));
                 }
                 Err(fs::TryLockError::WouldBlock) => {
@@ -351,12 +396,27 @@ impl Home {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
     let _ = fs::remove_file(&new);
-    let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    let write = || {
+        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    let Err(e) = write() else { return Ok(()) };
+    let _ = fs::remove_file(&new);
+    // On a full disk there is room for what takes the place of what is there: one write, and blanks at its end.
+    match fs::metadata(path) {
+        Ok(old) if e.kind() == io::ErrorKind::StorageFull && old.is_file() && old.len() > 0 => {
+            let mut text = text.to_vec();
+            text.resize(text.len().max(usize::try_from(old.len()).unwrap_or(0)), b' ');
+            OpenOptions::new().write(true).open(path)?.write_all_at(&text, 0)
+        }
+        _ => Err(e),
+    }
 }
 
 fn is_ours(meta: &fs::Metadata) -> bool {
@@ -402,16 +462,31 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_other_peoples_files_is_left_alone() {
+    fn a_folder_with_other_files_is_left_alone_whatever_its_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("full");
+        let home = Home { path: path.clone() };
         fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(path.join("thesis.tex"), "x").unwrap();
-        assert!(Home { path: path.clone() }.create().is_err());
+        for mode in [0o755, 0o700] {
+            fs::write(path.join("thesis.tex"), "x").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = home.create().unwrap_err();
+            assert!(refused.message.contains("thesis.tex"), "{refused}");
+            assert!(home.is_home().is_err());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        }
         fs::remove_file(path.join("thesis.tex")).unwrap();
-        Home { path: path.clone() }.create().unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!home.is_home().unwrap());
+        home.create().unwrap();
+        assert!(home.is_home().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        // It is one now, and what is added later does not change that.
+        fs::write(path.join("thesis.tex"), "x").unwrap();
+        home.create().unwrap();
+        assert_eq!(home.clear().unwrap(), Left::default());
+        assert!(path.join("thesis.tex").exists() && home.is_home().unwrap());
     }
 
     #[test]

@@ -12,15 +12,15 @@ use super::Connection;
 use super::control::{self, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
 use super::machine::Machine;
-use super::runner;
 use super::runner::protocol::Greeting;
 use super::settings::Settings;
+use super::space;
 use crate::ui::Failure;
 
 /// How long a server may take to answer, or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
-const END_ALL: Duration = Duration::from_secs(45);
+/// How long one connection to a server is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(5);
 /// A server's log longer than this starts anew.
@@ -54,7 +54,7 @@ fn joined(home: &Home) -> Result<Option<Started>, Failure> {
 }
 
 /// What the server that runs in a home wrote down, if it is the user's own and can be reached from here.
-fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
+pub(super) fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
     // Before anything in the home is read.
     if !home.check()? {
         return Ok(None);
@@ -74,7 +74,7 @@ fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
 }
 
 /// Whether a server lives in a home.
-fn served(home: &Home) -> Result<bool, Failure> {
+pub(super) fn served(home: &Home) -> Result<bool, Failure> {
     home.is_served().map_err(|e| {
         Failure::failed(format!("looking for the local cluster's server in {}: {e}", home.path().display()))
     })
@@ -91,9 +91,8 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
     }
     home.create()?;
     // Of many that want to start one, one does; the others wait here and then join it.
-    let lock = home.lock_start().map_err(|e| {
-        Failure::failed(format!("starting the local cluster in {}: {e}", home.path().display()))
-    })?;
+    let doing = format!("starting the local cluster in {}", home.path().display());
+    let lock = home.lock_start().map_err(|e| space::failure(home.path(), &doing, &e))?;
     // A server that is just coming up or going down holds the lock without answering.
     let deadline = Instant::now() + PATIENCE;
     while served(home)? && Instant::now() < deadline {
@@ -117,12 +116,24 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
     };
     drop(lock);
     outcome.map_err(|why| {
-        let failure =
-            Failure::failed(format!("starting the local cluster in {}: {why}", home.path().display()));
-        let last = log_since(home, log);
-        let failure = match last.lines().rfind(|l| !l.trim().is_empty()) {
-            Some(line) => failure.hint(format!("its last words: {line}")),
-            None => failure,
+        let mut said = String::new();
+        if let Ok(Some(_)) = child.try_wait()
+            && let Some(stdout) = child.stdout.take()
+        {
+            // What it has started, if anything, does not have this pipe: it ends with the server.
+            let _ = stdout.take(64 * 1024).read_to_string(&mut said);
+        }
+        let mut said = said.lines();
+        let failure = match said.next() {
+            Some(message) => said.fold(Failure::failed(format!("{doing}: {message}")), Failure::hint),
+            None => {
+                let failure = Failure::failed(format!("{doing}: {why}"));
+                let last = log_since(home, log);
+                match last.lines().rfind(|l| !l.trim().is_empty()) {
+                    Some(line) => failure.hint(format!("its last words: {line}")),
+                    None => failure,
+                }
+            }
         };
         failure.hint(format!("its log is {}", home.path().join(SERVER_LOG).display()))
     })
@@ -133,7 +144,7 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
 /// # Errors
 /// When it cannot be kept; and when a server runs that has other settings.
 pub fn set(home: &Home, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::failed(format!("the local cluster's settings: {e}"));
+    let failed = |e: std::io::Error| space::failure(home.path(), "the local cluster's settings", &e);
     home.create()?;
     let old = Settings::read(home.path()).map_err(failed)?;
     let mut new = old;
@@ -148,63 +159,12 @@ pub fn set(home: &Home, change: impl FnOnce(&mut Settings) -> Result<(), Failure
     new.write(home.path()).map_err(failed)
 }
 
-/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings, credentials.
-///
-/// # Errors
-/// When jobs do not end, or something cannot be removed.
-pub fn reset(home: &Home) -> Result<(), Failure> {
-    if !home.check()? {
-        return Ok(());
-    }
-    if !home.is_home() {
-        return Err(Failure::failed(format!("{} is no home of a local cluster", home.path().display()))
-            .hint(format!("nothing has been removed; {HOME_VARIABLE} names the folder")));
-    }
-    // Jobs are ended by whoever has them. Where no server can start, as the state is broken, nobody can end
-    // those whose runners live; without their journals nobody ever could.
-    let started = start(home);
-    if let Err(why) = &started {
-        let alive = runner::living(home.path());
-        if alive > 0 {
-            return Err(Failure::failed(format!(
-                "resetting the local cluster: {alive} jobs run, and no server starts that could end them: {}",
-                why.message
-            ))
-            .hint("wait until they have ended, or end their processes, and run `blocal reset` again"));
-        }
-    }
-    if let Ok(started) = started {
-        let deadline = Instant::now() + END_ALL;
-        let mut left = ask(home, &Greeting::EndAll)?;
-        while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
-            if Instant::now() >= deadline {
-                return Err(Failure::failed(format!(
-                    "resetting the local cluster: jobs do not end within {} seconds",
-                    END_ALL.as_secs()
-                ))
-                .hint(format!("`bstat` shows them; the server is process {}", started.pid)));
-            }
-            std::thread::sleep(4 * LOOK);
-            left = status(home)?;
-        }
-        stop(home)?;
-    }
-    let failed = |e: std::io::Error| {
-        Failure::failed(format!("resetting the local cluster in {}: {e}", home.path().display()))
-    };
-    let _start = home.lock_start().map_err(failed)?;
-    if served(home)? {
-        return Err(Failure::failed("the local cluster has been started again meanwhile")
-            .hint("run `blocal reset` again"));
-    }
-    home.clear().map_err(failed)
-}
-
 /// Starts `blocal serve` in the background; returns the process and where its part of the log begins.
 fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
     let program = program()?;
     let failed = |e: std::io::Error| {
-        Failure::failed(format!("starting the local cluster: {}: {e}", program.display()))
+        let doing = format!("starting the local cluster: {}", program.display());
+        space::failure(home.path(), &doing, &e)
     };
     let path = home.path().join(SERVER_LOG);
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
@@ -226,7 +186,7 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
         .env(HOME_VARIABLE, home.path())
         .current_dir(home.path())
         .stdin(Stdio::null())
-        .stdout(log.try_clone().map_err(failed)?)
+        .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
         .map_err(failed)?;
@@ -286,13 +246,22 @@ pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
 }
 
 fn ask(home: &Home, greeting: &Greeting) -> Result<Option<Status>, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    ask_within(home, greeting, PATIENCE)
+}
+
+/// Asks the server of a home, which has so long to answer; `None` when none runs.
+pub(super) fn ask_within(
+    home: &Home,
+    greeting: &Greeting,
+    patience: Duration,
+) -> Result<Option<Status>, Failure> {
+    let deadline = Instant::now() + patience;
     reachable(home)?;
     loop {
         if !served(home)? {
             return Ok(None);
         }
-        match control::ask(home.path(), greeting) {
+        match control::ask(home.path(), greeting, patience.min(ANSWER)) {
             Ok(status) => return Ok(Some(status)),
             // It may be coming up or going down.
             Err(_) if Instant::now() < deadline => std::thread::sleep(LOOK),

@@ -12,8 +12,12 @@
 //! | module     | what lives there                                                                    |
 //! |------------|-------------------------------------------------------------------------------------|
 //! | [`home`]   | the folder: where everything is, credentials, the lock of the one server             |
+//! | `contents` | which folder is a home, the names that are given in one, and how they go             |
 //! | `launch`   | finding the running server, starting one, stopping it                                |
+//! | `reset`    | ending and removing everything, whatever state it is in                              |
+//! | `processes` | the processes of a home, found without its files                                    |
 //! | `settings` | what the user has set about its size and memory                                    |
+//! | `space`    | what is said when the disk is full, and the reserve for that case                    |
 //! | [`server`] | the server's story from start to stop                                                |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
@@ -45,6 +49,7 @@ pub mod server;
 mod batch;
 mod capacity;
 mod containers;
+mod contents;
 mod control;
 mod docker;
 mod ec2;
@@ -56,8 +61,11 @@ mod http;
 mod launch;
 mod logs;
 mod machine;
+mod processes;
+mod reset;
 mod s3;
 mod settings;
+mod space;
 mod sts;
 
 use std::fmt;
@@ -66,7 +74,8 @@ use crate::ui::Failure;
 
 pub use control::{JobCounts, Status};
 pub use home::Home;
-pub use launch::{reset, set, start, status, stop};
+pub use launch::{set, start, status, stop};
+pub use reset::reset;
 pub use settings::Settings;
 
 /// The region that the local cluster says it is in.

@@ -1,7 +1,7 @@
 //! The server's story: take the lock, open the store, listen, serve, stop.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,6 +22,7 @@ use super::home::{Endpoint, HOME_VARIABLE, Home};
 use super::http::{Credentials, Front, Keys, Services};
 use super::machine::Machine;
 use super::settings::Settings;
+use super::space::{self, NoSpace, Reserve};
 use super::{ACCESS_KEY_PREFIX, REGION, ec2, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
@@ -51,10 +52,34 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
     if options.background {
         detach();
     }
+    let outcome = serve_home(home, options);
+    if let (true, Err(failure)) = (options.background, &outcome) {
+        // To whoever has started us: on a full disk the log does not take it.
+        let _ = writeln!(io::stdout(), "{}", told(failure));
+    }
+    outcome
+}
+
+/// A failure in lines: its message, and its hints.
+fn told(failure: &Failure) -> String {
+    let lines = std::iter::once(&failure.message).chain(&failure.hints);
+    lines.map(|line| line.replace('\n', " ")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whoever has started this process in the background has heard all that it had to say.
+fn end_of_start(options: &Options) -> io::Result<()> {
+    if options.background {
+        let nothing = std::fs::File::options().write(true).open("/dev/null")?;
+        nix::unistd::dup2_stdout(nothing)?;
+    }
+    Ok(())
+}
+
+fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
     home.create()?;
     let failed = |what: &str| {
         let what = what.to_owned();
-        move |e: io::Error| Failure::failed(format!("{what}: {e}"))
+        move |e: io::Error| space::failure(home.path(), &what, &e)
     };
     let lock = home.lock_server().map_err(failed("taking the server's lock"))?;
     let Some(_lock) = lock else {
@@ -71,8 +96,14 @@ pub fn serve(home: &Home, options: &Options) -> Result<Exit, Failure> {
         .map_err(failed("starting"))?;
     let outcome = runtime.block_on(run(home, options, most_connections(descriptors)));
     runtime.shutdown_timeout(FAREWELL);
-    outcome.map_err(failed("serving"))?;
-    Ok(Exit::Done)
+    match outcome {
+        Ok(()) => Ok(Exit::Done),
+        // A database does not say which kind of trouble it had with the disk: the disk is tried.
+        Err(e) => match NoSpace::of(home.path(), &e).or_else(|| NoSpace::look(home.path())) {
+            Some(lack) => Err(Failure::failed(format!("serving: {lack}")).hint(lack.advice())),
+            None => Err(failed("serving")(e)),
+        },
+    }
 }
 
 /// A runner takes two descriptors, a request one or two; jobs inherit the limit, so that it is the same
@@ -144,6 +175,10 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         },
     };
     let capacity = settings.capacity();
+    // Databases write when they are opened, and without them not even reading goes on.
+    if space::lack(home.path(), space::LOW).is_some() {
+        Reserve::open(home.path()).give();
+    }
     let store = batch::open_store(home.path(), &capacity)?;
     let how = batch::Conditions {
         capacity,
@@ -174,6 +209,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     })?;
     home.set_endpoint(&endpoint)?;
     let listener = socket.listen(1024)?;
+    end_of_start(options)?;
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
 
     let last_request = Arc::new(AtomicI64::new(now_ms()));

@@ -8,6 +8,7 @@
 //! * [`ImageBench`]: the images that a test makes on an engine.
 //! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
+//! * [`SmallDisk`]: a disk of a few megabytes, which can be filled.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
@@ -34,6 +35,7 @@ mod registry;
 mod sandbox;
 pub mod shells;
 mod slow;
+mod small_disk;
 mod terminal;
 
 pub use awsb_testkit_macros::story;
@@ -54,6 +56,7 @@ pub use proxy::LossyProxy;
 pub use registry::Registry;
 pub use sandbox::{Outcome, Running, Sandbox};
 pub use slow::{Slow, Wire};
+pub use small_disk::SmallDisk;
 pub use terminal::{OnTerminal, Seen, Terminal, screen};
 
 use std::time::{Duration, Instant};

@@ -34,6 +34,11 @@ impl Cluster {
         Self { home: tempfile::Builder::new().prefix("awsb-local").tempdir().unwrap() }
     }
 
+    /// A home without a server in a folder, such as that of a [small disk](crate::SmallDisk).
+    pub fn within(folder: &Path) -> Self {
+        Self { home: tempfile::Builder::new().prefix("awsb-local").tempdir_in(folder).unwrap() }
+    }
+
     /// A home with a server that answers.
     pub fn started() -> Self {
         let cluster = Self::new();

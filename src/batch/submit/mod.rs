@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::retry::RetryConfig;
 use serde::Serialize;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 pub(super) use double::end_double;
 pub use patience::Patience;
@@ -34,6 +34,8 @@ use progress::Lost;
 /// The pauses between tries that Batch has turned away.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// After this time, it is said why a submission takes long, wherever stderr goes; on a terminal it is said at once.
+const TELL_AFTER: Duration = Duration::from_millis(1500);
 
 /// A job that Batch has taken (API `SubmitJobResponse`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -111,6 +113,9 @@ struct Submission<'a> {
     deadline: Instant,
     /// When the last try ended that left it open whether the job exists.
     open_since: Option<Instant>,
+    begun: Instant,
+    /// What made the first try come to nothing, which has not been said yet.
+    untold: Option<Failure>,
     told: bool,
 }
 
@@ -131,6 +136,8 @@ impl<'a> Submission<'a> {
             search: Search::new(&request.job_queue, &request.job_name, SystemTime::now()),
             deadline: Instant::now() + patience.submit_timeout,
             open_since: None,
+            begun: Instant::now(),
+            untold: None,
             told: false,
         }
     }
@@ -160,7 +167,7 @@ impl<'a> Submission<'a> {
                         return Err(self.busy(failure));
                     }
                     self.tell(&failure);
-                    sleep(wait).await;
+                    self.pause_until(Instant::now() + wait).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     // A local cluster that has ended is started.
                     if let Ok(session) = self.session.renew(&failure).await {
@@ -173,7 +180,7 @@ impl<'a> Submission<'a> {
                     match self.find(&failure).await? {
                         Some(_) if may_be_double => {
                             // What was found may be an earlier try's: this one has its settle time, too.
-                            sleep_until(self.settled()).await;
+                            self.pause_until(self.settled()).await;
                             return self.last_look(None).await;
                         }
                         Some(job) => return Ok(job),
@@ -249,7 +256,7 @@ impl<'a> Submission<'a> {
                     }
                 }
             }
-            looks.pause(settled).await;
+            self.pause_until(looks.next(settled)).await;
         }
     }
 
@@ -258,14 +265,14 @@ impl<'a> Submission<'a> {
     /// that is known already.
     async fn last_look(&mut self, taken: Option<Submitted>) -> Result<Submitted, Failure> {
         let settled = Instant::now() + self.settle;
-        sleep_until(settled).await;
+        self.pause_until(settled).await;
         let mut looks = Looks::new(self.settle);
         while let Err(failure) = self.search.look(&self.session, None).await {
             let enough = Instant::now() >= settled + self.settle && Instant::now() >= self.deadline;
             if enough || !failure.passing {
                 return Err(self.perhaps_double(taken.as_ref(), &failure));
             }
-            looks.pause(settled).await;
+            self.pause_until(looks.next(settled)).await;
         }
         let mut jobs: Vec<Submitted> = self.search.with(self.mark).iter().map(|f| f.job.clone()).collect();
         // One that is not listed yet is the youngest.
@@ -290,11 +297,31 @@ impl<'a> Submission<'a> {
         self.open_since.unwrap_or_else(Instant::now) + self.settle
     }
 
-    /// Whoever sits at the terminal is told once why it takes long.
+    /// Whoever waits is told once why it takes long: at once on a terminal, and else when it has taken long. Most of
+    /// what scripts do works at the second try.
     fn tell(&mut self, failure: &Failure) {
-        if !std::mem::replace(&mut self.told, true) && std::io::stderr().is_terminal() {
+        if !std::mem::replace(&mut self.told, true) {
+            self.untold = Some(failure.clone());
+        }
+        if std::io::stderr().is_terminal() || self.begun.elapsed() >= TELL_AFTER {
+            self.tell_now();
+        }
+    }
+
+    fn tell_now(&mut self) {
+        if let Some(failure) = self.untold.take() {
             note(format!("bsub: trying again: {failure}"));
         }
+    }
+
+    /// Waits, and says meanwhile what there is to be said.
+    async fn pause_until(&mut self, until: Instant) {
+        let tell_at = self.begun + TELL_AFTER;
+        if self.untold.is_some() && tell_at < until {
+            sleep_until(tell_at).await;
+            self.tell_now();
+        }
+        sleep_until(until).await;
     }
 
     fn busy(&self, mut failure: Failure) -> Failure {

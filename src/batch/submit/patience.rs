@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::ui::note;
@@ -58,12 +58,12 @@ impl Looks {
         Self { pause: settle / FIRST_LOOK, longest: settle / LATER_LOOKS }
     }
 
-    /// Waits for the next look: one falls on the moment `settled`.
-    pub(super) async fn pause(&mut self, settled: Instant) {
+    /// When the next look is due: one falls on the moment `settled`.
+    pub(super) fn next(&mut self, settled: Instant) -> Instant {
         // Never none: a settle time of nothing must not make a flood of requests.
         let next = Instant::now() + self.pause.max(Duration::from_millis(10));
-        sleep_until(if Instant::now() < settled { next.min(settled) } else { next }).await;
         self.pause = (self.pause * 2).min(self.longest);
+        if Instant::now() < settled { next.min(settled) } else { next }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::{self, Job};
+use crate::cli::waiting::tell_lost_output;
 use crate::cluster::Session;
 use crate::job::{JobId, Status};
 use crate::logs::{Place, Wanted};
@@ -27,6 +28,7 @@ pub async fn of(session: &Session, job: &Job, wanted: &Wanted) -> Result<Vec<Arc
     for ids in parts(session, job, wanted).await?.chunks(DESCRIBED) {
         for part in batch::describe(session, ids).await?.into_iter().flatten() {
             if !wanted.failed || part.status == Status::Failed {
+                tell_lost_output("bout", &part);
                 places.extend(Place::all_of(&part, session, wanted.attempt));
             }
         }

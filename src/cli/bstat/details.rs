@@ -167,7 +167,8 @@ fn attempt(attempt: &Attempt) -> String {
     };
     let code = attempt.container.exit_code.map(|code| format!("exit code {}", exit_code(code)));
     let stream = attempt.container.log_stream_name.as_ref().map(|stream| format!("log {stream}"));
-    let reasons = [attempt.status_reason.clone(), attempt.container.reason.clone()];
+    let reasons = batch::reasons(attempt.status_reason.as_deref(), attempt.container.reason.as_deref());
+    let reasons = reasons.into_iter().map(|reason| Some(reason.to_owned()));
     let told = [Some(ran), code].into_iter().chain(reasons).chain([stream]);
     told.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -34,7 +34,8 @@ use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
 use crate::local::runner::protocol::{Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
 use crate::local::runner::{self, Fate};
-use crate::local::{logs, now_ms};
+use crate::local::space::{self, NoSpace, Reserve};
+use crate::local::{contents, logs, now_ms};
 
 /// How long what runners have reported may be in the page cache only. What clients have been promised never is.
 const SYNC_AFTER_MS: i64 = 100;
@@ -55,6 +56,15 @@ type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 /// Checks a request against what is there, and writes what it changes, in the writer's transaction.
 pub type Change = Box<dyn FnOnce(&Store) -> Result<Value, NotChanged> + Send>;
 
+/// Whether a change adds to what is on the disk. One that only removes is made on a full one, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// It adds.
+    Space,
+    /// It removes.
+    NoSpace,
+}
+
 /// What the engine is told.
 pub enum Message {
     /// SubmitJob.
@@ -62,7 +72,7 @@ pub enum Message {
     /// TerminateJob or CancelJob.
     End { id: String, reason: String, cancel: bool, reply: Reply<()> },
     /// A change to job definitions, queues, tags and the like.
-    Change(Change, Reply<Value>),
+    Change(Change, Needs, Reply<Value>),
     /// GetJobQueueSnapshot: the first of those who wait in a queue.
     Line(String, Reply<Vec<JobKey>>),
     /// A runner has connected.
@@ -108,6 +118,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Shared {
+    home: PathBuf,
     active: AtomicBool,
     /// What there is, and what is free.
     resources: Mutex<(Resources, Resources)>,
@@ -131,7 +142,16 @@ impl Handle {
         &self,
         change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
     ) -> Result<Value, ApiError> {
-        self.ask(|reply| Message::Change(Box::new(change), reply)).await
+        self.change_with(Needs::Space, change).await
+    }
+
+    /// The same for a change of which it is known whether it adds to what is on the disk.
+    pub async fn change_with(
+        &self,
+        needs: Needs,
+        change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        self.ask(|reply| Message::Change(Box::new(change), needs, reply)).await
     }
 
     /// The first jobs that wait in a queue, in the order in which they would start now.
@@ -169,8 +189,16 @@ impl Handle {
         answer.map_err(|e| io::Error::other(e.message))
     }
 
+    /// What keeps jobs that wait from being started, when little space is left on the disk.
+    pub fn lack(&self) -> Option<NoSpace> {
+        space::lack(&self.shared.home, space::LOW)
+    }
+
     /// What keeps it from working as it should, if anything does.
     pub fn trouble(&self) -> Option<String> {
+        if let Some(lack) = self.lack() {
+            return Some(lack.with_advice());
+        }
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -207,6 +235,10 @@ pub struct Engine {
     hold_until: i64,
     /// Why the output of the job that ended last could not be kept, if so.
     unkept: Option<String>,
+    /// What is given up when the disk is full.
+    reserve: Reserve,
+    /// What keeps new things from being begun.
+    lack: Option<NoSpace>,
     /// Nothing was started in the last turn because of that, or there has not been a turn.
     held: bool,
     /// When ended jobs are next looked at: whether they have been kept long enough.
@@ -238,6 +270,8 @@ type Answer = Box<dyn FnOnce(Result<(), ApiError>)>;
 #[derive(Default)]
 struct Debts {
     answers: Vec<Answer>,
+    /// Jobs that were to be ended: where the disk was full, that is done again with a part of the reserve.
+    ends: Vec<Message>,
     orders: Vec<(RunnerId, Order)>,
     gone: Vec<RunnerId>,
 }
@@ -256,6 +290,7 @@ impl Engine {
         let (sender, messages) = mpsc::channel();
         let capacity = conditions.capacity;
         let shared = Arc::new(Shared {
+            home: home.path().to_owned(),
             active: AtomicBool::new(true),
             resources: Mutex::new((capacity, capacity)),
             trouble: Mutex::new(None),
@@ -277,6 +312,8 @@ impl Engine {
             sync_at: None,
             hold_until: 0,
             unkept: None,
+            reserve: Reserve::open(home.path()),
+            lack: None,
             // Jobs may have waited for this server, and nobody else may have anything to say.
             held: true,
             expire_at: 0,
@@ -329,18 +366,24 @@ impl Engine {
             }
         }
         let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+        // A link may lead to the folder of another home, whose jobs run.
+        if !contents::is_folder(&self.home.join(SCRATCH)) {
+            return Ok(());
+        }
         for entry in std::fs::read_dir(self.home.join(SCRATCH))? {
-            let entry = entry?;
-            if entry.file_name().to_str().is_none_or(|name| !placed.contains(name)) {
-                self.remove_scratch(&entry.path());
+            let name = entry?.file_name();
+            if let Some(name) = name.to_str().filter(|name| !placed.contains(name)) {
+                self.remove_scratch(name);
             }
         }
         Ok(())
     }
 
-    fn remove_scratch(&self, path: &std::path::Path) {
-        if let Err(e) = std::fs::remove_dir_all(path)
-            && e.kind() != io::ErrorKind::NotFound
+    /// Removes the working directory of an attempt; anything else that is there is not ours.
+    fn remove_scratch(&self, task: &str) {
+        let path = self.home.join(SCRATCH).join(task);
+        if contents::is_id(task)
+            && let Err(e) = contents::remove_tree(&path)
         {
             note!("removing {}: {e}", path.display());
         }
@@ -389,6 +432,7 @@ impl Engine {
     }
 
     fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<()> {
+        let batch = self.with_space(batch);
         let durable = batch
             .iter()
             .any(|m| matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..)));
@@ -405,8 +449,16 @@ impl Engine {
                     } else if self.sync_at.is_none() {
                         self.sync_at = Some(now_ms() + SYNC_AFTER_MS);
                     }
+                    if self.lack.is_some() {
+                        self.store.checkpoint();
+                    }
                 }
                 debts.answers.into_iter().for_each(|answer| answer(Ok(())));
+                for end in debts.ends {
+                    if let Message::End { reply, .. } = end {
+                        let _ = reply.send(Ok(()));
+                    }
+                }
                 for (runner, order) in &debts.orders {
                     self.order(runner, order);
                 }
@@ -417,15 +469,34 @@ impl Engine {
             }
             Err(e) => {
                 let now = now_ms();
-                self.trouble(Some(format!("the database {BATCH_DATABASE}: {e}")));
+                let lack = NoSpace::of_database(&self.home, &e);
+                self.trouble(Some(match &lack {
+                    Some(lack) => lack.with_advice(),
+                    None => format!("the database {BATCH_DATABASE}: {e}"),
+                }));
                 if now >= self.hold_until {
                     note!("database: {e}");
                     self.hold_until = now + AFTER_FAILURE_MS;
                 }
-                let error = ApiError::server(format!("The local cluster's database: {e}"));
+                let error = match &lack {
+                    Some(lack) => ApiError::no_space(lack),
+                    None => ApiError::server(format!("The local cluster's database: {e}")),
+                };
                 debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
                 self.store.rollback();
+                let again = lack.is_some() && self.reserve.give();
+                if lack.is_some() {
+                    self.store.checkpoint();
+                }
                 self.recover()?;
+                if again && !debts.ends.is_empty() {
+                    return self.turn(debts.ends, stop);
+                }
+                for end in debts.ends {
+                    if let Message::End { reply, .. } = end {
+                        let _ = reply.send(Err(error.clone()));
+                    }
+                }
             }
         }
         self.shared.active.store(self.state.is_active(), Ordering::Relaxed);
@@ -434,6 +505,32 @@ impl Engine {
             self.sync();
         }
         Ok(())
+    }
+
+    /// What of a batch can be begun with the space that is left: where there is little, what adds to it is refused,
+    /// and jobs that wait go on waiting.
+    fn with_space(&mut self, batch: Vec<Message>) -> Vec<Message> {
+        let lack = self.reserve.lack();
+        if lack.is_some() != self.lack.is_some() {
+            match &lack {
+                Some(lack) => note!("{lack}: nothing new is begun"),
+                None => note!("there is space on the disk again"),
+            }
+            self.trouble(lack.as_ref().map(NoSpace::with_advice).or_else(|| self.unkept.clone()));
+        }
+        self.lack = lack;
+        let Some(lack) = &self.lack else { return batch };
+        self.hold_until = self.hold_until.max(now_ms() + AFTER_FAILURE_MS);
+        let refused = ApiError::no_space(lack);
+        let mut left = Vec::with_capacity(batch.len());
+        for message in batch {
+            match message {
+                Message::Submit(_, reply) => drop(reply.send(Err(refused.clone()))),
+                Message::Change(_, Needs::Space, reply) => drop(reply.send(Err(refused.clone()))),
+                other => left.push(other),
+            }
+        }
+        left
     }
 
     fn trouble(&self, what: Option<String>) {
@@ -532,7 +629,7 @@ impl Engine {
         let now = now_ms();
         match message {
             Message::Submit(plan, reply) => return self.submit(*plan, reply, now, debts),
-            Message::Change(change, reply) => match change(&self.store) {
+            Message::Change(change, _, reply) => match change(&self.store) {
                 Ok(answer) => {
                     owe(debts, reply, answer);
                     self.state.configure(resources::layout(&self.store)?, now);
@@ -551,11 +648,11 @@ impl Engine {
             }
             Message::End { id, reason, cancel, reply } => match self.store.find(&id) {
                 Ok(Some(key)) => {
-                    owe(debts, reply, ());
                     match cancel {
                         true => self.state.cancel(key, &reason, now),
                         false => self.state.terminate(key, &reason, now),
                     }
+                    debts.ends.push(Message::End { id, reason, cancel, reply });
                 }
                 Ok(None) => {
                     let _ = reply.send(Err(ApiError::client(format!("Job {id} not found"))));
@@ -759,7 +856,7 @@ impl Engine {
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
                 Ok(Fate::Lost) => {
                     self.state.attempt_lost(&task, now_ms());
-                    self.remove_scratch(&self.home.join(SCRATCH).join(task.as_str()));
+                    self.remove_scratch(task.as_str());
                 }
                 Err(e) => {
                     note!("the journal of runner {}: {e}", id.as_str());

@@ -31,7 +31,7 @@ mod store;
 
 pub use api::Api;
 pub use describe::instance_arn;
-pub use engine::{Conditions, Engine, Handle, Message};
+pub use engine::{Conditions, Engine, Handle, Message, Needs};
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;
 

@@ -163,6 +163,15 @@ impl Store {
         self.db.execute_batch("COMMIT")
     }
 
+    /// Moves what is in the log into the database, so that the next transactions take the log's own space: for
+    /// a disk that has no other. It waits for nobody, and where it fails, the log grows.
+    pub fn checkpoint(&self) {
+        let moved = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
+        if let Err(e) = moved {
+            note!("database: {e}");
+        }
+    }
+
     /// Forgets a transaction.
     pub fn rollback(&self) {
         // Keys are never given twice, not even those that were rolled back.

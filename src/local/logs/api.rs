@@ -12,7 +12,7 @@ use super::names::{GroupName, StreamName};
 use super::pattern::Pattern;
 use super::store::{self, Change, Group};
 use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
-use crate::local::batch::{Handle, Reader, Snapshot};
+use crate::local::batch::{Handle, Needs, Reader, Snapshot};
 use crate::local::error::ApiError;
 use crate::local::http::json_shape;
 use crate::local::now_ms;
@@ -124,6 +124,9 @@ impl Api {
         // What is Batch's ServerException is this service's ServiceUnavailableException.
         outcome.map_err(|e| match e.code {
             "ServerException" => unavailable(&e.message),
+            // The disk is full. This service has no word for it, and what is refused with this one is not tried
+            // again.
+            "ClientException" => ApiError { code: "InsufficientStorageException", ..e },
             _ => e,
         })
     }
@@ -141,7 +144,11 @@ impl Api {
 
     /// Has the one writer of the database make a change; returns the streams that it has removed.
     async fn change(&self, change: Change) -> Result<Vec<StreamName>, ApiError> {
-        let changed = self.engine.change(move |store| {
+        let needs = match change {
+            Change::DeleteStream(..) | Change::DeleteGroup(..) => Needs::NoSpace,
+            _ => Needs::Space,
+        };
+        let changed = self.engine.change_with(needs, move |store| {
             let removed = store.change_logs(&change, now_ms())??;
             Ok(removed.iter().map(StreamName::as_str).collect())
         });

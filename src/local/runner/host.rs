@@ -17,7 +17,7 @@ use super::process;
 use super::protocol::{Run, TaskId};
 use super::work::{News, Outcome, Teller, Work};
 use crate::local::home::SCRATCH;
-use crate::local::now_ms;
+use crate::local::{contents, now_ms, space};
 
 /// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
 /// and for input at once, without signal handlers.
@@ -68,7 +68,7 @@ impl HostWork {
     pub fn start(run: Run, environment: &BTreeMap<String, String>) -> Result<Self, process::CannotStart> {
         let cannot = |e: io::Error| process::CannotStart {
             exit_code: 126,
-            reason: format!("CannotStartContainerError: {e}"),
+            reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
         };
         let scratch = scratch(&run.task).map_err(cannot)?;
         std::fs::create_dir(&scratch).map_err(cannot)?;
@@ -79,7 +79,7 @@ impl HostWork {
         let (pipe, writer) = io::pipe().map_err(cannot)?;
         let _limits = Lent::take(&run.limits);
         let leader = process::start(&run.command, &environment, &scratch, writer).inspect_err(|_| {
-            let _ = std::fs::remove_dir_all(&scratch);
+            let _ = std::fs::remove_dir(&scratch);
         })?;
         Ok(Self {
             task: run.task,
@@ -148,14 +148,16 @@ impl Work for HostWork {
     }
 
     fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
-        // Most leave it empty, and that is one call.
-        if std::fs::remove_dir(&self.scratch).is_err()
-            && let Err(e) = std::fs::remove_dir_all(&self.scratch)
-        {
+        if let Err(e) = contents::remove_tree(&self.scratch) {
             note!("runner: removing {}: {e}", self.scratch.display());
         }
         None
     }
+}
+
+/// The home: a runner's working directory.
+fn home() -> PathBuf {
+    std::path::absolute(".").unwrap_or_default()
 }
 
 /// The job's working directory, absolute: it is the job's TMPDIR, too.

@@ -115,15 +115,6 @@ pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
     }
 }
 
-/// How many runners of a home live.
-pub fn living(home: &Path) -> usize {
-    let locks = fs::read_dir(home.join(RUNNERS)).into_iter().flatten().flatten();
-    locks
-        .filter_map(|entry| RunnerId::parse(entry.file_name().to_str()?.strip_suffix(".lock")?))
-        .filter(|runner| is_alive(home, runner))
-        .count()
-}
-
 /// What became of an attempt that was given to a runner which is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {

@@ -9,12 +9,14 @@ pub struct Lines {
     file: File,
     /// A part of a line is at the end of what we have written, or somewhere before what others have.
     torn: bool,
+    /// How much of what could not be appended last is in the file all the same, in bytes.
+    kept: usize,
 }
 
 impl Lines {
     /// Lines to append to a file; it has been opened for appending.
     pub fn new(file: File) -> Self {
-        Self { file, torn: false }
+        Self { file, torn: false, kept: 0 }
     }
 
     /// Appends lines, with their ends.
@@ -22,6 +24,7 @@ impl Lines {
     /// # Errors
     /// When not all of them could be written; the file has the first ones then, or none.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.kept = 0;
         if self.torn {
             self.file.write_all(b"\n")?;
             self.torn = false;
@@ -43,6 +46,11 @@ impl Lines {
         Ok(())
     }
 
+    /// How much of what [`Lines::append`] could not append the file has: whole lines, in bytes.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
     /// Starts the file anew.
     ///
     /// # Errors
@@ -56,6 +64,7 @@ impl Lines {
     /// After a write that ended early: the next line must not join the part of a line that it has left.
     fn take_back(&mut self, written: &[u8]) {
         let whole = written.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        self.kept = whole;
         let torn = written.len() - whole;
         self.torn = torn > 0 && !self.cut(torn as u64).unwrap_or(false);
     }

@@ -30,5 +30,6 @@ pub(crate) mod protocol;
 mod story;
 mod work;
 
-pub(crate) use journal::{Fate, fate_of, forget, is_alive, living};
+pub(crate) use journal::{Fate, fate_of, forget, is_alive};
+pub(crate) use process::TASK_VARIABLE;
 pub use story::run;

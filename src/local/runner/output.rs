@@ -1,12 +1,14 @@
 //! A job's output on its way to the log stream's file: bytes become stamped lines.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
+use crate::job::OUTPUT_NOT_KEPT;
 use crate::local::logs::record;
+use crate::local::space;
 
 /// The longest message, in bytes; a longer line becomes several events. This is the limit of the
 /// awslogs driver (moby, `daemon/logger/awslogs/cloudwatchlogs.go`: 256 KiB less 26 bytes an event).
@@ -31,12 +33,14 @@ pub struct Output {
     partial: [Vec<u8>; 2],
     last_stamp: i64,
     failure: Option<String>,
+    /// How much of the job's output is not in the file, in bytes.
+    lost: u64,
 }
 
 impl Output {
     /// Nothing is written, and no file made, before the job's first line.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, partial: [Vec::new(), Vec::new()], last_stamp: 0, failure: None }
+        Self { path, file: None, partial: [Vec::new(), Vec::new()], last_stamp: 0, failure: None, lost: 0 }
     }
 
     /// Takes what the job has just written, at `now`.
@@ -68,7 +72,9 @@ impl Output {
         }
         self.write(&records);
         match self.failure {
-            Some(failure) => Err(failure),
+            Some(failure) => {
+                Err(format!("{OUTPUT_NOT_KEPT}: {} bytes of output are lost: {failure}", self.lost))
+            }
             None => Ok(()),
         }
     }
@@ -77,24 +83,34 @@ impl Output {
         if records.is_empty() {
             return;
         }
+        // The last of a disk is for the ends of jobs.
+        if let Some(lack) = space::lack_for_output(Path::new(".")) {
+            return self.fail(records, || lack.at(&home()).to_string());
+        }
         let file = match &mut self.file {
             Some(file) => file,
             None => match open(&self.path) {
                 Ok(file) => self.file.insert(Lines::new(file)),
-                Err(e) => return self.fail(&e),
+                Err(e) => return self.fail(records, || space::words(&home(), &e)),
             },
         };
         if let Err(e) = file.append(records) {
-            self.fail(&e);
+            let lost = records.get(file.kept()..).unwrap_or_default();
+            self.fail(lost, || space::words(&home(), &e));
         }
     }
 
     // The job goes on: its work may be worth more than its words. The reason is told with its end.
-    fn fail(&mut self, e: &io::Error) {
-        if self.failure.is_none() {
-            self.failure = Some(format!("writing the log stream: {e}"));
-        }
+    fn fail(&mut self, records: &[u8], why: impl FnOnce() -> String) {
+        let lines = records.split_inclusive(|b| *b == b'\n');
+        self.lost += lines.map(|line| line.len().saturating_sub(record::HEAD) as u64).sum::<u64>();
+        self.failure.get_or_insert_with(|| format!("writing the log stream: {}", why()));
     }
+}
+
+/// The home: a runner's working directory.
+fn home() -> PathBuf {
+    std::path::absolute(".").unwrap_or_default()
 }
 
 /// A whole line becomes an event, or several.
@@ -117,7 +133,7 @@ fn open(path: &Path) -> io::Result<File> {
     match options.open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
             options.open(path)
         }
@@ -137,6 +153,7 @@ fn whole_characters(bytes: &[u8], limit: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn lines(chunks: &[&[u8]]) -> Vec<String> {
         lines_of(&chunks.iter().map(|chunk| (Source::Both, *chunk)).collect::<Vec<_>>())
@@ -158,6 +175,21 @@ mod tests {
     fn lines_are_put_together_and_a_last_one_without_an_end_counts() {
         assert_eq!(lines(&[b"a\nb", b"c\n\nd"]), ["a", "bc", "", "d"]);
         assert!(lines(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_lost_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stream");
+        // Nothing can be written to a folder.
+        fs::create_dir(&path).unwrap();
+        let mut output = Output::new(path.clone());
+        output.take(Source::Both, b"four\nthe rest", 1_763_722_345_678);
+        fs::remove_dir(&path).unwrap();
+        output.take(Source::Both, b" is kept\n", 1_763_722_345_678);
+        let told = output.finish().unwrap_err();
+        assert!(told.starts_with("OutputNotKept: 5 bytes of output are lost: "), "{told}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "1763722345678 the rest is kept\n");
     }
 
     #[test]

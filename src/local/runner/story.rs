@@ -19,7 +19,7 @@ use super::journal::Journal;
 use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
 use super::work::{Hearer, News, Outcome, Teller, Work, grapevine};
 use crate::local::home::SOCKET;
-use crate::local::now_ms;
+use crate::local::{now_ms, space};
 use crate::ui::{Exit, Failure};
 
 /// A job that is over within this time, in milliseconds, is told once, when it has ended: its start would
@@ -311,7 +311,7 @@ impl Runner {
         let engine = run.container.as_ref().map(|c| c.engine.as_str());
         if let Err(e) = self.journal.taken(&task, engine) {
             // Not journalled, so not begun. The server hears it as an attempt that could not start.
-            let reason = format!("CannotStartContainerError: journal: {e}");
+            let reason = format!("CannotStartContainerError: journal: {}", space::words(&home(), &e));
             return self.end(ended_before_start(&task, 126, reason));
         }
         let (timeout_ms, kill_after_ms) = (run.timeout_ms, run.kill_after_ms);
@@ -383,12 +383,13 @@ impl Runner {
     fn job_ended(&mut self, outcome: Outcome) {
         let Some(mut job) = self.job.take() else { return };
         let unkept = job.work.finish();
+        let reasons: Vec<String> = outcome.reason.into_iter().chain(unkept.clone()).collect();
         self.end(Ended {
             task: job.task,
             started_at: job.started_at,
             at: now_ms(),
             exit_code: outcome.exit_code,
-            reason: outcome.reason.or_else(|| unkept.clone()),
+            reason: Some(reasons.join("; ")).filter(|reasons| !reasons.is_empty()),
             timed_out: job.timed_out,
             lost: outcome.lost,
             unkept,
@@ -416,6 +417,11 @@ impl Runner {
         self.ended.push(ended.clone());
         self.say(&Report::Ended(ended));
     }
+}
+
+/// The home: the working directory.
+fn home() -> std::path::PathBuf {
+    std::path::absolute(".").unwrap_or_default()
 }
 
 fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {

@@ -2,18 +2,23 @@
 
 use std::io::{self, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::Extensions;
+use http::{Extensions, StatusCode};
 use s3s::TrailingHeaders;
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{Checksum, StreamingBlob};
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::frames::Verdict;
+use crate::local::space::NoSpace;
+
+/// How long the rest of a body is read that nobody wants.
+const DROP_TIME: Duration = Duration::from_millis(1500);
 
 /// What has been written to a file.
 #[derive(Debug)]
@@ -37,9 +42,10 @@ pub async fn write(
     algorithm: Option<&str>,
     extensions: &Extensions,
 ) -> S3Result<Written> {
+    let failed = |e: io::Error| disk(home_of(path), &e);
     let mut options = tokio::fs::OpenOptions::new();
     options.create_new(true).write(true).mode(0o600);
-    let mut file = options.open(path).await.map_err(internal)?;
+    let mut file = options.open(path).await.map_err(failed)?;
     let wants = |given: &Option<String>, name: &str| {
         given.is_some() || algorithm.is_some_and(|a| a.eq_ignore_ascii_case(name))
     };
@@ -58,13 +64,17 @@ pub async fn write(
                 let broken = extensions.get::<Verdict>().and_then(Verdict::broken);
                 broken.map_or_else(|| s3_error!(IncompleteBody, "reading the body: {e}"), S3Error::from)
             })?;
-            file.write_all(&chunk).await.map_err(internal)?;
+            if let Err(e) = file.write_all(&chunk).await {
+                // The answer is heard only by a client that is not sending any more.
+                drop_rest(Some(body)).await;
+                return Err(failed(e));
+            }
             hasher.update(&chunk);
             md5.update(&chunk);
             size += chunk.len() as u64;
         }
     }
-    finish(&mut file, size).await.map_err(internal)?;
+    finish(&mut file, size).await.map_err(failed)?;
     let checksum = hasher.finalize();
     let trailer = |name: &str| {
         trailers.as_ref().and_then(|t| t.read(|h| h.get(name)?.to_str().ok().map(str::to_owned)).flatten())
@@ -120,6 +130,35 @@ pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<Strea
         Ok(Some((Bytes::from(chunk), (file, left - n as u64))))
     });
     Ok(StreamingBlob::wrap(chunks))
+}
+
+/// The home that an object's file is in.
+fn home_of(path: &Path) -> &Path {
+    path.ancestors().nth(2).unwrap_or(path)
+}
+
+/// What an error of the disk is to a client: a disk that takes no more is no reason to try again.
+pub fn disk(home: &Path, e: &io::Error) -> S3Error {
+    match NoSpace::of(home, e) {
+        Some(lack) => no_space(&lack),
+        None => internal(e),
+    }
+}
+
+/// The disk takes no more. S3 has no word for it; no client tries again what was refused with 400 and this code.
+pub fn no_space(lack: &NoSpace) -> S3Error {
+    let mut error =
+        S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), lack.with_advice());
+    error.set_status_code(StatusCode::BAD_REQUEST);
+    error
+}
+
+/// Reads the rest of a body that nobody wants, as far as it comes soon: a client that is still sending would not
+/// hear the answer, and would try again.
+pub async fn drop_rest(body: Option<StreamingBlob>) {
+    let Some(mut body) = body else { return };
+    let read = async { while let Some(Ok(_)) = body.next().await {} };
+    let _ = tokio::time::timeout(DROP_TIME, read).await;
 }
 
 /// A problem of ours, told in the log and not to the client.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use s3s::dto::*;
+use s3s::stream::ByteStream;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::names::{Encoding, in_xml};
 use super::store::{
     Condition, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
 };
-use crate::local::{REGION, now_ms};
+use crate::local::{REGION, now_ms, space};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
 const PAGE: i32 = 1000;
@@ -89,7 +90,7 @@ impl LocalS3 {
     ) -> S3Result<T> {
         let store = Arc::clone(&self.store);
         let outcome = tokio::task::spawn_blocking(move || operation(&store)).await.map_err(internal)?;
-        Ok(outcome?)
+        outcome.map_err(|e| refusal(&self.store, e))
     }
 
     /// Writes a body to a new file; the file is removed when the request fails or goes away before it
@@ -103,6 +104,11 @@ impl LocalS3 {
         algorithm: Option<ChecksumAlgorithm>,
         extensions: &http::Extensions,
     ) -> S3Result<(Received, Written)> {
+        let size = body.as_ref().and_then(|body| body.remaining_length().exact());
+        if let Some(lack) = space::lack(self.store.home(), space::LOW + size.unwrap_or(0) as u64) {
+            content::drop_rest(body).await;
+            return Err(content::no_space(&lack));
+        }
         let (name, path) = self.store.new_blob();
         let received = Received { store: Arc::clone(&self.store), name, kept: false };
         let algorithm = algorithm.as_ref().map(ChecksumAlgorithm::as_str);
@@ -148,6 +154,14 @@ impl LocalS3 {
 
     async fn page(&self, query: Listing) -> S3Result<Page> {
         self.with(move |store| query.run(store)).await
+    }
+}
+
+/// The answer to what a store could not do.
+fn refusal(store: &Store, e: StoreError) -> S3Error {
+    match e {
+        StoreError::Io(e) => content::disk(store.home(), &e),
+        other => other.into(),
     }
 }
 
@@ -777,7 +791,12 @@ fn join(
     let (name, path) = store.new_blob();
     let received = Received { store: Arc::clone(store), name, kept: false };
     let mut options = std::fs::OpenOptions::new();
-    let mut whole = options.create_new(true).write(true).mode(0o600).open(path).map_err(internal)?;
+    let sum = parts.iter().map(|part| part.size).sum::<u64>();
+    if let Some(lack) = space::lack(store.home(), space::LOW + sum) {
+        return Err(content::no_space(&lack));
+    }
+    let disk = |e: std::io::Error| content::disk(store.home(), &e);
+    let mut whole = options.create_new(true).write(true).mode(0o600).open(path).map_err(disk)?;
     let (mut size, mut last, mut tags, mut sums) = (0, 0, Md5::new(), Some(Vec::new()));
     for part in wanted {
         let number = part.part_number.unwrap_or(0);
@@ -791,17 +810,19 @@ fn join(
             return Err(invalid());
         }
         let mut file = std::fs::File::open(&found.path).map_err(internal)?;
-        size += std::io::copy(&mut file, &mut whole).map_err(internal)?;
+        size += std::io::copy(&mut file, &mut whole).map_err(disk)?;
         tags.update(&unhex(&found.etag));
         let sum = found.crc32.as_deref().and_then(from_base64);
         sums = sums.zip(sum).map(|(sums, sum)| [sums, sum].concat());
     }
-    whole.sync_all().map_err(internal)?;
+    whole.sync_all().map_err(disk)?;
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
     let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
     let headers = with_composite_crc32(&headers, sums, wanted.len())?;
     let content = (etag.as_str(), size, received.name.as_str());
-    store.end_upload(bucket, key, upload, Some((content, &headers, condition)))?;
+    store
+        .end_upload(bucket, key, upload, Some((content, &headers, condition)))
+        .map_err(|e| refusal(store, e))?;
     received.keep();
     Ok(etag)
 }

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::local::home::{OBJECT_DATABASE, OBJECTS};
-use crate::local::{BUCKET, now_ms};
+use crate::local::{BUCKET, contents, now_ms};
 
 /// What is known of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,18 +163,28 @@ impl Store {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes content that a crash has left without an object.
+    /// Removes content that a crash has left without an object: files that we have named, and no others.
     fn sweep(&self) -> Result<(), StoreError> {
+        // A link may lead to the folder of another home, of which this index knows nothing.
+        if !contents::is_folder(&self.folder) {
+            return Ok(());
+        }
         let index = self.index();
         let mut statement = index.prepare("SELECT blob FROM objects UNION ALL SELECT blob FROM parts")?;
         let known: HashSet<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_str().is_none_or(|name| !known.contains(name)) {
+            let is_left = |name: &str| contents::is_id(name) && !known.contains(name);
+            if entry.file_name().to_str().is_some_and(is_left) && entry.file_type()?.is_file() {
                 fs::remove_file(entry.path())?;
             }
         }
         Ok(())
+    }
+
+    /// The home that it is in.
+    pub fn home(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
     }
 
     /// A name for new content, and its file's path.
@@ -186,6 +196,10 @@ impl Store {
 
     /// Removes content that did not become an object.
     pub fn discard(&self, blob: &str) {
+        // A damaged index must not name anything else.
+        if !contents::is_id(blob) {
+            return note!("content {blob:?} is not removed: that is not a name of content");
+        }
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
         {

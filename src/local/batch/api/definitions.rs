@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Api, page_size, with_token};
 use crate::local::batch::container;
 use crate::local::batch::definition::{self, DefinitionName, arn};
+use crate::local::batch::engine::Needs;
 use crate::local::batch::request::{self, shape};
 use crate::local::error::ApiError;
 use crate::local::http::{Principal, json_object};
@@ -61,7 +62,7 @@ impl Api {
             return Err(ApiError::client(format!("the job definition {:?} is built in", name.name)));
         }
         self.engine
-            .change(move |store| {
+            .change_with(Needs::NoSpace, move |store| {
                 store.deregister(&name.name, revision)?;
                 Ok(json!({}))
             })

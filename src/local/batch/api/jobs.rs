@@ -8,12 +8,13 @@ use crate::job::{Status, limits};
 use crate::local::batch::container;
 use crate::local::batch::definition::{DefinitionName, arn};
 use crate::local::batch::describe;
-use crate::local::batch::reader::{Filter, Listing, Snapshot};
+use crate::local::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::local::batch::request::{self, Queue, SubmitJob, shape};
 use crate::local::batch::resources::Kind;
 use crate::local::error::ApiError;
 use crate::local::http::{Principal, json_object};
 use crate::local::now_ms;
+use crate::local::space::NoSpace;
 
 impl Api {
     pub(super) async fn submit_job(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
@@ -57,12 +58,14 @@ impl Api {
                 ids.len()
             )));
         }
+        let lack = self.engine.lack();
         self.reader
             .read(move |db| {
                 let mut jobs = Vec::new();
                 for id in ids {
                     // An unknown job is left out, as on AWS.
-                    let Some(row) = db.job(&id)? else { continue };
+                    let Some(mut row) = db.job(&id)? else { continue };
+                    say_lack(&mut row, lack.as_ref());
                     let spec = db.spec(row.owner)?;
                     let attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
                     jobs.push(describe::detail(&row, &spec, &attempts));
@@ -123,6 +126,7 @@ impl Api {
                     ));
                 }
             };
+        let lack = self.engine.lack();
         self.reader
             .read(move |db| {
                 let listing = match (parent, filters.into_iter().next()) {
@@ -135,6 +139,7 @@ impl Api {
                     },
                 };
                 let mut rows = db.list(&listing, after, limit + 1)?;
+                rows.iter_mut().for_each(|row| say_lack(row, lack.as_ref()));
                 let more = rows.len() > limit;
                 rows.truncate(limit);
                 let next = rows.last().filter(|_| more).map(|row| row.key.0.to_string());
@@ -189,6 +194,14 @@ impl Api {
 }
 
 /// The queue that a request names, by name or ARN.
+/// A job that waits is not started while the disk is full. The code is one of those of Batch's for jobs that are stuck
+/// (User Guide, job_stuck_in_runnable begins them so); it is not written down, as nothing can be.
+fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
+    if let Some(lack) = lack.filter(|_| row.status == Status::Runnable) {
+        row.status_reason = Some(format!("CAPACITY:DISK_FULL - {}", lack.with_advice()));
+    }
+}
+
 fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
     let name = Kind::Queue.name_in(text);
     let body = db

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
+use crate::local::batch::engine::Needs;
 use crate::local::batch::request::shape;
 use crate::local::batch::resources::{self, Kind, NotChanged};
 use crate::local::batch::store::Store;
@@ -34,7 +35,8 @@ impl Api {
         {
             return Some(Err(e));
         }
-        Some(self.engine.change(move |store| change(store, request)).await)
+        let needs = if operation.starts_with("delete") { Needs::NoSpace } else { Needs::Space };
+        Some(self.engine.change_with(needs, move |store| change(store, request)).await)
     }
 
     /// API: DescribeComputeEnvironments and DescribeJobQueues. What is not there is left out, as on AWS.

@@ -1,0 +1,106 @@
+//! `blocal reset`: everything ends, and everything goes, whatever state it is in.
+//!
+//! A server ends jobs in good order, so one that answers is asked to. One that is stopped, hangs, cannot start or
+//! does not come to an end is not needed: processes are found by what they are, and what a home has is removed by
+//! the names that were given to it.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use super::home::Home;
+use super::launch::{ask_within, reachable, served, start, stop};
+use super::runner::protocol::Greeting;
+use super::{containers, processes, space};
+use crate::ui::{Failure, note};
+
+/// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
+const END_ALL: Duration = Duration::from_secs(45);
+/// How long a server may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+/// How long another tool may take that is starting the server, before it is not waited for any longer.
+const START: Duration = Duration::from_secs(25);
+/// How long a server that has been killed may take to go away.
+const GONE: Duration = Duration::from_secs(5);
+/// How often to look.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings, credentials.
+///
+/// # Errors
+/// When the folder is not a home, its server runs on another machine, or something cannot be ended or removed.
+pub fn reset(home: &Home) -> Result<(), Failure> {
+    if !home.check()? || !home.is_home()? {
+        return Ok(());
+    }
+    // A server of another machine is out of reach, and so are its jobs.
+    reachable(home)?;
+    if let Err(why) = by_server(home) {
+        note(format!("blocal: the server does not end the jobs, so they are killed: {}", why.message));
+    }
+    processes::kill_server(home.path());
+    processes::kill_jobs(home.path());
+    if let Err(why) = containers::remove_all(home.path()) {
+        note(format!(
+            "blocal: removing what jobs have on the Docker engine: {why}; the next server tries again"
+        ));
+    }
+    let _start = lock(home);
+    let deadline = Instant::now() + GONE;
+    while served(home)? {
+        if Instant::now() >= deadline {
+            let failure = Failure::failed(format!(
+                "resetting the local cluster in {}: its server does not end, or has been started again",
+                home.path().display()
+            ));
+            return Err(failure.hint("run `blocal reset` again; `blocal status` tells what runs"));
+        }
+        std::thread::sleep(LOOK);
+    }
+    let doing = format!("resetting the local cluster in {}", home.path().display());
+    let left = home.clear().map_err(|e| space::failure(home.path(), &doing, &e))?;
+    if !left.failed.is_empty() {
+        let what = left.failed.join("; ");
+        return Err(Failure::failed(format!("{doing}: not everything could be removed: {what}")));
+    }
+    if !left.others.is_empty() {
+        let what: Vec<String> = left.others.iter().map(|path| path.display().to_string()).collect();
+        note(format!("blocal: left alone, as it is not the cluster's: {}", what.join(", ")));
+    }
+    Ok(())
+}
+
+/// Has the server end all jobs, and stops it. Where none runs, one is started if any job does.
+fn by_server(home: &Home) -> Result<(), Failure> {
+    if !served(home)? {
+        if processes::has_server(home.path()) {
+            return Err(Failure::failed("it runs, and its lock is gone"));
+        }
+        if !processes::has_runner(home.path()) {
+            return Ok(());
+        }
+        start(home)?;
+    }
+    let deadline = Instant::now() + END_ALL;
+    let mut left = ask_within(home, &Greeting::EndAll, ANSWER)?;
+    while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
+        if Instant::now() >= deadline {
+            return Err(Failure::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));
+        }
+        std::thread::sleep(LOOK);
+        left = ask_within(home, &Greeting::Status, ANSWER)?;
+    }
+    stop(home).map(|_| ())
+}
+
+/// The lock that guards starts: nobody starts a server meanwhile. Without it (a disk that takes no file, a tool
+/// that holds it and is stopped) the home is cleared all the same.
+fn lock(home: &Home) -> Option<File> {
+    let deadline = Instant::now() + START;
+    loop {
+        match home.try_lock_start() {
+            Ok(Some(lock)) => return Some(lock),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK),
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}

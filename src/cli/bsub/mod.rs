@@ -226,7 +226,8 @@ impl Args {
         let recipe = image::recipe(&options, self.quiet)?;
         let mut session = self.common.open().await?;
         let ids = batch::meant(&session, &ids.0, None).await?;
-        let mut requests = rerun::requests(&session, &ids, self.failed, &options).await?;
+        let variables = environment::gather(&options, self.quiet)?;
+        let mut requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
             return Ok(Exit::Done);
@@ -345,8 +346,9 @@ impl Args {
         baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let requests =
-            dry_run::requests(&session.cluster, first.into_iter().flatten(), bundle, baggage, requests);
+        let secrets = cluster::secrets()?;
+        let first = first.into_iter().flatten();
+        let requests = dry_run::requests(&session.cluster, &secrets, first, bundle, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

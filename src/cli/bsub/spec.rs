@@ -23,7 +23,7 @@ impl Args {
         let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
-        spec.environment = environment::gather(&options.env, &options.env_exclude);
+        spec.environment = environment::gather(options, self.quiet)?;
         spec.resources =
             Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
         let lines = self.lines(options)?;

@@ -9,5 +9,6 @@ mod jobs;
 mod logs;
 mod runner;
 mod settings;
+mod tmpdir;
 
 awsb_testkit::main!();

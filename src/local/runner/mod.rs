@@ -28,7 +28,9 @@ mod output;
 mod process;
 pub(crate) mod protocol;
 mod story;
+mod tmpdir;
 mod work;
 
 pub(crate) use journal::{Fate, fate_of, forget, is_alive, living};
 pub use story::run;
+pub(crate) use tmpdir::sweep_links;

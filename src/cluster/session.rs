@@ -103,6 +103,21 @@ impl Session {
         }
     }
 
+    /// What tells its services from others under the same name: the folder of a local cluster, whose port may change, or
+    /// the URL of Batch where it is not AWS's own.
+    pub fn endpoint(&self) -> Option<String> {
+        if self.cluster.is_local {
+            let home = local::Home::find().ok()?;
+            let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
+            return Some(path.display().to_string());
+        }
+        let exported =
+            |wanted: &str| exported_endpoints().find(|(name, _)| *name == wanted).map(|(_, url)| url);
+        let url = self.cluster.endpoint_url.clone().or_else(|| exported("AWS_ENDPOINT_URL_BATCH"));
+        let url = url.or_else(|| self.config.endpoint_url().map(str::to_owned));
+        url.map(|url| url.trim_end_matches('/').to_owned())
+    }
+
     /// How one looks at what is in another region.
     pub fn hint_to_region(&self, region: &str) -> String {
         match self.cluster.is_local {

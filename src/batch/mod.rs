@@ -44,6 +44,6 @@ pub use queue::queue;
 pub use resources::{Environment, Queue, TimeLimit, environments, environments_of, queues};
 pub use select::{Order, Selection, newest_last, select, selected};
 pub use submit::{Patience, Progress, Submitted, submit};
-pub use terminate::{Ending, terminate, terminate_all};
+pub use terminate::{Ending, terminate, terminate_all, terminate_each};
 pub use watch::{Pace, look, watch};
 pub use why::why;

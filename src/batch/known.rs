@@ -1,13 +1,17 @@
 //! The jobs that are known here: those that were submitted from this machine, by cluster and region.
 //!
-//! A file has a line `ID NAME TIME` for each; the lines of one submission have one time. Lines are appended by one
-//! write, so that tools that run at once do not mix theirs; when there are many, the oldest go.
+//! A file has a line `ID NAME TIME ENDPOINT SESSION` for each; the lines of one submission have one time. ENDPOINT tells
+//! apart what goes by the same name, such as two local clusters, and SESSION says from which login or script a job came.
+//! Earlier versions had neither. Lines are appended by one write, so that tools that run at once do not mix theirs; when
+//! there are many, the oldest go.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use crate::cluster::Session;
 use crate::job::{JobId, JobRef, Unresolved};
@@ -26,13 +30,19 @@ struct Known {
     id: JobId,
     name: String,
     time: String,
+    endpoint: Option<String>,
+    session: Option<String>,
 }
+
+/// What stands for the endpoint of AWS itself, and for a session that the system does not tell.
+const NONE: &str = "-";
 
 /// Notes what was submitted just now, as one submission. That it cannot be noted is no error: the jobs are there.
 pub fn remember(session: &Session, ids: &[JobId], name: &str) {
     let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return };
     let time = jiff::Timestamp::now();
-    let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9}\n")).collect();
+    let (endpoint, from) = (endpoint(session), this_session().unwrap_or_else(|| NONE.to_owned()));
+    let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9} {endpoint} {from}\n")).collect();
     if let Err(e) = append(&path, &lines)
         && session.is_debugging()
     {
@@ -44,15 +54,56 @@ pub fn remember(session: &Session, ids: &[JobId], name: &str) {
 /// beginning of one that nobody here knows.
 pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<Vec<JobId>, Failure>> {
     let needed = references.iter().any(|reference| reference.needs_known());
-    let known = if needed { path(session).map(|path| read(&path)).unwrap_or_default() } else { Vec::new() };
-    let latest = known.last().map(|job| job.time.as_str());
-    let last: Vec<JobId> =
-        known.iter().filter(|job| Some(job.time.as_str()) == latest).map(|job| job.id.clone()).collect();
+    let known = if needed { known_of(session) } else { Vec::new() };
+    let last: Vec<JobId> = latest(&known).map(|job| job.id.clone()).collect();
     let resolve = |reference: &&JobRef| {
         let found = reference.resolve(&last, known.iter().map(|job| &job.id));
         found.map_err(|why| unresolved(session, reference, &why, &known))
     };
     references.iter().map(resolve).collect()
+}
+
+/// What `last` means, when another session is known to have submitted it: another login, a script or a job. The jobs,
+/// and when they were submitted.
+pub fn last_of_another_session(session: &Session) -> Option<(Vec<JobId>, String)> {
+    let known = known_of(session);
+    let mut last = latest(&known);
+    let first = last.next()?;
+    let is_anothers = first.session.is_some() && first.session != this_session();
+    let ids = std::iter::once(first).chain(last).map(|job| job.id.clone());
+    is_anothers.then(|| (ids.collect(), first.time.clone()))
+}
+
+/// The jobs of the latest submission.
+fn latest(known: &[Known]) -> impl Iterator<Item = &Known> {
+    let latest = known.last().map(|job| job.time.as_str());
+    known.iter().filter(move |job| Some(job.time.as_str()) == latest)
+}
+
+/// The jobs that were submitted to this cluster at this endpoint. Where it is not said, they may have been.
+fn known_of(session: &Session) -> Vec<Known> {
+    let endpoint = endpoint(session);
+    let mut known = path(session).map(|path| read(&path)).unwrap_or_default();
+    known.retain(|job| job.endpoint.as_ref().is_none_or(|of| *of == endpoint));
+    known
+}
+
+/// A word for the session's endpoint.
+fn endpoint(session: &Session) -> String {
+    let Some(endpoint) = session.endpoint() else { return NONE.to_owned() };
+    Sha256::digest(endpoint.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A word for the session (setsid(2)) of this process: a login, a window, a service's script. `None` where the system
+/// does not tell. A session's number comes again, on this machine and on others that see the same folder.
+fn this_session() -> Option<String> {
+    let leader = nix::unistd::getsid(None).ok()?;
+    let host = nix::unistd::gethostname().ok()?;
+    // Where there is a /proc, field 22 of proc_pid_stat(5) says when the leader was born; one that has gone left none.
+    let stat = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap_or_default();
+    let born = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).unwrap_or(NONE);
+    let text = format!("{leader} {born} {}", host.to_string_lossy());
+    Some(Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Which of these jobs were submitted from here within `time`: Batch may not show them yet.
@@ -115,10 +166,12 @@ fn read(path: &Path) -> Vec<Known> {
 fn line(text: &str) -> Option<Known> {
     let mut words = text.split(' ');
     let (id, name, time) = (words.next()?, words.next()?, words.next()?);
+    let (endpoint, session) = (words.next().map(str::to_owned), words.next().map(str::to_owned));
     if words.next().is_some() || time.parse::<jiff::Timestamp>().is_err() {
         return None;
     }
-    Some(Known { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned() })
+    let session = session.filter(|session| session != NONE);
+    Some(Known { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned(), endpoint, session })
 }
 
 /// Appends lines. Whoever appends shares the lock, so that nobody's lines go to a file that is being replaced.
@@ -169,6 +222,17 @@ mod tests {
         let names: Vec<String> = read(&path).into_iter().map(|job| job.name).collect();
         assert_eq!(names, ["one", "two"]);
         assert_eq!(read(Path::new("/nowhere")), []);
+    }
+
+    #[test]
+    fn lines_have_grown() {
+        let read = |text: &str| line(text).map(|job| (job.endpoint, job.session));
+        assert_eq!(read("8f2c one 2026-01-02T03:04:05Z"), Some((None, None)));
+        let both = Some((Some("0a1b2c".to_owned()), Some("0d1e2f".to_owned())));
+        assert_eq!(read("8f2c one 2026-01-02T03:04:05Z 0a1b2c 0d1e2f"), both);
+        assert_eq!(read("8f2c one 2026-01-02T03:04:05Z - -"), Some((Some("-".to_owned()), None)));
+        assert_eq!(read("8f2c one 2026-01-02T03:04:05Z - - more"), None);
+        assert!(this_session().is_some() && this_session() == this_session());
     }
 
     #[test]

@@ -26,6 +26,14 @@ pub async fn terminate(session: &Session, id: &JobId, reason: &str) -> Result<()
     sent.map(drop).map_err(|e| explain(session, &format!("ending the job {id}"), &e))
 }
 
+/// Ends each of these jobs; returns those that could not be asked to end.
+pub async fn terminate_each(session: &Session, ids: &[JobId], reason: &str) -> Vec<(JobId, Failure)> {
+    let calls =
+        stream::iter(ids).map(async |id| terminate(session, id, reason).await.map_err(|f| (id.clone(), f)));
+    let outcomes: Vec<_> = calls.buffer_unordered(AT_ONCE).collect().await;
+    outcomes.into_iter().filter_map(Result::err).collect()
+}
+
 /// How far the ending of many jobs has come, for whoever has to break off (Ctrl-C).
 #[derive(Debug)]
 pub struct Ending {

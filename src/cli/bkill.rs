@@ -12,7 +12,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
 use crate::job::{Named, Status};
-use crate::ui::{self, Exit, Failure, Format, Layout, View, note};
+use crate::ui::{self, Exit, Failure, Format, Layout, View, end_signal, local_rfc3339, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
 #[derive(Debug, Parser)]
@@ -20,7 +20,8 @@ use crate::ui::{self, Exit, Failure, Format, Layout, View, note};
     name = "bkill",
     version,
     mut_arg("status", |arg| arg.help("Jobs in these states, separated by commas [default: all that have not ended]")),
-    after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant."
+    after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant; so it does with \
+                  `last` when another session submitted it."
 )]
 pub struct Args {
     /// The reason, which becomes the job's statusReason
@@ -29,7 +30,7 @@ pub struct Args {
     /// Only the child that has this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
     task: Option<u32>,
-    /// End the jobs that were found without asking
+    /// End jobs that were found, or were submitted elsewhere and are `last`, without asking
     #[arg(short, long)]
     yes: bool,
     /// Show the jobs that would be ended, and end none
@@ -63,10 +64,15 @@ impl Args {
             note("bkill: note: nothing is ended, as standard input names no job");
         }
         let session = self.common.open().await?;
+        let has_last = wanted.has_last();
         let found = wanted.find(&session, self.task).await?;
         if self.dry_run {
             self.show(&found.jobs)?;
             return Ok(found.report("bkill", Exit::Done));
+        }
+        if has_last && !self.yes && !is_last_meant(&session, &found.jobs).await? {
+            note("bkill: nothing is ended");
+            return Ok(Exit::Failed);
         }
         let Found { jobs, failures } = found;
         let exit = self.end(&session, &jobs).await?;
@@ -140,11 +146,11 @@ impl Args {
         };
         let exit = tokio::select! {
             exit = all => exit?,
-            _ = tokio::signal::ctrl_c() => {
+            signal = end_signal() => {
                 let (asked, open) = (ending.asked.get(), ending.under_way.get());
                 let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
-                note(format!("bkill: interrupted; {asked} of {count} jobs were asked to end{perhaps}"));
-                Exit::Interrupted
+                note(format!("bkill: {signal}; {asked} of {count} jobs were asked to end{perhaps}"));
+                Exit::Interrupted(signal)
             }
         };
         array.map_or(Ok(()), crate::ui::JsonArray::finish)?;
@@ -168,6 +174,29 @@ impl Args {
 
 /// So many jobs are shown before bkill asks.
 const SHOWN: usize = 20;
+
+/// Whether `last` is the job that is meant. Where another session submitted it (another window, a script, a job), whoever
+/// types `last` may think of an earlier one: it is shown, and asked for.
+///
+/// # Errors
+/// When there is nobody to ask.
+async fn is_last_meant(session: &Session, jobs: &[Job]) -> Result<bool, Failure> {
+    let Some((ids, time)) = batch::last_of_another_session(session) else { return Ok(true) };
+    let of_last = |job: &&Job| !job.status.has_ended() && ids.contains(&job.id().whole());
+    let last: Vec<Job> = jobs.iter().filter(of_last).cloned().collect();
+    let Some(first) = last.first() else { return Ok(true) };
+    let time = time.parse().map_or(time, |at: jiff::Timestamp| local_rfc3339(at.as_millisecond()));
+    if !ui::can_ask() {
+        let (id, name) = (&first.job_id, &first.job_name);
+        return Err(Failure::usage(format!(
+            "nothing is ended: another session submitted `last`, the job {id} ({name}), at {time}, and here is no terminal \
+             to ask whether it is meant"
+        ))
+        .hint(format!("`bkill {id}` ends it, and so does `--yes`")));
+    }
+    note(format!("bkill: another session submitted `last`, at {time}:"));
+    are_meant(&last).await
+}
 
 /// Shows the jobs on the terminal, and asks whether they are meant.
 async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {

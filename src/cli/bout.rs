@@ -14,13 +14,13 @@ use clap::Parser;
 
 use self::folder::Folder;
 pub use self::print::{Printer, Style};
-use super::waiting::tell_lost_output;
+use super::waiting::{tell_goes_on, tell_lost_output};
 use super::{CommonArgs, named};
 use crate::batch::Job;
 use crate::cluster::{Contact, Session};
 use crate::job::{Invalid, Moment, Named, Status, TaskIds};
-use crate::logs::{self, Event, Followed, Stretch, Wanted};
-use crate::ui::{Exit, Failure, Format, JsonArray, note};
+use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
+use crate::ui::{Exit, Failure, Format, JsonArray, end_signal, note};
 
 /// Show a job's output: the lines that it has printed, from first to last
 #[derive(Debug, Parser)]
@@ -152,7 +152,14 @@ impl Args {
             let shown = async {
                 let wanted = self.wanted(job)?;
                 if self.follow {
-                    return self.follow(&mut contact, job, wanted, &mut sink).await;
+                    return tokio::select! {
+                        biased;
+                        followed = self.follow(&mut contact, job, wanted, &mut sink) => followed.map(|()| None),
+                        signal = end_signal() => {
+                            tell_goes_on("bout", signal, &job.job_id);
+                            Ok(Some(signal))
+                        }
+                    };
                 }
                 let mut show = |events: Vec<Event>| match &mut array {
                     Some(array) => {
@@ -161,7 +168,7 @@ impl Args {
                     }
                     None => sink.show(job, &events),
                 };
-                self.read(&session, job, &wanted, &mut show).await
+                self.read(&session, job, &wanted, &mut show).await.map(|()| None)
             };
             match shown.await {
                 // The other jobs are shown all the same.
@@ -169,7 +176,12 @@ impl Args {
                     failure.report("bout");
                     exit = Exit::Failed;
                 }
-                shown => shown?,
+                shown => {
+                    if let Some(signal) = shown? {
+                        exit = Exit::Interrupted(signal);
+                        break;
+                    }
+                }
             }
         }
         if !found.jobs.is_empty() {
@@ -224,9 +236,11 @@ impl Args {
         let followed = Followed { wanted, tail: self.tail, needs_group: true };
         let ended =
             logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
-        may_have_printed(&ended)?;
-        tell_lost_output("bout", &ended);
-        Ok(())
+        let Ended { job, missing } = ended;
+        may_have_printed(&job)?;
+        tell_lost_output("bout", &job);
+        let all = job.parts().map_or(job.log_streams().len(), |parts| parts as usize);
+        are_there(&job, &missing, all)
     }
 
     /// Shows the lines that are there of one job, and says which are lost.
@@ -263,33 +277,44 @@ impl Args {
             ))
             .hint(format!("`bout -f {id}` waits for them")));
         }
+        let all = places.len();
         if job.parts().is_some() || wanted.pattern.is_some() {
             if let Some(lines) = self.tail {
-                return show(logs::tail(session, &places, wanted, lines).await?);
+                let tail = logs::tail(session, &places, wanted, lines).await?;
+                show(tail.lines)?;
+                return are_there(job, &tail.missing, all);
             }
             let mut left = self.head.unwrap_or(usize::MAX);
-            return logs::merge(session, &places, wanted, |events| some(&mut left, events, show)).await;
+            let missing =
+                logs::merge(session, &places, wanted, |events| some(&mut left, events, show)).await?;
+            return are_there(job, &missing, all);
         }
+        let mut missing = Vec::new();
         // Attempts follow each other.
         if let Some(lines) = self.tail {
             let mut last = Vec::new();
             for place in places.into_iter().rev() {
                 let left = lines - last.iter().map(Vec::len).sum::<usize>();
                 if left > 0 {
-                    last.push(logs::tail(session, &[place], wanted, left).await?);
+                    let tail = logs::tail(session, &[place], wanted, left).await?;
+                    last.push(tail.lines);
+                    missing.extend(tail.missing);
                 }
             }
-            return last.into_iter().rev().try_for_each(show);
+            last.into_iter().rev().try_for_each(show)?;
+            return are_there(job, &missing, all);
         }
         let mut left = self.head.unwrap_or(usize::MAX);
         for place in places {
             let ended_at = job.stopped_at.filter(|_| job.status.has_ended());
             let stretch = Stretch { since: wanted.since, most: self.head.map(|_| left), ended_at };
-            if left > 0 {
-                logs::read(session, &place, stretch, |events| some(&mut left, events, show)).await?;
+            if left > 0
+                && !logs::read(session, &place, stretch, |events| some(&mut left, events, show)).await?
+            {
+                missing.push(place);
             }
         }
-        Ok(())
+        are_there(job, &missing, all)
     }
 }
 
@@ -338,6 +363,38 @@ fn may_have_printed(job: &Job) -> Result<(), Failure> {
     let Job { job_id: id, status, .. } = job;
     Err(Failure::failed(format!("the job {id} has no output: it is {status}{why}, and has no log stream"))
         .hint(format!("`bstat --why {id}` says more")))
+}
+
+/// Says which of the `all` log streams that a job names, or its children do, are not there.
+///
+/// # Errors
+/// When none of them is, and the job has ended: its output is gone.
+fn are_there(job: &Job, missing: &[Arc<Place>], all: usize) -> Result<(), Failure> {
+    let Some(first) = missing.first() else { return Ok(()) };
+    let (id, Place { group, stream, .. }) = (&job.job_id, &**first);
+    let which = match missing.len() {
+        1 => format!("its log stream {stream} is not there"),
+        n => format!("{n} of its log streams are not there, such as {stream}"),
+    };
+    if !job.status.has_ended() {
+        note(format!(
+            "bout: note: reading the output of the job {id}: {which} (yet), in the log group {group}"
+        ));
+        return Ok(());
+    }
+    let why = "deleted, or kept no longer";
+    if missing.len() < all {
+        note(format!(
+            "bout: warning: the output of the job {id} is not all: {which} in the log group {group}: {why}"
+        ));
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "the job {id} has no output any more: {which} in the log group {group}: {why}"
+    ))
+    .hint(format!(
+        "`aws logs describe-log-groups --log-group-name-prefix {group}` tells how long it keeps lines"
+    )))
 }
 
 /// That a job has not started, and what it waits for, as far as the job itself tells.

@@ -11,11 +11,15 @@ use tokio::time::Instant;
 
 use super::CommonArgs;
 use super::named::Wanted;
-use super::waiting::{Outcome, failure_line, outcomes, tell_failure, tell_stuck, tell_stuck_children};
+use super::waiting::{
+    Outcome, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck, tell_stuck_children,
+};
 use crate::batch::{self, Counts, Crowd, Job};
 use crate::cluster::Contact;
 use crate::job::{JobId, Named, Period, Status};
-use crate::ui::{Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, note};
+use crate::ui::{
+    EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, end_signal, note,
+};
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
 #[derive(Debug, Parser)]
@@ -34,6 +38,9 @@ pub struct Args {
     /// Wait no longer than this, then exit with 124; the jobs go on
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     timeout: Option<Period>,
+    /// End the jobs that have not ended when a signal ends the waiting (Ctrl-C, SIGTERM, SIGHUP)
+    #[arg(long)]
+    kill_on_interrupt: bool,
     /// Only the child that has this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
@@ -81,9 +88,14 @@ impl Args {
                     _ => Err(self.timed_out(&seen)),
                 },
                 never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
-                _ = tokio::signal::ctrl_c() => {
-                    note(format!("bwait: interrupted; {}", seen.open_ones("go on")));
-                    Ok(Exit::Interrupted)
+                signal = end_signal() => {
+                    if self.kill_on_interrupt {
+                        let ids = seen.ids.borrow().clone();
+                        end_with_waiter("bwait", &session, signal, &ids).await;
+                    } else {
+                        seen.tell_they_go_on(signal);
+                    }
+                    Ok(Exit::Interrupted(signal))
                 }
             }
         };
@@ -152,11 +164,15 @@ fn contact_lost(failure: Failure, seen: &Seen) -> Failure {
     Failure { message, ..failure }.exit(Exit::ContactLost)
 }
 
+/// So many of the jobs that go on are named.
+const NAMED: usize = 20;
+
 /// What has been seen of the jobs, for whoever breaks off.
 #[derive(Debug, Default)]
 struct Seen {
     open: Cell<usize>,
     all: Cell<usize>,
+    ids: RefCell<Vec<JobId>>,
     arrays: RefCell<Vec<JobId>>,
 }
 
@@ -164,7 +180,22 @@ impl Seen {
     fn look(&self, crowd: &Crowd) {
         self.open.set(crowd.open().count());
         self.all.set(crowd.jobs().count());
+        *self.ids.borrow_mut() = crowd.open().map(Job::id).collect();
         *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
+    }
+
+    /// Says that nobody waits for the open ones any more.
+    fn tell_they_go_on(&self, signal: EndSignal) {
+        note(format!("bwait: {signal}; {}", self.open_ones("go on")));
+        let ids = self.ids.borrow();
+        let mut named = ids.iter().take(NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
+        if ids.len() > NAMED {
+            named.push_str(",…");
+        }
+        if !ids.is_empty() {
+            note(format!("hint: `bwait {named}` waits for them again"));
+            note(format!("hint: `bkill {named}` ends them"));
+        }
     }
 
     /// `3 of 10 jobs go on`.

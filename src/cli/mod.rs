@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
 use crate::job::directives::about_slurms;
-use crate::ui::{Exit, Failure, Format, Output, interrupted};
+use crate::ui::{Exit, Failure, Format, Output, interrupted, watch_signals};
 
 pub mod bhosts;
 pub mod bimage;
@@ -83,7 +83,7 @@ fn region(text: &str) -> Result<String, Invalid> {
     Err(Invalid::because("a region is such as eu-west-1"))
 }
 
-/// Runs a story that talks to AWS, to its end or until Ctrl-C.
+/// Runs a story that talks to AWS, to its end or until a signal asks it to end.
 pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     run_on(tokio::runtime::Builder::new_current_thread(), story)
 }
@@ -103,12 +103,13 @@ fn run_on(
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
+    watch_signals();
     let outcome = runtime.block_on(async {
         tokio::select! {
-            // A story that has something to say about Ctrl-C comes first.
+            // A story that has something to say about a signal comes first.
             biased;
             outcome = story => outcome,
-            () = interrupted() => Ok(Exit::Interrupted),
+            signal = interrupted() => Ok(Exit::Interrupted(signal)),
         }
     });
     // A look-up of a host name that hangs must not hold the process.
@@ -122,6 +123,9 @@ pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>
         failure.report(tool);
         failure.exit
     });
+    if let Exit::Interrupted(signal) = exit {
+        signal.end_process();
+    }
     ExitCode::from(exit.code())
 }
 

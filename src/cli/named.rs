@@ -54,6 +54,11 @@ impl Wanted {
         }
     }
 
+    /// Whether one of the words is `last`.
+    pub fn has_last(&self) -> bool {
+        self.references.iter().any(JobRef::is_last)
+    }
+
     /// Whether standard input named no job.
     pub fn is_empty(&self) -> bool {
         self.references.is_empty()

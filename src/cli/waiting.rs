@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, Status};
-use crate::ui::{Failure, note};
+use crate::ui::{EndSignal, Failure, Interrupts, note};
 
 /// When the children of arrays are looked at first, to see whether they are stuck,
 const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
@@ -63,6 +63,34 @@ pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outco
         outcomes.push(Outcome { job, exit, first });
     }
     Ok(outcomes)
+}
+
+/// Says that jobs go on although nobody waits for them any more, and how one gets at them.
+pub fn tell_goes_on(tool: &str, signal: EndSignal, ids: &str) {
+    note(format!("{tool}: {signal}; the job {ids} goes on"));
+    note(format!("hint: `bout -f {ids}` shows its output"));
+    note(format!("hint: `bkill {ids}` ends it"));
+}
+
+/// `--kill-on-interrupt`: ends jobs with whoever waits for them, and says so. One more signal breaks that off.
+pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, ids: &[JobId]) {
+    // The tool does not end by the signal before this is done.
+    let mut interrupts = match Interrupts::listen() {
+        Ok(interrupts) => interrupts,
+        Err(failure) => return failure.report(tool),
+    };
+    let listed = ids.iter().map(JobId::as_str).collect::<Vec<_>>().join(",");
+    let reason = format!("{tool} --kill-on-interrupt: {signal}");
+    let failures = tokio::select! {
+        failures = batch::terminate_each(session, ids, &reason) => failures,
+        _ = interrupts.next() => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+    };
+    if failures.is_empty() {
+        return note(format!("{tool}: {signal}; the job {listed} is being ended"));
+    }
+    for (id, failure) in failures {
+        failure.hint(format!("the job {id} may go on; `bkill {id}` ends it")).report(tool);
+    }
 }
 
 /// Says that a job is stuck.

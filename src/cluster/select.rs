@@ -7,7 +7,7 @@ use super::images::{Builder, Images, is_this_machine};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
-use crate::job::Shared;
+use crate::job::{Secrets, Shared};
 use crate::local;
 use crate::ui::Failure;
 
@@ -94,6 +94,15 @@ pub fn defaults(choice: &Choice) -> Result<Defaults, Failure> {
         None => settings.as_ref().map(|s| s.local_defaults.clone()).unwrap_or_default(),
     };
     Ok(settings.map(|s| s.defaults).unwrap_or_default().then(of_cluster))
+}
+
+/// What is a secret among variables: the usual, and what the settings add.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub fn secrets() -> Result<Secrets, Failure> {
+    let (settings, _) = read()?;
+    Ok(Secrets::with(settings.map(|settings| settings.secret_words).unwrap_or_default()))
 }
 
 /// The settings file, and the old tools'. What is wrong with the latter counts only when it is needed.

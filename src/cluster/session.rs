@@ -15,7 +15,7 @@ use super::cache::Cache;
 use super::ec2::Ec2;
 use super::pace::Pace;
 use super::proxy::{self, Proxy};
-use super::select::{Choice, Cluster, select};
+use super::select::{self, Choice, Cluster, select};
 use super::stack;
 use super::trace::Trace;
 use crate::local;
@@ -103,6 +103,21 @@ impl Session {
         }
     }
 
+    /// What tells its services from others under the same name: the folder of a local cluster, whose port may change, or
+    /// the URL of Batch where it is not AWS's own.
+    pub fn endpoint(&self) -> Option<String> {
+        if self.cluster.is_local {
+            let home = local::Home::find().ok()?;
+            let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
+            return Some(path.display().to_string());
+        }
+        let exported =
+            |wanted: &str| exported_endpoints().find(|(name, _)| *name == wanted).map(|(_, url)| url);
+        let url = self.cluster.endpoint_url.clone().or_else(|| exported("AWS_ENDPOINT_URL_BATCH"));
+        let url = url.or_else(|| self.config.endpoint_url().map(str::to_owned));
+        url.map(|url| url.trim_end_matches('/').to_owned())
+    }
+
     /// How one looks at what is in another region.
     pub fn hint_to_region(&self, region: &str) -> String {
         match self.cluster.is_local {
@@ -137,7 +152,7 @@ impl Session {
     pub fn ecr(&self) -> aws_sdk_ecr::Client {
         let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config);
         if self.debug {
-            ecr = ecr.interceptor(Trace);
+            ecr = ecr.interceptor(trace());
         }
         aws_sdk_ecr::Client::from_conf(ecr.build())
     }
@@ -146,7 +161,7 @@ impl Session {
     pub fn codebuild(&self) -> aws_sdk_codebuild::Client {
         let mut codebuild = aws_sdk_codebuild::config::Builder::from(&self.config);
         if self.debug {
-            codebuild = codebuild.interceptor(Trace);
+            codebuild = codebuild.interceptor(trace());
         }
         aws_sdk_codebuild::Client::from_conf(codebuild.build())
     }
@@ -175,8 +190,8 @@ impl Session {
     async fn connect(cluster: Cluster, choice: &Choice, debug: bool) -> Result<Self, Failure> {
         let config =
             if cluster.is_local { local_config(&cluster).await? } else { aws_config(&cluster).await? };
-        let trace = debug.then_some(Trace);
-        let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace));
+        let trace = debug.then(trace);
+        let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace.clone()));
         let Some((region, ec2)) = regional else {
             return Err(Failure::usage(format!("no AWS region is known for the cluster `{}`", cluster.name))
                 .hint(format!(
@@ -200,10 +215,10 @@ impl Session {
             ecs = ecs.http_client(of_ecs).interceptor(ecs_pace);
         }
         if let Some(trace) = trace {
-            batch = batch.interceptor(trace);
-            logs = logs.interceptor(trace);
-            ecs = ecs.interceptor(trace);
-            s3 = s3.interceptor(trace);
+            batch = batch.interceptor(trace.clone());
+            logs = logs.interceptor(trace.clone());
+            ecs = ecs.interceptor(trace.clone());
+            s3 = s3.interceptor(trace.clone());
             cloudformation = cloudformation.interceptor(trace);
         }
         let cache = if cluster.is_local { Cache::none() } else { cache(&cluster, &region) };
@@ -222,6 +237,11 @@ impl Session {
             debug,
         })
     }
+}
+
+/// What shows exchanges. Settings that cannot be read name no more secrets.
+fn trace() -> Trace {
+    Trace::new(select::secrets().unwrap_or_default())
 }
 
 /// What tells one account and region from another without asking.

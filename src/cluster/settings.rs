@@ -10,7 +10,7 @@ use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
 use crate::image::RepositoryPath;
-use crate::job::{Invalid, Shared};
+use crate::job::{Invalid, SecretWord, Shared};
 use crate::ui::Failure;
 
 /// What the settings file says.
@@ -26,6 +26,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// `[cluster.local.defaults]`.
     pub local_defaults: Defaults,
+    /// `secret_words`: more words that make a variable's name a secret's.
+    pub secret_words: Vec<SecretWord>,
 }
 
 /// A `[cluster.NAME]` section.
@@ -67,7 +69,7 @@ pub struct Section {
     pub defaults: Defaults,
 }
 
-const TOP_KEYS: [&str; 3] = ["default_cluster", "defaults", "cluster"];
+const TOP_KEYS: [&str; 4] = ["default_cluster", "secret_words", "defaults", "cluster"];
 const CLUSTER_KEYS: [&str; 17] = [
     "region",
     "profile",
@@ -130,6 +132,7 @@ impl Settings {
             clusters: Vec::new(),
             defaults: Defaults::default(),
             local_defaults: Defaults::default(),
+            secret_words: Vec::new(),
         };
         let mut default_at = 0;
         for (key, value) in root.get_ref() {
@@ -138,6 +141,7 @@ impl Settings {
                     settings.default_cluster = Some(file.string(key.get_ref(), value)?);
                     default_at = key.span().start;
                 }
+                "secret_words" => settings.secret_words = file.list("secret_words", value)?,
                 "defaults" => settings.defaults = Defaults::parse(&file, "defaults", value)?,
                 "cluster" => {
                     for (name, section) in file.table("cluster", value)? {
@@ -293,7 +297,7 @@ impl File<'_> {
                     continue;
                 }
                 "shared" => {
-                    section.shared = self.shared(value)?;
+                    section.shared = self.list("shared", value)?;
                     continue;
                 }
                 "defaults" => {
@@ -324,15 +328,20 @@ impl File<'_> {
         Ok(section)
     }
 
-    fn shared(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Shared>, Failure> {
+    /// A list of strings that are something else underneath.
+    fn list<T: FromStr<Err = Invalid>>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Vec<T>, Failure> {
         let DeValue::Array(lines) = value.get_ref() else {
             let kind = value.get_ref().type_str();
-            let message = format!("`shared` has to be a list of strings, not {kind}");
+            let message = format!("`{key}` has to be a list of strings, not {kind}");
             return Err(self.wrong(value.span().start, message));
         };
         let parse = |line: &Spanned<DeValue<'_>>| {
-            let wrong = |e: Invalid| self.wrong(line.span().start, format!("`shared`: {e}"));
-            self.string("shared", line)?.parse().map_err(wrong)
+            let wrong = |e: Invalid| self.wrong(line.span().start, format!("`{key}`: {e}"));
+            self.string(key, line)?.parse().map_err(wrong)
         };
         lines.iter().map(parse).collect()
     }
@@ -436,6 +445,8 @@ mod tests {
             GOOD.replace("region = \"eu-west-1\"", "ecr_repository = \"127.0.0.1:5000/lab:latest\""),
             GOOD.replace("region = \"eu-west-1\"", "ecr_repo = \"lab\""),
             GOOD.replace("region = \"eu-west-1\"", "create_repository = \"yes\""),
+            "secret_words = \"dsn\"\n".to_owned(),
+            "secret_words = [\"dsn\", \"A*\"]\n".to_owned(),
             "cluster = 3\n".to_owned(),
             "[cluster\n".to_owned(),
         ];

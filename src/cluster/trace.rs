@@ -1,6 +1,7 @@
 //! `--debug`: what is sent and what comes back, on stderr, secrets masked.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -12,9 +13,20 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
+use crate::job::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords};
+
 /// An interceptor that shows every request and every response.
-#[derive(Debug, Clone, Copy)]
-pub struct Trace;
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    secrets: Arc<Secrets>,
+}
+
+impl Trace {
+    /// One that masks these secrets.
+    pub fn new(secrets: Secrets) -> Self {
+        Self { secrets: Arc::new(secrets) }
+    }
+}
 
 /// Of a body, this many characters are shown.
 const SHOWN: usize = 20_000;
@@ -35,7 +47,7 @@ impl Intercept for Trace {
         for (name, value) in request.headers() {
             text.push_str(&format!("> {name}: {}\n", masked_header(name, value)));
         }
-        text.push_str(&body(">", request.body()));
+        text.push_str(&body(">", request.body(), &self.secrets));
         show(&text);
         Ok(())
     }
@@ -52,7 +64,7 @@ impl Intercept for Trace {
                 for (name, value) in response.headers() {
                     text.push_str(&format!("< {name}: {}\n", masked_header(name, value)));
                 }
-                text.push_str(&body("<", response.body()));
+                text.push_str(&body("<", response.body(), &self.secrets));
                 text
             }
             None => "< no response\n".to_owned(),
@@ -78,21 +90,21 @@ fn masked_header(name: &str, value: &str) -> String {
     match name.to_ascii_lowercase().as_str() {
         "authorization" => match value.split_once("Signature=") {
             Some((before, _)) => format!("{before}Signature=***"),
-            None => "***".to_owned(),
+            None => MASK.to_owned(),
         },
-        "x-amz-security-token" | "set-cookie" | "cookie" => "***".to_owned(),
+        "x-amz-security-token" | "set-cookie" | "cookie" => MASK.to_owned(),
         _ => value.to_owned(),
     }
 }
 
-fn body(mark: &str, body: &SdkBody) -> String {
+fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
     let Some(bytes) = body.bytes() else { return format!("{mark} (a streamed body)\n") };
     if bytes.is_empty() {
         return String::new();
     }
     let text = match serde_json::from_slice::<Value>(bytes) {
         Ok(mut json) => {
-            mask(&mut json);
+            mask(&mut json, secrets);
             json.to_string()
         }
         Err(_) => match std::str::from_utf8(bytes) {
@@ -100,41 +112,39 @@ fn body(mark: &str, body: &SdkBody) -> String {
             Err(_) => return format!("{mark} ({} bytes)\n", bytes.len()),
         },
     };
+    let text = without_url_passwords(&text);
     let shown: String = text.chars().take(SHOWN).collect();
     let cut = if shown.len() < text.len() { " …" } else { "" };
     format!("{mark} {shown}{cut}\n")
 }
 
-/// Masks the values of all variables, wherever they are in a document: names do not tell which ones are
-/// secret, and a bundle may hold others.
-fn mask(json: &mut Value) {
+/// Masks the values of all variables, wherever they are in a document: their names need not tell which ones are secret,
+/// and a bundle may hold others. What else a user has named is masked where it is a secret.
+fn mask(json: &mut Value, secrets: &Secrets) {
+    each_named_value(json, &mut |named_in, name, value| match named_in {
+        NamedIn::Variable => *value = format!("{MASK} ({} characters)", value.chars().count()),
+        NamedIn::Entry if secrets.is_secret(name, value) => MASK.clone_into(value),
+        NamedIn::Entry => {}
+    });
+    mask_tokens(json);
+}
+
+/// Masks the session's token, and that of a registry of images (ECR API, `authorizationToken`).
+fn mask_tokens(json: &mut Value) {
     match json {
         Value::Object(fields) => {
             for (key, field) in fields {
+                let key = key.to_ascii_lowercase();
                 match field {
-                    Value::Array(variables) if key == "environment" => {
-                        variables.iter_mut().for_each(mask_value)
+                    Value::String(token) if key.ends_with("sessiontoken") || key == "authorizationtoken" => {
+                        MASK.clone_into(token);
                     }
-                    Value::String(token) if is_secret(key) => *token = "***".to_owned(),
-                    other => mask(other),
+                    other => mask_tokens(other),
                 }
             }
         }
-        Value::Array(elements) => elements.iter_mut().for_each(mask),
+        Value::Array(elements) => elements.iter_mut().for_each(mask_tokens),
         _ => {}
-    }
-}
-
-/// The session's token, and that of a registry of images (ECR API, `authorizationToken`).
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    key.ends_with("sessiontoken") || key == "authorizationtoken"
-}
-
-fn mask_value(variable: &mut Value) {
-    if let Some(value) = variable.get_mut("value") {
-        let length = value.as_str().map_or(0, |v| v.chars().count());
-        *value = Value::from(format!("*** ({length} characters)"));
     }
 }
 
@@ -147,16 +157,20 @@ mod tests {
         let header = "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature=abcdef";
         assert!(!masked_header("Authorization", header).contains("abcdef"));
         assert_eq!(masked_header("X-Amz-Security-Token", "t"), "***");
-        let shown = body(
-            ">",
-            &SdkBody::from(
-                r#"{"a":{"environment":[{"name":"DB_PASSWORD","value":"hunter2"}]},"jobName":"b"}"#,
-            ),
+        let shown = |text: &str| body(">", &SdkBody::from(text), &Secrets::default());
+        let request = shown(
+            r#"{"a":{"environment":[{"name":"DB_URL","value":"hunter2"}],"command":["x://me:hunter2@h"]},"jobName":"b",
+                "parameters":{"dbPassword":"hunter2","sample":"s1"},"tags":{"token":"hunter2"},
+                "environmentVariablesOverride":[{"name":"AWSB_BUILD_ARGS","value":"hunter2","type":"PLAINTEXT"}]}"#,
         );
-        assert!(!shown.contains("hunter2") && shown.contains("\"b\""), "{shown}");
-        let answer =
-            r#"{"authorizationData":[{"authorizationToken":"QVdTOnRva2Vu","proxyEndpoint":"https://r"}]}"#;
-        let shown = body("<", &SdkBody::from(answer));
-        assert!(!shown.contains("QVdT") && shown.contains("https://r"), "{shown}");
+        assert!(!request.contains("hunter2"), "{request}");
+        assert!(
+            request.contains("\"b\"") && request.contains("\"s1\"") && request.contains("x://me:***@h"),
+            "{request}"
+        );
+        let answer = shown(
+            r#"{"authorizationData":[{"authorizationToken":"QVdTOnRva2Vu","proxyEndpoint":"https://r"}]}"#,
+        );
+        assert!(!answer.contains("QVdT") && answer.contains("https://r"), "{answer}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::str::FromStr;
 
-use super::{Invalid, limits};
+use super::{Invalid, Secrets, limits};
 
 /// The name of a variable that a shell can export: letters, digits and `_`, not beginning with a digit
 /// (POSIX XBD 8.1), and none of those that are Batch's or the launcher's own.
@@ -83,7 +83,7 @@ pub enum EnvArg {
     Set(EnvName, OsString),
     /// Variables that are handed on.
     HandOn(Vec<EnvName>),
-    /// `all`: every variable that [`handed_on_by_all`] lets through.
+    /// `all`: every variable that [`ByAll`] hands on.
     All,
 }
 
@@ -103,20 +103,35 @@ const OF_THE_SESSION: [&str; 12] = [
     "AWS_*",
 ];
 
-/// Names that look like secrets.
-const SECRETS: [&str; 4] = ["*TOKEN*", "*SECRET*", "*PASSWORD*", "*_KEY"];
-
-/// Whether `--env all` hands a variable on; `exclude` are more patterns that it does not.
-pub fn handed_on_by_all(name: &EnvName, exclude: &[String]) -> bool {
-    !OF_THE_SESSION.iter().any(|pattern| matches(pattern.as_bytes(), name.0.as_bytes()))
-        && !looks_like_a_secret(&name.0)
-        && !exclude.iter().any(|pattern| matches(pattern.trim().as_bytes(), name.0.as_bytes()))
+/// What `--env all` does with a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByAll {
+    /// It is handed on.
+    HandedOn,
+    /// Whoever submits has left it out.
+    Excluded,
+    /// It is about the submitter's machine or session, or no shell can export it.
+    OfTheSession,
+    /// It is a secret.
+    Secret,
 }
 
-/// Whether the name of a variable looks as if its value were a secret.
-pub fn looks_like_a_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    SECRETS.iter().any(|pattern| matches(pattern.as_bytes(), upper.as_bytes()))
+impl ByAll {
+    /// What it does with this one; `exclude` are patterns that the submitter leaves out.
+    pub fn of(name: &str, value: &str, exclude: &[String], secrets: &Secrets) -> Self {
+        let is_one_of = |pattern: &str| matches(pattern.as_bytes(), name.as_bytes());
+        if exclude.iter().any(|pattern| is_one_of(pattern.trim())) {
+            return Self::Excluded;
+        }
+        if OF_THE_SESSION.iter().any(|pattern| is_one_of(pattern)) {
+            return Self::OfTheSession;
+        }
+        if secrets.is_secret(name, value) {
+            return Self::Secret;
+        }
+        // A function of bash's (`BASH_FUNC_module%%`), or what Batch and the launcher set.
+        if name.parse::<EnvName>().is_ok() { Self::HandedOn } else { Self::OfTheSession }
+    }
 }
 
 /// Whether a name matches a pattern in which `*` stands for any letters.
@@ -187,17 +202,23 @@ mod tests {
 
     #[test]
     fn all_leaves_secrets_and_the_session_here() {
-        let goes = |name: &str, exclude: &[&str]| {
+        let by_all = |name: &str, exclude: &[&str]| {
             let exclude: Vec<String> = exclude.iter().map(|e| (*e).to_owned()).collect();
-            handed_on_by_all(&EnvName(name.to_owned()), &exclude)
+            ByAll::of(name, "value", &exclude, &Secrets::default())
         };
-        for name in ["LANG", "OMP_NUM_THREADS", "KEYBOARD", "PATHS"] {
-            assert!(goes(name, &[]), "{name}");
+        for name in ["LANG", "OMP_NUM_THREADS", "KEYBOARD", "PATHS", "GIT_AUTHOR_NAME"] {
+            assert_eq!(by_all(name, &[]), ByAll::HandedOn, "{name}");
         }
-        for name in ["HOME", "AWS_PROFILE", "GITHUB_TOKEN", "my_secret_x", "DB_PASSWORD", "API_KEY", "TERM"] {
-            assert!(!goes(name, &[]), "{name}");
+        for name in ["GITHUB_TOKEN", "my_secret_x", "DB_PASS", "API_KEY"] {
+            assert_eq!(by_all(name, &[]), ByAll::Secret, "{name}");
         }
-        assert!(!goes("CONDA_PREFIX", &["CONDA_*"]) && goes("CONDA", &["CONDA_*", "X"]));
+        for name in
+            ["HOME", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "TERM", "BASH_FUNC_module%%", "AWSB_ARGS"]
+        {
+            assert_eq!(by_all(name, &[]), ByAll::OfTheSession, "{name}");
+        }
+        assert_eq!(by_all("CONDA_PREFIX", &["CONDA_*"]), ByAll::Excluded);
+        assert_eq!(by_all("CONDA", &["CONDA_*", "X"]), ByAll::HandedOn);
     }
 
     #[test]

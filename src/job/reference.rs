@@ -94,6 +94,11 @@ impl JobRef {
         JobId(format!("{}{}", id.as_str(), self.part))
     }
 
+    /// Whether it is `last`, or a child or node of it.
+    pub fn is_last(&self) -> bool {
+        self.base == Base::Last
+    }
+
     /// Whether the jobs that are known here have to be looked at for it.
     pub fn needs_known(&self) -> bool {
         !matches!(self.base, Base::Exact(_))

@@ -387,7 +387,7 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
         ("USER", name.clone()),
         ("LOGNAME", name),
         ("SHELL", shell),
-        ("PATH", path.to_owned()),
+        ("PATH", with_tools(path)),
         ("LANG", language.to_owned()),
         ("AWS_ENDPOINT_URL", connection.endpoint_url),
         ("AWS_ACCESS_KEY_ID", connection.access_key_id),
@@ -400,6 +400,15 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
+}
+
+/// A PATH in which a job finds the tools that this server belongs to, before any others of their names.
+fn with_tools(path: &str) -> String {
+    let tools = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_str()?.to_owned()));
+    match tools.filter(|folder| !folder.contains(':') && path.split(':').all(|known| known != folder)) {
+        Some(folder) => format!("{folder}:{path}"),
+        None => path.to_owned(),
+    }
 }
 
 /// What the last server of this home had, so that what others know of it stays valid.

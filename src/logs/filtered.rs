@@ -27,8 +27,10 @@ pub(super) struct Filtered {
 pub(super) enum FilteredPage {
     /// Lines (perhaps none), and whether these were the last.
     Lines(Vec<Event>, bool),
-    /// One of the streams is not there: these two have one half of them each; none, when it was the only one.
-    Parted(Option<[Box<Filtered>; 2]>),
+    /// One of the streams is not there: these two have one half of them each.
+    Parted([Box<Filtered>; 2]),
+    /// The only one is not there.
+    NoStream(Arc<Place>),
     /// The log group is not there.
     NoGroup(Failure),
 }
@@ -97,7 +99,12 @@ impl Filtered {
             Answer::NoStream if self.token.is_some() || self.mark.time().is_some() => {
                 Err(Failure::failed(format!("a log stream of {} was deleted while it was read", self.group)))
             }
-            Answer::NoStream if self.streams.len() <= 1 => Ok(FilteredPage::Parted(None)),
+            Answer::NoStream if self.streams.len() <= 1 => {
+                let place = self.streams.first().and_then(|stream| self.places.get(stream));
+                Ok(place.map_or(FilteredPage::Lines(Vec::new(), true), |place| {
+                    FilteredPage::NoStream(place.clone())
+                }))
+            }
             Answer::NoStream => {
                 let mut left = self.clone();
                 let mut right = self.clone();
@@ -105,7 +112,7 @@ impl Filtered {
                 for half in [&mut left, &mut right] {
                     (half.token, half.mark) = (None, Mark::default());
                 }
-                Ok(FilteredPage::Parted(Some([Box::new(left), Box::new(right)])))
+                Ok(FilteredPage::Parted([Box::new(left), Box::new(right)]))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Following jobs: their lines as they come, until the last one after the job has ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{Event, Place, Wanted};
@@ -37,6 +38,15 @@ pub struct Followed {
     pub needs_group: bool,
 }
 
+/// A job that has been followed to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// The job.
+    pub job: Job,
+    /// The log streams that it names and that are not there.
+    pub missing: Vec<Arc<Place>>,
+}
+
 /// What is known of the log group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -70,6 +80,8 @@ struct JobLog {
     readers: Vec<Reader>,
     ended_at: Option<Instant>,
     done: bool,
+    /// Its streams that were not there when they were last looked for.
+    missing: Vec<Arc<Place>>,
 }
 
 /// Follows a job, or all children of an array, and hands every page of lines to `print` until the job has
@@ -85,7 +97,7 @@ pub async fn follow(
     followed: &Followed,
     mut seen: impl FnMut(&Job),
     mut print: impl FnMut(&[Event]) -> Result<(), Failure>,
-) -> Result<Job, Failure> {
+) -> Result<Ended, Failure> {
     let wanted = &followed.wanted;
     let mut state = State::new();
     let mut logs: BTreeMap<JobId, JobLog> = BTreeMap::new();
@@ -112,7 +124,8 @@ pub async fn follow(
             }
             let all_seen = logs.len() >= expected(&job, wanted) || state.ended_before(LISTED_WITHIN);
             if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
-                return group.end(followed).map(|()| job);
+                let missing = logs.into_values().flat_map(|log| log.missing).collect();
+                return group.end(followed).map(|()| Ended { job, missing });
             }
         }
         let shortest = if state.begun.elapsed() < Duration::from_secs(3) { FRESH } else { CHATTY };
@@ -246,6 +259,7 @@ impl JobLog {
         let settled = has_settled(job, self.ended_at, contact);
         let mut any = false;
         let earlier = self.readers.len().saturating_sub(1);
+        self.missing.clear();
         for (n, reader) in self.readers.iter_mut().enumerate() {
             // An earlier attempt has ended, and its lines come before those of the next.
             let has_end = settled || n < earlier;
@@ -260,8 +274,13 @@ impl JobLog {
                             break;
                         }
                     }
-                    Page::End | Page::NoStream => {
+                    Page::End => {
                         group.is_there();
+                        break;
+                    }
+                    Page::NoStream => {
+                        group.is_there();
+                        self.missing.push(reader.place.clone());
                         break;
                     }
                     Page::NoGroup(failure) => {

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use super::call::{self, Answer, MOST_STREAMS, Question};
 use super::cursor::Cursor;
 use super::event::{Event, Place, SKEW};
-use super::follow::{CHATTY, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late};
+use super::follow::{
+    CHATTY, Ended, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late,
+};
 use super::tail;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
@@ -61,7 +63,7 @@ pub(super) async fn follow(
     followed: &Followed,
     mut seen: impl FnMut(&Job),
     mut print: impl FnMut(&[Event]) -> Result<(), Failure>,
-) -> Result<Job, Failure> {
+) -> Result<Ended, Failure> {
     let mut many = Many::default();
     let mut lines = Pace::new(CHATTY, QUIET);
     let mut first = followed.tail;
@@ -93,7 +95,9 @@ pub(super) async fn follow(
         }
         let all_known = all_known || state.ended_before(LISTED_WITHIN);
         if job.status.has_ended() && all_known && many.is_done() {
-            return many.group.end(followed).map(|()| job);
+            let missing = many.streams.iter().filter(|stream| stream.missing_until.is_some());
+            let missing = missing.map(|stream| stream.place.clone()).collect();
+            return many.group.end(followed).map(|()| Ended { job, missing });
         }
         let pause = lines.pause().max(EACH_CALL * many.calls).saturating_sub(begun.elapsed());
         tokio::time::sleep(pause.max(CHATTY)).await;
@@ -207,9 +211,10 @@ impl Many {
         }
         // One more says where the last ones begin.
         let wanted = &followed.wanted;
-        let mut last = contact
+        let tail = contact
             .keep(async |s| tail::tail(&Arc::new(s.clone()), &places, wanted, lines + 1).await)
             .await?;
+        let mut last = tail.lines;
         let Some(before) = last.first().map(Event::time).filter(|_| last.len() > lines) else {
             // All of them: they come with the first round.
             return Ok(Vec::new());
@@ -350,6 +355,7 @@ impl Many {
         for (_, n) in streams {
             if let Some(stream) = self.streams.get_mut(*n) {
                 stream.read_at = Some(at);
+                stream.missing_until = None;
             }
         }
     }

@@ -35,7 +35,8 @@ enum Feed {
 /// What came from there.
 enum Came {
     Lines(Vec<Event>, bool),
-    Parted(Option<[Box<Filtered>; 2]>),
+    Parted([Box<Filtered>; 2]),
+    NoStream(Arc<Place>),
 }
 
 impl Feed {
@@ -43,12 +44,14 @@ impl Feed {
         match self {
             Feed::One(reader) => match reader.next(session).await? {
                 Page::Lines(lines) => Ok(Came::Lines(lines, false)),
-                Page::End | Page::NoStream => Ok(Came::Lines(Vec::new(), true)),
+                Page::End => Ok(Came::Lines(Vec::new(), true)),
+                Page::NoStream => Ok(Came::NoStream(reader.place.clone())),
                 Page::NoGroup(failure) => Err(failure),
             },
             Feed::Several(filtered) => match filtered.next(session, false).await? {
                 FilteredPage::Lines(lines, is_last) => Ok(Came::Lines(lines, is_last)),
                 FilteredPage::Parted(halves) => Ok(Came::Parted(halves)),
+                FilteredPage::NoStream(place) => Ok(Came::NoStream(place)),
                 FilteredPage::NoGroup(failure) => Err(failure),
             },
         }
@@ -87,7 +90,8 @@ impl Source {
 }
 
 /// Hands on the lines of all these streams by time, those of one millisecond in the order of the streams, until
-/// `show` says that it has enough. What waits to be handed on is bounded, however many streams there are.
+/// `show` says that it has enough. What waits to be handed on is bounded, however many streams there are. Returns the
+/// streams that are not there.
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked, a log group is not there, or `show` fails.
@@ -96,7 +100,7 @@ pub async fn merge(
     places: &[Arc<Place>],
     wanted: &Wanted,
     mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
+) -> Result<Vec<Arc<Place>>, Failure> {
     let feeds: Vec<Feed> = if places.len() <= FEW && wanted.pattern.is_none() {
         places.iter().map(|place| Feed::One(Reader::new(place.clone(), wanted.since))).collect()
     } else {
@@ -107,6 +111,7 @@ pub async fn merge(
     let mut next: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
     let mut calls = JoinSet::new();
     let mut has_begun = false;
+    let mut missing = Vec::new();
     loop {
         let each = MEMORY / sources.len().max(1);
         // Those first that all others wait for.
@@ -148,11 +153,11 @@ pub async fn merge(
         }
         if !page.is_empty() {
             if !show(page)? {
-                return Ok(());
+                return Ok(missing);
             }
             continue;
         }
-        let Some(answer) = calls.join_next().await else { return Ok(()) };
+        let Some(answer) = calls.join_next().await else { return Ok(missing) };
         let (n, answer) = answer.map_err(|e| broken(&e))?;
         let (feed, came) = answer?;
         has_begun = true;
@@ -172,13 +177,14 @@ pub async fn merge(
                 source.ended = is_last;
                 source.feed = Some(feed).filter(|_| !is_last);
             }
-            Came::Parted(halves) => match halves {
-                Some([left, right]) => {
-                    source.feed = Some(Feed::Several(left));
-                    sources.push(Source::new(Feed::Several(right)));
-                }
-                None => source.ended = true,
-            },
+            Came::Parted([left, right]) => {
+                source.feed = Some(Feed::Several(left));
+                sources.push(Source::new(Feed::Several(right)));
+            }
+            Came::NoStream(place) => {
+                source.ended = true;
+                missing.push(place);
+            }
         }
     }
 }

@@ -20,8 +20,8 @@ mod tail;
 mod window;
 
 pub use event::{Event, Place, Wanted, Writer};
-pub use follow::{Followed, follow};
+pub use follow::{Ended, Followed, follow};
 pub use merge::merge;
 pub use segments::{Stretch, read};
 pub use stream::Stream;
-pub use tail::{end_of, tail};
+pub use tail::{Tail, end_of, tail};

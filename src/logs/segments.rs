@@ -28,7 +28,7 @@ pub struct Stretch {
     pub ended_at: Option<i64>,
 }
 
-/// Reads a stream and hands its lines on in order, until `show` says that it has enough. A stream that is not there has no lines.
+/// Reads a stream and hands its lines on in order, until `show` says that it has enough. Says whether the stream is there.
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked, its log group is not there, or `show` fails.
@@ -37,7 +37,8 @@ pub async fn read(
     place: &Arc<Place>,
     stretch: Stretch,
     mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let mut is_there = true;
     let Stretch { since, most, ended_at } = stretch;
     let mut window = Window::new(most.is_none_or(|n| n >= WORTH_IT), ended_at);
     let mut readers: HashMap<u64, Reader> = HashMap::new();
@@ -61,7 +62,7 @@ pub async fn read(
             is_needed
         });
         // One is always under way: the window is not done.
-        let Some(answer) = calls.join_next().await else { return Ok(()) };
+        let Some(answer) = calls.join_next().await else { return Ok(is_there) };
         let (probe, answer) = match answer {
             Err(e) if e.is_cancelled() => continue,
             answer => answer.map_err(|e| broken(&e))?,
@@ -74,18 +75,22 @@ pub async fn read(
         let (reader, page) = answer?;
         let page = match page {
             Page::Lines(lines) => Some(lines),
-            Page::End | Page::NoStream => None,
+            Page::End => None,
+            Page::NoStream => {
+                is_there = false;
+                None
+            }
             Page::NoGroup(failure) => return Err(failure),
         };
         readers.insert(probe, reader);
         window.came(probe, page);
         while let Some(lines) = window.take() {
             if !lines.is_empty() && !show(lines)? {
-                return Ok(());
+                return Ok(true);
             }
         }
     }
-    Ok(())
+    Ok(is_there)
 }
 
 /// The next page of a reader.

@@ -72,18 +72,22 @@ pub(super) async fn of_stream(
     Ok(End::Lines(events(place, lines), reader))
 }
 
-/// The last lines of one stream; none where there is no such stream (yet).
+/// The last lines of one stream; `None` where there is no such stream (yet).
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
-pub async fn end_of(session: &Session, place: &Arc<Place>, lines: usize) -> Result<Vec<Event>, Failure> {
+pub async fn end_of(
+    session: &Session,
+    place: &Arc<Place>,
+    lines: usize,
+) -> Result<Option<Vec<Event>>, Failure> {
     match of_stream(session, place, None, lines).await? {
-        End::Lines(lines, _) => Ok(lines),
-        End::NoStream | End::NoGroup(_) => Ok(Vec::new()),
+        End::Lines(lines, _) => Ok(Some(lines)),
+        End::NoStream | End::NoGroup(_) => Ok(None),
     }
 }
 
-/// The last lines of several streams, by time.
+/// The last lines of several streams, by time, and the streams that are not there.
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked, or a log group is not there.
@@ -92,22 +96,31 @@ pub async fn tail(
     places: &[Arc<Place>],
     wanted: &Wanted,
     lines: usize,
-) -> Result<Vec<Event>, Failure> {
+) -> Result<Tail, Failure> {
     if places.len() > FEW || wanted.pattern.is_some() {
         return of_many(session, places, wanted, lines).await;
     }
     let asked = places.iter().map(|place| of_stream(session, place, wanted.since, lines));
-    let mut answers = stream::iter(asked).buffered(AT_ONCE);
-    let mut all = Vec::new();
-    while let Some(answer) = answers.next().await {
+    let mut answers = stream::iter(places).zip(stream::iter(asked).buffered(AT_ONCE));
+    let mut tail = Tail::default();
+    while let Some((place, answer)) = answers.next().await {
         match answer? {
-            End::Lines(lines, _) => all.extend(lines),
-            End::NoStream => {}
+            End::Lines(lines, _) => tail.lines.extend(lines),
+            End::NoStream => tail.missing.push(place.clone()),
             End::NoGroup(failure) => return Err(failure),
         }
-        cut(&mut all, lines);
+        cut(&mut tail.lines, lines);
     }
-    Ok(all)
+    Ok(tail)
+}
+
+/// The last lines of several streams.
+#[derive(Debug, Default)]
+pub struct Tail {
+    /// The lines, by time.
+    pub lines: Vec<Event>,
+    /// The streams that are not there.
+    pub missing: Vec<Arc<Place>>,
 }
 
 /// Orders lines by time (those of one stream are in order), and keeps the last ones.
@@ -122,32 +135,31 @@ async fn of_many(
     places: &[Arc<Place>],
     wanted: &Wanted,
     lines: usize,
-) -> Result<Vec<Event>, Failure> {
+) -> Result<Tail, Failure> {
     let since = Some(wanted.begin().unwrap_or(BACKWARDS_SINCE).max(BACKWARDS_SINCE));
     let hundreds = Filtered::all(places, since, wanted.pattern.as_deref());
     let asked = hundreds.into_iter().map(|hundred| of_hundred(session, hundred, lines));
     let mut answers = stream::iter(asked).buffered(AT_ONCE);
-    let mut all = Vec::new();
+    let mut tail = Tail::default();
     while let Some(answer) = answers.next().await {
         match answer? {
-            Some(some) => all.extend(some),
+            Some(some) => {
+                tail.lines.extend(some.lines);
+                tail.missing.extend(some.missing);
+            }
             None => {
                 drop(answers);
                 return forwards(session, places, wanted, lines).await;
             }
         }
-        cut(&mut all, lines);
+        cut(&mut tail.lines, lines);
     }
-    Ok(all)
+    Ok(tail)
 }
 
 /// The last lines of up to a hundred streams; `None` when the server does not read backwards.
-async fn of_hundred(
-    session: &Session,
-    hundred: Filtered,
-    lines: usize,
-) -> Result<Option<Vec<Event>>, Failure> {
-    let mut all = Vec::new();
+async fn of_hundred(session: &Session, hundred: Filtered, lines: usize) -> Result<Option<Tail>, Failure> {
+    let mut tail = Tail::default();
     let mut waiting = vec![hundred];
     while let Some(mut filtered) = waiting.pop() {
         let mut own: Vec<Event> = Vec::new();
@@ -175,17 +187,21 @@ async fn of_hundred(
                     }
                 }
                 FilteredPage::Parted(halves) => {
-                    waiting.extend(halves.into_iter().flatten().map(|half| *half));
+                    waiting.extend(halves.map(|half| *half));
+                    break;
+                }
+                FilteredPage::NoStream(place) => {
+                    tail.missing.push(place);
                     break;
                 }
                 FilteredPage::NoGroup(failure) => return Err(failure),
             }
         }
         own.reverse();
-        all.extend(own);
-        cut(&mut all, lines);
+        tail.lines.extend(own);
+        cut(&mut tail.lines, lines);
     }
-    Ok(Some(all))
+    Ok(Some(tail))
 }
 
 /// The last lines, found by reading all of them.
@@ -194,13 +210,13 @@ async fn forwards(
     places: &[Arc<Place>],
     wanted: &Wanted,
     lines: usize,
-) -> Result<Vec<Event>, Failure> {
+) -> Result<Tail, Failure> {
     let mut last = Vec::new();
-    merge(session, places, wanted, |page| {
+    let missing = merge(session, places, wanted, |page| {
         last.extend(page);
         cut(&mut last, lines);
         Ok(true)
     })
     .await?;
-    Ok(last)
+    Ok(Tail { lines: last, missing })
 }

@@ -20,7 +20,7 @@ use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
 use super::upload::{Content, Found, look, storing, time_for};
 use crate::cluster::{Session, explain};
 use crate::job::object_key;
-use crate::ui::{Exit, Failure, Progress};
+use crate::ui::{EndSignal, Exit, Failure, Progress, end_signal};
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;
@@ -132,14 +132,14 @@ impl<S: Source> Upload<'_, S> {
         let sent = tokio::select! {
             biased;
             sent = self.send_parts(&id, there, &mut stored) => sent?,
-            _ = tokio::signal::ctrl_c() => Sent::Interrupted,
+            signal = end_signal() => Sent::Interrupted(signal),
         };
         match sent {
-            // From the first time on that Ctrl-C is listened for, it ends nothing by itself.
+            // From the first time on that a signal is listened for, it ends nothing by itself.
             Sent::All(parts) => tokio::select! {
                 biased;
                 done = self.complete(&id, parts, replaces) => done,
-                _ = tokio::signal::ctrl_c() => Err(self.interrupted(stored)),
+                signal = end_signal() => Err(self.interrupted(signal, stored)),
             },
             Sent::UploadGone => Ok(false),
             // The parts may be those of a file that was being written: nobody can go on with them.
@@ -147,18 +147,18 @@ impl<S: Source> Upload<'_, S> {
                 self.abort(&id).await;
                 Err(failure)
             }
-            Sent::Interrupted => Err(self.interrupted(stored)),
+            Sent::Interrupted(signal) => Err(self.interrupted(signal, stored)),
         }
     }
 
-    fn interrupted(&self, stored: u64) -> Failure {
+    fn interrupted(&self, signal: EndSignal, stored: u64) -> Failure {
         let (stored, all) = (stored >> 20, self.source.length() >> 20);
         Failure::failed(format!(
-            "interrupted: of {}, {stored} of {all} MiB are stored, and {}",
+            "{signal}: of {}, {stored} of {all} MiB are stored, and {}",
             self.of.what, self.of.not_done
         ))
         .hint("the same command again sends the rest")
-        .exit(Exit::Interrupted)
+        .exit(Exit::Interrupted(signal))
     }
 
     async fn begin(&self) -> Result<String, Failure> {
@@ -337,7 +337,7 @@ enum Sent {
     All(Vec<CompletedPart>),
     UploadGone,
     InputsChanged(Failure),
-    Interrupted,
+    Interrupted(EndSignal),
 }
 
 fn refused<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Write};
 
+use super::EndSignal;
 use super::progress::beside;
 use super::text::harmless;
 
@@ -19,8 +20,8 @@ pub enum Exit {
     ContactLost,
     /// The time to wait was over before what was waited for had happened.
     TimedOut,
-    /// Ended by Ctrl-C.
-    Interrupted,
+    /// Ended by Ctrl-C, SIGTERM or SIGHUP.
+    Interrupted(EndSignal),
     /// A tool that waits hands on the job's own exit code.
     Job(u8),
 }
@@ -34,7 +35,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::TimedOut => 124,
             Exit::ContactLost => 125,
-            Exit::Interrupted => 130,
+            Exit::Interrupted(signal) => 128 + signal.number(),
             Exit::Job(code) => code,
         }
     }

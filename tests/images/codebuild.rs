@@ -1,5 +1,6 @@
 //! Images that CodeBuild builds: what a user sees of a build, and what becomes of it when something goes wrong.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use awsb_testkit::{
@@ -339,6 +340,32 @@ fn ctrl_c_without_a_terminal_leaves_the_build_alone() {
         "{ended}"
     );
     assert!(!server.was_stopped());
+}
+
+#[story]
+fn a_signal_leaves_the_build_alone_and_ends_the_tool_by_itself() {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let server = BuildServer::start(Course { stays_in: Some("BUILD"), ..Course::default() });
+        let sandbox = server.sandbox();
+        // On a terminal, too, nobody is asked.
+        let mut building =
+            Terminal::new(100).without_stdout().start(&sandbox, "bimage", ["build", "context"]);
+        building.until("the log", |screen| screen.contains("line 3"));
+        building.signal(signal);
+        let ended = building.wait().ended_with(code);
+        assert_eq!(ended.status.signal(), Some(signal as i32));
+        let said = format!("bimage: error: interrupted by {signal}; the build {} goes on\n", id());
+        assert!(ended.written.contains(&said), "{}", ended.written);
+        assert!(ended.written.contains(&format!("`bimage logs --follow {}`", id())), "{}", ended.written);
+        assert!(!server.was_stopped());
+
+        let following = sandbox.start("bimage", ["logs", "--follow", &id()]);
+        let looks = server.looks();
+        eventually("it is followed", Duration::from_secs(60), || (server.looks() > looks + 2).then_some(()));
+        following.signal(signal);
+        let ended = following.wait().ended_with(code);
+        assert!(ended.stderr.contains(&format!("the build {} goes on\n", id())), "{ended}");
+    }
 }
 
 #[story]

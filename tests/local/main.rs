@@ -12,5 +12,6 @@ mod logs;
 mod runner;
 mod s3_requests;
 mod settings;
+mod tmpdir;
 
 awsb_testkit::main!();

@@ -2,9 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use awsb_testkit::{Answer, BadServer, Chaos, Request, Sandbox, Weather, story};
+use awsb_testkit::{
+    Answer, BadServer, Chaos, Request, Sandbox, Terminal, Weather, eventually, program, story,
+};
 use serde_json::{Value, json};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 const A: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 const B: &str = "8f2c9999-1111-4222-8333-444455556666";
@@ -253,6 +258,76 @@ fn what_was_submitted_from_here_is_known() {
     assert_eq!(outcome.stderr, "");
     let outcome = sandbox.run("bsub", ["--debug", "true"]).ok();
     assert!(outcome.stderr.contains("note: noting the job in "), "{outcome}");
+}
+
+#[story]
+fn last_is_of_this_cluster_at_this_endpoint() {
+    let (one, two) = (server(), server());
+    let mut sandbox = Sandbox::at(&one.endpoint());
+    // Two local clusters of one user are two.
+    let homes = [sandbox.work().join("home-1"), sandbox.work().join("home-2")];
+    let ids = homes.each_ref().map(|home| {
+        sandbox.set("AWSB_LOCAL_HOME", home.display().to_string());
+        sandbox.run("bsub", ["-c", "local", "true"]).ok().job_id()
+    });
+    for (home, id) in homes.iter().zip(&ids) {
+        sandbox.set("AWSB_LOCAL_HOME", home.display().to_string());
+        assert_eq!(
+            sandbox.run("bwait", ["-c", "local", "last"]).ok().stdout.split(' ').next(),
+            Some(id.as_str())
+        );
+        sandbox.run("blocal", ["stop"]).ok();
+    }
+    // A server under the same name at another endpoint.
+    let text = format!("{A} first 2026-01-02T03:04:05Z 0123456789ab -\n{B} old 2026-01-02T03:04:04Z\n");
+    known(&sandbox, &text);
+    sandbox.run("bstat", ["last"]).ok();
+    assert_eq!(asked(&one), json!([B]));
+    let config = |server: &BadServer| {
+        format!(
+            "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nbucket = \"b\"\n\
+             job_queue = \"q\"\njob_definition = \"d\"\n",
+            server.endpoint()
+        )
+    };
+    sandbox.config(&config(&two));
+    sandbox.run("bstat", ["last"]).ok();
+    assert_eq!(asked(&two), json!([B]));
+}
+
+#[story]
+fn what_another_session_submitted_is_not_ended_unasked() {
+    program("setsid");
+    let sandbox = Sandbox::new();
+    sandbox.run("blocal", ["start", "--vcpus", "8", "--memory", "8G"]).ok();
+    let submit = |name: &str| sandbox.run("bsub", ["-J", name, "sleep", "1000"]).ok().job_id();
+    let status = |id: &str| sandbox.run("bstat", ["--json", id]).ok().json()[0]["status"].clone();
+    let mine = submit("mine");
+    sandbox.run("bkill", ["last"]).ok();
+    let ids = ["theirs", "more"]
+        .map(|name| sandbox.run("setsid", ["--wait", "bsub", "-J", name, "sleep", "1000"]).ok().job_id());
+    let theirs = &ids[1];
+    let refused = sandbox.run("bkill", ["last"]);
+    let message = refused.failed_with(2);
+    assert!(message.contains(&format!("the job {theirs} (more)")), "{refused}");
+    assert!(refused.hints().contains(&format!("`bkill {theirs}`")), "{refused}");
+    let on_terminal = |answer: &str, code: i32| {
+        let mut asking = Terminal::new(120).start(&sandbox, "bkill", ["last"]);
+        asking.until("the question", |screen| screen.contains("End this job?"));
+        asking.types(answer);
+        let seen = asking.wait().ended_with(code);
+        assert!(seen.written.contains(&format!("{theirs}  more  ")), "{}", seen.written);
+    };
+    on_terminal("n\n", 1);
+    assert_ne!(status(theirs), "FAILED");
+    on_terminal("y\n", 0);
+    eventually("its end", MINUTE, || (status(theirs) == "FAILED").then_some(()));
+    // By its ID, or with --yes, nobody is asked; what has ended need not be.
+    sandbox.run("bkill", ["last"]).ok();
+    sandbox.run("bkill", [&ids[0]]).ok();
+    sandbox.run("setsid", ["--wait", "bsub", "sleep", "1000"]).ok();
+    sandbox.run("bkill", ["--yes", "last"]).ok();
+    assert_eq!(status(&mine), "FAILED");
 }
 
 #[story]

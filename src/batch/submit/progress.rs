@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::job::{JobId, Mark, SubmitRequest};
-use crate::ui::{Exit, Failure};
+use crate::ui::{EndSignal, Exit, Failure};
 
 /// What is known of one submission, or of one after the other, for whoever has to break off (Ctrl-C).
 #[derive(Debug, Default)]
@@ -57,18 +57,18 @@ impl Progress {
     }
 
     /// What to say when the submission is broken off here and now.
-    pub fn interrupted(&self) -> Failure {
+    pub fn interrupted(&self, signal: EndSignal) -> Failure {
         let failure = match &*self.known.borrow() {
-            Known::Nothing => Failure::failed("interrupted; no answer of Batch was outstanding"),
+            Known::Nothing => Failure::failed(format!("{signal}; no answer of Batch was outstanding")),
             Known::NotTaken { job, why } => {
-                Failure::failed(format!("interrupted; the job {job} has not been submitted: {why}"))
+                Failure::failed(format!("{signal}; the job {job} has not been submitted: {why}"))
             }
             Known::Open(lost) => lost.hints(Failure::failed(format!(
-                "interrupted before Batch had answered: whether the job {} exists is not known",
+                "{signal} before Batch had answered: whether the job {} exists is not known",
                 lost.job_name
             ))),
         };
-        self.after_others(failure).exit(Exit::Interrupted)
+        self.after_others(failure).exit(Exit::Interrupted(signal))
     }
 
     /// The failure with the jobs that there are all the same.
@@ -125,18 +125,18 @@ mod tests {
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
         let mark = Mark::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
-        insta::assert_snapshot!(said(&progress.interrupted()), @"interrupted; no answer of Batch was outstanding");
+        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; no answer of Batch was outstanding");
         progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));
-        insta::assert_snapshot!(said(&progress.interrupted()), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
+        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
         progress.submitted("first");
         progress.open(&request, &mark);
         assert!(progress.is_open());
-        insta::assert_snapshot!(said(&progress.interrupted()), @r"
+        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @r"
         interrupted before Batch had answered: whether the job align exists is not known
         the job, if it exists, has AWSB_SUBMISSION=6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11 in its environment
         `aws batch list-jobs --job-queue work --filters name=JOB_NAME,values=align` lists the jobs of its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment
         submitted before that: first
         ");
-        assert_eq!(progress.interrupted().exit, Exit::Interrupted);
+        assert_eq!(progress.interrupted(EndSignal::Interrupt).exit, Exit::Interrupted(EndSignal::Interrupt));
     }
 }

@@ -233,9 +233,10 @@ impl Asking<'_> {
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
         let place = Place::all_of(job, self.session, None).pop()?;
         let read = logs::end_of(self.session, &place, lines).await;
-        let lines = self.noting(read, "its output", "logs:GetLogEvents")?;
-        let lines = lines.into_iter().map(|line| (line.timestamp, line.message)).collect();
-        Some(LogTail { job_id: job.job_id.clone(), lines })
+        let read = self.noting(read, "its output", "logs:GetLogEvents")?;
+        let missing = read.is_none().then(|| place.stream.clone());
+        let lines = read.into_iter().flatten().map(|line| (line.timestamp, line.message)).collect();
+        Some(LogTail { job_id: job.job_id.clone(), lines, missing })
     }
 
     async fn log_of(&self, id: &JobId) -> Option<LogTail> {

@@ -8,7 +8,8 @@ use crate::cluster::Contact;
 use crate::image::codebuild::{self, Build, BuildName, Log, News};
 use crate::logs::{Event, Stream};
 use crate::ui::{
-    Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
+    Exit, Failure, Format, JsonArray, Output, end_signal, harmless_json, harmless_line, local_rfc3339_ms,
+    note,
 };
 
 /// Its arguments.
@@ -34,12 +35,20 @@ impl Args {
         let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
         let mut contact = Contact::new(session, "bimage");
         if self.follow {
-            let ended = codebuild::follow(&mut contact, &id, |news| match news {
+            let followed = codebuild::follow(&mut contact, &id, |news| match news {
                 News::Build(build) => has_log(build),
                 News::Lines(events) => lines.print(events),
                 News::NoLog(failure) => Err(failure),
             });
-            let ended = ended.await?;
+            let ended = tokio::select! {
+                biased;
+                ended = followed => ended?,
+                signal = end_signal() => {
+                    note(format!("bimage: {signal}; the build {id} goes on"));
+                    note(format!("hint: `bimage logs --follow {id}` follows it again"));
+                    return Ok(Exit::Interrupted(signal));
+                }
+            };
             if !ended.has_succeeded() {
                 note(format!("bimage: the build {id} has ended: {}", ended.status));
                 return Ok(Exit::Failed);

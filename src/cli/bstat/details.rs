@@ -10,8 +10,8 @@ use super::columns::{command, waited};
 use super::progress::by_status;
 use super::value::Viewer;
 use crate::batch::{self, Attempt, Detailed, Job, Of};
-use crate::cluster::Session;
-use crate::job::{JobId, Status, exit_code_in_words, looks_like_a_secret};
+use crate::cluster::{self, Session};
+use crate::job::{JobId, Secrets, Status, exit_code_in_words};
 use crate::stage::launcher;
 use crate::ui::{Failure, Layout, Output, local_rfc3339, span};
 
@@ -32,6 +32,10 @@ pub async fn show(
     is_first: bool,
 ) -> Result<(), Failure> {
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
+    let env = match env {
+        Some(which) => Some((which, cluster::secrets()?)),
+        None => None,
+    };
     let known = batch::detailed(session, &ids).await?;
     let others = dependencies(session, known.iter().flatten()).await?;
     let mut is_first = is_first;
@@ -42,10 +46,10 @@ pub async fn show(
         detailed.job.task = detailed.job.task.or(listed.task);
         let job = &detailed.job;
         let parts = parts(session, job).await?;
-        let environment = env.map(|which| environment(&detailed, which)).unwrap_or_default();
+        let environment = env.as_ref().map(|(which, secrets)| environment(&detailed, *which, secrets));
         let lines =
             [about(job), times(job, viewer), container(job), attempts(job), waits_for(job, &others), parts];
-        let lines = lines.into_iter().flatten().chain(environment).collect();
+        let lines = lines.into_iter().flatten().chain(environment.into_iter().flatten()).collect();
         if !std::mem::take(&mut is_first) {
             output.write(b"\n")?;
         }
@@ -258,28 +262,28 @@ fn part_told(job: &Job) -> String {
     told.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// What stands for a value that looks like a secret.
-const MASK: &str = "***";
-
 /// The variables, sorted by name. Those of the launcher, which carry the job's script, are long and nobody's.
-fn shown_environment(detailed: &Detailed, which: EnvWhich) -> impl Iterator<Item = (&str, String)> {
+fn shown_environment<'d>(
+    detailed: &'d Detailed,
+    which: EnvWhich,
+    secrets: &Secrets,
+) -> impl Iterator<Item = (&'d str, String)> {
     let mut all: Vec<&(String, String)> = detailed.environment.iter().collect();
     all.sort();
     all.into_iter().map(move |(name, value)| {
         let value = match which {
             EnvWhich::All => value.clone(),
-            EnvWhich::Harmless if looks_like_a_secret(name) => MASK.to_owned(),
             EnvWhich::Harmless if name == launcher::BUNDLE_VARIABLE && !value.starts_with("s3://") => {
                 format!("({} characters; `bstat --script` prints the script in it)", value.len())
             }
-            EnvWhich::Harmless => value.clone(),
+            EnvWhich::Harmless => secrets.shown(name, value).to_owned(),
         };
         (name.as_str(), value)
     })
 }
 
-fn environment(detailed: &Detailed, which: EnvWhich) -> Lines {
-    let shown = shown_environment(detailed, which);
+fn environment(detailed: &Detailed, which: EnvWhich, secrets: &Secrets) -> Lines {
+    let shown = shown_environment(detailed, which, secrets);
     shown.map(|(name, value)| line("environment", format!("{name}={value}"))).collect()
 }
 
@@ -290,10 +294,11 @@ pub async fn with_environment(
     jobs: &[Job],
 ) -> Result<Vec<Value>, Failure> {
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
+    let secrets = cluster::secrets()?;
     let known = batch::detailed(session, &ids).await?;
     let one = |(job, detailed): (&Job, Option<Detailed>)| {
         let Some(detailed) = detailed else { return json!(job) };
-        let variables = shown_environment(&detailed, which);
+        let variables = shown_environment(&detailed, which, &secrets);
         let variables: Vec<Value> =
             variables.map(|(name, value)| json!({"name": name, "value": value})).collect();
         let mut element = json!(Job { task: job.task, ..detailed.job.clone() });

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::dry_run::masked_value;
 use super::options::Options;
 use crate::cluster::Session;
 use crate::image::{self, BuildPlan, Built, Context, Meant, Platform, Recipe, Tag, Wish};
@@ -143,9 +142,8 @@ impl ToDo {
         match self {
             Self::Build(BuildPlan { builder, recipe, .. }) => {
                 let arguments = recipe.arguments().into_iter();
-                let arguments: serde_json::Map<String, Value> = arguments
-                    .map(|(name, value)| (name.to_owned(), masked_value(name, value).into()))
-                    .collect();
+                let arguments: serde_json::Map<String, Value> =
+                    arguments.map(|(name, value)| (name.to_owned(), value.into())).collect();
                 json!({ "operation": "BuildImage", "request": {
                     "builder": builder.as_str(),
                     "buildArgs": arguments,

@@ -19,6 +19,7 @@ use clap::Parser;
 use futures_util::future::OptionFuture;
 use serde_json::Value;
 
+use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
 use crate::batch::definition::Registering;
 use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
@@ -29,7 +30,7 @@ use crate::job::{
     Shape, Shared,
 };
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
-use crate::ui::{Exit, Failure, note};
+use crate::ui::{Exit, Failure, end_signal, note};
 use image::JobImage;
 use options::Options;
 use work::What;
@@ -224,10 +225,12 @@ impl Args {
     async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
         let options = self.options.clone();
         rerun::refuse_what_stays(&options)?;
+        self.check_waiter(&options)?;
         let recipe = image::recipe(&options, self.quiet)?;
         let mut session = self.common.open().await?;
         let ids = batch::meant(&session, &ids.0, None).await?;
-        let mut requests = rerun::requests(&session, &ids, self.failed, &options).await?;
+        let variables = environment::gather(&options, self.quiet)?;
+        let mut requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
             note("bsub: note: nothing is submitted, as nothing of it has failed");
             return Ok(Exit::Done);
@@ -262,7 +265,7 @@ impl Args {
         let progress = Progress::default();
         let submitted = tokio::select! {
             submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
-            _ = tokio::signal::ctrl_c() => Err(progress.interrupted()),
+            signal = end_signal() => Err(progress.interrupted(signal)),
         };
         // Some may be there although not all are.
         let ids = match &submitted {
@@ -270,6 +273,11 @@ impl Args {
             Err(_) => progress.jobs(),
         };
         batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        if let (Err(Failure { exit: Exit::Interrupted(signal), .. }), false) = (&submitted, ids.is_empty())
+            && options.ends_with_waiter()
+        {
+            end_with_waiter("bsub", &session, *signal, &ids).await;
+        }
         let submitted = submitted?;
         self.announce(options, &submitted)?;
         if options.wait || options.interactive {
@@ -346,8 +354,9 @@ impl Args {
         baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let requests =
-            dry_run::requests(&session.cluster, first.into_iter().flatten(), bundle, baggage, requests);
+        let secrets = cluster::secrets()?;
+        let first = first.into_iter().flatten();
+        let requests = dry_run::requests(&session.cluster, &secrets, first, bundle, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

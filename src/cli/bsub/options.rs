@@ -190,6 +190,9 @@ pub struct Options {
     /// Wait, and follow the job's output, too
     #[arg(short = 'I', long, help_heading = "Afterwards")]
     pub interactive: bool,
+    /// With -K or -I: end the job when a signal ends the waiting (Ctrl-C, SIGTERM, SIGHUP)
+    #[arg(long, help_heading = "Afterwards")]
+    pub kill_on_interrupt: bool,
 }
 
 impl Options {
@@ -252,6 +255,7 @@ impl Options {
             time: if has_time { self.time } else { lower.time },
             wait: self.wait || lower.wait,
             interactive: self.interactive || lower.interactive,
+            kill_on_interrupt: self.kill_on_interrupt || lower.kill_on_interrupt,
         }
     }
 
@@ -261,6 +265,11 @@ impl Options {
         let depends_on = joined(self.depends_on.clone(), more.depends_on.clone());
         let retry_on = joined(self.retry_on.clone(), more.retry_on.clone());
         Options { depends_on, retry_on, ..more.over(self) }
+    }
+
+    /// Whether the job ends when whoever waits for it is interrupted.
+    pub fn ends_with_waiter(&self) -> bool {
+        self.kill_on_interrupt && (self.wait || self.interactive)
     }
 
     /// Whether it is an array of tasks.

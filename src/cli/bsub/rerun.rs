@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::options::Options;
-use super::{about, dry_run, environment};
+use super::{about, dry_run};
 use crate::batch::definition::Registering;
 use crate::batch::{self, Again, Wishes};
 use crate::cli::select;
@@ -15,13 +15,15 @@ use crate::job::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
 use crate::job::{
-    ContainerChanges, Image, Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks, limits, object_url,
+    ContainerChanges, Environment, Image, Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks,
+    limits, object_url,
 };
 use crate::stage;
 use crate::stage::launcher::{self, Prelude};
 use crate::ui::{Failure, note};
 
-/// The requests for these jobs again; with `only_failed`, for what of them has failed. None: nothing has.
+/// The requests for these jobs again, with these variables on top; with `only_failed`, for what of them has failed.
+/// None: nothing has.
 ///
 /// # Errors
 /// When a job is not known, its bundle is gone, or an option cannot be put on top of it.
@@ -30,13 +32,14 @@ pub async fn requests(
     ids: &[JobId],
     only_failed: bool,
     options: &Options,
+    environment: &Environment,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut requests = Vec::new();
     for job in batch::again(session, ids).await? {
         bundle_is_there(session, &job).await?;
         let parts = if only_failed { failed_parts(session, &job).await? } else { vec![job.child.clone()] };
         for part in parts {
-            requests.extend(of_part(session, &job, part.as_ref(), options)?);
+            requests.extend(of_part(session, &job, part.as_ref(), options, environment)?);
         }
     }
     Ok(requests)
@@ -49,19 +52,21 @@ fn of_part(
     job: &Again,
     part: Option<&Tasks>,
     options: &Options,
+    environment: &Environment,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut request = job.request.clone();
     if let (Some(part), Some(all)) = (part, &job.tasks) {
         take_part(session, &mut request, part, all);
     }
-    put_on_top(&mut request, options)?;
+    put_on_top(&mut request, options, environment)?;
     if let Some(submitter) = select::submitter() {
         request.submitted_by(&submitter);
     }
     let length = request.overrides().map_or(0, Overrides::length);
     if let Some(part) = part.filter(|p| length > stage::ROOM && p.ids().count() > 1) {
         let halves = part.ids().chunks(part.ids().count().div_ceil(2));
-        let halves = halves.into_iter().map(|ids| of_part(session, job, Some(&part.only(ids)), options));
+        let half = |ids| of_part(session, job, Some(&part.only(ids)), options, environment);
+        let halves = halves.into_iter().map(half);
         return Ok(halves.collect::<Result<Vec<_>, _>>()?.concat());
     }
     // What had no room to spare the first time may have none now.
@@ -215,7 +220,11 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
 }
 
 /// What is given on the command line, on top of what the job had.
-fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Failure> {
+fn put_on_top(
+    request: &mut SubmitRequest,
+    options: &Options,
+    variables: &Environment,
+) -> Result<(), Failure> {
     if let Some(name) = &options.job_name {
         request.job_name = name.to_string();
     }
@@ -244,7 +253,6 @@ fn put_on_top(request: &mut SubmitRequest, options: &Options) -> Result<(), Fail
         ("MEMORY", options.memory.map(|m| m.to_string())),
         ("GPU", options.gpus.as_ref().map(ToString::to_string)),
     ];
-    let variables = environment::gather(&options.env, &options.env_exclude);
     for overrides in request.overrides_mut() {
         let has_args = overrides.environment.iter().any(|v| v.name == launcher::ARGS_VARIABLE);
         let is_packed = launcher::without_launcher(&overrides.command).is_empty() && !has_args;

@@ -7,6 +7,16 @@ use crate::job::{EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, S
 use crate::ui::Failure;
 
 impl Args {
+    /// Who does not wait cannot be interrupted. As a default of the settings it is for those who do.
+    pub(super) fn check_waiter(&self, options: &Options) -> Result<(), Failure> {
+        if self.options.kill_on_interrupt && !options.ends_with_waiter() {
+            return Err(Failure::usage(
+                "--kill-on-interrupt is about a tool that waits: it takes --wait (-K) or --interactive (-I)",
+            ));
+        }
+        Ok(())
+    }
+
     /// The job that is asked for. All that can be wrong with the options together is found here.
     pub(super) fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
         if !self.options.env_exclude.is_empty() && !options.env.contains(&EnvArg::All) {
@@ -15,6 +25,7 @@ impl Args {
                 "--env-exclude {patterns} leaves variables out of `-e all`, and that is not given"
             )));
         }
+        self.check_waiter(options)?;
         if options.commands.is_some() && self.options.commands.is_none() {
             return Err(Failure::usage(
                 "--commands has the commands itself: it cannot be said of a script or a command",
@@ -23,7 +34,7 @@ impl Args {
         let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
         spec.place = options.place();
         spec.outputs = options.output_file.clone();
-        spec.environment = environment::gather(&options.env, &options.env_exclude);
+        spec.environment = environment::gather(options, self.quiet)?;
         spec.resources =
             Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
         let lines = self.lines(options)?;

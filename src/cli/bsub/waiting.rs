@@ -7,11 +7,13 @@ use super::super::bout::{Printer, Style};
 use super::Args;
 use super::options::Options;
 use crate::batch::{self, Job, Once, Submitted};
-use crate::cli::waiting::{Outcome, outcome, tell_failure, tell_stuck, tell_stuck_children};
+use crate::cli::waiting::{
+    Outcome, end_with_waiter, outcome, tell_failure, tell_goes_on, tell_stuck, tell_stuck_children,
+};
 use crate::cluster::{Contact, Session};
-use crate::job::Status;
+use crate::job::{JobId, Status};
 use crate::logs::{self, Event, Followed};
-use crate::ui::{Exit, Failure, Layout, View, note};
+use crate::ui::{Exit, Failure, Layout, View, end_signal, note};
 
 impl Args {
     /// Says that the jobs have been submitted. When stdout is the job's, stderr is told.
@@ -35,7 +37,7 @@ impl Args {
             .map_err(|f| f.hint(format!("the job {} has been submitted", ids(&submitted.jobs))))
     }
 
-    /// Waits for the end of all jobs, unless Ctrl-C comes first; the highest of their exit codes.
+    /// Waits for the end of all jobs, unless a signal comes first; the highest of their exit codes.
     pub(super) async fn wait(
         &self,
         options: &Options,
@@ -58,11 +60,15 @@ impl Args {
                 true => f.hint(format!("the job {ids} goes on; `bout -f {ids}` shows its output")),
                 false => contact_lost(f, &ids),
             }),
-            _ = tokio::signal::ctrl_c() => {
-                note(format!("bsub: interrupted; the job {ids} goes on"));
-                note(format!("hint: `bout -f {ids}` shows its output"));
-                note(format!("hint: `bkill {ids}` ends it"));
-                Ok(Exit::Interrupted)
+            signal = end_signal() => {
+                match options.kill_on_interrupt {
+                    true => {
+                        let jobs: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
+                        end_with_waiter("bsub", contact.session(), signal, &jobs).await;
+                    }
+                    false => tell_goes_on("bsub", signal, &ids),
+                }
+                Ok(Exit::Interrupted(signal))
             }
         }
     }
@@ -97,7 +103,7 @@ impl Args {
                 let printer = Printer::new(self.common.output().outliving_its_reader(), Style::default());
                 let print =
                     |events: &[Event]| printer.print(events, true).inspect_err(|_| is_unwritten.set(true));
-                logs::follow(contact, &id, &Followed::default(), seen, print).await
+                logs::follow(contact, &id, &Followed::default(), seen, print).await.map(|ended| ended.job)
             } else {
                 batch::watch(contact, &id, seen).await
             }

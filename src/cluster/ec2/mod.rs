@@ -61,7 +61,7 @@ impl Ec2 {
     pub(super) fn new(config: &SdkConfig, trace: Option<Trace>) -> Option<Self> {
         let region = config.region()?.as_ref();
         Some(Self {
-            instances: operation("DescribeInstances", config, region, trace),
+            instances: operation("DescribeInstances", config, region, trace.clone()),
             instance_types: operation("DescribeInstanceTypes", config, region, trace),
         })
     }

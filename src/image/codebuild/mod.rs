@@ -23,9 +23,9 @@ use self::shown::Shown;
 use self::start::{Order, start};
 use super::{Built, Recipe, Repository, Tag, ecr, stage};
 use crate::cluster::{Contact, Session, explain};
-use crate::ui::{self, Exit, Failure, Interrupts, Voice, note};
+use crate::ui::{self, EndSignal, Exit, Failure, Interrupts, Voice, note};
 
-/// After Ctrl-C, an answer that is on its way is waited for so long: it has the build's ID.
+/// After a signal, an answer that is on its way is waited for so long: it has the build's ID.
 const ANSWER_COMES: Duration = Duration::from_secs(2);
 
 /// What a build is told beside its recipe.
@@ -70,9 +70,9 @@ pub async fn build(
     let mut shown = Shown::new(manner.voice);
     let ended = tokio::select! {
         ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
-        () = interrupts.next() => {
+        signal = interrupts.next() => {
             shown.put_away();
-            return Err(interrupted(session, &id, &mut interrupts).await);
+            return Err(interrupted(session, &id, signal, &mut interrupts).await);
         }
     };
     shown.put_away();
@@ -124,44 +124,49 @@ async fn started(
     interrupts: &mut Interrupts,
 ) -> Result<String, Failure> {
     let mut starting = pin!(start(contact, order));
-    tokio::select! {
+    let signal = tokio::select! {
         biased;
         build = &mut starting => return Ok(build?.id),
-        () = interrupts.next() => {}
-    }
+        signal = interrupts.next() => signal,
+    };
     match tokio::time::timeout(ANSWER_COMES, starting).await {
-        Ok(Ok(build)) => Err(interrupted(session, &build.id, interrupts).await),
-        Ok(Err(failure)) => Err(failure.exit(Exit::Interrupted)),
+        Ok(Ok(build)) => Err(interrupted(session, &build.id, signal, interrupts).await),
+        Ok(Err(failure)) => Err(failure.exit(Exit::Interrupted(signal))),
         Err(_) => Err(Failure::failed(format!(
-            "interrupted; whether the CodeBuild project {} has started the build is not known",
+            "{signal}; whether the CodeBuild project {} has started the build is not known",
             order.project
         ))
-        .exit(Exit::Interrupted)
+        .exit(Exit::Interrupted(signal))
         .hint("`bimage logs last` shows the project's last build")),
     }
 }
 
-/// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on.
-async fn interrupted(session: &Session, id: &str, interrupts: &mut Interrupts) -> Failure {
-    let goes_on = || {
-        Failure::failed(format!("interrupted; the build {id} goes on"))
-            .exit(Exit::Interrupted)
+/// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on; so it does when the tool is to end at once.
+async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts: &mut Interrupts) -> Failure {
+    let goes_on = |signal: EndSignal| {
+        Failure::failed(format!("{signal}; the build {id} goes on"))
+            .exit(Exit::Interrupted(signal))
             .hint(format!("`bimage logs --follow {id}` shows how it goes on"))
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region))
     };
-    if !ui::can_ask() {
-        return goes_on();
+    if signal != EndSignal::Interrupt || !ui::can_ask() {
+        return goes_on(signal);
     }
     let stop = tokio::select! {
         answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
         // Asked twice: no answer.
-        () = interrupts.next() => { note(""); false }
+        again = interrupts.next() => {
+            note("");
+            return goes_on(again);
+        }
     };
     if !stop {
-        return goes_on();
+        return goes_on(signal);
     }
     match session.codebuild().stop_build().id(id).send().await {
-        Ok(_) => Failure::failed(format!("interrupted; the build {id} is stopped")).exit(Exit::Interrupted),
+        Ok(_) => {
+            Failure::failed(format!("{signal}; the build {id} is stopped")).exit(Exit::Interrupted(signal))
+        }
         Err(e) if e.code() == Some("ResourceNotFoundException") => unknown(session, id),
         Err(e) => explain(session, &format!("stopping the build {id}, which may go on"), &e)
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region)),

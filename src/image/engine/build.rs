@@ -22,7 +22,7 @@ use crate::cluster::Session;
 use crate::docker::{status, words};
 use crate::image::build::tag_of;
 use crate::image::{Built, Recipe, Repository, Tag};
-use crate::ui::{Failure, Interrupts, Voice};
+use crate::ui::{EndSignal, Failure, Interrupts, Voice};
 
 /// Between two requests of a build there may be any time: a large context goes over a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -114,7 +114,7 @@ struct Build<'a> {
 /// Why a build has no image.
 enum Stop {
     Failed(Error),
-    Interrupted,
+    Interrupted(EndSignal),
 }
 
 /// The two builders, and what is remembered of what each has told.
@@ -148,7 +148,7 @@ impl Build<'_> {
                 told = answer.next() => told,
                 // The session of a build with BuildKit stays open: the answer may not end by itself.
                 () = self.is_named(image.as_deref()) => break Ok(()),
-                () = interrupts.next() => break Err(Stop::Interrupted),
+                signal = interrupts.next() => break Err(Stop::Interrupted(signal)),
             };
             match told {
                 Some(Ok(info)) => show.take(teller.read(info, begun.elapsed(), &mut image)),
@@ -175,15 +175,15 @@ impl Build<'_> {
                     None => self.failure(failed, &e),
                 })
             }
-            Err(Stop::Interrupted) => {
+            Err(Stop::Interrupted(signal)) => {
                 show.end();
-                Some(interrupted(&format!("{} was not built", self.name)))
+                Some(interrupted(signal, &format!("{} was not built", self.name)))
             }
         };
         if let Some(failure) = failure {
             tokio::select! {
                 () = self.remove_remains(&teller) => {}
-                () = interrupts.next() => {}
+                _ = interrupts.next() => {}
             }
             return Err(failure);
         }

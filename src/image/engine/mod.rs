@@ -29,7 +29,7 @@ pub use push::push;
 use super::{ENGINE_REPOSITORY, Platform, Repository, Tag};
 use crate::cluster::{Builder, Session};
 use crate::docker::{Wire, find, status, words};
-use crate::ui::{Exit, Failure};
+use crate::ui::{EndSignal, Exit, Failure};
 
 /// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
 pub const CONTENT_LABEL: &str = "awsb.content";
@@ -112,7 +112,7 @@ fn without_engine(session: &Session, failure: Failure) -> Failure {
     }
 }
 
-/// The failure when somebody pressed Ctrl-C.
-fn interrupted(what: &str) -> Failure {
-    Failure::failed(format!("interrupted: {what}")).exit(Exit::Interrupted)
+/// The failure when a signal has ended the work.
+fn interrupted(signal: EndSignal, what: &str) -> Failure {
+    Failure::failed(format!("{signal}: {what}")).exit(Exit::Interrupted(signal))
 }

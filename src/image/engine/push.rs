@@ -60,7 +60,7 @@ pub async fn push(
         biased;
         outcome = push.run() => outcome,
         // The engine ends what nobody waits for.
-        () = interrupts.next() => Err(interrupted(&format!("{} was not pushed", push.name()))),
+        signal = interrupts.next() => Err(interrupted(signal, &format!("{} was not pushed", push.name()))),
     };
     match outcome {
         Ok(digest) => Ok(built(digest, false)),

@@ -4,6 +4,10 @@ use super::facts::{End, JobFacts};
 use super::{Code, Finding, words};
 use crate::job::exit_code_in_words;
 
+/// Between the reason of an end and the advice that comes with it. AWS gives none; the local cluster, whose containers
+/// run on this machine, does.
+pub const ADVICE: &str = "; what to do: ";
+
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -215,6 +219,11 @@ fn size(mib: u64) -> String {
 /// What to check when an image cannot be pulled, by the registry's words (ECS Developer Guide
 /// `task_cannot_pull_image`).
 fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
+    // Whoever runs the containers may know better what to do.
+    if let Some((words, advice)) = words.split_once(ADVICE) {
+        let message = format!("{} ({image}); the cluster says: {words}", cause.short);
+        return Finding::new(cause.code, message).advise(advice);
+    }
     let low = words.to_lowercase();
     let has = |needles: &[&str]| needles.iter().any(|needle| low.contains(needle));
     let registry = match image.split_once('/') {

@@ -330,4 +330,6 @@ pub struct LogTail {
     pub job_id: String,
     /// The lines, and when each was printed.
     pub lines: Vec<(Option<i64>, String)>,
+    /// The log stream, when the job names one and it is not there.
+    pub missing: Option<String>,
 }

@@ -29,6 +29,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use blocked::blocking_code;
+pub use cause::ADVICE;
 pub use failed::LINES;
 pub use parts::first_failed;
 pub use types::patterns;
@@ -220,6 +221,12 @@ impl Answer {
             findings,
             log: facts.log.clone().filter(|_| facts.job.status == Status::Failed),
         }
+    }
+
+    /// The job whose output is shown, and its log stream, when it names one that is not there.
+    pub fn missing_log(&self) -> Option<(&str, &str)> {
+        let log = self.log.as_ref()?;
+        Some((&log.job_id, log.missing.as_deref()?))
     }
 
     /// The answer in lines: the verdict, what else was found, the output's end, what to do. Line breaks in AWS's

@@ -168,7 +168,11 @@ fn every_code_is_seen_here_and_told_on_the_page() {
 #[test]
 fn words_of_others_are_exact_and_no_lines_of_their_own() {
     let mut facts = failed("\u{1b}[2Jgone\r\nwhat to do: rm -rf /", "", None);
-    facts.log = Some(LogTail { job_id: "j".into(), lines: vec![(Some(1), "a\u{1b}[31mb\tc".into())] });
+    facts.log = Some(LogTail {
+        job_id: "j".into(),
+        lines: vec![(Some(1), "a\u{1b}[31mb\tc".into())],
+        ..LogTail::default()
+    });
     let answer = Answer::of(&facts);
     let lines = answer.lines();
     assert_eq!(

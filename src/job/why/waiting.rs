@@ -180,6 +180,7 @@ pub fn running(facts: &Facts) -> Vec<Finding> {
     }
     let last = facts.log.as_ref().and_then(|log| log.lines.last()).and_then(|(at, _)| *at);
     message.push_str(&match (last, &facts.log) {
+        (None, Some(log)) if log.missing.is_some() => String::new(),
         (Some(at), _) => format!("; its last line of output came {} ago", words::span(facts.now - at)),
         (None, Some(_)) => "; it has printed nothing so far".to_owned(),
         (None, None) => String::new(),

@@ -376,6 +376,7 @@ impl Engine {
                 self.remove_scratch(name);
             }
         }
+        runner::sweep_links(&self.home, |task| placed.contains(task));
         Ok(())
     }
 
@@ -813,6 +814,7 @@ impl Engine {
     fn look_for_the_lost(&mut self, debts: &mut Debts) {
         let silent: Vec<RunnerId> =
             self.runners.iter().filter(|(_, r)| r.link.is_none()).map(|(id, _)| id.clone()).collect();
+        let mut has_lost = false;
         for id in silent {
             let Some(runner) = self.runners.get_mut(&id) else { continue };
             let alive = match &mut runner.child {
@@ -857,6 +859,7 @@ impl Engine {
                 Ok(Fate::Lost) => {
                     self.state.attempt_lost(&task, now_ms());
                     self.remove_scratch(task.as_str());
+                    has_lost = true;
                 }
                 Err(e) => {
                     note!("the journal of runner {}: {e}", id.as_str());
@@ -865,6 +868,10 @@ impl Engine {
             }
             self.runners.remove(&id);
             debts.gone.push(id);
+        }
+        if has_lost {
+            let runs: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+            runner::sweep_links(&self.home, |task| runs.contains(task));
         }
     }
 

@@ -24,6 +24,7 @@ use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::work::{News, Outcome, Teller, Work};
 use crate::docker::{connect, status, words};
+use crate::job::why::ADVICE;
 use crate::local::docker::{self, network, remains};
 use crate::local::now_ms;
 
@@ -235,7 +236,11 @@ impl Life {
         let (name, tag) = name_and_tag(&image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let mut progress = pin!(docker.create_image(Some(options), None, None));
-        let failed = |why: String| Err(cannot("CannotPullContainerError", why));
+        let engine = self.order.engine.clone();
+        let failed = |why: String| {
+            let advice = pull_advice(&image, &engine, &why);
+            Err(cannot("CannotPullContainerError", format!("{why}{ADVICE}{advice}")))
+        };
         loop {
             tokio::select! {
                 step = timeout(PULL_STALLED, progress.next()) => match step {
@@ -401,6 +406,43 @@ fn code(code: i64) -> i32 {
     i32::try_from(code).unwrap_or(255)
 }
 
+/// What to do about an image that this machine's engine could not pull: by the registry's words, which AWS hands on in the
+/// same form.
+fn pull_advice(image: &str, engine: &str, words: &str) -> String {
+    let low = words.to_lowercase();
+    let has = |needles: &[&str]| needles.iter().any(|needle| low.contains(needle));
+    let pull =
+        format!("`docker pull {image}` on this machine, with your credentials, and submit the job again");
+    if has(&["no space left"]) {
+        return format!(
+            "the disk of this machine's Docker engine ({engine}) is full: `docker system prune` makes room"
+        );
+    }
+    if has(&["descriptor matching platform", "no matching manifest"]) {
+        return "this machine has another kind of CPU: build the image for it, as `bsub --build` does"
+            .to_owned();
+    }
+    if has(&["toomanyrequests", "rate limit"]) {
+        return format!("the local cluster pulls without credentials: {pull}");
+    }
+    if has(&[
+        "timeout",
+        "canceled",
+        "deadline",
+        "dial tcp",
+        "connection refused",
+        "no such host",
+        "does not go on",
+    ]) {
+        return format!(
+            "can this machine's Docker engine ({engine}) reach the registry, through its own proxy settings? {pull}"
+        );
+    }
+    format!(
+        "is the name right? `docker images` shows what this machine's engine has. The local cluster pulls without credentials; for a private image, {pull}"
+    )
+}
+
 /// `fromImage` and `tag` for a pull: without a tag the engine would pull all that there are. A digest stays
 /// with the name.
 fn name_and_tag(image: &str) -> (&str, &str) {
@@ -417,6 +459,21 @@ fn name_and_tag(image: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_on_a_pull_is_about_this_machine() {
+        for (words, advice) in [
+            ("pull access denied for x, repository does not exist", "is the name right?"),
+            ("toomanyrequests: You have reached your pull rate limit", "pulls without credentials"),
+            ("Get https://r/v2/: dial tcp: lookup r: no such host", "reach the registry"),
+            ("write /var/lib/docker/x: no space left on device", "docker system prune"),
+            ("no matching manifest for linux/arm64/v8", "another kind of CPU"),
+        ] {
+            let said = pull_advice("lab/tool", "unix:///var/run/docker.sock", words);
+            assert!(said.contains(advice), "{words}: {said}");
+            assert!(["VPC", "subnet", "role", "instance"].iter().all(|aws| !said.contains(aws)), "{said}");
+        }
+    }
 
     #[test]
     fn one_image_is_pulled_not_all_of_its_tags() {

@@ -15,6 +15,7 @@ use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
 use super::protocol::{Run, TaskId};
+use super::tmpdir::TmpDir;
 use super::work::{News, Outcome, Teller, Work};
 use crate::local::home::SCRATCH;
 use crate::local::{contents, now_ms, space};
@@ -58,6 +59,7 @@ pub struct HostWork {
     pipe: Option<PipeReader>,
     output: Option<Output>,
     scratch: PathBuf,
+    tmpdir: TmpDir,
 }
 
 impl HostWork {
@@ -73,7 +75,8 @@ impl HostWork {
         let scratch = scratch(&run.task).map_err(cannot)?;
         std::fs::create_dir(&scratch).map_err(cannot)?;
         let mut environment = environment.clone();
-        environment.insert("TMPDIR".to_owned(), scratch.display().to_string());
+        let tmpdir = TmpDir::to(&scratch);
+        environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment);
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
         let (pipe, writer) = io::pipe().map_err(cannot)?;
@@ -87,6 +90,7 @@ impl HostWork {
             pipe: Some(pipe),
             output: Some(Output::new(run.log.into())),
             scratch,
+            tmpdir,
         })
     }
 
@@ -148,8 +152,11 @@ impl Work for HostWork {
     }
 
     fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
-        if let Err(e) = contents::remove_tree(&self.scratch) {
-            note!("runner: removing {}: {e}", self.scratch.display());
+        let Self { scratch, tmpdir, .. } = *self;
+        // A link never leads to nothing while its job is there.
+        drop(tmpdir);
+        if let Err(e) = contents::remove_tree(&scratch) {
+            note!("runner: removing {}: {e}", scratch.display());
         }
         None
     }

@@ -28,8 +28,10 @@ mod output;
 mod process;
 pub(crate) mod protocol;
 mod story;
+mod tmpdir;
 mod work;
 
 pub(crate) use journal::{Fate, fate_of, forget, is_alive};
 pub(crate) use process::TASK_VARIABLE;
 pub use story::run;
+pub(crate) use tmpdir::sweep_links;

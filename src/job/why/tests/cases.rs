@@ -56,7 +56,7 @@ pub fn waiting_cases() -> Vec<(&'static str, Facts)> {
                 f.job.started_at = Some(NOW - MINUTE);
                 f.job.timeout = Some(3600);
                 let lines = vec![(Some(NOW - 5000), "step 12".to_owned())];
-                f.log = Some(LogTail { job_id: "j".into(), lines });
+                f.log = Some(LogTail { job_id: "j".into(), lines, ..LogTail::default() });
             }),
         ),
         (
@@ -593,7 +593,11 @@ pub fn failed_cases() -> Vec<(&'static str, Facts)> {
         facts
     };
     let log = |lines: &[&str]| {
-        Some(LogTail { job_id: "j".into(), lines: lines.iter().map(|l| (None, (*l).to_owned())).collect() })
+        Some(LogTail {
+            job_id: "j".into(),
+            lines: lines.iter().map(|l| (None, (*l).to_owned())).collect(),
+            ..LogTail::default()
+        })
     };
     cases.extend([
         ("with output", with(failed(EXITED, "", Some(3)), &|f| f.log = log(&["reading", "no such sample"]))),

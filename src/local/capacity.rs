@@ -55,14 +55,15 @@ pub fn default_job(capacity: &Resources) -> Resources {
     Resources { vcpus: 1, memory_mib: share.clamp(4, DEFAULT_JOB_MIB), gpus: 0 }
 }
 
-/// The machine's memory, from `/proc/meminfo` on Linux and from `sysctl` elsewhere (macOS, the BSDs).
+/// The machine's memory, from `/proc/meminfo` on Linux and from `sysctl` on macOS.
 fn memory_mib() -> Option<u64> {
     if let Ok(text) = std::fs::read_to_string("/proc/meminfo") {
         let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
         return Some(kib / 1024);
     }
-    let sysctl = std::process::Command::new("sysctl").args(["-n", "hw.memsize"]).output().ok()?;
+    // The server's PATH may be empty.
+    let sysctl = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "hw.memsize"]).output().ok()?;
     let bytes: u64 = String::from_utf8(sysctl.stdout).ok()?.trim().parse().ok()?;
     Some(bytes / (1024 * 1024))
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_batch::types::JobStatus;
-use awsb_testkit::local::{Cluster, kill, lines, lives, notes, sh, until};
+use awsb_testkit::local::{Cluster, lines, notes, sh, until};
+#[cfg(target_os = "linux")]
+use awsb_testkit::local::{kill, lives};
 
 /// How often each line is there.
 fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
@@ -177,8 +179,10 @@ async fn whatever_dies_no_index_runs_twice_at_the_same_time() {
 }
 
 /// Numbers that look random; the seed is said when the test fails.
+#[cfg(target_os = "linux")]
 struct Dice(u64);
 
+#[cfg(target_os = "linux")]
 impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -187,6 +191,7 @@ impl Dice {
 }
 
 /// The processes of the runners of a cluster.
+#[cfg(target_os = "linux")]
 fn runner_pids(cluster: &Cluster) -> Vec<u32> {
     let ps = std::process::Command::new("ps").args(["-A", "-o", "pid=,args="]).output().unwrap();
     let text = String::from_utf8_lossy(&ps.stdout).into_owned();

@@ -1,6 +1,5 @@
 //! A runner by itself: the test is its server.
 
-#[cfg(target_os = "linux")]
 use awsb_testkit::story;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

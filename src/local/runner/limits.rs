@@ -6,27 +6,26 @@
 
 use std::collections::BTreeMap;
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The limits by their names in the API. Not `cpu` and `rttime`: the runner has used time, too.
 fn resource(name: &str) -> Option<Resource> {
     Some(match name {
-        "core" => Resource::RLIMIT_CORE,
-        "data" => Resource::RLIMIT_DATA,
-        "fsize" => Resource::RLIMIT_FSIZE,
-        "nofile" => Resource::RLIMIT_NOFILE,
-        "stack" => Resource::RLIMIT_STACK,
-        #[cfg(any(target_os = "linux", target_os = "macos"))]
-        "memlock" => Resource::RLIMIT_MEMLOCK,
-        #[cfg(any(target_os = "linux", target_os = "macos"))]
-        "nproc" => Resource::RLIMIT_NPROC,
+        "core" => Resource::Core,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "nofile" => Resource::Nofile,
+        "stack" => Resource::Stack,
+        // nix has these two for Linux only; macOS has them, too (setrlimit(2)).
+        "memlock" => Resource::Memlock,
+        "nproc" => Resource::Nproc,
         _ => return None,
     })
 }
 
 /// Limits that this process has for a while; they are taken back when this is dropped.
 #[derive(Debug, Default)]
-pub struct Lent(Vec<(Resource, rlim_t, rlim_t)>);
+pub struct Lent(Vec<(Resource, Rlimit)>);
 
 impl Lent {
     /// Takes these soft limits on, as far as the hard ones allow; -1 means none.
@@ -34,10 +33,15 @@ impl Lent {
         let mut lent = Self::default();
         for (name, limit) in limits {
             let Some(resource) = resource(name) else { continue };
-            let Ok((soft, hard)) = getrlimit(resource) else { continue };
-            let wanted = rlim_t::try_from(*limit).map_or(hard, |limit| limit.min(hard));
-            if setrlimit(resource, wanted, hard).is_ok() {
-                lent.0.push((resource, soft, hard));
+            let before = getrlimit(resource);
+            // For rustix, no number is no limit.
+            let hard = before.maximum;
+            let wanted = match u64::try_from(*limit) {
+                Ok(limit) => Some(hard.map_or(limit, |hard| limit.min(hard))),
+                Err(_) => hard,
+            };
+            if setrlimit(resource, Rlimit { current: wanted, maximum: hard }).is_ok() {
+                lent.0.push((resource, before));
             }
         }
         lent
@@ -46,8 +50,8 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        for (resource, soft, hard) in self.0.drain(..) {
-            if let Err(e) = setrlimit(resource, soft, hard) {
+        for (resource, before) in self.0.drain(..) {
+            if let Err(e) = setrlimit(resource, before) {
                 note!("runner: taking back a limit: {e}");
             }
         }
@@ -60,11 +64,19 @@ mod tests {
 
     #[test]
     fn limits_are_there_for_a_while() {
-        let before = getrlimit(Resource::RLIMIT_CORE).unwrap();
+        let before = getrlimit(Resource::Core);
         {
             let _lent = Lent::take(&[("core".to_owned(), 0), ("never".to_owned(), 1)].into());
-            assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, before.1));
+            assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), ..before });
         }
-        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), before);
+        assert_eq!(getrlimit(Resource::Core), before);
+    }
+
+    #[test]
+    fn every_limit_of_the_api_that_cannot_hurt_is_known() {
+        for name in ["core", "data", "fsize", "memlock", "nofile", "nproc", "stack"] {
+            assert!(resource(name).is_some(), "{name}");
+        }
+        assert!(resource("cpu").is_none());
     }
 }

@@ -90,8 +90,8 @@ fn find(program: &str, path: &str, directory: &Path) -> Result<PathBuf, CannotSt
     })
 }
 
-/// Blocks until the process has ended. Where the system can, it leaves the process as a zombie, so that
-/// its group's ID cannot be taken by anyone else before [`reap`].
+/// Blocks until the process has ended. On Linux it leaves the process as a zombie, so that its group's ID
+/// cannot be taken by anyone else before [`reap`]; elsewhere it kills the rest of the group itself.
 pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
     #[cfg(target_os = "linux")]
     {
@@ -104,10 +104,19 @@ pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    loop {
-        match waitpid(pid, None) {
-            Err(Errno::EINTR) => {}
-            other => return other.ok(),
+    {
+        use rustix::process::{Pid as Process, WaitId, WaitIdOptions, waitid};
+        // The waitid of macOS does not say which signal has ended a process (its si_status is 0 then), so the status
+        // comes from waitpid, which frees the group's ID. What the job has left in its group is killed before that.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let process = Process::from_raw(pid.as_raw())?;
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), ended) {}
+        let _ = killpg(pid, Signal::SIGKILL);
+        loop {
+            match waitpid(pid, None) {
+                Err(Errno::EINTR) => {}
+                other => return other.ok(),
+            }
         }
     }
 }
@@ -139,8 +148,10 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 /// whose first process has ended, and every zombie is reaped. What cannot be killed is said and left
 /// alone: the job's end is worth more than its processes'.
 pub fn reap(leader: Pid, task: &TaskId) {
-    // Not logged: on macOS the group of a zombie alone answers EPERM.
-    let _ = killpg(leader, Signal::SIGKILL);
+    // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
+    if cfg!(target_os = "linux") {
+        let _ = killpg(leader, Signal::SIGKILL);
+    }
     let _ = waitpid(leader, Some(WaitPidFlag::WNOHANG));
     // Processes that have left the group have become our children (we are their subreaper, on Linux).
     // Orphans of the killed appear among our children as their parents die, so look until none is left.
@@ -235,7 +246,7 @@ impl Leader {
             Some(known) => born(self.pid) == Some(known),
             None => {
                 // POSIX: `ps -o etime=` prints `[[dd-]hh:]mm:ss` since the process was started.
-                let ps = Command::new("ps").args(["-o", "etime=", "-p", &self.pid.to_string()]).output();
+                let ps = Command::new("/bin/ps").args(["-o", "etime=", "-p", &self.pid.to_string()]).output();
                 let age = ps.ok().and_then(|out| elapsed_s(&String::from_utf8_lossy(&out.stdout)));
                 let known = (crate::local::now_ms() - self.at) / 1000;
                 age.is_some_and(|age| (age - known).abs() <= 2)
@@ -252,7 +263,7 @@ fn elapsed_s(etime: &str) -> Option<i64> {
 }
 
 /// Kills what a dead runner's job has left: its process group, if the leader is still the same process,
-/// and on Linux every process of ours that carries the attempt's ID in its environment.
+/// and every process of ours that carries the attempt's ID in its environment.
 pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
     if let Some(leader) = leader
         && leader.pid > 1
@@ -275,7 +286,14 @@ pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
     note!("processes of the lost attempt {task} do not go away");
 }
 
+/// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.
 fn processes_with(variable: &str) -> Vec<Pid> {
+    if !cfg!(target_os = "linux") {
+        // ps(1) of macOS: `-E` shows the environment behind the command, of programs that are not the system's own.
+        let ps = Command::new("/bin/ps").args(["-axww", "-E", "-o", "pid=,command="]).output();
+        return ps
+            .map_or_else(|_| Vec::new(), |out| carriers(&String::from_utf8_lossy(&out.stdout), variable));
+    }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
@@ -284,6 +302,17 @@ fn processes_with(variable: &str) -> Vec<Pid> {
                 .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == variable.as_bytes()))
         })
         .map(Pid::from_raw)
+        .collect()
+}
+
+/// The processes of a list in which each line is a process ID, a command and its environment.
+fn carriers(list: &str, variable: &str) -> Vec<Pid> {
+    list.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let pid = words.next()?.parse().ok().filter(|pid| *pid > 1)?;
+            words.any(|word| word == variable).then_some(Pid::from_raw(pid))
+        })
         .collect()
 }
 
@@ -322,6 +351,14 @@ mod tests {
         assert_eq!(elapsed_s("01:02:03"), Some(3723));
         assert_eq!(elapsed_s("2-00:00:01"), Some(172_801));
         assert_eq!(elapsed_s(""), None);
+    }
+
+    #[test]
+    fn processes_are_found_in_a_list_of_ps() {
+        let list = "    1 /sbin/launchd\n  812 sleep 60 HOME=/Users/me AWSB_TASK=7-1 LANG=C\n 9813 sh AWSB_TASK=7-12\n\
+                    31 AWSB_TASK=7-1\nx AWSB_TASK=7-1\n0 AWSB_TASK=7-1\n";
+        assert_eq!(carriers(list, "AWSB_TASK=7-1"), [812, 31].map(Pid::from_raw));
+        assert_eq!(carriers("", "AWSB_TASK=7-1"), []);
     }
 
     #[test]

@@ -442,14 +442,17 @@ impl Outcome {
     }
 
     /// It failed as our tools fail: with this exit code, nothing on stdout, one `TOOL: error:` line, and
-    /// nothing else on stderr but `hint:` lines. Returns the error line's message.
+    /// nothing else on stderr but `hint:` lines behind it and "trying again" before it. Returns the error line's message.
     #[track_caller]
     pub fn failed_with(&self, code: i32) -> String {
         assert_eq!(self.code(), code, "exit code of {self}");
         assert_eq!(self.stdout, "", "stdout of {self}");
         let tool = self.what.split(' ').next().unwrap_or_default();
         let prefix = format!("{tool}: error: ");
-        let mut lines = self.stderr.lines();
+        // That it tries again is progress, which a tool reports before it fails.
+        let is_progress =
+            |line: &&str| line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(": trying again: "));
+        let mut lines = self.stderr.lines().skip_while(is_progress);
         let message = lines.next().and_then(|line| line.strip_prefix(&prefix));
         let message = message.unwrap_or_else(|| panic!("the first line is no `{prefix}` line: {self}"));
         for line in lines {

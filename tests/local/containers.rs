@@ -337,6 +337,8 @@ async fn what_cannot_start_says_why() {
     let (job, _) = cluster.run(&definition, Job::default()).await;
     assert_eq!((job.status(), exit_code(&job)), (Some(&JobStatus::Failed), None));
     assert!(reason(&job).starts_with("CannotPullContainerError: "), "{job:?}");
+    // What to do comes with it, and is about this machine.
+    assert!(reason(&job).contains("; what to do: "), "{job:?}");
     assert_eq!((job.attempts()[0].started_at(), job.status_reason()), (None, Some("Task failed to start")));
 
     let definition = cluster.register(small(image)).await;

@@ -144,6 +144,7 @@ pub fn together() -> Vec<Case> {
         (&["--parsable", "--json", "true"], &["--parsable", "--json"]),
         (&["--parsable", "--quiet", "true"], &["--parsable", "--quiet"]),
         (&["--parsable", "-I", "true"], &["--parsable", "--interactive"]),
+        (&["--kill-on-interrupt", "true"], &["--kill-on-interrupt", "--wait"]),
         (&["--quiet", "--json", "true"], &["--quiet", "--json"]),
         (&["--dry-run", "--json", "true"], &["--dry-run", "--json"]),
         (&["--dry-run", "--parsable", "true"], &["--dry-run", "--parsable"]),

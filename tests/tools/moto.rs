@@ -80,6 +80,32 @@ fn a_commands_arguments_are_never_read_by_a_shell() {
     assert!(objects.ok().json()["Contents"].is_null(), "a command alone needs no bundle");
 }
 
+/// Its HEAD tells less of an object than S3's: nothing is taken for damaged because of that.
+#[story]
+fn what_is_there_is_not_sent_again() {
+    let cluster = Moto::without_containers().cluster("there");
+    let sandbox = cluster.sandbox();
+    let lines = |count: u32| -> String {
+        (0..count).map(|n| format!("# {}\n", n.wrapping_mul(2_654_435_761))).collect()
+    };
+    sandbox.file("data", lines(900_000));
+    for (name, count) in [("small.sh", 1), ("fetched.sh", 2_000), ("large.sh", 100_000)] {
+        sandbox.file(name, lines(count));
+        for is_first in [true, false] {
+            let args = ["--debug", "-i", "data", name];
+            let said = sandbox.run("bsub", args).ok().stderr;
+            // Parts, and what begins and ends an upload; a put without a condition.
+            let sent = said.lines().filter(|line| line.starts_with("> ") && line.contains("upload")).count();
+            let is_new = is_first && name == "small.sh";
+            assert_eq!(sent > 0, is_new, "{name} {said}");
+            let puts =
+                said.lines().filter(|line| line.starts_with("> PUT ") && line.contains(".tar.gz")).count();
+            let expected = usize::from(is_first || name != "large.sh");
+            assert_eq!(puts, expected, "{name} {said}");
+        }
+    }
+}
+
 #[story]
 fn a_shell_command_line_and_a_script_on_stdin() {
     let cluster = cluster("wrap");

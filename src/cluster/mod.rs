@@ -11,6 +11,8 @@ mod defaults;
 mod denied;
 mod ec2;
 mod explain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod images;
 mod old;
 mod pace;

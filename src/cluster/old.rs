@@ -47,7 +47,7 @@ impl OldSettings {
         self.clusters.iter().find(|(n, _)| n == name).map(|(_, section)| section)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
         let parts = parts(path, text)?;
         let main = parts.iter().find(|(name, ..)| name == "main");
         let of_main = |key: &str| main.and_then(|(_, _, values)| value(values, key));

@@ -4,12 +4,15 @@
 //! Nothing is returned: what is looked for are panics, overflows and loops without an end. What has
 //! to hold beyond that is asserted here.
 
+use std::sync::OnceLock;
+
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
 use super::batch;
 use super::http::{Credentials, Keys, json_object, signature};
 use super::logs::pattern::Pattern;
+use super::s3;
 
 /// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which service
 /// it means, whether its claim holds, and whether its signature does.
@@ -17,22 +20,7 @@ use super::logs::pattern::Pattern;
 /// # Panics
 /// When a signature is good: nobody knows the secret.
 pub fn request(head: &[u8], body: &[u8]) {
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let first = lines.next().unwrap_or_default();
-    let mut words = first.splitn(2, |byte| *byte == b' ');
-    let Ok(method) = Method::from_bytes(words.next().unwrap_or_default()) else { return };
-    let Ok(uri) = Uri::try_from(words.next().unwrap_or_default()) else { return };
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    for line in lines {
-        let mut halves = line.splitn(2, |byte| *byte == b':');
-        let name = HeaderName::from_bytes(halves.next().unwrap_or_default());
-        let value = HeaderValue::from_bytes(halves.next().unwrap_or_default().trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            request.headers_mut().append(name, value);
-        }
-    }
+    let Some(request) = self::head(head) else { return };
     let _ = signature::scope(&request);
     let _ = signature::check_s3(&request);
     let _ = json_object(body);
@@ -48,6 +36,46 @@ pub fn request(head: &[u8], body: &[u8]) {
     if let Ok(claim) = signature::Claim::parse(&parts, &keys, 1_440_938_160_000) {
         assert!(claim.verify(&parts, body).is_err(), "a forged signature is good");
     }
+}
+
+/// The head of a request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`.
+pub(super) fn head(text: &[u8]) -> Option<Request<()>> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let mut words = lines.next().unwrap_or_default().splitn(2, |byte| *byte == b' ');
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(words.next().unwrap_or_default()).ok()?;
+    *request.uri_mut() = Uri::try_from(words.next().unwrap_or_default()).ok()?;
+    for line in lines {
+        let mut halves = line.splitn(2, |byte| *byte == b':');
+        let name = HeaderName::from_bytes(halves.next().unwrap_or_default());
+        let value = HeaderValue::from_bytes(halves.next().unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    Some(request)
+}
+
+/// Requests to S3: see [`s3::fuzzing::Service::requests`].
+///
+/// # Panics
+/// When the store cannot be opened.
+pub fn s3(data: &[u8]) {
+    storage().requests(data);
+}
+
+/// An aws-chunked body for S3: see [`s3::fuzzing::Service::chunked`].
+///
+/// # Panics
+/// When the store cannot be opened.
+pub fn chunked(data: &[u8]) {
+    storage().chunked(data);
+}
+
+fn storage() -> &'static s3::fuzzing::Service {
+    static SERVICE: OnceLock<s3::fuzzing::Service> = OnceLock::new();
+    SERVICE
+        .get_or_init(|| s3::fuzzing::Service::new().expect("a store can be opened in the temporary folder"))
 }
 
 /// The bodies of a SubmitJob and of a RegisterJobDefinition: the job is planned with the definition, if

@@ -5,6 +5,8 @@
 
 mod dockerfile;
 mod expression;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod glob;
 mod patterns;
 mod text;

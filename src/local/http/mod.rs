@@ -145,7 +145,7 @@ impl Front {
     }
 
     async fn s3(&self, request: Request<Incoming>) -> Response<s3s::Body> {
-        match self.services.s3.call(s3::follow(request)).await {
+        match self.services.s3.call(s3::follow(request.map(s3s::Body::from))).await {
             Ok(response) => response,
             Err(e) => {
                 note!("s3: {e:?}");

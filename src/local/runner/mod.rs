@@ -32,6 +32,7 @@ mod tmpdir;
 mod work;
 
 pub(crate) use journal::{Fate, fate_of, forget, is_alive};
+#[cfg(target_os = "linux")]
 pub(crate) use process::TASK_VARIABLE;
 pub use story::run;
 pub(crate) use tmpdir::sweep_links;

@@ -13,7 +13,6 @@ use futures_util::future::ready;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use s3s::dto::StreamingBlob;
 use s3s::stream::DynByteStream;
 use s3s::{S3Error, S3ErrorCode, s3_error};
@@ -224,8 +223,8 @@ impl Verdict {
 }
 
 /// The request, its body followed if it is `aws-chunked`.
-pub fn follow(mut request: Request<Incoming>) -> Request<s3s::Body> {
-    let Some(mut frames) = Frames::of(request.headers()) else { return request.map(s3s::Body::from) };
+pub fn follow(mut request: Request<s3s::Body>) -> Request<s3s::Body> {
+    let Some(mut frames) = Frames::of(request.headers()) else { return request };
     let verdict = Verdict::default();
     request.extensions_mut().insert(verdict.clone());
     request.map(|body| {

@@ -2,6 +2,8 @@
 
 mod content;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod listing;
 mod names;
 mod service;

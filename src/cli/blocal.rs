@@ -12,7 +12,7 @@ use super::CommonArgs;
 use crate::job::Memory;
 use crate::local::server::{IDLE, Options};
 use crate::local::{self, Connection, Home, Settings, Status};
-use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
+use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
 
 /// The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
 #[derive(Debug, Parser)]
@@ -149,6 +149,7 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
     let home = home(common)?;
     local::set(&home, |old| settings.apply(old))?;
     let started = local::start(&home)?;
+    started.warnings.iter().for_each(|warning| note(format!("blocal: warning: {warning}")));
     let did = if started.joined { "was running already" } else { "has been started" };
     let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
     let json = json!({
@@ -292,6 +293,7 @@ impl View for Running {
         if let Some(trouble) = &s.trouble {
             lines.push(("trouble".to_owned(), trouble.clone()));
         }
+        lines.extend(s.warnings.iter().map(|warning| ("warning".to_owned(), warning.clone())));
         for (name, count) in counts(s) {
             lines.push((name.to_owned(), count.to_string()));
         }
@@ -312,6 +314,7 @@ impl View for Running {
             "gpus": {"capacity": s.capacity.gpus, "free": s.free.gpus},
             "disk": {"bytes": self.disk.0, "files": self.disk.1},
             "trouble": s.trouble,
+            "warnings": s.warnings,
             "jobs": counts(s).map(|(name, n)| (name.to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
         })]
     }

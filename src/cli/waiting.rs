@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, Status};
-use crate::ui::{EndSignal, Failure, Interrupts, note};
+use crate::ui::{EndSignal, Failure, Interrupts, harmless, note};
 
 /// When the children of arrays are looked at first, to see whether they are stuck,
 const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
@@ -95,7 +95,7 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
 
 /// Says that a job is stuck.
 pub fn tell_stuck(tool: &str, job: &Job, reason: &str) {
-    note(format!("{tool}: job {} is {}: {reason}", job.job_id, job.status));
+    note(format!("{tool}: job {} is {}: {}", job.job_id, job.status, harmless(reason)));
 }
 
 /// Says it when children of these arrays are stuck: Batch tells that of the children, not of the array. It looks less
@@ -154,5 +154,7 @@ pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
     // One that never ran has none.
     let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
-    format!("{tool}: job {} ({}) FAILED{code}: {reason}{detail}", job.job_id, job.job_name)
+    let line = format!("{tool}: job {} ({}) FAILED{code}: {reason}{detail}", job.job_id, job.job_name);
+    // A reason may have line breaks, as whoever ended the job gave it; what is said of a job is one line.
+    harmless(&line).into_owned()
 }

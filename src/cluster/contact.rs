@@ -1,5 +1,6 @@
 //! Contact with a cluster that outlasts a lost network.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::Session;
@@ -9,6 +10,8 @@ use crate::ui::{Failure, note};
 const PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A call that has no answer by then is looked into: something may hinder the cluster that can be told at once.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// How long contact is sought once it was lost: `AWSB_CONTACT_TIMEOUT` says it, in seconds.
 pub fn contact_timeout() -> Duration {
@@ -23,12 +26,14 @@ pub struct Contact {
     session: Session,
     tool: &'static str,
     patience: Duration,
+    /// What has been said to hinder the cluster.
+    said: Option<String>,
 }
 
 impl Contact {
     /// Keeps contact through `session`, and says on stderr in the name of `tool` when it is lost.
     pub fn new(session: Session, tool: &'static str) -> Self {
-        Self { session, tool, patience: contact_timeout() }
+        Self { session, tool, patience: contact_timeout(), said: None }
     }
 
     /// The session as it is now.
@@ -50,7 +55,18 @@ impl Contact {
         let mut pause = FIRST_PAUSE;
         let mut credentials_are_fresh = false;
         loop {
-            let failure = match call(&self.session).await {
+            let outcome = {
+                let mut call = pin!(call(&self.session));
+                match tokio::time::timeout(SLOW, &mut call).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        let hindered = self.session.renew(&Failure::failed("no answer")).await.err();
+                        tell(self.tool, &mut self.said, hindered);
+                        call.await
+                    }
+                }
+            };
+            let failure = match outcome {
                 Ok(value) => return Ok(value),
                 Err(failure) if failure.passing || failure.of_credentials => failure,
                 Err(failure) => return Err(failure),
@@ -77,8 +93,18 @@ impl Contact {
     }
 
     async fn renew(&mut self, failure: &Failure) {
-        if let Ok(session) = self.session.renew(failure).await {
-            self.session = session;
+        match self.session.renew(failure).await {
+            Ok(session) => self.session = session,
+            Err(hindered) => tell(self.tool, &mut self.said, Some(hindered)),
         }
+    }
+}
+
+/// Says why a cluster cannot be reached, once: what is lost in passing is said by whoever has lost it.
+fn tell(tool: &str, said: &mut Option<String>, hindered: Option<Failure>) {
+    let Some(failure) = hindered.filter(|failure| !failure.passing) else { return };
+    if said.replace(failure.message.clone()).as_ref() != Some(&failure.message) {
+        note(format!("{tool}: {failure}"));
+        failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
     }
 }

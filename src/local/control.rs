@@ -36,6 +36,9 @@ pub struct Status {
     /// What keeps it from working as it should, if anything does.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What it found to be lost when it started.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl JobCounts {
@@ -193,6 +196,13 @@ pub fn ask(home: &Path, greeting: &Greeting, patience: Duration) -> io::Result<S
     stream.set_read_timeout(Some(patience))?;
     send(&mut stream, greeting)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    BufReader::new(stream).read_line(&mut line).map_err(|e| match e.kind() {
+        // What the system says when the time is over is that the resource is not available.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} seconds", patience.as_secs()),
+        ),
+        _ => e,
+    })?;
     serde_json::from_str(&line).map_err(io::Error::other)
 }

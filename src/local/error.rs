@@ -50,6 +50,12 @@ impl ApiError {
         Self::client(lack.with_advice())
     }
 
+    /// What has been stored cannot be read any more. To ask again does not help, so the status is none that
+    /// clients try again after (AWS SDKs: 500, 502, 503 and 504).
+    pub fn damaged(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "ServerException", message)
+    }
+
     /// An operation that is not there.
     pub fn unknown_operation(status: StatusCode) -> Self {
         Self::new(status, "UnknownOperationException", "the local cluster does not have this operation")

@@ -9,7 +9,7 @@
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
 //! server.log      what a server in the background has to say
-//! batch.db        jobs, attempts, job definitions (SQLite)
+//! batch.db        jobs, attempts, job definitions (SQLite); batch.db-commits has how many commits there were
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
 //! logs/           a file for each log stream of a job
 //! logs.db         what PutLogEvents has stored (SQLite)
@@ -63,7 +63,8 @@ pub const RESERVE: &str = "reserve";
 /// A file that is there while it is tried whether the disk takes anything, relative to the home.
 pub const PROBE: &str = "probe";
 
-const ENDPOINT: &str = "endpoint.json";
+/// How to reach the server that last ran here, relative to the home: there from its first start on.
+pub(super) const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, but for what outlives a reset.
 const OURS: [&str; 14] = [
     RESERVE,
@@ -84,7 +85,7 @@ const OURS: [&str; 14] = [
 /// Those of them that are folders.
 const FOLDERS: [&str; 4] = [RUNNERS, SCRATCH, LOGS, OBJECTS];
 /// What SQLite, and a change that was interrupted, leave beside a file.
-const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", ".new"];
+const BESIDE: [&str; 6] = ["", "-wal", "-shm", "-commits", "-journal", ".new"];
 /// What changes that were interrupted have left in earlier versions.
 const LEFT_BY_EARLIER: [&str; 2] = ["endpoint.new", "containers.new"];
 /// The lock that guards starts, relative to the home; its content is the home's mark.
@@ -289,11 +290,12 @@ impl Home {
         Ok(left)
     }
 
-    /// The last line that a server in the background has said.
+    /// The last line that a server in the background has said, hints apart.
     pub fn last_words(&self) -> Option<String> {
         let text = fs::read(self.path.join(SERVER_LOG)).ok()?;
         let text = String::from_utf8_lossy(&text);
-        text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("hint: ");
+        text.lines().rfind(says).map(str::to_owned)
     }
 
     /// Waits for the right to start a server; it ends when the returned file is dropped.
@@ -357,6 +359,11 @@ impl Home {
             Err(e) if is_missing(&e) => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// The process of the server that holds the lock, or held it last.
+    pub fn server_pid(&self) -> Option<u32> {
+        fs::read_to_string(self.path.join(SERVER_LOCK)).ok()?.trim().parse().ok()
     }
 
     /// What the server that runs here wrote down; `None` when none runs, or it has not come that far.

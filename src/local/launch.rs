@@ -12,7 +12,9 @@ use super::Connection;
 use super::control::{self, Status};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
 use super::machine::Machine;
+use super::process;
 use super::runner::protocol::Greeting;
+use super::server;
 use super::settings::Settings;
 use super::space;
 use crate::ui::Failure;
@@ -35,6 +37,8 @@ pub struct Started {
     pub pid: u32,
     /// Whether it was there before.
     pub joined: bool,
+    /// What it found to be lost when it started.
+    pub warnings: Vec<String>,
 }
 
 /// The connection to the server of a home, if it answers: its lock is held and its port takes connections.
@@ -48,9 +52,27 @@ pub fn answering(home: &Home) -> Result<Option<Connection>, Failure> {
 fn joined(home: &Home) -> Result<Option<Started>, Failure> {
     let Some(endpoint) = reachable(home)? else { return Ok(None) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
-    let answers = TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
-    let started = Started { connection: endpoint.connection(), pid: endpoint.pid, joined: true };
-    Ok(answers.then_some(started))
+    // The system takes connections for a process that is stopped, too.
+    let answers = TcpStream::connect_timeout(&address, Duration::from_millis(500));
+    if let Ok(stream) = &answers
+        && process::may_be_stopped(stream)
+    {
+        running_on(home)?;
+    }
+    let (connection, pid) = (endpoint.connection(), endpoint.pid);
+    Ok(answers.is_ok().then_some(Started { connection, pid, joined: true, warnings: Vec::new() }))
+}
+
+/// That the server of a home is not stopped: until it is continued it answers nobody.
+fn running_on(home: &Home) -> Result<(), Failure> {
+    match home.server_pid() {
+        Some(pid) if process::is_stopped(pid) => Err(Failure::failed(format!(
+            "the local cluster's server in {} (process {pid}) is stopped, as by SIGSTOP or Ctrl-Z: it answers nothing",
+            home.path().display()
+        ))
+        .hint(format!("`kill -CONT {pid}` continues it; jobs that run go on meanwhile"))),
+        _ => Ok(()),
+    }
 }
 
 /// What the server that runs in a home wrote down, if it is the user's own and can be reached from here.
@@ -104,7 +126,8 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
     let (mut child, log) = spawn(home)?;
     let outcome = loop {
         if let Some(started) = joined(home)? {
-            break Ok(Started { joined: false, ..started });
+            let warnings = server::warnings(&log_since(home, log));
+            break Ok(Started { joined: false, warnings, ..started });
         }
         if let Ok(Some(status)) = child.try_wait() {
             break Err(format!("the server ended at once ({status})"));
@@ -237,6 +260,7 @@ pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
     let status = ask(home, &Greeting::Stop)?;
     let deadline = Instant::now() + PATIENCE;
     while status.is_some() && served(home)? {
+        running_on(home)?;
         if Instant::now() >= deadline {
             return Err(Failure::failed("the local cluster's server does not stop"));
         }
@@ -261,6 +285,7 @@ pub(super) fn ask_within(
         if !served(home)? {
             return Ok(None);
         }
+        running_on(home)?;
         match control::ask(home.path(), greeting, patience.min(ANSWER)) {
             Ok(status) => return Ok(Some(status)),
             // It may be coming up or going down.

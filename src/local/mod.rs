@@ -19,6 +19,7 @@
 //! | `settings` | what the user has set about its size and memory                                    |
 //! | `space`    | what is said when the disk is full, and the reserve for that case                    |
 //! | [`server`] | the server's story from start to stop                                                |
+//! | `connections` | how many of them there are at once, and which one gives way                    |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
@@ -48,6 +49,7 @@ pub mod server;
 
 mod batch;
 mod capacity;
+mod connections;
 mod containers;
 mod contents;
 mod control;
@@ -61,6 +63,7 @@ mod http;
 mod launch;
 mod logs;
 mod machine;
+mod process;
 mod processes;
 mod reset;
 mod s3;
@@ -70,7 +73,7 @@ mod sts;
 
 use std::fmt;
 
-use crate::ui::Failure;
+use crate::ui::{Failure, note};
 
 pub use control::{JobCounts, Status};
 pub use home::Home;
@@ -139,9 +142,13 @@ pub async fn connect() -> Result<Connection, Failure> {
     {
         return Ok(connection);
     }
-    tokio::task::spawn_blocking(move || launch::start(&home).map(|started| started.connection))
+    let started = tokio::task::spawn_blocking(move || launch::start(&home))
         .await
-        .map_err(|e| Failure::failed(format!("starting the local cluster: {e}")))?
+        .map_err(|e| Failure::failed(format!("starting the local cluster: {e}")))??;
+    for warning in &started.warnings {
+        note(format!("warning: {warning}"));
+    }
+    Ok(started.connection)
 }
 
 /// The connection that a job in a container finds in its environment: the cluster that runs it is the

@@ -13,12 +13,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use super::batch::database::{self, Damage};
 use super::batch::{self, Engine, Handle, Message, Reader};
+use super::connections::{Answer, Connections};
 use super::containers::{self, Containers, Keeper, Peers};
 use super::control::{self, Desk, Status};
-use super::home::{Endpoint, HOME_VARIABLE, Home};
+use super::home::{BATCH_DATABASE, Endpoint, HOME_VARIABLE, Home, LOG_DATABASE, OBJECT_DATABASE};
 use super::http::{Credentials, Front, Keys, Services};
 use super::machine::Machine;
 use super::settings::Settings;
@@ -32,6 +34,21 @@ pub const IDLE: Duration = Duration::from_secs(30 * 60);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What comes before a warning in the server's log, where whoever has started the server looks for it.
+const WARNING: &str = "warning: ";
+
+/// Says that something was found to be lost: in the log now, and to whoever asks for the status.
+pub(super) fn warn(warnings: &mut Vec<String>, what: String) {
+    note!("{WARNING}{what}");
+    warnings.push(what);
+}
+
+/// The warnings in a part of the log.
+pub(super) fn warnings(log: &str) -> Vec<String> {
+    let start = format!("blocal: {WARNING}");
+    log.lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
+}
 
 /// How a server is run.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +103,8 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
         return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
+    // Whatever it makes is for this user alone; runners set the mask that jobs have.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let descriptors = raise_descriptor_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
@@ -98,11 +117,17 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
     runtime.shutdown_timeout(FAREWELL);
     match outcome {
         Ok(()) => Ok(Exit::Done),
-        // A database does not say which kind of trouble it had with the disk: the disk is tried.
-        Err(e) => match NoSpace::of(home.path(), &e).or_else(|| NoSpace::look(home.path())) {
-            Some(lack) => Err(Failure::failed(format!("serving: {lack}")).hint(lack.advice())),
-            None => Err(failed("serving")(e)),
-        },
+        Err(e) => {
+            let damage = e.get_ref().and_then(|e| e.downcast_ref::<Damage>()).map(Damage::hints);
+            if let Some(hints) = damage {
+                return Err(hints.into_iter().fold(failed("serving")(e), Failure::hint));
+            }
+            // A database does not say which kind of trouble it had with the disk: the disk is tried.
+            match NoSpace::of(home.path(), &e).or_else(|| NoSpace::look(home.path())) {
+                Some(lack) => Err(Failure::failed(format!("serving: {lack}")).hint(lack.advice())),
+                None => Err(failed("serving")(e)),
+            }
+        }
     }
 }
 
@@ -118,8 +143,8 @@ fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
 }
 
-/// How many connections are served at once; more of them wait. However many clients there are,
-/// descriptors are left for the runners, the databases and the locks.
+/// How many connections are open at once. However many clients there are, descriptors are left for the
+/// runners, the databases and the locks.
 fn most_connections(descriptors: u64) -> usize {
     usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(8, 4096)
 }
@@ -187,12 +212,14 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         elsewhere,
     };
     let (containers, asks) = containers::containers();
-    let (engine, handle) = Engine::open(home, store, how, containers.clone())?;
+    // What has been lost, for whoever starts the server or asks how it is.
+    let mut warnings = Vec::new();
+    let (engine, handle) = Engine::open(home, store, how, containers.clone(), &mut warnings)?;
     let reader = Reader::new(home.path());
-    let events = Arc::new(logs::Events::open(home.path())?);
+    let events = Arc::new(logs::Events::open(home.path(), &mut warnings)?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
     let services = Services {
-        s3: s3::service(home.path(), keys.clone())?,
+        s3: s3::service(home.path(), keys.clone(), &mut warnings)?,
         batch: batch::Api::new(handle.clone(), reader.clone()),
         logs: logs.clone(),
         ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
@@ -201,7 +228,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     };
     let front = Arc::new(Front::new(keys.clone(), services, options.debug));
     let stop = Arc::new(Notify::new());
-    control::open(desk(&handle, &reader, &endpoint, &containers, &stop))?;
+    control::open(desk(&handle, &reader, &endpoint, &containers, &stop, warnings))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
     let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         let _alive = alive;
@@ -218,7 +245,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let door = Door {
         front,
         last_request: Arc::clone(&last_request),
-        room: Arc::new(Semaphore::new(most_connections)),
+        connections: Connections::new(most_connections),
         farewell: Arc::clone(&farewell),
     };
     let inner = door.clone();
@@ -256,6 +283,12 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     if engine.join().is_err() {
         return Err(io::Error::other("the engine has panicked"));
     }
+    for file in [BATCH_DATABASE, OBJECT_DATABASE, LOG_DATABASE] {
+        // Nothing is lost by that: the next start reads the log beside it.
+        if let Err(e) = database::close(&home.path().join(file)) {
+            note!("closing the database: {e}");
+        }
+    }
     Ok(())
 }
 
@@ -276,8 +309,7 @@ fn bind(last: Option<u16>) -> io::Result<TcpSocket> {
 struct Door {
     front: Arc<Front>,
     last_request: Arc<AtomicI64>,
-    /// As many as there may be at once.
-    room: Arc<Semaphore>,
+    connections: Arc<Connections>,
     farewell: Arc<GracefulShutdown>,
 }
 
@@ -285,23 +317,31 @@ impl Door {
     /// Serves connections from those peers that may come in here.
     async fn accept(&self, listener: TcpListener, from: Peers) -> Infallible {
         loop {
-            // Nobody closes the semaphore, so there is always a place in the end.
-            let place = Arc::clone(&self.room).acquire_owned().await;
             let stream = match listener.accept().await {
                 Ok((stream, peer)) if from(peer.ip()) => stream,
                 Ok(_) => continue,
                 Err(e) => {
                     // Out of descriptors, most likely: some will come back.
                     note!("accepting a connection: {e}");
+                    self.connections.close_one();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
+            let (place, close) = self.connections.enter().await;
             let _ = stream.set_nodelay(true);
             let (front, last_request) = (Arc::clone(&self.front), Arc::clone(&self.last_request));
             let service = service_fn(move |request| {
                 last_request.store(now_ms(), Ordering::Relaxed);
-                Arc::clone(&front).answer(request)
+                let (front, place, busy) = (Arc::clone(&front), Arc::clone(&place), place.busy());
+                async move {
+                    let response = front.answer(request).await?;
+                    // No answer but a refusal without a good signature.
+                    if response.status().is_success() {
+                        place.is_known();
+                    }
+                    Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy)))
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -310,8 +350,10 @@ impl Door {
             let connection = self.farewell.watch(connection);
             tokio::spawn(async move {
                 // Errors here are clients that went away, or never spoke HTTP.
-                let _ = connection.await;
-                drop(place);
+                tokio::select! {
+                    _ = connection => {}
+                    Ok(()) = close => {}
+                }
             });
         }
     }
@@ -344,6 +386,7 @@ fn desk(
     endpoint: &Endpoint,
     containers: &Containers,
     stop: &Arc<Notify>,
+    warnings: Vec<String>,
 ) -> Desk {
     let containers = containers.clone();
     let (engine_for_status, reader, stop) = (engine.clone(), reader.clone(), Arc::clone(stop));
@@ -362,6 +405,7 @@ fn desk(
                 capacity,
                 free,
                 trouble: engine_for_status.trouble().or_else(|| containers.trouble()),
+                warnings: warnings.clone(),
             })
         }),
         stop: Box::new(move || stop.notify_one()),

@@ -297,3 +297,22 @@ async fn definitions_are_registered_described_and_used() {
         assert_eq!(submit.send().await.unwrap_err().code(), Some("ClientException"));
     }
 }
+
+#[story]
+async fn a_reason_with_a_line_break_is_one_line_of_what_is_said() {
+    let cluster = Cluster::started();
+    let batch = cluster.batch();
+    let id = batch.submit(sh("sleep 1000")).await;
+    batch.running(&id).await;
+    batch.batch.terminate_job().job_id(&id).reason("one\ntwo\r\n\x1b[31mthree").send().await.unwrap();
+    let waited = std::process::Command::new(awsb_testkit::program_built("bwait"))
+        .arg(&id)
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .env("AWSB_CLUSTER", "local")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(waited.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("bwait: job ") && lines[0].contains("two"), "{said}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("hint: ")) && !said.contains('\x1b'), "{said}");
+}

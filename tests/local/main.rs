@@ -4,6 +4,7 @@ mod aws_cli;
 mod batch;
 mod containers;
 mod crash;
+mod damage;
 mod disk;
 mod front;
 mod home;

@@ -40,9 +40,15 @@ impl Runner {
     /// Somebody has made room.
     #[cfg(target_os = "linux")]
     fn make_room(&self) {
+        self.limit("--fsize=unlimited");
+    }
+
+    /// Sets a limit of the runner, as `prlimit` has it.
+    #[cfg(target_os = "linux")]
+    fn limit(&self, limit: &str) {
         let pid = self.process.id().to_string();
-        let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
-        assert!(lifted.success());
+        let set = Command::new("prlimit").args(["--pid", &pid, limit]).status().unwrap();
+        assert!(set.success());
     }
 
     fn with(mut command: Command) -> (Self, Value) {
@@ -269,7 +275,7 @@ fn without_a_server_a_runner_goes_when_its_job_is_done() {
 fn without_a_server_and_on_a_full_disk_a_runner_stays_until_its_job_s_end_is_written() {
     let mut runner = Runner::on_a_full_disk();
     // What is said of its start fits, and what is said of its end does not.
-    let task = "a".repeat(150);
+    let task = "a".repeat(130);
     runner.run(&task, "while [ ! -e ../../go ]; do sleep 0.01; done; exit 5", None);
     runner.hear();
     std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
@@ -300,4 +306,34 @@ fn a_log_that_was_full_for_a_while_has_whole_lines_only() {
     assert!(ended["reason"].as_str().unwrap().contains("writing the log stream"), "{ended}");
     let log = runner.log();
     assert_eq!(log.lines().collect::<Vec<_>>(), [&line, &line, &line, &line, "after"]);
+}
+
+#[story]
+#[cfg(target_os = "linux")]
+fn a_job_that_the_machine_has_no_room_for_waits_and_does_not_fail() {
+    let (mut runner, _) = Runner::new();
+    // All its descriptors are taken: a job needs a pipe. (That no process can be started, EAGAIN, is the same.)
+    let open = std::fs::read_dir(format!("/proc/{}/fd", runner.process.id())).unwrap().count();
+    runner.limit(&format!("--nofile={open}:1024"));
+    runner.run("a", "echo out", None);
+    for _ in 0..3 {
+        let delayed = runner.hear();
+        assert!(delayed["delayed"]["why"].as_str().unwrap().contains("`ulimit -n`"), "{delayed}");
+    }
+    // A server that comes back hears that it is not lost.
+    let hello = runner.reconnect();
+    assert_eq!((&hello["starting"], &hello["running"]), (&json!("a"), &Value::Null));
+    runner.limit("--nofile=1024:1024");
+    let ended = runner.ended();
+    assert_eq!((&ended["task"], &ended["exitCode"]), (&json!("a"), &json!(0)));
+    assert_eq!(runner.log(), "out\n");
+    // One that is not wanted any more ends, and never began.
+    runner.say(&json!({"forget": {"task": "a"}}));
+    runner.limit(&format!("--nofile={open}:1024"));
+    runner.run("b", "echo never", None);
+    assert!(runner.hear().get("delayed").is_some());
+    runner.say(&json!({"stop": {"task": "b"}}));
+    let ended = runner.ended();
+    assert_eq!((&ended["startedAt"], &ended["exitCode"]), (&Value::Null, &Value::Null), "{ended}");
+    assert_eq!(runner.log(), "out\n");
 }

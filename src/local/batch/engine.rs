@@ -7,7 +7,7 @@
 //! anew. Runners keep what they have not been told to forget and say it again when they come back:
 //! recovery is the same code as a start after `kill -9`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,9 +21,11 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::container;
+use super::database::{self, Missing};
 use super::model::JobKey;
 use super::request::{Plan, Spec};
 use super::resources::{self, Kind, NotChanged};
+use super::state::replay::Record;
 use super::state::schedule::Layout;
 use super::state::{Changes, Current, Effect, Job, State};
 use super::store::Store;
@@ -32,8 +34,10 @@ use crate::local::containers::{Containers, Place};
 use crate::local::control::Link;
 use crate::local::error::ApiError;
 use crate::local::home::{BATCH_DATABASE, Home, RUNNERS, SCRATCH};
-use crate::local::runner::protocol::{Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
-use crate::local::runner::{self, Fate};
+use crate::local::process::lacking;
+use crate::local::runner::protocol::{Ended, Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
+use crate::local::runner::{self, Fate, Taken};
+use crate::local::server::warn;
 use crate::local::space::{self, NoSpace, Reserve};
 use crate::local::{contents, logs, now_ms};
 
@@ -45,6 +49,10 @@ const LOOK_AGAIN_MS: i64 = 20;
 const AFTER_FAILURE_MS: i64 = 1000;
 /// How often ended jobs are looked at: whether they have been kept long enough.
 const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
+/// How long the journals of runners that are gone are kept at least: see [`Engine::forget`].
+const FORGET_AFTER_MS: i64 = 5000;
+/// How many jobs a warning names at most.
+const MOST_NAMED: usize = 10;
 /// How much waits at most for one transaction.
 const LONGEST_TURN: usize = 512;
 
@@ -239,10 +247,16 @@ pub struct Engine {
     reserve: Reserve,
     /// What keeps new things from being begun.
     lack: Option<NoSpace>,
+    /// Why the last process could not be started, if so.
+    delay: Option<String>,
     /// Nothing was started in the last turn because of that, or there has not been a turn.
     held: bool,
     /// When ended jobs are next looked at: whether they have been kept long enough.
     expire_at: i64,
+    /// Runners that are gone and have told everything.
+    to_forget: Vec<RunnerId>,
+    /// When their journals are removed next.
+    forget_at: i64,
 }
 
 /// A runner, as the server sees it.
@@ -277,7 +291,8 @@ struct Debts {
 }
 
 impl Engine {
-    /// Reads what the database has and readies the engine; it runs when [`Engine::run`] is called.
+    /// Reads what the database has and readies the engine; it runs when [`Engine::run`] is called. What the
+    /// database has lost is taken from the runners' journals, and said.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -286,6 +301,7 @@ impl Engine {
         store: Store,
         conditions: Conditions,
         containers: Containers,
+        warnings: &mut Vec<String>,
     ) -> io::Result<(Self, Handle)> {
         let (sender, messages) = mpsc::channel();
         let capacity = conditions.capacity;
@@ -314,11 +330,18 @@ impl Engine {
             unkept: None,
             reserve: Reserve::open(home.path()),
             lack: None,
+            delay: None,
             // Jobs may have waited for this server, and nobody else may have anything to say.
             held: true,
             expire_at: 0,
+            to_forget: Vec::new(),
+            forget_at: 0,
         };
-        engine.recover().map_err(io::Error::other)?;
+        let path = engine.home.join(BATCH_DATABASE);
+        engine.recover().map_err(|e| database::explained(&path, e))?;
+        if let Some(missing) = engine.store.missing().cloned() {
+            engine.make_up_for(&missing, warnings)?;
+        }
         if engine.conditions.elsewhere {
             engine.from_elsewhere = engine.state.placed().map(|(current, _)| current.task.clone()).collect();
         }
@@ -353,8 +376,90 @@ impl Engine {
         Ok(())
     }
 
+    /// The database has lost its last commits: what has begun and ended since is taken from the runners'
+    /// journals, before anything is started again. What nobody else has written down is lost; that is said.
+    fn make_up_for(&mut self, missing: &Missing, warnings: &mut Vec<String>) -> io::Result<()> {
+        let now = now_ms();
+        let path = self.home.join(BATCH_DATABASE);
+        let failed = |e| database::explained(&path, e);
+        let (mut records, mut unknown) = (Vec::new(), BTreeSet::new());
+        for Taken { runner, task, job, attempt, ended } in runner::taken(&self.home)? {
+            // Of jobs that ended so long ago the database has nothing left.
+            let is_old = |ended: &Ended| ended.at < now - self.conditions.retention_ms;
+            if ended.as_ref().is_some_and(is_old) {
+                continue;
+            }
+            match self.store.find(&job).map_err(failed)? {
+                Some(key) => {
+                    records.push(Record { key, attempt, current: Current { task, runner }, ended });
+                }
+                None => {
+                    unknown.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
+                }
+            }
+        }
+        let resumed = self.state.replay(records, now);
+        for (current, _) in self.state.placed() {
+            self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
+        }
+        let mut write = || -> rusqlite::Result<()> {
+            self.store.begin(true)?;
+            for (key, task) in &resumed {
+                let node = self.state.job(*key).and_then(node_index);
+                let spec = self.spec(*key)?;
+                self.store.add_stream(
+                    spec.1.log_group(node),
+                    &spec.1.log_stream(node, task.as_str()),
+                    now,
+                )?;
+            }
+            // Who is to be started has been, and who is to be stopped is stopped when its runner comes back.
+            let changes = self.state.take_changes();
+            changes.jobs.iter().try_for_each(|job| self.store.save(job))?;
+            changes.attempts.iter().try_for_each(|attempt| self.store.save_attempt(attempt))?;
+            self.store.made_up_for()?;
+            self.store.commit()
+        };
+        write().map_err(failed)?;
+        let mut warning = format!(
+            "{missing}. {} attempts of jobs have been taken from the runners' journals instead",
+            resumed.len()
+        );
+        if !unknown.is_empty() {
+            let named: Vec<&str> = unknown.iter().take(MOST_NAMED).map(String::as_str).collect();
+            warning.push_str(&format!(
+                "; {} jobs that had begun are lost, and what of them still runs is ended: {}",
+                unknown.len(),
+                named.join(", ")
+            ));
+        }
+        warning.push_str(". What was submitted or asked for last may be lost: `bstat` shows what is there");
+        warn(warnings, warning);
+        Ok(())
+    }
+
+    /// Removes the journals of runners that are gone and have told everything, once what they have told is
+    /// in the database's own file: if its log should be damaged before that, the journals have it.
+    fn forget(&mut self) {
+        if !self.store.checkpoint() {
+            self.forget_at = now_ms() + FORGET_AFTER_MS;
+            return;
+        }
+        for gone in std::mem::take(&mut self.to_forget) {
+            runner::forget(&self.home, &gone);
+        }
+    }
+
+    fn forget_later(&mut self, gone: Vec<RunnerId>) {
+        if self.to_forget.is_empty() {
+            self.forget_at = now_ms() + FORGET_AFTER_MS;
+        }
+        self.to_forget.extend(gone);
+    }
+
     /// Removes what runners that are gone have left, unless it still tells something.
-    fn tidy(&self) -> io::Result<()> {
+    fn tidy(&mut self) -> io::Result<()> {
+        let mut gone = Vec::new();
         for entry in std::fs::read_dir(self.home.join(RUNNERS))? {
             let name = entry?.file_name();
             let id = name.to_str().and_then(|n| n.split('.').next()).and_then(RunnerId::parse);
@@ -362,9 +467,10 @@ impl Engine {
                 && !self.runners.contains_key(&id)
                 && !runner::is_alive(&self.home, &id)
             {
-                runner::forget(&self.home, &id);
+                gone.push(id);
             }
         }
+        self.forget_later(gone);
         let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
         // A link may lead to the folder of another home, whose jobs run.
         if !contents::is_folder(&self.home.join(SCRATCH)) {
@@ -404,7 +510,7 @@ impl Engine {
             if let Err(e) = self.turn(batch, stop) {
                 // Without its state the engine must not hear anybody. The server ends, and the next one
                 // says what is wrong with the database, or goes on from there.
-                note!("reading the database: {e}");
+                note!("error: {}", database::explained(&self.home.join(BATCH_DATABASE), e));
                 return;
             }
             if stop {
@@ -413,6 +519,9 @@ impl Engine {
             }
             if now_ms() >= self.expire_at {
                 self.expire();
+            }
+            if !self.to_forget.is_empty() && now_ms() >= self.forget_at {
+                self.forget();
             }
         }
     }
@@ -426,6 +535,7 @@ impl Engine {
             looks.then_some(now + LOOK_AGAIN_MS),
             self.held.then_some(self.hold_until),
             Some(self.expire_at),
+            (!self.to_forget.is_empty()).then_some(self.forget_at),
             Some(now + 60_000),
         ];
         let ms = at.into_iter().flatten().min().map_or(60_000, |at| (at - now).max(0));
@@ -444,7 +554,7 @@ impl Engine {
             Ok(changes) => {
                 // A turn in which there was nothing to write proves nothing, and has synced nothing.
                 if self.store.total_changes() != before {
-                    self.trouble(self.unkept.clone());
+                    self.trouble(self.delay.clone().or_else(|| self.unkept.clone()));
                     if durable {
                         self.sync_at = None;
                     } else if self.sync_at.is_none() {
@@ -464,9 +574,7 @@ impl Engine {
                     self.order(runner, order);
                 }
                 self.effects(changes.effects);
-                for gone in debts.gone {
-                    runner::forget(&self.home, &gone);
-                }
+                self.forget_later(debts.gone);
             }
             Err(e) => {
                 let now = now_ms();
@@ -481,7 +589,7 @@ impl Engine {
                 }
                 let error = match &lack {
                     Some(lack) => ApiError::no_space(lack),
-                    None => ApiError::server(format!("The local cluster's database: {e}")),
+                    None => ApiError::of_database(&e),
                 };
                 debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
                 self.store.rollback();
@@ -534,6 +642,12 @@ impl Engine {
         left
     }
 
+    /// Jobs cannot be started now, and are tried again.
+    fn delayed(&mut self, what: String) {
+        self.trouble(Some(what.clone()));
+        self.delay = Some(what);
+    }
+
     fn trouble(&self, what: Option<String>) {
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *trouble != what {
@@ -580,10 +694,10 @@ impl Engine {
         if self.wal.is_none() {
             self.wal = File::open(self.home.join(format!("{BATCH_DATABASE}-wal"))).ok();
         }
-        if let Some(wal) = &self.wal
-            && let Err(e) = wal.sync_data()
-        {
-            note!("syncing the database: {e}");
+        match self.wal.as_ref().map(File::sync_data) {
+            Some(Ok(())) => self.store.synced(),
+            Some(Err(e)) => note!("syncing the database: {e}"),
+            None => {}
         }
     }
 
@@ -738,8 +852,15 @@ impl Engine {
 
     fn report(&mut self, id: &RunnerId, report: &Report, debts: &mut Debts) {
         match report {
-            Report::Started(started) => self.state.started(started),
+            Report::Started(started) => {
+                self.delay = None;
+                self.state.started(started);
+            }
+            Report::Delayed { job, why } => self.delayed(format!("job {job} waits to be started: {why}")),
             Report::Ended(ended) => {
+                if ended.started_at.is_some() {
+                    self.delay = None;
+                }
                 self.state.attempt_ended(ended);
                 self.unkept = ended.unkept.as_ref().map(|why| format!("a job's output was not kept: {why}"));
                 if let Some(runner) = self.runners.get_mut(id)
@@ -862,7 +983,12 @@ impl Engine {
                     has_lost = true;
                 }
                 Err(e) => {
-                    note!("the journal of runner {}: {e}", id.as_str());
+                    // It may be read some day; until then nobody knows, and nothing is begun again.
+                    let what = format!("what became of an attempt is not known: reading its journal: {e}");
+                    if self.delay.as_ref() != Some(&what) {
+                        note!("{what}");
+                    }
+                    self.delayed(what);
                     continue;
                 }
             }
@@ -902,7 +1028,10 @@ impl Engine {
         match spawn(&self.home, &id) {
             Ok(child) => runner.child = Some(child),
             Err(e) => {
-                note!("starting a runner: {e}");
+                let why = lacking(&e).map(|what| format!(": {what}")).unwrap_or_default();
+                let trouble = format!("starting a runner: {e}{why}");
+                note!("{trouble}");
+                self.delayed(trouble);
                 self.hold_until = now_ms() + AFTER_FAILURE_MS;
             }
         }
@@ -988,6 +1117,8 @@ impl Engine {
         });
         Ok(Some(Order::Run(Box::new(Run {
             task: current.task.clone(),
+            job: id,
+            attempt: job.attempts,
             command,
             environment,
             limits: spec.limits(node),

@@ -3,6 +3,7 @@
 //! One connection writes, in the engine's thread. Children of an array and nodes of a multi-node job have
 //! no ID of their own: their keys follow their parent's (see [`JobKey::child`]).
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::database;
+use super::database::{self, Commits, Missing, Opened, Schema};
 use super::definition::BUILT_IN;
 use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
 use super::request::{Asked, Plan, Spec};
@@ -75,11 +76,52 @@ const MIGRATIONS: [&str; 5] = [
 ",
 ];
 
+const SCHEMA: Schema<'_> = Schema {
+    migrations: &MIGRATIONS,
+    decisive: &["jobs", "definitions", "resources", "commits"],
+    contradictions: &CONTRADICTIONS,
+};
+
+/// What cannot be in a database that is whole, and would have a job run that has ended, or never run.
+const CONTRADICTIONS: [&str; 2] = [
+    "SELECT 'the job with the number ' || key || ' has the status ' || quote(status) || ' and '
+         || iif(stopped_at IS NULL, 'no end', 'an end')
+     FROM jobs NOT INDEXED
+     WHERE typeof(status) <> 'integer' OR status NOT BETWEEN 0 AND 6 OR (status >= 5) <> (stopped_at IS NOT NULL)
+     LIMIT 1",
+    "SELECT 'of the children of the array with the number ' || jobs.key || ', ' || children.n
+         || ' have the status ' || children.status || ', and not as many as it says'
+     FROM (SELECT parent, status, count(*) AS n FROM jobs NOT INDEXED WHERE parent IS NOT NULL GROUP BY parent, status)
+         AS children
+     JOIN jobs ON jobs.key = children.parent
+     WHERE jobs.size IS NOT NULL AND json_extract(jobs.summary, '$[' || children.status || ']') <> children.n
+     LIMIT 1",
+];
+
+impl ApiError {
+    /// What is answered when the database says this.
+    pub fn of_database(e: &rusqlite::Error) -> Self {
+        if database::is_damage(e) {
+            return Self::damaged(format!(
+                "A database of the local cluster is damaged: {e}. `blocal stop` and `blocal start` say which, and \
+                 what to do."
+            ));
+        }
+        if database::is_of_disk(e) {
+            return Self::damaged(format!(
+                "A database of the local cluster cannot be read or written: {e}. Its disk or file system fails; \
+                 the system's log says more."
+            ));
+        }
+        Self::server(format!("The local cluster's database: {e}"))
+    }
+}
+
 /// A database error as an API error; what it is goes to the log.
 impl From<rusqlite::Error> for ApiError {
     fn from(e: rusqlite::Error) -> Self {
         note!("database: {e}");
-        Self::server(format!("The local cluster's database: {e}"))
+        Self::of_database(&e)
     }
 }
 
@@ -105,7 +147,11 @@ pub struct Expired {
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
+    commits: Commits,
+    missing: Option<Missing>,
     next_key: i64,
+    /// Of the transaction that is open: whether it is durable, and how many rows had been changed before it.
+    open: Cell<(bool, u64)>,
 }
 
 impl Store {
@@ -114,41 +160,57 @@ impl Store {
     /// # Errors
     /// When it cannot be opened or is of a newer version of awsb.
     pub fn open(home: &Path, built_in: &BuiltIn, now: i64) -> std::io::Result<Self> {
-        let mut db = Connection::open(home.join(BATCH_DATABASE)).map_err(std::io::Error::other)?;
-        database::prepare(&mut db, &MIGRATIONS)?;
-        db.set_prepared_statement_cache_capacity(64);
-        let fill = || {
-            let mut definition = built_in.definition.clone();
-            if let Some(old) = definition_body(&db, BUILT_IN, 1)? {
-                definition["tags"] = old["tags"].clone();
+        let path = home.join(BATCH_DATABASE);
+        let Opened { db, commits, missing } = database::open(&path, &SCHEMA)?;
+        let mut store = Self { db, commits, missing, next_key: 0, open: Cell::default() };
+        store.fill(built_in, now).map_err(|e| database::explained(&path, e))?;
+        Ok(store)
+    }
+
+    /// Writes what is there from the start.
+    fn fill(&mut self, built_in: &BuiltIn, now: i64) -> rusqlite::Result<()> {
+        self.begin(true)?;
+        let mut definition = built_in.definition.clone();
+        if let Some(old) = definition_body(&self.db, BUILT_IN, 1)? {
+            definition["tags"] = old["tags"].clone();
+        }
+        self.db.execute(
+            "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
+            params![BUILT_IN, definition.to_string()],
+        )?;
+        for (kind, name, body) in &built_in.resources {
+            let mut body = body.clone();
+            if let Some(old) = resources::one(&self.db, *kind, name)? {
+                body["tags"] = old["tags"].clone();
             }
-            db.execute(
-                "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
-                params![BUILT_IN, definition.to_string()],
-            )?;
-            for (kind, name, body) in &built_in.resources {
-                let mut body = body.clone();
-                if let Some(old) = resources::one(&db, *kind, name)? {
-                    body["tags"] = old["tags"].clone();
-                }
-                db.execute(
-                    "INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3)",
-                    params![kind.as_str(), name, body.to_string()],
-                )?;
-            }
-            db.execute(
-                "INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)",
-                params![LOG_GROUP, now],
-            )?;
-            db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0))
-        };
-        let next_key = fill().map_err(std::io::Error::other)?;
-        Ok(Self { db, next_key })
+            self.put_resource(*kind, name, &body)?;
+        }
+        self.db.execute(
+            "INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)",
+            params![LOG_GROUP, now],
+        )?;
+        self.next_key =
+            self.db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0))?;
+        self.commit()
+    }
+
+    /// What the database had and has not any more.
+    pub fn missing(&self) -> Option<&Missing> {
+        self.missing.as_ref()
+    }
+
+    /// The transaction that is open has what follows from that.
+    pub fn made_up_for(&mut self) -> rusqlite::Result<()> {
+        self.missing = None;
+        self.commits.made_up_for();
+        // Also where nothing follows from it, the transaction is to count.
+        self.commits.count(&self.db)
     }
 
     /// Begins a transaction. One that is `durable` is on the disk when [`Store::commit`] returns; any
     /// other survives the end of this process, and the next durable one puts it on the disk, too.
     pub fn begin(&self, durable: bool) -> rusqlite::Result<()> {
+        self.open.set((durable, self.db.total_changes()));
         self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
         self.db.execute_batch("BEGIN IMMEDIATE")
     }
@@ -160,16 +222,31 @@ impl Store {
 
     /// Ends a transaction.
     pub fn commit(&self) -> rusqlite::Result<()> {
-        self.db.execute_batch("COMMIT")
+        let (durable, before) = self.open.get();
+        // Until it is known what follows from a loss, nothing may make up for it in number.
+        let changed = self.db.total_changes() != before && self.missing.is_none();
+        if changed {
+            self.commits.count(&self.db)?;
+        }
+        self.db.execute_batch("COMMIT")?;
+        if changed {
+            self.commits.committed(durable);
+        }
+        Ok(())
     }
 
-    /// Moves what is in the log into the database, so that the next transactions take the log's own space: for
-    /// a disk that has no other. It waits for nobody, and where it fails, the log grows.
-    pub fn checkpoint(&self) {
-        let moved = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
-        if let Err(e) = moved {
+    /// All that has been committed is on the disk now.
+    pub fn synced(&self) {
+        self.commits.synced();
+    }
+
+    /// Moves what is in the log into the database's own file, as far as it can be without waiting for anybody;
+    /// `true` when nothing is left. On a disk that has no other space, the next transactions take the log's.
+    pub fn checkpoint(&self) -> bool {
+        database::checkpoint(&self.db).unwrap_or_else(|e| {
             note!("database: {e}");
-        }
+            false
+        })
     }
 
     /// Forgets a transaction.

@@ -36,12 +36,13 @@ struct Known {
 }
 
 impl Events {
-    /// The events of a home.
+    /// The events of a home; what of them has been lost is said.
     ///
     /// # Errors
     /// When the table of stored events cannot be opened or is of a newer version of awsb.
-    pub fn open(home: &Path) -> io::Result<Self> {
-        Ok(Self { home: home.to_owned(), table: Table::open(home)?, known: Mutex::new(HashMap::new()) })
+    pub fn open(home: &Path, warnings: &mut Vec<String>) -> io::Result<Self> {
+        let table = Table::open(home, warnings)?;
+        Ok(Self { home: home.to_owned(), table, known: Mutex::new(HashMap::new()) })
     }
 
     /// The events that PutLogEvents has stored.

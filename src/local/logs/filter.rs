@@ -229,7 +229,7 @@ mod tests {
 
     fn home(streams: &Streams) -> (tempfile::TempDir, Events, GroupName) {
         let dir = tempfile::tempdir().unwrap();
-        let events = Events::open(dir.path()).unwrap();
+        let events = Events::open(dir.path(), &mut Vec::new()).unwrap();
         let group = GroupName::parse("g").unwrap();
         for (stream, (written, put)) in streams {
             let mut bytes = Vec::new();

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::names::{GroupName, StreamName};
 use super::source::{Bound, Direction, Found, Mark};
-use crate::local::batch::database;
+use crate::local::batch::database::{self, Commits, Schema};
 use crate::local::home::LOG_DATABASE;
 
 const MIGRATIONS: [&str; 1] = ["
@@ -30,6 +30,9 @@ const MIGRATIONS: [&str; 1] = ["
     ) WITHOUT ROWID;
 "];
 
+const SCHEMA: Schema<'_> =
+    Schema { migrations: &MIGRATIONS, decisive: &["streams", "commits"], contradictions: &[] };
+
 /// The most rows that are read at once.
 const MOST_ROWS: usize = 1000;
 
@@ -38,6 +41,7 @@ const MOST_ROWS: usize = 1000;
 pub struct Table {
     path: PathBuf,
     writer: Mutex<Connection>,
+    commits: Commits,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -55,20 +59,19 @@ pub struct Stored {
 }
 
 impl Table {
-    /// Opens the table of a home.
+    /// Opens the table of a home, and says what of it has been lost.
     ///
     /// # Errors
     /// When it cannot be opened or is of a newer version of awsb.
-    pub fn open(home: &Path) -> io::Result<Self> {
+    pub fn open(home: &Path, warnings: &mut Vec<String>) -> io::Result<Self> {
         let path = home.join(LOG_DATABASE);
-        let mut writer = Connection::open(&path).map_err(io::Error::other)?;
-        database::prepare(&mut writer, &MIGRATIONS)?;
-        Ok(Self { path, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) })
+        let (writer, commits) = database::open(&path, &SCHEMA)?.accept(warnings, "log events")?;
+        Ok(Self { path, writer: Mutex::new(writer), commits, readers: Mutex::new(Vec::new()) })
     }
 
     /// The right to change it. Whoever looks first whether a stream is there holds it meanwhile.
     pub fn writer(&self) -> Writer<'_> {
-        Writer(self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        Writer(self.writer.lock().unwrap_or_else(PoisonError::into_inner), &self.commits)
     }
 
     /// Runs a query, which sees the table as it is at one moment.
@@ -95,7 +98,7 @@ impl Table {
 
 /// The one who changes the table.
 #[derive(Debug)]
-pub struct Writer<'a>(MutexGuard<'a, Connection>);
+pub struct Writer<'a>(MutexGuard<'a, Connection>, &'a Commits);
 
 impl Writer<'_> {
     /// Stores events: their times, in milliseconds since the epoch, and messages.
@@ -122,7 +125,7 @@ impl Writer<'_> {
             insert.execute(params![id, time, number, now, message])?;
         }
         drop(insert);
-        tx.commit()
+        self.1.commit(tx)
     }
 
     /// Removes all that is stored of a stream.
@@ -140,7 +143,7 @@ impl Writer<'_> {
                 tx.prepare_cached("DELETE FROM events WHERE stream = ?1")?.execute([id])?;
             }
         }
-        tx.commit()
+        self.1.commit(tx)
     }
 
     /// Removes the events of a group that are before a time.
@@ -148,11 +151,18 @@ impl Writer<'_> {
     /// # Errors
     /// When that could not be done; then they are all there.
     pub fn expire(&mut self, group: &GroupName, before: i64) -> rusqlite::Result<usize> {
-        self.0.execute(
+        let tx = self.0.transaction()?;
+        let removed = tx.execute(
             "DELETE FROM events
              WHERE stream IN (SELECT id FROM streams WHERE log_group = ?1) AND time < ?2",
             params![group.as_str(), before],
-        )
+        )?;
+        // Most of the time there is nothing to write.
+        match removed {
+            0 => tx.rollback()?,
+            _ => self.1.commit(tx)?,
+        }
+        Ok(removed)
     }
 }
 
@@ -317,7 +327,7 @@ mod tests {
     #[test]
     fn events_come_in_the_order_of_time_then_of_their_arrival() {
         let dir = tempfile::tempdir().unwrap();
-        let table = Table::open(dir.path()).unwrap();
+        let table = Table::open(dir.path(), &mut Vec::new()).unwrap();
         let (group, stream) = names();
         assert!(scan(&table, Direction::Forward, &[], &[], 10).is_empty(), "nothing was ever put");
         let put = |events: &[(i64, &str)]| {
@@ -343,7 +353,7 @@ mod tests {
     #[test]
     fn what_is_left_begins_and_ends_where_the_next_page_does() {
         let dir = tempfile::tempdir().unwrap();
-        let table = Table::open(dir.path()).unwrap();
+        let table = Table::open(dir.path(), &mut Vec::new()).unwrap();
         let (group, stream) = names();
         let events = [(10, "a".to_owned()), (10, "b".to_owned())];
         table.writer().put(&group, &stream, &events, 1).unwrap();

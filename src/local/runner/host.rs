@@ -67,28 +67,32 @@ impl HostWork {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(run: Run, environment: &BTreeMap<String, String>) -> Result<Self, process::CannotStart> {
+    pub fn start(run: &Run, environment: &BTreeMap<String, String>) -> Result<Self, process::CannotStart> {
         let cannot = |e: io::Error| process::CannotStart {
-            exit_code: 126,
             reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
+            ..process::CannotStart::without_a_program(&e)
         };
         let scratch = scratch(&run.task).map_err(cannot)?;
         std::fs::create_dir(&scratch).map_err(cannot)?;
         let mut environment = environment.clone();
         let tmpdir = TmpDir::to(&scratch);
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
-        environment.extend(run.environment);
+        environment.extend(run.environment.iter().cloned());
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
-        let (pipe, writer) = io::pipe().map_err(cannot)?;
-        let _limits = Lent::take(&run.limits);
-        let leader = process::start(&run.command, &environment, &scratch, writer).inspect_err(|_| {
+        let begin = || {
+            let (pipe, writer) = io::pipe().map_err(cannot)?;
+            let _limits = Lent::take(&run.limits);
+            Ok((pipe, process::start(&run.command, &environment, &scratch, writer)?))
+        };
+        let (pipe, leader) = begin().inspect_err(|_| {
+            // It is empty. To remove more than that would take a descriptor, and there may be none.
             let _ = std::fs::remove_dir(&scratch);
         })?;
         Ok(Self {
-            task: run.task,
+            task: run.task.clone(),
             leader,
             pipe: Some(pipe),
-            output: Some(Output::new(run.log.into())),
+            output: Some(Output::new(run.log.clone().into())),
             scratch,
             tmpdir,
         })

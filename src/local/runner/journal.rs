@@ -1,5 +1,6 @@
 //! A runner's journal and lock: what is known of a job when nobody is left to ask.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,10 +17,16 @@ use crate::local::home::RUNNERS;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    /// The runner has taken this attempt; its process, or its container on this Docker engine, may exist
-    /// from now on.
+    /// The first line: without it, the rest is not all that was there.
+    Opened { runner: RunnerId },
+    /// The runner has taken this attempt of a job; its process, or its container on this Docker engine, may
+    /// exist from now on.
     Taken {
         task: TaskId,
+        #[serde(default)]
+        job: String,
+        #[serde(default)]
+        attempt: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         engine: Option<String>,
     },
@@ -32,13 +39,15 @@ enum Entry {
 /// A runner's own journal, open for as long as the runner lives.
 #[derive(Debug)]
 pub struct Journal {
+    runner: RunnerId,
+    path: PathBuf,
     lines: Lines,
     length: u64,
     // Held, never read: it is what other processes see of this runner's life.
     _lock: File,
 }
 
-/// Beyond this length an idle runner's journal starts anew.
+/// Beyond this length an idle runner begins another journal and keeps the last one.
 const LONG: u64 = 1 << 20;
 
 impl Journal {
@@ -51,16 +60,23 @@ impl Journal {
         options.create(true).append(true).mode(0o600);
         let lock = options.open(lock_path(home, runner))?;
         lock.lock()?;
-        let file = options.open(journal_path(home, runner))?;
-        Ok(Self { length: file.metadata()?.len(), lines: Lines::new(file), _lock: lock })
+        let path = journal_path(home, runner);
+        let (lines, length) = begin(&path, runner)?;
+        Ok(Self { runner: runner.clone(), path, lines, length, _lock: lock })
     }
 
-    /// Before the process of an attempt exists, or its container on an `engine`.
+    /// Before the process of an attempt exists, or its container on an `engine`; `of` is the job's ID and the
+    /// attempt's number.
     ///
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
-    pub fn taken(&mut self, task: &TaskId, engine: Option<&str>) -> io::Result<()> {
-        self.write(&Entry::Taken { task: task.clone(), engine: engine.map(str::to_owned) })
+    pub fn taken(&mut self, task: &TaskId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
+        self.write(&Entry::Taken {
+            task: task.clone(),
+            job: of.0.to_owned(),
+            attempt: of.1,
+            engine: engine.map(str::to_owned),
+        })
     }
 
     /// As soon as it exists.
@@ -79,22 +95,48 @@ impl Journal {
         self.write(&Entry::Ended(ended.clone()))
     }
 
-    /// When the server has every end on disk: a long journal starts anew.
+    /// When the server has every end on disk: instead of a long journal a new one is begun. The last one stays
+    /// beside it, for a server whose database has lost what it had.
     pub fn all_forgotten(&mut self) {
-        if self.length > LONG && self.lines.clear().is_ok() {
-            self.length = 0;
+        if self.length <= LONG || fs::rename(&self.path, old(&self.path)).is_err() {
+            return;
+        }
+        match begin(&self.path, &self.runner) {
+            Ok((lines, length)) => (self.lines, self.length) = (lines, length),
+            // The one that is open has another name now: it is given back its own.
+            Err(e) => {
+                note!("runner: beginning a journal: {e}");
+                let _ = fs::rename(old(&self.path), &self.path);
+            }
         }
     }
 
     // One write for each entry, straight into the page cache: it survives the death of this process and
     // of the server. It need not survive the machine's: no job does either, and then "no end" is the truth.
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
-        line.push(b'\n');
+        let line = line(entry)?;
         self.lines.append(&line)?;
         self.length += line.len() as u64;
         Ok(())
     }
+}
+
+fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// A new journal, with its length. One that cannot be begun is not there: an empty one would say that
+/// something has been lost.
+fn begin(path: &Path, runner: &RunnerId) -> io::Result<(Lines, u64)> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let mut lines = Lines::new(file);
+    let first = line(&Entry::Opened { runner: runner.clone() })?;
+    lines.append(&first).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })?;
+    Ok((lines, first.len() as u64))
 }
 
 fn lock_path(home: &Path, runner: &RunnerId) -> PathBuf {
@@ -103,6 +145,11 @@ fn lock_path(home: &Path, runner: &RunnerId) -> PathBuf {
 
 fn journal_path(home: &Path, runner: &RunnerId) -> PathBuf {
     home.join(RUNNERS).join(format!("{}.journal", runner.as_str()))
+}
+
+/// The journal before this one.
+fn old(journal: &Path) -> PathBuf {
+    journal.with_extension("journal-old")
 }
 
 /// Whether the runner lives: it holds its lock.
@@ -135,9 +182,10 @@ pub enum Fate {
 /// When the journal cannot be read.
 pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate> {
     let (mut taken, mut on, mut leader) = (false, None, None);
-    for entry in entries(&journal_path(home, runner))? {
+    let (entries, is_whole) = journal(&journal_path(home, runner))?;
+    for entry in entries {
         match entry {
-            Entry::Taken { task: t, engine } if t == *task => (taken, on) = (true, engine),
+            Entry::Taken { task: t, engine, .. } if t == *task => (taken, on) = (true, engine),
             Entry::Started { task: t, pid, at, born } if t == *task => {
                 (taken, leader) = (true, Some(Leader { pid, at, born }));
             }
@@ -145,7 +193,7 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
             _ => {}
         }
     }
-    if !taken {
+    if !taken && is_whole {
         return Ok(Fate::NeverBegan);
     }
     if let Some(engine) = on {
@@ -155,13 +203,64 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
     Ok(Fate::Lost)
 }
 
+/// An attempt that a runner has taken, and how it ended, if it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Who has taken it.
+    pub runner: RunnerId,
+    /// The attempt.
+    pub task: TaskId,
+    /// The job's ID.
+    pub job: String,
+    /// Which attempt of the job it is, from 1 on.
+    pub attempt: u32,
+    /// Its end.
+    pub ended: Option<Ended>,
+}
+
+/// All attempts that the journals of a home have, of runners that live and of those that are gone.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub fn taken(home: &Path) -> io::Result<Vec<Taken>> {
+    let mut runners = BTreeSet::new();
+    for entry in fs::read_dir(home.join(RUNNERS))? {
+        let name = entry?.file_name();
+        let (id, kind) = name.to_str().and_then(|name| name.split_once('.')).unwrap_or_default();
+        runners.extend(RunnerId::parse(id).filter(|_| kind.starts_with("journal")));
+    }
+    let mut all = Vec::new();
+    for runner in runners {
+        let mut own: Vec<Taken> = Vec::new();
+        for entry in journal(&journal_path(home, &runner))?.0 {
+            match entry {
+                Entry::Taken { task, job, attempt, .. } => {
+                    own.push(Taken { runner: runner.clone(), task, job, attempt, ended: None });
+                }
+                Entry::Ended(ended) => {
+                    // A runner has one attempt at a time.
+                    if let Some(taken) = own.last_mut().filter(|taken| taken.task == ended.task) {
+                        taken.ended = Some(ended);
+                    }
+                }
+                Entry::Opened { .. } | Entry::Started { .. } => {}
+            }
+        }
+        all.append(&mut own);
+    }
+    // What an earlier version has written does not say which job it was.
+    all.retain(|taken| !taken.job.is_empty());
+    Ok(all)
+}
+
 /// Removes the files of a runner that is gone, once nothing in them matters any more.
 pub fn forget(home: &Path, runner: &RunnerId) {
     // One that the last server started may have come up after all, and have taken its lock only now.
     if is_alive(home, runner) {
         return;
     }
-    for path in [journal_path(home, runner), lock_path(home, runner)] {
+    let journal = journal_path(home, runner);
+    for path in [old(&journal), journal, lock_path(home, runner)] {
         if let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound
         {
@@ -170,27 +269,47 @@ pub fn forget(home: &Path, runner: &RunnerId) {
     }
 }
 
-/// The entries of a journal. A last line without an end is a write that never finished: it does not count.
-fn entries(path: &Path) -> io::Result<Vec<Entry>> {
+/// The entries of a journal and of the one before it, and whether these are all that have been written. A last
+/// line without an end is a write that never finished: it does not count.
+fn journal(path: &Path) -> io::Result<(Vec<Entry>, bool)> {
+    let mut entries = Vec::new();
+    let old_is_whole = read(&old(path), &mut entries)?;
+    let is_whole = read(path, &mut entries)?;
+    Ok((entries, old_is_whole && is_whole))
+}
+
+/// Adds the entries of one file. One that is not there has never been.
+fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(e) => return Err(named(e)),
     };
-    let mut entries = Vec::new();
+    let (mut is_whole, mut lines) = (true, 0_u32);
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line)?;
+        reader.read_until(b'\n', &mut line).map_err(named)?;
         if line.last() != Some(&b'\n') {
-            return Ok(entries);
+            // A part of a line is text; whatever else is there was not written by a runner.
+            is_whole &= line.is_ascii() && !line.iter().any(u8::is_ascii_control);
+            break;
         }
+        lines += 1;
         match serde_json::from_slice(&line) {
             Ok(entry) => entries.push(entry),
-            Err(e) => note!("{}: a line that is no entry: {e}", path.display()),
+            Err(e) => {
+                note!("{}: line {lines} is not an entry: {e}", path.display());
+                is_whole = false;
+            }
         }
     }
+    if lines == 0 {
+        note!("{}: the journal is empty, and what it had is lost", path.display());
+    }
+    Ok(is_whole && lines > 0)
 }
 
 #[cfg(test)]
@@ -219,10 +338,10 @@ mod tests {
         let mut journal = Journal::open(home, &runner).unwrap();
         assert!(is_alive(home, &runner));
         let [never, done, lost, abandoned] = std::array::from_fn(|_| TaskId::random());
-        journal.taken(&done, None).unwrap();
+        journal.taken(&done, ("a", 1), None).unwrap();
         journal.ended(&ended(&done)).unwrap();
-        journal.taken(&lost, None).unwrap();
-        journal.taken(&abandoned, Some("unix:///there")).unwrap();
+        journal.taken(&lost, ("b:3", 2), None).unwrap();
+        journal.taken(&abandoned, ("c", 1), Some("unix:///there")).unwrap();
         journal.lines.append(b"{\"ended\":{\"task\":").unwrap();
         drop(journal);
         assert!(!is_alive(home, &runner));
@@ -230,6 +349,67 @@ mod tests {
         assert_eq!(fate_of(home, &runner, &done).unwrap(), Fate::Ended(ended(&done)));
         assert_eq!(fate_of(home, &runner, &lost).unwrap(), Fate::Lost);
         assert_eq!(fate_of(home, &runner, &abandoned).unwrap(), Fate::Abandoned("unix:///there".into()));
+        let told: Vec<_> = taken(home).unwrap();
+        let told: Vec<_> =
+            told.iter().map(|t| (&t.task, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
+        let end = ended(&done);
+        assert_eq!(told, [(&done, "a", 1, Some(&end)), (&lost, "b:3", 2, None), (&abandoned, "c", 1, None)]);
+        forget(home, &runner);
+        assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_is_damaged_proves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(RUNNERS)).unwrap();
+        let (runner, home) = (RunnerId::random(), dir.path());
+        let [done, other] = std::array::from_fn(|_| TaskId::random());
+        let mut journal = Journal::open(home, &runner).unwrap();
+        journal.taken(&done, ("a", 1), None).unwrap();
+        journal.ended(&ended(&done)).unwrap();
+        drop(journal);
+        let path = journal_path(home, &runner);
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::NeverBegan);
+        let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+        // A line of noughts is not an entry; neither is one with a byte that was flipped.
+        let mut zeroed = whole.clone();
+        zeroed[first..first + 20].fill(0);
+        let mut flipped = whole.clone();
+        flipped[first + 3] ^= 0x80;
+        let mut end_zeroed = whole[..first].to_vec();
+        end_zeroed.resize(whole.len(), 0);
+        for damaged in [zeroed, flipped, end_zeroed, Vec::new()] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::Lost);
+        }
+        // Its first line alone is what a runner has that was never given anything.
+        fs::write(&path, &whole[..first]).unwrap();
+        assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::NeverBegan);
+    }
+
+    #[test]
+    fn a_long_journal_is_followed_by_another_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(RUNNERS)).unwrap();
+        let (runner, home) = (RunnerId::random(), dir.path());
+        let mut journal = Journal::open(home, &runner).unwrap();
+        let tasks: Vec<TaskId> = (0..12_000).map(|_| TaskId::random()).collect();
+        for task in &tasks {
+            journal.taken(task, ("a", 1), None).unwrap();
+            journal.ended(&ended(task)).unwrap();
+            journal.all_forgotten();
+        }
+        let path = journal_path(home, &runner);
+        for path in [&path, &old(&path)] {
+            assert!((1..LONG + 1000).contains(&fs::metadata(path).unwrap().len()));
+        }
+        drop(journal);
+        let told = taken(home).unwrap();
+        assert!(told.len() > 2000 && told.len() < tasks.len(), "{}", told.len());
+        assert_eq!(told.last().map(|t| &t.task), tasks.last());
+        let last = tasks.last().unwrap();
+        assert_eq!(fate_of(home, &runner, last).unwrap(), Fate::Ended(ended(last)));
         forget(home, &runner);
         assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
     }

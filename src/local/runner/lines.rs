@@ -51,16 +51,6 @@ impl Lines {
         self.kept
     }
 
-    /// Starts the file anew.
-    ///
-    /// # Errors
-    /// When that cannot be done.
-    pub fn clear(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.torn = false;
-        Ok(())
-    }
-
     /// After a write that ended early: the next line must not join the part of a line that it has left.
     fn take_back(&mut self, written: &[u8]) {
         let whole = written.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
@@ -106,8 +96,5 @@ mod tests {
         lines.take_back(b"fo");
         lines.append(b"four\n").unwrap();
         assert_eq!(text(), "one\ntwo\nthree\nfoothers\n\nfour\n");
-        lines.clear().unwrap();
-        lines.append(b"five\n").unwrap();
-        assert_eq!(text(), "five\n");
     }
 }

@@ -31,7 +31,7 @@ mod story;
 mod tmpdir;
 mod work;
 
-pub(crate) use journal::{Fate, fate_of, forget, is_alive};
+pub(crate) use journal::{Fate, Taken, fate_of, forget, is_alive, taken};
 #[cfg(target_os = "linux")]
 pub(crate) use process::TASK_VARIABLE;
 pub use story::run;

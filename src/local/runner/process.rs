@@ -14,6 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::protocol::TaskId;
+use crate::local::process::lacking;
 
 /// The variable by which a job's processes are found again when their runner is gone.
 pub const TASK_VARIABLE: &str = "AWSB_TASK";
@@ -25,11 +26,24 @@ pub struct CannotStart {
     pub exit_code: i32,
     /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
     pub reason: String,
+    /// What the machine lacks now and may have later, if that is why.
+    pub lacking: Option<&'static str>,
 }
 
 impl CannotStart {
     fn new(exit_code: i32, program: &str, why: impl std::fmt::Display) -> Self {
-        Self { exit_code, reason: format!("CannotStartContainerError: exec: \"{program}\": {why}") }
+        let reason = format!("CannotStartContainerError: exec: \"{program}\": {why}");
+        Self { exit_code, reason, lacking: None }
+    }
+
+    /// What has failed is none of the program's doing.
+    pub fn without_a_program(e: &io::Error) -> Self {
+        let reason = format!("CannotStartContainerError: {e}");
+        Self { exit_code: 126, reason, lacking: lacking(e) }
+    }
+
+    fn of_error(program: &str, e: &io::Error) -> Self {
+        Self { lacking: lacking(e), ..Self::new(126, program, e) }
     }
 }
 
@@ -49,7 +63,7 @@ pub fn start(
         .filter(|(program, _)| !program.is_empty())
         .ok_or_else(|| CannotStart::new(127, "", "no command specified"))?;
     let path = find(program, environment.get("PATH").map_or("", String::as_str), directory)?;
-    let stderr = output.try_clone().map_err(|e| CannotStart::new(126, program, e))?;
+    let stderr = output.try_clone().map_err(|e| CannotStart::of_error(program, &e))?;
     let child = Command::new(&path)
         .arg0(program)
         .args(arguments)
@@ -63,7 +77,7 @@ pub fn start(
         .spawn()
         .map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => CannotStart::new(127, program, "no such file or directory"),
-            _ => CannotStart::new(126, program, e),
+            _ => CannotStart::of_error(program, &e),
         })?;
     // The process is waited for by its pid; dropping `child` neither waits nor kills.
     i32::try_from(child.id()).map(Pid::from_raw).map_err(|e| CannotStart::new(126, program, e))

@@ -104,6 +104,13 @@ pub enum Report {
     Started(Started),
     /// The job has ended.
     Ended(Ended),
+    /// The job's process cannot be started yet; it is tried again.
+    Delayed {
+        /// The job's ID.
+        job: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// A job's process or container runs.
@@ -176,6 +183,12 @@ pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 pub struct Run {
     /// Which attempt.
     pub task: TaskId,
+    /// The ID of the job,
+    #[serde(default)]
+    pub job: String,
+    /// and which of its attempts this is, from 1 on.
+    #[serde(default)]
+    pub attempt: u32,
     /// The program and its arguments; for a container they are in its own part.
     pub command: Vec<String>,
     /// The job's own variables, on top of the common ones; a later one wins. For a container they are in

@@ -16,9 +16,11 @@ use nix::sys::stat::{Mode, umask};
 use super::container::ContainerWork;
 use super::host::{HostWork, Waiter};
 use super::journal::Journal;
+use super::process;
 use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
-use super::work::{Hearer, News, Outcome, Teller, Work, grapevine};
+use super::work::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
 use crate::local::home::SOCKET;
+use crate::local::process::room_for_a_job;
 use crate::local::{now_ms, space};
 use crate::ui::{Exit, Failure};
 
@@ -30,6 +32,9 @@ const IDLE_MS: i64 = 10_000;
 /// How long a runner waits at first, and at most, before it connects again to a server that is gone, or
 /// that drops it without a word because its disk is full.
 const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
+/// How long it waits at first, and at most, before it tries again to start a process that the machine has
+/// no room for.
+const AGAIN_MS: std::ops::RangeInclusive<i64> = 50..=2000;
 
 /// Runs a runner, in the home as its working directory, until it is not needed any more.
 ///
@@ -117,9 +122,36 @@ struct Job {
     timed_out: bool,
     kill_at: Option<i64>,
     kill_after_ms: i64,
+    /// What is to be tried again, as it could not be started.
+    postponed: Option<Box<Again>>,
+}
+
+/// A process that could not be started.
+struct Again {
+    run: Run,
+    /// When it is tried again,
+    at: i64,
+    /// and how long that was after the last time.
+    pause_ms: i64,
 }
 
 impl Job {
+    fn new(run: &Run, work: Box<dyn Work>) -> Self {
+        Self {
+            task: run.task.clone(),
+            work,
+            started_at: None,
+            address: None,
+            tell_at: None,
+            timeout_ms: run.timeout_ms,
+            timeout_at: None,
+            timed_out: false,
+            kill_at: None,
+            kill_after_ms: run.kill_after_ms,
+            postponed: None,
+        }
+    }
+
     /// It runs now: from now on its time is counted (User Guide, `job_timeouts`: from `startedAt`).
     fn started(&mut self, at: i64) {
         self.started_at = Some(at);
@@ -193,7 +225,10 @@ impl Runner {
     fn timeout(&self, now: i64) -> PollTimeout {
         let mut at = Vec::new();
         match &self.job {
-            Some(job) => at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.tell_at)),
+            Some(job) => {
+                at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.tell_at));
+                at.extend(job.postponed.as_ref().map(|again| again.at));
+            }
             None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
             None => {}
         }
@@ -211,6 +246,14 @@ impl Runner {
     fn deadlines(&mut self, now: i64) {
         if self.job.as_ref().is_some_and(|job| job.tell_at.is_some_and(|at| now >= at)) {
             self.tell_start();
+        }
+        let is_due = |job: &mut Job| {
+            job.kill_at.is_none() && job.postponed.as_ref().is_some_and(|again| now >= again.at)
+        };
+        if let Some(job) = self.job.take_if(is_due)
+            && let Some(again) = job.postponed
+        {
+            self.start(again.run, again.pause_ms);
         }
         let Some(job) = &mut self.job else { return };
         if job.timeout_at.is_some_and(|at| now >= at) {
@@ -309,47 +352,59 @@ impl Runner {
         }
         let task = run.task.clone();
         let engine = run.container.as_ref().map(|c| c.engine.as_str());
-        if let Err(e) = self.journal.taken(&task, engine) {
+        if let Err(e) = self.journal.taken(&task, (&run.job, run.attempt), engine) {
             // Not journalled, so not begun. The server hears it as an attempt that could not start.
             let reason = format!("CannotStartContainerError: journal: {}", space::words(&home(), &e));
             return self.end(ended_before_start(&task, 126, reason));
         }
-        let (timeout_ms, kill_after_ms) = (run.timeout_ms, run.kill_after_ms);
-        let job = |work: Box<dyn Work>| Job {
-            task: task.clone(),
-            work,
-            started_at: None,
-            address: None,
-            tell_at: None,
-            timeout_ms,
-            timeout_at: None,
-            timed_out: false,
-            kill_at: None,
-            kill_after_ms,
+        self.start(run, 0);
+    }
+
+    /// Starts what is to run. What the machine has no room for now is tried again later: that is no fault of
+    /// the job's. `pause_ms` is how long it has been waited for since the last try.
+    fn start(&mut self, run: Run, pause_ms: i64) {
+        let started = match run.container {
+            Some(_) => match ContainerWork::start(run.clone(), self.teller.clone()) {
+                Ok(work) => Ok((Box::new(work) as Box<dyn Work>, None)),
+                Err(e) => Err(process::CannotStart::without_a_program(&e)),
+            },
+            None => room_for_a_job()
+                .map_err(|e| process::CannotStart::without_a_program(&e))
+                .and_then(|()| HostWork::start(&run, &self.environment))
+                .map(|work| {
+                    let leader = work.leader();
+                    (Box::new(work) as Box<dyn Work>, Some(leader))
+                }),
         };
-        if run.container.is_some() {
-            match ContainerWork::start(run, self.teller.clone()) {
-                Ok(work) => self.job = Some(job(Box::new(work))),
-                Err(e) => {
-                    let reason = format!("CannotStartContainerError: {e}");
-                    self.end(ended_before_start(&task, 126, reason));
+        match started {
+            Ok((work, leader)) => {
+                let mut job = Job::new(&run, work);
+                // A container tells it when it has been started.
+                if let Some(leader) = leader {
+                    let at = now_ms();
+                    if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
+                        note!("runner: writing the journal: {e}");
+                    }
+                    self.waiter.wait(&run.task, leader);
+                    job.started(at);
+                    job.tell_at = Some(at + BRIEF_MS);
                 }
-            }
-            return;
-        }
-        match HostWork::start(run, &self.environment) {
-            Ok(work) => {
-                let (leader, at) = (work.leader(), now_ms());
-                if let Err(e) = self.journal.started(&task, leader.as_raw(), at) {
-                    note!("runner: writing the journal: {e}");
-                }
-                self.waiter.wait(&task, leader);
-                let mut job = job(Box::new(work));
-                job.started(at);
-                job.tell_at = Some(at + BRIEF_MS);
                 self.job = Some(job);
             }
-            Err(e) => self.end(ended_before_start(&task, e.exit_code, e.reason)),
+            Err(process::CannotStart { reason, lacking: Some(lacking), .. }) => {
+                let why = format!("{reason}: {lacking}");
+                if pause_ms == 0 {
+                    note!("runner: job {} waits to be started: {why}", run.job);
+                }
+                self.say(&Report::Delayed { job: run.job.clone(), why });
+                let task = run.task.clone();
+                let work = Postponed { task, teller: self.teller.clone() };
+                let mut job = Job::new(&run, Box::new(work));
+                let pause_ms = (pause_ms * 2).clamp(*AGAIN_MS.start(), *AGAIN_MS.end());
+                job.postponed = Some(Box::new(Again { run, at: now_ms() + pause_ms, pause_ms }));
+                self.job = Some(job);
+            }
+            Err(e) => self.end(ended_before_start(&run.task, e.exit_code, e.reason)),
         }
     }
 

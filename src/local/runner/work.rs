@@ -71,6 +71,35 @@ impl Teller {
     }
 }
 
+/// An attempt whose process cannot be started yet. It ends only when it is signalled, and then it never began.
+#[derive(Debug)]
+pub struct Postponed {
+    /// The attempt.
+    pub task: TaskId,
+    /// Where its end is told.
+    pub teller: Teller,
+}
+
+impl Work for Postponed {
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn take_output(&mut self) {}
+
+    fn signal(&mut self, _: Signal) {
+        self.teller.tell(&self.task, News::Ended(Outcome::default()));
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        None
+    }
+
+    fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
+        None
+    }
+}
+
 /// The loop's end of it.
 #[derive(Debug)]
 pub struct Hearer {

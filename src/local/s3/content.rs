@@ -113,23 +113,45 @@ async fn finish(file: &mut tokio::fs::File, size: u64) -> io::Result<()> {
     }
 }
 
-/// A part of a file as a body.
+/// A part of a file as a body. The first of it is read before there is an answer, so that a disk that cannot
+/// be read is an error and not an answer that breaks off.
 pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<StreamingBlob> {
     let mut file = tokio::fs::File::from_std(file);
     file.seek(SeekFrom::Start(from)).await.map_err(internal)?;
-    let chunks = futures_util::stream::try_unfold((file, length), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let mut chunk = vec![0; usize::try_from(left.min(128 * 1024)).unwrap_or(0)];
-        let n = file.read(&mut chunk).await?;
-        if n == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        chunk.truncate(n);
-        Ok(Some((Bytes::from(chunk), (file, left - n as u64))))
+    let first = next(&mut file, length).await.map_err(|e| damaged(&format!("reading its file: {e}")))?;
+    let left = length - first.len() as u64;
+    let rest = futures_util::stream::try_unfold((file, left), |(mut file, left)| async move {
+        let chunk = next(&mut file, left).await?;
+        let left = left - chunk.len() as u64;
+        Ok((!chunk.is_empty()).then_some((chunk, (file, left))))
     });
-    Ok(StreamingBlob::wrap(chunks))
+    let first = futures_util::stream::iter((!first.is_empty()).then_some(Ok::<_, io::Error>(first)));
+    Ok(StreamingBlob::wrap(first.chain(rest)))
+}
+
+/// The next piece of what is left of a file; an empty one at its end.
+async fn next(file: &mut tokio::fs::File, left: u64) -> io::Result<Bytes> {
+    if left == 0 {
+        return Ok(Bytes::new());
+    }
+    let mut chunk = vec![0; usize::try_from(left.min(128 * 1024)).unwrap_or(0)];
+    let n = file.read(&mut chunk).await?;
+    if n == 0 {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    chunk.truncate(n);
+    Ok(Bytes::from(chunk))
+}
+
+/// The answer for an object whose content is not what was stored. S3 has no such error. The status is none that
+/// clients try again after, and the message says what can be done.
+pub fn damaged(harm: &str) -> s3s::S3Error {
+    note!("s3: damaged content: {harm}");
+    let message =
+        format!("The content of the object is damaged: {harm}. Put the object again, or delete it.");
+    let mut error = s3s::S3Error::with_message(s3s::S3ErrorCode::Custom("ObjectDamaged".into()), message);
+    error.set_status_code(http::StatusCode::GONE);
+    error
 }
 
 /// The home that an object's file is in.

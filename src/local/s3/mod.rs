@@ -23,11 +23,12 @@ use service::LocalS3;
 use store::Store;
 
 /// S3 over the home's store, for requests signed with one of `keys`; what a key may do is the same for all.
+/// What of the store has been lost is added to `warnings`.
 ///
 /// # Errors
 /// When the store cannot be opened.
-pub fn service(home: &Path, keys: Keys) -> io::Result<S3Service> {
-    let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::new(Store::open(home)?)));
+pub fn service(home: &Path, keys: Keys, warnings: &mut Vec<String>) -> io::Result<S3Service> {
+    let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::new(Store::open(home, warnings)?)));
     builder.set_auth(Users(keys));
     Ok(builder.build())
 }

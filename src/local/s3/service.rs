@@ -72,6 +72,7 @@ impl From<StoreError> for S3Error {
             StoreError::PreconditionFailed => {
                 s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
             }
+            StoreError::Damaged(harm) => content::damaged(&harm),
             StoreError::Io(e) => internal(e),
         }
     }
@@ -809,6 +810,9 @@ fn join(
         if part.e_tag.as_ref().is_some_and(|given| given.value() != found.etag) {
             return Err(invalid());
         }
+        if let Some(harm) = &found.harm {
+            return Err(s3_error!(InvalidPart, "Part {number} is damaged: {harm}. Upload it again."));
+        }
         let mut file = std::fs::File::open(&found.path).map_err(internal)?;
         size += std::io::copy(&mut file, &mut whole).map_err(disk)?;
         tags.update(&unhex(&found.etag));
@@ -882,7 +886,7 @@ mod tests {
     async fn a_request_that_goes_away_leaves_the_object_whole_or_none() {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(crate::local::home::OBJECTS)).unwrap();
-        let store = Arc::new(Store::open(home.path()).unwrap());
+        let store = Arc::new(Store::open(home.path(), &mut Vec::new()).unwrap());
         let s3 = LocalS3::new(Arc::clone(&store));
         let body = StreamingBlob::from(s3s::Body::from("content".to_owned()));
         let (received, written) = s3.receive_copy(body).await.unwrap();

@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::local::batch::database::{self, Commits, Schema};
 use crate::local::home::{OBJECT_DATABASE, OBJECTS};
 use crate::local::{BUCKET, contents, now_ms};
 
@@ -45,6 +46,8 @@ pub struct Part {
     pub path: PathBuf,
     /// Its CRC-32 as S3 writes it, where the client gave it.
     pub crc32: Option<String>,
+    /// Why it cannot be read, if so.
+    pub harm: Option<String>,
 }
 
 /// A multipart upload that has not ended.
@@ -82,6 +85,8 @@ pub enum StoreError {
     NotEmpty,
     /// The condition does not hold.
     PreconditionFailed,
+    /// The object is there, and its content is not what was stored.
+    Damaged(String),
     /// The disk or the database.
     Io(io::Error),
 }
@@ -102,6 +107,7 @@ impl From<rusqlite::Error> for StoreError {
 #[derive(Debug)]
 pub struct Store {
     index: Mutex<Connection>,
+    commits: Commits,
     folder: PathBuf,
 }
 
@@ -126,6 +132,9 @@ const MIGRATIONS: [&str; 2] = [
     "ALTER TABLE parts ADD COLUMN crc32 TEXT",
 ];
 
+const SCHEMA: Schema<'_> =
+    Schema { migrations: &MIGRATIONS, decisive: &["objects", "commits"], contradictions: &[] };
+
 const COLUMNS: &str = "key, etag, size, modified, headers, blob";
 
 fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
@@ -140,21 +149,27 @@ fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
 }
 
 impl Store {
-    /// Opens the store in a home, with the built-in bucket in it.
+    /// Opens the store in a home, with the built-in bucket in it, and says what of it has been lost.
     ///
     /// # Errors
     /// When the database cannot be opened, or is of a newer version of awsb.
-    pub fn open(home: &Path) -> io::Result<Self> {
-        let mut index = Connection::open(home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
-        crate::local::batch::database::prepare(&mut index, &MIGRATIONS)?;
-        index
-            .execute("INSERT OR IGNORE INTO buckets VALUES (?1, ?2)", params![BUCKET, now_ms()])
-            .map_err(io::Error::other)?;
-        let store = Self { index: Mutex::new(index), folder: home.join(OBJECTS) };
-        store.sweep().map_err(|e| match e {
+    pub fn open(home: &Path, warnings: &mut Vec<String>) -> io::Result<Self> {
+        let path = home.join(OBJECT_DATABASE);
+        let opened = database::open(&path, &SCHEMA)?;
+        let is_whole = opened.missing.is_none();
+        let (index, commits) = opened.accept(warnings, "S3 objects")?;
+        let store = Self { index: Mutex::new(index), commits, folder: home.join(OBJECTS) };
+        let failed = |e| match e {
             StoreError::Io(e) => e,
             other => io::Error::other(format!("{other:?}")),
-        })?;
+        };
+        if store.require_bucket(BUCKET).is_err() {
+            store.create_bucket(BUCKET).map_err(failed)?;
+        }
+        // The content of objects that the index has lost stays: nobody else has it.
+        if is_whole {
+            store.sweep().map_err(failed)?;
+        }
         Ok(store)
     }
 
@@ -220,8 +235,10 @@ impl Store {
 
     /// Makes a bucket; one that is there already is the caller's own, so that is no error (as in us-east-1).
     pub fn create_bucket(&self, bucket: &str) -> Result<(), StoreError> {
-        self.index().execute("INSERT OR IGNORE INTO buckets VALUES (?1, ?2)", params![bucket, now_ms()])?;
-        Ok(())
+        let mut index = self.index();
+        let tx = index.transaction()?;
+        tx.execute("INSERT OR IGNORE INTO buckets VALUES (?1, ?2)", params![bucket, now_ms()])?;
+        Ok(self.commits.commit(tx)?)
     }
 
     /// Removes an empty bucket.
@@ -235,7 +252,7 @@ impl Store {
             return Err(StoreError::NotEmpty);
         }
         tx.execute("DELETE FROM buckets WHERE name = ?1", [bucket])?;
-        Ok(tx.commit()?)
+        Ok(self.commits.commit(tx)?)
     }
 
     /// That a bucket is there.
@@ -255,25 +272,44 @@ impl Store {
         let mut index = self.index();
         let tx = index.transaction()?;
         require_bucket(&tx, bucket)?;
-        let old = put(&tx, bucket, key, (etag, size, blob), headers, condition)?;
-        tx.commit()?;
+        let old = self.put_in(&tx, bucket, key, (etag, size, blob), headers, condition)?;
+        self.commits.commit(tx)?;
         if let Some(old) = old {
             self.discard(&old);
         }
         Ok(())
     }
 
-    /// What is known of an object.
+    /// What is known of an object that can be read.
     pub fn head(&self, bucket: &str, key: &str) -> Result<Object, StoreError> {
-        head(&self.index(), bucket, key)
+        let index = self.index();
+        let object = head(&index, bucket, key)?;
+        match self.harm(&object.blob, object.size) {
+            None => Ok(object),
+            Some(harm) => Err(StoreError::Damaged(harm)),
+        }
     }
 
     /// An object and its content. The file is opened before anyone can replace it.
     pub fn get(&self, bucket: &str, key: &str) -> Result<(Object, File), StoreError> {
         let index = self.index();
         let object = head(&index, bucket, key)?;
+        if let Some(harm) = self.harm(&object.blob, object.size) {
+            return Err(StoreError::Damaged(harm));
+        }
         let file = File::open(self.folder.join(&object.blob))?;
         Ok((object, file))
+    }
+
+    /// What is wrong with a file of so many bytes, if its length tells.
+    fn harm(&self, blob: &str, size: u64) -> Option<String> {
+        let path = self.folder.join(blob);
+        match fs::metadata(&path) {
+            Ok(meta) if meta.len() == size => None,
+            Ok(meta) => Some(format!("{} has {} of its {size} bytes", path.display(), meta.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Some(format!("{} is gone", path.display())),
+            Err(e) => Some(format!("{}: {e}", path.display())),
+        }
     }
 
     /// Removes an object; one that is not there is no error (as on S3).
@@ -288,7 +324,7 @@ impl Store {
                 |r| r.get(0),
             )
             .optional()?;
-        tx.commit()?;
+        self.commits.commit(tx)?;
         if let Some(blob) = blob {
             self.discard(&blob);
         }
@@ -339,13 +375,15 @@ impl Store {
 
     /// Begins a multipart upload and returns its ID.
     pub fn create_upload(&self, bucket: &str, key: &str, headers: &str) -> Result<String, StoreError> {
-        let index = self.index();
-        require_bucket(&index, bucket)?;
+        let mut index = self.index();
+        let tx = index.transaction()?;
+        require_bucket(&tx, bucket)?;
         let id = uuid::Uuid::new_v4().simple().to_string();
-        index.execute(
+        tx.execute(
             "INSERT INTO uploads VALUES (?1, ?2, ?3, ?4, ?5)",
             params![id, bucket, key, headers, now_ms()],
         )?;
+        self.commits.commit(tx)?;
         Ok(id)
     }
 
@@ -376,7 +414,7 @@ impl Store {
             "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![upload, number, etag, i64::try_from(size).unwrap_or(i64::MAX), blob, crc32],
         )?;
-        tx.commit()?;
+        self.commits.commit(tx)?;
         if let Some(old) = old {
             self.discard(&old);
         }
@@ -398,13 +436,9 @@ impl Store {
             "SELECT number, etag, size, blob, crc32 FROM parts WHERE upload = ?1 ORDER BY number",
         )?;
         let parts = statement.query_map([upload], |r| {
-            Ok(Part {
-                number: r.get(0)?,
-                etag: r.get(1)?,
-                size: r.get::<_, i64>(2)?.unsigned_abs(),
-                path: self.folder.join(r.get::<_, String>(3)?),
-                crc32: r.get(4)?,
-            })
+            let (size, blob) = (r.get::<_, i64>(2)?.unsigned_abs(), r.get::<_, String>(3)?);
+            let (path, harm) = (self.folder.join(&blob), self.harm(&blob, size));
+            Ok(Part { number: r.get(0)?, etag: r.get(1)?, size, path, crc32: r.get(4)?, harm })
         })?;
         Ok((headers, parts.collect::<Result<_, _>>()?))
     }
@@ -421,7 +455,7 @@ impl Store {
         let tx = index.transaction()?;
         let mut old = Vec::new();
         if let Some((content, headers, condition)) = whole {
-            old.extend(put(&tx, bucket, key, content, headers, condition)?);
+            old.extend(self.put_in(&tx, bucket, key, content, headers, condition)?);
         }
         if tx.execute(
             "DELETE FROM uploads WHERE id = ?1 AND bucket = ?2 AND key = ?3",
@@ -435,11 +469,43 @@ impl Store {
             let blobs = statement.query_map([upload], |r| r.get::<_, String>(0))?;
             old.extend(blobs.collect::<Result<Vec<_>, _>>()?);
         }
-        tx.commit()?;
+        self.commits.commit(tx)?;
         for blob in old {
             self.discard(&blob);
         }
         Ok(())
+    }
+
+    /// Writes the index entry if the condition holds; returns the content that it replaces.
+    fn put_in(
+        &self,
+        tx: &Connection,
+        bucket: &str,
+        key: &str,
+        (etag, size, blob): (&str, u64, &str),
+        headers: &str,
+        condition: &Condition,
+    ) -> Result<Option<String>, StoreError> {
+        let old: Option<(String, String, u64)> = tx
+            .query_row(
+                "SELECT etag, blob, size FROM objects WHERE bucket = ?1 AND key = ?2",
+                [bucket, key],
+                |r| Ok((r.get(0)?, r.get(1)?, r.get::<_, i64>(2)?.unsigned_abs())),
+            )
+            .optional()?;
+        match (condition, &old) {
+            (Condition::None, _) | (Condition::Absent, None) | (Condition::Matches(None), Some(_)) => {}
+            (Condition::Matches(Some(wanted)), Some((etag, ..))) if wanted == etag => {}
+            // What cannot be read may be put again by whoever puts it only if it is not there.
+            (Condition::Absent, Some((_, blob, size))) if self.harm(blob, *size).is_some() => {}
+            (Condition::Matches(_), None) => return Err(StoreError::NoSuchKey),
+            _ => return Err(StoreError::PreconditionFailed),
+        }
+        tx.execute(
+            "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![bucket, key, etag, i64::try_from(size).unwrap_or(i64::MAX), now_ms(), headers, blob],
+        )?;
+        Ok(old.map(|(_, blob, _)| blob))
     }
 }
 
@@ -462,31 +528,4 @@ fn head(index: &Connection, bucket: &str, key: &str) -> Result<Object, StoreErro
         .query_row([bucket, key], object)
         .optional()?
         .ok_or(StoreError::NoSuchKey)
-}
-
-/// Writes the index entry if the condition holds; returns the content that it replaces.
-fn put(
-    tx: &Connection,
-    bucket: &str,
-    key: &str,
-    (etag, size, blob): (&str, u64, &str),
-    headers: &str,
-    condition: &Condition,
-) -> Result<Option<String>, StoreError> {
-    let old: Option<(String, String)> = tx
-        .query_row("SELECT etag, blob FROM objects WHERE bucket = ?1 AND key = ?2", [bucket, key], |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })
-        .optional()?;
-    match (condition, &old) {
-        (Condition::None, _) | (Condition::Absent, None) | (Condition::Matches(None), Some(_)) => {}
-        (Condition::Matches(Some(wanted)), Some((etag, _))) if wanted == etag => {}
-        (Condition::Matches(_), None) => return Err(StoreError::NoSuchKey),
-        _ => return Err(StoreError::PreconditionFailed),
-    }
-    tx.execute(
-        "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![bucket, key, etag, i64::try_from(size).unwrap_or(i64::MAX), now_ms(), headers, blob],
-    )?;
-    Ok(old.map(|(_, blob)| blob))
 }

@@ -8,10 +8,12 @@
 //! | here           | a job's life: attempts, retries, ends                              |
 //! | `dependencies` | who waits for whom, and what becomes of them                       |
 //! | `nodes`        | multi-node jobs: all their nodes start together and end together   |
+//! | [`replay`]     | what the database has lost and the runners' journals have          |
 //! | [`schedule`]   | who runs next                                                      |
 
 mod dependencies;
 mod nodes;
+pub mod replay;
 pub mod schedule;
 #[cfg(test)]
 mod tests;

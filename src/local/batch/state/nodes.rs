@@ -53,8 +53,10 @@ impl State {
         let (count, main) = job.nodes().map_or((0, 0), |n| (n.count(), n.main));
         self.enter(parent, Status::Running, None);
         let others = (0..count).filter(|index| *index != main).map(|index| parent.child(index));
-        // Those that have been ended meanwhile have no room any more.
-        let waiting = others.filter(|key| self.jobs.get(key).is_some_and(|node| node.room.is_some()));
+        // Those that have been ended meanwhile have no room any more; one whose place is known from its runner's
+        // journal needs none.
+        let waits = |node: &Job| node.room.is_some() && node.current.is_none();
+        let waiting = others.filter(|key| self.jobs.get(key).is_some_and(waits));
         self.to_place.extend(waiting);
     }
 

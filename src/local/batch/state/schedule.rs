@@ -299,6 +299,17 @@ impl Scheduler {
         Some(room)
     }
 
+    /// Gives a job that runs already a room, also where there is none; `None` when its queue is gone.
+    pub fn take_anyway(&mut self, line: &Line, wanted: &Resources, at: i64) -> Option<Room> {
+        let environments = &self.layout.queues.get(&line.queue)?.environments;
+        let fitting = environments.iter().find(|name| self.is_large_enough(name, wanted));
+        let environment = fitting.or_else(|| environments.first())?.clone();
+        let gpus = self.free_gpus.iter().copied().take(usize::try_from(wanted.gpus).unwrap_or(0)).collect();
+        let room = Room { environment, gpus };
+        self.occupy(line, wanted, &room, at);
+        Some(room)
+    }
+
     /// A job has this room, whoever gave it.
     pub fn occupy(&mut self, line: &Line, wanted: &Resources, room: &Room, at: i64) {
         self.in_use.give(wanted);

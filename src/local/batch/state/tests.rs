@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::dependencies::DEPENDENCY_FAILED;
+use super::replay::Record;
 use super::schedule::{Environment, Queue};
 use super::*;
 use crate::local::QUEUE;
@@ -56,6 +57,8 @@ struct Cluster {
     /// Jobs as the database would have them.
     stored: BTreeMap<JobKey, Job>,
     attempts: Vec<Attempt>,
+    /// What the runners' journals have.
+    journals: Vec<Record>,
 }
 
 impl Cluster {
@@ -66,6 +69,7 @@ impl Cluster {
             now: 0,
             stored: BTreeMap::new(),
             attempts: Vec::new(),
+            journals: Vec::new(),
         }
     }
 
@@ -89,6 +93,14 @@ impl Cluster {
             self.stored.insert(job.key, job);
         }
         self.attempts.extend(changes.attempts);
+        for effect in &changes.effects {
+            if let Effect::Start(key) = effect
+                && let Some(job) = self.state.job(*key)
+                && let Some(current) = job.current.clone()
+            {
+                self.journals.push(Record { key: *key, attempt: job.attempts, current, ended: None });
+            }
+        }
         changes.effects
     }
 
@@ -120,7 +132,7 @@ impl Cluster {
         self.now += 1;
         let started = Self::started(task, self.now);
         self.state.started(&started);
-        self.state.attempt_ended(&Ended {
+        let ended = Ended {
             task: started.task,
             started_at: Some(started.at),
             at: started.at,
@@ -129,7 +141,12 @@ impl Cluster {
             timed_out: false,
             lost: false,
             unkept: None,
-        });
+        };
+        self.state.attempt_ended(&ended);
+        let record = self.journals.iter_mut().find(|record| record.current.task == ended.task);
+        if let Some(record) = record.filter(|record| record.ended.is_none()) {
+            record.ended = Some(ended);
+        }
     }
 
     fn status(&self, key: i64) -> Status {
@@ -673,4 +690,68 @@ fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseErro
     prop_assert_eq!(used.vcpus + free.vcpus, capacity.vcpus);
     prop_assert_eq!(used.memory_mib + free.memory_mib, capacity.memory_mib);
     Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Jobs run, and the database loses all that it was told after some moment: with the runners' journals every
+    /// job is where it was, and has had the attempts that it had.
+    #[test]
+    fn what_the_database_has_lost_the_journals_have(
+        jobs in proptest::collection::vec(event(), 1..12),
+        ends in proptest::collection::vec((any::<bool>(), 0..40_u32, 0..3_i32), 0..60),
+        lost_after in 0..60_usize,
+    ) {
+        let mut c = Cluster::new();
+        let (mut next, mut submitted) = (1, Vec::new());
+        for event in jobs {
+            match event {
+                Event::Submit { size, vcpus, attempts, after } => {
+                    let depends_on = depends_on(&submitted, size, after);
+                    c.submit(next, size, &Arc::new(Terms { depends_on, ..(*terms(vcpus, attempts)).clone() }));
+                    submitted.push((next, size));
+                    next += 1 + i64::from(size.unwrap_or(0));
+                }
+                Event::SubmitNodes { main, attempts, .. } => {
+                    c.submit(next, None, &two_nodes(main, attempts));
+                    submitted.push((next, None));
+                    next += 3;
+                }
+                _ => {}
+            }
+        }
+        let mut kept = c.stored.clone();
+        for (number, (ends, task, code)) in ends.into_iter().enumerate() {
+            c.turn();
+            match ends {
+                true => c.end(task, code),
+                false => c.state.started(&Cluster::started(task, c.now)),
+            }
+            c.turn();
+            if number < lost_after {
+                kept = c.stored.clone();
+            }
+        }
+        let mut again = Cluster { stored: kept, now: c.now, started: 1000, ..Cluster::new() };
+        again.restart();
+        let resumed = again.state.replay(c.journals.clone(), c.now);
+        for job in again.state.take_changes().jobs {
+            again.stored.insert(job.key, job);
+        }
+        prop_assert!(resumed.len() <= c.journals.len());
+        // That an attempt runs is heard from its runner, not from its journal.
+        let told = |job: &Job| {
+            let status = if job.status == Status::Running { Status::Starting } else { job.status };
+            (job.key, status, job.attempts, job.last_task.clone(), job.current.clone(), job.exit_code)
+        };
+        let (then, now): (Vec<_>, Vec<_>) =
+            (c.stored.values().map(told).collect(), again.stored.values().map(told).collect());
+        prop_assert_eq!(now, then);
+        prop_assert_eq!(again.state.resources(), c.state.resources());
+        // No attempt that has begun begins again.
+        let begun: BTreeSet<(JobKey, u32)> = c.journals.iter().map(|r| (r.key, r.attempt)).collect();
+        again.turn();
+        prop_assert!(again.journals.iter().all(|r| !begun.contains(&(r.key, r.attempt))), "{:?}", again.journals);
+    }
 }

@@ -1,0 +1,448 @@
+//! What becomes of a cluster whose files are damaged, or whose server is kept from its work: it says what has
+//! happened, to which file, and what can be done. No job runs a second time without a word.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_batch::types::JobStatus;
+use awsb_testkit::local::{Cluster, kill, lines, notes, sh, until};
+use awsb_testkit::{program_built, story};
+
+const DATABASES: [&str; 3] = ["batch.db", "objects.db", "logs.db"];
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `blocal start` is refused; what it says.
+fn refused(cluster: &Cluster) -> String {
+    let output = cluster.run(&["start"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert_eq!(said.lines().filter(|line| line.starts_with("blocal: error: ")).count(), 1, "{said}");
+    said
+}
+
+/// Changes a file as a disk does that fails: its time of change goes with it.
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+    let later = std::time::SystemTime::now() + Duration::from_secs(1);
+    OpenOptions::new().write(true).open(path).unwrap().set_modified(later).unwrap();
+}
+
+/// A cluster in which a job has run, stopped; with the job's ID.
+async fn with_a_job() -> (Cluster, String) {
+    let cluster = Cluster::started();
+    let batch = cluster.batch();
+    let id = batch.submit(sh("echo done")).await;
+    assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Succeeded));
+    cluster.ok(&["stop"]);
+    (cluster, id)
+}
+
+#[story]
+async fn an_empty_database_is_not_a_new_cluster() {
+    let (cluster, id) = with_a_job().await;
+    for name in DATABASES {
+        let path = cluster.home().join(name);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        let said = refused(&cluster);
+        assert!(
+            said.contains(&format!("{} is damaged: the file is empty (0 bytes)", path.display())),
+            "{said}"
+        );
+        assert!(said.contains("hint: if there is a copy of ") && said.contains("`blocal reset`"), "{said}");
+        fs::remove_file(&path).unwrap();
+        assert!(refused(&cluster).contains("the file is gone"));
+        let status = cluster.run(&["status"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains(name), "{status:?}");
+        // What the hint says.
+        fs::write(&path, whole).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(cluster.home().join(format!("{name}{suffix}")));
+        }
+        cluster.ok(&["start"]);
+        assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
+        cluster.ok(&["stop"]);
+    }
+    // The other way out.
+    fs::write(cluster.home().join("batch.db"), "").unwrap();
+    cluster.ok(&["reset", "--yes"]);
+    assert_eq!(cluster.batch().run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+}
+
+#[story]
+async fn flipped_bytes_in_a_database_are_found_before_anything_runs() {
+    for killed in [false, true] {
+        let (cluster, _) = with_a_job().await;
+        if killed {
+            cluster.ok(&["start"]);
+            cluster.kill_server();
+        }
+        for name in DATABASES {
+            let path = cluster.home().join(name);
+            let whole = fs::read(&path).unwrap();
+            // A page that is full of noise, and a head that is not a database's.
+            for at in [whole.len() / 4096 / 2 * 4096, 0] {
+                change(&path, |bytes| bytes[at..at + 100].iter_mut().for_each(|b| *b ^= 0x5a));
+                let said = refused(&cluster);
+                assert!(said.contains(&format!("{} is damaged: ", path.display())), "{killed} {at}: {said}");
+                assert!(said.contains("\nhint: "), "{said}");
+                change(&path, |bytes| bytes.clone_from(&whole));
+            }
+        }
+        cluster.ok(&["start"]);
+    }
+}
+
+#[story]
+async fn a_job_that_has_ended_and_whose_status_is_damaged_does_not_run_again() {
+    let cluster = Cluster::started();
+    let batch = cluster.batch();
+    let id = batch.submit(sh("true").size(3)).await;
+    batch.ended(&id).await;
+    cluster.ok(&["stop"]);
+    let path = cluster.home().join("batch.db");
+    let whole = fs::read(&path).unwrap();
+    for damage in [
+        "UPDATE jobs SET status = 2 WHERE idx = 1",
+        "UPDATE jobs SET status = 2, stopped_at = NULL WHERE idx = 1",
+        "UPDATE jobs SET status = 77 WHERE idx = 2",
+    ] {
+        assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(damage, []), Ok(1));
+        let said = refused(&cluster);
+        assert!(said.contains("batch.db is damaged: "), "{damage}: {said}");
+        change(&path, |bytes| bytes.clone_from(&whole));
+    }
+    cluster.ok(&["start"]);
+}
+
+/// An array whose children each write a line; it has ended, and its server is killed.
+async fn ended_array(cluster: &Cluster, size: i32) -> (String, PathBuf) {
+    let notes = notes(cluster);
+    let batch = cluster.batch();
+    let job = sh("echo $AWS_BATCH_JOB_ARRAY_INDEX >> $NOTES; exit $((AWS_BATCH_JOB_ARRAY_INDEX % 2))");
+    let id = batch.submit(job.size(size).env("NOTES", notes.display().to_string())).await;
+    assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Failed));
+    cluster.kill_server();
+    (id, notes)
+}
+
+/// How often each child has run.
+fn runs(notes: &Path) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines(notes) {
+        *counts.entry(line).or_default() += 1;
+    }
+    counts
+}
+
+#[story]
+async fn what_a_damaged_log_takes_back_the_journals_have_and_no_child_runs_twice() {
+    const SIZE: i32 = 40;
+    for part in [30, 50, 70, 95] {
+        let cluster = Cluster::started();
+        let (id, notes) = ended_array(&cluster, SIZE).await;
+        let wal = cluster.home().join("batch.db-wal");
+        // A page of noughts in the log: SQLite takes what is before it for all there is.
+        change(&wal, |bytes| {
+            let at = bytes.len() / 100 * part;
+            bytes[at..at + 4096].fill(0);
+        });
+        let started = cluster.run(&["start"]);
+        assert!(started.status.success(), "{started:?}");
+        let said = stderr(&started);
+        assert!(said.contains("warning: ") && said.contains("batch.db has lost its last "), "{part}: {said}");
+        let status = cluster.json("status");
+        assert_eq!(status["warnings"].as_array().map(Vec::len), Some(1), "{status}");
+        let batch = cluster.batch();
+        assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Failed));
+        for index in 0..SIZE {
+            let child = batch.describe(&format!("{id}:{index}")).await;
+            let wanted = if index % 2 == 0 { JobStatus::Succeeded } else { JobStatus::Failed };
+            assert_eq!(
+                (child.status(), child.attempts().len()),
+                (Some(&wanted), 1),
+                "{part} {index}: {child:?}"
+            );
+            assert_eq!(child.container().unwrap().exit_code(), Some(index % 2));
+        }
+        let twice: Vec<_> = runs(&notes).into_iter().filter(|(_, count)| *count != 1).collect();
+        assert!(twice.is_empty(), "{part}: {twice:?}");
+        assert_eq!(lines(&notes).len(), usize::try_from(SIZE).unwrap());
+        // It is said once.
+        cluster.kill_server();
+        assert!(!stderr(&cluster.run(&["start"])).contains("warning"), "said again");
+    }
+}
+
+#[story]
+async fn a_job_whose_submission_is_lost_is_named() {
+    let cluster = Cluster::started();
+    let (id, notes) = ended_array(&cluster, 4).await;
+    fs::remove_file(cluster.home().join("batch.db-wal")).unwrap();
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(said.contains("has lost its last ") && said.contains(&id), "{said}");
+    let batch = cluster.batch();
+    assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!(runs(&notes).len(), 4);
+    assert_eq!(lines(&notes).len(), 4);
+}
+
+/// Takes the last commits out of a write-ahead log (SQLite, "WAL-mode File Format": a head of 32 bytes, then frames of
+/// 24 bytes and a page; the last frame of a commit has the database's size in its bytes 4 to 7).
+fn take_back(wal: &Path, commits: usize) {
+    change(wal, |bytes| {
+        const FRAME: usize = 24 + 4096;
+        let ends: Vec<usize> = (0..(bytes.len() - 32) / FRAME)
+            .map(|frame| 32 + frame * FRAME)
+            .filter(|at| bytes[at + 4..at + 8] != [0; 4])
+            .map(|at| at + FRAME)
+            .collect();
+        bytes.truncate(ends[ends.len() - 1 - commits]);
+    });
+}
+
+#[story]
+async fn a_job_that_runs_while_the_log_is_damaged_is_the_same_job_afterwards() {
+    let cluster = Cluster::new();
+    cluster.ok(&["start", "--vcpus", "1"]);
+    let notes = notes(&cluster);
+    let go = format!("{}.go", notes.display());
+    let script = "echo begun $AWS_BATCH_JOB_ARRAY_INDEX >> $NOTES; [ $AWS_BATCH_JOB_ARRAY_INDEX = 0 ] && exit; \
+                  while [ ! -e $NOTES.go ]; do sleep 0.01; done; echo ended >> $NOTES";
+    let batch = cluster.batch();
+    let job = sh(script).attempts(3).size(2).env("NOTES", notes.display().to_string());
+    let id = batch.submit(job).await;
+    let second = format!("{id}:1");
+    batch.running(&second).await;
+    cluster.kill_server();
+    // That it runs, and that it was given to its runner when the first child had ended.
+    take_back(&cluster.home().join("batch.db-wal"), 2);
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(said.contains("batch.db has lost its last 2 transactions"), "{said}");
+    let batch = cluster.batch();
+    batch.running(&second).await;
+    fs::write(go, "").unwrap();
+    let job = batch.ended(&id).await;
+    assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
+    for index in 0..2 {
+        assert_eq!(batch.describe(&format!("{id}:{index}")).await.attempts().len(), 1);
+    }
+    assert_eq!(lines(&notes), ["begun 0", "begun 1", "ended"]);
+}
+
+#[story]
+async fn after_a_stop_the_databases_are_complete_without_their_logs() {
+    let (cluster, id) = with_a_job().await;
+    let copy = Cluster::new();
+    fs::set_permissions(copy.home(), fs::Permissions::from_mode(0o700)).unwrap();
+    for name in DATABASES {
+        fs::copy(cluster.home().join(name), copy.home().join(name)).unwrap();
+        let wal = cluster.home().join(format!("{name}-wal"));
+        assert_eq!(fs::metadata(wal).map_or(0, |meta| meta.len()), 0, "{name}");
+    }
+    // A folder with files is a home only if it has been one.
+    fs::write(copy.home().join("start.lock"), "").unwrap();
+    fs::create_dir(copy.home().join("runners")).unwrap();
+    copy.ok(&["start"]);
+    assert_eq!(copy.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
+}
+
+#[story]
+async fn everything_in_a_home_is_for_its_user_alone() {
+    let cluster = Cluster::new();
+    let blocal = program_built("blocal");
+    let started = Command::new("sh")
+        .args(["-c", "umask 022; exec \"$0\" start", &blocal])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{started:?}");
+    cluster.batch().run(sh("echo out; umask > mask")).await;
+    cluster.s3().put_object().bucket("awsb-local").key("k").body(b"b".to_vec().into()).send().await.unwrap();
+    let mut folders = vec![cluster.home().to_owned()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+            seen += 1;
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    assert!(seen > 15, "{seen}");
+    // The mask of jobs is that of containers.
+    let batch = cluster.batch();
+    let job = batch.run(sh("umask")).await;
+    assert_eq!(batch.output(&job).await, ["0022"]);
+}
+
+#[story]
+async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
+    let cluster = Cluster::started();
+    let pid = cluster.server_pid();
+    kill(pid, "STOP");
+    let way_out = format!("kill -CONT {pid}");
+    let tools: [(&str, &[&str]); 6] = [
+        ("blocal", &["status"]),
+        ("blocal", &["stop"]),
+        ("blocal", &["start"]),
+        ("blocal", &["env"]),
+        ("bstat", &[]),
+        ("bsub", &["--wrap", "true"]),
+    ];
+    for (tool, arguments) in tools {
+        let before = Instant::now();
+        let output = Command::new(program_built(tool))
+            .args(arguments)
+            .env("AWSB_LOCAL_HOME", cluster.home())
+            .env("AWSB_CLUSTER", "local")
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{tool} {arguments:?}: {said}");
+        assert!(said.contains("is stopped") && said.contains(&way_out), "{tool} {arguments:?}: {said}");
+        assert!(!said.contains("os error"), "{said}");
+        assert!(before.elapsed() < Duration::from_secs(5), "{tool}: {:?}", before.elapsed());
+    }
+    kill(pid, "CONT");
+    // Whoever waits hears it, too, and goes on when the server does.
+    let id = cluster.batch().submit(sh("while [ ! -e go ]; do sleep 0.01; done")).await;
+    cluster.batch().running(&id).await;
+    let mut waiting = Command::new(program_built("bwait"))
+        .args(["--debug", &id])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .env("AWSB_CLUSTER", "local")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // With its second look at the job it waits.
+    assert!(
+        said.by_ref().filter(|line| line.starts_with("> POST") && line.ends_with("jobs")).nth(1).is_some()
+    );
+    kill(pid, "STOP");
+    let line = said.find(|line| line.starts_with("bwait: ")).unwrap();
+    assert!(line.contains("is stopped") && !line.contains("error"), "{line}");
+    assert!(said.next().unwrap().contains(&way_out));
+    // What else it says is of no interest, and has to be read.
+    let rest = std::thread::spawn(move || said.for_each(drop));
+    kill(pid, "CONT");
+    let scratch = fs::read_dir(cluster.home().join("scratch")).unwrap().next().unwrap().unwrap().path();
+    fs::write(scratch.join("go"), "").unwrap();
+    assert!(waiting.wait().unwrap().success());
+    rest.join().unwrap();
+    assert_eq!(cluster.server_pid(), pid);
+    assert_eq!(cluster.batch().run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+}
+
+#[story]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let cluster = Cluster::new();
+    let blocal = program_built("blocal");
+    let started = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" start", &blocal])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let access = cluster.access();
+    let address = access.endpoint_url.strip_prefix("http://").unwrap().to_owned();
+    let batch = cluster.batch();
+    batch.run(sh("true")).await;
+    let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let before = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+    }
+    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+    drop(idle);
+}
+
+#[story]
+async fn an_object_whose_content_is_damaged_is_not_sent_and_can_be_put_again() {
+    let cluster = Cluster::started();
+    let s3 = cluster.s3();
+    let put = async |key: &str, if_absent: bool| {
+        let request = s3.put_object().bucket("awsb-local").key(key).body(vec![b'x'; 100_000].into());
+        let request = if if_absent { request.if_none_match("*") } else { request };
+        request.send().await
+    };
+    let content = |size: u64| {
+        let files = fs::read_dir(cluster.home().join("objects")).unwrap();
+        let mut found = files.map(|e| e.unwrap().path()).filter(|p| p.metadata().unwrap().len() == size);
+        let path = found.next().unwrap();
+        assert!(found.next().is_none());
+        path
+    };
+    type Harm = fn(&Path);
+    let harms: [(Harm, &str); 2] = [
+        (
+            |path| OpenOptions::new().write(true).open(path).unwrap().set_len(70_000).unwrap(),
+            "has 70000 of its 100000 bytes",
+        ),
+        (|path| fs::remove_file(path).unwrap(), "is gone"),
+    ];
+    for (harm, words) in harms {
+        put("k", false).await.unwrap();
+        let path = content(100_000);
+        harm(&path);
+        let before = Instant::now();
+        let error = s3.get_object().bucket("awsb-local").key("k").send().await.unwrap_err();
+        let error = error.into_service_error();
+        assert_eq!(error.meta().code(), Some("ObjectDamaged"), "{error:?}");
+        let message = error.meta().message().unwrap();
+        assert!(message.contains(words) && message.contains(path.to_str().unwrap()), "{message}");
+        assert!(s3.head_object().bucket("awsb-local").key("k").send().await.is_err());
+        let copy = s3.copy_object().bucket("awsb-local").key("c").copy_source("awsb-local/k").send().await;
+        assert!(copy.is_err());
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+        // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and then no more.
+        put("k", true).await.unwrap();
+        let got = s3.get_object().bucket("awsb-local").key("k").send().await.unwrap();
+        assert_eq!(got.body.collect().await.unwrap().into_bytes().len(), 100_000);
+        assert!(put("k", true).await.is_err());
+        s3.delete_object().bucket("awsb-local").key("k").send().await.unwrap();
+    }
+}
+
+#[story]
+async fn a_journal_that_is_damaged_makes_no_job_begin_a_second_time_unsaid() {
+    let cluster = Cluster::started();
+    let notes = notes(&cluster);
+    let batch = cluster.batch();
+    let script = "echo $AWS_BATCH_JOB_ATTEMPT $PPID >> $NOTES; [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || sleep 1000";
+    let id = batch.submit(sh(script).attempts(2).env("NOTES", notes.display().to_string())).await;
+    batch.running(&id).await;
+    until("it has begun", || !lines(&notes).is_empty());
+    cluster.kill_server();
+    let runner = lines(&notes)[0].split(' ').nth(1).unwrap().parse().unwrap();
+    kill(runner, "KILL");
+    let journals = fs::read_dir(cluster.home().join("runners")).unwrap();
+    let journal = journals.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "journal"));
+    let file = OpenOptions::new().write(true).open(journal.unwrap()).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.write_all_at(&vec![0; usize::try_from(length).unwrap()], 0).unwrap();
+    cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    let job = batch.ended(&id).await;
+    // As of any attempt whose end nobody knows.
+    assert_eq!((job.status(), job.attempts().len()), (Some(&JobStatus::Succeeded), 2), "{job:?}");
+    assert!(job.attempts()[0].status_reason().unwrap().starts_with("Host EC2"), "{job:?}");
+    assert!(cluster.log().contains("journal"), "{}", cluster.log());
+}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::CommonArgs;
 use crate::job::Memory;
 use crate::local::server::{IDLE, Options};
-use crate::local::{self, Connection, Home, Settings, Status};
+use crate::local::{self, BUCKET, Connection, Home, PREFIX, Revoked, Rotated, Settings, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
 
 /// The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
@@ -35,6 +35,12 @@ enum Action {
     Stop,
     /// Show what the local cluster is doing; exit code 1 when it is not running
     Status,
+    /// Replace the key of `blocal env` at once; jobs that run keep theirs
+    Rotate {
+        /// Revoke the keys of the jobs that run, too: what they have yet to store is lost
+        #[arg(long)]
+        jobs: bool,
+    },
     /// End all jobs and remove everything: jobs, logs, objects, settings, credentials; asks first
     Reset {
         /// Do not ask
@@ -132,6 +138,7 @@ pub fn main() -> ExitCode {
     super::run("blocal", |Args { action, common }: Args| match action {
         Action::Start { settings } => start(&common, &settings),
         Action::Reset { yes } => reset(&common, yes),
+        Action::Rotate { jobs } => rotate(&common, jobs),
         Action::Stop => stop(&common),
         Action::Status => status(&common),
         Action::Serve { settings, background, idle } => {
@@ -178,6 +185,12 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
     }
     let json = json!({"stopped": stopped.is_some(), "pid": stopped.map(|s| s.pid)});
     common.output().show(&Said { line, json })?;
+    Ok(Exit::Done)
+}
+
+fn rotate(common: &CommonArgs, jobs: bool) -> Result<Exit, Failure> {
+    let rotated = local::rotate(&home(common)?, jobs)?;
+    common.output().show(&KeyReplaced(rotated))?;
     Ok(Exit::Done)
 }
 
@@ -260,6 +273,51 @@ impl View for Said {
 
     fn json(&self) -> Vec<Value> {
         vec![self.json.clone()]
+    }
+}
+
+/// A key that has been replaced.
+struct KeyReplaced(Rotated);
+
+impl KeyReplaced {
+    /// Where a job stores its results, as its launcher has it.
+    fn output_url(revoked: &Revoked) -> String {
+        let folder = revoked.job_id.replace(':', "/").replace('#', "/node-");
+        format!("s3://{BUCKET}/{PREFIX}/outputs/{folder}/")
+    }
+}
+
+impl View for KeyReplaced {
+    fn plain(&self) -> Layout {
+        let Rotated { access_key_id, revoked } = &self.0;
+        let mut lines = vec![format!(
+            "The local cluster has a new key, {access_key_id}; shells with the exports of `blocal env` need them anew"
+        )];
+        if !revoked.is_empty() {
+            let jobs = if revoked.len() == 1 {
+                "1 job runs".to_owned()
+            } else {
+                format!("{} jobs run", revoked.len())
+            };
+            lines.push(format!(
+                "{jobs} without a valid key now. Results that are not stored yet are lost, those of:"
+            ));
+            let lost =
+                |job: &Revoked| format!("{} ({}) at {}", job.job_id, job.job_name, Self::output_url(job));
+            lines.extend(revoked.iter().map(lost));
+        }
+        Layout::Lines(lines)
+    }
+
+    fn json(&self) -> Vec<Value> {
+        let Rotated { access_key_id, revoked } = &self.0;
+        let revoked: Vec<Value> = revoked
+            .iter()
+            .map(|job| {
+                json!({"jobId": job.job_id, "jobName": job.job_name, "outputUrl": Self::output_url(job)})
+            })
+            .collect();
+        vec![json!({"accessKeyId": access_key_id, "revoked": revoked})]
     }
 }
 

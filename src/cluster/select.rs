@@ -176,7 +176,7 @@ fn local() -> Cluster {
         stack: None,
         is_local: true,
         bucket: local::BUCKET.to_owned(),
-        prefix: PREFIX.to_owned(),
+        prefix: local::PREFIX.to_owned(),
         job_queue: local::QUEUE.to_owned(),
         job_definition: local::JOB_DEFINITION.to_owned(),
         job_definition_mnp: None,

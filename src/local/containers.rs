@@ -29,7 +29,6 @@ use super::batch::{Handle, Message};
 use super::docker::network::{self, Network};
 use super::docker::{self, remains};
 use super::home::CONTAINERS;
-use super::http::Credentials;
 use super::runner::protocol::{RunnerId, TaskId};
 
 /// How often leftovers are looked for while there may be any: of engines that were away, mostly.
@@ -57,7 +56,7 @@ pub struct Place {
     pub network: String,
     /// `NAME:ADDRESS`, for the container's hosts file.
     pub hosts: Vec<String>,
-    /// The variables by which AWS clients find this server.
+    /// The variables by which AWS clients find this server; the key pair is each attempt's own.
     pub environment: Vec<(String, String)>,
 }
 
@@ -129,8 +128,6 @@ pub struct Keeper {
     pub home: PathBuf,
     /// The server's port on 127.0.0.1.
     pub port: u16,
-    /// The key pair that containers get.
-    pub credentials: Credentials,
     /// The engine of the jobs.
     pub engine: Handle,
     /// Serves at one more place.
@@ -273,15 +270,10 @@ impl Keeper {
             Some(_) => Vec::new(),
             None => vec![format!("{HOST_NAME}:host-gateway")],
         };
-        let environment = [
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_ACCESS_KEY_ID", &self.credentials.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", &self.credentials.secret_access_key),
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
+        let environment =
+            [("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", REGION), ("AWS_DEFAULT_REGION", REGION)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec();
         Ok(Place { engine, home_id, network: name, hosts, environment })
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Handle, Message};
@@ -39,6 +40,26 @@ pub struct Status {
     /// What it found to be lost when it started.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// What has become of the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotated {
+    /// The owner's new access key ID.
+    pub access_key_id: String,
+    /// The jobs that run and whose keys are not valid any more.
+    pub revoked: Vec<Revoked>,
+}
+
+/// A job that runs and has lost its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoked {
+    /// Its ID; a child's or a node's own.
+    pub job_id: String,
+    /// Its name.
+    pub job_name: String,
 }
 
 impl JobCounts {
@@ -99,6 +120,8 @@ pub struct Desk {
     pub engine: Handle,
     /// Answers `blocal status`.
     pub status: Box<dyn Fn() -> io::Result<Status> + Send + Sync>,
+    /// Replaces the owner's key, and those of the jobs that run if it is told so.
+    pub rotate: Box<dyn Fn(bool) -> io::Result<Rotated> + Send + Sync>,
     /// Has the server stop.
     pub stop: Box<dyn Fn() + Send + Sync>,
 }
@@ -156,6 +179,7 @@ fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
             desk.engine.wait()?;
             send(&mut writer, &(desk.status)()?)
         }
+        Greeting::Rotate { jobs } => send(&mut writer, &(desk.rotate)(jobs)?),
         Greeting::Stop => {
             send(&mut writer, &(desk.status)()?)?;
             (desk.stop)();
@@ -190,7 +214,7 @@ fn send(stream: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
 ///
 /// # Errors
 /// When no server answers within this time.
-pub fn ask(home: &Path, greeting: &Greeting, patience: Duration) -> io::Result<Status> {
+pub fn ask<T: DeserializeOwned>(home: &Path, greeting: &Greeting, patience: Duration) -> io::Result<T> {
     std::env::set_current_dir(home)?;
     let mut stream = UnixStream::connect(SOCKET)?;
     stream.set_read_timeout(Some(patience))?;

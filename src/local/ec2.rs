@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::access::operation::Ec2;
 use super::batch::Handle;
 use super::capacity::Resources;
 use super::error::ApiError;
@@ -28,6 +29,24 @@ fn refused(code: &'static str, message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, code, message)
 }
 
+/// The operation that is asked for; its name is among the parameters.
+///
+/// # Errors
+/// As AWS would say it, when there is none.
+pub fn asked(parameters: &[(String, String)]) -> Result<Ec2, ApiError> {
+    let action = parameters.iter().find(|(name, _)| name == "Action").map(|(_, value)| value.as_str());
+    match action.map(|name| (name, Ec2::named(name))) {
+        Some((_, Some(operation))) => Ok(operation),
+        None => Err(refused("MissingAction", "The request must contain the parameter Action.")),
+        Some((other, None)) => Err(refused(
+            "InvalidAction",
+            format!(
+                "The action {other} is not valid for this web service (the local cluster, version {VERSION})"
+            ),
+        )),
+    }
+}
+
 /// What can be filtered by: the name of a filter, and the value that the one thing here has.
 type Facts = Vec<(&'static str, String)>;
 
@@ -37,27 +56,19 @@ impl Api {
         Self { engine, launched_at }
     }
 
-    /// Answers one operation; its name is among the parameters.
+    /// Answers one operation.
     ///
     /// # Errors
     /// As AWS would say it.
-    pub fn call(&self, parameters: &[(String, String)]) -> Result<Value, ApiError> {
-        let get = |name: &str| parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    pub fn call(&self, operation: Ec2, parameters: &[(String, String)]) -> Result<Value, ApiError> {
         let (capacity, _) = self.engine.resources();
-        match get("Action") {
-            Some("DescribeInstances") => {
+        match operation {
+            Ec2::DescribeInstances => {
                 Ok(json!({"DescribeInstances": self.instances(parameters, &Machine::here().name)?}))
             }
-            Some("DescribeInstanceTypes") => {
+            Ec2::DescribeInstanceTypes => {
                 Ok(json!({"DescribeInstanceTypes": instance_types(parameters, &capacity)?}))
             }
-            None => Err(refused("MissingAction", "The request must contain the parameter Action.")),
-            Some(other) => Err(refused(
-                "InvalidAction",
-                format!(
-                    "The action {other} is not valid for this web service (the local cluster, version {VERSION})"
-                ),
-            )),
         }
     }
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::operation::Ecs;
 use super::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
 use super::capacity::Resources;
 use super::ec2::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
@@ -102,17 +103,16 @@ impl Api {
         Self { engine, reader, registered_at }
     }
 
-    /// Answers one operation; its name is in the target.
+    /// Answers one operation.
     ///
     /// # Errors
     /// As AWS would say it.
-    pub async fn call(&self, target: &str, body: &[u8]) -> Result<Value, ApiError> {
-        match target.strip_prefix("AmazonEC2ContainerServiceV20141113.").unwrap_or("") {
-            "ListContainerInstances" => list_container_instances(body),
-            "DescribeContainerInstances" => self.describe_container_instances(body).await,
-            "ListClusters" => list_clusters(body),
-            "DescribeClusters" => self.describe_clusters(body).await,
-            _ => Err(ApiError::unknown_operation(StatusCode::BAD_REQUEST)),
+    pub async fn call(&self, operation: Ecs, body: &[u8]) -> Result<Value, ApiError> {
+        match operation {
+            Ecs::ListContainerInstances => list_container_instances(body),
+            Ecs::DescribeContainerInstances => self.describe_container_instances(body).await,
+            Ecs::ListClusters => list_clusters(body),
+            Ecs::DescribeClusters => self.describe_clusters(body).await,
         }
     }
 

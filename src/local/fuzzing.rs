@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
+use super::access::{Keys, Secrets};
 use super::batch;
-use super::http::{Credentials, Keys, json_object, signature};
+use super::http::{Credentials, json_object, signature};
 use super::logs::pattern::Pattern;
 use super::s3;
 
@@ -25,11 +26,9 @@ pub fn request(head: &[u8], body: &[u8]) {
     let _ = signature::check_s3(&request);
     let _ = json_object(body);
     // The secrets are no bytes that a fuzzer could have found a signature with.
-    let credentials = |access_key_id: &str| Credentials {
-        access_key_id: access_key_id.to_owned(),
-        secret_access_key: uuid::Uuid::new_v4().to_string(),
-    };
-    let keys = Keys { owner: credentials("AKIDEXAMPLE"), containers: credentials("AKIDCONTAINER") };
+    let secret = || uuid::Uuid::new_v4().to_string();
+    let owner = Credentials { access_key_id: "AKIDEXAMPLE".to_owned(), secret_access_key: secret() };
+    let keys = Keys::new(Secrets { owner, jobs: secret() });
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
     // The time of the seeds, so that the claim is read to its end.

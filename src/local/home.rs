@@ -113,16 +113,13 @@ pub struct Endpoint {
     /// The machine whose 127.0.0.1 it is. Earlier versions did not say, and knew of one only.
     #[serde(default = "Machine::here")]
     pub machine: Machine,
-    /// The access key ID.
+    /// The owner's access key ID.
     pub access_key_id: String,
-    /// The secret access key.
+    /// The owner's secret access key.
     pub secret_access_key: String,
-    /// The access key ID that containers get.
+    /// What the secret access keys of jobs are made of.
     #[serde(default)]
-    pub container_access_key_id: String,
-    /// The secret access key that containers get.
-    #[serde(default)]
-    pub container_secret_access_key: String,
+    pub jobs_secret: String,
 }
 
 impl Endpoint {
@@ -548,8 +545,7 @@ mod tests {
             machine: Machine::here(),
             access_key_id: "id".to_owned(),
             secret_access_key: "secret".to_owned(),
-            container_access_key_id: "cid".to_owned(),
-            container_secret_access_key: "csecret".to_owned(),
+            jobs_secret: "jobs".to_owned(),
         };
         home.set_endpoint(&endpoint).unwrap();
         assert_eq!(home.endpoint().unwrap().port, 1);

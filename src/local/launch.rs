@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
+
 use super::Connection;
-use super::control::{self, Status};
-use super::home::{Endpoint, HOME_VARIABLE, Home, SERVER_LOG};
+use super::access::Secrets;
+use super::access::keys::{Place, attempt_of};
+use super::control::{self, Rotated, Status};
+use super::home::{Endpoint, HOME_VARIABLE, Home, SCRATCH, SERVER_LOG};
 use super::machine::Machine;
 use super::process;
-use super::runner::protocol::Greeting;
+use super::runner::TASK_VARIABLE;
+use super::runner::protocol::{Greeting, TaskId};
 use super::server;
 use super::settings::Settings;
 use super::space;
@@ -59,7 +64,7 @@ fn joined(home: &Home) -> Result<Option<Started>, Failure> {
     {
         running_on(home)?;
     }
-    let (connection, pid) = (endpoint.connection(), endpoint.pid);
+    let (connection, pid) = (connection(home, &endpoint), endpoint.pid);
     Ok(answers.is_ok().then_some(Started { connection, pid, joined: true, warnings: Vec::new() }))
 }
 
@@ -73,6 +78,37 @@ fn running_on(home: &Home) -> Result<(), Failure> {
         .hint(format!("`kill -CONT {pid}` continues it; jobs that run go on meanwhile"))),
         _ => Ok(()),
     }
+}
+
+/// How this process reaches a server: in one of its jobs with the job's key, so that what is submitted there is
+/// on record as the job's; anywhere else with the owner's.
+fn connection(home: &Home, endpoint: &Endpoint) -> Connection {
+    let connection = endpoint.connection();
+    let variable = |name: &str| std::env::var(name).ok();
+    let is_running_here = |task: &TaskId| home.path().join(SCRATCH).join(task.as_str()).is_dir();
+    let task = variable(TASK_VARIABLE).and_then(TaskId::parse).filter(is_running_here);
+    let Some(task) = task else { return connection };
+    let exported = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
+    let (access_key_id, secret_access_key) = match exported {
+        Some((id, secret)) if attempt_of(&id).is_some_and(|(attempt, _)| attempt == task) => (id, secret),
+        // The job has other credentials in its environment, for AWS: its own are made anew.
+        _ => {
+            let own = Secrets::of(endpoint).of_attempt(&task, Place::Host);
+            (own.access_key_id, own.secret_access_key)
+        }
+    };
+    Connection { access_key_id, secret_access_key, ..connection }
+}
+
+/// Replaces the key of a home's owner at once, starting the server if needed; with `jobs`, those of the jobs that
+/// run are revoked, too.
+///
+/// # Errors
+/// When no server answers, or the keys cannot be written.
+pub fn rotate(home: &Home, jobs: bool) -> Result<Rotated, Failure> {
+    start(home)?;
+    let stopped = || Failure::failed("replacing the local cluster's key: the server has stopped meanwhile");
+    ask(home, &Greeting::Rotate { jobs })?.ok_or_else(stopped)
 }
 
 /// What the server that runs in a home wrote down, if it is the user's own and can be reached from here.
@@ -257,7 +293,7 @@ pub fn status(home: &Home) -> Result<Option<Status>, Failure> {
 /// # Errors
 /// When one runs and does not stop.
 pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
-    let status = ask(home, &Greeting::Stop)?;
+    let status: Option<Status> = ask(home, &Greeting::Stop)?;
     let deadline = Instant::now() + PATIENCE;
     while status.is_some() && served(home)? {
         running_on(home)?;
@@ -269,16 +305,16 @@ pub fn stop(home: &Home) -> Result<Option<Status>, Failure> {
     Ok(status)
 }
 
-fn ask(home: &Home, greeting: &Greeting) -> Result<Option<Status>, Failure> {
+fn ask<T: DeserializeOwned>(home: &Home, greeting: &Greeting) -> Result<Option<T>, Failure> {
     ask_within(home, greeting, PATIENCE)
 }
 
 /// Asks the server of a home, which has so long to answer; `None` when none runs.
-pub(super) fn ask_within(
+pub(super) fn ask_within<T: DeserializeOwned>(
     home: &Home,
     greeting: &Greeting,
     patience: Duration,
-) -> Result<Option<Status>, Failure> {
+) -> Result<Option<T>, Failure> {
     let deadline = Instant::now() + patience;
     reachable(home)?;
     loop {
@@ -287,7 +323,7 @@ pub(super) fn ask_within(
         }
         running_on(home)?;
         match control::ask(home.path(), greeting, patience.min(ANSWER)) {
-            Ok(status) => return Ok(Some(status)),
+            Ok(answer) => return Ok(Some(answer)),
             // It may be coming up or going down.
             Err(_) if Instant::now() < deadline => std::thread::sleep(LOOK),
             Err(e) => {

@@ -20,6 +20,7 @@
 //! | `space`    | what is said when the disk is full, and the reserve for that case                    |
 //! | [`server`] | the server's story from start to stop                                                |
 //! | `connections` | how many of them there are at once, and which one gives way                    |
+//! | `access`   | who may do what: the keys of the owner and of each attempt, the table of operations  |
 //! | `http`     | one port: signatures, which service is meant, how each protocol says no              |
 //! | `s3`       | S3: the protocol is the `s3s` crate's, the store is ours                             |
 //! | `batch`    | Batch: the API, the pure state machine, the scheduler, the database, the actor       |
@@ -47,6 +48,7 @@ pub mod home;
 pub mod runner;
 pub mod server;
 
+mod access;
 mod batch;
 mod capacity;
 mod connections;
@@ -75,9 +77,10 @@ use std::fmt;
 
 use crate::ui::{Failure, note};
 
-pub use control::{JobCounts, Status};
+pub use access::operation;
+pub use control::{JobCounts, Revoked, Rotated, Status};
 pub use home::Home;
-pub use launch::{set, start, status, stop};
+pub use launch::{rotate, set, start, status, stop};
 pub use reset::reset;
 pub use settings::Settings;
 
@@ -93,6 +96,8 @@ pub const COMPUTE_ENVIRONMENT: &str = "local";
 pub const JOB_DEFINITION: &str = "local";
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "awsb-local";
+/// What the keys of the tools' objects there begin with.
+pub const PREFIX: &str = "awsb";
 /// What the access key IDs of local clusters begin with: it tells the exports of `blocal env` from keys
 /// of AWS, which begin with `A3T`, `AKIA`, `ASIA` and the like.
 pub const ACCESS_KEY_PREFIX: &str = "AWSBLOCAL";

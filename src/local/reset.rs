@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use super::control::Status;
 use super::home::Home;
 use super::launch::{ask_within, reachable, served, start, stop};
 use super::runner::protocol::Greeting;
@@ -81,7 +82,7 @@ fn by_server(home: &Home) -> Result<(), Failure> {
         start(home)?;
     }
     let deadline = Instant::now() + END_ALL;
-    let mut left = ask_within(home, &Greeting::EndAll, ANSWER)?;
+    let mut left: Option<Status> = ask_within(home, &Greeting::EndAll, ANSWER)?;
     while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
         if Instant::now() >= deadline {
             return Err(Failure::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,17 +15,19 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::access::keys::{new_access_key_id, new_secret};
+use super::access::{Keys, Secrets};
 use super::batch::database::{self, Damage};
 use super::batch::{self, Engine, Handle, Message, Reader};
 use super::connections::{Answer, Connections};
 use super::containers::{self, Containers, Keeper, Peers};
-use super::control::{self, Desk, Status};
+use super::control::{self, Desk, Revoked, Rotated, Status};
 use super::home::{BATCH_DATABASE, Endpoint, HOME_VARIABLE, Home, LOG_DATABASE, OBJECT_DATABASE};
-use super::http::{Credentials, Front, Keys, Services};
+use super::http::{Front, Services};
 use super::machine::Machine;
 use super::settings::Settings;
 use super::space::{self, NoSpace, Reserve};
-use super::{ACCESS_KEY_PREFIX, REGION, ec2, ecs, logs, now_ms, s3, sts};
+use super::{REGION, ec2, ecs, logs, now_ms, s3, sts};
 use crate::ui::{Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
@@ -186,19 +188,9 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         machine: Machine::here(),
         access_key_id: kept(&old, |e| &e.access_key_id, new_access_key_id),
         secret_access_key: kept(&old, |e| &e.secret_access_key, new_secret),
-        container_access_key_id: kept(&old, |e| &e.container_access_key_id, new_access_key_id),
-        container_secret_access_key: kept(&old, |e| &e.container_secret_access_key, new_secret),
+        jobs_secret: kept(&old, |e| &e.jobs_secret, new_secret),
     };
-    let keys = Keys {
-        owner: Credentials {
-            access_key_id: endpoint.access_key_id.clone(),
-            secret_access_key: endpoint.secret_access_key.clone(),
-        },
-        containers: Credentials {
-            access_key_id: endpoint.container_access_key_id.clone(),
-            secret_access_key: endpoint.container_secret_access_key.clone(),
-        },
-    };
+    let keys = Arc::new(Keys::new(Secrets::of(&endpoint)));
     let capacity = settings.capacity();
     // Databases write when they are opened, and without them not even reading goes on.
     if space::lack(home.path(), space::LOW).is_some() {
@@ -208,6 +200,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let how = batch::Conditions {
         capacity,
         environment: environment(home, &endpoint),
+        keys: Arc::clone(&keys),
         retention_ms: settings.retention_ms(),
         elsewhere,
     };
@@ -219,22 +212,23 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let events = Arc::new(logs::Events::open(home.path(), &mut warnings)?);
     let logs = logs::Api::new(handle.clone(), reader.clone(), events);
     let services = Services {
-        s3: s3::service(home.path(), keys.clone(), &mut warnings)?,
+        s3: s3::service(home.path(), Arc::clone(&keys), reader.clone(), &mut warnings)?,
         batch: batch::Api::new(handle.clone(), reader.clone()),
         logs: logs.clone(),
         ecs: ecs::Api::new(handle.clone(), reader.clone(), endpoint.started_at),
         ec2: ec2::Api::new(handle.clone(), endpoint.started_at),
         sts: sts::Api::new(),
     };
-    let front = Arc::new(Front::new(keys.clone(), services, options.debug));
+    let front = Arc::new(Front::new(Arc::clone(&keys), services, options.debug));
     let stop = Arc::new(Notify::new());
-    control::open(desk(&handle, &reader, &endpoint, &containers, &stop, warnings))?;
+    let ring = Arc::new(KeyRing { home: home.clone(), keys, endpoint: Mutex::new(endpoint.clone()) });
+    control::open(desk(&handle, &reader, &endpoint, &containers, Arc::clone(&ring), &stop, warnings))?;
     let (alive, engine_has_ended) = tokio::sync::oneshot::channel::<()>();
     let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         let _alive = alive;
         engine.run();
     })?;
-    home.set_endpoint(&endpoint)?;
+    ring.write()?;
     let listener = socket.listen(1024)?;
     end_of_start(options)?;
     note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
@@ -252,7 +246,6 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let keeper = Keeper {
         home: home.path().to_owned(),
         port: endpoint.port,
-        credentials: keys.containers,
         engine: handle.clone(),
         accept: Box::new(move |listener, from| {
             let door = inner.clone();
@@ -380,14 +373,45 @@ async fn idle(home: &Home, engine: &Handle, last_request: &AtomicI64, limit: Dur
     }
 }
 
+/// The keys, and where they are on the disk.
+struct KeyRing {
+    home: Home,
+    keys: Arc<Keys>,
+    endpoint: Mutex<Endpoint>,
+}
+
+impl KeyRing {
+    /// Writes down how to reach the server, with the keys that count now.
+    fn write(&self) -> io::Result<()> {
+        self.home.set_endpoint(&self.endpoint.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the owner's key, and what the keys of jobs are made of if `jobs` says so. The new ones are on the
+    /// disk before they count.
+    fn rotate(&self, jobs: bool) -> io::Result<String> {
+        let mut endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = endpoint.clone();
+        (new.access_key_id, new.secret_access_key) = (new_access_key_id(), new_secret());
+        if jobs {
+            new.jobs_secret = new_secret();
+        }
+        self.home.set_endpoint(&new)?;
+        self.keys.replace(Secrets::of(&new));
+        *endpoint = new;
+        Ok(endpoint.access_key_id.clone())
+    }
+}
+
 fn desk(
     engine: &Handle,
     reader: &Reader,
     endpoint: &Endpoint,
     containers: &Containers,
+    ring: Arc<KeyRing>,
     stop: &Arc<Notify>,
     warnings: Vec<String>,
 ) -> Desk {
+    let of_jobs = reader.clone();
     let containers = containers.clone();
     let (engine_for_status, reader, stop) = (engine.clone(), reader.clone(), Arc::clone(stop));
     let (endpoint_url, pid, started_at) =
@@ -408,11 +432,25 @@ fn desk(
                 warnings: warnings.clone(),
             })
         }),
+        rotate: Box::new(move |jobs| {
+            let access_key_id = ring.rotate(jobs)?;
+            note!(
+                "the owner's key has been replaced{}",
+                if jobs { ", and those of jobs revoked" } else { "" }
+            );
+            let running = if jobs {
+                of_jobs.read_now(|db| Ok(db.placed()?)).map_err(|e| io::Error::other(e.message))?
+            } else {
+                Vec::new()
+            };
+            let revoked = running.into_iter().map(|(job_id, job_name)| Revoked { job_id, job_name });
+            Ok(Rotated { access_key_id, revoked: revoked.collect() })
+        }),
         stop: Box::new(move || stop.notify_one()),
     }
 }
 
-/// The environment of every job: the same on every machine and from whatever shell, as far as it can be.
+/// The environment of every job on the host, apart from its key pair: the same on every machine and from whatever shell, as far as it can be.
 fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
     let connection = endpoint.connection();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
@@ -434,8 +472,6 @@ fn environment(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
         ("PATH", with_tools(path)),
         ("LANG", language.to_owned()),
         ("AWS_ENDPOINT_URL", connection.endpoint_url),
-        ("AWS_ACCESS_KEY_ID", connection.access_key_id),
-        ("AWS_SECRET_ACCESS_KEY", connection.secret_access_key),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
         // A job that calls one of the tools means this cluster.
@@ -458,15 +494,4 @@ fn with_tools(path: &str) -> String {
 /// What the last server of this home had, so that what others know of it stays valid.
 fn kept(old: &Option<Endpoint>, of: impl Fn(&Endpoint) -> &String, new: impl Fn() -> String) -> String {
     old.as_ref().map(of).filter(|value| !value.is_empty()).map_or_else(new, Clone::clone)
-}
-
-/// Twenty letters and digits, as AWS's are; the prefix says whose it is.
-fn new_access_key_id() -> String {
-    let random = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
-    format!("{ACCESS_KEY_PREFIX}{}", &random[..11])
-}
-
-/// 244 random bits.
-fn new_secret() -> String {
-    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::ACCOUNT;
+use super::access::operation::Sts;
 use super::error::ApiError;
 
 /// The version of the API that STS has.
@@ -22,27 +23,13 @@ impl Api {
         Self { user: user_name(user.map(|user| user.name).as_deref().unwrap_or("")) }
     }
 
-    /// Answers one operation; its name is among the parameters, of the form or of the query.
+    /// Answers one operation.
     ///
     /// # Errors
     /// As AWS would say it.
-    pub fn call(&self, parameters: &[(String, String)]) -> Result<Value, ApiError> {
-        let get = |name: &str| parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        let version = get("Version").unwrap_or(VERSION);
-        match get("Action") {
-            Some("GetCallerIdentity") if version == VERSION => {
-                Ok(json!({"GetCallerIdentity": self.identity()}))
-            }
-            None => Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "MissingAction",
-                "The request must contain the parameter Action.",
-            )),
-            Some(other) => Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "InvalidAction",
-                format!("Could not find operation {other} for version {version}"),
-            )),
+    pub fn call(&self, operation: Sts) -> Result<Value, ApiError> {
+        match operation {
+            Sts::GetCallerIdentity => Ok(json!({"GetCallerIdentity": self.identity()})),
         }
     }
 
@@ -53,6 +40,28 @@ impl Api {
             "UserId": format!("AIDAAWSBLOCAL{ACCOUNT}"),
             "Account": ACCOUNT,
         })
+    }
+}
+
+/// The operation that is asked for; its name is among the parameters, of the form or of the query.
+///
+/// # Errors
+/// As AWS would say it, when there is none.
+pub fn asked(parameters: &[(String, String)]) -> Result<Sts, ApiError> {
+    let get = |name: &str| parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    let version = get("Version").unwrap_or(VERSION);
+    match get("Action").map(|name| (name, Sts::named(name))) {
+        Some((_, Some(operation))) if version == VERSION => Ok(operation),
+        None => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "MissingAction",
+            "The request must contain the parameter Action.",
+        )),
+        Some((other, _)) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidAction",
+            format!("Could not find operation {other} for version {version}"),
+        )),
     }
 }
 

@@ -403,8 +403,9 @@ const INSIDE: &str = r#"
 import boto3, os
 from botocore.exceptions import ClientError
 s3, logs, batch = boto3.client("s3"), boto3.client("logs"), boto3.client("batch")
-s3.put_object(Bucket="awsb-local", Key="from/inside", Body=b"hello")
-print(s3.get_object(Bucket="awsb-local", Key="from/inside")["Body"].read().decode())
+result = dict(Bucket="awsb-local", Key="awsb/outputs/%s/r" % os.environ["AWS_BATCH_JOB_ID"])
+s3.put_object(Body=b"hello", **result)
+print(s3.get_object(**result)["Body"].read().decode())
 print(len(logs.describe_log_streams(logGroupName="/aws/batch/job")["logStreams"]) > 0)
 me = batch.describe_jobs(jobs=[os.environ["AWS_BATCH_JOB_ID"]])["jobs"][0]
 print(me["status"])

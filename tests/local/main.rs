@@ -9,6 +9,7 @@ mod disk;
 mod front;
 mod home;
 mod jobs;
+mod keys;
 mod logs;
 mod runner;
 mod s3_requests;

@@ -29,6 +29,8 @@ use super::state::replay::Record;
 use super::state::schedule::Layout;
 use super::state::{Changes, Current, Effect, Job, State};
 use super::store::Store;
+use crate::local::access::Keys;
+use crate::local::access::keys::Place as KeyPlace;
 use crate::local::capacity::Resources;
 use crate::local::containers::{Containers, Place};
 use crate::local::control::Link;
@@ -75,8 +77,8 @@ pub enum Needs {
 
 /// What the engine is told.
 pub enum Message {
-    /// SubmitJob.
-    Submit(Box<Plan>, Reply<String>),
+    /// SubmitJob, by the owner or with the key of a job.
+    Submit(Box<Plan>, Option<JobKey>, Reply<String>),
     /// TerminateJob or CancelJob.
     End { id: String, reason: String, cancel: bool, reply: Reply<()> },
     /// A change to job definitions, queues, tags and the like.
@@ -108,8 +110,10 @@ pub enum Message {
 pub struct Conditions {
     /// What they may have, together.
     pub capacity: Resources,
-    /// The environment that every job has.
+    /// The environment that every job on the host has, apart from its key pair.
     pub environment: Vec<(String, String)>,
+    /// The keys of those that run.
+    pub keys: Arc<Keys>,
     /// How long ended jobs and their logs are kept, in milliseconds.
     pub retention_ms: i64,
     /// The last server ran on another machine, or before this one was started: no runner of it lives,
@@ -135,9 +139,10 @@ struct Shared {
 }
 
 impl Handle {
-    /// Submits a job; when this returns its ID, it is on the disk.
-    pub async fn submit(&self, plan: Plan) -> Result<String, ApiError> {
-        self.ask(|reply| Message::Submit(Box::new(plan), reply)).await
+    /// Submits a job, for the owner or for the job whose key it was submitted with; when this returns its ID,
+    /// it is on the disk.
+    pub async fn submit(&self, plan: Plan, submitter: Option<JobKey>) -> Result<String, ApiError> {
+        self.ask(|reply| Message::Submit(Box::new(plan), submitter, reply)).await
     }
 
     /// Terminates or cancels a job.
@@ -362,6 +367,7 @@ impl Engine {
             self.state.restore(job, now);
         }
         self.state.restored(now);
+        self.place_keys();
         let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
         for (id, runner) in &mut self.runners {
             runner.link = None;
@@ -374,6 +380,12 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// The keys of all attempts that are placed, and of no others, are good.
+    fn place_keys(&self) {
+        let placed = self.state.placed().map(|(current, job)| (job.key, current.task.clone()));
+        self.conditions.keys.place_all(placed);
     }
 
     /// The database has lost its last commits: what has begun and ended since is taken from the runners'
@@ -410,6 +422,7 @@ impl Engine {
                 self.store.add_stream(
                     spec.1.log_group(node),
                     &spec.1.log_stream(node, task.as_str()),
+                    *key,
                     now,
                 )?;
             }
@@ -421,6 +434,7 @@ impl Engine {
             self.store.commit()
         };
         write().map_err(failed)?;
+        self.place_keys();
         let mut warning = format!(
             "{missing}. {} attempts of jobs have been taken from the runners' journals instead",
             resumed.len()
@@ -564,6 +578,9 @@ impl Engine {
                         self.store.checkpoint();
                     }
                 }
+                for job in &changes.jobs {
+                    self.conditions.keys.place(job.key, job.current.as_ref().map(|current| &current.task));
+                }
                 debts.answers.into_iter().for_each(|answer| answer(Ok(())));
                 for end in debts.ends {
                     if let Message::End { reply, .. } = end {
@@ -634,7 +651,7 @@ impl Engine {
         let mut left = Vec::with_capacity(batch.len());
         for message in batch {
             match message {
-                Message::Submit(_, reply) => drop(reply.send(Err(refused.clone()))),
+                Message::Submit(_, _, reply) => drop(reply.send(Err(refused.clone()))),
                 Message::Change(_, Needs::Space, reply) => drop(reply.send(Err(refused.clone()))),
                 other => left.push(other),
             }
@@ -733,7 +750,7 @@ impl Engine {
                 let node = self.state.job(*key).and_then(node_index);
                 let spec = self.spec(*key)?;
                 let stream = spec.1.log_stream(node, task.as_str());
-                self.store.add_stream(spec.1.log_group(node), &stream, now)?;
+                self.store.add_stream(spec.1.log_group(node), &stream, *key, now)?;
             }
         }
         self.store.commit()?;
@@ -743,7 +760,9 @@ impl Engine {
     fn hear(&mut self, message: Message, debts: &mut Debts) -> rusqlite::Result<()> {
         let now = now_ms();
         match message {
-            Message::Submit(plan, reply) => return self.submit(*plan, reply, now, debts),
+            Message::Submit(plan, submitter, reply) => {
+                return self.submit(*plan, submitter, reply, now, debts);
+            }
             Message::Change(change, _, reply) => match change(&self.store) {
                 Ok(answer) => {
                     owe(debts, reply, answer);
@@ -814,6 +833,7 @@ impl Engine {
     fn submit(
         &mut self,
         mut plan: Plan,
+        submitter: Option<JobKey>,
         reply: Reply<String>,
         now: i64,
         debts: &mut Debts,
@@ -830,7 +850,7 @@ impl Engine {
             }
             let ended = self.store.outcomes(&plan.terms.depends_on, plan.size.unwrap_or(0))?;
             let id = uuid::Uuid::new_v4().to_string();
-            let key = self.store.add(&id, &plan, now)?;
+            let key = self.store.add(&id, &plan, submitter, now)?;
             self.state.submit(key, plan.size, &Arc::new(plan.terms.clone()), &ended, now);
             Ok(Ok(id))
         };
@@ -1056,7 +1076,14 @@ impl Engine {
             self.containers.prepare();
             return Ok(None);
         }
-        let mut environment = spec.environment(node);
+        let place_of_key = if contained { KeyPlace::Container } else { KeyPlace::Host };
+        let credentials = self.conditions.keys.of_attempt(&current.task, place_of_key);
+        // What the job itself sets comes later and wins.
+        let mut environment = vec![
+            ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key),
+        ];
+        environment.extend(spec.environment(node));
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
         set("AWS_BATCH_JQ_NAME", job.terms.line.queue.clone());
         if let Some(room) = &job.room {

@@ -11,6 +11,7 @@
 //! | [`database`] | SQLite: opening, schema versions                                          |
 //! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
+//! | `lineage`    | who has submitted what, and what a container's key may see of it          |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
 
@@ -22,6 +23,7 @@ mod describe;
 mod engine;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod lineage;
 mod model;
 mod reader;
 mod request;
@@ -32,6 +34,8 @@ mod store;
 pub use api::Api;
 pub use describe::instance_arn;
 pub use engine::{Conditions, Engine, Handle, Message, Needs};
+pub use lineage::{Scope, Span};
+pub use model::JobKey;
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;
 

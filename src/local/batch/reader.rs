@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::database;
 use super::definition::{DefinitionName, arn};
+use super::lineage::{Scope, Span};
 use super::model::{JobKey, Summary};
 use super::request::{Definition, Spec};
 use super::resources::{self, Kind};
@@ -193,6 +194,20 @@ impl Snapshot {
         find(&self.0, id)
     }
 
+    /// A job, the array or multi-node job that it is a part of, the job that submitted that, and so on.
+    pub fn ancestors(&self, job: JobKey) -> rusqlite::Result<Vec<JobKey>> {
+        let mut above =
+            self.0.prepare_cached("SELECT coalesce(parent, submitter) FROM jobs WHERE key = ?1")?;
+        let (mut ancestors, mut next) = (Vec::new(), Some(job.0));
+        while let Some(key) = next {
+            let found: Option<Option<i64>> = above.query_row([key], |row| row.get(0)).optional()?;
+            ancestors.push(JobKey(key));
+            // What submitted a job, and what it is a part of, was there before it.
+            next = found.flatten().filter(|above| *above < key);
+        }
+        Ok(ancestors)
+    }
+
     /// What a job does; `owner` is [`JobRow::owner`].
     pub fn spec(&self, owner: JobKey) -> rusqlite::Result<Spec> {
         let text: String = self
@@ -223,8 +238,19 @@ impl Snapshot {
         rows.collect()
     }
 
-    /// Up to `limit` jobs of a listing that come after the job with the key `after`.
-    pub fn list(&self, listing: &Listing, after: Option<i64>, limit: usize) -> rusqlite::Result<Vec<JobRow>> {
+    /// Up to `limit` jobs of a listing that come after the job with the key `after`; of a queue, those that are
+    /// in a lineage.
+    pub fn list(
+        &self,
+        listing: &Listing,
+        lineage: Option<Span>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<JobRow>> {
+        let seen = match lineage {
+            None => String::new(),
+            Some(span) => format!("AND j.key IN ({} SELECT first FROM line)", span.with_lineage()),
+        };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let newest = after.unwrap_or(i64::MAX);
         let queue = |condition: &str| {
@@ -232,7 +258,7 @@ impl Snapshot {
             let index = if condition.starts_with("j.status") { "jobs_listed" } else { "jobs_of_queue" };
             format!(
                 "SELECT {ROW} FROM jobs j INDEXED BY {index} LEFT JOIN jobs p ON p.key = j.parent
-                 WHERE j.parent IS NULL AND j.queue = ?1 AND j.key < ?2 AND {condition}
+                 WHERE j.parent IS NULL AND j.queue = ?1 AND j.key < ?2 AND {condition} {seen}
                  ORDER BY j.key DESC LIMIT ?3"
             )
         };
@@ -310,14 +336,16 @@ impl Snapshot {
         resources::all(&self.0, kind)
     }
 
-    /// The active job definition that a name means.
-    pub fn definition(&self, name: &DefinitionName) -> rusqlite::Result<Option<Definition>> {
+    /// The active job definition that a name means to whoever has this scope.
+    pub fn definition(&self, name: &DefinitionName, scope: &Scope) -> rusqlite::Result<Option<Definition>> {
         let found: Option<(i64, String)> = self
             .0
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT revision, body FROM definitions
-                 WHERE name = ?1 AND active AND (?2 IS NULL OR revision = ?2) ORDER BY revision DESC LIMIT 1",
-            )?
+                 WHERE name = ?1 AND active AND (?2 IS NULL OR revision = ?2) AND {}
+                 ORDER BY revision DESC LIMIT 1",
+                scope.registrants()
+            ))?
             .query_row(params![name.name, name.revision], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         found
@@ -331,12 +359,19 @@ impl Snapshot {
             .transpose()
     }
 
-    /// Name, revision, whether it is active, and body of up to `limit` revisions, after the given one.
+    /// Whether there is a revision of a job definition, whoever has registered it.
+    pub fn has_definition(&self, name: &DefinitionName) -> rusqlite::Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM definitions WHERE name = ?1 AND (?2 IS NULL OR revision = ?2) AND active)";
+        self.0.prepare_cached(sql)?.query_row(params![name.name, name.revision], |row| row.get(0))
+    }
+
+    /// Name, revision, whether it is active, and body of up to `limit` revisions in a scope, after the given one.
     #[allow(clippy::type_complexity)]
     pub fn definitions(
         &self,
         only: Option<&DefinitionName>,
         active: Option<bool>,
+        scope: &Scope,
         after: (&str, i64),
         limit: usize,
     ) -> rusqlite::Result<Vec<(String, i64, bool, Value)>> {
@@ -345,8 +380,9 @@ impl Snapshot {
         let mut statement = self.0.prepare_cached(&format!(
             "SELECT name, revision, active, body FROM definitions
              WHERE {by_name} AND (?2 IS NULL OR revision = ?2) AND (?3 IS NULL OR active = ?3)
-                 AND (name, revision) > (?4, ?5)
-             ORDER BY name, revision LIMIT ?6"
+                 AND (name, revision) > (?4, ?5) AND {}
+             ORDER BY name, revision LIMIT ?6",
+            scope.registrants()
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (name, revision) = (only.map(|n| &n.name), only.and_then(|n| n.revision));
@@ -361,6 +397,16 @@ impl Snapshot {
         let mut statement =
             self.0.prepare_cached("SELECT task FROM jobs WHERE status < 5 AND task IS NOT NULL")?;
         statement.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// The IDs and names of the jobs, children and nodes that are about to run, or run.
+    pub fn placed(&self) -> rusqlite::Result<Vec<(String, String)>> {
+        let sql = format!(
+            "SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent
+             WHERE j.status < 5 AND j.runner IS NOT NULL ORDER BY j.key"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        statement.query_map([], |row| job_row(row).map(|job| (job.id, job.name)))?.collect()
     }
 
     /// How many attempts are about to run, and how many run.

@@ -24,7 +24,7 @@ use crate::local::home::BATCH_DATABASE;
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -73,6 +73,12 @@ const MIGRATIONS: [&str; 5] = [
     "ALTER TABLE jobs ADD COLUMN address TEXT;       -- main nodes in containers only
 ",
     "CREATE INDEX jobs_of_queue ON jobs (queue, key) WHERE parent IS NULL;
+",
+    "
+    ALTER TABLE jobs ADD COLUMN submitter INTEGER;          -- the job whose key submitted it; NULL: the owner's
+    CREATE INDEX jobs_submitted ON jobs (submitter) WHERE submitter IS NOT NULL;
+    ALTER TABLE definitions ADD COLUMN registrant INTEGER;  -- the job in containers that did; NULL: the owner
+    ALTER TABLE log_streams ADD COLUMN job INTEGER;         -- whose output it is; NULL: nobody's
 ",
 ];
 
@@ -175,7 +181,7 @@ impl Store {
             definition["tags"] = old["tags"].clone();
         }
         self.db.execute(
-            "INSERT OR REPLACE INTO definitions VALUES (?1, 1, 1, ?2)",
+            "INSERT OR REPLACE INTO definitions (name, revision, active, body) VALUES (?1, 1, 1, ?2)",
             params![BUILT_IN, definition.to_string()],
         )?;
         for (kind, name, body) in &built_in.resources {
@@ -255,8 +261,14 @@ impl Store {
         let _ = self.db.execute_batch("ROLLBACK");
     }
 
-    /// Adds a job, with all its children, and returns its key.
-    pub fn add(&mut self, id: &str, plan: &Plan, now: i64) -> rusqlite::Result<JobKey> {
+    /// Adds a job that `submitter` has submitted, with all its children, and returns its key.
+    pub fn add(
+        &mut self,
+        id: &str,
+        plan: &Plan,
+        submitter: Option<JobKey>,
+        now: i64,
+    ) -> rusqlite::Result<JobKey> {
         let key = self.next_key;
         let text = |e: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
         let (status, each) = first_status(&plan.terms, plan.size);
@@ -265,8 +277,8 @@ impl Store {
         let summary = summary.map(|s| serde_json::to_string(&s)).transpose().map_err(text)?;
         self.db
             .prepare_cached(
-                "INSERT INTO jobs (key, id, queue, name, size, summary, status, created_at, nodes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO jobs (key, id, queue, name, size, summary, status, created_at, nodes, submitter)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 key,
@@ -277,7 +289,8 @@ impl Store {
                 summary,
                 status.code(),
                 now,
-                nodes
+                nodes,
+                submitter.map(|job| job.0),
             ])?;
         let terms = serde_json::to_string(&plan.terms).map_err(text)?;
         let spec = serde_json::to_string(&plan.spec).map_err(text)?;
@@ -345,9 +358,9 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the log stream of an attempt.
-    pub fn add_stream(&self, group: &str, name: &str, now: i64) -> rusqlite::Result<()> {
-        logs::store::add_stream(&self.db, group, name, now)
+    /// Makes the log stream of an attempt of a job.
+    pub fn add_stream(&self, group: &str, name: &str, job: JobKey, now: i64) -> rusqlite::Result<()> {
+        logs::store::add_stream(&self.db, group, name, job, now)
     }
 
     /// Changes log groups and log streams.
@@ -394,6 +407,13 @@ impl Store {
     /// Removes a job with its children or nodes, its attempts and its log streams.
     pub fn remove(&self, job: &Expired) -> rusqlite::Result<()> {
         let range = [job.first.0, job.last.0];
+        // What it has submitted was submitted for whoever submitted it.
+        let above = "UPDATE jobs SET submitter = (SELECT submitter FROM jobs WHERE key = ?1)
+                     WHERE submitter BETWEEN ?1 AND ?2";
+        self.db.prepare_cached(above)?.execute(range)?;
+        // Nobody's: a revision's number is not given again.
+        let nobodys = "UPDATE definitions SET active = 0, registrant = 0 WHERE registrant BETWEEN ?1 AND ?2";
+        self.db.prepare_cached(nobodys)?.execute(range)?;
         self.db.prepare_cached("DELETE FROM attempts WHERE job BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM jobs WHERE key BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM specs WHERE key = ?1")?.execute([job.first.0])?;
@@ -501,13 +521,14 @@ impl Store {
         self.db.execute("UPDATE specs SET spec = ?2 WHERE key = ?1", params![key.0, spec]).map(|_| ())
     }
 
-    /// Registers a revision of a job definition and returns its number.
-    pub fn register(&self, name: &str, body: &Value) -> rusqlite::Result<i64> {
+    /// Registers a revision of a job definition, for a job in a container or else for the owner, and returns
+    /// its number. Numbers are the same for all: what one names is one thing.
+    pub fn register(&self, name: &str, body: &Value, registrant: Option<JobKey>) -> rusqlite::Result<i64> {
         self.db.query_row(
-            "INSERT INTO definitions
-             SELECT ?1, coalesce(max(revision), 0) + 1, 1, ?2 FROM definitions WHERE name = ?1
+            "INSERT INTO definitions (name, revision, active, body, registrant)
+             SELECT ?1, coalesce(max(revision), 0) + 1, 1, ?2, ?3 FROM definitions WHERE name = ?1
              RETURNING revision",
-            params![name, body.to_string()],
+            params![name, body.to_string(), registrant.map(|job| job.0)],
             |row| row.get(0),
         )
     }

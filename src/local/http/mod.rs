@@ -17,8 +17,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-pub use signature::{Credentials, Keys, Principal};
+pub use signature::{Credentials, parameter};
 
+use super::access::{Keys, Operation, Principal, operation};
 use super::error::{ApiError, Protocol, REQUEST_ID};
 use super::{batch, ec2, ecs, logs, s3, sts};
 use service::Service;
@@ -50,7 +51,7 @@ pub struct Services {
 /// The port: who may use the services, and which one a request is for.
 #[derive(Debug)]
 pub struct Front {
-    keys: Keys,
+    keys: Arc<Keys>,
     services: Services,
     /// Whether each request is told on stderr.
     debug: bool,
@@ -58,7 +59,7 @@ pub struct Front {
 
 impl Front {
     /// A front for these services; only requests signed with one of `keys` get through.
-    pub fn new(keys: Keys, services: Services, debug: bool) -> Self {
+    pub fn new(keys: Arc<Keys>, services: Services, debug: bool) -> Self {
         Self { keys, services, debug }
     }
 
@@ -109,7 +110,8 @@ impl Front {
         }
     }
 
-    /// Has a service answer a request whose signature is good.
+    /// Has a service answer a request whose signature is good, if the operation is there and `who` may ask
+    /// for it at all.
     async fn call(
         &self,
         service: Service,
@@ -117,18 +119,30 @@ impl Front {
         parts: &Parts,
         body: &Bytes,
     ) -> Result<Value, ApiError> {
-        let target = || parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
-        match service {
-            Service::Batch => {
+        match asked(service, parts, body)? {
+            Operation::Batch(operation) => {
+                who.check(Operation::Batch(operation))?;
                 let (path, query) = (parts.uri.path(), parts.uri.query());
-                self.services.batch.call(who, &parts.method, path, query, body).await
+                self.services.batch.call(operation, who, path, query, body).await
             }
-            Service::Logs => self.services.logs.call(target(), body).await,
-            Service::Ecs => self.services.ecs.call(target(), body).await,
-            Service::Ec2 => self.services.ec2.call(&signature::parameters(parts, body)),
-            Service::Sts => self.services.sts.call(&signature::parameters(parts, body)),
+            Operation::Logs(operation) => {
+                who.check(Operation::Logs(operation))?;
+                self.services.logs.call(operation, who, body).await
+            }
+            Operation::Ecs(operation) => {
+                who.check(Operation::Ecs(operation))?;
+                self.services.ecs.call(operation, body).await
+            }
+            Operation::Ec2(operation) => {
+                who.check(Operation::Ec2(operation))?;
+                self.services.ec2.call(operation, &signature::parameters(parts, body))
+            }
+            Operation::Sts(operation) => {
+                who.check(Operation::Sts(operation))?;
+                self.services.sts.call(operation)
+            }
             // It speaks for itself: see `s3`.
-            Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
+            Operation::S3(_) => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
         }
     }
 
@@ -173,6 +187,32 @@ impl Front {
         })??;
         claim.verify(&parts, &body)?;
         Ok((claim.principal, parts, body))
+    }
+}
+
+/// The operation that a request to a service asks for.
+///
+/// # Errors
+/// In the service's words, when there is no such operation.
+fn asked(service: Service, parts: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
+    let target = |prefix: &str| {
+        let target = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
+        target.and_then(|target| target.strip_prefix(prefix)).unwrap_or_default()
+    };
+    let unknown = |status| move || ApiError::unknown_operation(status);
+    match service {
+        Service::Batch => operation::Batch::asked(&parts.method, parts.uri.path())
+            .map(Operation::Batch)
+            .ok_or_else(unknown(StatusCode::NOT_FOUND)),
+        Service::Logs => operation::Logs::named(target("Logs_20140328."))
+            .map(Operation::Logs)
+            .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
+        Service::Ecs => operation::Ecs::named(target("AmazonEC2ContainerServiceV20141113."))
+            .map(Operation::Ecs)
+            .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
+        Service::Ec2 => ec2::asked(&signature::parameters(parts, body)).map(Operation::Ec2),
+        Service::Sts => sts::asked(&signature::parameters(parts, body)).map(Operation::Sts),
+        Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
     }
 }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::ApiError;
+use crate::local::access::{Keys, Principal};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be from ours (IAM User Guide: "within 15 minutes").
@@ -20,7 +21,7 @@ const SKEW_MS: i64 = 15 * 60 * 1000;
 const LONGEST_PRESIGNED_SECONDS: u64 = 604_800;
 
 /// The credentials that a request must be signed with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The access key ID.
     pub access_key_id: String,
@@ -31,37 +32,6 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
-    }
-}
-
-/// Who has signed a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Principal {
-    /// The owner of the home, and the owner's processes.
-    Owner,
-    /// A job in a container: nothing that it asks for may reach out of a container.
-    Container,
-}
-
-/// The key pairs that requests may be signed with.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    /// The owner's.
-    pub owner: Credentials,
-    /// The containers'.
-    pub containers: Credentials,
-}
-
-impl Keys {
-    /// Whose access key ID this is, and the key pair.
-    pub fn find(&self, access_key_id: &str) -> Option<(Principal, &Credentials)> {
-        let is =
-            |known: &Credentials| bool::from(access_key_id.as_bytes().ct_eq(known.access_key_id.as_bytes()));
-        match (is(&self.owner), is(&self.containers)) {
-            (true, _) => Some((Principal::Owner, &self.owner)),
-            (_, true) => Some((Principal::Container, &self.containers)),
-            _ => None,
-        }
     }
 }
 
@@ -186,6 +156,13 @@ fn query<B>(request: &Request<B>) -> impl Iterator<Item = (String, String)> {
     pairs(request.uri().query().unwrap_or(""))
 }
 
+/// The first value of a parameter in a URI's query, as a form has it.
+pub fn parameter(uri: &http::Uri, name: &str) -> Option<String> {
+    pairs(&uri.query().unwrap_or("").replace('+', "%20"))
+        .find(|(given, _)| given == name)
+        .map(|(_, value)| value)
+}
+
 /// The parameters of a request of the query protocol: of its form, and of its query.
 pub fn parameters(parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
     // In a form a blank may be written as a plus sign.
@@ -297,7 +274,7 @@ impl Claim {
         }
         Ok(Self {
             principal,
-            credentials: credentials.clone(),
+            credentials,
             scope,
             stamp: stamp.to_owned(),
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0)),
@@ -404,6 +381,15 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::access::Secrets;
+
+    fn keys(owner: &str) -> Keys {
+        let owner = Credentials {
+            access_key_id: owner.into(),
+            secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
+        };
+        Keys::new(Secrets { owner, jobs: "secret".into() })
+    }
 
     // The example of the IAM User Guide and of the AWS Signature Version 4 test suite ("get-vanilla").
     fn vanilla() -> (Parts, Keys, i64) {
@@ -418,14 +404,7 @@ mod tests {
             )
             .body(())
             .unwrap();
-        let pair = |id: &str, secret: &str| Credentials {
-            access_key_id: id.into(),
-            secret_access_key: secret.into(),
-        };
-        let keys = Keys {
-            owner: pair("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
-            containers: pair("AKIDCONTAINER", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
-        };
+        let keys = keys("AKIDEXAMPLE");
         (request.into_parts().0, keys, 1_440_938_160_000)
     }
 
@@ -435,8 +414,6 @@ mod tests {
         let claim = Claim::parse(&parts, &keys, now).unwrap();
         claim.verify(&parts, b"").unwrap();
         assert_eq!(claim.principal, Principal::Owner);
-        let keys = Keys { owner: keys.containers, containers: keys.owner };
-        assert_eq!(Claim::parse(&parts, &keys, now).unwrap().principal, Principal::Container);
     }
 
     #[test]
@@ -460,8 +437,7 @@ mod tests {
         let mut other = parts.clone();
         other.headers.remove("authorization");
         assert_eq!(code(&other, b"", now), "MissingAuthenticationTokenException");
-        let mut stranger = keys.clone();
-        stranger.owner.access_key_id = "OTHER".into();
+        let stranger = self::keys("OTHER");
         assert_eq!(Claim::parse(&parts, &stranger, now).unwrap_err().code, "UnrecognizedClientException");
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +11,9 @@ use super::names::{GroupName, StreamName};
 use super::pattern::Pattern;
 use super::store::{self, Change, Group};
 use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
-use crate::local::batch::{Handle, Needs, Reader, Snapshot};
+use crate::local::access::operation::Logs;
+use crate::local::access::{Operation, Principal};
+use crate::local::batch::{Handle, Needs, Reader, Scope, Snapshot};
 use crate::local::error::ApiError;
 use crate::local::http::json_shape;
 use crate::local::now_ms;
@@ -89,6 +90,21 @@ fn known_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Result
     Err(not_found("log stream"))
 }
 
+/// That the output of a stream may be read by whoever has this scope.
+fn check_stream(
+    db: &Snapshot,
+    scope: &Scope,
+    operation: Logs,
+    group: &GroupName,
+    stream: &StreamName,
+) -> Result<(), ApiError> {
+    if scope.lineage().is_none() {
+        return Ok(());
+    }
+    let job = store::job_of_stream(db.connection(), group, stream)?;
+    scope.check(db, job, Operation::Logs(operation))
+}
+
 /// Runs what waits for a disk where that is allowed.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -102,24 +118,23 @@ impl Api {
         Self { engine, reader, events }
     }
 
-    /// Answers one operation; its name is in the target.
+    /// Answers one operation.
     ///
     /// # Errors
     /// As AWS would say it.
-    pub async fn call(&self, target: &str, body: &[u8]) -> Result<Value, ApiError> {
-        let outcome = match target.strip_prefix("Logs_20140328.").unwrap_or("") {
-            "CreateLogGroup" => self.create_log_group(body).await,
-            "CreateLogStream" => self.create_log_stream(body).await,
-            "PutRetentionPolicy" => self.put_retention_policy(body).await,
-            "DeleteRetentionPolicy" => self.delete_retention_policy(body).await,
-            "DeleteLogStream" => self.delete_log_stream(body).await,
-            "DeleteLogGroup" => self.delete_log_group(body).await,
-            "DescribeLogGroups" => self.describe_log_groups(body).await,
-            "DescribeLogStreams" => self.describe_log_streams(body).await,
-            "PutLogEvents" => self.put_log_events(body).await,
-            "GetLogEvents" => self.get_log_events(body).await,
-            "FilterLogEvents" => self.filter_log_events(body).await,
-            _ => Err(ApiError::unknown_operation(StatusCode::BAD_REQUEST)),
+    pub async fn call(&self, operation: Logs, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
+        let outcome = match operation {
+            Logs::CreateLogGroup => self.create_log_group(body).await,
+            Logs::CreateLogStream => self.create_log_stream(body).await,
+            Logs::PutRetentionPolicy => self.put_retention_policy(body).await,
+            Logs::DeleteRetentionPolicy => self.delete_retention_policy(body).await,
+            Logs::DeleteLogStream => self.delete_log_stream(body).await,
+            Logs::DeleteLogGroup => self.delete_log_group(body).await,
+            Logs::DescribeLogGroups => self.describe_log_groups(body).await,
+            Logs::DescribeLogStreams => self.describe_log_streams(who, body).await,
+            Logs::PutLogEvents => self.put_log_events(body).await,
+            Logs::GetLogEvents => self.get_log_events(who, body).await,
+            Logs::FilterLogEvents => self.filter_log_events(who, body).await,
         };
         // What is Batch's ServerException is this service's ServiceUnavailableException.
         outcome.map_err(|e| match e.code {
@@ -273,7 +288,7 @@ impl Api {
         Ok(with_token(json!({"logGroups": rows.iter().map(group_detail).collect::<Vec<_>>()}), next))
     }
 
-    async fn describe_log_streams(&self, body: &[u8]) -> Result<Value, ApiError> {
+    async fn describe_log_streams(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -309,8 +324,9 @@ impl Api {
         self.reader
             .read(move |db| {
                 known_group(db, &name)?;
+                let lineage = Scope::of(db, &who)?.lineage();
                 let listed = |after: Option<&str>, most| {
-                    store::streams(db.connection(), &name, &prefix, after, descending, most)
+                    store::streams(db.connection(), &name, lineage, &prefix, after, descending, most)
                 };
                 let stored = events.table().read(|db| table::stored(db, &name))?;
                 let detail = |row: &store::StreamRow| Detail::new(&events, &name, row, stored.get(&row.0));
@@ -366,7 +382,7 @@ impl Api {
         .await
     }
 
-    async fn get_log_events(&self, body: &[u8]) -> Result<Value, ApiError> {
+    async fn get_log_events(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -395,6 +411,8 @@ impl Api {
         let events = Arc::clone(&self.events);
         self.reader
             .read(move |db| {
+                let scope = Scope::of(db, &who)?;
+                check_stream(db, &scope, Logs::GetLogEvents, &wanted.stream.0, &wanted.stream.1)?;
                 let known = known_stream(db, &wanted.stream.0, &wanted.stream.1)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
                 events.table().read(|db| get::page(&events, db, &wanted))
@@ -402,7 +420,7 @@ impl Api {
             .await
     }
 
-    async fn filter_log_events(&self, body: &[u8]) -> Result<Value, ApiError> {
+    async fn filter_log_events(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -446,17 +464,20 @@ impl Api {
         self.reader
             .read(move |db| {
                 let known = known_group(db, &wanted.group)?;
+                let scope = Scope::of(db, &who)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
                 wanted.streams = match named {
                     Some(names) => {
-                        names
-                            .iter()
-                            .try_for_each(|name| known_stream(db, &wanted.group, name).map(|_| ()))?;
+                        names.iter().try_for_each(|name| {
+                            check_stream(db, &scope, Logs::FilterLogEvents, &wanted.group, name)?;
+                            known_stream(db, &wanted.group, name).map(|_| ())
+                        })?;
                         names.iter().map(|name| name.as_str().to_owned()).collect()
                     }
                     None => {
+                        let (of, lineage) = (&wanted.group, scope.lineage());
                         let rows =
-                            store::streams(db.connection(), &wanted.group, &prefix, None, false, usize::MAX)?;
+                            store::streams(db.connection(), of, lineage, &prefix, None, false, usize::MAX)?;
                         rows.into_iter().map(|(name, _)| name).collect()
                     }
                 };

@@ -192,7 +192,7 @@ impl Events {
         let mut after: Option<String> = None;
         loop {
             let page = reader.read_now(|db| {
-                Ok(store::streams(db.connection(), &group.name, "", after.as_deref(), false, 10_000)?)
+                Ok(store::streams(db.connection(), &group.name, None, "", after.as_deref(), false, 10_000)?)
             })?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             for (stream, _) in &page {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::names::{GroupName, StreamName};
 use super::{exists, not_found};
+use crate::local::batch::{JobKey, Span};
 use crate::local::error::ApiError;
 
 /// What the rows of groups have besides their name and their time of creation; a migration.
@@ -82,12 +83,14 @@ pub fn apply(db: &Connection, change: &Change, now: i64) -> rusqlite::Result<Res
     }
 }
 
-/// Adds the stream of an attempt, and its group where somebody has deleted it.
-pub fn add_stream(db: &Connection, group: &str, name: &str, now: i64) -> rusqlite::Result<()> {
+/// Adds the stream of a job's attempt, and its group where somebody has deleted it.
+pub fn add_stream(db: &Connection, group: &str, name: &str, job: JobKey, now: i64) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO log_groups (name, created_at) VALUES (?1, ?2)")?
         .execute(params![group, now])?;
-    db.prepare_cached("INSERT OR IGNORE INTO log_streams (log_group, name, created_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![group, name, now])?;
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO log_streams (log_group, name, created_at, job) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![group, name, now, job.0])?;
     Ok(())
 }
 
@@ -159,13 +162,29 @@ pub fn has_stream(db: &Connection, group: &GroupName, name: &StreamName) -> rusq
         .query_row(params![group.as_str(), name.as_str()], |row| row.get(0))
 }
 
+/// The job whose output a stream has; none for a stream that no job has written, or that is not there.
+pub fn job_of_stream(
+    db: &Connection,
+    group: &GroupName,
+    name: &StreamName,
+) -> rusqlite::Result<Option<JobKey>> {
+    let sql = "SELECT job FROM log_streams WHERE log_group = ?1 AND name = ?2";
+    let found: Option<Option<i64>> = db
+        .prepare_cached(sql)?
+        .query_row(params![group.as_str(), name.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found.flatten().map(JobKey))
+}
+
 /// A log stream, with its time of creation.
 pub type StreamRow = (String, i64);
 
-/// Up to `limit` streams of a group whose names begin with `prefix`, by name, after the given one.
+/// Up to `limit` streams of a group whose names begin with `prefix`, by name, after the given one; of a lineage
+/// only, if one is given.
 pub fn streams(
     db: &Connection,
     group: &GroupName,
+    lineage: Option<Span>,
     prefix: &str,
     after: Option<&str>,
     descending: bool,
@@ -175,10 +194,16 @@ pub fn streams(
     let order = if descending { "DESC" } else { "ASC" };
     // The names that begin with `prefix` are those from it on to its successor.
     let successor = successor(prefix);
+    let seen = if lineage.is_some() {
+        "AND EXISTS (SELECT 1 FROM line WHERE log_streams.job BETWEEN line.first AND line.last)"
+    } else {
+        ""
+    };
     let mut statement = db.prepare_cached(&format!(
-        "SELECT name, created_at FROM log_streams
+        "{} SELECT name, created_at FROM log_streams
          WHERE log_group = ?1 AND name >= ?2 AND (?3 IS NULL OR name < ?3)
-             AND (?4 IS NULL OR name {} ?4) ORDER BY name {order} LIMIT ?5",
+             AND (?4 IS NULL OR name {} ?4) {seen} ORDER BY name {order} LIMIT ?5",
+        lineage.map(Span::with_lineage).unwrap_or_default(),
         if descending { "<" } else { ">" }
     ))?;
     let rows = statement.query_map(params![group.as_str(), prefix, successor, after, limit], |row| {
@@ -210,7 +235,7 @@ mod tests {
         db.execute_batch(
             "CREATE TABLE log_groups (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE log_streams (
-                 log_group TEXT NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL,
+                 log_group TEXT NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL, job INTEGER,
                  PRIMARY KEY (log_group, name)
              ) WITHOUT ROWID;",
         )
@@ -252,21 +277,21 @@ mod tests {
     #[test]
     fn a_jobs_stream_brings_its_group_back() {
         let db = db();
-        add_stream(&db, "g", "s", 5).unwrap();
-        add_stream(&db, "g", "s", 6).unwrap();
+        add_stream(&db, "g", "s", JobKey(1), 5).unwrap();
+        add_stream(&db, "g", "s", JobKey(1), 6).unwrap();
         let group = GroupName::parse("g").unwrap();
         assert_eq!(super::group(&db, &group).unwrap().unwrap().created_at, 5);
-        assert_eq!(streams(&db, &group, "", None, false, 10).unwrap(), [("s".to_owned(), 5)]);
+        assert_eq!(streams(&db, &group, None, "", None, false, 10).unwrap(), [("s".to_owned(), 5)]);
     }
 
     #[test]
     fn streams_are_listed_by_prefix_in_both_orders() {
         let db = db();
         let names = ["a", "ab", "ab/1", "ab/2", "ac", "b", "\u{10ffff}", "\u{10ffff}x"];
-        names.iter().for_each(|name| add_stream(&db, "g", name, 1).unwrap());
+        names.iter().for_each(|name| add_stream(&db, "g", name, JobKey(1), 1).unwrap());
         let group = GroupName::parse("g").unwrap();
         let listed = |prefix: &str, after: Option<&str>, descending| {
-            let rows = streams(&db, &group, prefix, after, descending, 100).unwrap();
+            let rows = streams(&db, &group, None, prefix, after, descending, 100).unwrap();
             rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
         assert_eq!(listed("", None, false), names);

@@ -24,6 +24,7 @@ mod host;
 mod journal;
 mod limits;
 mod lines;
+mod mask;
 mod output;
 mod process;
 pub(crate) mod protocol;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
+use super::mask::Mask;
 use crate::job::OUTPUT_NOT_KEPT;
 use crate::local::logs::record;
 use crate::local::space;
@@ -31,6 +32,7 @@ pub struct Output {
     path: PathBuf,
     file: Option<Lines>,
     partial: [Vec<u8>; 2],
+    masks: [Mask; 2],
     last_stamp: i64,
     failure: Option<String>,
     /// How much of the job's output is not in the file, in bytes.
@@ -40,7 +42,15 @@ pub struct Output {
 impl Output {
     /// Nothing is written, and no file made, before the job's first line.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, partial: [Vec::new(), Vec::new()], last_stamp: 0, failure: None, lost: 0 }
+        Self {
+            path,
+            file: None,
+            partial: [Vec::new(), Vec::new()],
+            masks: [Mask::default(), Mask::default()],
+            last_stamp: 0,
+            failure: None,
+            lost: 0,
+        }
     }
 
     /// Takes what the job has just written, at `now`.
@@ -48,8 +58,9 @@ impl Output {
         // Stamps never go backwards, whatever the clock does: readers search the file by time.
         self.last_stamp = self.last_stamp.max(now);
         let mut records = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+        let bytes = self.masks[source as usize].apply(bytes);
         let partial = &mut self.partial[source as usize];
-        let mut rest = bytes;
+        let mut rest = bytes.as_ref();
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
             partial.extend_from_slice(&rest[..end]);
             line(partial, self.last_stamp, &mut records);
@@ -197,6 +208,23 @@ mod tests {
         let (out, err) = (Source::Both, Source::Error);
         let chunks: [(Source, &[u8]); 4] = [(out, b"a"), (err, b"x\ny"), (out, b"b\nc"), (err, b"z")];
         assert_eq!(lines_of(&chunks), ["x", "ab", "c", "yz"]);
+    }
+
+    #[test]
+    fn a_secret_is_masked_across_chunks_lines_and_the_longest_message() {
+        use super::super::protocol::{SECRET_DIGITS, SECRET_PREFIX};
+        let secret = format!("{SECRET_PREFIX}{}", "7".repeat(SECRET_DIGITS));
+        let (head, tail) = secret.split_at(SECRET_PREFIX.len() + 9);
+        assert_eq!(
+            lines(&[format!("a {head}").as_bytes(), format!("{tail} b\n{head}\n{tail}\n").as_bytes()]),
+            [
+                format!("a {SECRET_PREFIX}{} b", "*".repeat(SECRET_DIGITS)),
+                format!("{SECRET_PREFIX}{}", "*".repeat(9)),
+                "*".repeat(SECRET_DIGITS - 9),
+            ]
+        );
+        let long = format!("{}{secret}", "x".repeat(LONGEST_MESSAGE - head.len()));
+        assert!(lines(&[long.as_bytes()]).iter().all(|line| !line.contains('7')));
     }
 
     #[test]

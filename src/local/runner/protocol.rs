@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::limits;
 
+/// What every secret access key of a local cluster begins with, so that runners know one when they see it.
+pub const SECRET_PREFIX: &str = "KeyOfAwsbLocal";
+/// How many hexadecimal digits follow: 160 bits.
+pub const SECRET_DIGITS: usize = 40;
+
 /// The identity of one attempt of one job: 32 hexadecimal digits, like the ID of an ECS task.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -22,6 +27,12 @@ impl TaskId {
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// One from an environment, which may say anything.
+    pub fn parse(text: String) -> Option<Self> {
+        let is_id = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then_some(Self(text))
     }
 }
 
@@ -77,6 +88,12 @@ pub enum Greeting {
     Status,
     /// `blocal reset`; all jobs are ended, and the answer is a status.
     EndAll,
+    /// `blocal rotate`: the owner's key is replaced, and those of the jobs that run if `jobs` says so; answered
+    /// with what has become of them.
+    Rotate {
+        /// Whether the keys of jobs go, too.
+        jobs: bool,
+    },
     /// `blocal stop`; answered with a status, then the server stops.
     Stop,
 }
@@ -155,7 +172,7 @@ pub struct Ended {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Order {
-    /// The environment that every job has; said once, after the greeting.
+    /// The environment that every job has, apart from its key pair; said once, after the greeting.
     Setup {
         /// Names and values.
         environment: Vec<(String, String)>,

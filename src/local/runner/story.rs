@@ -16,6 +16,7 @@ use nix::sys::stat::{Mode, umask};
 use super::container::ContainerWork;
 use super::host::{HostWork, Waiter};
 use super::journal::Journal;
+use super::mask::masked;
 use super::process;
 use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
 use super::work::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
@@ -459,7 +460,10 @@ impl Runner {
         self.unwritten.is_empty()
     }
 
-    fn end(&mut self, ended: Ended) {
+    fn end(&mut self, mut ended: Ended) {
+        // The words of a shell or of an engine may repeat what a job's command or environment says.
+        ended.reason = ended.reason.as_deref().map(masked);
+        ended.unkept = ended.unkept.as_deref().map(masked);
         if let Err(e) = self.journal.ended(&ended) {
             note!("runner: writing the journal: {e}");
             self.unwritten.push(ended.clone());

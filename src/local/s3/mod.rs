@@ -4,6 +4,7 @@ mod content;
 mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod guard;
 mod listing;
 mod names;
 mod service;
@@ -17,29 +18,38 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
-use super::http::Keys;
+use super::access::Keys;
+use super::batch::Reader;
 pub use frames::follow;
+use guard::Guard;
 use service::LocalS3;
 use store::Store;
 
-/// S3 over the home's store, for requests signed with one of `keys`; what a key may do is the same for all.
-/// What of the store has been lost is added to `warnings`.
+/// S3 over the home's store, for requests signed with one of `keys`; what one in a container may do, the
+/// database says. What of the store has been lost is added to `warnings`.
 ///
 /// # Errors
 /// When the store cannot be opened.
-pub fn service(home: &Path, keys: Keys, warnings: &mut Vec<String>) -> io::Result<S3Service> {
-    let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::new(Store::open(home, warnings)?)));
-    builder.set_auth(Users(keys));
+pub fn service(
+    home: &Path,
+    keys: Arc<Keys>,
+    reader: Reader,
+    warnings: &mut Vec<String>,
+) -> io::Result<S3Service> {
+    let store = Arc::new(Store::open(home, warnings)?);
+    let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::clone(&store)));
+    builder.set_auth(Users(Arc::clone(&keys)));
+    builder.set_access(Guard::new(keys, reader, store));
     Ok(builder.build())
 }
 
-struct Users(Keys);
+struct Users(Arc<Keys>);
 
 #[async_trait::async_trait]
 impl S3Auth for Users {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         match self.0.find(access_key) {
-            Some((_, credentials)) => Ok(SecretKey::from(credentials.secret_access_key.as_str())),
+            Some((_, credentials)) => Ok(SecretKey::from(credentials.secret_access_key)),
             None => Err(s3_error!(
                 InvalidAccessKeyId,
                 "The AWS Access Key Id you provided does not exist in our records."

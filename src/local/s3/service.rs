@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use s3s::dto::*;
 use s3s::stream::ByteStream;
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
+use super::guard::{Digest, Maker};
 use super::listing::{Listing, Page};
 use super::names::{Encoding, in_xml};
 use super::store::{
@@ -41,6 +42,13 @@ struct Headers {
     crc64nvme: Option<String>,
     sha1: Option<String>,
     sha256: Option<String>,
+    /// The job in a container that has made a record of `--once`.
+    maker: Option<String>,
+}
+
+/// The job in a container that has made an object, if that was kept.
+pub fn maker(object: &Stored) -> Option<String> {
+    Headers::of(object).maker
 }
 
 impl Headers {
@@ -341,11 +349,12 @@ impl S3 for LocalS3 {
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let (digest, maker) = (Digest::of(&req), Maker::of(&req));
         let input = req.input;
         let condition = condition(input.if_match, input.if_none_match)?;
         let bucket = input.bucket.clone();
         self.with(move |store| store.require_bucket(&bucket)).await?;
-        let expected = Checksum {
+        let mut expected = Checksum {
             checksum_crc32: input.checksum_crc32,
             checksum_crc32c: input.checksum_crc32c,
             checksum_crc64nvme: input.checksum_crc64nvme,
@@ -353,10 +362,15 @@ impl S3 for LocalS3 {
             checksum_sha256: input.checksum_sha256,
             ..Default::default()
         };
+        Digest::expect(digest, &mut expected)?;
         let (trailers, algorithm) = (req.trailing_headers, input.checksum_algorithm);
         let (received, written) = self
             .receive(input.body, expected, input.content_md5, trailers, algorithm, &req.extensions)
-            .await?;
+            .await
+            .map_err(|e| match (digest, e.code()) {
+                (Some(_), S3ErrorCode::BadDigest) => Digest::wrong(),
+                _ => e,
+            })?;
         let headers = Headers {
             content_type: input.content_type.map(|t| t.to_string()),
             content_encoding: content_encoding(input.content_encoding),
@@ -364,6 +378,7 @@ impl S3 for LocalS3 {
             content_language: input.content_language,
             cache_control: input.cache_control,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            maker,
             ..Default::default()
         }
         .with_checksum(&written.checksum)
@@ -681,13 +696,14 @@ impl S3 for LocalS3 {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let digest = Digest::of(&req);
         let input = req.input;
         let condition = condition(input.if_match, input.if_none_match)?;
         let wanted = input.multipart_upload.and_then(|u| u.parts).unwrap_or_default();
         let store = Arc::clone(&self.store);
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let joined = tokio::task::spawn_blocking(move || {
-            join(&store, &bucket, &key, &input.upload_id, &wanted, &condition)
+            join(&store, &bucket, &key, &input.upload_id, &wanted, digest, &condition)
         });
         let etag = joined.await.map_err(internal)??;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
@@ -781,6 +797,7 @@ fn join(
     key: &str,
     upload: &str,
     wanted: &[CompletedPart],
+    digest: Option<Digest>,
     condition: &Condition,
 ) -> S3Result<String> {
     use s3s::crypto::{Checksum as _, Md5};
@@ -797,7 +814,7 @@ fn join(
         return Err(content::no_space(&lack));
     }
     let disk = |e: std::io::Error| content::disk(store.home(), &e);
-    let mut whole = options.create_new(true).write(true).mode(0o600).open(path).map_err(disk)?;
+    let mut whole = options.create_new(true).write(true).mode(0o600).open(&path).map_err(disk)?;
     let (mut size, mut last, mut tags, mut sums) = (0, 0, Md5::new(), Some(Vec::new()));
     for part in wanted {
         let number = part.part_number.unwrap_or(0);
@@ -820,6 +837,9 @@ fn join(
         sums = sums.zip(sum).map(|(sums, sum)| [sums, sum].concat());
     }
     whole.sync_all().map_err(disk)?;
+    if let Some(digest) = digest {
+        digest.check(std::fs::File::open(&path).map_err(internal)?)?;
+    }
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
     let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
     let headers = with_composite_crc32(&headers, sums, wanted.len())?;

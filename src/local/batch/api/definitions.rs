@@ -4,12 +4,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Api, page_size, with_token};
+use crate::local::access::Principal;
 use crate::local::batch::container;
 use crate::local::batch::definition::{self, DefinitionName, arn};
 use crate::local::batch::engine::Needs;
+use crate::local::batch::lineage::Scope;
 use crate::local::batch::request::{self, shape};
 use crate::local::error::ApiError;
-use crate::local::http::{Principal, json_object};
+use crate::local::http::json_object;
 
 /// User Guide, service_limits: the RegisterJobDefinition payload.
 const LONGEST_DEFINITION: usize = 24 * 1024;
@@ -35,12 +37,15 @@ impl Api {
         body.entry("tags").or_insert_with(|| json!({}));
         let body = Value::Object(body);
         request::check_definition(&body)?;
-        if who == Principal::Container {
+        let mut registrant = None;
+        if who.contained().is_some() {
             container::check_contained(&body)?;
+            let scope = self.reader.read(move |db| Scope::of(db, &who)).await?;
+            registrant = scope.registrant();
         }
         self.engine
             .change(move |store| {
-                let revision = store.register(&name, &body)?;
+                let revision = store.register(&name, &body, registrant)?;
                 Ok(json!({
                     "jobDefinitionName": name,
                     "jobDefinitionArn": arn("job-definition", &format!("{name}:{revision}")),
@@ -69,7 +74,7 @@ impl Api {
             .await
     }
 
-    pub(super) async fn describe_definitions(&self, body: Value) -> Result<Value, ApiError> {
+    pub(super) async fn describe_definitions(&self, who: Principal, body: Value) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -97,6 +102,7 @@ impl Api {
         };
         self.reader
             .read(move |db| {
+                let scope = Scope::of(db, &who)?;
                 let mut rows = Vec::new();
                 match (request.job_definitions, request.job_definition_name) {
                     (Some(names), _) => {
@@ -104,13 +110,14 @@ impl Api {
                         // "can't be used with other parameters": it comes in one piece.
                         for name in names {
                             let name = DefinitionName::parse(&name);
-                            rows.extend(db.definitions(Some(&name), active, ("", 0), usize::MAX)?);
+                            rows.extend(db.definitions(Some(&name), active, &scope, ("", 0), usize::MAX)?);
                         }
                         limit = rows.len();
                     }
                     (None, name) => {
                         let name = name.map(|name| DefinitionName { name, revision: None });
-                        rows = db.definitions(name.as_ref(), active, (&after.0, after.1), limit + 1)?;
+                        rows =
+                            db.definitions(name.as_ref(), active, &scope, (&after.0, after.1), limit + 1)?;
                     }
                 }
                 let more = rows.len() > limit;

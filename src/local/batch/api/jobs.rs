@@ -5,14 +5,17 @@ use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
 use crate::job::{Status, limits};
+use crate::local::access::operation::Batch;
+use crate::local::access::{Operation, Principal};
 use crate::local::batch::container;
 use crate::local::batch::definition::{DefinitionName, arn};
 use crate::local::batch::describe;
+use crate::local::batch::lineage::{self, Scope};
 use crate::local::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::local::batch::request::{self, Queue, SubmitJob, shape};
 use crate::local::batch::resources::Kind;
 use crate::local::error::ApiError;
-use crate::local::http::{Principal, json_object};
+use crate::local::http::json_object;
 use crate::local::now_ms;
 use crate::local::space::NoSpace;
 
@@ -26,26 +29,31 @@ impl Api {
             )));
         }
         let request: SubmitJob = shape(json_object(body)?)?;
+        let submitter = who.job();
         let plan = self
             .reader
             .read(move |db| {
+                let scope = Scope::of(db, &who)?;
                 let (queue_name, name) = request::names(&request)?;
                 let queue = queue(db, queue_name)?;
-                let definition = db.definition(&DefinitionName::parse(name))?.ok_or_else(|| {
-                    ApiError::client(format!("JobDefinition {name} not found or not ACTIVE"))
-                })?;
-                if who == Principal::Container {
+                let wanted = DefinitionName::parse(name);
+                let Some(definition) = db.definition(&wanted, &scope)? else {
+                    return Err(lineage::no_definition(name, db.has_definition(&wanted)?));
+                };
+                if who.contained().is_some() {
                     container::check_contained(&definition.body)?;
                 }
-                request::plan(request, &definition, &queue)
+                let plan = request::plan(request, &definition, &queue)?;
+                scope.check_dependencies(db, &plan.depends_on, Operation::Batch(Batch::SubmitJob))?;
+                Ok(plan)
             })
             .await?;
         let job_name = plan.name.clone();
-        let id = self.engine.submit(plan).await?;
+        let id = self.engine.submit(plan, submitter).await?;
         Ok(json!({"jobArn": arn("job", &id), "jobName": job_name, "jobId": id}))
     }
 
-    pub(super) async fn describe_jobs(&self, body: Value) -> Result<Value, ApiError> {
+    pub(super) async fn describe_jobs(&self, who: Principal, body: Value) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         struct Request {
             jobs: Option<Vec<String>>,
@@ -61,10 +69,12 @@ impl Api {
         let lack = self.engine.lack();
         self.reader
             .read(move |db| {
+                let scope = Scope::of(db, &who)?;
                 let mut jobs = Vec::new();
                 for id in ids {
                     // An unknown job is left out, as on AWS.
                     let Some(mut row) = db.job(&id)? else { continue };
+                    scope.check(db, Some(row.key), Operation::Batch(Batch::DescribeJobs))?;
                     say_lack(&mut row, lack.as_ref());
                     let spec = db.spec(row.owner)?;
                     let attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
@@ -75,7 +85,7 @@ impl Api {
             .await
     }
 
-    pub(super) async fn list_jobs(&self, body: Value) -> Result<Value, ApiError> {
+    pub(super) async fn list_jobs(&self, who: Principal, body: Value) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -129,16 +139,20 @@ impl Api {
         let lack = self.engine.lack();
         self.reader
             .read(move |db| {
+                let scope = Scope::of(db, &who)?;
                 let listing = match (parent, filters.into_iter().next()) {
                     (None, Some(filter)) => Listing::Filtered(queue(db, &queue_name)?.name, filter),
                     (None, None) => Listing::Queue(queue(db, &queue_name)?.name, status),
                     // API, ListJobs.filters: they do not apply to children and nodes.
                     (Some(id), _) => match db.find(&id)? {
-                        Some(key) => Listing::Children(key, status),
+                        Some(key) => {
+                            scope.check(db, Some(key), Operation::Batch(Batch::ListJobs))?;
+                            Listing::Children(key, status)
+                        }
                         None => return Ok(json!({"jobSummaryList": []})),
                     },
                 };
-                let mut rows = db.list(&listing, after, limit + 1)?;
+                let mut rows = db.list(&listing, scope.lineage(), after, limit + 1)?;
                 rows.iter_mut().for_each(|row| say_lack(row, lack.as_ref()));
                 let more = rows.len() > limit;
                 rows.truncate(limit);
@@ -158,7 +172,7 @@ impl Api {
             .await
     }
 
-    pub(super) async fn end_job(&self, body: Value, cancel: bool) -> Result<Value, ApiError> {
+    pub(super) async fn end_job(&self, who: Principal, body: Value, cancel: bool) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -168,6 +182,16 @@ impl Api {
         let request: Request = shape(body)?;
         let id = request.job_id.ok_or_else(|| ApiError::client("jobId is required"))?;
         let reason = request.reason.ok_or_else(|| ApiError::client("reason is required"))?;
+        if who.contained().is_some() {
+            let operation = Operation::Batch(if cancel { Batch::CancelJob } else { Batch::TerminateJob });
+            let asked = id.clone();
+            let check = move |db: &Snapshot| {
+                // That of an unknown job is refused in the writer's words.
+                let Some(key) = db.find(&asked)? else { return Ok(()) };
+                Scope::of(db, &who)?.check(db, Some(key), operation)
+            };
+            self.reader.read(check).await?;
+        }
         self.engine.end(id, reason, cancel).await?;
         Ok(json!({}))
     }

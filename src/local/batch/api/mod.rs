@@ -4,21 +4,23 @@
 //! |---------------|---------------------------------------------------------------------------------|
 //! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob                        |
 //! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
-//! | `resources`   | queues, compute environments, scheduling policies                                |
+//! | `shared`      | queues, compute environments, scheduling policies                                |
 //! | `tags`        | TagResource, UntagResource, ListTagsForResource                                  |
 
 mod definitions;
 mod jobs;
-mod resources;
+mod shared;
 mod tags;
 
-use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::engine::Handle;
+use super::engine::{Handle, Needs};
 use super::reader::Reader;
+use super::resources::{self, Kind};
+use crate::local::access::Principal;
+use crate::local::access::operation::Batch;
 use crate::local::error::ApiError;
-use crate::local::http::{Principal, json_object};
+use crate::local::http::json_object;
 
 /// Batch, as far as it is here.
 #[derive(Debug, Clone)]
@@ -33,50 +35,78 @@ impl Api {
         Self { engine, reader }
     }
 
-    /// Answers one operation; its name is in the path.
+    /// Answers one operation.
     ///
     /// # Errors
     /// As AWS would say it.
     pub async fn call(
         &self,
+        operation: Batch,
         who: Principal,
-        method: &Method,
         path: &str,
         query: Option<&str>,
         body: &[u8],
     ) -> Result<Value, ApiError> {
-        let operation = path.strip_prefix("/v1/").unwrap_or("");
-        if let Some(arn) = operation.strip_prefix("tags/") {
-            return self.tags(method, arn, query.unwrap_or(""), body).await;
-        }
-        if *method != Method::POST {
-            return Err(ApiError::unknown_operation(StatusCode::NOT_FOUND));
-        }
+        let request = || json_object(body);
         match operation {
-            "submitjob" => return self.submit_job(who, body).await,
-            "registerjobdefinition" => return self.register(who, body).await,
-            _ => {}
-        }
-        let known = |request| self.known(operation, request);
-        match known(json_object(body)?).await {
-            Some(answer) => answer,
-            None => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
+            // These have limits of their own for the body.
+            Batch::SubmitJob => self.submit_job(who, body).await,
+            Batch::RegisterJobDefinition => self.register(who, body).await,
+            Batch::DescribeJobs => self.describe_jobs(who, request()?).await,
+            Batch::ListJobs => self.list_jobs(who, request()?).await,
+            Batch::TerminateJob => self.end_job(who, request()?, false).await,
+            Batch::CancelJob => self.end_job(who, request()?, true).await,
+            Batch::GetJobQueueSnapshot => self.snapshot(&request()?).await,
+            Batch::DeregisterJobDefinition => self.deregister(&request()?).await,
+            Batch::DescribeJobDefinitions => self.describe_definitions(who, request()?).await,
+            Batch::DescribeComputeEnvironments => {
+                self.describe(request()?, Kind::Environment, "computeEnvironments").await
+            }
+            Batch::DescribeJobQueues => self.describe(request()?, Kind::Queue, "jobQueues").await,
+            Batch::DescribeSchedulingPolicies => self.describe_policies(request()?).await,
+            Batch::ListSchedulingPolicies => self.list_policies(request()?).await,
+            Batch::CreateComputeEnvironment => {
+                self.change(Needs::Space, request()?, resources::create_environment).await
+            }
+            Batch::UpdateComputeEnvironment => {
+                self.change(Needs::Space, request()?, resources::update_environment).await
+            }
+            Batch::DeleteComputeEnvironment => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_environment(store, &request)
+                })
+                .await
+            }
+            Batch::CreateJobQueue => self.change(Needs::Space, request()?, resources::create_queue).await,
+            Batch::UpdateJobQueue => self.change(Needs::Space, request()?, resources::update_queue).await,
+            Batch::DeleteJobQueue => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_queue(store, &request)
+                })
+                .await
+            }
+            Batch::CreateSchedulingPolicy => {
+                self.change(Needs::Space, request()?, resources::create_policy).await
+            }
+            Batch::UpdateSchedulingPolicy => {
+                self.change(Needs::Space, request()?, resources::update_policy).await
+            }
+            Batch::DeleteSchedulingPolicy => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_policy(store, &request)
+                })
+                .await
+            }
+            Batch::ListTagsForResource => self.list_tags(tagged(path)?).await,
+            Batch::TagResource => self.tag(tagged(path)?, body).await,
+            Batch::UntagResource => self.untag(tagged(path)?, query.unwrap_or("")).await,
         }
     }
+}
 
-    /// The operations whose bodies have no limit of their own.
-    async fn known(&self, operation: &str, request: Value) -> Option<Result<Value, ApiError>> {
-        Some(match operation {
-            "describejobs" => self.describe_jobs(request).await,
-            "listjobs" => self.list_jobs(request).await,
-            "terminatejob" => self.end_job(request, false).await,
-            "canceljob" => self.end_job(request, true).await,
-            "getjobqueuesnapshot" => self.snapshot(&request).await,
-            "deregisterjobdefinition" => self.deregister(&request).await,
-            "describejobdefinitions" => self.describe_definitions(request).await,
-            _ => return self.resources(operation, request).await,
-        })
-    }
+/// The ARN in the path of an operation on tags.
+fn tagged(path: &str) -> Result<String, ApiError> {
+    tags::decoded(path.strip_prefix("/v1/tags/").unwrap_or_default())
 }
 
 /// How many a page is to have: what is asked for, at most `most`.

@@ -1,6 +1,5 @@
 //! Tags of jobs, job definitions, queues, compute environments and scheduling policies.
 
-use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Api;
@@ -74,36 +73,28 @@ impl Tagged {
 }
 
 impl Api {
-    /// API: TagResource (POST), UntagResource (DELETE) and ListTagsForResource (GET) on `/v1/tags/ARN`.
-    pub(super) async fn tags(
-        &self,
-        method: &Method,
-        arn: &str,
-        query: &str,
-        body: &[u8],
-    ) -> Result<Value, ApiError> {
-        let arn = decoded(arn)?;
-        match *method {
-            Method::GET => {
-                self.engine.change(move |store| Ok(json!({"tags": Tagged::find(store, &arn)?.tags()}))).await
-            }
-            Method::POST => {
-                let request = json_object(body)?;
-                let Some(new) = request["tags"].as_object().cloned() else {
-                    return Err(ApiError::client("tags is required"));
-                };
-                self.change_tags(arn, move |tags| tags.extend(new)).await
-            }
-            Method::DELETE => {
-                let keys: Vec<String> = query
-                    .split('&')
-                    .filter_map(|pair| pair.strip_prefix("tagKeys="))
-                    .map(|key| decoded(&key.replace('+', " ")))
-                    .collect::<Result<_, _>>()?;
-                self.change_tags(arn, move |tags| tags.retain(|name, _| !keys.contains(name))).await
-            }
-            _ => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
-        }
+    /// API: ListTagsForResource.
+    pub(super) async fn list_tags(&self, arn: String) -> Result<Value, ApiError> {
+        self.engine.change(move |store| Ok(json!({"tags": Tagged::find(store, &arn)?.tags()}))).await
+    }
+
+    /// API: TagResource.
+    pub(super) async fn tag(&self, arn: String, body: &[u8]) -> Result<Value, ApiError> {
+        let request = json_object(body)?;
+        let Some(new) = request["tags"].as_object().cloned() else {
+            return Err(ApiError::client("tags is required"));
+        };
+        self.change_tags(arn, move |tags| tags.extend(new)).await
+    }
+
+    /// API: UntagResource.
+    pub(super) async fn untag(&self, arn: String, query: &str) -> Result<Value, ApiError> {
+        let keys: Vec<String> = query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix("tagKeys="))
+            .map(|key| decoded(&key.replace('+', " ")))
+            .collect::<Result<_, _>>()?;
+        self.change_tags(arn, move |tags| tags.retain(|name, _| !keys.contains(name))).await
     }
 
     async fn change_tags(
@@ -125,7 +116,7 @@ impl Api {
 }
 
 /// What percent-encoding stands for (RFC 3986).
-fn decoded(text: &str) -> Result<String, ApiError> {
+pub(super) fn decoded(text: &str) -> Result<String, ApiError> {
     let wrong = || ApiError::client(format!("{text:?} is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

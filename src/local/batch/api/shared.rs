@@ -10,37 +10,26 @@ use crate::local::batch::store::Store;
 use crate::local::error::ApiError;
 
 impl Api {
-    /// Answers an operation on one of these; `None` when there is no such operation.
-    pub(super) async fn resources(&self, operation: &str, request: Value) -> Option<Result<Value, ApiError>> {
-        let change: fn(&Store, Value) -> Result<Value, NotChanged> = match operation {
-            "createcomputeenvironment" => resources::create_environment,
-            "updatecomputeenvironment" => resources::update_environment,
-            "deletecomputeenvironment" => |store, request| resources::delete_environment(store, &request),
-            "createjobqueue" => resources::create_queue,
-            "updatejobqueue" => resources::update_queue,
-            "deletejobqueue" => |store, request| resources::delete_queue(store, &request),
-            "createschedulingpolicy" => resources::create_policy,
-            "updateschedulingpolicy" => resources::update_policy,
-            "deleteschedulingpolicy" => |store, request| resources::delete_policy(store, &request),
-            "describecomputeenvironments" => {
-                return Some(self.describe(request, Kind::Environment, "computeEnvironments").await);
-            }
-            "describejobqueues" => return Some(self.describe(request, Kind::Queue, "jobQueues").await),
-            "describeschedulingpolicies" => return Some(self.describe_policies(request).await),
-            "listschedulingpolicies" => return Some(self.list_policies(request).await),
-            _ => return None,
-        };
-        if let Some(tags) = request.get("tags").and_then(Value::as_object)
-            && let Err(e) = resources::check_tags(tags)
-        {
-            return Some(Err(e));
+    /// Makes, changes or removes one of these.
+    pub(super) async fn change(
+        &self,
+        needs: Needs,
+        request: Value,
+        change: fn(&Store, Value) -> Result<Value, NotChanged>,
+    ) -> Result<Value, ApiError> {
+        if let Some(tags) = request.get("tags").and_then(Value::as_object) {
+            resources::check_tags(tags)?;
         }
-        let needs = if operation.starts_with("delete") { Needs::NoSpace } else { Needs::Space };
-        Some(self.engine.change_with(needs, move |store| change(store, request)).await)
+        self.engine.change_with(needs, move |store| change(store, request)).await
     }
 
     /// API: DescribeComputeEnvironments and DescribeJobQueues. What is not there is left out, as on AWS.
-    async fn describe(&self, request: Value, kind: Kind, field: &'static str) -> Result<Value, ApiError> {
+    pub(super) async fn describe(
+        &self,
+        request: Value,
+        kind: Kind,
+        field: &'static str,
+    ) -> Result<Value, ApiError> {
         let names: Option<Vec<String>> = request.get(field).cloned().map(shape).transpose()?.flatten();
         let mut all = self.all(kind).await?;
         if let Some(names) = names.filter(|names| !names.is_empty()) {
@@ -51,7 +40,7 @@ impl Api {
         Ok(with_token(json!({ field: bodies }), next))
     }
 
-    async fn describe_policies(&self, request: Value) -> Result<Value, ApiError> {
+    pub(super) async fn describe_policies(&self, request: Value) -> Result<Value, ApiError> {
         let arns: Vec<String> = request.get("arns").cloned().map(shape).transpose()?.unwrap_or_default();
         let mut all = self.all(Kind::Policy).await?;
         all.retain(|(_, body)| arns.iter().any(|arn| body["arn"] == arn.as_str()));
@@ -59,7 +48,7 @@ impl Api {
         Ok(json!({"schedulingPolicies": bodies}))
     }
 
-    async fn list_policies(&self, request: Value) -> Result<Value, ApiError> {
+    pub(super) async fn list_policies(&self, request: Value) -> Result<Value, ApiError> {
         let (page, next) = page(&request, self.all(Kind::Policy).await?)?;
         let arns: Vec<Value> = page.into_iter().map(|(_, body)| json!({"arn": body["arn"]})).collect();
         Ok(with_token(json!({"schedulingPolicies": arns}), next))

@@ -22,7 +22,7 @@ use super::batch::{self, Engine, Handle, Message, Reader};
 use super::connections::{Answer, Connections};
 use super::containers::{self, Containers, Keeper, Peers};
 use super::control::{self, Desk, Revoked, Rotated, Status};
-use super::home::{BATCH_DATABASE, Endpoint, HOME_VARIABLE, Home, LOG_DATABASE, OBJECT_DATABASE};
+use super::home::{BATCH_DATABASE, ENDPOINT, Endpoint, HOME_VARIABLE, Home, LOG_DATABASE, OBJECT_DATABASE};
 use super::http::{Front, Services};
 use super::machine::Machine;
 use super::settings::Settings;
@@ -176,7 +176,14 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         ignored.push(signal(kind)?);
     }
     let settings = Settings::read(home.path())?;
+    // What has been lost, for whoever starts the server or asks how it is.
+    let mut warnings = Vec::new();
     let old = home.endpoint();
+    let file = home.path().join(ENDPOINT);
+    if old.is_none() && file.exists() {
+        let lost = "what `blocal env` has printed, and the keys of jobs that run, are not valid any more";
+        warn(&mut warnings, format!("{} cannot be read: {lost}", file.display()));
+    }
     // Another machine, or this one started anew: nothing that ran then runs now.
     let elsewhere = old.as_ref().is_some_and(|old| !old.machine.is_here());
     // Bound, and not listening before everything else is ready: who can connect gets an answer.
@@ -205,8 +212,6 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         elsewhere,
     };
     let (containers, asks) = containers::containers();
-    // What has been lost, for whoever starts the server or asks how it is.
-    let mut warnings = Vec::new();
     let (engine, handle) = Engine::open(home, store, how, containers.clone(), &mut warnings)?;
     let reader = Reader::new(home.path());
     let events = Arc::new(logs::Events::open(home.path(), &mut warnings)?);

@@ -259,6 +259,19 @@ async fn after_a_stop_the_databases_are_complete_without_their_logs() {
 }
 
 #[story]
+async fn credentials_that_are_lost_are_said_to_be() {
+    let (cluster, id) = with_a_job().await;
+    let endpoint = cluster.home().join("endpoint.json");
+    change(&endpoint, |bytes| bytes.truncate(20));
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(
+        said.contains("warning: ") && said.contains(&format!("{} cannot be read", endpoint.display())),
+        "{said}"
+    );
+    assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
+}
+
+#[story]
 async fn everything_in_a_home_is_for_its_user_alone() {
     let cluster = Cluster::new();
     let blocal = program_built("blocal");

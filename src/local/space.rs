@@ -215,20 +215,22 @@ pub fn lack_for_output(home: &Path) -> Option<NoSpace> {
 #[derive(Debug)]
 pub struct Reserve {
     home: PathBuf,
-    /// How much of it there is, in bytes.
-    held: u64,
 }
 
 impl Reserve {
     /// The reserve of a home as it is: it is made, or made whole, by [`Reserve::lack`].
     pub fn open(home: &Path) -> Self {
-        let held = fs::metadata(home.join(RESERVE)).map_or(0, |meta| meta.len().min(WHOLE));
-        Self { home: home.to_owned(), held }
+        Self { home: home.to_owned() }
+    }
+
+    /// How much of it there is, in bytes. Others give parts of it up, too.
+    fn held(&self) -> u64 {
+        fs::metadata(self.home.join(RESERVE)).map_or(0, |meta| meta.len().min(WHOLE))
     }
 
     /// What keeps new things from being begun. A reserve that is not whole takes its part first.
-    pub fn lack(&mut self) -> Option<NoSpace> {
-        let missing = WHOLE - self.held;
+    pub fn lack(&self) -> Option<NoSpace> {
+        let missing = WHOLE - self.held();
         let lack = lack(&self.home, LOW + missing);
         if lack.is_some() || missing == 0 {
             return lack;
@@ -239,31 +241,26 @@ impl Reserve {
         }
     }
 
-    fn refill(&mut self) -> io::Result<()> {
+    fn refill(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).append(true).mode(0o600).open(self.home.join(RESERVE))?;
-        self.held = file.metadata()?.len();
-        while self.held < WHOLE {
-            let bytes = (WHOLE - self.held).min(PART);
-            let written = file.write(&noise(usize::try_from(bytes).unwrap_or(0)))?;
-            self.held += written as u64;
-        }
-        Ok(())
+        let missing = WHOLE.saturating_sub(file.metadata()?.len());
+        file.write_all(&noise(usize::try_from(missing).unwrap_or(0)))
     }
 
     /// Gives a part of the reserve up, for what has just failed to be done again; `false` when nothing is left.
-    pub fn give(&mut self) -> bool {
-        if self.held == 0 {
+    pub fn give(&self) -> bool {
+        let held = self.held();
+        if held == 0 {
             return false;
         }
-        let left = self.held.saturating_sub(PART);
+        let left = held.saturating_sub(PART);
         let shrunk = File::options().write(true).open(self.home.join(RESERVE)).and_then(|f| f.set_len(left));
-        match shrunk {
-            Ok(()) => note!("the disk is full: {} bytes of the reserve are given up", self.held - left),
+        match &shrunk {
+            Ok(()) => note!("the disk is full: {} bytes of the reserve are given up", held - left),
             Err(e) => note!("giving up a part of the reserve: {e}"),
         }
-        self.held = left;
-        true
+        shrunk.is_ok()
     }
 }
 
@@ -322,7 +319,7 @@ mod tests {
     fn the_reserve_is_given_up_in_parts_and_made_whole_again() {
         let home = tempfile::tempdir().unwrap();
         let length = || fs::metadata(home.path().join(RESERVE)).map_or(0, |meta| meta.len());
-        let mut reserve = Reserve::open(home.path());
+        let reserve = Reserve::open(home.path());
         assert_eq!((length(), reserve.give()), (0, false));
         assert_eq!((reserve.lack(), length()), (None, WHOLE));
         let mut parts = 0;
@@ -331,7 +328,7 @@ mod tests {
             assert_eq!(length(), WHOLE - parts * PART);
         }
         assert_eq!(parts, WHOLE / PART);
-        let mut reserve = Reserve::open(home.path());
+        let reserve = Reserve::open(home.path());
         assert_eq!((reserve.lack(), length()), (None, WHOLE));
     }
 }

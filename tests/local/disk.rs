@@ -58,6 +58,8 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     let waits = batch.submit(sh("echo had to wait")).await;
     batch.running(&ends).await;
     batch.running(&killed).await;
+    let s3 = cluster.s3();
+    s3.put_object().bucket("awsb-local").key("small").body(vec![7].into()).send().await.unwrap();
     disk.fill();
     // Whatever would need space is refused, once, and no client tries again.
     assert_told(&tool(&home, "bsub", &["--wrap", "true"]), &home, "is full");
@@ -82,7 +84,8 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     assert_eq!(waiting.status(), Some(&JobStatus::Runnable));
     assert!(waiting.status_reason().unwrap().contains("is full"), "{waiting:?}");
     assert!(tool(&home, "bstat", &[]).status.success());
-    // Ends are recorded.
+    // What makes room is done, and ends are recorded.
+    s3.delete_object().bucket("awsb-local").key("small").send().await.unwrap();
     let bkill = tool(&home, "bkill", &[&killed]);
     assert!(bkill.status.success(), "{bkill:?}");
     assert_eq!(batch.ended(&killed).await.status(), Some(&JobStatus::Failed));

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::local::batch::database::{self, Commits, Schema};
 use crate::local::home::{OBJECT_DATABASE, OBJECTS};
+use crate::local::space::{NoSpace, Reserve};
 use crate::local::{BUCKET, contents, now_ms};
 
 /// What is known of an object.
@@ -312,8 +313,20 @@ impl Store {
         }
     }
 
-    /// Removes an object; one that is not there is no error (as on S3).
+    /// Removes an object; one that is not there is no error (as on S3). On a full disk that makes room, and takes a
+    /// little before: a part of the reserve is given up for it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        match self.delete_now(bucket, key) {
+            Err(StoreError::Io(e))
+                if NoSpace::of(self.home(), &e).is_some() && Reserve::open(self.home()).give() =>
+            {
+                self.delete_now(bucket, key)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn delete_now(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
         let mut index = self.index();
         let tx = index.transaction()?;
         require_bucket(&tx, bucket)?;

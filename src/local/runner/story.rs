@@ -20,6 +20,7 @@ use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Star
 use super::work::{Hearer, News, Outcome, Teller, Work, grapevine};
 use crate::local::home::SOCKET;
 use crate::local::{now_ms, space};
+use crate::stage::ready::Unpacker;
 use crate::ui::{Exit, Failure};
 
 /// A job that is over within this time, in milliseconds, is told once, when it has ended: its start would
@@ -67,6 +68,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         teller,
         news,
         waiter,
+        unpacker: Unpacker::default(),
         cleaners: Vec::new(),
         idle_since: now_ms(),
     };
@@ -93,6 +95,7 @@ struct Runner {
     teller: Teller,
     news: Hearer,
     waiter: Waiter,
+    unpacker: Unpacker,
     /// The threads that remove what is left of jobs that have ended.
     cleaners: Vec<JoinHandle<()>>,
     idle_since: i64,
@@ -337,7 +340,7 @@ impl Runner {
             }
             return;
         }
-        match HostWork::start(run, &self.environment) {
+        match HostWork::start(run, &self.environment, &mut self.unpacker) {
             Ok(work) => {
                 let (leader, at) = (work.leader(), now_ms());
                 if let Err(e) = self.journal.started(&task, leader.as_raw(), at) {

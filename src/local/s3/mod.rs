@@ -17,6 +17,8 @@ use s3s::{S3Result, s3_error};
 
 use super::http::Keys;
 pub use frames::follow;
+pub use store::content;
+
 use service::LocalS3;
 use store::Store;
 

@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::local::batch::database;
 use crate::local::home::{OBJECT_DATABASE, OBJECTS};
 use crate::local::{BUCKET, contents, now_ms};
 
@@ -105,6 +106,20 @@ pub struct Store {
     folder: PathBuf,
 }
 
+/// The content of an object, read beside the server that has it, if it has no more than `limit` bytes.
+///
+/// # Errors
+/// When the index or the content cannot be read, e.g. because the object is being replaced.
+pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let index = database::reader(&home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
+    match head(&index, bucket, key) {
+        Ok(object) if object.size <= limit => fs::read(home.join(OBJECTS).join(&object.blob)).map(Some),
+        Ok(_) | Err(StoreError::NoSuchKey | StoreError::NoSuchBucket) => Ok(None),
+        Err(StoreError::Io(e)) => Err(e),
+        Err(other) => Err(io::Error::other(format!("{other:?}"))),
+    }
+}
+
 /// Version of the schema; each step of [`MIGRATIONS`] leads to the next.
 const MIGRATIONS: [&str; 2] = [
     "
@@ -146,7 +161,7 @@ impl Store {
     /// When the database cannot be opened, or is of a newer version of awsb.
     pub fn open(home: &Path) -> io::Result<Self> {
         let mut index = Connection::open(home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
-        crate::local::batch::database::prepare(&mut index, &MIGRATIONS)?;
+        database::prepare(&mut index, &MIGRATIONS)?;
         index
             .execute("INSERT OR IGNORE INTO buckets VALUES (?1, ?2)", params![BUCKET, now_ms()])
             .map_err(io::Error::other)?;

@@ -12,6 +12,8 @@
 //!
 //! Where an array becomes several jobs, each has its own lines, and so a bundle of its own.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +22,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
-use super::bundle::{Bundle, Entry};
+use super::bundle::{self, Bundle};
 use super::dialect;
 use super::launcher::{self, Carriage, Plain, Prelude, Start};
 use super::nodes::NODES;
@@ -115,7 +117,9 @@ impl Plan {
             Shape::Single | Shape::Nodes(_) => vec![None],
         };
         let lines = match &spec.lines {
-            Some(lines) => lines.of_groups(parts.iter().flatten().map(Tasks::ids)).into_iter().map(Some).collect(),
+            Some(lines) => {
+                lines.of_groups(parts.iter().flatten().map(Tasks::ids)).into_iter().map(Some).collect()
+            }
             None => vec![None; parts.len()],
         };
         let script = match &spec.work {
@@ -130,21 +134,22 @@ impl Plan {
             _ => &Form::ALL[4..],
         };
         let depends_on = job::dependencies(&spec.depends_on)?;
-        let mut shortest = usize::MAX;
-        'forms: for form in forms {
-            let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
-            let mut dressed: Option<Dressed> = None;
-            for (part, lines) in parts.iter().zip(&lines) {
-                // Without lines of their own, all parts are the same.
-                let dressed = match dressed.take().filter(|_| lines.is_none()) {
-                    Some(same) => dressed.insert(same),
-                    None => {
-                        let lines = lines.zip(part.as_ref());
-                        let Some(mut new) = form.dress(spec, lines, baggage, target)? else { continue 'forms };
-                        plan.bundles.extend(new.bundle.take());
-                        dressed.insert(new)
+        let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
+        // Without lines of their own, parts of an array differ in the IDs of their tasks alone.
+        let mut earlier: HashMap<Form, Option<Dressed>> = HashMap::new();
+        'parts: for (part, lines) in parts.iter().zip(&lines) {
+            if lines.is_some() {
+                earlier.clear();
+            }
+            let mut shortest = usize::MAX;
+            for form in forms {
+                let dressed = match earlier.entry(*form) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        new.insert(form.dress(spec, lines.zip(part.as_ref()), baggage, target)?)
                     }
                 };
+                let Some(dressed) = dressed else { continue };
                 let mut environment = dressed.environment.clone();
                 if let (Some(part), Shape::Array(all), false) = (part, &spec.shape, *form == Form::Bare) {
                     environment.extend(task_variables(part, all));
@@ -160,21 +165,21 @@ impl Plan {
                 let command = dressed.command.clone();
                 let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
                 let request = request(spec, target, part.as_ref(), depends_on.clone(), overrides);
-                let length = request.all_overrides().map(Overrides::length).max().unwrap_or(0);
-                if length > ROOM || !fit_together(length, target) {
-                    shortest = shortest.min(length);
-                    continue 'forms;
+                let longest = request.all_overrides().map(Overrides::length).max().unwrap_or(0);
+                if longest <= ROOM && fit_together(longest, target) {
+                    let bytes = serde_json::to_vec(&request).map_or(0, |json| json.len());
+                    if bytes > limits::SUBMIT_JOB_BYTES {
+                        return Err(PlanError::TooLarge(bytes));
+                    }
+                    plan.bundles.extend(dressed.bundle.take());
+                    plan.requests.push(request);
+                    continue 'parts;
                 }
-                plan.requests.push(request);
+                shortest = shortest.min(longest);
             }
-            let bytes = |r| serde_json::to_vec(r).map_or(0, |json| json.len());
-            let largest = plan.requests.iter().map(bytes).max().unwrap_or(0);
-            if largest > limits::SUBMIT_JOB_BYTES {
-                return Err(PlanError::TooLarge(largest));
-            }
-            return Ok(plan);
+            return Err(PlanError::TooLong { length: shortest, limit: ROOM });
         }
-        Err(PlanError::TooLong { length: shortest, limit: ROOM })
+        Ok(plan)
     }
 }
 
@@ -264,7 +269,7 @@ fn mounts_variable(target: &Target<'_>) -> Option<KeyValue> {
 }
 
 /// The ways to travel, in the order in which they are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
     Bare,
     Plain,
@@ -282,14 +287,8 @@ struct Dressed {
 }
 
 impl Form {
-    const ALL: [Form; 6] = [
-        Form::Bare,
-        Form::Plain,
-        Form::InRequest,
-        Form::PackedInRequest,
-        Form::InS3,
-        Form::PackedInS3,
-    ];
+    const ALL: [Form; 6] =
+        [Form::Bare, Form::Plain, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
 
     /// The job in this form, or `None` when it cannot take it; `lines` are those of a group of tasks.
     fn dress(
@@ -460,12 +459,12 @@ fn bundle(
 ) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
-        entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
+        entries.push(bundle::Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
     if let Some(contents) = lines {
-        entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
+        entries.push(bundle::Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
-    entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    entries.push(bundle::Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
     let srun = dialect::srun(spec);
     entries.extend(srun.as_deref().map(dialect::srun_entry));
     Bundle::pack(baggage.records(), &entries)

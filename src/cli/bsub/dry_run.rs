@@ -33,8 +33,7 @@ pub fn requests(
         });
         json!({ "operation": operation, "request": request })
     };
-    let put =
-        bundles.iter().map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
+    let put = bundles.iter().map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
     let large = baggage.object();
     // Its parts are told as the one object that they become.
     let put_large = large

@@ -238,13 +238,7 @@ impl Args {
         if self.dry_run {
             let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(image));
             let registered = rerun::in_image(&session, &mut requests, name, Registering::ShownOnly).await?;
-            return self.show(
-                &session,
-                [step].into_iter().chain(registered),
-                &[],
-                &Baggage::None,
-                &requests,
-            );
+            return self.show(&session, [step].into_iter().chain(registered), &[], &Baggage::None, &requests);
         }
         if let Some(to_do) = to_do {
             name = Some(to_do.done(&mut session, self.quiet).await?);

@@ -193,7 +193,8 @@ fn unpack(
     scratch: &Path,
 ) -> Option<Ready> {
     let folder = scratch.join(UNPACKED);
-    let fetch = |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
+    let fetch =
+        |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
     match unpacker.unpack(command, environment, &folder, fetch) {
         Ok(ready) => ready,
         Err(_) => {

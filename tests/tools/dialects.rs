@@ -52,8 +52,8 @@ const SINGLE: &[(&str, &str)] = &[("AWS_BATCH_JOB_ID", "8f2c0d3e"), ("AWS_BATCH_
 fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     for tool in [
-        "base64", "cat", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep", "sort", "tar",
-        "true", "printf",
+        "base64", "cat", "chmod", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep",
+        "sort", "tar", "true", "printf",
     ] {
         link(tool, folder.path())?;
     }

@@ -232,6 +232,11 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
     };
     let small = "echo \"hello $1\"\n";
     assert_eq!(said(small)?, ("hello you\n".into(), String::new()));
+    let executable = "#!/bin/sh\necho \"hello $1\"\n";
+    let missing = "awsb: the image has no chmod, which is needed to make the script executable\n";
+    assert_eq!(said(executable)?, (String::new(), missing.into()));
+    link("chmod", tools.path())?;
+    assert_eq!(said(executable)?, ("hello you\n".into(), String::new()));
     let larger = format!("{small}{}", "# as much as a request cannot have\n".repeat(300));
     for tool in ["base64", "gzip", "tar"] {
         let missing = format!("awsb: the image has no {tool}, which is needed to unpack the job\n");

@@ -102,7 +102,8 @@ impl Unpacker {
         let Some(path) = folder.to_str() else { return Ok(None) };
         let mut files = Vec::new();
         if let Some(script) = environment.get(launcher::SCRIPT_VARIABLE) {
-            let Some(name) = environment.get(launcher::SCRIPT_NAME_VARIABLE).filter(|name| is_below(name)) else {
+            let Some(name) = environment.get(launcher::SCRIPT_NAME_VARIABLE).filter(|name| is_below(name))
+            else {
                 return Ok(None);
             };
             make(folder)?;
@@ -252,8 +253,7 @@ mod tests {
     #[test]
     fn a_script_is_a_file_before_its_launcher_starts() {
         let place = tempfile::tempdir().unwrap();
-        let prelude =
-            Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &crate::job::Place::Own };
+        let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &crate::job::Place::Own };
         let plain = Plain { is_script: true, line: None, prelude, dialect: OsStr::new("") };
         let launcher = command(plain.launcher().into_string().unwrap(), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();
@@ -339,9 +339,8 @@ mod tests {
         let mut done = |value: &str, object: Option<&Bundle>| {
             let mut seen = variables(&[("AWSB_BUNDLE", value)]);
             let folder = place.path().join("own");
-            let done = unpacker.unpack(&launcher, &mut seen, &folder, |_, _| {
-                object.map(|bundle| bundle.bytes().to_vec())
-            });
+            let done = unpacker
+                .unpack(&launcher, &mut seen, &folder, |_, _| object.map(|bundle| bundle.bytes().to_vec()));
             let done = done.unwrap().is_some();
             assert_eq!((folder.exists(), seen.contains_key("AWSB_BUNDLE")), (done, !done));
             let _ = fs::remove_dir_all(folder);

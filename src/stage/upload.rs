@@ -41,18 +41,18 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// When the bucket is missing, may not be written or cannot be reached.
-pub async fn upload(session: &Session, bundles: &[Bundle], are_fetched: bool) -> Result<Vec<Repair>, Failure> {
+pub async fn upload(
+    session: &Session,
+    bundles: &[Bundle],
+    are_fetched: bool,
+) -> Result<Vec<Repair>, Failure> {
     let uploads = bundles.iter().map(|bundle| upload_one(session, bundle, are_fetched));
     let uploads = futures_util::stream::iter(uploads).buffer_unordered(AT_ONCE);
     let repairs: Vec<Option<Repair>> = uploads.try_collect().await?;
     Ok(repairs.into_iter().flatten().collect())
 }
 
-async fn upload_one(
-    session: &Session,
-    bundle: &Bundle,
-    is_fetched: bool,
-) -> Result<Option<Repair>, Failure> {
+async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Result<Option<Repair>, Failure> {
     let object = Object {
         session: session.clone(),
         key: bundle.key(&session.cluster.prefix),

@@ -18,6 +18,9 @@ import boto3
 
 SIZE = 10_000
 ENDED = 100_000
+ARRAYS = (3_000, 10_000)
+# What each may take, as a multiple of another in the same run.
+GOALS = {"--wrap": ("xargs sh -c", 2.0), "script": ("--wrap", 1.3), "--commands": ("--wrap", 1.5)}
 
 
 def timed(command, environment=None):
@@ -66,18 +69,46 @@ def many_small(local, rounds):
         server = subprocess.Popen(["hq", "server", "start"], stdout=subprocess.DEVNULL)
         time.sleep(1)
         worker = subprocess.Popen(["hq", "worker", "start", f"--cpus={cpus}"], stdout=subprocess.DEVNULL)
-    walls = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            walls[name].append(run())
+    medians = in_turns(runs, rounds)
     if "hq submit" in runs:
         subprocess.run(["hq", "server", "stop"], check=False)
         server.wait()
         worker.wait()
-    medians = {name: statistics.median(of) for name, of in walls.items()}
     print(f"{SIZE:,} x true on {cpus} CPUs, medians of {rounds} rounds")
     for name, wall in medians.items():
         print(f"  {name:<10} {wall:7.2f} s   {wall / medians['xargs']:5.2f} x xargs")
+
+
+def many_scripts(local, rounds, folder):
+    """The same small work in every form that an array can have, beside xargs; each goal is a ratio of one run."""
+    cpus = os.cpu_count()
+    script, lines = folder / "job.sh", folder / "lines"
+    script.write_text("#!/bin/sh\ntrue\n")
+    for size in ARRAYS:
+        lines.write_text("".join(f"true {line}\n" for line in range(size)))
+        runs = {
+            "xargs sh -c": lambda: timed(["sh", "-c", f"xargs -P {cpus} -I {{}} sh -c {{}} <{lines}"])[0],
+            "--wrap": lambda: local.run("bsub", "-K", "-a", str(size), "--wrap", "true")[0],
+            "script": lambda: local.run("bsub", "-K", "-a", str(size), script)[0],
+            "--commands": lambda: local.run("bsub", "-K", "--commands", lines)[0],
+            "command": lambda: local.run("bsub", "-K", "-a", str(size), "true")[0],
+        }
+        medians = in_turns(runs, rounds)
+        print(f"{size:,} x true in a shell, {cpus} at once, medians of {rounds} rounds")
+        for name, wall in medians.items():
+            of, goal = GOALS.get(name, ("xargs sh -c", None))
+            ratio = wall / medians[of]
+            told = "" if goal is None else f", at most {goal}: {'yes' if ratio <= goal else 'NO'}"
+            print(f"  {name:<12} {wall:7.2f} s   {ratio:5.2f} x {of}{told}")
+
+
+def in_turns(runs, rounds):
+    """The median of each run; a slow moment of the machine meets all of them."""
+    walls = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            walls[name].append(run())
+    return {name: statistics.median(of) for name, of in walls.items()}
 
 
 def many_lines(local):
@@ -146,6 +177,7 @@ def main():
         print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs\n")
         try:
             local.run("blocal", "start")
+            many_scripts(local, rounds, Path(folder))
             many_small(local, rounds)
             many_lines(local)
             many_ended(local, rounds)

@@ -105,10 +105,16 @@ def many_commands(lines, local, home):
     }
     if shutil.which("parallel"):
         runs["parallel"] = lambda: timed(["sh", "-c", f"parallel -j {cpus} <{commands}"])[0]
+    script = home / "job.sh"
+    script.write_text("#!/bin/sh\n[ $((AWSB_TASK_ID % 2)) = 0 ] || echo $AWSB_TASK_ID\n")
+    runs["bsub -K --wrap"] = lambda: local.run("bsub", "-K", "-a", str(lines), "--wrap", script.read_text())[0]
+    runs["bsub -K script"] = lambda: local.run("bsub", "-K", "-a", str(lines), script)[0]
     print(f"\n{lines:,} lines, {cpus} at once\n")
-    for name, measure in runs.items():
-        wall = measure()
-        print(f"{name:<20} {wall:8.2f} s {wall / lines * 1000:8.2f} ms each")
+    walls = {name: measure() for name, measure in runs.items()}
+    for name, wall in walls.items():
+        of_xargs, of_wrap = wall / walls["xargs sh -c"], wall / walls["bsub -K --wrap"]
+        each = f"{wall:8.2f} s {wall / lines * 1000:8.2f} ms each"
+        print(f"{name:<20} {each}, {of_xargs:5.2f} x xargs, {of_wrap:5.2f} x --wrap")
 
 
 def main():

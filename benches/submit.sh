@@ -10,7 +10,7 @@
 # 3. SUBMISSIONS calls of `bsub script.sh` in a shell loop, on moto and on the local cluster, which runs the jobs
 #    meanwhile; a twentieth as many of `awsbsub`, on moto.
 # 4. `bsub -K --commands` of LINES lines on the local cluster, beside xargs and, where it is installed, GNU parallel, that
-#    run the same lines, as many at once as there are CPUs.
+#    run the same lines, as many at once as there are CPUs; and arrays of --wrap and of a script that do the same.
 #
 # It sets up what it needs: a release build, and the tests' Python environment under target/.
 set -euo pipefail

@@ -13,15 +13,20 @@ use super::{Invalid, Secrets, limits};
 pub struct EnvName(String);
 
 /// Variables with which `bsub` talks to its launcher.
-const LAUNCHER_NAMES: [&str; 18] = [
+const LAUNCHER_NAMES: [&str; 24] = [
     "AWSB_ARGS",
     "AWSB_BUNDLE",
     "AWSB_BUNDLE_REGION",
+    "AWSB_FIRST_LINE",
     "AWSB_INPUTS",
+    "AWSB_LINES",
     "AWSB_NODES_REGION",
     "AWSB_NODES_URL",
     "AWSB_OUTPUT_URL",
+    "AWSB_SCRIPT",
+    "AWSB_SCRIPT_NAME",
     "AWSB_SHARED",
+    "AWSB_START",
     "AWSB_SUBMISSION",
     "AWSB_TASKS",
     "AWSB_TASK_ID",
@@ -30,6 +35,7 @@ const LAUNCHER_NAMES: [&str; 18] = [
     "AWSB_TASK_MAX",
     "AWSB_TASK_STEP",
     "AWSB_TASK_LINE",
+    "AWSB_UNPACKED",
     "AWSB_USER",
     "AWSB_VCPUS",
 ];

@@ -59,6 +59,15 @@ impl Lines {
         &self.contents
     }
 
+    /// For each group of tasks, which have these IDs, its lines: from that of the lowest ID to that of the highest.
+    pub fn of_groups<'a>(&'a self, groups: impl Iterator<Item = &'a TaskIds>) -> Vec<&'a [u8]> {
+        let ends = self.contents.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
+        // The line with the number n is between the ends with the indices n - 1 and n.
+        let ends: Vec<usize> = std::iter::once(0).chain(ends).collect();
+        let end = |number: u32| ends.get(number as usize).copied().unwrap_or(self.contents.len());
+        groups.map(|ids| &self.contents[end(ids.min().max(1) - 1)..end(ids.max())]).collect()
+    }
+
     /// The IDs of the tasks: the numbers of the lines.
     ///
     /// # Errors
@@ -80,5 +89,15 @@ mod tests {
         for bad in ["", "a\r\nb\r\n", "a\0\n", &"x".repeat(130_049)] {
             assert!(count(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_group_has_its_own_lines() -> Result<(), Invalid> {
+        let lines = Lines::new(b"a\n\nccc\nd".to_vec(), LineUse::Command)?;
+        let groups = lines.ids()?.chunks(3);
+        assert_eq!(lines.of_groups(groups.iter()), [b"a\n\nccc\n".as_slice(), b"d\n"]);
+        let scattered: TaskIds = "2,4".parse()?;
+        assert_eq!(lines.of_groups([&scattered].into_iter()), [b"\nccc\nd\n".as_slice()]);
+        Ok(())
     }
 }

@@ -3,6 +3,12 @@
 //! It is assembled from the parts in `launcher/`, which shellcheck sees as they are. A job's command is
 //! `/bin/sh -c LAUNCHER awsb ARG…`; the bundle, or its place, is in a variable. What the job needs once the
 //! bundle is unpacked is the *start*, a file in it: there its length costs next to nothing.
+//!
+//! A small script, and few lines, are text in variables instead. Then there is no bundle, the whole launcher is in the
+//! command, and it starts no process but `mkdir` and `chmod`.
+//!
+//! Whoever starts the job may do the unpacking and say so in [`UNPACKED_VARIABLE`], as the local cluster does for
+//! processes of the host: see [`ready`](super::ready).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,6 +19,20 @@ use crate::job::{Environment, LineUse, OutputGlob, Place};
 pub const BUNDLE_VARIABLE: &str = "AWSB_BUNDLE";
 /// The variable with the region of the bundle's bucket.
 pub const REGION_VARIABLE: &str = "AWSB_BUNDLE_REGION";
+/// The variable with a small script as it is.
+pub const SCRIPT_VARIABLE: &str = "AWSB_SCRIPT";
+/// The variable with the name of its file.
+pub const SCRIPT_NAME_VARIABLE: &str = "AWSB_SCRIPT_NAME";
+/// The variable with the lines of the tasks, where they are few.
+pub const LINES_VARIABLE: &str = "AWSB_LINES";
+/// The variable with the ID of the task that the first of the lines is for, where that is not 1.
+pub const FIRST_LINE_VARIABLE: &str = "AWSB_FIRST_LINE";
+/// The variable with the line of a task.
+pub const LINE_VARIABLE: &str = "AWSB_TASK_LINE";
+/// The variable with the directory into which somebody else has unpacked the job already.
+pub const UNPACKED_VARIABLE: &str = "AWSB_UNPACKED";
+/// The variable with the start of a bundle that somebody else has unpacked.
+pub const START_VARIABLE: &str = "AWSB_START";
 /// The variable with the `s3://` URL of large inputs.
 pub const INPUTS_VARIABLE: &str = "AWSB_INPUTS";
 /// The variable with an argument vector, quoted for sh.
@@ -39,6 +59,8 @@ const NAME: &str = "awsb";
 
 const FAIL: &str = include_str!("launcher/fail.sh");
 const UNPACK: &str = include_str!("launcher/unpack.sh");
+const FOLDER: &str = include_str!("launcher/folder.sh");
+const SCRIPT: &str = include_str!("launcher/script.sh");
 const INLINE: &str = include_str!("launcher/inline.sh");
 const S3: &str = include_str!("launcher/s3.sh");
 const GET: &str = include_str!("launcher/get.sh");
@@ -49,6 +71,7 @@ const CHECK: &str = include_str!("launcher/check.sh");
 const OUTPUT_URL: &str = include_str!("launcher/output_url.sh");
 const TASKS: &str = include_str!("launcher/tasks.sh");
 const LINE: &str = include_str!("launcher/line.sh");
+const LINES: &str = include_str!("launcher/lines.sh");
 const EACH: &str = include_str!("launcher/each.sh");
 const COMMANDS: &str = include_str!("launcher/commands.sh");
 const PLACE: &str = include_str!("launcher/place.sh");
@@ -75,18 +98,71 @@ pub enum Carriage {
 /// The launcher of a job with a bundle.
 pub fn for_bundle(carriage: Carriage) -> String {
     match carriage {
-        Carriage::Inline => [FAIL, UNPACK, INLINE, START].map(bare).concat(),
-        Carriage::Fetched => [FAIL, UNPACK, S3, GET, FETCH, START].map(bare).concat(),
+        Carriage::Inline => [FAIL, UNPACK, FOLDER, INLINE, START].map(bare).concat(),
+        Carriage::Fetched => [FAIL, UNPACK, FOLDER, S3, GET, FETCH, START].map(bare).concat(),
     }
 }
 
 /// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
-pub fn for_command(prelude: &Prelude<'_>) -> OsString {
-    let mut text = OsString::from([FAIL, ARGS].map(bare).concat());
-    prelude.write_identity(&mut text);
-    prelude.write_place(&mut text);
-    text.push(RUN);
-    text
+pub fn for_command(prelude: Prelude<'_>) -> OsString {
+    Plain { is_script: false, line: None, prelude, dialect: OsStr::new("") }.launcher()
+}
+
+/// A job without a bundle: a command, or a script in [`SCRIPT_VARIABLE`].
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a> {
+    /// Whether there is a script, which the first argument, or the one behind `/bin/sh`, names.
+    pub is_script: bool,
+    /// What the line of a task is, where each has one in [`LINES_VARIABLE`], and the character behind each line.
+    pub line: Option<(LineUse, char)>,
+    /// What comes before the job.
+    pub prelude: Prelude<'a>,
+    /// What a script from another cluster needs besides, in sh.
+    pub dialect: &'a OsStr,
+}
+
+impl Plain<'_> {
+    /// The text of the launcher.
+    pub fn launcher(&self) -> OsString {
+        let mut text = OsString::from([FAIL, ARGS].map(bare).concat());
+        if self.is_script {
+            text.push([FOLDER, SCRIPT, CHECK].map(bare).concat());
+        }
+        self.prelude.write_identity(&mut text);
+        if let Some((line, separator)) = self.line {
+            set(&mut text, "_as", OsStr::new(separator.encode_utf8(&mut [0; 4])));
+            text.push([LINES, line_script(line)].map(bare).concat());
+        }
+        self.prelude.write_place(&mut text);
+        if self.is_script && *self.prelude.place != Place::Own {
+            text.push(bare(PLACE_SCRIPT));
+        }
+        text.push(self.dialect);
+        text.push(RUN);
+        text
+    }
+}
+
+/// What makes the line the task's.
+fn line_script(line: LineUse) -> &'static str {
+    match line {
+        LineUse::Argument => EACH,
+        LineUse::Command => COMMANDS,
+    }
+}
+
+/// Whether a command is a launcher that looks whether somebody else has unpacked the job.
+pub(super) fn can_be_spared(command: &[String]) -> bool {
+    without_launcher(command).len() < command.len()
+        && command.get(2).is_some_and(|text| text.contains(UNPACKED_VARIABLE))
+}
+
+/// Whether a variable carries what was staged: its value is long, and whatever is in it is not for everybody's eyes.
+pub fn carries(name: &str, value: &str) -> bool {
+    match name {
+        BUNDLE_VARIABLE => !value.starts_with("s3://"),
+        _ => [SCRIPT_VARIABLE, LINES_VARIABLE].contains(&name),
+    }
 }
 
 /// What a job needs before it runs.
@@ -166,11 +242,7 @@ impl Start<'_> {
         }
         self.prelude.write_identity(&mut text);
         if let Some(line) = self.line {
-            text.push(bare(LINE));
-            text.push(bare(match line {
-                LineUse::Argument => EACH,
-                LineUse::Command => COMMANDS,
-            }));
+            text.push([LINE, line_script(line)].map(bare).concat());
         }
         self.prelude.write_place(&mut text);
         match self.prelude.place {

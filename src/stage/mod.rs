@@ -17,6 +17,7 @@ mod nodes;
 mod outputs;
 mod parts;
 mod plan;
+pub mod ready;
 mod spool;
 pub mod unpack;
 mod upload;

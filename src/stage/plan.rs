@@ -4,11 +4,16 @@
 //! cost. The first one whose overrides fit Batch's limit is taken:
 //!
 //! 1. a command as it is (nothing but the image is needed),
-//! 2. a bundle or quoted arguments inside the request (`sh`, and for a bundle `base64`, `gzip`, `tar`),
-//! 3. the same with variables and arguments packed into the bundle, too,
-//! 4. a bundle in S3, which the launcher fetches,
-//! 5. the same with variables and arguments packed into it.
+//! 2. script, lines and arguments as text in the request (`sh`, and for a script `mkdir` and `chmod`),
+//! 3. a bundle inside the request (`sh`, `base64`, `gzip`, `tar`),
+//! 4. the same with variables and arguments packed into the bundle, too,
+//! 5. a bundle in S3, which the launcher fetches,
+//! 6. the same with variables and arguments packed into it.
+//!
+//! Where an array becomes several jobs, each has its own lines, and so a bundle of its own.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -17,9 +22,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
-use super::bundle::{Bundle, Entry};
+use super::bundle::{self, Bundle};
 use super::dialect;
-use super::launcher::{self, Carriage, Prelude, Start};
+use super::launcher::{self, Carriage, Plain, Prelude, Start};
 use super::nodes::NODES;
 use crate::job::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
@@ -64,8 +69,8 @@ pub struct Plan {
     /// What Batch will be asked: one request, or several that make up one array of more children than Batch
     /// has in a job.
     pub requests: Vec<SubmitRequest>,
-    /// What has to be in S3 before that, if anything.
-    pub bundle: Option<Bundle>,
+    /// What has to be in S3 before that.
+    pub bundles: Vec<Bundle>,
 }
 
 /// Why a job cannot travel.
@@ -91,10 +96,10 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Whether the job fetches its bundle from S3.
+    /// Whether a job fetches its bundle from S3.
     pub fn is_fetched(&self) -> bool {
-        let bundle = self.requests.first().and_then(|request| request.variable(launcher::BUNDLE_VARIABLE));
-        bundle.is_some_and(|value| value.starts_with("s3://"))
+        let mut bundles = self.requests.iter().filter_map(|r| r.variable(launcher::BUNDLE_VARIABLE));
+        bundles.any(|value| value.starts_with("s3://"))
     }
 
     /// Chooses the form in which the job travels with its inputs; `mark` makes the mark of each request.
@@ -111,50 +116,70 @@ impl Plan {
             Shape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
             Shape::Single | Shape::Nodes(_) => vec![None],
         };
+        let lines = match &spec.lines {
+            Some(lines) => {
+                lines.of_groups(parts.iter().flatten().map(Tasks::ids)).into_iter().map(Some).collect()
+            }
+            None => vec![None; parts.len()],
+        };
         let script = match &spec.work {
             Work::Script { script, .. } => script.contents().len(),
             Work::Command(_) => 0,
         };
-        let forms: &[Form] = match baggage.records().len() + script {
+        let longest_lines = lines.iter().flatten().map(|lines| lines.len()).max().unwrap_or(0);
+        let forms: &[Form] = match baggage.records().len() + script + longest_lines {
             _ if spec.bare => &Form::ALL[..1],
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
-            _ => &Form::ALL[3..],
+            _ => &Form::ALL[4..],
         };
         let depends_on = job::dependencies(&spec.depends_on)?;
-        let mut shortest = usize::MAX;
-        for form in forms {
-            let Some((command, environment, bundle)) = form.dress(spec, baggage, target)? else { continue };
-            let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
-            let mut requests = Vec::new();
-            for part in &parts {
-                let mut overrides = overrides.clone();
+        let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
+        // Without lines of their own, parts of an array differ in the IDs of their tasks alone.
+        let mut earlier: HashMap<Form, Option<Dressed>> = HashMap::new();
+        'parts: for (part, lines) in parts.iter().zip(&lines) {
+            if lines.is_some() {
+                earlier.clear();
+            }
+            let mut shortest = usize::MAX;
+            for form in forms {
+                let dressed = match earlier.entry(*form) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        new.insert(form.dress(spec, lines.zip(part.as_ref()), baggage, target)?)
+                    }
+                };
+                let Some(dressed) = dressed else { continue };
+                let mut environment = dressed.environment.clone();
                 if let (Some(part), Shape::Array(all), false) = (part, &spec.shape, *form == Form::Bare) {
-                    overrides.environment.extend(task_variables(part, all));
+                    environment.extend(task_variables(part, all));
                 }
                 if let Some(submitter) = target.submitter {
-                    overrides.environment.push(KeyValue::new(Submitter::VARIABLE, submitter.as_str()));
+                    environment.push(KeyValue::new(Submitter::VARIABLE, submitter.as_str()));
                 }
                 if let Shape::Nodes(_) = spec.shape {
-                    overrides.environment.extend(node_variables(target));
+                    environment.extend(node_variables(target));
                 }
-                overrides.environment.extend(mounts_variable(target));
-                overrides.environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
-                requests.push(request(spec, target, part.as_ref(), depends_on.clone(), overrides));
-            }
-            let all = requests.iter().flat_map(SubmitRequest::all_overrides);
-            let longest = all.map(Overrides::length).max().unwrap_or(0);
-            if longest <= ROOM && fit_together(longest, target) {
-                let bytes = |r| serde_json::to_vec(r).map_or(0, |json| json.len());
-                let largest = requests.iter().map(bytes).max().unwrap_or(0);
-                if largest > limits::SUBMIT_JOB_BYTES {
-                    return Err(PlanError::TooLarge(largest));
+                environment.extend(mounts_variable(target));
+                environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
+                let command = dressed.command.clone();
+                let overrides = Overrides { command, environment, resource_requirements: resources(spec) };
+                let request = request(spec, target, part.as_ref(), depends_on.clone(), overrides);
+                let longest = request.all_overrides().map(Overrides::length).max().unwrap_or(0);
+                if longest <= ROOM && fit_together(longest, target) {
+                    let bytes = serde_json::to_vec(&request).map_or(0, |json| json.len());
+                    if bytes > limits::SUBMIT_JOB_BYTES {
+                        return Err(PlanError::TooLarge(bytes));
+                    }
+                    plan.bundles.extend(dressed.bundle.take());
+                    plan.requests.push(request);
+                    continue 'parts;
                 }
-                return Ok(Self { requests, bundle });
+                shortest = shortest.min(longest);
             }
-            shortest = shortest.min(longest);
+            return Err(PlanError::TooLong { length: shortest, limit: ROOM });
         }
-        Err(PlanError::TooLong { length: shortest, limit: ROOM })
+        Ok(plan)
     }
 }
 
@@ -244,9 +269,10 @@ fn mounts_variable(target: &Target<'_>) -> Option<KeyValue> {
 }
 
 /// The ways to travel, in the order in which they are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
     Bare,
+    Plain,
     InRequest,
     PackedInRequest,
     InS3,
@@ -254,15 +280,21 @@ enum Form {
 }
 
 /// A command, its variables, and the bundle that both rely on.
-type Dressed = (Vec<String>, Vec<KeyValue>, Option<Bundle>);
+struct Dressed {
+    command: Vec<String>,
+    environment: Vec<KeyValue>,
+    bundle: Option<Bundle>,
+}
 
 impl Form {
-    const ALL: [Form; 5] = [Form::Bare, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
+    const ALL: [Form; 6] =
+        [Form::Bare, Form::Plain, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
 
-    /// The job in this form, or `None` when it cannot take it.
+    /// The job in this form, or `None` when it cannot take it; `lines` are those of a group of tasks.
     fn dress(
         self,
         spec: &JobSpec,
+        lines: Option<(&[u8], &Tasks)>,
         baggage: &Baggage,
         target: &Target<'_>,
     ) -> Result<Option<Dressed>, PlanError> {
@@ -278,7 +310,8 @@ impl Form {
             return Ok(None);
         };
         if self == Form::Bare {
-            return Ok(taken_as_they_are(&argv).map(|argv| (argv, variables, None)));
+            let command = taken_as_they_are(&argv);
+            return Ok(command.map(|command| Dressed { command, environment: variables, bundle: None }));
         }
         // Arguments that Batch would change go quoted, in a variable or in the bundle.
         let args = if packed {
@@ -298,15 +331,23 @@ impl Form {
             has_tasks: matches!(spec.shape, Shape::Array(_)),
             place: &spec.place,
         };
+        let dialect = dialect::prelude(spec);
+        let first = lines.map(|(_, tasks)| tasks.ids().min()).filter(|first| *first > 1);
+        variables.extend(first.map(|first| KeyValue::new(launcher::FIRST_LINE_VARIABLE, first.to_string())));
+        if self == Form::Plain {
+            return Ok(plain(spec, script, lines, prelude, &dialect).filter(|_| baggage.is_none()).and_then(
+                |(launcher, more)| {
+                    variables.extend(more);
+                    let command = launcher::command(utf8(&launcher)?, args);
+                    Some(Dressed { command, environment: variables, bundle: None })
+                },
+            ));
+        }
+        // Its bundle would be empty.
         if script.is_none() && !packed && baggage.is_none() && !needs_a_bundle(spec) {
-            if self == Form::InS3 {
-                return Ok(None);
-            }
-            let launcher = utf8(&launcher::for_command(&prelude));
-            return Ok(launcher.map(|launcher| (launcher::command(launcher, args), variables, None)));
+            return Ok(None);
         }
         let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
-        let dialect = dialect::prelude(spec);
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
@@ -318,14 +359,15 @@ impl Form {
             outputs: &spec.outputs,
             region: target.region,
         };
-        let bundle = bundle(spec, script, &start.text(), baggage)?;
+        let bundle = bundle(spec, script, lines.map(|(lines, _)| lines), &start.text(), baggage)?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
         };
         variables.extend(bundle_variables(&bundle, carriage, target));
         variables.extend(inputs);
-        Ok(Some((launcher::command(launcher::for_bundle(carriage), args), variables, Some(bundle))))
+        let command = launcher::command(launcher::for_bundle(carriage), args);
+        Ok(Some(Dressed { command, environment: variables, bundle: Some(bundle) }))
     }
 }
 
@@ -351,6 +393,48 @@ fn plain_variables(environment: &Environment) -> Option<Vec<KeyValue>> {
     environment.iter().map(|(name, value)| Some(KeyValue::new(name.as_str(), utf8(value)?))).collect()
 }
 
+/// The launcher of a job that needs no bundle, and the variables with its script and lines; `None` where they have to
+/// be packed.
+fn plain(
+    spec: &JobSpec,
+    script: Option<&Script>,
+    lines: Option<(&[u8], &Tasks)>,
+    prelude: Prelude<'_>,
+    dialect: &OsStr,
+) -> Option<(OsString, Vec<KeyValue>)> {
+    // Their files are in the bundle: what uploads the results, and `srun`.
+    if !spec.outputs.is_empty() || spec.slurm.is_some() {
+        return None;
+    }
+    let mut variables = Vec::new();
+    if let Some(script) = script {
+        variables.push(KeyValue::new(launcher::SCRIPT_VARIABLE, text(script.contents())?));
+        variables.push(KeyValue::new(launcher::SCRIPT_NAME_VARIABLE, script.file_name()));
+    }
+    let mut line = None;
+    if let (Some((lines, _)), Some(all)) = (lines, &spec.lines) {
+        let lines = text(lines)?;
+        let separator = separator(lines)?;
+        variables.push(KeyValue::new(launcher::LINES_VARIABLE, lines.replace('\n', &separator.to_string())));
+        line = Some((all.is, separator));
+    }
+    let launcher = Plain { is_script: script.is_some(), line, prelude, dialect }.launcher();
+    Some((launcher, variables))
+}
+
+/// Bytes that a variable can have as they are: UTF-8 without control characters but for line ends and tabs. What is
+/// too long for a request in any case is not looked at.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(bytes).ok().filter(|text| text.len() <= limits::OVERRIDES_LENGTH)?;
+    text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()).then_some(text)
+}
+
+/// A character that is in none of the lines, which JSON has as it is, and which no shell takes for white space.
+fn separator(lines: &str) -> Option<char> {
+    let usual = ['|', '~', '^', ';', '%', '@', '#', '!', ','].into_iter();
+    usual.chain((33u8..127).map(char::from)).find(|c| !lines.contains(*c) && !['"', '\\'].contains(c))
+}
+
 fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) -> Vec<KeyValue> {
     match carriage {
         Carriage::Inline => {
@@ -366,15 +450,21 @@ fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) ->
     }
 }
 
-fn bundle(spec: &JobSpec, script: Option<&Script>, start: &OsStr, baggage: &Baggage) -> io::Result<Bundle> {
+fn bundle(
+    spec: &JobSpec,
+    script: Option<&Script>,
+    lines: Option<&[u8]>,
+    start: &OsStr,
+    baggage: &Baggage,
+) -> io::Result<Bundle> {
     let mut entries = Vec::new();
     if let Some(script) = script {
-        entries.push(Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
+        entries.push(bundle::Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
-    if let Some(lines) = &spec.lines {
-        entries.push(Entry { path: launcher::LINES_FILE, mode: 0o600, contents: lines.contents() });
+    if let Some(contents) = lines {
+        entries.push(bundle::Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
-    entries.push(Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    entries.push(bundle::Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
     let srun = dialect::srun(spec);
     entries.extend(srun.as_deref().map(dialect::srun_entry));
     Bundle::pack(baggage.records(), &entries)

@@ -7,13 +7,15 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 
 pub use super::bundle::hex;
-use super::launcher::{self, BUNDLE_VARIABLE, LINES_FILE, START_FILE};
+use super::launcher::{self, BUNDLE_VARIABLE, LINES_FILE, SCRIPT_VARIABLE, START_FILE};
 
 /// Where a job's bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
     /// In the job itself: the gzipped archive.
     Inline(Vec<u8>),
+    /// In the job itself: a script without an archive.
+    Script(Vec<u8>),
     /// In S3.
     Fetched {
         /// The bucket.
@@ -26,7 +28,11 @@ pub enum Carried {
 impl Carried {
     /// The bundle of a job with these environment variables; `None` for a job without one.
     pub fn of<'v>(environment: impl IntoIterator<Item = (&'v str, &'v str)>) -> Option<Self> {
-        let (_, value) = environment.into_iter().find(|(name, _)| *name == BUNDLE_VARIABLE)?;
+        let mut variables = environment.into_iter();
+        let (name, value) = variables.find(|(name, _)| [BUNDLE_VARIABLE, SCRIPT_VARIABLE].contains(name))?;
+        if name == SCRIPT_VARIABLE {
+            return Some(Self::Script(value.into()));
+        }
         match value.strip_prefix("s3://") {
             Some(place) => {
                 let (bucket, key) = place.split_once('/')?;
@@ -130,6 +136,8 @@ mod tests {
         let fetched = Carried::Fetched { bucket: "b".into(), key: "p/bundles/x.tar.gz".into() };
         assert_eq!(of("s3://b/p/bundles/x.tar.gz"), Some(fetched));
         assert_eq!((of("?"), of("s3://b"), Carried::of([("A", "1")])), (None, None, None));
+        let plain = Carried::of([("A", "1"), (SCRIPT_VARIABLE, "s3://\n")]);
+        assert_eq!(plain, Some(Carried::Script("s3://\n".into())));
     }
 
     fn unpacked(bundle: &[u8]) -> io::Result<Option<Vec<u8>>> {

@@ -11,6 +11,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use s3s::crypto::{Checksum as _, Md5};
 use sha2::{Digest, Sha256};
 
@@ -31,13 +32,27 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
 const CONFLICTS: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Stores the bundle in the cluster's bucket, unless it is there already. One that is there and is another content is
-/// replaced: by the time that this returns, if the job fetches it; else by what is returned, which is to run beside the
+/// So many bundles are sent at once.
+const AT_ONCE: usize = 8;
+
+/// Stores bundles in the cluster's bucket, unless they are there already. One that is there and is another content is
+/// replaced: by the time that this returns, if jobs fetch them; else by what is returned, which is to run beside the
 /// submission.
 ///
 /// # Errors
 /// When the bucket is missing, may not be written or cannot be reached.
-pub async fn upload(session: &Session, bundle: &Bundle, is_fetched: bool) -> Result<Option<Repair>, Failure> {
+pub async fn upload(
+    session: &Session,
+    bundles: &[Bundle],
+    are_fetched: bool,
+) -> Result<Vec<Repair>, Failure> {
+    let uploads = bundles.iter().map(|bundle| upload_one(session, bundle, are_fetched));
+    let uploads = futures_util::stream::iter(uploads).buffer_unordered(AT_ONCE);
+    let repairs: Vec<Option<Repair>> = uploads.try_collect().await?;
+    Ok(repairs.into_iter().flatten().collect())
+}
+
+async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Result<Option<Repair>, Failure> {
     let object = Object {
         session: session.clone(),
         key: bundle.key(&session.cluster.prefix),

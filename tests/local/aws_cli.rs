@@ -80,7 +80,7 @@ fn the_aws_cli_submits_a_job_and_reads_its_output() {
 #[story]
 fn the_aws_cli_sees_what_bsub_submitted() {
     let sandbox = Sandbox::with_aws();
-    sandbox.file("job.sh", "echo content\n");
+    sandbox.file("job.sh", "echo content\n".repeat(1000));
     let id = sandbox
         .run("bsub", ["-K", "--parsable", "-J", "mine", "-p", "1", "-m", "64", "job.sh"])
         .ok()

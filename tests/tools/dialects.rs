@@ -52,8 +52,8 @@ const SINGLE: &[(&str, &str)] = &[("AWS_BATCH_JOB_ID", "8f2c0d3e"), ("AWS_BATCH_
 fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     for tool in [
-        "base64", "cat", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep", "sort", "tar",
-        "true", "printf",
+        "base64", "cat", "chmod", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep",
+        "sort", "tar", "true", "printf",
     ] {
         link(tool, folder.path())?;
     }
@@ -346,7 +346,7 @@ fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
     let text = "#!/bin/sh\n#SBATCH -n 2 -c 4\n#BSUB -n 2\ntrue\n";
     let plan = plan(&spec(text)?)?;
     let place = tempfile::tempdir()?;
-    let bundle = plan.bundle.as_ref().ok_or("a script has a bundle")?;
+    let bundle = plan.bundles.first().ok_or("a script from Slurm has a bundle")?;
     std::fs::write(place.path().join("bundle.tar.gz"), bundle.bytes())?;
     let tar = std::process::Command::new("tar")
         .args(["-xzf", "bundle.tar.gz"])

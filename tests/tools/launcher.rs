@@ -119,7 +119,7 @@ fn a_plain_command_costs_one_exec() -> Outcome {
     job.bare = true;
     let plan = plan(&job)?;
     assert_eq!(overrides(&plan).command, ["echo", "a b", "$HOME", "é"]);
-    assert_eq!(plan.bundle, None);
+    assert_eq!(plan.bundles, []);
     Ok(())
 }
 
@@ -176,7 +176,8 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
 #[story]
 fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
     let mut job = spec(Work::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
-    let lines = Lines::new(b"one\ntwo".to_vec(), LineUse::Argument)?;
+    // The last one is no text, so they are in a file.
+    let lines = Lines::new(b"one\ntwo\n\x01".to_vec(), LineUse::Argument)?;
     job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     job.lines = Some(lines);
     let plan = plan(&job)?;
@@ -219,37 +220,203 @@ fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
     Ok(())
 }
 
-/// Where only a launcher that needs little can work: `sh`, `base64`, `gzip` and `tar`.
+/// A small script needs `sh` alone, a larger one what unpacks its bundle.
 #[story]
 fn nothing_but_four_tools_is_needed() -> Outcome {
     let tools = tempfile::tempdir()?;
-    for tool in ["sh", "base64", "gzip", "tar"] {
+    link("sh", tools.path())?;
+    let said = |script_text: &str| -> Result<(String, String), Box<dyn std::error::Error>> {
+        let plan = plan(&spec(script(script_text.as_bytes(), vec!["you".into()])?))?;
+        let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
+        Ok((String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+    };
+    let small = "echo \"hello $1\"\n";
+    assert_eq!(said(small)?, ("hello you\n".into(), String::new()));
+    let executable = "#!/bin/sh\necho \"hello $1\"\n";
+    let missing = "awsb: the image has no chmod, which is needed to make the script executable\n";
+    assert_eq!(said(executable)?, (String::new(), missing.into()));
+    link("chmod", tools.path())?;
+    assert_eq!(said(executable)?, ("hello you\n".into(), String::new()));
+    let larger = format!("{small}{}", "# as much as a request cannot have\n".repeat(300));
+    for tool in ["base64", "gzip", "tar"] {
+        let missing = format!("awsb: the image has no {tool}, which is needed to unpack the job\n");
+        assert_eq!(said(&larger)?, (String::new(), missing));
         link(tool, tools.path())?;
     }
-    let plan = plan(&spec(script(b"echo \"hello $1\"\n", vec!["you".into()])?))?;
-    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
-    assert_eq!(
-        String::from_utf8(output.stdout)?,
-        "hello you\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    std::fs::remove_file(tools.path().join("gzip"))?;
-    let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
-    let said = String::from_utf8(output.stderr)?;
-    assert_eq!(said, "awsb: the image has no gzip, which is needed to unpack the job\n");
+    assert_eq!(said(&larger)?, ("hello you\n".into(), String::new()));
+    Ok(())
+}
+
+/// The programs that a launcher starts, in the order in which it does, from a PATH on which each one tells.
+fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let place = tempfile::tempdir()?;
+    let tools = tempfile::tempdir()?;
+    let told = tools.path().join("told");
+    for folder in ["/usr/bin", "/bin"] {
+        for program in std::fs::read_dir(folder)? {
+            let program = program?;
+            let (name, path) = (program.file_name().to_string_lossy().into_owned(), program.path());
+            if tools.path().join(&name).exists() || name == "[" {
+                continue;
+            }
+            if shell[0] == name {
+                std::os::unix::fs::symlink(path, tools.path().join(&name))?;
+            } else {
+                let text = format!(
+                    "#!/bin/sh\necho {name} >>'{}'\nexec '{}' \"$@\"\n",
+                    told.display(),
+                    path.display()
+                );
+                executable(&tools.path().join(&name), &text)?;
+            }
+        }
+    }
+    let output = command(plan, shell, place.path())
+        .env("PATH", tools.path())
+        .env("AWS_BATCH_JOB_ID", "8f2c:1")
+        .env("AWS_BATCH_JOB_ARRAY_INDEX", "1")
+        .output()?;
+    assert!(output.status.success(), "{shell:?} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"done\n", "{shell:?}");
+    let told = std::fs::read_to_string(told).unwrap_or_default();
+    Ok(told.lines().map(str::to_owned).collect())
+}
+
+#[story]
+fn a_launcher_starts_few_programs() -> Outcome {
+    let lines = Lines::new(b"false\necho done\n".to_vec(), LineUse::Command)?;
+    let mut commands = spec(Work::Command(vec!["/bin/sh".into()]));
+    commands.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
+    commands.lines = Some(lines);
+    let mut array = spec(script(b"#!/bin/sh\necho done\n", vec![])?);
+    array.shape = Shape::Array(Tasks::with_ids("3,7,9".parse()?));
+    // Its variables and arguments are quoted, and it runs elsewhere.
+    let mut elsewhere = spec(script(b"echo done\n", vec!["".into()])?);
+    elsewhere.place = Place::In("data".into());
+    for shell in shells() {
+        // busybox has these itself.
+        let of_its_own = shell[0] == "busybox";
+        for (job, expected) in [
+            (&spec(script(b"#!/bin/sh\necho done\n", vec![])?), &["mkdir", "chmod"][..]),
+            (&spec(script(b"echo done\n", vec!["Ref::x".into()])?), &["mkdir", "chmod"]),
+            (&array, &["mkdir", "chmod"]),
+            (&elsewhere, &["mkdir", "chmod", "mkdir"]),
+            (&commands, &[]),
+        ] {
+            let found = started(&plan(job)?, shell)?;
+            assert!(
+                found == expected || (of_its_own && found.is_empty()),
+                "{shell:?} {found:?} {expected:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The jobs that a plan's array becomes, each as a plan of its own.
+fn jobs_of(plan: &Plan) -> Vec<Plan> {
+    plan.requests
+        .iter()
+        .map(|request| Plan { requests: vec![request.clone()], bundles: plan.bundles.clone() })
+        .collect()
+}
+
+/// An `aws` that has the bundles of a plan.
+fn stand_in(plan: &Plan, folder: &Path) -> Outcome {
+    for bundle in &plan.bundles {
+        std::fs::write(folder.join(format!("{}.tar.gz", bundle.sha256())), bundle.bytes())?;
+    }
+    let text = format!("#!/bin/sh\necho GET >>'{0}/gets'\ncp \"{0}/${{6##*/}}\" \"$7\"\n", folder.display());
+    Ok(executable(&folder.join("aws"), &text)?)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Lines as text in the request, packed in it, and from S3.
+    #[story]
+    fn a_task_has_its_line(lines in proptest::collection::vec("[ -~]{0,30}|[|~^;%@#!,]{1,5}|.{0,20}", 1..40), at in 0usize..40, large: bool) {
+        let mut lines: Vec<String> = lines.iter().map(|line| line.replace(['\n', '\r', '\0'], " ")).collect();
+        if large {
+            lines.push(noise(20_000));
+        }
+        let at = at % lines.len();
+        line_arrives(&lines, at).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+}
+
+fn line_arrives(lines: &[String], at: usize) -> Outcome {
+    let mut job = spec(Work::Command(["printf", "%s", "{}"].map(OsString::from).to_vec()));
+    let all = Lines::new(lines.join("\n").into_bytes(), LineUse::Argument)?;
+    // What is empty at the end is no line.
+    if all.ids()?.count() as usize <= at {
+        return Ok(());
+    }
+    job.shape = Shape::Array(Tasks::with_ids(all.ids()?));
+    job.lines = Some(all);
+    let plan = plan(&job)?;
+    for shell in shells() {
+        let place = tempfile::tempdir()?;
+        stand_in(&plan, place.path())?;
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+        let mut child = command(&plan, shell, place.path());
+        let output = child.env("PATH", path).env("AWS_BATCH_JOB_ARRAY_INDEX", at.to_string()).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if output.stdout != lines[at].as_bytes() {
+            return Err(format!("{shell:?} {at} of {lines:?}: {:?} {stderr}", output.stdout).into());
+        }
+    }
+    Ok(())
+}
+
+/// Each of the jobs that an array becomes has its own lines, and a task fetches them once.
+#[story]
+fn a_part_of_an_array_has_its_own_lines() -> Outcome {
+    let text: String = (1..=10_003).map(|n| format!("printf '%s' 'line {n}: {}'\n", n * 7919)).collect();
+    let lines = Lines::new(text.into_bytes(), LineUse::Command)?;
+    let mut job = spec(Work::Command(vec!["/bin/sh".into()]));
+    job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
+    job.lines = Some(lines);
+    let plan = plan(&job)?;
+    let [first, second] = &jobs_of(&plan)[..] else { return Err("two jobs were expected".into()) };
+    // The second has so few that it need not fetch them.
+    assert_eq!(plan.bundles.len(), 1);
+    for shell in shells() {
+        for (part, index, line, gets) in
+            [(first, 0, 1, 1), (first, 9999, 10_000, 1), (second, 0, 10_001, 0), (second, 2, 10_003, 0)]
+        {
+            let place = tempfile::tempdir()?;
+            stand_in(&plan, place.path())?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path().display());
+            let mut child = command(part, shell, place.path());
+            let output =
+                child.env("PATH", path).env("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string()).output()?;
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let expected = format!("line {line}: {}", line * 7919);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{shell:?} {stderr}");
+            let told = std::fs::read_to_string(place.path().join("gets")).unwrap_or_default();
+            assert_eq!(told.lines().count(), gets, "{shell:?}");
+        }
+    }
     Ok(())
 }
 
 #[story]
 fn the_launchers_pass_shellcheck() -> Outcome {
-    use awsb::stage::launcher::{Carriage, Prelude, Start, for_bundle, for_command};
+    use awsb::stage::launcher::{Carriage, Plain, Prelude, Start, for_bundle, for_command};
     let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
     let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
     for place in &places {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
-        launchers.push(for_command(&prelude));
+        launchers.push(for_command(prelude));
         for is_script in [false, true] {
+            let plain = Plain {
+                is_script,
+                line: Some((LineUse::Argument, '|')).filter(|_| !is_script),
+                prelude,
+                dialect: OsStr::new(""),
+            };
+            launchers.push(plain.launcher());
             let start = Start {
                 packed: None,
                 is_script,
@@ -283,7 +450,8 @@ fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
         let plan = plan(&spec(script(&contents, vec!["x".repeat(kilobytes * 10).into()])?))?;
         let length = serde_json::to_string(overrides(&plan))?.chars().count();
         assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
-        assert!(plan.bundle.is_some());
+        // As text where it fits, and packed where it does not.
+        assert_eq!(plan.bundles.len(), usize::from(kilobytes > 5), "{kilobytes} KiB of script");
     }
     Ok(())
 }
@@ -293,7 +461,7 @@ fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
 fn a_fetched_bundle_is_checked() -> Outcome {
     let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
     let plan = plan(&job)?;
-    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    let bundle = plan.bundles.first().ok_or("a large script has a bundle")?;
     let overrides = overrides(&plan);
     let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
     assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
@@ -325,7 +493,7 @@ fn a_fetched_bundle_is_checked() -> Outcome {
 fn what_curl_cannot_fetch_aws_does() -> Outcome {
     let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
     let plan = plan(&job)?;
-    let bundle = plan.bundle.as_ref().ok_or("a large script has a bundle")?;
+    let bundle = plan.bundles.first().ok_or("a large script has a bundle")?;
     for shell in shells() {
         for (curl, shown) in [
             // curl 7.74, and 7.81 built without it.

@@ -214,7 +214,8 @@ fn what_is_asked_of_batch_is_what_was_said() {
 fn a_bundle_is_stored_once_under_its_sha_256() {
     let cluster = cluster("bundle");
     let (sandbox, aws) = (cluster.sandbox(), cluster.aws_sandbox());
-    sandbox.file("job.sh", "echo content\n");
+    let script = format!("echo content\n{}", "# more than a request has as text\n".repeat(300));
+    sandbox.file("job.sh", &script);
     let first = sandbox.run("bsub", ["job.sh"]).ok();
     sandbox.run("bsub", ["-J", "another", "job.sh", "with", "arguments"]).ok();
 
@@ -230,7 +231,7 @@ fn a_bundle_is_stored_once_under_its_sha_256() {
         Sha256::digest(std::fs::read(&copy).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(*key, format!("awsb/bundles/{digest}.tar.gz"));
     let unpacked = aws.run("tar", ["-xOzf", copy.to_str().unwrap(), "job.sh"]).ok();
-    assert_eq!(unpacked.stdout, "echo content\n");
+    assert_eq!(unpacked.stdout, script);
 
     // It also travels inside the request: this image could not have fetched it.
     assert_eq!(output(&sandbox, &first), "content\n");
@@ -311,7 +312,7 @@ fn bkill_ends_a_job_and_its_container() {
 fn what_the_account_does_not_have_is_named_before_anybody_waits() {
     let cluster = cluster("missing");
     let sandbox = cluster.sandbox();
-    sandbox.file("job.sh", "true\n");
+    sandbox.file("job.sh", "true\n".repeat(2000));
 
     let queue = sandbox.run("bsub", ["-q", "no-such-queue", "job.sh"]);
     assert!(queue.failed_with(1).contains("no-such-queue"), "{queue}");

@@ -273,8 +273,12 @@ fn shown_environment<'d>(
     all.into_iter().map(move |(name, value)| {
         let value = match which {
             EnvWhich::All => value.clone(),
-            EnvWhich::Harmless if name == launcher::BUNDLE_VARIABLE && !value.starts_with("s3://") => {
-                format!("({} characters; `bstat --script` prints the script in it)", value.len())
+            EnvWhich::Harmless if launcher::carries(name, value) => {
+                let hint = match name.as_str() {
+                    launcher::LINES_VARIABLE => "",
+                    _ => "; `bstat --script` prints the script in it",
+                };
+                format!("({} characters{hint})", value.chars().count())
             }
             EnvWhich::Harmless => secrets.shown(name, value).to_owned(),
         };

@@ -32,6 +32,7 @@ async fn script(session: &Session, output: &Output, detailed: &Detailed) -> Resu
     let environment = detailed.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     match Carried::of(environment).ok_or_else(none)? {
         Carried::Inline(bytes) => print(output, id, Cursor::new(bytes))?,
+        Carried::Script(bytes) => output.write(&bytes).map(|()| true)?,
         Carried::Fetched { bucket, key } => print(output, id, fetch(session, &bucket, &key).await?)?,
     }
     .then_some(())

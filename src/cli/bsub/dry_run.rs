@@ -20,7 +20,7 @@ pub fn requests(
     cluster: &Cluster,
     secrets: &Secrets,
     first: impl Iterator<Item = Value>,
-    bundle: Option<&Bundle>,
+    bundles: &[Bundle],
     baggage: &Baggage,
     submissions: &[SubmitRequest],
 ) -> Vec<Value> {
@@ -33,7 +33,7 @@ pub fn requests(
         });
         json!({ "operation": operation, "request": request })
     };
-    let put = bundle.map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
+    let put = bundles.iter().map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
     let large = baggage.object();
     // Its parts are told as the one object that they become.
     let put_large = large
@@ -52,13 +52,13 @@ pub fn requests(
     requests
 }
 
-/// The request without the bundle in it: it is long, and may hold secrets.
+/// The request without what was staged in it: that is long, and may hold secrets.
 fn without_bundle(request: &SubmitRequest) -> SubmitRequest {
     let mut request = request.clone();
     for overrides in request.overrides_mut() {
         for variable in &mut overrides.environment {
-            if variable.name == launcher::BUNDLE_VARIABLE && !variable.value.starts_with("s3://") {
-                variable.value = format!("({} characters of base64)", variable.value.len());
+            if launcher::carries(&variable.name, &variable.value) {
+                variable.value = format!("({} characters)", variable.value.chars().count());
             }
         }
     }

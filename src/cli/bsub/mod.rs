@@ -16,7 +16,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use futures_util::future::OptionFuture;
+use futures_util::future::{OptionFuture, join_all};
 use serde_json::Value;
 
 use super::waiting::end_with_waiter;
@@ -142,7 +142,7 @@ impl Args {
         if self.dry_run {
             let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&image));
             let (plan, to_register) = planned;
-            return self.show(&session, [step, to_register], plan.bundle.as_ref(), &baggage, &plan.requests);
+            return self.show(&session, [step, to_register], &plan.bundles, &baggage, &plan.requests);
         }
         if let Some(to_do) = to_do {
             options.image = Some(to_do.done(&mut session, self.quiet).await?);
@@ -154,15 +154,13 @@ impl Args {
             let queue = plan.requests.first().map_or("", |r| &r.job_queue);
             note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
-        let repair = match &plan.bundle {
-            Some(bundle) => stage::upload(&session, bundle, plan.is_fetched()).await?,
-            None => None,
-        };
+        let repairs = stage::upload(&session, &plan.bundles, plan.is_fetched()).await?;
         stage::upload_baggage(&session, &baggage).await?;
         let has_nodes = plan.requests.iter().any(|request| request.node_overrides.is_some());
         let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
         let beside = async {
-            tokio::join!(OptionFuture::from(sweep), OptionFuture::from(repair.map(stage::Repair::run)));
+            let repairs = join_all(repairs.into_iter().map(stage::Repair::run));
+            tokio::join!(OptionFuture::from(sweep), repairs);
             Ok(())
         };
         let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests), beside)?;
@@ -240,13 +238,7 @@ impl Args {
         if self.dry_run {
             let step = to_do.zip(name.as_ref()).map(|(to_do, image)| to_do.shown(image));
             let registered = rerun::in_image(&session, &mut requests, name, Registering::ShownOnly).await?;
-            return self.show(
-                &session,
-                [step].into_iter().chain(registered),
-                None,
-                &Baggage::None,
-                &requests,
-            );
+            return self.show(&session, [step].into_iter().chain(registered), &[], &Baggage::None, &requests);
         }
         if let Some(to_do) = to_do {
             name = Some(to_do.done(&mut session, self.quiet).await?);
@@ -350,13 +342,13 @@ impl Args {
         &self,
         session: &Session,
         first: impl IntoIterator<Item = Option<Value>>,
-        bundle: Option<&Bundle>,
+        bundles: &[Bundle],
         baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
         let secrets = cluster::secrets()?;
         let first = first.into_iter().flatten();
-        let requests = dry_run::requests(&session.cluster, &secrets, first, bundle, baggage, requests);
+        let requests = dry_run::requests(&session.cluster, &secrets, first, bundles, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
         self.common.output().write(format!("{text}\n").as_bytes())?;
         Ok(Exit::Done)

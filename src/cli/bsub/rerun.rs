@@ -207,7 +207,7 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
         if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
             // It had nothing in front of it that could find its task out.
             let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
-            let text = launcher::for_command(&prelude).to_string_lossy().into_owned();
+            let text = launcher::for_command(prelude).to_string_lossy().into_owned();
             overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
         }
         let known: BTreeSet<String> = overrides.environment.iter().map(|v| v.name.clone()).collect();

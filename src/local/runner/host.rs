@@ -18,7 +18,8 @@ use super::protocol::{Run, TaskId};
 use super::tmpdir::TmpDir;
 use super::work::{News, Outcome, Teller, Work};
 use crate::local::home::SCRATCH;
-use crate::local::{contents, now_ms, space};
+use crate::local::{contents, now_ms, s3, space};
+use crate::stage::ready::{Ready, Unpacker};
 
 /// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
 /// and for input at once, without signal handlers.
@@ -51,6 +52,11 @@ impl Waiter {
 /// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
 const PIPEFUL: usize = 16 << 20;
 
+/// Bytes of a bundle that a runner unpacks itself.
+const LARGEST_BUNDLE: u64 = 4 << 20;
+/// The folder below a job's working directory where its launcher would have unpacked it.
+const UNPACKED: &str = "awsb.0.0";
+
 /// A process of the host and all that belongs to it.
 #[derive(Debug)]
 pub struct HostWork {
@@ -60,6 +66,8 @@ pub struct HostWork {
     output: Option<Output>,
     scratch: PathBuf,
     tmpdir: TmpDir,
+    /// What was unpacked there for the job.
+    unpacked: Option<Ready>,
 }
 
 impl HostWork {
@@ -67,7 +75,11 @@ impl HostWork {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(run: &Run, environment: &BTreeMap<String, String>) -> Result<Self, process::CannotStart> {
+    pub fn start(
+        run: &Run,
+        environment: &BTreeMap<String, String>,
+        unpacker: &mut Unpacker,
+    ) -> Result<Self, process::CannotStart> {
         let cannot = |e: io::Error| process::CannotStart {
             reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
             ..process::CannotStart::without_a_program(&e)
@@ -79,13 +91,17 @@ impl HostWork {
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment.iter().cloned());
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
+        let mut unpacked = unpack(unpacker, &run.command, &mut environment, &scratch);
         let begin = || {
             let (pipe, writer) = io::pipe().map_err(cannot)?;
             let _limits = Lent::take(&run.limits);
             Ok((pipe, process::start(&run.command, &environment, &scratch, writer)?))
         };
         let (pipe, leader) = begin().inspect_err(|_| {
-            // It is empty. To remove more than that would take a descriptor, and there may be none.
+            // It is tried again, in a new folder. These need no descriptor, of which there may be none.
+            if let Some(unpacked) = unpacked.take() {
+                unpacked.remove();
+            }
             let _ = std::fs::remove_dir(&scratch);
         })?;
         Ok(Self {
@@ -95,6 +111,7 @@ impl HostWork {
             output: Some(Output::new(run.log.clone().into())),
             scratch,
             tmpdir,
+            unpacked,
         })
     }
 
@@ -156,9 +173,12 @@ impl Work for HostWork {
     }
 
     fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
-        let Self { scratch, tmpdir, .. } = *self;
+        let Self { scratch, tmpdir, unpacked, .. } = *self;
         // A link never leads to nothing while its job is there.
         drop(tmpdir);
+        if let Some(unpacked) = unpacked {
+            unpacked.remove();
+        }
         if let Err(e) = contents::remove_tree(&scratch) {
             note!("runner: removing {}: {e}", scratch.display());
         }
@@ -169,6 +189,26 @@ impl Work for HostWork {
 /// The home: a runner's working directory.
 fn home() -> PathBuf {
     std::path::absolute(".").unwrap_or_default()
+}
+
+/// Does its launcher's work for a job; returns the folder with what was unpacked, if that could be done. What could not
+/// the launcher does, and says what is wrong.
+fn unpack(
+    unpacker: &mut Unpacker,
+    command: &[String],
+    environment: &mut BTreeMap<String, String>,
+    scratch: &Path,
+) -> Option<Ready> {
+    let folder = scratch.join(UNPACKED);
+    let fetch =
+        |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
+    match unpacker.unpack(command, environment, &folder, fetch) {
+        Ok(ready) => ready,
+        Err(_) => {
+            let _ = std::fs::remove_dir_all(folder);
+            None
+        }
+    }
 }
 
 /// The job's working directory, absolute: it is the job's TMPDIR, too.

@@ -23,6 +23,7 @@ use super::work::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
 use crate::local::home::SOCKET;
 use crate::local::process::room_for_a_job;
 use crate::local::{now_ms, space};
+use crate::stage::ready::Unpacker;
 use crate::ui::{Exit, Failure};
 
 /// A job that is over within this time, in milliseconds, is told once, when it has ended: its start would
@@ -73,6 +74,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         teller,
         news,
         waiter,
+        unpacker: Unpacker::default(),
         cleaners: Vec::new(),
         idle_since: now_ms(),
     };
@@ -99,6 +101,7 @@ struct Runner {
     teller: Teller,
     news: Hearer,
     waiter: Waiter,
+    unpacker: Unpacker,
     /// The threads that remove what is left of jobs that have ended.
     cleaners: Vec<JoinHandle<()>>,
     idle_since: i64,
@@ -371,7 +374,7 @@ impl Runner {
             },
             None => room_for_a_job()
                 .map_err(|e| process::CannotStart::without_a_program(&e))
-                .and_then(|()| HostWork::start(&run, &self.environment))
+                .and_then(|()| HostWork::start(&run, &self.environment, &mut self.unpacker))
                 .map(|work| {
                     let leader = work.leader();
                     (Box::new(work) as Box<dyn Work>, Some(leader))

@@ -24,6 +24,7 @@ pub use frames::follow;
 use guard::Guard;
 use service::LocalS3;
 use store::Store;
+pub use store::content;
 
 /// S3 over the home's store, for requests signed with one of `keys`; what one in a container may do, the
 /// database says. What of the store has been lost is added to `warnings`.

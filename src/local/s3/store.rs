@@ -112,6 +112,20 @@ pub struct Store {
     folder: PathBuf,
 }
 
+/// The content of an object, read beside the server that has it, if it has no more than `limit` bytes.
+///
+/// # Errors
+/// When the index or the content cannot be read, e.g. because the object is being replaced.
+pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let index = database::reader(&home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
+    match head(&index, bucket, key) {
+        Ok(object) if object.size <= limit => fs::read(home.join(OBJECTS).join(&object.blob)).map(Some),
+        Ok(_) | Err(StoreError::NoSuchKey | StoreError::NoSuchBucket) => Ok(None),
+        Err(StoreError::Io(e)) => Err(e),
+        Err(other) => Err(io::Error::other(format!("{other:?}"))),
+    }
+}
+
 /// Version of the schema; each step of [`MIGRATIONS`] leads to the next.
 const MIGRATIONS: [&str; 2] = [
     "

@@ -1,2 +1,2 @@
 # shellcheck shell=sh
-rm -rf "$_ad/.awsb" "$_ad/.awsb.gz" 2>/dev/null
+[ ! -d "$_ad/.awsb" ] || rm -rf "$_ad/.awsb" "$_ad/.awsb.gz" 2>/dev/null

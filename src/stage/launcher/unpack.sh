@@ -1,24 +1,7 @@
 # shellcheck shell=sh
-# The first part of the launcher: a working directory of the job's own. Names begin with _a, so that no
-# variable of the job is overwritten. An image without mkdir has room for one job only. It is sent without
-# comments and indentation.
-_ao=$PWD
-for _at in base64 gzip tar; do
-  command -v $_at >/dev/null || _af "the image has no $_at, which is needed to unpack the job"
-done
-# To root, busybox's [ says that a read-only file system can be written: only mkdir tells.
-for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
-  { [ -d "$_ab" ] && [ -w "$_ab" ]; } || continue
-  _ad=$_ab
-  command -v mkdir >/dev/null || break
-  _an=0
-  until _ad=$_ab/awsb.$$.$_an && mkdir -m 700 "$_ad" 2>/dev/null; do
-    _an=$((_an + 1))
-    [ $_an -lt 100 ] || continue 2
+# The first part of a launcher that unpacks a bundle. It is sent without comments and indentation.
+if [ -z "${AWSB_UNPACKED-}" ]; then
+  for _at in base64 gzip tar; do
+    command -v $_at >/dev/null || _af "the image has no $_at, which is needed to unpack the job"
   done
-  break
-done
-[ "$_ab" ] || _af 'nowhere to unpack the job: $TMPDIR, /tmp, the working directory, /var/tmp and /dev/shm cannot be written'
-cd "$_ad" || _af "cannot enter $_ad"
-# TMPDIR may be a relative path.
-_ad=$PWD
+fi

@@ -23,7 +23,6 @@ pub struct ImageBench {
 
 impl ImageBench {
     /// With the local cluster.
-    #[expect(clippy::new_without_default, reason = "a bench is set up, not a value")]
     pub fn new() -> Self {
         let base = engine();
         let mut sandbox = Sandbox::new();

@@ -231,10 +231,13 @@ mod tests {
     use crate::local::home::BATCH_DATABASE;
     use crate::local::runner::protocol::TaskId;
 
+    /// Key, parent, size of an array, number of nodes, submitter.
+    type Row = (i64, Option<i64>, Option<u32>, Option<u32>, Option<i64>);
+
     /// Jobs by their keys: 1 is the owner's; 2 an array of two that 1 has submitted, with the children 3 and 4; 5 is
     /// what 4 has submitted; 6 the owner's, 7 what that has submitted; 8 the owner's multi-node job, with the nodes 9
     /// and 10; 11 what node 10 has submitted.
-    const JOBS: [(i64, Option<i64>, Option<u32>, Option<u32>, Option<i64>); 11] = [
+    const JOBS: [Row; 11] = [
         (1, None, None, None, None),
         (2, None, Some(2), None, Some(1)),
         (3, Some(2), None, None, None),

@@ -57,7 +57,7 @@ impl Service {
     pub fn new() -> io::Result<Self> {
         let home = tempfile::tempdir()?;
         std::fs::create_dir(home.path().join(OBJECTS))?;
-        let store = Arc::new(Store::open(home.path())?);
+        let store = Arc::new(Store::open(home.path(), &mut Vec::new())?);
         let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::clone(&store)));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -33,7 +33,6 @@ mod tmpdir;
 mod work;
 
 pub(crate) use journal::{Fate, Taken, fate_of, forget, is_alive, taken};
-#[cfg(target_os = "linux")]
 pub(crate) use process::TASK_VARIABLE;
 pub use story::run;
 pub(crate) use tmpdir::sweep_links;

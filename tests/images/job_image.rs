@@ -124,7 +124,7 @@ fn an_mpi_program_across_three_nodes() {
         export GREETING='two words'\n\
         cut -d ' ' -f 2 \"$AWSB_HOSTFILE\" | sort | uniq -c\n\
         for node in $AWSB_NODES; do ssh \"$node\" hostname; done | sort | uniq | wc -l\n\
-        aws s3 ls --recursive \"$AWSB_NODES_URL/\" | wc -l\n\
+        aws s3 cp \"$AWSB_NODES_URL/${AWS_BATCH_JOB_ID%%#*}/$AWS_BATCH_JOB_ATTEMPT\" /tmp/left >/dev/null 2>&1; ls /tmp/left 2>/dev/null | wc -l\n\
         launch=/usr/local/lib/awsb/launch.sh\n\
         for node in $AWSB_NODES; do $launch -xl awsb -o LogLevel=ERROR \"$node\" -p 22 hostname; done | sort -u | wc -l\n\
         mpirun ranks\n\

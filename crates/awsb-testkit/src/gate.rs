@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const A_PROJECT: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: 27\r\n\r\n\
                          {\"projects\":[{\"name\":\"p\"}]}";
 
-/// An HTTP/1.1 proxy for one server. But for [`A_PROJECT`], what goes through is not changed, so signatures hold.
+/// An HTTP/1.1 proxy for one server. But for BatchGetProjects, what goes through is not changed, so signatures hold.
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,

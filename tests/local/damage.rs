@@ -244,16 +244,17 @@ async fn a_job_that_runs_while_the_log_is_damaged_is_the_same_job_afterwards() {
 #[story]
 async fn after_a_stop_the_databases_are_complete_without_their_logs() {
     let (cluster, id) = with_a_job().await;
-    let copy = Cluster::new();
-    fs::set_permissions(copy.home(), fs::Permissions::from_mode(0o700)).unwrap();
+    // A home of its own, whose databases are replaced.
+    let copy = Cluster::started();
+    copy.ok(&["stop"]);
     for name in DATABASES {
         fs::copy(cluster.home().join(name), copy.home().join(name)).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(copy.home().join(format!("{name}{suffix}")));
+        }
         let wal = cluster.home().join(format!("{name}-wal"));
         assert_eq!(fs::metadata(wal).map_or(0, |meta| meta.len()), 0, "{name}");
     }
-    // A folder with files is a home only if it has been one.
-    fs::write(copy.home().join("start.lock"), "").unwrap();
-    fs::create_dir(copy.home().join("runners")).unwrap();
     copy.ok(&["start"]);
     assert_eq!(copy.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
 }

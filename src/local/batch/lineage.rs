@@ -262,8 +262,9 @@ mod tests {
             let id = parent.is_none().then(|| format!("j{key}"));
             let queue = parent.is_none().then_some("local");
             db.execute(
-                "INSERT INTO jobs (key, id, parent, idx, queue, name, size, nodes, status, created_at, submitter)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'n', ?6, ?7, 6, 0, ?8)",
+                "INSERT INTO jobs
+                     (key, id, parent, idx, queue, name, size, nodes, status, created_at, stopped_at, submitter)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'n', ?6, ?7, 6, 0, 0, ?8)",
                 rusqlite::params![key, id, parent, index, queue, size, nodes, submitter],
             )
             .unwrap();

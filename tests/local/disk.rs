@@ -195,11 +195,14 @@ fn a_server_that_cannot_start_on_a_full_disk_says_so_through_every_tool() {
     assert!(tool(&home, "blocal", &["stop"]).status.success());
     for file in ["batch.db", "objects.db", "logs.db"]
         .iter()
-        .flat_map(|db| ["", "-wal", "-shm"].map(|b| format!("{db}{b}")))
+        .flat_map(|db| ["", "-wal", "-shm", "-commits"].map(|b| format!("{db}{b}")))
     {
         let _ = std::fs::remove_file(home.join(file));
     }
-    std::fs::remove_file(home.join("reserve")).unwrap();
+    // The address is written last: a home that has it and no databases has lost them.
+    for file in ["endpoint.json", "reserve"] {
+        std::fs::remove_file(home.join(file)).unwrap();
+    }
     disk.fill();
     for (name, arguments) in TOOLS {
         assert_told(&tool(&home, name, arguments), &home, "is full");

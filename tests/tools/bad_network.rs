@@ -41,7 +41,8 @@ fn sandbox(endpoint: &str) -> Sandbox {
         "[lab]\naws_access_key_id = ASIAEXAMPLE\naws_secret_access_key = hidden-secret\n\
          aws_session_token = hidden-token\n",
     );
-    sandbox.file("job.sh", "echo content\n");
+    // More than a request has as text: it is stored first.
+    sandbox.file("job.sh", "echo content\n".repeat(1000));
     sandbox
 }
 

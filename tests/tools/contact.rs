@@ -187,7 +187,7 @@ fn a_put_that_met_another_is_made_again() {
         _ => Answer::stored(),
     });
     let sandbox = sandbox(&server);
-    sandbox.file("job.sh", "echo\n");
+    sandbox.file("job.sh", "echo\n".repeat(2000));
     sandbox.run("bsub", ["job.sh"]).ok();
     assert_eq!(server.requests("s3").len(), 2, "a conflict does not say that the object is there");
 }

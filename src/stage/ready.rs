@@ -10,14 +10,14 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::bundle::hex;
 use super::launcher::{self, LINES_FILE, START_FILE};
-use super::unpack::Carried;
+use super::unpack::{Carried, Limited, is_named};
 use crate::job::Tasks;
 
 /// Bytes of an unpacked bundle that are kept in memory; larger ones are left to the launcher.
@@ -71,7 +71,7 @@ struct Unpacked {
 struct File {
     path: PathBuf,
     mode: u32,
-    modified: u64,
+    modified: SystemTime,
     contents: Vec<u8>,
 }
 
@@ -127,8 +127,7 @@ impl Unpacker {
                     Some(parent) => fs::create_dir_all(parent)?,
                     None => files.push(target.clone()),
                 }
-                write(&target, file.mode, &file.contents)?
-                    .set_modified(UNIX_EPOCH + Duration::from_secs(file.modified))?;
+                write(&target, file.mode, &file.contents)?.set_modified(file.modified)?;
             }
             environment.insert(launcher::START_VARIABLE.to_owned(), unpacked.start.clone());
             environment.extend(line.map(|line| (launcher::LINE_VARIABLE.to_owned(), line)));
@@ -154,7 +153,7 @@ impl Unpacker {
                 Carried::Fetched { bucket, key } => {
                     let archive = fetch(&bucket, &key)?;
                     // The launcher says what is wrong with a damaged one.
-                    if !key.ends_with(&format!("/{}.tar.gz", hex(&Sha256::digest(&archive)))) {
+                    if !is_named(&key, &hex(&Sha256::digest(&archive))) {
                         return None;
                     }
                     archive
@@ -168,7 +167,7 @@ impl Unpacker {
 
 /// The content of an archive, if it is small and has nothing but files in it.
 fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
-    let mut archive = tar::Archive::new(GzDecoder::new(archive).take(LARGEST));
+    let mut archive = tar::Archive::new(Limited::new(GzDecoder::new(archive), LARGEST));
     let mut unpacked = Unpacked::default();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -186,7 +185,10 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
             let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
             unpacked.lines = Some(Lines { text, ends });
         } else {
-            let (mode, modified) = (entry.header().mode()?, entry.header().mtime()?);
+            let mode = entry.header().mode()?;
+            // Any number can stand there.
+            let since = Duration::from_secs(entry.header().mtime()?);
+            let Some(modified) = UNIX_EPOCH.checked_add(since) else { return Ok(None) };
             unpacked.files.push(File { path, mode, modified, contents });
         }
     }

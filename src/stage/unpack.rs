@@ -105,10 +105,16 @@ fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<us
 }
 
 /// A reader that gives so many bytes, and then an error.
-struct Limited<R> {
+pub(super) struct Limited<R> {
     reader: R,
     most: u64,
     read: u64,
+}
+
+impl<R> Limited<R> {
+    pub(super) fn new(reader: R, most: u64) -> Self {
+        Self { reader, most, read: 0 }
+    }
 }
 
 impl<R: Read> Read for Limited<R> {

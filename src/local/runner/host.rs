@@ -85,6 +85,8 @@ impl HostWork {
             ..process::CannotStart::without_a_program(&e)
         };
         let scratch = scratch(&run.task).map_err(cannot)?;
+        // A try before this one may have left it; no process of the job has been there.
+        contents::remove_tree(&scratch).map_err(cannot)?;
         std::fs::create_dir(&scratch).map_err(cannot)?;
         let mut environment = environment.clone();
         let tmpdir = TmpDir::to(&scratch);

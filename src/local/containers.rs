@@ -406,6 +406,7 @@ pub fn remove_all(home: &Path) -> Result<(), String> {
             let networks = remains::node_networks(&docker, &record.home_id).await?;
             remains::remove_dead_networks(&docker, &networks, &HashSet::new()).await?;
             remains::remove_volumes(&docker, &record.home_id).await?;
+            network::remove(&docker, &docker::network_name(&record.home_id)).await?;
         }
         Ok(())
     };

@@ -396,6 +396,12 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         );
         assert_eq!(rule != Rule::Refused, seen.contains(&(name.clone(), true)), "{name}");
     }
+    // What a container has submitted once is never taken for what the owner has.
+    let s3 = scene.cluster.s3();
+    for (key, is_there) in [(&others_once, true), (&once, false)] {
+        let head = s3.head_object().bucket("awsb-local").key(key).send().await;
+        assert_eq!(head.is_ok(), is_there, "{key}: {head:?}");
+    }
 }
 
 /// All operations, with what a container's key may do with each.

@@ -24,7 +24,7 @@ mod host;
 mod journal;
 mod limits;
 mod lines;
-mod mask;
+pub(crate) mod mask;
 mod output;
 mod process;
 pub(crate) mod protocol;

@@ -110,6 +110,18 @@ impl Guard {
         Self { keys, reader, store }
     }
 
+    /// Removes a record of `--once` that a job in a container has made, because the owner asks for its key: what a
+    /// container has submitted is never taken for the owner's.
+    async fn forget_record_of_a_container(&self, key: String) {
+        let store = Arc::clone(&self.store);
+        let forget = move || match store.head(BUCKET, &key) {
+            Ok(object) if maker(&object).is_some() => store.delete(BUCKET, &key),
+            _ => Ok(()),
+        };
+        // What goes wrong with the store, the request itself meets, too.
+        let _ = tokio::task::spawn_blocking(forget).await;
+    }
+
     /// On which terms a request is answered that a job in a container has signed; `key` names its object.
     ///
     /// # Errors
@@ -176,6 +188,11 @@ impl S3Access for Guard {
             ));
         };
         if who.contained().is_none() {
+            if let (Some(Request { place: Place::Once, .. }), S3Path::Object { key, .. }) =
+                (asked(cx), cx.s3_path())
+            {
+                self.forget_record_of_a_container(key.to_string()).await;
+            }
             return Ok(());
         }
         let Some(request) = asked(cx) else {

@@ -17,6 +17,7 @@ use crate::local::batch::resources::Kind;
 use crate::local::error::ApiError;
 use crate::local::http::json_object;
 use crate::local::now_ms;
+use crate::local::runner::mask::masked;
 use crate::local::space::NoSpace;
 
 impl Api {
@@ -192,7 +193,8 @@ impl Api {
             };
             self.reader.read(check).await?;
         }
-        self.engine.end(id, reason, cancel).await?;
+        // A job may say a key of its own in it.
+        self.engine.end(id, masked(&reason), cancel).await?;
         Ok(json!({}))
     }
 

@@ -464,6 +464,30 @@ async fn an_object_whose_content_is_damaged_is_not_sent_and_can_be_put_again() {
 }
 
 #[story]
+async fn what_a_damaged_index_names_is_not_read_when_it_is_no_content() {
+    let cluster = Cluster::started();
+    let s3 = cluster.s3();
+    let put = s3.put_object().bucket("awsb-local").key("k").body(b"content".to_vec().into());
+    put.send().await.unwrap();
+    cluster.ok(&["stop"]);
+    let outside = cluster.home().join("outside");
+    fs::write(&outside, "private").unwrap();
+    let index = rusqlite::Connection::open(cluster.home().join("objects.db")).unwrap();
+    assert_eq!(index.execute("UPDATE objects SET blob = '../outside'", []), Ok(1));
+    drop(index);
+    cluster.ok(&["start"]);
+    let s3 = cluster.s3();
+    let error = s3.get_object().bucket("awsb-local").key("k").send().await.unwrap_err().into_service_error();
+    assert_eq!(error.meta().code(), Some("ObjectDamaged"), "{error:?}");
+    assert!(error.meta().message().unwrap().contains("\"../outside\""), "{error:?}");
+    // It can be listed and deleted, and the file stays.
+    let listed = s3.list_objects_v2().bucket("awsb-local").send().await.unwrap();
+    assert_eq!(listed.contents()[0].key(), Some("k"));
+    s3.delete_object().bucket("awsb-local").key("k").send().await.unwrap();
+    assert_eq!(fs::read_to_string(outside).unwrap(), "private");
+}
+
+#[story]
 async fn a_journal_that_is_damaged_makes_no_job_begin_a_second_time_unsaid() {
     let cluster = Cluster::started();
     let notes = notes(&cluster);

@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
 
-/// A connection that is younger may have its first request on the way.
+/// How old a connection is whose first request is no longer awaited.
 const YOUNG: Duration = Duration::from_millis(50);
 
 /// The places for connections.
 #[derive(Debug)]
 pub struct Connections {
     limit: usize,
+    /// A connection that is younger may have its first request on the way.
+    young: Duration,
     open: Mutex<Open>,
     /// One has been closed, or has become idle.
     freed: Notify,
@@ -47,7 +49,11 @@ struct Connection {
 impl Connections {
     /// Places for `limit` connections.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, open: Mutex::new(Open::default()), freed: Notify::new() })
+        Self::with(limit, YOUNG)
+    }
+
+    fn with(limit: usize, young: Duration) -> Arc<Self> {
+        Arc::new(Self { limit, young, open: Mutex::new(Open::default()), freed: Notify::new() })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -67,7 +73,7 @@ impl Connections {
 
     fn try_enter(self: &Arc<Self>) -> Option<(Arc<Place>, oneshot::Receiver<()>)> {
         let mut open = self.open();
-        if open.all.len() >= self.limit && !open.close_one() {
+        if open.all.len() >= self.limit && !open.close_one(self.young) {
             return None;
         }
         let (close, closed) = oneshot::channel();
@@ -80,17 +86,17 @@ impl Connections {
 
     /// Closes a connection that can be spared, if there is one: as descriptors are short.
     pub fn close_one(&self) {
-        self.open().close_one();
+        self.open().close_one(self.young);
     }
 }
 
 impl Open {
-    fn close_one(&mut self) -> bool {
+    fn close_one(&mut self, young: Duration) -> bool {
         let idle = || self.all.iter().filter(|(_, c)| c.busy == 0);
         let stranger = idle().find(|(_, c)| !c.is_known);
         let known = idle().filter(|(_, c)| c.is_known).min_by_key(|(_, c)| c.idle_since);
         let spared = match (stranger, known) {
-            (Some((_, c)), Some(known)) if c.idle_since.elapsed() < YOUNG => Some(known),
+            (Some((_, c)), Some(known)) if c.idle_since.elapsed() < young => Some(known),
             (Some(stranger), _) => Some(stranger),
             (None, known) => known,
         };
@@ -188,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_says_nothing_gives_way_and_who_is_busy_never_does() {
-        let connections = Connections::new(3);
+        let connections = Connections::with(3, Duration::MAX);
         let (mut first, second, third) =
             (connections.enter().await, connections.enter().await, connections.enter().await);
         let busy = first.0.busy();
@@ -214,6 +220,15 @@ mod tests {
         drop(busy);
         assert_eq!(waiting.await.unwrap(), 5);
         assert!(first.1.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_has_said_nothing_for_long_gives_way_before_who_is_known() {
+        let connections = Connections::with(2, Duration::ZERO);
+        let (mut known, mut silent) = (connections.enter().await, connections.enter().await);
+        known.0.is_known();
+        let _third = connections.enter().await;
+        assert!(silent.1.try_recv().is_ok() && known.1.try_recv().is_err());
     }
 
     #[tokio::test]

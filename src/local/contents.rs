@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::home::{CONTAINERS, LOGS, OBJECTS, RUNNERS, SCRATCH, SERVER_LOCK, START_LOCK};
+use super::runner;
 
 /// The content of the lock that guards starts, which is the mark of a home: it is there from the start and
 /// outlives a reset.
@@ -117,9 +118,7 @@ pub fn is_name_in(folder: &str, name: &str) -> bool {
     match folder {
         OBJECTS | SCRATCH => is_id(name),
         LOGS => is_hex(name, 2),
-        RUNNERS => {
-            name.split_once('.').is_some_and(|(id, rest)| is_id(id) && ["lock", "journal"].contains(&rest))
-        }
+        RUNNERS => name.split_once('.').is_some_and(|(id, kind)| is_id(id) && runner::KINDS.contains(&kind)),
         _ => false,
     }
 }
@@ -370,6 +369,11 @@ mod tests {
         assert_eq!(with(&[SERVER_LOCK, "batch.db"]), Folder::Home, "served in the foreground");
         assert_eq!(with(&[START_LOCK, "notes-of-mine"]), Folder::Home);
         assert_eq!(with(&[START_LOCK, &format!("objects/{ID}"), "logs/0f/x"]), Folder::Home);
+        let of_a_runner = runner::KINDS.map(|kind| format!("runners/{ID}.{kind}"));
+        assert_eq!(
+            with(&[&[START_LOCK], &of_a_runner.each_ref().map(String::as_str)[..]].concat()),
+            Folder::Home
+        );
         assert!(matches!(with(&[]), Folder::Foreign(_)));
         assert!(matches!(with(&[START_LOCK, "objects/thesis.tex"]), Folder::Foreign(_)));
         assert!(matches!(with(&[SERVER_LOCK, "scratch/sub/"]), Folder::Foreign(_)));

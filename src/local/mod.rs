@@ -151,7 +151,7 @@ pub async fn connect() -> Result<Connection, Failure> {
         .await
         .map_err(|e| Failure::failed(format!("starting the local cluster: {e}")))??;
     for warning in &started.warnings {
-        note(format!("warning: {warning}"));
+        note(format!("blocal: warning: {warning}"));
     }
     Ok(started.connection)
 }

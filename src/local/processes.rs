@@ -140,11 +140,15 @@ fn own() -> i32 {
 /// Whether a process of ours works in a home: server and runners have it as their working directory.
 #[cfg(target_os = "linux")]
 fn is_in(home: &Path, process: &Process) -> bool {
+    is_same(home, Path::new(&format!("/proc/{}/cwd", process.pid)))
+}
+
+/// Whether two paths lead to the same folder.
+#[cfg(target_os = "linux")]
+fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let is_home = |there: std::fs::Metadata| {
-        std::fs::metadata(home).is_ok_and(|home| (home.dev(), home.ino()) == (there.dev(), there.ino()))
-    };
-    std::fs::metadata(format!("/proc/{}/cwd", process.pid)).is_ok_and(is_home)
+    let place = |path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// The same where working directories cannot be seen: a runner by its files, the server by its lock.
@@ -168,7 +172,8 @@ fn carries_mark(home: &Path, pid: i32) -> bool {
         variables.find_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     };
     value(super::runner::TASK_VARIABLE).is_some()
-        && value(super::home::HOME_VARIABLE) == Some(home.as_os_str().as_bytes())
+        && value(super::home::HOME_VARIABLE)
+            .is_some_and(|value| is_same(home, Path::new(std::ffi::OsStr::from_bytes(value))))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -253,6 +258,11 @@ mod tests {
             std::thread::sleep(LOOK);
         }
         assert_eq!(jobs_of(home.path()), [pid]);
+        // By another name it is the same home.
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("home");
+        std::os::unix::fs::symlink(home.path(), &link).unwrap();
+        assert_eq!(jobs_of(&link), [pid]);
         kill_jobs(home.path());
         assert!(!job.wait().unwrap().success());
         assert_eq!(other.try_wait().unwrap(), None);

@@ -11,6 +11,7 @@ use super::control::Status;
 use super::home::Home;
 use super::launch::{ask_within, reachable, served, start, stop};
 use super::runner::protocol::Greeting;
+use super::runner::sweep_links;
 use super::{containers, processes, space};
 use crate::ui::{Failure, note};
 
@@ -59,6 +60,8 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     }
     let doing = format!("resetting the local cluster in {}", home.path().display());
     let left = home.clear().map_err(|e| space::failure(home.path(), &doing, &e))?;
+    // The jobs' links to their folders, which are gone.
+    sweep_links(home.path(), |_| false);
     if !left.failed.is_empty() {
         let what = left.failed.join("; ");
         return Err(Failure::failed(format!("{doing}: not everything could be removed: {what}")));

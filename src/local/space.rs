@@ -143,7 +143,11 @@ impl std::fmt::Display for NoSpace {
                 write!(f, "the disk of {path} has no room for more files (no inodes are free; {free})")
             }
             Why::Quota => {
-                write!(f, "the disk quota for {path} is used up ({free} to those who have any quota)")
+                write!(f, "the disk quota for {path} is used up (")?;
+                match self.free {
+                    Some(free) => write!(f, "the disk itself has {free} bytes free)"),
+                    None => write!(f, "{free})"),
+                }
             }
             Why::ReadOnly => write!(f, "the disk of {path} is read-only ({free})"),
         }

@@ -592,6 +592,8 @@ struct Away {
 #[derive(Default)]
 struct Line {
     cut: bool,
+    /// How many connections have been refused since.
+    refused: usize,
     streams: Vec<UnixStream>,
 }
 
@@ -607,6 +609,7 @@ impl Away {
                 let (client, engine) = (client.unwrap(), UnixStream::connect(&real).unwrap());
                 let mut line = line.lock().unwrap();
                 if line.cut {
+                    line.refused += 1;
                     continue;
                 }
                 for (from, to) in [(&client, &engine), (&engine, &client)] {
@@ -619,9 +622,13 @@ impl Away {
         Self { socket, state }
     }
 
+    fn refused(&self) -> usize {
+        self.state.lock().unwrap().refused
+    }
+
     fn set(&self, cut: bool) {
         let mut line = self.state.lock().unwrap();
-        line.cut = cut;
+        (line.cut, line.refused) = (cut, 0);
         if cut {
             for stream in line.streams.drain(..) {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -655,7 +662,8 @@ async fn an_engine_that_goes_away_costs_the_attempt_and_leaves_nothing() {
     let batch = cluster.batch();
     batch.running(&id).await;
     away.set(true);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The runner has seen it, and goes on asking.
+    awsb_testkit::local::until("the runner looks for the engine again", || away.refused() >= 2);
     // Nobody is told of an end that nobody has seen while the container may still run.
     assert_eq!(batch.describe(&id).await.status(), Some(&JobStatus::Running));
     away.set(false);

@@ -166,9 +166,11 @@ impl Scene {
     async fn new() -> Self {
         let cluster = large();
         let owner = cluster.batch();
-        let bundle = format!("s3://awsb-local/awsb/bundles/{}.tar.gz", hex(&Sha256::digest("its bundle")));
+        let bundle =
+            |content: &str| format!("s3://awsb-local/awsb/bundles/{}.tar.gz", hex(&Sha256::digest(content)));
         let waiting = sh("echo private; sleep 1000");
-        let me = owner.submit(waiting.clone().env("AWSB_BUNDLE", bundle)).await;
+        let mine = waiting.clone().env("AWSB_BUNDLE", bundle("its bundle"));
+        let me = owner.submit(mine.env("COMPARE_WITH", bundle("another"))).await;
         let other = owner.submit(waiting.env("SECRET", "of the owner")).await;
         let (me, other) = (owner.running(&me).await, owner.running(&other).await);
         let key = contained(&cluster, &me);
@@ -332,6 +334,7 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("s3", "PutObject", refused, object("PUT", &key(&hex(&Sha256::digest("newer"))), "", b"newer")),
         ("s3", "PutObject", allowed, object("PUT", &once, "", b"{}").with("if-none-match", "*")),
         ("s3", "PutObject", refused, object("PUT", &once, "", b"{}")),
+        ("s3", "PutObject", refused, object("PUT", &once, "", b"{}").with("if-match", "*")),
         ("s3", "GetObject", allowed, object("GET", &my_result, "", b"")),
         ("s3", "GetObject", allowed, object("GET", &key(&own_bundle), "", b"")),
         ("s3", "GetObject", refused, object("GET", &key(&others_bundle), "", b"")),

@@ -68,7 +68,7 @@ use std::time::{Duration, Instant};
 
 /// Asks `probe` until it has an answer; what the test waits for is in `what`, for the failure's message.
 ///
-/// The one place in the tests that sleeps: for conditions that nobody can be told of.
+/// For conditions that nobody can be told of: it asks again and again, with pauses between.
 #[track_caller]
 pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

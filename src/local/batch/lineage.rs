@@ -10,6 +10,10 @@ use super::request::{Asked, Spec};
 use crate::local::access::objects::{self, Place};
 use crate::local::access::{Attempt, Operation, Principal};
 use crate::local::error::ApiError;
+use crate::stage::launcher;
+
+/// The variables in which a submitter names what the launcher fetches.
+const BUNDLES: [&str; 2] = [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE];
 
 /// The keys that a job and its children or nodes have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,8 +204,8 @@ impl Own {
     pub fn objects(&self) -> objects::Own {
         let node = self.row.node_of.and(self.row.index);
         let job = if node.is_some() { self.parent() } else { &self.row.id };
-        // What the submitter has written into its variables: the launcher's `AWSB_BUNDLE` and `AWSB_INPUTS`.
         let named = self.spec.environment(node).into_iter();
+        let named = named.filter(|(name, _)| BUNDLES.contains(&name.as_str()));
         let bundles = named.filter_map(|(_, value)| match objects::place_of_url(&value) {
             Place::Bundle(digest) => Some(digest),
             _ => None,

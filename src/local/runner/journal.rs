@@ -47,6 +47,13 @@ pub struct Journal {
     _lock: File,
 }
 
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+/// The journal before this one.
+const OLD: &str = "journal-old";
+/// What the names of a runner's files have after its ID and a dot.
+pub const KINDS: [&str; 3] = [LOCK, JOURNAL, OLD];
+
 /// Beyond this length an idle runner begins another journal and keeps the last one.
 const LONG: u64 = 1 << 20;
 
@@ -140,16 +147,20 @@ fn begin(path: &Path, runner: &RunnerId) -> io::Result<(Lines, u64)> {
 }
 
 fn lock_path(home: &Path, runner: &RunnerId) -> PathBuf {
-    home.join(RUNNERS).join(format!("{}.lock", runner.as_str()))
+    path(home, runner, LOCK)
 }
 
 fn journal_path(home: &Path, runner: &RunnerId) -> PathBuf {
-    home.join(RUNNERS).join(format!("{}.journal", runner.as_str()))
+    path(home, runner, JOURNAL)
+}
+
+fn path(home: &Path, runner: &RunnerId, kind: &str) -> PathBuf {
+    home.join(RUNNERS).join(format!("{}.{kind}", runner.as_str()))
 }
 
 /// The journal before this one.
 fn old(journal: &Path) -> PathBuf {
-    journal.with_extension("journal-old")
+    journal.with_extension(OLD)
 }
 
 /// Whether the runner lives: it holds its lock.
@@ -227,7 +238,7 @@ pub fn taken(home: &Path) -> io::Result<Vec<Taken>> {
     for entry in fs::read_dir(home.join(RUNNERS))? {
         let name = entry?.file_name();
         let (id, kind) = name.to_str().and_then(|name| name.split_once('.')).unwrap_or_default();
-        runners.extend(RunnerId::parse(id).filter(|_| kind.starts_with("journal")));
+        runners.extend(RunnerId::parse(id).filter(|_| [JOURNAL, OLD].contains(&kind)));
     }
     let mut all = Vec::new();
     for runner in runners {
@@ -315,6 +326,7 @@ fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::contents::is_name_in;
 
     fn ended(task: &TaskId) -> Ended {
         Ended {
@@ -403,6 +415,10 @@ mod tests {
         let path = journal_path(home, &runner);
         for path in [&path, &old(&path)] {
             assert!((1..LONG + 1000).contains(&fs::metadata(path).unwrap().len()));
+        }
+        for entry in fs::read_dir(home.join(RUNNERS)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(is_name_in(RUNNERS, &name), "{name}");
         }
         drop(journal);
         let told = taken(home).unwrap();

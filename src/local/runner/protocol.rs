@@ -200,10 +200,10 @@ pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 pub struct Run {
     /// Which attempt.
     pub task: TaskId,
-    /// The ID of the job,
+    /// The ID of the job.
     #[serde(default)]
     pub job: String,
-    /// and which of its attempts this is, from 1 on.
+    /// Which of the job's attempts this is, from 1 on.
     #[serde(default)]
     pub attempt: u32,
     /// The program and its arguments; for a container they are in its own part.

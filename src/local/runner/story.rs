@@ -133,9 +133,9 @@ struct Job {
 /// A process that could not be started.
 struct Again {
     run: Run,
-    /// When it is tried again,
+    /// When it is tried again.
     at: i64,
-    /// and how long that was after the last time.
+    /// How long that is after the last time.
     pause_ms: i64,
 }
 

@@ -1,6 +1,7 @@
 //! What `fuzz/` may call here: see `local::fuzzing`.
 
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -200,7 +201,7 @@ impl Service {
     fn clear(&self) {
         let store = &self.store;
         for (bucket, _) in store.buckets().expect("buckets can be listed") {
-            for object in store.list(&bucket, "", "", 1000).expect("objects can be listed") {
+            for object in store.list(&bucket, "", Bound::Unbounded, 1000).expect("objects can be listed") {
                 store.delete(&bucket, &object.key).expect("an object can be deleted");
             }
             for upload in store.uploads(&bucket, "").expect("uploads can be listed") {

@@ -171,7 +171,8 @@ fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
     let header = |name| cx.headers().get(name).map(http::HeaderValue::as_bytes);
     let condition = match (header(http::header::IF_NONE_MATCH), header(http::header::IF_MATCH)) {
         (Some(b"*"), _) => Condition::Absent,
-        (None, Some(_)) => Condition::Same,
+        // `*` is met by whatever is there.
+        (None, Some(tag)) if tag != b"*" => Condition::Same,
         _ => Condition::None,
     };
     Some(Request { operation, place, condition })

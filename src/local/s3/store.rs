@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -119,6 +120,7 @@ pub struct Store {
 pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let index = database::reader(&home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
     match head(&index, bucket, key) {
+        Ok(object) if !contents::is_id(&object.blob) => Err(io::Error::other(no_name(&object.blob))),
         Ok(object) if object.size <= limit => fs::read(home.join(OBJECTS).join(&object.blob)).map(Some),
         Ok(_) | Err(StoreError::NoSuchKey | StoreError::NoSuchBucket) => Ok(None),
         Err(StoreError::Io(e)) => Err(e),
@@ -151,6 +153,11 @@ const SCHEMA: Schema<'_> =
     Schema { migrations: &MIGRATIONS, decisive: &["objects", "commits"], contradictions: &[] };
 
 const COLUMNS: &str = "key, etag, size, modified, headers, blob";
+
+/// What is said of what the index has as the name of content, and which is none.
+fn no_name(blob: &str) -> String {
+    format!("{OBJECT_DATABASE} names the content {blob:?}, which is not a name of content")
+}
 
 fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
     Ok(Object {
@@ -228,7 +235,7 @@ impl Store {
     pub fn discard(&self, blob: &str) {
         // A damaged index must not name anything else.
         if !contents::is_id(blob) {
-            return note!("content {blob:?} is not removed: that is not a name of content");
+            return note!("nothing is removed: {}", no_name(blob));
         }
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
@@ -318,6 +325,10 @@ impl Store {
 
     /// What is wrong with a file of so many bytes, if its length tells.
     fn harm(&self, blob: &str, size: u64) -> Option<String> {
+        // Of a damaged index: it could lead to any file.
+        if !contents::is_id(blob) {
+            return Some(no_name(blob));
+        }
         let path = self.folder.join(blob);
         match fs::metadata(&path) {
             Ok(meta) if meta.len() == size => None,
@@ -364,7 +375,7 @@ impl Store {
         &self,
         bucket: &str,
         prefix: &str,
-        after: &str,
+        from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<Object>, StoreError> {
         let index = self.index();
@@ -373,7 +384,12 @@ impl Store {
             "SELECT {COLUMNS} FROM objects WHERE bucket = ?1 AND key > ?2 AND key >= ?3 ORDER BY key LIMIT ?4"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![bucket, after, prefix, limit], object)?;
+        let (after, first) = match from {
+            Bound::Excluded(after) => (after, prefix),
+            Bound::Included(first) => ("", first.max(prefix)),
+            Bound::Unbounded => ("", prefix),
+        };
+        let rows = statement.query_map(params![bucket, after, first, limit], object)?;
         let mut objects = Vec::new();
         for row in rows {
             let row = row?;

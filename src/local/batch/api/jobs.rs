@@ -219,7 +219,6 @@ impl Api {
     }
 }
 
-/// The queue that a request names, by name or ARN.
 /// A job that waits is not started while the disk is full. The code is one of those of Batch's for jobs that are stuck
 /// (User Guide, job_stuck_in_runnable begins them so); it is not written down, as nothing can be.
 fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
@@ -228,6 +227,7 @@ fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
     }
 }
 
+/// The queue that a request names, by name or ARN.
 fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
     let name = Kind::Queue.name_in(text);
     let body = db

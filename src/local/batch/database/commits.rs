@@ -24,9 +24,9 @@ const SUFFIX: &str = "-commits";
 /// What the file beside a database says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Record {
-    /// The number of commits,
+    /// The number of commits.
     pub(super) commits: u64,
-    /// and how many of them were on the disk.
+    /// How many of them were on the disk.
     pub(super) durable: u64,
     /// The database's file, if it was closed and had all commits in it.
     pub(super) closed: Option<Stamp>,

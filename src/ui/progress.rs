@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::size::size;
 
@@ -29,7 +29,13 @@ pub(super) fn bars() -> MultiProgress {
 pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
     let shown = SHOWN.lock().ok().and_then(|bars| bars.clone());
     match shown {
-        Some(bars) => bars.suspend(write),
+        Some(bars) => {
+            // A terminal that has gone away takes nothing any more, and `suspend` panics then.
+            if bars.clear().is_err() {
+                bars.set_draw_target(ProgressDrawTarget::hidden());
+            }
+            bars.suspend(write)
+        }
         None => write(),
     }
 }

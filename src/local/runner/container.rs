@@ -122,8 +122,7 @@ impl Life {
             }
         };
         let outcome = self.run(&docker, teller).await;
-        let unwritten = self.output.finish().err();
-        let outcome = Outcome { reason: outcome.reason.or(unwritten), ..outcome };
+        let outcome = Outcome { unkept: self.output.finish().err(), ..outcome };
         teller.tell(&self.task, News::Ended(outcome));
         if let Err(e) = remains::remove_patiently(&docker, &self.name).await {
             // The server looks for what is left behind, too.
@@ -317,7 +316,7 @@ impl Life {
         let (exit_code, error) = exit.unwrap_or_default();
         let out_of_memory = self.out_of_memory(docker, exit_code).await;
         let reason = out_of_memory.then(|| OUT_OF_MEMORY.to_owned()).or(error).or(trouble);
-        Outcome { exit_code: Some(exit_code), reason, lost: false }
+        Outcome { exit_code: Some(exit_code), reason, ..Outcome::default() }
     }
 
     /// The engine has broken off while the container ran. It may be back at once and the container may have

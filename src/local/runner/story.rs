@@ -441,7 +441,7 @@ impl Runner {
 
     fn job_ended(&mut self, outcome: Outcome) {
         let Some(mut job) = self.job.take() else { return };
-        let unkept = job.work.finish();
+        let unkept = job.work.finish().or(outcome.unkept);
         let reasons: Vec<String> = outcome.reason.into_iter().chain(unkept.clone()).collect();
         self.end(Ended {
             task: job.task,

@@ -41,6 +41,8 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// It has not ended by itself: what it ran on is gone.
     pub lost: bool,
+    /// Why some of its output is lost, where that is known before [`Work::finish`].
+    pub unkept: Option<String>,
 }
 
 /// What has happened to a work.

@@ -3,7 +3,8 @@
 //!
 //! | what                                    | when little space is left                                    |
 //! |-----------------------------------------|--------------------------------------------------------------|
-//! | submissions, uploads, other new things  | refused while less than [`LOW`] bytes are left               |
+//! | submissions, uploads, other new things  | refused while less than [`LOW`] bytes are left beside them   |
+//! |                                         | and beside what the reserve lacks                            |
 //! | starts of jobs that wait                | they wait until there is space again                         |
 //! | lines that jobs print                   | not kept while less than [`LEAST`] bytes are left            |
 //! | ends of jobs, also those that are asked for | recorded; where that fails, with a part of the reserve   |
@@ -19,7 +20,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::home::{PROBE, RESERVE};
 use crate::ui::Failure;
 
-/// Nothing new is begun while less than this is left, in bytes.
+/// Nothing new is begun while less than this is left beside the whole reserve, in bytes.
 pub const LOW: u64 = 256 * 1024;
 /// Lines of jobs are not kept while less than this is left, in bytes: ends come first.
 pub const LEAST: u64 = 128 * 1024;
@@ -232,11 +233,16 @@ impl Reserve {
         fs::metadata(self.home.join(RESERVE)).map_or(0, |meta| meta.len().min(WHOLE))
     }
 
+    /// What keeps something new of so many bytes from being begun: [`LOW`] is left for what is recorded, and what
+    /// the reserve lacks comes first.
+    pub fn shortage(&self, bytes: u64) -> Option<NoSpace> {
+        lack(&self.home, (LOW + (WHOLE - self.held())).saturating_add(bytes))
+    }
+
     /// What keeps new things from being begun. A reserve that is not whole takes its part first.
     pub fn lack(&self) -> Option<NoSpace> {
-        let missing = WHOLE - self.held();
-        let lack = lack(&self.home, LOW + missing);
-        if lack.is_some() || missing == 0 {
+        let lack = self.shortage(0);
+        if lack.is_some() || self.held() == WHOLE {
             return lack;
         }
         match self.refill() {
@@ -326,8 +332,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let length = || fs::metadata(home.path().join(RESERVE)).map_or(0, |meta| meta.len());
         let reserve = Reserve::open(home.path());
+        // Whoever asks hears of the same bound as whoever makes the reserve whole.
+        let needed = |reserve: &Reserve, bytes| reserve.shortage(u64::MAX / 2 + bytes).unwrap().needed;
+        assert_eq!(needed(&reserve, 7), Some(u64::MAX / 2 + 7 + LOW + WHOLE));
         assert_eq!((length(), reserve.give()), (0, false));
         assert_eq!((reserve.lack(), length()), (None, WHOLE));
+        assert_eq!(needed(&reserve, 0), Some(u64::MAX / 2 + LOW));
+        assert_eq!(reserve.shortage(u64::MAX).unwrap().needed, Some(u64::MAX));
         let mut parts = 0;
         while reserve.give() {
             parts += 1;

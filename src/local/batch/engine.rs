@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ use crate::local::process::lacking;
 use crate::local::runner::protocol::{Ended, Hello, KILL_AFTER_MS, Order, Report, Run, RunnerId, TaskId};
 use crate::local::runner::{self, Fate, Taken};
 use crate::local::server::warn;
-use crate::local::space::{self, NoSpace, Reserve};
+use crate::local::space::{NoSpace, Reserve};
 use crate::local::{contents, logs, now_ms};
 
 /// How long what runners have reported may be in the page cache only. What clients have been promised never is.
@@ -202,9 +202,14 @@ impl Handle {
         answer.map_err(|e| io::Error::other(e.message))
     }
 
+    /// The home.
+    pub fn home(&self) -> &Path {
+        &self.shared.home
+    }
+
     /// What keeps jobs that wait from being started, when little space is left on the disk.
     pub fn lack(&self) -> Option<NoSpace> {
-        space::lack(&self.shared.home, space::LOW)
+        Reserve::open(&self.shared.home).shortage(0)
     }
 
     /// What keeps it from working as it should, if anything does.
@@ -252,6 +257,8 @@ pub struct Engine {
     reserve: Reserve,
     /// What keeps new things from being begun.
     lack: Option<NoSpace>,
+    /// Why the last transaction failed, if so.
+    failure: Option<String>,
     /// Why the last process could not be started, if so.
     delay: Option<String>,
     /// Nothing was started in the last turn because of that, or there has not been a turn.
@@ -333,6 +340,7 @@ impl Engine {
             sync_at: None,
             hold_until: 0,
             unkept: None,
+            failure: None,
             reserve: Reserve::open(home.path()),
             lack: None,
             delay: None,
@@ -568,7 +576,8 @@ impl Engine {
             Ok(changes) => {
                 // A turn in which there was nothing to write proves nothing, and has synced nothing.
                 if self.store.total_changes() != before {
-                    self.trouble(self.delay.clone().or_else(|| self.unkept.clone()));
+                    self.failure = None;
+                    self.say_trouble();
                     if durable {
                         self.sync_at = None;
                     } else if self.sync_at.is_none() {
@@ -596,10 +605,11 @@ impl Engine {
             Err(e) => {
                 let now = now_ms();
                 let lack = NoSpace::of_database(&self.home, &e);
-                self.trouble(Some(match &lack {
+                self.failure = Some(match &lack {
                     Some(lack) => lack.with_advice(),
                     None => format!("the database {BATCH_DATABASE}: {e}"),
-                }));
+                });
+                self.say_trouble();
                 if now >= self.hold_until {
                     note!("database: {e}");
                     self.hold_until = now + AFTER_FAILURE_MS;
@@ -625,6 +635,7 @@ impl Engine {
                 }
             }
         }
+        self.say_trouble();
         self.shared.active.store(self.state.is_active(), Ordering::Relaxed);
         *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner) = self.state.resources();
         if self.sync_at.is_some_and(|at| now_ms() >= at) {
@@ -640,11 +651,14 @@ impl Engine {
         if lack.is_some() != self.lack.is_some() {
             match &lack {
                 Some(lack) => note!("{lack}: nothing new is begun"),
-                None => note!("there is space on the disk again"),
+                None => {
+                    note!("there is space on the disk again");
+                    self.failure = None;
+                }
             }
-            self.trouble(lack.as_ref().map(NoSpace::with_advice).or_else(|| self.unkept.clone()));
         }
         self.lack = lack;
+        self.say_trouble();
         let Some(lack) = &self.lack else { return batch };
         self.hold_until = self.hold_until.max(now_ms() + AFTER_FAILURE_MS);
         let refused = ApiError::no_space(lack);
@@ -661,11 +675,14 @@ impl Engine {
 
     /// Jobs cannot be started now, and are tried again.
     fn delayed(&mut self, what: String) {
-        self.trouble(Some(what.clone()));
         self.delay = Some(what);
+        self.say_trouble();
     }
 
-    fn trouble(&self, what: Option<String>) {
+    /// Tells what keeps the engine from working as it should: what keeps most from being done comes first.
+    fn say_trouble(&self) {
+        let lack = self.lack.as_ref().map(NoSpace::with_advice);
+        let what = lack.or(self.failure.clone()).or(self.delay.clone()).or(self.unkept.clone());
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *trouble != what {
             *trouble = what;

@@ -14,7 +14,8 @@ use super::names::{Encoding, in_xml};
 use super::store::{
     Condition, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
 };
-use crate::local::{REGION, now_ms, space};
+use crate::local::space::Reserve;
+use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
 const PAGE: i32 = 1000;
@@ -114,7 +115,7 @@ impl LocalS3 {
         extensions: &http::Extensions,
     ) -> S3Result<(Received, Written)> {
         let size = body.as_ref().and_then(|body| body.remaining_length().exact());
-        if let Some(lack) = space::lack(self.store.home(), space::LOW + size.unwrap_or(0) as u64) {
+        if let Some(lack) = Reserve::open(self.store.home()).shortage(size.unwrap_or(0) as u64) {
             content::drop_rest(body).await;
             return Err(content::no_space(&lack));
         }
@@ -810,7 +811,7 @@ fn join(
     let received = Received { store: Arc::clone(store), name, kept: false };
     let mut options = std::fs::OpenOptions::new();
     let sum = parts.iter().map(|part| part.size).sum::<u64>();
-    if let Some(lack) = space::lack(store.home(), space::LOW + sum) {
+    if let Some(lack) = Reserve::open(store.home()).shortage(sum) {
         return Err(content::no_space(&lack));
     }
     let disk = |e: std::io::Error| content::disk(store.home(), &e);

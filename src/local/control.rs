@@ -17,6 +17,7 @@ use super::batch::{Handle, Message};
 use super::capacity::Resources;
 use super::home::SOCKET;
 use super::runner::protocol::{Greeting, Order, Report};
+use super::space;
 
 /// What the local cluster is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,18 +173,19 @@ fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     let Some(line) = lines.next() else { return Ok(()) };
     match serde_json::from_str(&line?).map_err(io::Error::other)? {
-        Greeting::Status => send(&mut writer, &(desk.status)()?),
+        Greeting::Status => answer(desk, &mut writer, (desk.status)()),
         Greeting::EndAll => {
             desk.engine.tell(Message::EndAll);
             // Once this is answered, the engine has heard of it.
-            desk.engine.wait()?;
-            send(&mut writer, &(desk.status)()?)
+            let ended = desk.engine.wait();
+            answer(desk, &mut writer, ended.and_then(|()| (desk.status)()))
         }
-        Greeting::Rotate { jobs } => send(&mut writer, &(desk.rotate)(jobs)?),
+        Greeting::Rotate { jobs } => answer(desk, &mut writer, (desk.rotate)(jobs)),
         Greeting::Stop => {
-            send(&mut writer, &(desk.status)()?)?;
+            // A status that cannot be told keeps nobody from stopping.
+            let answered = answer(desk, &mut writer, (desk.status)());
             (desk.stop)();
-            Ok(())
+            answered
         }
         Greeting::Runner(hello) => {
             let id = hello.runner.clone();
@@ -203,24 +205,65 @@ fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
     }
 }
 
+/// Answers with what there is to tell, or with why there is nothing: an end of the connection without an answer
+/// would be taken for a server that is going down.
+fn answer<T: Serialize>(desk: &Desk, stream: &mut UnixStream, outcome: io::Result<T>) -> io::Result<()> {
+    let outcome = outcome.map_err(|e| {
+        note!("control socket: {e}");
+        space::words(desk.engine.home(), &e)
+    });
+    send(stream, &outcome)
+}
+
 fn send(stream: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(what).map_err(io::Error::other)?;
     line.push(b'\n');
     stream.write_all(&line)
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// Nobody has heard the question: the server may be coming up or going down.
+    NotHeard(io::Error),
+    /// It has been heard, perhaps, and there was no answer.
+    Silence(io::Error),
+    /// The server says why it could not do it.
+    Failed(String),
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotHeard(e) | Self::Silence(e) => e.fmt(f),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Asks the server of a home; the working directory becomes the home, as the socket's path may be too
 /// long for a socket address.
 ///
 /// # Errors
-/// When no server answers within this time.
-pub fn ask<T: DeserializeOwned>(home: &Path, greeting: &Greeting, patience: Duration) -> io::Result<T> {
-    std::env::set_current_dir(home)?;
-    let mut stream = UnixStream::connect(SOCKET)?;
+/// When no server answers within this time, or it says that it could not do what it was asked for.
+pub fn ask<T: DeserializeOwned>(
+    home: &Path,
+    greeting: &Greeting,
+    patience: Duration,
+) -> Result<T, Unanswered> {
+    let connected = std::env::set_current_dir(home).and_then(|()| UnixStream::connect(SOCKET));
+    let stream = connected.map_err(Unanswered::NotHeard)?;
+    let line = exchange(stream, greeting, patience).map_err(Unanswered::Silence)?;
+    let answer: Result<T, String> =
+        serde_json::from_str(&line).map_err(|e| Unanswered::Silence(io::Error::other(e)))?;
+    answer.map_err(Unanswered::Failed)
+}
+
+fn exchange(mut stream: UnixStream, greeting: &Greeting, patience: Duration) -> io::Result<String> {
     stream.set_read_timeout(Some(patience))?;
     send(&mut stream, greeting)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(|e| match e.kind() {
+    let length = BufReader::new(stream).read_line(&mut line).map_err(|e| match e.kind() {
         // What the system says when the time is over is that the resource is not available.
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
             io::ErrorKind::TimedOut,
@@ -228,5 +271,8 @@ pub fn ask<T: DeserializeOwned>(home: &Path, greeting: &Greeting, patience: Dura
         ),
         _ => e,
     })?;
-    serde_json::from_str(&line).map_err(io::Error::other)
+    if length == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has hung up without an answer"));
+    }
+    Ok(line)
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Connection;
 use super::access::Secrets;
 use super::access::keys::{Place, attempt_of};
-use super::control::{self, Rotated, Status};
+use super::control::{self, Rotated, Status, Unanswered};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SCRATCH, SERVER_LOG};
 use super::machine::Machine;
 use super::process;
@@ -324,13 +324,21 @@ pub(super) fn ask_within<T: DeserializeOwned>(
         running_on(home)?;
         match control::ask(home.path(), greeting, patience.min(ANSWER)) {
             Ok(answer) => return Ok(Some(answer)),
-            // It may be coming up or going down.
-            Err(_) if Instant::now() < deadline => std::thread::sleep(LOOK),
             Err(e) => {
-                return Err(Failure::failed(format!(
-                    "asking the local cluster's server in {}: {e}",
-                    home.path().display()
-                )));
+                let again = match &e {
+                    // It may be coming up or going down.
+                    Unanswered::NotHeard(_) => true,
+                    // What has been done must not be done twice.
+                    Unanswered::Silence(_) => !matches!(greeting, Greeting::Rotate { .. }),
+                    Unanswered::Failed(_) => false,
+                };
+                if !again || Instant::now() >= deadline {
+                    return Err(Failure::failed(format!(
+                        "asking the local cluster's server in {}: {e}",
+                        home.path().display()
+                    )));
+                }
+                std::thread::sleep(LOOK);
             }
         }
     }

@@ -438,16 +438,17 @@ fn desk(
             })
         }),
         rotate: Box::new(move |jobs| {
-            let access_key_id = ring.rotate(jobs)?;
-            note!(
-                "the owner's key has been replaced{}",
-                if jobs { ", and those of jobs revoked" } else { "" }
-            );
+            // Whoever is told that it failed has the key that counts: what else can fail comes before.
             let running = if jobs {
                 of_jobs.read_now(|db| Ok(db.placed()?)).map_err(|e| io::Error::other(e.message))?
             } else {
                 Vec::new()
             };
+            let access_key_id = ring.rotate(jobs)?;
+            note!(
+                "the owner's key has been replaced{}",
+                if jobs { ", and those of jobs revoked" } else { "" }
+            );
             let revoked = running.into_iter().map(|(job_id, job_name)| Revoked { job_id, job_name });
             Ok(Rotated { access_key_id, revoked: revoked.collect() })
         }),

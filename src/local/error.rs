@@ -1,5 +1,8 @@
 //! How each protocol says no.
 
+use std::io;
+use std::path::Path;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -13,11 +16,26 @@ pub const REQUEST_ID: &str = "x-amzn-requestid";
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
+/// What kind of error it is, whatever a service calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request is wrong, or not allowed.
+    Client,
+    /// Something on this machine went wrong, and may go well the next time.
+    Server,
+    /// What has been stored cannot be read any more, or the disk fails.
+    Damaged,
+    /// The disk takes no more.
+    NoSpace,
+}
+
 /// An error as an AWS service answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
+    /// What kind it is.
+    pub kind: ErrorKind,
     /// AWS's name for it, e.g. `ClientException`.
     pub code: &'static str,
     /// What is wrong.
@@ -27,7 +45,8 @@ pub struct ApiError {
 impl ApiError {
     /// An error.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        let kind = if status.is_server_error() { ErrorKind::Server } else { ErrorKind::Client };
+        Self { status, kind, code, message: message.into() }
     }
 
     /// Batch's one word for everything that a client does wrong (API: ClientException, 400).
@@ -47,13 +66,28 @@ impl ApiError {
 
     /// The disk takes no more. No client tries again what was refused with 400 and this code.
     pub fn no_space(lack: &NoSpace) -> Self {
-        Self::client(lack.with_advice())
+        Self { kind: ErrorKind::NoSpace, ..Self::client(lack.with_advice()) }
     }
 
     /// What has been stored cannot be read any more. To ask again does not help, so the status is none that
     /// clients try again after (AWS SDKs: 500, 502, 503 and 504).
     pub fn damaged(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::GONE, "ServerException", message)
+        Self { kind: ErrorKind::Damaged, ..Self::new(StatusCode::GONE, "ServerException", message) }
+    }
+
+    /// What is answered when a file or a database of a home says this; `None` for what may go well the next time.
+    pub fn lasting(home: &Path, e: &io::Error) -> Option<Self> {
+        if let Some(lack) = NoSpace::of(home, e) {
+            return Some(Self::no_space(&lack));
+        }
+        let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<rusqlite::Error>());
+        if e.raw_os_error() == Some(nix::errno::Errno::EIO as i32) {
+            return Some(Self::damaged(format!(
+                "A file of the local cluster cannot be read or written: {e}. Its disk or file system fails; the \
+                 system's log says more."
+            )));
+        }
+        inner.map(Self::of_database).filter(|error| error.kind == ErrorKind::Damaged)
     }
 
     /// An operation that is not there.
@@ -245,4 +279,26 @@ fn error_xml(error: &ApiError, id: &str) -> String {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_go_well_the_next_time_is_tried_again() {
+        let home = tempfile::tempdir().unwrap();
+        let of = |e: &io::Error| ApiError::lasting(home.path(), e).map(|e| (e.status.as_u16(), e.kind));
+        let of_sqlite = |code: i32| {
+            of(&io::Error::other(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)))
+        };
+        let (damaged, full) = (Some((410, ErrorKind::Damaged)), Some((400, ErrorKind::NoSpace)));
+        assert_eq!(of(&nix::errno::Errno::EIO.into()), damaged);
+        assert_eq!(of(&nix::errno::Errno::ENOSPC.into()), full);
+        assert_eq!(of(&nix::errno::Errno::EMFILE.into()), None);
+        assert_eq!(of_sqlite(rusqlite::ffi::SQLITE_CORRUPT), damaged);
+        assert_eq!(of_sqlite(rusqlite::ffi::SQLITE_IOERR), damaged);
+        assert_eq!(of_sqlite(rusqlite::ffi::SQLITE_FULL), full);
+        assert_eq!(of_sqlite(rusqlite::ffi::SQLITE_BUSY), None);
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_batch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_batch::types::JobStatus;
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use awsb_testkit::local::{Cluster, kill, lives, notes, sh, until};
 use awsb_testkit::{SmallDisk, program_built, story};
 
@@ -58,6 +59,8 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     let waits = batch.submit(sh("echo had to wait")).await;
     batch.running(&ends).await;
     batch.running(&killed).await;
+    batch.logs.create_log_group().log_group_name("own").send().await.unwrap();
+    batch.logs.create_log_stream().log_group_name("own").log_stream_name("s").send().await.unwrap();
     let s3 = cluster.s3();
     s3.put_object().bucket("awsb-local").key("small").body(vec![7].into()).send().await.unwrap();
     disk.fill();
@@ -78,6 +81,12 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     let group = batch.logs.create_log_group().log_group_name("g").send().await.unwrap_err();
     assert!(matches!(group, SdkError::ServiceError(_)), "{group:?}");
     assert_eq!(group.code(), Some("InsufficientStorageException"));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let event = InputLogEvent::builder().timestamp(now as i64).message("m").build().unwrap();
+    let put = batch.logs.put_log_events().log_group_name("own").log_stream_name("s").log_events(event);
+    let put = put.send().await.unwrap_err();
+    assert_eq!(put.raw_response().map(|r| r.status().as_u16()), Some(400));
+    assert_eq!(put.code(), Some("InsufficientStorageException"));
     // What only reads goes on, and says why jobs wait.
     assert!(cluster.json("status")["trouble"].as_str().unwrap().contains("is full"));
     let waiting = batch.describe(&waits).await;

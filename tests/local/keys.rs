@@ -660,6 +660,25 @@ fn said(output: &Output) -> String {
 }
 
 #[story]
+fn a_rotation_that_fails_says_why_at_once_and_leaves_the_key() {
+    let cluster = large();
+    let old = cluster.access();
+    let in_the_way = cluster.home().join("endpoint.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let begun = std::time::Instant::now();
+    let output = cluster.run(&["rotate"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("exists") && !words.contains("EOF"), "{words}");
+    // What is not answered is asked again for 20 seconds.
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
+    assert!(is_good(&old) && cluster.access().access_key_id == old.access_key_id);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    said(&cluster.run(&["rotate"]));
+    assert!(is_good(&cluster.access()) && !is_good(&old));
+}
+
+#[story]
 async fn a_new_key_counts_at_once_and_jobs_keep_theirs_unless_told() {
     let cluster = large();
     let (old, owner) = (cluster.access(), cluster.batch());

@@ -14,9 +14,10 @@ use super::{constraint, filter, get, invalid, not_found, put, table, unavailable
 use crate::local::access::operation::Logs;
 use crate::local::access::{Operation, Principal};
 use crate::local::batch::{Handle, Needs, Reader, Scope, Snapshot};
-use crate::local::error::ApiError;
+use crate::local::error::{ApiError, ErrorKind};
 use crate::local::http::json_shape;
 use crate::local::now_ms;
+use crate::local::space::NoSpace;
 
 /// API: DescribeLimit, "up to 50 items".
 const MOST_DESCRIBED: usize = 50;
@@ -137,13 +138,17 @@ impl Api {
             Logs::FilterLogEvents => self.filter_log_events(who, body).await,
         };
         // What is Batch's ServerException is this service's ServiceUnavailableException.
-        outcome.map_err(|e| match e.code {
-            "ServerException" => unavailable(&e.message),
-            // The disk is full. This service has no word for it, and what is refused with this one is not tried
-            // again.
-            "ClientException" => ApiError { code: "InsufficientStorageException", ..e },
-            _ => e,
+        outcome.map_err(|e| match e.kind {
+            ErrorKind::Server => unavailable(&e.message),
+            // This service has no word for it, and what is refused with this one is not tried again.
+            ErrorKind::NoSpace => ApiError { code: "InsufficientStorageException", ..e },
+            ErrorKind::Damaged | ErrorKind::Client => e,
         })
+    }
+
+    /// Refuses what would add to a disk that has little space.
+    fn require_space(&self) -> Result<(), ApiError> {
+        self.engine.lack().map_or(Ok(()), |lack| Err(ApiError::no_space(&lack)))
     }
 
     /// Removes what has expired, now and then, as long as the server runs.
@@ -202,6 +207,8 @@ impl Api {
 
     async fn create_log_stream(&self, body: &[u8]) -> Result<Value, ApiError> {
         let (group, stream) = names(body)?;
+        // What an earlier stream has left is removed with a transaction before there is a new one.
+        self.require_space()?;
         let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
         let (of, new) = (group.clone(), stream.clone());
         blocking(move || events.remove_leftovers(&reader, &of, &new)).await?;
@@ -362,7 +369,9 @@ impl Api {
         let group = group(request.log_group_name.as_deref())?;
         let stream = stream(request.log_stream_name.as_deref())?;
         let input = required("logEvents", request.log_events)?;
+        self.require_space()?;
         let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
+        let home = self.engine.home().to_owned();
         blocking(move || {
             let now = now_ms();
             // Who deletes the stream waits for the writer, so it is there until the events are.
@@ -370,7 +379,11 @@ impl Api {
             let known = reader.read_now(|db| known_stream(db, &group, &stream))?;
             let batch = put::check(input, now, known.expired_before(now))?;
             if !batch.events.is_empty() {
-                writer.put(&group, &stream, &batch.events, now)?;
+                let put = writer.put(&group, &stream, &batch.events, now);
+                put.map_err(|e| match NoSpace::of_database(&home, &e) {
+                    Some(lack) => ApiError::no_space(&lack),
+                    None => e.into(),
+                })?;
             }
             // API: the sequence token is ignored, and still returned.
             let mut answer = json!({"nextSequenceToken": format!("{now:056}")});

@@ -74,5 +74,9 @@ fn unavailable(what: &str) -> ApiError {
 
 fn unreadable(e: &io::Error) -> ApiError {
     note!("logs: {e}");
+    // The server's working directory is the home.
+    if let Some(error) = ApiError::lasting(&std::path::absolute(".").unwrap_or_default(), e) {
+        return error;
+    }
     unavailable(&format!("The local cluster's log streams: {e}"))
 }

@@ -15,6 +15,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::frames::Verdict;
+use crate::local::error::{ApiError, ErrorKind};
 use crate::local::space::NoSpace;
 
 /// How long the rest of a body is read that nobody wants.
@@ -159,10 +160,17 @@ fn home_of(path: &Path) -> &Path {
     path.ancestors().nth(2).unwrap_or(path)
 }
 
-/// What an error of the disk is to a client: a disk that takes no more is no reason to try again.
+/// What an error of the disk is to a client: a disk that takes no more, or that fails, and an index that is damaged
+/// are no reason to try again.
 pub fn disk(home: &Path, e: &io::Error) -> S3Error {
-    match NoSpace::of(home, e) {
-        Some(lack) => no_space(&lack),
+    match ApiError::lasting(home, e) {
+        Some(error) => {
+            let code =
+                if error.kind == ErrorKind::NoSpace { "InsufficientStorage" } else { "StorageDamaged" };
+            let mut answer = S3Error::with_message(S3ErrorCode::Custom(code.into()), error.message);
+            answer.set_status_code(error.status);
+            answer
+        }
         None => internal(e),
     }
 }

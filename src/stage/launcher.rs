@@ -151,10 +151,102 @@ fn line_script(line: LineUse) -> &'static str {
     }
 }
 
-/// Whether a command is a launcher that looks whether somebody else has unpacked the job.
-pub(super) fn can_be_spared(command: &[String]) -> bool {
-    without_launcher(command).len() < command.len()
-        && command.get(2).is_some_and(|text| text.contains(UNPACKED_VARIABLE))
+/// The text of the launcher of a command, if it has one that looks whether somebody else has unpacked the job, or that
+/// unpacks nothing.
+pub(super) fn that_can_be_spared(command: &[String]) -> Option<&str> {
+    let has_launcher = without_launcher(command).len() < command.len();
+    let text = command.get(2).filter(|_| has_launcher)?;
+    (text.contains(UNPACKED_VARIABLE) || !text.contains(BUNDLE_VARIABLE)).then_some(text)
+}
+
+/// What a launcher does that does nothing but the usual: who starts the job can do it without a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Usual {
+    /// The `s3://` URL below which the jobs' results are.
+    pub outputs: String,
+    /// Whether there is a script, which the first argument, or the one behind `/bin/sh`, names.
+    pub is_script: bool,
+    /// Whether the job has task IDs.
+    pub has_tasks: bool,
+    /// What the line of a task is, where each has one, and the character behind each line where they are in a variable.
+    pub line: Option<(LineUse, Option<char>)>,
+}
+
+impl Usual {
+    /// Reads the launcher of a job without a bundle; `None` for one that does more, or that another version of awsb has
+    /// written.
+    pub fn of_plain(text: &str) -> Option<Self> {
+        let mut rest = Rest(text);
+        rest.expect(&[FAIL, ARGS])?;
+        let is_script = rest.expect(&[FOLDER, SCRIPT, CHECK]).is_some();
+        let (outputs, has_tasks) = rest.identity()?;
+        let line = match rest.value("_as") {
+            Some(separator) => {
+                rest.expect(&[LINES])?;
+                let mut chars = separator.chars();
+                let separator = chars.next().filter(|_| chars.next().is_none())?;
+                Some((rest.line_use()?, Some(separator)))
+            }
+            None => None,
+        };
+        (rest.0 == RUN).then_some(Self { outputs, is_script, has_tasks, line })
+    }
+
+    /// Reads the start in a bundle, as [`Usual::of_plain`].
+    pub fn of_start(text: &str) -> Option<Self> {
+        let mut rest = Rest(text);
+        rest.expect(&[ARGS])?;
+        let is_script = rest.expect(&[CHECK]).is_some();
+        let (outputs, has_tasks) = rest.identity()?;
+        let line = match rest.expect(&[LINE]) {
+            Some(()) => Some((rest.line_use()?, None)),
+            None => None,
+        };
+        match is_script {
+            true => rest.expect(&[CLEAN])?,
+            false => rest.expect(&[HOME, LEAVE])?,
+        }
+        (rest.0 == RUN).then_some(Self { outputs, is_script, has_tasks, line })
+    }
+}
+
+/// The rest of a launcher's text that is yet to be read.
+struct Rest<'a>(&'a str);
+
+impl Rest<'_> {
+    /// Reads these parts, or nothing.
+    fn expect(&mut self, parts: &[&str]) -> Option<()> {
+        let mut rest = self.0;
+        for part in parts {
+            rest = rest.strip_prefix(bare(part).as_str())?;
+        }
+        self.0 = rest;
+        Some(())
+    }
+
+    /// Reads the value of an assignment that [`set`] has written, of one line.
+    fn value(&mut self, name: &str) -> Option<String> {
+        let (value, rest) = self.0.strip_prefix(name)?.strip_prefix('=')?.split_once('\n')?;
+        let inner = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
+        // What has a quote in it is written in another way.
+        if inner.contains('\'') {
+            return None;
+        }
+        self.0 = rest;
+        Some(inner.to_owned())
+    }
+
+    fn identity(&mut self) -> Option<(String, bool)> {
+        let outputs = self.value("_au")?;
+        self.expect(&[OUTPUT_URL])?;
+        Some((outputs, self.expect(&[TASKS]).is_some()))
+    }
+
+    fn line_use(&mut self) -> Option<LineUse> {
+        [LineUse::Argument, LineUse::Command]
+            .into_iter()
+            .find(|line| self.expect(&[line_script(*line)]).is_some())
+    }
 }
 
 /// Whether a variable carries what was staged: its value is long, and whatever is in it is not for everybody's eyes.

@@ -2,12 +2,15 @@
 //!
 //! On a machine of its own a job's launcher fetches, checks and unpacks what was staged, with the image's `curl`,
 //! `sha256sum`, `gzip` and `tar`. Where the children of an array are processes of one machine, that would be the same
-//! work for each of them, and take longer than most of them run. A runner of the local cluster does it once, and tells
-//! the launcher so. What it cannot do, or does not know, is left to the launcher.
+//! work for each of them, and take longer than most of them run. A runner of the local cluster unpacks it once and tells
+//! the launcher so. Where the launcher does nothing unusual besides, the runner starts what the launcher would start.
+//! What it cannot do, or does not know, is left to the launcher.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,40 +19,61 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::bundle::hex;
-use super::launcher::{self, LINES_FILE, START_FILE};
+use super::launcher::{self, LINES_FILE, START_FILE, Usual};
 use super::unpack::{Carried, Limited, is_named};
-use crate::job::Tasks;
+use crate::job::{LineUse, Tasks};
 
 /// Bytes of an unpacked bundle that are kept in memory; larger ones are left to the launcher.
 const LARGEST: u64 = 4 << 20;
 /// Bytes of a variable with the start in it (execve(2): 128 KiB).
 const LARGEST_START: usize = 100 << 10;
 
-/// Unpacks jobs, one after the other. It remembers the last bundle: the next job often has the same.
+/// Makes jobs ready, one after the other. It remembers what it has read for the last one: the next job often has the same.
 #[derive(Debug, Default)]
 pub struct Unpacker {
     last: Option<(String, Option<Unpacked>)>,
+    last_launcher: Option<(String, Option<Usual>)>,
+}
+
+/// What is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The variables.
+    pub environment: BTreeMap<String, String>,
+    /// The working directory.
+    pub directory: PathBuf,
 }
 
 /// The folder of a job that has been unpacked.
 #[derive(Debug)]
-pub struct Ready {
-    folder: PathBuf,
+pub struct Folder {
+    path: PathBuf,
     /// Which folder it was: its file system and its number there.
     is: (u64, u64),
     /// The files that were put into it.
     files: Vec<PathBuf>,
 }
 
-impl Ready {
+/// A job that can be started with less work for its launcher, or with none.
+#[derive(Debug)]
+pub struct Ready {
+    /// What was unpacked.
+    pub folder: Option<Folder>,
+    /// What the launcher would start in the end. Where that cannot be started the launcher says why.
+    pub direct: Option<Command>,
+}
+
+impl Folder {
     /// Removes the files that were put there, and the folder if it is empty then. A folder that the job has put into
     /// its place, or a file system that is mounted there, is left alone.
     pub fn remove(self) {
-        if identity(&self.folder).is_ok_and(|is| is == self.is) {
+        if identity(&self.path).is_ok_and(|is| is == self.is) {
             for file in &self.files {
                 let _ = fs::remove_file(file);
             }
-            let _ = fs::remove_dir(&self.folder);
+            let _ = fs::remove_dir(&self.path);
         }
     }
 }
@@ -64,6 +88,8 @@ fn identity(folder: &Path) -> io::Result<(u64, u64)> {
 struct Unpacked {
     files: Vec<File>,
     start: String,
+    /// What the start does, if it does nothing else.
+    usual: Option<Usual>,
     lines: Option<Lines>,
 }
 
@@ -71,7 +97,8 @@ struct Unpacked {
 struct File {
     path: PathBuf,
     mode: u32,
-    modified: SystemTime,
+    /// `None` leaves it as it comes.
+    modified: Option<SystemTime>,
     contents: Vec<u8>,
 }
 
@@ -83,61 +110,69 @@ struct Lines {
 }
 
 impl Unpacker {
-    /// Does the launcher's work for a job with this command and these variables: its files go into `folder`, which is
-    /// made, and the variables are what the launcher takes then. `fetch` gets the object of a bucket and a key. Where it
-    /// returns `None`, nothing has changed.
+    /// Does the launcher's work for a job. Its files go into `folder`, which is made, and then the variables of `job` are
+    /// what the launcher takes. `fetch` gets the object of a bucket and a key. Where there is nothing that could be done,
+    /// nothing has changed.
     ///
     /// # Errors
     /// When a file cannot be written. The folder may be there then, and the variables are as they were.
-    pub fn unpack(
+    pub fn ready(
         &mut self,
-        command: &[String],
-        environment: &mut BTreeMap<String, String>,
+        job: &mut Command,
         folder: &Path,
         fetch: impl FnOnce(&str, &str) -> Option<Vec<u8>>,
-    ) -> io::Result<Option<Ready>> {
-        if !launcher::can_be_spared(command) {
-            return Ok(None);
-        }
-        let Some(path) = folder.to_str() else { return Ok(None) };
-        let mut files = Vec::new();
-        if let Some(script) = environment.get(launcher::SCRIPT_VARIABLE) {
-            let Some(name) = environment.get(launcher::SCRIPT_NAME_VARIABLE).filter(|name| is_below(name))
-            else {
-                return Ok(None);
-            };
-            make(folder)?;
-            files.push(folder.join(name));
-            write(&folder.join(name), 0o755, script.as_bytes())?;
-            environment.remove(launcher::SCRIPT_VARIABLE);
-            environment.remove(launcher::SCRIPT_NAME_VARIABLE);
-        } else if let Some(bundle) = environment.get(launcher::BUNDLE_VARIABLE) {
-            let Some(unpacked) = self.known(bundle, fetch) else { return Ok(None) };
+    ) -> io::Result<Ready> {
+        let nothing = Ready { folder: None, direct: None };
+        let Some(launcher) = launcher::that_can_be_spared(&job.argv) else { return Ok(nothing) };
+        let Some(path) = folder.to_str() else { return Ok(nothing) };
+        if let Some(bundle) = job.environment.get(launcher::BUNDLE_VARIABLE) {
+            let Some(unpacked) = self.known(bundle, fetch) else { return Ok(nothing) };
             let line = match &unpacked.lines {
-                Some(lines) => match line(lines, environment) {
+                Some(lines) => match line(lines, &job.environment) {
                     Some(line) => Some(line.to_owned()),
-                    None => return Ok(None),
+                    None => return Ok(nothing),
                 },
                 None => None,
             };
-            make(folder)?;
-            for file in &unpacked.files {
-                let target = folder.join(&file.path);
-                match target.parent().filter(|parent| *parent != folder) {
-                    Some(parent) => fs::create_dir_all(parent)?,
-                    None => files.push(target.clone()),
-                }
-                write(&target, file.mode, &file.contents)?.set_modified(file.modified)?;
-            }
+            let mut unpacked_job = job.clone();
+            let environment = &mut unpacked_job.environment;
             environment.insert(launcher::START_VARIABLE.to_owned(), unpacked.start.clone());
             environment.extend(line.map(|line| (launcher::LINE_VARIABLE.to_owned(), line)));
             environment.remove(launcher::BUNDLE_VARIABLE);
             environment.remove(launcher::REGION_VARIABLE);
-        } else {
-            return Ok(None);
+            environment.insert(launcher::UNPACKED_VARIABLE.to_owned(), path.to_owned());
+            let usual = unpacked.usual.as_ref();
+            let direct = usual.and_then(|usual| direct(usual, &unpacked_job, folder, &unpacked.files));
+            if direct.is_some() && unpacked.files.is_empty() {
+                return Ok(Ready { folder: None, direct });
+            }
+            let made = make(folder, &unpacked.files)?;
+            *job = unpacked_job;
+            return Ok(Ready { folder: Some(made), direct });
         }
-        environment.insert(launcher::UNPACKED_VARIABLE.to_owned(), path.to_owned());
-        Ok(Some(Ready { is: identity(folder)?, folder: folder.to_owned(), files }))
+        if self.last_launcher.as_ref().is_none_or(|(last, _)| last != launcher) {
+            self.last_launcher = Some((launcher.to_owned(), Usual::of_plain(launcher)));
+        }
+        let usual = self.last_launcher.as_ref().and_then(|(_, usual)| usual.as_ref());
+        let (Some(script), Some(name)) = (
+            job.environment.get(launcher::SCRIPT_VARIABLE),
+            job.environment.get(launcher::SCRIPT_NAME_VARIABLE).filter(|name| is_below(name)),
+        ) else {
+            let usual = usual.filter(|usual| !usual.is_script);
+            return Ok(Ready {
+                folder: None,
+                direct: usual.and_then(|usual| direct(usual, job, folder, &[])),
+            });
+        };
+        let file =
+            File { path: name.into(), mode: 0o755, modified: None, contents: script.clone().into_bytes() };
+        let files = [file];
+        let made = make(folder, &files)?;
+        job.environment.remove(launcher::SCRIPT_VARIABLE);
+        job.environment.remove(launcher::SCRIPT_NAME_VARIABLE);
+        job.environment.insert(launcher::UNPACKED_VARIABLE.to_owned(), path.to_owned());
+        let direct = usual.and_then(|usual| direct(usual, job, folder, &files));
+        Ok(Ready { folder: Some(made), direct })
     }
 
     /// The content of a bundle, by the value of its variable; `None` of one that the launcher has to unpack.
@@ -179,6 +214,7 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
         entry.read_to_end(&mut contents)?;
         if path.as_os_str() == START_FILE {
             let Ok(start) = String::from_utf8(contents) else { return Ok(None) };
+            unpacked.usual = Usual::of_start(&start);
             unpacked.start = start;
         } else if path.as_os_str() == LINES_FILE {
             let Ok(text) = String::from_utf8(contents) else { return Ok(None) };
@@ -189,6 +225,7 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
             // Any number can stand there.
             let since = Duration::from_secs(entry.header().mtime()?);
             let Some(modified) = UNIX_EPOCH.checked_add(since) else { return Ok(None) };
+            let modified = Some(modified);
             unpacked.files.push(File { path, mode, modified, contents });
         }
     }
@@ -198,13 +235,7 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
 
 /// The line of the task that these variables are for.
 fn line<'a>(lines: &'a Lines, environment: &BTreeMap<String, String>) -> Option<&'a str> {
-    let number = |name: &str, default: u32| match environment.get(name) {
-        Some(text) => text.parse().ok(),
-        None => Some(default),
-    };
-    let tasks = Tasks::from_variable(environment.get(launcher::TASKS_VARIABLE)?).ok()?;
-    let task = tasks.ids().get(number("AWS_BATCH_JOB_ARRAY_INDEX", 0)?)?;
-    let index = task.checked_sub(number(launcher::FIRST_LINE_VARIABLE, 1)?)? as usize;
+    let index = line_index(environment)?;
     let start = match index.checked_sub(1) {
         Some(before) => lines.ends.get(before)? + 1,
         None => 0,
@@ -218,8 +249,120 @@ fn is_below(path: impl AsRef<Path>) -> bool {
     path.file_name().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-fn make(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(folder)
+/// Makes the folder of a job with these files in it.
+fn make(folder: &Path, files: &[File]) -> io::Result<Folder> {
+    fs::DirBuilder::new().mode(0o700).create(folder)?;
+    let mut made = Folder { path: folder.to_owned(), is: identity(folder)?, files: Vec::new() };
+    for file in files {
+        let target = folder.join(&file.path);
+        match target.parent().filter(|parent| *parent != folder) {
+            Some(parent) => fs::create_dir_all(parent)?,
+            None => made.files.push(target.clone()),
+        }
+        let written = write(&target, file.mode, &file.contents)?;
+        if let Some(modified) = file.modified {
+            written.set_modified(modified)?;
+        }
+    }
+    Ok(made)
+}
+
+/// What the launcher would start in the end, where that is a shell, or a script whose interpreter is there. All others
+/// are left to it, as it says what is wrong with them.
+fn direct(usual: &Usual, job: &Command, folder: &Path, files: &[File]) -> Option<Command> {
+    let mut environment = job.environment.clone();
+    let mut argv = launcher::without_launcher(&job.argv).to_vec();
+    // They are quoted for a shell.
+    if environment.contains_key(launcher::ARGS_VARIABLE) {
+        return None;
+    }
+    let directory = if usual.is_script { folder } else { job.directory.as_path() };
+    let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+    let id = job.environment.get("AWS_BATCH_JOB_ID").map_or("", String::as_str);
+    let below = match (id.split_once(':'), id.split_once('#')) {
+        (Some((job, child)), _) => format!("{job}/{child}"),
+        (None, Some((job, node))) => format!("{job}/node-{node}"),
+        (None, None) => id.to_owned(),
+    };
+    set("AWSB_OUTPUT_URL", format!("{}/{below}/", usual.outputs));
+    set("PWD", directory.to_str()?.to_owned());
+    if usual.is_script {
+        set("OLDPWD", job.directory.to_str()?.to_owned());
+    }
+    if usual.has_tasks {
+        let tasks = job.environment.get(launcher::TASKS_VARIABLE)?;
+        let task = task(&job.environment)?;
+        set("AWSB_TASK_ID", task.to_string());
+        if tasks.starts_with("i:") {
+            set("AWS_BATCH_JOB_ARRAY_INDEX", task.to_string());
+            set(
+                "AWS_BATCH_JOB_ARRAY_SIZE",
+                job.environment.get("AWSB_TASK_COUNT").cloned().unwrap_or_default(),
+            );
+        }
+    }
+    if let Some((is, separator)) = usual.line {
+        let line = match separator {
+            Some(separator) => {
+                let lines = job.environment.get(launcher::LINES_VARIABLE)?;
+                let lines = lines.strip_suffix(separator)?;
+                lines.split(separator).nth(line_index(&job.environment)?)?.to_owned()
+            }
+            None => job.environment.get(launcher::LINE_VARIABLE)?.clone(),
+        };
+        match is {
+            LineUse::Argument => argv.iter_mut().for_each(|arg| *arg = arg.replace("{}", &line)),
+            LineUse::Command => argv = ["/bin/sh", "-c", &line, "sh"].map(str::to_owned).to_vec(),
+        }
+        set(launcher::LINE_VARIABLE, line);
+    }
+    for name in [
+        launcher::LINES_VARIABLE,
+        launcher::FIRST_LINE_VARIABLE,
+        launcher::UNPACKED_VARIABLE,
+        launcher::START_VARIABLE,
+    ] {
+        environment.remove(name);
+    }
+    let program = argv.first()?;
+    let can_start = match program.strip_prefix("./") {
+        Some(name) => {
+            let script = files.iter().find(|file| usual.is_script && file.path.as_os_str() == name)?;
+            has_interpreter(&script.contents)
+        }
+        None => program == "/bin/sh",
+    };
+    can_start.then(|| Command { argv, environment, directory: directory.to_owned() })
+}
+
+/// Whether a script has a `#!` line and what it names can be executed.
+fn has_interpreter(script: &[u8]) -> bool {
+    let line = script.split(|b| *b == b'\n').next().and_then(|line| line.strip_prefix(b"#!"));
+    let mut words = line.into_iter().flat_map(|line| line.split(|b| [b' ', b'\t'].contains(b)));
+    let interpreter = words.find(|word| !word.is_empty()).map(|word| Path::new(OsStr::from_bytes(word)));
+    interpreter
+        .filter(|path| path.is_absolute())
+        .and_then(|path| fs::metadata(path).ok())
+        .is_some_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The ID of the task that these variables are for.
+fn task(environment: &BTreeMap<String, String>) -> Option<u32> {
+    let tasks = Tasks::from_variable(environment.get(launcher::TASKS_VARIABLE)?).ok()?;
+    tasks.ids().get(number(environment, "AWS_BATCH_JOB_ARRAY_INDEX", 0)?)
+}
+
+/// Where the line of that task is among the lines.
+fn line_index(environment: &BTreeMap<String, String>) -> Option<usize> {
+    let first = number(environment, launcher::FIRST_LINE_VARIABLE, 1)?;
+    task(environment)?.checked_sub(first).map(|index| index as usize)
+}
+
+fn number(environment: &BTreeMap<String, String>, name: &str, default: u32) -> Option<u32> {
+    match environment.get(name) {
+        Some(text) => text.parse().ok(),
+        None => Some(default),
+    }
 }
 
 fn write(path: &Path, mode: u32, contents: &[u8]) -> io::Result<fs::File> {
@@ -233,12 +376,12 @@ fn write(path: &Path, mode: u32, contents: &[u8]) -> io::Result<fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Place;
     use crate::stage::Bundle;
     use crate::stage::bundle::Entry;
     use crate::stage::launcher::{Carriage, Plain, Prelude, command, for_bundle};
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
-    use std::ffi::OsStr;
 
     fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -252,29 +395,39 @@ mod tests {
         Bundle::pack(&[], &entries).unwrap()
     }
 
+    fn job(argv: &[String], pairs: &[(&str, &str)], directory: &Path) -> Command {
+        Command { argv: argv.to_vec(), environment: variables(pairs), directory: directory.to_owned() }
+    }
+
     #[test]
     fn a_script_is_a_file_before_its_launcher_starts() {
         let place = tempfile::tempdir().unwrap();
-        let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &crate::job::Place::Own };
+        let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &Place::Own };
         let plain = Plain { is_script: true, line: None, prelude, dialect: OsStr::new("") };
         let launcher = command(plain.launcher().into_string().unwrap(), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();
-        let text = variables(&[("AWSB_SCRIPT", "echo hi\n"), ("AWSB_SCRIPT_NAME", "a.sh"), ("A", "1")]);
-        let mut seen = text.clone();
+        let text =
+            [("AWSB_SCRIPT", "#!/bin/sh\n"), ("AWSB_SCRIPT_NAME", "a.sh"), ("AWS_BATCH_JOB_ID", "x:1")];
+        let mut seen = job(&launcher, &text, place.path());
         let folder = place.path().join("own");
-        let ready = unpacker.unpack(&launcher, &mut seen, &folder, |_, _| None).unwrap().unwrap();
-        assert_eq!(seen, variables(&[("AWSB_UNPACKED", folder.to_str().unwrap()), ("A", "1")]));
-        assert_eq!(fs::read_to_string(folder.join("a.sh")).unwrap(), "echo hi\n");
+        let ready = unpacker.ready(&mut seen, &folder, |_, _| None).unwrap();
+        let path = folder.to_str().unwrap();
+        assert_eq!(seen.environment, variables(&[("AWSB_UNPACKED", path), ("AWS_BATCH_JOB_ID", "x:1")]));
+        assert_eq!(fs::read_to_string(folder.join("a.sh")).unwrap(), "#!/bin/sh\n");
         assert_eq!(fs::metadata(folder.join("a.sh")).unwrap().permissions().mode() & 0o7777, 0o755);
-        ready.remove();
+        let direct = ready.direct.unwrap();
+        assert_eq!((direct.argv, direct.directory), (vec!["./a.sh".to_owned()], folder.clone()));
+        assert_eq!(direct.environment["AWSB_OUTPUT_URL"], "s3://b/outputs/x/1/");
+        ready.folder.unwrap().remove();
         assert!(!folder.exists());
         // A name that leads elsewhere, and a command that does not know what has been done for it.
         for (command, name) in [(&launcher[..], "../a.sh"), (&launcher[..], ""), (&launcher[4..], "a.sh")] {
-            let mut other = text.clone();
-            other.insert("AWSB_SCRIPT_NAME".into(), name.into());
+            let mut other = job(command, &text, place.path());
+            other.environment.insert("AWSB_SCRIPT_NAME".into(), name.into());
             let before = other.clone();
             let folder = place.path().join("other");
-            assert!(unpacker.unpack(command, &mut other, &folder, |_, _| None).unwrap().is_none());
+            let ready = unpacker.ready(&mut other, &folder, |_, _| None).unwrap();
+            assert!(ready.folder.is_none() && ready.direct.is_none());
             assert_eq!(other, before);
             assert!(!folder.exists());
         }
@@ -284,13 +437,13 @@ mod tests {
     fn a_folder_that_the_job_has_put_there_is_left_alone() {
         let place = tempfile::tempdir().unwrap();
         let launcher = command(for_bundle(Carriage::Inline), vec!["./a.sh".into()]);
-        let bundle = packed(&[("a.sh", "x"), (START_FILE, "exec\n")]);
-        let mut seen = variables(&[("AWSB_BUNDLE", &BASE64_STANDARD.encode(bundle.bytes()))]);
+        let bundle = BASE64_STANDARD.encode(packed(&[("a.sh", "x"), (START_FILE, "exec\n")]).bytes());
+        let mut seen = job(&launcher, &[("AWSB_BUNDLE", &bundle)], place.path());
         let (folder, other) = (place.path().join("own"), place.path().join("other"));
-        let ready = Unpacker::default().unpack(&launcher, &mut seen, &folder, |_, _| None).unwrap().unwrap();
+        let ready = Unpacker::default().ready(&mut seen, &folder, |_, _| None).unwrap();
         fs::rename(&folder, &other).unwrap();
         std::os::unix::fs::symlink(&other, &folder).unwrap();
-        ready.remove();
+        ready.folder.unwrap().remove();
         assert!(other.join("a.sh").exists() && folder.exists());
     }
 
@@ -313,19 +466,21 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let mut seen = variables(&[
-                ("AWSB_BUNDLE", &url),
+            let pairs = [
+                ("AWSB_BUNDLE", url.as_str()),
                 ("AWSB_BUNDLE_REGION", "local"),
                 ("AWSB_TASKS", "1-4"),
                 ("AWS_BATCH_JOB_ARRAY_INDEX", index),
-            ]);
-            seen.extend(first.map(|first| ("AWSB_FIRST_LINE".to_owned(), first.to_owned())));
+            ];
+            let mut seen = job(&launcher, &pairs, place.path());
+            seen.environment.extend(first.map(|first| ("AWSB_FIRST_LINE".to_owned(), first.to_owned())));
             let folder = place.path().join(n.to_string());
-            let done = unpacker.unpack(&launcher, &mut seen, &folder, |bucket, _| {
+            let ready = unpacker.ready(&mut seen, &folder, |bucket, _| {
                 fetched += 1;
                 (bucket == "bucket").then(|| bundle.bytes().to_vec())
             });
-            assert_eq!(done.unwrap().is_some(), expected.is_some(), "{index} {first:?}");
+            assert_eq!(ready.unwrap().folder.is_some(), expected.is_some(), "{index} {first:?}");
+            let seen = seen.environment;
             assert_eq!(seen.get("AWSB_TASK_LINE").map(String::as_str), expected, "{index} {first:?}");
             assert_eq!(seen.contains_key("AWSB_BUNDLE"), expected.is_none());
             assert_eq!(folder.exists(), expected.is_some());
@@ -339,12 +494,11 @@ mod tests {
         let launcher = command(for_bundle(Carriage::Inline), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();
         let mut done = |value: &str, object: Option<&Bundle>| {
-            let mut seen = variables(&[("AWSB_BUNDLE", value)]);
+            let mut seen = job(&launcher, &[("AWSB_BUNDLE", value)], place.path());
             let folder = place.path().join("own");
-            let done = unpacker
-                .unpack(&launcher, &mut seen, &folder, |_, _| object.map(|bundle| bundle.bytes().to_vec()));
-            let done = done.unwrap().is_some();
-            assert_eq!((folder.exists(), seen.contains_key("AWSB_BUNDLE")), (done, !done));
+            let fetch = |_: &str, _: &str| object.map(|bundle| bundle.bytes().to_vec());
+            let done = unpacker.ready(&mut seen, &folder, fetch).unwrap().folder.is_some();
+            assert_eq!((folder.exists(), seen.environment.contains_key("AWSB_BUNDLE")), (done, !done));
             let _ = fs::remove_dir_all(folder);
             done
         };
@@ -362,5 +516,16 @@ mod tests {
         let zeros = "0".repeat(5 << 20);
         assert!(!done(&inline(&packed(&[("a.sh", &zeros), (START_FILE, "exec\n")])), None));
         assert!(!done(&inline(&packed(&[(START_FILE, &zeros[..200_000])])), None));
+    }
+
+    #[test]
+    fn scripts_whose_interpreter_is_there() {
+        for good in ["#!/bin/sh\n", "#! /bin/sh -e", "#!\t/bin/sh\t-e x"] {
+            assert!(has_interpreter(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "echo\n", "#!\n", "#!sh\n", "#!/no/such\n", "#!/etc/passwd\n", "#!/bin\n", "\x7fELF"]
+        {
+            assert!(!has_interpreter(bad.as_bytes()), "{bad}");
+        }
     }
 }

@@ -401,6 +401,117 @@ fn a_part_of_an_array_has_its_own_lines() -> Outcome {
     Ok(())
 }
 
+/// Prints how the job was started, and where, and all that it has been told.
+const PROBE: &str = "printf '%s\\n' \"$0\" \"$@\"; pwd; env | grep -v -e ^OLDPWD= -e ^_= -e ^SHLVL= | sort";
+
+/// How a job ended, and what it printed.
+type End = (Option<i32>, String);
+
+/// The end of a job: through its launcher, and as who starts it may start it without.
+fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
+    use awsb::stage::ready;
+    let plan = plan(job)?;
+    let batchs_own = [
+        ("AWS_BATCH_JOB_ID", "8f2c:1"),
+        ("AWS_BATCH_JOB_ARRAY_INDEX", "1"),
+        ("AWS_BATCH_JOB_ARRAY_SIZE", "3"),
+    ];
+    let end = |output: Output, place: &Path| -> Result<End, Box<dyn std::error::Error>> {
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let place = place.to_str().ok_or("a path in UTF-8")?;
+        let text = String::from_utf8(output.stdout)?.replace(place, "PLACE");
+        // The folder's name has the launcher's process ID in it.
+        let mut parts = text.split("PLACE/awsb.");
+        let mut same = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            same.push_str("PLACE/FOLDER");
+            same.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'));
+        }
+        Ok((output.status.code(), same))
+    };
+    let place = tempfile::tempdir()?;
+    let root = place.path().canonicalize()?;
+    stand_in(&plan, &root)?;
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", root.display());
+    let mut launched = command(&plan, &["/bin/sh"], &root);
+    let launched = launched.env("PATH", &path).env("PWD", &root).envs(batchs_own).output()?;
+    let overrides = overrides(&plan);
+    let variables = overrides.environment.iter().map(|v| (v.name.as_str(), v.value.as_str()));
+    let folder = root.to_str().ok_or("a path in UTF-8")?;
+    let all = [("PATH", path.as_str()), ("TMPDIR", folder), ("PWD", folder)];
+    let mut started = ready::Command {
+        argv: overrides.command.clone(),
+        environment: all
+            .into_iter()
+            .chain(variables)
+            .chain(batchs_own)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        directory: root.clone(),
+    };
+    let fetch = |_: &str, key: &str| {
+        let bundle = plan.bundles.iter().find(|bundle| bundle.key("awsb") == key);
+        bundle.map(|bundle| bundle.bytes().to_vec())
+    };
+    let ready = ready::Unpacker::default().ready(&mut started, &root.join("awsb.0.0"), fetch)?;
+    let direct = ready.direct.ok_or_else(|| format!("it needs its launcher: {started:?}"))?;
+    let mut command = std::process::Command::new(&direct.argv[0]);
+    command.args(&direct.argv[1..]).env_clear().envs(&direct.environment).current_dir(&direct.directory);
+    let direct = loop {
+        match command.output() {
+            // Another thread of this process was forking while the script was written.
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+            other => break other?,
+        }
+    };
+    Ok([end(launched, &root)?, end(direct, &root)?])
+}
+
+/// A runner of the local cluster spares most jobs their launcher: nothing that the job can see may tell.
+#[story]
+fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    let text = |head: &str, tail: &str| format!("{head}{PROBE}\nexit 7\n{tail}").into_bytes();
+    let large = format!("# {}\n", noise(20_000));
+    let packed = "# as much as a request cannot have as text\n".repeat(300);
+    let scattered = Shape::Array(Tasks::with_ids("3,7,9".parse()?));
+    let sized = Shape::Array(Tasks::sized("3".parse()?)?);
+    let mut jobs = Vec::new();
+    for tail in ["", large.as_str(), packed.as_str()] {
+        for head in ["", "#!/bin/sh\n", "#! /bin/bash -e\n"] {
+            for shape in [&Shape::Single, &scattered, &sized] {
+                let mut job = spec(script(&text(head, tail), words(&["a b", "{}", "*"]))?);
+                job.shape = shape.clone();
+                set(&mut job.environment, "A", OsStr::new("x 'y' \"z\""));
+                jobs.push(job);
+            }
+        }
+        let line = format!("{PROBE}; exit 7 {tail}").replace('\n', " ");
+        for (is, work) in [
+            (LineUse::Command, Work::Command(words(&["/bin/sh"]))),
+            (LineUse::Argument, Work::Command(words(&["/bin/sh", "-c", PROBE, "<{}>", "{}{}", "x"]))),
+            (LineUse::Argument, script(&text("", ""), words(&["<{}>", "x"]))?),
+        ] {
+            let lines = Lines::new(format!("false\n{line}\nfalse\n").into_bytes(), is)?;
+            let mut job = spec(work);
+            job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
+            job.lines = Some(lines);
+            jobs.push(job);
+        }
+    }
+    for shape in [&Shape::Single, &scattered, &sized] {
+        let mut job = spec(Work::Command(words(&["/bin/sh", "-c", PROBE, "a b", "{}"])));
+        job.shape = shape.clone();
+        jobs.push(job);
+    }
+    for job in &jobs {
+        let [launched, direct] = both_ways(job)?;
+        assert!(launched.1.contains("AWSB_OUTPUT_URL=s3://bucket/awsb/outputs/8f2c/1/"), "{launched:?}");
+        assert_eq!(launched, direct, "{job:?}");
+    }
+    Ok(())
+}
+
 #[story]
 fn the_launchers_pass_shellcheck() -> Outcome {
     use awsb::stage::launcher::{Carriage, Plain, Prelude, Start, for_bundle, for_command};

@@ -19,7 +19,7 @@ use super::tmpdir::TmpDir;
 use super::work::{News, Outcome, Teller, Work};
 use crate::local::home::SCRATCH;
 use crate::local::{contents, now_ms, s3, space};
-use crate::stage::ready::{Ready, Unpacker};
+use crate::stage::ready::{Command, Folder, Ready, Unpacker};
 
 /// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
 /// and for input at once, without signal handlers.
@@ -67,7 +67,7 @@ pub struct HostWork {
     scratch: PathBuf,
     tmpdir: TmpDir,
     /// What was unpacked there for the job.
-    unpacked: Option<Ready>,
+    unpacked: Option<Folder>,
 }
 
 impl HostWork {
@@ -93,13 +93,16 @@ impl HostWork {
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment.iter().cloned());
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
-        let mut unpacked = unpack(unpacker, &run.command, &mut environment, &scratch);
-        let begin = || {
+        let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
+        let Ready { folder: mut unpacked, direct } = ready(unpacker, &mut job);
+        let begin = |command: &Command| {
             let (pipe, writer) = io::pipe().map_err(cannot)?;
             let _limits = Lent::take(&run.limits);
-            Ok((pipe, process::start(&run.command, &environment, &scratch, writer)?))
+            Ok((pipe, process::start(&command.argv, &command.environment, &command.directory, writer)?))
         };
-        let (pipe, leader) = begin().inspect_err(|_| {
+        // What cannot be started without its launcher is left to that: it says what is wrong.
+        let begun = direct.and_then(|direct| begin(&direct).ok()).map_or_else(|| begin(&job), Ok);
+        let (pipe, leader) = begun.inspect_err(|_| {
             // It is tried again, in a new folder. These need no descriptor, of which there may be none.
             if let Some(unpacked) = unpacked.take() {
                 unpacked.remove();
@@ -193,24 +196,15 @@ fn home() -> PathBuf {
     std::path::absolute(".").unwrap_or_default()
 }
 
-/// Does its launcher's work for a job; returns the folder with what was unpacked, if that could be done. What could not
-/// the launcher does, and says what is wrong.
-fn unpack(
-    unpacker: &mut Unpacker,
-    command: &[String],
-    environment: &mut BTreeMap<String, String>,
-    scratch: &Path,
-) -> Option<Ready> {
-    let folder = scratch.join(UNPACKED);
+/// Does its launcher's work for a job, as far as that can be done. What could not the launcher does.
+fn ready(unpacker: &mut Unpacker, job: &mut Command) -> Ready {
+    let folder = job.directory.join(UNPACKED);
     let fetch =
         |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
-    match unpacker.unpack(command, environment, &folder, fetch) {
-        Ok(ready) => ready,
-        Err(_) => {
-            let _ = std::fs::remove_dir_all(folder);
-            None
-        }
-    }
+    unpacker.ready(job, &folder, fetch).unwrap_or_else(|_| {
+        let _ = contents::remove_tree(&folder);
+        Ready { folder: None, direct: None }
+    })
 }
 
 /// The job's working directory, absolute: it is the job's TMPDIR, too.

@@ -64,7 +64,9 @@ pub fn start(
         .ok_or_else(|| CannotStart::new(127, "", "no command specified"))?;
     let path = find(program, environment.get("PATH").map_or("", String::as_str), directory)?;
     let stderr = output.try_clone().map_err(|e| CannotStart::of_error(program, &e))?;
-    let child = Command::new(&path)
+    // What a `#!` line names is told the path by which its script was started.
+    let path = if program.starts_with("./") { Path::new(program) } else { &path };
+    let child = Command::new(path)
         .arg0(program)
         .args(arguments)
         .env_clear()

@@ -404,8 +404,11 @@ fn a_part_of_an_array_has_its_own_lines() -> Outcome {
 /// Prints how the job was started, and where, and all that it has been told.
 const PROBE: &str = "printf '%s\\n' \"$0\" \"$@\"; pwd; env | grep -v -e ^OLDPWD= -e ^_= -e ^SHLVL= | sort";
 
-/// What a job prints and how it ends: through its launcher, and as who starts it may start it without.
-fn both_ways(job: &JobSpec) -> Result<[(Option<i32>, String); 2], Box<dyn std::error::Error>> {
+/// How a job ended, and what it printed.
+type End = (Option<i32>, String);
+
+/// The end of a job: through its launcher, and as who starts it may start it without.
+fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
     use awsb::stage::ready;
     let plan = plan(job)?;
     let batchs_own = [
@@ -413,7 +416,7 @@ fn both_ways(job: &JobSpec) -> Result<[(Option<i32>, String); 2], Box<dyn std::e
         ("AWS_BATCH_JOB_ARRAY_INDEX", "1"),
         ("AWS_BATCH_JOB_ARRAY_SIZE", "3"),
     ];
-    let end = |output: Output, place: &Path| -> Result<_, Box<dyn std::error::Error>> {
+    let end = |output: Output, place: &Path| -> Result<End, Box<dyn std::error::Error>> {
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         let place = place.to_str().ok_or("a path in UTF-8")?;
         let text = String::from_utf8(output.stdout)?.replace(place, "PLACE");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::missing;
+use crate::local::until;
 
 /// A file system in memory (`tmpfs`), which goes when this is dropped.
 #[derive(Debug)]
@@ -77,8 +78,10 @@ impl SmallDisk {
     /// Mounts it again with more options, such as `ro`.
     pub fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
-        let mount = Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap();
-        assert!(mount.success(), "mounting with {option}");
+        // A process that has ended may have its files open for a moment still.
+        until(&format!("mounting with {option}"), || {
+            Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success()
+        });
     }
 }
 

@@ -332,7 +332,7 @@ mod tests {
             "AUTH",
             "AUTH_HEADER",
             "NPM_CONFIG__AUTH",
-            "npm_config_//registry.npmjs.org/:_authToken",
+            "npm_config_//registry.example.org/:_authToken",
             "OAUTH2",
             "COOKIE",
             "SESSION_COOKIES",

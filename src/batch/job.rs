@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::job::{JobId, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
+use crate::job::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
 /// names; what is not known is `null`.
@@ -216,6 +216,16 @@ impl Job {
     /// The ID, typed.
     pub fn id(&self) -> JobId {
         JobId::from_batch(&self.job_id)
+    }
+
+    /// The job as JSON: AWS's fields, and its [number](JobNumber), which is null where the ID has none.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut element = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = element.as_object_mut() {
+            let number = JobNumber::of(&self.id()).map(JobNumber::get);
+            fields.insert("number".to_owned(), number.into());
+        }
+        element
     }
 
     /// The number of children, for an array's parent.

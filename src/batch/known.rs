@@ -56,11 +56,18 @@ pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<V
     let needed = references.iter().any(|reference| reference.needs_known());
     let known = if needed { known_of(session) } else { Vec::new() };
     let last: Vec<JobId> = latest(&known).map(|job| job.id.clone()).collect();
+    let own = own_job();
     let resolve = |reference: &&JobRef| {
-        let found = reference.resolve(&last, known.iter().map(|job| &job.id));
+        let found = reference.resolve(&last, known.iter().map(|job| &job.id), own.as_ref());
         found.map_err(|why| unresolved(session, reference, &why, &known))
     };
     references.iter().map(resolve).collect()
+}
+
+/// The job that this process belongs to, as Batch tells each of its jobs (User Guide, `AWS Batch job environment
+/// variables`). Its parts are named behind it.
+fn own_job() -> Option<JobId> {
+    std::env::var("AWS_BATCH_JOB_ID").ok()?.parse().ok().map(|id: JobId| id.whole())
 }
 
 /// What `last` means, when another session is known to have submitted it: another login, a script or a job. The jobs,
@@ -126,7 +133,7 @@ fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[
             let name =
                 |id: &JobId| known.iter().find(|job| job.id == *id).map_or("", |job| job.name.as_str());
             let jobs: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), name(id))).collect();
-            several(&format!("{} known jobs begin with {reference}", ids.len()), &jobs)
+            several(&format!("{} known jobs {}", ids.len(), reference.in_common()), &jobs)
         }
     }
 }

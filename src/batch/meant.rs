@@ -184,7 +184,7 @@ async fn each(
             candidates => {
                 let queue = &session.cluster.job_queue;
                 let count = candidates.len();
-                let message = format!("{count} jobs of the queue {queue} begin with {reference}");
+                let message = format!("{count} jobs of the queue {queue} {}", reference.in_common());
                 *meant = Err(several(&message, candidates));
             }
         }

@@ -5,13 +5,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::{UUID, begins_uuid};
-use super::{Invalid, JobId};
+use super::{Invalid, JobId, JobNumber};
 
 /// Fewer digits are no beginning of an ID: they are typed too easily.
 const SHORTEST: usize = 4;
 
 /// A job as somebody names it: by ID, a child's or node's place behind it or not, by ARN, by the beginning of the
-/// ID, or as `last`, the one that was submitted last.
+/// ID, by its [number](JobNumber), or as `last`, the one that was submitted last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRef {
     base: Base,
@@ -44,35 +44,50 @@ enum Base {
     Last,
     Exact(String),
     Beginning(String),
+    Number(JobNumber),
 }
 
 impl JobRef {
-    /// What it means, the jobs of the latest submission being `last` and all jobs that are known here `known`.
+    /// The jobs that it names. `last` are the jobs of the latest submission, `known` are all jobs that are known here, and
+    /// `own` is the job that this process belongs to, which counts where none of the known jobs fits.
     ///
     /// # Errors
-    /// When nothing was submitted yet, or an ID's beginning fits several known jobs: those.
+    /// When nothing was submitted yet, or several known jobs fit: those.
     pub fn resolve<'k>(
         &self,
         last: &[JobId],
         known: impl Iterator<Item = &'k JobId>,
+        own: Option<&JobId>,
     ) -> Result<Vec<JobId>, Unresolved> {
         let part = |id: &str| JobId(format!("{id}{}", self.part));
         match &self.base {
             Base::Last if last.is_empty() => Err(Unresolved::NoneSubmitted),
             Base::Last => Ok(last.iter().map(|id| part(id.as_str())).collect()),
             Base::Exact(id) => Ok(vec![part(id)]),
-            Base::Beginning(text) => {
-                let lower = text.to_ascii_lowercase();
-                let mut fitting: Vec<&JobId> = known.filter(|id| id.as_str().starts_with(&lower)).collect();
+            Base::Beginning(_) | Base::Number(_) => {
+                let beginning = self.beginning().unwrap_or_default();
+                let fits = |id: &&JobId| id.as_str().starts_with(&beginning);
+                let mut fitting: Vec<&JobId> = known.filter(fits).collect();
                 fitting.sort();
                 fitting.dedup();
-                match fitting.as_slice() {
+                match (fitting.as_slice(), own.filter(fits)) {
+                    ([], Some(own)) => Ok(vec![part(own.as_str())]),
                     // Not submitted here: Batch is asked whether it is an ID.
-                    [] => Ok(vec![part(text)]),
-                    [id] => Ok(vec![part(id.as_str())]),
-                    several => Err(Unresolved::Several(several.iter().map(|id| (*id).clone()).collect())),
+                    ([], None) => Ok(vec![JobId(self.to_string())]),
+                    ([id], _) => Ok(vec![part(id.as_str())]),
+                    (several, _) => {
+                        Err(Unresolved::Several(several.iter().map(|id| (*id).clone()).collect()))
+                    }
                 }
             }
+        }
+    }
+
+    /// What the IDs of several jobs have in common that it may name, as a message says it.
+    pub fn in_common(&self) -> String {
+        match &self.base {
+            Base::Number(_) => format!("have the number {self}"),
+            Base::Last | Base::Exact(_) | Base::Beginning(_) => format!("begin with {self}"),
         }
     }
 
@@ -85,7 +100,8 @@ impl JobRef {
     pub fn beginning(&self) -> Option<String> {
         match &self.base {
             Base::Beginning(text) => Some(text.to_ascii_lowercase()),
-            _ => None,
+            Base::Number(number) => Some(number.beginning()),
+            Base::Last | Base::Exact(_) => None,
         }
     }
 
@@ -120,6 +136,19 @@ impl FromStr for JobRef {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let JobId(id) = text.parse()?;
         let (base, part) = id.split_at(id.find([':', '#']).unwrap_or(id.len()));
+        let number = JobNumber::read(base).filter(|_| !text.starts_with("arn:"));
+        if let Some(number) = number {
+            let part = match number.index() {
+                Some(_) if !part.is_empty() => {
+                    return Err(Invalid::because(format!(
+                        "{number} is the number of an array's child, which has no parts"
+                    )));
+                }
+                Some(index) => format!(":{index}"),
+                None => part.to_owned(),
+            };
+            return Ok(Self { base: Base::Number(number), part, home: None });
+        }
         let base = match base {
             "last" if text.starts_with("last") => Base::Last,
             _ if !text.starts_with("arn:")
@@ -136,11 +165,13 @@ impl FromStr for JobRef {
 
 impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base = match &self.base {
-            Base::Last => "last",
-            Base::Exact(id) | Base::Beginning(id) => id,
-        };
-        write!(f, "{base}{}", self.part)
+        match &self.base {
+            Base::Last => write!(f, "last{}", self.part),
+            Base::Exact(id) | Base::Beginning(id) => write!(f, "{id}{}", self.part),
+            // The number of a child says which child it is.
+            Base::Number(number) if number.index().is_some() => write!(f, "{number}"),
+            Base::Number(number) => write!(f, "{number}{}", self.part),
+        }
     }
 }
 
@@ -206,7 +237,7 @@ mod tests {
     fn resolved(text: &str) -> Result<Vec<String>, Unresolved> {
         let known: Vec<JobId> = [A, B, A].map(JobId::from_batch).into();
         let reference: JobRef = text.parse().expect("a reference");
-        let ids = reference.resolve(&known[1..], known.iter())?;
+        let ids = reference.resolve(&known[1..], known.iter(), None)?;
         Ok(ids.iter().map(ToString::to_string).collect())
     }
 
@@ -232,11 +263,40 @@ mod tests {
     }
 
     #[test]
+    fn a_number_names_a_known_job_or_the_own_one_or_is_taken_for_an_id() {
+        let own = JobId::from_batch("00112233-4411-4222-8333-444455556666");
+        let a = JobNumber::of(&JobId::from_batch(A)).expect("a number").to_string();
+        let child = JobNumber::of(&JobId::from_batch(format!("{B}:7"))).expect("a number").to_string();
+        let mine = JobNumber::of(&own).expect("a number").to_string();
+        let twin = JobId::from_batch("8f2c0d3e-1199-4222-8333-444455556666");
+        let known: Vec<JobId> = [A, B].map(JobId::from_batch).into();
+        let resolved = |text: &str, known: &[JobId]| {
+            let reference: JobRef = text.parse().expect("a reference");
+            assert_eq!(reference.to_string(), text);
+            reference.resolve(&[], known.iter(), Some(&own))
+        };
+        for (text, id) in [
+            (a.as_str(), A.to_owned()),
+            (&format!("{a}:3"), format!("{A}:3")),
+            (&format!("{a}#0"), format!("{A}#0")),
+            (&child, format!("{B}:7")),
+            (&mine, own.to_string()),
+            ("1099511627776", "1099511627776".into()),
+            ("2199023255552", "2199023255552".into()),
+        ] {
+            assert_eq!(resolved(text, &known), Ok(vec![JobId(id)]), "{text}");
+        }
+        let both = vec![known[0].clone(), twin.clone()];
+        assert_eq!(resolved(&a, &[known[0].clone(), twin]), Err(Unresolved::Several(both)));
+        assert!(format!("{child}:1").parse::<JobRef>().is_err());
+    }
+
+    #[test]
     fn last_is_all_of_the_last_submission() {
         assert_eq!(resolved("last"), Ok(vec![B.into(), A.into()]));
         assert_eq!(resolved("last:3"), Ok(vec![format!("{B}:3"), format!("{A}:3")]));
         let reference: JobRef = "last".parse().expect("a reference");
-        assert_eq!(reference.resolve(&[], [].into_iter()), Err(Unresolved::NoneSubmitted));
+        assert_eq!(reference.resolve(&[], [].into_iter(), None), Err(Unresolved::NoneSubmitted));
     }
 
     #[test]
@@ -288,7 +348,7 @@ mod tests {
                 let mut fitting: Vec<&String> = ids.iter().filter(|other| other.starts_with(beginning)).collect();
                 fitting.sort();
                 fitting.dedup();
-                match reference.resolve(&[], known.iter()) {
+                match reference.resolve(&[], known.iter(), None) {
                     Ok(found) => {
                         proptest::prop_assert_eq!(fitting.len(), 1);
                         proptest::prop_assert_eq!(found, vec![JobId::from_batch(id)]);

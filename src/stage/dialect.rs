@@ -6,6 +6,7 @@ use super::bundle::Entry;
 use super::launcher::{bare, set};
 use crate::job::JobSpec;
 
+const NUMBER: &str = include_str!("launcher/number.sh");
 const SLURM: &str = include_str!("launcher/slurm.sh");
 const SRUN: &str = include_str!("launcher/srun.sh");
 const IDLE: &str = include_str!("launcher/idle.sh");
@@ -22,6 +23,9 @@ pub(super) fn prelude(spec: &JobSpec) -> OsString {
     for (name, value) in constants(spec) {
         text.push("export ");
         set(&mut text, name, OsStr::new(&value));
+    }
+    if spec.slurm.is_some() || spec.lsf.is_some() {
+        text.push(bare(NUMBER));
     }
     if spec.slurm.is_some() {
         text.push(bare(SLURM));

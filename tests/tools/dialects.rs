@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use awsb::job::{Directives, JobName, JobSpec, Script, Work};
+use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Work};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
 use awsb_testkit::{Sandbox, story};
 use nix::sys::signal::{Signal, killpg};
@@ -173,6 +173,50 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     );
     assert_eq!(lines(&said(&script, SINGLE, None)?)[1..3], ["LSB_JOBID=8f2c0d3e", "LSB_JOBINDEX=0"]);
     Ok(())
+}
+
+#[story]
+fn a_job_has_a_number_where_its_id_is_a_uuid() -> Outcome {
+    const UUID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    let numbers = |id: &str| -> Result<Vec<String>, Box<dyn std::error::Error>> {
+        let script = "#!/bin/sh\n#SBATCH -J n\n#BSUB -J n\nset -eu\necho $SLURM_JOB_ID\necho $LSB_JOBID\n\
+                      echo ${SLURM_ARRAY_JOB_ID-none}\ncase $SLURM_JOB_ID in *[!0-9]*) ;; \
+                      *) : $((10000 + SLURM_JOB_ID % 50000)) ;; esac\n";
+        let index = id.split_once(':').map_or("", |(_, index)| index);
+        Ok(lines(&said(script, &[("AWS_BATCH_JOB_ID", id), ("AWS_BATCH_JOB_ARRAY_INDEX", index)], None)?))
+    };
+    let job = (0x8f_2c0d_3e11_u64 + (1 << 40)).to_string();
+    assert_eq!(numbers(UUID)?, [job.as_str(), &job, "none"]);
+    assert_eq!(numbers(&format!("{UUID}#2"))?, [job.as_str(), &job, "none"]);
+    for index in [0, 3, 9999] {
+        let child = JobNumber::of(&format!("{UUID}:{index}").parse()?).ok_or("no number")?.to_string();
+        assert_eq!(numbers(&format!("{UUID}:{index}"))?, [child.as_str(), &job, &job], "{index}");
+    }
+    for (id, slurm, lsf) in [
+        ("a-b-c-d:3", "a-b-c-d:3", "a-b-c-d"),
+        ("8f2c0d3e-1111-4222-8333-44445555666g", "", ""),
+        ("--------1111-4222-8333-444455556666", "", ""),
+    ] {
+        let slurm = if slurm.is_empty() { id } else { slurm };
+        let lsf = if lsf.is_empty() { id } else { lsf };
+        assert_eq!(numbers(id)?[..2], [slurm, lsf]);
+    }
+    Ok(())
+}
+
+#[story]
+fn a_number_that_a_job_prints_names_the_job() {
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "#!/bin/sh\n#SBATCH --array=5-6\necho $SLURM_JOB_ID $SLURM_ARRAY_JOB_ID\n");
+    let id = sandbox.run("bsub", ["-K", "--parsable", "job.sh"]).ok().job_id();
+    let told = sandbox.run("bout", ["--task", "6", "--no-prefix", &id]).ok().stdout;
+    let (child, array) = told.trim_end().split_once(' ').expect("two numbers");
+    // Somebody who has not submitted it finds it, too.
+    std::fs::remove_dir_all(sandbox.work().join("../state/awsb/jobs")).expect("the record of submissions");
+    let found = sandbox.run("bstat", ["--json", child, array]).ok().json();
+    assert_eq!((&found[0]["jobId"], &found[1]["jobId"]), (&format!("{id}:1").into(), &id.as_str().into()));
+    assert_eq!(found[0]["number"].to_string(), child);
+    assert_eq!(sandbox.run("bout", ["--no-prefix", child]).ok().stdout, told);
 }
 
 /// `srun` under the shell of the test, whatever its `#!` line says.

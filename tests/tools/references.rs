@@ -174,6 +174,49 @@ fn the_beginning_of_an_id_that_somebody_else_submitted_is_looked_for_in_the_queu
     assert_eq!(server.requests("terminatejob").len(), 1);
 }
 
+/// As docs/bsub.md has it: the first 40 bits of the UUID, and 2^40 for a job, (i + 2) * 2^40 for child i.
+fn number(id: &str, index: Option<u64>) -> String {
+    let digits: String = id.chars().filter(|c| *c != '-').take(10).collect();
+    let bits = u64::from_str_radix(&digits, 16).expect("hexadecimal digits");
+    (bits + (index.map_or(1, |index| index + 2) << 40)).to_string()
+}
+
+#[story]
+fn a_number_names_its_job_in_every_tool() {
+    let server = strict_server();
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    let (a, child, c) = (number(A, None), number(B, Some(4)), number(C, None));
+    let told = sandbox.run("bstat", ["--json", &c, &child]).ok().json();
+    assert_eq!((&told[0]["jobId"], &told[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
+    assert_eq!(told[1]["number"].to_string(), child);
+    let table = sandbox.run("bstat", ["-o", "jobId,number", &c]).ok();
+    assert_eq!(table.stdout.split_whitespace().skip(2).collect::<Vec<_>>(), [C, &c]);
+    sandbox.run("bkill", [&a]).ok();
+    assert_eq!(body(&server.requests("terminatejob")[0])["jobId"], A);
+    sandbox.run("bwait", ["--timeout", "0", &a]).ended_with(124);
+    sandbox.run("bsub", ["-d", &c, "true"]).ok();
+    assert_eq!(body(&server.requests("submitjob")[0])["dependsOn"][0]["jobId"], C);
+    // Within a job its own number is known without a listing.
+    let listed = server.requests("listjobs").len();
+    sandbox.set("AWS_BATCH_JOB_ID", format!("{A}:7"));
+    let told = sandbox.run("bstat", ["--json", &number(A, Some(2))]).ok().json();
+    assert_eq!(told[0]["jobId"], format!("{A}:2"));
+    assert_eq!(server.requests("listjobs").len(), listed);
+    sandbox.unset("AWS_BATCH_JOB_ID");
+    // A number that no job has, and one that is no child's.
+    let nobodys = number("bbbbbbbb-1111-4222-8333-444455556666", None);
+    let outcome = sandbox.run("bkill", [&nobodys]);
+    assert!(outcome.failed_with(1).starts_with(&format!("there is no job {nobodys} ")), "{outcome}");
+    sandbox.run("bkill", [format!("{child}:1")]).failed_with(2);
+    // Two jobs whose IDs begin alike.
+    let twin = format!("{}ff-1111-4222-8333-444455556666", &A[..11]);
+    known(&sandbox, &format!("{A} first 2026-01-02T03:04:05Z\n{twin} second 2026-01-02T03:04:06Z\n"));
+    let outcome = sandbox.run("bkill", [&a]);
+    assert_eq!(outcome.failed_with(2), format!("2 known jobs have the number {a}"));
+    assert_eq!(outcome.hints(), format!("{A} (first)\n{twin} (second)"));
+    assert_eq!(server.requests("terminatejob").len(), 1);
+}
+
 #[story]
 fn whoever_may_not_list_jobs_is_told_that_there_is_none() {
     let server = BadServer::start(|request, _| match request.operation() {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::progress::Progress;
 use super::value::{Value, Viewer};
 use crate::batch::Job;
-use crate::job::Invalid;
+use crate::job::{Invalid, JobNumber};
 use crate::stage::launcher;
 use crate::ui::{Column, Gives};
 
@@ -28,7 +28,7 @@ const fn described(name: &'static str, value: fn(&Job, &Viewer) -> Value) -> Kno
 }
 
 /// All columns, in the order in which `--help` lists them. Their ranks are those of the usual view.
-static KNOWN: [Known; 26] = [
+static KNOWN: [Known; 27] = [
     column("jobId", 0, Gives::Middles(9), |job, _| Value::Id(job.job_id.clone(), job.id().part())),
     column("jobName", 1, Gives::Ends(8), |job, _| Value::text(Some(&job.job_name))),
     column("status", 0, Gives::Nothing, |job, _| Value::Status(job.status)),
@@ -50,6 +50,9 @@ static KNOWN: [Known; 26] = [
         Progress::of(job).map_or(Value::Nothing, Value::Progress)
     }),
     column("nodes", 9, Gives::Nothing, |job, _| Value::number(job.nodes)),
+    column("number", 9, Gives::Nothing, |job, _| {
+        Value::number(JobNumber::of(&job.id()).and_then(|number| i64::try_from(number.get()).ok()))
+    }),
     column("jobDefinition", 9, Gives::Ends(8), |job, _| {
         Value::text(job.job_definition.as_deref().map(name_of))
     }),

@@ -301,11 +301,11 @@ pub async fn with_environment(
     let secrets = cluster::secrets()?;
     let known = batch::detailed(session, &ids).await?;
     let one = |(job, detailed): (&Job, Option<Detailed>)| {
-        let Some(detailed) = detailed else { return json!(job) };
+        let Some(detailed) = detailed else { return job.to_json() };
         let variables = shown_environment(&detailed, which, &secrets);
         let variables: Vec<Value> =
             variables.map(|(name, value)| json!({"name": name, "value": value})).collect();
-        let mut element = json!(Job { task: job.task, ..detailed.job.clone() });
+        let mut element = Job { task: job.task, ..detailed.job.clone() }.to_json();
         match element.get_mut("container").filter(|container| container.is_object()) {
             Some(container) => container["environment"] = json!(variables),
             None => element["environment"] = json!(variables),

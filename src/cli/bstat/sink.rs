@@ -228,7 +228,7 @@ impl<'a> Sink<'a> {
             Form::Json(array) => {
                 let elements = match self.args.env {
                     Some(which) => details::with_environment(self.session, which, &jobs).await?,
-                    None => jobs.iter().map(|job| serde_json::to_value(job).unwrap_or_default()).collect(),
+                    None => jobs.iter().map(Job::to_json).collect(),
                 };
                 elements.iter().try_for_each(|element| array.push(element))
             }

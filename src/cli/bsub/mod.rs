@@ -163,7 +163,8 @@ impl Args {
             tokio::join!(OptionFuture::from(sweep), repairs);
             Ok(())
         };
-        let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests), beside)?;
+        let is_numbered = spec.slurm.is_some() || spec.lsf.is_some();
+        let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests, is_numbered), beside)?;
         Ok(exit)
     }
 
@@ -244,15 +245,16 @@ impl Args {
             name = Some(to_do.done(&mut session, self.quiet).await?);
         }
         rerun::in_image(&session, &mut requests, name, Registering::Allowed).await?;
-        self.send(&options, session, &requests).await
+        self.send(&options, session, &requests, false).await
     }
 
-    /// Submits, says so, and perhaps waits.
+    /// Submits, says so, and perhaps waits. `is_numbered`: the jobs find their numbers among their variables.
     async fn send(
         &self,
         options: &Options,
         session: Session,
         requests: &[SubmitRequest],
+        is_numbered: bool,
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
         let submitted = tokio::select! {
@@ -272,6 +274,9 @@ impl Args {
         }
         let submitted = submitted?;
         self.announce(options, &submitted)?;
+        if is_numbered {
+            self.tell_numbers(&submitted.jobs);
+        }
         if options.wait || options.interactive {
             self.wait(options, session, &submitted.jobs).await
         } else {

@@ -11,7 +11,7 @@ use crate::cli::waiting::{
     Outcome, end_with_waiter, outcome, tell_failure, tell_goes_on, tell_stuck, tell_stuck_children,
 };
 use crate::cluster::{Contact, Session};
-use crate::job::{JobId, Status};
+use crate::job::{JobId, JobNumber, Status};
 use crate::logs::{self, Event, Followed};
 use crate::ui::{Exit, Failure, Layout, View, end_signal, note};
 
@@ -35,6 +35,23 @@ impl Args {
             .output()
             .show(&news)
             .map_err(|f| f.hint(format!("the job {} has been submitted", ids(&submitted.jobs))))
+    }
+
+    /// Says that the parts of one array have a number each: its tasks do not have the same `SLURM_ARRAY_JOB_ID` or
+    /// `LSB_JOBID`.
+    pub(super) fn tell_numbers(&self, submitted: &[Submitted]) {
+        let numbers: Vec<String> = submitted
+            .iter()
+            .filter_map(|job| JobNumber::of(&job.id()))
+            .map(|number| number.to_string())
+            .collect();
+        if !self.quiet && numbers.len() > 1 {
+            note(format!(
+                "bsub: note: the array has {} parts, and each has a number of its own: {}",
+                numbers.len(),
+                numbers.join(", ")
+            ));
+        }
     }
 
     /// Waits for the end of all jobs, unless a signal comes first; the highest of their exit codes.

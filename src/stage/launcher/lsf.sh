@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Prelude of a script with #BSUB lines: of LSF's variables those that are known only here. No LSB_HOSTS and
 # LSB_MCPU_HOSTS: with them MPI libraries would look for LSF itself.
-export LSB_JOBID="${AWS_BATCH_JOB_ID%%[:#]*}" LSB_QUEUE="${AWS_BATCH_JQ_NAME-}"
+export LSB_JOBID="$_jn" LSB_QUEUE="${AWS_BATCH_JQ_NAME-}"
 export LSB_SUBCWD="$PWD" LS_SUBCWD="$PWD"
 _an=${AWSB_TASK_ID:-${AWS_BATCH_JOB_ARRAY_INDEX-}}
 export LSB_JOBINDEX="${_an:-0}"

@@ -7,6 +7,7 @@ mod bad_network;
 mod bstat;
 mod clusters;
 mod contact;
+mod corpus;
 mod damaged_bundle;
 mod definitions;
 mod dialects;

@@ -1,0 +1,6 @@
+#!/bin/bash
+#BSUB-J tight
+#BSUB-n 2
+#BSUB -M 200MB
+#BSUB -W 10
+echo "$LSB_JOBNAME $LSB_DJOB_NUMPROC"

@@ -19,9 +19,34 @@ use differences::not_yet;
 
 /// The programs that the scripts call, but for those that every machine has.
 const PROGRAMS: &[&str] = &[
-    "apptainer", "blastn", "blastp", "bwa", "cfd_solver", "comsol", "conda", "g16", "gatk", "gmx", "julia",
-    "lmp", "matlab", "ml", "module", "mpirun", "nextflow", "parallel", "python", "Rscript", "salmon", "samtools",
-    "simpleFoam", "singularity", "snakemake", "stata-mp", "trimmomatic", "vasp_std",
+    "apptainer",
+    "blastn",
+    "blastp",
+    "bwa",
+    "cfd_solver",
+    "comsol",
+    "conda",
+    "g16",
+    "gatk",
+    "gmx",
+    "julia",
+    "lmp",
+    "matlab",
+    "ml",
+    "module",
+    "mpirun",
+    "nextflow",
+    "parallel",
+    "python",
+    "Rscript",
+    "salmon",
+    "samtools",
+    "simpleFoam",
+    "singularity",
+    "snakemake",
+    "stata-mp",
+    "trimmomatic",
+    "vasp_std",
 ];
 
 /// What `conda activate` needs, as conda's own file has it.
@@ -158,7 +183,8 @@ impl Request {
 /// The directives that a message of `bsub` is about. The words of its reason are for people, and are tested elsewhere.
 fn remarks(outcome: &Outcome) -> Vec<String> {
     let about = |line: &str| {
-        let kind = ["warning", "error"].into_iter().find(|kind| line.starts_with(&format!("bsub: {kind}: ")))?;
+        let kind =
+            ["warning", "error"].into_iter().find(|kind| line.starts_with(&format!("bsub: {kind}: ")))?;
         let (number, rest) = line.split_once(", line ")?.1.split_once(": `")?;
         let directive = rest.split_once('`')?.0;
         number.parse::<usize>().is_ok().then(|| format!("{kind}: line {number}: {directive}"))
@@ -233,7 +259,9 @@ fn nothing_of(found: Vec<String>) {
 fn requests_of(dialect: &str) {
     let sandbox = sandbox();
     let now = |script: &Script| Request::of(&sandbox, script).shown(&sandbox);
-    nothing_of(scripts(dialect).iter().filter_map(|script| differs(script, "request", &now(script))).collect());
+    nothing_of(
+        scripts(dialect).iter().filter_map(|script| differs(script, "request", &now(script))).collect(),
+    );
 }
 
 #[story]
@@ -348,7 +376,8 @@ fn run_shown(runs: &Runs) -> String {
 
 /// The scripts are written for the bash of Linux; macOS's `/bin/bash` is of 2007.
 fn bash_4() {
-    let newer = std::process::Command::new("/bin/bash").args(["-c", "[ ${BASH_VERSINFO[0]} -ge 4 ]"]).status();
+    let newer =
+        std::process::Command::new("/bin/bash").args(["-c", "[ ${BASH_VERSINFO[0]} -ge 4 ]"]).status();
     if !newer.is_ok_and(|status| status.success()) {
         missing("/bin/bash", "it is older than bash 4");
     }
@@ -362,7 +391,8 @@ fn runs_of(dialect: &str, at_least: usize) {
     assert!(scripts.len() >= at_least, "only {} scripts run", scripts.len());
     let paths: Vec<PathBuf> = scripts.iter().map(|script| script.path.clone()).collect();
     let runs = run_here(&sandbox, &paths);
-    let found = scripts.iter().zip(&runs).filter_map(|(script, runs)| differs(script, "out", &run_shown(runs)));
+    let found =
+        scripts.iter().zip(&runs).filter_map(|(script, runs)| differs(script, "out", &run_shown(runs)));
     nothing_of(found.collect());
 }
 
@@ -379,7 +409,8 @@ fn lsf_scripts_run() {
 /// The words of a script without what only names something.
 fn shape(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a script");
-    let is_name = |word: &&str| !word.starts_with("--job-name") && !word.chars().any(|c| c.is_ascii_uppercase());
+    let is_name =
+        |word: &&str| !word.starts_with("--job-name") && !word.chars().any(|c| c.is_ascii_uppercase());
     let mut words: Vec<&str> = text.split_whitespace().filter(is_name).collect();
     words.dedup();
     words.join(" ")

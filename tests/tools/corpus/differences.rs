@@ -104,10 +104,11 @@ pub fn not_yet() -> Vec<NotYet> {
 pub fn unexplained(found: &[Difference]) -> Vec<String> {
     let (intended, not_yet) = (intended(), not_yet());
     let is_known = |one: &Difference| not_yet.iter().any(|known| known.is_about(&one.script, &one.what));
-    let strange =
-        found.iter().filter(|one| !is_known(one) && !intended.iter().any(|row| row.explains(one)));
+    let strange = found.iter().filter(|one| !is_known(one) && !intended.iter().any(|row| row.explains(one)));
     let of_the_judge = not_yet.iter().filter(|known| !["request", "out"].contains(&known.what.as_str()));
     let mended = of_the_judge.filter(|known| !found.iter().any(|one| known.is_about(&one.script, &one.what)));
     let strange = strange.map(Difference::shown);
-    strange.chain(mended.map(|known| format!("no longer so, take it out of not-yet.txt: {known:?}"))).collect()
+    strange
+        .chain(mended.map(|known| format!("no longer so, take it out of not-yet.txt: {known:?}")))
+        .collect()
 }

@@ -13,18 +13,63 @@ use super::{Request, Run, Runs, Script, bash_4, folder, masked, nothing_of, run_
 /// The variables of a job that are looked at: those that sbatch(1) names, and those beside them that scripts use. What
 /// else a Slurm sets is its own business, and another one in each version.
 const VARIABLES: &[&str] = &[
-    "SLURMD_NODENAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_ID",
-    "SLURM_ARRAY_TASK_MAX", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP", "SLURM_CLUSTER_NAME",
-    "SLURM_CPUS_ON_NODE", "SLURM_CPUS_PER_GPU", "SLURM_CPUS_PER_TASK", "SLURM_DIST_PLANESIZE",
-    "SLURM_DISTRIBUTION", "SLURM_EXPORT_ENV", "SLURM_GPUS", "SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE",
-    "SLURM_GPUS_PER_TASK", "SLURM_GTIDS", "SLURM_JOBID", "SLURM_JOB_ACCOUNT", "SLURM_JOB_CPUS_PER_NODE",
-    "SLURM_JOB_DEPENDENCY", "SLURM_JOB_GID", "SLURM_JOB_GPUS", "SLURM_JOB_ID", "SLURM_JOB_NAME",
-    "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_JOB_PARTITION", "SLURM_JOB_QOS", "SLURM_JOB_UID",
-    "SLURM_JOB_USER", "SLURM_LOCALID", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU", "SLURM_MEM_PER_NODE",
-    "SLURM_NNODES", "SLURM_NODEID", "SLURM_NODELIST", "SLURM_NODE_ALIASES", "SLURM_NPROCS", "SLURM_NTASKS",
-    "SLURM_NTASKS_PER_CORE", "SLURM_NTASKS_PER_NODE", "SLURM_OVERCOMMIT", "SLURM_PRIO_PROCESS", "SLURM_PROCID",
-    "SLURM_PROFILE", "SLURM_RESTART_COUNT", "SLURM_SUBMIT_DIR", "SLURM_SUBMIT_HOST", "SLURM_TASKS_PER_NODE",
-    "SLURM_TASK_PID", "SLURM_THREADS_PER_CORE", "SLURM_TOPOLOGY_ADDR", "SLURM_TOPOLOGY_ADDR_PATTERN",
+    "SLURMD_NODENAME",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_MAX",
+    "SLURM_ARRAY_TASK_MIN",
+    "SLURM_ARRAY_TASK_STEP",
+    "SLURM_CLUSTER_NAME",
+    "SLURM_CPUS_ON_NODE",
+    "SLURM_CPUS_PER_GPU",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_DIST_PLANESIZE",
+    "SLURM_DISTRIBUTION",
+    "SLURM_EXPORT_ENV",
+    "SLURM_GPUS",
+    "SLURM_GPUS_ON_NODE",
+    "SLURM_GPUS_PER_NODE",
+    "SLURM_GPUS_PER_TASK",
+    "SLURM_GTIDS",
+    "SLURM_JOBID",
+    "SLURM_JOB_ACCOUNT",
+    "SLURM_JOB_CPUS_PER_NODE",
+    "SLURM_JOB_DEPENDENCY",
+    "SLURM_JOB_GID",
+    "SLURM_JOB_GPUS",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_JOB_NODELIST",
+    "SLURM_JOB_NUM_NODES",
+    "SLURM_JOB_PARTITION",
+    "SLURM_JOB_QOS",
+    "SLURM_JOB_UID",
+    "SLURM_JOB_USER",
+    "SLURM_LOCALID",
+    "SLURM_MEM_PER_CPU",
+    "SLURM_MEM_PER_GPU",
+    "SLURM_MEM_PER_NODE",
+    "SLURM_NNODES",
+    "SLURM_NODEID",
+    "SLURM_NODELIST",
+    "SLURM_NODE_ALIASES",
+    "SLURM_NPROCS",
+    "SLURM_NTASKS",
+    "SLURM_NTASKS_PER_CORE",
+    "SLURM_NTASKS_PER_NODE",
+    "SLURM_OVERCOMMIT",
+    "SLURM_PRIO_PROCESS",
+    "SLURM_PROCID",
+    "SLURM_PROFILE",
+    "SLURM_RESTART_COUNT",
+    "SLURM_SUBMIT_DIR",
+    "SLURM_SUBMIT_HOST",
+    "SLURM_TASKS_PER_NODE",
+    "SLURM_TASK_PID",
+    "SLURM_THREADS_PER_CORE",
+    "SLURM_TOPOLOGY_ADDR",
+    "SLURM_TOPOLOGY_ADDR_PATTERN",
 ];
 
 /// The line that shows what a job sees, put before a script's first command.
@@ -39,7 +84,9 @@ struct Slurm<'a> {
 impl<'a> Slurm<'a> {
     fn start(sandbox: &'a Sandbox) -> Self {
         let slurm = Self { sandbox, home: sandbox.work().join("slurm") };
-        slurm.script("start").ok();
+        let told = slurm.script("start").ok().stdout;
+        // One that runs is left alone.
+        assert_eq!(slurm.script("start").ok().stdout, told);
         slurm
     }
 
@@ -149,7 +196,13 @@ fn asked_of_us(request: &Request) -> Option<Asked> {
     };
     let size = submit["arrayProperties"]["size"].as_u64();
     // An array of one task is a single job, and has the variables all the same.
-    say("array", variable("AWSB_TASKS").map(tasks).or(variable("AWSB_TASK_ID").map(tasks)).or(size.map(|n| n.to_string())));
+    say(
+        "array",
+        variable("AWSB_TASKS")
+            .map(tasks)
+            .or(variable("AWSB_TASK_ID").map(tasks))
+            .or(size.map(|n| n.to_string())),
+    );
     Some(asked)
 }
 
@@ -279,7 +332,13 @@ fn compare_runs(found: &mut Vec<Difference>, script: &Script, theirs: &Runs, our
     let number = |run: &Run| run.lines.iter().find(|line| line.starts_with("probe SLURM_JOB_ID=")).cloned();
     let numbers: BTreeSet<String> = ours.values().filter_map(number).collect();
     let probes = ours.values().filter(|run| number(run).is_some()).count();
-    compare(found, &script.name, "numbers of tasks", Some(&probes.to_string()), Some(&numbers.len().to_string()));
+    compare(
+        found,
+        &script.name,
+        "numbers of tasks",
+        Some(&probes.to_string()),
+        Some(&numbers.len().to_string()),
+    );
     for (task, run) in theirs {
         let Some(own) = ours.get(task) else { continue };
         let (there, here) = (Seen::of(run, without_numbers), Seen::of(own, masked));
@@ -361,8 +420,13 @@ fn the_docs_say_what_differs() {
     let all: Vec<String> = scripts("slurm").into_iter().map(|script| script.name).collect();
     for (n, row) in rows.iter().enumerate() {
         assert!(row.reason.len() > 10 && row.reason.ends_with('.'), "no reason: {row:?}");
-        assert!(rows[..n].iter().all(|other| (&other.what, &other.side) != (&row.what, &row.side)
-            || other.scripts != row.scripts), "twice: {row:?}");
+        assert!(
+            rows[..n]
+                .iter()
+                .all(|other| (&other.what, &other.side) != (&row.what, &row.side)
+                    || other.scripts != row.scripts),
+            "twice: {row:?}"
+        );
         for script in row.scripts.split(", ").filter(|script| *script != "all") {
             assert!(all.contains(&format!("slurm/{script}")), "there is no {script}: {row:?}");
         }

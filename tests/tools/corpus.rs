@@ -406,13 +406,19 @@ fn lsf_scripts_run() {
     runs_of("lsf", 20);
 }
 
-/// The words of a script without what only names something.
+/// The words of a script without the job's name and those of its files.
 fn shape(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a script");
-    let is_name =
-        |word: &&str| !word.starts_with("--job-name") && !word.chars().any(|c| c.is_ascii_uppercase());
-    let mut words: Vec<&str> = text.split_whitespace().filter(is_name).collect();
-    words.dedup();
+    let mut words: Vec<&str> = Vec::new();
+    for word in text.split_whitespace() {
+        let is_name = ["--job-name", "--output", "--error"].iter().any(|option| word.starts_with(option));
+        let was_option = words.last().is_some_and(|last| ["-J", "-o", "-e"].contains(last));
+        if was_option {
+            words.pop();
+        } else if !is_name {
+            words.push(word);
+        }
+    }
     words.join(" ")
 }
 

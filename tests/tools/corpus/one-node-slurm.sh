@@ -33,10 +33,14 @@ patiently() {
     done
 }
 
-# runs PID-FILE NAME: whether the daemon lives; another process may have its number by now.
+# is PID NAME: whether this process lives and has this name; another one may have its number by now.
+is() {
+    [ -n "$1" ] && [ "$(ps -o comm= -p "$1" 2>/dev/null)" = "$2" ]
+}
+
+# runs PID-FILE NAME
 runs() {
-    local pid
-    pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && [ "$(ps -o comm= -p "$pid" 2>/dev/null)" = "$2" ]
+    is "$(cat "$1" 2>/dev/null)" "$2"
 }
 
 # A port that nobody listens on, below those that the kernel gives to clients.
@@ -133,16 +137,18 @@ is_idle() {
     sinfo --noheader --format=%t | grep -qE 'idle|mix|alloc'
 }
 
-# stop_daemon PID-FILE NAME
+# stop_daemon PID-FILE NAME: a daemon takes its file away before it ends.
 stop_daemon() {
-    if runs "$1" "$2"; then
-        kill "$(cat "$1")" || true
-        patiently gone "$1" "$2" || kill -9 "$(cat "$1")" || true
+    local pid
+    pid=$(cat "$1" 2>/dev/null) || return 0
+    if is "$pid" "$2"; then
+        kill "$pid" || true
+        patiently gone "$pid" "$2" || kill -9 "$pid" || true
     fi
 }
 
 gone() {
-    ! runs "$@"
+    ! is "$@"
 }
 
 stop_slurm() {
@@ -150,7 +156,20 @@ stop_slurm() {
     stop_daemon "$dir/slurmctld.pid" slurmctld
 }
 
+# What still runs would outlive its slurmd.
+end_jobs() {
+    if runs "$dir/slurmctld.pid" slurmctld && runs "$dir/slurmd.pid" slurmd; then
+        scancel --user="$(id -un)" 2>/dev/null || true
+        patiently no_jobs || true
+    fi
+}
+
+no_jobs() {
+    [ -z "$(squeue --noheader)" ]
+}
+
 stop() {
+    end_jobs
     stop_slurm
     stop_daemon "$dir/munge/pid" munged
 }

@@ -175,9 +175,7 @@ fn serve(desk: &Desk, stream: UnixStream, number: u64) -> io::Result<()> {
     match serde_json::from_str(&line?).map_err(io::Error::other)? {
         Greeting::Status => answer(desk, &mut writer, (desk.status)()),
         Greeting::EndAll => {
-            desk.engine.tell(Message::EndAll);
-            // Once this is answered, the engine has heard of it.
-            let ended = desk.engine.wait();
+            let ended = desk.engine.end_all();
             answer(desk, &mut writer, ended.and_then(|()| (desk.status)()))
         }
         Greeting::Rotate { jobs } => answer(desk, &mut writer, (desk.rotate)(jobs)),

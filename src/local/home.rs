@@ -144,6 +144,12 @@ impl Home {
         Self::from_variables(|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))
     }
 
+    /// One at this path.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     fn from_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, Failure> {
         if let Some(path) = variable(HOME_VARIABLE) {
             let path = std::path::absolute(&path)

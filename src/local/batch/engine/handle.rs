@@ -90,13 +90,13 @@ impl Handle {
         answer.await.ok()
     }
 
-    /// Returns when everything that it has been told is done.
+    /// Has all jobs ended; when this returns, that is on the disk.
     ///
     /// # Errors
     /// When it stops, or could not do it.
-    pub fn wait(&self) -> io::Result<()> {
+    pub fn end_all(&self) -> io::Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Message::Ping(reply));
+        self.tell(Message::EndAll(reply));
         let answer = answer.blocking_recv().map_err(|_| io::Error::other("the engine has stopped"))?;
         answer.map_err(|e| io::Error::other(e.message))
     }

@@ -19,6 +19,8 @@ mod handle;
 mod orders;
 mod recovery;
 mod runners;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::collections::{HashMap, HashSet};
@@ -107,11 +109,18 @@ pub enum Message {
     /// Which attempts runners have.
     Placed(oneshot::Sender<HashSet<TaskId>>),
     /// All jobs are to end.
-    EndAll,
-    /// Answered when everything before it is done.
-    Ping(Reply<()>),
+    EndAll(Reply<()>),
     /// The server stops.
     Stop,
+}
+
+impl Message {
+    /// Answers a request that has jobs ended.
+    fn answer(self, outcome: Result<(), ApiError>) {
+        if let Self::End { reply, .. } | Self::EndAll(reply) = self {
+            let _ = reply.send(outcome);
+        }
+    }
 }
 
 /// Under which conditions jobs run.
@@ -250,22 +259,31 @@ impl Engine {
 
     /// Runs until it is told to stop.
     pub fn run(mut self) {
+        // Those that came behind one on which a turn has failed.
+        let mut unheard: Vec<Message> = Vec::new();
+        let mut stop = false;
         loop {
-            let first = match self.messages.recv_timeout(self.patience()) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let mut batch: Vec<Message> = first.into_iter().collect();
-            batch.extend(self.messages.try_iter().take(LONGEST_TURN));
-            let stop = batch.iter().any(|m| matches!(m, Message::Stop));
-            if let Err(e) = self.turn(batch, stop) {
-                // Without its state the engine must not hear anybody. The server ends, and the next one
-                // says what is wrong with the database, or goes on from there.
-                note!("error: {}", database::explained(&self.home.join(BATCH_DATABASE), e));
-                return;
+            let mut batch = std::mem::take(&mut unheard);
+            if batch.is_empty() {
+                match self.messages.recv_timeout(self.patience()) {
+                    Ok(message) => batch.push(message),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
-            if stop {
+            let room = LONGEST_TURN.saturating_sub(batch.len());
+            batch.extend(self.messages.try_iter().take(room));
+            stop = stop || batch.iter().any(|m| matches!(m, Message::Stop));
+            match self.turn(batch, stop) {
+                Ok(left) => unheard = left,
+                Err(e) => {
+                    // Without its state the engine must not hear anybody. The server ends, and the next one
+                    // says what is wrong with the database, or goes on from there.
+                    note!("error: {}", database::explained(&self.home.join(BATCH_DATABASE), e));
+                    return;
+                }
+            }
+            if stop && unheard.is_empty() {
                 self.sync();
                 return;
             }

@@ -85,7 +85,15 @@ impl Engine {
         match self.order_to_run(key, place) {
             Ok(Some(order)) => debts.orders.push((id, order)),
             Ok(None) => {}
-            Err(e) => note!("database: {e}"),
+            Err(e) => self.ask_again(&id, &e),
+        }
+    }
+
+    /// What a runner is to do could not be read: it is told when it has connected anew.
+    fn ask_again(&mut self, id: &RunnerId, e: &rusqlite::Error) {
+        note!("database: {e}");
+        if let Some(runner) = self.runners.get_mut(id) {
+            runner.link = None;
         }
     }
 
@@ -193,7 +201,7 @@ impl Engine {
             match self.order_to_run(key, None) {
                 Ok(Some(order)) => self.order(&id, &order),
                 Ok(None) => {}
-                Err(e) => note!("database: {e}"),
+                Err(e) => self.ask_again(&id, &e),
             }
             return;
         }

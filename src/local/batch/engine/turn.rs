@@ -1,6 +1,7 @@
 //! One turn of the engine: what waits goes into one transaction, and what is owed to others is given once it is on the
 //! disk.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -36,15 +37,34 @@ pub(super) struct Debts {
     pub(super) gone: Vec<RunnerId>,
 }
 
+impl Debts {
+    /// A message of which nothing has been done: whoever waits for an answer hears why.
+    fn owe_nothing(&mut self, message: Message) {
+        match message {
+            Message::Submit(_, _, reply) => owe(self, reply, String::new()),
+            Message::Change(_, _, reply) => owe(self, reply, Value::Null),
+            Message::Line(_, reply) => owe(self, reply, Vec::new()),
+            Message::End { .. } | Message::EndAll(_) => self.ends.push(message),
+            // A runner says again what it has not been told to forget, when it has connected anew.
+            Message::Hello(..) | Message::Report(..) | Message::Gone(..) => {}
+            // These are asked for again.
+            Message::Prepared(_) | Message::Removed(_) | Message::Placed(_) => {}
+            Message::Stop => {}
+        }
+    }
+}
+
 impl Engine {
-    pub(super) fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<()> {
-        let batch = self.with_space(batch);
-        let durable = batch
-            .iter()
-            .any(|m| matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..)));
+    /// Hears what waits, in one transaction. When that fails in the middle of a message, only this one and those before
+    /// it are answered with the error; those behind it are returned, and are the first of the next turn.
+    pub(super) fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<Vec<Message>> {
+        let mut batch = self.with_space(batch);
+        let durable = batch.iter().any(|m| {
+            matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..) | Message::EndAll(_))
+        });
         let mut debts = Debts::default();
         let before = self.store.total_changes();
-        let outcome = self.transact(batch, durable, stop, &mut debts);
+        let outcome = self.transact(&mut batch, durable, stop, &mut debts);
         match outcome {
             Ok(changes) => {
                 // A turn in which there was nothing to write proves nothing, and has synced nothing.
@@ -64,11 +84,7 @@ impl Engine {
                     self.conditions.keys.place(job.key, job.current.as_ref().map(|current| &current.task));
                 }
                 debts.answers.into_iter().for_each(|answer| answer(Ok(())));
-                for end in debts.ends {
-                    if let Message::End { reply, .. } = end {
-                        let _ = reply.send(Ok(()));
-                    }
-                }
+                debts.ends.into_iter().for_each(|end| end.answer(Ok(())));
                 for (runner, order) in &debts.orders {
                     self.order(runner, order);
                 }
@@ -99,13 +115,11 @@ impl Engine {
                 }
                 self.recover()?;
                 if again && !debts.ends.is_empty() {
-                    return self.turn(debts.ends, stop);
+                    let mut left = self.turn(debts.ends, stop)?;
+                    left.extend(batch);
+                    return Ok(left);
                 }
-                for end in debts.ends {
-                    if let Message::End { reply, .. } = end {
-                        let _ = reply.send(Err(error.clone()));
-                    }
-                }
+                debts.ends.into_iter().for_each(|end| end.answer(Err(error.clone())));
             }
         }
         self.say_trouble();
@@ -114,12 +128,13 @@ impl Engine {
         if self.sync_at.is_some_and(|at| now_ms() >= at) {
             self.sync();
         }
-        Ok(())
+        // Each turn hears one message at least: also those that always fail come to an end.
+        Ok(batch.into())
     }
 
     /// What of a batch can be begun with the space that is left: where there is little, what adds to it is refused,
     /// and jobs that wait go on waiting.
-    fn with_space(&mut self, batch: Vec<Message>) -> Vec<Message> {
+    fn with_space(&mut self, batch: Vec<Message>) -> VecDeque<Message> {
         let lack = self.reserve.lack();
         if lack.is_some() != self.lack.is_some() {
             match &lack {
@@ -132,15 +147,15 @@ impl Engine {
         }
         self.lack = lack;
         self.say_trouble();
-        let Some(lack) = &self.lack else { return batch };
+        let Some(lack) = &self.lack else { return batch.into() };
         self.hold_until = self.hold_until.max(now_ms() + AFTER_FAILURE_MS);
         let refused = ApiError::no_space(lack);
-        let mut left = Vec::with_capacity(batch.len());
+        let mut left = VecDeque::with_capacity(batch.len());
         for message in batch {
             match message {
                 Message::Submit(_, _, reply) => drop(reply.send(Err(refused.clone()))),
                 Message::Change(_, Needs::Space, reply) => drop(reply.send(Err(refused.clone()))),
-                other => left.push(other),
+                other => left.push_back(other),
             }
         }
         left
@@ -210,13 +225,17 @@ impl Engine {
 
     fn transact(
         &mut self,
-        batch: Vec<Message>,
+        batch: &mut VecDeque<Message>,
         durable: bool,
         stop: bool,
         debts: &mut Debts,
     ) -> rusqlite::Result<Changes> {
-        self.store.begin(durable)?;
-        for message in batch {
+        if let Err(e) = self.store.begin(durable) {
+            // That is the fault of none of them, and may go on: all are answered.
+            batch.drain(..).for_each(|message| debts.owe_nothing(message));
+            return Err(e);
+        }
+        while let Some(message) = batch.pop_front() {
             self.hear(message, debts)?;
         }
         self.look_for_the_lost(debts);
@@ -309,12 +328,12 @@ impl Engine {
                 let placed = self.state.placed().map(|(current, _)| current.task.clone());
                 let _ = reply.send(placed.collect());
             }
-            Message::EndAll => {
+            Message::EndAll(reply) => {
                 for key in self.state.parents() {
                     self.state.terminate(key, "The local cluster is reset", now);
                 }
+                debts.ends.push(Message::EndAll(reply));
             }
-            Message::Ping(reply) => owe(debts, reply, ()),
             Message::Stop => {}
         }
         Ok(())

@@ -234,6 +234,14 @@ impl Job {
         u32::try_from(size).ok().filter(|s| *s > 0)
     }
 
+    /// How many of an array's children have ended, and how many have not, as far as that is known.
+    pub fn children_ended(&self) -> Option<(u32, u32)> {
+        let summary = self.array_properties.as_ref()?.status_summary.as_ref()?;
+        let told = |status: Status| summary.get(status.as_str()).copied().unwrap_or(0);
+        let ended = u32::try_from(told(Status::Succeeded) + told(Status::Failed)).ok()?;
+        Some((ended, self.array_size()?.saturating_sub(ended)))
+    }
+
     /// Whether it is an array's parent, and how many children are in which state is not known.
     pub fn lacks_progress(&self) -> bool {
         let summary = self.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());

@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -69,12 +69,25 @@ impl Folder {
     /// Removes the files that were put there, and the folder if it is empty then. A folder that the job has put into
     /// its place, or a file system that is mounted there, is left alone.
     pub fn remove(self) {
+        if let Some(path) = self.empty() {
+            let _ = fs::remove_dir(path);
+        }
+    }
+
+    /// The same without the folder itself, which is returned: something else may be in it.
+    pub fn empty(self) -> Option<PathBuf> {
         if identity(&self.path).is_ok_and(|is| is == self.is) {
             for file in &self.files {
                 let _ = fs::remove_file(file);
             }
-            let _ = fs::remove_dir(&self.path);
+            return Some(self.path);
         }
+        None
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -110,16 +123,33 @@ struct Lines {
 }
 
 impl Unpacker {
-    /// Does the launcher's work for a job. Its files go into `folder`, which is made, and then the variables of `job` are
+    /// Does the launcher's work for a job in a new folder; see [`Unpacker::ready_in`].
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn ready(
+        &mut self,
+        job: &mut Command,
+        folder: &Path,
+        fetch: impl FnOnce(&str, &str) -> Option<Vec<u8>>,
+    ) -> io::Result<Ready> {
+        use std::os::unix::fs::DirBuilderExt;
+
+        let create = |folder: &Path| fs::DirBuilder::new().mode(0o700).create(folder);
+        self.ready_in(job, folder, create, fetch)
+    }
+
+    /// Does the launcher's work for a job. Its files go into `folder`, which `create` makes for its owner only, and then the variables of `job` are
     /// what the launcher takes. `fetch` gets the object of a bucket and a key. Where there is nothing that could be done,
     /// nothing has changed.
     ///
     /// # Errors
     /// When a file cannot be written. The folder may be there then, and the variables are as they were.
-    pub fn ready(
+    pub fn ready_in(
         &mut self,
         job: &mut Command,
         folder: &Path,
+        create: impl FnOnce(&Path) -> io::Result<()>,
         fetch: impl FnOnce(&str, &str) -> Option<Vec<u8>>,
     ) -> io::Result<Ready> {
         let nothing = Ready { folder: None, direct: None };
@@ -146,7 +176,8 @@ impl Unpacker {
             if direct.is_some() && unpacked.files.is_empty() {
                 return Ok(Ready { folder: None, direct });
             }
-            let made = make(folder, &unpacked.files)?;
+            create(folder)?;
+            let made = fill(folder, &unpacked.files)?;
             *job = unpacked_job;
             return Ok(Ready { folder: Some(made), direct });
         }
@@ -167,7 +198,8 @@ impl Unpacker {
         let file =
             File { path: name.into(), mode: 0o755, modified: None, contents: script.clone().into_bytes() };
         let files = [file];
-        let made = make(folder, &files)?;
+        create(folder)?;
+        let made = fill(folder, &files)?;
         job.environment.remove(launcher::SCRIPT_VARIABLE);
         job.environment.remove(launcher::SCRIPT_NAME_VARIABLE);
         job.environment.insert(launcher::UNPACKED_VARIABLE.to_owned(), path.to_owned());
@@ -250,8 +282,7 @@ fn is_below(path: impl AsRef<Path>) -> bool {
 }
 
 /// Makes the folder of a job with these files in it.
-fn make(folder: &Path, files: &[File]) -> io::Result<Folder> {
-    fs::DirBuilder::new().mode(0o700).create(folder)?;
+fn fill(folder: &Path, files: &[File]) -> io::Result<Folder> {
     let mut made = Folder { path: folder.to_owned(), is: identity(folder)?, files: Vec::new() };
     for file in files {
         let target = folder.join(&file.path);

@@ -161,6 +161,34 @@ fn a_runner_runs_one_job_after_the_other() {
 }
 
 #[story]
+fn each_job_finds_an_empty_folder_of_its_own_whatever_the_last_one_did() {
+    let (mut runner, _) = Runner::new();
+    let deeds = [
+        "true",
+        "true",
+        "touch left; mkdir folder",
+        "touch .gone; rm .gone",
+        "chmod 777 .",
+        "cd ..; mv ./$task away; mkdir $task; touch $task/left",
+        "cd ..; rmdir ./$task",
+        "true",
+    ];
+    let mut expected = String::new();
+    for (n, deed) in deeds.iter().enumerate() {
+        let task = format!("task{n}");
+        let look = "pwd -P | sed 's|.*/||'; ls -A; ls -ld . | cut -c1-10";
+        runner.run(&task, &format!("task={task}; {look}; {deed}"), None);
+        assert_eq!(runner.ended()["exitCode"], 0, "{deed}");
+        runner.say(&json!({"forget": {"task": task}}));
+        expected.push_str(&format!("{task}\ndrwxr-xr-x\n"));
+    }
+    assert_eq!(runner.log(), expected);
+    let scratch = runner.home.path().join("scratch");
+    std::fs::remove_dir(scratch.join("away")).unwrap();
+    until("nothing of them is left", || std::fs::read_dir(&scratch).unwrap().next().is_none());
+}
+
+#[story]
 fn an_attempt_whose_time_has_run_out_is_ended_gently_then_not() {
     let (mut runner, _) = Runner::new();
     let began = Instant::now();

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
+use super::spare::Spares;
 use super::work::{News, Outcome, Teller, Work};
 use crate::docker::{connect, status, words};
 use crate::job::why::ADVICE;
@@ -88,7 +89,7 @@ impl Work for ContainerWork {
         None
     }
 
-    fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
+    fn clean(self: Box<Self>, _: &mut Spares) -> Option<JoinHandle<()>> {
         Some(self.thread)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
 use super::protocol::{Run, TaskId};
+use super::spare::{Mark, Spare, Spares};
 use super::tmpdir::TmpDir;
 use super::work::{News, Outcome, Teller, Work};
 use crate::local::home::SCRATCH;
@@ -22,7 +23,7 @@ use crate::local::{contents, now_ms, s3, space};
 use crate::stage::ready::{Command, Folder, Ready, Unpacker};
 
 /// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
-/// and for input at once, without signal handlers.
+/// and for input at once, without signal handlers. Where there is a descriptor for that, it has nothing to do.
 #[derive(Debug)]
 pub struct Waiter(mpsc::Sender<(TaskId, Pid)>);
 
@@ -62,12 +63,17 @@ const UNPACKED: &str = "awsb.0.0";
 pub struct HostWork {
     task: TaskId,
     leader: Pid,
+    end: Option<OwnedFd>,
     pipe: Option<PipeReader>,
     output: Option<Output>,
     scratch: PathBuf,
+    /// The working directory as it was when the process was started.
+    mark: Option<Mark>,
     tmpdir: TmpDir,
-    /// What was unpacked there for the job.
-    unpacked: Option<Folder>,
+    /// What was unpacked there for the job, as it was then.
+    unpacked: Option<(Folder, Option<Mark>)>,
+    /// It has ended, and nothing of it is left that could still write to its folders.
+    is_gone: bool,
 }
 
 impl HostWork {
@@ -79,6 +85,7 @@ impl HostWork {
         run: &Run,
         environment: &BTreeMap<String, String>,
         unpacker: &mut Unpacker,
+        spares: &mut Spares,
     ) -> Result<Self, process::CannotStart> {
         let cannot = |e: io::Error| process::CannotStart {
             reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
@@ -87,14 +94,19 @@ impl HostWork {
         let scratch = scratch(&run.task).map_err(cannot)?;
         // A try before this one may have left it; no process of the job has been there.
         contents::remove_tree(&scratch).map_err(cannot)?;
-        std::fs::create_dir(&scratch).map_err(cannot)?;
+        spares.scratch.make(&scratch).map_err(cannot)?;
         let mut environment = environment.clone();
         let tmpdir = TmpDir::to(&scratch);
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment.iter().cloned());
         environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
         let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
-        let Ready { folder: mut unpacked, direct } = ready(unpacker, &mut job);
+        let Ready { folder: unpacked, direct } = ready(unpacker, &mut job, &mut spares.unpacked);
+        let mark = Mark::of(&scratch).ok();
+        let mut unpacked = unpacked.map(|folder| {
+            let mark = Mark::of(folder.path()).ok();
+            (folder, mark)
+        });
         let begin = |command: &Command| {
             let (pipe, writer) = io::pipe().map_err(cannot)?;
             let _limits = Lent::take(&run.limits);
@@ -104,7 +116,7 @@ impl HostWork {
         let begun = direct.and_then(|direct| begin(&direct).ok()).map_or_else(|| begin(&job), Ok);
         let (pipe, leader) = begun.inspect_err(|_| {
             // It is tried again, in a new folder. These need no descriptor, of which there may be none.
-            if let Some(unpacked) = unpacked.take() {
+            if let Some((unpacked, _)) = unpacked.take() {
                 unpacked.remove();
             }
             let _ = std::fs::remove_dir(&scratch);
@@ -112,11 +124,14 @@ impl HostWork {
         Ok(Self {
             task: run.task.clone(),
             leader,
+            end: process::end_of(leader),
             pipe: Some(pipe),
             output: Some(Output::new(run.log.clone().into())),
             scratch,
+            mark,
             tmpdir,
             unpacked,
+            is_gone: false,
         })
     }
 
@@ -167,24 +182,43 @@ impl Work for HostWork {
         self.read();
     }
 
+    fn end(&self) -> Option<BorrowedFd<'_>> {
+        self.end.as_ref().map(AsFd::as_fd)
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        let exit_code = Some(process::exit_code(process::wait_for_end(self.leader)));
+        Some(Outcome { exit_code, ..Outcome::default() })
+    }
+
     fn signal(&mut self, signal: Signal) {
         process::signal_group(self.leader, signal);
     }
 
     fn finish(&mut self) -> Option<String> {
-        process::reap(self.leader, &self.task);
+        self.is_gone = process::reap(self.leader, &self.task);
         self.drain();
         self.output.take().and_then(|output| output.finish().err())
     }
 
-    fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
-        let Self { scratch, tmpdir, unpacked, .. } = *self;
+    fn clean(self: Box<Self>, spares: &mut Spares) -> Option<JoinHandle<()>> {
+        let Self { scratch, mark, tmpdir, unpacked, is_gone, .. } = *self;
         // A link never leads to nothing while its job is there.
         drop(tmpdir);
-        if let Some(unpacked) = unpacked {
-            unpacked.remove();
+        // Looked at before we change it.
+        let mark = mark.filter(|mark| is_gone && mark.is_of(&scratch));
+        if let Some((folder, unpacked)) = unpacked {
+            let unpacked = unpacked.filter(|unpacked| is_gone && unpacked.is_of(folder.path()));
+            let other = Path::new(SCRATCH).join(TaskId::random().as_str());
+            if let Some(path) = folder.empty()
+                && !unpacked.is_some_and(|mark| spares.unpacked.keep(&path, &mark, Some(other)))
+            {
+                let _ = std::fs::remove_dir(path);
+            }
         }
-        if let Err(e) = contents::remove_tree(&scratch) {
+        if !mark.is_some_and(|mark| spares.scratch.keep(&scratch, &mark, None))
+            && let Err(e) = contents::remove_tree(&scratch)
+        {
             note!("runner: removing {}: {e}", scratch.display());
         }
         None
@@ -197,11 +231,11 @@ fn home() -> PathBuf {
 }
 
 /// Does its launcher's work for a job, as far as that can be done. What could not the launcher does.
-fn ready(unpacker: &mut Unpacker, job: &mut Command) -> Ready {
+fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready {
     let folder = job.directory.join(UNPACKED);
     let fetch =
         |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
-    unpacker.ready(job, &folder, fetch).unwrap_or_else(|_| {
+    unpacker.ready_in(job, &folder, |folder| spare.make(folder), fetch).unwrap_or_else(|_| {
         let _ = contents::remove_tree(&folder);
         Ready { folder: None, direct: None }
     })

@@ -28,6 +28,7 @@ pub(crate) mod mask;
 mod output;
 mod process;
 pub(crate) mod protocol;
+mod spare;
 mod story;
 mod tmpdir;
 mod work;

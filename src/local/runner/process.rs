@@ -1,7 +1,9 @@
 //! A job's processes: how they start, how they are ended, and that none is left behind.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -106,6 +108,20 @@ fn find(program: &str, path: &str, directory: &Path) -> Result<PathBuf, CannotSt
     })
 }
 
+/// A descriptor that can be read when a child of ours has ended; `None` where the system has none (pidfd_open(2): Linux
+/// 5.3).
+#[cfg(target_os = "linux")]
+pub fn end_of(pid: Pid) -> Option<OwnedFd> {
+    use rustix::process::{Pid as Process, PidfdFlags, pidfd_open};
+    pidfd_open(Process::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok()
+}
+
+/// There are no such descriptors.
+#[cfg(not(target_os = "linux"))]
+pub fn end_of(_: Pid) -> Option<OwnedFd> {
+    None
+}
+
 /// Blocks until the process has ended. On Linux it leaves the process as a zombie, so that its group's ID
 /// cannot be taken by anyone else before [`reap`]; elsewhere it kills the rest of the group itself.
 pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
@@ -162,8 +178,8 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After the end of a job's main process: whatever it has left running is killed, as in a container
 /// whose first process has ended, and every zombie is reaped. What cannot be killed is said and left
-/// alone: the job's end is worth more than its processes'.
-pub fn reap(leader: Pid, task: &TaskId) {
+/// alone: the job's end is worth more than its processes'. Returns whether it is certain that nothing is left.
+pub fn reap(leader: Pid, task: &TaskId) -> bool {
     // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
     if cfg!(target_os = "linux") {
         let _ = killpg(leader, Signal::SIGKILL);
@@ -178,16 +194,18 @@ pub fn reap(leader: Pid, task: &TaskId) {
             Ok(WaitStatus::StillAlive) => {
                 let dying = kill_orphans(task);
                 if dying.is_empty() {
-                    return;
+                    return false;
                 }
                 if Instant::now() >= deadline {
-                    return note!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                    note!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                    return false;
                 }
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(20));
             }
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return,
+            // We have no children, and where those that flee become ours, that is all.
+            Err(_) => return cfg!(target_os = "linux"),
         }
     }
 }
@@ -231,7 +249,10 @@ fn children() -> Vec<Pid> {
 
 /// The fields of `/proc/PID/stat` that follow the name: state, parent, group, session, …
 fn stat(pid: i32) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It fits: some fifty numbers, and a name of at most 64 bytes. Each job's process is looked at once.
+    let mut bytes = [0; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut bytes)).ok()?;
+    let text = String::from_utf8_lossy(bytes.get(..length)?);
     // The name is in parentheses and may itself contain blanks and parentheses.
     let (_, rest) = text.rsplit_once(") ")?;
     Some(rest.split_whitespace().map(str::to_owned).collect())
@@ -335,7 +356,6 @@ fn carriers(list: &str, variable: &str) -> Vec<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     fn run(command: &[&str], path: &str) -> Result<(i32, String), CannotStart> {
         let command: Vec<String> = command.iter().map(|s| (*s).to_owned()).collect();

@@ -19,6 +19,7 @@ use super::journal::Journal;
 use super::mask::masked;
 use super::process;
 use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
+use super::spare::Spares;
 use super::work::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
 use crate::local::home::SOCKET;
 use crate::local::process::room_for_a_job;
@@ -31,6 +32,8 @@ use crate::ui::{Exit, Failure};
 const BRIEF_MS: i64 = 5;
 /// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
 const IDLE_MS: i64 = 10_000;
+/// How long the folders of the last job are kept for the next one, which comes at once where many wait.
+const SPARE_MS: i64 = 200;
 /// How long a runner waits at first, and at most, before it connects again to a server that is gone, or
 /// that drops it without a word because its disk is full.
 const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
@@ -75,6 +78,7 @@ pub fn run(id: &str) -> Result<Exit, Failure> {
         news,
         waiter,
         unpacker: Unpacker::default(),
+        spares: Spares::default(),
         cleaners: Vec::new(),
         idle_since: now_ms(),
     };
@@ -102,9 +106,22 @@ struct Runner {
     news: Hearer,
     waiter: Waiter,
     unpacker: Unpacker,
+    spares: Spares,
     /// The threads that remove what is left of jobs that have ended.
     cleaners: Vec<JoinHandle<()>>,
     idle_since: i64,
+}
+
+/// What is there.
+struct Ready {
+    /// Output of the job.
+    output: bool,
+    /// Its end.
+    end: bool,
+    /// News of it.
+    news: bool,
+    /// Orders of the server.
+    order: bool,
 }
 
 struct Server {
@@ -185,32 +202,46 @@ impl Runner {
         if idle && now >= self.idle_since + IDLE_MS {
             return false;
         }
+        if self.job.is_none() && now >= self.idle_since + SPARE_MS {
+            self.spares.clear();
+        }
         self.deadlines(now);
-        let (output, news, order) = match self.wait(now) {
+        let ready = match self.wait(now) {
             Ok(ready) => ready,
             Err(e) => {
                 note!("runner: waiting: {e}");
                 return self.job.is_some() || !self.unwritten.is_empty();
             }
         };
-        if output && let Some(job) = &mut self.job {
+        if ready.output
+            && let Some(job) = &mut self.job
+        {
             job.work.take_output();
         }
-        if news {
+        if ready.end
+            && let Some(outcome) = self.job.as_ref().and_then(|job| job.work.outcome())
+        {
+            self.job_ended(outcome);
+        }
+        if ready.news {
             self.hear();
         }
-        if order {
+        if ready.order {
             self.read_orders();
         }
         true
     }
 
-    /// Which of the job's output, news of it and the server's orders are there; waits for one of them.
-    fn wait(&self, now: i64) -> io::Result<(bool, bool, bool)> {
+    /// Waits for something to be there.
+    fn wait(&self, now: i64) -> io::Result<Ready> {
         let output = self.job.as_ref().and_then(|job| job.work.readable());
         let server = self.server.as_ref().map(|s| s.stream.as_fd());
         let mut set = vec![PollFd::new(self.news.readable(), PollFlags::POLLIN)];
         let output_at = output.map(|fd| {
+            set.push(PollFd::new(fd, PollFlags::POLLIN));
+            set.len() - 1
+        });
+        let end_at = self.job.as_ref().and_then(|job| job.work.end()).map(|fd| {
             set.push(PollFd::new(fd, PollFlags::POLLIN));
             set.len() - 1
         });
@@ -223,7 +254,12 @@ impl Runner {
             Err(e) => return Err(e.into()),
         }
         let ready = |at: usize| set.get(at).is_some_and(|fd| fd.any().unwrap_or(false));
-        Ok((output_at.is_some_and(ready), ready(0), server_at.is_some_and(ready)))
+        Ok(Ready {
+            output: output_at.is_some_and(ready),
+            end: end_at.is_some_and(ready),
+            news: ready(0),
+            order: server_at.is_some_and(ready),
+        })
     }
 
     fn timeout(&self, now: i64) -> PollTimeout {
@@ -235,6 +271,9 @@ impl Runner {
             }
             None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
             None => {}
+        }
+        if self.job.is_none() && self.spares.keep_one() {
+            at.push(self.idle_since + SPARE_MS);
         }
         at.extend(self.server.is_none().then_some(self.reconnect_at));
         match at.into_iter().min() {
@@ -374,7 +413,7 @@ impl Runner {
             },
             None => room_for_a_job()
                 .map_err(|e| process::CannotStart::without_a_program(&e))
-                .and_then(|()| HostWork::start(&run, &self.environment, &mut self.unpacker))
+                .and_then(|()| HostWork::start(&run, &self.environment, &mut self.unpacker, &mut self.spares))
                 .map(|work| {
                     let leader = work.leader();
                     (Box::new(work) as Box<dyn Work>, Some(leader))
@@ -389,7 +428,9 @@ impl Runner {
                     if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
                         note!("runner: writing the journal: {e}");
                     }
-                    self.waiter.wait(&run.task, leader);
+                    if job.work.end().is_none() {
+                        self.waiter.wait(&run.task, leader);
+                    }
                     job.started(at);
                     job.tell_at = Some(at + BRIEF_MS);
                 }
@@ -454,7 +495,7 @@ impl Runner {
             unkept,
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
-        self.cleaners.extend(job.work.clean());
+        self.cleaners.extend(job.work.clean(&mut self.spares));
     }
 
     /// Whether the journal has every end. What it has not (the disk was full) is tried again.

@@ -9,16 +9,28 @@ use std::thread::JoinHandle;
 use nix::sys::signal::Signal;
 
 use super::protocol::TaskId;
+use super::spare::Spares;
 
 /// An attempt that has begun: processes of the host, or a container.
 ///
-/// Its end, and its start if that takes time, come as [`News`]. Until then it can be signalled at any time.
+/// Its end, unless there is a descriptor for it, and its start, if that takes time, come as [`News`]. Until then it can be
+/// signalled at any time.
 pub trait Work {
     /// What can be read when there is output to take; `None` when the work looks after its output itself.
     fn readable(&self) -> Option<BorrowedFd<'_>>;
 
     /// Takes what is there of its output.
     fn take_output(&mut self);
+
+    /// What can be read when it has ended; `None` of one whose end comes as [`News`].
+    fn end(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// How it has ended, when [`Work::end`] can be read.
+    fn outcome(&self) -> Option<Outcome> {
+        None
+    }
 
     /// SIGTERM asks all of it to end, SIGKILL ends it. Said of work that has not started yet, it never does.
     fn signal(&mut self, signal: Signal);
@@ -27,9 +39,9 @@ pub trait Work {
     /// what there is to be said of that, e.g. that output could not be written.
     fn finish(&mut self) -> Option<String>;
 
-    /// Removes what is left of it, after its end has been written down. What takes time happens in a
-    /// thread, which the runner waits for before it goes.
-    fn clean(self: Box<Self>) -> Option<JoinHandle<()>>;
+    /// Removes what is left of it, after its end has been written down, or keeps it for the next work. What takes
+    /// time happens in a thread, which the runner waits for before it goes.
+    fn clean(self: Box<Self>, spares: &mut Spares) -> Option<JoinHandle<()>>;
 }
 
 /// How a work has ended.
@@ -97,7 +109,7 @@ impl Work for Postponed {
         None
     }
 
-    fn clean(self: Box<Self>) -> Option<JoinHandle<()>> {
+    fn clean(self: Box<Self>, _: &mut Spares) -> Option<JoinHandle<()>> {
         None
     }
 }

@@ -94,7 +94,7 @@ pub enum EnvArg {
 }
 
 /// Variables that are about the submitter's machine or session; `*` stands for any letters.
-const OF_THE_SESSION: [&str; 12] = [
+const OF_THE_SESSION: [&str; 16] = [
     "HOME",
     "PWD",
     "OLDPWD",
@@ -107,6 +107,11 @@ const OF_THE_SESSION: [&str; 12] = [
     "TERMCAP",
     "_",
     "AWS_*",
+    // A job of another cluster in which somebody submits: its nodes and numbers are not this job's.
+    "SLURM_*",
+    "LSB_*",
+    "LS_SUBCWD",
+    "LSF_*",
 ];
 
 /// What `--env all` does with a variable.
@@ -218,9 +223,16 @@ mod tests {
         for name in ["GITHUB_TOKEN", "my_secret_x", "DB_PASS", "API_KEY"] {
             assert_eq!(by_all(name, &[]), ByAll::Secret, "{name}");
         }
-        for name in
-            ["HOME", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "TERM", "BASH_FUNC_module%%", "AWSB_ARGS"]
-        {
+        for name in [
+            "HOME",
+            "SLURM_JOB_ID",
+            "LSF_BINDIR",
+            "AWS_PROFILE",
+            "AWS_SECRET_ACCESS_KEY",
+            "TERM",
+            "BASH_FUNC_module%%",
+            "AWSB_ARGS",
+        ] {
             assert_eq!(by_all(name, &[]), ByAll::OfTheSession, "{name}");
         }
         assert_eq!(by_all("CONDA_PREFIX", &["CONDA_*"]), ByAll::Excluded);

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Dependency, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries, Script, Share,
-    Tasks, Timeout, Vcpus,
+    Dependency, EarlySignal, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries,
+    Script, Share, Tasks, Timeout, Vcpus,
 };
 
 /// A job, before anything is known of where it will run. What is `None` is left to the job definition.
@@ -42,6 +42,12 @@ pub struct JobSpec {
     pub slurm: Option<SlurmShape>,
     /// The layout that a script's `#BSUB` lines give, which then finds LSF's variables.
     pub lsf: Option<LsfShape>,
+    /// The name that its script gives it, as it stands there.
+    pub given_name: Option<String>,
+    /// The machine where it is submitted.
+    pub submit_host: String,
+    /// The signal that a script's directives ask for before its time is up.
+    pub signal: Option<EarlySignal>,
 }
 
 /// What a job does.
@@ -127,6 +133,9 @@ impl JobSpec {
             bare: false,
             slurm: None,
             lsf: None,
+            given_name: None,
+            submit_host: "localhost".to_owned(),
+            signal: None,
         }
     }
 }

@@ -12,8 +12,33 @@ pub const MAX_TASK_ID: u32 = 4_000_000;
 pub const MAX_TASKS: u32 = 1_000_000;
 
 /// Why `%` cannot be had.
-pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at once; \
-                                   use a queue whose compute environment has a small maxvCpus";
+pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at once, but for one at a \
+                                   time (%1); use a queue whose compute environment has a small maxvCpus";
+
+/// What `--array` says: which tasks there are, and whether one waits for the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayIds {
+    /// The tasks.
+    pub ids: TaskIds,
+    /// `%1`: one task runs at a time.
+    pub one_at_a_time: bool,
+}
+
+impl FromStr for ArrayIds {
+    type Err = Invalid;
+
+    /// `1-10`, or `1-10%1`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (ids, one_at_a_time) = text.strip_suffix("%1").map_or((text, false), |ids| (ids, true));
+        Ok(Self { ids: ids.parse()?, one_at_a_time })
+    }
+}
+
+impl fmt::Display for ArrayIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.ids, if self.one_at_a_time { "%1" } else { "" })
+    }
+}
 
 /// The IDs of an array's tasks, ascending and each once; at least one, at most [`MAX_TASKS`].
 ///
@@ -274,6 +299,17 @@ mod tests {
         assert_eq!(ids("10-12,3,7,11"), [3, 7, 10, 11, 12]);
         assert_eq!(ids("0-6:2,1-7:2"), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(ids("4000000"), [4_000_000]);
+    }
+
+    #[test]
+    fn one_task_at_a_time() {
+        let read = |text: &str| text.parse::<ArrayIds>();
+        assert!(read("1-10%1").is_ok_and(|a| a.one_at_a_time && a.ids.count() == 10));
+        assert!(read("1-11").is_ok_and(|a| !a.one_at_a_time && a.to_string() == "1-11"));
+        assert!(read("1-3:2%1").is_ok_and(|a| a.to_string() == "1,3%1"));
+        for bad in ["1-10%10", "1-10%11", "1-10%", "%1", "1%1,2"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

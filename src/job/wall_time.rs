@@ -19,18 +19,21 @@ impl WallTime {
 impl FromStr for WallTime {
     type Err = Invalid;
 
-    /// `MM`, `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`, or `UNLIMITED`.
+    /// `MM`, `MM:SS`, `HH:MM:SS`, `D-`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`, or `UNLIMITED`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because(
                 "a time limit is a number of minutes, or such as 90:00 (minutes and seconds), 12:00:00 or 1-12:00:00",
             )
         };
-        if ["UNLIMITED", "INFINITE"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        if ["UNLIMITED", "INFINITE", "-1"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
             return Ok(Self(None));
         }
         let (days, clock) = match text.split_once('-') {
-            Some((days, clock)) => (Some(number(days).ok_or_else(wrong)?), clock),
+            // Slurm reads `2-` as two days (tried on 22.05).
+            Some((days, clock)) => {
+                (Some(number(days).ok_or_else(wrong)?), if clock.is_empty() { "0" } else { clock })
+            }
             None => (None, text),
         };
         let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>().ok_or_else(wrong)?;
@@ -77,6 +80,8 @@ mod tests {
             ("1-12", Some(129_600)),
             ("1-00:30", Some(88_200)),
             ("2-12:00:00", Some(216_000)),
+            ("2-", Some(172_800)),
+            ("-1", None),
             ("0", None),
             ("unlimited", None),
             ("INFINITE", None),
@@ -88,7 +93,8 @@ mod tests {
             "x",
             "1h",
             "1:2:3:4",
-            "1-",
+            "-",
+            "1-x",
             "-5",
             "1-2:3:4:5",
             "99999999999",

@@ -4,39 +4,116 @@ use std::ffi::{OsStr, OsString};
 
 use super::bundle::Entry;
 use super::launcher::{bare, set};
-use crate::job::JobSpec;
+use crate::job::directives::SlurmShape;
+use crate::job::{JobName, JobSpec, Shape, SignalTo};
 
 const NUMBER: &str = include_str!("launcher/number.sh");
 const SLURM: &str = include_str!("launcher/slurm.sh");
+const HOSTS: &str = include_str!("launcher/hosts.sh");
+const SIGNAL: &str = include_str!("launcher/signal.sh");
+const SCONTROL: &str = include_str!("launcher/scontrol.sh");
 const SRUN: &str = include_str!("launcher/srun.sh");
 const IDLE: &str = include_str!("launcher/idle.sh");
 const LSF: &str = include_str!("launcher/lsf.sh");
 
 /// Where `srun` is in the bundle. Not in `.awsb`, which is gone when the script runs.
 const SRUN_FILE: &str = ".awsb-slurm/srun";
+/// Where `scontrol` is in the bundle.
+const SCONTROL_FILE: &str = ".awsb-slurm/scontrol";
+/// A file in the folder that `SLURM_TMPDIR` names, so that unpacking makes the folder.
+const TMPDIR_FILE: &str = ".awsb-slurm/tmp/.awsb";
+/// The variable by which `srun` knows which signal its tasks may get before the time is up.
+const STEP_SIGNAL: &str = "AWSB_STEP_SIGNAL";
 
 /// What sets the variables, for the start: Slurm's (sbatch(1), OUTPUT ENVIRONMENT VARIABLES) for a
 /// script with `#SBATCH` lines, LSF's (`lsf_config_ref`, Environment variables set for job execution) for one
 /// with `#BSUB` lines.
 pub(super) fn prelude(spec: &JobSpec) -> OsString {
     let mut text = OsString::new();
+    if spec.slurm.is_none() && spec.lsf.is_none() {
+        return text;
+    }
     for (name, value) in constants(spec) {
         text.push("export ");
         set(&mut text, name, OsStr::new(&value));
     }
-    if spec.slurm.is_some() || spec.lsf.is_some() {
-        text.push(bare(NUMBER));
-    }
+    text.push(bare(HOSTS));
+    text.push(bare(NUMBER));
     if spec.slurm.is_some() {
+        set(&mut text, "_ac", OsStr::new(&vcpus(spec).map(|n| n.to_string()).unwrap_or_default()));
         text.push(bare(SLURM));
     }
-    if spec.lsf.is_some() {
+    if let Some(shape) = &spec.lsf {
+        let nodes = nodes(spec);
+        set(&mut text, "_ac", OsStr::new(&shape.slots.div_ceil(nodes).to_string()));
+        set(&mut text, "_as", OsStr::new(&shape.slots.to_string()));
         text.push(bare(LSF));
     }
-    if spec.slurm.is_some() || spec.lsf.is_some() {
-        text.push(bare(IDLE));
+    text.push(bare(IDLE));
+    if let (Some(signal), Some(timeout)) = (&spec.signal, spec.timeout) {
+        if signal.to == SignalTo::Steps {
+            text.push("export ");
+            set(&mut text, STEP_SIGNAL, OsStr::new(&signal.option));
+        }
+        let who = match signal.to {
+            SignalTo::Script => "script",
+            SignalTo::Steps => "steps",
+            SignalTo::All => "all",
+        };
+        set(&mut text, "_ai", OsStr::new(&signal.option));
+        set(
+            &mut text,
+            "_an",
+            OsStr::new(&timeout.seconds().saturating_sub(signal.seconds_before).to_string()),
+        );
+        set(&mut text, "_at", OsStr::new(who));
+        text.push(bare(SIGNAL));
     }
     text
+}
+
+/// Whole vCPUs of a node, where they were said.
+fn vcpus(spec: &JobSpec) -> Option<u32> {
+    // A number of vCPUs is small, and on Fargate may be a part of one.
+    spec.resources.vcpus.map(|vcpus| vcpus.count().ceil() as u32)
+}
+
+/// How many nodes the job has.
+fn nodes(spec: &JobSpec) -> u32 {
+    match spec.shape {
+        Shape::Nodes(nodes) => nodes.max(1),
+        Shape::Single | Shape::Array(_) => 1,
+    }
+}
+
+/// The job's name as its script gives it, where the job still has that one: Batch takes fewer characters.
+fn given_name(spec: &JobSpec) -> &str {
+    let given = spec.given_name.as_deref().filter(|given| {
+        let name = given.split_once('[').map_or(*given, |(name, _)| name);
+        [*given, name].iter().any(|name| JobName::cleaned(name) == spec.name)
+    });
+    given.unwrap_or(spec.name.as_str())
+}
+
+/// Tasks of the whole job. One whose nodes are given on the command line has as many on each as the script says.
+fn tasks(shape: &SlurmShape, nodes: u32) -> u32 {
+    let per_node = shape.ntasks_per_node.unwrap_or(1);
+    match shape.nodes.checked_mul(per_node) {
+        Some(ntasks) if ntasks == shape.ntasks => nodes.saturating_mul(per_node),
+        _ => shape.ntasks,
+    }
+}
+
+/// How tasks are dealt out to nodes, as Slurm writes it: `2(x3)`, or `3,2` where some have more.
+fn tasks_per_node(ntasks: u32, nodes: u32) -> String {
+    let written = |tasks: u32, nodes: u32| match nodes {
+        0 => None,
+        1 => Some(tasks.to_string()),
+        _ => Some(format!("{tasks}(x{nodes})")),
+    };
+    let more = ntasks % nodes;
+    let parts = [written(ntasks / nodes + 1, more), written(ntasks / nodes, nodes - more)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
 /// The variables that are known when the job is submitted.
@@ -44,29 +121,78 @@ fn constants(spec: &JobSpec) -> Vec<(&'static str, String)> {
     let mut variables = Vec::new();
     let mut set = |name, value: Option<String>| variables.extend(value.map(|value| (name, value)));
     if let Some(shape) = &spec.slurm {
-        set("SLURM_JOB_NAME", Some(spec.name.to_string()));
-        set("SLURM_NTASKS", Some(shape.ntasks.to_string()));
-        set("SLURM_NPROCS", Some(shape.ntasks.to_string()));
+        let nodes = nodes(spec);
+        let ntasks = tasks(shape, nodes);
+        set("SLURM_JOB_NAME", Some(given_name(spec).to_owned()));
+        set("SLURM_SUBMIT_HOST", Some(spec.submit_host.clone()));
+        set("SLURM_NTASKS", Some(ntasks.to_string()));
+        set("SLURM_NPROCS", Some(ntasks.to_string()));
+        set("SLURM_TASKS_PER_NODE", Some(tasks_per_node(ntasks, nodes)));
         set("SLURM_NTASKS_PER_NODE", shape.ntasks_per_node.map(|n| n.to_string()));
         set("SLURM_CPUS_PER_TASK", shape.cpus_per_task.map(|n| n.to_string()));
-        set("SLURM_CPUS_ON_NODE", spec.resources.vcpus.map(|v| v.to_string()));
-        set("SLURM_MEM_PER_NODE", spec.resources.memory.map(|m| m.to_string()));
-        set("SLURM_GPUS_ON_NODE", spec.resources.gpus.map(|g| g.to_string()));
+        let memory = spec.resources.memory.filter(|_| shape.mem_per_cpu.is_none());
+        set("SLURM_MEM_PER_NODE", memory.map(|m| m.to_string()));
+        set("SLURM_MEM_PER_CPU", shape.mem_per_cpu.map(|m| m.to_string()));
+        if let Some(gpus) = spec.resources.gpus {
+            set("SLURM_GPUS_ON_NODE", Some(gpus.to_string()));
+            set("SLURM_GPUS", Some(gpus.saturating_mul(nodes).to_string()));
+            let ids: Vec<String> = (0..gpus.min(64)).map(|id| id.to_string()).collect();
+            set("SLURM_JOB_GPUS", Some(ids.join(",")));
+        }
     }
     if let Some(shape) = &spec.lsf {
-        set("LSB_JOBNAME", Some(spec.name.to_string()));
+        set("LSB_JOBNAME", Some(given_name(spec).to_owned()));
+        set("LSB_SUB_HOST", Some(spec.submit_host.clone()));
+        set("LSB_PROJECT_NAME", Some("default".to_owned()));
         set("LSB_DJOB_NUMPROC", Some(shape.slots.to_string()));
         set("LSB_MAX_NUM_PROCESSORS", Some(shape.slots.to_string()));
     }
     variables
 }
 
-/// The text of `srun`, for a script with `#SBATCH` lines.
-pub(super) fn srun(spec: &JobSpec) -> Option<String> {
-    spec.slurm.map(|_| format!("#!/bin/sh\n{}", bare(SRUN)))
+/// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
+pub(super) fn files(spec: &JobSpec) -> Vec<File> {
+    let program = |path, text| File { path, mode: 0o755, text: format!("#!/bin/sh\n{}", bare(text)) };
+    match spec.slurm {
+        Some(_) => vec![
+            program(SRUN_FILE, SRUN),
+            program(SCONTROL_FILE, SCONTROL),
+            File { path: TMPDIR_FILE, mode: 0o600, text: String::new() },
+        ],
+        None => Vec::new(),
+    }
 }
 
-/// `srun` as a file of the bundle.
-pub(super) fn srun_entry(text: &str) -> Entry<'_> {
-    Entry { path: SRUN_FILE, mode: 0o755, contents: text.as_bytes() }
+/// A file of the bundle.
+#[derive(Debug)]
+pub(super) struct File {
+    path: &'static str,
+    mode: u32,
+    text: String,
+}
+
+impl File {
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry { path: self.path, mode: self.mode, contents: self.text.as_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_dealt_out_as_slurm_writes_it() {
+        for (ntasks, nodes, expected) in [
+            (1, 1, "1"),
+            (4, 1, "4"),
+            (6, 3, "2(x3)"),
+            (7, 2, "4,3"),
+            (7, 3, "3,2(x2)"),
+            (8, 3, "3(x2),2"),
+            (2, 3, "1(x2),0"),
+        ] {
+            assert_eq!(tasks_per_node(ntasks, nodes), expected, "{ntasks} on {nodes}");
+        }
+    }
 }

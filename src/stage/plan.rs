@@ -465,8 +465,8 @@ fn bundle(
         entries.push(bundle::Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
     entries.push(bundle::Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
-    let srun = dialect::srun(spec);
-    entries.extend(srun.as_deref().map(dialect::srun_entry));
+    let files = dialect::files(spec);
+    entries.extend(files.iter().map(dialect::File::entry));
     Bundle::pack(baggage.records(), &entries)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Work};
+use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Timeout, WallTime, Work};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
 use awsb_testkit::{Sandbox, story};
 use nix::sys::signal::{Signal, killpg};
@@ -20,9 +20,24 @@ fn spec(text: &str) -> Result<JobSpec, Box<dyn std::error::Error>> {
     let head = Directives::read(text.as_bytes());
     assert_eq!(head.errors, [], "{text}");
     let script = Script::new(Path::new("job.sh"), text.as_bytes().to_vec())?;
-    let mut spec = JobSpec::new(JobName::cleaned("my job"), Work::Script { script, args: Vec::new() });
+    let name = head.name.as_deref().map_or("my job", |name| name.split('[').next().unwrap_or_default());
+    let mut spec = JobSpec::new(JobName::cleaned(name), Work::Script { script, args: Vec::new() });
+    spec.submit_host = "login".to_owned();
+    for said in &head.options {
+        for word in said.words.iter().filter_map(|word| word.to_str()) {
+            if let Some(vcpus) = word.strip_prefix("--vcpus=") {
+                spec.resources.vcpus = Some(vcpus.parse()?);
+            } else if let Some(time) = word.strip_prefix("--time=") {
+                spec.timeout = time.parse::<WallTime>()?.seconds().map(Timeout::of_seconds).transpose()?;
+            } else if let Some(nodes) = word.strip_prefix("--nodes=") {
+                spec.shape = Shape::Nodes(nodes.parse()?);
+            }
+        }
+    }
     spec.slurm = head.slurm;
     spec.lsf = head.lsf;
+    spec.signal = head.signal;
+    spec.given_name = head.name;
     Ok(spec)
 }
 
@@ -53,7 +68,7 @@ fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     for tool in [
         "base64", "cat", "chmod", "env", "grep", "gzip", "mkdir", "rm", "rmdir", "sed", "sh", "sleep",
-        "sort", "tar", "true", "printf",
+        "sort", "tar", "true", "printf", "id",
     ] {
         link(tool, folder.path())?;
     }
@@ -93,7 +108,10 @@ fn lines(output: &Output) -> Vec<String> {
 
 /// Prints the variables that begin so, but for those that are another in each run.
 fn printer(prefix: &str) -> String {
-    format!("env | grep '^{prefix}' | grep -v -e SUBMIT_DIR -e SUBCWD | sort\n")
+    let others = "SUBMIT_DIR|CWD|TMPDIR|TASK_PID|JOB_UID|JOB_GID|JOB_USER|JOBPID|JOBRES_PID|FILENAME|HOSTFILE|EXECUSER";
+    format!(
+        "env | grep '^{prefix}' | grep -v -E '{others}' | sed \"s/$(cat /etc/hostname 2>/dev/null || echo localhost)/HERE/g\" | sort\n"
+    )
 }
 
 #[story]
@@ -105,22 +123,54 @@ fn a_slurm_script_finds_its_variables() -> Outcome {
     assert_eq!(
         lines(&said(&script, SINGLE, None)?),
         [
+            "SLURMD_NODENAME=HERE",
+            "SLURM_CLUSTER_NAME=awsb",
+            "SLURM_CPUS_ON_NODE=8",
             "SLURM_CPUS_PER_TASK=2",
+            "SLURM_GTIDS=0",
+            "SLURM_JOBID=8f2c0d3e",
+            "SLURM_JOB_CPUS_PER_NODE=8",
             "SLURM_JOB_ID=8f2c0d3e",
             "SLURM_JOB_NAME=my-job",
+            "SLURM_JOB_NODELIST=HERE",
             "SLURM_JOB_NUM_NODES=1",
             "SLURM_JOB_PARTITION=queue",
+            "SLURM_LOCALID=0",
             "SLURM_NNODES=1",
             "SLURM_NODEID=0",
+            "SLURM_NODELIST=HERE",
+            "SLURM_NODE_ALIASES=(null)",
             "SLURM_NPROCS=4",
             "SLURM_NTASKS=4",
+            "SLURM_PRIO_PROCESS=0",
+            "SLURM_PROCID=0",
+            "SLURM_SUBMIT_HOST=login",
+            "SLURM_TASKS_PER_NODE=4",
+            "SLURM_TOPOLOGY_ADDR=HERE",
+            "SLURM_TOPOLOGY_ADDR_PATTERN=node",
         ]
     );
-    let script = format!("#!/bin/sh\n#SBATCH -N 3\n{}", printer("SLURM_.*NODE"));
+    let script = format!("#!/bin/sh\n#SBATCH -N 3 -n 7 -c 2\n{}", printer("SLURM_.*NODE"));
+    let addresses = ("AWSB_NODES", "10.0.0.1 10.0.0.2 10.0.0.3");
     assert_eq!(
-        lines(&said(&script, NODE, None)?),
-        ["SLURM_JOB_NUM_NODES=3", "SLURM_NNODES=3", "SLURM_NODEID=0"]
+        lines(&said(&script, &[NODE, &[addresses]].concat(), None)?),
+        [
+            "SLURM_CPUS_ON_NODE=6",
+            "SLURM_JOB_CPUS_PER_NODE=6(x3)",
+            "SLURM_JOB_NODELIST=10.0.0.1,10.0.0.2,10.0.0.3",
+            "SLURM_JOB_NUM_NODES=3",
+            "SLURM_NNODES=3",
+            "SLURM_NODEID=0",
+            "SLURM_NODELIST=10.0.0.1,10.0.0.2,10.0.0.3",
+            "SLURM_NODE_ALIASES=(null)",
+            "SLURM_TASKS_PER_NODE=3,2(x2)",
+        ]
     );
+    let script = "#!/bin/sh\n#SBATCH -J 'map reads' --mem-per-cpu=8M\nset -u\necho $SLURM_JOB_NAME $SLURM_MEM_PER_CPU\n\
+                  [ \"$SLURM_JOB_UID:$SLURM_JOB_GID\" = \"$(id -u):$(id -g)\" ]\n[ \"$SLURM_JOB_USER\" ]\n\
+                  [ -d \"$SLURM_TMPDIR\" ] && [ \"$SLURM_TMPDIR\" != \"$PWD\" ]\n[ -d \"$TMPDIR\" ]\n\
+                  [ $SLURM_TASK_PID = $$ ] && echo $?\n";
+    assert_eq!(lines(&said(script, SINGLE, None)?), ["map reads 8", "0"]);
     // A script without such lines finds nothing of it.
     assert!(
         lines(&said("#!/bin/sh\nenv | grep -e SLURM -e LSB; command -v srun; :\n", SINGLE, None)?).is_empty()
@@ -161,17 +211,44 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     assert_eq!(
         lines(&said(&script, CHILD, None)?),
         [
+            "LSB_BATCH_JID=8f2c0d3e[40]",
             "LSB_DJOB_NUMPROC=2",
+            "LSB_EXEC_CLUSTER=awsb",
+            "LSB_EXIT_PRE_ABORT=99",
+            "LSB_HOSTS=HERE HERE",
+            "LSB_JOBEXIT_STAT=0",
             "LSB_JOBID=8f2c0d3e",
             "LSB_JOBINDEX=40",
             "LSB_JOBINDEX_END=50",
             "LSB_JOBINDEX_STEP=10",
-            "LSB_JOBNAME=my-job",
+            "LSB_JOBNAME=a[10-50:10]",
             "LSB_MAX_NUM_PROCESSORS=2",
+            "LSB_MCPU_HOSTS=HERE 2",
+            "LSB_PROJECT_NAME=default",
             "LSB_QUEUE=",
+            "LSB_SUB_HOST=login",
+            "LSB_TRAPSIGS=trap # 15 10 12 2 1",
         ]
     );
-    assert_eq!(lines(&said(&script, SINGLE, None)?)[1..3], ["LSB_JOBID=8f2c0d3e", "LSB_JOBINDEX=0"]);
+    let script = "#!/bin/sh\n#BSUB -n 3\nset -u\necho $LSB_JOBID $LSB_BATCH_JID $LSB_JOBINDEX\ncat $LSB_DJOB_HOSTFILE | grep -c .\n\
+                  [ $LS_JOBPID = $$ ] && [ \"$LS_SUBCWD\" = \"$PWD\" ] && [ \"$LSFUSER\" ] && echo ${LSF_BINDIR-none}\n";
+    let told = lines(&said(script, &[SINGLE, &[("LSF_BINDIR", "/lsf/bin")]].concat(), None)?);
+    assert_eq!(told, ["8f2c0d3e 8f2c0d3e 0", "3", "none"]);
+    let script = "#!/bin/sh\n#BSUB -n 4 -R 'span[ptile=2]'\necho $LSB_HOSTS, $LSB_MCPU_HOSTS\n";
+    let nodes = [("AWSB_NODES", "n0 n1"), ("AWS_BATCH_JOB_NUM_NODES", "2")];
+    assert_eq!(lines(&said(script, &nodes, None)?), ["n0 n0 n1 n1, n0 2 n1 2"]);
+    // Each task of a list has the step and the end of its own range.
+    let script =
+        "#!/bin/sh\n#BSUB -J 'a[1-10:3,20]'\necho $LSB_JOBINDEX $LSB_JOBINDEX_STEP $LSB_JOBINDEX_END\n";
+    for (id, expected) in [("4", "4 3 10"), ("20", "20 1 20")] {
+        let task = [
+            ("AWSB_TASKS", "1-10:3,20"),
+            ("AWSB_TASK_ID", id),
+            ("AWSB_TASK_STEP", "1"),
+            ("AWSB_TASK_MAX", "20"),
+        ];
+        assert_eq!(lines(&said(script, &task, None)?), [expected]);
+    }
     Ok(())
 }
 
@@ -229,6 +306,13 @@ fn srun_starts_as_many_tasks_as_the_job_has() -> Outcome {
     let head = "#!/bin/sh\n#SBATCH --ntasks=3\n";
     let tell = "sh -c 'echo $SLURM_PROCID of $SLURM_NTASKS'";
     for (options, expected) in [
+        (
+            format!("-o %j-%A-%a-%t.out {tell}; cat 8f2c0d3e-8f2c0d3e-4294967294-?.out"),
+            vec!["0 of 3", "1 of 3", "2 of 3"],
+        ),
+        (format!("-o %x.%3t.%%.%s.%n {tell}; cat my-job.002.%.0.0"), vec!["2 of 3"]),
+        (format!("-n 1 -o %J.out {tell}; cat 8f2c0d3e.0.out"), vec!["0 of 1"]),
+        ("-n 1 -o %t.out -e %t.err sh -c 'echo out; echo err >&2'; cat 0.err".to_owned(), vec!["err"]),
         (tell.to_owned(), vec!["0 of 3", "1 of 3", "2 of 3"]),
         (format!("-n2 {tell}"), vec!["0 of 2", "1 of 2"]),
         (format!("-n 1 -- {tell}"), vec!["0 of 1"]),
@@ -252,11 +336,6 @@ fn srun_says_what_it_cannot_do() -> Outcome {
         ("-n", 1, "srun: -n needs a value\n"),
         ("-n two true", 1, "srun: -n: 'two' is no number from 1 on\n"),
         (
-            "-o %t.out true",
-            1,
-            "srun: %t.out: a file for each task cannot be had; the command can look at SLURM_PROCID\n",
-        ),
-        (
             "--multi-prog f",
             1,
             "srun: --multi-prog is Slurm only: mpirun and a script that looks at SLURM_PROCID do the same\n",
@@ -269,6 +348,59 @@ fn srun_says_what_it_cannot_do() -> Outcome {
     let output = said(&format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("true")), NODE, None)?;
     assert_eq!(output.status.code(), Some(127));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no mpirun"), "{output:?}");
+    Ok(())
+}
+
+#[story]
+fn scontrol_shows_the_names_of_the_nodes() -> Outcome {
+    let scontrol =
+        |arguments: &str| format!("#!/bin/sh\n#SBATCH -n 1\n$SH \"$(command -v scontrol)\" {arguments}\n");
+    for (arguments, expected) in [
+        ("show hostnames 'n[01-03,7],b,c[9-11]-x'", "n01 n02 n03 n7 b c9-x c10-x c11-x"),
+        ("show hostnames 'r[1-2]n[08-10]'", "r1n08 r1n09 r1n10 r2n08 r2n09 r2n10"),
+        ("show hostname one", "one"),
+        ("show hostnames | sed 's/^..*/some/'", "some"),
+        ("show hostlist 'a,b[1-2]'", "a,b1,b2"),
+    ] {
+        assert_eq!(lines(&said(&scontrol(arguments), SINGLE, None)?).join(" "), expected, "{arguments}");
+    }
+    let output = said(&scontrol("requeue 1"), SINGLE, None)?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).starts_with("scontrol: awsb runs this job"),
+        "{output:?}"
+    );
+    Ok(())
+}
+
+#[story]
+fn mpi_libraries_are_kept_from_looking_for_slurm_or_lsf() -> Outcome {
+    let tell = "env | grep -E '^(OMPI_MCA|PRTE_MCA|HYDRA|I_MPI)' | sort\n";
+    for head in ["#SBATCH -n 1", "#BSUB -n 1"] {
+        let script = format!("#!/bin/sh\n{head}\n{tell}");
+        let expected = |launcher: &str, plm: &str, more: &[&str]| {
+            let mut all = vec![
+                format!("HYDRA_LAUNCHER={launcher}"),
+                format!("I_MPI_HYDRA_BOOTSTRAP={launcher}"),
+                format!("OMPI_MCA_plm={plm}"),
+                "OMPI_MCA_ras=^slurm,lsf".to_owned(),
+                "PRTE_MCA_plm=^slurm,lsf".to_owned(),
+                "PRTE_MCA_ras=^slurm,lsf".to_owned(),
+            ];
+            all.extend(more.iter().map(|one| (*one).to_owned()));
+            all.sort();
+            all
+        };
+        assert_eq!(lines(&said(&script, SINGLE, None)?), expected("fork", "^slurm,lsf", &[]));
+        // What the user sets stays.
+        let own = [SINGLE, &[("OMPI_MCA_plm", "rsh"), ("HYDRA_LAUNCHER", "fork")]].concat();
+        assert_eq!(lines(&said(&script, &own, None)?), expected("fork", "rsh", &[]));
+        let nodes = [NODE, &[("AWSB_NODES", "n0 n1 n2")]].concat();
+        let there = "/usr/local/lib/awsb/launch.sh";
+        let more = [format!("HYDRA_LAUNCHER_EXEC={there}"), format!("I_MPI_HYDRA_BOOTSTRAP_EXEC={there}")];
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        assert_eq!(lines(&said(&script, &nodes, None)?), expected("ssh", "^slurm,lsf", &more));
+    }
     Ok(())
 }
 
@@ -313,6 +445,51 @@ fn a_signal_to_srun_reaches_its_tasks() -> Outcome {
         assert_eq!(ended, ["task 0 ends", "task 1 ends"], "{shell:?}");
         assert_eq!(job.wait()?.code(), Some(0), "{shell:?}");
         let _ = killpg(pid, Signal::SIGKILL);
+    }
+    Ok(())
+}
+
+#[story]
+fn a_signal_comes_before_the_time_is_up() -> Outcome {
+    // The time is over when all that the signal is for is ready, and not sooner.
+    let tools = few_tools()?;
+    std::fs::remove_file(tools.path().join("sleep"))?;
+    let nap = ["/bin/sleep", "/usr/bin/sleep"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .ok_or("no sleep")?;
+    executable(
+        &tools.path().join("sleep"),
+        &format!(
+            "#!/bin/sh\necho $1 >$READY/asked\nuntil [ -e $READY/1 ] && [ -e $READY/2 ]; do {nap} 0.01; done\n"
+        ),
+    )?;
+    let wait = |name: &str, ready: &str, naps: &str| {
+        format!(
+            "trap 'echo {name}; exit 0' USR1; for i in {ready}; do : >$READY/$i; done; until false; do {naps} 0.01; done"
+        )
+    };
+    let srun = |options: &str, ready: &str| {
+        let task = wait("step", ready, nap).replace('\'', "'\\''");
+        format!("trap 'echo script' USR1; {}", srun(&format!("{options} sh -c '{task}'")))
+    };
+    for (head, body, asked, expected) in [
+        ("#SBATCH -t 60 --signal=B:USR1@120", wait("script", "1 2", nap), "3480", "script\n"),
+        ("#SBATCH -t 60 --signal=USR1", srun("-n 1", "1 2"), "3540", "step\n"),
+        ("#SBATCH -t 60 --signal=10@7200 -n 2", srun("", "$((SLURM_PROCID + 1))"), "0", "step\nstep\n"),
+        ("#BSUB -W 60 -wa USR1 -wt 10", wait("script", "1 2", nap), "3000", "script\n"),
+    ] {
+        let plan = plan(&spec(&format!("#!/bin/sh\n{head}\n{body}\n"))?)?;
+        // The sleep of busybox is a part of its shell.
+        for shell in shells().into_iter().filter(|shell| shell[0] != "busybox") {
+            let place = tempfile::tempdir()?;
+            let mut command = command(&plan, shell, place.path());
+            command.env("PATH", tools.path()).env("SH", shell.join(" ")).env("READY", place.path());
+            // LSF's goes to the whole process group.
+            let output = command.process_group(0).stdin(Stdio::null()).output()?;
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{head} {shell:?}: {output:?}");
+            assert_eq!(std::fs::read_to_string(place.path().join("asked"))?.trim(), asked, "{head}");
+        }
     }
     Ok(())
 }
@@ -444,8 +621,8 @@ echo "task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_MAX: 
 echo "$LSB_JOBNAME $LSB_JOBINDEX: file$LSB_JOBINDEX.txt"
 "#;
     let said = submitted(&sandbox, &[], lsf);
-    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("words ")?..])).collect();
-    assert_eq!(tasks, ["words 3: file3.txt", "words 7: file7.txt"], "{said:?}");
+    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("words[")?..])).collect();
+    assert_eq!(tasks, ["words[3,7] 3: file3.txt", "words[3,7] 7: file7.txt"], "{said:?}");
 }
 
 #[story]
@@ -510,6 +687,41 @@ fn gpus_are_asked_for() {
             "{head}: {requests}"
         );
     }
+}
+
+#[story]
+fn what_a_script_asks_for_and_batch_does_in_another_way_is_said() {
+    let sandbox = Sandbox::new();
+    let job = |head: &str| sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ntrue\n"));
+    job("#SBATCH --array=1-3%1");
+    let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
+    let told = outcome.json();
+    let requests = told.as_array().unwrap();
+    let waits = requests.iter().find_map(|r| r["request"]["dependsOn"].as_array()).unwrap();
+    assert_eq!(waits[0]["type"], "SEQUENTIAL");
+    assert!(outcome.stderr.contains("note: --array 1-3%1: one task runs after the other"), "{outcome}");
+    let other = sandbox.run("bsub", ["--dry-run", "--array", "1-3", "job.sh"]).ok();
+    assert!(!other.stdout.contains("SEQUENTIAL"), "{other}");
+
+    job("#SBATCH --signal=B:USR1@60");
+    let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
+    assert!(outcome.stderr.contains("warning: the script asks for a signal 60 seconds before"), "{outcome}");
+    assert!(
+        sandbox.run("bsub", ["--dry-run", "--strict", "job.sh"]).failed_with(2).contains("no time limit")
+    );
+    let timed = sandbox.run("bsub", ["--dry-run", "--strict", "-t", "2h", "job.sh"]).ok();
+    assert_eq!(timed.stderr, "");
+
+    for head in ["#SBATCH --mem=0", "#SBATCH --exclusive", "#BSUB -x"] {
+        job(head);
+        let outcome = sandbox.run("bsub", ["--dry-run", "-m", "96M", "job.sh"]).ok();
+        assert!(outcome.stderr.contains("the job has 96 MiB of memory\n"), "{head}: {outcome}");
+        let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
+        assert!(outcome.stderr.contains("of memory, as its job definition says"), "{head}: {outcome}");
+    }
+    job("#SBATCH --time=00:00:30");
+    let outcome = sandbox.run("bsub", ["--dry-run", "--strict", "job.sh"]).ok();
+    assert!(outcome.stderr.contains("Batch's shortest time limit is 60 seconds"), "{outcome}");
 }
 
 #[story]

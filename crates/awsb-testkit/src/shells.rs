@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use awsb::job::request::Overrides;
-use awsb::job::{JobSpec, Mark, Submitter};
+use awsb::job::{JobSpec, Mark, NodeTargets, Submitter};
 use awsb::stage::{Baggage, Plan, PlanError, Target};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
@@ -26,11 +26,12 @@ pub fn shells() -> Vec<&'static [&'static str]> {
 
 /// How a job would travel to a cluster that is nowhere.
 pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
+    let node_ranges = [NodeTargets { targets: "0:".to_owned(), vcpus: None }];
     let submitter = Submitter::cleaned("tester");
     let target = Target {
         job_queue: "queue",
         job_definition: "definition",
-        node_ranges: &[],
+        node_ranges: &node_ranges,
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
@@ -42,7 +43,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
 
 /// What a plan says of its job's container.
 pub fn overrides(plan: &Plan) -> &Overrides {
-    plan.requests[0].overrides().expect("a container's overrides")
+    plan.requests[0].all_overrides().next().expect("a container's overrides")
 }
 
 /// A plan as a container would run it: the command with its variables, in a folder of its own.

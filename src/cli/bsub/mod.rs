@@ -21,9 +21,10 @@ use serde_json::Value;
 
 use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
-use crate::batch::definition::Registering;
+use crate::batch::definition::{self, Registering};
 use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
+use crate::job::directives::Remark;
 use crate::job::request::SubmitRequest;
 use crate::job::{
     self, ContainerChanges, Dependency, Efs, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period,
@@ -121,6 +122,7 @@ impl Args {
         what.options = what.options.over(defaults);
         let mut options = what.options.clone();
         let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
+        let whole_node = what.directives.whole_node.clone();
         let mut spec = self.spec(&options, what)?;
         if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
             return Err(Failure::usage(format!(
@@ -139,6 +141,10 @@ impl Args {
         let looking = self.dry_run || to_do.is_some();
         let registering = if looking { Registering::ShownOnly } else { Registering::Allowed };
         let mut planned = self.plan(&mut session, &options, &spec, &baggage, registering).await?;
+        if let (Some(asked), Some(request)) = (whole_node.filter(|_| !self.quiet), planned.0.requests.first())
+        {
+            tell_memory(&session, &asked, &spec, &request.job_definition).await;
+        }
         if self.dry_run {
             let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&image));
             let (plan, to_register) = planned;
@@ -360,9 +366,30 @@ impl Args {
     }
 }
 
+/// Says how much memory the job has, whose script asks for all of a node's. That is worth a call of its own, and no error.
+async fn tell_memory(session: &Session, asked: &Remark, spec: &JobSpec, job_definition: &str) {
+    let (mib, said_by) = match spec.resources.memory {
+        Some(memory) => (Some(memory.mib()), ""),
+        None => {
+            let facts = definition::describe(session, job_definition).await.ok();
+            (
+                facts.and_then(|facts| facts.container()?.memory_mib),
+                ", as its job definition says; `--memory` asks for more",
+            )
+        }
+    };
+    if let Some(mib) = mib {
+        note(format!("bsub: note: `{}`: the job has {mib} MiB of memory{said_by}", asked.directive));
+    }
+}
+
 /// What the job waits for, as the user names it.
 fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<JobRef>>, Failure> {
-    let list = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
+    let mut list: Vec<_> = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
+    let one_at_a_time = options.array.as_ref().is_some_and(|array| array.one_at_a_time);
+    if one_at_a_time && !list.contains(&Dependency::Sequential) {
+        list.push(Dependency::Sequential);
+    }
     job::in_shape(list, shape).map_err(about("--depends-on"))
 }
 

@@ -6,9 +6,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::image::BuildArg;
 use crate::job::{
-    ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input,
-    Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg, Role, Secret,
-    Share, Tag, TaskIds, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    ArrayIds, ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus,
+    Image, Input, Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg,
+    Role, Secret, Share, Tag, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job.
@@ -129,9 +129,9 @@ pub struct Options {
         group = "shape"
     )]
     pub array_size: Option<ArraySize>,
-    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12, or one at a time: 1-100%1
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
-    pub array: Option<TaskIds>,
+    pub array: Option<ArrayIds>,
     /// Submit a task for each line of a file (- is standard input): the line stands for {} in the arguments
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub each: Option<PathBuf>,

@@ -48,17 +48,26 @@ fn is_for_the_command_line(option: &str) -> bool {
     command.get_arguments().any(named)
 }
 
-/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error.
+/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error. Notes are said
+/// unless it is to be `quiet`.
 ///
 /// # Errors
 /// When a directive is wrong; nothing has been sent then.
-pub fn by_directives(directives: &Directives, script: &str, strict: bool) -> Result<Options, Failure> {
+pub fn by_directives(
+    directives: &Directives,
+    script: &str,
+    strict: bool,
+    quiet: bool,
+) -> Result<Options, Failure> {
     let wrong = |remark: &Remark| Failure::usage(format!("{script}, {remark}"));
     if let Some(first) = directives.errors.first() {
         return Err(wrong(first));
     }
     if let (true, Some(first)) = (strict, directives.warnings.first()) {
         return Err(wrong(first).hint("without `--strict` this is a warning"));
+    }
+    for remark in directives.notes.iter().filter(|_| !quiet) {
+        note(format!("bsub: note: {script}, {remark}"));
     }
     for remark in &directives.warnings {
         note(format!("bsub: warning: {script}, {remark}"));

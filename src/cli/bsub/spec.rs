@@ -3,8 +3,8 @@
 use super::options::Options;
 use super::work::What;
 use super::{Args, about, environment};
-use crate::job::{EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, limits};
-use crate::ui::Failure;
+use crate::job::{EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits};
+use crate::ui::{Failure, note};
 
 impl Args {
     /// Who does not wait cannot be interrupted. As a default of the settings it is for those who do.
@@ -13,6 +13,27 @@ impl Args {
             return Err(Failure::usage(
                 "--kill-on-interrupt is about a tool that waits: it takes --wait (-K) or --interactive (-I)",
             ));
+        }
+        Ok(())
+    }
+
+    /// Says what Batch does in another way than Slurm and LSF when a task fails or the time is up.
+    fn tell_of_the_end(&self, options: &Options, spec: &JobSpec) -> Result<(), Failure> {
+        if let Some(array) = options.array.as_ref().filter(|array| array.one_at_a_time && !self.quiet) {
+            note(format!(
+                "bsub: note: --array {array}: one task runs after the other, and when one fails, Batch ends those behind it"
+            ));
+        }
+        if let (Some(signal), None) = (&spec.signal, spec.timeout) {
+            let unsent = format!(
+                "the script asks for a signal {} seconds before its time is up, and the job has no time limit: \
+                 the signal is not sent",
+                signal.seconds_before
+            );
+            if self.strict {
+                return Err(Failure::usage(unsent).hint("`-t TIME` limits its time"));
+            }
+            note(format!("bsub: warning: {unsent}"));
         }
         Ok(())
     }
@@ -40,7 +61,7 @@ impl Args {
         let lines = self.lines(options)?;
         let tasks = match (options.array_size, &options.array, &lines) {
             (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
-            (None, Some(ids), _) => Some(Tasks::with_ids(ids.clone())),
+            (None, Some(array), _) => Some(Tasks::with_ids(array.ids.clone())),
             (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
             (None, None, None) => None,
         };
@@ -83,6 +104,17 @@ impl Args {
         spec.bare = self.bare;
         spec.slurm = what.directives.slurm;
         spec.lsf = what.directives.lsf;
+        // Without another name a job has its script's.
+        let file = match &spec.work {
+            Work::Script { script, .. } => Some(script.file_name().to_owned()),
+            Work::Command(_) => None,
+        };
+        spec.given_name = what.directives.name.or(file);
+        if let Ok(host) = nix::unistd::gethostname() {
+            spec.submit_host = host.to_string_lossy().into_owned();
+        }
+        spec.signal = what.directives.signal;
+        self.tell_of_the_end(options, &spec)?;
         Ok(spec)
     }
 }

@@ -30,7 +30,8 @@ impl Args {
         let mut directives = Directives::default();
         if let Work::Script { script, .. } = &work {
             directives = Directives::read(script.contents());
-            options = options.over(said::by_directives(&directives, script.file_name(), self.strict)?);
+            let said = said::by_directives(&directives, script.file_name(), self.strict, self.quiet)?;
+            options = options.over(said);
         }
         Ok(What { name, work, options, directives })
     }

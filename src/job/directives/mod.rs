@@ -10,6 +10,7 @@ mod words;
 use std::ffi::OsString;
 use std::fmt;
 
+use super::EarlySignal;
 use super::script::is_binary;
 pub use lsf::LsfShape;
 pub use slurm::{SlurmShape, about as about_slurms};
@@ -20,6 +21,8 @@ use words::{Quoting, split};
 pub struct Directives {
     /// Options of `bsub`'s own, in the order in which they hold: a later one wins.
     pub options: Vec<Said>,
+    /// What is done as it was asked for, and may yet surprise.
+    pub notes: Vec<Remark>,
     /// What was asked for and cannot be had; the job runs without it.
     pub warnings: Vec<Remark>,
     /// What is wrong, or cannot be left out without the job being another one. It must not be submitted.
@@ -28,6 +31,12 @@ pub struct Directives {
     pub slurm: Option<SlurmShape>,
     /// How many slots, for a script with `#BSUB` lines.
     pub lsf: Option<LsfShape>,
+    /// What asks for all of a node, which Batch does not give: whoever submits says how much memory the job has.
+    pub whole_node: Option<Remark>,
+    /// The job's name as a `#SBATCH` or `#BSUB` line gives it.
+    pub name: Option<String>,
+    /// The signal that is asked for before the job's time is up.
+    pub signal: Option<EarlySignal>,
 }
 
 /// Options of `bsub`'s own that one directive comes to.
@@ -72,6 +81,12 @@ impl Dialect {
         (Self::Slurm, "#SBATCH", Quoting::Slurm),
         (Self::Lsf, "#BSUB", Quoting::Shell),
     ];
+
+    /// Whether its lines count behind the first command, too. LSF reads the whole script (bsub, `job_script`: the last line
+    /// of its example is a directive).
+    fn reads_the_whole_script(self) -> bool {
+        self == Self::Lsf
+    }
 }
 
 /// A line with directives.
@@ -110,8 +125,8 @@ impl Line {
 }
 
 impl Directives {
-    /// Reads a script's head: the lines before the first that is neither a comment nor blank. Any bytes will
-    /// do; a binary has no directives.
+    /// Reads a script's head, which is the lines before the first that is neither a comment nor blank, and the `#BSUB`
+    /// lines behind it. Any bytes will do; a binary has no directives.
     ///
     /// Where more than one dialect is used, `#AWSB` lines win over the others.
     pub fn read(script: &[u8]) -> Self {
@@ -122,13 +137,50 @@ impl Directives {
         let mut own = Vec::new();
         let mut slurms = Vec::new();
         let mut lsfs = Vec::new();
-        let head = script.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end);
-        for (number, bytes) in (1..).zip(head) {
+        let mut is_head = true;
+        let mut told_of_late_ones = Vec::new();
+        let lines: Vec<&[u8]> = script.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end).collect();
+        for (number, bytes) in (1..).zip(lines.iter().copied()) {
             if !bytes.trim_ascii_start().starts_with(b"#") && !bytes.is_empty() {
-                break;
+                is_head = false;
+                continue;
             }
-            let Some((dialect, prefix, quoting, rest)) = directive(bytes) else { continue };
-            match split(rest, quoting) {
+            let Some((dialect, prefix, quoting, rest)) = directive(bytes) else {
+                if let Some(prefix) = resembles(bytes) {
+                    let at = At { line: number, text: shown(bytes) };
+                    found.warn(
+                        &at,
+                        format!("is a comment: a directive begins with `{prefix}`, in the first column"),
+                    );
+                }
+                continue;
+            };
+            if dialect == Dialect::Lsf && !rest.trim_ascii_start().starts_with(b"-") {
+                // To LSF, too, it is a comment.
+                continue;
+            }
+            if !is_head && !dialect.reads_the_whole_script() {
+                if !told_of_late_ones.contains(&prefix) && rest.trim_ascii_start().starts_with(b"-") {
+                    told_of_late_ones.push(prefix);
+                    let at = At { line: number, text: shown(bytes) };
+                    found.warn(&at, "is not read: it stands behind the script's first command");
+                }
+                continue;
+            }
+            let mut whole = rest.to_vec();
+            if dialect == Dialect::Lsf {
+                let mut after = number;
+                // A line goes on in the next one, which is not a directive of its own.
+                while whole.last() == Some(&b'\\') {
+                    whole.pop();
+                    let next = lines.get(after).copied().filter(|next| !next.starts_with(b"#"));
+                    let Some(next) = next else { break };
+                    whole.push(b' ');
+                    whole.extend_from_slice(next);
+                    after += 1;
+                }
+            }
+            match split(&whole, quoting) {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => match dialect {
                     Dialect::Awsb => own.push(Line { number, prefix, words }),
@@ -136,7 +188,7 @@ impl Directives {
                     Dialect::Lsf => lsfs.push(Line { number, prefix, words }),
                 },
                 Err(unclosed) => {
-                    let at = At { line: number, text: String::from_utf8_lossy(bytes).into_owned() };
+                    let at = At { line: number, text: shown(bytes) };
                     found.refuse(&at, unclosed.to_string());
                 }
             }
@@ -147,6 +199,7 @@ impl Directives {
             let at = line.at(&line.words);
             found.say(&at, line.words);
         }
+        found.notes.sort_by_key(|remark| remark.line);
         found.warnings.sort_by_key(|remark| remark.line);
         found.errors.sort_by_key(|remark| remark.line);
         found
@@ -155,6 +208,16 @@ impl Directives {
     fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
         let words = words.into_iter().map(Into::into).collect();
         self.options.push(Said { words, line: at.line, text: at.text.clone() });
+    }
+
+    fn note(&mut self, at: &At, reason: impl Into<String>) {
+        self.notes.push(Remark { line: at.line, directive: at.text.clone(), reason: reason.into() });
+    }
+
+    /// Warns of what asks for all of a node.
+    fn warn_of_whole_node(&mut self, at: &At, reason: &str) {
+        self.warn(at, reason);
+        self.whole_node = self.warnings.last().cloned();
     }
 
     fn warn(&mut self, at: &At, reason: impl Into<String>) {
@@ -166,12 +229,36 @@ impl Directives {
     }
 }
 
-/// Whose directives a line has, and the rest of it. A prefix is a word of its own, at the line's begin.
+/// Whose directives a line has, and the rest of it. A prefix stands at the line's begin; the originals need no blank
+/// between it and an option.
 fn directive(line: &[u8]) -> Option<(Dialect, &'static str, Quoting, &[u8])> {
     Dialect::ALL.into_iter().find_map(|(dialect, prefix, quoting)| {
         let rest = line.strip_prefix(prefix.as_bytes())?;
-        rest.first().is_some_and(u8::is_ascii_whitespace).then_some((dialect, prefix, quoting, rest))
+        let is_one =
+            rest.first().is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'-' | b'"' | b'\''));
+        is_one.then_some((dialect, prefix, quoting, rest))
     })
+}
+
+/// The prefix that somebody may have had in mind with a line that looks like a directive and is a comment: `# SBATCH -n 4`,
+/// ` #SBATCH -n 4`, `#sbatch -n 4`. Two `#` are the usual way to switch a directive off.
+fn resembles(line: &[u8]) -> Option<&'static str> {
+    let word = line.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
+    Dialect::ALL.into_iter().map(|(_, prefix, _)| prefix).find(|prefix| {
+        let name = &prefix.as_bytes()[1..];
+        let (Some(begin), Some(rest)) = (word.get(..name.len()), word.get(name.len()..)) else {
+            return false;
+        };
+        begin.eq_ignore_ascii_case(name) && {
+            let option = rest.trim_ascii_start();
+            option.starts_with(b"-") && option.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'-')
+        }
+    })
+}
+
+/// A line as a message shows it.
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.trim_ascii()).into_owned()
 }
 
 #[cfg(test)]

@@ -12,11 +12,17 @@ fn shown(script: &str) -> String {
         let words: Vec<_> = said.words.iter().map(|w| w.to_string_lossy()).collect();
         let _ = writeln!(text, "{:3}  {}    <- {}", said.line, words.join(" "), said.text);
     }
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
     for warning in &found.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
     for error in &found.errors {
         let _ = writeln!(text, "error: {error}");
+    }
+    if let Some(signal) = &found.signal {
+        let _ = writeln!(text, "{signal:?}");
     }
     if let Some(shape) = found.slurm {
         let _ = writeln!(text, "{shape:?}");
@@ -122,7 +128,7 @@ fn lsf_mpi_and_gpu() {
 fn lsf_mistakes() {
     insta::assert_snapshot!(shown(
         "#BSUB -n many\n#BSUB -M 100\n#BSUB -w 'ended(12)'\n#BSUB -w 'done(prepare)'\n#BSUB -w '1 || 2'\n\
-         #BSUB -J x[\n#BSUB -W 1d\n#BSUB -foo 1\n#BSUB -q\n#BSUB job.sh\n"
+         #BSUB -J x[\n#BSUB -W 1d\n#BSUB -zzz 1\n#BSUB -q\n#BSUB job.sh\n"
     ));
 }
 
@@ -134,6 +140,7 @@ fn our_own_lines_come_last_and_unchanged() {
         ),
         ["--memory=1024M", "-m", "4G", "--env", "A=b c", "--wait"]
     );
+    assert_eq!(words("#AWSB-p 2\n#AWSB--wait\n"), ["-p", "2", "--wait"]);
     assert_eq!(words("#AWSBx -p 2\n#AWSB\n#AWSB \n #AWSB -p 2\n"), [""; 0]);
     assert_eq!(words("#AWSB -p 2\0\n"), [""; 0]);
     assert_eq!(words("#!/bin/sh\r\n#AWSB -p 2\r\n"), ["-p", "2"]);
@@ -149,6 +156,7 @@ fn slurm_counts_on_a_node() {
         ("-N 1 --ntasks-per-node=4 -c 2", "--vcpus=8"),
         ("-N 2", "--nodes=2"),
         ("-N 2 -n 7", "--nodes=2 --vcpus=4"),
+        ("-N 4 -n 2", "--nodes=2 --vcpus=1"),
         ("-N 2 --ntasks-per-node=4 -c 3", "--nodes=2 --vcpus=12"),
         ("-n 8 --ntasks-per-node=4", "--nodes=2 --vcpus=4"),
         ("-n 8 -n 2", "--vcpus=2"),
@@ -170,7 +178,7 @@ fn slurm_counts_on_a_node() {
 
 #[test]
 fn every_way_to_write_an_option() {
-    for options in ["--mem=5 -c3", "--mem 5 -c 3", "--mem=5 --cpus-per-t=3", "-Hc3 --mem=5", "-Qvc 3 --mem=5"]
+    for options in ["--mem=5 -c3", "--mem 5 -c 3", "--mem=5 --cpus-per-t=3", "-Oc3 --mem=5", "-Qvc 3 --mem=5"]
     {
         assert_eq!(words(&format!("#SBATCH {options}\n")), ["--vcpus=3", "--memory=5M"], "{options}");
     }
@@ -188,6 +196,26 @@ fn what_would_be_another_job_is_refused() {
         ("#SBATCH -d singleton", "no `singleton`"),
         ("#SBATCH -d 123", "Slurm's `afterany`"),
         ("#SBATCH -d afterok:", "ID is missing"),
+        ("#SBATCH -d afterok", "takes a job's ID"),
+        ("#SBATCH -d foo:1", "no dependency 'foo'"),
+        ("#SBATCH -d 1:2", "no dependency '1'"),
+        ("#SBATCH --hold", "cannot hold"),
+        ("#SBATCH --begin=16:00", "at a time"),
+        ("#SBATCH --deadline=16:00", "no time of day"),
+        ("#SBATCH --input=in.txt", "standard input"),
+        ("#SBATCH --signal=B:FOO@60", "no signal 'FOO'"),
+        ("#SBATCH --mem=0.5G", "does not accept '0.5G'"),
+        ("#SBATCH --mem-per-cpu=1GiB", "does not accept '1GiB'"),
+        ("#SBATCH --mem=1G --mem-per-cpu=1G", "only one of"),
+        ("#SBATCH -N 2-1", "fewer than the least"),
+        ("#SBATCH -N 1-", "from 1 on"),
+        ("#SBATCH --jobname=x", "no option `--jobname`; did you mean --job-name?"),
+        ("#SBATCH --job_name x", "no option `--job_name`; did you mean --job-name?"),
+        ("#SBATCH -3", "no option `-3`"),
+        ("#SBATCH -J ''", "needs a value"),
+        ("#SBATCH --mail-type=SOMETIMES", "does not accept 'SOMETIMES'"),
+        ("#SBATCH --open-mode=x", "append"),
+        ("#SBATCH -- --mem=1G", "behind a `--`"),
         ("#SBATCH -c 4294967295 -n 4294967295", "more than a node"),
         ("#SBATCH -c 1000 --mem-per-cpu=999T", "more than 2147483647 MiB"),
         ("#SBATCH -c 0", "from 1 on"),
@@ -196,12 +224,116 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -w 'exit(1)'", "only knows `done`"),
         ("#BSUB -w 'done(1) || done(2)'", "never for one of several"),
         ("#BSUB -w '!done(1)'", "never for one of several"),
+        ("#BSUB -n 8,4", "fewer than the least"),
+        ("#BSUB -n 4,x", "from 1 on"),
+        ("#BSUB -R '4*{rusage[mem=1]} + 8*{rusage[mem=2]}'", "all of a job's nodes are alike"),
+        ("#BSUB -R '{span[hosts=1]} || {span[ptile=2]}'", "no alternatives"),
+        ("#BSUB -cwd /scratch/%U/%J_%I", "--parent-working-dir"),
+        ("#BSUB -i in.txt", "standard input"),
+        ("#BSUB -H", "cannot hold"),
+        ("#BSUB -b 16:00", "at a time"),
+        ("#BSUB -t 16:00", "no time of day"),
+        ("#BSUB -nnodes 4", "--nodes N --vcpus V"),
+        ("#BSUB -hostfile f", "Batch chooses the instances"),
+        ("#BSUB -k d", "no checkpoints"),
+        ("#BSUB -json f", "from another file"),
+        ("#BSUB -Q 'all ~2'", "exit codes that are named"),
+        ("#BSUB -f 'a << b'", "appends"),
+        ("#BSUB -f a", "LSF's form"),
+        ("#BSUB -K -I", "not both"),
+        ("#BSUB -r -I", "not both"),
+        ("#BSUB -J a[0-3]", "begin with 1"),
+        ("#BSUB -J a[1-3]%0", "not understood"),
+        ("#BSUB -wa CHKPNT -wt 2", "not a signal"),
+        ("#BSUB -zzz", "no option `-zzz`"),
         ("#BSUB -n 0", "from 1 on"),
         ("#BSUB -M 3000", "LSF_UNIT_FOR_LIMITS"),
         ("#BSUB -M 9999999999GB", "more than 2147483647 MiB"),
         ("#BSUB -W 71582789", "more than 2147483647 seconds"),
     ] {
         assert!(error(line).contains(reason), "{line}: {:?}", error(line));
+    }
+}
+
+#[test]
+fn lsf_lines_count_anywhere_in_a_script() {
+    let script = "#!/bin/sh\n#BSUB-n 2\necho hi\n#BSUB -q other\n#BSUB this is a comment\n";
+    assert_eq!(words(script), ["--queue=other", "--vcpus=2"]);
+    // A line goes on where it ends in a backslash; what the shell runs then is the script's own affair.
+    assert_eq!(words("#BSUB -n 4 \\\n-R \"span[ptile=2]\"\n"), ["--nodes=2", "--vcpus=2"]);
+    assert_eq!(words("#BSUB -n 4 \\\n#BSUB -q a\n"), ["--queue=a", "--vcpus=4"]);
+    assert_eq!(words("#BSUB -n 4 \\\n# more\n"), ["--vcpus=4"]);
+}
+
+#[test]
+fn what_looks_like_a_directive_and_is_none_is_a_warning() {
+    let warnings = |script: &str| {
+        let found = Directives::read(script.as_bytes());
+        assert_eq!((found.errors.len(), found.options.len()), (0, 0), "{script}");
+        found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for line in ["# SBATCH -n 4", " #SBATCH -n 4", "#sbatch -n 4", "#Sbatch --mem=1G"] {
+        let said = warnings(&format!("#!/bin/sh\n{line}\n"));
+        assert!(said.len() == 1 && said[0].contains("begins with `#SBATCH`"), "{line}: {said:?}");
+    }
+    assert!(warnings("  # BSUB -n 2\n")[0].contains("begins with `#BSUB`"));
+    assert!(warnings("#awsb -p 2\n")[0].contains("begins with `#AWSB`"));
+    let late = warnings("#!/bin/sh\necho\n#SBATCH -n 4\n#SBATCH --mem=1G\n#AWSB -p 2\n");
+    assert_eq!(
+        late,
+        [
+            "line 3: `#SBATCH -n 4`: is not read: it stands behind the script's first command",
+            "line 5: `#AWSB -p 2`: is not read: it stands behind the script's first command",
+        ]
+    );
+    for line in
+        ["##SBATCH -n 4", "#SBATCHES -n 4", "# SBATCH lines follow", "# sbatch - a tool", "#SBATCH", "# bsub"]
+    {
+        assert_eq!(warnings(&format!("{line}\n")), [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn other_forms_that_the_originals_take() {
+    for (line, expected) in [
+        ("#SBATCH --job=brief", "--job-name=brief"),
+        ("#SBATCH--time=90", "--time=90"),
+        ("#SBATCH-t90", "--time=90"),
+        ("#SBATCH --time=2-", "--time=2-"),
+        ("#SBATCH --time=-1", ""),
+        ("#SBATCH -a [1-3]", "--array=1-3"),
+        ("#SBATCH -a ',1, 3,'", "--array=1,3"),
+        ("#SBATCH -a 1-10%1", "--array=1-10%1"),
+        ("#SBATCH -a 1-10%0", "--array=1-10"),
+        ("#SBATCH -n +2", "--vcpus=2"),
+        ("#SBATCH --mem=+8", "--memory=8M"),
+        ("#SBATCH --dependency=", ""),
+        ("#SBATCH --dependency='afterok: 8f2c0d3e'", "--depends-on=afterok:8f2c0d3e"),
+        ("#SBATCH --begin=now --input=/dev/null", ""),
+        ("#SBATCH -N 2,4", "--nodes=2"),
+        ("#SBATCH -N 2-8:2", "--nodes=2"),
+        ("#BSUB -R 'affinity[core(4)]' -n 2", "--vcpus=8"),
+        ("#BSUB -R 'affinity[thread(2)] span[ptile=1]' -n 2", "--nodes=2 --vcpus=2"),
+        ("#BSUB -R 'span[hosts=-1]' -n 2", "--vcpus=2"),
+        ("#BSUB -R 'rusage[mem=1000:duration=10:decay=1]'", "--memory=1000M"),
+        ("#BSUB -env 'all, ~FOO'", "--env=all --env-exclude=FOO"),
+        ("#BSUB -env \"A='x, y', B=1\"", "--env=A=x, y --env=B=1"),
+        ("#BSUB -envall", "--env=all"),
+        ("#BSUB -i /dev/null", ""),
+        ("#BSUB -f 'in.txt > in.txt'", "--input=in.txt"),
+        ("#BSUB -f 'data/in.txt > in.txt'", "--input=data/in.txt:in.txt"),
+        ("#BSUB -f 'out.txt < out.txt'", "--output-file=out.txt"),
+        ("#BSUB -f 'a >< b'", "--input=a:b --output-file=b"),
+        ("#BSUB -Q '1 75'", "--retry-on=exit:1,75"),
+        ("#BSUB -rn", "--retry-attempts=1"),
+        ("#BSUB -J a[1-10]%1", "--job-name=a --array=1-10%1"),
+        ("#BSUB -We 60", ""),
+        ("#BSUB -Pproject -Jname", "--job-name=name"),
+        ("#BSUB -Jdata", "--job-name=data"),
+        ("#BSUB -n 4 -n 8 -M 8MB -M 9MB", "--vcpus=4 --memory=8M"),
+        ("#BSUB -n 4,8", "--vcpus=4"),
+    ] {
+        assert_eq!(words(&format!("{line}\n")).join(" "), expected, "{line}");
     }
 }
 

@@ -31,6 +31,11 @@ pub fn split(line: &[u8], quoting: Quoting) -> Result<Vec<OsString>, Unclosed> {
                 quote = None;
                 continue;
             }
+            // To sbatch white space ends a word all the same (tried on 22.05).
+            (b'\\', None) if quoting == Quoting::Slurm => match bytes.next_if(|b| !b.is_ascii_whitespace()) {
+                Some(escaped) => escaped,
+                None => continue,
+            },
             (b'\\', None) => bytes.next().unwrap_or(b'\\'),
             (b'\\', Some(_)) if quoting == Quoting::Slurm => bytes.next().unwrap_or(b'\\'),
             (b'\\', Some(b'"')) => {
@@ -69,14 +74,16 @@ mod tests {
         for quoting in [Quoting::Shell, Quoting::Slurm] {
             assert_eq!(words("-J a  -n\t4", quoting), ["-J", "a", "-n", "4"]);
             assert_eq!(
-                words(r#"-R "span[hosts=1] x" 'a "b"' c\ d"#, quoting),
-                ["-R", "span[hosts=1] x", "a \"b\"", "c d"]
+                words(r#"-R "span[hosts=1] x" 'a "b"'"#, quoting),
+                ["-R", "span[hosts=1] x", "a \"b\""]
             );
             assert_eq!(words("-t 10 # ten minutes", quoting), ["-t", "10"]);
             assert_eq!(words(r##"--comment="a # b" x"##, quoting), ["--comment=a # b", "x"]);
             assert_eq!(words(r"\#x '' y", quoting), ["#x", "", "y"]);
             assert_eq!(split(b"-J 'a", quoting), Err(Unclosed(b'\'')));
         }
+        assert_eq!(words(r"c\ d", Quoting::Shell), ["c d"]);
+        assert_eq!(words(r#"c\ d e\"f \"#, Quoting::Slurm), ["c", "d", "e\"f"]);
         assert_eq!(words("a#b", Quoting::Shell), ["a#b"]);
         assert_eq!(words("a#b c", Quoting::Slurm), ["a"]);
         assert_eq!(words(r"'a\b' x\", Quoting::Shell), [r"a\b", r"x\"]);

@@ -69,26 +69,86 @@ _an=${_an:-$_at}
 case $_an in
 '' | 0* | *[!0-9]*) _as "-n: '$_an' is no number from 1 on" && exit 1 ;;
 esac
-for _av in "$_ai" "$_ao" "$_ae"; do
-  case $_av in
-  *%*) _as "$_av: a file for each task cannot be had; the command can look at SLURM_PROCID" && exit 1 ;;
-  esac
-done
-[ -z "$_ai" ] || [ "$_ai" = all ] || [ "$_ai" = none ] || exec <"$_ai" || exit
-[ -z "$_ao" ] || exec >"$_ao" || exit
-if [ "$_ae" ]; then
-  exec 2>"$_ae" || exit
-elif [ "$_ao" ]; then
-  exec 2>&1
-fi
+case $_ai in all | none) _ai='' ;; esac
+# What is in front of each task when their files differ: it is text, because other nodes have no file of it. _af FILE sets
+# _av to what its %j, %t and so on stand for.
+# shellcheck disable=SC2016 # it is for the task's shell
+_ap='_af() {
+  _al=$1 _av=
+  while :; do
+    case $_al in
+    *%*) _av=$_av${_al%%%*} _al=${_al#*%} ;;
+    *) break ;;
+    esac
+    _ac=
+    while case $_al in [0-9]*) ;; *) false ;; esac do
+      _ac=$_ac${_al%"${_al#?}"} _al=${_al#?}
+    done
+    case $_al in
+    %*) _ak=% ;;
+    A*) _ak=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID} ;;
+    a*) _ak=${SLURM_ARRAY_TASK_ID:-4294967294} ;;
+    J*) _ak=$SLURM_JOB_ID.0 ;;
+    j*) _ak=$SLURM_JOB_ID ;;
+    N*) _ak=${HOSTNAME:-$SLURMD_NODENAME} && _ak=${_ak%%.*} ;;
+    n*) _ak=$SLURM_NODEID ;;
+    s*) _ak=0 ;;
+    t*) _ak=$SLURM_PROCID ;;
+    u*) _ak=$SLURM_JOB_USER ;;
+    x*) _ak=$SLURM_JOB_NAME ;;
+    *) _ak=%$_ac${_al%"${_al#?}"} _ac= ;;
+    esac
+    case $_ak in
+    *[!0-9]*) ;;
+    *) while [ "$_ac" ] && [ ${#_ak} -lt "$_ac" ]; do _ak=0$_ak; done ;;
+    esac
+    _al=${_al#?} _av=$_av$_ak
+  done
+  _av=$_av$_al
+}
+_aredirect() {
+  _ai=$1 _ao=$2 _ae=$3
+  if [ "$_ai" ]; then
+    _af "$_ai" && exec <"$_av" || exit
+  fi
+  if [ "$_ao" ]; then
+    _af "$_ao" && exec >"$_av" || exit
+  fi
+  if [ "$_ae" ]; then
+    _af "$_ae" && exec 2>"$_av" || exit
+  elif [ "$_ao" ]; then
+    exec 2>&1
+  fi
+}
+'
 export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an"
 export SLURM_PROCID=0 SLURM_LOCALID=0
-[ "$_an" -gt 1 ] || exec "$@"
-if command -v mpirun >/dev/null; then
+case $_ai$_ao$_ae in
+*%*)
+  # shellcheck disable=SC2016 # it is for the task's shell
+  set -- sh -c "$_ap"'_aredirect "$1" "$2" "$3"
+shift 3
+exec "$@"' srun "$_ai" "$_ao" "$_ae" "$@"
+  ;;
+*)
+  eval "$_ap"
+  _aredirect "$_ai" "$_ao" "$_ae"
+  ;;
+esac
+# Tasks that a signal may reach before the time is up are found by the file of their srun, which has to outlive them.
+_aw=${AWSB_STEP_SIGNAL-}
+if [ "$_aw" ]; then
+  _ap=${0%/*}/step.$$
+  : >"$_ap"
+  trap 'rm -f "$_ap"' EXIT
+fi
+[ "$_an" -gt 1 ] || [ "$_aw" ] || exec "$@"
+if [ "$_an" -gt 1 ] && command -v mpirun >/dev/null; then
   # shellcheck disable=SC2016 # it is for the task's shell
   set -- sh -c 'SLURM_PROCID=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-0}}}
 SLURM_LOCALID=${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-0}}
-export SLURM_PROCID SLURM_LOCALID
+SLURM_NODEID=${AWS_BATCH_JOB_NODE_INDEX:-0}
+export SLURM_PROCID SLURM_LOCALID SLURM_NODEID
 exec "$@"' srun "$@"
   if [ "$_am" -gt 1 ]; then
     # Open MPI takes no variables to other nodes by itself.
@@ -101,18 +161,30 @@ exec "$@"' srun "$@"
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   # With a list of nodes each has its part of the tasks, as Slurm deals them out. Without one, mpirun counts cores,
   # and on a vCPU there may be half a core only.
-  [ -z "${AWSB_HOSTFILE-}" ] || exec mpirun -n "$_an" -N "$(((_an + _am - 1) / _am))" "$@"
-  export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
-  exec mpirun -n "$_an" "$@"
-fi
-if [ "$_am" -gt 1 ]; then
+  if [ "${AWSB_HOSTFILE-}" ]; then
+    set -- mpirun -n "$_an" -N "$(((_an + _am - 1) / _am))" "$@"
+  else
+    export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+    set -- mpirun -n "$_an" "$@"
+  fi
+  [ "$_aw" ] || exec "$@"
+  _an=1
+elif [ "$_an" -gt 1 ] && [ "$_am" -gt 1 ]; then
   _as 'the image has no mpirun, which takes a command to the other nodes'
   exit 127
 fi
 _ak='' _ac=0 _ai=0 _ah=''
 trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
+if [ "$_aw" ]; then
+  # shellcheck disable=SC2064 # it is known now
+  trap "kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
+fi
 while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
-  SLURM_PROCID=$_ai SLURM_LOCALID=$_ai "$@" &
+  if [ "$_an" = 1 ]; then
+    "$@" <&0 &
+  else
+    SLURM_PROCID=$_ai SLURM_LOCALID=$_ai "$@" &
+  fi
   _ak="$_ak $!" _ai=$((_ai + 1))
 done
 # A signal may have come before the last task's ID was noted.

@@ -6,7 +6,7 @@ use super::super::{At, Directives};
 use super::Key;
 use super::require::{Per, sections, usages};
 use crate::job::tasks::NO_LIMIT;
-use crate::job::{EnvArg, Invalid, JobId, JobName, Memory, TaskIds};
+use crate::job::{ArrayIds, EarlySignal, EnvArg, Invalid, JobId, JobName, Memory, TaskIds};
 
 /// How an LSF job is laid out, for its script's `LSB_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,15 @@ pub struct Job {
     /// What is reserved (`rusage[mem=…]`), in MiB.
     reserved: Said<(Memory, Per)>,
     gpus: Said<(u32, Per)>,
+    /// vCPUs of each task (`affinity[core(N)]`).
+    cpus_per_task: Said<u32>,
+    /// What is sent before the end (`-wa`), and how long before it (`-wt`).
+    warning_action: Said<String>,
+    warning_time: Said<String>,
+    /// Options that say where the job talks, or that it is run again, which exclude each other.
+    waits: Said<()>,
+    is_interactive: Said<()>,
+    reruns: Said<()>,
     told_of_output: bool,
 }
 
@@ -45,14 +54,15 @@ impl Job {
 
     fn try_take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         match key {
-            // `min,max`: content with the least.
             Key::Slots => {
-                let least = value.split(',').next().unwrap_or_default();
-                self.slots = Some((count(least)?, at.clone()));
+                let slots = slots(value, at, found)?;
+                // LSF takes the first of several (bsub's parser of 2007, which says so of these two options alone).
+                self.slots.get_or_insert((slots, at.clone()));
             }
             // In KB unless LSF_UNIT_FOR_LIMITS says otherwise; `!` makes the limit a hard one, as all are here.
             Key::Memory => {
-                self.limit = Some((memory(value.trim_end_matches('!'), "K", at, found)?, at.clone()))
+                let limit = memory(value.trim_end_matches('!'), "K", at, found)?;
+                self.limit.get_or_insert((limit, at.clone()));
             }
             Key::Resources => self.resources(value, at, found)?,
             Key::Gpu => self.gpu(value, at, found)?,
@@ -75,22 +85,61 @@ impl Job {
                 }
             }
             Key::Dependency => found.say(at, dependencies(value)?),
+            Key::Cwd if value.contains('%') => {
+                return Err(Invalid::because(
+                    "LSF replaces what begins with % in it, and Batch does not; `#AWSB --parent-working-dir DIR` makes a \
+                     directory job-ID in DIR",
+                ));
+            }
             Key::Cwd => found.say(at, [format!("--working-dir={value}")]),
             Key::Env => {
-                let words = environment(value, at, found)?;
+                let words = environment(value)?;
                 if !words.is_empty() {
                     found.say(at, words);
                 }
             }
-            Key::Rerun => found.say(at, ["--retry-on=spot"]),
-            Key::Wait => found.say(at, ["--wait"]),
-            Key::Interactive => found.say(at, ["--interactive"]),
+            Key::Rerun => {
+                self.reruns = Some(((), at.clone()));
+                found.say(at, ["--retry-on=spot"]);
+            }
+            Key::NeverRerun => found.say(at, ["--retry-attempts=1"]),
+            Key::Requeue => {
+                let words = requeue(value, at, found)?;
+                found.say(at, words);
+            }
+            Key::Input if value == "/dev/null" => {}
+            Key::Input => {
+                return Err(Invalid::because(
+                    "a job's standard input is empty: `#AWSB -i FILE` brings the file along, and `< FILE` in the script \
+                     reads it",
+                ));
+            }
+            Key::File => {
+                let words = file(value, at, found)?;
+                found.say(at, words);
+            }
+            Key::WarningAction => self.warning_action = Some((value.to_owned(), at.clone())),
+            Key::WarningTime => self.warning_time = Some((value.to_owned(), at.clone())),
+            Key::Wait => {
+                self.waits = Some(((), at.clone()));
+                found.say(at, ["--wait"]);
+            }
+            Key::Interactive => {
+                self.is_interactive = Some(((), at.clone()));
+                found.say(at, ["--interactive"]);
+            }
         }
         Ok(())
     }
 
     /// The sections of `-R`.
     fn resources(&mut self, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
+        if value.contains(['{', '}']) {
+            return Err(Invalid::because(
+                "all of a job's nodes are alike in Batch, and it knows no alternatives: one requirement without braces \
+                 can be had",
+            ));
+        }
         for section in sections(value) {
             match section.name {
                 "rusage" => {
@@ -104,15 +153,25 @@ impl Job {
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
                                 self.gpus = Some(((count(value)?, per), at.clone()));
                             }
+                            // Phases of a reservation: the largest one is taken.
+                            "duration" | "decay" => {}
                             _ => found.warn(at, format!("Batch knows no resource '{name}'")),
                         }
                     }
                 }
                 "span" => match section.body.trim().split_once('=') {
-                    Some(("hosts", "1")) => self.per_host = None,
+                    // -1 undoes what the queue has, which is nothing here.
+                    Some(("hosts", "1" | "-1")) => self.per_host = None,
                     Some(("ptile", number)) => self.per_host = Some((count(number)?, at.clone())),
                     _ => found.warn(at, format!("of span, Batch knows hosts=1 and ptile=N, and not '{}'", section.body)),
                 },
+                "affinity" => {
+                    let (cpus, others) = affinity(section.body)?;
+                    self.cpus_per_task = Some((cpus, at.clone()));
+                    if !others.is_empty() {
+                        found.warn(at, format!("Batch counts vCPUs, and binds none of them: {others} is not looked at"));
+                    }
+                }
                 name => found.warn(
                     at,
                     format!(
@@ -159,11 +218,28 @@ impl Job {
         {
             found.say(at, [format!("--nodes={nodes}")]);
         }
-        if let Some((_, at)) = &self.slots {
-            if per_host <= 100_000 {
-                found.say(at, [format!("--vcpus={per_host}")]);
-            } else {
-                found.refuse(at, "that is more than a node can have");
+        let cpus = self.cpus_per_task.as_ref().map_or(1, |(n, _)| *n);
+        if let Some((_, at)) = self.slots.as_ref().or(self.cpus_per_task.as_ref()) {
+            match per_host.checked_mul(cpus).filter(|n| *n <= 100_000) {
+                Some(vcpus) => found.say(at, [format!("--vcpus={vcpus}")]),
+                None => found.refuse(at, "that is more than a node can have"),
+            }
+        }
+        match (&self.warning_action, &self.warning_time) {
+            (Some((action, at)), Some((time, _))) => match EarlySignal::from_lsf(action, time) {
+                Ok(signal) => found.signal = Some(signal),
+                Err(invalid) => found.refuse(at, invalid.to_string()),
+            },
+            (Some((_, at)), None) => found.warn(at, "LSF sends nothing without -wt, and neither does awsb"),
+            (None, Some((_, at))) => found.warn(at, "LSF sends nothing without -wa, and neither does awsb"),
+            (None, None) => {}
+        }
+        if let Some((_, at)) = &self.is_interactive {
+            if self.waits.is_some() {
+                found.refuse(at, "LSF takes -I or -K, and not both");
+            }
+            if self.reruns.is_some() {
+                found.refuse(at, "LSF does not run an interactive job again: -I or -r, and not both");
             }
         }
         let on_a_host = |number: u64, per: Per| match per {
@@ -197,6 +273,98 @@ fn count(value: &str) -> Result<u32, Invalid> {
     }
 }
 
+/// `4`, or `4,8`: LSF starts with 4 and tries for 8.
+fn slots(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
+    let Some((least, most)) = value.split_once(',') else { return count(value) };
+    let (least, most) = (count(least)?, count(most)?);
+    if most < least {
+        return Err(Invalid::because(format!("the most slots, {most}, are fewer than the least, {least}")));
+    }
+    if most > least {
+        found.note(at, format!("Batch takes one number of vCPUs: the least, {least}"));
+    }
+    Ok(least)
+}
+
+/// vCPUs for a task, and what is about their place within a host: `core(4)`, `thread(2):cpubind=core`.
+fn affinity(body: &str) -> Result<(u32, String), Invalid> {
+    let mut cpus: u32 = 1;
+    let mut others = Vec::new();
+    for part in body.split(':').map(str::trim).filter(|part| !part.is_empty()) {
+        let unit = part.strip_suffix(')').and_then(|part| part.split_once('('));
+        match unit {
+            Some(("core" | "thread", inner)) => {
+                let (number, more) = inner.split_once(',').map_or((inner, ""), |(n, more)| (n, more));
+                cpus = cpus.saturating_mul(count(number.trim())?);
+                if !more.is_empty() {
+                    others.push(more);
+                }
+            }
+            _ => others.push(part),
+        }
+    }
+    Ok((cpus, others.join(":")))
+}
+
+/// The exit codes of `-Q`, such as `1 75 EXCLUDE(9)`: after them a job is tried again.
+fn requeue(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
+    let mut codes = Vec::new();
+    for word in value.split_whitespace() {
+        let excluded = word.strip_prefix("EXCLUDE(").and_then(|rest| rest.strip_suffix(')'));
+        if excluded.is_some() {
+            found.warn(at, "Batch may try the job again on the same instance");
+        }
+        let code = excluded.unwrap_or(word);
+        if !code.parse::<u8>().is_ok_and(|_| code.bytes().all(|b| b.is_ascii_digit())) {
+            return Err(Invalid::because(format!(
+                "'{word}': Batch tries a job again after exit codes that are named, such as \"1 75\" (--retry-on)"
+            )));
+        }
+        codes.push(code);
+    }
+    if codes.is_empty() {
+        return Err(Invalid::because("names no exit code"));
+    }
+    Ok(vec![format!("--retry-on=exit:{}", codes.join(","))])
+}
+
+/// `-f "LOCAL OPERATOR [REMOTE]"`: `>` copies to the job before it runs, `<` back when it has ended, `><` and `<>` both.
+fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
+    let form = || Invalid::because("LSF's form is \"LOCAL > REMOTE\", or with <, <<, >< or <> in its place");
+    let from = value.find(['<', '>']).ok_or_else(form)?;
+    let rest = value[from..].trim_start_matches(['<', '>']);
+    let operator = &value[from..value.len() - rest.len()];
+    let (local, remote) = (value[..from].trim(), rest.trim());
+    if local.is_empty() {
+        return Err(form());
+    }
+    let remote = if remote.is_empty() { local } else { remote };
+    let (goes, returns) = match operator {
+        ">" => (true, false),
+        "<" => (false, true),
+        "><" | "<>" => (true, true),
+        "<<" => {
+            return Err(Invalid::because(
+                "Batch appends to no file here: `<` keeps it, and `bout --files ID -d DIR` fetches it",
+            ));
+        }
+        _ => return Err(form()),
+    };
+    let mut words = Vec::new();
+    if goes {
+        words.push(if local == remote {
+            format!("--input={local}")
+        } else {
+            format!("--input={local}:{remote}")
+        });
+    }
+    if returns {
+        words.push(format!("--output-file={remote}"));
+        found.note(at, "the file goes to the bucket: `bout --files ID -d DIR` fetches it");
+    }
+    Ok(words)
+}
+
 /// A size, in `unit` if it names none. LSF's clusters may have another default unit
 /// (`LSF_UNIT_FOR_LIMITS`), so a size that is hardly meant is not taken in silence.
 fn memory(value: &str, unit: &str, at: &At, found: &mut Directives) -> Result<Memory, Invalid> {
@@ -216,6 +384,7 @@ fn memory(value: &str, unit: &str, at: &At, found: &mut Directives) -> Result<Me
 
 /// `name`, `name[1-10:2]`, `[1,3,5-7]`, `name[1-10]%4`.
 fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
+    found.name = Some(value.to_owned());
     let Some((name, rest)) = value.split_once('[') else {
         found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]);
         return Ok(());
@@ -224,16 +393,26 @@ fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         return Err(Invalid::because(format!("'{value}' has a '[' without its ']'")));
     };
     let ids: TaskIds = ids.parse()?;
-    let mut words = vec![format!("--array={ids}")];
+    if ids.min() == 0 {
+        return Err(Invalid::because("LSF's indices begin with 1"));
+    }
+    let one_at_a_time = match limit {
+        "" => false,
+        _ => match limit.strip_prefix('%').and_then(|limit| limit.parse::<u32>().ok()) {
+            Some(limit) if limit >= 1 => {
+                if limit > 1 && limit < ids.count() {
+                    found.warn(at, NO_LIMIT);
+                }
+                limit == 1
+            }
+            _ => return Err(Invalid::because(format!("'{limit}' is not understood"))),
+        },
+    };
+    let mut words = vec![format!("--array={}", ArrayIds { ids, one_at_a_time })];
     if !name.is_empty() {
         words.insert(0, format!("--job-name={}", JobName::cleaned(name).as_str()));
     }
     found.say(at, words);
-    match limit {
-        "" => {}
-        limit if limit.starts_with('%') => found.warn(at, NO_LIMIT),
-        other => return Err(Invalid::because(format!("'{other}' is not understood"))),
-    }
     Ok(())
 }
 
@@ -302,15 +481,34 @@ fn looks_like_an_id(id: &str) -> bool {
         && id.contains(|c: char| c.is_ascii_digit())
 }
 
-/// `all`, `none`, names with or without a value, and `~NAME` for what `all` is not to have.
-fn environment(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
+/// `all`, `none`, names with or without a value, and `~NAME` for what `all` is not to have. A value with a comma or a blank
+/// stands in single quotes.
+fn environment(value: &str) -> Result<Vec<String>, Invalid> {
+    let mut parts = vec![String::new()];
+    let mut is_quoted = false;
+    for c in value.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            ',' if !is_quoted => parts.push(String::new()),
+            _ if !is_quoted && c.is_whitespace() && parts.last().is_none_or(String::is_empty) => {}
+            _ => {
+                if let Some(last) = parts.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    if is_quoted {
+        return Err(Invalid::because("the quote ' is never closed"));
+    }
     let mut words = Vec::new();
-    for one in value.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-        match one {
+    for one in parts.iter().filter(|one| !one.trim().is_empty()) {
+        match one.trim_end() {
             "all" => words.push("--env=all".to_owned()),
             "none" => {}
-            _ if one.starts_with('~') => found.warn(at, format!("'{one}' cannot be left out of all")),
-            _ => {
+            name if name.starts_with('~') => words.push(format!("--env-exclude={}", &name[1..])),
+            name => {
+                let one = if name.contains('=') { one } else { name };
                 EnvArg::parse(OsStr::new(one))?;
                 words.push(format!("--env={one}"));
             }

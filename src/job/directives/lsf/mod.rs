@@ -23,6 +23,12 @@ pub enum Key {
     Cwd,
     Env,
     Rerun,
+    NeverRerun,
+    Requeue,
+    Input,
+    File,
+    WarningAction,
+    WarningTime,
     Wait,
     Interactive,
     Output,
@@ -41,7 +47,7 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
                 continue;
             };
             let Some((opt, attached)) = find(name) else {
-                found.warn(&line.at(&[word]), "LSF does not know it either");
+                found.refuse(&line.at(&[word]), format!("LSF's bsub has no option `-{name}`"));
                 // What could be its value is not taken for anything else.
                 let _ =
                     words.as_slice().first().filter(|next| !next.starts_with('-')).and_then(|_| words.next());
@@ -54,8 +60,10 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
             match opt.meaning {
                 _ if opt.value && value.is_none() => found.refuse(&at, "needs a value"),
                 Meaning::Job(key) => job.take(key, value.unwrap_or_default(), &at, found),
+                Meaning::Unhonoured(reason) if opt.name == "x" => found.warn_of_whole_node(&at, reason),
                 Meaning::Unhonoured(reason) => found.warn(&at, reason),
                 Meaning::Nothing => {}
+                Meaning::Refused(reason) => found.refuse(&at, reason),
             }
         }
     }
@@ -63,12 +71,13 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
     (!lines.is_empty()).then_some(shape)
 }
 
-/// The option of this name; or one that matters with this first letter, and its value behind it (`-n4`).
+/// The option of this name; or the longest that the word begins with, and its value behind it (`-n4`, `-Pproject`).
 fn find(name: &str) -> Option<(&'static Opt, Option<&str>)> {
     if let Some(opt) = OPTIONS.iter().find(|o| o.name == name) {
         return Some((opt, None));
     }
-    let (letter, value) = name.split_at_checked(1)?;
-    let opt = OPTIONS.iter().find(|o| o.value && o.name == letter && matches!(o.meaning, Meaning::Job(_)))?;
-    Some((opt, Some(value)))
+    // `-Jdata` is the name `data`, and not the description `ata`.
+    let begins = |opt: &&Opt| opt.value && opt.name != "Jd" && name.starts_with(opt.name);
+    let opt = OPTIONS.iter().filter(begins).max_by_key(|opt| opt.name.len())?;
+    Some((opt, Some(&name[opt.name.len()..])))
 }

@@ -22,6 +22,8 @@ pub enum Meaning {
     Unhonoured(&'static str),
     /// It changes nothing that a job could notice.
     Nothing,
+    /// Without it the job would be another one.
+    Refused(&'static str),
 }
 
 /// The options of IBM Spectrum LSF 10.1 (`lsf_command_ref`, bsub).
@@ -38,7 +40,13 @@ pub const OPTIONS: &[Opt] = &[
     job("cwd", Key::Cwd),
     job("env", Key::Env),
     flag("r", Meaning::Job(Key::Rerun)),
-    flag("rn", Meaning::Nothing),
+    flag("rn", Meaning::Job(Key::NeverRerun)),
+    job("Q", Key::Requeue),
+    job("i", Key::Input),
+    job("is", Key::Input),
+    job("f", Key::File),
+    job("wa", Key::WarningAction),
+    job("wt", Key::WarningTime),
     flag("K", Meaning::Job(Key::Wait)),
     flag("I", Meaning::Job(Key::Interactive)),
     job("o", Key::Output),
@@ -49,7 +57,7 @@ pub const OPTIONS: &[Opt] = &[
     // Who pays and who is told.
     not("P", "Batch knows no projects; `--tag` marks a job for the bill"),
     not("Lp", "Batch knows no projects; `--tag` marks a job for the bill"),
-    not("G", "the queue decides on shares and limits"),
+    not("G", "`--share` names a share of the queue's scheduling policy, which is the nearest that Batch has"),
     not("U", CHOICE),
     not("u", MAIL),
     flag("N", Meaning::Unhonoured(MAIL)),
@@ -59,25 +67,27 @@ pub const OPTIONS: &[Opt] = &[
     not("Jd", "Batch keeps no such text; `--tag` does"),
     not("g", "Batch knows no groups of jobs; `--tag` marks them"),
     not("sla", "the queue decides on priority and limits"),
-    not("sp", "the queue decides on priority and limits"),
+    not("sp", "`--priority` is the priority within a share, in a queue with a scheduling policy"),
     // When.
-    not("b", START),
-    not("t", "Batch takes a time limit, `--time`, and no time of day"),
-    not("We", START),
-    flag("H", Meaning::Unhonoured("Batch cannot hold a job back")),
+    refused("b", "Batch cannot start a job at a time: take it out, and submit the job then"),
+    refused("t", "Batch has no time of day at which a job has to have ended: -W limits how long it runs"),
+    // An estimate for LSF's scheduler; nothing is ended by it.
+    Opt { name: "We", value: true, meaning: Meaning::Nothing },
+    flag("H", Meaning::Refused("Batch cannot hold a job back: submit it when it is to run")),
     not("E", HOOKS),
     not("Ep", HOOKS),
     not("eptl", START),
     not("ptl", START),
     flag("ti", Meaning::Nothing),
-    not("wa", SIGNALS),
-    not("wt", SIGNALS),
-    not("s", SIGNALS),
-    not("Q", "`--retry-attempts` says how often a job is tried"),
+    not("s", "Batch ends a job that is terminated with SIGTERM, and 30 seconds later with SIGKILL"),
     // Where.
     not("m", CHOICE),
     not("clusters", CHOICE),
-    not("hostfile", CHOICE),
+    refused(
+        "hostfile",
+        "Batch chooses the instances, and how many a job has is said by -n and span[ptile=N]",
+    ),
+    not("jobaff", CHOICE),
     not("rnc", CHOICE),
     not("mig", CHOICE),
     flag(
@@ -97,33 +107,41 @@ pub const OPTIONS: &[Opt] = &[
     not("ln_mem", CHOICE),
     not("ln_slots", CHOICE),
     not("jsm", CHOICE),
-    not("nnodes", "`span[ptile=N]` in -R gives a job its nodes"),
+    refused(
+        "nnodes",
+        "Batch does not know how large a whole node is: `#AWSB --nodes N --vcpus V --memory M` says it",
+    ),
     not("step_cgroup", CHOICE),
     // Limits of a process.
-    not("C", LIMITS),
-    not("c", LIMITS),
-    not("D", LIMITS),
-    not("F", LIMITS),
-    not("p", LIMITS),
-    not("S", LIMITS),
-    not("T", LIMITS),
-    not("v", LIMITS),
+    not("C", "`#AWSB --ulimit core=BYTES` limits it"),
+    not("c", "`#AWSB --ulimit cpu=SECONDS` limits it for a process, and -W the job's time"),
+    not("D", "`#AWSB --ulimit data=BYTES` limits it"),
+    not("F", "`#AWSB --ulimit fsize=BYTES` limits it"),
+    not("p", "`#AWSB --ulimit nproc=N` limits it for the job's user"),
+    not("S", "`#AWSB --ulimit stack=BYTES` limits it"),
+    not(
+        "T",
+        "Batch limits no threads; `#AWSB --ulimit nproc=N` limits processes and threads of the job's user",
+    ),
+    not("v", "Batch limits no swap space: a job has the memory that -M or rusage[mem=…] asks for"),
     flag("ul", Meaning::Unhonoured(LIMITS)),
     flag("hl", Meaning::Unhonoured(LIMITS)),
     // How it runs.
-    not("i", "a job has nothing on standard input"),
-    not("is", "a job has nothing on standard input"),
-    not("f", "a job's files come with the script, or from S3"),
     not("data", "a job's files come with the script, or from S3"),
     not("datagrp", "a job's files come with the script, or from S3"),
     flag("datachk", Meaning::Unhonoured("a job's files come with the script, or from S3")),
     not("stage", "a job's files come with the script, or from S3"),
-    not("k", "Batch makes no checkpoints"),
+    refused(
+        "k",
+        "Batch makes no checkpoints: a script that writes its own goes on from them with `--retry-on`",
+    ),
     not("L", "a job has no login shell"),
     flag("ar", Meaning::Unhonoured("a job's size stays as it is")),
-    not("jsdl", "awsb reads no JSDL"),
-    not("jsdl_strict", "awsb reads no JSDL"),
-    not("pack", "awsb submits one script at a time"),
+    refused("jsdl", "awsb does not read a job from another file"),
+    refused("jsdl_strict", "awsb does not read a job from another file"),
+    refused("json", "awsb does not read a job from another file"),
+    refused("yaml", "awsb does not read a job from another file"),
+    refused("pack", "awsb submits one script at a time"),
     flag("Zs", Meaning::Nothing),
     flag("ns", Meaning::Nothing),
     flag("tty", TERMINAL),
@@ -141,9 +159,8 @@ pub const OPTIONS: &[Opt] = &[
 const MAIL: &str = "Batch sends no mail; `--wait` waits for the job's end";
 const CHOICE: &str = "Batch chooses the instances, from what the queue's compute environments offer";
 const START: &str = "Batch starts a job as soon as it can";
-const SIGNALS: &str = "Batch ends a job with SIGTERM, and 30 seconds later with SIGKILL";
 const HOOKS: &str = "Batch runs nothing before or after a job; the script can";
-const LIMITS: &str = "limits (ulimit) are the job definition's";
+const LIMITS: &str = "the limits of this shell stay here; `#AWSB --ulimit NAME=SOFT` sets those of the job";
 const TERMINAL: Meaning =
     Meaning::Unhonoured("a job of Batch has no terminal; `--interactive` shows its output");
 
@@ -153,6 +170,10 @@ const fn job(name: &'static str, key: Key) -> Opt {
 
 const fn not(name: &'static str, reason: &'static str) -> Opt {
     Opt { name, value: true, meaning: Meaning::Unhonoured(reason) }
+}
+
+const fn refused(name: &'static str, reason: &'static str) -> Opt {
+    Opt { name, value: true, meaning: Meaning::Refused(reason) }
 }
 
 const fn flag(name: &'static str, meaning: Meaning) -> Opt {

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use super::super::{At, Directives};
 use super::Key;
+use crate::job::limits;
 use crate::job::tasks::NO_LIMIT;
-use crate::job::{DependencyArg, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime};
+use crate::job::{ArrayIds, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime};
 
 /// Why a file for the output cannot be named.
 pub(super) const OUTPUT: &str = "a job's output, standard error too, goes to CloudWatch; `bout` shows it";
@@ -22,6 +23,8 @@ pub struct SlurmShape {
     pub ntasks_per_node: Option<u32>,
     /// Nodes, at least 1.
     pub nodes: u32,
+    /// Memory of each CPU in MiB (`--mem-per-cpu`), where it was said.
+    pub mem_per_cpu: Option<u64>,
 }
 
 /// A value and where it was said.
@@ -59,8 +62,7 @@ impl Job {
             Key::CpusPerTask => self.cpus_per_task = here(count(value)?),
             Key::NtasksPerNode => self.ntasks_per_node = here(count(value)?),
             Key::CpusPerGpu => self.cpus_per_gpu = here(count(value)?),
-            // `2-4` is content with 2, `2,4` with the first.
-            Key::Nodes => self.nodes = here(count(value.split([',', '-', ':']).next().unwrap_or_default())?),
+            Key::Nodes => self.nodes = here(nodes(value)?),
             Key::Mem => self.mem = memory(value, at, found)?,
             Key::MemPerCpu => self.mem_per_cpu = memory(value, at, found)?,
             Key::MemPerGpu => self.mem_per_gpu = memory(value, at, found)?,
@@ -77,21 +79,42 @@ impl Job {
                 self.told_of_output = true;
                 found.warn(at, OUTPUT);
             }
-            Key::JobName => found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]),
+            Key::JobName => {
+                found.name = Some(value.to_owned());
+                found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]);
+            }
             Key::Array => {
-                let (ids, limit) = value.split_once('%').map_or((value, None), |(i, l)| (i, Some(l)));
-                found.say(at, [format!("--array={}", ids.parse::<TaskIds>()?)]);
-                if limit.is_some() {
-                    found.warn(at, NO_LIMIT);
-                }
+                let array = array(value, at, found)?;
+                found.say(at, [format!("--array={array}")]);
             }
             Key::Time => {
+                let time = value.parse::<WallTime>()?;
                 // No limit is what a job has anyway.
-                if value.parse::<WallTime>()?.seconds().is_some() {
+                if let Some(seconds) = time.seconds() {
                     found.say(at, [format!("--time={value}")]);
+                    if seconds == limits::TIMEOUT_MIN_SECONDS && !["1", "01", "1:00"].contains(&value) {
+                        found.note(at, "Batch's shortest time limit is 60 seconds, which the job has");
+                    }
                 }
             }
-            Key::Dependency => found.say(at, [dependencies(value)?]),
+            Key::Dependency => {
+                if !value.trim().is_empty() {
+                    found.say(at, [dependencies(value)?]);
+                }
+            }
+            Key::Signal => found.signal = Some(EarlySignal::from_slurm(value)?),
+            Key::Begin if value.eq_ignore_ascii_case("now") => {}
+            Key::Begin => {
+                return Err(Invalid::because(
+                    "Batch cannot start a job at a time: take the line out, and submit it then",
+                ));
+            }
+            Key::Input if matches!(value, "/dev/null" | "none" | "") => {}
+            Key::Input => {
+                return Err(Invalid::because(
+                    "a job's standard input is empty: `-i` brings the file along, and `< FILE` in the script reads it",
+                ));
+            }
             Key::Partition => {
                 let mut names = value.split(',');
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
@@ -118,13 +141,24 @@ impl Job {
         let number = |said: &Said<u32>| said.as_ref().map(|(n, _)| *n);
         let (cpus_per_task, per_node) = (number(&self.cpus_per_task), number(&self.ntasks_per_node));
         let nodes = match (number(&self.nodes), number(&self.ntasks), per_node) {
+            // sbatch, too, says so and takes fewer (tried on 22.05).
+            (Some(nodes), Some(ntasks), _) if ntasks < nodes => {
+                if let Some((_, at)) = &self.nodes {
+                    found.note(
+                        at,
+                        format!("{ntasks} tasks cannot run on {nodes} nodes: the job has {ntasks}"),
+                    );
+                }
+                ntasks
+            }
             (Some(nodes), ..) => nodes,
             (None, Some(ntasks), Some(per_node)) => ntasks.div_ceil(per_node),
             _ => 1,
         };
         // Slurm's default is a task for each node.
         let ntasks = number(&self.ntasks).unwrap_or_else(|| nodes.saturating_mul(per_node.unwrap_or(1)));
-        let shape = SlurmShape { ntasks, cpus_per_task, ntasks_per_node: per_node, nodes };
+        let mem_per_cpu = self.mem_per_cpu.as_ref().map(|(memory, _)| memory.mib());
+        let shape = SlurmShape { ntasks, cpus_per_task, ntasks_per_node: per_node, nodes, mem_per_cpu };
         let tasks = ntasks.div_ceil(nodes);
 
         if nodes > 1
@@ -144,6 +178,13 @@ impl Job {
             (None, ..) => self.ntasks.or(self.ntasks_per_node).map(|(_, at)| (Some(tasks), at)),
         };
         let cpus = checked(cpus, "--vcpus", found);
+        let memories = [&self.mem, &self.mem_per_cpu, &self.mem_per_gpu];
+        if let Some((_, at)) = memories.into_iter().flatten().nth(1) {
+            found.refuse(
+                at,
+                "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, here and in Slurm",
+            );
+        }
         let each = |said: Said<Memory>, n: Option<u32>| {
             said.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
         };
@@ -183,17 +224,61 @@ fn count(value: &str) -> Result<u32, Invalid> {
 }
 
 fn whole(value: &str) -> Option<u32> {
-    // Not `+1`, which `parse` takes.
-    u32::from_str(value).ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()))
+    // As in sbatch, a sign may stand before it.
+    u32::from_str(value).ok()
+}
+
+/// `4`, or `2-4`, which is content with 2. Newer versions have `2,4` and `2-8:2`, too.
+fn nodes(value: &str) -> Result<u32, Invalid> {
+    let (first, rest) =
+        value.split_once([',', '-', ':']).map_or((value, None), |(first, rest)| (first, Some(rest)));
+    let least = count(first)?;
+    for number in rest.into_iter().flat_map(|rest| rest.split([',', '-', ':'])) {
+        count(number)?;
+    }
+    if let Some((_, most)) = value.split_once('-') {
+        let most = count(most.split(':').next().unwrap_or_default())?;
+        if most < least {
+            return Err(Invalid::because(format!(
+                "the most nodes, {most}, are fewer than the least, {least}"
+            )));
+        }
+    }
+    Ok(least)
+}
+
+/// The tasks. sbatch lets brackets, blanks and empty parts pass (tried on 22.05), and takes a limit that is none, or 0,
+/// for no limit.
+fn array(value: &str, at: &At, found: &mut Directives) -> Result<ArrayIds, Invalid> {
+    let (ids, limit) = value.split_once('%').map_or((value, ""), |(ids, limit)| (ids, limit));
+    let ids = ids.trim().strip_prefix('[').map_or(ids, |inner| inner.strip_suffix(']').unwrap_or(inner));
+    let parts: Vec<&str> = ids.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let ids = parts.join(",").parse::<TaskIds>()?;
+    let limit = limit.trim_end_matches(']');
+    let limit = limit.parse::<u32>().unwrap_or(0);
+    if limit > 1 && ids.count() > limit {
+        found.warn(at, NO_LIMIT);
+    }
+    Ok(ArrayIds { ids, one_at_a_time: limit == 1 })
 }
 
 /// A size; a bare number is in MB (sbatch, `--mem`), which are MiB.
 fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, Invalid> {
     if value == "0" {
-        found.warn(at, "means all of a node's memory, which Batch cannot be asked for: say how much");
+        found.warn_of_whole_node(
+            at,
+            "means all of a node's memory, which Batch cannot be asked for: say how much",
+        );
         return Ok(None);
     }
-    Ok(Some((value.parse()?, at.clone())))
+    // sbatch refuses fractions and `GiB`, which `--memory` takes.
+    let number = value.strip_prefix('+').unwrap_or(value);
+    if number.contains(['.', 'i', 'I']) {
+        return Err(Invalid::because(format!(
+            "sbatch does not accept '{value}': a size is a whole number of MB, or one with K, M, G or T, such as 512M"
+        )));
+    }
+    Ok(Some((number.parse()?, at.clone())))
 }
 
 /// `[TYPE:]N`.
@@ -238,13 +323,38 @@ fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Inv
 
 /// `afterok:ID:ID,aftercorr:ID`, which `--depends-on` takes as it is.
 fn dependencies(value: &str) -> Result<String, Invalid> {
-    let bare = |clause: &str| !clause.contains(':') && clause != "singleton";
-    if value.split(',').any(bare) {
+    let clauses: Vec<(&str, Option<&str>)> = value
+        .split([',', '?'])
+        .map(|clause| {
+            clause.split_once(':').map_or((clause.trim(), None), |(kind, ids)| (kind.trim(), Some(ids)))
+        })
+        .collect();
+    let known = [
+        "after",
+        "afterany",
+        "afterburstbuffer",
+        "aftercorr",
+        "afternotok",
+        "afterok",
+        "expand",
+        "singleton",
+    ];
+    let is_known = |kind: &str| known.iter().any(|known| known.eq_ignore_ascii_case(kind));
+    if let Some((kind, _)) = clauses.iter().find(|(kind, ids)| ids.is_some() && !is_known(kind)) {
+        return Err(Invalid::because(format!("Slurm has no dependency '{kind}': write afterok:ID")));
+    }
+    if let Some((kind, _)) =
+        clauses.iter().find(|(kind, ids)| is_known(kind) && *kind != "singleton" && ids.is_none())
+    {
+        return Err(Invalid::because(format!("`{kind}:` takes a job's ID")));
+    }
+    if clauses.iter().any(|(kind, ids)| ids.is_none() && *kind != "singleton") {
         return Err(Invalid::because(
             "an ID alone is Slurm's `afterany`, and Batch only knows `afterok`: a job waits for others to \
              succeed, and fails when one of them fails",
         ));
     }
+    let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
     value.parse::<DependencyArg>()?;
     Ok(format!("--depends-on={value}"))
 }

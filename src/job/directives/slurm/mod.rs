@@ -1,5 +1,6 @@
 //! `#SBATCH` lines, with Slurm's meanings (sbatch(1)).
 
+mod check;
 mod job;
 mod table;
 
@@ -32,6 +33,9 @@ pub enum Key {
     Export,
     Comment,
     Requeue,
+    Signal,
+    Begin,
+    Input,
     Wait,
     Output,
 }
@@ -50,10 +54,19 @@ pub fn about(long: &str) -> Option<&'static str> {
 /// Reads all `#SBATCH` lines; `None` when there is none.
 pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
     let mut job = Job::default();
+    let mut ended = false;
     for line in lines {
         let texts = line.texts(found);
         let mut words = texts.iter();
         while let Some(word) = words.next() {
+            if word == "--" {
+                ended = true;
+                continue;
+            }
+            if ended {
+                found.refuse(&line.at(&[word]), "stands behind a `--`, where sbatch takes no more options");
+                break;
+            }
             match word.strip_prefix("--") {
                 Some(long) => read_long(long, word, &mut words, line, &mut job, found),
                 None => read_short(word, &mut words, line, &mut job, found),
@@ -97,7 +110,11 @@ fn read_long(
 
 /// The option of this name, or the only one that begins so (getopt_long(3) takes such abbreviations).
 fn find(name: &str) -> Result<&'static Opt, NoOption> {
-    let mut like = OPTIONS.iter().filter(|o| o.long.starts_with(name) && !name.is_empty());
+    // What only old versions had makes no abbreviation ambiguous.
+    let is_old = |long: &str| {
+        ["workdir", "share", "immediate", "jobid", "checkpoint", "checkpoint-dir"].contains(&long)
+    };
+    let mut like = OPTIONS.iter().filter(|o| o.long.starts_with(name) && !name.is_empty() && !is_old(o.long));
     match (OPTIONS.iter().find(|o| o.long == name), like.next(), like.next()) {
         (Some(opt), ..) | (None, Some(opt), None) => Ok(opt),
         (None, Some(_), Some(_)) => Err(NoOption::Ambiguous),
@@ -111,11 +128,20 @@ enum NoOption {
 }
 
 fn unknown(word: &str, words: &mut Words<'_>, line: &Line, found: &mut Directives) {
-    found.warn(&line.at(&[word]), "Slurm does not know it either");
+    let name = word.split('=').next().unwrap_or(word);
+    let nearest = nearest(name).map(|long| format!("; did you mean --{long}?")).unwrap_or_default();
+    found.refuse(&line.at(&[word]), format!("sbatch has no option `{name}`{nearest}"));
     // What could be its value is not taken for anything else.
     if words.as_slice().first().is_some_and(|next| !next.starts_with('-')) {
         words.next();
     }
+}
+
+/// sbatch's option whose name is most like this one.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.strip_prefix("--")?;
+    let alike = OPTIONS.iter().map(|option| (strsim::jaro_winkler(option.long, name), option.long));
+    alike.filter(|(likeness, _)| *likeness > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, long)| long)
 }
 
 /// `-xvalue`, `-x value`, or flags together with it.
@@ -145,11 +171,19 @@ fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, fou
 }
 
 fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Directives) {
-    if opt.value == Value::Needed && value.is_none() {
+    // getopt takes an empty word for a value, sbatch's own reading of a line drops it.
+    let is_missing = value.is_none() || (value == Some("") && !at.text.contains('='));
+    if opt.value == Value::Needed && is_missing {
         return found.refuse(at, "needs a value");
+    }
+    if let (Meaning::Unhonoured(_) | Meaning::Job(Key::Output), Some(value)) = (opt.meaning, value)
+        && let Err(invalid) = check::check(opt.long, value)
+    {
+        return found.refuse(at, invalid.to_string());
     }
     match opt.meaning {
         Meaning::Job(key) => job.take(key, value.unwrap_or_default(), at, found),
+        Meaning::Unhonoured(reason) if opt.long == "exclusive" => found.warn_of_whole_node(at, reason),
         Meaning::Unhonoured(reason) => found.warn(at, reason),
         Meaning::Nothing => {}
         Meaning::Refused(reason) => found.refuse(at, reason),

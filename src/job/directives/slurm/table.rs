@@ -80,12 +80,15 @@ pub const OPTIONS: &[Opt] = &[
     // When.
     long_not("priority", "the queue decides on priority and limits"),
     optional(None, "nice", "the queue decides on priority and limits"),
-    not('b', "begin", "Batch starts a job as soon as it can"),
-    long_not("deadline", "Batch starts a job as soon as it can"),
+    job('b', "begin", Key::Begin),
+    long_refused(
+        "deadline",
+        "Batch has no time of day at which a job has to have ended: `--time` limits how long it runs",
+    ),
     long_not("delay-boot", "Batch starts a job as soon as it can"),
-    flag('H', "hold", Meaning::Unhonoured("Batch cannot hold a job back")),
+    flag('H', "hold", Meaning::Refused("Batch cannot hold a job back: submit it when it is to run")),
     long_not("time-min", "Batch takes one time limit, `--time`"),
-    long_not("signal", "Batch ends a job with SIGTERM, and 30 seconds later with SIGKILL"),
+    long_job("signal", Key::Signal),
     long_not("kill-on-invalid-dep", "a job whose dependency failed always fails"),
     flag('I', "immediate", Meaning::Unhonoured("Batch starts a job as soon as it can")),
     long_flag(
@@ -144,7 +147,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("thread-spec", LAYOUT),
     long_not("cpu-freq", LAYOUT),
     // How it runs.
-    not('i', "input", "a job has nothing on standard input"),
+    job('i', "input", Key::Input),
     long_not("export-file", "a job's variables are given with `--env`"),
     optional(None, "get-user-env", "a job's variables are given with `--env`"),
     optional(Some('k'), "no-kill", "a multi-node job ends when its main node does"),
@@ -202,6 +205,10 @@ const fn not(short: char, long: &'static str, reason: &'static str) -> Opt {
 
 const fn long_not(long: &'static str, reason: &'static str) -> Opt {
     Opt { short: None, long, value: Value::Needed, meaning: Meaning::Unhonoured(reason) }
+}
+
+const fn long_refused(long: &'static str, reason: &'static str) -> Opt {
+    Opt { short: None, long, value: Value::Needed, meaning: Meaning::Refused(reason) }
 }
 
 const fn optional(short: Option<char>, long: &'static str, reason: &'static str) -> Opt {

@@ -109,6 +109,8 @@ fn sandbox() -> Sandbox {
     }
     let path = sandbox.get("PATH").unwrap_or_default().to_owned();
     sandbox.set("PATH", format!("{}:{path}", programs.display()));
+    // What a script brings along.
+    sandbox.file("input.dat", "2\n1\n");
     // One that a job can be given, or not.
     sandbox.set("MY_OWN_SETTING", "blue");
     let (vcpus, memory) = (NODE_CPUS.to_string(), format!("{NODE_MEMORY_MIB}M"));
@@ -159,7 +161,9 @@ impl Request {
     /// Whether the local cluster of these stories can run it.
     fn runs_here(&self) -> bool {
         let Some(submit) = &self.submit else { return false };
-        submit["dependsOn"].is_null()
+        let waits =
+            submit["dependsOn"].as_array().is_some_and(|all| all.iter().any(|one| !one["jobId"].is_null()));
+        !waits
             && self.resource("GPU").is_none()
             && self.resource("VCPU").unwrap_or(1) * self.nodes() <= NODE_CPUS
             && self.resource("MEMORY").unwrap_or(512) * self.nodes() <= NODE_MEMORY_MIB
@@ -214,10 +218,13 @@ fn lines(path: &str, value: &Value, sandbox: &Sandbox, text: &mut String) {
                 lines(&path, value, sandbox, text);
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| lines(path, value, sandbox, text)),
-        Value::String(value) if value.lines().count() > 1 => {
-            let _ = writeln!(text, "{path} = (the launcher)");
+        // How the script gets there follows its size; none of them has arguments.
+        Value::Array(words) if path.ends_with("command") => {
+            let is_launcher = words.iter().any(|word| word.as_str().is_some_and(|word| word.contains('\n')));
+            let command = if is_launcher { "(the launcher)".to_owned() } else { value.to_string() };
+            let _ = writeln!(text, "{path} = {command}");
         }
+        Value::Array(values) => values.iter().for_each(|value| lines(path, value, sandbox, text)),
         // A definition for several nodes, made from the local one, is named after its content.
         Value::String(value) if value.starts_with("local-awsb-") => {
             let _ = writeln!(text, "{path} = local-awsb-…");

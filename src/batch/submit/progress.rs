@@ -37,15 +37,12 @@ impl Progress {
 
     /// There is this job.
     pub(super) fn submitted(&self, id: &str) {
-        let mut submitted = self.submitted.borrow_mut();
-        if submitted.iter().all(|known| known != id) {
-            submitted.push(id.to_owned());
-        }
+        self.submitted.borrow_mut().push(id.to_owned());
         self.set(Known::Nothing);
     }
 
-    /// Nothing is open.
-    pub(super) fn settled(&self) {
+    /// What was begun came to a certain end.
+    pub(super) fn refused(&self) {
         self.set(Known::Nothing);
     }
 

@@ -4,9 +4,10 @@
 #     one-node-slurm.sh start DIR     starts it, if it does not run; prints the line that points Slurm's commands at it
 #     one-node-slurm.sh stop DIR      stops it, if it runs; the folder stays
 #
-# Everything that it writes is in DIR, and it listens on loopback alone, on ports that are free. It runs as whoever starts
-# it, root or not, and so do its jobs. The node has 32 CPUs and 128 GB, whatever the machine has: nothing binds a job to
-# them. Beside it are seven nodes with GPUs that are down, so that a job for them can be submitted, though not run.
+# Everything that it writes is in DIR, and it listens on loopback alone (on all addresses where nobody knows the host's
+# name), on ports that are free. It runs as whoever starts it, root or not, and so do its jobs. The node has 32 CPUs and
+# 128 GB, whatever the machine has: nothing binds a job to them. Beside it are seven nodes with GPUs that are down, so that
+# a job for them can be submitted, though not run.
 set -euo pipefail
 
 # slurmctld, slurmd and munged are in sbin, which is not in everybody's PATH.
@@ -19,7 +20,7 @@ usage() {
 
 fail() {
     echo "one-node-slurm.sh: $*" >&2
-    tail -n 5 "$dir"/log/* >&2 || true
+    for log in "$dir"/log/*; do tail -n 5 "$log" >&2 || true; done
     stop
     exit 1
 }
@@ -57,15 +58,17 @@ free_port() {
 }
 
 configure() {
-    local host user controller=$1 node=$2
+    local host user version loopback='' controller=$1 node=$2
     host=$(hostname -s)
     user=$(id -un)
+    # Slurm looks the host's own name up, to listen on one address alone.
+    if getent ahosts "$host" >/dev/null; then loopback=CommunicationParameters=NoCtldInAddrAny,NoInAddrAny; fi
     cat >"$dir/slurm.conf" <<CONF
 ClusterName=one
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$controller
 SlurmdPort=$node
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+$loopback
 SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
@@ -96,6 +99,10 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=32 RealMemory=128000 TmpDisk=100000 Featu
 NodeName=far[1-7] NodeAddr=127.0.0.1 Port=$((node + 1)) CPUs=128 RealMemory=1024000 TmpDisk=100000 Features=icelake Gres=gpu:a100:8 State=DOWN
 PartitionName=local Nodes=ALL Default=YES DefaultTime=61 MaxTime=INFINITE State=UP
 CONF
+    # Newer versions look for cgroups, used or not, unless they are told; older ones do not know the word.
+    version=$(slurmd -V)
+    version=${version##* }
+    if [ "${version%%.*}" -ge 24 ]; then echo "CgroupPlugin=disabled" >"$dir/cgroup.conf"; fi
     # They are down, so nobody asks where their GPUs are.
     echo "NodeName=far[1-7] Name=gpu Type=a100 Count=8 File=/dev/nvidia[0-7]" >"$dir/gres.conf"
 }

@@ -4,3 +4,4 @@
 #BSUB -f "result.dat < result.dat"
 #BSUB -M 100MB -W 5
 sort input.dat > result.dat
+cat result.dat

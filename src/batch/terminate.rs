@@ -28,8 +28,11 @@ pub async fn terminate(session: &Session, id: &JobId, reason: &str) -> Result<()
 
 /// Ends each of these jobs; returns those that could not be asked to end.
 pub async fn terminate_each(session: &Session, ids: &[JobId], reason: &str) -> Vec<(JobId, Failure)> {
-    let calls =
-        stream::iter(ids).map(async |id| terminate(session, id, reason).await.map_err(|f| (id.clone(), f)));
+    // Each call has what it needs: so it can be made on any thread.
+    let calls = stream::iter(ids.to_vec()).map(|id| {
+        let (session, reason) = (session.clone(), reason.to_owned());
+        async move { terminate(&session, &id, &reason).await.map_err(|f| (id, f)) }
+    });
     let outcomes: Vec<_> = calls.buffer_unordered(AT_ONCE).collect().await;
     outcomes.into_iter().filter_map(Result::err).collect()
 }

@@ -16,11 +16,11 @@ use self::folder::Folder;
 pub use self::print::{Printer, Style};
 use super::waiting::{tell_goes_on, tell_lost_output};
 use super::{CommonArgs, named};
-use crate::batch::Job;
+use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
-use crate::job::{Invalid, Moment, Named, Status, TaskIds};
+use crate::job::{Invalid, JobId, Moment, Named, Status, TaskIds};
 use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
-use crate::ui::{Exit, Failure, Format, JsonArray, end_signal, note};
+use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
 
 /// Show a job's output: the lines that it has printed, from first to last
 #[derive(Debug, Parser)]
@@ -148,17 +148,18 @@ impl Args {
             .then(|| output.json_array());
         let mut contact = Contact::new((*session).clone(), "bout");
         let mut exit = Exit::Done;
-        for job in &found.jobs {
+        for (at, job) in found.jobs.iter().enumerate() {
+            let left = &found.jobs[at..];
             let shown = async {
                 let wanted = self.wanted(job)?;
                 if self.follow {
-                    return tokio::select! {
-                        biased;
-                        followed = self.follow(&mut contact, job, wanted, &mut sink) => followed.map(|()| None),
-                        signal = end_signal() => {
-                            tell_goes_on("bout", signal, &job.job_id);
-                            Ok(Some(signal))
-                        }
+                    let left = left.iter().filter(|job| !job.status.has_ended());
+                    let left: Vec<String> = left.map(|job| job.job_id.clone()).collect();
+                    let last = move |signal| async move { tell_goes_on("bout", signal, &left) };
+                    let followed = self.follow(&mut contact, job, wanted, &mut sink);
+                    return match until_signal(followed, last).await {
+                        Ok(followed) => followed.map(|()| None),
+                        Err(signal) => Ok(Some(signal)),
                     };
                 }
                 let mut show = |events: Vec<Event>| match &mut array {
@@ -239,6 +240,18 @@ impl Args {
         let Ended { job, missing } = ended;
         may_have_printed(&job)?;
         tell_lost_output("bout", &job);
+        if job.is_array_parent() || job.is_mnp_parent() {
+            let ended =
+                if self.failed { vec![Status::Failed] } else { vec![Status::Succeeded, Status::Failed] };
+            let meant: Option<Vec<JobId>> =
+                self.index.as_ref().map(|indices| indices.iter().map(|index| job.part(index)).collect());
+            let parts = contact.keep(async |session| match &meant {
+                Some(ids) => Ok(batch::describe(session, ids).await?.into_iter().flatten().collect()),
+                None => batch::parts(session, &job, &ended).await,
+            });
+            let parts: Vec<Job> = parts.await?;
+            tell_lost_outputs(&parts.iter().collect::<Vec<_>>());
+        }
         let all = job.parts().map_or(job.log_streams().len(), |parts| parts as usize);
         are_there(&job, &missing, all)
     }
@@ -251,25 +264,29 @@ impl Args {
         wanted: &Wanted,
         show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.read_lines(session, job, wanted, show).await?;
+        let mut lossy = Vec::new();
+        let (missing, all) = self.read_lines(session, job, wanted, show, &mut lossy).await?;
         tell_lost_output("bout", job);
-        Ok(())
+        tell_lost_outputs(&lossy.iter().collect::<Vec<_>>());
+        are_there(job, &missing, all)
     }
 
+    /// Shows the lines; the streams that are not there, and how many there should be.
     async fn read_lines(
         &self,
         session: &Arc<Session>,
         job: &Job,
         wanted: &Wanted,
         show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        lossy: &mut Vec<Job>,
+    ) -> Result<(Vec<Arc<Place>>, usize), Failure> {
         if !has_started(job) {
             return Err(
                 Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
             );
         }
         may_have_printed(job)?;
-        let places = places::of(session, job, wanted).await?;
+        let places = places::of(session, job, wanted, lossy).await?;
         if places.is_empty() && job.parts().is_some() && !job.status.has_ended() && !wanted.failed {
             let id = &job.job_id;
             return Err(Failure::failed(format!(
@@ -282,12 +299,12 @@ impl Args {
             if let Some(lines) = self.tail {
                 let tail = logs::tail(session, &places, wanted, lines).await?;
                 show(tail.lines)?;
-                return are_there(job, &tail.missing, all);
+                return Ok((tail.missing, all));
             }
             let mut left = self.head.unwrap_or(usize::MAX);
             let missing =
                 logs::merge(session, &places, wanted, |events| some(&mut left, events, show)).await?;
-            return are_there(job, &missing, all);
+            return Ok((missing, all));
         }
         let mut missing = Vec::new();
         // Attempts follow each other.
@@ -302,7 +319,7 @@ impl Args {
                 }
             }
             last.into_iter().rev().try_for_each(show)?;
-            return are_there(job, &missing, all);
+            return Ok((missing, all));
         }
         let mut left = self.head.unwrap_or(usize::MAX);
         for place in places {
@@ -314,7 +331,7 @@ impl Args {
                 missing.push(place);
             }
         }
-        are_there(job, &missing, all)
+        Ok((missing, all))
     }
 }
 
@@ -365,6 +382,18 @@ fn may_have_printed(job: &Job) -> Result<(), Failure> {
         .hint(format!("`bstat --why {id}` says more")))
 }
 
+/// So many parts whose output was not all kept are named.
+const NAMED: usize = 10;
+
+/// Says of which children or nodes not all of the output was kept.
+fn tell_lost_outputs(parts: &[&Job]) {
+    let lossy: Vec<&&Job> = parts.iter().filter(|part| part.lost_output().is_some()).collect();
+    lossy.iter().take(NAMED).for_each(|part| tell_lost_output("bout", part));
+    if lossy.len() > NAMED {
+        note(format!("bout: warning: nor was that of {} more of its parts", lossy.len() - NAMED));
+    }
+}
+
 /// Says which of the `all` log streams that a job names, or its children do, are not there.
 ///
 /// # Errors
@@ -372,9 +401,16 @@ fn may_have_printed(job: &Job) -> Result<(), Failure> {
 fn are_there(job: &Job, missing: &[Arc<Place>], all: usize) -> Result<(), Failure> {
     let Some(first) = missing.first() else { return Ok(()) };
     let (id, Place { group, stream, .. }) = (&job.job_id, &**first);
-    let which = match missing.len() {
-        1 => format!("its log stream {stream} is not there"),
-        n => format!("{n} of its log streams are not there, such as {stream}"),
+    let of_part = first.part().filter(|_| job.parts().is_some()).map(|index| {
+        let kind = if job.is_mnp_parent() { "node" } else { "child" };
+        format!(" of its {kind} {index}")
+    });
+    let which = match (missing.len(), of_part) {
+        (1, None) => format!("its log stream {stream} is not there"),
+        (1, Some(of_part)) => format!("the log stream {stream}{of_part} is not there"),
+        (n, of_part) => {
+            format!("{n} of its log streams are not there, such as {stream}{}", of_part.unwrap_or_default())
+        }
     };
     if !job.status.has_ended() {
         note(format!(

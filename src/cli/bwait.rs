@@ -1,9 +1,10 @@
 //! `bwait`: waits for jobs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::batch::{self, Counts, Crowd, Job};
 use crate::cluster::Contact;
 use crate::job::{JobId, Named, Period, Status};
 use crate::ui::{
-    EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, end_signal, note,
+    EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, note, until_signal,
 };
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
@@ -58,7 +59,7 @@ pub struct Args {
 pub fn main() -> ExitCode {
     super::run("bwait", |args: Args| {
         let wanted = Wanted::read("bwait", &args.jobs)?;
-        super::block_on(args.wait(wanted))
+        super::block_on_threads(args.wait(wanted))
     })
 }
 
@@ -76,28 +77,30 @@ impl Args {
         let mut teller = Teller::new(self, &output, crowd.jobs().count());
         let seen = Seen::default();
         let mut contact = Contact::new(session.clone(), "bwait");
+        let (open, kills, of_last) = (seen.open.clone(), self.kill_on_interrupt, session.clone());
+        let last = move |signal| async move {
+            let open = open.get();
+            match kills {
+                true => end_with_waiter("bwait", &of_last, signal, &open.ids).await,
+                false => open.tell_they_go_on(signal),
+            }
+        };
         let outcome = {
             let mut through = pin!(self.see_through(&mut crowd, &mut contact, &mut teller, &seen));
-            tokio::select! {
-                // What is known by now counts before the time does: with no time at all, bwait looks once.
-                biased;
-                outcome = &mut through => outcome,
-                () = until(deadline) => match seen.open.get() {
-                    // All are done. What is still asked for is how they ended.
-                    0 => through.await,
-                    _ => Err(self.timed_out(&seen)),
-                },
-                never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
-                signal = end_signal() => {
-                    if self.kill_on_interrupt {
-                        let ids = seen.ids.borrow().clone();
-                        end_with_waiter("bwait", &session, signal, &ids).await;
-                    } else {
-                        seen.tell_they_go_on(signal);
-                    }
-                    Ok(Exit::Interrupted(signal))
+            let in_time = async {
+                tokio::select! {
+                    // What is known by now counts before the time does: with no time at all, bwait looks once.
+                    biased;
+                    outcome = &mut through => outcome,
+                    () = until(deadline) => match seen.open.get().ids.len() {
+                        // All are done. What is still asked for is how they ended.
+                        0 => through.await,
+                        _ => Err(self.timed_out(&seen.open.get())),
+                    },
+                    never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
                 }
-            }
+            };
+            until_signal(in_time, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
         };
         teller.finish()?;
         found.failures.extend(crowd.lost().iter().map(|id| batch::unknown(&session, id)));
@@ -125,7 +128,7 @@ impl Args {
             let (done, open): (Vec<Job>, Vec<Job>) = news.into_iter().partition(|job| crowd.is_done(job));
             let mut done = match self.started {
                 true => done.into_iter().map(|job| Outcome { job, exit: 0, first: None }).collect(),
-                false => outcomes(contact, done).await.map_err(|f| contact_lost(f, seen))?,
+                false => outcomes(contact, done).await.map_err(|f| contact_lost(f, &seen.open.get()))?,
             };
             if self.any {
                 done.sort_by_key(|outcome| outcome.job.stopped_at);
@@ -139,14 +142,14 @@ impl Args {
             if crowd.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }
-            news = crowd.changes(contact).await.map_err(|f| contact_lost(f, seen))?;
+            news = crowd.changes(contact).await.map_err(|f| contact_lost(f, &seen.open.get()))?;
         }
     }
 
-    fn timed_out(&self, seen: &Seen) -> Failure {
+    fn timed_out(&self, open: &Open) -> Failure {
         let what = if self.started { "have not started" } else { "have not ended" };
         let time = self.timeout.map_or(0, |period| period.get().as_secs());
-        Failure::failed(format!("{} within {time} s; they go on", seen.open_ones(what))).exit(Exit::TimedOut)
+        Failure::failed(format!("{} within {time} s; they go on", open.count(what))).exit(Exit::TimedOut)
     }
 }
 
@@ -159,35 +162,55 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// A failure while one waits is one of contact alone: the jobs go on.
-fn contact_lost(failure: Failure, seen: &Seen) -> Failure {
-    let message = format!("contact is lost; {}: {}", seen.open_ones("go on"), failure.message);
+fn contact_lost(failure: Failure, open: &Open) -> Failure {
+    let message = format!("contact is lost; {}: {}", open.count("go on"), failure.message);
     Failure { message, ..failure }.exit(Exit::ContactLost)
 }
 
 /// So many of the jobs that go on are named.
 const NAMED: usize = 20;
 
-/// What has been seen of the jobs, for whoever breaks off.
+/// What has been seen of the jobs.
 #[derive(Debug, Default)]
 struct Seen {
-    open: Cell<usize>,
-    all: Cell<usize>,
-    ids: RefCell<Vec<JobId>>,
+    open: Latest,
     arrays: RefCell<Vec<JobId>>,
 }
 
 impl Seen {
     fn look(&self, crowd: &Crowd) {
-        self.open.set(crowd.open().count());
-        self.all.set(crowd.jobs().count());
-        *self.ids.borrow_mut() = crowd.open().map(Job::id).collect();
+        let ids = crowd.open().map(Job::id).collect();
+        self.open.set(Open { ids, all: crowd.jobs().count() });
         *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
     }
+}
 
+/// The jobs that were open when they were last looked at, for whoever breaks off, on whatever thread.
+#[derive(Debug, Clone, Default)]
+struct Latest(Arc<Mutex<Open>>);
+
+impl Latest {
+    fn set(&self, open: Open) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = open;
+    }
+
+    fn get(&self) -> Open {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The jobs that have not come as far as they are waited for, and how many are waited for in all.
+#[derive(Debug, Clone, Default)]
+struct Open {
+    ids: Vec<JobId>,
+    all: usize,
+}
+
+impl Open {
     /// Says that nobody waits for the open ones any more.
     fn tell_they_go_on(&self, signal: EndSignal) {
-        note(format!("bwait: {signal}; {}", self.open_ones("go on")));
-        let ids = self.ids.borrow();
+        note(format!("bwait: {signal}; {}", self.count("go on")));
+        let ids = &self.ids;
         let mut named = ids.iter().take(NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
         if ids.len() > NAMED {
             named.push_str(",…");
@@ -199,8 +222,8 @@ impl Seen {
     }
 
     /// `3 of 10 jobs go on`.
-    fn open_ones(&self, what: &str) -> String {
-        format!("{} of {} jobs {what}", self.open.get(), self.all.get())
+    fn count(&self, what: &str) -> String {
+        format!("{} of {} jobs {what}", self.ids.len(), self.all)
     }
 }
 

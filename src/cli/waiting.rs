@@ -66,10 +66,15 @@ pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outco
 }
 
 /// Says that jobs go on although nobody waits for them any more, and how one gets at them.
-pub fn tell_goes_on(tool: &str, signal: EndSignal, ids: &str) {
-    note(format!("{tool}: {signal}; the job {ids} goes on"));
-    note(format!("hint: `bout -f {ids}` shows its output"));
-    note(format!("hint: `bkill {ids}` ends it"));
+pub fn tell_goes_on(tool: &str, signal: EndSignal, ids: &[String]) {
+    let (all, it) = (ids.join(","), if ids.len() == 1 { "it" } else { "them" });
+    match ids.len() {
+        0 => return note(format!("{tool}: {signal}")),
+        1 => note(format!("{tool}: {signal}; the job {all} goes on")),
+        _ => note(format!("{tool}: {signal}; the jobs {all} go on")),
+    }
+    note(format!("hint: `bout -f {all}` shows {} output", if ids.len() == 1 { "its" } else { "their" }));
+    note(format!("hint: `bkill {all}` ends {it}"));
 }
 
 /// `--kill-on-interrupt`: ends jobs with whoever waits for them, and says so. One more signal breaks that off.
@@ -81,9 +86,19 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     };
     let listed = ids.iter().map(JobId::as_str).collect::<Vec<_>>().join(",");
     let reason = format!("{tool} --kill-on-interrupt: {signal}");
+    // A terminal that goes may send several SIGHUPs, which are nobody's change of mind.
+    let again = async { while interrupts.next().await == EndSignal::HangUp {} };
+    let end = async {
+        let failures = batch::terminate_each(session, ids, &reason).await;
+        let Some((_, first)) = failures.first() else { return failures };
+        // The session may be as old as the waiting: its credentials have run out, or the server has another port.
+        let Ok(renewed) = session.renew(first).await else { return failures };
+        let ids: Vec<JobId> = failures.into_iter().map(|(id, _)| id).collect();
+        batch::terminate_each(&renewed, &ids, &reason).await
+    };
     let failures = tokio::select! {
-        failures = batch::terminate_each(session, ids, &reason) => failures,
-        _ = interrupts.next() => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+        failures = end => failures,
+        () = again => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
     };
     if failures.is_empty() {
         return note(format!("{tool}: {signal}; the job {listed} is being ended"));

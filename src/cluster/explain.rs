@@ -11,6 +11,7 @@ use super::denied::Denied;
 use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
 use super::trouble::{Trouble, says_missing, trouble};
+use crate::job::why::ADVICE;
 use crate::ui::Failure;
 
 /// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
@@ -102,17 +103,23 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             failure.hint("requests are signed with the time: set this machine's clock (`date -u` shows it), as NTP does by itself")
         }
         Trouble::Service { code, message, request_id, .. } => {
+            // Whoever answers may know better what to do than we do.
+            let (message, advice) = match message.split_once(ADVICE) {
+                Some((message, advice)) => (message, Some(advice)),
+                None => (message.as_str(), None),
+            };
             let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
             if let Some(denied) = Denied::read(message)
                 .filter(|_| code.starts_with("AccessDenied") || code == "UnauthorizedOperation")
             {
-                return Failure::failed(format!("{doing}: {code}: {denied}{id}")).hint(
+                return Failure::failed(format!("{doing}: {code}: {denied}{id}")).hint(advice.unwrap_or(
                     "docs/iam.md has the permissions that each tool needs; an administrator can grant them",
-                );
+                ));
             }
             let colon = if message.is_empty() { "" } else { ": " };
             let failure = Failure::failed(format!("{doing}: {code}{colon}{message}{id}"));
             match code.as_str() {
+                _ if advice.is_some() => failure.hint(advice.unwrap_or_default()),
                 "ExpiredToken" | "ExpiredTokenException" => credentials_hints(session, failure),
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
                 | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),

@@ -9,7 +9,6 @@
 //! `host.docker.internal`.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -26,9 +26,11 @@ use tokio::time::Instant;
 
 use super::REGION;
 use super::batch::{Handle, Message};
+use super::contents;
 use super::docker::network::{self, Network};
 use super::docker::{self, remains};
 use super::home::CONTAINERS;
+use super::machine::Machine;
 use super::runner::protocol::{RunnerId, TaskId};
 
 /// How often leftovers are looked for while there may be any: of engines that were away, mostly.
@@ -36,6 +38,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long an engine that has been used may take to come back, before jobs fail for the want of one: it is
 /// restarted, most likely, and attempts are few.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long an engine is looked for when the record of what is on it is lost, before the server goes on without.
+const LOST: Duration = Duration::from_secs(5);
 /// How long the engine may take to make the network ready.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long after a runner's death a container of its may come to be.
@@ -139,7 +143,6 @@ pub struct Keeper {
 #[serde(rename_all = "camelCase")]
 struct Record {
     /// The home's ID: twelve hexadecimal digits that everything of this home carries there.
-    #[serde(default = "new_id")]
     home_id: String,
     /// The addresses of the engines that have been used.
     engines: BTreeSet<String>,
@@ -167,6 +170,8 @@ struct Listening {
 
 struct Kept {
     record: Record,
+    /// Whether the record was read. If not, what this home had on an engine is looked for by its place.
+    is_read: bool,
     docker: Option<(String, Docker)>,
     listening: Option<Listening>,
     trouble: Trouble,
@@ -188,8 +193,18 @@ impl Kept {
 impl Keeper {
     /// Looks after everything until the server stops.
     pub async fn keep(self, mut asks: Asks) {
-        let record = read(&self.home);
-        let mut kept = Kept { record, docker: None, listening: None, trouble: Arc::clone(&asks.trouble) };
+        let (record, found) = read(&self.home);
+        let is_read = found == Found::Read;
+        let trouble = Arc::clone(&asks.trouble);
+        let mut kept = Kept { record, is_read, docker: None, listening: None, trouble };
+        if found == Found::Damaged {
+            let found = tokio::time::timeout(LOST, crate::docker::find()).await;
+            if let Ok(Ok((address, docker))) = found
+                && let Err(e) = self.recover(&mut kept, &address, &docker).await
+            {
+                note!("looking on the Docker engine for what {CONTAINERS} had: {e}");
+            }
+        }
         if let Some(network) = kept.record.network.clone() {
             // Jobs may be there that know this place. If they are not, nobody connects.
             let _ = self.listen(&mut kept, &network);
@@ -234,14 +249,38 @@ impl Keeper {
         }
     }
 
+    /// Takes up again what this home has on an engine, by the place of its home, as its record is lost.
+    async fn recover(&self, kept: &mut Kept, address: &str, docker: &Docker) -> Result<(), String> {
+        let place = place_of(&self.home);
+        let Some(home_id) = network::homes_at(docker, &place).await?.into_iter().next() else {
+            kept.is_read = true;
+            return Ok(());
+        };
+        let network = network::ensure(docker, &docker::network_name(&home_id), &home_id, &place).await?;
+        note!("{CONTAINERS}: the ID of this home is {home_id}, by the label of its network");
+        self.write(kept, |record| {
+            record.home_id = home_id;
+            record.engines.insert(address.to_owned());
+            record.network = Some(network);
+        })?;
+        kept.is_read = true;
+        Ok(())
+    }
+
     async fn prepare(&self, kept: &mut Kept) -> Result<Place, String> {
+        if !kept.is_read {
+            let (address, docker) = find(&kept.record).await?;
+            self.recover(kept, &address, &docker).await?;
+        }
+        let place = place_of(&self.home);
         let home_id = kept.record.home_id.clone();
         let name = docker::network_name(&home_id);
         let known = match &kept.docker {
             // The network may be gone (`docker network prune`), or the engine another one: look each time.
-            Some((address, docker)) => {
-                network::ensure(docker, &name, &home_id).await.ok().map(|network| (address.clone(), network))
-            }
+            Some((address, docker)) => network::ensure(docker, &name, &home_id, &place)
+                .await
+                .ok()
+                .map(|network| (address.clone(), network)),
             None => None,
         };
         let (engine, network) = match known {
@@ -252,7 +291,7 @@ impl Keeper {
                 self.write(kept, |record| {
                     record.engines.insert(address.clone());
                 })?;
-                let network = network::ensure(&docker, &name, &home_id).await?;
+                let network = network::ensure(&docker, &name, &home_id, &place).await?;
                 kept.docker = Some((address.clone(), docker));
                 (address, network)
             }
@@ -393,20 +432,19 @@ async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: Strin
 /// # Errors
 /// What an engine says, or that it does not answer.
 pub fn remove_all(home: &Path) -> Result<(), String> {
-    let record = read(home);
-    if record.engines.is_empty() {
+    let (record, found) = read(home);
+    if record.engines.is_empty() && found != Found::Damaged {
         return Ok(());
     }
     let remove = async {
         for address in &record.engines {
-            let docker = crate::docker::connect(address).await?;
-            for container in remains::containers(&docker, &record.home_id, None).await? {
-                remains::remove(&docker, &container.id).await?;
+            remove_from(&crate::docker::connect(address).await?, &record.home_id).await?;
+        }
+        if found == Found::Damaged {
+            let (_, docker) = crate::docker::find().await?;
+            for home_id in network::homes_at(&docker, &place_of(home)).await? {
+                remove_from(&docker, &home_id).await?;
             }
-            let networks = remains::node_networks(&docker, &record.home_id).await?;
-            remains::remove_dead_networks(&docker, &networks, &HashSet::new()).await?;
-            remains::remove_volumes(&docker, &record.home_id).await?;
-            network::remove(&docker, &docker::network_name(&record.home_id)).await?;
         }
         Ok(())
     };
@@ -414,6 +452,25 @@ pub fn remove_all(home: &Path) -> Result<(), String> {
     let runtime = runtime.map_err(|e| e.to_string())?;
     let outcome = runtime.block_on(async { tokio::time::timeout(AWAY, remove).await });
     outcome.unwrap_or_else(|_| Err(format!("no answer within {} seconds", AWAY.as_secs())))
+}
+
+/// Ends and removes everything of a home on one engine.
+async fn remove_from(docker: &Docker, home_id: &str) -> Result<(), String> {
+    for container in remains::containers(docker, home_id, None).await? {
+        remains::remove(docker, &container.id).await?;
+    }
+    let networks = remains::node_networks(docker, home_id).await?;
+    remains::remove_dead_networks(docker, &networks, &HashSet::new()).await?;
+    remains::remove_volumes(docker, home_id).await?;
+    network::remove(docker, &docker::network_name(home_id)).await
+}
+
+/// Where a home is, as a digest: the machine, the user, and the folder. Machines may share an engine.
+fn place_of(home: &Path) -> String {
+    let path = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+    let user = nix::unistd::Uid::effective();
+    let text = format!("{}\n{user}\n{}", Machine::here().name, path.display());
+    Sha256::digest(text).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn find(record: &Record) -> Result<(String, Docker), String> {
@@ -433,21 +490,27 @@ fn listener(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
     socket.listen(1024)
 }
 
+/// Whether the record of a home was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Read,
+    /// There is none: the home has never had a container, or it was removed.
+    Missing,
+    /// There is one that cannot be read.
+    Damaged,
+}
+
 /// What is on record; a file that cannot be read says nothing, and is written anew.
-fn read(home: &Path) -> Record {
-    let text = match fs::read(home.join(CONTAINERS)) {
-        Ok(text) => text,
+fn read(home: &Path) -> (Record, Found) {
+    let read = contents::read(&home.join(CONTAINERS));
+    match read.and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from)) {
+        Ok(record) => (record, Found::Read),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => (Record::default(), Found::Missing),
         Err(e) => {
-            if e.kind() != io::ErrorKind::NotFound {
-                note!("reading {CONTAINERS}: {e}");
-            }
-            return Record::default();
+            note!("reading {CONTAINERS}: {e}");
+            (Record::default(), Found::Damaged)
         }
-    };
-    serde_json::from_slice(&text).unwrap_or_else(|e| {
-        note!("reading {CONTAINERS}: {e}");
-        Record::default()
-    })
+    }
 }
 
 fn write(home: &Path, record: &Record) -> io::Result<()> {

@@ -6,8 +6,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use super::home::{CONTAINERS, LOGS, OBJECTS, RUNNERS, SCRATCH, SERVER_LOCK, START_LOCK};
 use super::runner;
@@ -74,8 +76,58 @@ pub fn set_mark(folder: &Path) -> io::Result<()> {
     }
     let mut options = fs::OpenOptions::new();
     // Not truncated: many tools may write the same at once.
-    let file = options.create(true).write(true).truncate(false).mode(0o600).open(folder.join(START_LOCK))?;
+    let file = private(options.create(true).write(true).truncate(false)).open(folder.join(START_LOCK))?;
     file.write_all_at(MARK, 0)
+}
+
+/// Options for a file of a home: only this user can read it, and a link in its place is not followed.
+pub fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits())
+}
+
+/// Opens a file of a home for reading; a link in its place is not followed.
+///
+/// # Errors
+/// When it cannot be opened, or is a link.
+pub fn open(path: &Path) -> io::Result<File> {
+    private(fs::OpenOptions::new().read(true)).open(path)
+}
+
+/// What is in a file of a home; a link in its place is not followed.
+///
+/// # Errors
+/// When it cannot be read, or is a link.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What stands at a path that is ours, and must not: the server would write through a link, and cannot use a folder as
+/// a file, or a file as a folder.
+///
+/// # Errors
+/// With words that name the path.
+pub fn check_place(path: &Path, is_to_be_folder: bool) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(meta) => meta.file_type(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+    };
+    let (is, wanted) = match (kind, is_to_be_folder) {
+        (kind, _) if kind.is_symlink() => {
+            ("a symbolic link", if is_to_be_folder { "folder" } else { "file" })
+        }
+        (kind, true) if !kind.is_dir() => ("not a folder", "folder"),
+        (kind, false) if kind.is_dir() => ("a folder", "file"),
+        // A socket is removed before a new one is made.
+        (kind, false) if !kind.is_file() && !kind.is_socket() => ("not a file", "file"),
+        _ => return Ok(()),
+    };
+    Err(io::Error::other(format!(
+        "{} is {is}, where the local cluster has a {wanted} of its own",
+        path.display()
+    )))
 }
 
 /// What the mark's file has; `None` when there is none, or when it is not a file.
@@ -204,6 +256,14 @@ pub fn remove(path: &Path, left: &mut Left) {
         && e.kind() != io::ErrorKind::NotFound
     {
         left.failed(path, &e);
+    }
+}
+
+/// Removes what stands in place of a file of the home's own. A folder that is empty holds nothing of anybody's, and would be in
+/// the way of the next start.
+pub fn remove_in_place(path: &Path, left: &mut Left) {
+    if !is_folder(path) || fs::remove_dir(path).is_err() {
+        remove(path, left);
     }
 }
 

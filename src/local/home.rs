@@ -20,12 +20,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::contents::{self, Folder, Left};
+use super::contents::{self, Folder, Left, private};
 use super::machine::Machine;
 use super::{Connection, REGION, space};
 use crate::ui::Failure;
@@ -194,6 +194,11 @@ impl Home {
         if meta.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
+        self.check_places().map_err(|e| {
+            failed(e).hint(format!(
+                "nothing was changed; move it away, or have {HOME_VARIABLE} name another folder"
+            ))
+        })?;
         match contents::set_mark(&self.path) {
             // A home that has been one for long is known without the mark: a full disk does not matter.
             Err(e) if folder == Folder::Empty => return Err(failed(e)),
@@ -201,6 +206,17 @@ impl Home {
         }
         for folder in FOLDERS {
             DirBuilder::new().recursive(true).mode(0o700).create(self.path.join(folder)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// That nothing but our own files and folders stands where these belong.
+    fn check_places(&self) -> io::Result<()> {
+        for ours in OURS.iter().chain(&[CONTAINERS, START_LOCK]) {
+            let is_folder = FOLDERS.contains(ours);
+            for suffix in if is_folder { &BESIDE[..1] } else { &BESIDE[..] } {
+                contents::check_place(&self.path.join(format!("{ours}{suffix}")), is_folder)?;
+            }
         }
         Ok(())
     }
@@ -287,7 +303,13 @@ impl Home {
             if FOLDERS.contains(&name.as_ref()) {
                 contents::clear_folder(&self.path, &name, &mut left);
             } else if rests.any(|rest| BESIDE.contains(&rest)) || LEFT_BY_EARLIER.contains(&name.as_ref()) {
-                contents::remove(&entry.path(), &mut left);
+                contents::remove_in_place(&entry.path(), &mut left);
+            } else if [START_LOCK, CONTAINERS].contains(&name.as_ref())
+                && contents::check_place(&entry.path(), false).is_err()
+            {
+                contents::remove_in_place(&entry.path(), &mut left);
+                // A folder that holds somebody's files, too, is a home no longer without it.
+                let _ = contents::set_mark(&self.path);
             }
         }
         Ok(left)
@@ -295,7 +317,7 @@ impl Home {
 
     /// The last line that a server in the background has said, hints apart.
     pub fn last_words(&self) -> Option<String> {
-        let text = fs::read(self.path.join(SERVER_LOG)).ok()?;
+        let text = contents::read(&self.path.join(SERVER_LOG)).ok()?;
         let text = String::from_utf8_lossy(&text);
         let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("hint: ");
         text.lines().rfind(says).map(str::to_owned)
@@ -357,7 +379,7 @@ impl Home {
     /// # Errors
     /// When that cannot be found out, as when no descriptor is free.
     pub fn is_served(&self) -> io::Result<bool> {
-        match File::open(self.path.join(SERVER_LOCK)) {
+        match contents::open(&self.path.join(SERVER_LOCK)) {
             Ok(file) => is_locked(&file),
             Err(e) if is_missing(&e) => Ok(false),
             Err(e) => Err(e),
@@ -366,13 +388,13 @@ impl Home {
 
     /// The process of the server that holds the lock, or held it last.
     pub fn server_pid(&self) -> Option<u32> {
-        fs::read_to_string(self.path.join(SERVER_LOCK)).ok()?.trim().parse().ok()
+        String::from_utf8(contents::read(&self.path.join(SERVER_LOCK)).ok()?).ok()?.trim().parse().ok()
     }
 
     /// What the server that runs here wrote down; `None` when none runs, or it has not come that far.
     pub fn served_endpoint(&self) -> Option<Endpoint> {
         let mut pid = String::new();
-        let mut lock = File::open(self.path.join(SERVER_LOCK)).ok()?;
+        let mut lock = contents::open(&self.path.join(SERVER_LOCK)).ok()?;
         if !is_locked(&lock).ok()? {
             return None;
         }
@@ -383,7 +405,7 @@ impl Home {
     /// What the server that runs here, or ran here last, wrote down; never what another user did.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut text = String::new();
-        let mut file = File::open(self.path.join(ENDPOINT)).ok()?;
+        let mut file = contents::open(&self.path.join(ENDPOINT)).ok()?;
         if !is_ours(&file.metadata().ok()?) {
             return None;
         }
@@ -419,11 +441,11 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     let Err(e) = write() else { return Ok(()) };
     let _ = fs::remove_file(&new);
     // On a full disk there is room for what takes the place of what is there: one write, and blanks at its end.
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(old) if e.kind() == io::ErrorKind::StorageFull && old.is_file() && old.len() > 0 => {
             let mut text = text.to_vec();
             text.resize(text.len().max(usize::try_from(old.len()).unwrap_or(0)), b' ');
-            OpenOptions::new().write(true).open(path)?.write_all_at(&text, 0)
+            private(OpenOptions::new().write(true)).open(path)?.write_all_at(&text, 0)
         }
         _ => Err(e),
     }
@@ -444,11 +466,6 @@ fn is_locked(file: &File) -> io::Result<bool> {
         Err(fs::TryLockError::WouldBlock) => Ok(true),
         Err(fs::TryLockError::Error(e)) => Err(e),
     }
-}
-
-/// A file that only this user can read.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Finding the server that runs, starting one, stopping it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Connection;
 use super::access::Secrets;
 use super::access::keys::{Place, attempt_of};
+use super::contents;
 use super::control::{self, Rotated, Status, Unanswered};
 use super::home::{Endpoint, HOME_VARIABLE, Home, SCRATCH, SERVER_LOG};
 use super::machine::Machine;
@@ -226,11 +226,16 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
         space::failure(home.path(), &doing, &e)
     };
     let path = home.path().join(SERVER_LOG);
-    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-    if log.metadata().map_err(failed)?.len() > LONG_LOG {
-        log.set_len(0).map_err(failed)?;
+    let of_log = |e: std::io::Error| {
+        let doing = format!("starting the local cluster: opening its log {}", path.display());
+        space::failure(home.path(), &doing, &e)
+    };
+    let mut options = OpenOptions::new();
+    let log = contents::private(options.create(true).append(true)).open(&path).map_err(of_log)?;
+    if log.metadata().map_err(of_log)?.len() > LONG_LOG {
+        log.set_len(0).map_err(of_log)?;
     }
-    let from = log.metadata().map_err(failed)?.len();
+    let from = log.metadata().map_err(of_log)?.len();
     let mut command = Command::new(&program);
     // The server serves whoever comes later, too: nothing of this shell's environment may shape it.
     command.env_clear();
@@ -271,7 +276,7 @@ fn program() -> Result<PathBuf, Failure> {
 
 fn log_since(home: &Home, from: u64) -> String {
     let mut text = Vec::new();
-    if let Ok(mut file) = File::open(home.path().join(SERVER_LOG))
+    if let Ok(mut file) = contents::open(&home.path().join(SERVER_LOG))
         && file.seek(SeekFrom::Start(from)).is_ok()
     {
         let _ = file.take(64 * 1024).read_to_end(&mut text);

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::reset::Waiting;
+
 /// How long processes may take to end after SIGTERM, before they get SIGKILL: Batch's time, which jobs know.
 const GRACE: Duration = crate::job::limits::STOP_GRACE;
 /// How long a process may take to go away after SIGKILL.
@@ -52,6 +54,7 @@ pub fn has_runner(home: &Path) -> bool {
 pub fn kill_jobs(home: &Path) {
     let deadline = Instant::now() + GRACE;
     let mut asked = HashSet::new();
+    let mut waiting = Waiting::new();
     loop {
         // A runner that is stopped does not see its job's end: its zombie does not count.
         let jobs = jobs_of(home);
@@ -63,6 +66,9 @@ pub fn kill_jobs(home: &Path) {
                 send(pid, Signal::SIGTERM);
             }
         }
+        waiting.tell(|| {
+            "the processes of jobs have been sent SIGTERM, and are killed after 30 seconds".to_owned()
+        });
         std::thread::sleep(LOOK);
     }
     // Who loses its runner has another parent: all are found before any is killed.

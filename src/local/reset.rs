@@ -23,6 +23,8 @@ const ANSWER: Duration = Duration::from_secs(3);
 const START: Duration = Duration::from_secs(25);
 /// How long a server that has been killed may take to go away.
 const GONE: Duration = Duration::from_secs(5);
+/// What takes no longer is not worth a word.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -48,7 +50,8 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     }
     let _start = lock(home);
     let deadline = Instant::now() + GONE;
-    while served(home)? {
+    // A lock that cannot be opened, as something else stands in its place, is held by nobody: what ran has been killed.
+    while served(home).unwrap_or(false) {
         if Instant::now() >= deadline {
             let failure = Failure::failed(format!(
                 "resetting the local cluster in {}: its server does not end, or has been started again",
@@ -73,6 +76,28 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Says once what is waited for, when that takes more than a moment.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    since: Instant,
+    is_told: bool,
+}
+
+impl Waiting {
+    /// From now on.
+    pub fn new() -> Self {
+        Self { since: Instant::now(), is_told: false }
+    }
+
+    /// It is still waited for.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        if !self.is_told && self.since.elapsed() >= MOMENT {
+            self.is_told = true;
+            note(format!("blocal: waiting: {}", what()));
+        }
+    }
+}
+
 /// Has the server end all jobs, and stops it. Where none runs, one is started if any job does.
 fn by_server(home: &Home) -> Result<(), Failure> {
     if !served(home)? {
@@ -85,8 +110,13 @@ fn by_server(home: &Home) -> Result<(), Failure> {
         start(home)?;
     }
     let deadline = Instant::now() + END_ALL;
+    let mut waiting = Waiting::new();
     let mut left: Option<Status> = ask_within(home, &Greeting::EndAll, ANSWER)?;
-    while left.as_ref().is_some_and(|status| status.jobs.active() > 0) {
+    while let Some(active) = left.as_ref().map(|status| status.jobs.active()).filter(|active| *active > 0) {
+        let jobs = if active == 1 { "1 job has".to_owned() } else { format!("{active} jobs have") };
+        waiting.tell(|| {
+            format!("{jobs} been sent SIGTERM, and SIGKILL ends after 30 seconds what is left then")
+        });
         if Instant::now() >= deadline {
             return Err(Failure::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));
         }
@@ -100,10 +130,14 @@ fn by_server(home: &Home) -> Result<(), Failure> {
 /// that holds it and is stopped) the home is cleared all the same.
 fn lock(home: &Home) -> Option<File> {
     let deadline = Instant::now() + START;
+    let mut waiting = Waiting::new();
     loop {
         match home.try_lock_start() {
             Ok(Some(lock)) => return Some(lock),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK),
+            Ok(None) if Instant::now() < deadline => {
+                waiting.tell(|| "another tool is starting the server, and has 25 seconds for it".to_owned());
+                std::thread::sleep(LOOK);
+            }
             Ok(None) | Err(_) => return None,
         }
     }

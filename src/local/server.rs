@@ -28,7 +28,7 @@ use super::machine::Machine;
 use super::settings::Settings;
 use super::space::{self, NoSpace, Reserve};
 use super::{REGION, ec2, ecs, logs, now_ms, s3, sts};
-use crate::ui::{Exit, Failure};
+use crate::ui::{self, EndSignal, Exit, Failure};
 
 /// With nothing to do for this long, the server stops, unless it is told otherwise.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -107,7 +107,7 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
     };
     // Whatever it makes is for this user alone; runners set the mask that jobs have.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let descriptors = raise_descriptor_limit();
+    let descriptors = enough_descriptors(home)?;
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,7 +118,7 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
     let outcome = runtime.block_on(run(home, options, most_connections(descriptors)));
     runtime.shutdown_timeout(FAREWELL);
     match outcome {
-        Ok(()) => Ok(Exit::Done),
+        Ok(exit) => Ok(exit),
         Err(e) => {
             let damage = e.get_ref().and_then(|e| e.downcast_ref::<Damage>()).map(Damage::hints);
             if let Some(hints) = damage {
@@ -130,6 +130,26 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
                 None => Err(failed("serving")(e)),
             }
         }
+    }
+}
+
+/// So many files must be open at once for the server to answer: about half are the databases, the sockets, the locks and
+/// its threads, the rest is for runners and requests.
+const DESCRIPTORS: u64 = 64;
+
+/// How many files this process may have open, which is raised as far as it can be.
+///
+/// # Errors
+/// When the server would be stuck with so few.
+fn enough_descriptors(home: &Home) -> Result<u64, Failure> {
+    match raise_descriptor_limit() {
+        limit if limit >= DESCRIPTORS => Ok(limit),
+        limit => Err(Failure::failed(format!(
+            "serving the local cluster in {}: at most {limit} files may be open at once here, and the server needs \
+             {DESCRIPTORS}",
+            home.path().display()
+        ))
+        .hint(format!("`ulimit -Hn` shows the limit; start it from a shell where that is {DESCRIPTORS} or more"))),
     }
 }
 
@@ -163,16 +183,16 @@ fn detach() {
     }
 }
 
-async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Result<()> {
+/// Serves until there is a reason to stop, and returns how the process ends for it.
+async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Result<Exit> {
+    // A server in the background has no terminal that could go.
+    let outlives_terminal = options.background || ui::ignores_hangup();
     // Handlers, because a signal that is ignored here would be ignored in every job as well.
-    let mut ends = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        ends.push(signal(kind)?);
-    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut ignored = Vec::new();
-    for kind in
-        [SignalKind::hangup(), SignalKind::quit(), SignalKind::user_defined1(), SignalKind::user_defined2()]
-    {
+    for kind in [SignalKind::quit(), SignalKind::user_defined1(), SignalKind::user_defined2()] {
         ignored.push(signal(kind)?);
     }
     let settings = Settings::read(home.path())?;
@@ -258,15 +278,15 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
         }),
     };
     tokio::spawn(keeper.keep(asks));
-    let (mut terminate, mut interrupt) = (ends.remove(0), ends.remove(0));
-    let why = tokio::select! {
-        () = stop.notified() => "asked to stop",
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        why = idle(home, &handle, &last_request, options.idle) => why,
+    let (why, exit) = tokio::select! {
+        () = stop.notified() => ("asked to stop", Exit::Done),
+        _ = terminate.recv() => ("SIGTERM", Exit::Interrupted(EndSignal::Terminate)),
+        _ = interrupt.recv() => ("SIGINT", Exit::Interrupted(EndSignal::Interrupt)),
+        _ = hang_up.recv(), if !outlives_terminal => ("SIGHUP", Exit::Interrupted(EndSignal::HangUp)),
+        why = idle(home, &handle, &last_request, options.idle) => (why, Exit::Done),
         never = door.accept(listener, Box::new(|peer| peer.is_loopback())) => match never {},
         // Only a defect does that. Everything is on the disk: the next server goes on from there.
-        _ = engine_has_ended => "the engine has ended",
+        _ = engine_has_ended => ("the engine has ended", Exit::Done),
     };
     note!("stopping: {why}");
     drop(door);
@@ -287,7 +307,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
             note!("closing the database: {e}");
         }
     }
-    Ok(())
+    Ok(exit)
 }
 
 /// The port of the last time, if nobody has taken it: what `blocal env` printed stays valid.

@@ -5,12 +5,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::capacity::{self, Resources};
+use super::contents;
 use super::home::SETTINGS;
 
 /// How long ended jobs and their logs are kept, unless it is set. AWS keeps jobs for at least 7 days (User
@@ -38,7 +38,7 @@ impl Settings {
     /// When the file cannot be read, or is none of ours.
     pub fn read(home: &Path) -> io::Result<Self> {
         let path = home.join(SETTINGS);
-        let text = match fs::read(&path) {
+        let text = match contents::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(e) => return Err(io::Error::other(format!("{}: {e}", path.display()))),
@@ -54,7 +54,7 @@ impl Settings {
         let new = home.join(format!("{SETTINGS}.new"));
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = contents::private(options.create(true).write(true).truncate(true)).open(&new)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&new, home.join(SETTINGS))

@@ -10,13 +10,13 @@
 //! | ends of jobs, also those that are asked for | recorded; where that fails, with a part of the reserve   |
 //! | everything that only reads              | goes on                                                      |
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::contents::private;
 use super::home::{PROBE, RESERVE};
 use crate::ui::Failure;
 
@@ -86,7 +86,7 @@ impl NoSpace {
         let path = home.join(PROBE);
         let write = || {
             let mut options = OpenOptions::new();
-            let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&path)?;
+            let mut file = private(options.create(true).write(true).truncate(true)).open(&path)?;
             file.write_all(&noise(PROBE_BYTES))?;
             file.sync_all()
         };
@@ -230,7 +230,8 @@ impl Reserve {
 
     /// How much of it there is, in bytes. Others give parts of it up, too.
     fn held(&self) -> u64 {
-        fs::metadata(self.home.join(RESERVE)).map_or(0, |meta| meta.len().min(WHOLE))
+        let reserve = fs::symlink_metadata(self.home.join(RESERVE)).ok().filter(fs::Metadata::is_file);
+        reserve.map_or(0, |meta| meta.len().min(WHOLE))
     }
 
     /// What keeps something new of so many bytes from being begun: [`LOW`] is left for what is recorded, and what
@@ -253,7 +254,7 @@ impl Reserve {
 
     fn refill(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).mode(0o600).open(self.home.join(RESERVE))?;
+        let mut file = private(options.create(true).append(true)).open(self.home.join(RESERVE))?;
         let missing = WHOLE.saturating_sub(file.metadata()?.len());
         file.write_all(&noise(usize::try_from(missing).unwrap_or(0)))
     }
@@ -265,7 +266,9 @@ impl Reserve {
             return false;
         }
         let left = held.saturating_sub(PART);
-        let shrunk = File::options().write(true).open(self.home.join(RESERVE)).and_then(|f| f.set_len(left));
+        let mut options = OpenOptions::new();
+        let file = private(options.write(true)).open(self.home.join(RESERVE));
+        let shrunk = file.and_then(|file| file.set_len(left));
         match &shrunk {
             Ok(()) => note!("the disk is full: {} bytes of the reserve are given up", held - left),
             Err(e) => note!("giving up a part of the reserve: {e}"),

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use super::EndSignal;
 use super::progress::beside;
+use super::signal::{is_ending, last_write};
 use super::text::harmless;
 
 /// How a tool ends. The numbers are part of the interface and documented in `docs/exit-codes.md`.
@@ -128,9 +129,15 @@ pub fn note(text: impl fmt::Display) {
             .collect(),
         false => text,
     };
-    beside(|| {
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    });
+    let write = move || {
+        beside(|| {
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        });
+    };
+    match is_ending() {
+        true => _ = last_write(write),
+        false => write(),
+    }
 }
 
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use super::Failure;
 use super::cell::Cell;
 use super::progress::beside;
+use super::signal::{is_ending, last_write};
 use super::size::size;
 use super::table::{Column, Gives, Table};
 use super::text::{harmless, harmless_json, one_line, width};
@@ -246,10 +247,13 @@ impl Output {
             kept.borrow_mut().extend_from_slice(bytes);
             return Ok(());
         }
-        let written = beside(|| {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(bytes).and_then(|()| stdout.flush())
-        });
+        let written = match is_ending() {
+            true => {
+                let bytes = bytes.to_vec();
+                last_write(move || write_beside(&bytes)).unwrap_or(Ok(()))
+            }
+            false => write_beside(bytes),
+        };
         match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
@@ -282,6 +286,14 @@ impl Output {
     pub(super) fn width(&self) -> Option<usize> {
         self.columns
     }
+}
+
+/// Writes to stdout without getting into the bars.
+fn write_beside(bytes: &[u8]) -> io::Result<()> {
+    beside(|| {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush())
+    })
 }
 
 /// A column that gives way keeps this many characters.

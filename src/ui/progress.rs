@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::signal::{is_ending, last_write};
 use super::size::size;
 
 /// What is done sooner needs no bar.
@@ -138,9 +139,15 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-            bars().remove(bar);
+        if let Some(bar) = self.bar.take() {
+            let clear = move || {
+                bar.finish_and_clear();
+                bars().remove(&bar);
+            };
+            match is_ending() {
+                true => _ = last_write(clear),
+                false => clear(),
+            }
         }
     }
 }

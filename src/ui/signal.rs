@@ -4,16 +4,17 @@
 //! itself, so that its parent sees what ended it (`WIFSIGNALED`).
 
 use std::fmt;
-use std::io::Write;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Once};
+use std::sync::{LazyLock, Once, mpsc};
 use std::time::Duration;
 
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
-use super::Failure;
+use super::{Exit, Failure};
 
 /// A signal that asks the tool to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,13 @@ impl EndSignal {
         if self == EndSignal::Interrupt || std::process::id() == 1 {
             return;
         }
-        let _ = std::io::stdout().flush();
         let _ = emulate_default_handler(self.number().into());
+    }
+
+    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code.
+    fn end_tool(self) -> ! {
+        self.end_process();
+        std::process::exit(i32::from(Exit::Interrupted(self).code()))
     }
 }
 
@@ -64,8 +70,17 @@ static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 /// Whether somebody has heard of a signal and sees to the end.
 static HEARD: AtomicBool = AtomicBool::new(false);
 
+/// Whether the tool ends for a signal. What it still prints must not keep it from that.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether something that is printed at the end has found no reader: then nothing more is tried.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// Nobody has heard of a signal after this time: the tool hangs, as in a write to a pipe that nobody reads.
 const DEAF: Duration = Duration::from_secs(2);
+
+/// What is printed at the end waits no longer than this for a reader.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// Whether SIGHUP was ignored when the tool was started, as `nohup` has it: then it stays so.
 static HANGUP_IS_IGNORED: LazyLock<bool> = LazyLock::new(|| ignored_signals() & 1 != 0);
@@ -86,30 +101,62 @@ fn ignored_signals() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim().trim_start_matches("0x"), 16).ok()).unwrap_or(0)
 }
 
-/// From here on, a tool that does not come to hear of SIGTERM or SIGHUP ends by it all the same, and at once by a second one.
+/// Whether SIGHUP was ignored when this process was started, as `nohup` has it. To be asked before there is a handler.
+pub fn ignores_hangup() -> bool {
+    *HANGUP_IS_IGNORED
+}
+
+/// From here on, a tool that does not come to hear of a signal ends by it all the same after a while, and at once by a second
+/// one. A second SIGHUP is none: a terminal that goes may send several.
 pub fn watch_signals() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
-        let signals = [EndSignal::Terminate, EndSignal::HangUp].into_iter();
-        let signals = signals.filter(|signal| *signal != EndSignal::HangUp || !*HANGUP_IS_IGNORED);
-        let Ok(mut signals) = Signals::new(signals.map(|signal| i32::from(signal.number()))) else { return };
+        let all = [EndSignal::Interrupt, EndSignal::Terminate, EndSignal::HangUp].into_iter();
+        let watched = all.clone().filter(|signal| *signal != EndSignal::HangUp || !*HANGUP_IS_IGNORED);
+        let Ok(mut signals) = Signals::new(watched.map(|signal| i32::from(signal.number()))) else { return };
         // Without the thread it is the story alone that hears of them.
         let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             let mut is_first = true;
-            for signal in signals.forever() {
-                if std::mem::take(&mut is_first) {
-                    std::thread::spawn(move || {
-                        std::thread::sleep(DEAF);
-                        if !HEARD.load(Ordering::SeqCst) {
-                            let _ = emulate_default_handler(signal);
-                        }
-                    });
-                } else {
-                    let _ = emulate_default_handler(signal);
+            for number in signals.forever() {
+                let Some(signal) = all.clone().find(|s| i32::from(s.number()) == number) else { continue };
+                let is_first = std::mem::take(&mut is_first);
+                match signal {
+                    _ if is_first => {
+                        std::thread::spawn(move || {
+                            std::thread::sleep(DEAF);
+                            if !HEARD.load(Ordering::SeqCst) {
+                                signal.end_tool();
+                            }
+                        });
+                    }
+                    EndSignal::HangUp => {}
+                    // Whoever has heard of the first Ctrl-C may ask, or do something about the next one.
+                    EndSignal::Interrupt if HEARD.load(Ordering::SeqCst) => {}
+                    _ => signal.end_tool(),
                 }
             }
         });
     });
+}
+
+/// Whether the tool is ending for a signal: then what it prints goes through [`last_write`].
+pub(super) fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Writes something while the tool ends for a signal. A reader that does not read, or a terminal that is stopped, does not
+/// keep it from ending; once that has happened nothing more is written, and the answer is `None`.
+pub(super) fn last_write<T: Send + 'static>(write: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    if UNREAD.load(Ordering::SeqCst) {
+        return None;
+    }
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(write()));
+    let written = told.recv_timeout(LAST_WRITE).ok();
+    if written.is_none() {
+        UNREAD.store(true, Ordering::SeqCst);
+    }
+    written
 }
 
 /// The three signals, as far as the process may have handlers for them.
@@ -178,23 +225,74 @@ impl Drop for Interrupts {
     }
 }
 
-/// Waits for one of the signals, which comes from now on.
+/// Waits for one of the signals, which comes from now on, and for which the tool then ends.
 pub async fn end_signal() -> EndSignal {
     match All::listen() {
-        Ok(mut signals) => signals.next().await,
+        Ok(mut signals) => ends_by(signals.next().await),
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Waits for one of the signals that nobody [listens](Interrupts) for.
+/// Waits for one of the signals that nobody [listens](Interrupts) for; the tool then ends for it.
 pub async fn interrupted() -> EndSignal {
     let Ok(mut signals) = All::listen() else { return std::future::pending().await };
     loop {
         let signal = signals.next().await;
         if LISTENERS.load(Ordering::SeqCst) == 0 {
-            return signal;
+            return ends_by(signal);
         }
     }
+}
+
+fn ends_by(signal: EndSignal) -> EndSignal {
+    ENDING.store(true, Ordering::SeqCst);
+    signal
+}
+
+/// Runs a story until it ends or one of the signals comes; `last` is what is done then, before the tool ends.
+///
+/// That runs beside the story, on a runtime with threads: a story that hangs in a write, to a pipe that nobody reads, cannot
+/// hear of a signal. `last` is done all the same, and the process ends a little later.
+///
+/// # Errors
+/// The signal that came.
+pub async fn until_signal<T, L>(
+    story: impl Future<Output = T>,
+    last: impl FnOnce(EndSignal) -> L + Send + 'static,
+) -> Result<T, EndSignal>
+where
+    L: Future<Output = ()> + Send + 'static,
+{
+    // Nobody else ends the tool for a signal meanwhile. Before there is a handler nothing is missed: the signal ends the process.
+    let Ok(mut signals) = Interrupts::listen() else { return Ok(story.await) };
+    let _listener = Interrupts::listen();
+    let (tell, mut told) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let signal = ends_by(signals.next().await);
+        let _ = tell.send(signal);
+        last(signal).await;
+        std::thread::spawn(move || {
+            std::thread::sleep(DEAF);
+            signal.end_tool();
+        });
+    });
+    let signal = {
+        let mut story = pin!(story);
+        tokio::select! {
+            biased;
+            Ok(signal) = &mut told => signal,
+            outcome = &mut story => match told.try_recv() {
+                // It came while the story hung, or at its very end.
+                Ok(signal) => signal,
+                Err(_) => {
+                    task.abort();
+                    return Ok(outcome);
+                }
+            },
+        }
+    };
+    let _ = task.await;
+    Err(signal)
 }
 
 #[cfg(test)]

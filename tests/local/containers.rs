@@ -18,7 +18,7 @@ use aws_sdk_batch::types::{
 use awsb_testkit::local::{Batch, Cluster, PATIENCE, kill};
 use awsb_testkit::{Lock, engine, engine_network, python, story};
 use bollard::Docker;
-use bollard::models::{ContainerConfig, ContainerCreateBody};
+use bollard::models::{ContainerConfig, ContainerCreateBody, NetworkCreateRequest};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
     ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -858,4 +858,48 @@ fn runner_pids(cluster: &Cluster) -> Vec<u32> {
                 .is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"runner".as_slice()))
         })
         .collect()
+}
+
+#[story]
+async fn a_damaged_record_of_what_is_on_the_engine_loses_nothing() {
+    let image = engine();
+    let cluster = Contained::started();
+    let definition = cluster.register(small(image)).await;
+    let job = cluster.submit(&definition, sh("echo begun; sleep 1000")).await;
+    cluster.batch().running(&job).await;
+    // Somebody else's network, and one of another home.
+    let of_others = [("another", "awsb.home"), ("stranger", "somebody")].map(|(name, label)| {
+        let name = format!("{name}-{}", cluster.home_id());
+        let labels = HashMap::from([(label.to_owned(), "else".to_owned())]);
+        NetworkCreateRequest { name, labels: Some(labels), ..NetworkCreateRequest::default() }
+    });
+    for network in &of_others {
+        cluster.docker.create_network(network.clone()).await.unwrap();
+    }
+    let (id, ours) = (cluster.home_id(), cluster.ours());
+    let record = cluster.cluster.home().join("containers.json");
+    for damage in ["", "{\"homeId\"", "{}", "nonsense"] {
+        cluster.cluster.kill_server();
+        std::fs::write(&record, damage).unwrap();
+        cluster.cluster.ok(&["start"]);
+        // What runs goes on, and what comes later joins it.
+        let (other, output) = cluster.run(&definition, sh("echo joined")).await;
+        assert_eq!((other.status(), output), (Some(&JobStatus::Succeeded), vec!["joined".to_owned()]));
+        assert_eq!(cluster.home_id(), id, "{damage:?}");
+        assert_eq!(cluster.batch().describe(&job).await.status(), Some(&JobStatus::Running), "{damage:?}");
+    }
+    // Without a server, too: all that is ours goes, and nothing else.
+    cluster.cluster.kill_server();
+    for runner in runner_pids(&cluster.cluster) {
+        kill(runner, "KILL");
+    }
+    std::fs::write(&record, "nonsense").unwrap();
+    cluster.cluster.ok(&["reset", "--yes"]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&ours).build();
+    assert_eq!(cluster.docker.list_containers(Some(options)).await.unwrap().len(), 0);
+    let options = ListNetworksOptionsBuilder::new().filters(&ours).build();
+    assert_eq!(cluster.docker.list_networks(Some(options)).await.unwrap().len(), 0);
+    for network in &of_others {
+        cluster.docker.remove_network(&network.name).await.expect("it is still there");
+    }
 }

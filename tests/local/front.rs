@@ -1,15 +1,16 @@
 //! The front door of the local cluster: start and stop, who gets in, and S3.
 
 use awsb_testkit::story;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use awsb_testkit::local::{Access, Batch, Cluster, s3, sh};
+use awsb_testkit::local::{Access, Batch, Cluster, kill, s3, sh};
 
 #[story]
 fn many_that_start_at_once_join_one_server() {
@@ -544,4 +545,76 @@ fn a_server_on_another_machine_is_said_and_not_talked_to() {
     }
     std::fs::write(&file, ours).unwrap();
     assert_eq!(cluster.json("status")["running"], true);
+}
+
+/// `blocal serve` in the foreground, once it serves.
+fn in_the_foreground(cluster: &Cluster) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut server = cluster.blocal(&["serve"]);
+    let mut server = server.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("serving")));
+    (server, lines)
+}
+
+#[story]
+fn a_server_in_the_foreground_stops_in_good_order_and_ends_by_its_signal() {
+    let cluster = Cluster::new();
+    for (signal, number, code) in [("HUP", Some(1), None), ("INT", None, Some(130)), ("TERM", Some(15), None)]
+    {
+        let (mut server, lines) = in_the_foreground(&cluster);
+        kill(server.id(), signal);
+        let said: Vec<String> = lines.collect();
+        let status = server.wait().unwrap();
+        assert_eq!((status.signal(), status.code()), (number, code), "SIG{signal}: {said:?}");
+        assert!(said.iter().any(|line| line.contains(&format!("stopping: SIG{signal}"))), "{said:?}");
+        // The database was closed: all of it is in its one file.
+        let wal = std::fs::metadata(cluster.home().join("batch.db-wal"));
+        assert_eq!(wal.map_or(0, |wal| wal.len()), 0, "SIG{signal}");
+    }
+    // One in the background has no terminal that could go, and stops when it is asked to.
+    cluster.ok(&["start"]);
+    let pid = cluster.server_pid();
+    kill(pid, "HUP");
+    cluster.ok(&["env"]);
+    assert_eq!(cluster.server_pid(), pid);
+    let (mut server, lines) = {
+        cluster.ok(&["stop"]);
+        in_the_foreground(&cluster)
+    };
+    cluster.ok(&["stop"]);
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    drop(lines);
+}
+
+#[story]
+async fn a_server_says_how_many_descriptors_it_needs() {
+    let cluster = Cluster::new();
+    let start = |limit: &str| {
+        let blocal = cluster.blocal(&["start"]);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{limit} && exec \"$0\" start")).arg(blocal.get_program());
+        blocal.get_envs().for_each(|(name, value)| match value {
+            Some(value) => _ = shell.env(name, value),
+            None => _ = shell.env_remove(name),
+        });
+        shell.stdin(Stdio::null()).output().unwrap()
+    };
+    for limit in [32, 63] {
+        let refused = start(&format!("ulimit -n {limit}"));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("at most {limit} files may be open at once")), "{said}");
+        assert!(said.contains("the server needs 64") && said.contains("ulimit -Hn"), "{said}");
+    }
+    // The soft limit alone is raised; and with the least that it takes the cluster works.
+    for limit in ["ulimit -S -n 32", "ulimit -n 64"] {
+        let started = start(limit);
+        assert!(started.status.success(), "{limit}: {started:?}");
+        let jobs = cluster.batch();
+        for _ in 0..3 {
+            let job = jobs.run(sh("echo done")).await;
+            assert_eq!(jobs.output(&job).await, ["done"], "{limit}");
+        }
+        cluster.ok(&["stop"]);
+    }
 }

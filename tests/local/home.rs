@@ -119,3 +119,109 @@ async fn a_home_of_an_earlier_version_is_taken() {
     cluster.ok(&["reset", "--yes"]);
     assert!(!cluster.home().join("batch.db").exists());
 }
+
+/// The files that a home has, or may have.
+const FILES: [&str; 14] = [
+    "reserve",
+    "probe",
+    "server.log",
+    "server.lock",
+    "start.lock",
+    "server.sock",
+    "settings.json",
+    "endpoint.json",
+    "containers.json",
+    "batch.db",
+    "batch.db-wal",
+    "batch.db-commits",
+    "objects.db",
+    "logs.db",
+];
+
+fn remove(path: &Path) {
+    let removed =
+        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    assert!(removed.is_ok() || !path.exists(), "{path:?}: {removed:?}");
+}
+
+#[story]
+fn a_link_in_place_of_a_file_of_the_home_is_refused_and_not_followed() {
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let notes = elsewhere.path().join("notes");
+    for name in FILES {
+        let place = cluster.home().join(name);
+        let before = fs::read(&place).ok();
+        // To a file of somebody's, and to one that is not there yet.
+        for target in [notes.clone(), elsewhere.path().join("new")] {
+            fs::write(&notes, "precious").unwrap();
+            remove(&place);
+            std::os::unix::fs::symlink(&target, &place).unwrap();
+            for command in ["start", "serve"] {
+                let refused = cluster.run(&[command]);
+                let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {said}");
+                let path = place.display().to_string();
+                assert!(said.contains(&format!("{path} is a symbolic link")), "{name}: {command}: {said}");
+            }
+            assert_eq!(fs::read_to_string(&notes).unwrap(), "precious", "{name}");
+            assert!(!elsewhere.path().join("new").exists(), "{name}");
+        }
+        fs::remove_file(&place).unwrap();
+        if let Some(before) = before {
+            fs::write(&place, before).unwrap();
+        }
+    }
+    cluster.ok(&["start"]);
+    // A reset removes the links, and not what they lead to.
+    cluster.ok(&["stop"]);
+    for name in FILES.into_iter().filter(|name| *name != "start.lock") {
+        remove(&cluster.home().join(name));
+        std::os::unix::fs::symlink(&notes, cluster.home().join(name)).unwrap();
+    }
+    cluster.ok(&["reset", "--yes"]);
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "precious");
+    cluster.ok(&["start"]);
+}
+
+#[story]
+fn a_folder_in_place_of_a_file_is_named_and_keeps_nothing_from_a_reset() {
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    for name in FILES {
+        for (inner, is_empty) in [("", true), ("thesis.tex", false)] {
+            let place = cluster.home().join(name);
+            remove(&place);
+            fs::create_dir(&place).unwrap();
+            if !is_empty {
+                fs::write(place.join(inner), "precious").unwrap();
+            }
+            let refused = cluster.run(&["start"]);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{name}: {said}");
+            assert!(said.contains(&format!("{} is a folder", place.display())), "{name}: {said}");
+            let reset = cluster.run(&["reset", "--yes"]);
+            assert!(reset.status.success(), "{name}: {reset:?}");
+            // What is somebody's stays.
+            assert_eq!(place.is_dir(), !is_empty, "{name}: {reset:?}");
+            if !is_empty {
+                fs::remove_dir_all(&place).unwrap();
+            }
+            cluster.ok(&["start"]);
+            cluster.ok(&["stop"]);
+        }
+    }
+    // A file in place of a folder is in the way as well.
+    for name in ["runners", "scratch", "logs", "objects"] {
+        let place = cluster.home().join(name);
+        remove(&place);
+        fs::write(&place, "x").unwrap();
+        let refused = cluster.run(&["start"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(&format!("{} is not a folder", place.display())), "{name}: {said}");
+        cluster.ok(&["reset", "--yes"]);
+        cluster.ok(&["start"]);
+        cluster.ok(&["stop"]);
+    }
+}

@@ -732,3 +732,68 @@ async fn tools_in_a_host_job_use_its_key() {
     assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{output:?}");
     assert!(output.iter().any(|line| line.contains("has been submitted")), "{output:?}");
 }
+
+#[story]
+async fn a_container_makes_no_log_group_and_fills_no_queue() {
+    let scene = Scene::new().await;
+    let asked = |ask: &Ask| ask.send(&scene.key);
+    let with_group = |group: &str| {
+        let mut definition = definition("logging", "busybox");
+        definition["containerProperties"]["logConfiguration"] =
+            json!({"logDriver": "awslogs", "options": {"awslogs-group": group}});
+        batch("RegisterJobDefinition", &definition)
+    };
+    let (status, said) = asked(&with_group("/of/nobody"));
+    assert_eq!(status, 403, "{said}");
+    assert!(said.contains("is not authorized to perform: logs:CreateLogGroup"), "{said}");
+    // Of nodes, too.
+    let ranges = json!([{"targetNodes": "0:1", "container": {
+        "image": "busybox", "command": ["true"],
+        "resourceRequirements": properties("busybox")["resourceRequirements"],
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/of/nobody"}}}}]);
+    let nodes = json!({"jobDefinitionName": "nodes", "type": "multinode",
+        "nodeProperties": {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": ranges}});
+    let (status, said) = asked(&batch("RegisterJobDefinition", &nodes));
+    assert!(status == 403 && said.contains("logs:CreateLogGroup"), "{said}");
+    // Batch's own, and one that is there.
+    assert_eq!(asked(&with_group("/aws/batch/job")).0, 200);
+    let made = logs("CreateLogGroup", &json!({"logGroupName": "/of/mine"})).send(&scene.cluster.access());
+    assert_eq!(made.0, 200, "{}", made.1);
+    assert_eq!(asked(&with_group("/of/mine")).0, 200);
+    // The owner may as before.
+    assert_eq!(with_group("/of/the/owner").send(&scene.cluster.access()).0, 200);
+
+    let inner = asked(&batch("RegisterJobDefinition", &definition("inner", "busybox")));
+    assert_eq!(inner.0, 200, "{}", inner.1);
+    // They wait for a job that does not end, so that none of them does.
+    let submit = |more: Value| {
+        let mut body = json!({"jobName": "inner", "jobQueue": "local", "jobDefinition": "inner",
+            "dependsOn": [{"jobId": scene.my_id()}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        batch("SubmitJob", &body)
+    };
+    let (status, said) = asked(&submit(json!({"arrayProperties": {"size": 9998}})));
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(asked(&submit(json!({}))).0, 200);
+    let (status, said) = asked(&submit(json!({"arrayProperties": {"size": 2}})));
+    assert_eq!(status, 400, "{said}");
+    let last = asked(&submit(json!({})));
+    assert_eq!(last.0, 200, "{}", last.1);
+    let (status, said) = asked(&submit(json!({})));
+    assert_eq!(status, 400, "{said}");
+    assert!(
+        said.to_lowercase().contains("x-amzn-errortype: clientexception"),
+        "no client tries it again: {said}"
+    );
+    assert!(said.contains("Limit exceeded") && said.contains("at most 10000 jobs"), "{said}");
+    // It is the lineage's limit, and nobody else's.
+    let other = contained(&scene.cluster, &scene.other);
+    let register = batch("RegisterJobDefinition", &definition("others", "busybox")).send(&other);
+    assert_eq!(register.0, 200, "{}", register.1);
+    let free = json!({"jobName": "others", "jobQueue": "local", "jobDefinition": "others"});
+    assert_eq!(batch("SubmitJob", &free).send(&other).0, 200);
+    // Room comes back with the end of one.
+    let end = json!({"jobId": field(&last.1, "jobId"), "reason": "room"});
+    assert_eq!(asked(&batch("TerminateJob", &end)).0, 200);
+    assert_eq!(asked(&submit(json!({}))).0, 200);
+}

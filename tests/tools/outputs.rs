@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use awsb_testkit::{BadServer, Sandbox, story};
+use awsb_testkit::{Answer, BadServer, Sandbox, program, story};
 use serde_json::Value;
 
 /// The files below a folder, by path.
@@ -197,4 +197,24 @@ fn files_that_cannot_be_kept_fail_a_job_that_did_not() {
     };
     bsub("echo 1 >x", 125);
     bsub("echo 1 >x; exit 3", 3);
+}
+
+#[story]
+fn a_failed_upload_is_told_with_the_reason_that_the_server_gives() {
+    program("curl");
+    let reason = "the disk of /home is full: 0 bytes are free";
+    let server = BadServer::start(move |_, _| Answer::s3_error(400, "InsufficientStorage", reason));
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWSB_CLUSTER", "local");
+    let elsewhere = format!("AWS_ENDPOINT_URL_S3={}", server.endpoint());
+    let bsub = ["-I", "-e", &elsewhere, "-o", "x", "--wrap", "echo 1 >x"];
+    let outcome = sandbox.run("bsub", bsub).ended_with(125);
+    let line = outcome.stdout.lines().find(|line| line.contains("cannot upload x")).unwrap_or_default();
+    assert!(line.ends_with(&format!(": {reason}")), "{outcome}");
+    assert!(!outcome.stdout.contains("boto3"), "{outcome}");
+    let why = sandbox.run("bstat", ["--why", "last"]).ok();
+    assert!(
+        why.stdout.contains("a result could not be uploaded: x to ") && why.stdout.contains(reason),
+        "{why}"
+    );
 }

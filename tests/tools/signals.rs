@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use awsb_testkit::{Outcome, Sandbox, eventually, program, story};
+use awsb_testkit::{Outcome, Running, Sandbox, Terminal, eventually, program, story};
 use nix::sys::signal::Signal;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -131,6 +131,114 @@ fn nohup_keeps_a_tool_from_hearing_that_its_terminal_has_gone() {
     assert!(last.stderr.contains("has been submitted"), "{last}");
     sandbox.run("bkill", [&id]).ok();
     assert!([1, 143].contains(&waiting.wait().code()), "the job's exit code, not the signal's");
+}
+
+/// Runs a tool with a full pipe that nobody reads, and nobody closes, in place of stdout (1) or stderr (2).
+fn into_a_full_pipe(sandbox: &Sandbox, descriptor: u8, command: &str) -> Running {
+    let name = format!("pipe{}", std::fs::read_dir(sandbox.work()).map_or(0, Iterator::count));
+    // It is full when dd can write no more.
+    let script = format!(
+        "mkfifo {name} && exec 3<>{name} && \
+         dd if=/dev/zero of={name} bs=4096 count=1024 oflag=nonblock 2>dd; echo ready; \
+         exec {command} {descriptor}>{name}"
+    );
+    let mut running = sandbox.start("bash", ["-c", &script]);
+    assert_eq!(running.line().as_deref(), Some("ready"));
+    running
+}
+
+#[story]
+fn jobs_end_with_whoever_waits_for_them_though_nobody_reads_a_word() {
+    let sandbox = roomy();
+    for (signal, code) in ENDS {
+        for descriptor in [1, 2] {
+            // What the job prints fills the pipe if it is stdout; what bsub says goes to stderr.
+            let name = format!("told-{}-{descriptor}", signal as i32);
+            let command = format!(
+                "bsub -I --kill-on-interrupt -J {name} --wrap 'for i in $(seq 9000); do echo $i; done; sleep 1000'"
+            );
+            let stuck = into_a_full_pipe(&sandbox, descriptor, &command);
+            let id = eventually("it runs", MINUTE, || {
+                let jobs = sandbox.run("bstat", ["--json", "-s", "RUNNING", "--name", &name]).ok().json();
+                jobs[0]["jobId"].as_str().map(str::to_owned)
+            });
+            stuck.signal(signal);
+            let outcome = stuck.wait_for(MINUTE).ended_with(code);
+            eventually("its end", MINUTE, || (status(&sandbox, &id) == "FAILED").then_some(()));
+            if descriptor == 1 {
+                assert!(outcome.stderr.contains(&format!("the job {id} is being ended\n")), "{outcome}");
+            }
+        }
+        let id = submit(&sandbox);
+        let done = sandbox.run("bsub", ["true"]).ok().job_id();
+        let stuck = into_a_full_pipe(&sandbox, 1, &format!("bwait --kill-on-interrupt {done} {id}"));
+        eventually("it hears of signals", MINUTE, || {
+            let caught = std::fs::read_to_string(format!("/proc/{}/status", stuck.pid())).ok()?;
+            let mask = caught.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim().to_owned();
+            (u64::from_str_radix(&mask, 16).ok()? & 0x4003 == 0x4003).then_some(())
+        });
+        // It writes, and is not run any more.
+        let times_run = || {
+            let told = std::fs::read_to_string(format!("/proc/{}/status", stuck.pid())).ok()?;
+            told.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
+        };
+        eventually("it hangs", MINUTE, || {
+            let before = times_run();
+            std::thread::sleep(Duration::from_secs(1));
+            (before == times_run()).then_some(())
+        });
+        stuck.signal(signal);
+        let outcome = stuck.wait_for(MINUTE).ended_with(code);
+        assert!(outcome.stderr.contains(&format!("the job {id} is being ended\n")), "{outcome}");
+        eventually("its end", MINUTE, || (status(&sandbox, &id) == "FAILED").then_some(()));
+    }
+}
+
+#[story]
+fn a_second_hangup_does_not_keep_a_job_from_its_end() {
+    let sandbox = roomy();
+    let mut following =
+        sandbox.start("bsub", ["-I", "--kill-on-interrupt", "--wrap", "echo started; sleep 1000"]);
+    assert_eq!(following.line().as_deref(), Some("started"));
+    following.signal(Signal::SIGHUP);
+    // The first may have ended it by now.
+    let _ = nix::sys::signal::kill(following.pid(), Signal::SIGHUP);
+    let outcome = ended_by(following.wait(), Signal::SIGHUP, 129);
+    assert!(outcome.stderr.contains(" is being ended\n"), "{outcome}");
+}
+
+#[story]
+fn a_terminal_that_goes_away_ends_a_waiting_tool_and_nothing_else() {
+    let sandbox = roomy();
+    let id = submit(&sandbox);
+    eventually("it runs", MINUTE, || (status(&sandbox, &id) == "RUNNING").then_some(()));
+    let done = sandbox.run("bsub", ["true"]).ok().job_id();
+    // The bar is on the terminal, so it is drawn anew when the tool ends.
+    let mut waiting = Terminal::new(100).start(&sandbox, "bwait", [&id, &done]);
+    waiting.until("the bar", |screen| screen.contains("1/2 ended"));
+    waiting.close();
+    // As the kernel and the shell do for what runs on the terminal.
+    waiting.signal(Signal::SIGHUP);
+    assert_eq!(waiting.wait().status.signal(), Some(Signal::SIGHUP as i32));
+
+    let mut waiting = Terminal::new(100).start(&sandbox, "bsub", ["-K", "sleep", "1000"]);
+    let screen = waiting.until("the job's state", |screen| screen.contains("is RUNNING"));
+    let line = screen.lines().find(|line| line.contains("is RUNNING")).unwrap_or_default();
+    let own = line.split_whitespace().nth(2).unwrap_or_default().to_owned();
+    waiting.close();
+    waiting.signal(Signal::SIGHUP);
+    assert_eq!(waiting.wait().status.signal(), Some(Signal::SIGHUP as i32));
+    assert_eq!(status(&sandbox, &own), "RUNNING", "{screen}");
+    sandbox.run("bkill", [&own]).ok();
+
+    // Where no signal comes, it is writing that fails.
+    let mut waiting = Terminal::new(100).without_stdout().start(&sandbox, "bwait", [&id, &done]);
+    waiting.until("the bar", |screen| screen.contains("1/2 ended"));
+    waiting.close();
+    assert_eq!(status(&sandbox, &id), "RUNNING");
+    sandbox.run("bkill", [&id]).ok();
+    let code = waiting.wait().code();
+    assert!([1, 143].contains(&code), "the job's exit code, not a panic's: {code}");
 }
 
 #[story]

@@ -173,6 +173,15 @@ impl OnTerminal {
         kill(self.pid, signal).unwrap_or_else(|e| panic!("{}: {signal}: {e}", self.what));
     }
 
+    /// The terminal goes away, as when its window is closed: nothing can be written to it any more. It is not the program's
+    /// controlling one, so no SIGHUP comes of that: send it with [`OnTerminal::signal`].
+    #[track_caller]
+    pub fn close(&self) {
+        let mut master = self.master.lock().expect("no thread panicked with it");
+        master.file = std::fs::File::open("/dev/null").expect("/dev/null");
+        master.gone = true;
+    }
+
     /// What was written to the terminal so far, escape sequences and all; a line ends with `\n` alone.
     pub fn written(&self) -> String {
         let master = self.master.lock().expect("no thread panicked with it");

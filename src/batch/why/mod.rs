@@ -78,6 +78,7 @@ impl Asking<'_> {
 fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, Facts> {
     Box::pin(async move {
         let asking = Asking { session, unseen: RefCell::default() };
+        let runs_here = session.command_to_grow(None).is_some();
         let job = shapes::job(detail);
         let mut facts = Facts { now: jiff::Timestamp::now().as_millisecond(), job, ..Facts::default() };
         let status = facts.job.status;
@@ -111,6 +112,8 @@ fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, F
                 (facts.parts, facts.chain) = (parts, chain);
             }
         }
+        let others = facts.parts.failed.iter_mut().chain(&mut facts.chain);
+        std::iter::once(&mut facts.job).chain(others).for_each(|job| job.runs_here = runs_here);
         facts.unseen = asking.unseen.into_inner();
         facts
     })

@@ -48,6 +48,7 @@ pub fn summary(job: &Job) -> JobFacts {
         demand: container.and_then(demand),
         all_vcpus: None,
         image: container.and_then(|c| c.image.clone()),
+        runs_here: false,
         share: None,
         size: job.array_size().filter(|_| job.is_array_parent()),
         nodes: job.nodes.filter(|_| job.is_mnp_parent()),

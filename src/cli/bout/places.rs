@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::batch::{self, Job};
-use crate::cli::waiting::tell_lost_output;
 use crate::cluster::Session;
 use crate::job::{JobId, Status};
 use crate::logs::{Place, Wanted};
@@ -12,11 +11,17 @@ use crate::ui::Failure;
 /// So many children are asked for at once: a description takes about 10 KB.
 const DESCRIBED: usize = 1_000;
 
-/// The streams of a job's attempts, or of all children or nodes that are wanted, by index.
+/// The streams of a job's attempts, or of all children or nodes that are wanted, by index. Those whose output was not all
+/// kept are added to `lossy`.
 ///
 /// # Errors
 /// When Batch cannot be asked, or there is no such attempt.
-pub async fn of(session: &Session, job: &Job, wanted: &Wanted) -> Result<Vec<Arc<Place>>, Failure> {
+pub async fn of(
+    session: &Session,
+    job: &Job,
+    wanted: &Wanted,
+    lossy: &mut Vec<Job>,
+) -> Result<Vec<Arc<Place>>, Failure> {
     if job.parts().is_none() {
         let places = Place::all_of(job, session, wanted.attempt);
         return match wanted.attempt {
@@ -28,8 +33,8 @@ pub async fn of(session: &Session, job: &Job, wanted: &Wanted) -> Result<Vec<Arc
     for ids in parts(session, job, wanted).await?.chunks(DESCRIBED) {
         for part in batch::describe(session, ids).await?.into_iter().flatten() {
             if !wanted.failed || part.status == Status::Failed {
-                tell_lost_output("bout", &part);
                 places.extend(Place::all_of(&part, session, wanted.attempt));
+                lossy.extend(part.lost_output().is_some().then_some(part));
             }
         }
     }

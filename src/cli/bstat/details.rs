@@ -276,7 +276,11 @@ fn shown_environment<'d>(
             EnvWhich::Harmless if launcher::carries(name, value) => {
                 let hint = match name.as_str() {
                     launcher::LINES_VARIABLE => "",
-                    _ => "; `bstat --script` prints the script in it",
+                    launcher::BUNDLE_VARIABLE => {
+                        "; `bstat --script` prints the script in it, if there is one; variables and arguments that are in \
+                         it, too, are not shown"
+                    }
+                    _ => "; `bstat --script` prints it",
                 };
                 format!("({} characters{hint})", value.chars().count())
             }

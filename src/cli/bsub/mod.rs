@@ -101,7 +101,7 @@ pub struct Args {
 pub fn main() -> ExitCode {
     super::run("bsub", |args: Args| {
         if let Some(ids) = &args.rerun {
-            return super::block_on(args.submit_again(ids));
+            return super::block_on_threads(args.submit_again(ids));
         }
         // clap lets it pass: operands, which `--rerun` does not go with, take its place.
         if args.failed {
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
             ));
         }
         let what = args.what()?;
-        super::block_on(args.submit(what))
+        super::block_on_threads(args.submit(what))
     })
 }
 
@@ -279,15 +279,7 @@ impl Args {
             end_with_waiter("bsub", &session, *signal, &ids).await;
         }
         let submitted = submitted?;
-        self.announce(options, &submitted)?;
-        if is_numbered {
-            self.tell_numbers(&submitted.jobs);
-        }
-        if options.wait || options.interactive {
-            self.wait(options, session, &submitted.jobs).await
-        } else {
-            Ok(Exit::Done)
-        }
+        self.announce_and_wait(options, session, &submitted, is_numbered).await
     }
 
     /// Finds the job definition that the job takes, which may make it one of several nodes.

@@ -13,11 +13,46 @@ use crate::cli::waiting::{
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, JobNumber, Status};
 use crate::logs::{self, Event, Followed};
-use crate::ui::{Exit, Failure, Layout, View, end_signal, note};
+use crate::ui::{Exit, Failure, Layout, View, note, until_signal};
 
 impl Args {
+    /// Says that the jobs have been submitted, and waits for their end or a signal if that is asked for.
+    pub(super) async fn announce_and_wait(
+        &self,
+        options: &Options,
+        session: Session,
+        submitted: &Once,
+        is_numbered: bool,
+    ) -> Result<Exit, Failure> {
+        let announce = || -> Result<(), Failure> {
+            self.announce(options, submitted)?;
+            if is_numbered {
+                self.tell_numbers(&submitted.jobs);
+            }
+            Ok(())
+        };
+        if !(options.wait || options.interactive) {
+            return announce().map(|()| Exit::Done);
+        }
+        let jobs: Vec<JobId> = submitted.jobs.iter().map(Submitted::id).collect();
+        let ids: Vec<String> = submitted.jobs.iter().map(|job| job.job_id.clone()).collect();
+        let contact = session.clone();
+        let kills = options.kill_on_interrupt;
+        let last = move |signal| async move {
+            match kills {
+                true => end_with_waiter("bsub", &contact, signal, &jobs).await,
+                false => tell_goes_on("bsub", signal, &ids),
+            }
+        };
+        let story = async {
+            announce()?;
+            self.wait(options, session, &submitted.jobs).await
+        };
+        until_signal(story, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
+    }
+
     /// Says that the jobs have been submitted. When stdout is the job's, stderr is told.
-    pub(super) fn announce(&self, options: &Options, submitted: &Once) -> Result<(), Failure> {
+    fn announce(&self, options: &Options, submitted: &Once) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
@@ -39,7 +74,7 @@ impl Args {
 
     /// Says that the parts of one array have a number each: its tasks do not have the same `SLURM_ARRAY_JOB_ID` or
     /// `LSB_JOBID`.
-    pub(super) fn tell_numbers(&self, submitted: &[Submitted]) {
+    fn tell_numbers(&self, submitted: &[Submitted]) {
         let numbers: Vec<String> = submitted
             .iter()
             .filter_map(|job| JobNumber::of(&job.id()))
@@ -54,8 +89,8 @@ impl Args {
         }
     }
 
-    /// Waits for the end of all jobs, unless a signal comes first; the highest of their exit codes.
-    pub(super) async fn wait(
+    /// Waits for the end of all jobs; the highest of their exit codes.
+    async fn wait(
         &self,
         options: &Options,
         session: Session,
@@ -71,23 +106,11 @@ impl Args {
             Ok(Exit::Job(highest))
         };
         let ids = ids(submitted);
-        tokio::select! {
-            outcome = all => outcome.map_err(|f: Failure| match is_unwritten.get() {
-                // A full disk is no matter of contact.
-                true => f.hint(format!("the job {ids} goes on; `bout -f {ids}` shows its output")),
-                false => contact_lost(f, &ids),
-            }),
-            signal = end_signal() => {
-                match options.kill_on_interrupt {
-                    true => {
-                        let jobs: Vec<JobId> = submitted.iter().map(Submitted::id).collect();
-                        end_with_waiter("bsub", contact.session(), signal, &jobs).await;
-                    }
-                    false => tell_goes_on("bsub", signal, &ids),
-                }
-                Ok(Exit::Interrupted(signal))
-            }
-        }
+        all.await.map_err(|f: Failure| match is_unwritten.get() {
+            // A full disk is no matter of contact.
+            true => f.hint(format!("the job {ids} goes on; `bout -f {ids}` shows its output")),
+            false => contact_lost(f, &ids),
+        })
     }
 
     async fn see_it_through(

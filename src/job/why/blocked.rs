@@ -1,5 +1,6 @@
 //! AWS's codes for what blocks a queue, in plain words (UG `job_stuck_in_runnable` and the pages below it).
 
+use super::cause::ADVICE;
 use super::facts::{Environment, JobFacts};
 use super::{Code, Finding, words};
 
@@ -59,7 +60,14 @@ pub fn meaning(code: Code) -> &'static str {
 /// What AWS says of the job, if it says that the job blocks its queue.
 pub fn finding(job: &JobFacts, environments: &[Environment]) -> Option<Finding> {
     let reason = job.end.status_reason.as_deref()?;
-    let (code, _) = code(reason)?;
+    let (code, word) = code(reason)?;
+    // Whoever runs the queue may know better what to do.
+    if let Some((words, advice)) = reason.split_once(ADVICE) {
+        let words = words.trim_start_matches(word).trim_start_matches(" - ");
+        return Some(
+            Finding::new(code, format!("{}; the cluster says: {words}", meaning(code))).advise(advice),
+        );
+    }
     let mut finding = Finding::new(code, format!("{}; AWS says: {reason}", meaning(code)));
     finding.advice = advice(code, environments);
     if job.nodes.is_some() {

@@ -4,9 +4,12 @@ use super::facts::{End, JobFacts};
 use super::{Code, Finding, words};
 use crate::job::exit_code_in_words;
 
-/// Between the reason of an end and the advice that comes with it. AWS gives none; the local cluster, whose containers
-/// run on this machine, does.
+/// Between the reason of an end, or of a refusal, and the advice that comes with it. AWS gives none; the local cluster,
+/// which runs on this machine, does.
 pub const ADVICE: &str = "; what to do: ";
+
+/// How the launcher's line on a result begins that could not be uploaded; 125 is its exit code then.
+const NOT_UPLOADED: &str = "awsb: cannot upload ";
 
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,11 +131,15 @@ impl Cause {
             return self;
         }
         let told = lines.find_map(|line| {
+            if let Some(what) = line.strip_prefix(NOT_UPLOADED).filter(|_| self.exit_code == Some(125)) {
+                return Some((Code::NotUploaded, format!("a result could not be uploaded: {what}")));
+            }
             let line = line.to_lowercase();
             if line.contains("exec format error") {
-                Some((Code::WrongArchitecture, "the image, or a program in it, is for another kind of CPU"))
+                let short = "the image, or a program in it, is for another kind of CPU";
+                Some((Code::WrongArchitecture, short.to_owned()))
             } else if line.contains("no space left on device") {
-                Some((Code::DiskFull, "the disk is full"))
+                Some((Code::DiskFull, "the disk is full".to_owned()))
             } else {
                 None
             }
@@ -186,8 +193,12 @@ impl Cause {
             ),
             Code::OverridesTooLong => finding(format!("{short}{}", quoted(status.or(reason))))
                 .advise("let fewer variables and arguments go with the job; bsub puts what is large into S3"),
-            Code::DiskFull => finding(short.clone()).advise(
-                "`bsub --ephemeral-storage GIB` on Fargate; on EC2 a larger volume in the environment's launch template",
+            Code::DiskFull => finding(short.clone()).advise(match job.runs_here {
+                true => "make room on this machine's disks (`df -h` shows them), or have the job write to another one",
+                false => "`bsub --ephemeral-storage GIB` on Fargate; on EC2 a larger volume in the environment's launch template",
+            }),
+            Code::NotUploaded => finding(short.clone()).advise(
+                "the job itself succeeded; `bout --files` lists the results that are there",
             ),
             Code::Timeout => {
                 let limit = job.timeout.map(|s| format!(" of {}", words::span(i64::from(s) * 1000)));

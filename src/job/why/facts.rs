@@ -64,6 +64,8 @@ pub struct JobFacts {
     pub all_vcpus: Option<f64>,
     /// The image.
     pub image: Option<String>,
+    /// Whether it runs on the machine on which this is asked.
+    pub runs_here: bool,
     /// The share that it belongs to.
     pub share: Option<String>,
     /// The number of children, for an array's parent.
@@ -95,6 +97,7 @@ impl Default for JobFacts {
             demand: None,
             all_vcpus: None,
             image: None,
+            runs_here: false,
             share: None,
             size: None,
             nodes: None,

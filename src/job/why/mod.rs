@@ -155,6 +155,8 @@ pub enum Code {
     OverridesTooLong,
     /// The disk is full.
     DiskFull,
+    /// It succeeded, and a result of it could not be uploaded.
+    NotUploaded,
     /// It ran longer than its timeout.
     Timeout,
     /// Somebody ended it.

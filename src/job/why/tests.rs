@@ -101,6 +101,37 @@ fn children(indices: std::ops::Range<u32>, end: &End) -> Vec<JobFacts> {
     indices.map(|i| JobFacts { end: end.clone(), ..other(&format!("j:{i}"), Status::Failed) }).collect()
 }
 
+#[test]
+fn advice_is_about_the_machine_that_the_job_runs_on() {
+    let printed = |code, line: &str, runs_here| {
+        let mut facts = failed(EXITED, "", Some(code));
+        facts.job.runs_here = runs_here;
+        facts.log =
+            Some(LogTail { job_id: "j".into(), lines: vec![(None, line.into())], ..LogTail::default() });
+        Answer::of(&facts).findings.remove(0)
+    };
+    let full = "write: No space left on device";
+    for (runs_here, says, says_not) in [(true, "df -h", "Fargate"), (false, "Fargate", "df -h")] {
+        let advice = printed(1, full, runs_here).advice.join("; ");
+        assert!(advice.contains(says) && !advice.contains(says_not), "{advice}");
+    }
+    let line = "awsb: cannot upload x to s3://b/o/: the disk of /h is full: 0 bytes are free";
+    let finding = printed(125, line, true);
+    assert_eq!(finding.code, Code::NotUploaded);
+    assert!(
+        finding.message.contains("x to s3://b/o/: the disk of /h is full: 0 bytes are free"),
+        "{finding:?}"
+    );
+    assert!(!finding.advice.join("; ").contains("s3:PutObject"), "{finding:?}");
+    // A job may print what it likes.
+    assert_eq!(printed(1, line, true).code, Code::ExitCode);
+
+    let waits = says(&format!("CAPACITY:DISK_FULL - the disk of /h is full{ADVICE}make room on that disk"));
+    let finding = Answer::of(&waits).findings.remove(0);
+    assert!(finding.message.ends_with("the cluster says: the disk of /h is full"), "{finding:?}");
+    assert_eq!(finding.advice, ["make room on that disk"]);
+}
+
 /// What users see, case by case.
 fn told(cases: &[(&str, Facts)]) -> String {
     let each = cases.iter().map(|(name, facts)| {

@@ -75,6 +75,10 @@ fn access_key_id(task: &TaskId, place: Place) -> String {
     format!("{ACCESS_KEY_PREFIX}{}{}", place.letter(), task.as_str().to_ascii_uppercase())
 }
 
+/// What is said of a job's key that is not valid.
+pub const OF_AN_ENDED_JOB: &str =
+    "it is the key of a job that has ended, or whose key `blocal rotate --jobs` has revoked";
+
 /// The attempt and the place that an access key ID names, if it is an attempt's.
 pub fn attempt_of(access_key_id: &str) -> Option<(TaskId, Place)> {
     let rest = access_key_id.strip_prefix(ACCESS_KEY_PREFIX)?;

@@ -21,6 +21,7 @@ use super::ACCOUNT;
 use super::batch::JobKey;
 use super::error::ApiError;
 use super::runner::protocol::TaskId;
+use crate::job::why::ADVICE;
 
 /// Who has signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,8 @@ impl Attempt {
             "AccessDeniedException",
             format!(
                 "User: arn:aws:sts::{ACCOUNT}:assumed-role/container/{} is not authorized to perform: {}:{} because \
-                 {why} for a job in a container",
+                 {why} for a job in a container{ADVICE}ask for it outside of the container, where you may do \
+                 everything; docs/blocal.md lists what a container may do",
                 self.task,
                 operation.service(),
                 operation.name(),

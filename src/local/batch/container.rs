@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::request::{resources, shape};
+use crate::job::why::ADVICE;
 use crate::local::HOST_IMAGE;
 use crate::local::containers::Place;
 use crate::local::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
@@ -272,12 +273,23 @@ pub fn check_contained(definition: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The log groups that a job definition names for the output of its jobs.
+pub fn log_groups(definition: &Value) -> Vec<String> {
+    let ranges = definition.pointer("/nodeProperties/nodeRangeProperties").and_then(Value::as_array);
+    let parts = ranges.into_iter().flatten().chain([definition]);
+    let containers = parts.flat_map(|part| ["containerProperties", "container"].map(|name| part.get(name)));
+    let group = |container: &Value| container.pointer("/logConfiguration/options/awslogs-group").cloned();
+    let groups = containers.flatten().filter_map(group);
+    groups.filter_map(|group| group.as_str().filter(|name| !name.is_empty()).map(str::to_owned)).collect()
+}
+
 fn denied<T>(what: &str) -> Result<T, ApiError> {
     Err(ApiError::refused(
         "AccessDeniedException",
         format!(
             "The credentials of a job in a container do not allow job definitions with {what}: such jobs reach \
-             out of their container. Submit from outside, with the credentials of `blocal env`."
+             out of their container{ADVICE}submit it outside of the container, or give it an image (`bsub --image`) \
+             and nothing of the host"
         ),
     ))
 }

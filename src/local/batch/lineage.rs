@@ -4,13 +4,23 @@
 //! keys of its attempts, of these jobs' attempts, and so on. Each job that was submitted with a job's key has
 //! that job's key on record as its `submitter`; it is that of a child or a node where one of these submitted it.
 
+use super::container;
 use super::model::JobKey;
 use super::reader::{JobRow, Snapshot};
 use super::request::{Asked, Spec};
+use crate::job::limits;
+use crate::local::LOG_GROUP;
 use crate::local::access::objects::{self, Place};
+use crate::local::access::operation::Logs;
 use crate::local::access::{Attempt, Operation, Principal};
 use crate::local::error::ApiError;
+use crate::local::logs::names::GroupName;
+use crate::local::logs::store;
 use crate::stage::launcher;
+
+/// How many jobs that have not ended may have come out of a job in a container, children counted: as many as one array
+/// has at most.
+const MOST_OPEN: u64 = *limits::ARRAY_SIZE.end() as u64;
 
 /// The variables in which a submitter names what the launcher fetches.
 const BUNDLES: [&str; 2] = [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE];
@@ -128,6 +138,36 @@ impl Scope {
         Ok(())
     }
 
+    /// That the output of a job may go to a log group: Batch's own, or one that is there. On AWS, too, it takes the
+    /// permission to make one.
+    ///
+    /// # Errors
+    /// `AccessDeniedException` when the group is not there.
+    pub fn check_log_group(&self, db: &Snapshot, group: &str) -> Result<(), ApiError> {
+        let Self::Of(own) = self else { return Ok(()) };
+        if group == LOG_GROUP || store::has_group(db.connection(), &GroupName::known(group.to_owned()))? {
+            return Ok(());
+        }
+        let why = format!("the log group {group:?} of awslogs-group is not there, and none may be made");
+        Err(own.attempt.denied(Operation::Logs(Logs::CreateLogGroup), &why))
+    }
+
+    /// That the lineage does not get too large by one more submission of so many jobs.
+    ///
+    /// # Errors
+    /// `ClientException`: no client tries that again, and AWS's words for a limit say what it is.
+    pub fn check_room(&self, db: &Snapshot, more: u64) -> Result<(), ApiError> {
+        let Self::Of(own) = self else { return Ok(()) };
+        let open = db.open_jobs(own.root(db)?)?;
+        if open.saturating_add(more) <= MOST_OPEN {
+            return Ok(());
+        }
+        Err(ApiError::client(format!(
+            "Limit exceeded: jobs in containers, and all that these have submitted, may have at most {MOST_OPEN} jobs \
+             that have not ended; {open} have not, and {more} more are wanted. Submit again when some have ended."
+        )))
+    }
+
     /// The job that what is registered belongs to, if not to the owner: an array's children register for the whole
     /// of it.
     pub fn registrant(&self) -> Option<JobKey> {
@@ -166,6 +206,20 @@ impl Own {
             Some(job) => self.has(db, job),
             None => Ok(false),
         }
+    }
+
+    /// The first job of the lineage that runs in a container: whatever its jobs submit counts together.
+    fn root(&self, db: &Snapshot) -> Result<Span, ApiError> {
+        let mut root = self.span;
+        for key in self.ancestors.iter().skip(1) {
+            let Some(row) = db.job_of(*key)? else { break };
+            let node = row.node_of.and(row.index);
+            if !container::is_contained(db.spec(row.owner)?.container(node)) {
+                break;
+            }
+            root = db.span(*key)?;
+        }
+        Ok(root)
     }
 
     /// Whether a job is in the lineage.

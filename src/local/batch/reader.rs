@@ -208,6 +208,29 @@ impl Snapshot {
         Ok(ancestors)
     }
 
+    /// A job with its children or nodes.
+    pub fn span(&self, job: JobKey) -> rusqlite::Result<Span> {
+        let parts: Option<u32> = self
+            .0
+            .prepare_cached("SELECT coalesce(size, nodes, 0) FROM jobs WHERE key = ?1")?
+            .query_row([job.0], |row| row.get(0))
+            .optional()?;
+        Ok(Span { first: job, last: JobKey(job.0 + i64::from(parts.unwrap_or(0))) })
+    }
+
+    /// How many jobs have not ended that came out of a job: those that it has submitted, that these have submitted, and so
+    /// on. Children and nodes count, and what they are the parts of does not.
+    pub fn open_jobs(&self, root: Span) -> rusqlite::Result<u64> {
+        let sql = format!(
+            "{} SELECT count(*) FROM line JOIN jobs k ON k.key BETWEEN line.first AND line.last
+             WHERE line.first <> {} AND k.status < 5 AND k.size IS NULL AND k.nodes IS NULL",
+            root.with_lineage(),
+            root.first.0
+        );
+        let open: i64 = self.0.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+        Ok(u64::try_from(open).unwrap_or(0))
+    }
+
     /// What a job does; `owner` is [`JobRow::owner`].
     pub fn spec(&self, owner: JobKey) -> rusqlite::Result<Spec> {
         let text: String = self

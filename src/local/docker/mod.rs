@@ -10,6 +10,8 @@ use super::runner::protocol::TaskId;
 
 /// The label with the home's ID, on containers, networks and volumes.
 pub const HOME_LABEL: &str = "awsb.home";
+/// The label with a digest of where the home is, on a home's network: its ID is found by it when its own record is lost.
+pub const PLACE_LABEL: &str = "awsb.place";
 /// The label with the attempt's ID, on containers; on networks of nodes it is the main node's attempt.
 pub const TASK_LABEL: &str = "awsb.task";
 /// The label with the job's ID, on containers.

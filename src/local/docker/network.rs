@@ -1,14 +1,15 @@
 //! Networks for containers: the home's, with the address at which they reach this machine, and those of
 //! the nodes of multi-node jobs.
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::Docker;
 use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, NetworkInspect};
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::{HOME_LABEL, TASK_LABEL, nodes_network_name};
+use super::{HOME_LABEL, PLACE_LABEL, TASK_LABEL, nodes_network_name};
 use crate::docker::{status, words};
 use crate::local::runner::protocol::TaskId;
 
@@ -48,11 +49,22 @@ impl Subnet {
     }
 }
 
+/// The IDs of the homes that have networks on an engine and are, or were, at a place.
+///
+/// # Errors
+/// When the engine does not say.
+pub async fn homes_at(docker: &Docker, place: &str) -> Result<BTreeSet<String>, String> {
+    let filters = HashMap::from([("label", vec![format!("{PLACE_LABEL}={place}")])]);
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let found = docker.list_networks(Some(options)).await.map_err(|e| words(&e))?;
+    Ok(found.into_iter().filter_map(|network| network.labels?.get(HOME_LABEL).cloned()).collect())
+}
+
 /// The network of this name; it is made if it is not there.
 ///
 /// # Errors
 /// When the engine refuses, or does not say where the network is.
-pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Network, String> {
+pub async fn ensure(docker: &Docker, name: &str, home_id: &str, place: &str) -> Result<Network, String> {
     let failed = |e: &bollard::errors::Error| format!("network {name}: {}", words(e));
     let known = match docker.inspect_network(name, None::<InspectNetworkOptions>).await {
         Err(e) if status(&e) == Some(404) => None,
@@ -61,7 +73,7 @@ pub async fn ensure(docker: &Docker, name: &str, home_id: &str) -> Result<Networ
     let found = match known {
         Some(found) => found,
         None => {
-            match docker.create_network(bridge(name, &[(HOME_LABEL, home_id)])).await {
+            match docker.create_network(bridge(name, &[(HOME_LABEL, home_id), (PLACE_LABEL, place)])).await {
                 // 409: somebody else has been quicker.
                 Err(e) if status(&e) != Some(409) => return Err(failed(&e)),
                 _ => {}

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::ApiError;
+use crate::job::why::ADVICE;
+use crate::local::access::keys::{OF_AN_ENDED_JOB, attempt_of};
 use crate::local::access::{Keys, Principal};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -236,10 +238,14 @@ impl Claim {
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
         let scope = Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"))?;
         let (principal, credentials) = keys.find(&scope.access_key_id).ok_or_else(|| {
-            ApiError::refused(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-            )
+            let why = "The security token included in the request is invalid";
+            match attempt_of(&scope.access_key_id) {
+                Some(_) => ApiError::refused(
+                    "UnrecognizedClientException",
+                    format!("{why}: {OF_AN_ENDED_JOB}{ADVICE}submit the job again; `blocal env` prints your own key"),
+                ),
+                None => ApiError::refused("UnrecognizedClientException", format!("{why}.")),
+            }
         })?;
         let stamp = parts
             .headers

@@ -151,7 +151,8 @@ pub fn group(db: &Connection, name: &GroupName) -> rusqlite::Result<Option<Group
     db.prepare_cached(&sql)?.query_row([name.as_str()], group_row).optional()
 }
 
-fn has_group(db: &Connection, name: &GroupName) -> rusqlite::Result<bool> {
+/// Whether a group is there.
+pub fn has_group(db: &Connection, name: &GroupName) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM log_groups WHERE name = ?1)")?
         .query_row([name.as_str()], |row| row.get(0))
 }

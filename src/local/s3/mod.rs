@@ -19,6 +19,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
 use super::access::Keys;
+use super::access::keys::{OF_AN_ENDED_JOB, attempt_of};
 use super::batch::Reader;
 pub use frames::follow;
 use guard::Guard;
@@ -51,10 +52,12 @@ impl S3Auth for Users {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         match self.0.find(access_key) {
             Some((_, credentials)) => Ok(SecretKey::from(credentials.secret_access_key)),
-            None => Err(s3_error!(
-                InvalidAccessKeyId,
-                "The AWS Access Key Id you provided does not exist in our records."
-            )),
+            None => {
+                let of_job =
+                    attempt_of(access_key).map(|_| format!(": {OF_AN_ENDED_JOB}")).unwrap_or_default();
+                let why = "The AWS Access Key Id you provided does not exist in our records";
+                Err(s3_error!(InvalidAccessKeyId, "{why}{of_job}"))
+            }
         }
     }
 }

@@ -83,14 +83,20 @@ _aname() {
     _ak=$(printf "$_al." $_as) && _ak=${_ak%.}
   fi
 }
-# _aput FILE KEY: as _aname has found it.
+# _aput FILE KEY: as _aname has found it. _az is why not.
 _aput() {
-  { [ -z "$_av" ] || ! _acurl "${AWSB_OUTPUT_URL#s3://}$_av" -T "./$1" -o /dev/null; } || return 0
-  { command -v aws >/dev/null && aws s3 cp --only-show-errors --region "$_ar" "./$1" "$AWSB_OUTPUT_URL$2"; } ||
-    { command -v python3 >/dev/null && python3 -c 'import boto3, sys
+  _ay='' _az='that takes an image with curl (7.87 or later), aws or python3 with boto3, and a job role with s3:PutObject there'
+  { [ -z "$_av" ] || ! _acurl "${AWSB_OUTPUT_URL#s3://}$_av" -T "./$1"; } || return 0
+  # Whatever asks it gets the same answer.
+  [ -z "$_ay" ] || { _az=$_ay && return 1; }
+  if command -v aws >/dev/null; then
+    _az='aws says why above'
+    aws s3 cp --only-show-errors --region "$_ar" "./$1" "$AWSB_OUTPUT_URL$2" && return
+  fi
+  command -v python3 >/dev/null && python3 -c 'import boto3, sys
 f, u, r = sys.argv[1:]
 b, k = u[5:].split("/", 1)
-boto3.client("s3", region_name=r).upload_file(f, b, k)' "$1" "$AWSB_OUTPUT_URL$2" "$_ar"; }
+boto3.client("s3", region_name=r).upload_file(f, b, k)' "$1" "$AWSB_OUTPUT_URL$2" "$_ar"
 }
 # _ain PATH: whether no link in it leads out of the working directory; _ai is the one that does.
 _ain() {
@@ -164,7 +170,7 @@ _akeep() {
     echo "awsb: the name of $_ap is not UTF-8: it is kept as $_ak" >&2
   fi
   if ! { _aput "$_ap" "$_ak" || { sleep 1; _aput "$_ap" "$_ak"; }; }; then
-    echo "awsb: cannot upload $_ap to $AWSB_OUTPUT_URL: that takes an image with curl (7.87 or later), aws or python3 with boto3, and a job role with s3:PutObject there" >&2
+    echo "awsb: cannot upload $_ap to $AWSB_OUTPUT_URL: $_az" >&2
     [ "$_ax" != 0 ] || _ax=125
   fi
 }

@@ -5,9 +5,17 @@ _ajson() {
   _av=${_aj#*\""$1"\"*:*\"}
   _av=${_av%%\"*}
 }
+# _asaid ANSWER: what S3 says in an answer that is an error, in _ay.
+_asaid() {
+  case $1 in
+  *'<Message>'*) _ay=${1##*'<Message>'} _ay=${_ay%%'</Message>'*} ;;
+  *) return 1 ;;
+  esac
+}
 # _acurl BUCKET/KEY OPTION…: the key as it is in a URL. That there is no curl that can sign is no error: there are
-# other ways. To ask it first would take as long as what it is for.
+# other ways. To ask it first would take as long as what it is for. _ay is S3's reason.
 _acurl() {
+  _ay=
   [ -z "${_aq-}" ] || return
   _ai=${AWS_ACCESS_KEY_ID-} _as=${AWS_SECRET_ACCESS_KEY-} _at=${AWS_SESSION_TOKEN-}
   if [ -z "$_ai" ] && [ "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-}" ]; then
@@ -24,10 +32,10 @@ _acurl() {
   shift
   _ac=$(printf 'user = "%s:%s"\nheader = "x-amz-content-sha256: UNSIGNED-PAYLOAD"\n%s\n' "$_ai" "$_as" \
     "${_at:+header = \"x-amz-security-token: $_at\"}" |
-    { curl -gfsS --retry 5 -K - --aws-sigv4 "aws:amz:$_ar:s3" "$@" "$_aj"; } 2>&1) && return
+    { curl -gsS --retry 5 -K - --aws-sigv4 "aws:amz:$_ar:s3" --fail-with-body "$@" "$_aj"; } 2>&1) && return
   case $?$_ac in
-  127* | 2curl:*--aws-sigv4*) _aq=n ;;
-  *) printf '%s\n' "$_ac" >&2 ;;
+  127* | 2curl:*--aws-sigv4* | 2curl:*--fail-with-body*) _aq=n ;;
+  *) _asaid "$_ac" || printf '%s\n' "$_ac" >&2 ;;
   esac
   return 1
 }

@@ -610,6 +610,12 @@ pub fn failed_cases() -> Vec<(&'static str, Facts)> {
             with(failed(EXITED, "", Some(1)), &|f| f.log = log(&["write: No space left on device"])),
         ),
         (
+            "a result that was not uploaded",
+            with(failed(EXITED, "", Some(125)), &|f| {
+                f.log = log(&["awsb: cannot upload x to s3://b/o/j/: the disk of /h is full"])
+            }),
+        ),
+        (
             "attempts alike",
             with(failed(EXITED, "", Some(1)), &|f| {
                 f.job.attempts = vec![Attempt { end: end(EXITED, "", Some(1)), ..Attempt::default() }; 3]

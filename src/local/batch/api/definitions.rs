@@ -40,8 +40,13 @@ impl Api {
         let mut registrant = None;
         if who.contained().is_some() {
             container::check_contained(&body)?;
-            let scope = self.reader.read(move |db| Scope::of(db, &who)).await?;
-            registrant = scope.registrant();
+            let groups = container::log_groups(&body);
+            let scope = self.reader.read(move |db| {
+                let scope = Scope::of(db, &who)?;
+                groups.iter().try_for_each(|group| scope.check_log_group(db, group))?;
+                Ok(scope)
+            });
+            registrant = scope.await?.registrant();
         }
         self.engine
             .change(move |store| {

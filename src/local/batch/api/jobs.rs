@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
+use crate::job::why::ADVICE;
 use crate::job::{Status, limits};
 use crate::local::access::operation::Batch;
 use crate::local::access::{Operation, Principal};
@@ -45,6 +46,7 @@ impl Api {
                     container::check_contained(&definition.body)?;
                 }
                 let plan = request::plan(request, &definition, &queue)?;
+                scope.check_room(db, plan.jobs())?;
                 scope.check_dependencies(db, &plan.depends_on, Operation::Batch(Batch::SubmitJob))?;
                 Ok(plan)
             })
@@ -223,7 +225,7 @@ impl Api {
 /// (User Guide, job_stuck_in_runnable begins them so); it is not written down, as nothing can be.
 fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
     if let Some(lack) = lack.filter(|_| row.status == Status::Runnable) {
-        row.status_reason = Some(format!("CAPACITY:DISK_FULL - {}", lack.with_advice()));
+        row.status_reason = Some(format!("CAPACITY:DISK_FULL - {lack}{ADVICE}{}", lack.advice()));
     }
 }
 

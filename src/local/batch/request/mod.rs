@@ -147,6 +147,14 @@ pub struct Plan {
     pub spec: Spec,
 }
 
+impl Plan {
+    /// How many jobs it is: the children of an array, the nodes of a multi-node job, or one.
+    pub fn jobs(&self) -> u64 {
+        let nodes: u64 = self.spec.nodes.iter().map(NodeRange::count).sum();
+        self.size.map_or(nodes.max(1), u64::from)
+    }
+}
+
 /// What a job does, and what DescribeJobs shows of it; an array's children share it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -64,6 +64,11 @@ pub struct NodeRange {
 }
 
 impl NodeRange {
+    /// How many they are.
+    pub fn count(&self) -> u64 {
+        (u64::from(self.last) + 1).saturating_sub(self.first.into())
+    }
+
     /// Whether a node is one of them.
     pub fn has(&self, index: u32) -> bool {
         (self.first..=self.last).contains(&index)

@@ -63,6 +63,9 @@ pub struct Job {
     pub task: Option<u32>,
 }
 
+/// What ECS says of each job whose program has ended, whatever its exit code is.
+const EXITED: &str = "Essential container in task exited";
+
 /// Why a job, or an attempt, is in its state, and why its container ended: what one of the two says already, the other
 /// need not say again.
 pub fn reasons<'a>(of_status: Option<&'a str>, of_container: Option<&'a str>) -> Vec<&'a str> {
@@ -317,6 +320,12 @@ impl Job {
     pub fn reasons(&self) -> String {
         let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
         reasons(self.status_reason.as_deref(), of_container).join("; ")
+    }
+
+    /// Why it is in its state, unless that says no more than the exit code does.
+    pub fn telling_reason(&self) -> Option<&str> {
+        let says_nothing = self.exit_code().is_some_and(|code| code != 0);
+        self.status_reason.as_deref().filter(|reason| !(says_nothing && *reason == EXITED))
     }
 
     /// What is said of output that is not all in its log stream, of any of its attempts.

@@ -163,13 +163,18 @@ pub fn tell_lost_output(tool: &str, job: &Job) {
 /// One line on a job that has failed.
 pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
     let of_container = job.container.as_ref().and_then(|c| c.reason.as_deref());
-    let mut reasons = batch::reasons(job.status_reason.as_deref(), of_container).into_iter();
-    let reason = reasons.next().unwrap_or("no reason is given");
+    let mut reasons = batch::reasons(job.telling_reason(), of_container).into_iter();
+    // An exit code may be all that there is to say.
+    let reason = match (reasons.next(), job.exit_code()) {
+        (Some(reason), _) => format!(": {reason}"),
+        (None, Some(_)) => String::new(),
+        (None, None) => ": no reason is given".to_owned(),
+    };
     let detail = reasons.next().map(|r| format!(" ({r})")).unwrap_or_default();
     // One that never ran has none.
     let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
-    let line = format!("{tool}: job {} ({}) FAILED{code}: {reason}{detail}", job.job_id, job.job_name);
+    let line = format!("{tool}: job {} ({}) FAILED{code}{reason}{detail}", job.job_id, job.job_name);
     // A reason may have line breaks, as whoever ended the job gave it; what is said of a job is one line.
     harmless(&line).into_owned()
 }

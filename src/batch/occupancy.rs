@@ -31,6 +31,8 @@ impl fmt::Display for Count {
 pub struct Occupancy {
     /// The jobs by state, in the order that was asked for. An array counts as one job, as Batch lists it.
     pub counts: Vec<(Status, Count)>,
+    /// The same, but of an array its children count, each in its own state.
+    pub with_children: Vec<(Status, Count)>,
     /// The job that blocks the queue, if Batch says that one does.
     pub blocked: Option<Blocked>,
     /// Why it is not known whether one does.
@@ -81,7 +83,43 @@ pub async fn occupancy(session: &Session, queue: &Queue, statuses: &[Status]) ->
         Ok(blocked) => (blocked, None),
         Err(failure) => (None, Some(failure)),
     };
-    Ok(Occupancy { counts: counts.collect(), blocked, unknown })
+    let counts: Vec<(Status, Count)> = counts.collect();
+    let arrays = arrays(session, &firsts).await;
+    let with_children = count_children(&counts, &arrays);
+    Ok(Occupancy { counts, with_children, blocked, unknown })
+}
+
+/// The arrays on these pages, with the states of their children. A listing may not tell them.
+async fn arrays(session: &Session, firsts: &[ListPage]) -> Vec<Job> {
+    let listed = firsts.iter().flat_map(|page| &page.jobs).filter(|job| job.is_array_parent());
+    let (unknown, mut arrays): (Vec<Job>, Vec<Job>) = listed.cloned().partition(Job::lacks_progress);
+    let ids: Vec<JobId> = unknown.iter().map(Job::id).collect();
+    let described = match ids.is_empty() {
+        true => Vec::new(),
+        // Who may only list jobs sees such an array as one.
+        false => describe(session, &ids).await.unwrap_or_default(),
+    };
+    let described = described.into_iter().chain(std::iter::repeat(None));
+    // The state is that of the page on which it was counted.
+    arrays.extend(unknown.into_iter().zip(described).map(|(listed, described)| match described {
+        Some(job) => Job { status: listed.status, ..job },
+        None => listed,
+    }));
+    arrays
+}
+
+/// The counts with the children of these arrays in place of the arrays.
+fn count_children(counts: &[(Status, Count)], arrays: &[Job]) -> Vec<(Status, Count)> {
+    let mut counts = counts.to_vec();
+    for array in arrays.iter().filter(|array| !array.lacks_progress()) {
+        let summary = array.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
+        for (status, count) in &mut counts {
+            let children = summary.and_then(|summary| summary.get(status.as_str()));
+            count.jobs += children.and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
+            count.jobs -= usize::from(*status == array.status).min(count.jobs);
+        }
+    }
+    counts
 }
 
 /// The oldest RUNNABLE job that Batch has given a code to. It may be on a page that was not read, or a child, which no

@@ -199,9 +199,9 @@ fn columns() -> Vec<Column> {
         column("instanceType", 4),
         column("zone", 7),
         column("status", 3),
-        column("vcpusFree", 0),
-        column("memoryFree", 2),
-        column("gpusFree", 6),
+        column("vcpus", 0),
+        column("memory", 2),
+        column("gpus", 6),
         column("tasks", 5),
         column("privateIpAddress", 8),
         column("publicIpAddress", 9),
@@ -222,9 +222,9 @@ fn row(host: &Host) -> Vec<Cell> {
         text(&host.instance_type),
         text(&host.availability_zone),
         Cell::toned(status(host), tone),
-        Cell::from(free(host, "/", |r| vcpus(r.cpu)).as_str()),
-        Cell::from(free(host, "/", |r| r.memory.to_string()).as_str()),
-        Cell::from(free(host, "/", |r| r.gpu.to_string()).as_str()),
+        Cell::from(used(host, "/", |r| r.cpu.into(), vcpus)),
+        Cell::from(used(host, "/", |r| r.memory.into(), |n| n.to_string())),
+        Cell::from(used(host, "/", |r| i64::try_from(r.gpu).unwrap_or(0), |n| n.to_string())),
         Cell::from(tasks(host).as_str()),
         text(&host.private_ip_address),
         text(&host.public_ip_address),
@@ -244,7 +244,7 @@ fn details(host: &Host) -> Layout {
     };
     let gpus = match host.registered_resources.gpu {
         0 => "0".to_owned(),
-        _ => format!("{} free", free(host, " of ", |r| r.gpu.to_string())),
+        _ => format!("{} used", used(host, " of ", |r| i64::try_from(r.gpu).unwrap_or(0), |n| n.to_string())),
     };
     let mut details = vec![
         ("ec2InstanceId", text(&host.ec2_instance_id)),
@@ -255,8 +255,8 @@ fn details(host: &Host) -> Layout {
         ("instanceType", text(&host.instance_type)),
         ("availabilityZone", text(&host.availability_zone)),
         ("registeredAt", host.registered_at.map(local_rfc3339).unwrap_or_default()),
-        ("vcpus", format!("{} free", free(host, " of ", |r| vcpus(r.cpu)))),
-        ("memory", format!("{} MiB free", free(host, " of ", |r| r.memory.to_string()))),
+        ("vcpus", format!("{} used", used(host, " of ", |r| r.cpu.into(), vcpus))),
+        ("memory", format!("{} MiB used", used(host, " of ", |r| r.memory.into(), |n| n.to_string()))),
         ("gpus", gpus),
         ("tasks", format!("{} running, {} pending", host.running_tasks_count, host.pending_tasks_count)),
         ("privateIpAddress", text(&host.private_ip_address)),
@@ -275,14 +275,18 @@ fn status(host: &Host) -> String {
     format!("{}{contact}", host.status.as_deref().unwrap_or_default())
 }
 
-/// What is free, of what there is.
-fn free(host: &Host, of: &str, amount: fn(&HostResources) -> String) -> String {
-    format!("{}{of}{}", amount(&host.remaining_resources), amount(&host.registered_resources))
+/// What jobs use, of what there is for them.
+fn used(host: &Host, of: &str, amount: fn(&HostResources) -> i64, shown: impl Fn(i64) -> String) -> String {
+    let (all, free) = (amount(&host.registered_resources), amount(&host.remaining_resources));
+    format!("{}{of}{}", shown((all - free).max(0)), shown(all))
 }
 
 /// ECS's units as vCPUs: `2`, `0.25`.
-fn vcpus(units: i32) -> String {
-    let vcpus = format!("{:.2}", f64::from(units) / f64::from(batch::UNITS));
+pub(super) fn vcpus(units: i64) -> String {
+    let (whole, rest) =
+        (units.div_euclid(i64::from(batch::UNITS)), units.rem_euclid(i64::from(batch::UNITS)));
+    let hundredths = (rest * 100 + i64::from(batch::UNITS) / 2) / i64::from(batch::UNITS);
+    let vcpus = format!("{}.{:02}", whole + hundredths / 100, hundredths % 100);
     vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

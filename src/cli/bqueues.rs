@@ -1,5 +1,6 @@
 //! `bqueues`: shows job queues.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -7,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
+use super::bhosts::vcpus;
 use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
 use crate::cluster::{Session, not_there};
 use crate::job::{Status, queue_name};
@@ -82,7 +84,11 @@ impl Args {
     /// Looks what is in the queues, in their order.
     async fn look(&self, session: &Session, queues: Vec<Queue>) -> Result<Vec<Seen>, Failure> {
         let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
-        let environments = batch::environments_of(session, &queues);
+        let environments = async {
+            let environments = batch::environments_of(session, &queues).await?;
+            let used = used_units(session, &environments).await;
+            Ok((environments, used))
+        };
         let detailed = self.is_detailed();
         let looks = queues.iter().map(|queue| async move {
             let front = async { if detailed { Some(batch::front(session, queue).await) } else { None } };
@@ -90,12 +96,12 @@ impl Args {
             Ok((occupancy?, front))
         });
         let looks = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
-        let (environments, looks) = tokio::try_join!(environments, looks)?;
-        let seen = queues.iter().zip(looks).map(|(queue, (occupancy, front))| Seen {
-            environments: queue.environments(&environments).into_iter().cloned().collect(),
-            queue: queue.clone(),
-            occupancy,
-            front,
+        let ((environments, used), looks) = tokio::try_join!(environments, looks)?;
+        let seen = queues.iter().zip(looks).map(|(queue, (occupancy, front))| {
+            let environments: Vec<Environment> =
+                queue.environments(&environments).into_iter().cloned().collect();
+            let used_units = used_of(&environments, &used);
+            Seen { environments, queue: queue.clone(), occupancy, used_units, front }
         });
         Ok(seen.collect())
     }
@@ -125,6 +131,28 @@ impl Args {
             }
         }
     }
+}
+
+/// What jobs use of the machines of each ECS cluster that these environments have, in ECS's units; nothing of a cluster
+/// that may not be asked.
+async fn used_units(session: &Session, environments: &[Environment]) -> HashMap<String, i64> {
+    let clusters: BTreeMap<&str, &Environment> =
+        environments.iter().filter_map(|e| Some((e.ecs_cluster_arn.as_deref()?, e))).collect();
+    let asked = clusters.into_iter().map(|(cluster, environment)| async move {
+        let hosts = batch::hosts(session, &[environment]).await.ok()?;
+        let used = |host: &batch::Host| host.registered_resources.cpu - host.remaining_resources.cpu;
+        Some((cluster.to_owned(), hosts.iter().map(used).map(i64::from).sum()))
+    });
+    stream::iter(asked).buffer_unordered(AT_ONCE).filter_map(async |used| used).collect().await
+}
+
+/// What jobs use of the machines of these environments, unless it is not known of one of them.
+fn used_of(environments: &[Environment], used: &HashMap<String, i64>) -> Option<i64> {
+    let clusters: BTreeSet<&str> = environments.iter().filter_map(|e| e.ecs_cluster_arn.as_deref()).collect();
+    if clusters.is_empty() {
+        return None;
+    }
+    clusters.into_iter().map(|cluster| used.get(cluster)).sum()
 }
 
 /// The columns of the table.
@@ -218,20 +246,21 @@ struct Seen {
     /// In the order in which they are tried.
     environments: Vec<Environment>,
     occupancy: Occupancy,
+    /// What jobs use of the machines behind the queue, in ECS's units. `None` where there are no machines to ask, or
+    /// ECS may not be asked.
+    used_units: Option<i64>,
     /// Only if asked for.
     front: Option<Result<Front, Failure>>,
 }
 
 impl Seen {
-    /// vCPUs that the environments have, and the most that they may have.
+    /// vCPUs that jobs use, of the most that the environments may have.
     fn vcpus(&self) -> String {
-        let sum = |field: fn(&Environment) -> Option<i32>| {
-            let known: Vec<i64> = self.environments.iter().filter_map(field).map(i64::from).collect();
-            if known.is_empty() { "-".to_owned() } else { known.iter().sum::<i64>().to_string() }
-        };
-        let desired = sum(|e| e.compute_resources.as_ref()?.desiredv_cpus);
-        let max = sum(|e| e.compute_resources.as_ref()?.maxv_cpus);
-        format!("{desired}/{max}")
+        let used = self.used_units.map_or_else(|| "-".to_owned(), vcpus);
+        let max = self.environments.iter().filter_map(|e| e.compute_resources.as_ref()?.maxv_cpus);
+        let max: Vec<i64> = max.map(i64::from).collect();
+        let max = if max.is_empty() { "-".to_owned() } else { max.iter().sum::<i64>().to_string() };
+        format!("{used}/{max}")
     }
 
     /// Says what Batch would not tell.
@@ -271,7 +300,7 @@ impl Seen {
             Cell::toned(text(state), tone(state == Some("ENABLED"))),
             Cell::toned(text(status), tone(status != Some("INVALID"))),
         ];
-        row.extend(self.occupancy.counts.iter().map(|(_, count)| {
+        row.extend(self.occupancy.with_children.iter().map(|(_, count)| {
             Cell::toned(count.to_string(), if count.jobs == 0 { Tone::Faint } else { Tone::Plain })
         }));
         let code = self.occupancy.blocked.as_ref().map(Blocked::code).unwrap_or_default();
@@ -283,7 +312,7 @@ impl Seen {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let queue = &self.queue;
         let counts: Vec<String> =
-            self.occupancy.counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+            self.occupancy.with_children.iter().map(|(status, count)| format!("{count} {status}")).collect();
         let blocked = self.occupancy.blocked.as_ref().map(|blocked| {
             let since = self.since(&blocked.job_id).map(|since| format!(", {since}")).unwrap_or_default();
             format!("by {} ({}){since}: {}", blocked.job_id, blocked.job_name, blocked.status_reason)
@@ -346,9 +375,12 @@ impl Seen {
             .collect();
         element["computeEnvironments"] =
             self.environments.iter().map(|e| serde_json::to_value(e).unwrap_or_default()).collect();
+        let by_state = |counts: &[(Status, batch::Count)]| -> Value {
+            counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count.jobs))).collect()
+        };
         let counts = &self.occupancy.counts;
-        element["jobCounts"] =
-            counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count.jobs))).collect();
+        element["jobCounts"] = by_state(counts);
+        element["jobCountsWithChildren"] = by_state(&self.occupancy.with_children);
         element["jobCountsCapped"] =
             counts.iter().filter(|(_, count)| count.more).map(|(status, _)| json!(status.as_str())).collect();
         element["blocked"] = json!(self.occupancy.blocked.as_ref().map(|blocked| {

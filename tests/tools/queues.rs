@@ -22,7 +22,10 @@ fn queue(name: &str, state: &str, status: &str, environments: &[&str]) -> Value 
 }
 
 fn environment(name: &str, kind: &str, desired: Option<u32>, max: u32) -> Value {
+    // Each has a cluster of its own; Fargate's has no machines to be asked for.
+    let cluster = (kind != "FARGATE").then(|| format!("arn:aws:ecs:eu-west-1:111122223333:cluster/{name}"));
     json!({
+        "ecsClusterArn": cluster,
         "computeEnvironmentName": name, "computeEnvironmentArn": format!("{ARN}:compute-environment/{name}"),
         "type": "MANAGED", "state": "ENABLED", "status": "VALID", "statusReason": "ComputeEnvironment Healthy",
         "computeResources": {
@@ -30,6 +33,22 @@ fn environment(name: &str, kind: &str, desired: Option<u32>, max: u32) -> Value 
             "instanceTypes": ["c5.large", "c5.xlarge"], "subnets": [],
         },
     })
+}
+
+/// A machine in each cluster, with 8 vCPUs of which jobs use 6. The cluster of the invalid environment is gone.
+fn machine(request: &Request, asked: &Value) -> Answer {
+    if asked["cluster"].as_str().is_some_and(|cluster| cluster.ends_with("/lost")) {
+        return Answer::error(400, "ClusterNotFoundException", "Cluster not found.");
+    }
+    let arn = "arn:aws:ecs:eu-west-1:111122223333:container-instance/c/1";
+    if request.header("x-amz-target").is_some_and(|target| target.ends_with("ListContainerInstances")) {
+        return Answer::json(json!({"containerInstanceArns": [arn]}));
+    }
+    let cpu = |units: u32| json!([{"name": "CPU", "type": "INTEGER", "integerValue": units}]);
+    Answer::json(json!({"failures": [], "containerInstances": [{
+        "containerInstanceArn": arn, "status": "ACTIVE", "agentConnected": true,
+        "registeredResources": cpu(8192), "remainingResources": cpu(2048),
+    }]}))
 }
 
 /// A region with three queues. The first has more RUNNABLE jobs than a page, and is blocked by the head of it.
@@ -97,6 +116,7 @@ fn region(request: &Request) -> Answer {
             "jobId": HEAD, "jobName": "align", "jobQueue": "q", "status": "RUNNABLE", "statusReason": CAPACITY,
             "jobDefinition": "d", "startedAt": 0,
         }]})),
+        "ecs" => machine(request, &asked),
         other => Answer::error(404, "NotFound", other),
     }
 }
@@ -186,6 +206,9 @@ fn an_arrays_child_that_blocks_the_queue_is_found() {
         });
         let queue = &Sandbox::at(&server.endpoint()).run("bqueues", ["--json"]).ok().json()[0];
         assert_eq!(queue["jobCounts"]["PENDING"], 1);
+        let all = &queue["jobCountsWithChildren"];
+        let counts = (&all["PENDING"], &all["RUNNABLE"], &all["RUNNING"]);
+        assert_eq!(counts, (&json!(0), &json!(runnable), &json!(1)), "{queue}");
         assert_eq!(queue["blocked"]["statusReason"] == CAPACITY, looked == 1, "{queue}");
         assert_eq!(server.requests("getjobqueuesnapshot").len(), looked);
     }
@@ -226,9 +249,34 @@ fn the_local_queue_fills_and_empties() {
     let table = sandbox.run("bqueues", ["--no-header"]).ok().stdout;
     let cells: Vec<&str> = table.split_whitespace().collect();
     assert_eq!(cells[..9], ["local", "1", "ENABLED", "VALID", "0", "0", "0", "0", "1"], "{table}");
+    assert!(cells[9].starts_with("1/"), "it uses a vCPU: {table}");
     sandbox.file("gate", "");
     eventually("it has ended", Duration::from_secs(60), || (counts()["SUCCEEDED"] == 1).then_some(()));
     assert_eq!(counts()["RUNNING"], 0, "{job}");
+    eventually("no vCPU is in use", Duration::from_secs(60), || {
+        let table = sandbox.run("bqueues", ["--no-header"]).ok().stdout;
+        table.split_whitespace().nth(9).is_some_and(|vcpus| vcpus.starts_with("0/")).then_some(())
+    });
+}
+
+#[story]
+fn children_count_where_a_listing_does_not_tell_their_states() {
+    let summary = json!({"size": 5, "statusSummary": {"RUNNING": 2, "RUNNABLE": 3}});
+    let array = |properties: Value| json!({"jobId": HEAD, "jobName": "many", "status": "PENDING", "arrayProperties": properties});
+    let server = BadServer::start(move |request, _| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match request.operation() {
+            "listjobs" if asked["jobStatus"] == "PENDING" => {
+                Answer::json(json!({"jobSummaryList": [array(json!({"size": 5}))]}))
+            }
+            "listjobs" => Answer::json(json!({"jobSummaryList": []})),
+            "describejobs" => Answer::json(json!({"jobs": [array(summary.clone())]})),
+            _ => region(request),
+        }
+    });
+    let table = Sandbox::at(&server.endpoint()).run("bqueues", ["--no-header"]).ok().stdout;
+    let cells: Vec<&str> = table.split_whitespace().collect();
+    assert_eq!(cells[4..9], ["0", "0", "3", "0", "2"], "{table}");
 }
 
 #[story]

@@ -64,6 +64,11 @@ pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<V
     references.iter().map(resolve).collect()
 }
 
+/// The IDs of the jobs that were submitted from here to this cluster.
+pub fn known_ids(session: &Session) -> Vec<JobId> {
+    known_of(session).into_iter().map(|job| job.id).collect()
+}
+
 /// The job that this process belongs to, as Batch tells each of its jobs (User Guide, `AWS Batch job environment
 /// variables`). Its parts are named behind it.
 fn own_job() -> Option<JobId> {

@@ -33,7 +33,7 @@ pub use describe::{describe, describe_one, unknown};
 pub use detailed::{Detailed, detailed};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};
 pub use job::{Attempt, Container, Dependency, Job, reasons};
-pub use known::{last_of_another_session, remember};
+pub use known::{known_ids, last_of_another_session, remember};
 pub use list::{ListPage, Of, children, list, pages, pages_in_turn, parts, parts_in_order};
 pub use meant::{Found, find, meant, task};
 pub use occupancy::{Blocked, Count, Front, FrontJob, Occupancy, front, occupancy};

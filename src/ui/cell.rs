@@ -60,6 +60,13 @@ impl Cell {
         self
     }
 
+    /// The cell with all pieces of another one behind its own.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
         self.0.iter().map(|(text, _)| text.as_str()).collect()

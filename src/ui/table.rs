@@ -7,8 +7,8 @@ use super::{Failure, Output};
 const GAP: usize = 2;
 /// Columns of this rank and above are there only when the others have what they should.
 const NICE_TO_HAVE: u8 = 6;
-/// A cell of usual length has no more columns.
-const COMFORT: usize = 30;
+/// A cell of usual length has no more columns. What is longer has them only when no other column needs the room.
+const COMFORT: usize = 24;
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,11 +170,19 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     let mut spare = width.saturating_sub(least(&shown, last));
     let mut by_rank: Vec<usize> = (0..shown.len()).collect();
     by_rank.sort_by_key(|at| columns[shown[*at].index].rank);
-    for at in by_rank {
-        let least = columns[shown[at].index].least(shown[at].width, last);
-        let more = spare.min(shown[at].width - least);
-        spare -= more;
-        shown[at].width = least + more;
+    let natural: Vec<usize> = shown.iter().map(|s| s.width).collect();
+    for s in &mut shown {
+        s.width = columns[s.index].least(s.width, last);
+    }
+    // Each has what is usual before one has all that it could use.
+    for is_usual in [true, false] {
+        for at in &by_rank {
+            let s = &mut shown[*at];
+            let wanted = if is_usual { columns[s.index].comfort(natural[*at]) } else { natural[*at] };
+            let more = spare.min(wanted.saturating_sub(s.width));
+            spare -= more;
+            s.width += more;
+        }
     }
     shown
 }

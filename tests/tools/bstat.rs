@@ -74,6 +74,60 @@ fn an_array_and_its_children() {
 }
 
 #[story]
+fn an_array_on_a_terminal_is_its_parent_and_what_failed() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let on_terminal = |args: &[&str]| Terminal::new(80).run(&sandbox, "bstat", args).ok().screen();
+    let first_words = |screen: &str| {
+        let words = screen.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned());
+        words.collect::<Vec<_>>()
+    };
+    let folded = on_terminal(&[ARRAY]);
+    assert_eq!(first_words(&folded)[..4], ["jobId", "33333333", "33333333:1", ""], "{folded}");
+    assert!(
+        folded.contains("━") && folded.contains("4 children: 1 ok, 1 failed, 1 running, 1 waiting\n"),
+        "{folded}"
+    );
+    assert!(folded.contains("`bstat -e 33333333` shows all of them\n"), "{folded}");
+    let all = on_terminal(&["-e", ARRAY]);
+    assert_eq!(first_words(&all).len(), 6, "{all}");
+    let failed = on_terminal(&["--failed", "--no-header", ARRAY]);
+    assert_eq!(first_words(&failed), ["33333333", "33333333:1"], "{failed}");
+    let full = on_terminal(&["--full", "--no-header", "-o", "jobId", "-e", ARRAY]);
+    assert_eq!(first_words(&full)[..2], [ARRAY.to_owned(), format!("{ARRAY}:0")], "{full}");
+}
+
+#[story]
+fn ids_are_shown_as_short_as_they_are_unique_among_those_that_are_known() {
+    let server = BadServer::start(answer);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let twin = "22222222-2229-4222-8222-222222222222";
+    sandbox.file("../state/awsb/jobs/far.eu-west-1", format!("{twin} twin 2026-01-02T03:04:05Z\n"));
+    let args = ["-s", "ALL", "--no-header", "-o", "jobId"];
+    let shown = Terminal::new(80).run(&sandbox, "bstat", args).ok().screen();
+    assert_eq!(shown, "11111111\n22222222-2222\n33333333\n44444444\n55555555\n");
+    for id in ["33333333", "33333333:1"] {
+        let found = sandbox.run("bstat", ["--json", id]).ok().json();
+        assert!(found[0]["jobId"].as_str().is_some_and(|whole| whole.starts_with("33333333-")), "{found}");
+    }
+    let piped = sandbox.run("bstat", args).ok().stdout;
+    assert!(piped.starts_with(&format!("{ONE}\n{BAD}\n")), "{piped}");
+}
+
+#[story]
+fn a_watched_array_keeps_its_parent_on_the_screen() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.run("bsub", ["--parsable", "-a", "60", "--wrap", "sleep 1000"]).ok().job_id();
+    let mut watched = Terminal::new(80).rows(10).start(&sandbox, "bstat", ["-w", "0.2", &id]);
+    watched.until("the parent and its summary", |screen| {
+        screen.contains(&id[..8]) && screen.contains("60 children: ") && screen.contains("waiting")
+    });
+    watched.signal(Signal::SIGINT);
+    watched.wait().ended_with(130);
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
 fn a_failed_job_in_detail() {
     insta::assert_snapshot!(everywhere(&[BAD], &[80, 160]));
 }

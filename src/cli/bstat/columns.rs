@@ -41,12 +41,17 @@ static KNOWN: [Known; 27] = [
     column("waited", 9, Gives::Nothing, |job, viewer| {
         waited(job, viewer.now).map_or(Value::Nothing, Value::Span)
     }),
-    column("exitCode", 3, Gives::Nothing, |job, _| job.exit_code().map_or(Value::Nothing, Value::ExitCode)),
-    column("statusReason", 6, Gives::Ends(16), |job, _| Value::text(job.status_reason.as_deref())),
+    column("exitCode", 2, Gives::Nothing, |job, _| job.exit_code().map_or(Value::Nothing, Value::ExitCode)),
+    column("statusReason", 6, Gives::Ends(16), |job, viewer| {
+        Value::text(match viewer.is_on_terminal() {
+            true => job.telling_reason(),
+            false => job.status_reason.as_deref(),
+        })
+    }),
     column("reason", 9, Gives::Ends(16), |job, _| {
         Value::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),
-    column("progress", 2, Gives::Ends(18), |job, _| {
+    column("progress", 3, Gives::Ends(18), |job, _| {
         Progress::of(job).map_or(Value::Nothing, Value::Progress)
     }),
     column("nodes", 9, Gives::Nothing, |job, _| Value::number(job.nodes)),
@@ -192,8 +197,8 @@ pub fn usual(has: Has) -> Vec<Which> {
 
 /// The columns of the usual table on a terminal; those in which nothing stands are left out.
 pub fn usual_on_terminal(has: Has, jobs: &[Job], viewer: &Viewer) -> Vec<Which> {
-    let names = ["jobId", "jobName", "status", "progress", "elapsed", "exitCode"].into_iter();
-    let times = ["createdAt", "startedAt", "stoppedAt", "statusReason"];
+    let names = ["jobId", "jobName", "status", "exitCode", "elapsed", "progress"].into_iter();
+    let times = ["statusReason", "createdAt", "startedAt", "stoppedAt"];
     let (queue, task) = (has.queues.then_some("jobQueue"), has.tasks.then_some("task"));
     let all = named(names.chain(queue).chain(task).chain(times));
     let has_cells = |which: &Which| {

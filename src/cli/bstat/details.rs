@@ -222,20 +222,30 @@ async fn parts(session: &Session, job: &Job) -> Result<Lines, Failure> {
     }
     let counts: Vec<String> = by_status(job).iter().map(|(s, n)| format!("{n} {s}")).collect();
     let mut lines = vec![line("children", size.to_string()), line("progress", counts.join(", "))];
-    let failed = by_status(job).into_iter().find(|(s, _)| *s == Status::Failed).map_or(0, |(_, n)| n);
-    if failed > 0 {
-        // Those of the first page: to find the very first, all of them would have to be read.
-        let page = batch::pages(session, Of::Array(job.id()), &[Status::Failed]).next().await;
-        let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
-        first.sort_by_key(|child| child.id().part());
-        first.truncate(NAMED_CHILDREN);
-        lines.extend(first.iter().map(|child| line(format!("failed {}", part(child)), part_told(child))));
-        let more = usize::try_from(failed).unwrap_or(usize::MAX).saturating_sub(first.len());
-        if more > 0 {
-            lines.push(line("failed …", format!("{more} more: `bstat --failed {}`", job.job_id)));
-        }
+    let (first, more) = first_failures(session, job).await?;
+    lines.extend(first.iter().map(|child| line(format!("failed {}", part(child)), part_told(child))));
+    if more > 0 {
+        lines.push(line("failed …", format!("{more} more: `bstat --failed {}`", job.job_id)));
     }
     Ok(lines)
+}
+
+/// Some children of an array that have failed, and how many more there are.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn first_failures(session: &Session, array: &Job) -> Result<(Vec<Job>, usize), Failure> {
+    let failed = by_status(array).into_iter().find(|(s, _)| *s == Status::Failed).map_or(0, |(_, n)| n);
+    if failed == 0 {
+        return Ok((Vec::new(), 0));
+    }
+    // Those of the first page: to find the very first, all of them would have to be read.
+    let page = batch::pages(session, Of::Array(array.id()), &[Status::Failed]).next().await;
+    let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
+    first.sort_by_key(|child| child.id().part());
+    first.truncate(NAMED_CHILDREN);
+    let more = usize::try_from(failed).unwrap_or(usize::MAX).saturating_sub(first.len());
+    Ok((first, more))
 }
 
 async fn nodes(session: &Session, job: &Job, size: u32) -> Result<Lines, Failure> {

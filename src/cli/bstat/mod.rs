@@ -2,6 +2,7 @@
 
 mod columns;
 mod details;
+mod ids;
 mod progress;
 mod script;
 mod sink;
@@ -45,7 +46,7 @@ pub struct Args {
     /// Jobs that have FAILED; with an array's ID, those of its children
     #[arg(long, conflicts_with = "status", help_heading = "Which jobs")]
     failed: bool,
-    /// Show the children of arrays and the nodes of MNP jobs, too, below each
+    /// Show all children of arrays and the nodes of MNP jobs, too, below each
     #[arg(short, long, help_heading = "What of them")]
     expand_children: bool,
     /// Show each job in detail
@@ -77,6 +78,9 @@ pub struct Args {
     /// Sort by a column; `-COLUMN` the other way around [default: the newest last]
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "What of them")]
     sort: Option<Sort>,
+    /// Show IDs whole, on a terminal, too
+    #[arg(long, help_heading = "What of them")]
+    full: bool,
     /// Leave the header out
     #[arg(long, help_heading = "What of them")]
     no_header: bool,
@@ -265,8 +269,12 @@ impl Args {
         let detailed = self.details || self.env.is_some();
         let mut sink = Sink::new(session, output, self, detailed || (is_one && is_usual));
         if !self.expand_children {
-            let is_told = detailed && output.format() == Format::Plain;
-            sink = sink.expanding(if is_told { Expand::Nothing } else { Expand::Arrays });
+            let is_plain = output.format() == Format::Plain;
+            sink = sink.expanding(match detailed {
+                true if is_plain => Expand::Nothing,
+                false if is_plain && output.is_terminal() && self.statuses().is_none() => Expand::Failures,
+                _ => Expand::Arrays,
+            });
         }
         sink.push(jobs, false).await?;
         sink.finish().await

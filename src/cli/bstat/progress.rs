@@ -97,6 +97,14 @@ impl Progress {
         }
     }
 
+    /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; nothing of what has no children.
+    pub fn summary(&self) -> Option<String> {
+        let Progress::Array(size, counts) = self else { return None };
+        let counts = counts.iter().filter(|(_, n)| *n > 0);
+        let counts: Vec<String> = counts.map(|(group, n)| format!("{n} {}", group.word())).collect();
+        (!counts.is_empty()).then(|| format!("{size} children: {}", counts.join(", ")))
+    }
+
     /// `[10000] 8123 ok 12 failed 300 running 1565 waiting`; on a terminal with a bar.
     pub fn cell(&self, on_terminal: bool) -> Cell {
         let (size, counts) = match self {
@@ -111,15 +119,17 @@ impl Progress {
         if !on_terminal || counts.iter().all(|(_, n)| *n == 0) {
             return words;
         }
-        // At the end: where there is no room for both, the words stay.
-        bar(counts).into_iter().fold(words.and(" ", Tone::Plain), |cell, (group, columns)| {
+        // Before the words: where there is no room for both, the bar stays.
+        let bar = bar(counts).into_iter().filter(|(_, columns)| *columns > 0);
+        let bar = bar.fold(Cell::default(), |cell, (group, columns)| {
             let line = match group {
                 Group::Ok | Group::Failed => "━",
                 Group::Running => "╌",
                 Group::Waiting => "·",
             };
             cell.and(line.repeat(columns), group.tone())
-        })
+        });
+        bar.and(" ", Tone::Plain).then(words)
     }
 }
 
@@ -148,13 +158,17 @@ mod tests {
         assert_eq!(cell([5, 0, 0, 0], false), "[5] 5 ok");
         assert_eq!(
             cell([8123, 12, 300, 1565], true),
-            "[10000] 8123 ok 12 failed 300 running 1565 waiting ━━━━━━━━╌·"
+            "━━━━━━━━╌· [10000] 8123 ok 12 failed 300 running 1565 waiting"
         );
-        assert_eq!(cell([0, 0, 0, 2], true), "[2] 2 waiting ··········");
-        assert_eq!(cell([2, 0, 0, 0], true), "[2] 2 ok ━━━━━━━━━━");
-        assert_eq!(cell([25, 5, 0, 0], true), "[30] 25 ok 5 failed ━━━━━━━━━━");
-        assert_eq!(cell([9999, 0, 0, 1], true), "[10000] 9999 ok 1 waiting ━━━━━━━━━·");
+        assert_eq!(cell([0, 0, 0, 2], true), "·········· [2] 2 waiting");
+        assert_eq!(cell([2, 0, 0, 0], true), "━━━━━━━━━━ [2] 2 ok");
+        assert_eq!(cell([25, 5, 0, 0], true), "━━━━━━━━━━ [30] 25 ok 5 failed");
+        assert_eq!(cell([9999, 0, 0, 1], true), "━━━━━━━━━· [10000] 9999 ok 1 waiting");
         assert_eq!(cell([0, 0, 0, 0], true), "[0]");
+        let counts = Group::ALL.into_iter().zip([2, 1, 0, 7]).collect();
+        let summary = Progress::Array(10, counts).summary();
+        assert_eq!(summary.as_deref(), Some("10 children: 2 ok, 1 failed, 7 waiting"));
+        assert_eq!(Progress::Nodes(4).summary(), None);
         assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
     }
 }

@@ -9,11 +9,13 @@ use futures_util::stream;
 use super::Args;
 use super::columns::{self, Has, Which};
 use super::details;
+use super::ids::ShortIds;
+use super::progress::{Progress, by_status};
 use super::value::Viewer;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
 use crate::job::{JobId, Status};
-use crate::ui::{Cell, Failure, Format, JsonArray, Output, Table};
+use crate::ui::{Cell, Failure, Format, JsonArray, Layout, Output, Table};
 
 /// Parents with more parts than a page has are told part by part, smaller ones several at a time.
 const SMALL: u32 = 1000;
@@ -27,6 +29,8 @@ const AT_ONCE: usize = 8;
 pub enum Expand {
     /// They are not told.
     Nothing,
+    /// The first of an array's children that have failed follow it.
+    Failures,
     /// An array's children follow it.
     Arrays,
     /// An MNP job's nodes follow it, too.
@@ -37,7 +41,7 @@ impl Expand {
     fn takes(self, job: &Job) -> bool {
         match self {
             Expand::Nothing => false,
-            Expand::Arrays => job.is_array_parent(),
+            Expand::Failures | Expand::Arrays => job.is_array_parent(),
             Expand::All => job.parts().is_some(),
         }
     }
@@ -133,7 +137,18 @@ impl<'a> Sink<'a> {
     async fn show_with_parts(&mut self, jobs: &[Job]) -> Result<(), Failure> {
         let (session, statuses) = (self.session, self.parts.clone());
         let parents: Vec<&Job> = jobs.iter().filter(|job| self.expand.takes(job)).collect();
-        let asked = parents.into_iter().map(|parent| batch::parts(session, parent, &statuses));
+        let expand = self.expand;
+        let asked = parents.into_iter().map(|parent| {
+            let statuses = &statuses;
+            async move {
+                match expand {
+                    Expand::Failures => {
+                        details::first_failures(session, parent).await.map(|(first, _)| first)
+                    }
+                    _ => batch::parts(session, parent, statuses).await,
+                }
+            }
+        });
         let mut asked = pin!(stream::iter(asked).buffered(AT_ONCE));
         let mut rows = Vec::new();
         for job in jobs {
@@ -166,7 +181,9 @@ impl<'a> Sink<'a> {
     /// Whether all parts of a parent are asked for before the first is shown: there are few, or not all are wanted,
     /// so that nobody knows which comes next.
     fn is_small(&self, parent: &Job) -> bool {
-        self.parts != Status::ALL || parent.parts().is_some_and(|parts| parts <= SMALL)
+        self.expand == Expand::Failures
+            || self.parts != Status::ALL
+            || parent.parts().is_some_and(|parts| parts <= SMALL)
     }
 
     /// Tells jobs what a listing did not, where it is shown.
@@ -256,6 +273,13 @@ impl<'a> Sink<'a> {
         if let Some(sort) = self.args.sort {
             sort.sort(&mut held, &self.viewer);
         }
+        if self.output.is_terminal() && matches!(self.form, Form::Rows(_)) && !self.args.full {
+            let known = batch::known_ids(self.session);
+            let known = known.iter().map(JobId::as_str);
+            let shown = held.iter().map(|job| job.job_id.as_str());
+            self.viewer = self.viewer.shortening(ShortIds::of(known.chain(shown)));
+        }
+        let summary = self.summary(&held);
         if !held.is_empty() {
             self.print(held).await?;
         }
@@ -268,7 +292,29 @@ impl<'a> Sink<'a> {
             }
             Form::Rows(None) | Form::Details(_) => {}
         }
+        if !summary.is_empty() {
+            self.output.show_layout(&Layout::Lines(summary))?;
+        }
         Ok(self.shown)
+    }
+
+    /// What is said below the table of an array whose children are not all shown.
+    fn summary(&self, rows: &[Job]) -> Vec<String> {
+        let mut arrays = rows.iter().filter(|job| job.is_array_parent());
+        let (Some(array), None, Expand::Failures) = (arrays.next(), arrays.next(), self.expand) else {
+            return Vec::new();
+        };
+        let Some(counts) = Progress::of(array).and_then(|progress| progress.summary()) else {
+            return Vec::new();
+        };
+        let failed = by_status(array).into_iter().find(|(s, _)| *s == Status::Failed).map_or(0, |(_, n)| n);
+        let named = rows.iter().filter(|job| job.id().array_index().is_some()).count();
+        let failures = match usize::try_from(failed).is_ok_and(|failed| failed > named) {
+            true => ", `--failed` those that have failed",
+            false => "",
+        };
+        let id = self.viewer.id(&array.job_id);
+        vec![String::new(), counts, format!("`bstat -e {id}` shows all of them{failures}")]
     }
 }
 

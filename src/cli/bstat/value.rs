@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use jiff::Zoned;
 
+use super::ids::ShortIds;
 use super::progress::Progress;
 use crate::job::Status;
 use crate::ui::{Cell, Tone, local_rfc3339, local_short, span};
@@ -31,12 +32,29 @@ pub struct Viewer {
     pub now: i64,
     here: Zoned,
     on_terminal: bool,
+    /// How IDs are shown, where they are not shown whole.
+    ids: Option<ShortIds>,
 }
 
 impl Viewer {
     pub fn new(on_terminal: bool) -> Self {
         let here = Zoned::now();
-        Self { now: here.timestamp().as_millisecond(), here, on_terminal }
+        Self { now: here.timestamp().as_millisecond(), here, on_terminal, ids: None }
+    }
+
+    /// The same, with IDs that are no longer than it takes to tell these apart.
+    pub fn shortening(&self, ids: ShortIds) -> Self {
+        Self { ids: Some(ids), ..self.clone() }
+    }
+
+    /// Whether a person looks at it.
+    pub fn is_on_terminal(&self) -> bool {
+        self.on_terminal
+    }
+
+    /// An ID as it is shown.
+    pub fn id(&self, id: &str) -> String {
+        self.ids.as_ref().map_or_else(|| id.to_owned(), |ids| ids.shortest(id))
     }
 
     /// A time as people read it: all of it, or on a terminal what is not the same as now.
@@ -69,7 +87,8 @@ impl Value {
     pub fn cell(&self, viewer: &Viewer) -> Cell {
         match self {
             Value::Nothing => Cell::default(),
-            Value::Text(text) | Value::Id(text, _) => Cell::from(text.as_str()),
+            Value::Text(text) => Cell::from(text.as_str()),
+            Value::Id(id, _) => Cell::from(viewer.id(id)),
             Value::Number(number) => Cell::from(number.to_string()),
             Value::Time(at) => Cell::from(viewer.time(*at)),
             Value::Span(span_ms) => Cell::from(span(*span_ms)),

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::home::{CONTAINERS, LOGS, OBJECTS, RUNNERS, SCRATCH, SERVER_LOCK, START_LOCK};
+use super::batch::database::COMMITS_SUFFIX;
+use super::home::{CONTAINERS, DATABASES, LOGS, OBJECTS, RUNNERS, SCRATCH, SERVER_LOCK, START_LOCK};
 use super::runner;
 
 /// The content of the lock that guards starts, which is the mark of a home: it is there from the start and
@@ -170,7 +171,11 @@ pub fn is_name_in(folder: &str, name: &str) -> bool {
     match folder {
         OBJECTS | SCRATCH => is_id(name),
         LOGS => is_hex(name, 2),
-        RUNNERS => name.split_once('.').is_some_and(|(id, kind)| is_id(id) && runner::KINDS.contains(&kind)),
+        RUNNERS => {
+            let is_count = |database: &str| DATABASES.contains(&database);
+            name.strip_suffix(COMMITS_SUFFIX).is_some_and(is_count)
+                || name.split_once('.').is_some_and(|(id, kind)| is_id(id) && runner::KINDS.contains(&kind))
+        }
         _ => false,
     }
 }

@@ -14,7 +14,7 @@
 //! logs/           a file for each log stream of a job
 //! logs.db         what PutLogEvents has stored (SQLite)
 //! reserve         takes space that is given up when the disk is full, so that ends of jobs can be recorded
-//! runners/        journal and lock of each runner
+//! runners/        journal and lock of each runner; a copy of each number of commits
 //! scratch/        the working directory of each job that runs
 //! ```
 
@@ -50,6 +50,8 @@ pub const BATCH_DATABASE: &str = "batch.db";
 pub const LOG_DATABASE: &str = "logs.db";
 /// The S3 index, relative to the home.
 pub const OBJECT_DATABASE: &str = "objects.db";
+/// All databases.
+pub const DATABASES: [&str; 3] = [BATCH_DATABASE, OBJECT_DATABASE, LOG_DATABASE];
 /// The folder of the S3 objects' content, relative to the home.
 pub const OBJECTS: &str = "objects";
 /// The background server's log, relative to the home.

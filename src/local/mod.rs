@@ -64,6 +64,7 @@ pub mod fuzzing;
 mod http;
 mod launch;
 mod logs;
+mod lossy;
 mod machine;
 mod process;
 mod processes;

@@ -22,7 +22,7 @@ use super::batch::{self, Engine, Handle, Message, Reader};
 use super::connections::{Answer, Connections};
 use super::containers::{self, Containers, Keeper, Peers};
 use super::control::{self, Desk, Revoked, Rotated, Status};
-use super::home::{BATCH_DATABASE, ENDPOINT, Endpoint, HOME_VARIABLE, Home, LOG_DATABASE, OBJECT_DATABASE};
+use super::home::{DATABASES, ENDPOINT, Endpoint, HOME_VARIABLE, Home};
 use super::http::{Front, Services};
 use super::machine::Machine;
 use super::settings::Settings;
@@ -301,7 +301,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     if engine.join().is_err() {
         return Err(io::Error::other("the engine has panicked"));
     }
-    for file in [BATCH_DATABASE, OBJECT_DATABASE, LOG_DATABASE] {
+    for file in DATABASES {
         // Nothing is lost by that: the next start reads the log beside it.
         if let Err(e) = database::close(&home.path().join(file)) {
             note!("closing the database: {e}");
@@ -453,7 +453,10 @@ fn desk(
                 jobs: counts.into(),
                 capacity,
                 free,
-                trouble: engine_for_status.trouble().or_else(|| containers.trouble()),
+                trouble: engine_for_status
+                    .trouble()
+                    .or_else(|| containers.trouble())
+                    .or_else(|| reader.trouble()),
                 warnings: warnings.clone(),
             })
         }),

@@ -248,6 +248,133 @@ async fn a_job_that_runs_while_the_log_is_damaged_is_the_same_job_afterwards() {
     assert_eq!(lines(&notes), ["begun 0", "begun 1", "ended"]);
 }
 
+/// The files of the batch database, but for what is elsewhere in the home.
+fn batch_files(cluster: &Cluster) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cluster.home()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("batch.db")).collect()
+}
+
+fn journals(cluster: &Cluster) -> usize {
+    let entries = fs::read_dir(cluster.home().join("runners")).unwrap();
+    entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "journal")).count()
+}
+
+#[story]
+async fn a_database_that_is_put_back_with_what_is_beside_it_runs_no_job_twice() {
+    type Harm = fn(&Path);
+    let copy = |home: &Path| home.join("runners/batch.db-commits");
+    let harms: [(bool, Harm); 5] = [
+        (true, |_| {}),
+        (true, |home| fs::remove_file(home.join("batch.db-commits")).unwrap()),
+        (true, |home| {
+            fs::write(home.join("batch.db-commits"), "garbled").unwrap();
+            fs::write(home.join("runners/batch.db-commits"), "garbled").unwrap();
+        }),
+        (false, |_| {}),
+        (false, |home| change(&home.join("batch.db-commits"), |bytes| bytes[19] ^= 1)),
+    ];
+    for (number, (has_journals, harm)) in harms.into_iter().enumerate() {
+        let cluster = Cluster::new();
+        cluster.ok(&["start", "--vcpus", "1"]);
+        let notes = notes(&cluster);
+        let script =
+            "echo $AWS_BATCH_JOB_ARRAY_INDEX $PPID >> $NOTES; while [ ! -e $NOTES.go ]; do sleep 0.01; done";
+        let batch = cluster.batch();
+        let id = batch.submit(sh(script).size(3).env("NOTES", notes.display().to_string())).await;
+        let dependent = batch
+            .submit_after(
+                sh("echo after >> $NOTES").env("NOTES", notes.display().to_string()),
+                &[(Some(&id), None)],
+            )
+            .await;
+        batch.running(&format!("{id}:0")).await;
+        let kept: Vec<(PathBuf, Vec<u8>)> =
+            batch_files(&cluster).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        fs::write(format!("{}.go", notes.display()), "").unwrap();
+        assert_eq!(batch.ended(&dependent).await.status(), Some(&JobStatus::Succeeded));
+        if !has_journals {
+            kill(lines(&notes)[0].split(' ').nth(1).unwrap().parse().unwrap(), "KILL");
+            until("its journal is removed", || journals(&cluster) == 0);
+        }
+        cluster.kill_server();
+        batch_files(&cluster).iter().for_each(|path| fs::remove_file(path).unwrap());
+        kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        harm(cluster.home());
+        let said = stderr(&cluster.run(&["start"]));
+        assert!(said.contains("warning: ") && said.contains("older copy"), "{number}: {said}");
+        let warnings = cluster.json("status")["warnings"].as_array().unwrap().len();
+        assert!(warnings > 0, "{number}");
+        let batch = cluster.batch();
+        for job in [&format!("{id}:0"), &format!("{id}:1"), &format!("{id}:2"), &dependent] {
+            let job = batch.ended(job).await;
+            let reason = job.status_reason().unwrap();
+            match (has_journals, job.status()) {
+                (true, Some(JobStatus::Succeeded)) => {}
+                (false, Some(JobStatus::Failed)) => {
+                    assert!(reason.contains("nobody knows whether this job has run"), "{number}: {job:?}");
+                }
+                _ => panic!("{number}: {job:?}"),
+            }
+        }
+        assert_eq!(lines(&notes).len(), 4, "{number}: {:?}", lines(&notes));
+        // It is said once, and work goes on.
+        assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+        cluster.kill_server();
+        assert!(!stderr(&cluster.run(&["start"])).contains("warning"), "{number}: said again");
+        assert!(copy(cluster.home()).exists());
+    }
+}
+
+#[story]
+async fn journals_that_know_more_than_the_database_are_believed() {
+    let cluster = Cluster::new();
+    cluster.ok(&["start", "--vcpus", "1"]);
+    let notes = notes(&cluster);
+    let batch = cluster.batch();
+    let id = batch
+        .submit(
+            sh("while [ ! -e $NOTES.go ]; do sleep 0.01; done; echo ran >> $NOTES")
+                .size(2)
+                .env("NOTES", notes.display().to_string()),
+        )
+        .await;
+    batch.running(&format!("{id}:0")).await;
+    let count = cluster.home().join("runners/batch.db-commits");
+    let files = batch_files(&cluster).into_iter().chain([count]);
+    let kept: Vec<(PathBuf, Vec<u8>)> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    fs::write(format!("{}.go", notes.display()), "").unwrap();
+    batch.ended(&id).await;
+    cluster.kill_server();
+    // All that counts is put back.
+    kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(said.contains("warning: ") && said.contains("the runners' journals have more"), "{said}");
+    assert_eq!(cluster.batch().ended(&id).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!(lines(&notes).len(), 2);
+}
+
+#[story]
+async fn a_count_that_is_gone_or_garbled_is_said_to_be() {
+    let (cluster, id) = with_a_job().await;
+    // Nothing has been stored in the third.
+    for name in ["batch.db", "objects.db"] {
+        for folder in [cluster.home().to_owned(), cluster.home().join("runners")] {
+            let path = folder.join(format!("{name}-commits"));
+            fs::remove_file(&path).unwrap();
+            let said = stderr(&cluster.run(&["start"]));
+            assert!(said.contains(&format!("warning: {} is gone", path.display())), "{said}");
+            cluster.ok(&["stop"]);
+            fs::write(&path, "17 4\n").unwrap();
+            let said = stderr(&cluster.run(&["start"]));
+            assert!(said.contains(&format!("warning: {} is damaged", path.display())), "{said}");
+            assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
+            cluster.ok(&["stop"]);
+        }
+    }
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(!said.contains("warning"), "{said}");
+}
+
 #[story]
 async fn after_a_stop_the_databases_are_complete_without_their_logs() {
     let (cluster, id) = with_a_job().await;
@@ -461,6 +588,227 @@ async fn an_object_whose_content_is_damaged_is_not_sent_and_can_be_put_again() {
         assert!(put("k", true).await.is_err());
         s3.delete_object().bucket("awsb-local").key("k").send().await.unwrap();
     }
+}
+
+/// The one file with content of this size.
+fn content_of(cluster: &Cluster, size: u64) -> PathBuf {
+    let files = fs::read_dir(cluster.home().join("objects")).unwrap();
+    let mut found = files.map(|e| e.unwrap().path()).filter(|p| p.metadata().unwrap().len() == size);
+    let path = found.next().unwrap();
+    assert!(found.next().is_none());
+    path
+}
+
+#[story]
+async fn an_object_with_a_byte_that_was_flipped_is_not_taken_for_whole() {
+    let cluster = Cluster::started();
+    let s3 = cluster.s3();
+    let put = async |key: &str, size: usize, if_absent: bool| {
+        let request = s3.put_object().bucket("awsb-local").key(key).body(vec![b'x'; size].into());
+        let request = if if_absent { request.if_none_match("*") } else { request };
+        request.send().await
+    };
+    let get = async |key: &str, range: Option<&str>| {
+        let request = s3.get_object().bucket("awsb-local").key(key).set_range(range.map(str::to_owned));
+        let got =
+            request.send().await.map_err(|e| e.into_service_error().meta().code().map(str::to_owned))?;
+        // An answer that breaks off is an error, too.
+        got.body.collect().await.map(|body| body.into_bytes()).map_err(|_| None)
+    };
+    let damaged = Some("ObjectDamaged".to_owned());
+    for (key, size) in [("small", 5000), ("large", 3_000_000)] {
+        put(key, size, false).await.unwrap();
+        for at in [0, size / 2, size - 1] {
+            let path = content_of(&cluster, size as u64);
+            change(&path, |bytes| bytes[at] ^= 1);
+            // Whoever has the size and the ETag alone cannot tell.
+            match size {
+                5000 => assert_eq!(get(key, None).await, Err(damaged.clone())),
+                _ => assert_eq!(get(key, None).await, Err(None), "the body breaks off"),
+            }
+            // From now on that is known.
+            assert_eq!(get(key, None).await, Err(damaged.clone()));
+            assert_eq!(get(key, Some("bytes=0-9")).await, Err(damaged.clone()));
+            assert!(s3.head_object().bucket("awsb-local").key(key).send().await.is_err());
+            // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and then no more.
+            put(key, size, true).await.unwrap();
+            assert_eq!(get(key, None).await.unwrap().len(), size);
+            assert!(put(key, size, true).await.is_err());
+        }
+        // Nobody has read it since: a part, a copy, and who relies on its checksum or its being there look at it.
+        let path = content_of(&cluster, size as u64);
+        change(&path, |bytes| bytes[7] ^= 1);
+        assert_eq!(get(key, Some("bytes=100-109")).await, Err(damaged.clone()));
+        change(&path, |bytes| bytes[7] ^= 1);
+        assert_eq!(&get(key, Some("bytes=7-7")).await.unwrap()[..], b"x");
+        change(&path, |bytes| bytes[7] ^= 1);
+        let copied = s3.copy_object().bucket("awsb-local").key("c").copy_source(format!("awsb-local/{key}"));
+        assert!(copied.send().await.is_err());
+        change(&path, |bytes| bytes[7] ^= 1);
+        put(key, size, true).await.unwrap_err();
+        change(&path, |bytes| bytes[7] ^= 2);
+        put(key, size, true).await.unwrap();
+        s3.delete_object().bucket("awsb-local").key(key).send().await.unwrap();
+    }
+}
+
+/// A tool, asked about the local cluster.
+fn tool(cluster: &Cluster, name: &str, arguments: &[&str]) -> Output {
+    Command::new(program_built(name))
+        .args(arguments)
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .env("AWSB_CLUSTER", "local")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[story]
+async fn a_job_whose_record_is_damaged_hides_no_other() {
+    let cluster = Cluster::new();
+    cluster.ok(&["start", "--vcpus", "1"]);
+    let notes = notes(&cluster);
+    let batch = cluster.batch();
+    let path = notes.display().to_string();
+    let waiting = sh("while [ ! -e $NOTES.go ]; do sleep 0.01; done").env("NOTES", &path);
+    let (ended, whole) = (batch.submit(sh("true")).await, batch.submit(sh("true")).await);
+    batch.ended(&ended).await;
+    batch.ended(&whole).await;
+    let runs = batch.submit(waiting).await;
+    batch.running(&runs).await;
+    let note = |what: &str| sh(&format!("echo {what} >> $NOTES")).env("NOTES", &path);
+    let without_spec = batch.submit(note("spec")).await;
+    let without_terms = batch.submit(note("terms")).await;
+    let without_name = batch.submit(note("name")).await;
+    let array = batch.submit(note("array").size(2)).await;
+    cluster.kill_server();
+    let database = rusqlite::Connection::open(cluster.home().join("batch.db")).unwrap();
+    let flip = "CAST(substr({}, 1, 20) || x'ff' || substr({}, 22) AS TEXT)";
+    for (table, column, id) in [
+        ("specs", "spec", &ended),
+        ("specs", "spec", &runs),
+        ("specs", "spec", &without_spec),
+        ("specs", "terms", &without_terms),
+        ("jobs", "name", &without_name),
+        ("jobs", "summary", &array),
+    ] {
+        let value = flip.replace("{}", column);
+        let change =
+            format!("UPDATE {table} SET {column} = {value} WHERE key = (SELECT key FROM jobs WHERE id = ?1)");
+        assert_eq!(database.execute(&change, [id]), Ok(1), "{change}");
+    }
+    drop(database);
+    cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    let listed = tool(&cluster, "bstat", &["-s", "ALL"]);
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.status.success(), "{listed:?}");
+    for id in [&ended, &whole, &runs, &without_spec, &without_terms, &without_name, &array] {
+        assert!(text.contains(&id[..8]), "{id}: {text}");
+    }
+    for id in [&ended, &runs] {
+        let job = batch.describe(id).await;
+        assert!(job.status_reason().unwrap().contains("is damaged: "), "{job:?}");
+        let told = cluster.json("status")["trouble"].as_str().unwrap().to_owned();
+        assert!(told.contains("batch.db is damaged") && told.contains(id), "{told}");
+        assert!(cluster.log().contains(&format!("the record of job {id} is damaged")));
+    }
+    // It can be ended, and the others run.
+    assert!(tool(&cluster, "bkill", &[&runs]).status.success());
+    assert_eq!(batch.ended(&runs).await.status(), Some(&JobStatus::Failed));
+    for id in [&without_spec, &without_terms] {
+        let job = batch.ended(id).await;
+        let reason = job.status_reason().unwrap();
+        assert_eq!(job.status(), Some(&JobStatus::Failed));
+        assert!(reason.contains("The record of this job is damaged, so it is not run"), "{reason}");
+    }
+    assert_eq!(batch.ended(&without_name).await.status(), Some(&JobStatus::Succeeded));
+    for index in 0..2 {
+        let child = batch.ended(&format!("{array}:{index}")).await;
+        assert_eq!(child.status(), Some(&JobStatus::Succeeded));
+    }
+    let mut ran = lines(&notes);
+    ran.sort();
+    assert_eq!(ran, ["array", "array", "name"]);
+    cluster.ok(&["reset", "--yes"]);
+}
+
+#[story]
+async fn output_that_was_there_and_is_lost_is_said_to_be() {
+    type Harm = fn(&Path);
+    let harms: [(Harm, &str); 3] = [
+        (|log| change(log, |bytes| bytes.truncate(bytes.len() / 2)), "has 9500 of its 19000 bytes"),
+        (|log| change(log, Vec::clear), "is gone or empty"),
+        (|log| fs::remove_file(log).unwrap(), "is gone or empty"),
+    ];
+    for (harm, words) in harms {
+        let cluster = Cluster::started();
+        let batch = cluster.batch();
+        let id = batch.submit(sh("i=0; while [ $i -lt 1000 ]; do echo line; i=$((i+1)); done")).await;
+        let job = batch.ended(&id).await;
+        assert_eq!(stderr(&tool(&cluster, "bout", &[&id])), "");
+        let logs = fs::read_dir(cluster.home().join("logs")).unwrap().next().unwrap().unwrap().path();
+        harm(&fs::read_dir(logs).unwrap().next().unwrap().unwrap().path());
+        let bout = tool(&cluster, "bout", &[&id]);
+        let said = stderr(&bout);
+        assert!(said.contains("bout: warning: not all of the output") && said.contains(words), "{said}");
+        assert!(bout.stdout.iter().filter(|byte| **byte == b'\n').count() <= 500);
+        let details = tool(&cluster, "bstat", &["-d", &id]);
+        let details = String::from_utf8_lossy(&details.stdout).into_owned();
+        assert!(details.contains("OutputNotKept: the file of its log stream"), "{details}");
+        // Who has it deleted knows.
+        let stream = job.container().unwrap().log_stream_name().unwrap();
+        let delete = batch.logs.delete_log_stream().log_group_name("/aws/batch/job").log_stream_name(stream);
+        delete.send().await.unwrap();
+        let job = batch.describe(&id).await;
+        assert_eq!(job.container().unwrap().reason(), None, "{job:?}");
+    }
+}
+
+/// Every write beyond the first 4,096 bytes of a file fails (EFBIG), which SQLite takes for a failing disk, as it
+/// does EIO.
+#[story]
+#[cfg(target_os = "linux")]
+async fn a_disk_that_fails_while_the_server_runs_is_said_to() {
+    let prlimit = awsb_testkit::program("prlimit");
+    let cluster = Cluster::new();
+    let started = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" start", &program_built("blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let notes = notes(&cluster);
+    let batch = cluster.batch();
+    let script = "while [ ! -e $NOTES.go ]; do sleep 0.01; done; echo ran >> $NOTES";
+    let id = batch.submit(sh(script).env("NOTES", notes.display().to_string())).await;
+    batch.running(&id).await;
+    let pid = cluster.server_pid();
+    let limit = |limit: &str| {
+        let set = Command::new(&prlimit).args([format!("--fsize={limit}"), format!("--pid={pid}")]).status();
+        assert!(set.unwrap().success());
+    };
+    limit("4096:unlimited");
+    let tries = Tries::default();
+    let submit = batch.batch.submit_job().job_name("j").job_queue("local").job_definition("local");
+    let error = submit.customize().interceptor(tries.clone()).send().await.unwrap_err().into_service_error();
+    assert_eq!(tries.0.load(Ordering::Relaxed), 1, "no client tries it again");
+    let message = error.meta().message().unwrap();
+    assert!(message.contains("Its disk or file system fails"), "{message}");
+    let before = Instant::now();
+    let said = stderr(&tool(&cluster, "bsub", &["--wrap", "true"]));
+    assert!(said.contains("disk or file system fails") && before.elapsed() < SOON, "{said}");
+    // Reading goes on, and the status says it.
+    assert_eq!(batch.describe(&id).await.status(), Some(&JobStatus::Running));
+    let trouble = cluster.json("status")["trouble"].as_str().unwrap().to_owned();
+    assert!(trouble.contains("batch.db"), "{trouble}");
+    // The job ends meanwhile, and its end is there when the disk is.
+    fs::write(format!("{}.go", notes.display()), "").unwrap();
+    until("the job has run", || !lines(&notes).is_empty());
+    limit("unlimited:unlimited");
+    assert_eq!(batch.ended(&id).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+    assert_eq!((cluster.server_pid(), lines(&notes).len()), (pid, 1));
 }
 
 #[story]

@@ -206,7 +206,8 @@ fn a_server_that_cannot_start_on_a_full_disk_says_so_through_every_tool() {
         .iter()
         .flat_map(|db| ["", "-wal", "-shm", "-commits"].map(|b| format!("{db}{b}")))
     {
-        let _ = std::fs::remove_file(home.join(file));
+        let _ = std::fs::remove_file(home.join(&file));
+        let _ = std::fs::remove_file(home.join("runners").join(file));
     }
     // The address is written last: a home that has it and no databases has lost them.
     for file in ["endpoint.json", "reserve"] {

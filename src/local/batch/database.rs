@@ -14,8 +14,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::local::home;
 use crate::local::server::warn;
-pub use commits::{Commits, Missing};
-use commits::{Record, Stamp};
+pub use commits::{Commits, Missing, SUFFIX as COMMITS_SUFFIX, Sign};
+use commits::{Stamp, Witness};
 
 /// How long a statement waits for the locks of others.
 const BUSY: Duration = Duration::from_secs(5);
@@ -29,6 +29,8 @@ pub struct Opened {
     pub commits: Commits,
     /// What is missing at its end, if anything is.
     pub missing: Option<Missing>,
+    /// What is wrong with the files that tell how much it had, if anything is.
+    pub harm: Option<String>,
 }
 
 impl Opened {
@@ -37,6 +39,7 @@ impl Opened {
     /// # Errors
     /// When it cannot be written.
     pub fn accept(mut self, warnings: &mut Vec<String>, of_what: &str) -> io::Result<(Connection, Commits)> {
+        say_harm(self.harm.take(), warnings);
         if let Some(missing) = &self.missing {
             warn(warnings, format!("{missing}: not all {of_what} that had been stored are there"));
             let file = missing.file.clone();
@@ -45,6 +48,14 @@ impl Opened {
             outcome.map_err(|e| explained(&file, e))?;
         }
         Ok((self.db, self.commits))
+    }
+}
+
+/// Says what is wrong with the files that tell how much a database had; they are made anew.
+pub fn say_harm(harm: Option<String>, warnings: &mut Vec<String>) {
+    if let Some(harm) = harm {
+        let meaning = "it tells the last state of a database from an older copy";
+        warn(warnings, format!("{harm} ({meaning}), and is made anew"));
     }
 }
 
@@ -71,7 +82,8 @@ const LARGE: u64 = 192 << 20;
 /// be read or written, or when a newer version of awsb wrote it.
 pub fn open(path: &Path, schema: &Schema<'_>) -> io::Result<Opened> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-    let record = Record::read(path).map_err(named)?;
+    let witness = Witness::read(path).map_err(named)?;
+    let record = witness.record();
     let length = match fs::metadata(path) {
         Ok(meta) => Some(meta.len()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -103,7 +115,8 @@ pub fn open(path: &Path, schema: &Schema<'_>) -> io::Result<Opened> {
     let missing = Missing::of(path, found, record);
     let commits = Commits::open(path, found, record).map_err(named)?;
     db.set_prepared_statement_cache_capacity(64);
-    Ok(Opened { db, commits, missing })
+    let harm = witness.harm(path).filter(|_| found > 0);
+    Ok(Opened { db, commits, missing, harm })
 }
 
 /// Looks whether a database is whole: its pages (SQLite's `quick_check`), then what its rows say.
@@ -117,14 +130,28 @@ fn check(path: &Path, db: &Connection, schema: &Schema<'_>, length: u64) -> io::
             found => Err(damage(path, &format!("SQLite's quick_check says: {found}"))),
         }
     };
-    match length > LARGE && !schema.decisive.is_empty() {
-        true => schema.decisive.iter().try_for_each(|table| quick(Some(table)))?,
-        false => quick(None)?,
-    }
+    // Before the first migration there is nothing to ask. That also makes what other connections need.
     let version: i64 =
         db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| explained(path, e))?;
-    // Before the first migration there is nothing to ask.
-    for query in schema.contradictions.iter().filter(|_| version > 0) {
+    let contradictions = if version > 0 { schema.contradictions } else { &[] };
+    std::thread::scope(|threads| {
+        let others = std::thread::Builder::new().spawn_scoped(threads, || contradict(path, contradictions));
+        match length > LARGE && !schema.decisive.is_empty() {
+            true => schema.decisive.iter().try_for_each(|table| quick(Some(table)))?,
+            false => quick(None)?,
+        }
+        match others.map(|thread| thread.join()) {
+            Ok(Ok(outcome)) => outcome,
+            // There was no thread for it, or it has come to nothing.
+            Ok(Err(_)) | Err(_) => contradict(path, contradictions),
+        }
+    })
+}
+
+/// Asks a database whether it has what cannot be.
+fn contradict(path: &Path, contradictions: &[&str]) -> io::Result<()> {
+    let db = reader(path).map_err(|e| explained(path, e))?;
+    for query in contradictions {
         let found = db.query_row(query, [], |row| row.get::<_, String>(0));
         match found {
             Ok(what) => return Err(damage(path, &what)),
@@ -396,21 +423,113 @@ mod tests {
             let wal = beside(&path, "-wal");
             harm(&wal, fs::read(&wal).unwrap());
             let opened = open(&path, &STEPS, &[]).unwrap();
-            let lost = opened.missing.as_ref().map_or(0, |missing| missing.commits);
-            assert!(if least == 0 { lost == 0 } else { lost >= least }, "{number}: {:?}", opened.missing);
+            let lost = |opened: &Opened| match opened.missing.as_ref().map(|missing| missing.sign) {
+                Some(Sign::Commits { lost, were_durable: true }) => lost,
+                None => 0,
+                other => panic!("{other:?}"),
+            };
+            let (missing, lost_now) = (&opened.missing, lost(&opened));
+            assert!(if least == 0 { lost_now == 0 } else { lost_now >= least }, "{number}: {missing:?}");
             if least == 0 {
                 continue;
             }
-            assert!(opened.missing.as_ref().is_some_and(|missing| missing.were_durable));
             // Until that has been dealt with, every start finds the same.
             drop(opened);
             let opened = open(&path, &STEPS, &[]).unwrap();
-            assert_eq!(opened.missing.as_ref().map(|missing| missing.commits), Some(lost));
+            assert_eq!(lost(&opened), lost_now);
             let mut warnings = Vec::new();
             drop(opened.accept(&mut warnings, "rows").unwrap());
             assert!(warnings[0].contains("has lost its last"), "{warnings:?}");
             assert_eq!(open(&path, &STEPS, &[]).unwrap().missing, None);
         }
+    }
+
+    /// All that there is of a database, but for the copy of its count.
+    fn kept(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let files = ["", "-wal", "-commits"].map(|suffix| beside(path, suffix));
+        files.into_iter().filter_map(|file| Some((file.clone(), fs::read(file).ok()?))).collect()
+    }
+
+    #[test]
+    fn a_database_that_is_put_back_with_its_count_is_an_older_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        written(&path);
+        let old = kept(&path);
+        written(&path);
+        let last = kept(&path);
+        for (file, bytes) in &old {
+            fs::write(file, bytes).unwrap();
+        }
+        for _ in 0..2 {
+            let opened = open(&path, &STEPS, &[]).unwrap();
+            let sign = opened.missing.as_ref().map(|missing| missing.sign);
+            assert_eq!(sign, Some(Sign::Commits { lost: 20, were_durable: true }));
+        }
+        // What is committed next has a number that none of the lost ones had.
+        let mut warnings = Vec::new();
+        let (_, commits) = open(&path, &STEPS, &[]).unwrap().accept(&mut warnings, "rows").unwrap();
+        assert_eq!((warnings.len(), commits.next()), (1, 42));
+        drop(commits);
+        // Neither is the last state of before a copy of the one that came of it.
+        for (file, bytes) in &last {
+            fs::write(file, bytes).unwrap();
+        }
+        assert!(open(&path, &STEPS, &[]).unwrap().missing.is_some());
+    }
+
+    #[test]
+    fn counts_that_are_gone_or_garbled_are_said_to_be() {
+        type Harm = fn(&Path);
+        let harms: [(Harm, &str); 3] = [
+            (|file| fs::remove_file(file).unwrap(), "is gone"),
+            (|file| fs::write(file, "").unwrap(), "is damaged"),
+            (
+                |file| {
+                    let text = fs::read_to_string(file).unwrap();
+                    fs::write(file, text.replacen("20", "21", 1)).unwrap();
+                },
+                "is damaged",
+            ),
+        ];
+        for (harm, words) in harms {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("db");
+            written(&path);
+            let files = [commits::path_of(&path), commits::copy_of(&path)];
+            for file in &files {
+                harm(file);
+                let opened = open(&path, &STEPS, &[]).unwrap();
+                assert_eq!(opened.missing, None);
+                let said = opened.harm.unwrap();
+                assert!(said.contains(words) && said.contains(file.to_str().unwrap()), "{said}");
+                let opened = open(&path, &STEPS, &[]).unwrap();
+                assert_eq!((opened.missing, opened.harm), (None, None));
+            }
+            files.iter().for_each(|file| harm(file));
+            for _ in 0..2 {
+                let opened = open(&path, &STEPS, &[]).unwrap();
+                assert_eq!(opened.missing.map(|missing| missing.sign), Some(Sign::Nothing));
+            }
+            let mut warnings = Vec::new();
+            drop(open(&path, &STEPS, &[]).unwrap().accept(&mut warnings, "rows").unwrap());
+            assert!(warnings.iter().any(|warning| warning.contains("may be an older copy")), "{warnings:?}");
+            let opened = open(&path, &STEPS, &[]).unwrap();
+            assert_eq!((opened.missing, opened.harm), (None, None));
+        }
+    }
+
+    #[test]
+    fn the_count_of_an_earlier_version_has_no_copy_and_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        written(&path);
+        fs::remove_file(commits::copy_of(&path)).unwrap();
+        fs::write(commits::path_of(&path), format!("{:>20} {:>20} {:>20} {:>24}\n", 20, 20, "-", "-"))
+            .unwrap();
+        let opened = open(&path, &STEPS, &[]).unwrap();
+        assert_eq!((opened.missing, opened.harm), (None, None));
+        assert!(commits::copy_of(&path).exists());
     }
 
     #[test]
@@ -452,7 +571,7 @@ mod tests {
         let _opened = open(&path, &STEPS, &[]).unwrap();
         for entry in fs::read_dir(dir.path()).unwrap() {
             let entry = entry.unwrap();
-            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{entry:?}");
         }
     }
 }

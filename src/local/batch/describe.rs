@@ -48,6 +48,11 @@ fn main_node(spec: &Spec) -> Option<u32> {
     spec.rest.get("nodeProperties")?.get("mainNode")?.as_u64().and_then(|n| u32::try_from(n).ok())
 }
 
+/// The node whose attempts a job shows: its own index, or that of its main node.
+pub fn node_of(row: &JobRow, spec: &Spec) -> Option<u32> {
+    node(row).or_else(|| main_node(spec))
+}
+
 /// The job whose attempts are shown as this one's: a multi-node job's are its main node's.
 pub fn whose_attempts(row: &JobRow, spec: &Spec) -> JobKey {
     let main = row.nodes.and_then(|_| main_node(spec));
@@ -83,10 +88,7 @@ pub fn detail(row: &JobRow, spec: &Spec, attempts: &[Attempt]) -> Value {
         ("jobId", json!(row.id)),
         ("jobQueue", json!(arn("job-queue", &row.queue))),
         ("status", json!(row.status.as_str())),
-        (
-            "attempts",
-            attempts.iter().map(|a| attempt(a, spec, node(row).or_else(|| main_node(spec)))).collect(),
-        ),
+        ("attempts", attempts.iter().map(|a| attempt(a, spec, node_of(row, spec))).collect()),
         ("statusReason", json!(row.status_reason)),
         ("createdAt", json!(row.created_at)),
         ("startedAt", json!(row.started_at)),

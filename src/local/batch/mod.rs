@@ -17,6 +17,8 @@
 
 mod api;
 mod container;
+#[cfg(test)]
+mod damage;
 pub mod database;
 mod definition;
 mod describe;
@@ -25,6 +27,7 @@ mod engine;
 pub mod fuzzing;
 mod lineage;
 mod model;
+mod output;
 mod reader;
 mod request;
 mod resources;

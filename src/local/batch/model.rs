@@ -82,6 +82,21 @@ pub struct Terms {
     pub doomed: Option<String>,
 }
 
+impl Terms {
+    /// What stands in for terms that cannot be read.
+    pub fn unreadable() -> Self {
+        Self {
+            resources: Resources::default(),
+            nodes: None,
+            line: Line::default(),
+            depends_on: Vec::new(),
+            retry: Retry { attempts: 1, rules: Vec::new() },
+            timeout_s: None,
+            doomed: None,
+        }
+    }
+}
+
 /// The nodes of a multi-node job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nodes {

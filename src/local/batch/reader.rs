@@ -2,12 +2,12 @@
 //!
 //! Any number of connections read, each seeing what has been committed, none waiting for the writer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::database;
 use super::definition::{DefinitionName, arn};
@@ -20,6 +20,7 @@ use super::store::{find, from_json, status};
 use crate::job::Status;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
+use crate::local::lossy::{Number, Text};
 use crate::local::runner::protocol::TaskId;
 
 /// A job as the API shows it.
@@ -63,6 +64,8 @@ pub struct JobRow {
     pub cancelled: Option<bool>,
     /// Where its spec is: its own key or its parent's.
     pub owner: JobKey,
+    /// What of it cannot be read, if anything.
+    pub damage: Option<String>,
 }
 
 const ROW: &str =
@@ -71,33 +74,45 @@ const ROW: &str =
     j.reason, j.cancelled, coalesce(j.parent, j.key), coalesce(j.queue, p.queue), j.nodes, p.nodes";
 
 fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
-    let summary: Option<String> = row.get(5)?;
+    let text = |at: usize| row.get::<_, Option<Text>>(at).map(|text| text.map(|text| text.0));
+    let number = |at: usize| row.get::<_, Option<Number>>(at);
+    let whole = |at: usize| Ok::<_, rusqlite::Error>(number(at)?.map_or(0, |number| number.0));
+    let summary = text(5)?.map(|text| from_json::<Summary>(&text)).transpose();
+    let status_code: Option<Number> = number(6)?;
+    let damage = match (&summary, status_code.map(|code| code.0)) {
+        (Err(e), _) => Some(format!("the statuses of its children: {e}")),
+        (_, Some(0..=6)) => None,
+        (_, code) => Some(format!("its status is {code:?}")),
+    };
     Ok(JobRow {
-        key: JobKey(row.get(0)?),
-        id: row.get(1)?,
-        name: row.get(2)?,
-        index: row.get(3)?,
-        size: row.get(4)?,
-        summary: summary.map(|text| from_json(&text)).transpose()?,
-        status: status(row.get(6)?),
-        status_reason: row.get(7)?,
-        created_at: row.get(8)?,
-        started_at: row.get(9)?,
-        stopped_at: row.get(10)?,
-        task: row.get(11)?,
-        exit_code: row.get(12)?,
-        reason: row.get(13)?,
-        cancelled: row.get(14)?,
-        owner: JobKey(row.get(15)?),
-        queue: row.get(16)?,
-        nodes: row.get(17)?,
-        node_of: row.get(18)?,
+        key: JobKey(whole(0)?),
+        id: text(1)?.unwrap_or_default(),
+        name: text(2)?.unwrap_or_default(),
+        index: number(3)?.map(Number::to),
+        size: number(4)?.map(Number::to),
+        summary: summary.ok().flatten(),
+        status: status(status_code.map_or(u8::MAX, |code| u8::try_from(code.0).unwrap_or(u8::MAX))),
+        status_reason: text(7)?,
+        created_at: whole(8)?,
+        started_at: number(9)?.map(|at| at.0),
+        stopped_at: number(10)?.map(|at| at.0),
+        task: text(11)?,
+        exit_code: number(12)?.map(Number::to),
+        reason: text(13)?,
+        cancelled: number(14)?.map(|flag| flag.0 != 0),
+        owner: JobKey(whole(15)?),
+        queue: text(16)?.unwrap_or_default(),
+        nodes: number(17)?.map(Number::to),
+        node_of: number(18)?.map(Number::to),
+        damage,
     })
 }
 
 /// SQL for something in a job's spec.
 fn of_spec(path: &str) -> String {
-    format!("(SELECT json_extract(s.spec, '{path}') FROM specs s WHERE s.key = j.key)")
+    format!(
+        "(SELECT iif(json_valid(s.spec), json_extract(s.spec, '{path}'), NULL) FROM specs s WHERE s.key = j.key)"
+    )
 }
 
 /// Which jobs ListJobs is to return.
@@ -136,12 +151,25 @@ pub struct Reader {
 struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Jobs whose records were found to be damaged, with what is wrong.
+    damaged: Mutex<BTreeMap<JobKey, String>>,
 }
 
 impl Reader {
     /// A reader of the database of a home.
     pub fn new(home: &Path) -> Self {
-        Self { pool: Arc::new(Pool { path: home.join(BATCH_DATABASE), idle: Mutex::new(Vec::new()) }) }
+        let path = home.join(BATCH_DATABASE);
+        Self { pool: Arc::new(Pool { path, idle: Mutex::default(), damaged: Mutex::default() }) }
+    }
+
+    /// The jobs whose records were found to be damaged, if there are any.
+    pub fn trouble(&self) -> Option<String> {
+        let damaged = self.pool.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let named: Vec<&str> = damaged.values().take(MOST_NAMED).map(String::as_str).collect();
+        let more = damaged.len().saturating_sub(named.len());
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let path = self.pool.path.display();
+        (!named.is_empty()).then(|| format!("{path} is damaged: {}{more}", named.join("; ")))
     }
 
     /// Runs a query where blocking is allowed.
@@ -169,7 +197,7 @@ impl Reader {
         };
         // One transaction, so that everything a request sees is of one moment.
         db.execute_batch("BEGIN")?;
-        let snapshot = Snapshot(db);
+        let snapshot = Snapshot(db, Arc::clone(&self.pool));
         let outcome = query(&snapshot);
         if snapshot.0.execute_batch("COMMIT").is_ok() {
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot.0);
@@ -178,9 +206,12 @@ impl Reader {
     }
 }
 
+/// How many damaged jobs are named at most.
+const MOST_NAMED: usize = 10;
+
 /// The database at one moment.
 #[derive(Debug)]
-pub struct Snapshot(Connection);
+pub struct Snapshot(Connection, Arc<Pool>);
 
 impl Snapshot {
     /// A job by its ID.
@@ -240,22 +271,52 @@ impl Snapshot {
         from_json(&text)
     }
 
+    /// What is shown of a job: as much as can be read. What is damaged is said in its reason, in the log, and to
+    /// whoever asks for the status.
+    pub fn readable(&self, row: &mut JobRow) -> rusqlite::Result<Spec> {
+        let spec = match self.spec(row.owner) {
+            Ok(spec) => spec,
+            Err(e) if database::is_damage(&e) || e == rusqlite::Error::QueryReturnedNoRows => {
+                row.damage.get_or_insert_with(|| format!("what it does: {e}"));
+                Spec::unreadable()
+            }
+            Err(e) => return Err(e),
+        };
+        self.say_damage(row);
+        Ok(spec)
+    }
+
+    /// Says what of a job cannot be read.
+    pub fn say_damage(&self, row: &mut JobRow) {
+        let Some(damage) = &row.damage else { return };
+        let what = format!("the record of job {} is damaged: {damage}", row.id);
+        let mut damaged = self.1.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.insert(row.key, what.clone()).is_none() {
+            note!("{}: {what}", self.1.path.display());
+        }
+        let reason = row.status_reason.take().map(|reason| format!("{reason}; ")).unwrap_or_default();
+        row.status_reason = Some(format!("{reason}{what}"));
+    }
+
     /// A job's attempts that have ended, from first to last.
     pub fn attempts(&self, key: JobKey) -> rusqlite::Result<Vec<Attempt>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT number, task, started_at, stopped_at, exit_code, reason, status_reason
+            "SELECT number, task, started_at, stopped_at, exit_code, reason, status_reason, output
              FROM attempts WHERE job = ?1 ORDER BY number",
         )?;
         let rows = statement.query_map([key.0], |row| {
+            let text = |at: usize| row.get::<_, Option<Text>>(at).map(|text| text.map(|text| text.0));
+            let number = |at: usize| row.get::<_, Option<Number>>(at);
             Ok(Attempt {
                 key,
-                number: row.get(0)?,
-                task: TaskId::from(row.get::<_, String>(1)?),
-                started_at: row.get(2)?,
-                stopped_at: row.get(3)?,
-                exit_code: row.get(4)?,
-                reason: row.get(5)?,
-                status_reason: row.get(6)?,
+                number: number(0)?.map(Number::to).unwrap_or_default(),
+                task: TaskId::from(text(1)?.unwrap_or_default()),
+                started_at: number(2)?.map(|at| at.0),
+                stopped_at: number(3)?.map_or(0, |at| at.0),
+                exit_code: number(4)?.map(Number::to),
+                reason: text(5)?,
+                status_reason: text(6)?.unwrap_or_default(),
+                output: number(7)?.map(Number::to),
             })
         })?;
         rows.collect()
@@ -336,9 +397,10 @@ impl Snapshot {
             .prepare_cached("SELECT status, count(*) FROM jobs WHERE parent IS NULL GROUP BY status")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if let Some(count) = counts.get_mut(usize::from(row.get::<_, u8>(0)?)) {
-                *count = row.get::<_, i64>(1)?.unsigned_abs();
-            }
+            // Shown as FAILED, as a job with such a status is.
+            let code = row.get::<_, Option<Number>>(0)?.and_then(|code| usize::try_from(code.0).ok());
+            let code = code.filter(|code| *code < counts.len()).unwrap_or(counts.len() - 1);
+            counts[code] += row.get::<_, i64>(1)?.unsigned_abs();
         }
         Ok(counts)
     }
@@ -410,7 +472,13 @@ impl Snapshot {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (name, revision) = (only.map(|n| &n.name), only.and_then(|n| n.revision));
         let rows = statement.query_map(params![name, revision, active, after.0, after.1, limit], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, from_json(&row.get::<_, String>(3)?)?))
+            let (name, body): (Text, Text) = (row.get(0)?, row.get(3)?);
+            let revision: i64 = row.get(1)?;
+            let body = from_json(&body.0).unwrap_or_else(|e| {
+                note!("the record of job definition {}:{revision} is damaged: {e}", name.0);
+                json!({"type": "container"})
+            });
+            Ok((name.0, revision, row.get(2)?, body))
         })?;
         rows.collect()
     }
@@ -419,7 +487,7 @@ impl Snapshot {
     pub fn active_tasks(&self) -> rusqlite::Result<HashSet<String>> {
         let mut statement =
             self.0.prepare_cached("SELECT task FROM jobs WHERE status < 5 AND task IS NOT NULL")?;
-        statement.query_map([], |row| row.get(0))?.collect()
+        statement.query_map([], |row| row.get::<_, Text>(0).map(|task| task.0))?.collect()
     }
 
     /// The IDs and names of the jobs, children and nodes that are about to run, or run.

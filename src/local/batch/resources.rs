@@ -12,6 +12,7 @@ use super::state::schedule::{Environment, FairShare, Layout, Queue};
 use super::store::{Store, from_json};
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
+use crate::local::lossy::Text;
 use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, QUEUE, REGION};
 
 /// What there is besides jobs and job definitions.
@@ -77,8 +78,17 @@ fn refused<T>(why: impl Into<String>) -> Result<T, NotChanged> {
 /// One resource.
 pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
     db.prepare_cached("SELECT body FROM resources WHERE kind = ?1 AND name = ?2")?
-        .query_row(params![kind.as_str(), name], |row| from_json(&row.get::<_, String>(0)?))
+        .query_row(params![kind.as_str(), name], |row| Ok(readable(kind, name, &row.get::<_, Text>(0)?.0)))
         .optional()
+        .map(Option::flatten)
+}
+
+/// What a record says; one that is damaged is as if it was not there, and that is said.
+fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
+    from_json(body)
+        .inspect_err(|e| note!("the record of {} {name} is damaged: {e}", kind.as_str()))
+        .ok()
+        .filter(Value::is_object)
 }
 
 /// All of a kind, by name.
@@ -86,8 +96,13 @@ pub fn all(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>
     let mut statement =
         db.prepare_cached("SELECT name, body FROM resources WHERE kind = ?1 ORDER BY name")?;
     let rows = statement
-        .query_map([kind.as_str()], |row| Ok((row.get(0)?, from_json(&row.get::<_, String>(1)?)?)))?;
-    rows.collect()
+        .query_map([kind.as_str()], |row| Ok((row.get::<_, Text>(0)?.0, row.get::<_, Text>(1)?.0)))?;
+    let mut all = Vec::new();
+    for row in rows {
+        let (name, body) = row?;
+        all.extend(readable(kind, &name, &body).map(|body| (name, body)));
+    }
+    Ok(all)
 }
 
 /// What is there from the start.

@@ -21,10 +21,11 @@ use super::state::{Attempt, Current, Ending, Job, first_status};
 use crate::job::Status;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
+use crate::local::lossy::{Number, Text};
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, logs};
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -80,6 +81,8 @@ const MIGRATIONS: [&str; 6] = [
     ALTER TABLE definitions ADD COLUMN registrant INTEGER;  -- the job in containers that did; NULL: the owner
     ALTER TABLE log_streams ADD COLUMN job INTEGER;         -- whose output it is; NULL: nobody's
 ",
+    "ALTER TABLE attempts ADD COLUMN output INTEGER;        -- how long the log stream's file was at its end
+",
 ];
 
 const SCHEMA: Schema<'_> = Schema {
@@ -100,7 +103,7 @@ const CONTRADICTIONS: [&str; 2] = [
      FROM (SELECT parent, status, count(*) AS n FROM jobs NOT INDEXED WHERE parent IS NOT NULL GROUP BY parent, status)
          AS children
      JOIN jobs ON jobs.key = children.parent
-     WHERE jobs.size IS NOT NULL AND json_extract(jobs.summary, '$[' || children.status || ']') <> children.n
+     WHERE jobs.size IS NOT NULL AND json_valid(jobs.summary) AND json_extract(jobs.summary, '$[' || children.status || ']') <> children.n
      LIMIT 1",
 ];
 
@@ -149,12 +152,16 @@ pub struct Expired {
     pub streams: Vec<(String, String)>,
 }
 
+/// A job whose record is damaged, and what is wrong with it.
+pub type Harmed = (JobKey, String);
+
 /// The writing end.
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
     commits: Commits,
     missing: Option<Missing>,
+    harm: Option<String>,
     next_key: i64,
     /// Of the transaction that is open: whether it is durable, and how many rows had been changed before it.
     open: Cell<(bool, u64)>,
@@ -167,8 +174,8 @@ impl Store {
     /// When it cannot be opened or is of a newer version of awsb.
     pub fn open(home: &Path, built_in: &BuiltIn, now: i64) -> std::io::Result<Self> {
         let path = home.join(BATCH_DATABASE);
-        let Opened { db, commits, missing } = database::open(&path, &SCHEMA)?;
-        let mut store = Self { db, commits, missing, next_key: 0, open: Cell::default() };
+        let Opened { db, commits, missing, harm } = database::open(&path, &SCHEMA)?;
+        let mut store = Self { db, commits, missing, harm, next_key: 0, open: Cell::default() };
         store.fill(built_in, now).map_err(|e| database::explained(&path, e))?;
         Ok(store)
     }
@@ -177,7 +184,8 @@ impl Store {
     fn fill(&mut self, built_in: &BuiltIn, now: i64) -> rusqlite::Result<()> {
         self.begin(true)?;
         let mut definition = built_in.definition.clone();
-        if let Some(old) = definition_body(&self.db, BUILT_IN, 1)? {
+        // What is damaged is written anew.
+        if let Ok(Some(old)) = definition_body(&self.db, BUILT_IN, 1) {
             definition["tags"] = old["tags"].clone();
         }
         self.db.execute(
@@ -198,6 +206,21 @@ impl Store {
         self.next_key =
             self.db.query_row("SELECT coalesce(max(key), 0) + 1 FROM jobs", [], |row| row.get(0))?;
         self.commit()
+    }
+
+    /// Says what is wrong with the files that tell how much the database had.
+    pub fn say_harm(&mut self, warnings: &mut Vec<String>) {
+        database::say_harm(self.harm.take(), warnings);
+    }
+
+    /// The number of the transaction that is committed next.
+    pub fn next_commit(&self) -> u64 {
+        self.commits.next()
+    }
+
+    /// Journals of runners are about to be removed.
+    pub fn journals_removed(&self) {
+        self.commits.journals_removed();
     }
 
     /// What the database had and has not any more.
@@ -344,7 +367,7 @@ impl Store {
     /// Writes an attempt that has ended.
     pub fn save_attempt(&self, attempt: &Attempt) -> rusqlite::Result<()> {
         self.db
-            .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
             .execute(params![
                 attempt.key.0,
                 attempt.number,
@@ -354,6 +377,7 @@ impl Store {
                 attempt.exit_code,
                 attempt.reason,
                 attempt.status_reason,
+                attempt.output.map(|length| i64::try_from(length).unwrap_or(i64::MAX)),
             ])?;
         Ok(())
     }
@@ -390,7 +414,11 @@ impl Store {
             }
             let (first, below, may_have_nodes) = row?;
             let last = JobKey(first.0 + i64::from(below));
-            let spec = self.spec(first)?;
+            // What cannot be read must not keep the others from going.
+            let spec = self.spec(first).or_else(|e| match database::is_damage(&e) {
+                true => Ok(Spec::unreadable()),
+                false => Err(e),
+            })?;
             let mut tasks =
                 self.db.prepare_cached("SELECT job, task FROM attempts WHERE job BETWEEN ?1 AND ?2")?;
             let streams = tasks.query_map([first.0, last.0], |row| {
@@ -558,8 +586,9 @@ impl Store {
         self.db.prepare_cached("SELECT id FROM jobs WHERE key = ?1")?.query_row([key.0], |row| row.get(0))
     }
 
-    /// All jobs that have not ended, and the nodes of those that are multi-node jobs.
-    pub fn active(&self) -> rusqlite::Result<Vec<Job>> {
+    /// All jobs that have not ended, and the nodes of those that are multi-node jobs; and those of them whose records
+    /// are damaged, with what is wrong.
+    pub fn active(&self) -> rusqlite::Result<(Vec<Job>, Vec<Harmed>)> {
         let columns =
             "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
             runner, exit_code, reason, ending, cancelled, environment, gpus, address";
@@ -570,66 +599,83 @@ impl Store {
              WHERE parent IN (SELECT key FROM jobs WHERE status < 5 AND nodes IS NOT NULL) AND status >= 5
              ORDER BY key"
         ))?;
-        let mut jobs: Vec<Job> = Vec::new();
-        let mut terms: Option<(i64, Arc<Terms>)> = None;
+        let (mut jobs, mut damaged) = (Vec::new(), Vec::new());
+        let mut terms: Option<(i64, Arc<Terms>, Option<String>)> = None;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
             let parent: Option<i64> = row.get(1)?;
             let owner = parent.unwrap_or(key);
             // Children follow their parent, so the terms just read are mostly theirs, too.
-            let shared = match &terms {
-                Some((of, terms)) if *of == owner => Arc::clone(terms),
+            let (shared, harm) = match &terms {
+                Some((of, terms, harm)) if *of == owner => (Arc::clone(terms), harm.clone()),
                 _ => {
-                    let text: String = self
+                    let text: Option<Text> = self
                         .db
                         .prepare_cached("SELECT terms FROM specs WHERE key = ?1")?
-                        .query_row([owner], |row| row.get(0))?;
-                    let new: Arc<Terms> = Arc::new(from_json(&text)?);
-                    terms = Some((owner, Arc::clone(&new)));
-                    new
+                        .query_row([owner], |row| row.get(0))
+                        .optional()?;
+                    let (new, harm) = match from_json::<Terms>(&text.map(|text| text.0).unwrap_or_default()) {
+                        Ok(terms) => (Arc::new(terms), None),
+                        Err(e) => (Arc::new(Terms::unreadable()), Some(format!("its terms: {e}"))),
+                    };
+                    terms = Some((owner, Arc::clone(&new), harm.clone()));
+                    (new, harm)
                 }
             };
-            jobs.push(job(row, JobKey(key), parent.map(JobKey), shared)?);
+            let (job, harm_of_row) = job(row, JobKey(key), parent.map(JobKey), shared)?;
+            damaged.extend(harm.or(harm_of_row).map(|harm| (job.key, harm)));
+            jobs.push(job);
         }
-        Ok(jobs)
+        Ok((jobs, damaged))
     }
 }
 
-fn job(row: &Row<'_>, key: JobKey, parent: Option<JobKey>, terms: Arc<Terms>) -> rusqlite::Result<Job> {
-    let index: Option<u32> = row.get(2)?;
-    let summary: Option<String> = row.get(3)?;
-    let task: Option<TaskId> = row.get::<_, Option<String>>(9)?.map(TaskId::from);
-    let runner = row.get::<_, Option<String>>(10)?.and_then(|text| RunnerId::parse(&text));
-    let cancelled: Option<bool> = row.get(14)?;
-    let gpus: Option<String> = row.get(16)?;
-    let gpus = gpus.map(|text| from_json(&text)).transpose()?.unwrap_or_default();
-    Ok(Job {
+/// A job as its row has it, and what of the row is damaged.
+fn job(
+    row: &Row<'_>,
+    key: JobKey,
+    parent: Option<JobKey>,
+    terms: Arc<Terms>,
+) -> rusqlite::Result<(Job, Option<String>)> {
+    let text = |at: usize| row.get::<_, Option<Text>>(at).map(|text| text.map(|text| text.0));
+    let number = |at: usize| row.get::<_, Option<Number>>(at);
+    let mut damage = None;
+    let mut harmed = |what: &str, e: rusqlite::Error| damage = Some(format!("{what}: {e}"));
+    let index: Option<u32> = number(2)?.map(Number::to);
+    let summary = text(3)?.map(|text| from_json(&text)).transpose();
+    let summary = summary.map_err(|e| harmed("the statuses of its children", e)).ok().flatten();
+    let task: Option<TaskId> = text(9)?.map(TaskId::from);
+    let runner = text(10)?.and_then(|text| RunnerId::parse(&text));
+    let cancelled = number(14)?.map(|flag| flag.0 != 0);
+    let gpus = text(16)?.map(|text| from_json(&text)).transpose();
+    let gpus = gpus.map_err(|e| harmed("its GPUs", e)).ok().flatten().unwrap_or_default();
+    let job = Job {
         key,
         child: parent.zip(index),
-        children: summary.map(|text| from_json(&text)).transpose()?,
+        children: summary,
         terms,
-        status: status(row.get(4)?),
-        status_reason: row.get(5)?,
-        started_at: row.get(6)?,
-        stopped_at: row.get(7)?,
-        attempts: row.get(8)?,
-        room: row.get::<_, Option<String>>(15)?.map(|environment| Room { environment, gpus }),
+        status: status(number(4)?.map_or(u8::MAX, |code| u8::try_from(code.0).unwrap_or(u8::MAX))),
+        status_reason: text(5)?,
+        started_at: number(6)?.map(|at| at.0),
+        stopped_at: number(7)?.map(|at| at.0),
+        attempts: number(8)?.map(Number::to).unwrap_or_default(),
+        room: text(15)?.map(|environment| Room { environment, gpus }),
         current: task.clone().zip(runner).map(|(task, runner)| Current { task, runner }),
         last_task: task,
-        exit_code: row.get(11)?,
-        reason: row.get(12)?,
-        address: row.get::<_, Option<String>>(17)?.and_then(|text| text.parse().ok()),
-        ending: row
-            .get::<_, Option<String>>(13)?
-            .map(|reason| Ending { reason, cancelled: cancelled.unwrap_or(false) }),
-    })
+        exit_code: number(11)?.map(Number::to),
+        reason: text(12)?,
+        address: text(17)?.and_then(|text| text.parse().ok()),
+        ending: text(13)?.map(|reason| Ending { reason, cancelled: cancelled.unwrap_or(false) }),
+    };
+    Ok((job, damage))
 }
 
 /// The body of a revision of a job definition.
 fn definition_body(db: &Connection, name: &str, revision: i64) -> rusqlite::Result<Option<Value>> {
     let sql = "SELECT body FROM definitions WHERE name = ?1 AND revision = ?2";
-    db.query_row(sql, params![name, revision], |row| from_json(&row.get::<_, String>(0)?)).optional()
+    let found = db.query_row(sql, params![name, revision], |row| row.get::<_, Text>(0)).optional()?;
+    found.map(|body| from_json(&body.0)).transpose()
 }
 
 /// The status that the database has as a number.
@@ -687,10 +733,10 @@ mod tests {
                  INSERT INTO specs VALUES (1, '{terms}', '{{}}');"
             ))
             .unwrap();
-        let mut main = store.active().unwrap().remove(1);
+        let mut main = store.active().unwrap().0.remove(1);
         assert_eq!((main.key, main.address), (JobKey(2), None));
         main.address = Some([172, 18, 0, 2].into());
         store.save(&main).unwrap();
-        assert_eq!(store.active().unwrap()[1], main);
+        assert_eq!(store.active().unwrap().0[1], main);
     }
 }

@@ -9,6 +9,7 @@ use super::names::{GroupName, StreamName};
 use super::{exists, not_found};
 use crate::local::batch::{JobKey, Span};
 use crate::local::error::ApiError;
+use crate::local::lossy::{Number, Text};
 
 /// What the rows of groups have besides their name and their time of creation; a migration.
 pub const GROUP_SETTINGS: &str = "
@@ -134,8 +135,15 @@ impl Group {
 const GROUP: &str = "name, created_at, retention_days, class";
 
 fn group_row(row: &Row<'_>) -> rusqlite::Result<Group> {
-    let name = GroupName::known(row.get(0)?);
-    Ok(Group { name, created_at: row.get(1)?, retention_days: row.get(2)?, class: row.get(3)? })
+    let (name, class): (Text, Text) = (row.get(0)?, row.get(3)?);
+    let days: Option<Number> = row.get(2)?;
+    Ok(Group {
+        name: GroupName::known(name.0),
+        created_at: row.get::<_, Number>(1)?.0,
+        // What is damaged removes nothing.
+        retention_days: days.map(|days| days.0).filter(|days| *days > 0),
+        class: class.0,
+    })
 }
 
 /// The groups by name, after the given name.
@@ -208,7 +216,7 @@ pub fn streams(
         if descending { "<" } else { ">" }
     ))?;
     let rows = statement.query_map(params![group.as_str(), prefix, successor, after, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?))
+        Ok((row.get::<_, Text>(0)?.0, row.get::<_, Number>(1)?.0))
     })?;
     rows.collect()
 }

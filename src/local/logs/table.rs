@@ -14,6 +14,7 @@ use super::names::{GroupName, StreamName};
 use super::source::{Bound, Direction, Found, Mark};
 use crate::local::batch::database::{self, Commits, Schema};
 use crate::local::home::LOG_DATABASE;
+use crate::local::lossy::{Number, Text};
 
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE streams (
@@ -174,9 +175,10 @@ pub fn stored(db: &Connection, group: &GroupName) -> rusqlite::Result<BTreeMap<S
          FROM streams WHERE log_group = ?1",
     )?;
     let rows = statement.query_map([group.as_str()], |row| {
-        let times = row.get::<_, Option<i64>>(3)?.zip(row.get::<_, Option<i64>>(4)?);
-        let (id, ingested_at) = (row.get(1)?, row.get(2)?);
-        Ok((row.get::<_, String>(0)?, times.map(|(first, last)| Stored { id, first, last, ingested_at })))
+        let time = |at: usize| row.get::<_, Option<Number>>(at).map(|time| time.map(|time| time.0));
+        let times = time(3)?.zip(time(4)?);
+        let (id, ingested_at) = (row.get(1)?, row.get::<_, Number>(2)?.0);
+        Ok((row.get::<_, Text>(0)?.0, times.map(|(first, last)| Stored { id, first, last, ingested_at })))
     })?;
     rows.filter_map(|row| row.map(|(name, stored)| stored.map(|s| (name, s))).transpose()).collect()
 }
@@ -184,8 +186,10 @@ pub fn stored(db: &Connection, group: &GroupName) -> rusqlite::Result<BTreeMap<S
 /// All streams that have stored events, or had some.
 pub fn streams(db: &Connection) -> rusqlite::Result<Vec<(GroupName, StreamName)>> {
     let mut statement = db.prepare_cached("SELECT log_group, name FROM streams")?;
-    let rows =
-        statement.query_map([], |row| Ok((GroupName::known(row.get(0)?), StreamName::known(row.get(1)?))))?;
+    let rows = statement.query_map([], |row| {
+        let (group, stream): (Text, Text) = (row.get(0)?, row.get(1)?);
+        Ok((GroupName::known(group.0), StreamName::known(stream.0)))
+    })?;
     rows.collect()
 }
 
@@ -284,10 +288,16 @@ impl TableScan {
         while let Some(row) = rows.next()? {
             let (time, number): (i64, i64) = (row.get(0)?, row.get(1)?);
             let mark = |at: i64| Mark { time, at: at.unsigned_abs() };
-            let message: String = row.get(3)?;
+            let Text(message) = row.get(3)?;
             bytes += message.len();
             let (before, after) = (mark(number), mark(number + 1));
-            self.queue.push_back(Found { before, after, time, ingested: row.get(2)?, message });
+            self.queue.push_back(Found {
+                before,
+                after,
+                time,
+                ingested: row.get::<_, Number>(2)?.0,
+                message,
+            });
             match self.direction {
                 Direction::Forward => self.low = after,
                 Direction::Backward => self.high = before,

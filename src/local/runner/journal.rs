@@ -17,8 +17,13 @@ use crate::local::home::RUNNERS;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    /// The first line: without it, the rest is not all that was there.
-    Opened { runner: RunnerId },
+    /// The first line: without it, the rest is not all that was there. What came before is in the journal before
+    /// this one, as far as that is there, and was in the database with this commit.
+    Opened {
+        runner: RunnerId,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        commit: u64,
+    },
     /// The runner has taken this attempt of a job; its process, or its container on this Docker engine, may
     /// exist from now on.
     Taken {
@@ -34,6 +39,10 @@ enum Entry {
     Started { task: TaskId, pid: i32, at: i64, born: Option<u64> },
     /// The attempt has ended.
     Ended(Ended),
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A runner's own journal, open for as long as the runner lives.
@@ -68,7 +77,7 @@ impl Journal {
         let lock = options.open(lock_path(home, runner))?;
         lock.lock()?;
         let path = journal_path(home, runner);
-        let (lines, length) = begin(&path, runner)?;
+        let (lines, length) = begin(&path, runner, 0)?;
         Ok(Self { runner: runner.clone(), path, lines, length, _lock: lock })
     }
 
@@ -102,13 +111,13 @@ impl Journal {
         self.write(&Entry::Ended(ended.clone()))
     }
 
-    /// When the server has every end on disk: instead of a long journal a new one is begun. The last one stays
-    /// beside it, for a server whose database has lost what it had.
-    pub fn all_forgotten(&mut self) {
+    /// When the server has every end on disk, the last one with this commit: instead of a long journal a new one is
+    /// begun. The last one stays beside it, for a server whose database has lost what it had.
+    pub fn all_forgotten(&mut self, commit: u64) {
         if self.length <= LONG || fs::rename(&self.path, old(&self.path)).is_err() {
             return;
         }
-        match begin(&self.path, &self.runner) {
+        match begin(&self.path, &self.runner, commit) {
             Ok((lines, length)) => (self.lines, self.length) = (lines, length),
             // The one that is open has another name now: it is given back its own.
             Err(e) => {
@@ -136,10 +145,10 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 
 /// A new journal, with its length. One that cannot be begun is not there: an empty one would say that
 /// something has been lost.
-fn begin(path: &Path, runner: &RunnerId) -> io::Result<(Lines, u64)> {
+fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(Lines, u64)> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let mut lines = Lines::new(file);
-    let first = line(&Entry::Opened { runner: runner.clone() })?;
+    let first = line(&Entry::Opened { runner: runner.clone(), commit })?;
     lines.append(&first).inspect_err(|_| {
         let _ = fs::remove_file(path);
     })?;
@@ -229,21 +238,43 @@ pub struct Taken {
     pub ended: Option<Ended>,
 }
 
-/// All attempts that the journals of a home have, of runners that live and of those that are gone.
+/// What the journals of a home have, of runners that live and of those that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Journals {
+    /// All attempts.
+    pub taken: Vec<Taken>,
+    /// A runner that has written much keeps the last of it only: what has happened since this commit.
+    pub since: u64,
+    /// Those that do not have all that was written to them, or cannot be read.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// Reads all journals of a home.
 ///
 /// # Errors
-/// When a journal cannot be read.
-pub fn taken(home: &Path) -> io::Result<Vec<Taken>> {
+/// When their folder cannot be read.
+pub fn journals(home: &Path) -> io::Result<Journals> {
     let mut runners = BTreeSet::new();
     for entry in fs::read_dir(home.join(RUNNERS))? {
         let name = entry?.file_name();
         let (id, kind) = name.to_str().and_then(|name| name.split_once('.')).unwrap_or_default();
         runners.extend(RunnerId::parse(id).filter(|_| [JOURNAL, OLD].contains(&kind)));
     }
-    let mut all = Vec::new();
+    let mut all = Journals::default();
     for runner in runners {
         let mut own: Vec<Taken> = Vec::new();
-        for entry in journal(&journal_path(home, &runner))?.0 {
+        let path = journal_path(home, &runner);
+        let (entries, is_whole) = journal(&path).unwrap_or_else(|e| {
+            note!("{e}");
+            (Vec::new(), false)
+        });
+        if !is_whole {
+            all.damaged.push(path);
+        }
+        if let Some(Entry::Opened { commit, .. }) = entries.first() {
+            all.since = all.since.max(*commit);
+        }
+        for entry in entries {
             match entry {
                 Entry::Taken { task, job, attempt, .. } => {
                     own.push(Taken { runner: runner.clone(), task, job, attempt, ended: None });
@@ -257,10 +288,10 @@ pub fn taken(home: &Path) -> io::Result<Vec<Taken>> {
                 Entry::Opened { .. } | Entry::Started { .. } => {}
             }
         }
-        all.append(&mut own);
+        all.taken.append(&mut own);
     }
     // What an earlier version has written does not say which job it was.
-    all.retain(|taken| !taken.job.is_empty());
+    all.taken.retain(|taken| !taken.job.is_empty());
     Ok(all)
 }
 
@@ -338,6 +369,7 @@ mod tests {
             timed_out: false,
             lost: false,
             unkept: None,
+            output: Some(3),
         }
     }
 
@@ -361,7 +393,7 @@ mod tests {
         assert_eq!(fate_of(home, &runner, &done).unwrap(), Fate::Ended(ended(&done)));
         assert_eq!(fate_of(home, &runner, &lost).unwrap(), Fate::Lost);
         assert_eq!(fate_of(home, &runner, &abandoned).unwrap(), Fate::Abandoned("unix:///there".into()));
-        let told: Vec<_> = taken(home).unwrap();
+        let told = journals(home).unwrap().taken;
         let told: Vec<_> =
             told.iter().map(|t| (&t.task, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
         let end = ended(&done);
@@ -406,11 +438,13 @@ mod tests {
         fs::create_dir(dir.path().join(RUNNERS)).unwrap();
         let (runner, home) = (RunnerId::random(), dir.path());
         let mut journal = Journal::open(home, &runner).unwrap();
+        let mut commit = 0;
         let tasks: Vec<TaskId> = (0..12_000).map(|_| TaskId::random()).collect();
         for task in &tasks {
             journal.taken(task, ("a", 1), None).unwrap();
             journal.ended(&ended(task)).unwrap();
-            journal.all_forgotten();
+            commit += 1;
+            journal.all_forgotten(commit);
         }
         let path = journal_path(home, &runner);
         for path in [&path, &old(&path)] {
@@ -421,7 +455,10 @@ mod tests {
             assert!(is_name_in(RUNNERS, &name), "{name}");
         }
         drop(journal);
-        let told = taken(home).unwrap();
+        let all = journals(home).unwrap();
+        let told = all.taken;
+        // All that has happened since that commit is there.
+        assert_eq!(u64::try_from(told.len()).unwrap(), commit - all.since);
         assert!(told.len() > 2000 && told.len() < tasks.len(), "{}", told.len());
         assert_eq!(told.last().map(|t| &t.task), tasks.last());
         let last = tasks.last().unwrap();

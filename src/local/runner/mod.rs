@@ -33,7 +33,7 @@ mod story;
 mod tmpdir;
 mod work;
 
-pub(crate) use journal::{Fate, KINDS, Taken, fate_of, forget, is_alive, taken};
+pub(crate) use journal::{Fate, Journals, KINDS, Taken, fate_of, forget, is_alive, journals};
 pub(crate) use process::TASK_VARIABLE;
 pub use story::run;
 pub(crate) use tmpdir::sweep_links;

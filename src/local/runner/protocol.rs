@@ -166,6 +166,9 @@ pub struct Ended {
     /// Why not all of its output is in the log stream, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unkept: Option<String>,
+    /// How many bytes the file of its log stream has, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
 }
 
 /// From the server to a runner.
@@ -188,6 +191,9 @@ pub enum Order {
     Forget {
         /// Which attempt.
         task: TaskId,
+        /// The number of the commit with which it is there.
+        #[serde(default)]
+        commit: u64,
     },
 }
 

@@ -131,6 +131,8 @@ struct Server {
 
 struct Job {
     task: TaskId,
+    /// The file of its log stream.
+    log: String,
     work: Box<dyn Work>,
     /// `None` while a container is being made ready.
     started_at: Option<i64>,
@@ -160,6 +162,7 @@ impl Job {
     fn new(run: &Run, work: Box<dyn Work>) -> Self {
         Self {
             task: run.task.clone(),
+            log: run.log.clone(),
             work,
             started_at: None,
             address: None,
@@ -378,11 +381,11 @@ impl Runner {
                     job.stop(now_ms());
                 }
             }
-            Order::Forget { task } => {
+            Order::Forget { task, commit } => {
                 self.ended.retain(|ended| ended.task != task);
                 self.unwritten.retain(|ended| ended.task != task);
                 if self.ended.is_empty() && self.job.is_none() {
-                    self.journal.all_forgotten();
+                    self.journal.all_forgotten(commit);
                 }
             }
         }
@@ -493,6 +496,7 @@ impl Runner {
             timed_out: job.timed_out,
             lost: outcome.lost,
             unkept,
+            output: length_of(&job.log),
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
         self.cleaners.extend(job.work.clean(&mut self.spares));
@@ -537,5 +541,15 @@ fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
         timed_out: false,
         lost: false,
         unkept: None,
+        output: None,
+    }
+}
+
+/// How many bytes a log stream's file has; a job that has printed nothing has none.
+fn length_of(log: &str) -> Option<u64> {
+    match std::fs::metadata(log) {
+        Ok(meta) => Some(meta.len()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Some(0),
+        Err(_) => None,
     }
 }

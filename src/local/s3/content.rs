@@ -15,6 +15,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::frames::Verdict;
+use super::sum::{Check, hex};
 use crate::local::error::{ApiError, ErrorKind};
 use crate::local::space::NoSpace;
 
@@ -28,6 +29,8 @@ pub struct Written {
     pub md5: [u8; 16],
     /// The size in bytes.
     pub size: u64,
+    /// The CRC-64/NVME of the content, in hexadecimal digits.
+    pub crc64: String,
     /// The checksums that the client sent along; they have been found to be right.
     pub checksum: Checksum,
 }
@@ -57,7 +60,7 @@ pub async fn write(
         sha256: wants(&expected.checksum_sha256, "SHA256").then(Sha256::new),
         crc64nvme: wants(&expected.checksum_crc64nvme, "CRC64NVME").then(Crc64Nvme::new),
     };
-    let mut md5 = Md5::new();
+    let (mut md5, mut crc64) = (Md5::new(), Crc64Nvme::new());
     let mut size = 0;
     if let Some(mut body) = body {
         while let Some(chunk) = body.next().await {
@@ -72,6 +75,7 @@ pub async fn write(
             }
             hasher.update(&chunk);
             md5.update(&chunk);
+            crc64.update(&chunk);
             size += chunk.len() as u64;
         }
     }
@@ -100,7 +104,7 @@ pub async fn write(
     if content_md5.is_some_and(|given| given != base64(&md5)) {
         return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
     }
-    Ok(Written { md5, size, checksum })
+    Ok(Written { md5, size, crc64: hex(&crc64.finalize()), checksum })
 }
 
 /// Has everything on the disk. tokio's `write_all` returns when the bytes are in a buffer, and its
@@ -117,17 +121,57 @@ async fn finish(file: &mut tokio::fs::File, size: u64) -> io::Result<()> {
 /// A part of a file as a body. The first of it is read before there is an answer, so that a disk that cannot
 /// be read is an error and not an answer that breaks off.
 pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<StreamingBlob> {
+    read_checked(file, from, length, None).await
+}
+
+/// What is compared while a body is sent, and who is told when it is not what was stored.
+pub type Comparison = (Check, Box<dyn FnOnce() + Send + Sync>);
+
+/// The same of content that is compared with its checksum. When it is not what was stored, its last piece is not
+/// sent: the body breaks off, and no client takes it for whole.
+pub async fn read_checked(
+    file: std::fs::File,
+    from: u64,
+    length: u64,
+    mut comparison: Option<Comparison>,
+) -> S3Result<StreamingBlob> {
     let mut file = tokio::fs::File::from_std(file);
     file.seek(SeekFrom::Start(from)).await.map_err(internal)?;
     let first = next(&mut file, length).await.map_err(|e| damaged(&format!("reading its file: {e}")))?;
     let left = length - first.len() as u64;
-    let rest = futures_util::stream::try_unfold((file, left), |(mut file, left)| async move {
-        let chunk = next(&mut file, left).await?;
-        let left = left - chunk.len() as u64;
-        Ok((!chunk.is_empty()).then_some((chunk, (file, left))))
-    });
+    let is_right = compare(&mut comparison, &first, left);
+    if !is_right {
+        return Err(damaged("its bytes are not those that were stored"));
+    }
+    let rest = futures_util::stream::try_unfold(
+        (file, left, comparison),
+        |(mut file, left, mut comparison)| async move {
+            let chunk = next(&mut file, left).await?;
+            let left = left - chunk.len() as u64;
+            if !chunk.is_empty() && !compare(&mut comparison, &chunk, left) {
+                return Err(io::Error::other("the content is damaged"));
+            }
+            Ok((!chunk.is_empty()).then_some((chunk, (file, left, comparison))))
+        },
+    );
     let first = futures_util::stream::iter((!first.is_empty()).then_some(Ok::<_, io::Error>(first)));
     Ok(StreamingBlob::wrap(first.chain(rest)))
+}
+
+/// Takes a piece of content; with the last one, whether it is what was stored.
+fn compare(comparison: &mut Option<Comparison>, chunk: &[u8], left: u64) -> bool {
+    if let Some((check, _)) = comparison {
+        check.update(chunk);
+    }
+    if left > 0 {
+        return true;
+    }
+    let Some((check, tell)) = comparison.take() else { return true };
+    let is_right = check.matches();
+    if !is_right {
+        tell();
+    }
+    is_right
 }
 
 /// The next piece of what is left of a file; an empty one at its end.

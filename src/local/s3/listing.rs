@@ -103,7 +103,7 @@ fn behind(prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Condition;
+    use super::super::store::{Condition, New};
     use super::*;
 
     #[test]
@@ -124,7 +124,8 @@ mod tests {
         for key in keys {
             let (name, path) = store.new_blob();
             std::fs::write(path, "").unwrap();
-            store.put("awsb-local", key, ("e", 0, &name), "{}", &Condition::None).unwrap();
+            let new = New { etag: "e", size: 0, blob: &name, crc64: "" };
+            store.put("awsb-local", key, new, "{}", &Condition::None).unwrap();
         }
         let list = |delimiter: &str, limit| {
             let mut all = Vec::new();

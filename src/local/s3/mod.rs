@@ -9,6 +9,7 @@ mod listing;
 mod names;
 mod service;
 mod store;
+mod sum;
 
 use std::io;
 use std::path::Path;

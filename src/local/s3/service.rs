@@ -12,13 +12,16 @@ use super::guard::{Digest, Maker};
 use super::listing::{Listing, Page};
 use super::names::{Encoding, in_xml};
 use super::store::{
-    Condition, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
+    Condition, New, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
 };
+use super::sum::{Check, hex};
 use crate::local::space::Reserve;
 use crate::local::{REGION, now_ms};
 
 /// The most that a listing returns at once (API: ListObjectsV2).
 const PAGE: i32 = 1000;
+/// What is not larger is compared with its checksum before there is an answer; what is, while it is sent.
+const SMALL: u64 = 1024 * 1024;
 /// The most objects that one request deletes (API: DeleteObjects).
 const MOST_DELETED: usize = 1000;
 
@@ -147,13 +150,29 @@ impl LocalS3 {
         .await
     }
 
+    /// What compares an object with its checksum while it is sent.
+    fn comparison(&self, object: &Stored) -> content::Comparison {
+        let (store, object) = (Arc::clone(&self.store), object.clone());
+        let check = Check::new(object.sum());
+        let tell = move || {
+            note!("s3: the content of {:?} is not what was stored", object.key);
+            store.is_damaged(&object);
+        };
+        (check, Box::new(tell))
+    }
+
     /// The object that a copy is made of.
     async fn source(&self, source: &CopySource) -> S3Result<(Stored, std::fs::File)> {
         let CopySource::Bucket { bucket, key, .. } = source else {
             return Err(s3_error!(NotImplemented, "copies from access points are not supported"));
         };
         let (bucket, key) = (bucket.to_string(), key.to_string());
-        self.with(move |store| store.get(&bucket, &key)).await
+        self.with(move |store| {
+            let (object, file) = store.get(&bucket, &key)?;
+            store.verify(&object, false)?;
+            Ok((object, file))
+        })
+        .await
     }
 
     /// That an upload is one of this object.
@@ -385,9 +404,10 @@ impl S3 for LocalS3 {
         .with_checksum(&written.checksum)
         .text()?;
         let etag = hex(&written.md5);
-        let tag = etag.clone();
+        let (tag, crc64) = (etag.clone(), written.crc64);
         self.commit(received, move |store, name| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &condition)
+            let new = New { etag: &tag, size: written.size, blob: name, crc64: &crc64 };
+            store.put(&input.bucket, &input.key, new, &headers, &condition)
         })
         .await?;
         Ok(S3Response::new(PutObjectOutput {
@@ -404,7 +424,17 @@ impl S3 for LocalS3 {
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = req.input;
         let (bucket, key) = (input.bucket, input.key);
-        let (object, file) = self.with(move |store| store.get(&bucket, &key)).await?;
+        let (is_part, is_asked_for) = (input.range.is_some(), input.checksum_mode.is_some());
+        let look = move |object: &Stored| object.size <= SMALL || is_part;
+        let (object, file) = self
+            .with(move |store| {
+                let (object, file) = store.get(&bucket, &key)?;
+                if look(&object) {
+                    store.verify(&object, object.size <= SMALL)?;
+                }
+                Ok((object, file))
+            })
+            .await?;
         readable(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let headers = Headers::of(&object);
         let (from, length, content_range) = match input.range {
@@ -415,11 +445,12 @@ impl S3 for LocalS3 {
             }
             None => (0, object.size, None),
         };
-        let whole = content_range.is_none() && input.checksum_mode.is_some();
+        let comparison = (!look(&object)).then(|| self.comparison(&object));
+        let whole = content_range.is_none() && is_asked_for;
         let checksum = |value: Option<String>| value.filter(|_| whole);
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            body: Some(content::read(file, from, length).await?),
+            body: Some(content::read_checked(file, from, length, comparison).await?),
             content_length: Some(i64::try_from(length).unwrap_or(i64::MAX)),
             content_range,
             content_type: headers.content_type.and_then(|t| t.parse().ok()),
@@ -443,10 +474,19 @@ impl S3 for LocalS3 {
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
         let (bucket, key) = (input.bucket, input.key);
-        let object = self.with(move |store| store.head(&bucket, &key)).await?;
+        let asked = input.checksum_mode.is_some();
+        let object = self
+            .with(move |store| {
+                let object = store.head(&bucket, &key)?;
+                // Who asks for the checksum relies on it.
+                if asked {
+                    store.verify(&object, false)?;
+                }
+                Ok(object)
+            })
+            .await?;
         readable(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let headers = Headers::of(&object);
-        let asked = input.checksum_mode.is_some();
         let checksum = |value: Option<String>| value.filter(|_| asked);
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -614,7 +654,8 @@ impl S3 for LocalS3 {
         let (tag, crc32) = (etag.clone(), written.checksum.checksum_crc32.clone());
         self.commit(received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
-            store.put_part(upload, input.part_number, (&tag, written.size, name), crc32.as_deref())
+            let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
+            store.put_part(upload, input.part_number, new, crc32.as_deref())
         })
         .await?;
         Ok(S3Response::new(UploadPartOutput {
@@ -651,7 +692,8 @@ impl S3 for LocalS3 {
         let etag = hex(&written.md5);
         let tag = etag.clone();
         self.commit(received, move |store, name| {
-            store.put(&input.bucket, &input.key, (&tag, written.size, name), &headers, &Condition::None)
+            let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
+            store.put(&input.bucket, &input.key, new, &headers, &Condition::None)
         })
         .await?;
         let result = CopyObjectResult {
@@ -682,7 +724,8 @@ impl S3 for LocalS3 {
         let tag = etag.clone();
         self.commit(received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
-            store.put_part(upload, input.part_number, (&tag, written.size, name), None)
+            let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
+            store.put_part(upload, input.part_number, new, None)
         })
         .await?;
         let result = CopyPartResult {
@@ -801,7 +844,7 @@ fn join(
     digest: Option<Digest>,
     condition: &Condition,
 ) -> S3Result<String> {
-    use s3s::crypto::{Checksum as _, Md5};
+    use s3s::crypto::{Checksum as _, Crc64Nvme, Md5};
     use std::os::unix::fs::OpenOptionsExt;
     let (headers, parts) = store.upload(bucket, key, upload)?;
     if wanted.is_empty() {
@@ -817,6 +860,7 @@ fn join(
     let disk = |e: std::io::Error| content::disk(store.home(), &e);
     let mut whole = options.create_new(true).write(true).mode(0o600).open(&path).map_err(disk)?;
     let (mut size, mut last, mut tags, mut sums) = (0, 0, Md5::new(), Some(Vec::new()));
+    let mut crc64 = Crc64Nvme::new();
     for part in wanted {
         let number = part.part_number.unwrap_or(0);
         if number <= last {
@@ -831,8 +875,13 @@ fn join(
         if let Some(harm) = &found.harm {
             return Err(s3_error!(InvalidPart, "Part {number} is damaged: {harm}. Upload it again."));
         }
-        let mut file = std::fs::File::open(&found.path).map_err(internal)?;
-        size += std::io::copy(&mut file, &mut whole).map_err(disk)?;
+        let file = std::fs::File::open(&found.path).map_err(internal)?;
+        let mut pieces = Pieces { file, check: Check::new(found.sum.clone()), whole: &mut crc64 };
+        size += std::io::copy(&mut pieces, &mut whole).map_err(disk)?;
+        if !pieces.check.matches() {
+            let harm = format!("{} has other bytes than were stored", found.path.display());
+            return Err(s3_error!(InvalidPart, "Part {number} is damaged: {harm}. Upload it again."));
+        }
         tags.update(&unhex(&found.etag));
         let sum = found.crc32.as_deref().and_then(from_base64);
         sums = sums.zip(sum).map(|(sums, sum)| [sums, sum].concat());
@@ -844,12 +893,30 @@ fn join(
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
     let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
     let headers = with_composite_crc32(&headers, sums, wanted.len())?;
-    let content = (etag.as_str(), size, received.name.as_str());
+    let crc64 = hex(&crc64.finalize());
+    let content = New { etag: &etag, size, blob: &received.name, crc64: &crc64 };
     store
         .end_upload(bucket, key, upload, Some((content, &headers, condition)))
         .map_err(|e| refusal(store, e))?;
     received.keep();
     Ok(etag)
+}
+
+/// A part that is read for the whole.
+struct Pieces<'a> {
+    file: std::fs::File,
+    check: Check,
+    whole: &'a mut s3s::crypto::Crc64Nvme,
+}
+
+impl std::io::Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        use s3s::crypto::Checksum as _;
+        let n = self.file.read(buffer)?;
+        self.check.update(&buffer[..n]);
+        self.whole.update(&buffer[..n]);
+        Ok(n)
+    }
 }
 
 /// What a checksum is of, where it is not of the whole content.
@@ -864,10 +931,6 @@ fn with_composite_crc32(headers: &str, sums: Option<Vec<u8>>, parts: usize) -> S
     let Some(sums) = sums else { return Ok(headers.to_owned()) };
     let crc32 = Some(format!("{}-{parts}", base64(&Crc32::checksum(&sums))));
     Headers { crc32, ..serde_json::from_str(headers).unwrap_or_default() }.text()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -916,7 +979,8 @@ mod tests {
             s3.commit(received, move |store, name| {
                 has_begun.send(()).unwrap();
                 wait.recv().unwrap();
-                store.put(crate::local::BUCKET, "k", ("etag", written.size, name), "{}", &Condition::None)
+                let new = New { etag: "etag", size: written.size, blob: name, crc64: &written.crc64 };
+                store.put(crate::local::BUCKET, "k", new, "{}", &Condition::None)
             })
             .await
         });

@@ -5,17 +5,20 @@
 //! object or the new one, conditions are checked in that transaction, and a crash leaves at worst a
 //! file that nothing refers to, which the next start removes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::sum::{self, Check, Sum};
 use crate::local::batch::database::{self, Commits, Schema};
 use crate::local::home::{OBJECT_DATABASE, OBJECTS};
+use crate::local::lossy::{Number, Text};
 use crate::local::space::{NoSpace, Reserve};
 use crate::local::{BUCKET, contents, now_ms};
 
@@ -33,6 +36,27 @@ pub struct Object {
     /// Headers and user metadata as they were given, as JSON.
     pub headers: String,
     blob: String,
+    crc64: Option<String>,
+}
+
+impl Object {
+    /// The checksum of its content.
+    pub fn sum(&self) -> Sum {
+        Sum::of(self.crc64.as_deref(), &self.etag)
+    }
+}
+
+/// Synced content that is to become an object, or a part of one.
+#[derive(Debug, Clone, Copy)]
+pub struct New<'a> {
+    /// Its ETag, without quotes.
+    pub etag: &'a str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The name of its file.
+    pub blob: &'a str,
+    /// Its CRC-64/NVME, in hexadecimal digits.
+    pub crc64: &'a str,
 }
 
 /// A part of a multipart upload.
@@ -48,6 +72,8 @@ pub struct Part {
     pub path: PathBuf,
     /// Its CRC-32 as S3 writes it, where the client gave it.
     pub crc32: Option<String>,
+    /// The checksum of its content.
+    pub sum: Sum,
     /// Why it cannot be read, if so.
     pub harm: Option<String>,
 }
@@ -111,7 +137,19 @@ pub struct Store {
     index: Mutex<Connection>,
     commits: Commits,
     folder: PathBuf,
+    looked_at: Mutex<HashMap<String, Look>>,
 }
+
+/// What was found when the content of a file was compared with its checksum.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// When the file had been changed last: seconds, and nanoseconds.
+    modified: (i64, i64),
+    is_whole: bool,
+}
+
+/// Beyond this number of files, they are looked at anew.
+const MOST_LOOKS: usize = 100_000;
 
 /// The content of an object, read beside the server that has it, if it has no more than `limit` bytes.
 ///
@@ -121,7 +159,15 @@ pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<O
     let index = database::reader(&home.join(OBJECT_DATABASE)).map_err(io::Error::other)?;
     match head(&index, bucket, key) {
         Ok(object) if !contents::is_id(&object.blob) => Err(io::Error::other(no_name(&object.blob))),
-        Ok(object) if object.size <= limit => fs::read(home.join(OBJECTS).join(&object.blob)).map(Some),
+        Ok(object) if object.size <= limit => {
+            let content = fs::read(home.join(OBJECTS).join(&object.blob))?;
+            let mut check = Check::new(object.sum());
+            check.update(&content);
+            match check.matches() {
+                true => Ok(Some(content)),
+                false => Err(io::Error::other(format!("the content {} is damaged", object.blob))),
+            }
+        }
         Ok(_) | Err(StoreError::NoSuchKey | StoreError::NoSuchBucket) => Ok(None),
         Err(StoreError::Io(e)) => Err(e),
         Err(other) => Err(io::Error::other(format!("{other:?}"))),
@@ -129,7 +175,7 @@ pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<O
 }
 
 /// Version of the schema; each step of [`MIGRATIONS`] leads to the next.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE buckets (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE objects (
@@ -147,12 +193,13 @@ const MIGRATIONS: [&str; 2] = [
     ) WITHOUT ROWID;
 ",
     "ALTER TABLE parts ADD COLUMN crc32 TEXT",
+    "ALTER TABLE objects ADD COLUMN crc64 TEXT; ALTER TABLE parts ADD COLUMN crc64 TEXT",
 ];
 
 const SCHEMA: Schema<'_> =
     Schema { migrations: &MIGRATIONS, decisive: &["objects", "commits"], contradictions: &[] };
 
-const COLUMNS: &str = "key, etag, size, modified, headers, blob";
+const COLUMNS: &str = "key, etag, size, modified, headers, blob, crc64";
 
 /// What is said of what the index has as the name of content, and which is none.
 fn no_name(blob: &str) -> String {
@@ -160,13 +207,15 @@ fn no_name(blob: &str) -> String {
 }
 
 fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
+    let text = |at: usize| row.get::<_, Text>(at).map(|text| text.0);
     Ok(Object {
-        key: row.get(0)?,
-        etag: row.get(1)?,
-        size: row.get::<_, i64>(2)?.unsigned_abs(),
-        modified: row.get(3)?,
-        headers: row.get(4)?,
-        blob: row.get(5)?,
+        key: text(0)?,
+        etag: text(1)?,
+        size: row.get::<_, Number>(2)?.0.unsigned_abs(),
+        modified: row.get::<_, Number>(3)?.0,
+        headers: text(4)?,
+        blob: text(5)?,
+        crc64: row.get::<_, Option<Text>>(6)?.map(|text| text.0),
     })
 }
 
@@ -180,7 +229,8 @@ impl Store {
         let opened = database::open(&path, &SCHEMA)?;
         let is_whole = opened.missing.is_none();
         let (index, commits) = opened.accept(warnings, "S3 objects")?;
-        let store = Self { index: Mutex::new(index), commits, folder: home.join(OBJECTS) };
+        let looked_at = Mutex::new(HashMap::new());
+        let store = Self { index: Mutex::new(index), commits, folder: home.join(OBJECTS), looked_at };
         let failed = |e| match e {
             StoreError::Io(e) => e,
             other => io::Error::other(format!("{other:?}")),
@@ -208,7 +258,13 @@ impl Store {
         }
         let index = self.index();
         let mut statement = index.prepare("SELECT blob FROM objects UNION ALL SELECT blob FROM parts")?;
-        let known: HashSet<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let known = statement.query_map([], |row| row.get::<_, Text>(0).map(|blob| blob.0))?;
+        let known: HashSet<String> = known.collect::<Result<_, _>>()?;
+        // Whose content has which name is not certain then.
+        if let Some(blob) = known.iter().find(|blob| !contents::is_id(blob)) {
+            note!("no content is removed: {}", no_name(blob));
+            return Ok(());
+        }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let is_left = |name: &str| contents::is_id(name) && !known.contains(name);
@@ -237,6 +293,7 @@ impl Store {
         if !contents::is_id(blob) {
             return note!("nothing is removed: {}", no_name(blob));
         }
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).remove(blob);
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
         {
@@ -251,7 +308,8 @@ impl Store {
     pub fn buckets(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let index = self.index();
         let mut statement = index.prepare_cached("SELECT name, created_at FROM buckets ORDER BY name")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            statement.query_map([], |row| Ok((row.get::<_, Text>(0)?.0, row.get::<_, Number>(1)?.0)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -287,14 +345,15 @@ impl Store {
         &self,
         bucket: &str,
         key: &str,
-        (etag, size, blob): (&str, u64, &str),
+        new: New<'_>,
         headers: &str,
         condition: &Condition,
     ) -> Result<(), StoreError> {
+        self.look_before(bucket, key, condition);
         let mut index = self.index();
         let tx = index.transaction()?;
         require_bucket(&tx, bucket)?;
-        let old = self.put_in(&tx, bucket, key, (etag, size, blob), headers, condition)?;
+        let old = self.put_in(&tx, bucket, key, new, headers, condition)?;
         self.commits.commit(tx)?;
         if let Some(old) = old {
             self.discard(&old);
@@ -323,7 +382,53 @@ impl Store {
         Ok((object, file))
     }
 
-    /// What is wrong with a file of so many bytes, if its length tells.
+    /// Compares the content of an object with its checksum. What was found once holds as long as the file has not
+    /// been written to, unless it is to be looked at `again`.
+    pub fn verify(&self, object: &Object, again: bool) -> Result<(), StoreError> {
+        let damaged = || StoreError::Damaged(self.changed(&object.blob));
+        let path = self.folder.join(&object.blob);
+        let file = File::open(&path)?;
+        let modified = modified(&file.metadata()?);
+        let looked_at = || self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = looked_at().get(&object.blob).copied();
+        if let Some(look) = known.filter(|look| !again && look.modified == modified) {
+            return if look.is_whole { Ok(()) } else { Err(damaged()) };
+        }
+        let is_whole = sum::is_whole(&file, object.sum())?;
+        self.looked(&object.blob, Look { modified, is_whole });
+        if is_whole { Ok(()) } else { Err(damaged()) }
+    }
+
+    fn looked(&self, blob: &str, look: Look) {
+        let mut all = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_LOOKS {
+            all.clear();
+        }
+        all.insert(blob.to_owned(), look);
+    }
+
+    /// The content of an object was read, and is not what was stored.
+    pub fn is_damaged(&self, object: &Object) {
+        if let Ok(meta) = fs::metadata(self.folder.join(&object.blob)) {
+            self.looked(&object.blob, Look { modified: modified(&meta), is_whole: false });
+        }
+    }
+
+    fn changed(&self, blob: &str) -> String {
+        format!("{} has other bytes than were stored", self.folder.join(blob).display())
+    }
+
+    /// Who puts an object only if it is not there relies on what is there: that is looked at.
+    fn look_before(&self, bucket: &str, key: &str, condition: &Condition) {
+        if *condition == Condition::Absent
+            && let Ok(object) = self.head(bucket, key)
+        {
+            // What is wrong is known now, and counts when the condition is checked.
+            let _ = self.verify(&object, false);
+        }
+    }
+
+    /// What is wrong with a file of so many bytes, if its length tells, or an earlier look.
     fn harm(&self, blob: &str, size: u64) -> Option<String> {
         // Of a damaged index: it could lead to any file.
         if !contents::is_id(blob) {
@@ -331,7 +436,11 @@ impl Store {
         }
         let path = self.folder.join(blob);
         match fs::metadata(&path) {
-            Ok(meta) if meta.len() == size => None,
+            Ok(meta) if meta.len() == size => {
+                let known = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).get(blob).copied();
+                let is_damaged = |look: Look| !look.is_whole && look.modified == modified(&meta);
+                known.is_some_and(is_damaged).then(|| self.changed(blob))
+            }
             Ok(meta) => Some(format!("{} has {} of its {size} bytes", path.display(), meta.len())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Some(format!("{} is gone", path.display())),
             Err(e) => Some(format!("{}: {e}", path.display())),
@@ -359,7 +468,7 @@ impl Store {
             .query_row(
                 "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING blob",
                 [bucket, key],
-                |r| r.get(0),
+                |r| r.get::<_, Text>(0).map(|blob| blob.0),
             )
             .optional()?;
         self.commits.commit(tx)?;
@@ -411,7 +520,8 @@ impl Store {
              ORDER BY key, created_at, id",
         )?;
         let rows = statement.query_map([bucket, prefix], |r| {
-            Ok(Upload { key: r.get(0)?, id: r.get(1)?, initiated: r.get(2)? })
+            let (key, id) = (r.get::<_, Text>(0)?.0, r.get::<_, Text>(1)?.0);
+            Ok(Upload { key, id, initiated: r.get::<_, Number>(2)?.0 })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -440,7 +550,7 @@ impl Store {
         &self,
         (bucket, key, upload): (&str, &str, &str),
         number: i32,
-        (etag, size, blob): (&str, u64, &str),
+        new: New<'_>,
         crc32: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut index = self.index();
@@ -454,8 +564,9 @@ impl Store {
             )
             .optional()?;
         tx.execute(
-            "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![upload, number, etag, i64::try_from(size).unwrap_or(i64::MAX), blob, crc32],
+            "INSERT OR REPLACE INTO parts (upload, number, etag, size, blob, crc32, crc64)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![upload, number, new.etag, signed(new.size), new.blob, crc32, new.crc64],
         )?;
         self.commits.commit(tx)?;
         if let Some(old) = old {
@@ -476,12 +587,14 @@ impl Store {
             .optional()?
             .ok_or(StoreError::NoSuchUpload)?;
         let mut statement = index.prepare_cached(
-            "SELECT number, etag, size, blob, crc32 FROM parts WHERE upload = ?1 ORDER BY number",
+            "SELECT number, etag, size, blob, crc32, crc64 FROM parts WHERE upload = ?1 ORDER BY number",
         )?;
         let parts = statement.query_map([upload], |r| {
             let (size, blob) = (r.get::<_, i64>(2)?.unsigned_abs(), r.get::<_, String>(3)?);
             let (path, harm) = (self.folder.join(&blob), self.harm(&blob, size));
-            Ok(Part { number: r.get(0)?, etag: r.get(1)?, size, path, crc32: r.get(4)?, harm })
+            let (etag, crc64) = (r.get::<_, String>(1)?, r.get::<_, Option<String>>(5)?);
+            let sum = Sum::of(crc64.as_deref(), &etag);
+            Ok(Part { number: r.get(0)?, etag, size, path, crc32: r.get(4)?, sum, harm })
         })?;
         Ok((headers, parts.collect::<Result<_, _>>()?))
     }
@@ -492,8 +605,11 @@ impl Store {
         bucket: &str,
         key: &str,
         upload: &str,
-        whole: Option<((&str, u64, &str), &str, &Condition)>,
+        whole: Option<(New<'_>, &str, &Condition)>,
     ) -> Result<(), StoreError> {
+        if let Some((_, _, condition)) = whole {
+            self.look_before(bucket, key, condition);
+        }
         let mut index = self.index();
         let tx = index.transaction()?;
         let mut old = Vec::new();
@@ -525,7 +641,7 @@ impl Store {
         tx: &Connection,
         bucket: &str,
         key: &str,
-        (etag, size, blob): (&str, u64, &str),
+        new: New<'_>,
         headers: &str,
         condition: &Condition,
     ) -> Result<Option<String>, StoreError> {
@@ -533,7 +649,10 @@ impl Store {
             .query_row(
                 "SELECT etag, blob, size FROM objects WHERE bucket = ?1 AND key = ?2",
                 [bucket, key],
-                |r| Ok((r.get(0)?, r.get(1)?, r.get::<_, i64>(2)?.unsigned_abs())),
+                |r| {
+                    let (etag, blob): (Text, Text) = (r.get(0)?, r.get(1)?);
+                    Ok((etag.0, blob.0, r.get::<_, Number>(2)?.0.unsigned_abs()))
+                },
             )
             .optional()?;
         match (condition, &old) {
@@ -545,11 +664,21 @@ impl Store {
             _ => return Err(StoreError::PreconditionFailed),
         }
         tx.execute(
-            "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![bucket, key, etag, i64::try_from(size).unwrap_or(i64::MAX), now_ms(), headers, blob],
+            "INSERT OR REPLACE INTO objects (bucket, key, etag, size, modified, headers, blob, crc64)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![bucket, key, new.etag, signed(new.size), now_ms(), headers, new.blob, new.crc64],
         )?;
         Ok(old.map(|(_, blob, _)| blob))
     }
+}
+
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// When a file was changed last: seconds, and nanoseconds.
+fn modified(meta: &fs::Metadata) -> (i64, i64) {
+    (meta.mtime(), meta.mtime_nsec())
 }
 
 fn require_bucket(index: &Connection, bucket: &str) -> Result<(), StoreError> {

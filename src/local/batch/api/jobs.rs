@@ -12,6 +12,7 @@ use crate::local::batch::container;
 use crate::local::batch::definition::{DefinitionName, arn};
 use crate::local::batch::describe;
 use crate::local::batch::lineage::{self, Scope};
+use crate::local::batch::output;
 use crate::local::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::local::batch::request::{self, Queue, SubmitJob, shape};
 use crate::local::batch::resources::Kind;
@@ -70,6 +71,7 @@ impl Api {
             )));
         }
         let lack = self.engine.lack();
+        let home = self.engine.home().to_owned();
         self.reader
             .read(move |db| {
                 let scope = Scope::of(db, &who)?;
@@ -79,8 +81,9 @@ impl Api {
                     let Some(mut row) = db.job(&id)? else { continue };
                     scope.check(db, Some(row.key), Operation::Batch(Batch::DescribeJobs))?;
                     say_lack(&mut row, lack.as_ref());
-                    let spec = db.spec(row.owner)?;
-                    let attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
+                    let spec = db.readable(&mut row)?;
+                    let mut attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
+                    output::say_lost(db, &home, &mut row, &spec, &mut attempts)?;
                     jobs.push(describe::detail(&row, &spec, &attempts));
                 }
                 Ok(json!({"jobs": jobs}))
@@ -162,11 +165,14 @@ impl Api {
                 let next = rows.last().filter(|_| more).map(|row| row.key.0.to_string());
                 let mut jobs = Vec::with_capacity(rows.len());
                 let mut last = None;
-                for row in &rows {
+                for row in &mut rows {
                     // Children share their parent's spec: read it once.
                     let spec = match &last {
-                        Some((owner, spec)) if *owner == row.owner => spec,
-                        _ => &last.insert((row.owner, db.spec(row.owner)?)).1,
+                        Some((owner, spec)) if *owner == row.owner => {
+                            db.say_damage(row);
+                            spec
+                        }
+                        _ => &last.insert((row.owner, db.readable(row)?)).1,
                     };
                     jobs.push(describe::summary(row, spec));
                 }

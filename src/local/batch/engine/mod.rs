@@ -64,6 +64,8 @@ const AFTER_FAILURE_MS: i64 = 1000;
 const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
 /// How long the journals of runners that are gone are kept at least: see [`Engine::forget`].
 const FORGET_AFTER_MS: i64 = 5000;
+/// Why a job ends that cannot be run.
+const DAMAGED: &str = "The record of this job is damaged, so it is not run";
 /// How many jobs a warning names at most.
 const MOST_NAMED: usize = 10;
 /// How much waits at most for one transaction.
@@ -247,9 +249,8 @@ impl Engine {
         };
         let path = engine.home.join(BATCH_DATABASE);
         engine.recover().map_err(|e| database::explained(&path, e))?;
-        if let Some(missing) = engine.store.missing().cloned() {
-            engine.make_up_for(&missing, warnings)?;
-        }
+        engine.store.say_harm(warnings);
+        engine.look_for_losses(warnings)?;
         if engine.conditions.elsewhere {
             engine.from_elsewhere = engine.state.placed().map(|(current, _)| current.task.clone()).collect();
         }

@@ -4,16 +4,32 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 
 use super::orders::node_index;
-use super::{Engine, FORGET_AFTER_MS, MOST_NAMED, Remains};
-use crate::local::batch::database::{self, Missing};
+use super::{DAMAGED, Engine, FORGET_AFTER_MS, MOST_NAMED, Remains};
+use crate::local::batch::database::{self, Missing, Sign};
 use crate::local::batch::resources;
 use crate::local::batch::state::replay::Record;
 use crate::local::batch::state::{Current, State};
 use crate::local::home::{BATCH_DATABASE, RUNNERS, SCRATCH};
-use crate::local::runner::protocol::{Ended, RunnerId};
-use crate::local::runner::{self, Taken};
+use crate::local::runner::protocol::{Ended, RunnerId, TaskId};
+use crate::local::runner::{self, Journals, Taken};
 use crate::local::server::warn;
 use crate::local::{contents, now_ms};
+
+/// What the runners' journals have of jobs.
+#[derive(Debug, Default)]
+struct Known {
+    /// Attempts of jobs that the database has.
+    records: Vec<Record>,
+    /// Jobs that it has not.
+    lost: BTreeSet<String>,
+}
+
+impl Known {
+    /// Whether that is more than the database has.
+    fn are_ahead(&self, state: &State) -> bool {
+        !self.lost.is_empty() || self.records.iter().any(|record| state.is_ahead(record))
+    }
+}
 
 impl Engine {
     /// The state as the disk has it. Runners that have jobs are waited for, or found to be gone.
@@ -22,13 +38,18 @@ impl Engine {
         self.state = State::new(self.conditions.capacity, resources::layout(&self.store)?);
         // What was read in a transaction that did not come to be is not true.
         self.last_spec = None;
-        for job in self.store.active()? {
+        let (jobs, damaged) = self.store.active()?;
+        for job in jobs {
             if let Some(current) = &job.current {
                 self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
             }
             self.state.restore(job, now);
         }
         self.state.restored(now);
+        for (key, harm) in damaged {
+            note!("the record of the job with the number {} is damaged: {harm}", key.0);
+            self.state.give_up(key, &format!("{DAMAGED}: {harm}"), now);
+        }
         self.place_keys();
         let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
         for (id, runner) in &mut self.runners {
@@ -50,29 +71,67 @@ impl Engine {
         self.conditions.keys.place_all(placed);
     }
 
-    /// The database has lost its last commits: what has begun and ended since is taken from the runners'
-    /// journals, before anything is started again. What nobody else has written down is lost; that is said.
-    pub(super) fn make_up_for(&mut self, missing: &Missing, warnings: &mut Vec<String>) -> io::Result<()> {
-        let now = now_ms();
+    /// Looks whether the database has lost what it had: by the number of its commits, and by what the runners'
+    /// journals have that it does not know.
+    pub(super) fn look_for_losses(&mut self, warnings: &mut Vec<String>) -> io::Result<()> {
         let path = self.home.join(BATCH_DATABASE);
-        let failed = |e| database::explained(&path, e);
-        let (mut records, mut unknown) = (Vec::new(), BTreeSet::new());
-        for Taken { runner, task, job, attempt, ended } in runner::taken(&self.home)? {
+        let journals = runner::journals(&self.home)?;
+        if !journals.damaged.is_empty() {
+            let damaged: Vec<String> =
+                journals.damaged.iter().map(|path| path.display().to_string()).collect();
+            let meaning = "an attempt of which nothing else tells how it ended is taken for lost";
+            warn(warnings, format!("{} is damaged: {meaning}", damaged.join(", ")));
+        }
+        let known = self.known(&journals).map_err(|e| database::explained(&path, e))?;
+        let mut missing = match self.store.missing() {
+            Some(missing) => missing.clone(),
+            None if known.are_ahead(&self.state) => {
+                // Only with the machine can go what was not on the disk, and the journals have that.
+                let is_journaled = self.conditions.elsewhere;
+                Missing { file: path, sign: Sign::Journals, is_journaled }
+            }
+            None => return Ok(()),
+        };
+        missing.is_journaled &= journals.damaged.is_empty() && journals.since < self.store.next_commit();
+        self.make_up_for(&missing, known, warnings)
+    }
+
+    /// What the runners' journals have of jobs, as far as it matters to this database.
+    fn known(&self, journals: &Journals) -> rusqlite::Result<Known> {
+        let now = now_ms();
+        let mut known = Known::default();
+        for Taken { runner, task, job, attempt, ended } in journals.taken.iter().cloned() {
             // Of jobs that ended so long ago the database has nothing left.
             let is_old = |ended: &Ended| ended.at < now - self.conditions.retention_ms;
             if ended.as_ref().is_some_and(is_old) {
                 continue;
             }
-            match self.store.find(&job).map_err(failed)? {
+            match self.store.find(&job)? {
                 Some(key) => {
-                    records.push(Record { key, attempt, current: Current { task, runner }, ended });
+                    known.records.push(Record { key, attempt, current: Current { task, runner }, ended });
                 }
                 None => {
-                    unknown.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
+                    known.lost.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
                 }
             }
         }
-        let resumed = self.state.replay(records, now);
+        Ok(known)
+    }
+
+    /// The database is not what it was last: what has begun and ended since is taken from the runners' journals,
+    /// before anything is started again. Where these may not have everything either, jobs of which nobody knows
+    /// what has become of them end. What nobody else has written down is lost; all that is said.
+    fn make_up_for(&mut self, missing: &Missing, known: Known, warnings: &mut Vec<String>) -> io::Result<()> {
+        let now = now_ms();
+        let path = self.home.join(BATCH_DATABASE);
+        let failed = |e| database::explained(&path, e);
+        let tasks: HashSet<TaskId> = known.records.iter().map(|record| record.current.task.clone()).collect();
+        let lost = known.lost;
+        let resumed = self.state.replay(known.records, now);
+        let unknown = match missing.is_journaled {
+            true => Vec::new(),
+            false => self.state.end_unknown(&tasks, now),
+        };
         for (current, _) in self.state.placed() {
             self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
         }
@@ -80,7 +139,11 @@ impl Engine {
             self.store.begin(true)?;
             for (key, task) in &resumed {
                 let node = self.state.job(*key).and_then(node_index);
-                let spec = self.spec(*key)?;
+                // A job whose record is damaged runs on without.
+                let spec = match self.spec(*key) {
+                    Err(e) if database::is_damage(&e) => continue,
+                    outcome => outcome?,
+                };
                 self.store.add_stream(
                     spec.1.log_group(node),
                     &spec.1.log_stream(node, task.as_str()),
@@ -96,16 +159,28 @@ impl Engine {
             self.store.commit()
         };
         write().map_err(failed)?;
+        // What runners have told and was not asked for is not waited for.
+        let placed: HashSet<TaskId> = self.state.placed().map(|(current, _)| current.task.clone()).collect();
+        for runner in self.runners.values_mut() {
+            runner.task = runner.task.take().filter(|task| placed.contains(task));
+        }
         self.place_keys();
         let mut warning = format!(
             "{missing}. {} attempts of jobs have been taken from the runners' journals instead",
             resumed.len()
         );
         if !unknown.is_empty() {
-            let named: Vec<&str> = unknown.iter().take(MOST_NAMED).map(String::as_str).collect();
+            warning.push_str(&format!(
+                "; {} jobs that had not ended may have run since, and have been ended as FAILED: submit them again \
+                 if they have not",
+                unknown.len()
+            ));
+        }
+        if !lost.is_empty() {
+            let named: Vec<&str> = lost.iter().take(MOST_NAMED).map(String::as_str).collect();
             warning.push_str(&format!(
                 "; {} jobs that had begun are lost, and what of them still runs is ended: {}",
-                unknown.len(),
+                lost.len(),
                 named.join(", ")
             ));
         }
@@ -121,6 +196,7 @@ impl Engine {
             self.forget_at = now_ms() + FORGET_AFTER_MS;
             return;
         }
+        self.store.journals_removed();
         for gone in std::mem::take(&mut self.to_forget) {
             runner::forget(&self.home, &gone);
         }

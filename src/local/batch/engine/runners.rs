@@ -36,7 +36,8 @@ impl Engine {
                 {
                     runner.task = None;
                 }
-                debts.orders.push((id.clone(), Order::Forget { task: ended.task.clone() }));
+                let order = Order::Forget { task: ended.task.clone(), commit: self.store.next_commit() };
+                debts.orders.push((id.clone(), order));
             }
         }
     }

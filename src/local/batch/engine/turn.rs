@@ -1,7 +1,7 @@
 //! One turn of the engine: what waits goes into one transaction, and what is owed to others is given once it is on the
 //! disk.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,10 @@ use serde_json::Value;
 use super::orders::node_index;
 use super::runners::place;
 use super::{
-    AFTER_FAILURE_MS, EXPIRE_EVERY_MS, Engine, Message, Needs, Remains, Reply, SNAPSHOT, SYNC_AFTER_MS,
+    AFTER_FAILURE_MS, DAMAGED, EXPIRE_EVERY_MS, Engine, Message, Needs, Remains, Reply, SNAPSHOT,
+    SYNC_AFTER_MS,
 };
+use crate::local::batch::database;
 use crate::local::batch::model::JobKey;
 use crate::local::batch::request::Plan;
 use crate::local::batch::resources::{self, Kind, NotChanged};
@@ -244,8 +246,9 @@ impl Engine {
             let runners = &mut self.runners;
             self.state.schedule(now_ms(), || place(runners));
         }
-        let changes = self.state.take_changes();
+        let mut changes = self.state.take_changes();
         let now = now_ms();
+        self.give_up_damaged(&mut changes, now)?;
         for job in &changes.jobs {
             self.store.save(job)?;
         }
@@ -264,6 +267,41 @@ impl Engine {
         }
         self.store.commit()?;
         Ok(changes)
+    }
+
+    /// What cannot be read cannot be run: of what is to be started, the jobs whose records are damaged end.
+    fn give_up_damaged(&mut self, changes: &mut Changes, now: i64) -> rusqlite::Result<()> {
+        let starts: Vec<JobKey> = changes
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Start(key) => Some(*key),
+                Effect::Stop(..) => None,
+            })
+            .collect();
+        let mut damaged = HashSet::new();
+        for key in starts {
+            let e = match self.spec(key) {
+                Ok(_) => continue,
+                Err(e) if database::is_damage(&e) || e == rusqlite::Error::QueryReturnedNoRows => e,
+                Err(e) => return Err(e),
+            };
+            note!("the record of the job with the number {} is damaged: {e}", key.0);
+            let Some(current) = self.state.job(key).and_then(|job| job.current.clone()) else { continue };
+            self.state.attempt_impossible(&current.task, &format!("{DAMAGED}: {e}"), now);
+            if let Some(runner) = self.runners.get_mut(&current.runner) {
+                runner.task = None;
+            }
+            damaged.insert(key);
+        }
+        if !damaged.is_empty() {
+            changes.effects.retain(|effect| !matches!(effect, Effect::Start(key) if damaged.contains(key)));
+            let more = self.state.take_changes();
+            changes.jobs.extend(more.jobs);
+            changes.attempts.extend(more.attempts);
+            changes.effects.extend(more.effects);
+        }
+        Ok(())
     }
 
     fn hear(&mut self, message: Message, debts: &mut Debts) -> rusqlite::Result<()> {

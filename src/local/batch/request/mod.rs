@@ -180,6 +180,22 @@ pub struct Spec {
     pub rest: Map<String, Value>,
 }
 
+impl Spec {
+    /// What is shown of a job whose own cannot be read.
+    pub fn unreadable() -> Self {
+        Self {
+            job_definition: String::new(),
+            definition_name: String::new(),
+            queue: built_in_queue(),
+            container: Map::new(),
+            nodes: Vec::new(),
+            depends_on: Vec::new(),
+            parameters: BTreeMap::new(),
+            rest: Map::new(),
+        }
+    }
+}
+
 /// The queue and the job definition that a request names.
 pub fn names(request: &SubmitJob) -> Result<(&str, &str), ApiError> {
     let given = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());

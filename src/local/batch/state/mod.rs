@@ -165,6 +165,8 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// `statusReason`.
     pub status_reason: String,
+    /// How many bytes the file of its log stream had at its end, if that is known.
+    pub output: Option<u64>,
 }
 
 /// What is to be done once the changes are on disk.
@@ -186,6 +188,8 @@ struct Outcome {
     succeeded: bool,
     /// No other attempt may follow.
     last: bool,
+    /// How many bytes the file of its log stream has.
+    output: Option<u64>,
 }
 
 /// The jobs that have not ended.
@@ -448,6 +452,7 @@ impl State {
                 succeeded: ended.exit_code == Some(0) && !ended.timed_out && ending.is_none(),
                 // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
                 last: ending.is_some() || ended.timed_out,
+                output: ended.output,
             },
         );
     }
@@ -468,8 +473,37 @@ impl State {
                 status_reason: ending.unwrap_or_else(|| HOST_LOST.to_owned()),
                 succeeded: false,
                 last,
+                output: None,
             },
         );
+    }
+
+    /// The attempt cannot begin, and no other one can: the job ends.
+    pub fn attempt_impossible(&mut self, task: &TaskId, why: &str, at: i64) {
+        let Some(key) = self.by_task(task).map(|job| job.key) else { return };
+        self.settle(
+            key,
+            Outcome {
+                task: task.clone(),
+                at,
+                exit_code: None,
+                reason: None,
+                status_reason: why.to_owned(),
+                succeeded: false,
+                last: true,
+                output: None,
+            },
+        );
+    }
+
+    /// What a job's life depends on cannot be read: if it has not begun, it ends, as nobody knows when it may.
+    pub fn give_up(&mut self, key: JobKey, why: &str, at: i64) {
+        let begun = |job: &Job| job.status.has_ended() || job.current.is_some() || job.children.is_some();
+        let Some(job) = self.jobs.get(&key).filter(|job| !begun(job) && job.node().is_none()) else { return };
+        let line = job.terms.line.clone();
+        self.scheduler.leave(&line, key);
+        self.end(key, Status::Failed, Some(why.to_owned()), at);
+        self.propagate(at);
     }
 
     /// The attempt never began: as if it had not been given to anyone.
@@ -526,6 +560,7 @@ impl State {
             exit_code: outcome.exit_code,
             reason: outcome.reason.clone(),
             status_reason: outcome.status_reason.clone(),
+            output: outcome.output,
         });
         let at = outcome.at;
         if job.node().is_some() {

@@ -151,6 +151,7 @@ impl State {
             succeeded: node.status == Status::Succeeded,
             last: ending.is_some()
                 || node.status_reason.as_deref().is_some_and(|reason| reason.starts_with(TIMED_OUT)),
+            output: None,
         };
         if again(job, &outcome) {
             for index in 0..count {

@@ -4,14 +4,20 @@
 //! RUNNABLE there, and would run a second time. A runner writes down that it has taken an attempt before the
 //! attempt begins, and how it has ended. So every attempt that has begun since is known, and each job is taken
 //! to where it was.
+//!
+//! Journals are removed once the database's own file has what is in them. When an older copy of that file is put in its
+//! place, nobody knows what has become of the jobs that have not ended in it and that no journal knows: they end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Current, Job, State};
+use super::{Current, Job, Outcome, State};
 use crate::job::Status;
 use crate::local::batch::model::JobKey;
 use crate::local::runner::protocol::{Ended, TaskId};
+
+/// Why a job has ended that may have run already.
+pub const FATE_UNKNOWN: &str = "The local cluster's database is an older copy: nobody knows whether this job has run since, so it is not run";
 
 /// An attempt as a journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +58,59 @@ impl State {
             }
         }
         resumed
+    }
+
+    /// Whether an attempt that a journal has is one of which the job knows nothing. Nodes begin with their job.
+    pub fn is_ahead(&self, record: &Record) -> bool {
+        self.jobs.get(&record.key).is_some_and(|job| job.node().is_none() && job.attempts < record.attempt)
+    }
+
+    /// Ends every job of which nobody knows what has become of it: of those that have not ended, all that are not in
+    /// one of these attempts. Returns them.
+    pub fn end_unknown(&mut self, known: &HashSet<TaskId>, at: i64) -> Vec<JobKey> {
+        let of_runners = |job: &Job| job.children.is_none() && job.node().is_none();
+        let mut keys: Vec<JobKey> =
+            self.jobs.values().filter(|job| of_runners(job)).map(|job| job.key).collect();
+        keys.sort_unstable();
+        let mut unknown = Vec::new();
+        for key in keys {
+            let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) else { continue };
+            let nodes = job.nodes().map_or(0, |nodes| nodes.count());
+            let parts = std::iter::once(key).chain((0..nodes).map(|index| key.child(index)));
+            let placed: Vec<(JobKey, TaskId)> = parts
+                .filter_map(|part| Some((part, self.jobs.get(&part)?.current.as_ref()?.task.clone())))
+                .collect();
+            if placed.iter().any(|(_, task)| known.contains(task)) {
+                continue;
+            }
+            unknown.push(key);
+            for (part, task) in placed {
+                self.settle(
+                    part,
+                    Outcome {
+                        task,
+                        at,
+                        exit_code: None,
+                        reason: None,
+                        status_reason: FATE_UNKNOWN.to_owned(),
+                        succeeded: false,
+                        last: true,
+                        output: None,
+                    },
+                );
+            }
+            if let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) {
+                let line = job.terms.line.clone();
+                self.scheduler.leave(&line, key);
+                for part in (0..nodes).map(|index| key.child(index)) {
+                    self.to_place.remove(&part);
+                    self.give_back(part, at);
+                }
+                self.end(key, Status::Failed, Some(FATE_UNKNOWN.to_owned()), at);
+            }
+        }
+        self.propagate(at);
+        unknown
     }
 
     /// Places an attempt, whether there is room for it or not. `false` when the job is there already, or further.

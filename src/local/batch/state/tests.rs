@@ -141,6 +141,7 @@ impl Cluster {
             timed_out: false,
             lost: false,
             unkept: None,
+            output: None,
         };
         self.state.attempt_ended(&ended);
         let record = self.journals.iter_mut().find(|record| record.current.task == ended.task);
@@ -291,6 +292,7 @@ fn a_timed_out_attempt_is_the_last() {
         timed_out: true,
         lost: false,
         unkept: None,
+        output: None,
     });
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
@@ -310,6 +312,7 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
         timed_out: false,
         lost: true,
         unkept: None,
+        output: None,
     };
     c.state.attempt_ended(&lost(Cluster::task(1), 2));
     c.turn();
@@ -333,6 +336,7 @@ fn a_job_whose_output_could_not_be_kept_says_so() {
         timed_out: false,
         lost: false,
         unkept: Some("writing the log stream: no space".to_owned()),
+        output: None,
     });
     c.turn();
     assert_eq!(c.status(1), Status::Succeeded);

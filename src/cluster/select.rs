@@ -194,6 +194,20 @@ fn local() -> Cluster {
 }
 
 impl Cluster {
+    /// The cluster of a test's server.
+    #[cfg(test)]
+    pub(super) fn at(endpoint_url: &str) -> Self {
+        Self {
+            name: "test".to_owned(),
+            endpoint_url: Some(endpoint_url.to_owned()),
+            is_local: false,
+            bucket: "b".to_owned(),
+            job_queue: "q".to_owned(),
+            job_definition: "d".to_owned(),
+            ..local()
+        }
+    }
+
     fn from_section(name: &str, section: &Section, choice: &Choice) -> Self {
         // The settings have checked that only a stack's cluster lacks something.
         let given = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -190,6 +190,31 @@ impl Session {
     async fn connect(cluster: Cluster, choice: &Choice, debug: bool) -> Result<Self, Failure> {
         let config =
             if cluster.is_local { local_config(&cluster).await? } else { aws_config(&cluster).await? };
+        Self::configured(cluster, config, choice, debug)
+    }
+
+    /// A session with a server of a test. No call is repeated.
+    #[cfg(test)]
+    pub(crate) fn with_server(endpoint_url: &str) -> Result<Self, Failure> {
+        let cluster = Cluster::at(endpoint_url);
+        let credentials = Credentials::new("id", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .endpoint_url(endpoint_url)
+            .http_client(proxy::client(&cluster)?)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .timeout_config(timeouts())
+            .retry_config(RetryConfig::disabled());
+        Self::configured(cluster, config.build(), &Choice::default(), false)
+    }
+
+    fn configured(
+        cluster: Cluster,
+        config: SdkConfig,
+        choice: &Choice,
+        debug: bool,
+    ) -> Result<Self, Failure> {
         let trace = debug.then(trace);
         let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace.clone()));
         let Some((region, ec2)) = regional else {

@@ -9,15 +9,17 @@ use serde_json::{Value, json};
 
 use awsb_testkit::{Answer, BadServer, Chaos, LossyProxy, Outcome, Sandbox, Weather, eventually, story};
 
-/// Submissions of the great test.
-const SUBMISSIONS: usize = 2000;
+/// Submissions of the great test. That nothing is there twice is tested by the protocol's own schedules, which are many
+/// more; here it is seen that the program does what the protocol says.
+const SUBMISSIONS: usize = 300;
 /// How many `bsub` run at a time.
 const AT_A_TIME: usize = 24;
 
-/// The settle time in [`Weather::STORM`], in seconds: longer than it takes to show a job, but not longer than some late jobs
-/// take. Those are doubles, for the last look, which comes another settle time later: half a second behind the latest of
-/// them, as a busy machine is late itself.
-const SETTLE: &str = "1.0";
+/// The settle time in [`Weather::STORM`], in seconds: jobs are later than that, and not later than twice that. How busy the
+/// machine is does not matter: the server counts from the request, and `bsub` from the reply.
+fn settle() -> String {
+    (Weather::STORM.late_within / 2).as_secs_f64().to_string()
+}
 
 fn sandbox(endpoint: &str, settle: &str) -> Sandbox {
     let mut sandbox = Sandbox::at(endpoint);
@@ -67,11 +69,11 @@ fn submissions(
 }
 
 #[story]
-fn thousands_of_submissions_in_a_storm_none_lost_and_none_doubled() {
+fn hundreds_of_submissions_in_a_storm_none_lost_and_none_doubled() {
     let seed = std::env::var("AWSB_CHAOS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_131);
     let how_many = std::env::var("AWSB_CHAOS_RUNS").ok().and_then(|s| s.parse().ok()).unwrap_or(SUBMISSIONS);
     let chaos = Chaos::start(seed, Weather::STORM);
-    let sandbox = sandbox(&chaos.endpoint(), SETTLE);
+    let sandbox = sandbox(&chaos.endpoint(), &settle());
     let begun = Instant::now();
     // Names are shared, as they are where scripts submit.
     let outcomes = submissions(&sandbox, how_many, |n| {
@@ -183,6 +185,38 @@ fn a_batch_that_is_busy_is_tried_until_the_submit_timeout() {
 }
 
 #[story]
+fn after_a_try_that_got_no_answer_nobody_says_that_there_is_no_job() {
+    for end in ["refused", "busy", "no answer"] {
+        for key in [&[][..], &["--once", "k"]] {
+            let server = BadServer::start(move |request, before| match (request.operation(), before) {
+                ("submitjob", 0) => Answer::Reset,
+                ("submitjob", _) => match end {
+                    "refused" => Answer::error(400, "ClientException", "Invalid share identifier"),
+                    "busy" => Answer::error(429, "TooManyRequestsException", "Too Many Requests"),
+                    _ => Answer::Reset,
+                },
+                ("listjobs", _) => Answer::json(json!({ "jobSummaryList": [] })),
+                _ => Answer::stored(),
+            });
+            let line = [&["-J", "precious", "--submit-timeout", "1"], key, &["true"]].concat();
+            let outcome = sandbox(&server.endpoint(), "0.3").run("bsub", line);
+            let message = outcome.failed_with(1);
+            assert!(message.contains("no job with its mark has shown within 0.6 s"), "{end}: {outcome}");
+            assert!(!message.contains("no job was submitted"), "{end}: {outcome}");
+            assert!(!message.contains("there is none"), "{end}: {outcome}");
+            assert!(outcome.hints().contains("AWSB_SUBMISSION="), "{end}: {outcome}");
+            assert!(server.requests("submitjob").len() > 1, "{end}: {outcome}");
+            // The key stays taken: a job may show yet.
+            let records = server.requests("s3").into_iter().filter(|request| request.method == "PUT");
+            for record in records {
+                let record: Value = serde_json::from_slice(&record.body).unwrap();
+                assert_eq!(record["jobs"].as_array().map(Vec::len), Some(1), "{end}: {record}");
+            }
+        }
+    }
+}
+
+#[story]
 fn ctrl_c_says_what_is_known() {
     // No answer: it is open. Turned away: there is no job.
     let silent = BadServer::start(|_, _| Answer::Hang);
@@ -250,7 +284,7 @@ fn once(key: &str) -> [&str; 4] {
 fn many_at_once_under_one_key_are_one_job_even_in_a_storm() {
     for (seed, weather) in [(4, Weather::FAIR), (5, Weather::STORM), (6, Weather::STORM)] {
         let chaos = Chaos::start(seed, weather);
-        let sandbox = sandbox(&chaos.endpoint(), SETTLE);
+        let sandbox = sandbox(&chaos.endpoint(), &settle());
         let running: Vec<_> = (0..12).map(|_| sandbox.start("bsub", once("night/31 ü"))).collect();
         let ids: Vec<String> = running.into_iter().map(|bsub| bsub.wait().ok().job_id()).collect();
         assert_eq!(alive(&chaos), ids[..1], "seed {seed}");
@@ -354,7 +388,7 @@ fn a_holder_that_was_only_slow_makes_no_double() {
     slow.signal(Signal::SIGCONT);
     let slow = slow.wait().ok();
     assert_eq!(slow.stdout, quick.stdout);
-    assert_eq!((alive(&chaos), chaos.jobs().len()), (vec![quick.job_id()], 2), "it had submitted: {slow}");
+    assert_eq!(alive(&chaos), [quick.job_id()], "{slow}");
 }
 
 #[story]

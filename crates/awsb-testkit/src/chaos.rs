@@ -2,11 +2,12 @@
 //!
 //! What the server does is drawn from a seed: replies are lost after the job was taken, connections are reset before,
 //! the action and the listing come late, 429 and 500 are answered, the latter with and without having acted.
-//! It knows what really exists, so a test can count.
+//! It knows what really exists, so a test can count. Instead of a seed it can follow a [`Script`], in the test's own time.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -62,6 +63,61 @@ impl Weather {
     };
 }
 
+/// What happens to each call, in the order in which they come. Behind a list's end nothing goes wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    /// SubmitJob.
+    pub submits: Vec<ScriptedSubmit>,
+    /// ListJobs and DescribeJobs: whether the call fails.
+    pub reads: Vec<bool>,
+    /// TerminateJob.
+    pub terminates: Vec<ScriptedWrite>,
+    /// GetObject and PutObject.
+    pub records: Vec<ScriptedWrite>,
+    /// The time, in milliseconds since the epoch.
+    pub now: Arc<AtomicI64>,
+}
+
+/// How SubmitJob is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ScriptedReply {
+    /// With the job.
+    #[default]
+    Given,
+    /// The connection is reset.
+    Lost,
+    /// With 500.
+    Error,
+    /// With 429.
+    Throttled,
+    /// With 400.
+    Refused,
+}
+
+/// What happens to a call of SubmitJob.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScriptedSubmit {
+    /// The reply.
+    pub reply: ScriptedReply,
+    /// Whether the job is taken although its reply is lost, or 500.
+    pub acts: bool,
+    /// After how many milliseconds the job is taken.
+    pub taken_after: i64,
+    /// After how many it is listed.
+    pub listed_after: i64,
+    /// After how many it is described.
+    pub described_after: i64,
+}
+
+/// What happens to a call that changes something, or might.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScriptedWrite {
+    /// The connection is reset.
+    pub fails: bool,
+    /// If so, nothing was done.
+    pub idle: bool,
+}
+
 /// A job that the server has taken.
 #[derive(Debug, Clone)]
 pub struct ChaosJob {
@@ -74,8 +130,10 @@ pub struct ChaosJob {
     /// Its state: `RUNNABLE` unless a test or TerminateJob says otherwise.
     pub status: &'static str,
     created_at: i64,
-    /// It is neither listed nor described before.
-    shown: Instant,
+    /// It is not listed before.
+    listed_at: i64,
+    /// It is not described before.
+    described_at: i64,
 }
 
 impl ChaosJob {
@@ -92,6 +150,12 @@ struct World {
     writes: u64,
     turns_away: bool,
     random: u64,
+    script: Option<Script>,
+    /// How many calls of the script's kinds have come.
+    submits: usize,
+    reads: usize,
+    terminates: usize,
+    record_calls: usize,
 }
 
 /// The server; it ends when it is dropped.
@@ -104,7 +168,16 @@ pub struct Chaos {
 impl Chaos {
     /// Starts it.
     pub fn start(seed: u64, weather: Weather) -> Self {
-        let world = Arc::new(Mutex::new(World { random: seed, ..World::default() }));
+        Self::of(World { random: seed, ..World::default() }, weather)
+    }
+
+    /// Starts it with a script.
+    pub fn follow(script: Script) -> Self {
+        Self::of(World { script: Some(script), ..World::default() }, Weather::FAIR)
+    }
+
+    fn of(world: World, weather: Weather) -> Self {
+        let world = Arc::new(Mutex::new(world));
         let answering = Arc::clone(&world);
         let server = BadServer::start(move |request, _| {
             answering.lock().expect("no thread panicked with it").answer(request, &weather)
@@ -138,6 +211,12 @@ impl Chaos {
         self.world.lock().expect("no thread panicked with it").turns_away = away;
     }
 
+    /// Nothing goes wrong from now on, whatever the script has left.
+    pub fn calm(&self) {
+        let mut world = self.world.lock().expect("no thread panicked with it");
+        world.script = world.script.take().map(|script| Script { now: script.now, ..Script::default() });
+    }
+
     /// Batch forgets a job.
     pub fn forget(&self, id: &str) {
         self.world.lock().expect("no thread panicked with it").jobs.retain(|job| job.id != id);
@@ -157,7 +236,59 @@ impl Chaos {
 }
 
 impl World {
+    /// The time, in milliseconds since the epoch.
+    fn now(&self) -> i64 {
+        match &self.script {
+            Some(script) => script.now.load(Ordering::SeqCst),
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64,
+        }
+    }
+
+    /// The answer that a script has for a request.
+    fn scripted(&mut self, script: &Script, request: &Request) -> Answer {
+        fn next<T: Copy + Default>(list: &[T], at: &mut usize) -> T {
+            *at += 1;
+            list.get(*at - 1).copied().unwrap_or_default()
+        }
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match request.operation() {
+            "submitjob" => {
+                let call = next(&script.submits, &mut self.submits);
+                let is_open = matches!(call.reply, ScriptedReply::Lost | ScriptedReply::Error);
+                let times = [call.taken_after, call.listed_after, call.described_after];
+                let takes = call.reply == ScriptedReply::Given || (is_open && call.acts);
+                let answer = if takes { self.take(&body, times) } else { Answer::Reset };
+                match call.reply {
+                    ScriptedReply::Given => answer,
+                    ScriptedReply::Lost => Answer::Reset,
+                    ScriptedReply::Error => internal_error(),
+                    ScriptedReply::Throttled => {
+                        Answer::error(429, "TooManyRequestsException", "Too Many Requests")
+                    }
+                    ScriptedReply::Refused => Answer::error(400, "ClientException", "JobQueue q not found"),
+                }
+            }
+            "listjobs" | "describejobs" if next(&script.reads, &mut self.reads) => internal_error(),
+            "listjobs" => self.list(&body),
+            "describejobs" => self.describe(&body),
+            "terminatejob" => {
+                let call = next(&script.terminates, &mut self.terminates);
+                let answer = if call.fails && call.idle { Answer::Reset } else { self.terminate(&body) };
+                if call.fails { Answer::Reset } else { answer }
+            }
+            "s3" => {
+                let call = next(&script.records, &mut self.record_calls);
+                let answer = if call.fails && call.idle { Answer::Reset } else { self.object(request) };
+                if call.fails { Answer::Reset } else { answer }
+            }
+            operation => Answer::error(404, "UnknownOperationException", operation),
+        }
+    }
+
     fn answer(&mut self, request: &Request, weather: &Weather) -> Answer {
+        if let Some(script) = self.script.clone() {
+            return self.scripted(&script, request);
+        }
         let operation = request.operation().to_owned();
         if self.happens(weather.reset) {
             return Answer::Reset;
@@ -189,25 +320,33 @@ impl World {
         let late = self.happens(weather.late);
         let shown_in = self.some_of(if late { weather.late_within } else { weather.shown_within });
         let taken_in = if late { self.some_of(shown_in) } else { Duration::ZERO };
-        let environment = body["containerOverrides"]["environment"].as_array();
-        let mark = environment.into_iter().flatten().find(|v| v["name"] == "AWSB_SUBMISSION");
-        let id = uuid::Uuid::from_u128(u128::from(self.next()) << 64 | u128::from(self.next())).to_string();
-        let name = body["jobName"].as_str().unwrap_or_default().to_owned();
-        let taken_at = SystemTime::now() + taken_in;
-        self.jobs.push(ChaosJob {
-            id: id.clone(),
-            name: name.clone(),
-            mark: mark.and_then(|v| v["value"].as_str()).unwrap_or_default().to_owned(),
-            status: "RUNNABLE",
-            created_at: taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64,
-            shown: Instant::now() + shown_in,
-        });
+        let [taken_in, shown_in] = [taken_in, shown_in].map(|time| time.as_millis() as i64);
+        let answer = self.take(body, [taken_in, shown_in, shown_in]);
         if late || self.happens(weather.reply_lost) {
             return Answer::Reset;
         }
         if self.happens(weather.error_after) {
             return internal_error();
         }
+        answer
+    }
+
+    /// Takes a job, and lists and describes it, after so many milliseconds each.
+    fn take(&mut self, body: &Value, [taken, listed, described]: [i64; 3]) -> Answer {
+        let environment = body["containerOverrides"]["environment"].as_array();
+        let mark = environment.into_iter().flatten().find(|v| v["name"] == "AWSB_SUBMISSION");
+        let id = uuid::Uuid::from_u128(u128::from(self.next()) << 64 | u128::from(self.next())).to_string();
+        let name = body["jobName"].as_str().unwrap_or_default().to_owned();
+        let now = self.now();
+        self.jobs.push(ChaosJob {
+            id: id.clone(),
+            name: name.clone(),
+            mark: mark.and_then(|v| v["value"].as_str()).unwrap_or_default().to_owned(),
+            status: "RUNNABLE",
+            created_at: now + taken,
+            listed_at: now + listed,
+            described_at: now + described,
+        });
         Answer::json(json!({ "jobArn": arn(&id), "jobId": id, "jobName": name }))
     }
 
@@ -219,11 +358,11 @@ impl World {
         };
         let after: i64 = filter("AFTER_CREATED_AT").and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let name = filter("JOB_NAME");
-        let now = Instant::now();
+        let now = self.now();
         let mut jobs: Vec<&ChaosJob> = self
             .jobs
             .iter()
-            .filter(|job| job.shown <= now && job.created_at > after)
+            .filter(|job| job.listed_at <= now && job.created_at > after)
             .filter(|job| name.as_ref().is_none_or(|name| job.name.eq_ignore_ascii_case(name)))
             .collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.created_at));
@@ -244,8 +383,8 @@ impl World {
     fn describe(&self, body: &Value) -> Answer {
         let ids: Vec<&str> =
             body["jobs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let now = Instant::now();
-        let known = self.jobs.iter().filter(|job| job.shown <= now && ids.contains(&job.id.as_str()));
+        let now = self.now();
+        let known = self.jobs.iter().filter(|job| job.described_at <= now && ids.contains(&job.id.as_str()));
         let details: Vec<Value> = known
             .map(|job| {
                 json!({

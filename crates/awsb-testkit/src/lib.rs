@@ -47,7 +47,7 @@ pub use awsb_testkit_macros::story;
 pub use bad_server::{Answer, BadServer, Request};
 pub use build_machine::{BuildMachine, MachineBuild, buildspec};
 pub use build_server::{BuildServer, Course, DIGEST, Intervention};
-pub use chaos::{Chaos, ChaosJob, Weather};
+pub use chaos::{Chaos, ChaosJob, Script, ScriptedReply, ScriptedSubmit, ScriptedWrite, Weather};
 pub use foreign::{engine, program, python, script};
 pub use gate::Gate;
 pub use harness::{missing, program_built, repository};

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::batch::protocol::{Limits, Millis};
 use crate::ui::note;
 
 /// How long Batch is tried when nobody says otherwise.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long Batch may take to show a job, unless `AWSB_SUBMIT_SETTLE` says otherwise.
 const SETTLE: Duration = Duration::from_secs(15);
-/// The first and the longest pause between two looks of a search, as parts of the settle time.
-const FIRST_LOOK: u32 = 100;
-const LATER_LOOKS: u32 = 8;
 
 /// How long a submission goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +22,18 @@ pub struct Patience {
     pub settle: Duration,
 }
 
+/// A period in milliseconds.
+pub(super) fn milliseconds(period: Duration) -> Millis {
+    // A sum of several is still a time.
+    i64::try_from(period.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 64)
+}
+
 impl Patience {
+    /// The same for the protocol.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { submit_timeout: milliseconds(self.submit_timeout), settle: milliseconds(self.settle) }
+    }
+
     /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in seconds).
     pub fn new(submit_timeout: Option<Duration>) -> Self {
         let given = std::env::var("AWSB_SUBMIT_SETTLE").ok().filter(|text| !text.is_empty());
@@ -44,26 +52,6 @@ impl Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { submit_timeout: SUBMIT_TIMEOUT, settle: SETTLE }
-    }
-}
-
-/// The pauses between the looks of a search.
-pub(super) struct Looks {
-    pause: Duration,
-    longest: Duration,
-}
-
-impl Looks {
-    pub(super) fn new(settle: Duration) -> Self {
-        Self { pause: settle / FIRST_LOOK, longest: settle / LATER_LOOKS }
-    }
-
-    /// When the next look is due: one falls on the moment `settled`.
-    pub(super) fn next(&mut self, settled: Instant) -> Instant {
-        // Never none: a settle time of nothing must not make a flood of requests.
-        let next = Instant::now() + self.pause.max(Duration::from_millis(10));
-        self.pause = (self.pause * 2).min(self.longest);
-        if Instant::now() < settled { next.min(settled) } else { next }
     }
 }
 

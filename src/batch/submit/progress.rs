@@ -37,12 +37,15 @@ impl Progress {
 
     /// There is this job.
     pub(super) fn submitted(&self, id: &str) {
-        self.submitted.borrow_mut().push(id.to_owned());
+        let mut submitted = self.submitted.borrow_mut();
+        if submitted.iter().all(|known| known != id) {
+            submitted.push(id.to_owned());
+        }
         self.set(Known::Nothing);
     }
 
-    /// What was begun came to a certain end.
-    pub(super) fn refused(&self) {
+    /// Nothing is open.
+    pub(super) fn settled(&self) {
         self.set(Known::Nothing);
     }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Submitted;
-use crate::job::{JobId, Mark, OnceKey, SubmitRequest};
+use super::{Millis, Place, Random, Submitted};
+use crate::job::Mark;
 
 /// Who has taken a key, and for which jobs. The object is JSON, for people too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +18,9 @@ pub struct Record {
     /// Who that was, `user@host`, for people.
     pub by: String,
     /// When the marks were made, in milliseconds since the epoch: no job with them is older.
-    pub since: i64,
+    pub since: Millis,
     /// When this was written.
-    pub written: i64,
+    pub written: Millis,
     /// One for each request, in order. None: the key is free, as its holder's jobs were refused.
     pub jobs: Vec<Entry>,
 }
@@ -43,6 +43,17 @@ pub struct Entry {
     pub job_arn: Option<String>,
 }
 
+/// Who takes a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The key.
+    pub key: String,
+    /// What tells this process from all others.
+    pub id: String,
+    /// `user@host`, for people.
+    pub by: String,
+}
+
 /// How far the jobs of a key have got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -56,19 +67,19 @@ pub enum Stage {
 
 impl Entry {
     /// One that is about to be submitted, with a mark of its own.
-    fn new(request: &SubmitRequest) -> Self {
+    fn new(place: &Place, random: &mut Random) -> Self {
         Self {
-            mark: Mark::random(),
-            job_name: request.job_name.clone(),
-            job_queue: request.job_queue.clone(),
+            mark: random.mark(),
+            job_name: place.name.clone(),
+            job_queue: place.queue.clone(),
             job_id: None,
             job_arn: None,
         }
     }
 
-    /// Whether it may be the entry of this request: it would be looked for at the same place.
-    fn is_of(&self, request: &SubmitRequest) -> bool {
-        self.job_name == request.job_name && self.job_queue == request.job_queue
+    /// Where its job is looked for.
+    pub fn place(&self) -> Place {
+        Place { queue: self.job_queue.clone(), name: self.job_name.clone() }
     }
 
     /// The job, once it is known.
@@ -88,10 +99,11 @@ impl Entry {
 }
 
 impl Record {
-    /// The record of whoever takes a key anew, at `now` (milliseconds since the epoch).
-    pub fn new(key: &OnceKey, holder: String, by: String, now: i64, requests: &[SubmitRequest]) -> Self {
-        let jobs = requests.iter().map(Entry::new).collect();
-        Self { key: key.as_str().to_owned(), holder, beat: 0, by, since: now, written: now, jobs }
+    /// The record of whoever takes a key anew, at `now`, for jobs that are looked for at these places.
+    pub fn new(holder: &Holder, now: Millis, places: &[Place], random: &mut Random) -> Self {
+        let Holder { key, id, by } = holder.clone();
+        let jobs = places.iter().map(|place| Entry::new(place, random)).collect();
+        Self { key, holder: id, beat: 0, by, since: now, written: now, jobs }
     }
 
     /// How far its jobs have got.
@@ -103,13 +115,13 @@ impl Record {
         }
     }
 
-    /// Whether its entries are, one by one, those of these requests.
-    pub fn is_of(&self, requests: &[SubmitRequest]) -> bool {
-        self.jobs.len() == requests.len() && self.jobs.iter().zip(requests).all(|(e, r)| e.is_of(r))
+    /// Whether its entries are, one by one, those of requests that are looked for at these places.
+    pub fn is_of(&self, places: &[Place]) -> bool {
+        self.jobs.len() == places.len() && self.jobs.iter().zip(places).all(|(e, p)| e.place() == *p)
     }
 
-    /// The record, written once more, at `now` (milliseconds since the epoch).
-    pub fn beat(&mut self, now: i64) {
+    /// The record, written once more, at `now`.
+    pub fn beat(&mut self, now: Millis) {
         self.beat += 1;
         self.written = now;
     }
@@ -129,10 +141,9 @@ impl Record {
 
     /// The jobs anew, in the place of the ones that have `failed`; the others are kept.
     #[must_use]
-    pub fn anew(&self, fresh: Self, failed: &[JobId]) -> Self {
-        let has_failed = |entry: &Entry| {
-            entry.job_id.as_deref().is_none_or(|id| failed.iter().any(|failed| failed.as_str() == id))
-        };
+    pub fn anew(&self, fresh: Self, failed: &[String]) -> Self {
+        let has_failed =
+            |entry: &Entry| entry.job_id.as_ref().is_none_or(|id| failed.iter().any(|failed| failed == id));
         let pairs = self.jobs.iter().zip(fresh.jobs);
         let jobs = pairs.map(|(old, new)| if has_failed(old) { new } else { old.clone() }).collect();
         Self { jobs, beat: self.beat + 1, ..fresh }
@@ -143,13 +154,14 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn request(name: &str) -> SubmitRequest {
-        SubmitRequest { job_name: name.into(), job_queue: "q".into(), ..SubmitRequest::default() }
+    fn place(name: &str) -> Place {
+        Place { name: name.into(), queue: "q".into() }
     }
 
     fn record(names: &[&str]) -> Record {
-        let requests: Vec<SubmitRequest> = names.iter().map(|name| request(name)).collect();
-        Record::new(&"k".parse().unwrap(), "h".into(), "me@here".into(), 1, &requests)
+        let places: Vec<Place> = names.iter().map(|name| place(name)).collect();
+        let holder = Holder { key: "k".into(), id: "h".into(), by: "me@here".into() };
+        Record::new(&holder, 1, &places, &mut Random::new(uuid::Uuid::new_v4().as_u128()))
     }
 
     fn job(id: &str) -> Submitted {
@@ -184,8 +196,8 @@ mod tests {
         let taken = old.taken_over(fresh.clone());
         assert_eq!((taken.by, taken.since, &taken.jobs), (fresh.by, old.since, &old.jobs));
         assert!(taken.beat > old.beat);
-        assert!(old.is_of(&[request("a"), request("b")]));
-        assert!(!old.is_of(&[request("a")]) && !old.is_of(&[request("b"), request("a")]));
+        assert!(old.is_of(&[place("a"), place("b")]));
+        assert!(!old.is_of(&[place("a")]) && !old.is_of(&[place("b"), place("a")]));
     }
 
     #[test]
@@ -193,7 +205,7 @@ mod tests {
         let mut old = record(&["a", "b"]);
         old.jobs[0].set(&job("1"));
         old.jobs[1].set(&job("2"));
-        let anew = old.anew(record(&["a", "b"]), &[JobId::from_batch("2")]);
+        let anew = old.anew(record(&["a", "b"]), &["2".to_owned()]);
         assert_eq!(anew.jobs[0], old.jobs[0]);
         assert_ne!(anew.jobs[1].mark, old.jobs[1].mark);
         assert_eq!(anew.stage(), Stage::Held);

@@ -3,7 +3,7 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
-use super::record::Record;
+use crate::batch::protocol::{ETag, Record};
 use crate::cluster::{Session, explain};
 use crate::job::OnceKey;
 use crate::ui::Failure;
@@ -17,10 +17,6 @@ pub struct Store {
     session: Session,
     object: String,
 }
-
-/// Which version of an object is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ETag(String);
 
 impl Store {
     /// The place of this key.
@@ -63,8 +59,8 @@ impl Store {
         Ok(Some((record, etag)))
     }
 
-    /// Writes the record, if there is none or if the one there is still the version `over`; `None` when somebody
-    /// else was faster.
+    /// Writes the record, if there is none or if the one there is still the version `over`; `None` when that is not so.
+    /// It may have been ourselves, as the SDK repeats a put whose answer was lost.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -72,33 +68,22 @@ impl Store {
         let doing = || format!("writing {}", self.url());
         let body =
             serde_json::to_vec_pretty(record).map_err(|e| Failure::failed(format!("{}: {e}", doing())))?;
-        let mut over = over.cloned();
-        loop {
-            let put = self
-                .session
-                .s3
-                .put_object()
-                .bucket(&self.session.cluster.bucket)
-                .key(&self.object)
-                .content_type("application/json")
-                .body(ByteStream::from(body.clone()));
-            let put = match &over {
-                None => put.if_none_match("*"),
-                Some(etag) => put.if_match(&etag.0),
-            };
-            match put.send().await {
-                Ok(answer) => return Ok(Some(ETag(answer.e_tag().unwrap_or_default().to_owned()))),
-                Err(e) if is_conflict(&e) => {}
-                Err(e) => return Err(explain(&self.session, &doing(), &e)),
-            }
-            // It may have been ourselves: the SDK repeats a put whose answer was lost.
-            match self.get().await? {
-                Some((now, etag)) if now.holder == record.holder && now.beat == record.beat => {
-                    return Ok(Some(etag));
-                }
-                Some((now, etag)) if now.holder == record.holder => over = Some(etag),
-                _ => return Ok(None),
-            }
+        let put = self
+            .session
+            .s3
+            .put_object()
+            .bucket(&self.session.cluster.bucket)
+            .key(&self.object)
+            .content_type("application/json")
+            .body(ByteStream::from(body));
+        let put = match over {
+            None => put.if_none_match("*"),
+            Some(etag) => put.if_match(&etag.0),
+        };
+        match put.send().await {
+            Ok(answer) => Ok(Some(ETag(answer.e_tag().unwrap_or_default().to_owned()))),
+            Err(e) if is_conflict(&e) => Ok(None),
+            Err(e) => Err(explain(&self.session, &doing(), &e)),
         }
     }
 }

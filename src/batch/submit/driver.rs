@@ -1,0 +1,514 @@
+//! Executing the actions of the protocol with the SDK.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::IsTerminal;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_batch::types::{JobDetail, JobStatus, KeyValuePair, KeyValuesPair};
+use aws_smithy_types::retry::RetryConfig;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+
+use super::patience::milliseconds;
+use super::progress::Progress;
+use super::store::Store;
+use super::{Once, Outcome, Submitted};
+use crate::batch::protocol::{
+    Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
+    SubmitReply, Trouble as Failed,
+};
+use crate::batch::refusal::{Refused, in_plain_words};
+use crate::batch::{terminate, wire};
+use crate::cluster::{Session, Trouble, explain, trouble};
+use crate::job::{JobId, Mark, OnceKey, SubmitRequest};
+use crate::ui::{Failure, note};
+
+/// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
+const FILTERED_PAGE: i32 = 100;
+/// After this time, it is said why a submission takes long, wherever stderr goes; on a terminal it is said at once.
+const TELL_AFTER: Duration = Duration::from_millis(1500);
+
+/// The machine that is driven.
+pub enum Machine {
+    /// One job.
+    One(Box<Submission>),
+    /// The jobs of a key.
+    Key(Box<KeyHolder>),
+}
+
+impl Machine {
+    fn step(&mut self, now: Millis, event: Event) -> Vec<Action> {
+        match self {
+            Self::One(submission) => submission.step(now, event),
+            Self::Key(key) => key.step(now, event),
+        }
+    }
+
+    /// The submission that is under way.
+    fn under_way(&self) -> Option<(usize, &Mark, Standing)> {
+        match self {
+            Self::One(submission) => Some((0, submission.mark(), submission.standing())),
+            Self::Key(key) => key.under_way().map(|(at, mark)| (at, mark, key.standing())),
+        }
+    }
+}
+
+/// What a machine's actions are executed with.
+pub struct Driver<'a> {
+    pub(super) session: RefCell<Session>,
+    pub(super) requests: &'a [SubmitRequest],
+    pub(super) key: Option<(&'a OnceKey, Store)>,
+    pub(super) progress: &'a Progress,
+    /// Failures, by their numbers in events.
+    failures: RefCell<Vec<Failure>>,
+    begun: Instant,
+    begun_at: Millis,
+    /// The failure after which the next try takes another session.
+    renew_after: Cell<Option<usize>>,
+    #[cfg(test)]
+    stepped: Option<&'a Stepped>,
+}
+
+/// The clock of a test, which goes on when no call is under way, and the step at which the submitter is killed, with
+/// the number of its actions that are executed.
+#[cfg(test)]
+pub struct Stepped {
+    clock: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    kill: Option<(usize, usize)>,
+    steps: Cell<usize>,
+    killed: tokio::sync::Notify,
+}
+
+/// What is said while a submission takes long, once for each request: at once on a terminal, and else when it has taken
+/// long. Most of what scripts do works at the second try.
+#[derive(Debug)]
+struct Telling {
+    request: usize,
+    begun: Instant,
+    /// The failure that made the first try come to nothing, which has not been said yet.
+    untold: Option<usize>,
+    told: bool,
+    told_of_holder: bool,
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Event> + 'a>>;
+
+impl<'a> Driver<'a> {
+    /// For these requests, of this key.
+    pub fn new(
+        session: &Session,
+        requests: &'a [SubmitRequest],
+        key: Option<(&'a OnceKey, Store)>,
+        progress: &'a Progress,
+    ) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            session: RefCell::new(session.clone()),
+            requests,
+            key,
+            progress,
+            failures: RefCell::default(),
+            begun: Instant::now(),
+            begun_at: milliseconds(since),
+            renew_after: Cell::new(None),
+            #[cfg(test)]
+            stepped: None,
+        }
+    }
+
+    /// The time as the machine has it.
+    pub fn now(&self) -> Millis {
+        #[cfg(test)]
+        if let Some(stepped) = self.stepped {
+            return stepped.now();
+        }
+        self.begun_at + milliseconds(self.begun.elapsed())
+    }
+
+    /// Drives the machine to its end, and puts that into words.
+    pub async fn run(&self, mut machine: Machine) -> Result<Once, Failure> {
+        let outcome = self.drive(&mut machine).await;
+        self.ended(&machine, outcome)
+    }
+
+    /// Drives the machine to its end.
+    pub(super) async fn drive(&self, machine: &mut Machine) -> Outcome {
+        let mut calls: FuturesUnordered<Call<'_>> = FuturesUnordered::new();
+        let mut wakes: BinaryHeap<Reverse<Millis>> = BinaryHeap::new();
+        let mut telling =
+            Telling { request: 0, begun: self.begun, untold: None, told: false, told_of_holder: false };
+        let mut event = Event::Begun;
+        loop {
+            let tried = match &event {
+                Event::Submitted(SubmitReply::NotNow(failure) | SubmitReply::Open(failure)) => Some(*failure),
+                _ => None,
+            };
+            let actions = machine.step(self.now(), event);
+            self.note_progress(machine);
+            #[cfg(test)]
+            if let Some(executed) = self.stepped.and_then(Stepped::dies) {
+                let last = actions.into_iter().take(executed).filter(|action| action.is_call());
+                calls.extend(last.map(|action| self.call(action)));
+                self.die(calls).await;
+                return Outcome::Forgotten { jobs: Vec::new() };
+            }
+            for action in actions {
+                match action {
+                    Action::Done(outcome) => return outcome,
+                    Action::WakeAt(at) => wakes.push(Reverse(at)),
+                    call => calls.push(self.call(call)),
+                }
+            }
+            telling.after_step(self, machine, tried);
+            #[cfg(test)]
+            if let Some(stepped) = self.stepped {
+                event = match calls.next().await {
+                    Some(event) => event,
+                    None => stepped.wake(wakes.pop().map(|Reverse(at)| at)),
+                };
+                continue;
+            }
+            event = loop {
+                let wake_at = wakes.peek().map(|Reverse(at)| self.instant(*at));
+                let tell_at = telling.untold.map(|_| telling.begun + TELL_AFTER);
+                tokio::select! {
+                    Some(event) = calls.next(), if !calls.is_empty() => break event,
+                    () = sleep_until(wake_at.unwrap_or(self.begun)), if wake_at.is_some() => {
+                        wakes.pop();
+                        break Event::Woken;
+                    }
+                    () = sleep_until(tell_at.unwrap_or(self.begun)), if tell_at.is_some() => telling.tell(self),
+                }
+            };
+        }
+    }
+
+    /// The words of a failure.
+    pub(super) fn failure(&self, number: usize) -> Failure {
+        let failure = self.failures.borrow().get(number).cloned();
+        failure.unwrap_or_else(|| Failure::failed("the submission failed"))
+    }
+
+    fn instant(&self, at: Millis) -> Instant {
+        let after = u64::try_from(at - self.begun_at).unwrap_or(0);
+        self.begun + Duration::from_millis(after)
+    }
+
+    fn number(&self, failure: Failure) -> usize {
+        let mut failures = self.failures.borrow_mut();
+        failures.push(failure);
+        failures.len() - 1
+    }
+
+    fn failed(&self, failure: Failure) -> Failed {
+        Failed { passing: failure.passing, failure: self.number(failure) }
+    }
+
+    fn ended(&self, machine: &Machine, outcome: Outcome) -> Result<Once, Failure> {
+        if let (Machine::One(_), Outcome::Submitted { jobs, .. }) = (machine, &outcome) {
+            jobs.iter().for_each(|job| self.progress.submitted(&job.job_id));
+        }
+        self.in_words(outcome)
+    }
+
+    fn note_progress(&self, machine: &Machine) {
+        if let Machine::Key(key) = machine {
+            key.submitted().for_each(|job| self.progress.submitted(&job.job_id));
+        }
+        let Some((at, mark, standing)) = machine.under_way() else { return };
+        let Some(request) = self.requests.get(at) else { return };
+        match standing {
+            Standing::NotTaken(failure) => self.progress.not_taken(request, &self.failure(failure)),
+            Standing::Open => self.progress.open(request, mark),
+            Standing::Ended => self.progress.settled(),
+        }
+    }
+
+    fn call<'b>(&'b self, action: Action) -> Call<'b> {
+        match action {
+            Action::Submit { request, mark } => Box::pin(async move {
+                let reply = match self.requests.get(request) {
+                    Some(request) => self.submit(request, &mark).await,
+                    None => SubmitReply::Refused(self.number(Failure::failed("there is no such request"))),
+                };
+                Event::Submitted(reply)
+            }),
+            Action::List { place, filter, page } => Box::pin(async move {
+                let listed = self.list(&place, &filter, page).await;
+                Event::Listed(listed.map_err(|failure| self.failed(failure)))
+            }),
+            Action::Describe { jobs, place } => Box::pin(async move {
+                let described = self.describe(jobs, place.as_ref()).await;
+                Event::Described(described.map_err(|failure| self.failed(failure)))
+            }),
+            Action::Terminate { double, kept } => Box::pin(async move {
+                let terminated = self.terminate(&double, &kept).await;
+                Event::Terminated(terminated.map_err(|failure| self.failed(failure)))
+            }),
+            Action::GetRecord => Box::pin(async move {
+                let read = match &self.key {
+                    Some((_, store)) => store.get().await,
+                    None => Ok(None),
+                };
+                Event::Record(read.map_err(|failure| self.failed(failure)))
+            }),
+            Action::PutRecord { record, over } => Box::pin(async move {
+                let put = match &self.key {
+                    Some((_, store)) => store.put(&record, over.as_ref()).await,
+                    None => Ok(None),
+                };
+                Event::Put(put.map_err(|failure| self.failed(failure)))
+            }),
+            Action::WakeAt(_) | Action::Done(_) => Box::pin(async { Event::Woken }),
+        }
+    }
+
+    /// One request. It has the session's limit of time for itself, as the SDK does not repeat it.
+    async fn submit(&self, request: &SubmitRequest, mark: &Mark) -> SubmitReply {
+        self.renew().await;
+        let session = self.session.borrow().clone();
+        let request = &request.marked(mark);
+        let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
+        let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
+        let sent = wire::submit_job(&session.batch, request).customize().config_override(once).send().await;
+        let error = match sent {
+            Ok(answer) => {
+                return match answer.job_id().filter(|id| !id.is_empty()) {
+                    Some(id) => SubmitReply::Taken(Submitted {
+                        job_arn: answer.job_arn().map(str::to_owned),
+                        job_name: answer.job_name().unwrap_or(&request.job_name).to_owned(),
+                        job_id: id.to_owned(),
+                    }),
+                    None => {
+                        let failure = Failure::failed(format!("{doing}: the answer names no job"));
+                        SubmitReply::Open(self.number(failure))
+                    }
+                };
+            }
+            Err(error) => error,
+        };
+        let failure = explain(&session, &doing, &error);
+        match trouble(&error) {
+            _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
+                SubmitReply::Refused(self.number(failure))
+            }
+            Trouble::Unreachable(_) | Trouble::CredentialsUnreachable(_) => self.not_now(failure),
+            trouble if trouble.is_throttling() => self.not_now(failure),
+            Trouble::NoAnswer(_)
+            | Trouble::Service { status: 408 | 500.., .. }
+            | Trouble::WebPage { status: ..300 | 408 | 500.., .. } => SubmitReply::Open(self.number(failure)),
+            Trouble::Service { code, message, .. } if code == "ClientException" => {
+                let refused = Refused { doing: &doing, request, message: &message };
+                SubmitReply::Refused(self.number(in_plain_words(&session, refused, failure).await))
+            }
+            Trouble::Service { .. }
+            | Trouble::WebPage { .. }
+            | Trouble::ClockSkew { .. }
+            | Trouble::NoCredentials(_) => SubmitReply::Refused(self.number(failure)),
+        }
+    }
+
+    fn not_now(&self, failure: Failure) -> SubmitReply {
+        let number = self.number(failure);
+        self.renew_after.set(Some(number));
+        SubmitReply::NotNow(number)
+    }
+
+    /// A local cluster that has ended is started.
+    async fn renew(&self) {
+        let Some(failure) = self.renew_after.take().map(|number| self.failure(number)) else { return };
+        let session = self.session.borrow().clone();
+        if let Ok(renewed) = session.renew(&failure).await {
+            self.session.replace(renewed);
+        }
+    }
+
+    async fn list(&self, place: &Place, filter: &Filter, page: Option<String>) -> Result<Page, Failure> {
+        let session = self.session.borrow().clone();
+        let (by, value) = match filter {
+            Filter::CreatedAfter(after) => ("AFTER_CREATED_AT", after.to_string()),
+            Filter::Name(name) => ("JOB_NAME", name.clone()),
+        };
+        let sent = session
+            .batch
+            .list_jobs()
+            .job_queue(&place.queue)
+            .filters(KeyValuesPair::builder().name(by).values(value).build())
+            .max_results(FILTERED_PAGE)
+            .set_next_token(page)
+            .send();
+        let answer = sent.await.map_err(|e| explain(&session, &looking_for(place), &e))?;
+        let jobs = answer.job_summary_list().iter().map(|job| Listed {
+            id: job.job_id().unwrap_or_default().to_owned(),
+            name: job.job_name().unwrap_or_default().to_owned(),
+            created_at: job.created_at(),
+        });
+        let next = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        Ok(Page { jobs: jobs.filter(|job| !job.id.is_empty()).collect(), next })
+    }
+
+    async fn describe(&self, jobs: Vec<String>, place: Option<&Place>) -> Result<Vec<Described>, Failure> {
+        let session = self.session.borrow().clone();
+        let doing = match (place, jobs.as_slice()) {
+            (Some(place), _) => looking_for(place),
+            (None, [id]) => format!("asking for the job {id}"),
+            (None, ids) => format!("asking for {} jobs", ids.len()),
+        };
+        let sent = session.batch.describe_jobs().set_jobs(Some(jobs)).send();
+        let answer = sent.await.map_err(|e| explain(&session, &doing, &e))?;
+        Ok(answer.jobs().iter().map(described).collect())
+    }
+
+    /// Terminates a job that does the same as `kept`, and says so.
+    async fn terminate(&self, double: &Submitted, kept: &Submitted) -> Result<(), Failure> {
+        let session = self.session.borrow().clone();
+        let (double, kept) = (&double.job_id, &kept.job_id);
+        let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
+        terminate(&session, &JobId::from_batch(double), &reason).await?;
+        note(format!(
+            "bsub: note: an answer was lost and the job was there twice: {double} has been ended, {kept} is kept"
+        ));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl<'a> Driver<'a> {
+    /// By the clock of a test.
+    pub fn stepped(self, stepped: &'a Stepped) -> Self {
+        Self { stepped: Some(stepped), ..self }
+    }
+
+    /// What has been sent comes to its end, and nobody hears of it.
+    async fn die(&self, mut calls: FuturesUnordered<Call<'_>>) {
+        while calls.next().await.is_some() {}
+        if let Some(stepped) = self.stepped {
+            stepped.killed.notify_one();
+        }
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+impl Stepped {
+    pub fn new(clock: &std::sync::Arc<std::sync::atomic::AtomicI64>, kill: Option<(usize, usize)>) -> Self {
+        Self { clock: clock.clone(), kill, steps: Cell::new(0), killed: tokio::sync::Notify::new() }
+    }
+
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn dies(&self) -> Option<usize> {
+        let step = self.steps.replace(self.steps.get() + 1);
+        self.kill.filter(|(at, _)| *at == step).map(|(_, executed)| executed)
+    }
+
+    fn wake(&self, at: Option<Millis>) -> Event {
+        let at = at.expect("something is waited for");
+        self.clock.fetch_max(at, std::sync::atomic::Ordering::SeqCst);
+        Event::Woken
+    }
+}
+
+impl Telling {
+    /// After a try that came to nothing, or while somebody else's key is waited for.
+    fn after_step(&mut self, driver: &Driver<'_>, machine: &Machine, tried: Option<usize>) {
+        let on_terminal = std::io::stderr().is_terminal();
+        if let Machine::Key(key) = machine {
+            if let Some((request, _)) = key.under_way().filter(|(request, _)| *request != self.request) {
+                let told_of_holder = self.told_of_holder;
+                *self = Self { request, begun: Instant::now(), untold: None, told: false, told_of_holder };
+            }
+            if let Some(by) = key.waits_for().filter(|_| on_terminal && !self.told_of_holder) {
+                note(format!("bsub: waiting for {by}, who is submitting under this key"));
+                self.told_of_holder = true;
+            }
+        }
+        let Some(tried) = tried else { return };
+        if !std::mem::replace(&mut self.told, true) {
+            self.untold = Some(tried);
+        }
+        if on_terminal || self.begun.elapsed() >= TELL_AFTER {
+            self.tell(driver);
+        }
+    }
+
+    fn tell(&mut self, driver: &Driver<'_>) {
+        if let Some(failure) = self.untold.take() {
+            note(format!("bsub: trying again: {}", driver.failure(failure)));
+        }
+    }
+}
+
+/// What a look does, for messages.
+pub(super) fn looking_for(place: &Place) -> String {
+    format!("looking for the job {} in the queue {}", place.name, place.queue)
+}
+
+fn described(job: &JobDetail) -> Described {
+    Described {
+        created_at: job.created_at().unwrap_or_default(),
+        job: Submitted {
+            job_arn: job.job_arn().map(str::to_owned),
+            job_name: job.job_name().unwrap_or_default().to_owned(),
+            job_id: job.job_id().unwrap_or_default().to_owned(),
+        },
+        mark: mark_of(job),
+        state: match job.status() {
+            Some(JobStatus::Succeeded) => State::Succeeded,
+            Some(JobStatus::Failed) => State::Failed,
+            _ => State::Active,
+        },
+    }
+}
+
+/// The mark that a job carries; a multi-node job has it in its nodes' environment.
+fn mark_of(job: &JobDetail) -> Option<Mark> {
+    let container = job.container().map(|c| c.environment()).unwrap_or_default();
+    let nodes = job.node_properties().map(|n| n.node_range_properties()).unwrap_or_default();
+    let nodes = nodes.iter().filter_map(|range| range.container()).flat_map(|c| c.environment());
+    let value = |v: &KeyValuePair| match v.name() {
+        Some(Mark::VARIABLE) => v.value().map(Mark::recorded),
+        _ => None,
+    };
+    container.iter().chain(nodes).find_map(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_batch::types::{ContainerDetail, ContainerProperties, NodeProperties, NodeRangeProperty};
+
+    fn variable(name: &str, value: &str) -> KeyValuePair {
+        KeyValuePair::builder().name(name).value(value).build()
+    }
+
+    #[test]
+    fn the_mark_is_in_the_container_or_in_the_nodes() {
+        let mark = Mark::random();
+        let marked = variable(Mark::VARIABLE, mark.as_str());
+        let container =
+            ContainerDetail::builder().environment(variable("A", "1")).environment(marked.clone());
+        let job = JobDetail::builder().container(container.build()).build();
+        assert_eq!(mark_of(&job), Some(mark.clone()));
+
+        let range = NodeRangeProperty::builder()
+            .target_nodes("0:")
+            .container(ContainerProperties::builder().environment(marked).build());
+        let nodes =
+            NodeProperties::builder().num_nodes(2).main_node(0).node_range_properties(range.build()).build();
+        assert_eq!(mark_of(&JobDetail::builder().node_properties(nodes).build()), Some(mark));
+
+        let unmarked = ContainerDetail::builder().environment(variable("A", "1"));
+        assert_eq!(mark_of(&JobDetail::builder().container(unmarked.build()).build()), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! The end of a submission, in words.
+
+use super::driver::{Driver, looking_for};
+use super::progress::Lost;
+use super::{Once, Outcome, Submitted};
+use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
+use crate::job::Mark;
+use crate::ui::{Failure, note};
+
+impl Driver<'_> {
+    /// The jobs, or why there are none, or why that is not known.
+    pub(super) fn in_words(&self, outcome: Outcome) -> Result<Once, Failure> {
+        let failure = match outcome {
+            Outcome::Submitted { jobs, earlier, unnoted } => {
+                if let Some(trouble) = unnoted {
+                    let failure = self.failure(trouble.failure);
+                    note(format!("bsub: warning: the jobs could not be noted under their key: {failure}"));
+                }
+                return Ok(Once { jobs, earlier });
+            }
+            Outcome::Refused(refusal) => {
+                let failure = self.failure(refusal.failure);
+                self.came_to_nothing(failure, &refusal, "an earlier try got no answer, and ")
+            }
+            Outcome::Busy(refusal) => {
+                let mut failure = self.failure(refusal.failure);
+                if refusal.looked_for.is_none() {
+                    failure.message += match self.progress.jobs().is_empty() {
+                        true => " (no job was submitted)",
+                        false => " (this job was not submitted)",
+                    };
+                }
+                let failure = failure.hint("`--submit-timeout TIME` has it tried for longer");
+                self.came_to_nothing(failure, &refusal, "an earlier try got no answer, and ")
+            }
+            Outcome::Vain(refusal) => {
+                let failure = self.failure(refusal.failure);
+                self.came_to_nothing(failure, &refusal, "")
+            }
+            Outcome::Unknown { request, mark, lost, look } => {
+                let (name, lost) = (self.name(request), self.failure(lost));
+                let mut failure = self.look_failure(&self.place(request), look);
+                failure.message = format!("whether the job {name} exists is not known: {lost}; and {failure}");
+                self.finds_it(self.marked(failure, request, &mark))
+            }
+            Outcome::PerhapsDouble { request, mark, taken, look } => {
+                let id = taken.map(|t| format!(" {}", t.job_id)).unwrap_or_default();
+                let name = self.name(request);
+                let mut failure = self.look_failure(&self.place(request), look);
+                failure.message = format!(
+                    "the job{id} ({name}) has been submitted, but whether it was twice is not known: {failure}"
+                );
+                self.finds_it(self.marked(failure, request, &mark))
+            }
+            Outcome::Gone { request, mark } => {
+                let name = self.name(request);
+                let failure = Failure::failed(format!("the job {name} was there and is not any more"));
+                self.finds_it(self.marked(failure, request, &mark))
+            }
+            Outcome::NotTerminated { double, kept, trouble } => {
+                let (double, kept) = (double.job_id, kept.job_id);
+                let failure = self.failure(trouble.failure);
+                self.finds_it(failure.hint(format!(
+                    "`bkill {double}` ends it: it does the same as the job {kept}, which is kept"
+                )))
+            }
+            Outcome::NoRecord { trouble, jobs } => {
+                let mut failure = self.failure(trouble.failure);
+                if !jobs.is_empty() {
+                    failure.message = format!(
+                        "the job {} has been submitted, but whether its key stands for another one is not known: {failure}",
+                        ids(&jobs)
+                    );
+                    failure = self.finds_it(failure);
+                }
+                failure
+            }
+            Outcome::NoLook { place, look } => self.look_failure(&place, look),
+            Outcome::OtherJobs { by, of, jobs } => Failure::failed(format!(
+                "the key {} stands for other jobs, of which {by} has submitted {} of {of}: {}",
+                self.key_name(),
+                jobs.len(),
+                ids(&jobs)
+            ))
+            .hint("the same command as then submits the rest")
+            .hint(format!("`aws s3 rm {}` forgets the key, and leaves its jobs alone", self.url())),
+            Outcome::Forgotten { jobs } => Failure::failed(format!(
+                "the key {} stands for the job {}, which Batch does not know any more: whether it succeeded is not known",
+                self.key_name(),
+                ids(&jobs)
+            ))
+            .hint("Batch forgets ended jobs after some days")
+            .hint(format!(
+                "`aws s3 rm {}` forgets the key, too: then the same command submits anew",
+                self.url()
+            )),
+        };
+        Err(failure)
+    }
+
+    /// After an open try, nobody says that there is no job.
+    fn came_to_nothing(&self, mut failure: Failure, refusal: &Refusal, before: &str) -> Failure {
+        if let Some(looked_for) = refusal.looked_for {
+            failure.message +=
+                &format!(" ({before}no job with its mark has shown within {} s)", seconds(looked_for));
+            failure = self.marked(failure, refusal.request, &refusal.mark);
+        } else {
+            self.progress.settled();
+        }
+        if refusal.keeps_key { self.finds_it(failure) } else { failure }
+    }
+
+    fn look_failure(&self, place: &Place, look: LookTrouble) -> Failure {
+        match look {
+            LookTrouble::Call(trouble) => self.failure(trouble.failure),
+            LookTrouble::Undescribed(missing) => {
+                let doing = looking_for(place);
+                Failure::failed(format!("{doing}: Batch lists {missing} jobs that it does not describe"))
+                    .passing(true)
+            }
+        }
+    }
+
+    /// The failure with how to look for the job.
+    fn marked(&self, failure: Failure, request: usize, mark: &Mark) -> Failure {
+        match self.requests.get(request) {
+            Some(request) => Lost::new(request, mark).hints(failure),
+            None => failure,
+        }
+    }
+
+    /// With a key, the same command is the way to go on.
+    fn finds_it(&self, failure: Failure) -> Failure {
+        match self.key {
+            Some(_) => failure.hint("the same command again, with the same key, finds what was submitted"),
+            None => failure,
+        }
+    }
+
+    fn name(&self, request: usize) -> &str {
+        self.requests.get(request).map_or("", |request| &request.job_name)
+    }
+
+    fn place(&self, request: usize) -> Place {
+        self.requests.get(request).map_or(Place { queue: String::new(), name: String::new() }, super::place)
+    }
+
+    fn key_name(&self) -> String {
+        self.key.as_ref().map(|(key, _)| key.to_string()).unwrap_or_default()
+    }
+
+    fn url(&self) -> String {
+        self.key.as_ref().map(|(_, store)| store.url()).unwrap_or_default()
+    }
+}
+
+fn ids(jobs: &[Submitted]) -> String {
+    let ids: Vec<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
+    ids.join(" ")
+}
+
+fn seconds(period: Millis) -> f64 {
+    period as f64 / 1000.0
+}

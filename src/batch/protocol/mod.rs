@@ -215,14 +215,6 @@ pub enum Action {
     Done(Outcome),
 }
 
-#[cfg(test)]
-impl Action {
-    /// Whether it is a call.
-    pub fn is_call(&self) -> bool {
-        !matches!(self, Self::WakeAt(_) | Self::Done(_))
-    }
-}
-
 /// Why a look was not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookTrouble {

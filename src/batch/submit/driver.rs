@@ -73,11 +73,15 @@ pub struct Driver<'a> {
     stepped: Option<&'a Stepped>,
 }
 
-/// The clock of a test, which goes on when no call is under way, and the step at which the submitter is killed, with
-/// the number of its actions that are executed.
+/// The clock of a test, which goes on when nothing is due, and the step at which the submitter is killed, with the
+/// number of its actions that are executed.
 #[cfg(test)]
 pub struct Stepped {
     clock: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    /// Replies and wakes, by their times. Those of the same time come in the order of the actions that they belong to,
+    /// as in the model.
+    due: RefCell<std::collections::BTreeMap<(Millis, usize), Event>>,
+    actions: Cell<usize>,
     kill: Option<(usize, usize)>,
     steps: Cell<usize>,
     killed: tokio::sync::Notify,
@@ -150,11 +154,13 @@ impl<'a> Driver<'a> {
             let actions = machine.step(self.now(), event);
             self.note_progress(machine);
             #[cfg(test)]
-            if let Some(executed) = self.stepped.and_then(Stepped::dies) {
-                let last = actions.into_iter().take(executed).filter(|action| action.is_call());
-                calls.extend(last.map(|action| self.call(action)));
-                self.die(calls).await;
-                return Outcome::Forgotten { jobs: Vec::new() };
+            if let Some(stepped) = self.stepped {
+                if let Some(outcome) = self.execute_in_order(stepped, actions).await {
+                    return outcome;
+                }
+                telling.after_step(self, machine, tried);
+                event = stepped.next();
+                continue;
             }
             for action in actions {
                 match action {
@@ -164,14 +170,6 @@ impl<'a> Driver<'a> {
                 }
             }
             telling.after_step(self, machine, tried);
-            #[cfg(test)]
-            if let Some(stepped) = self.stepped {
-                event = match calls.next().await {
-                    Some(event) => event,
-                    None => stepped.wake(wakes.pop().map(|Reverse(at)| at)),
-                };
-                continue;
-            }
             event = loop {
                 let wake_at = wakes.peek().map(|Reverse(at)| self.instant(*at));
                 let tell_at = telling.untold.map(|_| telling.begun + TELL_AFTER);
@@ -383,20 +381,40 @@ impl<'a> Driver<'a> {
         Self { stepped: Some(stepped), ..self }
     }
 
-    /// What has been sent comes to its end, and nobody hears of it.
-    async fn die(&self, mut calls: FuturesUnordered<Call<'_>>) {
-        while calls.next().await.is_some() {}
-        if let Some(stepped) = self.stepped {
-            stepped.killed.notify_one();
+    /// Executes one action after the other: a call takes no time by the clock of the test. The last actions of a
+    /// submitter that is killed are executed, too, and nobody hears of them.
+    async fn execute_in_order(&self, stepped: &Stepped, actions: Vec<Action>) -> Option<Outcome> {
+        let executed = stepped.dies();
+        for action in actions.into_iter().take(executed.unwrap_or(usize::MAX)) {
+            match action {
+                Action::Done(outcome) if executed.is_none() => return Some(outcome),
+                Action::Done(_) => {}
+                Action::WakeAt(at) => stepped.put(at, Event::Woken),
+                call => {
+                    let reply = self.call(call).await;
+                    stepped.put(stepped.now(), reply);
+                }
+            }
         }
-        std::future::pending().await
+        if executed.is_some() {
+            stepped.killed.notify_one();
+            std::future::pending().await
+        }
+        None
     }
 }
 
 #[cfg(test)]
 impl Stepped {
     pub fn new(clock: &std::sync::Arc<std::sync::atomic::AtomicI64>, kill: Option<(usize, usize)>) -> Self {
-        Self { clock: clock.clone(), kill, steps: Cell::new(0), killed: tokio::sync::Notify::new() }
+        Self {
+            clock: clock.clone(),
+            due: RefCell::default(),
+            actions: Cell::new(0),
+            kill,
+            steps: Cell::new(0),
+            killed: tokio::sync::Notify::new(),
+        }
     }
 
     pub async fn killed(&self) {
@@ -412,10 +430,15 @@ impl Stepped {
         self.kill.filter(|(at, _)| *at == step).map(|(_, executed)| executed)
     }
 
-    fn wake(&self, at: Option<Millis>) -> Event {
-        let at = at.expect("something is waited for");
+    fn put(&self, at: Millis, event: Event) {
+        let number = self.actions.replace(self.actions.get() + 1);
+        self.due.borrow_mut().insert((at.max(self.now()), number), event);
+    }
+
+    fn next(&self) -> Event {
+        let ((at, _), event) = self.due.borrow_mut().pop_first().expect("something is waited for");
         self.clock.fetch_max(at, std::sync::atomic::Ordering::SeqCst);
-        Event::Woken
+        event
     }
 }
 

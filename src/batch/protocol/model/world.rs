@@ -100,6 +100,12 @@ pub struct Client {
 enum Payload {
     Event(usize, Event),
     Execute(usize, Vec<Action>),
+    Act(Act),
+}
+
+/// What a service does on a call, perhaps later.
+#[derive(Debug)]
+enum Act {
     Put { client: usize, record: Record, over: Option<ETag>, reply_at: Option<Millis>, twice: bool },
     Terminate(String),
 }
@@ -250,21 +256,33 @@ impl World {
             match self.payloads[number].take() {
                 Some(Payload::Event(client, event)) => self.step(client, event),
                 Some(Payload::Execute(client, actions)) => self.execute(client, actions),
-                Some(Payload::Put { client, record, over, reply_at, twice }) => {
-                    let reply = self.put(record.clone(), over.clone());
-                    let reply = if twice { self.put(record, over) } else { reply };
-                    if let Some(at) = reply_at {
-                        self.at(at, Payload::Event(client, Event::Put(Ok(reply))));
-                    }
-                }
-                Some(Payload::Terminate(id)) => {
-                    let now = self.now;
-                    let job = self.jobs.iter_mut().find(|job| job.id == id && job.taken_at <= now);
-                    if let Some(job) = job.filter(|job| job.terminated_at.is_none()) {
-                        job.terminated_at = Some(now);
-                    }
-                }
+                Some(Payload::Act(act)) => self.act(act),
                 None => {}
+            }
+        }
+    }
+
+    /// Acts at this time: if it is now, before anything else, so that the replies of one moment come in the order of
+    /// their calls.
+    fn act_at(&mut self, at: Millis, act: Act) {
+        if at <= self.now { self.act(act) } else { self.at(at, Payload::Act(act)) }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Put { client, record, over, reply_at, twice } => {
+                let reply = self.put(record.clone(), over.clone());
+                let reply = if twice { self.put(record, over) } else { reply };
+                if let Some(at) = reply_at {
+                    self.at(at, Payload::Event(client, Event::Put(Ok(reply))));
+                }
+            }
+            Act::Terminate(id) => {
+                let now = self.now;
+                let job = self.jobs.iter_mut().find(|job| job.id == id && job.taken_at <= now);
+                if let Some(job) = job.filter(|job| job.terminated_at.is_none()) {
+                    job.terminated_at = Some(now);
+                }
             }
         }
     }
@@ -322,7 +340,7 @@ impl World {
                     if !(call.fails && call.idle) {
                         let acts_after =
                             if call.fails { call.acts_after } else { call.acts_after.min(call.after) };
-                        self.at(self.now + acts_after, Payload::Terminate(double.job_id));
+                        self.act_at(self.now + acts_after, Act::Terminate(double.job_id));
                     }
                     self.failures.terminates += usize::from(call.fails);
                     let reply = if call.fails { Err(self.trouble(1)) } else { Ok(()) };
@@ -350,7 +368,7 @@ impl World {
                     let acts_at =
                         self.now + if call.fails { call.acts_after } else { call.acts_after.min(call.after) };
                     let reply_at = (!call.fails).then_some(reply_at);
-                    self.at(acts_at, Payload::Put { client, record, over, reply_at, twice: call.twice });
+                    self.act_at(acts_at, Act::Put { client, record, over, reply_at, twice: call.twice });
                 }
                 Action::WakeAt(at) => {
                     let at = at - self.clients[client].skew;

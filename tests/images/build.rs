@@ -211,22 +211,29 @@ fn a_short_name_is_a_repository_of_the_account() {
     assert_eq!(asked(), 2, "and not for long");
     sandbox.run("bsub", ["--image", "short/tool", "true"]).ok();
     sandbox.run("bsub", ["--image", "short/nothing:1", "true"]).ok();
-    let before = cluster.calls("DescribeRepositories").len();
-    let full = format!("{registry}/short/tool@sha256:{}", "0f".repeat(32));
-    for image in
-        [full.as_str(), "library/short", "registry.example.org/short/tool:1", "localhost:5000/short/tool"]
-    {
+    let full = format!("{registry}/short/elsewhere@sha256:{}", "0f".repeat(32));
+    for image in [
+        full.as_str(),
+        "library/elsewhere",
+        "registry.example.org/short/elsewhere:1",
+        "localhost:5000/short/elsewhere",
+    ] {
         sandbox.run("bsub", ["--image", image, "true"]).ok();
     }
-    assert_eq!(cluster.calls("DescribeRepositories").len(), before, "these say where they are");
+    // A call of an earlier step may be sent again, and be noted late.
+    let calls = cluster.calls("DescribeRepositories");
+    assert!(
+        !calls.iter().any(|call| call.to_string().contains("elsewhere")),
+        "these say where they are: {calls:?}"
+    );
     let mut expected = vec![
         format!("{registry}/short/tool:1.2"),
         format!("{registry}/short/tool:latest"),
         "short/nothing:1".to_owned(),
         full,
-        "library/short".to_owned(),
-        "registry.example.org/short/tool:1".to_owned(),
-        "localhost:5000/short/tool".to_owned(),
+        "library/elsewhere".to_owned(),
+        "registry.example.org/short/elsewhere:1".to_owned(),
+        "localhost:5000/short/elsewhere".to_owned(),
     ];
     expected.sort();
     assert_eq!(images(&cluster), expected);

@@ -150,12 +150,20 @@ fn the_same_content_is_built_once() {
 fn quiet_shows_no_bar_on_a_terminal() {
     let server = BuildServer::start(Course { images: vec![("*", DIGEST)], ..Course::default() });
     let sandbox = server.sandbox();
-    // So much takes its time to be read.
     let large = std::fs::File::create(sandbox.file("context/large", "")).expect("a file");
-    large.set_len(2 << 30).expect("a length");
     let shown = |args: &[&str]| Terminal::new(100).run(&sandbox, "bimage", args).ok().written;
-    let loud = shown(&["build", "context"]);
+    // The bar comes when reading takes its time. How much that takes depends on the machine.
+    let mut length = 16 << 20;
+    let loud = loop {
+        large.set_len(length).expect("a length");
+        let loud = shown(&["build", "context"]);
+        if loud.contains("reading the build context") || length > 8 << 30 {
+            break loud;
+        }
+        length *= 2;
+    };
     assert!(loud.contains("reading the build context"), "{loud}");
+    large.set_len(length + 1).expect("a length");
     let quiet = shown(&["build", "context", "--quiet"]);
     assert!(!quiet.contains("reading the build context"), "{quiet}");
 }

@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{ContainerOverrides, KeyValuePair};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use awsb_testkit::local::{Access, Batch, s3};
-use awsb_testkit::{Sandbox, story};
+use awsb_testkit::{Sandbox, program, story};
 
 const BUCKET: &str = "awsb-local";
 
@@ -77,6 +77,7 @@ async fn a_damaged_bundle_heals() {
 
 #[story]
 async fn damaged_inputs_heal() {
+    program("curl");
     let (sandbox, s3, _) = sandbox();
     sandbox.file("data", noise(9 << 20));
     let run = || sandbox.run("bsub", ["-I", "-i", "data", "--wrap", "cksum <data"]).ok().stdout;

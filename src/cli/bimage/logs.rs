@@ -8,8 +8,8 @@ use crate::cluster::Contact;
 use crate::image::codebuild::{self, Build, BuildName, Log, News};
 use crate::logs::{Event, Stream};
 use crate::ui::{
-    Exit, Failure, Format, JsonArray, Output, end_signal, harmless_json, harmless_line, local_rfc3339_ms,
-    note,
+    Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
+    until_signal,
 };
 
 /// Its arguments.
@@ -40,14 +40,14 @@ impl Args {
                 News::Lines(events) => lines.print(events),
                 News::NoLog(failure) => Err(failure),
             });
-            let ended = tokio::select! {
-                biased;
-                ended = followed => ended?,
-                signal = end_signal() => {
-                    note(format!("bimage: {signal}; the build {id} goes on"));
-                    note(format!("hint: `bimage logs --follow {id}` follows it again"));
-                    return Ok(Exit::Interrupted(signal));
-                }
+            let build = id.clone();
+            let last = move |signal| async move {
+                note(format!("bimage: {signal}; the build {build} goes on"));
+                note(format!("hint: `bimage logs --follow {build}` follows it again"));
+            };
+            let ended = match until_signal(followed, last).await {
+                Ok(ended) => ended?,
+                Err(signal) => return Ok(Exit::Interrupted(signal)),
             };
             if !ended.has_succeeded() {
                 note(format!("bimage: the build {id} has ended: {}", ended.status));

@@ -1,6 +1,6 @@
 //! What the documentation shows runs as it is shown.
 
-use awsb_testkit::{Sandbox, story};
+use awsb_testkit::{Sandbox, program, story};
 
 /// The blocks of a page that are marked `sh`, in order.
 fn blocks(page: &str) -> Vec<String> {
@@ -22,6 +22,8 @@ fn blocks(page: &str) -> Vec<String> {
 
 #[story]
 fn the_examples_of_bsub() {
+    // Jobs that bring large inputs along or results back take it.
+    program("curl");
     let sandbox = Sandbox::new();
     let blocks = blocks(include_str!("../../docs/bsub.md"));
     assert!(blocks.len() >= 12, "only {} blocks", blocks.len());

@@ -5,7 +5,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
-use awsb_testkit::{Answer, BadServer, Gate, Running, Sandbox, behind_a_gate, eventually, python, story};
+use awsb_testkit::{
+    Answer, BadServer, Gate, Running, Sandbox, behind_a_gate, eventually, program, python, story,
+};
 use nix::sys::signal::Signal;
 
 const MIB: u64 = 1 << 20;
@@ -106,6 +108,8 @@ fn a_program_for_another_system_is_refused() {
 #[cfg(target_os = "linux")]
 #[story]
 fn large_inputs_stream_and_go_up_once() {
+    // The job fetches what does not fit into its bundle.
+    program("curl");
     let (sandbox, gate) = behind_a_gate(0, "");
     large(&sandbox, "data", 160 * MIB);
     let bsub = ["-I", "-i", "data", "--wrap", "stat -c %s data; ls"];
@@ -144,6 +148,8 @@ fn begun(sandbox: &Sandbox, gate: &Gate) -> Running {
 
 #[story]
 fn an_upload_that_was_killed_goes_on_where_it_was() {
+    // The job fetches what does not fit into its bundle.
+    program("curl");
     let (sandbox, gate) = behind_a_gate(3, "");
     begun(&sandbox, &gate).signal(Signal::SIGKILL);
     // Which three of the first four come first, nobody decides.
@@ -196,6 +202,8 @@ fn ctrl_c_counts_while_the_parts_are_put_together() {
 
 #[story]
 fn two_that_send_the_same_at_once_both_succeed() {
+    // The job fetches what does not fit into its bundle.
+    program("curl");
     let (sandbox, gate) = behind_a_gate(2, "");
     let slow = begun(&sandbox, &gate);
     // It takes the other's upload up, and ends it under the other's feet.

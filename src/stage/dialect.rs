@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use super::bundle::Entry;
 use super::launcher::{bare, set};
 use crate::job::directives::SlurmShape;
-use crate::job::{JobName, JobSpec, Shape, SignalTo};
+use crate::job::{JobName, JobSpec, Shape, SignalTo, Work};
 
 const NUMBER: &str = include_str!("launcher/number.sh");
 const SLURM: &str = include_str!("launcher/slurm.sh");
@@ -151,15 +151,25 @@ fn constants(spec: &JobSpec) -> Vec<(&'static str, String)> {
 }
 
 /// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
+/// Each takes room in a request that has little, so `scontrol` comes along only where the script mentions it.
 pub(super) fn files(spec: &JobSpec) -> Vec<File> {
     let program = |path, text| File { path, mode: 0o755, text: format!("#!/bin/sh\n{}", bare(text)) };
-    match spec.slurm {
-        Some(_) => vec![
-            program(SRUN_FILE, SRUN),
-            program(SCONTROL_FILE, SCONTROL),
-            File { path: TMPDIR_FILE, mode: 0o600, text: String::new() },
-        ],
-        None => Vec::new(),
+    if spec.slurm.is_none() {
+        return Vec::new();
+    }
+    let mut files =
+        vec![program(SRUN_FILE, SRUN), File { path: TMPDIR_FILE, mode: 0o600, text: String::new() }];
+    if mentions(spec, b"scontrol") {
+        files.push(program(SCONTROL_FILE, SCONTROL));
+    }
+    files
+}
+
+/// Whether a word is in the text of the script.
+fn mentions(spec: &JobSpec, word: &[u8]) -> bool {
+    match &spec.work {
+        Work::Script { script, .. } => script.contents().windows(word.len()).any(|window| window == word),
+        Work::Command(_) => false,
     }
 }
 

@@ -256,11 +256,15 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
 fn a_job_has_a_number_where_its_id_is_a_uuid() -> Outcome {
     const UUID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
     let numbers = |id: &str| -> Result<Vec<String>, Box<dyn std::error::Error>> {
-        let script = "#!/bin/sh\n#SBATCH -J n\n#BSUB -J n\nset -eu\necho $SLURM_JOB_ID\necho $LSB_JOBID\n\
-                      echo ${SLURM_ARRAY_JOB_ID-none}\ncase $SLURM_JOB_ID in *[!0-9]*) ;; \
-                      *) : $((10000 + SLURM_JOB_ID % 50000)) ;; esac\n";
         let index = id.split_once(':').map_or("", |(_, index)| index);
-        Ok(lines(&said(script, &[("AWS_BATCH_JOB_ID", id), ("AWS_BATCH_JOB_ARRAY_INDEX", index)], None)?))
+        let variables = [("AWS_BATCH_JOB_ID", id), ("AWS_BATCH_JOB_ARRAY_INDEX", index)];
+        let slurm = "#!/bin/sh\n#SBATCH -J n\nset -eu\necho $SLURM_JOB_ID\n\
+                     case $SLURM_JOB_ID in *[!0-9]*) ;; *) : $((10000 + SLURM_JOB_ID % 50000)) ;; esac\n\
+                     echo ${SLURM_ARRAY_JOB_ID-none}\n";
+        let lsf = "#!/bin/sh\n#BSUB -J n\nset -eu\necho $LSB_JOBID\n";
+        let mut said_by_both = lines(&said(slurm, &variables, None)?);
+        said_by_both.splice(1..1, lines(&said(lsf, &variables, None)?));
+        Ok(said_by_both)
     };
     let job = (0x8f_2c0d_3e11_u64 + (1 << 40)).to_string();
     assert_eq!(numbers(UUID)?, [job.as_str(), &job, "none"]);

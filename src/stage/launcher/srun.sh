@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2016,SC2064,SC2086
 # srun for scripts that were written for Slurm: as many copies of a command as the job has tasks, through
 # mpirun where there is one, because that is what an MPI program needs. Of srun's options those are honoured
 # that say what runs; those that say where, or how tightly, mean nothing here.
@@ -23,9 +24,9 @@ while [ $# -gt 0 ]; do
     [ -z "$_ah" ] || set -- "-$_av" "$@"
     ;;
   -I | -K) ;;
-  --contiguous | --disable-status | --exact | --hold | --label | --no-allocate | --overcommit | --overlap | \
-    --oversubscribe | --preserve-env | --quiet | --quit-on-interrupt | --reboot | --spread-job | --unbuffered | \
-    --use-min-nodes | --verbose | --whole | --multi-prog | --test-only) ;;
+  # The long options without a value, by how they begin: --contiguous, --disable-status, --hold, --no-allocate, --overlap, …
+  --cont* | --disable* | --exact | --hold | --lab* | --no-a* | --over* | --pres* | --qui* | --reb* | --spr* | --unb* | \
+    --use-* | --verb* | --whole | --mul* | --test*) ;;
   --exclusive | --immediate | --kill-on-bad-exit | --nice | --no-kill | --propagate | --pty | --resv-ports) ;;
   --help | --usage | --version | -h | -V)
     echo 'srun: awsb runs this job; this srun starts its tasks'
@@ -54,12 +55,12 @@ while [ $# -gt 0 ]; do
     *) _aw="$_aw $_ak" ;;
     esac
     ;;
-  --multi-prog)
+  --mul*)
     _as '--multi-prog is Slurm only: mpirun and a script that looks at SLURM_PROCID do the same'
     exit 1
     ;;
   --export) [ "$_av" = ALL ] || _aw="$_aw $_ak" ;;
-  -l | --label | -r | --relative | -w | --nodelist | -x | --exclude | -t | --time | --pty | --test-only | \
+  -l | --lab* | -r | --relative | -w | --nodelist | -x | --exclude | -t | --time | --pty | --test* | \
     --task-prolog | --task-epilog | --prolog | --epilog | --het-group) _aw="$_aw $_ak" ;;
   esac
 done
@@ -72,7 +73,6 @@ esac
 case $_ai in all | none) _ai='' ;; esac
 # What is in front of each task when their files differ: it is text, because other nodes have no file of it. _af FILE sets
 # _av to what its %j, %t and so on stand for.
-# shellcheck disable=SC2016 # it is for the task's shell
 _ap='_af() {
   _al=$1 _av=
   while :; do
@@ -125,7 +125,6 @@ export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an"
 export SLURM_PROCID=0 SLURM_LOCALID=0
 case $_ai$_ao$_ae in
 *%*)
-  # shellcheck disable=SC2016 # it is for the task's shell
   set -- sh -c "$_ap"'_aredirect "$1" "$2" "$3"
 shift 3
 exec "$@"' srun "$_ai" "$_ao" "$_ae" "$@"
@@ -144,7 +143,6 @@ if [ "$_aw" ]; then
 fi
 [ "$_an" -gt 1 ] || [ "$_aw" ] || exec "$@"
 if [ "$_an" -gt 1 ] && command -v mpirun >/dev/null; then
-  # shellcheck disable=SC2016 # it is for the task's shell
   set -- sh -c 'SLURM_PROCID=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-0}}}
 SLURM_LOCALID=${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-0}}
 SLURM_NODEID=${AWS_BATCH_JOB_NODE_INDEX:-0}
@@ -176,7 +174,6 @@ fi
 _ak='' _ac=0 _ai=0 _ah=''
 trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
 if [ "$_aw" ]; then
-  # shellcheck disable=SC2064 # it is known now
   trap "kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
 fi
 while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
@@ -188,7 +185,6 @@ while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
   _ak="$_ak $!" _ai=$((_ai + 1))
 done
 # A signal may have come before the last task's ID was noted.
-# shellcheck disable=SC2086 # they are words
 [ -z "$_ah" ] || kill -s TERM $_ak 2>/dev/null
 # The highest exit code is the job step's.
 for _av in $_ak; do

@@ -19,6 +19,9 @@ pub enum Of {
     /// The jobs of a queue that were submitted after a time, in milliseconds since the epoch. They come in every
     /// state, and fewer to a page.
     Since(String, i64),
+    /// The jobs of a queue whose names begin so; with `false`, that have this name. Upper and lower case are the same. They
+    /// come in every state, without children.
+    Named(String, String, bool),
     /// The children of an array.
     Array(JobId),
     /// The nodes of an MNP job.
@@ -197,7 +200,7 @@ pub fn pages_in_turn<'a>(
 fn to_ask(of: &Of, statuses: &[Status]) -> Vec<Status> {
     match of {
         // The filter knows no states.
-        Of::Since(..) => vec![Status::Running],
+        Of::Since(..) | Of::Named(..) => vec![Status::Running],
         _ => statuses.to_vec(),
     }
 }
@@ -232,10 +235,16 @@ async fn page(
             let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(time.to_string()).build();
             call.job_queue(queue).filters(filter)
         }
+        Of::Named(queue, name, begins) => {
+            let value = if *begins { format!("{name}*") } else { name.clone() };
+            call.job_queue(queue).filters(KeyValuesPair::builder().name("JOB_NAME").values(value).build())
+        }
     };
     let answer = call.send().await.map_err(|e| {
         let what = match of {
-            Of::Queue(queue) | Of::Since(queue, _) => format!("the jobs of the queue {queue}"),
+            Of::Queue(queue) | Of::Since(queue, _) | Of::Named(queue, ..) => {
+                format!("the jobs of the queue {queue}")
+            }
             Of::Array(parent) => format!("the children of the array {parent}"),
             Of::Nodes(parent) => format!("the nodes of the job {parent}"),
         };

@@ -1,8 +1,9 @@
 //! DescribeJobQueues and DescribeComputeEnvironments: the queues, and the machines behind them.
 
 use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::fit;
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 
@@ -45,7 +46,7 @@ pub struct TimeLimit {
 }
 
 /// A compute environment (API `ComputeEnvironmentDetail`). It is serialised under AWS's field names.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
     /// Its name.
@@ -72,7 +73,7 @@ pub struct Environment {
 }
 
 /// API `ComputeResource`, as far as it decides what can run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComputeResources {
     /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`.
@@ -208,7 +209,11 @@ pub async fn environments_of(session: &Session, queues: &[Queue]) -> Result<Vec<
     let mut names: Vec<String> = queues.iter().flat_map(|queue| queue.compute_environments.clone()).collect();
     names.sort();
     names.dedup();
-    if names.is_empty() { Ok(Vec::new()) } else { environments(session, &names).await }
+    let known = if names.is_empty() { Vec::new() } else { environments(session, &names).await? };
+    for queue in queues {
+        fit::remember(session, queue, &known, None);
+    }
+    Ok(known)
 }
 
 impl Queue {

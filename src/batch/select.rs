@@ -5,7 +5,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Job, ListPage, Of, describe, pages, pages_in_turn, queues};
 use crate::cluster::Session;
-use crate::job::{JobId, Moment, NameGlob, Status, Submitter};
+use crate::job::{JobId, Moment, NameGlob, NamePattern, Status, Submitter};
 use crate::ui::Failure;
 
 /// So many queues are listed at once, each in its states.
@@ -62,6 +62,39 @@ impl Selection {
             _ => Of::Queue(queue.to_owned()),
         }
     }
+}
+
+/// The jobs with such a name that somebody has submitted to these queues, in every state that Batch knows; the oldest first.
+///
+/// # Errors
+/// When Batch cannot be asked or does not know a queue.
+pub async fn of_name(
+    session: &Session,
+    queues: &[&str],
+    name: &NamePattern,
+    submitter: Submitter,
+) -> Result<Vec<Job>, Failure> {
+    let (beginning, begins) = name.beginning();
+    let selection = Selection {
+        queues: Vec::new(),
+        statuses: Status::ALL.to_vec(),
+        name: None,
+        since: None,
+        until: None,
+        submitter: Some(submitter),
+    };
+    let mut jobs = Vec::new();
+    for queue in queues {
+        let of = Of::Named((*queue).to_owned(), beginning.to_owned(), begins);
+        let mut listed = pages_in_turn(session, of, &Status::ALL);
+        while let Some(page) = listed.next().await {
+            let mut page = page?;
+            page.jobs.retain(|job| name.matches(&job.job_name));
+            jobs.extend(only_theirs(session, &selection, page).await?.jobs);
+        }
+    }
+    newest_last(&mut jobs);
+    Ok(jobs)
 }
 
 /// How Batch is asked for the jobs of a queue.

@@ -1,7 +1,6 @@
 //! `bwait`: waits for jobs.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,8 @@ use tokio::time::Instant;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::waiting::{
-    Outcome, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck, tell_stuck_children,
+    Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
+    tell_why_stuck,
 };
 use crate::batch::{self, Counts, Crowd, Job};
 use crate::cluster::Contact;
@@ -74,7 +74,8 @@ impl Args {
         let is_done = if self.started { Job::is_under_way } else { |job: &Job| job.status.has_ended() };
         let mut crowd = Crowd::new(found.jobs.clone(), is_done);
         let output = self.common.output().outliving_its_reader();
-        let mut teller = Teller::new(self, &output, crowd.jobs().count());
+        let (stuck, untold) = Stuck::new("bwait");
+        let mut teller = Teller::new(self, &output, crowd.jobs().count(), stuck);
         let seen = Seen::default();
         let mut contact = Contact::new(session.clone(), "bwait");
         let (open, kills, of_last) = (seen.open.clone(), self.kill_on_interrupt, session.clone());
@@ -98,6 +99,7 @@ impl Args {
                         _ => Err(self.timed_out(&seen.open.get())),
                     },
                     never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
+                    never = tell_why_stuck("bwait", &session, untold) => match never {},
                 }
             };
             until_signal(in_time, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
@@ -138,7 +140,7 @@ impl Args {
                 teller.tell(outcome)?;
                 highest = highest.max(outcome.exit);
             }
-            open.iter().for_each(|job| teller.tell_if_stuck(job));
+            open.iter().for_each(|job| teller.stuck.look(job));
             if crowd.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }
@@ -237,17 +239,18 @@ struct Teller<'a> {
     count: usize,
     /// So many have failed.
     failed: usize,
-    stuck: HashMap<String, String>,
+    /// A job that is stuck may be stuck for ever: whoever waits for it has to know, once.
+    stuck: Stuck,
 }
 
 /// Of so many jobs that fail it is told why.
 const TOLD: usize = 10;
 
 impl<'a> Teller<'a> {
-    fn new(args: &'a Args, output: &'a Output, count: usize) -> Self {
+    fn new(args: &'a Args, output: &'a Output, count: usize, stuck: Stuck) -> Self {
         let array = (output.format() == Format::Json).then(|| output.json_array());
         let bar = (!args.quiet).then(Progress::of_jobs);
-        Self { args, output, array, bar, count, failed: 0, stuck: HashMap::new() }
+        Self { args, output, array, bar, count, failed: 0, stuck }
     }
 
     fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
@@ -279,15 +282,6 @@ impl<'a> Teller<'a> {
         Ok(())
     }
 
-    /// A job that is stuck may be stuck for ever: whoever waits for it has to know, once.
-    fn tell_if_stuck(&mut self, job: &Job) {
-        let Some(reason) = job.stuck() else { return };
-        if self.stuck.get(&job.job_id).is_none_or(|said| said != reason) {
-            tell_stuck("bwait", job, reason);
-            self.stuck.insert(job.job_id.clone(), reason.to_owned());
-        }
-    }
-
     fn progress(&mut self, crowd: &Crowd) {
         let Counts { all, running, succeeded, failed } = crowd.counts();
         let Some(bar) = &mut self.bar else { return };
@@ -306,7 +300,9 @@ impl<'a> Teller<'a> {
             if self.failed > TOLD {
                 note(format!("bwait: and {} more have failed", self.failed - TOLD));
             }
-            note("hint: `bout ID` shows a job's output, `bstat ID` why it failed");
+            note(
+                "hint: `bout ID` shows a job's output, `bstat --why ID` tells why it failed, and what to do",
+            );
         }
         self.array.map_or(Ok(()), JsonArray::finish)
     }

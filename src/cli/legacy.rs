@@ -111,20 +111,20 @@ fn split(word: &OsStr) -> (OsString, Option<OsString>) {
     }
 }
 
-fn long<'c>(command: &'c Command, name: &str) -> Option<&'c Arg> {
+pub(super) fn long<'c>(command: &'c Command, name: &str) -> Option<&'c Arg> {
     command.get_arguments().find(|arg| {
         arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|others| others.contains(&name))
     })
 }
 
-fn short(command: &Command, letter: char) -> Option<&Arg> {
+pub(super) fn short(command: &Command, letter: char) -> Option<&Arg> {
     command.get_arguments().find(|arg| {
         arg.get_short() == Some(letter)
             || arg.get_all_short_aliases().is_some_and(|others| others.contains(&letter))
     })
 }
 
-fn takes_value(arg: Option<&Arg>) -> bool {
+pub(super) fn takes_value(arg: Option<&Arg>) -> bool {
     arg.is_some_and(|arg| {
         arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.min_values() > 0)
     })

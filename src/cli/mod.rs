@@ -6,11 +6,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
-use crate::job::directives::about_slurms;
 use crate::ui::{Exit, Failure, Format, Output, interrupted, watch_signals};
 
 pub mod bhosts;
@@ -22,6 +21,7 @@ pub mod bqueues;
 pub mod bstat;
 pub mod bsub;
 pub mod bwait;
+mod foreign;
 mod legacy;
 mod manual;
 mod named;
@@ -119,6 +119,14 @@ fn run_on(
 
 /// Runs one tool: parses the command line, tells the story, reports how it ended.
 pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
+    run_noting(tool, |args, _| story(args))
+}
+
+/// The same for a story that says what else its command line could mean, once it is clear that nothing is wrong with it.
+pub fn run_noting<A: Parser>(
+    tool: &str,
+    story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
+) -> ExitCode {
     let exit = told(tool, story).unwrap_or_else(|failure| {
         failure.report(tool);
         failure.exit
@@ -129,9 +137,22 @@ pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>
     ExitCode::from(exit.code())
 }
 
-fn told<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+fn told<A: Parser>(
+    tool: &str,
+    story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     let command = manual::with_options(A::command());
-    let args = optional::joined(&command, legacy::rewritten(&command, std::env::args_os()));
+    let args = legacy::rewritten(&command, std::env::args_os());
+    let world = foreign::World {
+        is_cluster: &|name| {
+            let of = |cluster| crate::cluster::defaults(&Choice { cluster, ..Choice::default() });
+            // What is wrong with the settings themselves is said later.
+            of(Some(name.to_owned())).is_ok() || of(None).is_err()
+        },
+        is_set: &|name| std::env::var_os(name).is_some(),
+    };
+    let remark = foreign::look(&command, &args, &world)?;
+    let args = optional::joined(&command, args);
     if manual::print(&command, &args)? {
         return Ok(Exit::Done);
     }
@@ -139,7 +160,7 @@ fn told<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -
         .try_get_matches_from(args)
         .and_then(|matches| A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command())));
     match parsed {
-        Ok(args) => story(args),
+        Ok(args) => story(args, remark),
         Err(e) => usage(tool, &e),
     }
 }
@@ -164,12 +185,10 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
     let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
     let mut failure = Failure::usage(message);
     failure.hints = tips.collect();
-    // Its nearest name among ours is hardly what a Slurm user means.
-    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(option)), "bsub") =
-        (error.kind(), error.get(ContextKind::InvalidArg), tool)
-        && let Some(about) = option.strip_prefix("--").and_then(about_slurms)
-    {
-        failure.hints = vec![format!("{option} is Slurm's: {about}")];
+    // Its nearest name among ours is hardly what a user of Slurm or LSF means.
+    if let Some(hint) = foreign::hint_for(tool, error) {
+        failure.hints = vec![hint];
+        return Err(failure);
     }
     Err(failure.hint(format!("`{tool} --help` lists the options")))
 }

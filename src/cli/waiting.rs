@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
+use crate::job::why::Answer;
 use crate::job::{JobId, Status};
-use crate::ui::{EndSignal, Failure, Interrupts, harmless, note};
+use crate::ui::{EndSignal, Failure, Interrupts, harmless, note, stderr_columns, wrapped};
 
 /// When the children of arrays are looked at first, to see whether they are stuck,
 const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
@@ -108,8 +111,66 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     }
 }
 
-/// Says that a job is stuck.
-pub fn tell_stuck(tool: &str, job: &Job, reason: &str) {
+/// Jobs that are stuck: each is told of once, as `bstat --why` tells it, and again when it is for another reason.
+#[derive(Debug)]
+pub struct Stuck {
+    tool: &'static str,
+    found: mpsc::UnboundedSender<Job>,
+    told: RefCell<HashMap<String, String>>,
+}
+
+/// The jobs that [`Stuck`] has found and that are still to be told of.
+pub type Untold = mpsc::UnboundedReceiver<Job>;
+
+impl Stuck {
+    /// For a tool that waits.
+    pub fn new(tool: &'static str) -> (Self, Untold) {
+        let (found, untold) = mpsc::unbounded_channel();
+        (Self { tool, found, told: RefCell::default() }, untold)
+    }
+
+    /// Takes note of a job if it is stuck.
+    pub fn look(&self, job: &Job) {
+        let Some(reason) = job.stuck() else { return };
+        let before = self.told.borrow_mut().insert(job.job_id.clone(), reason.to_owned());
+        if before.as_deref() != Some(reason) && self.found.send(job.clone()).is_err() {
+            tell_stuck(self.tool, job, reason);
+        }
+    }
+}
+
+/// Tells of jobs that are stuck, as they are found. It never ends.
+pub async fn tell_why_stuck(tool: &str, session: &Session, mut untold: Untold) -> Infallible {
+    loop {
+        match untold.recv().await {
+            Some(job) => tell_why(tool, session, &job).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Says why a job is stuck and what to do about it, or Batch's own words where that cannot be found out.
+async fn tell_why(tool: &str, session: &Session, job: &Job) {
+    let Some(reason) = job.stuck() else { return };
+    let known = batch::why(session, &[job.id()]).await.unwrap_or_default();
+    let [Some(facts)] = known.as_slice() else {
+        return tell_stuck(tool, job, reason);
+    };
+    // It may have got its place meanwhile.
+    if facts.job.status != Status::Runnable {
+        return;
+    }
+    let answer = Answer::of(facts);
+    let lines = answer.lines();
+    let columns = stderr_columns();
+    for (n, line) in lines.iter().enumerate() {
+        let line = if n == 0 { format!("{tool}: job {line}") } else { line.clone() };
+        wrapped(&harmless(&line), columns).iter().for_each(note);
+    }
+}
+
+/// Says that a job is stuck, in Batch's words.
+fn tell_stuck(tool: &str, job: &Job, reason: &str) {
     note(format!("{tool}: job {} is {}: {}", job.job_id, job.status, harmless(reason)));
 }
 
@@ -128,8 +189,8 @@ pub async fn tell_stuck_children(tool: &str, session: &Session, arrays: &RefCell
             let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) else { continue };
             let before = said.entry(id).or_default();
             if before.as_deref() != Some(reason) {
-                tell_stuck(tool, child, reason);
                 *before = Some(reason.to_owned());
+                tell_why(tool, session, child).await;
             }
         }
     }
@@ -145,8 +206,11 @@ pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_ou
         note(super::LACKS_SH);
     } else if job.started_at.is_none() && !job.is_array_parent() {
         note(format!("hint: `bstat --why {}` tells why it never ran", job.job_id));
-    } else if !has_output {
-        note(format!("hint: `bout {}` shows its output", job.job_id));
+    } else {
+        if !has_output {
+            note(format!("hint: `bout {}` shows its output", job.job_id));
+        }
+        note(format!("hint: `bstat --why {}` tells why it failed, and what to do", job.job_id));
     }
     if job.is_array_parent() {
         note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));

@@ -148,6 +148,24 @@ impl Session {
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
+    /// Where it is kept what the queues' environments may have: of a local cluster for as long as one server runs, as the
+    /// next may have another size.
+    pub fn cache_of_room(&self) -> Cache {
+        if !self.cluster.is_local {
+            return self.cache.clone();
+        }
+        let served = local::Home::find().ok().and_then(|home| Some((home.server_pid()?, home)));
+        let (Some((pid, home)), Some(url)) = (served, self.config.endpoint_url()) else {
+            return Cache::none();
+        };
+        Cache::new(vec![home.path().display().to_string(), pid.to_string(), url.to_owned()])
+    }
+
+    /// Whether it costs next to nothing to ask for what is not in [`Session::cache_of_room`].
+    pub fn is_near(&self) -> bool {
+        self.cluster.is_local
+    }
+
     /// A client of ECR. Made when it is needed, as few tools do.
     pub fn ecr(&self) -> aws_sdk_ecr::Client {
         let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config);

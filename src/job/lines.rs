@@ -11,6 +11,27 @@ pub enum LineUse {
     Command,
 }
 
+/// The mark that some editors put before a text in UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A line that is hardly meant to be a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unusual {
+    Blank,
+    /// Its first character is `#`.
+    Comment,
+}
+
+impl Unusual {
+    fn of(line: &[u8]) -> Option<Self> {
+        match line.trim_ascii_start().first() {
+            None => Some(Self::Blank),
+            Some(b'#') => Some(Self::Comment),
+            Some(_) => None,
+        }
+    }
+}
+
 /// Lines, each of which is a task; the first has the ID 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lines {
@@ -26,6 +47,11 @@ impl Lines {
     /// # Errors
     /// When there is no line, or one that no command line can hold. Worded to follow the file's name.
     pub fn new(mut contents: Vec<u8>, is: LineUse) -> Result<Self, Invalid> {
+        if contents.starts_with(BYTE_ORDER_MARK) {
+            return Err(Invalid::because(
+                "begins with a byte order mark, which would be a part of the first line",
+            ));
+        }
         if contents.last().is_some_and(|b| *b != b'\n') {
             contents.push(b'\n');
         }
@@ -52,6 +78,39 @@ impl Lines {
                 Err(Invalid::because(format!("has {count} lines, and an array at most {MAX_TASKS} tasks")))
             }
         }
+    }
+
+    /// The same without blank lines and comments: the tasks are numbered by the lines that are left.
+    ///
+    /// # Errors
+    /// As [`Lines::new`], and when no line is left.
+    pub fn without_comments(contents: &[u8], is: LineUse) -> Result<Self, Invalid> {
+        // Errors name lines by their numbers in the file.
+        let all = Self::new(contents.to_vec(), is)?;
+        let kept = all.each().filter(|line| Unusual::of(line).is_none());
+        let kept: Vec<u8> = kept.flat_map(|line| line.iter().chain(b"\n")).copied().collect();
+        match kept.is_empty() {
+            true => Err(Invalid::because("has no line but blank ones and comments")),
+            false => Self::new(kept, is),
+        }
+    }
+
+    /// The lines, without their ends.
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.contents.split(|b| *b == b'\n').take(self.count as usize)
+    }
+
+    /// The numbers of the lines that are blank, and of those that look like comments.
+    pub fn unusual(&self) -> (Vec<u32>, Vec<u32>) {
+        let (mut blank, mut comments) = (Vec::new(), Vec::new());
+        for (number, line) in (1..).zip(self.each()) {
+            match Unusual::of(line) {
+                Some(Unusual::Blank) => blank.push(number),
+                Some(Unusual::Comment) => comments.push(number),
+                None => {}
+            }
+        }
+        (blank, comments)
     }
 
     /// The bytes, with a line end behind every line.
@@ -89,6 +148,22 @@ mod tests {
         for bad in ["", "a\r\nb\r\n", "a\0\n", &"x".repeat(130_049)] {
             assert!(count(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn blank_lines_and_comments_are_told_or_left_out() -> Result<(), Invalid> {
+        let text = b"#!/bin/sh\na # b\n \t\n\n  # c\nd";
+        let lines = Lines::new(text.to_vec(), LineUse::Command)?;
+        assert_eq!((lines.count, lines.unusual()), (6, (vec![3, 4], vec![1, 5])));
+        let kept = Lines::without_comments(text, LineUse::Command)?;
+        assert_eq!((kept.contents(), kept.count), (b"a # b\nd\n".as_slice(), 2));
+        assert_eq!(kept.unusual(), (Vec::new(), Vec::new()));
+        assert!(Lines::without_comments(b"\n# a\n", LineUse::Argument).is_err());
+        // What is wrong has the number that it has in the file.
+        let wrong = Lines::without_comments(b"# a\nb\r\n", LineUse::Argument);
+        assert!(wrong.is_err_and(|e| e.to_string().contains("line 2")));
+        assert!(Lines::new(b"\xef\xbb\xbfa\n".to_vec(), LineUse::Command).is_err());
+        Ok(())
     }
 
     #[test]

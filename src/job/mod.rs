@@ -46,7 +46,10 @@ pub mod why;
 
 pub use array::{ArraySize, Tasks};
 pub use container::{ContainerChanges, Image, Role, Secret, User};
-pub use dependency::{Dependency, DependencyArg, Kind as DependencyKind, dependencies, in_shape};
+pub use dependency::{
+    Awaited, Dependency, DependencyArg, Kind as DependencyKind, NAME_LASTS, NamePattern, NamedJob,
+    NoneToAwait, awaited, dependencies, in_shape, joining,
+};
 pub use directives::Directives;
 pub use environment::{ByAll, EnvArg, EnvName, Environment};
 pub use exit_code::exit_code_in_words;
@@ -54,7 +57,7 @@ pub use fargate::{FargateSize, NoSuchSize};
 pub use id::JobId;
 pub use input::{Input, reserved};
 pub use key::{object_key, object_url};
-pub use lines::{LineUse, Lines};
+pub use lines::{BYTE_ORDER_MARK, LineUse, Lines};
 pub use mark::Mark;
 pub use moment::Moment;
 pub use name::{JobName, definition_name, queue_name};
@@ -72,7 +75,7 @@ pub use script::{Script, ScriptError};
 pub use secrets::{MASK, NamedIn, SecretWord, Secrets, each_named_value, without_url_passwords};
 pub use shared::{FileSystem, Shared};
 pub use signal::{EarlySignal, SignalTo};
-pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Work};
+pub use spec::{JobSpec, Place, Resources, Scheduling, Shape, Stdin, Work};
 pub use status::Status;
 pub use storage::{Efs, EphemeralStorage, Mount};
 pub use submitter::Submitter;

@@ -110,6 +110,12 @@ impl JobRef {
         JobId(format!("{}{}", id.as_str(), self.part))
     }
 
+    /// Whether the whole of an ID was given, or its ARN.
+    pub fn is_whole(&self) -> bool {
+        self.home.is_some()
+            || matches!(&self.base, Base::Exact(id) if id.len() == UUID.len() && begins_uuid(id))
+    }
+
     /// Whether it is `last`, or a child or node of it.
     pub fn is_last(&self) -> bool {
         self.base == Base::Last

@@ -18,6 +18,8 @@ pub struct JobSpec {
     pub work: Work,
     /// Where it does it.
     pub place: Place,
+    /// What it reads from its standard input.
+    pub stdin: Stdin,
     /// What comes back.
     pub outputs: Vec<OutputGlob>,
     /// A line for each task of its array.
@@ -76,6 +78,18 @@ pub enum Place {
     Below(OsString),
 }
 
+/// What a job reads from its standard input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A file that travels with it, which is all that does.
+    Alone,
+    /// A file that travels with its input files.
+    BesideInputs,
+}
+
 /// What a container has; `None` is left to the job definition.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Resources {
@@ -121,6 +135,7 @@ impl JobSpec {
             name,
             work,
             place: Place::default(),
+            stdin: Stdin::default(),
             outputs: Vec::new(),
             lines: None,
             environment: Environment::default(),

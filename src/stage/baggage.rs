@@ -35,14 +35,16 @@ impl Baggage {
             return Ok(Self::None);
         }
         let wrong = |e: io::Error| Failure::failed(e.to_string());
+        let elsewhere = *place != Place::Own;
+        let below = |inputs: Inputs| Archive::of(inputs.below(INPUTS_FOLDER)).map_err(wrong);
         let archive = Archive::of(inputs.clone()).map_err(wrong)?;
         if archive.length() < LARGE {
             // The bundle is unpacked before there is the directory of the job's choice.
-            let elsewhere = *place != Place::Own;
-            let archive =
-                if elsewhere { Archive::of(inputs.below(INPUTS_FOLDER)).map_err(wrong)? } else { archive };
+            let archive = if elsewhere { below(inputs)? } else { archive };
             return archive.records().map(Self::Small).map_err(wrong);
         }
+        // So is what comes with a standard input, which does not belong there.
+        let archive = if elsewhere && inputs.has_stdin() { below(inputs)? } else { archive };
         let reading = archive.clone();
         let hashed = tokio::task::spawn_blocking(move || {
             let mut progress = Progress::new("reading the inputs", reading.length());

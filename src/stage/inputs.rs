@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use ignore::WalkBuilder;
 
+use super::launcher::STDIN_FILE;
 use crate::job::{Input, Invalid, reserved};
 use crate::ui::Failure;
 
@@ -129,10 +130,29 @@ impl Inputs {
         self.0.iter().map(|(name, staged)| (name.as_path(), staged))
     }
 
-    /// The same, in this folder of the working directory.
+    /// The same, in this folder of the working directory. The standard input stays where the launcher looks for it.
     #[must_use]
     pub fn below(self, folder: &str) -> Self {
-        Self(self.0.into_iter().map(|(name, staged)| (Path::new(folder).join(name), staged)).collect())
+        let below = |name: PathBuf| match name.as_os_str() == STDIN_FILE {
+            true => name,
+            false => Path::new(folder).join(name),
+        };
+        Self(self.0.into_iter().map(|(name, staged)| (below(name), staged)).collect())
+    }
+
+    /// The same with a file for the job's standard input.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn with_stdin(mut self, file: &Path) -> Result<Self, Failure> {
+        let staged = look(file)?;
+        self.0.insert(STDIN_FILE.into(), Staged { mode: 0o600, ..staged });
+        Ok(self)
+    }
+
+    /// Whether there is a file for the job's standard input.
+    pub(super) fn has_stdin(&self) -> bool {
+        self.0.contains_key(Path::new(STDIN_FILE))
     }
 
     /// Everything, in the order of [`Inputs::iter`].

@@ -51,6 +51,8 @@ pub const SHARED_VARIABLE: &str = "AWSB_SHARED";
 pub const START_FILE: &str = ".awsb/start";
 /// The folder in a bundle with the inputs of a job that has a working directory of its own choice.
 pub const INPUTS_FOLDER: &str = ".awsb/in";
+/// The file with the job's standard input, in the folder where its bundle is unpacked.
+pub const STDIN_FILE: &str = ".awsb/stdin";
 /// The file in a bundle with a line for each task.
 pub const LINES_FILE: &str = ".awsb/lines";
 
@@ -80,6 +82,7 @@ const PLACE_SCRIPT: &str = include_str!("launcher/place_script.sh");
 const INPUTS: &str = include_str!("launcher/inputs.sh");
 const OUTPUTS: &str = include_str!("launcher/outputs.sh");
 const HOME: &str = include_str!("launcher/home.sh");
+const STDIN: &str = include_str!("launcher/stdin.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
 const LEAVE: &str = include_str!("launcher/leave.sh");
 /// Of inputs that went to the place where the job runs, nothing is left where they were unpacked.
@@ -283,6 +286,8 @@ pub struct Start<'a> {
     pub prelude: Prelude<'a>,
     /// Whether inputs have an archive of their own, at [`INPUTS_VARIABLE`].
     pub has_inputs: bool,
+    /// Whether its standard input is in [`STDIN_FILE`].
+    pub has_stdin: bool,
     /// What comes back.
     pub outputs: &'a [OutputGlob],
     /// The region of the bucket.
@@ -336,6 +341,12 @@ impl Start<'_> {
         if let Some(line) = self.line {
             text.push([LINE, line_script(line)].map(bare).concat());
         }
+        // The standard input stays in the bundle's folder: others may run where this job does.
+        let is_unpacked_before = self.has_inputs && self.has_stdin;
+        if is_unpacked_before {
+            set(&mut text, "_ar", OsStr::new(self.region));
+            text.push([S3, GET, INPUTS].map(bare).concat());
+        }
         self.prelude.write_place(&mut text);
         match self.prelude.place {
             Place::Own if !self.stays => text.push(bare(HOME)),
@@ -348,14 +359,18 @@ impl Start<'_> {
             }
         }
         let has_outputs = !self.outputs.is_empty();
-        if self.has_inputs || has_outputs {
+        let has_inputs = self.has_inputs && !is_unpacked_before;
+        if has_inputs || has_outputs && !is_unpacked_before {
             set(&mut text, "_ar", OsStr::new(self.region));
             text.push(bare(S3));
         }
-        if self.has_inputs {
+        if has_inputs {
             text.push([GET, INPUTS].map(bare).concat());
         }
         text.push(self.dialect);
+        if self.has_stdin {
+            text.push(bare(STDIN));
+        }
         text.push(bare(if self.stays { CLEAN } else { LEAVE }));
         if self.stays && *self.prelude.place != Place::Own {
             text.push(RMDIR);

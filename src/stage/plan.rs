@@ -31,7 +31,7 @@ use crate::job::request::{
     ResourceRequirement, SubmitRequest,
 };
 use crate::job::{
-    self, Environment, FileSystem, Invalid, JobSpec, Mark, NodeTargets, Place, Script, Shape, Shared,
+    self, Environment, FileSystem, Invalid, JobSpec, Mark, NodeTargets, Place, Script, Shape, Shared, Stdin,
     Submitter, Tasks, Work, limits,
 };
 
@@ -217,6 +217,7 @@ pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str
     let is_array_of_its_own = matches!(&spec.shape, Shape::Array(tasks) if !tasks.are_batchs_own());
     let obstacles = [
         (spec.lines.is_some(), "--each and --commands"),
+        (spec.stdin != Stdin::Nothing, "--stdin"),
         (has_inputs, "--input"),
         (!spec.outputs.is_empty(), "--output-file"),
         (spec.place != Place::Own, "--working-dir and --parent-working-dir"),
@@ -348,14 +349,17 @@ impl Form {
             return Ok(None);
         }
         let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
+        // Its standard input is no file that a command looks for.
+        let has_files = !baggage.is_none() && spec.stdin != Stdin::Alone;
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
             is_script: script.is_some(),
-            stays: script.is_some() || !baggage.is_none() || !spec.outputs.is_empty(),
+            stays: script.is_some() || has_files || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
             dialect: &dialect,
             has_inputs: inputs.is_some(),
+            has_stdin: spec.stdin != Stdin::Nothing,
             outputs: &spec.outputs,
             region: target.region,
         };

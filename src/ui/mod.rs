@@ -31,6 +31,11 @@ pub use signal::{
     EndSignal, Interrupts, end_signal, ignores_hangup, interrupted, until_signal, watch_signals,
 };
 pub use table::{Column, Gives, Table};
-pub use text::{harmless, harmless_json};
+pub use text::{harmless, harmless_json, wrapped};
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};
 pub use voice::Voice;
+
+/// The columns of the terminal that stderr is; `None` where it is none.
+pub fn stderr_columns() -> Option<usize> {
+    size::size(std::io::stderr()).0
+}

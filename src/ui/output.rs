@@ -126,6 +126,11 @@ impl Output {
         }
     }
 
+    /// The columns of the terminal that stdout is; `None` where it is none.
+    pub fn columns(&self) -> Option<usize> {
+        self.columns
+    }
+
     /// Results are kept, for a terminal of so many columns or for a pipe.
     pub fn in_memory(format: Format, columns: Option<usize>, colour: bool) -> Self {
         let kept = Some(RefCell::default());

@@ -52,6 +52,32 @@ fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// A line in lines of at most so many columns, broken between words; what follows the first is indented a little more. A
+/// word that has no room in a line of its own stays whole, as it may be copied. Without columns it is one line.
+pub fn wrapped(line: &str, columns: Option<usize>) -> Vec<String> {
+    let Some(columns) = columns.filter(|columns| width(line) > *columns) else {
+        return vec![line.to_owned()];
+    };
+    let indent = line.chars().take_while(|c| *c == ' ').count();
+    let behind = " ".repeat(indent + 2);
+    let mut lines = Vec::new();
+    let mut open = " ".repeat(indent);
+    let mut is_empty = true;
+    for word in line.split(' ').filter(|word| !word.is_empty()) {
+        if !is_empty && width(&open) + 1 + width(word) > columns {
+            lines.push(std::mem::replace(&mut open, behind.clone()));
+            is_empty = true;
+        }
+        if !is_empty {
+            open.push(' ');
+        }
+        open.push_str(word);
+        is_empty = false;
+    }
+    lines.push(open);
+    lines
+}
+
 /// So many columns of a terminal a text takes, as far as that can be said without its font.
 pub fn width(text: &str) -> usize {
     text.chars().map(width_of).sum()
@@ -94,6 +120,16 @@ mod tests {
         assert!(matches!(harmless("plain"), Cow::Borrowed(_)));
         assert_eq!(harmless("\x1b[31mred\x07\t\r\n\x7f"), "␛[31mred␇␉␍␊␡");
         assert_eq!(harmless("a\u{202e}b\u{200b}c\u{9b}31m\u{feff}"), "a�b�c�31m�");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("a b c", None), ["a b c"]);
+        assert_eq!(wrapped("a  b c", Some(6)), ["a  b c"]);
+        assert_eq!(wrapped("one two three four", Some(9)), ["one two", "  three", "  four"]);
+        assert_eq!(wrapped("  one two three", Some(9)), ["  one two", "    three"]);
+        assert_eq!(wrapped("a verylongwordindeed b", Some(8)), ["a", "  verylongwordindeed", "  b"]);
+        assert_eq!(wrapped("日本 日本 日本", Some(9)), ["日本 日本", "  日本"]);
     }
 
     #[test]

@@ -338,7 +338,7 @@ fn whoever_waits_for_an_array_is_told_of_its_children() {
     let waiting = sandbox.start("sh", ["-c", "exec bsub -K -g 16 -a 2 true 2>told"]);
     eventually("a child is said to be stuck", Duration::from_secs(60), || {
         let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-        told.contains(":0 is RUNNABLE: MISCONFIGURATION:").then_some(())
+        (told.contains(":0 (true) is RUNNABLE, submitted") && told.contains("\nwhat to do: ")).then_some(())
     });
     waiting.signal(Signal::SIGINT);
     waiting.wait().ended_with(130);

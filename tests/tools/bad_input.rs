@@ -27,6 +27,8 @@ fn sandbox() -> Sandbox {
     sandbox.file("crlf.sh", "#!/bin/sh\r\necho hi\r\n");
     sandbox.file("bom.sh", "\u{feff}#!/bin/sh\necho hi\n");
     sandbox.file("mac", b"\xcf\xfa\xed\xfe\0\0\0\0");
+    sandbox.file("script.py", "print(1)\n");
+    sandbox.file("comments", "# a\n\n");
     sandbox.file("dir/x", "");
     sandbox
 }

@@ -219,8 +219,10 @@ fn a_job_that_has_not_started_has_no_output() {
     let waiting = sandbox.start("bash", ["-c", "bsub -K -p 10000 true 2>said"]);
     eventually("bsub says why", Duration::from_secs(60), || {
         let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
-        said.contains("is RUNNABLE: MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT").then_some(())
+        (said.contains("is RUNNABLE, submitted") && said.contains("\nwhat to do: ")).then_some(())
     });
+    let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
+    assert_eq!(said.matches("is RUNNABLE").count(), 1, "{said}");
     let active = sandbox.run("bstat", ["--json"]).ok().json();
     sandbox.run("bkill", [active[0]["jobId"].as_str().unwrap_or_default()]).ok();
     waiting.wait().ended_with(1);

@@ -535,6 +535,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 line: is_script.then_some(LineUse::Argument),
                 prelude,
                 has_inputs: true,
+                has_stdin: true,
                 outputs: &["*.csv".parse()?],
                 region: "eu-west-1",
                 dialect: OsStr::new(""),

@@ -27,6 +27,7 @@ mod outputs;
 mod property;
 mod queues;
 mod references;
+mod right_job;
 mod secrets;
 mod signals;
 mod slow_network;

@@ -281,16 +281,31 @@ fn no_time_at_all_is_a_look_however_long_that_takes() {
 
 #[story]
 fn a_job_that_is_stuck_is_said_to_be_once() {
-    let reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the job is too large";
-    let server = BadServer::start(move |_, before| {
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let server = BadServer::start(move |request, _| {
         let mut stuck = job(ID, None);
         stuck["status"] = json!("RUNNABLE");
-        stuck["statusReason"] = json!(reason);
+        stuck["statusReason"] = json!("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - the job is too large");
         let ended = job(ID, Some(0));
-        Answer::json(json!({ "jobs": [if before < 5 { stuck } else { ended }] }))
+        match request.operation() {
+            "describejobs" => {
+                Answer::json(json!({ "jobs": [if is_over.load(Ordering::SeqCst) { ended } else { stuck }] }))
+            }
+            _ => Answer::json(json!({})),
+        }
     });
-    let outcome = Sandbox::at(&server.endpoint()).run("bwait", [ID]).ok();
-    assert_eq!(outcome.stderr, format!("bwait: job {ID} is RUNNABLE: {reason}\n"));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let waiting = sandbox.start("sh", ["-c", &format!("exec bwait {ID} 2>told")]);
+    eventually("the verdict", Duration::from_secs(60), || {
+        let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+        told.contains("what to do: ").then_some(())
+    });
+    over.store(true, Ordering::SeqCst);
+    waiting.wait().ok();
+    let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+    assert!(told.starts_with(&format!("bwait: job {ID} (n) is RUNNABLE: it needs more vCPUs")), "{told}");
+    assert_eq!(told.matches("is RUNNABLE").count(), 1, "{told}");
 }
 
 #[story]

@@ -132,8 +132,8 @@ fn more_than_this_machine_has() {
     let id = submit(&sandbox, &["--memory", "1000T", "--wrap", "true"]);
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
-    assert_eq!(codes(&answer)[0], "JOB_RESOURCE_REQUIREMENT", "{answer}");
-    assert!(answer.to_string().contains("`blocal stop && blocal start --vcpus N --memory SIZE`"), "{answer}");
+    assert_eq!(codes(&answer)[..2], ["NO_INSTANCE_FITS", "JOB_RESOURCE_REQUIREMENT"], "{answer}");
+    assert!(answer.to_string().contains("`blocal stop && blocal start --memory 1048576000M`"), "{answer}");
     assert!(
         !answer.to_string().contains("compute-environment "),
         "it is built in and stays as it is: {answer}"
@@ -198,7 +198,7 @@ fn what_failed_and_how() {
         sandbox.run("bstat", ["--why", "8f2c0d3e-1111-4222-8333-444455556666", &fine]).ended_with(1);
     assert!(outcome.stdout.contains("(fine) SUCCEEDED"), "{outcome}");
     assert!(outcome.stderr.contains("there is no job 8f2c0d3e-1111-4222-8333-444455556666"), "{outcome}");
-    sandbox.run("bstat", ["--why"]).ended_with(2);
+    sandbox.run("bstat", ["--why", "-d"]).ended_with(2);
 }
 
 #[story]

@@ -4,7 +4,7 @@
 //! as for want of a permission, is noted and the others are asked all the same.
 
 mod room;
-mod shapes;
+pub(super) mod shapes;
 
 use std::cell::RefCell;
 
@@ -45,6 +45,14 @@ pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Facts>>,
         }
     });
     Ok(stream::iter(looks).buffered(AT_ONCE).collect().await)
+}
+
+/// Looks what a queue's environments may have, so that it is remembered. That it cannot be seen is no error.
+pub async fn look_at_room(session: &Session, queue: &str) {
+    let asking = Asking { session, unseen: RefCell::default() };
+    if let Ok(Some(queue)) = super::queue(session, queue).await {
+        asking.environments(&queue).await;
+    }
 }
 
 /// Questions about one job, and what could not be answered.

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use super::{Asking, shapes};
 use crate::batch::describe::details;
 use crate::batch::list::{ListPage, Of, pages};
-use crate::batch::{Front, Queue, environments, front, queues};
+use crate::batch::{Front, Queue, environments, fit, front, queues};
 use crate::cluster::explain;
 use crate::job::why::{Environment, Facts, Holders, InstanceType, Kind, Line, Machine, patterns};
 use crate::job::{JobId, Status};
@@ -104,7 +104,7 @@ impl Asking<'_> {
     }
 
     /// The queue's compute environments, each with its instances, and what the instance types have that they may start.
-    async fn environments(&self, queue: &Queue) -> (Vec<Environment>, Option<Vec<InstanceType>>) {
+    pub(super) async fn environments(&self, queue: &Queue) -> (Vec<Environment>, Option<Vec<InstanceType>>) {
         if queue.compute_environments.is_empty() {
             return (Vec::new(), None);
         }
@@ -125,7 +125,11 @@ impl Asking<'_> {
             machines_grown_by: grown_by(None),
             ..environment
         };
-        (facts.into_iter().zip(machines).map(with).collect(), types)
+        let facts: Vec<Environment> = facts.into_iter().zip(machines).map(with).collect();
+        let all: Vec<crate::batch::Environment> = known.iter().map(|known| (*known).clone()).collect();
+        let seen = fit::Seen { instance_types: types.as_deref(), environments: &facts };
+        fit::remember(self.session, queue, &all, Some(seen));
+        (facts, types)
     }
 
     /// What the instance types have that these environments may start.

@@ -95,10 +95,10 @@ pub struct Args {
         help_heading = "What of them"
     )]
     watch: Option<Every>,
-    /// Say why these jobs do not run, or why they failed, and what to do about it
+    /// Say why these jobs do not run, or why they failed, and what to do about it; without IDs, your active jobs and
+    /// those of the last day that have failed
     #[arg(
         long,
-        requires = "jobs",
         conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "script"],
         help_heading = "What of them"
     )]
@@ -133,6 +133,10 @@ impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         let wanted = Wanted::read("bstat", &self.jobs)?;
         let session = self.common.open().await?;
+        if self.jobs.is_empty() && self.why {
+            let found = why::of_interest(&session, &self.select).await?;
+            return why::tell(&session, &self.output(), &found).await;
+        }
         if self.jobs.is_empty() {
             if let Some(every) = self.watch {
                 return watch::tell(self, session, every, None).await;

@@ -1,10 +1,41 @@
 //! `bstat --why`: why a job does not run, or why it failed, and what to do about it.
 
 use crate::batch::{self, Found, Job};
+use crate::cli::select::SelectArgs;
 use crate::cluster::Session;
-use crate::job::JobId;
 use crate::job::why::Answer;
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, note};
+use crate::job::{JobId, Moment, Status};
+use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
+
+/// So many jobs are told of that nobody has named,
+const MOST: usize = 20;
+/// and those that have failed, when they were submitted at most so long ago.
+const LATELY: &str = "1d";
+
+/// The jobs of whoever asks that are active, and those of the last day that have failed: the newest of them.
+///
+/// # Errors
+/// When Batch cannot be asked, or nobody knows who asks.
+pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found, Failure> {
+    let mine = SelectArgs { mine: true, ..select.clone() };
+    let lately = || LATELY.parse::<Moment>().ok();
+    let of_failed = SelectArgs { since: mine.since.or_else(lately), ..mine.clone() };
+    let (active, failed) =
+        tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))?;
+    let mut jobs: Vec<Job> = active.into_iter().chain(failed).collect();
+    batch::newest_last(&mut jobs);
+    let all = jobs.len();
+    let jobs = jobs.split_off(all.saturating_sub(MOST));
+    if all > MOST {
+        note(format!(
+            "bstat: note: these are the newest {MOST} of {all} jobs; `bstat --why ID` tells of any"
+        ));
+    }
+    if jobs.is_empty() {
+        note("bstat: note: no job of yours is active, and none of the last day has failed");
+    }
+    Ok(Found { jobs, failures: Vec::new() })
+}
 
 /// Tells why of each of these jobs.
 pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
@@ -17,7 +48,7 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
         ));
     }
     if !answers.is_empty() || output.format() == Format::Json {
-        output.show(&Answers(answers))?;
+        output.show(&Answers { answers, columns: output.columns() })?;
     }
     // Batch may forget a job in between.
     let forgotten = ids.iter().zip(&facts).filter(|(_, facts)| facts.is_none());
@@ -28,15 +59,26 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
     Ok(found.report("bstat", exit))
 }
 
-struct Answers(Vec<Answer>);
+struct Answers {
+    answers: Vec<Answer>,
+    columns: Option<usize>,
+}
+
+impl Answers {
+    /// The lines of an answer as they have room. Those of a job's output stay as they are.
+    fn lines(&self, answer: &Answer) -> Vec<String> {
+        let columns = |line: &str| self.columns.filter(|_| !line.starts_with("    "));
+        answer.lines().iter().flat_map(|line| wrapped(line, columns(line))).collect()
+    }
+}
 
 impl View for Answers {
     fn plain(&self) -> Layout {
-        let each: Vec<Vec<String>> = self.0.iter().map(Answer::lines).collect();
+        let each: Vec<Vec<String>> = self.answers.iter().map(|answer| self.lines(answer)).collect();
         Layout::Lines(each.join(&String::new()))
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        self.0.iter().map(Answer::json).collect()
+        self.answers.iter().map(Answer::json).collect()
     }
 }

@@ -1,13 +1,16 @@
 //! `bsub`: submits a job.
 
+mod depends;
 mod dry_run;
 mod environment;
 mod image;
 mod inputs;
 mod options;
+mod remarks;
 mod rerun;
 mod said;
 mod spec;
+mod stdin;
 mod waiting;
 mod work;
 
@@ -22,19 +25,22 @@ use serde_json::Value;
 use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
 use crate::batch::definition::{self, Registering};
-use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::batch::{self, NeverFits, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
 use crate::job::directives::Remark;
 use crate::job::request::SubmitRequest;
 use crate::job::{
-    self, ContainerChanges, Dependency, Efs, Invalid, JobId, JobRef, JobRefs, JobSpec, Mark, OnceKey, Period,
-    Shape, Shared,
+    self, Awaited, ContainerChanges, Dependency, Efs, Invalid, JobRefs, JobSpec, Mark, OnceKey, Period,
+    Shape, Shared, Stdin,
 };
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
-use crate::ui::{Exit, Failure, end_signal, note};
+use crate::ui::{Exit, Failure, end_signal, note, span};
 use image::JobImage;
 use options::Options;
 use work::What;
+
+/// What was read of a queue longer ago than this, in milliseconds, may well have changed.
+const LONG_AGO: i64 = 10 * 60 * 1000;
 
 /// Submit a job to AWS Batch: a script, or a command that the image has
 #[derive(Debug, Parser)]
@@ -80,7 +86,7 @@ pub struct Args {
     /// Print what would be sent, and send nothing
     #[arg(long, conflicts_with_all = ["parsable", "json", "quiet"], help_heading = "Submission")]
     dry_run: bool,
-    /// A directive that Batch cannot honour is an error
+    /// A directive that Batch cannot honour, and a job that can never fit, is an error
     #[arg(long, help_heading = "Submission")]
     strict: bool,
     /// Print the job's ID alone; of several jobs, the IDs joined by commas
@@ -99,7 +105,7 @@ pub struct Args {
 
 /// `bsub`'s entry point.
 pub fn main() -> ExitCode {
-    super::run("bsub", |args: Args| {
+    super::run_noting("bsub", |args: Args, remark| {
         if let Some(ids) = &args.rerun {
             return super::block_on_threads(args.submit_again(ids));
         }
@@ -110,20 +116,26 @@ pub fn main() -> ExitCode {
             ));
         }
         let what = args.what()?;
-        super::block_on_threads(args.submit(what))
+        super::block_on_threads(args.submit(what, remark.filter(|_| !args.quiet)))
     })
 }
 
 impl Args {
-    /// The story: plan, stage, submit, and perhaps wait.
-    async fn submit(&self, mut what: What) -> Result<Exit, Failure> {
+    /// The story: plan, stage, submit, and perhaps wait. `remark` is what else the command line could mean.
+    async fn submit(&self, mut what: What, remark: Option<String>) -> Result<Exit, Failure> {
         let defaults = cluster::defaults(&self.common.choice())?;
         let defaults = said::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
         what.options = what.options.over(defaults);
         let mut options = what.options.clone();
-        let inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let whole_node = what.directives.whole_node.clone();
+        let mut inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
+        let stdin = self.stdin(&options)?;
+        let lacks_stdin = stdin.is_none() && !self.quiet && self.may_want_stdin(&options, &what.work);
         let mut spec = self.spec(&options, what)?;
+        if let Some(file) = &stdin {
+            spec.stdin = if inputs.is_empty() { Stdin::Alone } else { Stdin::BesideInputs };
+            inputs = inputs.with_stdin(file.path())?;
+        }
         if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
             return Err(Failure::usage(format!(
                 "--bare starts a command with nothing in front of it, which does not go with {obstacle}"
@@ -133,7 +145,7 @@ impl Args {
         let recipe = image::recipe(&options, self.quiet)?;
         let baggage = Baggage::pack(inputs, &spec.place).await?;
         let mut session = self.common.open().await?;
-        spec.depends_on = dependencies(&session, &waits_for).await?;
+        spec.depends_on = depends::dependencies(&session, options.queue.as_deref(), &waits_for).await?;
         let queue = options.queue.as_deref();
         let JobImage { name, to_do } = image::find(&session, &options, queue, recipe).await?;
         options.image = name;
@@ -144,6 +156,10 @@ impl Args {
         if let (Some(asked), Some(request)) = (whole_node.filter(|_| !self.quiet), planned.0.requests.first())
         {
             tell_memory(&session, &asked, &spec, &request.job_definition).await;
+        }
+        self.check_room(&session, &planned.0).await?;
+        if let Some(remark) = remark {
+            note(format!("bsub: note: {remark}"));
         }
         if self.dry_run {
             let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&image));
@@ -169,6 +185,9 @@ impl Args {
             tokio::join!(OptionFuture::from(sweep), repairs);
             Ok(())
         };
+        if lacks_stdin {
+            stdin::tell_unread();
+        }
         let is_numbered = spec.slurm.is_some() || spec.lsf.is_some();
         let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests, is_numbered), beside)?;
         Ok(exit)
@@ -224,6 +243,30 @@ impl Args {
             Failure::usage(if spec.bare { format!("--bare: {e}") } else { e.to_string() })
         })?;
         Ok((plan, prepared.to_register.map(dry_run::registration)))
+    }
+
+    /// Says it of a job that can never run; with `--strict` that is an error.
+    async fn check_room(&self, session: &Session, plan: &Plan) -> Result<(), Failure> {
+        let Some(request) = plan.requests.first().filter(|_| self.strict || !self.quiet) else {
+            return Ok(());
+        };
+        let Some(NeverFits { findings, age }) = batch::never_fits(session, request).await else {
+            return Ok(());
+        };
+        let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        let message = format!("the job can never run as it is: {}", messages.join("; "));
+        let mut hints: Vec<String> = findings.into_iter().flat_map(|finding| finding.advice).collect();
+        if age > LONG_AGO {
+            let queue = &request.job_queue;
+            hints.push(format!("that was read {} ago; `bqueues {queue}` reads it anew", span(age)));
+        }
+        if self.strict {
+            let failure = hints.into_iter().fold(Failure::usage(message), Failure::hint);
+            return Err(failure.hint("without `--strict` this is a warning"));
+        }
+        note(format!("bsub: warning: {message}"));
+        hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        Ok(())
     }
 
     /// `--rerun`.
@@ -376,33 +419,13 @@ async fn tell_memory(session: &Session, asked: &Remark, spec: &JobSpec, job_defi
 }
 
 /// What the job waits for, as the user names it.
-fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<JobRef>>, Failure> {
+fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<Awaited>>, Failure> {
     let mut list: Vec<_> = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
     let one_at_a_time = options.array.as_ref().is_some_and(|array| array.one_at_a_time);
     if one_at_a_time && !list.contains(&Dependency::Sequential) {
         list.push(Dependency::Sequential);
     }
     job::in_shape(list, shape).map_err(about("--depends-on"))
-}
-
-/// What the job waits for, by ID.
-async fn dependencies(
-    session: &Session,
-    named: &[Dependency<JobRef>],
-) -> Result<Vec<Dependency<JobId>>, Failure> {
-    let mut list = Vec::new();
-    for dependency in named {
-        match dependency {
-            Dependency::Sequential => list.push(Dependency::Sequential),
-            Dependency::On(job, kind) => {
-                let ids = batch::meant(session, [job], None).await?;
-                list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
-            }
-        }
-    }
-    // `last` may have been several jobs.
-    job::dependencies(&list).map_err(about("--depends-on"))?;
-    Ok(list)
 }
 
 /// What is wrong with an option, as all of them have it.

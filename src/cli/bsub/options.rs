@@ -102,6 +102,9 @@ pub struct Options {
         help_heading = "Environment and files"
     )]
     pub input: Vec<Input>,
+    /// The job's standard input: a file, or - for this command's own
+    #[arg(long, value_name = "FILE", help_heading = "Environment and files")]
+    pub stdin: Option<PathBuf>,
     /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
     pub output_file: Vec<OutputGlob>,
@@ -139,7 +142,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub commands: Option<PathBuf>,
 
-    /// Wait for other jobs: ID[,ID…], afterok:ID, n_to_n:ID (each child for its like), sequential
+    /// With --each or --commands: leave out blank lines and those that begin with #
+    #[arg(long, help_heading = "Arrays")]
+    pub skip_comments: bool,
+
+    /// Wait for other jobs: ID[,ID…], afterok:ID, name:NAME, n_to_n:ID (each child for its like), sequential
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
     pub depends_on: Vec<DependencyArg>,
     /// The job queue [default: the cluster's]
@@ -234,6 +241,7 @@ impl Options {
             env: joined(lower.env, self.env),
             env_exclude: joined(lower.env_exclude, self.env_exclude),
             input: joined(lower.input, self.input),
+            stdin: self.stdin.or(lower.stdin),
             output_file: joined(lower.output_file, self.output_file),
             working_dir: if has_place { self.working_dir } else { lower.working_dir },
             parent_working_dir: if has_place { self.parent_working_dir } else { lower.parent_working_dir },
@@ -241,6 +249,7 @@ impl Options {
             array: if has_shape { self.array } else { lower.array },
             each: if has_shape { self.each } else { lower.each },
             commands: if has_shape { self.commands } else { lower.commands },
+            skip_comments: self.skip_comments || lower.skip_comments,
             depends_on: if self.depends_on.is_empty() { lower.depends_on } else { self.depends_on },
             queue: self.queue.or(lower.queue),
             priority: self.priority.or(lower.priority),

@@ -128,8 +128,9 @@ pub async fn in_image(
 /// # Errors
 /// When an option asks for something else.
 pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 19] = [
+    let given: [(&str, bool); 21] = [
         ("--input", !options.input.is_empty()),
+        ("--stdin", options.stdin.is_some()),
         ("--output-file", !options.output_file.is_empty()),
         ("--working-dir", options.working_dir.is_some()),
         ("--parent-working-dir", options.parent_working_dir.is_some()),
@@ -137,6 +138,7 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
         ("--array", options.array.is_some()),
         ("--each", options.each.is_some()),
         ("--commands", options.commands.is_some()),
+        ("--skip-comments", options.skip_comments),
         ("--nodes", options.nodes.is_some()),
         ("--depends-on", !options.depends_on.is_empty()),
         ("--job-role", options.job_role.is_some()),

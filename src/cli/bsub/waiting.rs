@@ -8,7 +8,7 @@ use super::Args;
 use super::options::Options;
 use crate::batch::{self, Job, Once, Submitted};
 use crate::cli::waiting::{
-    Outcome, end_with_waiter, outcome, tell_failure, tell_goes_on, tell_stuck, tell_stuck_children,
+    Outcome, Stuck, end_with_waiter, outcome, tell_failure, tell_goes_on, tell_stuck_children, tell_why_stuck,
 };
 use crate::cluster::{Contact, Session};
 use crate::job::{JobId, JobNumber, Status};
@@ -123,17 +123,15 @@ impl Args {
         let id = submitted.id();
         let on_terminal = std::io::stderr().is_terminal() && !self.quiet;
         let arrays = RefCell::default();
+        let (stuck, untold) = Stuck::new("bsub");
         let seen = |job: &Job| {
             if job.is_array_parent() {
                 *arrays.borrow_mut() = vec![job.id()];
             }
-            match job.stuck() {
-                // A job that is stuck may be stuck for ever: whoever waits for it has to know.
-                Some(reason) => tell_stuck("bsub", job, reason),
-                None if on_terminal && !job.status.has_ended() => {
-                    note(format!("bsub: job {} is {}", job.job_id, job.status));
-                }
-                None => {}
+            // A job that is stuck may be stuck for ever: whoever waits for it has to know.
+            stuck.look(job);
+            if on_terminal && job.stuck().is_none() && !job.status.has_ended() {
+                note(format!("bsub: job {} is {}", job.job_id, job.status));
             }
         };
         let session = contact.session().clone();
@@ -151,6 +149,7 @@ impl Args {
         let job = tokio::select! {
             job = end => job?,
             never = tell_stuck_children("bsub", &session, &arrays) => match never {},
+            never = tell_why_stuck("bsub", &session, untold) => match never {},
         };
         let Outcome { job, exit, first } = outcome(contact, job).await?;
         if job.status == Status::Failed {

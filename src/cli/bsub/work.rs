@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::options::Options;
-use super::{Args, said};
-use crate::job::{Directives, JobName, LineUse, Lines, Script, Work};
+use super::{Args, remarks, said};
+use crate::job::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 use crate::ui::{Failure, note};
 
 /// What was asked for, as far as this machine knows it.
@@ -85,6 +85,9 @@ impl Args {
             {
                 note(format!("bsub: note: {shown} has no #! line, so /bin/sh will run it"));
             }
+            if !self.quiet {
+                remarks::tell(self, path, &script, rest);
+            }
             return Ok((name, Work::Script { script, args: rest.to_vec() }));
         }
         Ok((name, Work::Command(self.operands.clone())))
@@ -107,13 +110,16 @@ impl Args {
     /// The lines of `--each` or `--commands`.
     pub(super) fn lines(&self, options: &Options) -> Result<Option<Lines>, Failure> {
         match (&options.each, &options.commands) {
-            (Some(file), _) => self.lines_of(file, LineUse::Argument).map(Some),
-            (None, Some(file)) => self.lines_of(file, LineUse::Command).map(Some),
+            (Some(file), _) => self.lines_of(file, LineUse::Argument, options.skip_comments).map(Some),
+            (None, Some(file)) => self.lines_of(file, LineUse::Command, options.skip_comments).map(Some),
+            (None, None) if self.options.skip_comments => Err(Failure::usage(
+                "--skip-comments is about the lines of --each or --commands, and neither is given",
+            )),
             (None, None) => Ok(None),
         }
     }
 
-    fn lines_of(&self, file: &Path, is: LineUse) -> Result<Lines, Failure> {
+    fn lines_of(&self, file: &Path, is: LineUse, skip_comments: bool) -> Result<Lines, Failure> {
         let option = match is {
             LineUse::Argument => "--each",
             LineUse::Command => "--commands",
@@ -129,11 +135,50 @@ impl Args {
                 .map_err(|e| Failure::usage(format!("{option}: reading {shown}: {}", reason(&e))))?;
             (shown.to_string(), contents)
         };
-        Lines::new(contents, is).map_err(|e| Failure::usage(format!("{option}: {what} {e}")))
+        let has_mark = contents.starts_with(BYTE_ORDER_MARK);
+        let lines = match skip_comments {
+            true => Lines::without_comments(&contents, is),
+            false => Lines::new(contents, is),
+        };
+        let lines = lines.map_err(|e| {
+            let failure = Failure::usage(format!("{option}: {what} {e}"));
+            if has_mark {
+                failure.hint(format!("`tail -c +4 {what} > new` takes the mark off"))
+            } else {
+                failure
+            }
+        })?;
+        if let Some(unusual) = unusual(&lines).filter(|_| !self.quiet) {
+            note(format!("bsub: note: {option}: {what}: {unusual}; --skip-comments leaves such lines out"));
+        }
+        Ok(lines)
     }
 }
 
-fn is_stdin(file: &Path) -> bool {
+/// What is said of lines that are tasks and hardly meant to be.
+fn unusual(lines: &Lines) -> Option<String> {
+    const NAMED: usize = 10;
+    let (blank, comments) = lines.unusual();
+    let told = |numbers: &[u32], what: &str| {
+        let listed: Vec<String> = numbers.iter().take(NAMED).map(u32::to_string).collect();
+        let more = if numbers.len() > NAMED {
+            format!(" and {} more", numbers.len() - NAMED)
+        } else {
+            String::new()
+        };
+        let listed = listed.join(", ");
+        match numbers.len() {
+            0 => None,
+            1 => Some(format!("line {listed} is {what} and counts as a task")),
+            _ => Some(format!("lines {listed}{more} are {what} and count as tasks")),
+        }
+    };
+    let told: Vec<String> =
+        [told(&blank, "blank"), told(&comments, "behind a `#`")].into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+pub(super) fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
@@ -194,7 +239,7 @@ fn looks_like_a_file(path: &Path) -> bool {
 }
 
 /// An I/O error's words without the operating system's number.
-fn reason(e: &std::io::Error) -> String {
+pub(super) fn reason(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

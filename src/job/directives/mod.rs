@@ -12,8 +12,8 @@ use std::fmt;
 
 use super::EarlySignal;
 use super::script::is_binary;
-pub use lsf::LsfShape;
-pub use slurm::{SlurmShape, about as about_slurms};
+pub use lsf::{LsfShape, about as about_lsfs};
+pub use slurm::{SlurmShape, about as about_slurms, about_letter as about_slurms_letter};
 use words::{Quoting, split};
 
 /// What the head of a script says.

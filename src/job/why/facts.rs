@@ -2,6 +2,8 @@
 //!
 //! All times are in milliseconds since the epoch. What could not be read is `None`, and [`Facts::unseen`] says so.
 
+use serde::{Deserialize, Serialize};
+
 use crate::job::{Status, TaskIds};
 
 /// Everything that was looked at for one job.
@@ -151,7 +153,7 @@ pub struct Attempt {
 }
 
 /// What a container asks for (API `ResourceRequirement`).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Demand {
     /// vCPUs; on Fargate also a half and a quarter.
     pub vcpus: f64,
@@ -303,7 +305,7 @@ pub struct Holder {
 }
 
 /// What an instance type has (EC2 API `InstanceTypeInfo`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceType {
     /// `c5.xlarge`.
     pub name: String,

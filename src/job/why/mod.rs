@@ -273,6 +273,15 @@ impl Answer {
     }
 }
 
+/// What keeps a job from ever running in these environments, as it is: it is larger than all that they may have, or they
+/// run no multi-node jobs.
+pub fn never_fits(facts: &Facts) -> Vec<Finding> {
+    const NEVER: [Code; 3] = [Code::EnvironmentTooSmall, Code::NoInstanceFits, Code::NoMultiNode];
+    let mut found = room::look(facts).certain;
+    found.retain(|finding| NEVER.contains(&finding.code));
+    found
+}
+
 /// Whether a job failed for nothing of its own: another one, that it depended on, had failed.
 pub fn failed_for_another(job: &JobFacts) -> bool {
     job.status == Status::Failed

@@ -242,7 +242,8 @@ fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
     Some(Finding::new(Code::ScalingUp, message))
 }
 
-fn has(there: Demand, wanted: Demand) -> bool {
+/// Whether a container that wants so much has room there.
+pub fn has(there: Demand, wanted: Demand) -> bool {
     there.vcpus >= wanted.vcpus && there.memory_mib >= wanted.memory_mib && there.gpus >= wanted.gpus
 }
 

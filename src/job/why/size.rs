@@ -2,7 +2,7 @@
 
 use super::blocked;
 use super::facts::{Demand, Environment, Facts, JobFacts, Kind};
-use super::{Code, Finding, types, words};
+use super::{Code, Finding, room, types, words};
 
 /// What keeps it from ever having room: `maxvCpus`, and the instance types.
 pub fn too_large(facts: &Facts, usable: &[&Environment], demand: Demand) -> Vec<Finding> {
@@ -12,7 +12,71 @@ pub fn too_large(facts: &Facts, usable: &[&Environment], demand: Demand) -> Vec<
     let blocked = blocked::code(reason).is_some_and(|(code, _)| code == Code::JobResourceRequirement);
     let fixed = usable.iter().all(|e| e.machines_grown_by.is_none());
     let in_vain = types.is_some() || blocked && fixed;
-    too_small(facts, usable, demand, in_vain).into_iter().chain(types).collect()
+    let found: Vec<Finding> = too_small(facts, usable, demand, in_vain).into_iter().chain(types).collect();
+    if found.is_empty() { no_machine_fits(usable, demand).into_iter().collect() } else { found }
+}
+
+/// Where the machines are given, and Batch starts no others: what none of them has.
+fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
+    let given =
+        |e: &&Environment| e.machines.clone().filter(|m| !m.is_empty() && e.machines_grown_by.is_some());
+    let machines: Vec<Demand> = usable
+        .iter()
+        .map(given)
+        .collect::<Option<Vec<_>>>()?
+        .concat()
+        .iter()
+        .map(|machine| machine.registered)
+        .collect();
+    if machines.is_empty() || machines.iter().any(|machine| room::has(*machine, demand)) {
+        return None;
+    }
+    let command = usable.iter().find_map(|e| e.machines_grown_by.as_deref())?;
+    let names: Vec<&str> = usable.iter().map(|e| e.name.as_str()).collect();
+    let most = machines.iter().fold(Demand::default(), |most, machine| Demand {
+        vcpus: most.vcpus.max(machine.vcpus),
+        memory_mib: most.memory_mib.max(machine.memory_mib),
+        gpus: most.gpus.max(machine.gpus),
+    });
+    let (mut asked, mut there, mut less, mut more) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if most.vcpus < demand.vcpus {
+        asked.push(words::vcpus(demand.vcpus));
+        there.push(words::vcpus(most.vcpus));
+        less.push("--vcpus N".to_owned());
+        more.push(format!("--vcpus {}", demand.vcpus.ceil()));
+    }
+    if most.memory_mib < demand.memory_mib {
+        asked.push(words::memory(demand.memory_mib));
+        there.push(words::memory(most.memory_mib));
+        less.push("--memory SIZE".to_owned());
+        more.push(format!("--memory {}M", demand.memory_mib));
+    }
+    if most.gpus < demand.gpus {
+        asked.push(words::many(demand.gpus, "GPU"));
+        there.push(if most.gpus == 0 { "no GPU".to_owned() } else { words::many(most.gpus, "GPU") });
+        less.push("--gpus N".to_owned());
+        more.push(format!("--gpus {}", demand.gpus));
+    }
+    let message = match asked.is_empty() {
+        true => {
+            format!("it asks for {}, and no machine of {} has all of that", asks(demand), words::and(&names))
+        }
+        false => format!(
+            "it asks for {}, and the machines of {} have {} at most",
+            words::and(&asked),
+            words::and(&names),
+            words::and(&there)
+        ),
+    };
+    let finding = Finding::new(Code::NoInstanceFits, message);
+    if asked.is_empty() {
+        return Some(finding.advise("ask for less: `bsub --vcpus N --memory SIZE --gpus N …`"));
+    }
+    Some(
+        finding
+            .advise(format!("ask for less: `bsub {} …`", less.join(" ")))
+            .advise(format!("or let jobs have more: `{command} {}`", more.join(" "))),
+    )
 }
 
 /// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small". `in_vain`: raising
@@ -110,7 +174,9 @@ fn no_type_fits(facts: &Facts, usable: &[&Environment], demand: Demand) -> Optio
 
 /// What a container asks for.
 pub fn asks(demand: Demand) -> String {
-    let mut parts = vec![words::vcpus(demand.vcpus)];
+    // Of a job that is yet to be submitted, not all may be known.
+    let is_known = demand.vcpus > 0.0 || (demand.memory_mib == 0 && demand.gpus == 0);
+    let mut parts: Vec<String> = is_known.then(|| words::vcpus(demand.vcpus)).into_iter().collect();
     if demand.memory_mib > 0 {
         parts.push(words::memory(demand.memory_mib));
     }

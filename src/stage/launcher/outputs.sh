@@ -18,13 +18,14 @@ _arun() {
     esac
   done
   trap - EXIT
-  (
+  # To some shells, the standard input of what is in the background is /dev/null before `<&0` is looked at.
+  { (
     # A trap of the launcher's is not the subshell's.
     [ -z "${_am-}" ] || trap '[ $? != 126 ] || echo "awsb: $_am" >&2' EXIT
     trap - HUP INT QUIT USR1 USR2 ALRM TERM
     [ -z "$_ae" ] || exec env --default-signal=INT,QUIT /bin/sh -c 'exec "$@"' awsb "$@"
     exec "$@"
-  ) <&0 &
+  ) <&3 3<&- & } 3<&0
   _ap=$!
   [ -z "$_ag" ] || _apass "$_ag"
   # A signal ends `wait` early. Whether it was the child's end that it told of, the child itself has to say.

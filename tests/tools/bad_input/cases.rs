@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option, the value, and
 /// what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 76] = [
+    let table: [(&str, &[&str], &str); 77] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
@@ -60,9 +60,10 @@ pub fn values() -> Vec<Case> {
         ("--array", &["1-5:0"], "at least 1"),
         ("--array", &["5-1"], "ends before it begins"),
         ("--array", &["1-100%10"], "maxvCpus"),
-        ("--depends-on", &["", "afterok:"], "a job's ID is missing"),
+        ("--depends-on", &["afterok:", "8f2c,,9d"], "a job's ID is missing"),
+        ("--depends-on", &["name:", "name:a.b"], "`name:align` or `name:align*`"),
         ("--depends-on", &["afterany:1", "singleton"], "can only wait for others to succeed"),
-        ("--depends-on", &["a b"], "a job is named by its ID"),
+        ("--depends-on", &["é"], "a job is named by its ID"),
         ("--depends-on", &["afterok:8f2c?afterok:9d"], "waits for all"),
         ("--depends-on", &["jobId=x,type=SOME"], "N_TO_N and SEQUENTIAL"),
         ("--queue", &["", "a b", "a,b", "q*129"], "1 to 128 letters, digits, '-' and '_'"),
@@ -156,6 +157,9 @@ pub fn together() -> Vec<Case> {
         (&["--bare", "ok.sh"], &["--bare", "a script"]),
         (&["--bare", "-o", "x", "true"], &["--bare", "--output-file"]),
         (&["--bare", "-i", "ok.sh", "true"], &["--bare", "--input"]),
+        (&["--bare", "--stdin", "ok.sh", "true"], &["--bare", "--stdin"]),
+        (&["--stdin", "-", "--each", "-", "true"], &["--stdin -", "already"]),
+        (&["--skip-comments", "true"], &["--skip-comments", "--each", "--commands"]),
         (&["--bare", "-w", "/x", "true"], &["--bare", "--working-dir"]),
         (&["--bare", "--parent-working-dir", "/x", "true"], &["--bare", "--parent-working-dir"]),
         (&["--bare", "--each", "lines", "echo", "{}"], &["--bare", "--each"]),
@@ -179,6 +183,8 @@ pub fn together() -> Vec<Case> {
         (&["--rerun", ID, "--strict"], &["--rerun", "--strict"]),
         (&["--rerun", ID, "-i", "ok.sh"], &["--input cannot be changed by --rerun"]),
         (&["--rerun", ID, "-o", "x"], &["--output-file cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--stdin", "ok.sh"], &["--stdin cannot be changed by --rerun"]),
+        (&["--rerun", ID, "--skip-comments"], &["--skip-comments cannot be changed by --rerun"]),
         (&["--rerun", ID, "-w", "/x"], &["--working-dir cannot be changed by --rerun"]),
         (&["--rerun", ID, "-a", "3"], &["--array-size cannot be changed by --rerun"]),
         (&["--rerun", ID, "--array", "3"], &["--array cannot be changed by --rerun"]),
@@ -247,6 +253,16 @@ pub fn files() -> Vec<Case> {
         (
             &["--build", "dir", "--dockerfile", "../ok.sh", "ok.sh"],
             &["../ok.sh is outside of the folder dir"],
+        ),
+        (&["script.py"], &["script.py is a Python script without a `#!` line"]),
+        (&["--script", "script.py"], &["script.py is a Python script without a `#!` line"]),
+        (&["--stdin", "missing", "true"], &["--stdin", "missing", "No such file"]),
+        (&["--stdin", "dir", "true"], &["--stdin", "dir is a directory"]),
+        (&["--each", "bom.sh", "true"], &["--each", "bom.sh begins with a byte order mark"]),
+        (&["--commands", "bom.sh"], &["--commands", "bom.sh begins with a byte order mark"]),
+        (
+            &["--each", "comments", "--skip-comments", "true"],
+            &["--each", "comments has no line but blank ones"],
         ),
         (&["-i", "missing", "true"], &["input missing", "No such file"]),
         (&["-i", "/dev/null", "true"], &["input /dev/null", "neither a file nor a directory"]),

@@ -6,7 +6,7 @@ use super::super::{At, Directives};
 use super::Key;
 use super::require::{Per, sections, usages};
 use crate::job::tasks::NO_LIMIT;
-use crate::job::{ArrayIds, EarlySignal, EnvArg, Invalid, JobId, JobName, Memory, TaskIds};
+use crate::job::{ArrayIds, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
 
 /// How an LSF job is laid out, for its script's `LSB_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -464,21 +464,38 @@ fn dependency(condition: &str) -> Result<String, Invalid> {
              them fails; '{condition}' would be something else"
         )));
     }
-    let id = id.trim().trim_matches('"');
+    let id = id.trim();
+    let is_quoted = id.starts_with('"');
+    let id = id.trim_matches('"');
     // Child i after child i of the other array.
-    let (id, each) = id.strip_suffix("[*]").map_or((id, false), |id| (id, true));
-    match id.parse::<JobId>() {
-        Ok(id) if looks_like_an_id(id.as_str()) => {
-            Ok(if each { format!("--depends-on=n_to_n:{id}") } else { format!("--depends-on={id}") })
-        }
-        _ => Err(Invalid::because(format!("'{id}' is no job ID, and Batch knows dependencies by ID only"))),
-    }
+    let (id, each) = id.strip_suffix("[*]").map_or((id, ""), |id| (id, "n_to_n:"));
+    Ok(format!("--depends-on={each}{}", awaited(id.trim(), is_quoted)?))
 }
 
-/// A number or a UUID, perhaps with an index: a name could be an ID for all that [`JobId`] knows.
-fn looks_like_an_id(id: &str) -> bool {
-    id.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, '-' | ':' | '#'))
-        && id.contains(|c: char| c.is_ascii_digit())
+/// A job's ID, or all jobs of a name. What is no ID as a whole is a name, and never the beginning of an ID; digits are
+/// a number unless they stand in quotes.
+fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
+    let is_number = !is_quoted && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if text.parse::<JobRef>().is_ok_and(|job| job.is_whole())
+        || (is_number && JobNumber::read(text).is_some())
+    {
+        return Ok(text.to_owned());
+    }
+    if is_number {
+        return Err(Invalid::because(format!(
+            "'{text}' is no job's number here: those have 13 digits or more. A name that is a number stands in quotes"
+        )));
+    }
+    // As the names of jobs are cleaned.
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*') { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric() && *c != '*')
+        .collect();
+    match clean.trim_end_matches('-') {
+        "" => Err(Invalid::because(format!("'{text}' names no job"))),
+        name => Ok(format!("name:{name}")),
+    }
 }
 
 /// `all`, `none`, names with or without a value, and `~NAME` for what `all` is not to have. A value with a comma or a blank

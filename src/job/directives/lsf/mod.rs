@@ -34,6 +34,18 @@ pub enum Key {
     Output,
 }
 
+/// Whether an option of LSF's `bsub` (its name without the dash) takes a value, and why it is not honoured, if it is not;
+/// `None` for one that LSF does not know.
+pub fn about(name: &str) -> Option<(bool, Option<&'static str>)> {
+    let option = OPTIONS.iter().find(|option| option.name == name)?;
+    let reason = match option.meaning {
+        Meaning::Job(_) => None,
+        Meaning::Unhonoured(reason) | Meaning::Refused(reason) => Some(reason),
+        Meaning::Nothing => Some("it changes nothing here: leave it out"),
+    };
+    Some((option.value, reason))
+}
+
 /// Reads all `#BSUB` lines; `None` when there is none.
 pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
     let mut job = Job::default();

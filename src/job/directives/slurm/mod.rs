@@ -42,13 +42,21 @@ pub enum Key {
 
 /// What becomes of an option of sbatch that `bsub` itself has not; `None` for one that Slurm does not know either.
 pub fn about(long: &str) -> Option<&'static str> {
-    let option = OPTIONS.iter().find(|option| option.long == long)?;
-    Some(match option.meaning {
+    OPTIONS.iter().find(|option| option.long == long).map(told)
+}
+
+/// The same for its letter.
+pub fn about_letter(letter: char) -> Option<&'static str> {
+    OPTIONS.iter().find(|option| option.short == Some(letter)).map(told)
+}
+
+fn told(option: &Opt) -> &'static str {
+    match option.meaning {
         Meaning::Job(Key::Output) => OUTPUT,
         Meaning::Job(_) => "it works as an #SBATCH line in the script",
         Meaning::Unhonoured(reason) | Meaning::Refused(reason) => reason,
         Meaning::Nothing => "it changes nothing here: leave it out",
-    })
+    }
 }
 
 /// Reads all `#SBATCH` lines; `None` when there is none.

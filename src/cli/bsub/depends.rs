@@ -1,0 +1,107 @@
+//! The jobs that a job waits for, by ID.
+
+use super::about;
+use crate::batch::{self, Job};
+use crate::cli::select;
+use crate::cluster::Session;
+use crate::job::{
+    self, Awaited, Dependency, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Submitter, limits,
+};
+use crate::ui::{Failure, span};
+
+/// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of the job's own.
+///
+/// # Errors
+/// When a job is not known, a name means none, or they are too many.
+pub async fn dependencies(
+    session: &Session,
+    queue: Option<&str>,
+    named: &[Dependency<Awaited>],
+) -> Result<Vec<Dependency<JobId>>, Failure> {
+    let mut list = Vec::new();
+    for dependency in named {
+        match dependency {
+            Dependency::Sequential => list.push(Dependency::Sequential),
+            Dependency::On(Awaited::Job(job), kind) => {
+                let ids = batch::meant(session, [job], None).await?;
+                list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
+            }
+            Dependency::On(Awaited::Named(name), kind) => {
+                let ids = of_name(session, queue, name).await?;
+                list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
+            }
+        }
+    }
+    // A name, or `last`, may have been several jobs.
+    job::dependencies(&list).map_err(about("--depends-on")).map_err(|failure| {
+        let mut ids: Vec<String> = Vec::new();
+        for dependency in &list {
+            match dependency {
+                Dependency::On(id, job::DependencyKind::Whole) if !ids.contains(&id.to_string()) => {
+                    ids.push(id.to_string());
+                }
+                _ => {}
+            }
+        }
+        let most = limits::DEPENDENCIES;
+        match job::joining(&ids) {
+            Some(line) => {
+                failure.hint(format!("jobs that join {most} of them each make them few enough: {line}"))
+            }
+            None => failure,
+        }
+    })?;
+    Ok(list)
+}
+
+async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> Result<Vec<JobId>, Failure> {
+    let mut queues = vec![session.cluster.job_queue.as_str()];
+    queues.extend(queue.filter(|queue| *queue != session.cluster.job_queue));
+    let submitter = select::submitter().ok_or_else(|| {
+        Failure::usage(format!(
+            "--depends-on: name:{name} means your own jobs, and this user has no name here"
+        ))
+        .hint(format!("`{}=NAME` in the environment gives one", Submitter::VARIABLE))
+    })?;
+    let found = batch::of_name(session, &queues, name, submitter).await?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let known = found.iter().map(|job| NamedJob {
+        id: job.id(),
+        name: job.job_name.clone(),
+        status: job.status,
+        stopped_at: job.stopped_at.filter(|at| *at > 0),
+    });
+    job::awaited(known.collect(), now).map_err(|none| match none {
+        NoneToAwait::Nothing(last) => {
+            let queues = queues.join(" and ");
+            let message = format!("--depends-on: no job of yours in the queue {queues} has the name {name}");
+            let failure = Failure::usage(message);
+            match last {
+                Some(NamedJob { id, name, status, stopped_at }) => {
+                    let ago = stopped_at.map(|at| format!(" {} ago", span(now - at))).unwrap_or_default();
+                    let lasts = span(NAME_LASTS);
+                    failure.hint(format!(
+                        "{id} ({name}) {status}{ago}, and a name means jobs that ended at most {lasts} ago: `-d {id}` \
+                         waits for that one"
+                    ))
+                }
+                None => failure.hint("`bstat --mine` lists your active jobs with their names"),
+            }
+        }
+        NoneToAwait::Failed(NamedJob { id, name: called, .. }) => {
+            let others = others(&found, &id);
+            let failure = Failure::usage(format!(
+                "--depends-on: name:{name} means {id} ({called}), which FAILED: a job that waits for it would fail at once"
+            ))
+            .hint(format!("`bstat --why {id}` says why it failed"));
+            if others.is_empty() { failure } else { failure.hint(format!("`-d {others}` waits for the others")) }
+        }
+    })
+}
+
+/// The active jobs but this one, as `--depends-on` takes them.
+fn others(found: &[Job], failed: &JobId) -> String {
+    let active = found.iter().filter(|job| !job.status.has_ended() && job.id() != *failed);
+    let ids: Vec<String> = active.take(limits::DEPENDENCIES).map(|job| job.job_id.clone()).collect();
+    ids.join(",")
+}

@@ -1,0 +1,94 @@
+//! What is said of a script that may not be what is meant: a program of this machine, and options behind it.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+
+use super::Args;
+use crate::job::Script;
+use crate::ui::note;
+
+/// Folders with the programs of a system.
+const OF_THE_SYSTEM: [&str; 7] = ["/bin", "/sbin", "/usr", "/opt", "/nix", "/snap", "/Library"];
+/// Long options of bsub that many scripts have, too.
+const OF_MANY: [&str; 10] =
+    ["help", "version", "debug", "quiet", "json", "input", "output-file", "script", "man", "completions"];
+
+/// Says what there is to say.
+pub(super) fn tell(args: &Args, path: &Path, script: &Script, behind: &[OsString]) {
+    if !args.script && is_of_this_machine(path, script) {
+        let shown = path.display();
+        note(format!(
+            "bsub: note: {shown} is a program of this machine, and goes along; `--command` runs the image's own {shown}"
+        ));
+    }
+    if std::io::stderr().is_terminal()
+        && let Some(option) = stray(&Args::command(), behind, script.contents())
+    {
+        note(format!(
+            "bsub: note: {option} stands behind the script and belongs to it; bsub's own options come before the script"
+        ));
+    }
+}
+
+/// Whether a script is a program that is installed here, or was built for this machine.
+fn is_of_this_machine(path: &Path, script: &Script) -> bool {
+    path.is_absolute() && (script.is_program() || OF_THE_SYSTEM.iter().any(|folder| path.starts_with(folder)))
+}
+
+/// The first option of bsub's among a script's arguments, unless the script knows it.
+fn stray(command: &Command, behind: &[OsString], script: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(script);
+    let words = behind.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    let is_ours = |word: &str| match word.strip_prefix("--") {
+        Some(long) => {
+            let name = long.split('=').next().unwrap_or_default();
+            !OF_MANY.contains(&name)
+                && !text.contains(name)
+                && command.get_arguments().any(|arg| {
+                    arg.get_long() == Some(name)
+                        || arg.get_visible_aliases().is_some_and(|others| others.contains(&name))
+                })
+        }
+        None => ["-I", "-K", "-KI", "-IK"].contains(&word) && !text.contains(word),
+    };
+    words.into_iter().find(|word| is_ours(word)).map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_behind_a_script() {
+        let command = Args::command();
+        for (words, script, option) in [
+            ("-I", "#!/bin/sh\n", Some("-I")),
+            ("x --array 1-3", "#!/bin/sh\n", Some("--array")),
+            ("--array=1-3", "#!/bin/sh\n", Some("--array=1-3")),
+            ("-KI", "#!/bin/sh\n", Some("-KI")),
+            ("--cpus-per-task 3", "#!/bin/sh\n", Some("--cpus-per-task")),
+            ("--array 1-3", "case $1 in --array) ;; esac\n", None),
+            ("-I", "while getopts IK x; do :; done # -I\n", None),
+            ("--help --threads 4 -i x -n 3", "#!/bin/sh\n", None),
+            ("-- -I", "#!/bin/sh\n", None),
+        ] {
+            let behind: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            assert_eq!(stray(&command, &behind, script.as_bytes()).as_deref(), option, "{words}");
+        }
+    }
+
+    #[test]
+    fn programs_of_this_machine() {
+        let is = |path: &str, contents: &[u8]| {
+            let script = Script::new(Path::new(path), contents.to_vec()).expect("a script");
+            is_of_this_machine(Path::new(path), &script)
+        };
+        assert!(is("/usr/bin/tool", b"#!/bin/sh\n"));
+        assert!(is("/home/me/tool", b"\x7fELF\x02\x01\x01\0"));
+        assert!(!is("/home/me/job.sh", b"#!/bin/sh\n"));
+        assert!(!is("bin/tool", b"\x7fELF\x02\x01\x01\0"));
+    }
+}

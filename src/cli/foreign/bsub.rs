@@ -1,0 +1,222 @@
+//! What the values of `bsub`'s options can mean to Slurm and LSF.
+
+use std::path::Path;
+
+use super::{Given, World};
+use crate::job::{JobNumber, JobRef, TaskIds, WallTime};
+use crate::ui::Failure;
+
+/// Letters of options that take any word as their value.
+pub const TAKES_A_WORD: &str = "Jceiowdq";
+
+/// The note on values that have another meaning elsewhere.
+///
+/// # Errors
+/// When a value has a meaning only elsewhere.
+pub fn judge(given: &[Given<'_>], world: &World<'_>) -> Result<Option<String>, Failure> {
+    for one in given {
+        if let Some(failure) = refusal(one, world) {
+            return Err(failure);
+        }
+    }
+    // Who says how many vCPUs a node has means nodes by -n.
+    let has_vcpus = given.iter().any(|one| one.id == "vcpus");
+    let notes: Vec<String> = given
+        .iter()
+        .filter(|one| one.letter != Some('n') || !has_vcpus)
+        .filter_map(|one| note(one, world))
+        .collect();
+    Ok((!notes.is_empty()).then(|| notes.join("; ")))
+}
+
+/// The refusal of a value that only Slurm or LSF has.
+fn refusal(given: &Given<'_>, world: &World<'_>) -> Option<Failure> {
+    let value = given.value.as_deref()?;
+    let letter = given.letter?;
+    match letter {
+        'J' => {
+            let (name, ids) = value.strip_suffix(']').unwrap_or(value).split_once('[')?;
+            let (ids, limit) = ids.split_once(']').unwrap_or((ids, ""));
+            let failure = Failure::usage(format!("`-J {value}`: the tasks of an array in brackets are LSF's"));
+            let name = if name.is_empty() { String::new() } else { format!("-J {name} ") };
+            let failure = failure.hint(match ids.parse::<TaskIds>() {
+                Ok(ids) => format!("`{name}--array {ids}`"),
+                Err(_) => format!("`{name}--array IDS`, such as 1-10 or 3,7"),
+            });
+            Some(if limit.is_empty() { failure } else { failure.hint(NO_LIMIT) })
+        }
+        'w' if is_condition(value) => {
+            let message =
+                format!("`-w {value}` is a condition of LSF's: -w is the job's working directory here");
+            Some(Failure::usage(message).hint(instead_of_condition(value)))
+        }
+        'w' if value.contains('[') && !value.contains('/') => Some(
+            Failure::usage(format!("`-w {value}` names nodes, as Slurm's -w: it is the working directory here"))
+                .hint("Batch chooses the instances, from what the queue's compute environments offer"),
+        ),
+        // A variable may have any value.
+        'o' | 'e' if has_job_pattern(value) && (letter == 'o' || !value.contains('=')) => Some(
+            Failure::usage(format!(
+                "`-{letter} {value}`: patterns such as %J and %j are LSF's and Slurm's, for files with a job's output"
+            ))
+            .hint(OUTPUT),
+        ),
+        'c' if value.bytes().all(|b| b.is_ascii_digit()) && !(world.is_cluster)(value) => Some(
+            Failure::usage(format!("`-c {value}`: -c names a cluster here, and there is no cluster `{value}`"))
+                .hint(format!("Slurm's -c {value} is `-p {value}`")),
+        ),
+        _ => None,
+    }
+}
+
+const OUTPUT: &str = "a job's output, standard error too, is in CloudWatch: `bout ID` shows it; `-o GLOB` keeps files that the \
+                      job writes";
+const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at once";
+
+/// What a value could mean elsewhere, too.
+fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
+    let value = given.value.as_deref()?;
+    let number = || value.parse::<u32>().ok();
+    match given.letter? {
+        'n' => number().filter(|n| *n > 1).map(|n| format!("-n {n} is {n} nodes ({n} CPUs are -p {n})")),
+        't' => number().map(|n| format!("-t {n} is {n} seconds ({n} minutes are -t {n}m)")),
+        'a' => number().map(|n| match n {
+            0 | 1 => format!("-a {n} is {n} task, 0 (the task {n} is --array {n})"),
+            _ => format!("-a {n} is {n} tasks, 0 to {} (the task {n} alone is --array {n})", n - 1),
+        }),
+        'w' if is_one_word(value) => Some(format!(
+            "-w {value} runs in a directory {value} that is made for the job (-d ID waits for a job, and nodes cannot \
+             be chosen)"
+        )),
+        'e' if !(world.is_set)(value) && is_log(value) => {
+            Some(format!("-e {value} hands on a variable (the job's errors are in its output, bout)"))
+        }
+        'o' if is_log(value) => {
+            Some(format!("-o {value} keeps the file {value} that the job writes (its own output is in bout)"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a directory is named in a way in which people name nodes and jobs.
+fn is_one_word(value: &str) -> bool {
+    !value.is_empty() && !value.contains(['/', '.', '$', '~'])
+}
+
+/// Whether a name is one that people give to a file with a job's output.
+fn is_log(value: &str) -> bool {
+    const ENDINGS: [&str; 6] = ["out", "err", "log", "txt", "o", "e"];
+    const NAMES: [&str; 9] =
+        ["out", "err", "log", "output", "error", "errors", "stdout", "stderr", "stdouterr"];
+    let path = Path::new(value);
+    let is = |part: Option<&std::ffi::OsStr>, list: &[&str]| {
+        part.and_then(|part| part.to_str())
+            .is_some_and(|part| list.contains(&part.to_ascii_lowercase().as_str()))
+    };
+    !value.contains(['*', '?', '[']) && (is(path.extension(), &ENDINGS) || is(path.file_stem(), &NAMES))
+}
+
+/// `%J`, `%I` of LSF and `%j`, `%A_%a`, `%x`, `%4t` of Slurm; not what a URL has instead of a byte (`%A0`).
+fn has_job_pattern(value: &str) -> bool {
+    value.split('%').skip(1).any(|behind| {
+        let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit());
+        let mut letters = behind.chars();
+        let (letter, next) = (letters.next(), letters.next());
+        match letter {
+            Some('J' | 'I' | 'j' | 'x' | 'u' | 'N' | 't') => true,
+            Some('A' | 'a') => next.is_none_or(|c| !c.is_ascii_hexdigit()),
+            _ => false,
+        }
+    })
+}
+
+/// Whether it is a condition of LSF's: `done(ID)`, `ended("name*") && exit(3)`, `12 && 13`.
+fn is_condition(value: &str) -> bool {
+    const WORDS: [&str; 7] = ["done", "ended", "exit", "started", "external", "post_done", "post_err"];
+    let text = value.trim_start_matches(|c: char| c == '(' || c == '!' || c.is_whitespace());
+    let call = text.split_once('(').map(|(word, _)| word.trim());
+    value.contains("&&")
+        || value.contains("||")
+        || call.is_some_and(|word| WORDS.contains(&word) || (word.starts_with("num") && word.len() > 3))
+}
+
+/// `done(A) && done(B)` in our words.
+fn instead_of_condition(value: &str) -> String {
+    let ours = |part: &str| {
+        let part = part.trim();
+        let of = part
+            .strip_prefix("done(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .or_else(|| (!part.is_empty() && !part.contains(['(', ')', '!', '|'])).then_some(part))?;
+        let of = of.trim().trim_matches('"');
+        let (of, each) = of.strip_suffix("[*]").map_or((of, ""), |of| (of, "n_to_n:"));
+        let is_id = of
+            .parse::<JobRef>()
+            .is_ok_and(|job| job.is_last() || job.beginning().is_some() || job.is_whole());
+        let is_number = !of.is_empty() && of.bytes().all(|b| b.is_ascii_digit());
+        match is_id {
+            _ if is_number && JobNumber::read(of).is_none() => Some(format!("{each}ID")),
+            _ if is_number => Some(format!("{each}{of}")),
+            true => Some(format!("{each}{of}")),
+            false if each.is_empty() && !of.is_empty() => Some(format!("name:{of}")),
+            false => None,
+        }
+    };
+    match value.split("&&").map(ours).collect::<Option<Vec<_>>>() {
+        Some(all) if !value.contains("||") => {
+            let list = all.join(",");
+            match list.contains(['*', '?', ' ', '#']) {
+                true => format!("`-d '{list}'`"),
+                false => format!("`-d {list}`"),
+            }
+        }
+        _ => "a job of Batch waits for others to succeed, for all of them: `-d ID,ID`, `-d name:NAME`; \
+              `bwait ID; bsub …` submits one after an end of any kind"
+            .to_owned(),
+    }
+}
+
+/// What is meant by a value that an option does not take.
+pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
+    let first = value.chars().next()?;
+    let is_word = first.is_ascii_alphabetic();
+    Some(match option {
+        "array-size" => match value.split_once('%') {
+            None => format!("tasks with these IDs are `--array {}`", value.parse::<TaskIds>().ok()?),
+            // Batch has jobs one after the other, and no other number of them.
+            Some((ids, "1")) => format!("`--array {}%1`", ids.parse::<TaskIds>().ok()?),
+            Some((ids, _)) => format!("`--array {}`: {NO_LIMIT}", ids.parse::<TaskIds>().ok()?),
+        },
+        "vcpus" if is_word => format!("Slurm's -p is a queue: `-q {value}`"),
+        "queue" if value.contains([',', ' ']) => {
+            let queue = value.split([',', ' ']).next().unwrap_or_default();
+            format!(
+                "a job goes to one queue, such as `-q {queue}`; a queue may have several compute environments"
+            )
+        }
+        "memory" if is_word => {
+            "Batch chooses the instances and places the tasks on them: leave -m out, or give the memory, \
+                                such as 4G"
+                .to_owned()
+        }
+        "gpus" if value.starts_with('/') => {
+            "LSF's -g is a group of jobs: `--tag group=NAME` marks a job".to_owned()
+        }
+        "gpus" if value.contains(':') => {
+            let count = value.rsplit(':').next().filter(|n| n.parse::<u32>().is_ok()).unwrap_or("N");
+            format!("`-g {count}`: Batch chooses the kind of GPU, by the queue's compute environments")
+        }
+        "nodes" if value.contains([',', '-']) => {
+            "a job has a fixed number of nodes, such as `-n 2`; CPUs are `-p 4`".to_owned()
+        }
+        "retry-attempts" if first.is_ascii_alphabetic() || first == '.' || first == '/' => {
+            "LSF's -r is `--retry-on spot`; the number of attempts is `-r 3`".to_owned()
+        }
+        "timeout" => {
+            let minutes = value.parse::<WallTime>().ok()?.seconds()? / 60;
+            format!("{minutes} minutes are `-t {minutes}m`")
+        }
+        "env" if is_log(value) => OUTPUT.to_owned(),
+        _ => return None,
+    })
+}

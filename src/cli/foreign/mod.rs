@@ -1,0 +1,211 @@
+//! Forms of other schedulers' command lines: what only Slurm or LSF means by them is refused, with our way in the hint,
+//! and what both may mean is said in one note.
+//!
+//! The rule: an option that the tool documents keeps its documented meaning. A word that only Slurm or LSF has (`-oo`,
+//! `-env`, `done(ID)`, `%J`, `name[1-3]`) is an error, even where its letters could be bundled options of ours: a wrong job
+//! is worse than none. Nothing here reads files or variables; [`World`] knows them.
+
+mod bsub;
+mod tables;
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
+
+use super::legacy::{long, short, takes_value};
+use crate::job::directives::{about_lsfs, about_slurms};
+use crate::ui::Failure;
+
+/// What only this machine can tell.
+pub struct World<'w> {
+    /// Whether a cluster has this name.
+    pub is_cluster: &'w dyn Fn(&str) -> bool,
+    /// Whether this shell has a variable of this name.
+    pub is_set: &'w dyn Fn(&str) -> bool,
+}
+
+/// Whose a form is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Slurm,
+    Lsf,
+    Both,
+}
+
+impl Whose {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Slurm => "Slurm's",
+            Self::Lsf => "LSF's",
+            Self::Both => "Slurm's or LSF's",
+        }
+    }
+}
+
+/// An option as it was given, with its value if it takes one.
+#[derive(Debug)]
+struct Given<'a> {
+    /// Its letter, where it was given by that.
+    letter: Option<char>,
+    /// The option of the tool.
+    id: &'a str,
+    /// Its value.
+    value: Option<String>,
+}
+
+/// Looks through a command line, the tool's name first. The text of the one note, if there is something to note.
+///
+/// # Errors
+/// When a word has a meaning that only Slurm or LSF knows.
+pub fn look(command: &Command, words: &[OsString], world: &World<'_>) -> Result<Option<String>, Failure> {
+    let mut command = command.clone();
+    command.build();
+    let tool = command.get_name().to_owned();
+    if !tables::TOOLS.contains(&tool.as_str()) {
+        return Ok(None);
+    }
+    let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let (given, operands) = walk(&command, &tool, &texts)?;
+    match tool.as_str() {
+        "bsub" => bsub::judge(&given, world),
+        _ => {
+            tables::judge(&tool, &given, &operands)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The options of a command line and, of a tool whose operands end no options, its operands.
+fn walk<'c>(
+    command: &'c Command,
+    tool: &str,
+    words: &[String],
+) -> Result<(Vec<Given<'c>>, Vec<String>), Failure> {
+    let ends_at_operand = command.get_positionals().any(Arg::is_trailing_var_arg_set);
+    let (mut given, mut operands) = (Vec::new(), Vec::new());
+    let mut rest = words.get(1..).unwrap_or_default().iter();
+    while let Some(word) = rest.next() {
+        let next = rest.as_slice().first().map(String::as_str);
+        match word.strip_prefix("--") {
+            Some("") => break,
+            Some(name) => {
+                let (name, attached) = split(name);
+                // One that nobody knows is clap's to refuse.
+                let Some(arg) = long(command, name) else { break };
+                let value = match attached {
+                    Some(value) => Some(value.to_owned()),
+                    None if takes_value(Some(arg)) => rest.next().cloned(),
+                    None => None,
+                };
+                given.push(Given { letter: None, id: arg.get_id().as_str(), value });
+            }
+            None if !word.starts_with('-') || word == "-" => {
+                if ends_at_operand {
+                    break;
+                }
+                operands.push(word.clone());
+            }
+            None => {
+                if let Some(failure) = lsf_word(tool, word, next) {
+                    return Err(failure);
+                }
+                for (at, letter) in word.char_indices().skip(1) {
+                    let behind = &word[at + letter.len_utf8()..];
+                    let Some(arg) = short(command, letter) else {
+                        return match tables::letter(tool, letter, value_of(behind, next)) {
+                            Some(failure) => Err(failure),
+                            // clap refuses it.
+                            None => Ok((given, operands)),
+                        };
+                    };
+                    if !takes_value(Some(arg)) {
+                        given.push(Given { letter: Some(letter), id: arg.get_id().as_str(), value: None });
+                        continue;
+                    }
+                    let value = match behind {
+                        "" => rest.next().cloned(),
+                        _ => Some(behind.strip_prefix('=').unwrap_or(behind).to_owned()),
+                    };
+                    given.push(Given { letter: Some(letter), id: arg.get_id().as_str(), value });
+                    break;
+                }
+            }
+        }
+    }
+    Ok((given, operands))
+}
+
+/// The value of an option that is not ours: what is attached, or a word behind it that could be one.
+fn value_of<'a>(attached: &'a str, next: Option<&'a str>) -> Option<&'a str> {
+    match attached {
+        "" => next.filter(|next| !next.starts_with('-')),
+        _ => Some(attached.strip_prefix('=').unwrap_or(attached)),
+    }
+}
+
+fn split(word: &str) -> (&str, Option<&str>) {
+    word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)))
+}
+
+/// The refusal of a word of several letters behind one dash that is an option of LSF's `bsub`.
+fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
+    let (name, attached) = split(word.strip_prefix('-')?);
+    if tool != "bsub" || name.chars().count() < 2 {
+        return None;
+    }
+    let (takes_value, reason) = about_lsfs(name)?;
+    // `-Ip 4` is -I and -p 4; LSF's -Ip has no value.
+    if name == "Ip" && attached.or(next).is_some_and(|value| value.starts_with(|c: char| c.is_ascii_digit()))
+    {
+        return None;
+    }
+    let typed = match next.filter(|next| takes_value && attached.is_none() && !next.starts_with('-')) {
+        Some(value) => format!("{word} {value}"),
+        None => word.to_owned(),
+    };
+    let failure = Failure::usage(format!("`{typed}` is LSF's: this bsub has no option -{name}"));
+    let failure = failure.hint(tables::instead_of_lsfs(name).or(reason).unwrap_or_default());
+    // A letter that takes a value here could have the others as its value.
+    let (letter, value) = name.split_at(1);
+    let is_ours = attached.is_none() && bsub::TAKES_A_WORD.contains(letter);
+    Some(if is_ours {
+        failure.hint(format!("the value `{value}` of our -{letter} is written `-{letter} {value}`"))
+    } else {
+        failure
+    })
+}
+
+/// What to do instead of what clap refuses: an option that is not ours, or a value that is none here.
+pub fn hint_for(tool: &str, error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let option = text(ContextKind::InvalidArg)?;
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown_long(tool, option.strip_prefix("--")?),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let name = option.strip_prefix("--")?.split(' ').next()?;
+            let value = text(ContextKind::InvalidValue)?;
+            match tool {
+                "bsub" => bsub::instead_of_value(name, value),
+                _ => tables::instead_of_value(name, value),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// What is ours instead of a long option.
+fn unknown_long(tool: &str, name: &str) -> Option<String> {
+    let ours = tables::LONG.iter().find(|(tools, long, _)| tools.contains(&tool) && *long == name);
+    match ours {
+        Some((.., instead)) => Some((*instead).to_owned()),
+        None if tool == "bsub" => about_slurms(name).map(|about| format!("--{name} is Slurm's: {about}")),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The job is the one that is meant: forms of other schedulers, standard input, lists, dependencies by name, and jobs that
+//! can never run.
+
+use std::time::Duration;
+
+use awsb_testkit::{Outcome, Sandbox, Terminal, eventually, story};
+
+/// The notes and warnings of a command's stderr.
+fn remarks(outcome: &Outcome) -> Vec<&str> {
+    outcome.stderr.lines().filter(|line| line.contains(": note: ") || line.contains(": warning: ")).collect()
+}
+
+#[story]
+fn what_only_slurm_or_lsf_means_is_refused_before_anything_is_done() {
+    let sandbox = Sandbox::new();
+    sandbox.file("ok.sh", "#!/bin/sh\n");
+    for (words, hint) in [
+        (&["-w", "done(8f2c0d3e)", "ok.sh"][..], "hint: `-d 8f2c0d3e`"),
+        (&["-n", "4", "-o", "out.%J", "ok.sh"], "`bout ID` shows it"),
+        (&["-oo", "f", "ok.sh"], "`bout ID` shows it"),
+        (&["-env", "all", "ok.sh"], "`-e all`"),
+        (&["-J", "x[1-3]", "ok.sh"], "hint: `-J x --array 1-3`"),
+        (&["-a", "1-10", "ok.sh"], "hint: tasks with these IDs are `--array 1-10`"),
+        (&["-W", "1:30", "ok.sh"], "hint: `-t 90m`"),
+        (&["-p", "gpu", "ok.sh"], "`-q gpu`"),
+        (&["-c", "4", "ok.sh"], "`-p 4`"),
+        (&["--test-only", "ok.sh"], "`--dry-run`"),
+    ] {
+        let outcome = sandbox.quick_run("bsub", words);
+        outcome.failed_with(2);
+        assert!(outcome.stderr.contains(hint), "{hint:?} is not said in {outcome}");
+        assert!(!outcome.stderr.contains("--help"), "{outcome}");
+    }
+    assert!(!sandbox.local_home().exists(), "a server was started");
+    // In a script's head, LSF's own meaning holds.
+    sandbox.file("lsf.sh", "#!/bin/sh\n#BSUB -J x[1-3] -oo f\necho $LSB_JOBINDEX\n");
+    let outcome = sandbox.run("bsub", ["--dry-run", "lsf.sh"]).ok();
+    assert!(outcome.stdout.contains("\"size\": 3"), "{outcome}");
+}
+
+#[story]
+fn where_both_readings_are_plausible_there_is_one_note() {
+    let sandbox = Sandbox::new();
+    sandbox.file("ok.sh", "#!/bin/sh\n");
+    let words = ["--dry-run", "-a", "5", "-t", "90", "-w", "node01", "ok.sh"];
+    let outcome = sandbox.run("bsub", words).ok();
+    let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
+    for part in ["-a 5 is 5 tasks, 0 to 4", "-t 90 is 90 seconds", "-w node01 runs in a directory node01"] {
+        assert!(note.contains(part), "{outcome}");
+    }
+    let quiet = sandbox.run("bsub", ["--quiet", "-K", "-a", "2", "true"]).ok();
+    assert_eq!(quiet.stderr, "");
+    let plain = sandbox.run("bsub", ["--dry-run", "--array-size", "5", "--timeout", "90", "ok.sh"]).ok();
+    assert_eq!(plain.stderr, "");
+}
+
+#[story]
+fn a_script_that_is_hardly_meant_gets_a_note() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run("bsub", ["--dry-run", "/bin/sh", "-c", "true"]).ok();
+    assert!(outcome.stderr.contains("/bin/sh is a program of this machine"), "{outcome}");
+    assert!(outcome.stderr.contains("`--command` runs the image's own /bin/sh"), "{outcome}");
+    for words in [&["--dry-run", "--command", "/bin/sh"][..], &["--dry-run", "--script", "/bin/sh"]] {
+        assert_eq!(sandbox.run("bsub", words).ok().stderr, "", "{words:?}");
+    }
+    sandbox.file("ok.sh", "#!/bin/sh\n");
+    let behind = ["--dry-run", "ok.sh", "-I"];
+    let seen = Terminal::new(200).run(&sandbox, "bsub", behind).ok();
+    assert!(seen.screen().contains("-I stands behind the script and belongs to it"), "{}", seen.screen());
+    assert_eq!(sandbox.run("bsub", behind).ok().stderr, "");
+}
+
+#[story]
+fn a_standard_input_that_the_job_does_not_get_is_mentioned() {
+    let sandbox = Sandbox::new();
+    sandbox.file("data", "some\ndata\n");
+    let said = |line: &str| {
+        let outcome = sandbox.run("bash", ["-c", line]).ok();
+        outcome.stderr.contains("the job does not get this standard input; `--stdin -` brings it")
+    };
+    assert!(said("bsub -K --command cat < data"));
+    assert!(said("mkfifo pipe; exec 3<>pipe; echo data >&3; bsub -K --command true <&3"));
+    assert!(!said("mkfifo empty; exec 3<>empty; bsub -K --command true <&3"));
+    assert!(!said("bsub -K --quiet --command cat < data"));
+    assert!(!said("bsub -K --command cat < /dev/null"));
+    assert!(!said("bsub -K --stdin - --command cat < data"));
+    // A loop reads its list by itself.
+    assert!(!said("while read -r line; do bsub --command echo \"$line\"; done < data"));
+}
+
+#[story]
+fn stdin_reaches_the_job() {
+    let sandbox = Sandbox::new();
+    sandbox.file("data", b"some\0data\xff\nand more\n");
+    sandbox.file("read.sh", "#!/bin/sh\ncat\n[ ! -e .awsb ]\n");
+    let bytes = b"some\0data\xff\nand more\n";
+    let written = |outcome: &Outcome| outcome.stdout.clone();
+    let expected = String::from_utf8_lossy(bytes).into_owned();
+    let commands = [
+        "bsub -I --stdin data read.sh 2>/dev/null",
+        "bsub -I --stdin - read.sh < data 2>/dev/null",
+        "cat data | bsub -I --stdin - read.sh 2>/dev/null",
+        "bsub -I --stdin <(cat data) read.sh 2>/dev/null",
+        "bsub -I --stdin data --command cat",
+        "bsub -I --stdin data --wrap 'cat | cat'",
+        "bsub -I --stdin data -w ./elsewhere read.sh 2>/dev/null",
+        "bsub -I --stdin data -i data:in.txt -o in.txt read.sh 2>/dev/null",
+    ];
+    for line in commands {
+        // What an array prints goes through CloudWatch's lines, which know no NUL: the bytes are compared as hex.
+        let outcome = sandbox.run("bash", ["-c", line]).ok();
+        let shown = written(&outcome).replace('\0', "");
+        assert_eq!(shown, expected.replace('\0', ""), "{line}: {outcome}");
+    }
+    // A plain command runs where it would without.
+    let outcome = sandbox.run("bsub", ["-I", "--stdin", "data", "--wrap", "pwd; ls -A"]).ok();
+    let without = sandbox.run("bsub", ["-I", "--wrap", "pwd; ls -A"]).ok();
+    // The folder in which a job was unpacked goes with the job.
+    let seen = |outcome: &Outcome| outcome.stdout.lines().filter(|line| !line.starts_with("awsb.")).count();
+    assert_eq!(seen(&outcome), seen(&without), "{outcome} {without}");
+    // Each task of an array reads the whole.
+    let outcome = sandbox.run("bsub", ["-I", "-a", "3", "--stdin", "data", "--wrap", "wc -c"]).ok();
+    assert_eq!(outcome.stdout.matches("20").count(), 3, "{outcome}");
+    // An empty one is empty.
+    let outcome = sandbox.run("bsub", ["-I", "--stdin", "/dev/null", "--wrap", "wc -c"]).ok();
+    assert_eq!(outcome.stdout.trim(), "0", "{outcome}");
+}
+
+#[story]
+fn a_large_stdin_goes_through_s3() {
+    let sandbox = Sandbox::new();
+    let large: String = (0..700_000).map(|n| format!("{n:07}\n")).collect();
+    sandbox.file("large", &large);
+    sandbox.file("small", "x\n");
+    let sum = sandbox.run("sh", ["-c", "cksum < large"]).ok().stdout;
+    for line in [
+        "bsub -I --stdin large --wrap cksum",
+        "bsub -I --stdin large -i small --wrap 'cksum; cat small'",
+        "bsub -I --stdin large -i small -w ./elsewhere --wrap 'cksum; cat small; [ ! -e .awsb ]'",
+    ] {
+        let outcome = sandbox.run("bash", ["-c", line]).ok();
+        assert!(outcome.stdout.starts_with(&sum), "{line}: {outcome}");
+        assert_eq!(outcome.stdout.ends_with("x\n"), line.contains("small"), "{line}: {outcome}");
+    }
+}
+
+#[story]
+fn blank_lines_and_comments_of_a_list_are_mentioned_or_left_out() {
+    let sandbox = Sandbox::new();
+    sandbox.file("list", "# samples\na\n\nb\n");
+    let outcome = sandbox.run("bsub", ["--dry-run", "--each", "list", "echo", "{}"]).ok();
+    let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
+    assert_eq!(
+        note,
+        "bsub: note: --each: list: line 3 is blank and counts as a task; line 1 is behind a `#` and counts as a task; \
+         --skip-comments leaves such lines out"
+    );
+    let outcome =
+        sandbox.run("bsub", ["-I", "--skip-comments", "--each", "list", "echo", "sample", "{}"]).ok();
+    let mut lines: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.split(": ").last()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["sample a", "sample b"], "{outcome}");
+    assert!(remarks(&outcome).is_empty(), "{outcome}");
+}
+
+#[story]
+fn jobs_are_waited_for_by_their_name() {
+    let sandbox = Sandbox::new();
+    let until = "until [ -e \"$1/go\" ]; do sleep 0.05; done; exit \"$2\"";
+    sandbox.file("until.sh", format!("#!/bin/sh\n{until}\n"));
+    let work = sandbox.work().display().to_string();
+    let submit = |words: &[&str]| sandbox.run("bsub", [&["--parsable"], words].concat()).ok().job_id();
+    let none = sandbox.run("bsub", ["-d", "name:align", "true"]);
+    assert!(none.failed_with(2).contains("no job of yours in the queue local has the name align"), "{none}");
+    let first = submit(&["-J", "align-1", "until.sh", &work, "0"]);
+    let second = submit(&["-J", "align-2", "until.sh", &work, "0"]);
+    submit(&["-J", "sort", "true"]);
+    let depends = |id: &str| {
+        let job = sandbox.run("bstat", ["--json", id]).ok().json();
+        let mut ids: Vec<String> = job[0]["dependsOn"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|on| on["jobId"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        ids.sort();
+        ids
+    };
+    let mut both = vec![first.clone(), second];
+    both.sort();
+    assert_eq!(depends(&submit(&["-d", "name:align-*", "true"])), both);
+    assert_eq!(depends(&submit(&["-d", "name:align-1", "true"])), std::slice::from_ref(&first));
+    sandbox.file("lsf.sh", "#!/bin/sh\n#BSUB -w 'done(\"align*\")'\ntrue\n");
+    assert_eq!(depends(&submit(&["lsf.sh"])), both);
+    // Blanks separate as commas do, and nothing is nothing.
+    assert_eq!(depends(&submit(&["-d", &both.join(" "), "true"])), both);
+    assert_eq!(depends(&submit(&["-d", "", "true"])), Vec::<String>::new());
+    // The beginning of an ID is a name to LSF.
+    sandbox.file("name.sh", format!("#!/bin/sh\n#BSUB -w 'done({})'\ntrue\n", &first[..8]));
+    let outcome = sandbox.run("bsub", ["name.sh"]);
+    assert!(outcome.failed_with(2).contains(&format!("has the name {}", &first[..8])), "{outcome}");
+    sandbox.file("go", "");
+    sandbox.run("bwait", both).ok();
+    // What has succeeded just now is done; what has failed would take the job with it.
+    assert_eq!(depends(&submit(&["-d", "name:align-*", "true"])), Vec::<String>::new());
+    let failed = submit(&["-J", "align-3", "until.sh", &work, "3"]);
+    sandbox.run("bwait", [&failed]).ended_with(3);
+    let outcome = sandbox.run("bsub", ["-d", "name:align-*", "true"]);
+    assert!(outcome.failed_with(2).contains(&format!("means {failed} (align-3), which FAILED")), "{outcome}");
+}
+
+#[story]
+fn more_dependencies_than_batch_takes_are_joined_by_a_line() {
+    let sandbox = Sandbox::new();
+    let ids: Vec<String> =
+        (0..21).map(|_| sandbox.run("bsub", ["--parsable", "true"]).ok().job_id()).collect();
+    let outcome = sandbox.run("bsub", ["-d", &ids.join(","), "--wrap", "echo all"]);
+    assert!(outcome.failed_with(2).contains("at most 20 others, not 21"), "{outcome}");
+    let hints = outcome.hints();
+    let line =
+        hints.lines().find_map(|hint| hint.split_once(": ").filter(|(_, line)| line.starts_with("bsub")));
+    let Some((_, line)) = line else { panic!("{outcome}") };
+    let typed = line.replace(" …", " -I --wrap 'echo all'");
+    let outcome = sandbox.run("bash", ["-c", &typed]).ok();
+    assert_eq!(outcome.stdout, "all\n", "{typed}: {outcome}");
+}
+
+#[story]
+fn what_can_never_fit_is_said_at_once() {
+    let sandbox = Sandbox::new();
+    for (words, says) in [
+        (&["-p", "10000", "true"][..], "it needs 10000 vCPUs"),
+        (&["-g", "16", "true"], "16 GPUs"),
+        (&["-m", "900T", "true"], "921600 GiB"),
+    ] {
+        let outcome = sandbox.run("bsub", [&["--dry-run"], words].concat()).ok();
+        let [warning] = remarks(&outcome)[..] else { panic!("{outcome}") };
+        assert!(
+            warning.contains("warning: the job can never run as it is: ") && warning.contains(says),
+            "{outcome}"
+        );
+        assert!(outcome.stderr.contains("hint: "), "{outcome}");
+        let outcome = sandbox.run("bsub", [&["--strict"], words].concat());
+        assert!(outcome.failed_with(2).starts_with("the job can never run as it is: "), "{outcome}");
+    }
+    assert_eq!(sandbox.run("bsub", ["--dry-run", "-p", "1", "-m", "64M", "true"]).ok().stderr, "");
+    assert_eq!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.lines().count(), 1, "nothing was submitted");
+}
+
+#[story]
+fn why_without_an_id_tells_of_my_jobs() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run("bstat", ["--why"]).ok();
+    assert!(outcome.stderr.contains("no job of yours is active"), "{outcome}");
+    let id = sandbox.run("bsub", ["--parsable", "-g", "16", "true"]).ok().job_id();
+    let failed = sandbox.run("bsub", ["-K", "--parsable", "--wrap", "exit 3"]).ended_with(3);
+    let failed_id = failed.stdout.trim().to_owned();
+    assert!(failed.hints().contains(&format!("`bstat --why {failed_id}` tells why it failed")), "{failed}");
+    let others = sandbox.run("sh", ["-c", "AWSB_USER=other bsub --parsable -g 16 true"]).ok().job_id();
+    let outcome = eventually("the job is RUNNABLE", Duration::from_secs(60), || {
+        let outcome = sandbox.run("bstat", ["--why"]).ok();
+        outcome.stdout.contains(&format!("{id} (true) is RUNNABLE")).then_some(outcome)
+    });
+    assert!(outcome.stdout.contains(&format!("{failed_id} (wrap) FAILED")), "{outcome}");
+    assert!(!outcome.stdout.contains(&others), "{outcome}");
+    // On a terminal the lines break between words.
+    let seen = Terminal::new(60).run(&sandbox, "bstat", ["--why"]).ok();
+    let screen = seen.screen();
+    assert!(screen.lines().all(|line| line.chars().count() <= 60), "{screen}");
+    let words = |text: &str| text.split_whitespace().collect::<String>();
+    let without_times = |text: &str| words(text).chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    assert_eq!(without_times(&screen), without_times(&outcome.stdout), "{screen}");
+}

@@ -85,10 +85,10 @@ impl Engine {
         let known = self.known(&journals).map_err(|e| database::explained(&path, e))?;
         let mut missing = match self.store.missing() {
             Some(missing) => missing.clone(),
-            None if known.are_ahead(&self.state) => {
-                // Only with the machine can go what was not on the disk, and the journals have that.
-                let is_journaled = self.conditions.elsewhere;
-                Missing { file: path, sign: Sign::Journals, is_journaled }
+            // Only with the machine can go what was not on the disk, and the journals have that. While it is up, the
+            // numbers of commits tell more: a journal may have an attempt that was given back as one that never began.
+            None if self.conditions.elsewhere && known.are_ahead(&self.state) => {
+                Missing { file: path, sign: Sign::Journals, is_journaled: true }
             }
             None => return Ok(()),
         };

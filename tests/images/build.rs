@@ -1,8 +1,8 @@
 //! Jobs in images that are built, found or pushed for them: `bsub --build` and `bsub --image`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use awsb_testkit::{Answer, BadServer, Moto, MotoCluster, Registry, Sandbox, engine, story};
+use awsb_testkit::{Answer, BadServer, Moto, MotoCluster, Registry, Sandbox, engine, eventually, story};
 use serde_json::{Value, json};
 
 /// A sandbox with a folder `image` whose Dockerfile begins with the tests' image, and whose content nobody has built.
@@ -61,7 +61,15 @@ fn a_job_runs_in_an_image_that_is_built_for_it() {
     assert_eq!(changed.stdout, "a b\n");
     let second = tag(&changed.stderr, " is built");
     assert_ne!(first, second);
-    sandbox.run("bimage", ["rm", "--yes", &first, &second]).ok();
+    remove(&sandbox, &first);
+    remove(&sandbox, &second);
+}
+
+/// Removes an image of which a job has just ended: the runner says how it ended before it removes the container.
+fn remove(sandbox: &Sandbox, tag: &str) {
+    eventually("the image can be removed", Duration::from_secs(60), || {
+        (sandbox.run("bimage", ["rm", "--yes", tag]).code() == 0).then_some(())
+    });
 }
 
 #[story]
@@ -165,7 +173,7 @@ fn a_job_runs_again_in_another_image() {
     let told = sandbox.run("bsub", ["--dry-run", "--rerun", first.trim(), "--image", "other"]).ok().json();
     assert_eq!(told[0]["request"]["containerProperties"]["image"], "other", "{told}");
     assert_eq!(told[1]["request"]["jobDefinition"], told[0]["request"]["jobDefinitionName"], "{told}");
-    sandbox.run("bimage", ["rm", "--yes", &image["awsb:".len()..]]).ok();
+    remove(&sandbox, &image["awsb:".len()..]);
 }
 
 /// The images of the job definitions that moto's cluster has derived, sorted.

@@ -29,6 +29,7 @@ fn paths(listed: &Value) -> Vec<String> {
 
 #[story]
 fn what_matches_comes_back_whatever_the_exit_code() {
+    program("curl");
     let sandbox = Sandbox::new();
     sandbox.file(
         "job.sh",
@@ -69,6 +70,7 @@ fn what_matches_comes_back_whatever_the_exit_code() {
 
 #[story]
 fn odd_names_come_back_and_links_lead_nowhere() {
+    program("curl");
     let sandbox = Sandbox::new();
     let outside = sandbox.work().join("outside");
     std::fs::create_dir_all(outside.join("sub")).expect("a directory");
@@ -101,6 +103,7 @@ fn odd_names_come_back_and_links_lead_nowhere() {
 
 #[story]
 fn every_child_of_an_array_has_a_directory() {
+    program("curl");
     let sandbox = Sandbox::new();
     let args = ["-K", "--parsable", "-a", "2", "-o", "x", "--wrap", "echo $AWS_BATCH_JOB_ARRAY_INDEX >x"];
     let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
@@ -169,6 +172,7 @@ fn a_job_puts_files_where_it_is_told_to() {
 
 #[story]
 fn a_job_that_is_ended_keeps_its_files() {
+    program("curl");
     let sandbox = Sandbox::new();
     sandbox.file(
         "job.sh",

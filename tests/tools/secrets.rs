@@ -42,7 +42,7 @@ const ORDINARY: [&str; 42] = [
     "R_LIBS_USER",
     "JULIA_DEPOT_PATH",
     "NXF_OPTS",
-    "SLURM_JOB_ID",
+    "PBS_JOBID",
     "SLURM_CPUS_PER_TASK",
     "PROJECT",
     "SAMPLE",

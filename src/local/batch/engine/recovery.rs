@@ -85,14 +85,16 @@ impl Engine {
         let known = self.known(&journals).map_err(|e| database::explained(&path, e))?;
         let mut missing = match self.store.missing() {
             Some(missing) => missing.clone(),
-            // Only with the machine can go what was not on the disk, and the journals have that. While it is up, the
-            // numbers of commits tell more: a journal may have an attempt that was given back as one that never began.
-            None if self.conditions.elsewhere && known.are_ahead(&self.state) => {
+            None if known.are_ahead(&self.state) => {
                 Missing { file: path, sign: Sign::Journals, is_journaled: true }
             }
             None => return Ok(()),
         };
-        missing.is_journaled &= journals.damaged.is_empty() && journals.since < self.store.next_commit();
+        // Journals alone are believed in what they have, and end nothing else: one may have an attempt that was given
+        // back, as one that never began.
+        if !matches!(missing.sign, Sign::Journals) {
+            missing.is_journaled &= journals.damaged.is_empty() && journals.since < self.store.next_commit();
+        }
         self.make_up_for(&missing, known, warnings)
     }
 

@@ -130,9 +130,10 @@ impl<S: Source> Upload<'_, S> {
         };
         let mut stored = 0;
         let sent = tokio::select! {
+            // Listening begins before the first request, which another thread sends.
             biased;
-            sent = self.send_parts(&id, there, &mut stored) => sent?,
             signal = end_signal() => Sent::Interrupted(signal),
+            sent = self.send_parts(&id, there, &mut stored) => sent?,
         };
         match sent {
             // From the first time on that a signal is listened for, it ends nothing by itself.

@@ -79,6 +79,9 @@ static UNREAD: AtomicBool = AtomicBool::new(false);
 /// Nobody has heard of a signal after this time: the tool hangs, as in a write to a pipe that nobody reads.
 const DEAF: Duration = Duration::from_secs(2);
 
+/// A story that listens has heard of a signal after this time, and ends by itself.
+const STORY_HEARS: Duration = Duration::from_millis(50);
+
 /// What is printed at the end waits no longer than this for a reader.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
@@ -238,6 +241,8 @@ pub async fn interrupted() -> EndSignal {
     let Ok(mut signals) = All::listen() else { return std::future::pending().await };
     loop {
         let signal = signals.next().await;
+        // On a runtime with threads it may be here before the story has heard of it, and the story has something to say.
+        tokio::time::sleep(STORY_HEARS).await;
         if LISTENERS.load(Ordering::SeqCst) == 0 {
             return ends_by(signal);
         }

@@ -43,7 +43,7 @@ const ORDINARY: [&str; 42] = [
     "JULIA_DEPOT_PATH",
     "NXF_OPTS",
     "PBS_JOBID",
-    "SLURM_CPUS_PER_TASK",
+    "SGE_TASK_ID",
     "PROJECT",
     "SAMPLE",
 ];

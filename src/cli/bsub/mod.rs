@@ -307,8 +307,10 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
         let submitted = tokio::select! {
-            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
+            // Whoever listens before the first request misses no signal: calls run on other threads.
+            biased;
             signal = end_signal() => Err(progress.interrupted(signal)),
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
         };
         // Some may be there although not all are.
         let ids = match &submitted {

@@ -45,7 +45,7 @@ pub struct Once {
     pub earlier: bool,
 }
 
-/// Submits a job, once: [`Submission`] says how.
+/// Submits a job, once: `batch::protocol` says how.
 ///
 /// # Errors
 /// When Batch refuses the job or was busy for all of the submit timeout. Unless a try before left it open whether the
@@ -65,7 +65,7 @@ pub async fn submit(
     jobs.into_iter().next().ok_or_else(|| Failure::failed("the submission named no job"))
 }
 
-/// Submits the jobs of a key, unless they are there: [`KeyHolder`] says how.
+/// Submits the jobs of a key, unless they are there: `batch::protocol` says how.
 ///
 /// * All of them active or SUCCEEDED: nothing is submitted. The same while any is active, whatever has become of the
 ///   others: the work goes on.

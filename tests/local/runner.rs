@@ -6,7 +6,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
 use awsb_testkit::local::until;
 use serde_json::{Value, json};
 

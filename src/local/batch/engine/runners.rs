@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::orders::node_index;
@@ -253,7 +252,7 @@ pub(super) fn place(runners: &mut HashMap<RunnerId, Runner>) -> Current {
 fn spawn(home: &std::path::Path, id: &RunnerId) -> io::Result<std::process::Child> {
     // On Linux the program is there under this name even when its file has been replaced.
     #[cfg(target_os = "linux")]
-    let program = PathBuf::from("/proc/self/exe");
+    let program = std::path::PathBuf::from("/proc/self/exe");
     #[cfg(not(target_os = "linux"))]
     let program = std::env::current_exe()?;
     let mut command = std::process::Command::new(program);

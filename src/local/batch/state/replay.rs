@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Current, Job, Outcome, State};
+use super::{Current, Job, State};
 use crate::job::Status;
 use crate::local::batch::model::JobKey;
 use crate::local::runner::protocol::{Ended, TaskId};
@@ -77,27 +77,14 @@ impl State {
             let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) else { continue };
             let nodes = job.nodes().map_or(0, |nodes| nodes.count());
             let parts = std::iter::once(key).chain((0..nodes).map(|index| key.child(index)));
-            let placed: Vec<(JobKey, TaskId)> = parts
-                .filter_map(|part| Some((part, self.jobs.get(&part)?.current.as_ref()?.task.clone())))
-                .collect();
-            if placed.iter().any(|(_, task)| known.contains(task)) {
+            let placed: Vec<TaskId> =
+                parts.filter_map(|part| Some(self.jobs.get(&part)?.current.as_ref()?.task.clone())).collect();
+            if placed.iter().any(|task| known.contains(task)) {
                 continue;
             }
             unknown.push(key);
-            for (part, task) in placed {
-                self.settle(
-                    part,
-                    Outcome {
-                        task,
-                        at,
-                        exit_code: None,
-                        reason: None,
-                        status_reason: FATE_UNKNOWN.to_owned(),
-                        succeeded: false,
-                        last: true,
-                        output: None,
-                    },
-                );
+            for task in placed {
+                self.attempt_impossible(&task, FATE_UNKNOWN, at);
             }
             if let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) {
                 let line = job.terms.line.clone();

@@ -387,6 +387,36 @@ impl Start<'_> {
     }
 }
 
+/// The variables at the beginning of a start, where they are packed: [`Start::text`] writes them there.
+pub(super) fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
+    let mut found = Vec::new();
+    let mut rest = start;
+    while let Some(assignment) = rest.strip_prefix(b"export ") {
+        let Some(equals) = assignment.iter().position(|b| *b == b'=') else { break };
+        let Some((value, behind)) = unquoted(&assignment[equals + 1..]) else { break };
+        found.push((OsString::from_vec(assignment[..equals].to_vec()), value));
+        rest = behind;
+    }
+    // What comes then are the arguments; without them these are variables of another kind.
+    if rest.starts_with(b"set -- ") { found } else { Vec::new() }
+}
+
+/// Reads a word that [`quote`] has written, and the line's end behind it.
+fn unquoted(text: &[u8]) -> Option<(OsString, &[u8])> {
+    let mut word = Vec::new();
+    let mut bytes = text.iter().enumerate();
+    let mut is_quoted = false;
+    while let Some((at, b)) = bytes.next() {
+        match b {
+            b'\'' => is_quoted = !is_quoted,
+            b'\\' if !is_quoted => word.push(*bytes.next()?.1),
+            b'\n' if !is_quoted => return Some((OsString::from_vec(word), &text[at + 1..])),
+            _ => word.push(*b),
+        }
+    }
+    None
+}
+
 /// An assignment.
 pub(super) fn set(text: &mut OsString, name: &str, value: &OsStr) {
     text.push(name);
@@ -452,6 +482,29 @@ pub fn quote_all<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packed_variables_are_read_as_they_were() {
+        let pairs: [(&str, &[u8]); 5] = [
+            ("A", b"x y"),
+            ("B", b""),
+            ("C", b"it's\nexport D=no\n\\"),
+            ("E", b"\xff$HOME"),
+            ("F", b"plain=1"),
+        ];
+        let mut text = OsString::new();
+        for (name, value) in pairs {
+            text.push("export ");
+            set(&mut text, name, OsStr::from_bytes(value));
+        }
+        assert_eq!(packed_variables(text.as_bytes()), [], "there are no arguments behind them");
+        text.push("set -- ./a.sh 'export G=1'\nexport H=1\n");
+        let expected = pairs.map(|(name, value)| (name.into(), OsStr::from_bytes(value).to_owned()));
+        assert_eq!(packed_variables(text.as_bytes()), expected);
+        for end in 0..text.len() {
+            let _ = packed_variables(&text.as_bytes()[..end]);
+        }
+    }
 
     #[test]
     fn it_stays_small() {

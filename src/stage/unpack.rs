@@ -1,5 +1,6 @@
 //! What a bundle has in it: the way back from a job to the script that was staged for it.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Seek, Write};
 
 use base64::Engine;
@@ -54,6 +55,8 @@ pub fn is_named(key: &str, sha256: &str) -> bool {
 pub const MOST_UNPACKED: u64 = 256 << 20;
 /// The most of it that is held in memory, in bytes: the start, and the names of files.
 const MOST_HELD: u64 = 1 << 20;
+/// The most of a start with variables, in bytes. Linux starts no program with more than 6 MiB of them (execve(2)).
+const MOST_VARIABLES: u64 = 8 << 20;
 
 /// Writes the script in a bundle to `out`, byte for byte; `false` when there is none, because what was staged goes with a
 /// command. Nothing is written before the bundle is known to have one. However large the script is, only a piece of it is
@@ -77,6 +80,26 @@ fn script_within(most: u64, mut bundle: impl Read + Seek, out: &mut impl Write) 
         }
     }
     Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// The variables that travel in a bundle, because they were too large for the request. What is not UTF-8 of them is shown
+/// as `�`.
+///
+/// # Errors
+/// When this is no bundle, a damaged one or one of more than 256 MiB.
+pub fn variables(bundle: impl Read) -> io::Result<Vec<(String, String)>> {
+    let mut archive = entries(bundle, MOST_UNPACKED);
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        if *entry.path_bytes() == *START_FILE.as_bytes() {
+            let mut start = Vec::new();
+            entry.by_ref().take(MOST_VARIABLES).read_to_end(&mut start)?;
+            let text = |text: OsString| text.to_string_lossy().into_owned();
+            let packed = launcher::packed_variables(&start).into_iter();
+            return Ok(packed.map(|(name, value)| (text(name), text(value))).collect());
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// What a bundle has in it, which is unpacked to `most` bytes.

@@ -9,6 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use awsb_testkit::local::{Access, Batch, s3};
 use awsb_testkit::{Sandbox, program, story};
+use serde_json::json;
 
 const BUCKET: &str = "awsb-local";
 
@@ -72,6 +73,41 @@ async fn a_damaged_bundle_heals() {
             assert!(get(&s3, key).await == whole, "{name} was put again");
         }
         assert_eq!(keys(&s3).await, after);
+    }
+}
+
+#[story]
+async fn variables_in_a_bundle_are_shown_and_a_bundle_that_cannot_be_read_is_mentioned() {
+    let (sandbox, s3, _) = sandbox();
+    sandbox.file("job.sh", "#!/bin/sh\nexit 0\n");
+    // Too large for the request: packed into it, and packed in S3.
+    for (big, is_fetched) in [("x".repeat(20_000), false), (noise(20_000), true)] {
+        let before = keys(&s3).await;
+        let (big, odd) = (format!("BIG={big}"), "ODD=it's\nof two lines");
+        let args = ["--parsable", "-e", &big, "-e", odd, "-e", "DB_PASS=hunter2", "job.sh"];
+        let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
+        let shown = sandbox.run("bstat", ["--env", &id]).ok();
+        assert_eq!(shown.stderr, "", "{shown}");
+        for variable in [&big, "ODD=it's of two lines", "DB_PASS=***"] {
+            assert!(shown.stdout.contains(&format!(": {variable}\n")), "{variable:.40}: {shown}");
+        }
+        assert!(!shown.stdout.contains("hunter2"), "{shown}");
+        assert!(sandbox.run("bstat", ["--env=all", &id]).ok().stdout.contains("DB_PASS=hunter2"));
+        let json = sandbox.run("bstat", ["--env", "--json", &id]).ok().json();
+        let variables = json[0]["container"]["environment"].as_array().cloned().unwrap_or_default();
+        assert!(variables.contains(&json!({ "name": "ODD", "value": "it's\nof two lines" })), "{json:.2000}");
+        let after = keys(&s3).await;
+        let [key] = after.difference(&before).collect::<Vec<_>>()[..] else { panic!("a bundle: {after:?}") };
+        s3.delete_object().bucket(BUCKET).key(key).send().await.expect("it is gone");
+        let shown = sandbox.run("bstat", ["--env", &id]).ok();
+        assert!(shown.stdout.contains(&id) && shown.stdout.contains("ODD=") != is_fetched, "{shown}");
+        if !is_fetched {
+            assert_eq!(shown.stderr, "", "the request has it: {shown}");
+            continue;
+        }
+        let warning = format!("bstat: warning: variables in the bundle of the job {id} are not shown: ");
+        assert!(shown.stderr.starts_with(&warning) && shown.stderr.contains(key.as_str()), "{shown}");
+        assert_eq!(shown.stderr.lines().count(), 1, "{shown}");
     }
 }
 

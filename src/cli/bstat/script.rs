@@ -75,7 +75,7 @@ impl Write for To<'_> {
 }
 
 /// Fetches a bundle into a file without a name, and checks that it is what its name says, as the job does.
-async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Read + Seek, Failure> {
+pub async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Read + Seek + use<>, Failure> {
     let doing = format!("fetching the job's bundle s3://{bucket}/{key}");
     let writing = |e: io::Error| {
         let folder = std::env::temp_dir();

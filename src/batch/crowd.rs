@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::watch::SETTLE;
-use super::{Job, Pace, describe};
+use super::{Job, Pace, Submitted, describe};
 use crate::cluster::Contact;
 use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
@@ -22,11 +22,17 @@ pub struct Crowd {
     is_done: fn(&Job) -> bool,
     lost: Vec<JobId>,
     last_change: Pace,
+    begun: Instant,
+    /// Whether Batch has not been asked for any of them yet.
+    is_fresh: bool,
 }
 
 #[derive(Debug)]
 struct Member {
     job: Job,
+    /// Of an array, how many of its children had ended at the last look, and how many had not, if some have ended since the
+    /// look before.
+    children: (u32, Option<u32>),
     /// Since when Batch has not known it.
     missing_since: Option<Instant>,
     is_open: bool,
@@ -45,44 +51,11 @@ pub struct Counts {
     pub failed: u64,
 }
 
-impl Crowd {
-    /// These jobs, each once, until `is_done` holds for them.
-    pub fn new(jobs: Vec<Job>, is_done: fn(&Job) -> bool) -> Self {
-        let mut seen = HashSet::new();
-        let jobs = jobs.into_iter().filter(|job| seen.insert(job.job_id.clone()));
-        let members: Vec<Member> =
-            jobs.map(|job| Member { is_open: !is_done(&job), missing_since: None, job }).collect();
-        let calls =
-            u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
-        let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
-        let longest = LONGEST_PAUSE.max(shortest);
-        Self { members, is_done, lost: Vec::new(), last_change: Pace::new(shortest, longest) }
-    }
-
-    /// All jobs, as they were seen last.
-    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.members.iter().map(|member| &member.job)
-    }
-
-    /// Whether a job of it need not be waited for.
-    pub fn is_done(&self, job: &Job) -> bool {
-        (self.is_done)(job)
-    }
-
-    /// Those that are still waited for.
-    pub fn open(&self) -> impl Iterator<Item = &Job> {
-        self.members.iter().filter(|member| member.is_open).map(|member| &member.job)
-    }
-
-    /// Those that Batch has forgotten, so that nobody can wait for them.
-    pub fn lost(&self) -> &[JobId] {
-        &self.lost
-    }
-
-    /// How far they have come.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for job in self.jobs() {
+impl Counts {
+    /// How far these jobs have come.
+    pub fn of<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Self {
+        let mut counts = Self::default();
+        for job in jobs {
             let size = job.array_size().filter(|_| job.is_array_parent());
             let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
             let of = |status: Status| match (size, summary) {
@@ -115,6 +88,57 @@ impl Crowd {
         }
         counts
     }
+}
+
+impl Crowd {
+    /// These jobs, each once, until `is_done` holds for them.
+    pub fn new(jobs: Vec<Job>, is_done: fn(&Job) -> bool) -> Self {
+        let mut seen = HashSet::new();
+        let jobs = jobs.into_iter().filter(|job| seen.insert(job.job_id.clone()));
+        let members: Vec<Member> = jobs
+            .map(|job| Member { is_open: !is_done(&job), missing_since: None, children: (0, None), job })
+            .collect();
+        let calls =
+            u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
+        let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
+        let longest = LONGEST_PAUSE.max(shortest);
+        let last_change = Pace::new(shortest, longest);
+        Self { members, is_done, lost: Vec::new(), last_change, begun: Instant::now(), is_fresh: false }
+    }
+
+    /// Jobs that have just been submitted, until they have ended.
+    pub fn submitted(jobs: &[Submitted]) -> Self {
+        let jobs = jobs.iter().map(|job| {
+            let Submitted { job_id, job_name, job_arn } = job.clone();
+            Job::submitted(job_id, job_name, job_arn)
+        });
+        Self { is_fresh: true, ..Self::new(jobs.collect(), |job| job.status.has_ended()) }
+    }
+
+    /// All jobs, as they were seen last.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.members.iter().map(|member| &member.job)
+    }
+
+    /// Whether a job of it need not be waited for.
+    pub fn is_done(&self, job: &Job) -> bool {
+        (self.is_done)(job)
+    }
+
+    /// Those that are still waited for.
+    pub fn open(&self) -> impl Iterator<Item = &Job> {
+        self.members.iter().filter(|member| member.is_open).map(|member| &member.job)
+    }
+
+    /// Those that Batch has forgotten, so that nobody can wait for them.
+    pub fn lost(&self) -> &[JobId] {
+        &self.lost
+    }
+
+    /// How far they have come.
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.jobs())
+    }
 
     /// Waits for the next look, and looks at those that are open, a hundred with each call: the jobs whose state, its
     /// reason or whose children's states have changed.
@@ -122,11 +146,14 @@ impl Crowd {
     /// # Errors
     /// When contact was lost for good.
     pub async fn changes(&mut self, contact: &mut Contact) -> Result<Vec<Job>, Failure> {
-        tokio::time::sleep(self.last_change.pause()).await;
+        if !std::mem::take(&mut self.is_fresh) {
+            tokio::time::sleep(self.pause()).await;
+        }
         let asked: Vec<JobId> = self.open().map(Job::id).collect();
         let told = contact.keep(async |session| describe(session, &asked).await).await?;
         let now = Instant::now();
         let mut changed = Vec::new();
+        let mut is_news = false;
         let open = self.members.iter_mut().filter(|member| member.is_open);
         for (member, told) in open.zip(told) {
             let Some(job) = told else {
@@ -140,20 +167,60 @@ impl Crowd {
             };
             member.missing_since = None;
             member.is_open = !(self.is_done)(&job);
-            if state(&job) != state(&member.job) {
+            if let Some((ended, left)) = job.children_ended() {
+                member.children = (ended, (ended > member.children.0).then_some(left));
+            }
+            is_news |= state(&job) != state(&member.job);
+            if seen(&job) != seen(&member.job) {
                 changed.push(job.clone());
             }
             member.job = job;
         }
-        if !changed.is_empty() {
+        if is_news {
             self.last_change.quicken();
         }
         Ok(changed)
     }
+
+    /// How long the next look may wait.
+    fn pause(&self) -> Duration {
+        let elapsed = self.begun.elapsed();
+        let open = self.members.iter().filter(|member| member.is_open);
+        // Where no child has ended since the last look, what is left may take long.
+        let foreseen = open.filter_map(|member| {
+            let (ended, left) = member.children;
+            Some(time_left(elapsed, ended, left?))
+        });
+        self.last_change.no_later_than(foreseen.min())
+    }
 }
 
-/// What is news when it is another than before.
+/// How long an array takes until its end, if it goes on as it did: so many of its children have `ended` in this time.
+fn time_left(elapsed: Duration, ended: u32, left: u32) -> Duration {
+    elapsed.checked_mul(left).map_or(Duration::MAX, |all| all / ended.max(1))
+}
+
+/// What soon has news again when it is another than before: an array's children may end one by one for hours.
 fn state(job: &Job) -> impl PartialEq + '_ {
+    (job.status, job.status_reason.as_deref())
+}
+
+/// What is told when it is another than before.
+fn seen(job: &Job) -> impl PartialEq + '_ {
     let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
-    (job.status, job.status_reason.as_deref(), summary)
+    (state(job), summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_array_is_foreseen() {
+        let second = Duration::from_secs(1);
+        assert_eq!(time_left(10 * second, 5000, 5000), 10 * second);
+        assert_eq!(time_left(10 * second, 9999, 0), Duration::ZERO);
+        assert_eq!(time_left(second, 0, 7), 7 * second);
+        assert_eq!(time_left(Duration::MAX, 1, 2), Duration::MAX);
+    }
 }

@@ -216,6 +216,35 @@ pub struct Timeout {
 }
 
 impl Job {
+    /// A job that has just been submitted, before Batch has described it.
+    pub fn submitted(job_id: String, job_name: String, job_arn: Option<String>) -> Self {
+        Self {
+            job_id,
+            job_name,
+            job_arn,
+            job_queue: None,
+            job_definition: None,
+            status: Status::Submitted,
+            status_reason: None,
+            created_at: None,
+            started_at: None,
+            stopped_at: None,
+            is_terminated: None,
+            array_properties: None,
+            nodes: None,
+            node_properties: None,
+            share_identifier: None,
+            scheduling_priority: None,
+            submitter: None,
+            depends_on: None,
+            container: None,
+            attempts: None,
+            retry_strategy: None,
+            timeout: None,
+            task: None,
+        }
+    }
+
     /// The ID, typed.
     pub fn id(&self) -> JobId {
         JobId::from_batch(&self.job_id)

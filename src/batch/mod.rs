@@ -46,5 +46,5 @@ pub use resources::{Environment, Queue, TimeLimit, environments, environments_of
 pub use select::{Order, Selection, newest_last, of_name, select, selected};
 pub use submit::{Once, Patience, Progress, Submitted, once, submit};
 pub use terminate::{Ending, terminate, terminate_all, terminate_each};
-pub use watch::{Pace, look, watch};
+pub use watch::{Pace, look};
 pub use why::why;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Job, describe};
 use crate::cluster::Contact;
-use crate::job::{JobId, Status};
+use crate::job::JobId;
 use crate::ui::Failure;
 
 /// A job that Batch has just taken may not be there to be described at once, and one answer may lack a job that
@@ -43,51 +43,18 @@ impl Pace {
     pub fn pause(&self) -> Duration {
         (self.since.elapsed() / 10).clamp(self.shortest, self.longest)
     }
+
+    /// The same, but no later than something is foreseen.
+    pub fn no_later_than(&self, foreseen: Option<Duration>) -> Duration {
+        let pause = self.pause();
+        foreseen.map_or(pause, |at| pause.min(at).max(self.shortest))
+    }
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self::new(Self::SHORTEST, Duration::from_secs(5))
     }
-}
-
-/// Waits until a job has ended and calls `seen` each time that its state, or the reason for it, has changed.
-///
-/// # Errors
-/// When the job is not known, or contact was lost for good.
-pub async fn watch(contact: &mut Contact, id: &JobId, mut seen: impl FnMut(&Job)) -> Result<Job, Failure> {
-    let pace = Pace::default();
-    let begun = Instant::now();
-    let mut last: Option<(Status, Option<String>)> = None;
-    let mut known_at = begun;
-    let mut ended_before = 0;
-    loop {
-        let mut pause = pace.pause();
-        if let Some(job) = look(contact, id, known_at).await? {
-            known_at = Instant::now();
-            let state = (job.status, job.status_reason.clone());
-            if last.as_ref() != Some(&state) {
-                seen(&job);
-                last = Some(state);
-            }
-            if job.status.has_ended() {
-                return Ok(job);
-            }
-            if let Some((ended, left)) = job.children_ended() {
-                // Where none has ended since the last look, what is left may take long.
-                if ended > ended_before {
-                    pause = pause.min(time_left(begun.elapsed(), ended, left)).max(Pace::SHORTEST);
-                }
-                ended_before = ended;
-            }
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// How long an array takes until its end, if it goes on as it did: so many of its children have `ended` in this time.
-fn time_left(elapsed: Duration, ended: u32, left: u32) -> Duration {
-    elapsed.checked_mul(left).map_or(Duration::MAX, |all| all / ended.max(1))
 }
 
 /// The job as it is now; `None` when Batch does not know it at this moment.
@@ -106,18 +73,4 @@ pub async fn look(contact: &mut Contact, id: &JobId, since: Instant) -> Result<O
         }
     }
     Err(describe::unknown(contact.session(), id))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_an_array_is_foreseen() {
-        let second = Duration::from_secs(1);
-        assert_eq!(time_left(10 * second, 5000, 5000), 10 * second);
-        assert_eq!(time_left(10 * second, 9999, 0), Duration::ZERO);
-        assert_eq!(time_left(second, 0, 7), 7 * second);
-        assert_eq!(time_left(Duration::MAX, 1, 2), Duration::MAX);
-    }
 }

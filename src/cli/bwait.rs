@@ -12,15 +12,13 @@ use tokio::time::Instant;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::waiting::{
-    Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
+    Bar, Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
     tell_why_stuck,
 };
-use crate::batch::{self, Counts, Crowd, Job};
+use crate::batch::{self, Crowd, Job};
 use crate::cluster::Contact;
-use crate::job::{JobId, Named, Period, Status};
-use crate::ui::{
-    EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, Progress, View, note, until_signal,
-};
+use crate::job::{JobId, Named, Period, Status, words};
+use crate::ui::{EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal};
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
 #[derive(Debug, Parser)]
@@ -149,9 +147,16 @@ impl Args {
     }
 
     fn timed_out(&self, open: &Open) -> Failure {
-        let what = if self.started { "have not started" } else { "have not ended" };
         let time = self.timeout.map_or(0, |period| period.get().as_secs());
-        Failure::failed(format!("{} within {time} s; they go on", open.count(what))).exit(Exit::TimedOut)
+        let jobs = |n| words::many(n, "job");
+        let (running, waiting) = (open.running, open.ids.len().saturating_sub(open.running));
+        let still = match (running, waiting) {
+            _ if self.started => format!("{} not started yet", jobs(running + waiting)),
+            (running, 0) => format!("{} still running", jobs(running)),
+            (0, waiting) => format!("{} still waiting to run", jobs(waiting)),
+            _ => format!("{} still running, and {waiting} waiting to run", jobs(running)),
+        };
+        Failure::failed(format!("timed out after {time} s; {still}")).exit(Exit::TimedOut)
     }
 }
 
@@ -165,7 +170,7 @@ async fn until(deadline: Option<Instant>) {
 
 /// A failure while one waits is one of contact alone: the jobs go on.
 fn contact_lost(failure: Failure, open: &Open) -> Failure {
-    let message = format!("contact is lost; {}: {}", open.count("go on"), failure.message);
+    let message = format!("contact is lost; {}: {}", open.go_on(), failure.message);
     Failure { message, ..failure }.exit(Exit::ContactLost)
 }
 
@@ -182,7 +187,9 @@ struct Seen {
 impl Seen {
     fn look(&self, crowd: &Crowd) {
         let ids = crowd.open().map(Job::id).collect();
-        self.open.set(Open { ids, all: crowd.jobs().count() });
+        // The parent of an array whose children run is PENDING (UG, array_jobs).
+        let runs = |job: &&Job| job.is_under_way() || batch::Counts::of([*job]).running > 0;
+        self.open.set(Open { ids, all: crowd.jobs().count(), running: crowd.open().filter(runs).count() });
         *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
     }
 }
@@ -206,12 +213,14 @@ impl Latest {
 struct Open {
     ids: Vec<JobId>,
     all: usize,
+    /// So many of the open ones run.
+    running: usize,
 }
 
 impl Open {
     /// Says that nobody waits for the open ones any more.
     fn tell_they_go_on(&self, signal: EndSignal) {
-        note(format!("bwait: {signal}; {}", self.count("go on")));
+        note(format!("bwait: {signal}; {}", self.go_on()));
         let ids = &self.ids;
         let mut named = ids.iter().take(NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
         if ids.len() > NAMED {
@@ -224,8 +233,13 @@ impl Open {
     }
 
     /// `3 of 10 jobs go on`.
-    fn count(&self, what: &str) -> String {
-        format!("{} of {} jobs {what}", self.ids.len(), self.all)
+    fn go_on(&self) -> String {
+        let open = self.ids.len();
+        let goes = if open == 1 { "goes" } else { "go" };
+        match open == self.all {
+            true => format!("{} {goes} on", words::many(open, "job")),
+            false => format!("{open} of {} {goes} on", words::many(self.all, "job")),
+        }
     }
 }
 
@@ -234,7 +248,7 @@ struct Teller<'a> {
     args: &'a Args,
     output: &'a Output,
     array: Option<JsonArray<'a>>,
-    bar: Option<Progress>,
+    bar: Option<Bar>,
     /// So many jobs are waited for.
     count: usize,
     /// So many have failed.
@@ -249,7 +263,7 @@ const TOLD: usize = 10;
 impl<'a> Teller<'a> {
     fn new(args: &'a Args, output: &'a Output, count: usize, stuck: Stuck) -> Self {
         let array = (output.format() == Format::Json).then(|| output.json_array());
-        let bar = (!args.quiet).then(Progress::of_jobs);
+        let bar = (!args.quiet).then(|| if args.started { Bar::of_starts() } else { Bar::of_ends() });
         Self { args, output, array, bar, count, failed: 0, stuck }
     }
 
@@ -275,7 +289,7 @@ impl<'a> Teller<'a> {
         }
         self.failed += 1;
         match self.count {
-            1 => tell_failure("bwait", job, *exit, first.as_ref(), false),
+            1 => tell_failure("bwait", job, *exit, first.as_ref(), false, false),
             _ if self.failed <= TOLD => note(failure_line("bwait", job, *exit)),
             _ => {}
         }
@@ -283,13 +297,8 @@ impl<'a> Teller<'a> {
     }
 
     fn progress(&mut self, crowd: &Crowd) {
-        let Counts { all, running, succeeded, failed } = crowd.counts();
-        let Some(bar) = &mut self.bar else { return };
-        let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-        let ended = succeeded + failed;
-        match self.args.started {
-            true => bar.at(ended + running, all, format!("started{failures}")),
-            false => bar.at(ended, all, format!("ended{failures}, {running} running")),
+        if let Some(bar) = &mut self.bar {
+            bar.show(crowd.counts());
         }
     }
 

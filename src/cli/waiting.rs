@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::batch::{self, Job};
+use crate::batch::{self, Counts, Job};
 use crate::cluster::{Contact, Session};
 use crate::job::why::Answer;
-use crate::job::{JobId, Status};
-use crate::ui::{EndSignal, Failure, Interrupts, harmless, note, stderr_columns, wrapped};
+use crate::job::{JobId, Status, words};
+use crate::ui::{EndSignal, Failure, Interrupts, Progress, harmless, note, stderr_columns, wrapped};
 
 /// When the children of arrays are looked at first, to see whether they are stuck,
 const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
@@ -66,6 +66,56 @@ pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outco
         outcomes.push(Outcome { job, exit, first });
     }
     Ok(outcomes)
+}
+
+/// The bar of whoever waits for many: how many of them, the children of arrays among them, have come so far.
+#[derive(Debug)]
+pub struct Bar {
+    bar: Progress,
+    is_of_starts: bool,
+}
+
+impl Bar {
+    /// They are waited for until they have ended.
+    pub fn of_ends() -> Self {
+        Self { bar: Progress::of_jobs(), is_of_starts: false }
+    }
+
+    /// They are waited for until they have started.
+    pub fn of_starts() -> Self {
+        Self { bar: Progress::of_jobs(), is_of_starts: true }
+    }
+
+    /// Shows how far they have come.
+    pub fn show(&mut self, counts: Counts) {
+        let Counts { all, running, succeeded, failed } = counts;
+        let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let ended = succeeded + failed;
+        match self.is_of_starts {
+            true => self.bar.at(ended + running, all, format!("started{failures}")),
+            false => self.bar.at(ended, all, format!("ended{failures}, {running} running")),
+        }
+    }
+}
+
+/// How a job has ended, for a person who has waited for it: `SUCCEEDED in 8 s`. The time is that from its submission to its
+/// end.
+fn ended(job: &Job) -> String {
+    let times = job.stopped_at.zip(job.created_at).filter(|(end, begin)| *begin > 0 && end >= begin);
+    let time = times.map(|(end, begin)| format!(" in {}", words::span(end - begin)));
+    format!("{}{}", job.status, time.unwrap_or_default())
+}
+
+/// Of an array: `7 of 10 children succeeded`.
+fn children_succeeded(job: &Job) -> Option<String> {
+    let size = job.array_size().filter(|_| job.is_array_parent())?;
+    Some(format!("{} of {} succeeded", Counts::of([job]).succeeded, words::many(size, "child")))
+}
+
+/// Says that a job has succeeded, to a person who has waited for it.
+pub fn tell_success(tool: &str, job: &Job) {
+    let children = children_succeeded(job).map(|children| format!(": {children}")).unwrap_or_default();
+    note(format!("{tool}: job {} ({}) {}{children}", job.job_id, job.job_name, ended(job)));
 }
 
 /// Says that jobs go on although nobody waits for them any more, and how one gets at them.
@@ -196,12 +246,19 @@ pub async fn tell_stuck_children(tool: &str, session: &Session, arrays: &RefCell
     }
 }
 
-/// Says that a job has failed, why, and what to do next.
-pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_output: bool) {
+/// Says that a job has failed, why, and what to do next. `is_timed`: and after which time, of an array how many of its
+/// children have succeeded.
+pub fn tell_failure(tool: &str, job: &Job, exit: u8, first: Option<&Job>, has_output: bool, is_timed: bool) {
     if let Some(child) = first {
         note(failure_line(tool, child, child.exit()));
     }
-    note(failure_line(tool, job, exit));
+    match is_timed {
+        true => {
+            let children = children_succeeded(job).map(|children| format!("; {children}"));
+            note(format!("{}{}", line_on(tool, job, &ended(job), exit), children.unwrap_or_default()));
+        }
+        false => note(failure_line(tool, job, exit)),
+    }
     if job.lacks_sh() {
         note(super::LACKS_SH);
     } else if job.started_at.is_none() && !job.is_array_parent() {
@@ -226,6 +283,10 @@ pub fn tell_lost_output(tool: &str, job: &Job) {
 
 /// One line on a job that has failed.
 pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
+    line_on(tool, job, "FAILED", exit)
+}
+
+fn line_on(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
     let of_container = job.container.as_ref().and_then(|c| c.reason.as_deref());
     let mut reasons = batch::reasons(job.telling_reason(), of_container).into_iter();
     // An exit code may be all that there is to say.
@@ -238,7 +299,7 @@ pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
     // One that never ran has none.
     let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
-    let line = format!("{tool}: job {} ({}) FAILED{code}{reason}{detail}", job.job_id, job.job_name);
+    let line = format!("{tool}: job {} ({}) {ended}{code}{reason}{detail}", job.job_id, job.job_name);
     // A reason may have line breaks, as whoever ended the job gave it; what is said of a job is one line.
     harmless(&line).into_owned()
 }

@@ -23,7 +23,7 @@ pub use board::Board;
 pub use cell::{Cell, Tone};
 pub use failure::{Exit, Failure, note};
 pub use line::harmless_line;
-pub use output::{Format, JsonArray, Layout, Output, View};
+pub use output::{Format, JsonArray, Layout, OpenArray, Output, View};
 pub use progress::Progress;
 pub use question::{ask, can_ask};
 pub use screen::Screen;

@@ -1,5 +1,6 @@
 //! The one renderer: a [`View`] becomes lines, an aligned table, details or JSON on stdout.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 
@@ -94,6 +95,48 @@ impl JsonArray<'_> {
     }
 }
 
+/// One JSON array whose first element is begun before all of its fields are known, so that whoever reads line by line has
+/// them at once.
+#[derive(Debug)]
+pub struct OpenArray<'a> {
+    output: &'a Output,
+    /// What is written of it.
+    begun: Option<String>,
+}
+
+impl OpenArray<'_> {
+    /// Writes the first fields of the first element, an object.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn begin(&mut self, first: &serde_json::Value) -> Result<(), Failure> {
+        let whole = pretty(&[first])?;
+        let Some(fields) = whole.strip_suffix("\n  }\n]\n") else { return Ok(()) };
+        let text = format!("{fields},\n");
+        self.output.write(self.output.as_shown(&text).as_bytes())?;
+        self.begun = Some(text);
+        Ok(())
+    }
+
+    /// Writes what is left of the elements; the first one is what it was at the beginning, with more fields behind it.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn close(self, elements: &[serde_json::Value]) -> Result<(), Failure> {
+        let whole = pretty(elements)?;
+        let rest = match &self.begun {
+            Some(begun) => whole.strip_prefix(begun.as_str()).unwrap_or(""),
+            // Nothing of it could be written.
+            None => return Ok(()),
+        };
+        self.output.write(self.output.as_shown(rest).as_bytes())
+    }
+}
+
+fn pretty(elements: &[impl serde::Serialize]) -> Result<String, Failure> {
+    serde_json::to_string_pretty(elements).map(|json| json + "\n").map_err(|e| write_failure(&e.into()))
+}
+
 /// stdout, as one tool uses it.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -184,12 +227,9 @@ impl Output {
     pub fn show(&self, view: &impl View) -> Result<(), Failure> {
         let text = match self.format {
             Format::Plain => return self.show_layout(&view.plain()),
-            Format::Json => {
-                let array = serde_json::Value::Array(view.json());
-                let json = serde_json::to_string_pretty(&array).map_err(|e| write_failure(&e.into()))? + "\n";
-                if self.terminal { harmless_json(&json).into_owned() } else { json }
-            }
+            Format::Json => pretty(&view.json())?,
         };
+        let text = self.as_shown(&text);
         self.write(text.as_bytes())
     }
 
@@ -240,6 +280,16 @@ impl Output {
     /// Begins a JSON array whose elements are not all known yet.
     pub fn json_array(&self) -> JsonArray<'_> {
         JsonArray { output: self, begun: false }
+    }
+
+    /// Begins a JSON array whose first element is begun before all of it is known.
+    pub fn open_array(&self) -> OpenArray<'_> {
+        OpenArray { output: self, begun: None }
+    }
+
+    /// JSON as it is written: on a terminal it does nothing to it.
+    fn as_shown<'t>(&self, json: &'t str) -> Cow<'t, str> {
+        if self.terminal { harmless_json(json) } else { Cow::Borrowed(json) }
     }
 
     /// Writes bytes to stdout at once.
@@ -316,12 +366,30 @@ fn wants_colour() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn render(layout: &Layout, columns: Option<usize>) -> String {
         let output = Output::in_memory(Format::Plain, columns, false);
         assert_eq!(output.show_layout(layout), Ok(()));
         output.taken()
+    }
+
+    #[test]
+    fn an_open_array_is_in_the_end_what_it_would_be_at_once() {
+        let output = Output::in_memory(Format::Json, None, false);
+        let mut array = output.open_array();
+        assert_eq!(array.begin(&json!({ "a": "x\"]}", "b": null })), Ok(()));
+        let begun = output.taken();
+        assert_eq!(begun, "[\n  {\n    \"a\": \"x\\\"]}\",\n    \"b\": null,\n");
+        let whole = json!([{ "a": "x\"]}", "b": null, "c": 1 }, { "a": 2 }]);
+        assert_eq!(array.close(whole.as_array().expect("an array")), Ok(()));
+        let text = begun + &output.taken();
+        assert_eq!(text, serde_json::to_string_pretty(&whole).expect("JSON") + "\n");
+        // Of one that was never begun there is no end.
+        assert_eq!(output.open_array().close(&[json!({})]), Ok(()));
+        assert_eq!(output.taken(), "");
     }
 
     #[test]

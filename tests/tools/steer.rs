@@ -147,7 +147,7 @@ fn time_runs_out_and_the_jobs_go_on() {
     sandbox.run("bwait", [&short]).ok();
     let outcome = sandbox.run("bwait", ["--timeout", "1s", &long, &short]).ended_with(124);
     assert_eq!(rows(&outcome).len(), 1, "{outcome}");
-    assert_eq!(outcome.stderr, "bwait: error: 1 of 2 jobs have not ended within 1 s; they go on\n");
+    assert_eq!(outcome.stderr, "bwait: error: timed out after 1 s; 1 job still running\n");
     // No time at all is a look.
     sandbox.run("bwait", ["--timeout", "0", &short]).ok();
     let told = sandbox.run("bwait", ["--timeout", "0", "--json", &long]).ended_with(124);
@@ -165,7 +165,7 @@ fn whoever_interrupts_is_told_that_the_jobs_go_on() {
     assert!(waiting.line().is_some_and(|line| line.starts_with(&short)), "told as soon as it has ended");
     waiting.signal(Signal::SIGINT);
     let outcome = waiting.wait().ended_with(130);
-    assert!(outcome.stderr.starts_with("bwait: interrupted; 1 of 2 jobs go on\n"), "{outcome}");
+    assert!(outcome.stderr.starts_with("bwait: interrupted; 1 of 2 jobs goes on\n"), "{outcome}");
     assert!(outcome.hints().contains(&format!("`bkill {long}`")), "{outcome}");
     sandbox.run("bkill", [&long]).ok();
 }
@@ -242,7 +242,7 @@ fn contact_is_lost_and_comes_back() {
     sandbox = Sandbox::at(&server.endpoint());
     sandbox.set("AWSB_CONTACT_TIMEOUT", "1");
     let outcome = sandbox.run("bwait", [ID]).ended_with(125);
-    assert!(outcome.stderr.contains("bwait: error: contact is lost; 1 of 1 jobs go on: "), "{outcome}");
+    assert!(outcome.stderr.contains("bwait: error: contact is lost; 1 job goes on: "), "{outcome}");
 }
 
 #[story]
@@ -254,7 +254,7 @@ fn time_runs_out_while_nobody_answers() {
     let sandbox = Sandbox::at(&server.endpoint());
     let outcome =
         sandbox.start("bwait", ["--timeout", "1", ID]).wait_for(Duration::from_secs(10)).ended_with(124);
-    assert_eq!(outcome.stderr, "bwait: error: 1 of 1 jobs have not ended within 1 s; they go on\n");
+    assert_eq!(outcome.stderr, "bwait: error: timed out after 1 s; 1 job still running\n");
 }
 
 #[story]
@@ -353,7 +353,7 @@ fn a_bar_on_a_terminal_counts_children() {
     // There is none in a pipe, and none for whoever wants quiet.
     over.store(false, Ordering::SeqCst);
     let quiet = Terminal::new(80).run(&sandbox, "bwait", ["-q", "--timeout", "1", ID]).ended_with(124);
-    assert_eq!(quiet.screen(), "bwait: error: 1 of 1 jobs have not ended within 1 s; they go on\n");
+    assert_eq!(quiet.screen(), "bwait: error: timed out after 1 s; 1 job still running\n");
 }
 
 #[story]
@@ -619,4 +619,91 @@ fn a_job_between_two_states_is_not_missed() {
     let server = between_two_states();
     Sandbox::at(&server.endpoint()).run("bkill", ["--yes", "--name", "hasty"]).ok();
     assert_eq!(server.requests("terminatejob").len(), 1);
+}
+
+#[story]
+fn bsub_that_waits_on_a_terminal_has_a_bar_for_an_array_and_says_how_it_ended() {
+    let sandbox = Sandbox::new();
+    let go = sandbox.work().join("go");
+    let script =
+        format!("[ $AWSB_TASK_ID != 2 ] || exit 3; while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
+    let mut waiting = Terminal::new(200).start(&sandbox, "bsub", ["-K", "--array", "1-4", "--wrap", &script]);
+    // The child that waits has a vCPU; how many others have one depends on the machine.
+    waiting.until("the bar", |screen| screen.contains("1/4 ended, 1 failed, "));
+    std::fs::write(&go, "").expect("a file");
+    let screen = waiting.wait().ended_with(3).screen();
+    let end = screen.lines().find(|line| line.contains("children")).unwrap_or_default();
+    assert!(end.contains(") FAILED in ") && end.contains("with exit code 3"), "{screen}");
+    assert!(end.contains("; 3 of 4 children succeeded"), "{screen}");
+    assert!(!screen.contains("ended"), "the bar is gone: {screen}");
+
+    let last = |args: &[&str]| {
+        let screen = Terminal::new(160).run(&sandbox, "bsub", args).ok().screen();
+        screen.trim_end().lines().last().unwrap_or_default().to_owned()
+    };
+    let array = last(&["-K", "--array", "1-3", "true"]);
+    assert!(
+        array.contains(" (true) SUCCEEDED in ") && array.ends_with(" s: 3 of 3 children succeeded"),
+        "{array}"
+    );
+    let one = last(&["-K", "--wrap", "true"]);
+    assert!(one.contains(" (wrap) SUCCEEDED in ") && one.ends_with(" s"), "{one}");
+    // Whoever wants quiet has it, and so has a pipe.
+    assert_eq!(last(&["-K", "--quiet", "true"]), "");
+    let piped = sandbox.run("bsub", ["-K", "true"]).ok();
+    assert_eq!(piped.stderr.lines().count(), 1, "that it has been submitted: {piped}");
+}
+
+#[story]
+fn json_of_a_job_that_is_waited_for_has_its_end() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run("bsub", ["-K", "--json", "-J", "bad", "--wrap", "exit 3"]).ended_with(3);
+    let told = outcome.json();
+    let keys: Vec<&String> = told[0].as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["jobArn", "jobName", "jobId", "status", "statusReason", "exitCode"]);
+    assert_eq!(
+        (&told[0]["jobName"], &told[0]["status"], &told[0]["exitCode"]),
+        (&json!("bad"), &json!("FAILED"), &json!(3))
+    );
+    assert_eq!(told[0]["statusReason"], "Essential container in task exited");
+    let pretty = serde_json::to_string_pretty(&told).expect("JSON");
+    assert_eq!(outcome.stdout, pretty + "\n", "laid out as ever");
+    let told = sandbox.run("bsub", ["-K", "--json", "-a", "2", "true"]).ok().json();
+    assert_eq!((&told[0]["status"], &told[0]["exitCode"]), (&json!("SUCCEEDED"), &json!(0)));
+}
+
+#[story]
+fn json_names_the_job_at_once_and_is_whole_when_the_waiting_ends_early() {
+    let sandbox = Sandbox::new();
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let mut waiting = sandbox.start("bsub", ["-K", "--json", "sleep", "1000"]);
+        // Whoever reads lines knows the job while it runs.
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains("\"jobId\"")) {
+            lines.push(waiting.line().expect("the job's ID"));
+        }
+        let id = lines[lines.len() - 1].split('"').nth(3).unwrap_or_default().to_owned();
+        eventually("it runs", MINUTE, || (told_status(&sandbox, &id) == "RUNNING").then_some(()));
+        waiting.signal(signal);
+        let outcome = waiting.wait().ended_with(code);
+        let told = outcome.json();
+        assert_eq!((told[0]["jobId"].as_str(), &told[0]["exitCode"]), (Some(id.as_str()), &json!(null)));
+        assert_ne!(told[0]["status"], "FAILED", "as it was seen last: {told}");
+        assert!(outcome.stderr.contains(&format!("the job {id} goes on")), "{outcome}");
+        sandbox.run("bkill", [&id]).ok();
+    }
+    // Nobody answers any more.
+    let server = BadServer::start(|request, _| match request.operation() {
+        "submitjob" => {
+            Answer::json(json!({ "jobId": ID, "jobName": "n", "jobArn": "arn:aws:batch:x:1:job/1" }))
+        }
+        "describejobs" => Answer::Reset,
+        _ => Answer::json(json!({})),
+    });
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    sandbox.set("AWSB_CONTACT_TIMEOUT", "1");
+    let outcome = sandbox.run("bsub", ["-K", "--json", "true"]).ended_with(125);
+    let told = outcome.json();
+    assert_eq!((&told[0]["jobId"], &told[0]["exitCode"]), (&json!(ID), &json!(null)), "{outcome}");
+    assert!(outcome.stderr.contains(&format!("contact with the job {ID} is lost")), "{outcome}");
 }

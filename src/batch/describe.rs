@@ -8,7 +8,7 @@ use futures_util::stream;
 
 use super::Job;
 use crate::cluster::{Session, apart, explain};
-use crate::job::{JobId, limits};
+use crate::job::{JobId, limits, words};
 use crate::ui::Failure;
 
 /// So many calls are under way at once; when Batch turns one away, all of them slow down together.
@@ -56,7 +56,7 @@ async fn hundred(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDetail>, F
     let answer = session.batch.describe_jobs().set_jobs(Some(asked)).send().await.map_err(|e| {
         let what = match ids.as_slice() {
             [id] => format!("the job {id}"),
-            _ => format!("{} jobs", ids.len()),
+            _ => words::many(ids.len(), "job"),
         };
         explain(session, &format!("asking for {what}"), &e)
     })?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
-use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus};
+use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
 use crate::ui::{Exit, Failure};
 
 /// What a job wants of its job definition and its queue.
@@ -59,7 +59,7 @@ impl Prepared {
 
 impl fmt::Display for PreparedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes", self.count)?;
+        f.write_str(&words::many(self.count, "node"))?;
         let size = |vcpus: f64| format!(" x {vcpus} vCPU{}", if vcpus > 1.0 { "s" } else { "" });
         let Some((first, others)) = self.ranges.split_first() else { return Ok(()) };
         if others.iter().all(|range| range.vcpus == first.vcpus) {
@@ -182,7 +182,8 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
     {
         // API `NodeOverrides`, `numNodes`: an open upper boundary is needed.
         return Err(Failure::usage(format!(
-            "the job definition {name} is for {nodes} nodes and no other number: none of its node ranges is open, such as `0:`"
+            "the job definition {name} is for {} and no other number: none of its node ranges is open, such as `0:`",
+            words::many(*nodes, "node")
         )));
     }
     Ok(())

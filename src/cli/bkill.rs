@@ -11,7 +11,7 @@ use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
-use crate::job::{Named, Status};
+use crate::job::{Named, Status, words};
 use crate::ui::{self, Exit, Failure, Format, Layout, View, end_signal, local_rfc3339, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
@@ -149,7 +149,9 @@ impl Args {
             signal = end_signal() => {
                 let (asked, open) = (ending.asked.get(), ending.under_way.get());
                 let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
-                note(format!("bkill: {signal}; {asked} of {count} jobs were asked to end{perhaps}"));
+                let were = if asked == 1 { "was" } else { "were" };
+                let count = words::many(count, "job");
+                note(format!("bkill: {signal}; {asked} of {count} {were} asked to end{perhaps}"));
                 Exit::Interrupted(signal)
             }
         };
@@ -162,7 +164,7 @@ impl Args {
         let active: Vec<&Job> = jobs.iter().filter(|job| !job.status.has_ended()).collect();
         let ended = jobs.len() - active.len();
         if ended > 0 {
-            note(format!("bkill: note: {} had ended already", counted(ended)));
+            note(format!("bkill: note: {} had ended already", words::many(ended, "job")));
         }
         match active.is_empty() && !self.common.json {
             true => note("bkill: note: no job would be ended"),
@@ -207,13 +209,10 @@ async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
         note(format!("and {} more", jobs.len() - SHOWN));
     }
     let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
-    let children = if children > 0 { format!(" with {children} children") } else { String::new() };
+    let children =
+        if children > 0 { format!(" with {}", words::many(children, "child")) } else { String::new() };
     let these = if jobs.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", jobs.len()) };
     ui::ask(&format!("End {these}{children}?")).await
-}
-
-fn counted(jobs: usize) -> String {
-    if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") }
 }
 
 /// A job that was asked to end, with the state that it had then.

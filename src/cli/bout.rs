@@ -18,7 +18,7 @@ use super::waiting::{tell_goes_on, tell_lost_output};
 use super::{CommonArgs, named};
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
-use crate::job::{Invalid, JobId, Moment, Named, Status, TaskIds};
+use crate::job::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
 use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
 
@@ -390,7 +390,7 @@ fn tell_lost_outputs(parts: &[&Job]) {
     let lossy: Vec<&&Job> = parts.iter().filter(|part| part.lost_output().is_some()).collect();
     lossy.iter().take(NAMED).for_each(|part| tell_lost_output("bout", part));
     if lossy.len() > NAMED {
-        note(format!("bout: warning: nor was that of {} more of its parts", lossy.len() - NAMED));
+        note(format!("bout: warning: nor was that of {} more", words::many(lossy.len() - NAMED, "part")));
     }
 }
 

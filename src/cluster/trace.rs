@@ -13,7 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
-use crate::job::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords};
+use crate::job::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords, words};
 
 /// An interceptor that shows every request and every response.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
         }
         Err(_) => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
-            Err(_) => return format!("{mark} ({} bytes)\n", bytes.len()),
+            Err(_) => return format!("{mark} ({})\n", words::many(bytes.len(), "byte")),
         },
     };
     let text = without_url_passwords(&text);
@@ -122,7 +122,7 @@ fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
 /// and a bundle may hold others. What else a user has named is masked where it is a secret.
 fn mask(json: &mut Value, secrets: &Secrets) {
     each_named_value(json, &mut |named_in, name, value| match named_in {
-        NamedIn::Variable => *value = format!("{MASK} ({} characters)", value.chars().count()),
+        NamedIn::Variable => *value = format!("{MASK} ({})", words::many(value.chars().count(), "character")),
         NamedIn::Entry if secrets.is_secret(name, value) => MASK.clone_into(value),
         NamedIn::Entry => {}
     });

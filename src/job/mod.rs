@@ -43,6 +43,7 @@ mod timeout;
 mod ulimit;
 mod wall_time;
 pub mod why;
+pub mod words;
 
 pub use array::{ArraySize, Tasks};
 pub use container::{ContainerChanges, Image, Role, Secret, User};

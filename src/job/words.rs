@@ -1,5 +1,7 @@
 //! Numbers, times and lists in plain words.
 
+use std::fmt;
+
 /// A time span: `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
@@ -16,10 +18,10 @@ pub fn span(ms: i64) -> String {
     }
 }
 
-/// `1 job`, `2 jobs`.
-pub fn many(count: impl Into<u64>, one: &str) -> String {
-    match count.into() {
-        1 => format!("1 {one}"),
+/// `1 job`, `2 jobs`, `2 children`.
+pub fn many<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+    match count {
+        n if n == N::from(1) => format!("1 {one}"),
         n if one.ends_with("child") => format!("{n} {one}ren"),
         n => format!("{n} {one}s"),
     }
@@ -27,7 +29,7 @@ pub fn many(count: impl Into<u64>, one: &str) -> String {
 
 /// vCPUs: `1 vCPU`, `16 vCPUs`, `0.25 vCPUs`.
 pub fn vcpus(count: f64) -> String {
-    if count == 1.0 { "1 vCPU".to_owned() } else { format!("{count} vCPUs") }
+    many(count, "vCPU")
 }
 
 /// Memory: whole GiB as such, else MiB.

@@ -24,7 +24,7 @@ use crate::batch::protocol::{
 use crate::batch::refusal::{Refused, in_plain_words};
 use crate::batch::{terminate, wire};
 use crate::cluster::{Session, Trouble, explain, trouble};
-use crate::job::{JobId, Mark, OnceKey, SubmitRequest};
+use crate::job::{JobId, Mark, OnceKey, SubmitRequest, words};
 use crate::ui::{Failure, note};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
@@ -354,7 +354,7 @@ impl<'a> Driver<'a> {
         let doing = match (place, jobs.as_slice()) {
             (Some(place), _) => looking_for(place),
             (None, [id]) => format!("asking for the job {id}"),
-            (None, ids) => format!("asking for {} jobs", ids.len()),
+            (None, ids) => format!("asking for {}", words::many(ids.len(), "job")),
         };
         let sent = session.batch.describe_jobs().set_jobs(Some(jobs)).send();
         let answer = sent.await.map_err(|e| explain(&session, &doing, &e))?;

@@ -4,7 +4,7 @@ use super::driver::{Driver, looking_for};
 use super::progress::Lost;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
-use crate::job::Mark;
+use crate::job::{Mark, words};
 use crate::ui::{Failure, note};
 
 impl Driver<'_> {
@@ -115,8 +115,11 @@ impl Driver<'_> {
             LookTrouble::Call(trouble) => self.failure(trouble.failure),
             LookTrouble::Undescribed(missing) => {
                 let doing = looking_for(place);
-                Failure::failed(format!("{doing}: Batch lists {missing} jobs that it does not describe"))
-                    .passing(true)
+                Failure::failed(format!(
+                    "{doing}: Batch lists {} that it does not describe",
+                    words::many(missing, "job")
+                ))
+                .passing(true)
             }
         }
     }

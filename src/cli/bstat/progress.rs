@@ -1,7 +1,7 @@
 //! How far an array has come, and how many nodes a multi-node parallel job has.
 
 use crate::batch::Job;
-use crate::job::Status;
+use crate::job::{Status, words};
 use crate::ui::{Cell, Tone};
 
 /// The progress of a parent.
@@ -102,13 +102,13 @@ impl Progress {
         let Progress::Array(size, counts) = self else { return None };
         let counts = counts.iter().filter(|(_, n)| *n > 0);
         let counts: Vec<String> = counts.map(|(group, n)| format!("{n} {}", group.word())).collect();
-        (!counts.is_empty()).then(|| format!("{size} children: {}", counts.join(", ")))
+        (!counts.is_empty()).then(|| format!("{}: {}", words::many(*size, "child"), counts.join(", ")))
     }
 
     /// `[10000] 8123 ok 12 failed 300 running 1565 waiting`; on a terminal with a bar.
     pub fn cell(&self, on_terminal: bool) -> Cell {
         let (size, counts) = match self {
-            Progress::Nodes(nodes) => return Cell::from(format!("[{nodes} nodes]")),
+            Progress::Nodes(nodes) => return Cell::from(format!("[{}]", words::many(*nodes, "node"))),
             Progress::Array(size, counts) => (*size, counts),
         };
         let cell = Cell::from(format!("[{size}]"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::job::request::SubmitRequest;
-use crate::job::{Secrets, each_named_value, object_key};
+use crate::job::{Secrets, each_named_value, object_key, words};
 use crate::stage::{Baggage, Bundle, launcher};
 
 /// What stands for the value of a secret.
@@ -58,7 +58,7 @@ fn without_bundle(request: &SubmitRequest) -> SubmitRequest {
     for overrides in request.overrides_mut() {
         for variable in &mut overrides.environment {
             if launcher::carries(&variable.name, &variable.value) {
-                variable.value = format!("({} characters)", variable.value.chars().count());
+                variable.value = format!("({})", words::many(variable.value.chars().count(), "character"));
             }
         }
     }

@@ -3,7 +3,9 @@
 use super::options::Options;
 use super::work::What;
 use super::{Args, about, environment};
-use crate::job::{EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits};
+use crate::job::{
+    EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits, words,
+};
 use crate::ui::{Failure, note};
 
 impl Args {
@@ -26,9 +28,9 @@ impl Args {
         }
         if let (Some(signal), None) = (&spec.signal, spec.timeout) {
             let unsent = format!(
-                "the script asks for a signal {} seconds before its time is up, and the job has no time limit: \
+                "the script asks for a signal {} before its time is up, and the job has no time limit: \
                  the signal is not sent",
-                signal.seconds_before
+                words::many(signal.seconds_before, "second")
             );
             if self.strict {
                 return Err(Failure::usage(unsent).hint("`-t TIME` limits its time"));

@@ -2,6 +2,7 @@
 
 use super::build::{Build, Phase};
 use super::start::BUILDSPEC;
+use crate::job::words;
 
 /// Why a build has not succeeded, by what CodeBuild says and by the last lines of its log.
 pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {
@@ -9,7 +10,7 @@ pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a st
     match build.status.as_str() {
         "STOPPED" => return format!("the build {id} was stopped"),
         "TIMED_OUT" => {
-            let minutes = build.minutes.map(|n| format!(" {n} minutes")).unwrap_or_default();
+            let minutes = build.minutes.map(|n| format!(" {}", words::many(n, "minute"))).unwrap_or_default();
             return format!("the build {id} has taken longer than the{minutes} that its project allows");
         }
         _ => {}

@@ -23,7 +23,6 @@ mod room;
 mod size;
 mod types;
 mod waiting;
-mod words;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ pub use facts::{
     Line, LogTail, Machine, Parts, Queue, Ready, Unseen,
 };
 
-use crate::job::Status;
+use crate::job::{Status, words};
 
 /// What was found; its name in capitals is the `code` of `--json`, which stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

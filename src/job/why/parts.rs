@@ -89,12 +89,12 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
                 let children = if all == 1 { "child" } else { "children" };
                 format!(" ({children} {})", words::indices(&only.indices, NAMED))
             });
-            finding.message = format!("{all} of its {size} children failed{which}: {told}");
+            finding.message = format!("{all} of its {} failed{which}: {told}", words::many(size, "child"));
             vec![finding]
         }
         several => {
             let kinds = several.len();
-            let summary = format!("{all} of its {size} children failed, in {kinds} ways");
+            let summary = format!("{all} of its {} failed, in {kinds} ways", words::many(size, "child"));
             let mut found = vec![Finding::new(Code::Parts, summary)];
             found.extend(several.iter().map(|group| group.finding(facts)));
             found

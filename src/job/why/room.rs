@@ -118,7 +118,9 @@ fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String
     let names = words::and(&names);
     let Some(holders) = holders(facts, group) else {
         let all = group.iter().all(|e| e.desired_vcpus >= e.max_vcpus);
-        return all.then(|| format!("{names} has all of the {max} vCPUs that it may have (maxvCpus)"));
+        return all.then(|| {
+            format!("{names} has all of the {} that it may have (maxvCpus)", words::many(max, "vCPU"))
+        });
     };
     let used: f64 = holders.iter().map(|h| h.vcpus).sum();
     if used + need <= f64::from(max) {
@@ -128,7 +130,8 @@ fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String
         holders.iter().map(|h| format!("{} ({}) {}", h.id, h.name, words::vcpus(h.vcpus))).collect();
     let least = if facts.holders.as_ref().is_some_and(|h| h.more) { "at least " } else { "" };
     let who = if who.is_empty() { String::new() } else { format!(": {}", words::some(&who, 5)) };
-    Some(format!("other jobs have {least}{used} of the {max} vCPUs that {names} may have (maxvCpus){who}"))
+    let max = words::many(max, "vCPU");
+    Some(format!("other jobs have {least}{used} of the {max} that {names} may have (maxvCpus){who}"))
 }
 
 /// What the instances of an environment tell.
@@ -197,7 +200,8 @@ fn unfit(environment: &Environment, machines: &[Machine], demand: Demand, waited
     }
     if let (true, Some(desired @ 1..)) = (machines.is_empty(), environment.desired_vcpus) {
         let message = format!(
-            "Batch has asked for instances with {desired} vCPUs in {name}, and none has joined its ECS cluster yet"
+            "Batch has asked for instances with {} in {name}, and none has joined its ECS cluster yet",
+            words::many(desired, "vCPU")
         );
         let finding = Finding::new(Code::NoInstances, message);
         return Some(if waited > SLOW { finding.advise(JOINING) } else { finding });
@@ -237,8 +241,9 @@ fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
         let finding = Finding::new(Code::NotScalingYet, message);
         return Some(if waited > SLOW { finding.advise(JOINING) } else { finding });
     }
+    let max = words::many(*max, "vCPU");
     let message =
-        format!("{name} has, or is starting, instances with {desired} of the {max} vCPUs that it may have");
+        format!("{name} has, or is starting, instances with {desired} of the {max} that it may have");
     Some(Finding::new(Code::ScalingUp, message))
 }
 

@@ -18,7 +18,7 @@ use super::request::{Asked, Plan, Spec};
 use super::resources::{self, Kind};
 use super::state::schedule::Room;
 use super::state::{Attempt, Current, Ending, Job, first_status};
-use crate::job::Status;
+use crate::job::{Status, words};
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::lossy::{Number, Text};
@@ -473,7 +473,8 @@ impl Store {
                         self.db
                             .query_row("SELECT size FROM jobs WHERE key = ?1", [key.0], |row| row.get(0))?;
                     if size != plan.size {
-                        let is = size.map_or("is no array".to_owned(), |n| format!("has {n} children"));
+                        let is = size
+                            .map_or("is no array".to_owned(), |n| format!("has {}", words::many(n, "child")));
                         return Ok(Err(ApiError::client(format!(
                             "dependsOn: N_TO_N needs an array job of the same size; {id} {is}"
                         ))));

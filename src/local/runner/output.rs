@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
 use super::mask::Mask;
-use crate::job::OUTPUT_NOT_KEPT;
+use crate::job::{OUTPUT_NOT_KEPT, words};
 use crate::local::logs::record;
 use crate::local::space;
 
@@ -83,9 +83,11 @@ impl Output {
         }
         self.write(&records);
         match self.failure {
-            Some(failure) => {
-                Err(format!("{OUTPUT_NOT_KEPT}: {} bytes of output are lost: {failure}", self.lost))
-            }
+            Some(failure) => Err(format!(
+                "{OUTPUT_NOT_KEPT}: {} of output {} lost: {failure}",
+                words::many(self.lost, "byte"),
+                if self.lost == 1 { "is" } else { "are" }
+            )),
             None => Ok(()),
         }
     }

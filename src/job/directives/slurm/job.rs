@@ -7,7 +7,9 @@ use super::super::{At, Directives};
 use super::Key;
 use crate::job::limits;
 use crate::job::tasks::NO_LIMIT;
-use crate::job::{ArrayIds, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime};
+use crate::job::{
+    ArrayIds, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime, words,
+};
 
 /// Why a file for the output cannot be named.
 pub(super) const OUTPUT: &str = "a job's output, standard error too, goes to CloudWatch; `bout` shows it";
@@ -146,7 +148,10 @@ impl Job {
                 if let Some((_, at)) = &self.nodes {
                     found.note(
                         at,
-                        format!("{ntasks} tasks cannot run on {nodes} nodes: the job has {ntasks}"),
+                        format!(
+                            "{} cannot run on {nodes} nodes: the job has {ntasks}",
+                            words::many(ntasks, "task")
+                        ),
                     );
                 }
                 ntasks

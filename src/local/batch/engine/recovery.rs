@@ -168,21 +168,31 @@ impl Engine {
         }
         self.place_keys();
         let mut warning = format!(
-            "{missing}. {} attempts of jobs have been taken from the runners' journals instead",
-            resumed.len()
+            "{missing}. {} been taken from the runners' journals instead",
+            match resumed.len() {
+                1 => "1 attempt of a job has".to_owned(),
+                n => format!("{n} attempts of jobs have"),
+            }
         );
         if !unknown.is_empty() {
             warning.push_str(&format!(
-                "; {} jobs that had not ended may have run since, and have been ended as FAILED: submit them again \
-                 if they have not",
-                unknown.len()
+                "; {} been ended as FAILED: submit again what has not run",
+                match unknown.len() {
+                    1 => "1 job that had not ended may have run since, and has".to_owned(),
+                    n => format!("{n} jobs that had not ended may have run since, and have"),
+                }
             ));
         }
         if !lost.is_empty() {
             let named: Vec<&str> = lost.iter().take(MOST_NAMED).map(String::as_str).collect();
             warning.push_str(&format!(
-                "; {} jobs that had begun are lost, and what of them still runs is ended: {}",
-                lost.len(),
+                "; {} lost, and what of {} still runs is ended: {}",
+                if lost.len() == 1 {
+                    "1 job that had begun is".to_owned()
+                } else {
+                    format!("{} jobs that had begun are", lost.len())
+                },
+                if lost.len() == 1 { "it" } else { "them" },
                 named.join(", ")
             ));
         }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::Session;
@@ -103,7 +104,7 @@ fn known_of(session: &Session) -> Vec<Known> {
 /// A word for the session's endpoint.
 fn endpoint(session: &Session) -> String {
     let Some(endpoint) = session.endpoint() else { return NONE.to_owned() };
-    Sha256::digest(endpoint.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(endpoint.as_bytes())[..6])
 }
 
 /// A word for the session (setsid(2)) of this process: a login, a window, a service's script. `None` where the system
@@ -115,7 +116,7 @@ fn this_session() -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap_or_default();
     let born = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).unwrap_or(NONE);
     let text = format!("{leader} {born} {}", host.to_string_lossy());
-    Some(Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(&Sha256::digest(text.as_bytes())[..6]))
 }
 
 /// Which of these jobs were submitted from here within `time`: Batch may not show them yet.
@@ -160,13 +161,12 @@ fn path(session: &Session) -> Option<PathBuf> {
     Some(state.join("awsb").join("jobs").join(name))
 }
 
+/// What the name of a file has as its number.
+const NOT_IN_A_NAME: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
 /// A cluster may have any name; what could mean something in a path is written as its number.
 fn file_name(cluster: &str, region: &str) -> String {
-    let escaped = cluster.bytes().map(|b| match b {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(b).to_string(),
-        _ => format!("%{b:02X}"),
-    });
-    format!("{}.{region}", escaped.collect::<String>())
+    format!("{}.{region}", utf8_percent_encode(cluster, &NOT_IN_A_NAME))
 }
 
 /// What a file has; whatever is no line of ours is passed over.

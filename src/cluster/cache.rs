@@ -101,7 +101,7 @@ impl Cache {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
-        let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(&hash.finalize()[..16]);
         Some(self.folder.as_ref()?.join(format!("{kind}-{name}.json")))
     }
 }

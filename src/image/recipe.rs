@@ -44,7 +44,7 @@ impl Recipe {
             add(name);
             add(value);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 
     /// The build arguments that have a value, by name.

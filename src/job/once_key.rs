@@ -24,7 +24,7 @@ impl OnceKey {
     /// The name of the object that stands for it, below the cluster's prefix: a key may have any characters, and
     /// an object's name should not.
     pub fn object(&self, prefix: &str) -> String {
-        let digest: String = Sha256::digest(self.0.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = hex::encode(Sha256::digest(self.0.as_bytes()));
         object_key(prefix, &format!("once/{digest}.json"))
     }
 }

@@ -470,7 +470,7 @@ fn place_of(home: &Path) -> String {
     let path = home.canonicalize().unwrap_or_else(|_| home.to_owned());
     let user = nix::unistd::Uid::effective();
     let text = format!("{}\n{user}\n{}", Machine::here().name, path.display());
-    Sha256::digest(text).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(text)[..12])
 }
 
 async fn find(record: &Record) -> Result<(String, Docker), String> {

@@ -55,7 +55,7 @@ impl Bundle {
             archive.append_data(&mut header, entry.path, entry.contents)?;
         }
         let bytes = archive.into_inner()?.finish()?;
-        let sha256 = hex(&Sha256::digest(&bytes));
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         Ok(Self { bytes, sha256 })
     }
 
@@ -73,11 +73,6 @@ impl Bundle {
     pub fn key(&self, prefix: &str) -> String {
         object_key(prefix, &format!("bundles/{}.tar.gz", self.sha256))
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! otherwise one such key, which whoever may write to the bucket can make, would hide all others.
 
 use aws_sdk_s3::types::EncodingType;
+use percent_encoding::percent_decode_str;
 
 /// A key as a listing with this `encoding-type` means it: not every server knows the parameter.
 pub fn listed_key(key: &str, encoding: Option<&EncodingType>) -> String {
@@ -10,18 +11,7 @@ pub fn listed_key(key: &str, encoding: Option<&EncodingType>) -> String {
 
 /// Undoes `encoding-type=url` (API: ListObjectsV2): `%XX`, and `+` for a blank.
 fn decode(text: &str) -> String {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let coded = match (first, tail) {
-            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)).map(|(high, low)| high * 16 + low),
-            _ => None,
-        };
-        bytes.push(coded.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if coded.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::archive::{Archive, Reader};
-use super::bundle::hex;
 use super::spool::Spool;
 
 /// Parts have this size in bytes, unless there would be too many.
@@ -96,7 +95,7 @@ impl Stored {
     fn is(&self, content: &[u8], crc32: &str) -> bool {
         let same_sum = match &self.crc32 {
             Some(known) => known == crc32,
-            None => self.etag.trim_matches('"') == hex(&Md5::checksum(content)),
+            None => self.etag.trim_matches('"') == hex::encode(Md5::checksum(content)),
         };
         self.size == content.len() as u64 && same_sum
     }
@@ -174,7 +173,7 @@ impl Summing {
 
     fn end(self) -> Sums {
         Sums {
-            sha256: hex(&self.sha256.finalize()),
+            sha256: hex::encode(self.sha256.finalize()),
             of_parts: self.parts.composite(),
             crc32: BASE64_STANDARD.encode(self.crc32.finalize()),
             crc64nvme: BASE64_STANDARD.encode(self.crc64nvme.finalize()),
@@ -236,7 +235,7 @@ pub fn cut(
         let length = left.min(size);
         let part = read_part(&mut reader, length, &mut hash).and_then(|content| {
             left -= length;
-            if left == 0 && hex(&hash.clone().finalize()) != sha256 {
+            if left == 0 && hex::encode(hash.clone().finalize()) != sha256 {
                 return Err(io::Error::other(
                     "reading the inputs: one of them has changed while it was read",
                 ));

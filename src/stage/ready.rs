@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::bundle::hex;
 use super::launcher::{self, LINES_FILE, START_FILE, Usual};
 use super::unpack::{Carried, Limited, is_named};
 use crate::job::{LineUse, Tasks};
@@ -220,7 +219,7 @@ impl Unpacker {
                 Carried::Fetched { bucket, key } => {
                     let archive = fetch(&bucket, &key)?;
                     // The launcher says what is wrong with a damaged one.
-                    if !is_named(&key, &hex(&Sha256::digest(&archive))) {
+                    if !is_named(&key, &hex::encode(Sha256::digest(&archive))) {
                         return None;
                     }
                     archive

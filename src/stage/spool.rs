@@ -8,8 +8,6 @@ use std::sync::Arc;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
-use super::bundle::hex;
-
 /// What is read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -45,8 +43,8 @@ impl Spool {
         let buffered = gzip.finish().map_err(writing)?;
         let mut packed = buffered.into_inner().map_err(|e| writing(e.into_error()))?;
         let length = packed.file.stream_position()?;
-        let spool = Self { file: Arc::new(packed.file), length, sha256: hex(&packed.hash.finalize()) };
-        Ok((spool, hex(&hash.finalize())))
+        let spool = Self { file: Arc::new(packed.file), length, sha256: hex::encode(packed.hash.finalize()) };
+        Ok((spool, hex::encode(hash.finalize())))
     }
 
     /// Its length in bytes.
@@ -113,7 +111,7 @@ mod tests {
         let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut seen = 0;
         let (spool, before) = Spool::gzip(content.as_slice(), |n| seen += n).unwrap();
-        assert_eq!((seen, before), (4_000_000, hex(&Sha256::digest(&content))));
+        assert_eq!((seen, before), (4_000_000, hex::encode(Sha256::digest(&content))));
         let packed = [(); 2].map(|()| {
             let mut bytes = Vec::new();
             spool.read().read_to_end(&mut bytes).unwrap();
@@ -121,7 +119,7 @@ mod tests {
         });
         assert_eq!(packed[0], packed[1]);
         assert_eq!(
-            (packed[0].len() as u64, hex(&Sha256::digest(&packed[0]))),
+            (packed[0].len() as u64, hex::encode(Sha256::digest(&packed[0]))),
             (spool.length(), spool.sha256().to_owned())
         );
         let mut unpacked = Vec::new();

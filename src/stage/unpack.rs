@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 
-pub use super::bundle::hex;
 use super::launcher::{self, BUNDLE_VARIABLE, LINES_FILE, SCRIPT_VARIABLE, START_FILE};
 
 /// Where a job's bundle is.

@@ -16,7 +16,6 @@ use s3s::crypto::{Checksum as _, Md5};
 use sha2::{Digest, Sha256};
 
 use super::Bundle;
-use super::bundle::hex;
 use super::parts::Sums;
 use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
@@ -186,8 +185,7 @@ fn base64_sha256(bytes: &[u8]) -> String {
 
 /// Hexadecimal digits as S3 writes a checksum.
 pub(super) fn base64_of_hex(digits: &str) -> String {
-    let pairs = digits.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
-    BASE64_STANDARD.encode(pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect::<Vec<_>>())
+    BASE64_STANDARD.encode(hex::decode(digits).unwrap_or_default())
 }
 
 /// What is being done, for messages.
@@ -232,7 +230,7 @@ impl Content<'_> {
             && head.sse_customer_algorithm().is_none()
             && matches!(head.server_side_encryption(), None | Some(ServerSideEncryption::Aes256));
         match self.bytes.filter(|_| is_md5) {
-            Some(bytes) => etag == hex(&Md5::checksum(bytes)),
+            Some(bytes) => etag == hex::encode(Md5::checksum(bytes)),
             None => true,
         }
     }
@@ -290,7 +288,7 @@ mod tests {
     fn what_s3_tells_of_an_object_is_compared() {
         let bytes = b"content";
         let sums = Sums::of(bytes);
-        let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", hex(&Md5::checksum(bytes))));
+        let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", hex::encode(Md5::checksum(bytes))));
         let head = || HeadObjectOutput::builder().content_length(7);
         let is = |head: HeadObjectOutput| Content { length: 7, sums: &sums, bytes: Some(bytes) }.is(&head);
         let other = "AAAA";

@@ -226,7 +226,7 @@ fn an_engine_that_goes_away_while_it_pushes_is_told() {
 /// An image for arm64, with nothing in it, as `docker save` writes one (Docker Image Specification v1.2).
 fn foreign_image(name: &str, mark: &str) -> Vec<u8> {
     let layer = tar::Builder::new(Vec::new()).into_inner().unwrap();
-    let diff: String = Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let diff = hex::encode(Sha256::digest(&layer));
     let config = json!({
         "architecture": "arm64", "os": "linux", "config": {"Env": [format!("{mark}=1")]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{diff}")]},

@@ -15,10 +15,6 @@ use awsb_testkit::story;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// The key that the attempt in which a job is would have in a container. It is made of what the home's file says;
 /// no engine is needed, as the server knows the job's place by its key.
 fn contained(cluster: &Cluster, job: &JobDetail) -> Access {
@@ -98,7 +94,7 @@ impl Ask {
         let now = SystemTime::now();
         let stamp = jiff::Timestamp::try_from(now).unwrap().strftime("%Y%m%dT%H%M%SZ").to_string();
         let host = access.endpoint_url.strip_prefix("http://").unwrap();
-        let digest = hex(&Sha256::digest(&self.body));
+        let digest = hex::encode(Sha256::digest(&self.body));
         let mut headers = self.headers.clone();
         headers.push(("host", host.to_owned()));
         headers.push(("x-amz-date", stamp.clone()));
@@ -117,7 +113,7 @@ impl Ask {
             signed.join(";")
         );
         let scope = format!("{}/us-east-1/{}/aws4_request", &stamp[..8], self.service);
-        let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hex(&Sha256::digest(request)));
+        let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
         let key = aws_sigv4::sign::v4::generate_signing_key(
             &access.secret_access_key,
             now,
@@ -166,8 +162,9 @@ impl Scene {
     async fn new() -> Self {
         let cluster = large();
         let owner = cluster.batch();
-        let bundle =
-            |content: &str| format!("s3://awsb-local/awsb/bundles/{}.tar.gz", hex(&Sha256::digest(content)));
+        let bundle = |content: &str| {
+            format!("s3://awsb-local/awsb/bundles/{}.tar.gz", hex::encode(Sha256::digest(content)))
+        };
         let waiting = sh("echo private; sleep 1000");
         let mine = waiting.clone().env("AWSB_BUNDLE", bundle("its bundle"));
         let me = owner.submit(mine.env("COMPARE_WITH", bundle("another"))).await;
@@ -221,7 +218,8 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
     let stream = |job: &JobDetail| job.container().unwrap().log_stream_name().unwrap().to_owned();
     let (mine, others) = (stream(&scene.me), stream(&scene.other));
     let key = |sha: &str| format!("awsb/bundles/{sha}.tar.gz");
-    let (own_bundle, others_bundle) = (hex(&Sha256::digest("its bundle")), hex(&Sha256::digest("another")));
+    let (own_bundle, others_bundle) =
+        (hex::encode(Sha256::digest("its bundle")), hex::encode(Sha256::digest("another")));
     scene.put(&key(&own_bundle), "its bundle").await;
     scene.put(&key(&others_bundle), "another").await;
     scene.put(&format!("awsb/outputs/{other}/r"), "result").await;
@@ -330,8 +328,8 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("s3", "PutObject", refused, object("PUT", &format!("awsb/outputs/{me}"), "", b"r")),
         ("s3", "PutObject", refused, object("PUT", &format!("awsb/nodes/{other}/1"), "", b"r")),
         ("s3", "PutObject", allowed, object("PUT", &format!("awsb/nodes/{me}/1"), "", b"r")),
-        ("s3", "PutObject", allowed, object("PUT", &key(&hex(&Sha256::digest("new"))), "", b"new").with("if-none-match", "*")),
-        ("s3", "PutObject", refused, object("PUT", &key(&hex(&Sha256::digest("newer"))), "", b"newer")),
+        ("s3", "PutObject", allowed, object("PUT", &key(&hex::encode(Sha256::digest("new"))), "", b"new").with("if-none-match", "*")),
+        ("s3", "PutObject", refused, object("PUT", &key(&hex::encode(Sha256::digest("newer"))), "", b"newer")),
         ("s3", "PutObject", allowed, object("PUT", &once, "", b"{}").with("if-none-match", "*")),
         ("s3", "PutObject", refused, object("PUT", &once, "", b"{}")),
         ("s3", "PutObject", refused, object("PUT", &once, "", b"{}").with("if-match", "*")),
@@ -518,7 +516,7 @@ async fn results_of_dependencies_are_read_and_of_nothing_else() {
 #[story]
 async fn a_bundles_name_is_its_digest() {
     let scene = Scene::new().await;
-    let (good, evil) = (hex(&Sha256::digest("good")), hex(&Sha256::digest("other")));
+    let (good, evil) = (hex::encode(Sha256::digest("good")), hex::encode(Sha256::digest("other")));
     let put = |name: &str, body: &[u8]| {
         object("PUT", &format!("awsb/bundles/{name}.tar.gz"), "", body)
             .with("if-none-match", "*")

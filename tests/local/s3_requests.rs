@@ -15,10 +15,6 @@ use sha2::{Digest, Sha256};
 const BUCKET: &str = "awsb-local";
 const REGION: &str = "us-east-1";
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// Whoever signs by hand: requests, and the chunks of their bodies.
 struct Signer<'a> {
     access: &'a Access,
@@ -48,7 +44,7 @@ impl<'a> Signer<'a> {
     }
 
     fn of_request(&self, canonical: &str) -> String {
-        let hash = hex(&Sha256::digest(canonical));
+        let hash = hex::encode(Sha256::digest(canonical));
         self.signature(&format!("AWS4-HMAC-SHA256\n{}\n{}\n{hash}", self.stamp, self.scope()))
     }
 
@@ -102,7 +98,7 @@ impl<'a> Signer<'a> {
         let mut previous = seed.to_owned();
         let mut body = String::new();
         for chunk in chunks {
-            let (empty, hash) = (hex(&Sha256::digest("")), hex(&Sha256::digest(chunk)));
+            let (empty, hash) = (hex::encode(Sha256::digest("")), hex::encode(Sha256::digest(chunk)));
             previous = self.signature(&format!(
                 "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{previous}\n{empty}\n{hash}",
                 self.stamp,
@@ -113,7 +109,7 @@ impl<'a> Signer<'a> {
         }
         if !trailers.is_empty() {
             let canonical: String = trailers.iter().map(|line| format!("{line}\n")).collect();
-            let hash = hex(&Sha256::digest(canonical));
+            let hash = hex::encode(Sha256::digest(canonical));
             let signature = self.signature(&format!(
                 "AWS4-HMAC-SHA256-TRAILER\n{}\n{}\n{previous}\n{hash}",
                 self.stamp,

@@ -167,7 +167,7 @@ async fn a_bundle_that_is_a_bomb_is_given_up() {
     let mut gzip = gzip.spawn().expect("gzip");
     gzip.stdin.take().expect("its input").write_all(header.as_bytes()).expect("a header");
     let bomb = gzip.wait_with_output().expect("a bomb").stdout;
-    let hash: String = Sha256::digest(&bomb).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(&bomb));
     let key = format!("awsb/bundles/{hash}.tar.gz");
     put(&s3, &key, bomb).await;
     // `bsub` would not, but anybody can say that a job has this bundle.

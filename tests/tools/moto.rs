@@ -227,8 +227,7 @@ fn a_bundle_is_stored_once_under_its_sha_256() {
 
     let copy = aws.work().join("bundle.tar.gz");
     aws.run("aws", ["s3", "cp", "--quiet", &format!("s3://{bucket}/{key}"), copy.to_str().unwrap()]).ok();
-    let digest: String =
-        Sha256::digest(std::fs::read(&copy).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(std::fs::read(&copy).unwrap()));
     assert_eq!(*key, format!("awsb/bundles/{digest}.tar.gz"));
     let unpacked = aws.run("tar", ["-xOzf", copy.to_str().unwrap(), "job.sh"]).ok();
     assert_eq!(unpacked.stdout, script);

@@ -1,7 +1,6 @@
 //! The job image, by the way that it takes to a cluster: buildspec.yml builds docker/ of this source and pushes it with
 //! the password of ECR's token, and the engine has it from the registry, by its digest.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -101,10 +100,7 @@ fn content(base: &str, parts: &[&str]) -> String {
     for part in parts {
         add(&mut hash, &repository().join(part)).expect("the source is there");
     }
-    hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash.finalize()[..6])
 }
 
 fn add(hash: &mut Sha256, path: &Path) -> io::Result<()> {

@@ -113,7 +113,7 @@ fn derived_name(base: &Facts, kind: &str, changes: &ContainerChanges) -> String 
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
     let content =
         json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()}).to_string();
-    let hash: String = Sha256::digest(content).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(&Sha256::digest(content)[..6]);
     let tail = format!("-awsb-{hash}");
     let head: String = base.name.chars().take(limits::JOB_DEFINITION_NAME_LENGTH - tail.len()).collect();
     head + &tail

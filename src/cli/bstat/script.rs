@@ -94,7 +94,7 @@ pub async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Re
         hash.update(&bytes);
         file.write_all(&bytes).map_err(writing)?;
     }
-    let found = unpack::hex(&hash.finalize());
+    let found = hex::encode(hash.finalize());
     if !unpack::is_named(key, &found) {
         return Err(Failure::failed(format!("{doing}: it is damaged: its SHA-256 is {found}"))
             .hint("the job will not run it, either; submitting the same script again stores it anew"));

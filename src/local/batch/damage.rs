@@ -78,7 +78,7 @@ proptest! {
                 let mut bytes = text.into_bytes();
                 let at = at.index(bytes.len());
                 bytes[at] ^= 1 << bit;
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+                hex::encode(bytes)
             }
             rusqlite::types::Value::Integer(number) => (number ^ (1 << bit)).to_string(),
             other => panic!("{other:?}"),

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Request, StatusCode};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -15,6 +16,10 @@ use crate::job::why::ADVICE;
 use crate::local::access::keys::{OF_AN_ENDED_JOB, attempt_of};
 use crate::local::access::{Keys, Principal};
 
+/// What is percent-encoded: all but the unreserved characters (RFC 3986).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The same in a path, whose slashes stay.
+pub const RESERVED_IN_PATH: AsciiSet = RESERVED.remove(b'/');
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be from ours (IAM User Guide: "within 15 minutes").
 const SKEW_MS: i64 = 15 * 60 * 1000;
@@ -176,6 +181,7 @@ pub fn parameters(parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|p| !p.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
         (decoded(name), decoded(value))
     })
 }
@@ -299,7 +305,7 @@ impl Claim {
             "{ALGORITHM}\n{}\n{}\n{}",
             self.stamp,
             self.scope.text(),
-            hex(&Sha256::digest(request.as_bytes()))
+            hex::encode(Sha256::digest(request.as_bytes()))
         );
         let key = aws_sigv4::sign::v4::generate_signing_key(
             &self.credentials.secret_access_key,
@@ -321,10 +327,10 @@ impl Claim {
 
 fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[String]) -> String {
     // Services other than S3 encode each segment of the path that is sent once more.
-    let path: String = encoded(parts.uri.path().as_bytes(), b"/");
-    let mut query: Vec<(String, String)> = pairs(parts.uri.query().unwrap_or(""))
-        .map(|(k, v)| (encoded(k.as_bytes(), b""), encoded(v.as_bytes(), b"")))
-        .collect();
+    let path = utf8_percent_encode(parts.uri.path(), &RESERVED_IN_PATH);
+    let encoded = |text: String| utf8_percent_encode(&text, &RESERVED).to_string();
+    let mut query: Vec<(String, String)> =
+        pairs(parts.uri.query().unwrap_or("")).map(|(k, v)| (encoded(k), encoded(v))).collect();
     query.sort();
     let query: Vec<String> = query.into_iter().map(|(k, v)| format!("{k}={v}")).collect();
     let mut headers = String::new();
@@ -342,46 +348,8 @@ fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[String]) -> S
         parts.method,
         query.join("&"),
         signed_headers.join(";"),
-        hex(&Sha256::digest(body))
+        hex::encode(Sha256::digest(body))
     )
-}
-
-/// RFC 3986 percent-encoding of all but the unreserved characters and those to be `kept`.
-pub fn encoded(bytes: &[u8], kept: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for b in bytes {
-        match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(*b)),
-            b if kept.contains(b) => text.push(char::from(*b)),
-            b => text.push_str(&format!("%{b:02X}")),
-        }
-    }
-    text
-}
-
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (bytes[i], digit(i + 1), digit(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                i += 3;
-            }
-            (b, _, _) => {
-                out.push(b);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub use events::Events;
 /// The file of a log stream, relative to the home. The names are hashed: they may be anything, and a
 /// folder must not hold a hundred thousand files.
 pub fn file_of(group: &str, stream: &str) -> String {
-    let digits: String = hash_of(group, stream).iter().map(|b| format!("{b:02x}")).collect();
+    let digits = hex::encode(hash_of(group, stream));
     format!("{LOGS}/{}/{}", &digits[..2], &digits[2..])
 }
 

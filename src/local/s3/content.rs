@@ -15,7 +15,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::frames::Verdict;
-use super::sum::{Check, hex};
+use super::sum::Check;
 use crate::local::error::{ApiError, ErrorKind};
 use crate::local::space::NoSpace;
 
@@ -104,7 +104,7 @@ pub async fn write(
     if content_md5.is_some_and(|given| given != base64(&md5)) {
         return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
     }
-    Ok(Written { md5, size, crc64: hex(&crc64.finalize()), checksum })
+    Ok(Written { md5, size, crc64: hex::encode(crc64.finalize()), checksum })
 }
 
 /// Has everything on the disk. tokio's `write_all` returns when the bytes are in a buffer, and its

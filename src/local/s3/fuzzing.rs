@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use super::service::LocalS3;
 use super::store::Store;
 use crate::local::home::OBJECTS;
-use crate::local::http::signature::{self, hex};
+use crate::local::http::signature;
 use crate::local::{BUCKET, REGION};
 
 const ACCESS_KEY_ID: &str = "AKIDEXAMPLE";
@@ -308,8 +308,8 @@ fn sign_chunks(body: &mut [u8], stamp: &str, seed: String) {
         if let Some(signature) = signature {
             let text = format!(
                 "AWS4-HMAC-SHA256-PAYLOAD\n{scope}\n{previous}\n{}\n{}",
-                hex(&Sha256::digest(b"")),
-                hex(&Sha256::digest(content))
+                hex::encode(Sha256::digest(b"")),
+                hex::encode(Sha256::digest(content))
             );
             previous = v4::calculate_signature(key(), text.as_bytes());
             body[head.start + signature.start..head.start + signature.end]
@@ -328,7 +328,7 @@ fn sign_chunks(body: &mut [u8], stamp: &str, seed: String) {
     let canonical: String = others.iter().map(|(name, value, _)| format!("{name}:{value}\n")).collect();
     let text = format!(
         "AWS4-HMAC-SHA256-TRAILER\n{scope}\n{previous}\n{}",
-        hex(&Sha256::digest(canonical.as_bytes()))
+        hex::encode(Sha256::digest(canonical.as_bytes()))
     );
     if let Some((_, value, from)) = trailers.iter().find(|(name, ..)| name == NAME)
         && value.len() == 64

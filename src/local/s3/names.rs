@@ -1,9 +1,10 @@
 //! Keys in answers: what XML can carry of them, and the encoding of what it cannot.
 
+use percent_encoding::utf8_percent_encode;
 use s3s::dto::EncodingType;
 use s3s::{S3Result, s3_error};
 
-use crate::local::http::signature::encoded;
+use crate::local::http::signature::RESERVED_IN_PATH;
 
 /// How a listing writes its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Encoding {
     pub fn write(self, name: String) -> String {
         match self {
             Self::Plain => name,
-            Self::Url => encoded(name.as_bytes(), b"/"),
+            Self::Url => utf8_percent_encode(&name, &RESERVED_IN_PATH).to_string(),
         }
     }
 }

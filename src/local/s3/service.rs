@@ -14,7 +14,7 @@ use super::names::{Encoding, in_xml};
 use super::store::{
     Condition, New, Object as Stored, Part as StoredPart, Store, StoreError, Upload as StoredUpload,
 };
-use super::sum::{Check, hex};
+use super::sum::Check;
 use crate::local::space::Reserve;
 use crate::local::{REGION, now_ms};
 
@@ -403,7 +403,7 @@ impl S3 for LocalS3 {
         }
         .with_checksum(&written.checksum)
         .text()?;
-        let etag = hex(&written.md5);
+        let etag = hex::encode(written.md5);
         let (tag, crc64) = (etag.clone(), written.crc64);
         self.commit(received, move |store, name| {
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &crc64 };
@@ -650,7 +650,7 @@ impl S3 for LocalS3 {
         let (received, written) = self
             .receive(input.body, expected, input.content_md5, trailers, algorithm, &req.extensions)
             .await?;
-        let etag = hex(&written.md5);
+        let etag = hex::encode(written.md5);
         let (tag, crc32) = (etag.clone(), written.checksum.checksum_crc32.clone());
         self.commit(received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
@@ -689,7 +689,7 @@ impl S3 for LocalS3 {
         };
         let body = content::read(file, 0, source.size).await?;
         let (received, written) = self.receive_copy(body).await?;
-        let etag = hex(&written.md5);
+        let etag = hex::encode(written.md5);
         let tag = etag.clone();
         self.commit(received, move |store, name| {
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
@@ -720,7 +720,7 @@ impl S3 for LocalS3 {
         };
         let body = content::read(file, wanted.start, wanted.end - wanted.start).await?;
         let (received, written) = self.receive_copy(body).await?;
-        let etag = hex(&written.md5);
+        let etag = hex::encode(written.md5);
         let tag = etag.clone();
         self.commit(received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
@@ -882,7 +882,7 @@ fn join(
             let harm = format!("{} has other bytes than were stored", found.path.display());
             return Err(s3_error!(InvalidPart, "Part {number} is damaged: {harm}. Upload it again."));
         }
-        tags.update(&unhex(&found.etag));
+        tags.update(&hex::decode(&found.etag).map_err(internal)?);
         let sum = found.crc32.as_deref().and_then(from_base64);
         sums = sums.zip(sum).map(|(sums, sum)| [sums, sum].concat());
     }
@@ -891,9 +891,9 @@ fn join(
         digest.check(std::fs::File::open(&path).map_err(internal)?)?;
     }
     // S3 User Guide, "Checking object integrity": the MD5 of the parts' MD5s, and their number.
-    let etag = format!("{}-{}", hex(&tags.finalize()), wanted.len());
+    let etag = format!("{}-{}", hex::encode(tags.finalize()), wanted.len());
     let headers = with_composite_crc32(&headers, sums, wanted.len())?;
-    let crc64 = hex(&crc64.finalize());
+    let crc64 = hex::encode(crc64.finalize());
     let content = New { etag: &etag, size, blob: &received.name, crc64: &crc64 };
     store
         .end_upload(bucket, key, upload, Some((content, &headers, condition)))
@@ -931,13 +931,6 @@ fn with_composite_crc32(headers: &str, sums: Option<Vec<u8>>, parts: usize) -> S
     let Some(sums) = sums else { return Ok(headers.to_owned()) };
     let crc32 = Some(format!("{}-{parts}", base64(&Crc32::checksum(&sums))));
     Headers { crc32, ..serde_json::from_str(headers).unwrap_or_default() }.text()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 fn from_base64(text: &str) -> Option<Vec<u8>> {

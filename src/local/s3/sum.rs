@@ -55,8 +55,8 @@ impl Check {
     /// Whether all bytes together are what was stored.
     pub fn matches(self) -> bool {
         match (self.wanted, self.md5) {
-            (Sum::Md5(wanted), Some(md5)) => wanted == hex(&md5.finalize()),
-            (Sum::Crc64(wanted), _) => wanted == hex(&self.crc64.finalize()),
+            (Sum::Md5(wanted), Some(md5)) => wanted == hex::encode(md5.finalize()),
+            (Sum::Crc64(wanted), _) => wanted == hex::encode(self.crc64.finalize()),
             (Sum::Md5(_) | Sum::Unknown, _) => true,
         }
     }
@@ -81,11 +81,6 @@ pub fn is_whole(mut file: &File, sum: Sum) -> io::Result<bool> {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,8 +95,8 @@ mod tests {
             cut: proptest::sample::Index,
         ) {
             let sums = [
-                Sum::of(Some(&hex(&Crc64Nvme::checksum(&content))), "e-1"),
-                Sum::of(None, &hex(&Md5::checksum(&content))),
+                Sum::of(Some(&hex::encode(Crc64Nvme::checksum(&content))), "e-1"),
+                Sum::of(None, &hex::encode(Md5::checksum(&content))),
             ];
             let mut flipped = content.clone();
             flipped[at.index(content.len())] ^= 1 << bit;

@@ -98,7 +98,7 @@ impl Record {
 
 /// Tells a number that has been changed by accident from one that was written.
 fn sum_of(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(text)[..8])
 }
 
 /// What there is of one of the files.

@@ -12,7 +12,7 @@ use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
 use crate::job::{Named, Status, words};
-use crate::ui::{self, Exit, Failure, Format, Layout, View, end_signal, local_rfc3339, note};
+use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
 
 /// End jobs, in whatever state they are; an array's parent ends all its children
 #[derive(Debug, Parser)]
@@ -144,9 +144,10 @@ impl Args {
             }
             Ok(exit)
         };
+        let mut signals = Interrupts::listen();
         let exit = tokio::select! {
             exit = all => exit?,
-            signal = end_signal() => {
+            signal = signals.next() => {
                 let (asked, open) = (ending.asked.get(), ending.under_way.get());
                 let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
                 let were = if asked == 1 { "was" } else { "were" };

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
-use crate::ui::{Exit, Failure, Format, Output, interrupted, watch_signals};
+use crate::ui::{Exit, Failure, Format, Interrupts, Output};
 
 pub mod bhosts;
 pub mod bimage;
@@ -103,13 +103,13 @@ fn run_on(
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
-    watch_signals();
+    // For what nobody else listens for. Before the story begins nothing is missed: a signal ends the process.
+    let mut signals = Interrupts::listen();
     let outcome = runtime.block_on(async {
         tokio::select! {
-            // A story that has something to say about a signal comes first.
             biased;
             outcome = story => outcome,
-            signal = interrupted() => Ok(Exit::Interrupted(signal)),
+            signal = signals.next() => Ok(Exit::Interrupted(signal)),
         }
     });
     // A look-up of a host name that hangs must not hold the process.

@@ -133,14 +133,9 @@ pub fn tell_goes_on(tool: &str, signal: EndSignal, ids: &[String]) {
 /// `--kill-on-interrupt`: ends jobs with whoever waits for them, and says so. One more signal breaks that off.
 pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, ids: &[JobId]) {
     // The tool does not end by the signal before this is done.
-    let mut interrupts = match Interrupts::listen() {
-        Ok(interrupts) => interrupts,
-        Err(failure) => return failure.report(tool),
-    };
+    let mut interrupts = Interrupts::listen();
     let listed = ids.iter().map(JobId::as_str).collect::<Vec<_>>().join(",");
     let reason = format!("{tool} --kill-on-interrupt: {signal}");
-    // A terminal that goes may send several SIGHUPs, which are nobody's change of mind.
-    let again = async { while interrupts.next().await == EndSignal::HangUp {} };
     let end = async {
         let failures = batch::terminate_each(session, ids, &reason).await;
         let Some((_, first)) = failures.first() else { return failures };
@@ -151,7 +146,7 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     };
     let failures = tokio::select! {
         failures = end => failures,
-        () = again => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+        _ = interrupts.next() => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
     };
     if failures.is_empty() {
         return note(format!("{tool}: {signal}; the job {listed} is being ended"));

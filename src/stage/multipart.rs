@@ -20,7 +20,7 @@ use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
 use super::upload::{Content, Found, look, storing, time_for};
 use crate::cluster::{Session, explain};
 use crate::job::object_key;
-use crate::ui::{EndSignal, Exit, Failure, Progress, end_signal};
+use crate::ui::{EndSignal, Exit, Failure, Interrupts, Progress};
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;
@@ -129,19 +129,13 @@ impl<S: Source> Upload<'_, S> {
             None => (self.begin().await?, HashMap::new()),
         };
         let mut stored = 0;
-        let sent = tokio::select! {
-            // Listening begins before the first request, which another thread sends.
-            biased;
-            signal = end_signal() => Sent::Interrupted(signal),
-            sent = self.send_parts(&id, there, &mut stored) => sent?,
-        };
-        match sent {
-            // From the first time on that a signal is listened for, it ends nothing by itself.
-            Sent::All(parts) => tokio::select! {
-                biased;
-                done = self.complete(&id, parts, replaces) => done,
-                signal = end_signal() => Err(self.interrupted(signal, stored)),
-            },
+        let mut signals = Interrupts::listen();
+        let sent = unless_interrupted(self.send_parts(&id, there, &mut stored), signals.next()).await;
+        match sent.unwrap_or_else(|signal| Ok(Sent::Interrupted(signal)))? {
+            Sent::All(parts) => {
+                let done = though_interrupted(self.complete(&id, parts, replaces), signals.next()).await;
+                done.unwrap_or_else(|signal| Err(self.interrupted(signal, stored)))
+            }
             Sent::UploadGone => Ok(false),
             // The parts may be those of a file that was being written: nobody can go on with them.
             Sent::InputsChanged(failure) => {
@@ -349,4 +343,48 @@ fn refused<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
 /// failure you should retry the upload").
 fn is_contested(e: &SdkError<CompleteMultipartUploadError, HttpResponse>) -> bool {
     matches!(e.code(), Some("NoSuchUpload" | "InvalidPart" | "ConditionalRequestConflict"))
+}
+
+/// Does it unless a signal comes, which counts first: nothing is begun after it.
+async fn unless_interrupted<T>(
+    work: impl Future<Output = T>,
+    signal: impl Future<Output = EndSignal>,
+) -> Result<T, EndSignal> {
+    tokio::select! {
+        biased;
+        signal = signal => Err(signal),
+        done = work => Ok(done),
+    }
+}
+
+/// The same where what is done counts first: it is not said to be undone because a signal came at its end.
+async fn though_interrupted<T>(
+    work: impl Future<Output = T>,
+    signal: impl Future<Output = EndSignal>,
+) -> Result<T, EndSignal> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        signal = signal => Err(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_at_the_same_time() {
+        let signal = || std::future::ready(EndSignal::Terminate);
+        let begins = async { panic!("it is not begun") };
+        assert_eq!(unless_interrupted::<()>(begins, signal()).await, Err(EndSignal::Terminate));
+        // Which of the two counts is no matter of luck.
+        for _ in 0..100 {
+            assert_eq!(though_interrupted(async { 1 }, signal()).await, Ok(1));
+        }
+        assert_eq!(
+            though_interrupted::<()>(std::future::pending(), signal()).await,
+            Err(EndSignal::Terminate)
+        );
+    }
 }

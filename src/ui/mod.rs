@@ -27,9 +27,7 @@ pub use output::{Format, JsonArray, Layout, OpenArray, Output, View};
 pub use progress::Progress;
 pub use question::{ask, can_ask};
 pub use screen::Screen;
-pub use signal::{
-    EndSignal, Interrupts, end_signal, ignores_hangup, interrupted, until_signal, watch_signals,
-};
+pub use signal::{EndSignal, Interrupts, ignores_hangup, until_signal};
 pub use table::{Column, Gives, Table};
 pub use text::{harmless, harmless_json, wrapped};
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};

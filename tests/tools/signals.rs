@@ -195,6 +195,22 @@ fn jobs_end_with_whoever_waits_for_them_though_nobody_reads_a_word() {
 }
 
 #[story]
+fn timeout_sends_each_signal_twice_and_the_job_is_ended_all_the_same() {
+    program("timeout");
+    let sandbox = roomy();
+    let mut following = sandbox.start(
+        "timeout",
+        ["1000", "bsub", "-I", "--kill-on-interrupt", "--wrap", "echo started; sleep 1000"],
+    );
+    assert_eq!(following.line().as_deref(), Some("started"));
+    // It sends it to its child and to its group, with the child in it.
+    following.signal(Signal::SIGTERM);
+    let outcome = following.wait();
+    assert!(outcome.stderr.contains(" is being ended\n"), "{outcome}");
+    assert!(!outcome.stderr.contains(" again"), "{outcome}");
+}
+
+#[story]
 fn a_second_hangup_does_not_keep_a_job_from_its_end() {
     let sandbox = roomy();
     let mut following =

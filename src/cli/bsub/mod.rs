@@ -34,7 +34,7 @@ use crate::job::{
     Shape, Shared, Stdin,
 };
 use crate::stage::{self, Baggage, Bundle, Plan, Target};
-use crate::ui::{Exit, Failure, end_signal, note, span};
+use crate::ui::{Exit, Failure, Interrupts, note, span};
 use image::JobImage;
 use options::Options;
 use work::What;
@@ -306,10 +306,11 @@ impl Args {
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
+        // Until the jobs have been told of. A signal that comes at the very end of the submission is for who waits next.
+        let mut signals = Interrupts::listen();
         let submitted = tokio::select! {
-            // Whoever listens before the first request misses no signal: calls run on other threads.
             biased;
-            signal = end_signal() => Err(progress.interrupted(signal)),
+            signal = signals.next() => Err(progress.interrupted(signal)),
             submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
         };
         // Some may be there although not all are.

@@ -52,7 +52,7 @@ pub async fn build(
 ) -> Result<Built, Failure> {
     let context = stage(session, &recipe.context).await?;
     // From here on there may be a build, whose ID has to be said.
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen();
     let mut contact = Contact::new(session.clone(), manner.voice.tool);
     let order = Order {
         project: &project.name,

@@ -141,7 +141,7 @@ impl Build<'_> {
         let mut show = Show::new(self.manner.voice.quiet);
         let begun = Instant::now();
         let mut image = None;
-        let mut interrupts = Interrupts::listen()?;
+        let mut interrupts = Interrupts::listen();
         let outcome = loop {
             let told = tokio::select! {
                 biased;

@@ -54,7 +54,7 @@ pub async fn push(
     }
     let push = Push { session, engine: &engine, image, repository, tag, authorization, voice };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen();
     push.name_it(image).await?;
     let outcome = tokio::select! {
         biased;

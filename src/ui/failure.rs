@@ -1,7 +1,7 @@
 //! Errors as the user meets them, and the exit codes of every tool.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use super::EndSignal;
 use super::progress::beside;
@@ -129,15 +129,24 @@ pub fn note(text: impl fmt::Display) {
             .collect(),
         false => text,
     };
-    let write = move || {
-        beside(|| {
-            let _ = std::io::stderr().lock().write_all(text.as_bytes());
-        });
-    };
+    let write = move || beside(|| write_stderr(&text));
     match is_ending() {
         true => _ = last_write(write),
         false => write(),
     }
+}
+
+#[cfg(not(test))]
+fn write_stderr(text: &str) {
+    use std::io::Write as _;
+
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The test harness shows it for a test that fails.
+#[cfg(test)]
+fn write_stderr(text: &str) {
+    eprint!("{text}");
 }
 
 /// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.

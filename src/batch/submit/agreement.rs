@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use awsb_testkit::{Chaos, Script, ScriptedReply, ScriptedSubmit, ScriptedWrite};
+use awsb_testkit::{Chaos, Script, ScriptedSubmit, ScriptedWrite};
 
 use super::driver::{Driver, Machine, Stepped};
 use super::{OnceKey, Outcome, Progress, Store, SubmitRequest};
@@ -57,14 +57,7 @@ fn is_trouble(schedule: &Schedule) -> bool {
 fn script(schedule: &Schedule, now: &Arc<AtomicI64>) -> Script {
     let submits = schedule.submits.iter().map(|call| {
         let [taken_after, listed_after, described_after] = call.times(schedule.bound);
-        let reply = match call.reply {
-            Reply::Given => ScriptedReply::Given,
-            Reply::Lost => ScriptedReply::Lost,
-            Reply::Error => ScriptedReply::Error,
-            Reply::Throttled => ScriptedReply::Throttled,
-            Reply::Refused => ScriptedReply::Refused,
-        };
-        ScriptedSubmit { reply, acts: call.acts, taken_after, listed_after, described_after }
+        ScriptedSubmit { reply: call.reply, acts: call.acts, taken_after, listed_after, described_after }
     });
     Script {
         submits: submits.collect(),

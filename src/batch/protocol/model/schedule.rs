@@ -2,6 +2,8 @@
 
 use crate::batch::protocol::Millis;
 
+pub use awsb_testkit::ScriptedReply as Reply;
+
 /// All that goes wrong, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schedule {
@@ -74,22 +76,6 @@ pub struct Stall {
     pub step: usize,
     /// For how long.
     pub time: Millis,
-}
-
-/// How SubmitJob is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reply {
-    /// With the job.
-    #[default]
-    Given,
-    /// It is lost.
-    Lost,
-    /// With 500.
-    Error,
-    /// With 429.
-    Throttled,
-    /// With 400.
-    Refused,
 }
 
 /// A call of SubmitJob.

@@ -353,6 +353,46 @@ async fn journals_that_know_more_than_the_database_are_believed() {
     assert_eq!(lines(&notes).len(), 2);
 }
 
+/// Of jobs that no journal knows nothing is concluded, though one journal cannot be read.
+#[story]
+async fn journals_that_know_more_than_the_database_end_no_other_job() {
+    let cluster = Cluster::new();
+    cluster.ok(&["start", "--vcpus", "1"]);
+    let notes = notes(&cluster);
+    let batch = cluster.batch();
+    let job = |name: &str| {
+        let script = format!("while [ ! -e $NOTES.{name} ]; do sleep 0.01; done; echo {name} >> $NOTES");
+        sh(&script).env("NOTES", notes.display().to_string())
+    };
+    let release = |name: &str| fs::write(format!("{}.{name}", notes.display()), "").unwrap();
+    let first = batch.submit(job("first")).await;
+    batch.running(&first).await;
+    let (second, third) = (batch.submit(job("second")).await, batch.submit(job("third")).await);
+    for id in [&second, &third] {
+        batch.once(id, "it waits", |job| job.status() == Some(&JobStatus::Runnable)).await;
+    }
+    let count = cluster.home().join("runners/batch.db-commits");
+    let files = batch_files(&cluster).into_iter().chain([count]);
+    let kept: Vec<(PathBuf, Vec<u8>)> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    release("first");
+    batch.running(&second).await;
+    cluster.kill_server();
+    release("second");
+    until("the second job has ended", || lines(&notes).len() == 2);
+    kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    let unreadable = cluster.home().join("runners").join("0".repeat(32)).with_extension("journal");
+    fs::write(unreadable, "this is no journal\n").unwrap();
+    release("third");
+    let said = stderr(&cluster.run(&["start"]));
+    assert!(said.contains("the runners' journals have more"), "{said}");
+    let batch = cluster.batch();
+    for id in [&first, &second, &third] {
+        let job = batch.ended(id).await;
+        assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
+    }
+    assert_eq!(lines(&notes), ["first", "second", "third"]);
+}
+
 #[story]
 async fn a_count_that_is_gone_or_garbled_is_said_to_be() {
     let (cluster, id) = with_a_job().await;

@@ -72,7 +72,7 @@ pub use request::SubmitRequest;
 pub use resources::{Memory, Vcpus};
 pub use retry::{Attempts, Retries, RetryOnArg};
 pub use scheduling::{Parameter, Priority, Share, Tag};
-pub use script::{Script, ScriptError};
+pub use script::{Script, ScriptError, interpreter};
 pub use secrets::{MASK, NamedIn, SecretWord, Secrets, each_named_value, without_url_passwords};
 pub use shared::{FileSystem, Shared};
 pub use signal::{EarlySignal, SignalTo};

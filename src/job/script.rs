@@ -1,5 +1,7 @@
 //! A script that can be run.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{program, reserved};
@@ -90,6 +92,11 @@ impl Script {
         &self.contents
     }
 
+    /// What its `#!` line names, as [`interpreter`]; empty without such a line.
+    pub fn interpreter(&self) -> &OsStr {
+        interpreter(&self.contents).unwrap_or_default()
+    }
+
     /// Whether it is a program and no text.
     pub fn is_program(&self) -> bool {
         is_binary(&self.contents)
@@ -100,6 +107,13 @@ impl Script {
     pub fn is_self_contained(&self) -> bool {
         self.contents.starts_with(b"#!") || is_binary(&self.contents)
     }
+}
+
+/// What the `#!` line of a file names, if it has one: the first word on it.
+pub fn interpreter(contents: &[u8]) -> Option<&OsStr> {
+    let line = contents.split(|b| *b == b'\n').next()?.strip_prefix(b"#!")?;
+    let mut words = line.split(|b| [b' ', b'\t'].contains(b));
+    words.find(|word| !word.is_empty()).map(OsStr::from_bytes)
 }
 
 /// A language whose scripts need an interpreter of their own.

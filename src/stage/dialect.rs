@@ -1,9 +1,11 @@
 //! What a script that was written for another cluster finds in its job: that cluster's variables, and `srun`.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
+use super::baggage::Baggage;
 use super::bundle::Entry;
-use super::launcher::{bare, set};
+use super::launcher::{bare, bare_with, set};
 use crate::job::directives::SlurmShape;
 use crate::job::{JobName, JobSpec, Shape, SignalTo, Work};
 
@@ -37,19 +39,22 @@ pub(super) fn prelude(spec: &JobSpec) -> OsString {
         text.push("export ");
         set(&mut text, name, OsStr::new(&value));
     }
-    text.push(bare(HOSTS));
-    text.push(bare(NUMBER));
+    let needs = needs(spec);
+    text.push(bare_with(HOSTS, &needs));
+    text.push(bare_with(NUMBER, &needs));
     if spec.slurm.is_some() {
         set(&mut text, "_ac", OsStr::new(&vcpus(spec).map(|n| n.to_string()).unwrap_or_default()));
-        text.push(bare(SLURM));
+        text.push(bare_with(SLURM, &needs));
     }
     if let Some(shape) = &spec.lsf {
         let nodes = nodes(spec);
         set(&mut text, "_ac", OsStr::new(&shape.slots.div_ceil(nodes).to_string()));
         set(&mut text, "_as", OsStr::new(&shape.slots.to_string()));
-        text.push(bare(LSF));
+        text.push(bare_with(LSF, &needs));
     }
-    text.push(bare(IDLE));
+    if let Shape::Nodes(_) = spec.shape {
+        text.push(bare(IDLE));
+    }
     if let (Some(signal), Some(timeout)) = (&spec.signal, spec.timeout) {
         if signal.to == SignalTo::Steps {
             text.push("export ");
@@ -150,27 +155,108 @@ fn constants(spec: &JobSpec) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
-/// Each takes room in a request that has little, so `scontrol` comes along only where the script mentions it.
-pub(super) fn files(spec: &JobSpec) -> Vec<File> {
-    let program = |path, text| File { path, mode: 0o755, text: format!("#!/bin/sh\n{}", bare(text)) };
-    if spec.slurm.is_none() {
-        return Vec::new();
+/// What only some jobs need: what else is between `# only: NAME` and `# end` in the texts stays here.
+fn needs(spec: &JobSpec) -> Vec<&'static str> {
+    match spec.shape {
+        Shape::Nodes(_) => vec!["one", "nodes"],
+        Shape::Array(_) => vec!["tasks"],
+        Shape::Single => vec!["one"],
     }
-    let mut files =
-        vec![program(SRUN_FILE, SRUN), File { path: TMPDIR_FILE, mode: 0o600, text: String::new() }];
-    if mentions(spec, b"scontrol") {
-        files.push(program(SCONTROL_FILE, SCONTROL));
-    }
-    files
 }
 
-/// Whether a word is in the text of the script.
-fn mentions(spec: &JobSpec, word: &[u8]) -> bool {
-    match &spec.work {
-        Work::Script { script, .. } => script.contents().windows(word.len()).any(|window| window == word),
-        Work::Command(_) => false,
+/// Which of the files a script with `#SBATCH` lines gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    /// All, as there is room.
+    All,
+    /// Those that the job mentions, as there is little room.
+    Mentioned,
+}
+
+/// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
+/// Each takes room in a request that has little, so `scontrol` comes along only where the job mentions it. `None` where
+/// the job mentions `srun`, and so has no other files with [`Files::Mentioned`] than with [`Files::All`].
+pub(super) fn files(spec: &JobSpec, job: &Mentions<'_>, files: Files) -> Option<Vec<File>> {
+    let program = |path, text, needs: &[_]| File {
+        path,
+        mode: 0o755,
+        text: format!("#!/bin/sh\n{}", bare_with(text, needs)),
+    };
+    if spec.slurm.is_none() {
+        return (files == Files::All).then(Vec::new);
     }
+    let mut found = vec![File { path: TMPDIR_FILE, mode: 0o600, text: String::new() }];
+    if files == Files::All {
+        let mut needs = needs(spec);
+        needs.push(if job.have_patterns() { "patterns" } else { "plain names" });
+        if spec.signal.as_ref().is_some_and(|signal| signal.to == SignalTo::Steps) {
+            needs.push("signal");
+        }
+        found.push(program(SRUN_FILE, SRUN, &needs));
+    } else if job.have("srun") {
+        return None;
+    }
+    if job.have("scontrol") {
+        found.push(program(SCONTROL_FILE, SCONTROL, &[]));
+    }
+    Some(found)
+}
+
+/// All that a job brings along, in which a word may be: whatever in it is a program may call what the word names.
+#[derive(Debug)]
+pub(super) struct Mentions<'a> {
+    spec: &'a JobSpec,
+    lines: &'a [u8],
+    baggage: &'a Baggage,
+}
+
+impl<'a> Mentions<'a> {
+    pub(super) fn of(spec: &'a JobSpec, lines: Option<&'a [u8]>, baggage: &'a Baggage) -> Self {
+        Self { spec, lines: lines.unwrap_or_default(), baggage }
+    }
+
+    /// Whether a word is in it.
+    fn have(&self, word: &str) -> bool {
+        self.any(|text| text.windows(word.len()).any(|window| window == word.as_bytes()))
+    }
+
+    /// Whether it may have names of files for `srun` with `%j` and so on in them. Those of directives are not `srun`'s.
+    fn have_patterns(&self) -> bool {
+        self.any(|text| {
+            let mut lines = text.split(|b| *b == b'\n');
+            lines.any(|line| {
+                !line.starts_with(b"#SBATCH") && !line.starts_with(b"#BSUB") && may_have_pattern(line)
+            })
+        })
+    }
+
+    /// Nobody reads all of large inputs for that: they may have everything.
+    fn any(&self, has: impl Fn(&[u8]) -> bool) -> bool {
+        let work = match &self.spec.work {
+            Work::Script { script, args } => {
+                has(script.contents()) || args.iter().any(|arg| has(arg.as_bytes()))
+            }
+            Work::Command(argv) => argv.iter().any(|arg| has(arg.as_bytes())),
+        };
+        work || has(self.lines)
+            || self.spec.environment.iter().any(|(_, value)| has(value.as_bytes()))
+            || matches!(self.baggage, Baggage::Large(..))
+            || has(self.baggage.records())
+    }
+}
+
+/// Whether there is a `%` with a letter behind it that `srun` replaces, or with something behind it that may become one.
+fn may_have_pattern(line: &[u8]) -> bool {
+    let mut behind = line.split(|b| *b == b'%').skip(1).peekable();
+    while let Some(text) = behind.next() {
+        match text.iter().find(|b| !b.is_ascii_digit()) {
+            Some(b) if !b"AaJjNnstux$\"'\\{`".contains(b) => {}
+            // `%%`, or the end of the line.
+            None if behind.peek().is_none() && text.is_empty() => {}
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// A file of the bundle.
@@ -190,6 +276,17 @@ impl File {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_are_seen() {
+        for with in ["srun -o a.%t x", "%j", "-o %3t", "%%", "x%$y", "\"%\"t", "${f%t*}", "printf '%s'", "%5"]
+        {
+            assert!(may_have_pattern(with.as_bytes()), "{with}");
+        }
+        for without in ["", "%", "${f%.gz}", "date +%F-%T", "+%Y%m%d", "%02d %.2f", "a b"] {
+            assert!(!may_have_pattern(without.as_bytes()), "{without}");
+        }
+    }
 
     #[test]
     fn tasks_are_dealt_out_as_slurm_writes_it() {

@@ -56,11 +56,13 @@ pub const STDIN_FILE: &str = ".awsb/stdin";
 /// The file in a bundle with a line for each task.
 pub const LINES_FILE: &str = ".awsb/lines";
 
+/// What is in the start of every bundle with a script, whichever version of awsb has packed it.
+const CHECKED: &str = "which the #! line of ${1#./} names";
+
 /// What `$0` is in a launcher, and how the tools recognise one.
 const NAME: &str = "awsb";
 
 const FAIL: &str = include_str!("launcher/fail.sh");
-const UNPACK: &str = include_str!("launcher/unpack.sh");
 const FOLDER: &str = include_str!("launcher/folder.sh");
 const SCRIPT: &str = include_str!("launcher/script.sh");
 const INLINE: &str = include_str!("launcher/inline.sh");
@@ -85,6 +87,8 @@ const HOME: &str = include_str!("launcher/home.sh");
 const STDIN: &str = include_str!("launcher/stdin.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
 const LEAVE: &str = include_str!("launcher/leave.sh");
+/// What the first part of the launcher of a job with a bundle has read.
+const UNSET: &str = "unset AWSB_BUNDLE AWSB_BUNDLE_REGION AWSB_UNPACKED AWSB_START\n";
 /// Of inputs that went to the place where the job runs, nothing is left where they were unpacked.
 const RMDIR: &str = "rmdir \"$_ad\" 2>/dev/null\n";
 const RUN: &str = "exec \"$@\"\n";
@@ -101,21 +105,29 @@ pub enum Carriage {
 /// The launcher of a job with a bundle.
 pub fn for_bundle(carriage: Carriage) -> String {
     match carriage {
-        Carriage::Inline => [FAIL, UNPACK, FOLDER, INLINE, START].map(bare).concat(),
-        Carriage::Fetched => [FAIL, UNPACK, FOLDER, S3, GET, FETCH, START].map(bare).concat(),
+        Carriage::Inline => [FAIL, FOLDER, INLINE, START].map(of_bundle).concat(),
+        Carriage::Fetched => [FAIL, FOLDER, S3, GET, FETCH, START].map(of_bundle).concat(),
     }
+}
+
+/// A part of the launcher of a job with a bundle.
+fn of_bundle(script: &str) -> String {
+    bare_with(script, &["bundle"])
 }
 
 /// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
 pub fn for_command(prelude: Prelude<'_>) -> OsString {
-    Plain { is_script: false, line: None, prelude, dialect: OsStr::new("") }.launcher()
+    Plain { interpreter: None, has_args: true, line: None, prelude, dialect: OsStr::new("") }.launcher()
 }
 
 /// A job without a bundle: a command, or a script in [`SCRIPT_VARIABLE`].
 #[derive(Debug, Clone, Copy)]
 pub struct Plain<'a> {
-    /// Whether there is a script, which the first argument, or the one behind `/bin/sh`, names.
-    pub is_script: bool,
+    /// What the `#!` line of the script names, empty where it has no such line; `None` where there is no script. The first
+    /// argument, or the one behind `/bin/sh`, names the script.
+    pub interpreter: Option<&'a OsStr>,
+    /// Whether its arguments are in [`ARGS_VARIABLE`], or may be.
+    pub has_args: bool,
     /// What the line of a task is, where each has one in [`LINES_VARIABLE`], and the character behind each line.
     pub line: Option<(LineUse, char)>,
     /// What comes before the job.
@@ -127,9 +139,13 @@ pub struct Plain<'a> {
 impl Plain<'_> {
     /// The text of the launcher.
     pub fn launcher(&self) -> OsString {
-        let mut text = OsString::from([FAIL, ARGS].map(bare).concat());
-        if self.is_script {
-            text.push([FOLDER, SCRIPT, CHECK].map(bare).concat());
+        let mut text = OsString::from(bare(FAIL));
+        if self.has_args {
+            text.push(bare(ARGS));
+        }
+        if let Some(interpreter) = self.interpreter {
+            text.push([FOLDER, SCRIPT].map(bare).concat());
+            write_check(&mut text, interpreter);
         }
         self.prelude.write_identity(&mut text);
         if let Some((line, separator)) = self.line {
@@ -137,13 +153,19 @@ impl Plain<'_> {
             text.push([LINES, line_script(line)].map(bare).concat());
         }
         self.prelude.write_place(&mut text);
-        if self.is_script && *self.prelude.place != Place::Own {
+        if self.interpreter.is_some() && *self.prelude.place != Place::Own {
             text.push(bare(PLACE_SCRIPT));
         }
         text.push(self.dialect);
         text.push(RUN);
         text
     }
+}
+
+/// What looks whether a script can be started; [`interpreter`](Plain::interpreter) is what it needs.
+fn write_check(text: &mut OsString, interpreter: &OsStr) {
+    set(text, "_al", interpreter);
+    text.push(bare(CHECK));
 }
 
 /// What makes the line the task's.
@@ -180,8 +202,12 @@ impl Usual {
     /// written.
     pub fn of_plain(text: &str) -> Option<Self> {
         let mut rest = Rest(text);
-        rest.expect(&[FAIL, ARGS])?;
-        let is_script = rest.expect(&[FOLDER, SCRIPT, CHECK]).is_some();
+        rest.expect(&[FAIL])?;
+        rest.expect(&[ARGS]);
+        let is_script = rest.expect(&[FOLDER, SCRIPT]).is_some();
+        if is_script {
+            rest.check()?;
+        }
         let (outputs, has_tasks) = rest.identity()?;
         let line = match rest.value("_as") {
             Some(separator) => {
@@ -198,8 +224,9 @@ impl Usual {
     /// Reads the start in a bundle, as [`Usual::of_plain`].
     pub fn of_start(text: &str) -> Option<Self> {
         let mut rest = Rest(text);
-        rest.expect(&[ARGS])?;
-        let is_script = rest.expect(&[CHECK]).is_some();
+        rest.expect(&[UNSET])?;
+        rest.expect(&[ARGS]);
+        let is_script = rest.check().is_some();
         let (outputs, has_tasks) = rest.identity()?;
         let line = match rest.expect(&[LINE]) {
             Some(()) => Some((rest.line_use()?, None)),
@@ -239,6 +266,12 @@ impl Rest<'_> {
         Some(inner.to_owned())
     }
 
+    /// Reads what [`write_check`] has written.
+    fn check(&mut self) -> Option<()> {
+        self.value("_al")?;
+        self.expect(&[CHECK])
+    }
+
     fn identity(&mut self) -> Option<(String, bool)> {
         let outputs = self.value("_au")?;
         self.expect(&[OUTPUT_URL])?;
@@ -276,8 +309,10 @@ pub struct Prelude<'a> {
 pub struct Start<'a> {
     /// Variables and arguments, when they are packed.
     pub packed: Option<(&'a Environment, &'a [OsString])>,
-    /// Whether the first argument, or the one behind `/bin/sh`, is the script of the bundle.
-    pub is_script: bool,
+    /// What the `#!` line of the bundle's script names, as in [`Plain::interpreter`].
+    pub interpreter: Option<&'a OsStr>,
+    /// Whether its arguments are in [`ARGS_VARIABLE`].
+    pub has_args: bool,
     /// Whether the job runs where its bundle is unpacked.
     pub stays: bool,
     /// What the line of a task is, where each has one.
@@ -323,7 +358,7 @@ impl Prelude<'_> {
 impl Start<'_> {
     /// The text of the file.
     pub fn text(&self) -> OsString {
-        let mut text = OsString::new();
+        let mut text = OsString::from(UNSET);
         if let Some((environment, argv)) = self.packed {
             for (name, value) in environment.iter() {
                 text.push("export ");
@@ -333,9 +368,11 @@ impl Start<'_> {
             text.push(quote_all(argv.iter().map(OsString::as_os_str)));
             text.push("\n");
         }
-        text.push(bare(ARGS));
-        if self.is_script {
-            text.push(bare(CHECK));
+        if self.has_args {
+            text.push(bare(ARGS));
+        }
+        if let Some(interpreter) = self.interpreter {
+            write_check(&mut text, interpreter);
         }
         self.prelude.write_identity(&mut text);
         if let Some(line) = self.line {
@@ -353,7 +390,7 @@ impl Start<'_> {
             Place::Own => {}
             Place::In(_) | Place::Below(_) => {
                 text.push(bare(PLACE_INPUTS));
-                if self.is_script {
+                if self.interpreter.is_some() {
                     text.push(bare(PLACE_SCRIPT));
                 }
             }
@@ -440,20 +477,30 @@ pub fn without_launcher(command: &[String]) -> &[String] {
 
 /// Whether the start in a bundle starts a script that is in it, and not a command.
 pub(super) fn starts_a_script(start: &[u8]) -> bool {
-    String::from_utf8_lossy(start).contains(&bare(CHECK))
+    String::from_utf8_lossy(start).contains(CHECKED)
 }
 
-/// The script without comments, blank lines and indentation: every character counts against a limit. What is said to
-/// shellcheck stays, for the test that has it look at the whole.
+/// The script without comments, blank lines and indentation, as every character counts against a limit, and without what
+/// only some jobs need.
 pub(super) fn bare(script: &str) -> String {
-    script
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| {
-            !line.is_empty() && (!line.starts_with('#') || line.starts_with("# shellcheck disable="))
-        })
-        .flat_map(|line| [line, "\n"])
-        .collect()
+    bare_with(script, &[])
+}
+
+/// The same with these of the things that only some jobs need: what stands between `# only: NAME` and `# end`.
+pub(super) fn bare_with(script: &str, needs: &[&str]) -> String {
+    let mut is_needed = true;
+    let mut text = String::with_capacity(script.len());
+    for line in script.lines().map(str::trim_start) {
+        if let Some(name) = line.strip_prefix("# only: ") {
+            is_needed = needs.contains(&name);
+        } else if line == "# end" {
+            is_needed = true;
+        } else if is_needed && !line.is_empty() && !line.starts_with('#') {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// A word that any POSIX shell reads back as exactly these bytes.
@@ -511,6 +558,19 @@ mod tests {
         // What the launcher takes, the bundle cannot have.
         assert!(for_bundle(Carriage::Inline).len() < 1100, "{}", for_bundle(Carriage::Inline).len());
         assert!(for_bundle(Carriage::Fetched).len() < 3200, "{}", for_bundle(Carriage::Fetched).len());
+    }
+
+    #[test]
+    fn what_only_some_jobs_need_is_left_out_of_the_others() {
+        let script = "# shellcheck shell=sh\na\n# only: x\n  b\n# end\n\n# only: y\nc\n# end\nd\n";
+        assert_eq!(bare(script), "a\nd\n");
+        assert_eq!(bare_with(script, &["x"]), "a\nb\nd\n");
+        assert_eq!(bare_with(script, &["y", "x"]), "a\nb\nc\nd\n");
+    }
+
+    #[test]
+    fn the_check_of_a_script_is_recognised() {
+        assert!(starts_a_script(bare(CHECK).as_bytes()));
     }
 
     #[test]

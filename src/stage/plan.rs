@@ -10,6 +10,9 @@
 //! 5. a bundle in S3, which the launcher fetches,
 //! 6. the same with variables and arguments packed into it.
 //!
+//! Bundles for a script from Slurm have `srun` in them. Where one is too large for the request because of that, and nothing
+//! that the job brings along mentions `srun`, it is left out.
+//!
 //! Where an array becomes several jobs, each has its own lines, and so a bundle of its own.
 
 use std::collections::HashMap;
@@ -23,7 +26,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
 use super::bundle::{self, Bundle};
-use super::dialect;
+use super::dialect::{self, Files, Mentions};
 use super::launcher::{self, Carriage, Plain, Prelude, Start};
 use super::nodes::NODES;
 use crate::job::request::{
@@ -131,7 +134,7 @@ impl Plan {
             _ if spec.bare => &Form::ALL[..1],
             0 if travels_bare(spec) && baggage.is_none() => &Form::ALL,
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
-            _ => &Form::ALL[4..],
+            _ => Form::IN_S3,
         };
         let depends_on = job::dependencies(&spec.depends_on)?;
         let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
@@ -275,7 +278,10 @@ enum Form {
     Bare,
     Plain,
     InRequest,
+    /// The same without the programs for a script from Slurm that the job does not mention.
+    InRequestWithLess,
     PackedInRequest,
+    PackedInRequestWithLess,
     InS3,
     PackedInS3,
 }
@@ -288,8 +294,18 @@ struct Dressed {
 }
 
 impl Form {
-    const ALL: [Form; 6] =
-        [Form::Bare, Form::Plain, Form::InRequest, Form::PackedInRequest, Form::InS3, Form::PackedInS3];
+    const ALL: [Form; 8] = [
+        Form::Bare,
+        Form::Plain,
+        Form::InRequest,
+        Form::InRequestWithLess,
+        Form::PackedInRequest,
+        Form::PackedInRequestWithLess,
+        Form::InS3,
+        Form::PackedInS3,
+    ];
+    /// Those for what is too large for a request.
+    const IN_S3: &[Form] = &[Form::InS3, Form::PackedInS3];
 
     /// The job in this form, or `None` when it cannot take it; `lines` are those of a group of tasks.
     fn dress(
@@ -304,7 +320,8 @@ impl Form {
             Work::Script { script, .. } => Some(script),
             Work::Command(_) => None,
         };
-        let packed = matches!(self, Form::PackedInRequest | Form::PackedInS3);
+        let packed = matches!(self, Form::PackedInRequest | Form::PackedInRequestWithLess | Form::PackedInS3);
+        let less = matches!(self, Form::InRequestWithLess | Form::PackedInRequestWithLess);
         let Some(mut variables) =
             (if packed { Some(Vec::new()) } else { plain_variables(&spec.environment) })
         else {
@@ -326,6 +343,7 @@ impl Form {
             variables.push(KeyValue::new(launcher::ARGS_VARIABLE, quoted));
             Vec::new()
         };
+        let has_args = args.is_empty() && !packed;
         let outputs = target.url("outputs");
         let prelude = Prelude {
             outputs: &outputs,
@@ -336,24 +354,28 @@ impl Form {
         let first = lines.map(|(_, tasks)| tasks.ids().min()).filter(|first| *first > 1);
         variables.extend(first.map(|first| KeyValue::new(launcher::FIRST_LINE_VARIABLE, first.to_string())));
         if self == Form::Plain {
-            return Ok(plain(spec, script, lines, prelude, &dialect).filter(|_| baggage.is_none()).and_then(
-                |(launcher, more)| {
+            return Ok(plain(spec, script, lines, has_args, prelude, &dialect)
+                .filter(|_| baggage.is_none())
+                .and_then(|(launcher, more)| {
                     variables.extend(more);
                     let command = launcher::command(utf8(&launcher)?, args);
                     Some(Dressed { command, environment: variables, bundle: None })
-                },
-            ));
+                }));
         }
         // Its bundle would be empty.
         if script.is_none() && !packed && baggage.is_none() && !needs_a_bundle(spec) {
             return Ok(None);
         }
+        let mentions = Mentions::of(spec, lines.map(|(lines, _)| lines), baggage);
+        let which = if less { Files::Mentioned } else { Files::All };
+        let Some(files) = dialect::files(spec, &mentions, which) else { return Ok(None) };
         let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
         // Its standard input is no file that a command looks for.
         let has_files = !baggage.is_none() && spec.stdin != Stdin::Alone;
         let start = Start {
             packed: packed.then_some((&spec.environment, &argv)),
-            is_script: script.is_some(),
+            interpreter: script.map(Script::interpreter),
+            has_args,
             stays: script.is_some() || has_files || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
@@ -363,7 +385,7 @@ impl Form {
             outputs: &spec.outputs,
             region: target.region,
         };
-        let bundle = bundle(spec, script, lines.map(|(lines, _)| lines), &start.text(), baggage)?;
+        let bundle = bundle(script, lines.map(|(lines, _)| lines), &start.text(), &files, baggage)?;
         let carriage = match self {
             Form::InS3 | Form::PackedInS3 => Carriage::Fetched,
             _ => Carriage::Inline,
@@ -403,6 +425,7 @@ fn plain(
     spec: &JobSpec,
     script: Option<&Script>,
     lines: Option<(&[u8], &Tasks)>,
+    has_args: bool,
     prelude: Prelude<'_>,
     dialect: &OsStr,
 ) -> Option<(OsString, Vec<KeyValue>)> {
@@ -422,7 +445,8 @@ fn plain(
         variables.push(KeyValue::new(launcher::LINES_VARIABLE, lines.replace('\n', &separator.to_string())));
         line = Some((all.is, separator));
     }
-    let launcher = Plain { is_script: script.is_some(), line, prelude, dialect }.launcher();
+    let interpreter = script.map(Script::interpreter);
+    let launcher = Plain { interpreter, has_args, line, prelude, dialect }.launcher();
     Some((launcher, variables))
 }
 
@@ -455,13 +479,14 @@ fn bundle_variables(bundle: &Bundle, carriage: Carriage, target: &Target<'_>) ->
 }
 
 fn bundle(
-    spec: &JobSpec,
     script: Option<&Script>,
     lines: Option<&[u8]>,
     start: &OsStr,
+    files: &[dialect::File],
     baggage: &Baggage,
 ) -> io::Result<Bundle> {
-    let mut entries = Vec::new();
+    // Whoever looks for the script finds it before the lines and the start.
+    let mut entries: Vec<_> = files.iter().map(dialect::File::entry).collect();
     if let Some(script) = script {
         entries.push(bundle::Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
@@ -469,8 +494,6 @@ fn bundle(
         entries.push(bundle::Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
     entries.push(bundle::Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
-    let files = dialect::files(spec);
-    entries.extend(files.iter().map(dialect::File::entry));
     Bundle::pack(baggage.records(), &entries)
 }
 

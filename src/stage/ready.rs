@@ -7,10 +7,8 @@
 //! What it cannot do, or does not know, is left to the launcher.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::launcher::{self, LINES_FILE, START_FILE, Usual};
 use super::unpack::{Carried, Limited, is_named};
-use crate::job::{LineUse, Tasks};
+use crate::job::{LineUse, Tasks, interpreter};
 
 /// Bytes of an unpacked bundle that are kept in memory; larger ones are left to the launcher.
 const LARGEST: u64 = 4 << 20;
@@ -367,10 +365,8 @@ fn direct(usual: &Usual, job: &Command, folder: &Path, files: &[File]) -> Option
 
 /// Whether a script has a `#!` line and what it names can be executed.
 fn has_interpreter(script: &[u8]) -> bool {
-    let line = script.split(|b| *b == b'\n').next().and_then(|line| line.strip_prefix(b"#!"));
-    let mut words = line.into_iter().flat_map(|line| line.split(|b| [b' ', b'\t'].contains(b)));
-    let interpreter = words.find(|word| !word.is_empty()).map(|word| Path::new(OsStr::from_bytes(word)));
-    interpreter
+    interpreter(script)
+        .map(Path::new)
         .filter(|path| path.is_absolute())
         .and_then(|path| fs::metadata(path).ok())
         .is_some_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -405,6 +401,8 @@ fn write(path: &Path, mode: u32, contents: &[u8]) -> io::Result<fs::File> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::job::Place;
     use crate::stage::Bundle;
@@ -433,7 +431,13 @@ mod tests {
     fn a_script_is_a_file_before_its_launcher_starts() {
         let place = tempfile::tempdir().unwrap();
         let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &Place::Own };
-        let plain = Plain { is_script: true, line: None, prelude, dialect: OsStr::new("") };
+        let plain = Plain {
+            interpreter: Some(OsStr::new("/bin/sh")),
+            has_args: false,
+            line: None,
+            prelude,
+            dialect: OsStr::new(""),
+        };
         let launcher = command(plain.launcher().into_string().unwrap(), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();
         let text =

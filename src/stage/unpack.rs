@@ -106,8 +106,8 @@ fn entries<R: Read>(bundle: R, most: u64) -> tar::Archive<Limited<GzDecoder<R>>>
     tar::Archive::new(Limited { reader: GzDecoder::new(bundle), most, read: 0 })
 }
 
-/// Which entry of an archive is the script, if any is. `stage::plan` packs inputs, the script, the tasks' lines and the
-/// start, in this order.
+/// Which entry of an archive is the script, if any is. `stage::plan` packs inputs, programs of ours, the script, the tasks'
+/// lines and the start, in this order.
 fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<usize>> {
     let mut last = None;
     // As they are: otherwise the names that do not fit into a header are read into memory, whatever their length.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Timeout, WallTime, Work};
+use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Tasks, Timeout, WallTime, Work};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
 use awsb_testkit::{Sandbox, story};
 use nix::sys::signal::{Signal, killpg};
@@ -31,6 +31,8 @@ fn spec(text: &str) -> Result<JobSpec, Box<dyn std::error::Error>> {
                 spec.timeout = time.parse::<WallTime>()?.seconds().map(Timeout::of_seconds).transpose()?;
             } else if let Some(nodes) = word.strip_prefix("--nodes=") {
                 spec.shape = Shape::Nodes(nodes.parse()?);
+            } else if let Some(ids) = word.strip_prefix("--array=") {
+                spec.shape = Shape::Array(Tasks::with_ids(ids.parse()?));
             }
         }
     }
@@ -78,13 +80,24 @@ fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     Ok(folder)
 }
 
-/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`.
+/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`. It is of the shape that
+/// Batch's variables say, if it has none of its own.
 fn said(
     text: &str,
     variables: &[(&str, &str)],
     tools: Option<&Path>,
 ) -> Result<Output, Box<dyn std::error::Error>> {
-    let plan = plan(&spec(text)?)?;
+    let mut spec = spec(text)?;
+    let given = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    let is_child = given("AWS_BATCH_JOB_ARRAY_INDEX").is_some_and(|index| !index.is_empty());
+    spec.shape = match (spec.shape, given("AWS_BATCH_JOB_NUM_NODES")) {
+        (Shape::Single, Some(nodes)) => Shape::Nodes(nodes.parse()?),
+        (Shape::Single, None) if is_child => {
+            Shape::Array(Tasks::sized(given("AWS_BATCH_JOB_ARRAY_SIZE").unwrap_or("10000").parse()?)?)
+        }
+        (shape, _) => shape,
+    };
+    let plan = plan(&spec)?;
     let without_mpirun = few_tools()?;
     let without_mpirun = without_mpirun.path();
     let mut outputs = Vec::new();
@@ -195,6 +208,7 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
         ]
     );
     // Of an array that was given its size alone, the indices are the IDs.
+    let script = format!("#!/bin/sh\n#SBATCH -n 1\necho $SLURM_JOB_ID\n{}", printer("SLURM_ARRAY"));
     assert_eq!(
         lines(&said(&script, &CHILD[..3], None)?)[2..],
         [
@@ -240,14 +254,8 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     // Each task of a list has the step and the end of its own range.
     let script =
         "#!/bin/sh\n#BSUB -J 'a[1-10:3,20]'\necho $LSB_JOBINDEX $LSB_JOBINDEX_STEP $LSB_JOBINDEX_END\n";
-    for (id, expected) in [("4", "4 3 10"), ("20", "20 1 20")] {
-        let task = [
-            ("AWSB_TASKS", "1-10:3,20"),
-            ("AWSB_TASK_ID", id),
-            ("AWSB_TASK_STEP", "1"),
-            ("AWSB_TASK_MAX", "20"),
-        ];
-        assert_eq!(lines(&said(script, &task, None)?), [expected]);
+    for (index, expected) in [("1", "4 3 10"), ("4", "20 1 20")] {
+        assert_eq!(lines(&said(script, &[("AWS_BATCH_JOB_ARRAY_INDEX", index)], None)?), [expected]);
     }
     Ok(())
 }
@@ -335,15 +343,11 @@ fn srun_starts_as_many_tasks_as_the_job_has() -> Outcome {
 #[story]
 fn srun_says_what_it_cannot_do() -> Outcome {
     for (options, code, expected) in [
-        ("-l -w node1 true", 0, "srun: without Slurm these options have no effect: -l -w\n"),
+        ("-l -w node1 true", 0, "srun: options without effect here: -l -w\n"),
         ("", 1, "srun: there is no command to run\n"),
         ("-n", 1, "srun: -n needs a value\n"),
         ("-n two true", 1, "srun: -n: 'two' is no number from 1 on\n"),
-        (
-            "--multi-prog f",
-            1,
-            "srun: --multi-prog is Slurm only: mpirun and a script that looks at SLURM_PROCID do the same\n",
-        ),
+        ("--multi-prog f", 1, "srun: --multi-prog is Slurm only: a script can look at SLURM_PROCID\n"),
     ] {
         let output = said(&format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun(options)), SINGLE, None)?;
         assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{options}");
@@ -500,7 +504,9 @@ fn a_signal_comes_before_the_time_is_up() -> Outcome {
 
 #[story]
 fn on_the_other_nodes_a_script_does_not_run() -> Outcome {
-    for text in ["#!/bin/sh\n#SBATCH -N 2\necho runs\n", "#!/bin/sh\n#BSUB -n 2\necho runs\n"] {
+    for text in
+        ["#!/bin/sh\n#SBATCH -N 2\necho runs\n", "#!/bin/sh\n#BSUB -n 2 -R 'span[ptile=1]'\necho runs\n"]
+    {
         let plan = plan(&spec(text)?)?;
         for shell in shells() {
             let place = tempfile::tempdir()?;
@@ -568,23 +574,31 @@ fn mpi_programs_go_through_mpirun() -> Outcome {
 #[story]
 fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
     use awsb::stage::launcher::{Carriage, for_bundle};
-    let text = "#!/bin/sh\n#SBATCH -n 2 -c 4\n#BSUB -n 2\ntrue\n";
-    let plan = plan(&spec(text)?)?;
-    let place = tempfile::tempdir()?;
-    let bundle = plan.bundles.first().ok_or("a script from Slurm has a bundle")?;
-    std::fs::write(place.path().join("bundle.tar.gz"), bundle.bytes())?;
-    let tar = std::process::Command::new("tar")
-        .args(["-xzf", "bundle.tar.gz"])
-        .current_dir(place.path())
-        .status()?;
-    assert!(tar.success());
-    let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
-    let start = std::fs::read_to_string(place.path().join(".awsb/start"))?;
-    assert!(start.contains("SLURM_JOB_ID") && start.contains("LSB_JOBID"), "{start}");
-    // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand. SC2086: process
-    // IDs are words.
-    if shellcheck((head + &start).as_bytes(), "SC2016,SC1091")? {
-        shellcheck(&std::fs::read(place.path().join(".awsb-slurm/srun"))?, "SC2016,SC2086")?;
+    for directives in [
+        "#SBATCH -n 2 -c 4\n#BSUB -n 2\nsrun scontrol\n",
+        "#SBATCH -a 1,3 -t 60 --signal=USR1@9\n#BSUB -n 2\nsrun -o %t.out scontrol\n",
+        "#SBATCH -N 2 -t 60 --signal=USR1@9\n#BSUB -n 2\nsrun -o %t.out scontrol\n",
+    ] {
+        let plan = plan(&spec(&format!("#!/bin/sh\n{directives}"))?)?;
+        let place = tempfile::tempdir()?;
+        let bundle = plan.bundles.first().ok_or("a script from Slurm has a bundle")?;
+        std::fs::write(place.path().join("bundle.tar.gz"), bundle.bytes())?;
+        let tar = std::process::Command::new("tar")
+            .args(["-xzf", "bundle.tar.gz"])
+            .current_dir(place.path())
+            .status()?;
+        assert!(tar.success());
+        let head = for_bundle(Carriage::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
+        let start = std::fs::read_to_string(place.path().join(".awsb/start"))?;
+        assert!(start.contains("SLURM_JOB_ID") && start.contains("LSB_JOBID"), "{start}");
+        // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand. SC2064: what a trap does is
+        // known when it is set. SC2086: process IDs are words.
+        if shellcheck((head + &start).as_bytes(), "SC2016,SC1091")? {
+            for program in ["srun", "scontrol"] {
+                let text = std::fs::read(place.path().join(".awsb-slurm").join(program))?;
+                shellcheck(&text, "SC2016,SC2064,SC2086")?;
+            }
+        }
     }
     Ok(())
 }

@@ -336,7 +336,7 @@ proptest! {
     /// Lines as text in the request, packed in it, and from S3.
     #[story]
     fn a_task_has_its_line(lines in proptest::collection::vec("[ -~]{0,30}|[|~^;%@#!,]{1,5}|.{0,20}", 1..40), at in 0usize..40, large: bool) {
-        let mut lines: Vec<String> = lines.iter().map(|line| line.replace(['\n', '\r', '\0'], " ")).collect();
+        let mut lines: Vec<String> = lines.iter().map(|line| line.replace(['\n', '\r', '\0', '\u{feff}'], " ")).collect();
         if large {
             lines.push(noise(20_000));
         }
@@ -522,7 +522,8 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         launchers.push(for_command(prelude));
         for is_script in [false, true] {
             let plain = Plain {
-                is_script,
+                interpreter: is_script.then_some(OsStr::new("/bin/bash")),
+                has_args: true,
                 line: Some((LineUse::Argument, '|')).filter(|_| !is_script),
                 prelude,
                 dialect: OsStr::new(""),
@@ -530,7 +531,8 @@ fn the_launchers_pass_shellcheck() -> Outcome {
             launchers.push(plain.launcher());
             let start = Start {
                 packed: None,
-                is_script,
+                interpreter: is_script.then_some(OsStr::new("")),
+                has_args: true,
                 stays: is_script,
                 line: is_script.then_some(LineUse::Argument),
                 prelude,
@@ -541,15 +543,20 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 dialect: OsStr::new(""),
             };
             // What the first part sets, and the launcher's file has done.
-            let head = for_bundle(Carriage::Inline).replace(". ./.awsb/start\n", "");
+            let head = for_bundle(Carriage::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));
         }
     }
     for launcher in launchers {
         // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
-        if !shellcheck(launcher.as_encoded_bytes(), "SC2016,SC1091")? {
+        // SC2059, SC2064, SC2086: the parts themselves say where they mean it.
+        if !shellcheck(launcher.as_encoded_bytes(), "SC2016,SC1091,SC2059,SC2064,SC2086")? {
             return Ok(());
         }
+    }
+    // SC2034, SC2154: a part has variables from others, and for them.
+    for part in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stage/launcher"))? {
+        shellcheck(&std::fs::read(part?.path())?, "SC2016,SC1091,SC2034,SC2154")?;
     }
     Ok(())
 }
@@ -564,6 +571,62 @@ fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
         assert!(length <= 8192 - 1024, "{kilobytes} KiB of script: {length} characters");
         // As text where it fits, and packed where it does not.
         assert_eq!(plan.bundles.len(), usize::from(kilobytes > 4), "{kilobytes} KiB of script");
+    }
+    Ok(())
+}
+
+/// The lines of the corpus' scripts that are no directives, as far as so many bytes reach, and no word `without`.
+fn ordinary(length: usize, without: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/corpus/slurm");
+    let mut scripts: Vec<_> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    scripts.retain(|path| path.extension() == Some(OsStr::new("sh")));
+    scripts.sort();
+    let mut text = String::new();
+    for path in scripts {
+        let script = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+        let lines = script
+            .lines()
+            .filter(|line| !line.starts_with("#") && !line.contains("scontrol") && !line.contains(without));
+        text.extend(lines.flat_map(|line| [line, "\n"]));
+    }
+    assert!(text.is_ascii() && text.len() >= length, "{}", text.len());
+    text.truncate(length);
+    Ok(text)
+}
+
+/// How many bytes of ordinary text a script can have behind this head without a bundle in S3.
+fn room_behind(head: &str, without: &str) -> Result<usize, Box<dyn std::error::Error>> {
+    use awsb::job::Directives;
+    let fits = |length: usize| -> Result<bool, Box<dyn std::error::Error>> {
+        let text = head.to_owned() + &ordinary(length, without)?;
+        let mut job = spec(script(text.as_bytes(), vec![])?);
+        let head = Directives::read(text.as_bytes());
+        (job.slurm, job.lsf, job.given_name) = (head.slurm, head.lsf, head.name);
+        job.submit_host = "login".to_owned();
+        Ok(!plan(&job)?.is_fetched())
+    };
+    let (mut low, mut high) = (0, 8500);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        if fits(middle)? { low = middle } else { high = middle }
+    }
+    Ok(low)
+}
+
+#[story]
+fn a_script_of_four_kilobytes_travels_in_the_request() -> Outcome {
+    let (slurm, lsf) = ("#SBATCH -J map -n 4 -t 60 --mem 8G\n", "#BSUB -J map -n 4 -W 60 -M 8G\n");
+    for (head, without, least) in [
+        ("#!/bin/bash\n".to_owned(), "srun", 4096),
+        (format!("#!/bin/bash\n{slurm}"), "srun", 4096),
+        (format!("#!/bin/bash\n{slurm}srun hostname\n"), "%", 4096),
+        (format!("#!/bin/bash\n{slurm}srun -o %t hostname\n"), "\n", 3072),
+        (format!("#!/bin/bash\n{lsf}"), "srun", 4096),
+    ] {
+        let room = room_behind(&head, without)?;
+        eprintln!("{room} bytes behind {head:?}");
+        assert!(room >= least, "{room} bytes behind {head:?}");
     }
     Ok(())
 }

@@ -1,16 +1,8 @@
 # shellcheck shell=sh
-# For a script: whether what its #! line names is there, and whether it can be started where it was unpacked.
+# For a script: whether what its #! line names, $_al, is there, and whether it can be started where it was unpacked.
 case $1 in
 ./*)
-  IFS= read -r _al <"$1" || :
-  case $_al in
-  '#!'*)
-    _al=${_al#??}
-    _al=${_al#"${_al%%[! 	]*}"}
-    _al=${_al%%[ 	]*}
-    [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"
-    ;;
-  esac
+  [ -z "$_al" ] || [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"
   _am="programs cannot be run from $_ab (is it mounted noexec?); set TMPDIR to a folder where they can"
   [ -x "$1" ] || _af "$_am"
   # To root, busybox's [ says that it can be started: only exec tells, and then the shell ends.

@@ -6,6 +6,11 @@ _ao=$PWD
 if [ "${AWSB_UNPACKED-}" ]; then
   _ab=$AWSB_UNPACKED _ad=$AWSB_UNPACKED
 else
+# only: bundle
+  for _at in base64 gzip tar; do
+    command -v $_at >/dev/null || _af "the image has no $_at, which is needed to unpack the job"
+  done
+# end
   # To root, busybox's [ says that a read-only file system can be written: only mkdir tells.
   for _ab in "${TMPDIR:-/tmp}" /tmp "$_ao" /var/tmp /dev/shm ''; do
     { [ -d "$_ab" ] && [ -w "$_ab" ]; } || continue

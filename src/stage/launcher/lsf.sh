@@ -24,25 +24,25 @@ export LSB_MCPU_HOSTS="$_at"
 [ ${#_ai} -gt 4096 ] || export LSB_HOSTS="$_ai"
 export LSB_DJOB_HOSTFILE="$_ad/.lsb_hosts"
 { for _aq in $_ai; do echo "$_aq"; done >"$LSB_DJOB_HOSTFILE"; } 2>/dev/null || unset LSB_DJOB_HOSTFILE
-_an=${AWSB_TASK_ID:-${AWS_BATCH_JOB_ARRAY_INDEX-}}
-export LSB_JOBINDEX="${_an:-0}" LSB_BATCH_JID="$LSB_JOBID${_an:+[$_an]}"
-if [ "$_an" ]; then
-  export LSB_JOBINDEX_STEP="${AWSB_TASK_STEP:-1}"
-  export LSB_JOBINDEX_END="${AWSB_TASK_MAX:-$((${AWS_BATCH_JOB_ARRAY_SIZE:-1} - 1))}"
-  # Of a list, each task has what its own range says.
-  _ai=${AWSB_TASKS-}
-  case $_ai in
-  i:*) _ai='' ;;
-  *,*) ;;
-  *) _ai='' ;;
-  esac
-  _ai=$_ai,
-  while [ "$_ai" ] && [ "$_ai" != , ]; do
-    _at=${_ai%%,*} _ai=${_ai#*,} _as=1
-    case $_at in *:*) _as=${_at#*:} _at=${_at%:*} ;; esac
-    if [ "$_an" -ge "${_at%-*}" ] && [ "$_an" -le "${_at#*-}" ]; then
-      export LSB_JOBINDEX_STEP="$_as" LSB_JOBINDEX_END="${_at#*-}"
-      break
-    fi
-  done
-fi
+export LSB_JOBINDEX=0 LSB_BATCH_JID="$LSB_JOBID"
+# only: tasks
+_an=${AWSB_TASK_ID:-$AWS_BATCH_JOB_ARRAY_INDEX}
+export LSB_JOBINDEX="$_an" LSB_BATCH_JID="${LSB_JOBID}[$_an]" LSB_JOBINDEX_STEP="${AWSB_TASK_STEP:-1}"
+export LSB_JOBINDEX_END="${AWSB_TASK_MAX:-$((${AWS_BATCH_JOB_ARRAY_SIZE:-1} - 1))}"
+# Of a list, each task has what its own range says.
+_ai=${AWSB_TASKS-}
+case $_ai in
+i:*) _ai='' ;;
+*,*) ;;
+*) _ai='' ;;
+esac
+_ai=$_ai,
+while [ "$_ai" ] && [ "$_ai" != , ]; do
+  _at=${_ai%%,*} _ai=${_ai#*,} _as=1
+  case $_at in *:*) _as=${_at#*:} _at=${_at%:*} ;; esac
+  if [ "$_an" -ge "${_at%-*}" ] && [ "$_an" -le "${_at#*-}" ]; then
+    export LSB_JOBINDEX_STEP="$_as" LSB_JOBINDEX_END="${_at#*-}"
+    break
+  fi
+done
+# end

@@ -6,35 +6,40 @@
 _as() {
   echo "srun: $*" >&2
 }
-_an='' _at=${SLURM_NTASKS:-1} _am=${AWS_BATCH_JOB_NUM_NODES:-1} _ai='' _ao='' _ae='' _aw=''
+_afail() {
+  _as "$@"
+  exit 1
+}
+_an='' _at=${SLURM_NTASKS:-1} _am=1 _ai='' _ao='' _ae='' _aw=''
+# only: nodes
+_am=${AWS_BATCH_JOB_NUM_NODES:-1}
+# end
 while [ $# -gt 0 ]; do
   _ak=$1 _av='' _ah=''
   case $1 in
-  --) shift && break ;;
+  --)
+    shift
+    break
+    ;;
   --*=*) _ak=${1%%=*} _av=${1#*=} _ah=1 ;;
   --*) ;;
-  -??*) _av=${1#-?} _ah=1 && _ak=${1%"$_av"} ;;
-  -?) ;;
+  -?*) _av=${1#-?} && _ak=${1%"$_av"} _ah=$_av ;;
   *) break ;;
   esac
   shift
   case $_ak in
-  -E | -H | -k | -l | -O | -Q | -s | -u | -v | -X | -Z)
-    # Letters may stand together.
-    [ -z "$_ah" ] || set -- "-$_av" "$@"
-    ;;
-  -I | -K) ;;
+  # Letters may stand together.
+  -[EHklOQsuvXZ]) [ -z "$_ah" ] || set -- "-$_av" "$@" ;;
   # The long options without a value, by how they begin: --contiguous, --disable-status, --hold, --no-allocate, --overlap, …
-  --cont* | --disable* | --exact | --hold | --lab* | --no-a* | --over* | --pres* | --qui* | --reb* | --spr* | --unb* | \
-    --use-* | --verb* | --whole | --mul* | --test*) ;;
-  --exclusive | --immediate | --kill-on-bad-exit | --nice | --no-kill | --propagate | --pty | --resv-ports) ;;
-  --help | --usage | --version | -h | -V)
-    echo 'srun: awsb runs this job; this srun starts its tasks'
+  -[IK] | --cont* | --disa* | --exact | --exclus* | --ho* | --im* | --kill* | --lab* | --mul* | --nic* | --no-[ak]* | \
+    --ov* | --pres* | --propa* | --pt* | --qui* | --reb* | --resv* | --spr* | --te* | --unb* | --use-* | --verb* | --wh*) ;;
+  -[hV] | --help | --usage | --version)
+    echo 'srun: awsb runs this job'
     exit
     ;;
   *)
     if [ -z "$_ah" ]; then
-      [ $# -gt 0 ] || { _as "$_ak needs a value" && exit 1; }
+      [ $# -gt 0 ] || _afail "$_ak needs a value"
       _av=$1
       shift
     fi
@@ -49,41 +54,34 @@ while [ $# -gt 0 ]; do
   -o | --output) _ao=$_av ;;
   -e | --error) _ae=$_av ;;
   -N | --nodes)
-    case $_av in
-    1 | 1-*) [ "$_am" = 1 ] || { _am=1 _at=1; } ;;
-    "$_am" | "$_am"-*) ;;
+    case ${_av%%-*} in
+    "$_am") ;;
+    1) _am=1 _at=1 ;;
     *) _aw="$_aw $_ak" ;;
     esac
     ;;
-  --mul*)
-    _as '--multi-prog is Slurm only: mpirun and a script that looks at SLURM_PROCID do the same'
-    exit 1
-    ;;
+  --mul*) _afail '--multi-prog is Slurm only: a script can look at SLURM_PROCID' ;;
   --export) [ "$_av" = ALL ] || _aw="$_aw $_ak" ;;
-  -l | --lab* | -r | --relative | -w | --nodelist | -x | --exclude | -t | --time | --pty | --test* | \
-    --task-prolog | --task-epilog | --prolog | --epilog | --het-group) _aw="$_aw $_ak" ;;
+  -[lrtwx] | --lab* | --relative | --nodelist | --exclude | --time | --pty | --test* | --*prolog | --*epilog | --het-group) _aw="$_aw $_ak" ;;
   esac
 done
-[ $# -gt 0 ] || { _as 'there is no command to run' && exit 1; }
-[ -z "$_aw" ] || _as "without Slurm these options have no effect:$_aw"
+[ $# -gt 0 ] || _afail 'there is no command to run'
+[ -z "$_aw" ] || _as "options without effect here:$_aw"
 _an=${_an:-$_at}
 case $_an in
-'' | 0* | *[!0-9]*) _as "-n: '$_an' is no number from 1 on" && exit 1 ;;
+'' | 0* | *[!0-9]*) _afail "-n: '$_an' is no number from 1 on" ;;
 esac
 case $_ai in all | none) _ai='' ;; esac
+export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an" SLURM_PROCID=0 SLURM_LOCALID=0
+# only: patterns
 # What is in front of each task when their files differ: it is text, because other nodes have no file of it. _af FILE sets
 # _av to what its %j, %t and so on stand for.
 _ap='_af() {
   _al=$1 _av=
-  while :; do
-    case $_al in
-    *%*) _av=$_av${_al%%%*} _al=${_al#*%} ;;
-    *) break ;;
-    esac
-    _ac=
-    while case $_al in [0-9]*) ;; *) false ;; esac do
-      _ac=$_ac${_al%"${_al#?}"} _al=${_al#?}
-    done
+  while case $_al in *%*) ;; *) false ;; esac do
+    _av=$_av${_al%%%*} _al=${_al#*%}
+    _ac=${_al%%[!0-9]*}
+    _al=${_al#"$_ac"}
     case $_al in
     %*) _ak=% ;;
     A*) _ak=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID} ;;
@@ -100,7 +98,7 @@ _ap='_af() {
     esac
     case $_ak in
     *[!0-9]*) ;;
-    *) while [ "$_ac" ] && [ ${#_ak} -lt "$_ac" ]; do _ak=0$_ak; done ;;
+    *) while [ ${#_ak} -lt "${_ac:-0}" ]; do _ak=0$_ak; done ;;
     esac
     _al=${_al#?} _av=$_av$_ak
   done
@@ -121,8 +119,6 @@ _aredirect() {
   fi
 }
 '
-export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an"
-export SLURM_PROCID=0 SLURM_LOCALID=0
 case $_ai$_ao$_ae in
 *%*)
   set -- sh -c "$_ap"'_aredirect "$1" "$2" "$3"
@@ -134,20 +130,23 @@ exec "$@"' srun "$_ai" "$_ao" "$_ae" "$@"
   _aredirect "$_ai" "$_ao" "$_ae"
   ;;
 esac
-# Tasks that a signal may reach before the time is up are found by the file of their srun, which has to outlive them.
-_aw=${AWSB_STEP_SIGNAL-}
-if [ "$_aw" ]; then
-  _ap=${0%/*}/step.$$
-  : >"$_ap"
-  trap 'rm -f "$_ap"' EXIT
+# end
+# only: plain names
+[ -z "$_ai" ] || exec <"$_ai" || exit
+if [ "$_ao" ]; then
+  exec >"$_ao" || exit
+  [ "$_ae" ] || exec 2>&1
 fi
-[ "$_an" -gt 1 ] || [ "$_aw" ] || exec "$@"
+[ -z "$_ae" ] || exec 2>"$_ae" || exit
+# end
 if [ "$_an" -gt 1 ] && command -v mpirun >/dev/null; then
-  set -- sh -c 'SLURM_PROCID=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-0}}}
-SLURM_LOCALID=${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-0}}
-SLURM_NODEID=${AWS_BATCH_JOB_NODE_INDEX:-0}
-export SLURM_PROCID SLURM_LOCALID SLURM_NODEID
+  set -- sh -c 'export SLURM_PROCID="${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-0}}}"
+export SLURM_LOCALID="${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-0}}"
+# only: nodes
+export SLURM_NODEID="${AWS_BATCH_JOB_NODE_INDEX:-0}"
+# end
 exec "$@"' srun "$@"
+# only: nodes
   if [ "$_am" -gt 1 ]; then
     # Open MPI takes no variables to other nodes by itself.
     for _ak in $(env | sed -n -e 's/^\(SLURM_[A-Z_]*\)=.*/\1/p' -e 's/^\(OMP_[A-Z_]*\)=.*/\1/p'); do
@@ -155,46 +154,57 @@ exec "$@"' srun "$@"
     done
     set -- env "$@"
   fi
+  # With a list of nodes each has its part of the tasks, as Slurm deals them out.
+  if [ "${AWSB_HOSTFILE-}" ]; then
+    set -- -N "$(((_an + _am - 1) / _am))" "$@"
+  else
+# end
+    # Without one, mpirun counts cores, and on a vCPU there may be half a core only.
+    export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+# only: nodes
+  fi
+# end
   # Containers run as root. Open MPI 4, and 5.
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  # With a list of nodes each has its part of the tasks, as Slurm deals them out. Without one, mpirun counts cores,
-  # and on a vCPU there may be half a core only.
-  if [ "${AWSB_HOSTFILE-}" ]; then
-    set -- mpirun -n "$_an" -N "$(((_an + _am - 1) / _am))" "$@"
-  else
-    export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
-    set -- mpirun -n "$_an" "$@"
-  fi
-  [ "$_aw" ] || exec "$@"
+  set -- mpirun -n "$_an" "$@"
   _an=1
+# only: nodes
 elif [ "$_an" -gt 1 ] && [ "$_am" -gt 1 ]; then
   _as 'the image has no mpirun, which takes a command to the other nodes'
   exit 127
+# end
 fi
 _ak='' _ac=0 _ai=0 _ah=''
-trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
+# only: signal
+# Tasks that a signal may reach before the time is up are found by the file of their srun, which has to outlive them.
+_aw=${AWSB_STEP_SIGNAL-}
 if [ "$_aw" ]; then
   trap "kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
-fi
-while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
+  _ap=${0%/*}/step.$$
+  trap 'rm -f "$_ap"' EXIT
+  : >"$_ap"
   if [ "$_an" = 1 ]; then
     "$@" <&0 &
-  else
-    SLURM_PROCID=$_ai SLURM_LOCALID=$_ai "$@" &
+    _ak=$! _ai=1
   fi
+fi
+# end
+[ "$_an" -gt 1 ] || [ "$_ak" ] || exec "$@"
+trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
+while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
+  SLURM_PROCID=$_ai SLURM_LOCALID=$_ai "$@" &
   _ak="$_ak $!" _ai=$((_ai + 1))
 done
 # A signal may have come before the last task's ID was noted.
 [ -z "$_ah" ] || kill -s TERM $_ak 2>/dev/null
 # The highest exit code is the job step's.
 for _av in $_ak; do
-  _ae=0
-  wait "$_av" || _ae=$?
   # A signal ends the waiting, not the task.
-  while [ $_ae -gt 128 ] && kill -0 "$_av" 2>/dev/null; do
+  while
     _ae=0
     wait "$_av" || _ae=$?
-  done
+    [ $_ae -gt 128 ] && kill -0 "$_av" 2>/dev/null
+  do :; done
   [ $_ae -le $_ac ] || _ac=$_ae
 done
 exit $_ac

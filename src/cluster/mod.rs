@@ -31,6 +31,6 @@ pub use defaults::{DefaultLine, Defaults};
 pub use ec2::{Ec2, Gpu, Instance, InstanceType};
 pub use explain::{explain, not_there};
 pub use images::{Builder, Images};
-pub use select::{Choice, Cluster, defaults, secrets};
+pub use select::{Choice, Cluster, defaults, lsf_unit, secrets};
 pub use session::{OPERATION_TIMEOUT, Session};
 pub use trouble::{Trouble, trouble};

@@ -7,6 +7,7 @@ use super::images::{Builder, Images, is_this_machine};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
+use crate::job::directives::LsfUnit;
 use crate::job::{Secrets, Shared};
 use crate::local;
 use crate::ui::Failure;
@@ -103,6 +104,22 @@ pub fn defaults(choice: &Choice) -> Result<Defaults, Failure> {
 pub fn secrets() -> Result<Secrets, Failure> {
     let (settings, _) = read()?;
     Ok(Secrets::with(settings.map(|settings| settings.secret_words).unwrap_or_default()))
+}
+
+/// The unit of sizes without one in scripts for LSF: `LSF_UNIT_FOR_LIMITS` of the environment, else what the settings say.
+///
+/// # Errors
+/// When the variable is no unit, or the settings cannot be read.
+pub fn lsf_unit() -> Result<Option<LsfUnit>, Failure> {
+    const VARIABLE: &str = "LSF_UNIT_FOR_LIMITS";
+    match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        Some(value) => {
+            let value = value.to_string_lossy();
+            let wrong = |e| Failure::usage(format!("the variable {VARIABLE} is `{value}`: {e}"));
+            value.parse::<LsfUnit>().map(Some).map_err(wrong)
+        }
+        None => Ok(read()?.0.and_then(|settings| settings.lsf_unit)),
+    }
 }
 
 /// The settings file, and the old tools'. What is wrong with the latter counts only when it is needed.

@@ -10,6 +10,7 @@ use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
 use crate::image::RepositoryPath;
+use crate::job::directives::LsfUnit;
 use crate::job::{Invalid, SecretWord, Shared};
 use crate::ui::Failure;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub local_defaults: Defaults,
     /// `secret_words`: more words that make a variable's name a secret's.
     pub secret_words: Vec<SecretWord>,
+    /// `lsf_unit_for_limits`: the `LSF_UNIT_FOR_LIMITS` of the user's LSF cluster.
+    pub lsf_unit: Option<LsfUnit>,
 }
 
 /// A `[cluster.NAME]` section.
@@ -69,7 +72,7 @@ pub struct Section {
     pub defaults: Defaults,
 }
 
-const TOP_KEYS: [&str; 4] = ["default_cluster", "secret_words", "defaults", "cluster"];
+const TOP_KEYS: [&str; 5] = ["default_cluster", "secret_words", "lsf_unit_for_limits", "defaults", "cluster"];
 const CLUSTER_KEYS: [&str; 17] = [
     "region",
     "profile",
@@ -133,6 +136,7 @@ impl Settings {
             defaults: Defaults::default(),
             local_defaults: Defaults::default(),
             secret_words: Vec::new(),
+            lsf_unit: None,
         };
         let mut default_at = 0;
         for (key, value) in root.get_ref() {
@@ -142,6 +146,7 @@ impl Settings {
                     default_at = key.span().start;
                 }
                 "secret_words" => settings.secret_words = file.list("secret_words", value)?,
+                key @ "lsf_unit_for_limits" => settings.lsf_unit = Some(file.parsed(key, value)?),
                 "defaults" => settings.defaults = Defaults::parse(&file, "defaults", value)?,
                 "cluster" => {
                     for (name, section) in file.table("cluster", value)? {
@@ -447,6 +452,7 @@ mod tests {
             GOOD.replace("region = \"eu-west-1\"", "create_repository = \"yes\""),
             "secret_words = \"dsn\"\n".to_owned(),
             "secret_words = [\"dsn\", \"A*\"]\n".to_owned(),
+            "lsf_unit_for_limits = \"PB\"\n".to_owned(),
             "cluster = 3\n".to_owned(),
             "[cluster\n".to_owned(),
         ];

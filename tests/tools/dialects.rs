@@ -769,3 +769,74 @@ fn a_chain_of_dependencies() {
         "{message}"
     );
 }
+
+#[story]
+fn a_script_for_slurm_or_lsf_names_its_standard_input() {
+    let sandbox = Sandbox::new();
+    for (name, text) in [("in.txt", "here\n"), ("other.txt", "other\n"), ("-", "dash\n")] {
+        sandbox.file(name, text);
+    }
+    std::fs::create_dir(sandbox.work().join("data")).expect("a folder");
+    sandbox.file("data/in.txt", "below\n");
+    let data = sandbox.work().join("data").display().to_string();
+    let run = |head: &str, args: &[&str]| {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ncat\n"));
+        sandbox.run("bsub", ["-I"].iter().chain(args).chain(&["job.sh"])).ok().stdout
+    };
+    for head in ["#SBATCH --input=in.txt", "#SBATCH -i in.txt", "#BSUB -i in.txt", "#BSUB -is in.txt"] {
+        assert_eq!(run(head, &[]), "here\n", "{head}");
+        assert_eq!(run(head, &["--stdin", "other.txt"]), "other\n", "the command line wins over {head}");
+    }
+    assert_eq!(run("#SBATCH -i -", &[]), "dash\n", "a file of this name");
+    // As with the originals, a relative name begins where the job runs.
+    for head in [format!("#SBATCH -i in.txt -D {data}"), format!("#BSUB -i in.txt -cwd {data}")] {
+        assert_eq!(run(&head, &[]), "below\n", "{head}");
+    }
+    assert_eq!(run("#SBATCH --input=/dev/null", &[]), "");
+    assert_eq!(run("#BSUB -i /dev/null", &[]), "");
+    for (head, reason) in [
+        ("#SBATCH -i part-%a.txt", "Slurm replaces %a in the name when the job runs"),
+        ("#BSUB -i part.%I", "LSF replaces %I in the name when the job runs"),
+        ("#SBATCH -i missing.txt", "reading missing.txt: No such file or directory"),
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ncat\n"));
+        let message = sandbox.run("bsub", ["-I", "job.sh"]).failed_with(2);
+        assert!(message.contains(reason), "{head}: {message}");
+    }
+}
+
+#[story]
+fn sizes_without_a_unit_in_scripts_for_lsf_are_in_the_unit_of_the_users_cluster() {
+    let mut sandbox = Sandbox::new();
+    sandbox.file("job.sh", "#!/bin/sh\n#BSUB -M 4\ntrue\n");
+    let memory = |sandbox: &Sandbox| {
+        let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
+        assert_eq!(outcome.stderr, "", "{outcome}");
+        let requests = outcome.json();
+        let submit =
+            requests.as_array().and_then(|all| all.iter().find(|one| one["operation"] == "SubmitJob"));
+        let asked = submit.map(|one| one["request"]["containerOverrides"]["resourceRequirements"].clone());
+        asked
+            .unwrap_or_default()
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|one| one["type"] == "MEMORY")
+            .and_then(|one| one["value"].as_str().map(str::to_owned))
+    };
+    let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
+    assert!(
+        message.contains("4 counts as KB, LSF's default") && message.contains("lsf_unit_for_limits"),
+        "{message}"
+    );
+    sandbox.config("lsf_unit_for_limits = \"GB\"\n");
+    assert_eq!(memory(&sandbox).as_deref(), Some("4096"));
+    // LSF's own variable wins, as it is of this shell.
+    sandbox.set("LSF_UNIT_FOR_LIMITS", "MB");
+    assert_eq!(memory(&sandbox).as_deref(), Some("4"));
+    sandbox.set("LSF_UNIT_FOR_LIMITS", "PB");
+    let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
+    assert!(message.contains("LSF_UNIT_FOR_LIMITS is `PB`: the unit of sizes"), "{message}");
+    // It is nothing to other scripts.
+    sandbox.run("bsub", ["--dry-run", "--wrap", "true"]).ok();
+}

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use super::options::Options;
 use super::{Args, remarks, said};
+use crate::cluster;
+use crate::job::directives::may_be_for_lsf;
 use crate::job::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 use crate::ui::{Failure, note};
 
@@ -29,7 +31,9 @@ impl Args {
         let mut options = self.options.clone();
         let mut directives = Directives::default();
         if let Work::Script { script, .. } = &work {
-            directives = Directives::read(script.contents());
+            let contents = script.contents();
+            let lsf_unit = if may_be_for_lsf(contents) { cluster::lsf_unit()? } else { None };
+            directives = Directives::read_with(contents, lsf_unit);
             let said = said::by_directives(&directives, script.file_name(), self.strict, self.quiet)?;
             options = options.over(said);
         }

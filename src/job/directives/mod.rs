@@ -10,9 +10,9 @@ mod words;
 use std::ffi::OsString;
 use std::fmt;
 
-use super::EarlySignal;
 use super::script::is_binary;
-pub use lsf::{LsfShape, about as about_lsfs};
+use super::{EarlySignal, Invalid};
+pub use lsf::{LsfShape, LsfUnit, about as about_lsfs};
 pub use slurm::{SlurmShape, about as about_slurms, about_letter as about_slurms_letter};
 use words::{Quoting, split};
 
@@ -130,6 +130,11 @@ impl Directives {
     ///
     /// Where more than one dialect is used, `#AWSB` lines win over the others.
     pub fn read(script: &[u8]) -> Self {
+        Self::read_with(script, None)
+    }
+
+    /// The same where the user's LSF cluster has this `LSF_UNIT_FOR_LIMITS`.
+    pub fn read_with(script: &[u8], lsf_unit: Option<LsfUnit>) -> Self {
         let mut found = Self::default();
         if is_binary(script) {
             return found;
@@ -194,7 +199,7 @@ impl Directives {
             }
         }
         found.slurm = slurm::read(&slurms, &mut found);
-        found.lsf = lsf::read(&lsfs, &mut found);
+        found.lsf = lsf::read(&lsfs, lsf_unit, &mut found);
         for line in own {
             let at = line.at(&line.words);
             found.say(&at, line.words);
@@ -227,6 +232,30 @@ impl Directives {
     fn refuse(&mut self, at: &At, reason: impl Into<String>) {
         self.errors.push(Remark { line: at.line, directive: at.text.clone(), reason: reason.into() });
     }
+}
+
+/// Whether a script may have lines for LSF.
+pub fn may_be_for_lsf(script: &[u8]) -> bool {
+    script.split(|b| *b == b'\n').any(|line| line.starts_with(b"#BSUB"))
+}
+
+/// `--stdin` for a file as Slurm and LSF name it: a relative name begins where the job is to run, if that is said, and else
+/// where the job is submitted.
+fn stdin(file: &str, directory: Option<&str>) -> String {
+    match directory.filter(|_| !file.starts_with('/')) {
+        Some(directory) => format!("--stdin={}/{file}", directory.trim_end_matches('/')),
+        // It would be bsub's own standard input.
+        None if file == "-" => "--stdin=./-".to_owned(),
+        None => format!("--stdin={file}"),
+    }
+}
+
+/// Why the name of an input cannot have such a pattern in it.
+fn no_pattern(cluster: &str, pattern: &str) -> Invalid {
+    Invalid::because(format!(
+        "{cluster} replaces {pattern} in the name when the job runs, and the file goes along when it is submitted: \
+         `< FILE` in the script can read one of several that `-i` brings"
+    ))
 }
 
 /// Whose directives a line has, and the rest of it. A prefix stands at the line's begin; the originals need no blank

@@ -202,7 +202,9 @@ fn what_would_be_another_job_is_refused() {
         ("#SBATCH --hold", "cannot hold"),
         ("#SBATCH --begin=16:00", "at a time"),
         ("#SBATCH --deadline=16:00", "no time of day"),
-        ("#SBATCH --input=in.txt", "standard input"),
+        ("#SBATCH --input=in-%j.txt", "Slurm replaces %j in the name"),
+        ("#SBATCH -i in-%3a", "Slurm replaces %3a in the name"),
+        ("#SBATCH -i in%", "Slurm replaces % in the name"),
         ("#SBATCH --signal=B:FOO@60", "no signal 'FOO'"),
         ("#SBATCH --mem=0.5G", "does not accept '0.5G'"),
         ("#SBATCH --mem-per-cpu=1GiB", "does not accept '1GiB'"),
@@ -229,7 +231,8 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -R '4*{rusage[mem=1]} + 8*{rusage[mem=2]}'", "all of a job's nodes are alike"),
         ("#BSUB -R '{span[hosts=1]} || {span[ptile=2]}'", "no alternatives"),
         ("#BSUB -cwd /scratch/%U/%J_%I", "--parent-working-dir"),
-        ("#BSUB -i in.txt", "standard input"),
+        ("#BSUB -i in.%J", "LSF replaces %J in the name"),
+        ("#BSUB -is in.%I", "LSF replaces %I in the name"),
         ("#BSUB -H", "cannot hold"),
         ("#BSUB -b 16:00", "at a time"),
         ("#BSUB -t 16:00", "no time of day"),
@@ -310,6 +313,13 @@ fn other_forms_that_the_originals_take() {
         ("#SBATCH --dependency=", ""),
         ("#SBATCH --dependency='afterok: 8f2c0d3e'", "--depends-on=afterok:8f2c0d3e"),
         ("#SBATCH --begin=now --input=/dev/null", ""),
+        ("#SBATCH --input=in.txt", "--stdin=in.txt"),
+        ("#SBATCH -i a/100%%.txt", "--stdin=a/100%.txt"),
+        ("#SBATCH -i -", "--stdin=./-"),
+        ("#SBATCH -i in.txt -D /work/", "--working-dir=/work/ --stdin=/work/in.txt"),
+        ("#SBATCH -i /in.txt -D /work", "--working-dir=/work --stdin=/in.txt"),
+        ("#SBATCH -i one -i two", "--stdin=two"),
+        ("#SBATCH -i one -i /dev/null", ""),
         ("#SBATCH -N 2,4", "--nodes=2"),
         ("#SBATCH -N 2-8:2", "--nodes=2"),
         ("#BSUB -R 'affinity[core(4)]' -n 2", "--vcpus=8"),
@@ -319,7 +329,9 @@ fn other_forms_that_the_originals_take() {
         ("#BSUB -env 'all, ~FOO'", "--env=all --env-exclude=FOO"),
         ("#BSUB -env \"A='x, y', B=1\"", "--env=A=x, y --env=B=1"),
         ("#BSUB -envall", "--env=all"),
-        ("#BSUB -i /dev/null", ""),
+        ("#BSUB -i one -i /dev/null", ""),
+        ("#BSUB -i 100%.txt", "--stdin=100%.txt"),
+        ("#BSUB -is in.txt -cwd /work", "--working-dir=/work --stdin=/work/in.txt"),
         ("#BSUB -f 'in.txt > in.txt'", "--input=in.txt"),
         ("#BSUB -f 'data/in.txt > in.txt'", "--input=data/in.txt:in.txt"),
         ("#BSUB -f 'out.txt < out.txt'", "--output-file=out.txt"),
@@ -335,6 +347,33 @@ fn other_forms_that_the_originals_take() {
     ] {
         assert_eq!(words(&format!("{line}\n")).join(" "), expected, "{line}");
     }
+}
+
+#[test]
+fn sizes_without_a_unit_are_in_the_one_that_the_user_has_set() {
+    let read = |line: &str, unit: &str| {
+        let found = Directives::read_with(line.as_bytes(), unit.parse().ok());
+        assert_eq!(found.warnings, [], "{line} in {unit}");
+        let words = found.options.iter().flat_map(|said| &said.words).map(|w| w.to_string_lossy());
+        (
+            words.collect::<Vec<_>>().join(" "),
+            found.errors.first().map(|e| e.reason.clone()).unwrap_or_default(),
+        )
+    };
+    for (line, unit, expected) in [
+        ("#BSUB -M 4", "GB", "--memory=4096M"),
+        ("#BSUB -M 16", "MB", "--memory=16M"),
+        ("#BSUB -M 16000", "k", "--memory=16M"),
+        ("#BSUB -M 1!", "TB", "--memory=1048576M"),
+        ("#BSUB -R 'rusage[mem=4]'", "GB", "--memory=4096M"),
+        ("#BSUB -R 'rusage[mem=8192]'", "KB", "--memory=8M"),
+        ("#BSUB -M 16MB -R 'rusage[mem=1G]'", "TB", "--memory=1024M"),
+    ] {
+        assert_eq!(read(line, unit), (expected.to_owned(), String::new()), "{line} in {unit}");
+    }
+    let (_, error) = read("#BSUB -M 3", "MB");
+    assert!(error.starts_with("3 counts as MB, as LSF_UNIT_FOR_LIMITS says, and no job can"), "{error}");
+    assert!("PB".parse::<super::LsfUnit>().is_err() && "".parse::<super::LsfUnit>().is_err());
 }
 
 #[test]

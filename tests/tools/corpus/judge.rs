@@ -380,6 +380,7 @@ fn a_real_slurm_sees_the_same() {
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(script.path.file_name().expect("a name"));
         std::fs::write(&path, probed(&script)).expect("a file");
+        std::fs::copy(sandbox.work().join("input.dat"), folder.join("input.dat")).expect("a file");
         let output = folder.join("output.%a");
         let request = Request::of(&sandbox, &script);
         let id = slurm.submit(&path, &output);

@@ -1,8 +1,9 @@
 //! What `#BSUB` lines come to, in `bsub`'s own options.
 
 use std::ffi::OsStr;
+use std::str::FromStr;
 
-use super::super::{At, Directives};
+use super::super::{At, Directives, no_pattern, stdin};
 use super::Key;
 use super::require::{Per, sections, usages};
 use crate::job::tasks::NO_LIMIT;
@@ -13,6 +14,46 @@ use crate::job::{ArrayIds, EarlySignal, EnvArg, Invalid, JobName, JobNumber, Job
 pub struct LsfShape {
     /// Slots of the whole job (`-n`), at least 1.
     pub slots: u32,
+}
+
+/// The unit of sizes that name none: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the user's cluster. It goes for the
+/// limits of a job and for its resource requirements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LsfUnit {
+    /// KB.
+    Kilo,
+    /// MB.
+    Mega,
+    /// GB.
+    Giga,
+    /// TB.
+    Tera,
+}
+
+impl LsfUnit {
+    /// As a size has it behind its number.
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Kilo => "K",
+            Self::Mega => "M",
+            Self::Giga => "G",
+            Self::Tera => "T",
+        }
+    }
+}
+
+impl FromStr for LsfUnit {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.to_ascii_uppercase().as_str() {
+            "K" | "KB" => Ok(Self::Kilo),
+            "M" | "MB" => Ok(Self::Mega),
+            "G" | "GB" => Ok(Self::Giga),
+            "T" | "TB" => Ok(Self::Tera),
+            _ => Err(Invalid::because("the unit of sizes without one is KB, MB, GB or TB")),
+        }
+    }
 }
 
 /// A value and where it was said.
@@ -39,12 +80,22 @@ pub struct Job {
     is_interactive: Said<()>,
     reruns: Said<()>,
     told_of_output: bool,
+    /// The unit of sizes that name none, if the user has said it.
+    unit: Option<LsfUnit>,
+    /// Where the job runs, and the file that it reads from its standard input.
+    cwd: Option<String>,
+    input: Said<String>,
 }
 
 /// Below this a size without a unit is more likely in another unit than in LSF's default.
 const UNLIKELY_MIB: u64 = 128;
 
 impl Job {
+    /// A job of which nothing is said yet.
+    pub fn of(unit: Option<LsfUnit>) -> Self {
+        Self { unit, ..Self::default() }
+    }
+
     /// Takes what one option says.
     pub fn take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
         if let Err(invalid) = self.try_take(key, value, at, found) {
@@ -61,7 +112,7 @@ impl Job {
             }
             // In KB unless LSF_UNIT_FOR_LIMITS says otherwise; `!` makes the limit a hard one, as all are here.
             Key::Memory => {
-                let limit = memory(value.trim_end_matches('!'), "K", at, found)?;
+                let limit = self.memory(value.trim_end_matches('!'), "K", at, found)?;
                 self.limit.get_or_insert((limit, at.clone()));
             }
             Key::Resources => self.resources(value, at, found)?,
@@ -91,7 +142,10 @@ impl Job {
                      directory job-ID in DIR",
                 ));
             }
-            Key::Cwd => found.say(at, [format!("--working-dir={value}")]),
+            Key::Cwd => {
+                self.cwd = Some(value.to_owned());
+                found.say(at, [format!("--working-dir={value}")]);
+            }
             Key::Env => {
                 let words = environment(value)?;
                 if !words.is_empty() {
@@ -107,12 +161,13 @@ impl Job {
                 let words = requeue(value, at, found)?;
                 found.say(at, words);
             }
-            Key::Input if value == "/dev/null" => {}
+            Key::Input if value == "/dev/null" => self.input = None,
             Key::Input => {
-                return Err(Invalid::because(
-                    "a job's standard input is empty: `#AWSB -i FILE` brings the file along, and `< FILE` in the script \
-                     reads it",
-                ));
+                // LSF knows no others (`lsf_command_ref`, bsub -i).
+                if let Some(pattern) = ["%J", "%I"].into_iter().find(|pattern| value.contains(pattern)) {
+                    return Err(no_pattern("LSF", pattern));
+                }
+                self.input = Some((value.to_owned(), at.clone()));
             }
             Key::File => {
                 let words = file(value, at, found)?;
@@ -148,7 +203,8 @@ impl Job {
                             // In MB unless LSF_UNIT_FOR_LIMITS says otherwise (`lsf_admin`, per-task memory
                             // reservation: `rusage[mem=500]` is 500 MB on each host).
                             "mem" => {
-                                self.reserved = Some(((memory(value, "M", at, found)?, per), at.clone()));
+                                let memory = self.memory(value, "M", at, found)?;
+                                self.reserved = Some(((memory, per), at.clone()));
                             }
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
                                 self.gpus = Some(((count(value)?, per), at.clone()));
@@ -208,8 +264,34 @@ impl Job {
         Ok(())
     }
 
+    /// A size, in `unit` if it names none and the user has not said what it counts in then. LSF's clusters may have another
+    /// unit, so a size that is hardly meant is not taken in silence.
+    fn memory(&self, value: &str, unit: &str, at: &At, found: &mut Directives) -> Result<Memory, Invalid> {
+        if !value.bytes().all(|b| b.is_ascii_digit()) || value.is_empty() {
+            return value.parse();
+        }
+        let (unit, whose) = match self.unit {
+            Some(unit) => (unit.letter(), "as LSF_UNIT_FOR_LIMITS says"),
+            None => (unit, "LSF's default"),
+        };
+        let counts = format!("{value} counts as {unit}B, {whose}");
+        let write = "if your cluster's LSF_UNIT_FOR_LIMITS is another unit, write it, such as 4GB, or set it for all \
+                     scripts: `lsf_unit_for_limits = \"MB\"` in the settings file";
+        let memory: Memory = format!("{value}{unit}").parse().map_err(|e: Invalid| match self.unit {
+            Some(_) => Invalid::because(format!("{counts}, and no job can have that: {e}")),
+            None => Invalid::because(format!("{counts}, and no job can have that: {write}")),
+        })?;
+        if memory.mib() < UNLIKELY_MIB && self.unit.is_none() {
+            found.warn(at, format!("{counts}, and is only {memory} MiB: {write}"));
+        }
+        Ok(memory)
+    }
+
     /// Says what the numbers come to on a host.
     pub fn finish(self, found: &mut Directives) -> LsfShape {
+        if let Some((file, at)) = &self.input {
+            found.say(at, [stdin(file, self.cwd.as_deref())]);
+        }
         let slots = self.slots.as_ref().map_or(1, |(n, _)| *n);
         let per_host = self.per_host.as_ref().map_or(slots, |(n, _)| *n).min(slots);
         let nodes = slots.div_ceil(per_host);
@@ -363,23 +445,6 @@ fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Inv
         found.note(at, "the file goes to the bucket: `bout --files ID -d DIR` fetches it");
     }
     Ok(words)
-}
-
-/// A size, in `unit` if it names none. LSF's clusters may have another default unit
-/// (`LSF_UNIT_FOR_LIMITS`), so a size that is hardly meant is not taken in silence.
-fn memory(value: &str, unit: &str, at: &At, found: &mut Directives) -> Result<Memory, Invalid> {
-    if !value.bytes().all(|b| b.is_ascii_digit()) || value.is_empty() {
-        return value.parse();
-    }
-    let counts = format!("{value} counts as {unit}B, LSF's default");
-    let write = "if your cluster's LSF_UNIT_FOR_LIMITS is another unit, write it, such as 4GB";
-    let memory: Memory = format!("{value}{unit}")
-        .parse()
-        .map_err(|_: Invalid| Invalid::because(format!("{counts}, and no job can have that: {write}")))?;
-    if memory.mib() < UNLIKELY_MIB {
-        found.warn(at, format!("{counts}, and is only {memory} MiB: {write}"));
-    }
-    Ok(memory)
 }
 
 /// `name`, `name[1-10:2]`, `[1,3,5-7]`, `name[1-10]%4`.

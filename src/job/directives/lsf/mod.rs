@@ -6,7 +6,7 @@ mod table;
 
 use super::{Directives, Line};
 use job::Job;
-pub use job::LsfShape;
+pub use job::{LsfShape, LsfUnit};
 use table::{Meaning, OPTIONS, Opt};
 
 /// What of a job an option speaks of.
@@ -47,8 +47,8 @@ pub fn about(name: &str) -> Option<(bool, Option<&'static str>)> {
 }
 
 /// Reads all `#BSUB` lines; `None` when there is none.
-pub fn read(lines: &[Line], found: &mut Directives) -> Option<LsfShape> {
-    let mut job = Job::default();
+pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Option<LsfShape> {
+    let mut job = Job::of(unit);
     for line in lines {
         let texts = line.texts(found);
         let mut words = texts.iter();

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use super::super::{At, Directives};
+use super::super::{At, Directives, no_pattern, stdin};
 use super::Key;
 use crate::job::limits;
 use crate::job::tasks::NO_LIMIT;
@@ -47,6 +47,9 @@ pub struct Job {
     gpus_per_task: Said<u32>,
     cpus_per_gpu: Said<u32>,
     told_of_output: bool,
+    /// Where the job runs, and the file that it reads from its standard input.
+    chdir: Option<String>,
+    input: Said<String>,
 }
 
 impl Job {
@@ -111,12 +114,8 @@ impl Job {
                     "Batch cannot start a job at a time: take the line out, and submit it then",
                 ));
             }
-            Key::Input if matches!(value, "/dev/null" | "none" | "") => {}
-            Key::Input => {
-                return Err(Invalid::because(
-                    "a job's standard input is empty: `-i` brings the file along, and `< FILE` in the script reads it",
-                ));
-            }
+            Key::Input if matches!(value, "/dev/null" | "none" | "") => self.input = None,
+            Key::Input => self.input = Some((input(value)?, at.clone())),
             Key::Partition => {
                 let mut names = value.split(',');
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
@@ -124,7 +123,10 @@ impl Job {
                     found.warn(at, "Batch takes one queue for a job: the first");
                 }
             }
-            Key::Chdir => found.say(at, [format!("--working-dir={value}")]),
+            Key::Chdir => {
+                self.chdir = Some(value.to_owned());
+                found.say(at, [format!("--working-dir={value}")]);
+            }
             Key::Export => {
                 let words = export(value)?;
                 if !words.is_empty() {
@@ -140,6 +142,9 @@ impl Job {
 
     /// Says what the numbers come to on a node.
     pub fn finish(self, found: &mut Directives) -> SlurmShape {
+        if let Some((file, at)) = &self.input {
+            found.say(at, [stdin(file, self.chdir.as_deref())]);
+        }
         let number = |said: &Said<u32>| said.as_ref().map(|(n, _)| *n);
         let (cpus_per_task, per_node) = (number(&self.cpus_per_task), number(&self.ntasks_per_node));
         let nodes = match (number(&self.nodes), number(&self.ntasks), per_node) {
@@ -206,6 +211,23 @@ impl Job {
         }
         shape
     }
+}
+
+/// The name of a file of `--input`, in which `%%` is `%` (sbatch(1), filename pattern).
+fn input(value: &str) -> Result<String, Invalid> {
+    let mut name = String::new();
+    let mut rest = value;
+    while let Some((before, behind)) = rest.split_once('%') {
+        let Some(behind) = behind.strip_prefix('%') else {
+            let end = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+            let pattern: String = behind.chars().take(end + 1).collect();
+            return Err(no_pattern("Slurm", &format!("%{pattern}")));
+        };
+        name.push_str(before);
+        name.push('%');
+        rest = behind;
+    }
+    Ok(name + rest)
 }
 
 /// Says how many of something a node has, if that is a number that somebody could mean.

@@ -1,5 +1,6 @@
 #!/bin/bash
 #BSUB -J stdin
-#BSUB -i settings.txt
+#BSUB -i input.dat
 #BSUB -M 100MB -W 5
-read -r first && echo "$first"
+read -r first && echo "first $first"
+sort

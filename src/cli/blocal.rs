@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::job::Memory;
+use crate::job::{Memory, words};
 use crate::local::server::{IDLE, Options};
 use crate::local::{self, BUCKET, Connection, Home, PREFIX, Revoked, Rotated, Settings, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
@@ -347,7 +347,10 @@ impl View for Running {
             let used = s.capacity.gpus - s.free.gpus.min(s.capacity.gpus);
             lines.push(("gpus".to_owned(), format!("{used} of {} in use", s.capacity.gpus)));
         }
-        lines.push(("disk".to_owned(), format!("{} MiB in {} files", mib(self.disk.0), self.disk.1)));
+        lines.push((
+            "disk".to_owned(),
+            format!("{} MiB in {}", mib(self.disk.0), words::many(self.disk.1, "file")),
+        ));
         if let Some(trouble) = &s.trouble {
             lines.push(("trouble".to_owned(), trouble.clone()));
         }

@@ -307,7 +307,8 @@ impl<'a> Teller<'a> {
         self.bar = None;
         if self.count > 1 && self.failed > 0 {
             if self.failed > TOLD {
-                note(format!("bwait: and {} more have failed", self.failed - TOLD));
+                let more = self.failed - TOLD;
+                note(format!("bwait: and {more} more {} failed", if more == 1 { "has" } else { "have" }));
             }
             note(
                 "hint: `bout ID` shows a job's output, `bstat --why ID` tells why it failed, and what to do",

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::event::{Place, Writer};
 use crate::cluster::{Session, explain};
+use crate::job::words;
 use crate::ui::Failure;
 
 /// The most lines of one answer (API `EventsLimit`).
@@ -128,7 +129,7 @@ pub(super) async fn filter(
     match answer {
         Ok(answer) => Ok(answer.into()),
         Err(e) => {
-            let doing = format!("reading the output of {} log streams", streams.len());
+            let doing = format!("reading the output of {}", words::many(streams.len(), "log stream"));
             refused(session, "FilterLogEvents", group, &doing, question, &e, filtered_leniently)
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Given, World};
-use crate::job::{JobNumber, JobRef, TaskIds, WallTime};
+use crate::job::{JobNumber, JobRef, TaskIds, WallTime, words};
 use crate::ui::Failure;
 
 /// Letters of options that take any word as their value.
@@ -79,9 +79,12 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
     let number = || value.parse::<u32>().ok();
     match given.letter? {
         'n' => number().filter(|n| *n > 1).map(|n| format!("-n {n} is {n} nodes ({n} CPUs are -p {n})")),
-        't' => number().map(|n| format!("-t {n} is {n} seconds ({n} minutes are -t {n}m)")),
+        't' => number().map(|n| match n {
+            1 => "-t 1 is 1 second (1 minute is -t 1m)".to_owned(),
+            _ => format!("-t {n} is {n} seconds ({n} minutes are -t {n}m)"),
+        }),
         'a' => number().map(|n| match n {
-            0 | 1 => format!("-a {n} is {n} task, 0 (the task {n} is --array {n})"),
+            0 | 1 => format!("-a {n} is {}, 0 (the task {n} is --array {n})", words::many(n, "task")),
             _ => format!("-a {n} is {n} tasks, 0 to {} (the task {n} alone is --array {n})", n - 1),
         }),
         'w' if is_one_word(value) => Some(format!(
@@ -214,7 +217,8 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
         }
         "timeout" => {
             let minutes = value.parse::<WallTime>().ok()?.seconds()? / 60;
-            format!("{minutes} minutes are `-t {minutes}m`")
+            let are = if minutes == 1 { "is" } else { "are" };
+            format!("{} {are} `-t {minutes}m`", words::many(minutes, "minute"))
         }
         "env" if is_log(value) => OUTPUT.to_owned(),
         _ => return None,

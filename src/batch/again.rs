@@ -48,8 +48,11 @@ pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Again>, Failu
 fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure> {
     let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
     if id.node_index().is_some() {
-        return Err(Failure::usage(format!("{id} is a node, and runs with the others alone"))
-            .hint(format!("`--rerun {}` submits all of them again", id.whole())));
+        return Err(Failure::usage(format!(
+            "{id} is a node of a multi-node job, which cannot run without the \
+                                           other nodes"
+        ))
+        .hint(format!("`--rerun {}` submits the whole job again", id.whole())));
     }
     let detail = whole;
     let mut request = SubmitRequest {
@@ -92,10 +95,10 @@ fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure
     let child = match (id.array_index(), &tasks) {
         (None, _) => None,
         (Some(index), Some(tasks)) => {
-            let task = tasks.ids().get(index).ok_or_else(|| cannot("its array has no such child"))?;
+            let task = tasks.ids().get(index).ok_or_else(|| cannot("its array does not have this child"))?;
             Some(tasks.only(TaskIds::from_ids([task]).map_err(|e| cannot(&e.to_string()))?))
         }
-        (Some(_), None) => return Err(cannot("it is no child of an array")),
+        (Some(_), None) => return Err(cannot("it is not a child of an array")),
     };
     Ok(Again { id: id.clone(), status, request, tasks, child })
 }

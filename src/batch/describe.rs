@@ -75,17 +75,18 @@ pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure>
 /// The failure for a job that Batch does not know.
 pub fn unknown(session: &Session, id: &JobId) -> Failure {
     let failure = Failure::failed(format!("there is no job {id} ({})", session.place()))
-        .hint("`bstat -s ALL` lists the jobs that Batch remembers; ended ones are forgotten after some days");
+        .hint("`bstat -s ALL` lists the jobs that Batch still has; it removes ended jobs after some days");
     if id.is_full() {
         failure
     } else {
         let failure = failure.hint(format!(
-            "the beginning of an ID, four digits or more, names a job that was submitted from here or is in the queue {}",
+            "the beginning of an ID (four digits or more) works for jobs that were submitted from here or \
+             are in the queue {}",
             session.cluster.job_queue
         ));
         match id.part() {
             Some(_) => failure,
-            None => failure.hint(format!("`bstat -s ALL --name {id}` shows jobs of that name")),
+            None => failure.hint(format!("`bstat -s ALL --name {id}` shows the jobs with this name")),
         }
     }
 }

@@ -47,7 +47,7 @@ pub fn remember(session: &Session, ids: &[JobId], name: &str) {
     if let Err(e) = append(&path, &lines)
         && session.is_debugging()
     {
-        note(format!("note: noting the job in {}: {e}", path.display()));
+        note(format!("note: recording the job in {}: {e}", path.display()));
     }
 }
 

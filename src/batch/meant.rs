@@ -64,7 +64,7 @@ pub async fn find<'r>(
         match (job, home) {
             (Some(job), _) => found.jobs.push(job),
             (None, Some(Home { account, .. })) => found.failures.push(unknown(session, &id).hint(format!(
-                "its ARN is of the account {account}: `aws sts get-caller-identity` tells yours"
+                "its ARN belongs to the account {account}; `aws sts get-caller-identity` shows yours"
             ))),
             (None, None) => found.failures.push(unknown(session, &id)),
         }
@@ -221,6 +221,6 @@ fn elsewhere(session: &Session, reference: &JobRef, home: &Home) -> Option<Failu
             "the job {reference} is in the account {}, and the cluster `{}` is in {}",
             home.account, cluster.name, own.account
         );
-        Failure::failed(message).hint("`--profile NAME` takes the credentials of another account")
+        Failure::failed(message).hint("`--profile NAME` uses the credentials of another account")
     })
 }

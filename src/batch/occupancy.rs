@@ -172,7 +172,8 @@ pub struct FrontJob {
 pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
     let answer =
         session.batch.get_job_queue_snapshot().job_queue(&queue.job_queue_arn).send().await.map_err(|e| {
-            let doing = format!("GetJobQueueSnapshot, for the front of the queue {}", queue.job_queue_name);
+            let doing =
+                format!("asking for the front of the queue {} (GetJobQueueSnapshot)", queue.job_queue_name);
             explain(session, &doing, &e)
         })?;
     let front = answer.front_of_queue();

@@ -160,7 +160,9 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
             return Err(Failure::usage(format!(
                 "multi-node parallel jobs cannot run on Fargate, and the job definition {name} is for Fargate"
             ))
-            .hint("`--job-definition NAME` names one for EC2, `--queue NAME` a queue for it"));
+            .hint(
+                "choose one for EC2 with `--job-definition NAME`, and a queue for it with `--queue NAME`",
+            ));
         }
         if let Some(option) = wishes.gpus.map(|_| "--gpus").or(changes.not_on_fargate()) {
             return Err(Failure::usage(format!(
@@ -174,7 +176,10 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
         return Err(Failure::usage(format!(
             "`--ephemeral-storage` is for jobs on Fargate, and the job definition {name} is for EC2"
         ))
-        .hint("on EC2 a job has the disk of its instance, which the compute environment's launch template sizes"));
+        .hint(
+            "on EC2, a job uses the disk of its instance; the launch template of the compute environment \
+               sets its size",
+        ));
     }
     if let (Kind::MultiNode { nodes, ranges }, Some(wished)) = (&facts.kind, wishes.nodes)
         && wished != *nodes
@@ -182,7 +187,7 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
     {
         // API `NodeOverrides`, `numNodes`: an open upper boundary is needed.
         return Err(Failure::usage(format!(
-            "the job definition {name} is for {} and no other number: none of its node ranges is open, such as `0:`",
+            "the job definition {name} is for exactly {}: no node range of it has an open end, such as `0:`",
             words::many(*nodes, "node")
         )));
     }
@@ -195,7 +200,7 @@ fn fargate_size(container: &ContainerFacts, wishes: &Wishes<'_>) -> Result<(), F
     let (Some(vcpus), Some(memory_mib)) = (vcpus, memory) else { return Ok(()) };
     FargateSize { vcpus, memory_mib }.check().map_err(|e| {
         let FargateSize { vcpus, memory_mib } = e.nearest;
-        Failure::usage(e.to_string()).hint(format!("`-p {vcpus} -m {memory_mib}` asks for it"))
+        Failure::usage(e.to_string()).hint(format!("request it with `-p {vcpus} -m {memory_mib}`"))
     })
 }
 
@@ -211,7 +216,8 @@ pub(super) fn takes_no_overrides(facts: &Facts) -> Option<Failure> {
         facts.name
     ));
     Some(failure.hint(
-        "`--job-definition NAME` names another; `job_definition` in the settings file is the cluster's",
+        "choose another with `--job-definition NAME`, or set `job_definition` of the cluster in the \
+         settings file",
     ))
 }
 
@@ -232,7 +238,7 @@ async fn refuse_nodes(session: &Session, name: &str) -> Result<(), Failure> {
         Err(failure) => return Err(failure),
     };
     Err(Failure::usage(format!(
-        "multi-node parallel jobs need on-demand EC2 instances, and the queue {name} has none: {why}"
+        "multi-node parallel jobs need On-Demand EC2 instances, and the queue {name} has none: {why}"
     ))
     .hint("`--queue NAME` chooses another queue"))
 }

@@ -10,7 +10,7 @@ impl Queue {
         let name = &self.job_queue_name;
         if self.state.as_deref() == Some("DISABLED") {
             return Some(
-                Failure::failed(format!("{doing}: the queue {name} is disabled, so it takes no new jobs"))
+                Failure::failed(format!("{doing}: the queue {name} is disabled, so it accepts no new jobs"))
                     .hint(format!(
                         "`aws batch update-job-queue --job-queue {name} --state ENABLED` enables it"
                     ))
@@ -25,15 +25,17 @@ impl Queue {
         if needs_share && !has_share {
             return Some(
                 Failure::usage(format!(
-                    "{doing}: the queue {name} shares its capacity out (it has a scheduling policy), so every job in \
-                     it has to say whose it is"
+                    "{doing}: the queue {name} has a scheduling policy, so every job in it needs a share"
                 ))
-                .hint("`--share NAME` names the share; `aws batch describe-scheduling-policies` tells those with a weight"),
+                .hint(
+                    "give it with `--share NAME`; `aws batch describe-scheduling-policies` shows the \
+                       shares that have a weight",
+                ),
             );
         }
         if !needs_share && has_share {
             return Some(Failure::usage(format!(
-                "{doing}: the queue {name} has no scheduling policy, so `--share` means nothing there"
+                "{doing}: the queue {name} has no scheduling policy, so `--share` cannot be used"
             )));
         }
         None

@@ -34,7 +34,7 @@ pub async fn in_plain_words(session: &Session, refused: Refused<'_>, failure: Fa
     match tokio::time::timeout(LOOKING, seen(session, refused)).await.ok().flatten() {
         Some(seen) => seen.hint(format!("Batch says: {message}")),
         None if message.contains("schedulingPriority") => {
-            failure.hint("`--priority N` says how this job ranks among those of its share")
+            failure.hint("set the job's priority within its share with `--priority N`")
         }
         None => failure,
     }
@@ -46,11 +46,14 @@ async fn forgotten(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     let ids: Vec<JobId> = ids.map(JobId::from_batch).collect();
     let known = describe(session, &ids).await.ok()?;
     let (id, _) = ids.iter().zip(known).find(|(_, job)| job.is_none())?;
-    let message = format!("{}: Batch does not know the job {id}, which it is to wait for", refused.doing);
+    let message = format!("{}: Batch does not have the job {id} that it depends on", refused.doing);
     Some(
         Failure::failed(message)
-            .hint("ended jobs are forgotten after some days: if it has succeeded, submit without this dependency")
-            .hint("is it of this cluster, account and region?"),
+            .hint(
+                "Batch removes ended jobs after some days: if this one has succeeded, submit without the \
+                   dependency",
+            )
+            .hint("check that it belongs to this cluster, account and region"),
     )
 }
 
@@ -71,7 +74,7 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
             let was_kept = failure.stale | definition::forget(session, &request.job_definition);
             return was_kept.then(|| {
                 Failure { message: format!("{doing}: {}", failure.message), ..failure }
-                    .hint("if it was derived from the cluster's, the same command derives it anew")
+                    .hint("if it was derived from the cluster's, the same command derives it again")
             });
         }
     };

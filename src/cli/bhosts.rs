@@ -12,7 +12,7 @@ use crate::cluster::Session;
 use crate::job::{JobId, queue_name};
 use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
 
-/// Show the machines behind a cluster: what they have, what is free, and which jobs are on them
+/// Show the machines of a cluster: what they have, what is in use, and which jobs run on them
 #[derive(Debug, Parser)]
 #[command(name = "bhosts", version)]
 pub struct Args {
@@ -22,13 +22,13 @@ pub struct Args {
     /// The machines of all queues of the account and region
     #[arg(short, long, conflicts_with = "queue")]
     all_queues: bool,
-    /// Every detail of each machine. Of named machines, they are shown anyway
+    /// Show all details of each machine; for given machines this is the default
     #[arg(short, long)]
     details: bool,
-    /// Do not look for the jobs on the machines: that costs a call for each 100 jobs and for each array
+    /// Do not look up the jobs on the machines, which costs a call for each 100 jobs and each array
     #[arg(long)]
     no_jobs: bool,
-    /// Leave the table's header out
+    /// Leave out the table's header
     #[arg(long)]
     no_header: bool,
     /// Machines, by the IDs of their EC2 instances or ECS container instances
@@ -68,7 +68,7 @@ impl Args {
         }
         if !any && !with_hosts.is_empty() {
             let names: Vec<&str> = with_hosts.iter().map(|e| e.compute_environment_name.as_str()).collect();
-            note(format!("bhosts: note: there are no machines in {} just now", names.join(", ")));
+            note(format!("bhosts: note: there are no machines in {} at the moment", names.join(", ")));
         }
         for failure in &failures {
             failure.report("bhosts");
@@ -94,11 +94,8 @@ impl Args {
             queues => format!("the queue {}", queues.join(", ")),
         };
         let failure = |id: &String| {
-            Failure::failed(format!(
-                "there is no machine {id} behind {place} (cluster {})",
-                session.cluster.name
-            ))
-            .hint("`bhosts` lists those that are there, `--all-queues` those of other queues, too")
+            Failure::failed(format!("{place} has no machine {id} (cluster {})", session.cluster.name))
+                .hint("`bhosts` lists the machines; with `--all-queues`, those of other queues as well")
         };
         unknown.map(failure).collect()
     }
@@ -179,14 +176,14 @@ impl Args {
 /// Why an environment has no machines to show.
 fn without(environment: &Environment) -> Option<String> {
     if environment.resource_kind().is_some_and(|kind| kind.starts_with("FARGATE")) {
-        return Some("is Fargate: its jobs run on no machine of this account".to_owned());
+        return Some("is Fargate: its jobs do not run on machines of this account".to_owned());
     }
     if environment.container_orchestration_type.as_deref() == Some("EKS") {
         return Some("is on EKS: `kubectl get nodes` shows its machines".to_owned());
     }
     if environment.ecs_cluster_arn.is_none() {
         let status = environment.status.as_deref().unwrap_or("without a status");
-        return Some(format!("has no ECS cluster (it is {status}), and no machines"));
+        return Some(format!("has no ECS cluster, so no machines (it is {status})"));
     }
     None
 }

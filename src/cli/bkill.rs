@@ -14,29 +14,30 @@ use crate::cluster::Session;
 use crate::job::{Named, Status, words};
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
 
-/// End jobs, in whatever state they are; an array's parent ends all its children
+/// End jobs in any state; ending an array ends all its children
 #[derive(Debug, Parser)]
 #[command(
     name = "bkill",
     version,
     mut_arg("status", |arg| arg.help("Jobs in these states, separated by commas [default: all that have not ended]")),
-    after_help = "Jobs that are not named by ID are shown first, and bkill asks whether they are meant; so it does with \
-                  `last` when another session submitted it."
+    after_help = "If jobs are selected by options, bkill shows them first and asks whether to end them. It \
+                  also asks about `last` if another session submitted that job."
 )]
 pub struct Args {
-    /// The reason, which becomes the job's statusReason
+    /// The reason, shown as the job's statusReason
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
-    /// Only the child that has this task ID
+    /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
     task: Option<u32>,
-    /// End jobs that were found, or were submitted elsewhere and are `last`, without asking
+    /// Do not ask before ending jobs that are selected by options, or a `last` that another session submitted
     #[arg(short, long)]
     yes: bool,
-    /// Show the jobs that would be ended, and end none
+    /// Show the jobs that would be ended, without ending them
     #[arg(long)]
     dry_run: bool,
-    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
+    /// Jobs or array children (ID:INDEX): an ID, its beginning, an ARN, `last`, or `-` to read them from
+    /// standard input
     #[arg(value_name = "ID", required_unless_present = "SelectArgs", conflicts_with = "SelectArgs")]
     jobs: Vec<Named>,
     #[command(flatten)]
@@ -61,7 +62,7 @@ impl Args {
     /// The jobs that were named.
     async fn end_named(&self, wanted: Wanted) -> Result<Exit, Failure> {
         if wanted.is_empty() {
-            note("bkill: note: nothing is ended, as standard input names no job");
+            note("bkill: note: nothing is ended, because standard input has no job ID");
         }
         let session = self.common.open().await?;
         let has_last = wanted.has_last();
@@ -85,16 +86,17 @@ impl Args {
         let asked = self.select.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
         if !asked.iter().any(|status| !status.has_ended()) {
             let ended: Vec<&str> = asked.iter().map(|status| status.as_str()).collect();
-            return Err(Failure::usage(format!("--status {}: these jobs have ended", ended.join(",")))
-                .hint("SUBMITTED, PENDING, RUNNABLE, STARTING and RUNNING ones can be ended"));
+            return Err(Failure::usage(format!(
+                "--status {}: jobs in this state have already ended",
+                ended.join(",")
+            ))
+            .hint("jobs can be ended while they are SUBMITTED, PENDING, RUNNABLE, STARTING or RUNNING"));
         }
         if self.yes || self.dry_run || ui::can_ask() {
             return Ok(());
         }
-        Err(Failure::usage(
-            "nothing is ended: which jobs are meant is asked for on a terminal, and here is none",
-        )
-        .hint("`--dry-run` shows them, `--yes` ends them"))
+        Err(Failure::usage("refusing to end jobs without asking: standard input is not a terminal")
+            .hint("`--yes` ends them without asking, and `--dry-run` only shows them"))
     }
 
     /// The jobs that the options select.
@@ -107,7 +109,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         if jobs.is_empty() {
-            note("bkill: note: nothing is ended, as there are no such jobs");
+            note("bkill: note: nothing is ended, because no job matches");
         } else if !self.yes && !are_meant(&jobs).await? {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
@@ -165,7 +167,7 @@ impl Args {
         let active: Vec<&Job> = jobs.iter().filter(|job| !job.status.has_ended()).collect();
         let ended = jobs.len() - active.len();
         if ended > 0 {
-            note(format!("bkill: note: {} had ended already", words::many(ended, "job")));
+            note(format!("bkill: note: {} had already ended", words::many(ended, "job")));
         }
         match active.is_empty() && !self.common.json {
             true => note("bkill: note: no job would be ended"),
@@ -192,10 +194,10 @@ async fn is_last_meant(session: &Session, jobs: &[Job]) -> Result<bool, Failure>
     if !ui::can_ask() {
         let (id, name) = (&first.job_id, &first.job_name);
         return Err(Failure::usage(format!(
-            "nothing is ended: another session submitted `last`, the job {id} ({name}), at {time}, and here is no terminal \
-             to ask whether it is meant"
+            "refusing to end `last` without asking: another session submitted the job {id} ({name}) at \
+             {time}, and standard input is not a terminal"
         ))
-        .hint(format!("`bkill {id}` ends it, and so does `--yes`")));
+        .hint(format!("`bkill {id}` or `--yes` ends it")));
     }
     note(format!("bkill: another session submitted `last`, at {time}:"));
     are_meant(&last).await
@@ -236,7 +238,7 @@ impl View for Ended<'_> {
     fn plain(&self) -> Layout {
         let Job { job_id, job_name, status, .. } = self.0;
         Layout::Lines(vec![match status.has_ended() {
-            true => format!("Job {job_id} ({job_name}) had ended already: {status}."),
+            true => format!("Job {job_id} ({job_name}) had already ended: {status}."),
             false => format!("Job {job_id} ({job_name}) is being ended."),
         }])
     }

@@ -14,7 +14,7 @@ use crate::local::server::{IDLE, Options};
 use crate::local::{self, BUCKET, Connection, Home, PREFIX, Revoked, Rotated, Settings, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
 
-/// The local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
+/// Manage the local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
 #[derive(Debug, Parser)]
 #[command(name = "blocal", version, disable_help_subcommand = true)]
 pub struct Args {
@@ -31,13 +31,13 @@ enum Action {
         #[command(flatten)]
         settings: SettingsArgs,
     },
-    /// Stop the local cluster; jobs that run go on and are picked up at the next start
+    /// Stop the local cluster; running jobs continue, and the next start picks them up
     Stop,
     /// Show what the local cluster is doing; exit code 1 when it is not running
     Status,
-    /// Replace the key of `blocal env` at once; jobs that run keep theirs
+    /// Replace the key of `blocal env` at once; running jobs keep theirs
     Rotate {
-        /// Revoke the keys of the jobs that run, too: what they have yet to store is lost
+        /// Revoke the keys of running jobs, too; results that they have not stored yet are lost
         #[arg(long)]
         jobs: bool,
     },
@@ -58,7 +58,7 @@ enum Action {
         #[arg(long, hide = true, value_name = "SECONDS")]
         idle: Option<u64>,
     },
-    /// Print the shell exports with which any AWS tool can talk to the local cluster, starting it if needed
+    /// Print shell exports that make any AWS tool use the local cluster, and start it if needed
     Env,
     /// Own a job; started by the server
     #[command(hide = true)]
@@ -70,18 +70,18 @@ enum Action {
 
 /// What stays set until it is set anew; `auto` takes it back.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Settings (kept for later starts; `auto` takes one back)")]
+#[command(next_help_heading = "Settings (kept for later starts; `auto` restores the default)")]
 struct SettingsArgs {
-    /// How many vCPUs jobs may have together [default: the machine's]
+    /// How many vCPUs all jobs together may have [default: the machine's]
     #[arg(long, value_name = "N|auto")]
     vcpus: Option<Setting<u32>>,
-    /// How much memory jobs may have together, in MiB or with K, M, G, T [default: the machine's]
+    /// How much memory all jobs together may have, in MiB or as a size such as 4G [default: the machine's]
     #[arg(long, value_name = "SIZE|auto")]
     memory: Option<Setting<Memory>>,
-    /// How many GPUs jobs may have together [default: none]
+    /// How many GPUs all jobs together may have [default: none]
     #[arg(long, value_name = "N|auto")]
     gpus: Option<Setting<u32>>,
-    /// For how many days ended jobs and their logs are kept [default: 30]
+    /// How many days to keep ended jobs and their logs [default: 30]
     #[arg(long, value_name = "DAYS|auto")]
     retention: Option<Setting<u32>>,
 }
@@ -89,10 +89,10 @@ struct SettingsArgs {
 impl SettingsArgs {
     fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
         if matches!(self.vcpus, Some(Setting(Some(0)))) {
-            return Err(Failure::usage("--vcpus: jobs need at least 1 vCPU"));
+            return Err(Failure::usage("--vcpus: the least is 1 vCPU, which jobs need"));
         }
         if matches!(self.retention, Some(Setting(Some(0)))) {
-            return Err(Failure::usage("--retention: ended jobs are kept for at least 1 day"));
+            return Err(Failure::usage("--retention: the least is 1 day"));
         }
         if let Some(Setting(vcpus)) = self.vcpus {
             settings.vcpus = vcpus;
@@ -126,10 +126,10 @@ impl<T: FromStr> FromStr for Setting<T> {
 fn home(common: &CommonArgs) -> Result<Home, Failure> {
     match common.cluster.as_deref() {
         None | Some("local") => Home::find(),
-        Some(other) => Err(Failure::usage(format!(
-            "blocal is the local cluster itself; it has nothing to do with the cluster {other:?}"
-        ))
-        .hint("leave `--cluster` out")),
+        Some(other) => {
+            Err(Failure::usage(format!("blocal only manages the local cluster, not the cluster {other:?}"))
+                .hint("leave out `--cluster`"))
+        }
     }
 }
 
@@ -157,7 +157,7 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
     local::set(&home, |old| settings.apply(old))?;
     let started = local::start(&home)?;
     started.warnings.iter().for_each(|warning| note(format!("blocal: warning: {warning}")));
-    let did = if started.joined { "was running already" } else { "has been started" };
+    let did = if started.joined { "was already running" } else { "has been started" };
     let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
     let json = json!({
         "endpointUrl": started.connection.endpoint_url,
@@ -178,7 +178,8 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
         let running = status.jobs.starting + status.jobs.running + status.jobs.pending;
         if running > 0 {
             eprintln!(
-                "blocal: {running} {} not ended; processes that run go on, and the next start picks them up",
+                "blocal: {running} {} not ended; running processes continue, and the next start picks them \
+                 up",
                 if running == 1 { "job has" } else { "jobs have" }
             );
         }
@@ -208,7 +209,7 @@ fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
         }
     }
     local::reset(&home)?;
-    let line = format!("The local cluster in {} is as new", home.path().display());
+    let line = format!("The local cluster in {} has been reset", home.path().display());
     common.output().show(&Said { line, json: json!({"reset": true}) })?;
     Ok(Exit::Done)
 }
@@ -216,7 +217,11 @@ fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
 /// Asks on the terminal; whoever cannot be asked has to say `--yes`.
 fn confirmed(question: &str) -> Result<bool, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::usage("there is no terminal to ask on").hint("`--yes` goes on without asking"));
+        return Err(Failure::usage(
+            "refusing to remove everything without asking: standard input is not a \
+                                   terminal",
+        )
+        .hint("`--yes` goes on without asking"));
     }
     let failed = |e: io::Error| Failure::failed(format!("asking on the terminal: {e}"));
     write!(io::stderr(), "{question} [y/N] ").map_err(failed)?;
@@ -291,7 +296,8 @@ impl View for KeyReplaced {
     fn plain(&self) -> Layout {
         let Rotated { access_key_id, revoked } = &self.0;
         let mut lines = vec![format!(
-            "The local cluster has a new key, {access_key_id}; shells with the exports of `blocal env` need them anew"
+            "The local cluster has a new key, {access_key_id}; run `blocal env` again in shells that use \
+             its exports"
         )];
         if !revoked.is_empty() {
             let jobs = if revoked.len() == 1 {
@@ -300,7 +306,7 @@ impl View for KeyReplaced {
                 format!("{} jobs run", revoked.len())
             };
             lines.push(format!(
-                "{jobs} without a valid key now. Results that are not stored yet are lost, those of:"
+                "{jobs} without a valid key now, and will lose results that are not stored yet:"
             ));
             let lost =
                 |job: &Revoked| format!("{} ({}) at {}", job.job_id, job.job_name, Self::output_url(job));

@@ -22,12 +22,13 @@ use crate::job::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
 use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
 
-/// Show a job's output: the lines that it has printed, from first to last
+/// Show a job's output: all lines that it has printed
 #[derive(Debug, Parser)]
 #[command(
     name = "bout",
     version,
-    after_help = "Of an array job, the children's output comes by time, each line behind its index or task ID."
+    after_help = "For an array job, the lines of all children are sorted by time, and each begins with its \
+                  index or task ID."
 )]
 pub struct Args {
     /// Follow the output until the job has ended
@@ -36,46 +37,46 @@ pub struct Args {
     /// Show the first N lines
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with_all = ["tail", "follow"])]
     head: Option<usize>,
-    /// Show the last N lines; with --follow, what comes after them, too
+    /// Show the last N lines; with --follow, also those that come after them
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<usize>,
-    /// Lines that were printed then or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
+    /// Lines printed at this time or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Moment>,
     /// Lines that match a pattern of CloudWatch Logs: 'ERROR', '?WARN ?ERROR', '"out of memory"', '%p=0\.[0-9]+%'
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     filter: Option<String>,
-    /// The lines of one attempt, which counts from 1, or of all of them
+    /// The lines of one attempt, counted from 1, or of all attempts
     #[arg(long, value_name = "N|all", default_value = "all", allow_negative_numbers = true)]
     attempt: AttemptArg,
     /// Put the time before each line
     #[arg(short = 'T', long)]
     timestamps: bool,
-    /// Only the child that has this task ID
+    /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task: Option<u32>,
     /// Only these children of an array, or nodes: 3,5-9
     #[arg(long, value_name = "LIST", allow_hyphen_values = true, conflicts_with = "task")]
     index: Option<TaskIds>,
-    /// Only the children of an array that have failed
+    /// Only the failed children of an array
     #[arg(long)]
     failed: bool,
-    /// No index before the lines of an array's children
+    /// Do not print an index before the lines of an array's children
     #[arg(long)]
     no_prefix: bool,
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
-    /// List the files that the job has left (`bsub -o`, or at $AWSB_OUTPUT_URL), instead of its output
+    /// List the result files of the job (kept by `bsub -o`, or put at $AWSB_OUTPUT_URL) instead of its output
     #[arg(long, conflicts_with_all = [
         "follow", "head", "tail", "since", "filter", "attempt", "timestamps", "index", "failed", "no_prefix",
     ])]
     files: bool,
-    /// Write the output into this directory: INDEX.out for each child of an array, ID.out for any other job. With
-    /// --files: fetch the files into it
+    /// Write the output into this directory: INDEX.out for each child of an array, ID.out for other jobs.
+    /// With --files: fetch the files into it
     #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// A job, an array's child (ID:INDEX) or an ARN; the beginning of an ID, or `last`
+    /// A job or an array's child (ID:INDEX): an ID, its beginning, an ARN, or `last`
     #[arg(value_name = "ID", required = true)]
     jobs: Vec<Named>,
     #[command(flatten)]
@@ -123,9 +124,7 @@ impl Sink {
 impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         if self.stream_period.is_some() {
-            note(
-                "bout: note: --stream-period means nothing here: new lines are looked for as often as it pays",
-            );
+            note("bout: note: --stream-period has no effect: bout chooses how often it looks for new lines");
         }
         let named = named::Wanted::read("bout", &self.jobs)?;
         let session = Arc::new(self.common.open().await?);
@@ -209,7 +208,7 @@ impl Args {
             && indices.max() >= parts
         {
             return Err(Failure::usage(format!(
-                "--index {indices}: the indices of the job {} are 0 to {}",
+                "--index {indices}: the job {} has the indices 0 to {}",
                 job.job_id,
                 parts - 1
             )));
@@ -289,10 +288,8 @@ impl Args {
         let places = places::of(session, job, wanted, lossy).await?;
         if places.is_empty() && job.parts().is_some() && !job.status.has_ended() && !wanted.failed {
             let id = &job.job_id;
-            return Err(Failure::failed(format!(
-                "none of the children of the job {id} that are meant has started"
-            ))
-            .hint(format!("`bout -f {id}` waits for them")));
+            return Err(Failure::failed(format!("none of the chosen children of the job {id} has started"))
+                .hint(format!("`bout -f {id}` waits for them")));
         }
         let all = places.len();
         if job.parts().is_some() || wanted.pattern.is_some() {
@@ -378,8 +375,8 @@ fn may_have_printed(job: &Job) -> Result<(), Failure> {
     }
     let why = job.status_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let Job { job_id: id, status, .. } = job;
-    Err(Failure::failed(format!("the job {id} has no output: it is {status}{why}, and has no log stream"))
-        .hint(format!("`bstat --why {id}` says more")))
+    Err(Failure::failed(format!("the job {id} has no output: it is {status}{why} and has no log stream"))
+        .hint(format!("`bstat --why {id}` shows why")))
 }
 
 /// So many parts whose output was not all kept are named.
@@ -418,18 +415,19 @@ fn are_there(job: &Job, missing: &[Arc<Place>], all: usize) -> Result<(), Failur
         ));
         return Ok(());
     }
-    let why = "deleted, or kept no longer";
+    let why = "deleted or expired";
     if missing.len() < all {
         note(format!(
-            "bout: warning: the output of the job {id} is not all: {which} in the log group {group}: {why}"
+            "bout: warning: the output of the job {id} is incomplete: {which} in the log group {group}: \
+             {why}"
         ));
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the job {id} has no output any more: {which} in the log group {group}: {why}"
+        "the output of the job {id} is gone: {which} in the log group {group}: {why}"
     ))
     .hint(format!(
-        "`aws logs describe-log-groups --log-group-name-prefix {group}` tells how long it keeps lines"
+        "`aws logs describe-log-groups --log-group-name-prefix {group}` shows how long it keeps lines"
     )))
 }
 

@@ -28,13 +28,14 @@ pub struct Args {
     /// All queues of the account and region
     #[arg(short, long, conflicts_with = "queues")]
     all_queues: bool,
-    /// Every detail: the compute environments, the front of the queue. Of a single NAME, they are shown anyway
+    /// Show all details, such as the compute environments and the front of the queue; for a single NAME this
+    /// is the default
     #[arg(short, long)]
     details: bool,
-    /// Count the jobs that have ended, too
+    /// Count jobs that have ended, too
     #[arg(long)]
     ended: bool,
-    /// Leave the table's header out
+    /// Leave out the table's header
     #[arg(long)]
     no_header: bool,
     /// Queues, by name or ARN [default: the cluster's]
@@ -218,7 +219,7 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
             Some(queue) => queues.push(queue.clone()),
             None => {
                 let failure = Failure::failed(format!("there is no job queue {name} ({})", session.place()))
-                    .hint("`bqueues --all-queues` shows those that are there");
+                    .hint("`bqueues --all-queues` lists the queues");
                 missing.push(not_there(session, failure));
             }
         }
@@ -230,7 +231,7 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
             "the job queue {name} is in {region}, and the cluster {} in {own}",
             session.cluster.name
         ))
-        .hint(format!("`--region {region}` asks there"))
+        .hint(format!("to ask there, add `--region {region}`"))
     }));
     Ok((queues, missing))
 }
@@ -268,7 +269,7 @@ impl Seen {
         let front = self.front.as_ref().and_then(|front| front.as_ref().err());
         if let Some(why) = self.occupancy.unknown.as_ref().or(front) {
             let name = &self.queue.job_queue_name;
-            note(harmless(&format!("bqueues: note: what blocks {name} is not known: {why}")));
+            note(harmless(&format!("bqueues: note: cannot tell what blocks the queue {name}: {why}")));
         }
     }
 

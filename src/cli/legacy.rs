@@ -21,7 +21,7 @@ enum Meaning {
 
 use Meaning::{Is, Nothing};
 
-const LOG_LEVEL: Meaning = Nothing("--debug shows what is sent and what comes back");
+const LOG_LEVEL: Meaning = Nothing("--debug shows requests and answers");
 
 /// Tool, old option, meaning (`aws-parallelcluster-awsbatch-cli`, each tool's `_get_parser`).
 const OLD: [(&str, &str, Meaning); 16] = [
@@ -61,7 +61,7 @@ pub fn rewritten(command: &Command, args: impl IntoIterator<Item = OsString>) ->
         let old = OLD.iter().find(|(of, option, _)| *of == tool && name == OsStr::new(option));
         let takes_next = match old {
             Some((_, option, Nothing(instead))) => {
-                note(format!("{tool}: note: {option} means nothing here: {instead}"));
+                note(format!("{tool}: note: {option} has no effect: {instead}"));
                 if joined.is_none() {
                     args.next();
                 }

@@ -19,12 +19,15 @@ pub fn with_options(command: Command) -> Command {
         Arg::new(name).long(name).exclusive(true).hide_short_help(true).help_heading("Common options")
     };
     command
-        .arg(option("man").action(ArgAction::SetTrue).help("Print the manual page: `TOOL --man | man -l -`"))
+        .arg(option("man").action(ArgAction::SetTrue).help(
+            "Print the manual page, to read with `TOOL --man \
+                                                            | man -l -`",
+        ))
         .arg(
             option("completions")
                 .value_name("SHELL")
                 .value_parser(PossibleValuesParser::new(SHELLS))
-                .help("Print the completions for a shell"),
+                .help("Print a script that completes options in a shell"),
         )
 }
 
@@ -66,7 +69,8 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone());
     if !command.has_subcommands() {
         man.render(&mut page)?;
-        return Ok(page);
+        // clap_mangen's own title for what stands below the options.
+        return Ok(String::from_utf8_lossy(&page).replace("\n.SH EXTRA\n", "\n.SH NOTES\n").into_bytes());
     }
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;

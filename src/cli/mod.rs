@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
@@ -42,10 +42,10 @@ pub struct CommonArgs {
     /// The AWS region to use
     #[arg(long, value_name = "NAME", value_parser = region, global = true)]
     pub region: Option<String>,
-    /// Print one JSON array with AWS's field names
+    /// Print a JSON array with AWS's field names
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print on stderr what is sent and what comes back, secrets masked
+    /// Print requests and answers on stderr, with secrets masked
     #[arg(long, global = true)]
     pub debug: bool,
 }
@@ -80,7 +80,7 @@ fn region(text: &str) -> Result<String, Invalid> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         return Ok(text.to_owned());
     }
-    Err(Invalid::because("a region is such as eu-west-1"))
+    Err(Invalid::because("a region has a name such as eu-west-1"))
 }
 
 /// Runs a story that talks to AWS, to its end or until a signal asks it to end.
@@ -161,12 +161,12 @@ fn told<A: Parser>(
         .and_then(|matches| A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command())));
     match parsed {
         Ok(args) => story(args, remark),
-        Err(e) => usage(tool, &e),
+        Err(e) => usage(tool, &A::command(), &e),
     }
 }
 
 /// clap's own outcome in the form that all our errors have; `--help` and `--version` are results.
-fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
+fn usage(tool: &str, commands: &clap::Command, error: &clap::Error) -> Result<Exit, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let text = error.render();
         let text = if error.use_stderr() { text.to_string() } else { styled(&text) };
@@ -174,8 +174,8 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Err(Failure::usage("what shall be done? No command is given")
-            .hint(format!("`{tool} --help` lists the commands")));
+        return Err(Failure::usage(format!("no command is given; it is one of {}", names(commands)))
+            .hint(format!("`{tool} --help` describes the commands")));
     }
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or(&text);
@@ -188,9 +188,39 @@ fn usage(tool: &str, error: &clap::Error) -> Result<Exit, Failure> {
     // Its nearest name among ours is hardly what a user of Slurm or LSF means.
     if let Some(hint) = foreign::hint_for(tool, error) {
         failure.hints = vec![hint];
-        return Err(failure);
     }
-    Err(failure.hint(format!("`{tool} --help` lists the options")))
+    let lists = match error.kind() {
+        ErrorKind::InvalidSubcommand => "commands",
+        _ => "options",
+    };
+    Err(match failure.hints.is_empty() && needs_help(error) {
+        true => failure.hint(format!("`{tool} --help` lists the {lists}")),
+        false => failure,
+    })
+}
+
+/// Whether the help has an answer that the message has not: something unknown, or something missing.
+fn needs_help(error: &clap::Error) -> bool {
+    match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::MissingRequiredArgument => {
+            true
+        }
+        // An option without its value. One that has a list of values names them itself.
+        ErrorKind::InvalidValue => {
+            matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
+                && !matches!(error.get(ContextKind::ValidValue), Some(ContextValue::Strings(valid)) if !valid.is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// The names of the commands of a tool: `start, stop and status`.
+fn names(command: &clap::Command) -> String {
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    match names.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// Help in colour where stdout is a terminal that wants it.
@@ -202,5 +232,5 @@ fn styled(text: &clap::builder::StyledStr) -> String {
 }
 
 /// What to do about a job whose image has no shell.
-const LACKS_SH: &str = "hint: the image has no /bin/sh, which starts scripts and commands; \
-                        `bsub --bare COMMAND` starts a command without it";
+const LACKS_SH: &str = "hint: the image has no /bin/sh, which scripts and commands need to start; `bsub \
+                        --bare COMMAND` starts a command without it";

@@ -7,9 +7,10 @@ use crate::ui::Failure;
 
 /// Which jobs are meant.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Which jobs")]
+#[command(next_help_heading = "Selecting jobs")]
 pub struct SelectArgs {
-    /// Jobs in these states, separated by commas; ALL for every state. With an array's ID: those of its children
+    /// Jobs in these states, separated by commas; ALL means every state. With an array's ID: its children in
+    /// these states
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
     pub status: Option<Statuses>,
     /// The jobs of this queue; may be repeated [default: the cluster's]
@@ -18,16 +19,16 @@ pub struct SelectArgs {
     /// The jobs of all queues of the account and region
     #[arg(long, conflicts_with = "queue")]
     pub all_queues: bool,
-    /// Jobs with such a name, as 'align-*'
+    /// Jobs with a matching name, such as 'align-*'
     #[arg(long, value_name = "GLOB")]
     pub name: Option<NameGlob>,
-    /// Jobs that were submitted then or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
+    /// Jobs submitted at this time or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<Moment>,
-    /// Jobs that were submitted before
+    /// Jobs submitted before this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<Moment>,
-    /// Jobs that this user has submitted
+    /// Your own jobs: those submitted by this user
     #[arg(long)]
     pub mine: bool,
 }
@@ -73,8 +74,8 @@ impl SelectArgs {
             queues => queues.to_vec(),
         };
         let nobody = || {
-            Failure::usage("--mine: this user has no name here")
-                .hint(format!("`{}=NAME` in the environment gives one, to bsub as well", Submitter::VARIABLE))
+            Failure::usage("--mine: this user has no user name here")
+                .hint(format!("set `{}=NAME` in the environment, for bsub as well", Submitter::VARIABLE))
         };
         Ok(Selection {
             queues,

@@ -51,13 +51,13 @@ impl Defaults {
             let option = key.get_ref().replace('_', "-");
             let is_name = option.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
             if option.is_empty() || option.starts_with('-') || !is_name {
-                let message = format!("`{}` in [{place}] is no long option of bsub", key.get_ref());
+                let message = format!("`{}` in [{place}] is not a long option of bsub", key.get_ref());
                 return Err(file.wrong(at, message));
             }
             if NO_DEFAULTS.contains(&option.as_str()) {
                 return Err(file
                     .wrong(at, format!("`{option}` chooses the cluster and cannot stand in [{place}]"))
-                    .hint("`default_cluster`, and the keys of [cluster.NAME], do that"));
+                    .hint("use `default_cluster` and the keys of [cluster.NAME]"));
             }
             let values = match value.get_ref() {
                 DeValue::Boolean(false) => continue,

@@ -34,7 +34,7 @@ pub fn not_there(session: &Session, failure: Failure) -> Failure {
     let mut own = [bucket, job_queue, job_definition].into_iter().chain(job_definition_mnp);
     if own.any(|name| failure.message.contains(name.as_str())) && session.cache.drop_used() {
         return failure
-            .hint("what had been kept of the cluster is dropped: the same command asks AWS for it anew")
+            .hint("the cached facts about the cluster have been dropped: the same command asks AWS again")
             .stale();
     }
     failure
@@ -57,7 +57,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                     return Failure::usage(format!(
                         "{doing}: there is no profile `{profile}` in the AWS configuration"
                     ))
-                    .hint("`aws configure list-profiles` lists those that are there");
+                    .hint("`aws configure list-profiles` lists the profiles");
                 }
                 _ if reason.contains("IMDS") => {
                     "none were found in variables, profile or SSO, and this machine has no role"
@@ -68,12 +68,12 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
         }
         Trouble::CredentialsUnreachable(reason) => {
             Failure::failed(format!("{doing}: fetching AWS credentials: {reason}"))
-                .hint("is the network up, and is the region right?")
+                .hint("check the network and the region")
         }
         Trouble::Unreachable(reason) => {
             let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
             match cluster.is_local {
-                true => failure.hint("`blocal status` tells how it is, `blocal start` starts it"),
+                true => failure.hint("`blocal status` shows its state, `blocal start` starts it"),
                 false => network_hints(session, failure),
             }
         }
@@ -85,8 +85,10 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             let failure = Failure::failed(format!(
                 "{doing}: {place} answered with a web page (HTTP status {status}{title}), not as AWS would"
             ));
-            let failure =
-                failure.hint("is it a proxy, or the login page of this network? A browser shows it");
+            let failure = failure.hint(
+                "this may be a proxy or the login page of this network: open a web page in a \
+                              browser",
+            );
             network_hints(session, failure)
         }
         Trouble::ClockSkew { code, ahead } => {
@@ -97,10 +99,13 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                     format!("{doing}: {code}: this machine's clock is {time} {side} that of {place}")
                 }
                 _ => {
-                    format!("{doing}: {code}: {place} does not take the time at which the request was signed")
+                    format!("{doing}: {code}: {place} refuses the time at which the request was signed")
                 }
             });
-            failure.hint("requests are signed with the time: set this machine's clock (`date -u` shows it), as NTP does by itself")
+            failure.hint(
+                "set this machine's clock, for example by NTP (`date -u` shows it): requests are \
+                          signed with the time",
+            )
         }
         Trouble::Service { code, message, request_id, .. } => {
             // Whoever answers may know better what to do than we do.
@@ -125,10 +130,12 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                 | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
                 "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
                     failure
-                        .hint("`aws sts get-caller-identity` tells who you are; an administrator can grant the action")
+                        .hint("`aws sts get-caller-identity` shows who you are; an administrator can grant \
+                               the action")
                         .hint("docs/iam.md has the permissions that each tool needs")
                 }
-                "NoSuchBucket" => failure.hint(format!("the bucket of the cluster `{}` is `{}`: is its name right?", cluster.name, cluster.bucket)),
+                "NoSuchBucket" => failure.hint(format!("check the bucket's name: the bucket of the cluster \
+                                                        `{}` is `{}`", cluster.name, cluster.bucket)),
                 "ClientException" if says_missing(message, "queue") => failure
                     .hint(format!("the cluster `{}` names the queue `{}`", cluster.name, cluster.job_queue))
                     .hint("`bqueues --all-queues` lists the queues of this account and region"),
@@ -143,10 +150,10 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
 
 /// What is between here and AWS.
 fn network_hints(session: &Session, failure: Failure) -> Failure {
-    let failure = failure.hint("is the network up, and are the region and the endpoint right?");
+    let failure = failure.hint("check the network, the region and the endpoint");
     match Proxy::of(&session.cluster) {
         Some(proxy) => {
-            failure.hint(format!("the proxy {proxy} is in between; NO_PROXY lists the exceptions"))
+            failure.hint(format!("requests go through the proxy {proxy}; NO_PROXY lists the exceptions"))
         }
         None => failure,
     }
@@ -155,7 +162,7 @@ fn network_hints(session: &Session, failure: Failure) -> Failure {
 /// What mends credentials that are missing or have expired.
 fn credentials_hints(session: &Session, failure: Failure) -> Failure {
     if session.cluster.is_local {
-        return failure.hint("`blocal stop`, and the next command starts the local cluster anew");
+        return failure.hint("run `blocal stop`; the next command starts the local cluster again");
     }
     let profile = session
         .cluster

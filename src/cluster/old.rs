@@ -110,7 +110,7 @@ fn parts(path: &Path, text: &str) -> Result<Vec<Part>, Failure> {
             continue;
         }
         let Some((_, _, values)) = parts.last_mut() else {
-            return Err(wrong(path, number, "there is no [section] before this line"));
+            return Err(wrong(path, number, "no [section] comes before this line"));
         };
         if line.starts_with([' ', '\t'])
             && let Some((_, value)) = values.last_mut()
@@ -167,7 +167,7 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line() {
         for (text, message) in [
             (FILE.replace("s3_bucket = b\n", ""), "line 8: `s3_bucket` is missing in [cluster hpc]"),
-            ("x = 1\n".into(), "line 1: there is no [section] before this line"),
+            ("x = 1\n".into(), "line 1: no [section] comes before this line"),
             ("[main]\nhello\n".into(), "line 2: neither a [section] nor `key = value`"),
         ] {
             let failure = parse(&text).map(|_| ()).unwrap_err();

@@ -122,7 +122,7 @@ pub fn check(text: &str) -> Result<(), String> {
     if good {
         return Ok(());
     }
-    Err(format!("has to be such as http://proxy.example.org:8080 or https://…, or {NONE}"))
+    Err(format!("has to be a URL such as http://proxy.example.org:8080, or {NONE}"))
 }
 
 fn is_none(text: &str) -> bool {

@@ -156,11 +156,11 @@ fn choose(
         Some(settings) if !settings.clusters.is_empty() => {
             let names = settings.names().join(", ");
             let path = settings.path.display();
-            Err(Failure::usage(format!("which cluster? {path} has {names}, and no default_cluster"))
+            Err(Failure::usage(format!("no cluster is chosen: {path} has {names}, and no default_cluster"))
                 .hint(format!(
-                    "`--cluster NAME` or AWSB_CLUSTER chooses one; `--cluster {LOCAL}` is this machine"
+                    "choose one with `--cluster NAME` or AWSB_CLUSTER; `--cluster {LOCAL}` is this machine"
                 ))
-                .hint(format!("a line `default_cluster = \"NAME\"` at the head of {path} chooses for good")))
+                .hint(format!("the line `default_cluster = \"NAME\"` at the top of {path} sets the default")))
         }
         _ => Ok(None),
     }
@@ -170,9 +170,15 @@ fn choose(
 fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Failure {
     let known = settings.map(Settings::names).unwrap_or_default();
     if settings.is_none() && old.clusters.is_empty() {
-        return Failure::usage(format!("there is no cluster `{name}`: no settings file names any"))
-            .hint("the settings file is awsb/config.toml in the XDG configuration folder, or what AWSB_CONFIG names")
-            .hint(format!("two lines there, `[cluster.{name}]` and `stack = \"{name}\"`, name a ParallelCluster"))
+        return Failure::usage(format!("there is no cluster `{name}`: there is no settings file"))
+            .hint(
+                "the settings file is awsb/config.toml in the XDG configuration folder, or the file that \
+                   AWSB_CONFIG names",
+            )
+            .hint(format!(
+                "two lines in it set up a ParallelCluster: `[cluster.{name}]` and `stack = \
+                           \"{name}\"`"
+            ))
             .hint("`--cluster local` is this machine");
     }
     let place = match settings {
@@ -275,10 +281,10 @@ impl Cluster {
             if field.is_empty() {
                 *field = value.ok_or_else(|| {
                     Failure::failed(format!(
-                        "the CloudFormation stack `{name}` names no {}",
+                        "the CloudFormation stack `{name}` does not name a {}",
                         key.replace('_', " ")
                     ))
-                    .hint(format!("`{key}` in [cluster.{}] of the settings file names one", self.name))
+                    .hint(format!("`{key}` in [cluster.{}] of the settings file sets one", self.name))
                 })?;
             }
         }
@@ -415,7 +421,7 @@ mod tests {
         let given = cluster(section(Some("b"), Some("own"))).completed(stack.clone())?;
         assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("b", "awsb"));
         let failure = cluster(section(None, None)).completed(stack).map(|c| c.name).unwrap_err();
-        assert_eq!(failure.message, "the CloudFormation stack `s` names no job definition");
+        assert_eq!(failure.message, "the CloudFormation stack `s` does not name a job definition");
         Ok(())
     }
 }

@@ -64,7 +64,7 @@ impl Session {
             [choice.profile.as_ref().map(|_| "--profile"), choice.region.as_ref().map(|_| "--region")]
         {
             if let Some(option) = option.filter(|_| cluster.is_local) {
-                note(format!("note: {option} means nothing to the local cluster"));
+                note(format!("note: {option} has no effect on the local cluster"));
             }
         }
         let session = Self::connect(cluster, choice, debug).await?;
@@ -121,8 +121,8 @@ impl Session {
     /// How one looks at what is in another region.
     pub fn hint_to_region(&self, region: &str) -> String {
         match self.cluster.is_local {
-            true => "`--cluster NAME` names the cluster that it is in".to_owned(),
-            false => format!("`--region {region}` looks there, with the same account"),
+            true => "choose the cluster that it is in with `--cluster NAME`".to_owned(),
+            false => format!("to look there with the same account, add `--region {region}`"),
         }
     }
 
@@ -236,9 +236,9 @@ impl Session {
         let trace = debug.then(trace);
         let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace.clone()));
         let Some((region, ec2)) = regional else {
-            return Err(Failure::usage(format!("no AWS region is known for the cluster `{}`", cluster.name))
+            return Err(Failure::usage(format!("no AWS region is set for the cluster `{}`", cluster.name))
                 .hint(format!(
-                    "`--region`, or `region = \"…\"` in [cluster.{}] of the settings file",
+                    "give `--region NAME`, or set `region = \"…\"` in [cluster.{}] of the settings file",
                     cluster.name
                 )));
         };
@@ -381,8 +381,12 @@ fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
     }
     let name = &cluster.name;
     Err(Failure::usage(format!(
-        "the exports of `blocal env` are set in this shell, and would send the jobs of the cluster `{name}` to the local cluster"
+        "the exports of `blocal env` are set in this shell: they would send the jobs of the cluster \
+         `{name}` to the local cluster"
     ))
-    .hint("`unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION` takes them back")
-    .hint("`--cluster local` is the local cluster, with or without the exports"))
+    .hint(
+        "to remove them: `unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION \
+           AWS_DEFAULT_REGION`",
+    )
+    .hint("to use the local cluster, `--cluster local` is enough"))
 }

@@ -259,7 +259,7 @@ impl File<'_> {
         for (key, value) in self.table(LOCAL, value)? {
             if key.get_ref() != "defaults" {
                 let message =
-                    "the name `local` is the local cluster's, which has `defaults` here and nothing else";
+                    "the name `local` belongs to the local cluster, which only takes `defaults` here";
                 return Err(self.wrong(key.span().start, message));
             }
             defaults = Defaults::parse(self, "cluster.local.defaults", value)?;
@@ -360,7 +360,7 @@ impl File<'_> {
         }
         Err(self.wrong(
             value.span().start,
-            format!("`endpoint_url` has to be such as https://batch.example.org, not `{url}`"),
+            format!("`endpoint_url` has to be a URL such as https://batch.example.org, not `{url}`"),
         ))
     }
 }

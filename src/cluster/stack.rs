@@ -52,9 +52,12 @@ pub async fn read(session: &Session, name: &str) -> Result<Stack, Failure> {
     let Some(described) = described else {
         let region = &session.region;
         return Err(Failure::failed(format!(
-            "there is no CloudFormation stack `{name}` in {region}, and the cluster `{cluster}` is to be read from it"
+            "there is no CloudFormation stack `{name}` in {region}, from which the cluster `{cluster}` is \
+             read"
         ))
-        .hint(format!("is the region of the cluster `{cluster}` right, and is the stack in this account?")));
+        .hint(format!(
+            "check the region of the cluster `{cluster}`, and that the stack is in this account"
+        )));
     };
     let stack = Stack::of(&described).map_err(|why| {
         Failure::failed(format!("the CloudFormation stack `{name}` of the cluster `{cluster}` {why}"))
@@ -93,10 +96,12 @@ impl Stack {
         let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
         match (facts.get("Scheduler"), fact("BatchJobQueueArn")) {
             (Some(scheduler), _) if *scheduler != "awsbatch" => Err(format!(
-                "is of a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue: only `awsbatch` has"
+                "belongs to a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue; only \
+                 `awsbatch` has one"
             )),
             (_, None) => {
-                Err("has no output BatchJobQueueArn: it is of no ParallelCluster with the scheduler awsbatch"
+                Err("has no output BatchJobQueueArn, so it is not a ParallelCluster with the scheduler \
+                     awsbatch"
                     .to_owned())
             }
             (_, Some(job_queue)) => Ok(Self {

@@ -73,13 +73,13 @@ where
                 return Trouble::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
             }
             if status < 300 {
-                return Trouble::NoAnswer("an answer came that cannot be read".to_owned());
+                return Trouble::NoAnswer("the answer cannot be read".to_owned());
             }
             let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
             Trouble::Service {
                 code: match e.err().code() {
                     Some(code) => code.to_owned(),
-                    None => format!("HTTP status {status}, and no AWS error with it"),
+                    None => format!("HTTP status {status}, without an AWS error"),
                 },
                 message: e.err().message().unwrap_or_default().to_owned(),
                 status,
@@ -97,7 +97,7 @@ where
         SdkError::ResponseError(e) => {
             web_page(e.raw()).unwrap_or_else(|| Trouble::NoAnswer(innermost(error)))
         }
-        SdkError::TimeoutError(_) => Trouble::NoAnswer("the time for it has run out".to_owned()),
+        SdkError::TimeoutError(_) => Trouble::NoAnswer("it took too long".to_owned()),
         SdkError::ConstructionFailure(_) => Trouble::Unreachable(innermost(error)),
         _ => Trouble::NoAnswer(innermost(error)),
     }

@@ -112,7 +112,7 @@ impl Wire {
         let carrier: Box<dyn Carrier> = match self.address.split_once("://") {
             Some(("unix", path)) => Box::new(UnixStream::connect(path).await?),
             Some((_, host)) => Box::new(TcpStream::connect(host.trim_end_matches('/')).await?),
-            None => return Err(io::Error::other("no address of an engine")),
+            None => return Err(io::Error::other("this is not the address of an engine")),
         };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(carrier)).await.map_err(io::Error::other)?;

@@ -48,7 +48,8 @@ impl FromStr for Tag {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::because(
-            "a tag has letters, digits, `_`, `.` and `-`, begins with a letter, a digit or `_`, and is no longer than 128",
+            "a tag has at most 128 letters, digits, `_`, `.` and `-`, and begins with a letter, a digit or \
+             `_`",
         ))
     }
 }
@@ -91,7 +92,8 @@ impl FromStr for RepositoryName {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::because(
-            "a repository is such as genomics or lab/genomics: 2 to 256 small letters and digits, with `.`, `_`, `-` and `/` between them",
+            "a repository has a name such as genomics or lab/genomics: 2 to 256 small letters and digits, \
+             with `.`, `_`, `-` and `/` between them",
         ))
     }
 }

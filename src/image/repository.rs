@@ -108,7 +108,7 @@ impl FromStr for RepositoryPath {
     /// `localhost`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains("://") {
-            return Err(Invalid::because("a repository has no https:// before it"));
+            return Err(Invalid::because("write the repository without https://"));
         }
         let is_registry = |host: &str| host == "localhost" || host.contains(['.', ':']);
         let (registry, name) = match text.split_once('/') {
@@ -117,11 +117,11 @@ impl FromStr for RepositoryPath {
         };
         if registry.is_none() && ecr(text).is_some() {
             return Err(Invalid::because(format!(
-                "after the registry comes the repository, as in {text}/genomics"
+                "the repository is missing after the registry, as in {text}/genomics"
             )));
         }
         if name.contains([':', '@']) {
-            return Err(Invalid::because("a repository has no tag and no digest: they are its images'"));
+            return Err(Invalid::because("write the repository without a tag or digest"));
         }
         Ok(Self { registry: registry.map(str::parse).transpose()?, name: name.parse()? })
     }

@@ -31,7 +31,7 @@ impl<'s> Store<'s> {
         match ecr::existing(session).await? {
             Some(repository) if repository.registry.is_ecr() => Ok(Self::Ecr(session, repository)),
             Some(Repository { registry, name }) => Err(Failure::usage(format!(
-                "the repository {registry}/{name} is not in ECR: its registry alone knows its images"
+                "the repository {registry}/{name} is not in ECR: only its registry knows its images"
             ))
             .hint(format!("`curl https://{registry}/v2/{name}/tags/list` asks it for their tags"))),
             None => engine::keeper(session).await.map(Self::Engine),
@@ -43,8 +43,8 @@ impl<'s> Store<'s> {
         if matches!(self, Self::Engine(_)) && !session.cluster.images.engine_runs_jobs {
             let name = &session.cluster.name;
             note(format!(
-                "bimage: note: these are images of this machine's Docker engine, which no job of the cluster {name} sees: \
-                 its settings name no ecr_repository"
+                "bimage: note: these images are on this machine's Docker engine; jobs of the cluster {name} \
+                 cannot use them, as its settings have no ecr_repository"
             ));
         }
     }
@@ -77,8 +77,8 @@ impl<'s> Store<'s> {
         if named.repository.as_deref().is_none_or(is_ours) {
             return Ok(named.id.clone());
         }
-        Err(Failure::usage(format!("{named} is not in {}: it is of another repository", self.place()))
-            .hint("`bimage list` shows those that are there"))
+        Err(Failure::usage(format!("{named} is not in {}: it belongs to another repository", self.place()))
+            .hint("`bimage list` lists the images"))
     }
 
     /// All images, the newest first.
@@ -134,6 +134,5 @@ impl<'s> Store<'s> {
 
 /// The failure for an image that is not there.
 pub fn not_there(id: &ImageId, place: &str) -> Failure {
-    Failure::failed(format!("there is no image {id} in {place}"))
-        .hint("`bimage list` shows those that are there")
+    Failure::failed(format!("there is no image {id} in {place}")).hint("`bimage list` lists the images")
 }

@@ -96,7 +96,9 @@ impl FromStr for Image {
         if begins && text.len() <= limits::IMAGE_LENGTH && text.bytes().all(good) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Invalid::because("an image is NAME, NAME:TAG or REPOSITORY/NAME:TAG, up to 255 characters"))
+        Err(Invalid::because(
+            "an image is NAME, NAME:TAG or REPOSITORY/NAME:TAG, at most 255 characters long",
+        ))
     }
 }
 
@@ -210,8 +212,8 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because(
-                "a secret is NAME=ARN, of a secret of Secrets Manager or a parameter of Systems Manager; \
-                 a parameter's name will do, too",
+                "a secret is NAME=ARN; the ARN is that of a secret in Secrets Manager or of a parameter in \
+                 Systems Manager (a parameter's name works, too)",
             )
         };
         let (name, source) = text.split_once('=').ok_or_else(wrong)?;

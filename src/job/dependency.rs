@@ -173,7 +173,10 @@ impl FromStr for DependencyArg {
             return old_form(text).map(Self);
         }
         if text.contains('?') {
-            return Err(Invalid::because("Batch waits for all dependencies; it has no `?` for any of them"));
+            return Err(Invalid::because(
+                "Batch always waits for all dependencies; there is no `?` for any \
+                                         of them",
+            ));
         }
         let mut list = Vec::new();
         // After `afterok:1:2,3` a bare `3` is a job of its own.
@@ -206,11 +209,12 @@ fn one(word: &str) -> Result<Vec<Dependency<Awaited>>, Invalid> {
         ("name", Some(name)) => Ok(vec![Dependency::On(Awaited::Named(name.parse()?), Kind::Whole)]),
         ("after" | "afterany" | "afternotok" | "afterburstbuffer" | "singleton" | "expand", _) => {
             Err(Invalid::because(format!(
-                "Batch has no `{kind}`: a job there can only wait for others to succeed (`afterok`), and fails when one of them fails"
+                "Batch has no `{kind}`: a job can only wait for others to succeed (`afterok`), and fails \
+                 when one of them fails"
             )))
         }
         ("sequential", Some(_)) => {
-            Err(Invalid::because("`sequential` is about the array itself: it takes no ID"))
+            Err(Invalid::because("`sequential` is about the array itself and takes no ID"))
         }
         ("name", None) => Err(Invalid::because("`name:` takes a job's name")),
         ("afterok" | "n_to_n" | "aftercorr", None) => {
@@ -266,12 +270,12 @@ fn old_part(part: &str) -> Result<Dependency<Awaited>, Invalid> {
         (Some(id), Some("N_TO_N")) => Ok(Dependency::On(id, Kind::NToN)),
         (None, Some("SEQUENTIAL")) => Ok(Dependency::Sequential),
         (Some(_), Some("SEQUENTIAL")) => {
-            Err(Invalid::because("SEQUENTIAL is about the array itself: it takes no jobId"))
+            Err(Invalid::because("SEQUENTIAL is about the array itself and takes no jobId"))
         }
         (None, Some("N_TO_N")) => Err(Invalid::because("N_TO_N takes a jobId")),
         (None, None) => Err(Invalid::because("neither a jobId nor a type is given")),
         (_, Some(other)) => {
-            Err(Invalid::because(format!("there is no type `{other}`: N_TO_N and SEQUENTIAL are")))
+            Err(Invalid::because(format!("unknown type `{other}`: it is N_TO_N or SEQUENTIAL")))
         }
     }
 }
@@ -298,7 +302,7 @@ pub fn in_shape<J: PartialEq>(
         };
         let Shape::Array(tasks) = shape else {
             return Err(Invalid::because(format!(
-                "`{word}` is about an array's children, and this job is no array"
+                "`{word}` is only for array jobs, and this job is not an array"
             )));
         };
         match (tasks.ids().count(), tasks.parts().len(), alone) {
@@ -308,7 +312,7 @@ pub fn in_shape<J: PartialEq>(
             (_, 1, None) => fitting.push(Dependency::Sequential),
             (tasks, jobs, _) => {
                 return Err(Invalid::because(format!(
-                    "`{word}` is about the children of one array job, and {tasks} tasks become {jobs} of them"
+                    "`{word}` is only for one array job, and {tasks} tasks need {jobs} of them"
                 )));
             }
         }
@@ -325,9 +329,10 @@ pub fn in_shape<J: PartialEq>(
 fn few_enough(count: usize) -> Result<(), Invalid> {
     match count {
         0..=limits::DEPENDENCIES => Ok(()),
-        n => {
-            Err(Invalid::because(format!("a job waits for at most {} others, not {n}", limits::DEPENDENCIES)))
-        }
+        n => Err(Invalid::because(format!(
+            "a job can wait for at most {} other jobs, not {n}",
+            limits::DEPENDENCIES
+        ))),
     }
 }
 

@@ -58,18 +58,18 @@ impl FromStr for EnvName {
         let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
         if !starts_well || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(Invalid::because(format!(
-                "'{text}' is no name of a variable: letters, digits and '_', the first one no digit"
+                "invalid variable name '{text}': use letters, digits and '_', not starting with a digit"
             )));
         }
         if text.starts_with(limits::RESERVED_ENV_PREFIX) {
-            return Err(Invalid::because("variables that begin with AWS_BATCH_ are set by Batch alone"));
+            return Err(Invalid::because("only Batch sets variables that begin with AWS_BATCH_"));
         }
         let launchers_own = text.len() == 3 && text.starts_with("_a");
         if LAUNCHER_NAMES.contains(&text) || launchers_own {
             return Err(Invalid::because(format!("{text} is set by bsub itself")));
         }
         if SHELLS_OWN.contains(&text) {
-            return Err(Invalid::because(format!("{text} is a shell's own and cannot be set")));
+            return Err(Invalid::because(format!("{text} belongs to the shell and cannot be set")));
         }
         Ok(Self(text.to_owned()))
     }

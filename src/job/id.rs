@@ -83,7 +83,8 @@ impl FromStr for JobId {
             Ok(Self(id.to_owned()))
         } else {
             Err(Invalid::because(
-                "a job is named by its ID (8f2c0d3e-…, an array's child 8f2c0d3e-…:3), its beginning, its ARN, or `last`",
+                "give its ID (8f2c0d3e-…; a child of an array is 8f2c0d3e-…:3), the beginning of the ID, \
+                 its ARN, or `last`",
             ))
         }
     }

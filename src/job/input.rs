@@ -70,7 +70,7 @@ impl Input {
 
     fn base_name(&self) -> Result<&OsStr, Invalid> {
         self.path.file_name().ok_or_else(|| {
-            Invalid::because(format!("what name shall {0} have in the job? `{0}:NAME`", self.path.display()))
+            Invalid::because(format!("give {0} a name in the job: `{0}:NAME`", self.path.display()))
         })
     }
 }

@@ -74,9 +74,9 @@ impl Lines {
             Ok(count) => TaskIds::numbered(1, count)
                 .map_err(|e| Invalid::because(format!("has {count} lines: {e}")))
                 .map(|_| Self { contents, count, is }),
-            Err(_) => {
-                Err(Invalid::because(format!("has {count} lines, and an array at most {MAX_TASKS} tasks")))
-            }
+            Err(_) => Err(Invalid::because(format!(
+                "has {count} lines, and an array has at most {MAX_TASKS} tasks"
+            ))),
         }
     }
 
@@ -90,7 +90,7 @@ impl Lines {
         let kept = all.each().filter(|line| Unusual::of(line).is_none());
         let kept: Vec<u8> = kept.flat_map(|line| line.iter().chain(b"\n")).copied().collect();
         match kept.is_empty() {
-            true => Err(Invalid::because("has no line but blank ones and comments")),
+            true => Err(Invalid::because("only has blank lines and comments")),
             false => Self::new(kept, is),
         }
     }

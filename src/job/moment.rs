@@ -42,7 +42,8 @@ impl Moment {
             .or_else(|| local(word.parse::<DateTime>().ok()?));
         let time = time.ok_or_else(|| {
             Invalid::because(
-                "a time is such as 2h (ago), today, yesterday, 14:30, 2026-01-31, 2026-01-31T14:30 or 2026-01-31T14:30:00Z",
+                "give a time such as 2h (ago), today, yesterday, 14:30, 2026-01-31, 2026-01-31T14:30 or \
+                 2026-01-31T14:30:00Z",
             )
         })?;
         Ok(Self(time.as_millisecond()))

@@ -41,10 +41,13 @@ impl FromStr for JobName {
         if first_is_fine && text.chars().all(allowed) && text.len() <= limits::JOB_NAME_LENGTH {
             return Ok(Self(text.to_owned()));
         }
-        Err(Invalid::because(format!(
-            "a job's name has 1 to 128 letters, digits, '-' and '_' and begins with a letter or digit; '{}' would do",
-            Self::cleaned(text)
-        )))
+        let rule = "a job's name has 1 to 128 letters, digits, '-' and '_' and begins with a letter or digit";
+        // A name that has lost its letters helps nobody.
+        let has_letters = text.is_ascii() && text.contains(|c: char| c.is_ascii_alphanumeric());
+        Err(Invalid::because(match has_letters {
+            true => format!("{rule}, such as '{}'", Self::cleaned(text)),
+            false => rule.to_owned(),
+        }))
     }
 }
 
@@ -56,7 +59,7 @@ pub fn queue_name(text: &str) -> Result<String, Invalid> {
     if text.starts_with("arn:") || is_name(text, limits::QUEUE_NAME_LENGTH) {
         return Ok(text.to_owned());
     }
-    Err(Invalid::because("a queue is named by 1 to 128 letters, digits, '-' and '_', or by its ARN"))
+    Err(Invalid::because("a queue is a name of 1 to 128 letters, digits, '-' and '_', or an ARN"))
 }
 
 /// `NAME`, `NAME:REVISION` or the ARN of a job definition (API `SubmitJob`, `jobDefinition`).

@@ -22,7 +22,7 @@ impl FromStr for NameGlob {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
-            return Err(Invalid::because("a name has at least one character; '*' is any"));
+            return Err(Invalid::because("a name has at least one character; '*' stands for any characters"));
         }
         let glob = Glob::new(text).map_err(|e| Invalid::because(e.kind().to_string()))?;
         Ok(Self(glob.compile_matcher()))

@@ -21,7 +21,7 @@ impl FromStr for OutputGlob {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() || text.contains('\0') {
-            return Err(Invalid::because("a pattern such as `*.csv` or `results` is needed"));
+            return Err(Invalid::because("give a pattern such as `*.csv` or `results`"));
         }
         let leaves = |c| !matches!(c, Component::Normal(_) | Component::CurDir);
         if Path::new(text).components().any(leaves) {

@@ -147,7 +147,7 @@ impl FromStr for JobRef {
             let part = match number.index() {
                 Some(_) if !part.is_empty() => {
                     return Err(Invalid::because(format!(
-                        "{number} is the number of an array's child, which has no parts"
+                        "{number} is the number of a child of an array, which has no parts itself"
                     )));
                 }
                 Some(index) => format!(":{index}"),
@@ -200,7 +200,7 @@ pub struct Named(pub Vec<Result<JobRef, Malformed>>);
 
 /// What cannot name a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' names no job: {why}")]
+#[error("'{text}' is not a job: {why}")]
 pub struct Malformed {
     text: String,
     why: Invalid,
@@ -323,7 +323,7 @@ mod tests {
             .collect();
         let [Ok(first), Err(second), Ok(third)] = said.as_slice() else { panic!("{said:?}") };
         assert_eq!((first.as_str(), third.as_str()), (A, "last"));
-        assert!(second.starts_with("'x y' names no job: a job is named by its ID"), "{second}");
+        assert!(second.starts_with("'x y' is not a job: give its ID"), "{second}");
         let named: Vec<Named> = Named::in_text(&format!("  {A}\n\n9d00:3,8f2c\t-\r\n")).collect();
         assert_eq!(
             named.iter().map(|n| n.0.iter().filter(|w| w.is_ok()).count()).collect::<Vec<_>>(),

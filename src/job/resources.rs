@@ -71,7 +71,7 @@ impl FromStr for Memory {
         };
         let mib = (number * unit).ceil();
         if mib > f64::from(i32::MAX) {
-            return Err(Invalid::because("Batch cannot be asked for more than 2147483647 MiB"));
+            return Err(Invalid::because("a job can request at most 2147483647 MiB from Batch"));
         }
         // In range and whole, so nothing is lost.
         let mib = mib as u64;

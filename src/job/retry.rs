@@ -54,7 +54,7 @@ impl FromStr for RetryOnArg {
             Some(("exit", codes)) => codes.split(',').map(exit_code).collect::<Result<_, _>>().map(Self),
             Some(("reason", reason)) if !reason.trim().is_empty() => {
                 if reason.len() > limits::RETRY_GLOB_LENGTH {
-                    return Err(Invalid::because("Batch takes 512 characters of a reason"));
+                    return Err(Invalid::because("a reason has at most 512 characters"));
                 }
                 glob_at_the_end(reason)?;
                 let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || ".:*".contains(c);
@@ -79,7 +79,7 @@ fn exit_code(text: &str) -> Result<RetryOn, Invalid> {
         && digits.parse::<u16>().unwrap_or(0) <= 255;
     match is_code {
         true => Ok(RetryOn::Exit(text.to_owned())),
-        false => Err(Invalid::because(format!("`{text}` is no exit code from 0 to 255"))),
+        false => Err(Invalid::because(format!("`{text}` is not an exit code from 0 to 255"))),
     }
 }
 
@@ -111,16 +111,17 @@ impl Retries {
         let on: Vec<RetryOn> = on.iter().flat_map(|arg| arg.0.iter().cloned()).collect();
         if on.len() >= limits::EVALUATE_ON_EXIT {
             return Err(Invalid::because(format!(
-                "{} ends are given, and Batch takes {}: of its {} rules the last has to say that every other end is final",
+                "{} ends are given, and Batch takes at most {} (one of its {} rules has to say that every \
+                 other end is final)",
                 on.len(),
                 limits::EVALUATE_ON_EXIT - 1,
                 limits::EVALUATE_ON_EXIT
             )));
         }
         match attempts {
-            Some(one) if one.get() == 1 && !on.is_empty() => Err(Invalid::because(
-                "with `--retry-attempts 1` a job is not tried again: it takes 2 attempts or more",
-            )),
+            Some(one) if one.get() == 1 && !on.is_empty() => {
+                Err(Invalid::because("with `--retry-attempts 1` a job is not tried again: give 2 or more"))
+            }
             _ => Ok(Self { attempts, on }),
         }
     }

@@ -64,7 +64,7 @@ impl FromStr for Tag {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (key, value) = pair(text, "a tag is such as project=genomes")?;
+        let (key, value) = pair(text, "a tag is KEY=VALUE, such as project=genomes")?;
         if key.chars().count() > limits::TAG_KEY_LENGTH || value.chars().count() > limits::TAG_VALUE_LENGTH {
             return Err(Invalid::because("a tag's key has at most 128 characters, its value 256"));
         }
@@ -89,7 +89,7 @@ impl FromStr for Parameter {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (name, value) = pair(text, "a parameter is such as input=s3://bucket/key")?;
+        let (name, value) = pair(text, "a parameter is NAME=VALUE, such as input=s3://bucket/key")?;
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 }

@@ -43,18 +43,18 @@ impl ScriptError {
             ScriptError::NoInterpreter(Language { program, .. }) => {
                 let base = Path::new(name).file_name().unwrap_or_default().display();
                 Some(format!(
-                    "make `#!/usr/bin/env {program}` its first line; or have the image's {program} run it: \
-                     `bsub -i {name} {program} {base}`"
+                    "add `#!/usr/bin/env {program}` as its first line, or run it with the image's \
+                     {program}: `bsub -i {name} {program} {base}`"
                 ))
             }
             ScriptError::Empty => None,
             ScriptError::CrLf => {
-                Some(format!("`dos2unix {name}`, or `tr -d '\\r' < {name} > new`, mends it"))
+                Some(format!("`dos2unix {name}`, or `tr -d '\\r' < {name} > new`, fixes it"))
             }
-            ScriptError::OtherSystem(_) | ScriptError::OtherProcessor(_) => Some(
-                "build it for Linux on x86-64 or 64-bit ARM, whichever the job's machines have".to_owned(),
-            ),
-            ScriptError::ByteOrderMark => Some(format!("`tail -c +4 {name} > new` takes the mark off")),
+            ScriptError::OtherSystem(_) | ScriptError::OtherProcessor(_) => {
+                Some("build it for Linux, on x86-64 or 64-bit ARM as the job's machines are".to_owned())
+            }
+            ScriptError::ByteOrderMark => Some(format!("`tail -c +4 {name} > new` removes the mark")),
         }
     }
 }

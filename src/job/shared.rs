@@ -92,7 +92,9 @@ fn file_system(source: &str, path: &str, kind: &str, options: Option<&str>) -> R
     let is_word =
         |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.');
     if !is_word(kind) || kind.is_empty() {
-        return Err(Invalid::because(format!("'{kind}' is no type of a file system, such as nfs or lustre")));
+        return Err(Invalid::because(format!(
+            "'{kind}' is not a type of file system, such as nfs or lustre"
+        )));
     }
     if !plain(source) || options.is_some_and(|options| !plain(options)) {
         return Err(Invalid::because(format!("'{source}' cannot be mounted: no word begins with '-'")));

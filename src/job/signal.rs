@@ -38,7 +38,7 @@ impl EarlySignal {
     pub fn from_slurm(value: &str) -> Result<Self, Invalid> {
         let wrong = |what: String| {
             Invalid::because(format!(
-                "{what}; a signal is such as USR1@120 or B:TERM@60 (seconds before the end)"
+                "{what}; give a signal such as USR1@120 or B:TERM@60 (seconds before the end)"
             ))
         };
         let (to, rest) = match value.split_once(':') {

@@ -61,8 +61,8 @@ impl FromStr for Efs {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because(
-                "an EFS mount is FS:CONTAINER, FS:FOLDER:CONTAINER or FS:ACCESSPOINT:CONTAINER, \
-                 such as fs-0123abcd:/data, and perhaps :ro",
+                "an EFS mount is FS:CONTAINER, FS:FOLDER:CONTAINER or FS:ACCESSPOINT:CONTAINER, such as \
+                 fs-0123abcd:/data, optionally with :ro",
             )
         };
         let mut parts: Vec<&str> = text.split(':').collect();
@@ -76,7 +76,7 @@ impl FromStr for Efs {
                 "ro" => read_only = true,
                 "rw" => read_only = false,
                 "iam" => iam = true,
-                other => return Err(Invalid::because(format!("'{other}' is none of ro, rw and iam"))),
+                other => return Err(Invalid::because(format!("'{other}' is not ro, rw or iam"))),
             }
         }
         let (file_system, source, container) = match parts[..] {
@@ -86,7 +86,7 @@ impl FromStr for Efs {
         };
         if !is_id(file_system, "fs-") {
             return Err(Invalid::because(format!(
-                "'{file_system}' is no EFS file system's ID, such as fs-0123abcd"
+                "'{file_system}' is not the ID of an EFS file system, such as fs-0123abcd"
             )));
         }
         let (folder, access_point) = match source {
@@ -140,7 +140,7 @@ pub(super) fn absolute(path: &str) -> Result<String, Invalid> {
     let plain = !path.chars().any(char::is_control);
     match path.strip_prefix('/') {
         Some(_) if plain => Ok(path.to_owned()),
-        _ => Err(Invalid::because(format!("'{path}' is no absolute path"))),
+        _ => Err(Invalid::because(format!("'{path}' is not an absolute path"))),
     }
 }
 

@@ -12,8 +12,9 @@ pub const MAX_TASK_ID: u32 = 4_000_000;
 pub const MAX_TASKS: u32 = 1_000_000;
 
 /// Why `%` cannot be had.
-pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at once, but for one at a \
-                                   time (%1); use a queue whose compute environment has a small maxvCpus";
+pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time, \
+                                   except one at a time (%1); use a queue whose compute environment has a \
+                                   small maxvCpus";
 
 /// What `--array` says: which tasks there are, and whether one waits for the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,7 +237,7 @@ impl FromStr for TaskIds {
 fn run(text: &str) -> Result<Run, Invalid> {
     let wrong = || {
         Invalid::because(
-            "the IDs of tasks are such as 7, 1-100, 1-100:5 (every fifth) or 3,7,10-12".to_owned(),
+            "give the IDs of tasks such as 7, 1-100, 1-100:5 (every fifth) or 3,7,10-12".to_owned(),
         )
     };
     let number = |digits: &str| {

@@ -21,10 +21,12 @@ impl Timeout {
     /// When it is shorter or longer than Batch takes.
     pub fn of_seconds(seconds: u32) -> Result<Self, Invalid> {
         if seconds < limits::TIMEOUT_MIN_SECONDS {
-            return Err(Invalid::because("Batch's shortest timeout is 60 seconds (5m is five minutes)"));
+            return Err(Invalid::because(
+                "Batch's shortest timeout is 60 seconds (for five minutes, give 5m)",
+            ));
         }
         if seconds > limits::TIMEOUT_MAX_SECONDS {
-            return Err(Invalid::because("Batch cannot be asked for more than 2147483647 seconds"));
+            return Err(Invalid::because("Batch takes at most 2147483647 seconds"));
         }
         Ok(Self(seconds))
     }
@@ -36,7 +38,7 @@ impl FromStr for Timeout {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let seconds = seconds(text).ok_or_else(|| {
             Invalid::because(
-                "a time is a number of seconds, or such as 90m, 2h, 2h30m, 12:00:00 or 1-12:00:00",
+                "give a number of seconds, or a time such as 90m, 2h, 2h30m, 12:00:00 or 1-12:00:00",
             )
         })?;
         Self::of_seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
@@ -60,7 +62,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         // Some hundred years: more would overflow a clock.
         let seconds = seconds(text).filter(|s| *s <= u64::from(u32::MAX));
-        let what = "a time is a number of seconds, or such as 90s, 5m, 2h30m or 12:00:00";
+        let what = "give a number of seconds, or a time such as 90s, 5m, 2h30m or 12:00:00";
         seconds.map(|s| Self(Duration::from_secs(s))).ok_or_else(|| Invalid::because(what))
     }
 }

@@ -44,7 +44,7 @@ impl FromStr for Ulimit {
             return Err(Invalid::because("a limit is NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:4096"));
         };
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
-            return Err(Invalid::because(format!("'{name}' is none of {}", NAMES.join(", "))));
+            return Err(Invalid::because(format!("'{name}' is not one of {}", NAMES.join(", "))));
         };
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
         let (soft, hard) = (limit(soft)?, limit(hard)?);

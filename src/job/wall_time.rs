@@ -23,7 +23,8 @@ impl FromStr for WallTime {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because(
-                "a time limit is a number of minutes, or such as 90:00 (minutes and seconds), 12:00:00 or 1-12:00:00",
+                "give a number of minutes, or a time such as 90:00 (minutes and seconds), 12:00:00 or \
+                 1-12:00:00",
             )
         };
         if ["UNLIMITED", "INFINITE", "-1"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -53,7 +54,7 @@ impl FromStr for WallTime {
         match seconds.and_then(|s| u32::try_from(s).ok()) {
             Some(0) => Ok(Self(None)),
             Some(s) if s <= limits::TIMEOUT_MAX_SECONDS => Ok(Self(Some(s))),
-            _ => Err(Invalid::because("Batch cannot be asked for more than 2147483647 seconds")),
+            _ => Err(Invalid::because("Batch takes at most 2147483647 seconds")),
         }
     }
 }

@@ -182,7 +182,7 @@ impl Home {
     pub fn create(&self) -> Result<(), Failure> {
         let failed = |e: io::Error| {
             let doing = format!("making the local cluster's home {}", self.path.display());
-            space::failure(&self.path, &doing, &e).hint(format!("{HOME_VARIABLE} names another folder"))
+            space::failure(&self.path, &doing, &e).hint(format!("set {HOME_VARIABLE} to another folder"))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
         let meta = fs::metadata(&self.path).map_err(failed)?;
@@ -198,7 +198,7 @@ impl Home {
         }
         self.check_places().map_err(|e| {
             failed(e).hint(format!(
-                "nothing was changed; move it away, or have {HOME_VARIABLE} name another folder"
+                "nothing has been changed; move it away, or set {HOME_VARIABLE} to another folder"
             ))
         })?;
         match contents::set_mark(&self.path) {
@@ -244,7 +244,8 @@ impl Home {
             self.path.display(),
             names.join(", ")
         ))
-        .hint(format!("nothing has been changed; {HOME_VARIABLE} names another folder, empty or not there yet"))
+        .hint(format!("nothing has been changed; set {HOME_VARIABLE} to another folder that is empty or \
+                       does not exist yet"))
     }
 
     /// That what is in the folder can be trusted: no other user can have put it there. `false` when there
@@ -258,7 +259,7 @@ impl Home {
         };
         match fs::metadata(&self.path) {
             Ok(meta) if !is_ours(&meta) => Err(failed("the folder belongs to another user")
-                .hint(format!("{HOME_VARIABLE} names another folder"))),
+                .hint(format!("set {HOME_VARIABLE} to another folder"))),
             Ok(meta) if meta.permissions().mode() & 0o022 != 0 => {
                 Err(failed("other users can write to the folder").hint("`blocal start` makes it private"))
             }

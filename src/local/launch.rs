@@ -125,7 +125,8 @@ pub(super) fn reachable(home: &Home) -> Result<Option<Endpoint>, Failure> {
             Machine::here().name
         ))
         .hint(format!(
-            "run this there, or `blocal stop` there first, or give each machine a folder of its own: {HOME_VARIABLE}"
+            "run this command there, run `blocal stop` there first, or give each machine a folder of its \
+             own with {HOME_VARIABLE}"
         ))),
         endpoint => Ok(endpoint),
     }
@@ -189,7 +190,7 @@ pub fn start(home: &Home) -> Result<Started, Failure> {
                 let failure = Failure::failed(format!("{doing}: {why}"));
                 let last = log_since(home, log);
                 match last.lines().rfind(|l| !l.trim().is_empty()) {
-                    Some(line) => failure.hint(format!("its last words: {line}")),
+                    Some(line) => failure.hint(format!("its last line: {line}")),
                     None => failure,
                 }
             }
@@ -212,8 +213,8 @@ pub fn set(home: &Home, change: impl FnOnce(&mut Settings) -> Result<(), Failure
         return Ok(());
     }
     if served(home)? {
-        return Err(Failure::failed("the local cluster runs already, with other settings")
-            .hint("`blocal stop` first: jobs that run go on, and the next start picks them up"));
+        return Err(Failure::failed("the local cluster is already running, with other settings")
+            .hint("run `blocal stop` first: running jobs continue, and the next start picks them up"));
     }
     new.write(home.path()).map_err(failed)
 }
@@ -268,7 +269,8 @@ fn program() -> Result<PathBuf, Failure> {
         .find(|file| file.is_file())
         .ok_or_else(|| {
             Failure::failed(
-                "starting the local cluster: there is no `blocal` program beside this one or on the PATH",
+                "starting the local cluster: there is no `blocal` program in the folder of this one or in \
+                 PATH",
             )
             .hint("install all of awsb's tools into one folder: `cargo install --locked --path .`")
         })

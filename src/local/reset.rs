@@ -57,7 +57,7 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
                 "resetting the local cluster in {}: its server does not end, or has been started again",
                 home.path().display()
             ));
-            return Err(failure.hint("run `blocal reset` again; `blocal status` tells what runs"));
+            return Err(failure.hint("run `blocal reset` again; `blocal status` shows what is running"));
         }
         std::thread::sleep(LOOK);
     }
@@ -71,7 +71,7 @@ pub fn reset(home: &Home) -> Result<(), Failure> {
     }
     if !left.others.is_empty() {
         let what: Vec<String> = left.others.iter().map(|path| path.display().to_string()).collect();
-        note(format!("blocal: left alone, as it is not the cluster's: {}", what.join(", ")));
+        note(format!("blocal: not removed, because it does not belong to the cluster: {}", what.join(", ")));
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ fn by_server(home: &Home) -> Result<(), Failure> {
     while let Some(active) = left.as_ref().map(|status| status.jobs.active()).filter(|active| *active > 0) {
         let jobs = if active == 1 { "1 job has".to_owned() } else { format!("{active} jobs have") };
         waiting.tell(|| {
-            format!("{jobs} been sent SIGTERM, and SIGKILL ends after 30 seconds what is left then")
+            format!("{jobs} been sent SIGTERM, and after 30 seconds SIGKILL ends those that are left")
         });
         if Instant::now() >= deadline {
             return Err(Failure::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));

@@ -102,7 +102,7 @@ fn serve_home(home: &Home, options: &Options) -> Result<Exit, Failure> {
     };
     let lock = home.lock_server().map_err(failed("taking the server's lock"))?;
     let Some(_lock) = lock else {
-        return Err(Failure::failed(format!("a server runs in {} already", home.path().display()))
+        return Err(Failure::failed(format!("a server is already running in {}", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
     // Whatever it makes is for this user alone; runners set the mask that jobs have.
@@ -201,7 +201,7 @@ async fn run(home: &Home, options: &Options, most_connections: usize) -> io::Res
     let old = home.endpoint();
     let file = home.path().join(ENDPOINT);
     if old.is_none() && file.exists() {
-        let lost = "what `blocal env` has printed, and the keys of jobs that run, are not valid any more";
+        let lost = "the exports of `blocal env` and the keys of running jobs are no longer valid";
         warn(&mut warnings, format!("{} cannot be read: {lost}", file.display()));
     }
     // Another machine, or this one started anew: nothing that ran then runs now.

@@ -109,16 +109,16 @@ impl NoSpace {
     pub fn advice(&self) -> &'static str {
         match self.why {
             Why::Full => {
-                "make room on that disk, or have AWSB_LOCAL_HOME name a folder on another one; \
-                 `blocal status` tells how much of it the local cluster takes"
+                "make room on that disk, or set AWSB_LOCAL_HOME to a folder on another one; `blocal status` \
+                 shows how much the local cluster uses"
             }
-            Why::Files => "remove files on that disk, or have AWSB_LOCAL_HOME name a folder on another one",
+            Why::Files => "remove files on that disk, or set AWSB_LOCAL_HOME to a folder on another one",
             Why::Quota => {
-                "remove files of yours on that disk, ask for a larger quota, or have AWSB_LOCAL_HOME name a \
+                "remove files of yours on that disk, ask for a larger quota, or set AWSB_LOCAL_HOME to a \
                  folder on another one"
             }
             Why::ReadOnly => {
-                "mount it for writing (a damaged disk is mounted read-only, too), or have AWSB_LOCAL_HOME name \
+                "mount it for writing (a damaged disk is mounted read-only, too), or set AWSB_LOCAL_HOME to \
                  a folder on another one"
             }
         }
@@ -136,7 +136,7 @@ impl std::fmt::Display for NoSpace {
         let free = match (self.free, self.needed) {
             (Some(free), Some(needed)) => format!("{free} bytes are free, and {needed} are needed"),
             (Some(free), None) => format!("{free} bytes are free"),
-            (None, _) => "how much is free is not known".to_owned(),
+            (None, _) => "the free space is not known".to_owned(),
         };
         match self.why {
             Why::Full => write!(f, "the disk of {path} is full: {free}"),

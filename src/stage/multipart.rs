@@ -152,7 +152,7 @@ impl<S: Source> Upload<'_, S> {
             "{signal}: of {}, {stored} of {all} MiB are stored, and {}",
             self.of.what, self.of.not_done
         ))
-        .hint("the same command again sends the rest")
+        .hint("the same command sends the rest")
         .exit(Exit::Interrupted(signal))
     }
 
@@ -287,7 +287,7 @@ impl<S: Source> Upload<'_, S> {
         match sent {
             Ok(sent) => Ok(Some((completed.set_e_tag(sent.e_tag).build(), part.size))),
             Err(e) if e.code() == Some("NoSuchUpload") => Ok(None),
-            Err(e) => Err(self.wrong(&e).hint("the same command again sends what is missing")),
+            Err(e) => Err(self.wrong(&e).hint("the same command sends the missing parts")),
         }
     }
 
@@ -315,7 +315,7 @@ impl<S: Source> Upload<'_, S> {
                 Ok(true)
             }
             Err(e) if is_contested(&e) => Ok(false),
-            Err(e) => Err(self.wrong(&e).hint("the same command again takes the upload up where it is")),
+            Err(e) => Err(self.wrong(&e).hint("the same command continues the upload")),
         }
     }
 

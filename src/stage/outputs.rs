@@ -137,7 +137,7 @@ fn place(directory: &Path, path: &str) -> Result<PathBuf, Failure> {
         return Ok(directory.join(path));
     }
     Err(Failure::failed(format!(
-        "the file `{path}` is not fetched: its name would lead out of {}",
+        "refusing to fetch the file `{path}`: its name leads out of {}",
         directory.display()
     )))
 }
@@ -157,7 +157,7 @@ fn make_folders(directory: &Path, file: &Path) -> Result<(), Failure> {
                 let found = fs::symlink_metadata(&folder).map_err(|e| making(&folder, &e))?;
                 if !found.is_dir() {
                     let (folder, file) = (folder.display(), file.display());
-                    return Err(Failure::failed(format!("writing {file}: {folder} is no directory")));
+                    return Err(Failure::failed(format!("writing {file}: {folder} is not a directory")));
                 }
             }
             Err(e) => return Err(making(&folder, &e)),
@@ -193,7 +193,9 @@ mod tests {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
         let target = place(inside.path(), "link/sub/x").unwrap();
-        assert!(make_folders(inside.path(), &target).unwrap_err().message.ends_with("link is no directory"));
+        assert!(
+            make_folders(inside.path(), &target).unwrap_err().message.ends_with("link is not a directory")
+        );
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         let target = place(inside.path(), "a/b/x").unwrap();
         make_folders(inside.path(), &target).unwrap();

@@ -86,10 +86,11 @@ pub enum PlanError {
     #[error("{0}")]
     Invalid(#[from] Invalid),
     /// What is no part of the overrides takes too much.
-    #[error("the request takes {0} bytes, most of them tags (--tag) and parameters (--param), and Batch takes at most {limit}", limit = limits::SUBMIT_JOB_BYTES)]
+    #[error("the request is {0} bytes long, most of them tags (--tag) and parameters (--param), and Batch \
+             accepts at most {limit}", limit = limits::SUBMIT_JOB_BYTES)]
     TooLarge(usize),
     /// No form fits.
-    #[error("the job's settings take {length} characters, and Batch takes at most {limit}")]
+    #[error("the job's settings are {length} characters long, and Batch accepts at most {limit}")]
     TooLong {
         /// Characters of the smallest form.
         length: usize,
@@ -227,7 +228,7 @@ pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str
         (is_array_of_its_own, "tasks other than the 2 to 10000 children of --array-size"),
         (
             taken_as_they_are(argv).is_none(),
-            "arguments that Batch would change: empty ones, what contains `Ref::`, what is not UTF-8",
+            "arguments that Batch would change (empty, with `Ref::`, or not UTF-8)",
         ),
         (plain_variables(&spec.environment).is_none(), "variables whose values are not UTF-8"),
     ];

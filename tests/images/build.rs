@@ -48,7 +48,7 @@ fn a_job_runs_in_an_image_that_is_built_for_it() {
     sandbox.file("job.sh", "#!/bin/sh\n#AWSB --build image\ncat /made/hello\n");
     let again = sandbox.run("bsub", ["-I", "job.sh"]).ok();
     assert_eq!(
-        (again.stdout.trim_end(), tag(&again.stderr, " is there already")),
+        (again.stdout.trim_end(), tag(&again.stderr, " is already there")),
         (content.as_str(), first.clone())
     );
     // Another is another's, and the job definition of each is its own.
@@ -134,7 +134,7 @@ fn an_image_that_no_job_would_see_is_not_built() {
     sandbox.file("image/Dockerfile", "FROM scratch\n");
     let failed = sandbox.run("bsub", ["--build", "image", "true"]);
     let message = failed.failed_with(2);
-    assert!(message.contains("its settings name no repository"), "{failed}");
+    assert!(message.contains("has no repository for the image"), "{failed}");
     assert!(failed.hints().contains("`ecr_repository = \"NAME\"` in [cluster.far]"), "{failed}");
 }
 

@@ -140,7 +140,7 @@ fn the_same_content_is_built_once() {
     let sandbox = server.sandbox();
     let built = sandbox.run("bimage", ["build", "context"]).ok();
     assert_eq!(built.stdout, format!("{REPOSITORY}@{DIGEST}\n"));
-    assert!(built.stderr.contains("is there already; `--force` builds it anew"), "{built}");
+    assert!(built.stderr.contains("is already there; `--force` builds it again"), "{built}");
     assert_eq!(server.builds(), 0);
     sandbox.run("bimage", ["build", "context", "--force"]).ok();
     assert_eq!(server.builds(), 1);
@@ -605,7 +605,7 @@ fn an_image_that_is_there_takes_no_builder() {
     sandbox.set("DOCKER_HOST", "unix:///nowhere/docker.sock");
     for builder in ["codebuild", "docker"] {
         let built = sandbox.run("bimage", ["build", "context", "--builder", builder]).ok();
-        assert!(built.stderr.contains("is there already"), "{built}");
+        assert!(built.stderr.contains("is already there"), "{built}");
     }
     assert_eq!(server.requests("BatchGetProjects").len(), 0);
 }

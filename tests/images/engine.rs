@@ -56,7 +56,7 @@ fn both_builders_build_and_the_same_content_is_built_once() {
         assert!(built.stderr.ends_with(&format!("\nbimage: {name} is built\n")), "{built}");
         let again = bench.sandbox.run("bimage", build).ok();
         assert_eq!(again.stdout, built.stdout);
-        assert_eq!(again.stderr, format!("bimage: {name} is there already; `--force` builds it anew\n"));
+        assert_eq!(again.stderr, format!("bimage: {name} is already there; `--force` builds it again\n"));
         let forced =
             bench.sandbox.run("bimage", ["build", "--force", "--json", folder, "--build-arg", "WHO=me"]).ok();
         assert_eq!(forced.json()[0]["earlier"], false, "{forced}");
@@ -211,8 +211,9 @@ fn without_an_engine_the_other_way_is_told() {
     assert_eq!(message, "no Docker engine answers; tried unix:///no/such/socket: no such file");
     assert!(failed.hints().contains("`codebuild_project = \"…\"` in [cluster.far]"), "{failed}");
     sandbox.config(&format!("{cluster}codebuild_project = \"images\"\n"));
-    let hints = "DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?\n\
-                 `builder = \"codebuild\"` in [cluster.far] builds with the CodeBuild project images";
+    let hints = "check that the engine is started; DOCKER_HOST can name it, such as \
+                 unix:///var/run/docker.sock\n`builder = \"codebuild\"` in [cluster.far] builds with the \
+                 CodeBuild project images";
     assert_eq!(build(&sandbox).hints(), hints);
     let pushed = sandbox.run("bimage", ["push", "x:1"]);
     assert_eq!(pushed.failed_with(2), "the cluster far has no repository to push to");

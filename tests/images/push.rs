@@ -84,7 +84,7 @@ fn what_cannot_be_pushed_is_told_before() {
     let nothing = format!("awsb:{}", bench.tag());
     assert_eq!(message(&["push", &nothing], 1), format!("the Docker engine has no image {nothing}"));
     assert_eq!(message(&["push", "sha256:0123"], 2), "sha256:0123 has no tag of its own");
-    assert!(message(&["push", "a:b", "--tag", "no tag"], 2).contains("a tag has letters"));
+    assert!(message(&["push", "a:b", "--tag", "no tag"], 2).contains("a tag has at most 128 letters"));
     bench.image(&nothing);
     let refused = message(&["push", &nothing], 1);
     assert!(
@@ -190,14 +190,14 @@ fn a_push_that_breaks_off_is_tried_again() {
     let (server, manifests) = registry(move |n| if n == 0 { Answer::Reset } else { created() });
     let outcome = push_to(&server);
     let outcome = outcome.ok();
-    assert!(outcome.stderr.contains("note: the push has broken off, and is tried again: "), "{outcome}");
+    assert!(outcome.stderr.contains("note: the push was interrupted and is tried again: "), "{outcome}");
     assert_eq!(manifests.load(Ordering::SeqCst), 2);
 
     let (server, manifests) = registry(|_| Answer::Reset);
     let outcome = push_to(&server);
     let said = told(&outcome.ended_with(1), &server);
     let last: Vec<&str> = said.lines().rev().take(2).collect();
-    assert_eq!(last[0], "hint: the same command again sends only the layers that have not arrived");
+    assert_eq!(last[0], "hint: the same command sends only the layers that are missing");
     assert!(last[1].starts_with("bimage: error: pushing REGISTRY/awsb-test/bad:v1: "), "{said}");
     assert_eq!(manifests.load(Ordering::SeqCst), 3);
 }

@@ -60,7 +60,7 @@ fn a_second_server_and_another_cluster_are_errors() {
     let cluster = Cluster::started();
     let second = cluster.run(&["serve"]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&second.stderr).contains("runs in"), "{second:?}");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("already running in"), "{second:?}");
     assert_eq!(cluster.run(&["start", "-c", "genomics"]).status.code(), Some(2));
 }
 

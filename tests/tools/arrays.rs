@@ -148,8 +148,8 @@ fn jobs_wait_for_others() {
     // One that Batch does not know (any more) is said to be so.
     let gone = "00000000-1111-4222-8333-444455556666";
     let outcome = sandbox.run("bsub", ["-d", gone, "true"]);
-    assert!(outcome.failed_with(1).contains(&format!("Batch does not know the job {gone}")), "{outcome}");
-    assert!(outcome.hints().contains("forgotten after some days"), "{outcome}");
+    assert!(outcome.failed_with(1).contains(&format!("Batch does not have the job {gone}")), "{outcome}");
+    assert!(outcome.hints().contains("removes ended jobs after some days"), "{outcome}");
     // A job that others wait for fails: they fail without having run.
     let bad = sandbox.run("bsub", ["--parsable", "--wrap", "exit 1"]).ok().job_id();
     let outcome =
@@ -206,7 +206,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     let fine = sandbox.run("bsub", ["-K", "--parsable", "true"]).ok().job_id();
     let outcome = sandbox.run("bsub", ["--rerun", &fine, "--failed"]).ok();
     assert_eq!(outcome.stdout, "");
-    assert!(outcome.stderr.contains("nothing of it has failed"), "{outcome}");
+    assert!(outcome.stderr.contains("no task of the job has failed"), "{outcome}");
     let message = sandbox.run("bsub", ["--rerun", &fine, "-i", "x"]).failed_with(2);
     assert!(message.contains("--input cannot be changed by --rerun"), "{message}");
     // What would be ignored is refused, and what cannot run is not submitted.
@@ -218,7 +218,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     }
     let long = format!("A={}", "x".repeat(9000));
     let message = sandbox.run("bsub", ["--rerun", &fine, "-e", &long]).failed_with(2);
-    assert!(message.contains("Batch takes at most 8192"), "{message}");
+    assert!(message.contains("Batch accepts at most 8192"), "{message}");
     let nodes = sandbox.run("bsub", ["-K", "--parsable", "-n", "2", "true"]).ok().job_id();
     let message = sandbox.run("bsub", ["--rerun", &format!("{nodes}#1")]).failed_with(2);
     assert!(message.contains("is a node"), "{message}");
@@ -230,10 +230,10 @@ fn tasks_that_wait_for_each_other_are_of_one_array_job() {
     let other = "8f2c0d3e-0000-4000-8000-000000000001";
     let n_to_n = format!("n_to_n:{other}");
     for (args, said) in [
-        (["-a", "10001", "-d", "sequential"], "become 2 of them"),
-        (["-a", "10001", "-d", &n_to_n], "become 2 of them"),
-        (["-p", "1", "-d", "sequential"], "is about an array's children"),
-        (["-p", "1", "-d", &n_to_n], "is about an array's children"),
+        (["-a", "10001", "-d", "sequential"], "need 2 of them"),
+        (["-a", "10001", "-d", &n_to_n], "need 2 of them"),
+        (["-p", "1", "-d", "sequential"], "is only for array jobs"),
+        (["-p", "1", "-d", &n_to_n], "is only for array jobs"),
     ] {
         let message = sandbox.run("bsub", args.into_iter().chain(["--dry-run", "true"])).failed_with(2);
         assert!(message.contains(said), "{message}");
@@ -255,7 +255,7 @@ fn what_a_script_says_in_several_lines_is_all_meant() {
             "line 3: `#SBATCH --nodes=2`: a multi-node parallel job cannot be an array",
         ),
         ("#SBATCH --nodes=2\n#SBATCH --array=0-3", "a multi-node parallel job cannot be an array"),
-        ("#AWSB --commands lines", "--commands has the commands itself"),
+        ("#AWSB --commands lines", "--commands cannot be used with"),
     ] {
         sandbox.file("job.sh", format!("#!/bin/sh\n{head}\n"));
         let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
@@ -358,7 +358,7 @@ fn a_shell_command_line_knows_its_task_and_no_line_gets_into_it() {
     assert_eq!(sorted(&outcome.stdout), ["0: 0 of 2", "1: 1 of 2"]);
     sandbox.file("lines", "\"q\"; echo INJECTED\n");
     let outcome = sandbox.run("bsub", ["-I", "--each", "lines", "--wrap", "echo {}"]);
-    assert!(outcome.failed_with(2).starts_with("--wrap: with --each"), "{outcome}");
+    assert!(outcome.failed_with(2).starts_with("--wrap with --each"), "{outcome}");
     let outcome =
         sandbox.run("bsub", ["-I", "--each", "lines", "--wrap", "printf '%s\\n' \"$AWSB_TASK_LINE\""]).ok();
     assert_eq!(outcome.stdout, "\"q\"; echo INJECTED\n");

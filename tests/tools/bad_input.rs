@@ -49,10 +49,10 @@ fn told(cases: &[Case]) -> String {
     told.collect()
 }
 
-/// The hints that are no mere `--help`, indented.
+/// The hints, indented.
 fn hints(outcome: &Outcome) -> String {
     let hints = outcome.hints();
-    hints.lines().filter(|hint| !hint.contains("--help")).map(|hint| format!("  {hint}\n")).collect()
+    hints.lines().map(|hint| format!("  {hint}\n")).collect()
 }
 
 /// A text without the names of bundles, which follow every change of the launcher.
@@ -151,7 +151,7 @@ fn wrong_defaults_are_named_with_their_place() {
         ("tag = [\"a=b\", \"c\"]", "invalid value 'c' for '--tag <KEY=VALUE>'"),
         ("wait = 5", "--wait"),
         ("cluster = \"local\"", "chooses the cluster"),
-        ("parsable = true", "--parsable is for the command line alone"),
+        ("parsable = true", "--parsable can only be used on the command line"),
     ] {
         sandbox.config(&format!("{NOBODY}\n[defaults]\n{line}\n"));
         let outcome = sandbox.quick_run("bsub", ["ok.sh"]);
@@ -180,7 +180,7 @@ fn the_other_tools() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["bstat", "-s", "DONE"], &["'DONE'", "'--status <LIST>'", "SUBMITTED"]),
         (&["bstat", "-s", ""], &["'--status <LIST>'"]),
-        (&["bstat", "what is this"], &["'what is this'", "a job is named by its ID"]),
+        (&["bstat", "what is this"], &["'what is this'", "give its ID"]),
         (&["bstat", "-q", "local", ID], &["--queue", "ID"]),
         (&["bstat", "-q", "a b"], &["'a b'", "'--queue <NAME>'"]),
         (&["bstat", "--task", "3"], &["<ID>"]),
@@ -202,28 +202,28 @@ fn the_other_tools() {
         (&["bout", "--files", "--failed", ID], &["--files", "--failed"]),
         (&["bout", "--stream-period", "3", ID], &["--follow"]),
         (&["bkill"], &["<ID>"]),
-        (&["bkill", ""], &["a job is named by its ID"]),
+        (&["bkill", ""], &["give its ID"]),
         (&["bkill", "last"], &["`last`", "no job has been submitted"]),
         (&["bkill", "--task", "-1", ID], &["'-1'", "'--task <N>'"]),
         (&["bkill", "--task", "1", "--name", "x"], &["--task", "--name"]),
         (&["bkill", "--name", "x", ID], &["--name", "ID"]),
         (&["bkill", "--mine", ID], &["--mine", "ID"]),
         (&["bkill", "-y"], &["<ID>"]),
-        (&["bkill", "--name", "x"], &["nothing is ended", "terminal"]),
-        (&["bkill", "--mine", "--all-queues"], &["nothing is ended", "terminal"]),
-        (&["bkill", "-q", "q"], &["nothing is ended", "terminal"]),
-        (&["bkill", "-s", "RUNNING"], &["nothing is ended", "terminal"]),
-        (&["bkill", "-s", "FAILED,SUCCEEDED", "-y"], &["FAILED", "have ended"]),
+        (&["bkill", "--name", "x"], &["refusing to end jobs", "terminal"]),
+        (&["bkill", "--mine", "--all-queues"], &["refusing to end jobs", "terminal"]),
+        (&["bkill", "-q", "q"], &["refusing to end jobs", "terminal"]),
+        (&["bkill", "-s", "RUNNING"], &["refusing to end jobs", "terminal"]),
+        (&["bkill", "-s", "FAILED,SUCCEEDED", "-y"], &["FAILED", "have already ended"]),
         (&["bkill", "-s", "DONE", "-y"], &["'DONE'", "'--status <LIST>'"]),
         (&["bkill", "-q", "a b", "-y"], &["'a b'", "'--queue <NAME>'"]),
         (&["bwait"], &["<ID>"]),
-        (&["bwait", "a b"], &["'a b'", "a job is named by its ID"]),
+        (&["bwait", "a b"], &["'a b'", "give its ID"]),
         (&["bwait", "last"], &["`last`", "no job has been submitted"]),
         (&["bwait", "--timeout", "soon", ID], &["'soon'", "'--timeout <TIME>'"]),
         (&["bwait", "--timeout", "-1", ID], &["'-1'", "'--timeout <TIME>'"]),
         (&["bwait", "--task", "x", ID], &["'x'", "'--task <N>'"]),
         (&["bwait", "--quiet", "--json", ID], &["--quiet", "--json"]),
-        (&["blocal"], &["No command is given"]),
+        (&["blocal"], &["no command is given"]),
         (&["blocal", "status", "-c", "nobody"], &["the cluster \"nobody\""]),
     ];
     for (words, says) in cases {

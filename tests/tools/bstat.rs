@@ -88,7 +88,7 @@ fn an_array_on_a_terminal_is_its_parent_and_what_failed() {
         folded.contains("━") && folded.contains("4 children: 1 ok, 1 failed, 1 running, 1 waiting\n"),
         "{folded}"
     );
-    assert!(folded.contains("`bstat -e 33333333` shows all of them\n"), "{folded}");
+    assert!(folded.contains("`bstat -e 33333333` shows all children\n"), "{folded}");
     let all = on_terminal(&["-e", ARRAY]);
     assert_eq!(first_words(&all).len(), 6, "{all}");
     let failed = on_terminal(&["--failed", "--no-header", ARRAY]);
@@ -232,7 +232,7 @@ fn nothing_active_is_said_to_people() {
     let server = BadServer::start(|_, _| Answer::json(json!({"jobSummaryList": []})));
     let sandbox = Sandbox::at(&server.endpoint());
     let seen = Terminal::new(80).run(&sandbox, "bstat", [] as [&str; 0]).ok();
-    let said = "bstat: nothing is active in the queue q; `bstat -s ALL` shows ended jobs, too\n";
+    let said = "bstat: no job is active in the queue q; `bstat -s ALL` shows ended jobs, too\n";
     assert_eq!(seen.screen(), said);
     let piped = sandbox.run("bstat", [] as [&str; 0]).ok();
     assert_eq!((piped.stdout.lines().count(), piped.stderr.as_str()), (1, ""));
@@ -246,7 +246,7 @@ fn what_does_not_go_together_is_said() {
     for (args, said) in [
         (&["-o", "jobId,colour"][..], "the columns are jobId, jobName, status, createdAt"),
         (&["--sort", "colour"], "the columns are"),
-        (&["-w=x"], "the pause in seconds"),
+        (&["-w=x"], "the pause is 0.1 to 86400"),
         (&["--script"], "<ID>"),
         (&["--mine", ONE], "--mine"),
         (&["--failed", "-s", "ALL"], "--failed"),

@@ -159,7 +159,7 @@ fn stacks_that_are_of_no_use() {
     let message = sandbox(&server, CONFIG).run("bstat", [] as [&str; 0]).failed_with(1);
     assert!(
         message.starts_with(
-            "the CloudFormation stack `hpc` of the cluster `pc` is of a cluster with the scheduler `slurm`"
+            "the CloudFormation stack `hpc` of the cluster `pc` belongs to a cluster with the scheduler `slurm`"
         ),
         "{message}"
     );
@@ -168,7 +168,7 @@ fn stacks_that_are_of_no_use() {
     let message = outcome.failed_with(1);
     assert_eq!(
         message,
-        "there is no CloudFormation stack `hpc` in eu-west-1, and the cluster `pc` is to be read from it"
+        "there is no CloudFormation stack `hpc` in eu-west-1, from which the cluster `pc` is read"
     );
 }
 
@@ -206,7 +206,7 @@ fn a_stack_that_has_changed_is_read_anew() {
     submitting.run("bstat", [] as [&str; 0]).ok();
     let outcome = submitting.run("bsub", ["true"]);
     outcome.failed_with(1);
-    assert!(outcome.hints().contains("asks AWS for it anew"), "{outcome}");
+    assert!(outcome.hints().contains("asks AWS again"), "{outcome}");
     submitting.run("bsub", ["true"]).ok();
 }
 
@@ -286,7 +286,7 @@ fn options_that_mean_nothing_to_the_local_cluster_are_told() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.run("bstat", ["--profile", "p", "--region", "eu-west-1"]).ok();
     assert_eq!(
-        outcome.stderr.lines().filter(|l| l.ends_with("means nothing to the local cluster")).count(),
+        outcome.stderr.lines().filter(|l| l.ends_with("has no effect on the local cluster")).count(),
         2,
         "{outcome}"
     );
@@ -352,7 +352,7 @@ fn a_proxy_that_lets_nothing_through() {
     let outcome = sandbox.run("bstat", [ID]);
     let message = outcome.failed_with(1);
     assert!(message.contains("cannot reach AWS in eu-west-1"), "{outcome}");
-    assert!(outcome.hints().contains("(HTTPS_PROXY) is in between"), "{outcome}");
+    assert!(outcome.hints().contains("(HTTPS_PROXY); NO_PROXY"), "{outcome}");
     assert!(!outcome.stderr.contains("secret"), "{outcome}");
     let asked = proxy.asked();
     assert!(asked[0].starts_with("CONNECT batch.eu-west-1.amazonaws.com:443 "), "{asked:?}");

@@ -210,7 +210,7 @@ fn a_multi_node_job_definition() {
     let submit = told.as_array().and_then(|all| all.last()).unwrap();
     assert_eq!(submit["request"]["nodeOverrides"]["numNodes"], 5);
     let failed = sandbox.run("bsub", ["--job-definition", "closed", "-n", "5", "true"]);
-    assert!(failed.failed_with(2).contains("is for 2 nodes and no other number"), "{failed}");
+    assert!(failed.failed_with(2).contains("is for exactly 2 nodes"), "{failed}");
     let failed = sandbox.run("bsub", ["--job-definition", "open", "-a", "5", "true"]);
     assert!(failed.failed_with(2).contains("cannot be arrays"), "{failed}");
     // Changes are made to all of them.
@@ -225,7 +225,7 @@ fn a_job_definition_that_is_too_large() {
     let mounts = (0..300).map(|n| format!("--mount=/host/{n}:/container/{n}"));
     let line = mounts.chain(["--image=busybox".to_owned(), "true".to_owned()]);
     let failed = sandbox.run("bsub", line);
-    assert!(failed.failed_with(2).contains("Batch takes at most 24576 (24 KiB)"), "{failed}");
+    assert!(failed.failed_with(2).contains("Batch accepts at most 24576 (24 KiB)"), "{failed}");
 }
 
 #[story]
@@ -305,9 +305,12 @@ fn queues_that_do_not_take_the_job() {
     sandbox.run("aws", queue.into_iter().chain(order)).ok();
 
     let failed = sandbox.run("bsub", ["-q", "off", "true"]);
-    assert!(failed.failed_with(1).contains("the queue off is disabled, so it takes no new jobs"), "{failed}");
+    assert!(
+        failed.failed_with(1).contains("the queue off is disabled, so it accepts no new jobs"),
+        "{failed}"
+    );
     let failed = sandbox.run("bsub", ["-q", "fair", "true"]);
-    assert!(failed.failed_with(2).contains("every job in it has to say whose it is"), "{failed}");
+    assert!(failed.failed_with(2).contains("every job in it needs a share"), "{failed}");
     assert!(failed.hints().contains("`--share NAME`"), "{failed}");
     let failed = sandbox.run("bsub", ["--share", "ann", "true"]);
     assert!(failed.failed_with(2).contains("has no scheduling policy"), "{failed}");
@@ -415,7 +418,7 @@ fn a_derived_job_definition_that_somebody_deregistered_is_made_anew() {
     sandbox.run("bsub", line).ok();
     let failed = sandbox.run("bsub", line);
     assert!(failed.failed_with(2).contains("there is no active job definition d-awsb-"), "{failed}");
-    assert!(failed.hints().contains("the same command derives it anew"), "{failed}");
+    assert!(failed.hints().contains("the same command derives it again"), "{failed}");
     sandbox.run("bsub", line).ok();
     let submitted = server.requests("submitjob");
     assert_eq!((submitted.len(), server.requests("registerjobdefinition").len()), (3, 2));

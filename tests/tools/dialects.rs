@@ -717,7 +717,7 @@ fn what_a_script_asks_for_and_batch_does_in_another_way_is_said() {
     let requests = told.as_array().unwrap();
     let waits = requests.iter().find_map(|r| r["request"]["dependsOn"].as_array()).unwrap();
     assert_eq!(waits[0]["type"], "SEQUENTIAL");
-    assert!(outcome.stderr.contains("note: --array 1-3%1: one task runs after the other"), "{outcome}");
+    assert!(outcome.stderr.contains("note: --array 1-3%1: the tasks run one after the other"), "{outcome}");
     let other = sandbox.run("bsub", ["--dry-run", "--array", "1-3", "job.sh"]).ok();
     assert!(!other.stdout.contains("SEQUENTIAL"), "{other}");
 

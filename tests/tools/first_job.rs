@@ -87,7 +87,7 @@ fn the_environment_is_the_jobs_own() {
     assert!(outcome.stdout.contains("\nPATH=/bin:/usr/bin\n"), "{outcome}");
     assert!(!outcome.stdout.contains("OTHER"), "{outcome}");
     assert!(!outcome.stdout.contains("AWSB_BUNDLE"), "{outcome}");
-    assert!(outcome.stderr.contains("warning: UNSET is not set here"), "{outcome}");
+    assert!(outcome.stderr.contains("warning: the variable UNSET is not set here"), "{outcome}");
 }
 
 #[story]
@@ -170,7 +170,7 @@ fn a_job_is_ended_with_all_its_processes() {
     assert!(details.contains("statusReason  : wrong input\n"), "{details}");
     // One that has ended already is no error, one that is unknown is.
     let outcome = sandbox.run("bkill", [&id, "no-such-job"]).ended_with(1);
-    assert_eq!(outcome.stdout, format!("Job {id} (tree-sh) had ended already: FAILED.\n"));
+    assert_eq!(outcome.stdout, format!("Job {id} (tree-sh) had already ended: FAILED.\n"));
     assert!(
         outcome.stderr.starts_with("bkill: error: there is no job no-such-job (cluster local)\n"),
         "{outcome}"

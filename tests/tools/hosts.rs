@@ -288,7 +288,7 @@ fn what_is_no_answer_of_ec2s_is_said() {
         (200, page, "answered with a web page (HTTP status 200)"),
         (200, unreadable, "cannot be read"),
         (404, page, "answered with a web page (HTTP status 404)"),
-        (404, "gone", "HTTP status 404, and no AWS error with it"),
+        (404, "gone", "HTTP status 404, without an AWS error"),
         (
             403,
             "<Response><Errors><Error><Code>AuthFailure</Code><Message>a\u{1b}[2Jb</Message></Error></Errors></Response>",
@@ -318,7 +318,7 @@ fn what_has_no_machines_is_said() {
     assert_eq!(outcome.stdout, "[]\n");
     let empty = far(World { instances: 0, ..WORLD });
     let outcome = Sandbox::at(&empty.endpoint()).run("bhosts", [""; 0]).ok();
-    assert_eq!(outcome.stderr, "bhosts: note: there are no machines in EC2 just now\n");
+    assert_eq!(outcome.stderr, "bhosts: note: there are no machines in EC2 at the moment\n");
 }
 
 #[story]
@@ -330,7 +330,7 @@ fn unknown_machines_are_said_and_the_others_shown() {
     let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("error: ")).collect();
     assert_eq!(errors.len(), 2, "{outcome}");
     assert!(
-        errors[0].contains("no machine i-9 behind the queue q") && !outcome.stderr.contains('\u{1b}'),
+        errors[0].contains("the queue q has no machine i-9") && !outcome.stderr.contains('\u{1b}'),
         "{outcome}"
     );
     let alone = sandbox.run("bhosts", ["i-9"]);
@@ -424,7 +424,9 @@ fn motos_machines() {
     let moto = Moto::without_containers();
     let cluster = moto.cluster("hosts");
     let sandbox = cluster.aws_sandbox();
-    assert!(sandbox.run("bhosts", [""; 0]).ok().stderr.contains("there are no machines in hosts just now"));
+    assert!(
+        sandbox.run("bhosts", [""; 0]).ok().stderr.contains("there are no machines in hosts at the moment")
+    );
     let program = "import boto3, json, sys\n\
         batch, ecs, ec2 = map(boto3.client, ('batch', 'ecs', 'ec2'))\n\
         environment = batch.describe_compute_environments(computeEnvironments=['hosts'])['computeEnvironments'][0]\n\

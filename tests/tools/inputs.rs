@@ -171,7 +171,7 @@ fn an_interrupted_upload_says_how_it_goes_on() {
     let outcome = bsub.wait();
     let said = outcome.failed_with(130);
     assert_eq!(said, "interrupted: of the inputs, 16 of 80 MiB are stored, and no job was submitted");
-    assert_eq!(outcome.hints(), "the same command again sends the rest");
+    assert_eq!(outcome.hints(), "the same command sends the rest");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL", "--json"]).ok().json().as_array().map(Vec::len), Some(0));
 }
 

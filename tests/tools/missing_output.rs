@@ -93,7 +93,7 @@ fn a_stream_that_is_not_there_is_said() {
     let server = server();
     let sandbox = Sandbox::at(&server.endpoint());
     let gone = format!(
-        "the job {ONE} has no output any more: its log stream gone/1 is not there in the log group /aws/batch/job"
+        "the output of the job {ONE} is gone: its log stream gone/1 is not there in the log group /aws/batch/job"
     );
     for args in [
         vec![ONE],
@@ -107,7 +107,7 @@ fn a_stream_that_is_not_there_is_said() {
         assert!(outcome.hints().contains("aws logs describe-log-groups"), "{outcome}");
     }
     let warning = format!(
-        "bout: warning: the output of the job {RETRIED} is not all: its log stream gone/1 is not there"
+        "bout: warning: the output of the job {RETRIED} is incomplete: its log stream gone/1 is not there"
     );
     for args in [vec![RETRIED], vec!["-f", RETRIED], vec!["--tail", "3", RETRIED]] {
         let outcome = sandbox.run("bout", &args).ok();
@@ -115,7 +115,7 @@ fn a_stream_that_is_not_there_is_said() {
         assert!(outcome.stderr.starts_with(&warning), "{outcome}");
     }
     let warning = format!(
-        "bout: warning: the output of the job {ARRAY} is not all: 11 of its log streams are not there"
+        "bout: warning: the output of the job {ARRAY} is incomplete: 11 of its log streams are not there"
     );
     for args in [vec![ARRAY], vec!["-f", ARRAY], vec!["--tail", "3", ARRAY]] {
         let outcome = sandbox.run("bout", &args).ok();

@@ -123,7 +123,7 @@ fn jobs_that_are_not_there_or_have_not_started() {
     assert_eq!(mixed.stdout, "zero begins\nzero ends\n", "the good ones are shown");
     assert!(mixed.stderr.contains(&format!("bout: error: there is no job {other}")), "{mixed}");
     let wrong = sandbox.run("bout", ["--index", "1,3", ID]).failed_with(2);
-    assert!(wrong.contains("are 0 to 2"), "{wrong}");
+    assert!(wrong.contains("has the indices 0 to 2"), "{wrong}");
     let wrong = sandbox.run("bout", ["--attempt", "2", &format!("{ID}:0")]).failed_with(1);
     assert!(wrong.contains("no attempt 2: it was tried"), "{wrong}");
 }

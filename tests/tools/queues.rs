@@ -185,7 +185,7 @@ fn what_is_not_there_is_said_and_the_rest_is_shown() {
     );
     let alone = sandbox.run("bqueues", ["nope"]);
     assert!(alone.failed_with(1).contains("nope (cluster far, region eu-west-1)"), "{alone}");
-    assert!(sandbox.run("bqueues", ["a b"]).failed_with(2).contains("a queue is named by"));
+    assert!(sandbox.run("bqueues", ["a b"]).failed_with(2).contains("a queue is a name of"));
 }
 
 #[story]

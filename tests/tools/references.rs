@@ -238,7 +238,7 @@ fn a_job_of_another_region_or_account_is_said_to_be() {
             outcome.failed_with(1),
             format!("the job {A} is in us-east-1, and the cluster `far` is in eu-west-1")
         );
-        assert_eq!(outcome.hints(), "`--region us-east-1` looks there, with the same account");
+        assert_eq!(outcome.hints(), "to look there with the same account, add `--region us-east-1`");
     }
     let outcome = sandbox.run("bsub", ["-d", &arn("us-east-1", A), "true"]);
     assert!(outcome.failed_with(1).contains("is in us-east-1"), "{outcome}");
@@ -263,7 +263,7 @@ fn a_job_of_another_region_or_account_is_said_to_be() {
     let strict = strict_server();
     let outcome = Sandbox::at(&strict.endpoint()).run("bstat", [arn("eu-west-1", ID_OF_NEW)]);
     assert!(outcome.failed_with(1).starts_with("there is no job "), "{outcome}");
-    assert!(outcome.hints().contains("its ARN is of the account 111122223333"), "{outcome}");
+    assert!(outcome.hints().contains("its ARN belongs to the account 111122223333"), "{outcome}");
 }
 
 #[story]
@@ -300,7 +300,7 @@ fn what_was_submitted_from_here_is_known() {
     let outcome = sandbox.run("bsub", ["true"]).ok();
     assert_eq!(outcome.stderr, "");
     let outcome = sandbox.run("bsub", ["--debug", "true"]).ok();
-    assert!(outcome.stderr.contains("note: noting the job in "), "{outcome}");
+    assert!(outcome.stderr.contains("note: recording the job in "), "{outcome}");
 }
 
 #[story]
@@ -377,7 +377,7 @@ fn what_another_session_submitted_is_not_ended_unasked() {
 fn an_option_of_slurms_that_we_have_not_is_explained() {
     let sandbox = Sandbox::new();
     for (option, said) in [
-        ("--output=x.out", "--output is Slurm's: a job's output, standard error too, goes to CloudWatch"),
+        ("--output=x.out", "--output is Slurm's: a job's output and standard error go to CloudWatch"),
         ("--mail-user=me", "--mail-user is Slurm's: Batch sends no mail"),
         ("--ntasks=4", "--ntasks is Slurm's: it works as an #SBATCH line in the script"),
     ] {
@@ -472,10 +472,7 @@ fn the_old_tools_options_of_two_letters() {
     let outcome =
         sandbox.run("bsub", ["-jn", "old", "-cf", "-e", "ONE,TWO", "-ll", "DEBUG", "job", "-jn", "x"]).ok();
     assert!(outcome.stdout.contains("(old)"), "{outcome}");
-    assert_eq!(
-        outcome.stderr,
-        "bsub: note: -ll means nothing here: --debug shows what is sent and what comes back\n"
-    );
+    assert_eq!(outcome.stderr, "bsub: note: -ll has no effect: --debug shows requests and answers\n");
     let id = outcome.job_id();
     assert_eq!(sandbox.run("bout", ["-s", "-sp", "1", &id]).ok().stdout, "-jn x 12\n");
     sandbox.run("bstat", ["-ll", "INFO", "-s", "ALL"]).ok();

@@ -16,11 +16,11 @@ fn what_only_slurm_or_lsf_means_is_refused_before_anything_is_done() {
     sandbox.file("ok.sh", "#!/bin/sh\n");
     for (words, hint) in [
         (&["-w", "done(8f2c0d3e)", "ok.sh"][..], "hint: `-d 8f2c0d3e`"),
-        (&["-n", "4", "-o", "out.%J", "ok.sh"], "`bout ID` shows it"),
-        (&["-oo", "f", "ok.sh"], "`bout ID` shows it"),
+        (&["-n", "4", "-o", "out.%J", "ok.sh"], "`bout ID` shows them"),
+        (&["-oo", "f", "ok.sh"], "`bout ID` shows them"),
         (&["-env", "all", "ok.sh"], "`-e all`"),
         (&["-J", "x[1-3]", "ok.sh"], "hint: `-J x --array 1-3`"),
-        (&["-a", "1-10", "ok.sh"], "hint: tasks with these IDs are `--array 1-10`"),
+        (&["-a", "1-10", "ok.sh"], "hint: to give the IDs of tasks: `--array 1-10`"),
         (&["-W", "1:30", "ok.sh"], "hint: `-t 90m`"),
         (&["-p", "gpu", "ok.sh"], "`-q gpu`"),
         (&["-c", "4", "ok.sh"], "`-p 4`"),
@@ -45,7 +45,7 @@ fn where_both_readings_are_plausible_there_is_one_note() {
     let words = ["--dry-run", "-a", "5", "-t", "90", "-w", "node01", "ok.sh"];
     let outcome = sandbox.run("bsub", words).ok();
     let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
-    for part in ["-a 5 is 5 tasks, 0 to 4", "-t 90 is 90 seconds", "-w node01 runs in a directory node01"] {
+    for part in ["-a 5 is 5 tasks, 0 to 4", "-t 90 is 90 seconds", "-w node01 makes a directory node01"] {
         assert!(note.contains(part), "{outcome}");
     }
     let quiet = sandbox.run("bsub", ["--quiet", "-K", "-a", "2", "true"]).ok();
@@ -66,7 +66,11 @@ fn a_script_that_is_hardly_meant_gets_a_note() {
     sandbox.file("ok.sh", "#!/bin/sh\n");
     let behind = ["--dry-run", "ok.sh", "-I"];
     let seen = Terminal::new(200).run(&sandbox, "bsub", behind).ok();
-    assert!(seen.screen().contains("-I stands behind the script and belongs to it"), "{}", seen.screen());
+    assert!(
+        seen.screen().contains("-I comes after the script, so it is an argument of the script"),
+        "{}",
+        seen.screen()
+    );
     assert_eq!(sandbox.run("bsub", behind).ok().stderr, "");
 }
 
@@ -76,7 +80,7 @@ fn a_standard_input_that_the_job_does_not_get_is_mentioned() {
     sandbox.file("data", "some\ndata\n");
     let said = |line: &str| {
         let outcome = sandbox.run("bash", ["-c", line]).ok();
-        outcome.stderr.contains("the job does not get this standard input; `--stdin -` brings it")
+        outcome.stderr.contains("the job does not get this standard input; `--stdin -` sends it with the job")
     };
     assert!(said("bsub -K --command cat < data"));
     assert!(said("mkfifo pipe; exec 3<>pipe; echo data >&3; bsub -K --command true <&3"));
@@ -152,8 +156,8 @@ fn blank_lines_and_comments_of_a_list_are_mentioned_or_left_out() {
     let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
     assert_eq!(
         note,
-        "bsub: note: --each: list: line 3 is blank and counts as a task; line 1 is behind a `#` and counts as a task; \
-         --skip-comments leaves such lines out"
+        "bsub: note: --each: list: line 3 is blank, and is a task as well; line 1 is a comment (`#`), and \
+         is a task as well; `--skip-comments` leaves such lines out"
     );
     let outcome =
         sandbox.run("bsub", ["-I", "--skip-comments", "--each", "list", "echo", "sample", "{}"]).ok();
@@ -171,7 +175,7 @@ fn jobs_are_waited_for_by_their_name() {
     let work = sandbox.work().display().to_string();
     let submit = |words: &[&str]| sandbox.run("bsub", [&["--parsable"], words].concat()).ok().job_id();
     let none = sandbox.run("bsub", ["-d", "name:align", "true"]);
-    assert!(none.failed_with(2).contains("no job of yours in the queue local has the name align"), "{none}");
+    assert!(none.failed_with(2).contains("you have no job named align in the queue local"), "{none}");
     let first = submit(&["-J", "align-1", "until.sh", &work, "0"]);
     let second = submit(&["-J", "align-2", "until.sh", &work, "0"]);
     submit(&["-J", "sort", "true"]);
@@ -198,7 +202,10 @@ fn jobs_are_waited_for_by_their_name() {
     // The beginning of an ID is a name to LSF.
     sandbox.file("name.sh", format!("#!/bin/sh\n#BSUB -w 'done({})'\ntrue\n", &first[..8]));
     let outcome = sandbox.run("bsub", ["name.sh"]);
-    assert!(outcome.failed_with(2).contains(&format!("has the name {}", &first[..8])), "{outcome}");
+    assert!(
+        outcome.failed_with(2).contains(&format!("you have no job named {} in", &first[..8])),
+        "{outcome}"
+    );
     sandbox.file("go", "");
     sandbox.run("bwait", both).ok();
     // What has succeeded just now is done; what has failed would take the job with it.
@@ -206,7 +213,10 @@ fn jobs_are_waited_for_by_their_name() {
     let failed = submit(&["-J", "align-3", "until.sh", &work, "3"]);
     sandbox.run("bwait", [&failed]).ended_with(3);
     let outcome = sandbox.run("bsub", ["-d", "name:align-*", "true"]);
-    assert!(outcome.failed_with(2).contains(&format!("means {failed} (align-3), which FAILED")), "{outcome}");
+    assert!(
+        outcome.failed_with(2).contains(&format!("includes {failed} (align-3), which FAILED")),
+        "{outcome}"
+    );
 }
 
 #[story]
@@ -215,7 +225,7 @@ fn more_dependencies_than_batch_takes_are_joined_by_a_line() {
     let ids: Vec<String> =
         (0..21).map(|_| sandbox.run("bsub", ["--parsable", "true"]).ok().job_id()).collect();
     let outcome = sandbox.run("bsub", ["-d", &ids.join(","), "--wrap", "echo all"]);
-    assert!(outcome.failed_with(2).contains("at most 20 others, not 21"), "{outcome}");
+    assert!(outcome.failed_with(2).contains("at most 20 other jobs, not 21"), "{outcome}");
     let hints = outcome.hints();
     let line =
         hints.lines().find_map(|hint| hint.split_once(": ").filter(|(_, line)| line.starts_with("bsub")));
@@ -235,13 +245,10 @@ fn what_can_never_fit_is_said_at_once() {
     ] {
         let outcome = sandbox.run("bsub", [&["--dry-run"], words].concat()).ok();
         let [warning] = remarks(&outcome)[..] else { panic!("{outcome}") };
-        assert!(
-            warning.contains("warning: the job can never run as it is: ") && warning.contains(says),
-            "{outcome}"
-        );
+        assert!(warning.contains("warning: the job can never run: ") && warning.contains(says), "{outcome}");
         assert!(outcome.stderr.contains("hint: "), "{outcome}");
         let outcome = sandbox.run("bsub", [&["--strict"], words].concat());
-        assert!(outcome.failed_with(2).starts_with("the job can never run as it is: "), "{outcome}");
+        assert!(outcome.failed_with(2).starts_with("the job can never run: "), "{outcome}");
     }
     assert_eq!(sandbox.run("bsub", ["--dry-run", "-p", "1", "-m", "64M", "true"]).ok().stderr, "");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.lines().count(), 1, "nothing was submitted");
@@ -251,7 +258,7 @@ fn what_can_never_fit_is_said_at_once() {
 fn why_without_an_id_tells_of_my_jobs() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.run("bstat", ["--why"]).ok();
-    assert!(outcome.stderr.contains("no job of yours is active"), "{outcome}");
+    assert!(outcome.stderr.contains("you have no active jobs"), "{outcome}");
     let id = sandbox.run("bsub", ["--parsable", "-g", "16", "true"]).ok().job_id();
     let failed = sandbox.run("bsub", ["-K", "--parsable", "--wrap", "exit 3"]).ended_with(3);
     let failed_id = failed.stdout.trim().to_owned();

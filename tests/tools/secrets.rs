@@ -110,12 +110,12 @@ fn all_hands_on_what_is_ordinary_and_says_what_it_holds_back() {
             "{name}: {outcome}"
         );
     }
-    let note = outcome.stderr.lines().find(|line| line.starts_with("bsub: note: `-e all` holds back"));
+    let note = outcome.stderr.lines().find(|line| line.starts_with("bsub: note: `-e all` leaves out"));
     let note = note.unwrap_or_else(|| panic!("no note: {outcome}"));
     for name in ["COOKIE", "DATABASE_URL", "DB_PASS", "HOME", "PATH"] {
         assert!(note.contains(&format!("{name},")) || note.contains(&format!("{name})")), "{name}: {note}");
     }
-    assert!(note.contains("more") && note.ends_with("`-e NAME` hands one on"), "{note}");
+    assert!(note.contains("more") && note.ends_with("`-e NAME` passes one on"), "{note}");
     // By name they go, and what is left out by name is not said.
     let outcome = sandbox.run("bsub", ["-I", "-e", "DB_PASS", "--wrap", "env"]).ok();
     assert!(outcome.stdout.contains("DB_PASS=hunter2-DB_PASS\n"), "{outcome}");

@@ -187,10 +187,10 @@ fn jobs_on_standard_input() {
     // Nothing to do is no error: `… | bkill -`.
     for tool in ["bkill", "bwait"] {
         let outcome = sandbox.run_with_input(tool, ["-"], "\n").ok();
-        assert!(outcome.stderr.contains("standard input names no job"), "{outcome}");
+        assert!(outcome.stderr.contains("standard input"), "{outcome}");
     }
     let outcome = sandbox.run_with_input("bkill", ["-"], "a/b\n");
-    assert!(outcome.failed_with(2).starts_with("'a/b' names no job"), "{outcome}");
+    assert!(outcome.failed_with(2).starts_with("'a/b' is not a job"), "{outcome}");
     sandbox.run("bkill", [&ids[4]]).ok();
 }
 
@@ -367,7 +367,7 @@ fn what_is_not_known_is_said_at_the_end_and_the_others_are_handled() {
         let outcome = sandbox.run(tool, &words).ended_with(1);
         let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains(": error: ")).collect();
         let expected = [
-            format!("{tool}: error: 'what/ever' names no job"),
+            format!("{tool}: error: 'what/ever' is not a job"),
             format!("{tool}: error: there is no job no-such-job"),
         ];
         assert_eq!(errors.len(), 2, "{outcome}");
@@ -394,7 +394,7 @@ fn bkill_asks_before_it_ends_what_was_not_named() {
     // Nobody can be asked.
     for words in [&["--name", "align-*"][..], &["-q", "local"], &["--mine"], &["-s", "RUNNING"]] {
         let outcome = sandbox.run("bkill", words);
-        assert!(outcome.failed_with(2).starts_with("nothing is ended"), "{outcome}");
+        assert!(outcome.failed_with(2).starts_with("refusing to end jobs"), "{outcome}");
     }
     let outcome = sandbox.run("bkill", ["--name", "align-*", "--dry-run"]).ok();
     assert_eq!(outcome.stdout.lines().count(), 3, "a header and two jobs: {outcome}");
@@ -435,7 +435,7 @@ fn bkill_asks_before_it_ends_what_was_not_named() {
     assert_eq!(rows(&outcome).len(), 1, "{outcome}");
     eventually("the end", MINUTE, || (status(&judge, &ids[2]) == "FAILED").then_some(()));
     let outcome = sandbox.run("bkill", ["--mine", "-y"]).ok();
-    assert!(outcome.stderr.contains("there are no such jobs"), "{outcome}");
+    assert!(outcome.stderr.contains("no job matches"), "{outcome}");
 }
 
 #[story]
@@ -485,7 +485,7 @@ fn a_dry_run_with_ids_ends_nothing() {
         outcome.stdout.lines().skip(1).map(|line| line[..36].to_owned()).collect::<Vec<_>>(),
         [id(0), id(2)]
     );
-    assert!(outcome.stderr.contains("1 job had ended already"), "{outcome}");
+    assert!(outcome.stderr.contains("1 job had already ended"), "{outcome}");
     assert_eq!(server.requests("terminatejob").len(), 0);
 }
 

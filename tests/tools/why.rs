@@ -560,7 +560,7 @@ fn what_may_not_be_looked_at_is_said_and_the_rest_is_told() {
         assert!(!said.lines().next().unwrap_or_default().contains("could not look"), "{operation}: {said}");
         let lines: Vec<&str> = said.lines().filter(|line| line.contains("could not look at")).collect();
         assert_eq!(lines.len(), 1, "{operation}: {said}");
-        assert!(lines[0].ends_with(&format!(": needs permission {permission}")), "{said}");
+        assert!(lines[0].ends_with(&format!(": the permission {permission} is missing")), "{said}");
     }
     let said = told(move |asked, answer| {
         if asked == "describejobs" {

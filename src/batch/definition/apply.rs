@@ -19,7 +19,7 @@ pub fn apply(
 ) -> Result<(), Failure> {
     let role = |role: &crate::job::Role| {
         role.arn(definition).ok_or_else(|| {
-            Failure::usage(format!("a role's ARN is needed: the account of {definition} is not known"))
+            Failure::usage(format!("give the ARN of the role: the account of {definition} is not known"))
         })
     };
     if let Some(image) = &changes.image {
@@ -53,7 +53,7 @@ pub fn apply(
         changes.efs.iter().find(|e| changes.mounts.iter().any(|m| same(&m.container, &e.container)))
     {
         return Err(Failure::usage(format!(
-            "{} is the place of two mounts: of `--mount` and of `--efs`",
+            "`--mount` and `--efs` both mount something at {}",
             efs.container
         )));
     }
@@ -66,7 +66,7 @@ pub fn apply(
                 "mounting {} as the job role: the job definition {definition} has none",
                 efs.file_system
             ))
-            .hint("`--job-role ROLE` gives it one"));
+            .hint("`--job-role ROLE` sets one"));
         }
         place(container, &efs.container, efs.read_only, file_system(efs));
     }
@@ -91,7 +91,7 @@ fn secrets(
         return Err(Failure::usage(format!(
             "`--secret` needs an execution role, which fetches the secret, and the job definition {definition} has none"
         ))
-        .hint("`--execution-role ROLE` gives it one"));
+        .hint("`--execution-role ROLE` sets one"));
     }
     Ok(())
 }
@@ -200,7 +200,7 @@ mod tests {
         let none = ContainerChanges::default;
         assert!(refused(ContainerChanges { secrets: all(&["A=/a"]), ..none() }).contains("execution role"));
         let twice = ContainerChanges { mounts: all(&["/a:/x/"]), efs: all(&["fs-0123abcd:/x"]), ..none() };
-        assert!(refused(twice).contains("two mounts"));
+        assert!(refused(twice).contains("both mount"));
         let iam = ContainerChanges { efs: all(&["fs-0123abcd:/x:iam"]), ..none() };
         assert!(refused(iam).contains("job role"));
     }

@@ -213,9 +213,12 @@ async fn register(
             let (length, limit) = (body.len(), limits::REGISTER_JOB_DEFINITION_BYTES);
             if length > limit {
                 return Err(Failure::usage(format!(
-                    "{doing}: it has {length} bytes, and Batch takes at most {limit} (24 KiB)"
+                    "{doing}: it is {length} bytes long, and Batch accepts at most {limit} (24 KiB)"
                 ))
-                .hint("fewer of --mount, --efs, --secret and --ulimit, or a smaller job definition to derive from"));
+                .hint(
+                    "give fewer of --mount, --efs, --secret and --ulimit, or derive from a smaller job \
+                       definition",
+                ));
             }
             Err(explain(session, &doing, &e))
         }

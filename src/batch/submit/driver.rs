@@ -368,7 +368,8 @@ impl<'a> Driver<'a> {
         let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
         terminate(&session, &JobId::from_batch(double), &reason).await?;
         note(format!(
-            "bsub: note: an answer was lost and the job was there twice: {double} has been ended, {kept} is kept"
+            "bsub: note: an answer was lost, and the job was submitted twice: {double} has been ended, \
+             {kept} is kept"
         ));
         Ok(())
     }
@@ -452,7 +453,7 @@ impl Telling {
                 *self = Self { request, begun: Instant::now(), untold: None, told: false, told_of_holder };
             }
             if let Some(by) = key.waits_for().filter(|_| on_terminal && !self.told_of_holder) {
-                note(format!("bsub: waiting for {by}, who is submitting under this key"));
+                note(format!("bsub: waiting for {by}, who is submitting with the same key"));
                 self.told_of_holder = true;
             }
         }

@@ -14,7 +14,7 @@ impl Driver<'_> {
             Outcome::Submitted { jobs, earlier, unnoted } => {
                 if let Some(trouble) = unnoted {
                     let failure = self.failure(trouble.failure);
-                    note(format!("bsub: warning: the jobs could not be noted under their key: {failure}"));
+                    note(format!("bsub: warning: recording the jobs under their key failed: {failure}"));
                 }
                 return Ok(Once { jobs, earlier });
             }
@@ -30,7 +30,7 @@ impl Driver<'_> {
                         false => " (this job was not submitted)",
                     };
                 }
-                let failure = failure.hint("`--submit-timeout TIME` has it tried for longer");
+                let failure = failure.hint("`--submit-timeout TIME` tries for longer");
                 self.came_to_nothing(failure, &refusal, "an earlier try got no answer, and ")
             }
             Outcome::Vain(refusal) => {
@@ -40,7 +40,8 @@ impl Driver<'_> {
             Outcome::Unknown { request, mark, lost, look } => {
                 let (name, lost) = (self.name(request), self.failure(lost));
                 let mut failure = self.look_failure(&self.place(request), look);
-                failure.message = format!("whether the job {name} exists is not known: {lost}; and {failure}");
+                failure.message =
+                    format!("whether the job {name} exists is not known: {lost}; and {failure}");
                 self.finds_it(self.marked(failure, request, &mark))
             }
             Outcome::PerhapsDouble { request, mark, taken, look } => {
@@ -54,14 +55,14 @@ impl Driver<'_> {
             }
             Outcome::Gone { request, mark } => {
                 let name = self.name(request);
-                let failure = Failure::failed(format!("the job {name} was there and is not any more"));
+                let failure = Failure::failed(format!("the job {name} was there, and is there no longer"));
                 self.finds_it(self.marked(failure, request, &mark))
             }
             Outcome::NotTerminated { double, kept, trouble } => {
                 let (double, kept) = (double.job_id, kept.job_id);
                 let failure = self.failure(trouble.failure);
                 self.finds_it(failure.hint(format!(
-                    "`bkill {double}` ends it: it does the same as the job {kept}, which is kept"
+                    "`bkill {double}` ends the second one; the job {kept}, which does the same, is kept"
                 )))
             }
             Outcome::NoRecord { trouble, jobs } => {
@@ -82,16 +83,17 @@ impl Driver<'_> {
                 jobs.len(),
                 ids(&jobs)
             ))
-            .hint("the same command as then submits the rest")
-            .hint(format!("`aws s3 rm {}` forgets the key, and leaves its jobs alone", self.url())),
+            .hint("the same command as before submits the rest")
+            .hint(format!("`aws s3 rm {}` removes the key, not its jobs", self.url())),
             Outcome::Forgotten { jobs } => Failure::failed(format!(
-                "the key {} stands for the job {}, which Batch does not know any more: whether it succeeded is not known",
+                "the key {} stands for the job {}, which Batch no longer has: whether it succeeded is not \
+                 known",
                 self.key_name(),
                 ids(&jobs)
             ))
-            .hint("Batch forgets ended jobs after some days")
+            .hint("Batch removes ended jobs after some days")
             .hint(format!(
-                "`aws s3 rm {}` forgets the key, too: then the same command submits anew",
+                "`aws s3 rm {}` removes the key as well; after that, the same command submits a new job",
                 self.url()
             )),
         };
@@ -135,7 +137,7 @@ impl Driver<'_> {
     /// With a key, the same command is the way to go on.
     fn finds_it(&self, failure: Failure) -> Failure {
         match self.key {
-            Some(_) => failure.hint("the same command again, with the same key, finds what was submitted"),
+            Some(_) => failure.hint("the same command with the same key finds the submitted jobs"),
             None => failure,
         }
     }

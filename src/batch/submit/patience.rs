@@ -42,7 +42,7 @@ impl Patience {
         if let (Some(text), None) = (&given, settle) {
             let usual = SETTLE.as_secs();
             note(format!(
-                "warning: AWSB_SUBMIT_SETTLE is `{text}`, no number of seconds: it is taken as {usual}"
+                "warning: AWSB_SUBMIT_SETTLE is `{text}`, which is not a number of seconds; {usual} is used"
             ));
         }
         Self { submit_timeout: submit_timeout.unwrap_or(SUBMIT_TIMEOUT), settle: settle.unwrap_or(SETTLE) }

@@ -62,12 +62,14 @@ impl Progress {
     /// What to say when the submission is broken off here and now.
     pub fn interrupted(&self, signal: EndSignal) -> Failure {
         let failure = match &*self.known.borrow() {
-            Known::Nothing => Failure::failed(format!("{signal}; no answer of Batch was outstanding")),
+            Known::Nothing => {
+                Failure::failed(format!("{signal}; nothing was being submitted at that moment"))
+            }
             Known::NotTaken { job, why } => {
                 Failure::failed(format!("{signal}; the job {job} has not been submitted: {why}"))
             }
             Known::Open(lost) => lost.hints(Failure::failed(format!(
-                "{signal} before Batch had answered: whether the job {} exists is not known",
+                "{signal} before Batch answered: whether the job {} exists is not known",
                 lost.job_name
             ))),
         };
@@ -128,14 +130,14 @@ mod tests {
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
         let mark = Mark::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
-        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; no answer of Batch was outstanding");
+        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; nothing was being submitted at that moment");
         progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));
         insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
         progress.submitted("first");
         progress.open(&request, &mark);
         assert!(progress.is_open());
         insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @r"
-        interrupted before Batch had answered: whether the job align exists is not known
+        interrupted before Batch answered: whether the job align exists is not known
         the job, if it exists, has AWSB_SUBMISSION=6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11 in its environment
         `aws batch list-jobs --job-queue work --filters name=JOB_NAME,values=align` lists the jobs of its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment
         submitted before that: first

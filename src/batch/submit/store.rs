@@ -45,16 +45,19 @@ impl Store {
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
         // Jobs can write here, too.
         if answer.content_length().is_none_or(|length| length > LONGEST_RECORD) {
-            return Err(Failure::failed(format!("{}: it is too long for a record of a submission", doing()))
-                .hint(format!("`aws s3 rm {}` forgets the key", self.url())));
+            return Err(Failure::failed(format!(
+                "{}: the object is too long for a record of a submission",
+                doing()
+            ))
+            .hint(format!("`aws s3 rm {}` removes the key", self.url())));
         }
         let body =
             answer.body.collect().await.map_err(|e| {
                 Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)
             })?;
         let record = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
-            Failure::failed(format!("{}: that is no record of a submission: {e}", doing()))
-                .hint(format!("`aws s3 rm {}` forgets the key", self.url()))
+            Failure::failed(format!("{}: the object is not a record of a submission: {e}", doing()))
+                .hint(format!("`aws s3 rm {}` removes the key", self.url()))
         })?;
         Ok(Some((record, etag)))
     }

@@ -21,19 +21,19 @@ pub struct Args {
     /// The tag [default: a hash of the content, so that the same content is built once]
     #[arg(short, long, value_name = "TAG")]
     tag: Option<Tag>,
-    /// A value for an ARG of the Dockerfile
+    /// Set an ARG of the Dockerfile
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
-    /// The machines that it is for: linux/amd64 or linux/arm64 [default: those of the job queue]
+    /// The platform: linux/amd64 or linux/arm64 [default: that of the job queue's machines]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
-    /// Where it is built: codebuild or docker [default: what the cluster says]
+    /// Where to build: codebuild or docker [default: the cluster's setting]
     #[arg(long, value_name = "BUILDER")]
     builder: Option<Builder>,
-    /// Build it even where the same content has been built before
+    /// Build even if the same content has been built before
     #[arg(long)]
     force: bool,
-    /// Show nothing of the build while it runs; of one that fails, the last 20 lines
+    /// Do not show the build while it runs; if it fails, show its last 20 lines
     #[arg(short, long)]
     quiet: bool,
 }
@@ -56,7 +56,7 @@ impl Args {
             Ok(built) => built,
         };
         let outcome = match built.earlier {
-            true => "is there already; `--force` builds it anew",
+            true => "is already there; `--force` builds it again",
             false => "is built",
         };
         voice.say(format_args!("{} {outcome}", built.named()));

@@ -7,7 +7,7 @@ use crate::ui::{Exit, Failure};
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Leave the table's header out
+    /// Leave out the table's header
     #[arg(long)]
     no_header: bool,
 }

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use super::CommonArgs;
 
-/// Images for jobs: built by CodeBuild or a Docker engine, kept in ECR
+/// Build and manage images for jobs, with CodeBuild or a Docker engine, in ECR
 #[derive(Debug, Parser)]
 #[command(name = "bimage", version, disable_help_subcommand = true)]
 pub struct Args {
@@ -26,11 +26,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Build an image from a folder with a Dockerfile; the same content is built once
+    /// Build an image from a folder with a Dockerfile; the same content is built only once
     Build(build::Args),
     /// Push an image of this machine's Docker engine to the cluster's repository
     Push(push::Args),
-    /// List the images that the cluster has
+    /// List the cluster's images
     List(list::Args),
     /// Show an image in detail
     Show(show::Args),

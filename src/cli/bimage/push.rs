@@ -11,10 +11,10 @@ const VOICE: Voice = Voice { tool: "bimage", quiet: false };
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The image, as the engine names it
+    /// The image's name on the engine
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// The tag in the repository [default: the tag that it has here]
+    /// The tag in the repository [default: the tag on the engine]
     #[arg(short, long, value_name = "TAG")]
     tag: Option<Tag>,
 }
@@ -34,7 +34,7 @@ impl Args {
             },
             Ok(built) => built,
         };
-        let outcome = if built.earlier { "is there already" } else { "is pushed" };
+        let outcome = if built.earlier { "is already there" } else { "is pushed" };
         VOICE.say(format_args!("{} {outcome}", built.named()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
@@ -44,7 +44,7 @@ impl Args {
         let Some(repository) = ecr::repository(session, VOICE).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))
-                .hint(session.hint_to_setting("ecr_repository", "\"…\"", "names one")));
+                .hint(session.hint_to_setting("ecr_repository", "\"…\"", "sets one")));
         };
         engine::push(session, &self.image, &repository, tag, VOICE).await
     }
@@ -55,10 +55,10 @@ fn own_tag(image: &str) -> Result<Tag, Failure> {
     let is_id = |text: &str| (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if image.contains('@') || image.starts_with("sha256:") || is_id(image) {
         return Err(Failure::usage(format!("{image} has no tag of its own"))
-            .hint("`--tag` gives it one in the repository"));
+            .hint("set its tag in the repository with `--tag`"));
     }
     let tag = parted(image).1.unwrap_or("latest");
-    tag.parse().map_err(|why| Failure::usage(format!("{image} names no image: {why}")))
+    tag.parse().map_err(|why| Failure::usage(format!("{image} is not the name of an image: {why}")))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct Args {
     /// Show the images that would be removed, and remove none
     #[arg(long)]
     dry_run: bool,
-    /// Their tags; or digests (sha256:…), as of those without a tag; with their repository, too
+    /// Tags or digests (sha256:…), with or without the repository
     #[arg(value_name = "TAG", required = true)]
     tags: Vec<NamedImage>,
 }
@@ -32,9 +32,9 @@ impl Args {
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         if !self.yes && !self.dry_run && !ui::can_ask() {
             return Err(Failure::usage(
-                "nothing is removed: whether the images are meant is asked for on a terminal, and here is none",
+                "refusing to remove images without asking: standard input is not a terminal",
             )
-            .hint("`--dry-run` shows them, `--yes` removes them"));
+            .hint("`--yes` removes them without asking, and `--dry-run` only shows them"));
         }
         let session = common.open().await?;
         let store = Store::open(&session).await?;
@@ -57,7 +57,7 @@ impl Args {
             return Ok(exit);
         }
         if !are_meant(&store, &found).await? {
-            note("bimage: nothing is removed");
+            note("bimage: nothing has been removed");
             return Ok(Exit::Failed);
         }
         let tags: Vec<ImageId> = found.into_iter().map(|(tag, _)| tag).collect();

@@ -10,7 +10,7 @@ use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 /// Its arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its tag, or its digest (sha256:…); with its repository, too
+    /// A tag or a digest (sha256:…), with or without the repository
     #[arg(value_name = "TAG")]
     tag: NamedImage,
 }

@@ -52,7 +52,7 @@ async fn files_of(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Fail
         let job = batch::describe_one(session, id).await?;
         match job.status.has_ended() {
             true => note(format!("bout: the job {id} has left no files")),
-            false => note(format!("bout: the job {id} is {}, and has left no files yet", job.status)),
+            false => note(format!("bout: the job {id} is {} and has left no files yet", job.status)),
         }
     }
     Ok(files)

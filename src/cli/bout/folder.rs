@@ -98,7 +98,7 @@ impl Folder {
         let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let lines = plural(self.files.values().map(|f| f.lines).sum(), "line");
         match self.files.values().collect::<Vec<_>>().as_slice() {
-            [] => note("bout: there are no lines, and nothing was written"),
+            [] => note("bout: the job has no output lines, so nothing was written"),
             [file] => note(format!("bout: {lines} in {}", file.path.display())),
             files => {
                 let count = plural(files.len() as u64, "file");

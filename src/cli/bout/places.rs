@@ -61,7 +61,7 @@ async fn parts(session: &Session, job: &Job, wanted: &Wanted) -> Result<Vec<JobI
 fn no_such_attempt(job: &Job, number: u32) -> Failure {
     let id = &job.job_id;
     match job.attempts_begun() {
-        0 => Failure::failed(format!("the job {id} has had no attempt that could print")),
+        0 => Failure::failed(format!("the job {id} has not been tried yet")),
         1 => Failure::failed(format!("the job {id} has no attempt {number}: it was tried once")),
         n => Failure::failed(format!("the job {id} has no attempt {number}: it was tried {n} times")),
     }

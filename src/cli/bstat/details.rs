@@ -103,13 +103,10 @@ fn times(job: &Job, viewer: &Viewer) -> Lines {
         line("stoppedAt", time(job.stopped_at)),
     ];
     if let Some(waited) = waited(job, viewer.now) {
-        let for_what = match job.status {
-            Status::Submitted | Status::Pending => "so far: submitted to now",
-            Status::Runnable => "so far: submitted to now, dependencies included",
-            Status::Starting => "so far: submitted to now, its place and its image included",
-            _ => "submitted to running: dependencies, the queue, its place and its image",
-        };
-        lines.push(line("waited", format!("{} ({for_what})", span(waited))));
+        // docs/bstat.md says what the time is made of.
+        let is_waiting = !matches!(job.status, Status::Running | Status::Succeeded | Status::Failed);
+        let so_far = if is_waiting { " so far" } else { "" };
+        lines.push(line("waited", format!("{}{so_far}", span(waited))));
     }
     if let Some((ran, all)) = ran(job, viewer.now) {
         let of_all = if all > 1 { format!(" (its {all} attempts together)") } else { String::new() };
@@ -206,14 +203,14 @@ fn waits_for(job: &Job, others: &HashMap<String, Job>) -> Lines {
         let told = match on.job_id.as_deref() {
             Some(id) => match others.get(id) {
                 Some(other) => format!("{id} {} ({})", other.status, other.job_name),
-                None => format!("{id} (Batch has forgotten it)"),
+                None => format!("{id} (Batch no longer has it)"),
             },
             None => "each child on the one before it".to_owned(),
         };
         let how = match kind {
             Some("N_TO_N") => ", each child on the one with its index",
             Some("SEQUENTIAL") | None => "",
-            Some(_) => ", in a way that is new to bstat",
+            Some(_) => ", by a kind of dependency that bstat does not know",
         };
         line("dependsOn", format!("{told}{how}"))
     };
@@ -335,8 +332,7 @@ fn shown_environment<'d>(
                 let hint = match name.as_str() {
                     launcher::LINES_VARIABLE => "",
                     launcher::BUNDLE_VARIABLE => {
-                        "; `bstat --script` prints the script in it, if there is one; arguments that are in it, too, are not \
-                         shown"
+                        "; `bstat --script` prints its script, if it has one; its arguments are not shown"
                     }
                     _ => "; `bstat --script` prints it",
                 };

@@ -28,31 +28,33 @@ use crate::cluster::Session;
 use crate::job::{Invalid, JobId, Named, Status};
 use crate::ui::{Exit, Failure, Format, Output, Progress, note};
 
-/// Show jobs: the active ones of the cluster's queue, or those that are named
+/// Show jobs: the active jobs of the cluster's queue, or the given jobs
 #[derive(Debug, Parser)]
 #[command(name = "bstat", version)]
 pub struct Args {
-    /// Jobs, array children (ID:INDEX), nodes (ID#INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
+    /// Jobs, array children (ID:INDEX) or nodes (ID#INDEX): an ID, its beginning, an ARN, `last`, or `-` to
+    /// read them from standard input
     #[arg(
         value_name = "ID",
         conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]
     )]
     jobs: Vec<Named>,
-    /// Only the child that has this task ID
+    /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     task: Option<u32>,
     #[command(flatten)]
     select: SelectArgs,
-    /// Jobs that have FAILED; with an array's ID, those of its children
-    #[arg(long, conflicts_with = "status", help_heading = "Which jobs")]
+    /// Jobs that have FAILED; with an array's ID, its failed children
+    #[arg(long, conflicts_with = "status", help_heading = "Selecting jobs")]
     failed: bool,
-    /// Show all children of arrays and the nodes of MNP jobs, too, below each
-    #[arg(short, long, help_heading = "What of them")]
+    /// Show all children of arrays and all nodes of multi-node jobs, each below its job
+    #[arg(short, long, help_heading = "Output")]
     expand_children: bool,
     /// Show each job in detail
-    #[arg(short, long, conflicts_with = "columns", help_heading = "What of them")]
+    #[arg(short, long, conflicts_with = "columns", help_heading = "Output")]
     details: bool,
-    /// Show each job in detail, its environment variables, too; values that look like secrets are masked without =all
+    /// Show each job in detail with its environment variables; without =all, values that look like secrets
+    /// are masked
     #[arg(
         long,
         value_name = "all",
@@ -61,30 +63,30 @@ pub struct Args {
         default_missing_value = "",
         value_parser = env_which,
         conflicts_with = "columns",
-        help_heading = "What of them"
+        help_heading = "Output"
     )]
     env: Option<EnvWhich>,
-    /// Print the script that was staged for a job
+    /// Print the script of a job
     #[arg(
         long,
         requires = "jobs",
         conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "json"],
-        help_heading = "What of them"
+        help_heading = "Output"
     )]
     script: bool,
-    /// These columns, separated by commas, by the names of the JSON fields
-    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "json", help_heading = "What of them")]
+    /// Show these columns, separated by commas; they have the names of the JSON fields
+    #[arg(short = 'o', long, value_name = "LIST", conflicts_with = "json", help_heading = "Output")]
     columns: Option<Columns>,
-    /// Sort by a column; `-COLUMN` the other way around [default: the newest last]
-    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "What of them")]
+    /// Sort by this column; `-COLUMN` reverses the order [default: the newest last]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, help_heading = "Output")]
     sort: Option<Sort>,
-    /// Show IDs whole, on a terminal, too
-    #[arg(long, help_heading = "What of them")]
+    /// Show whole IDs on a terminal as well
+    #[arg(long, help_heading = "Output")]
     full: bool,
-    /// Leave the header out
-    #[arg(long, help_heading = "What of them")]
+    /// Leave out the header
+    #[arg(long, help_heading = "Output")]
     no_header: bool,
-    /// Show the same again and again until nothing is active, with a pause in between [default: 2]
+    /// Repeat the view until no job is active, with this pause in between [default: 2]
     #[arg(
         short,
         long,
@@ -92,15 +94,15 @@ pub struct Args {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        help_heading = "What of them"
+        help_heading = "Output"
     )]
     watch: Option<Every>,
-    /// Say why these jobs do not run, or why they failed, and what to do about it; without IDs, your active jobs and
-    /// those of the last day that have failed
+    /// Show why these jobs do not run or why they failed, and what to do; without IDs, for your active jobs
+    /// and those that failed in the last day
     #[arg(
         long,
         conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "script"],
-        help_heading = "What of them"
+        help_heading = "Output"
     )]
     why: bool,
     #[command(flatten)]
@@ -120,7 +122,7 @@ fn env_which(text: &str) -> Result<EnvWhich, Invalid> {
     match text {
         "" => Ok(EnvWhich::Harmless),
         "all" => Ok(EnvWhich::All),
-        _ => Err(Invalid::because("`all` is the only value that there is")),
+        _ => Err(Invalid::because("the only value is `all`")),
     }
 }
 
@@ -171,7 +173,7 @@ impl Args {
         if !self.select.is_given() && !self.failed && std::io::stderr().is_terminal() {
             let queue = &session.cluster.job_queue;
             note(format!(
-                "bstat: nothing is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"
+                "bstat: no job is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"
             ));
         }
     }

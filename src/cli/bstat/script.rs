@@ -89,15 +89,15 @@ pub async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Re
     let mut body = object.body;
     let (mut file, mut hash) = (tempfile::tempfile().map_err(writing)?, Sha256::new());
     while let Some(bytes) = body.next().await {
-        let bytes =
-            bytes.map_err(|e| Failure::failed(format!("{doing}: it broke off: {e}")).passing(true))?;
+        let bytes = bytes
+            .map_err(|e| Failure::failed(format!("{doing}: the transfer broke off: {e}")).passing(true))?;
         hash.update(&bytes);
         file.write_all(&bytes).map_err(writing)?;
     }
     let found = hex::encode(hash.finalize());
     if !unpack::is_named(key, &found) {
         return Err(Failure::failed(format!("{doing}: it is damaged: its SHA-256 is {found}"))
-            .hint("the job will not run it, either; submitting the same script again stores it anew"));
+            .hint("the job cannot run it, either; submit the same script again to store it again"));
     }
     file.seek(SeekFrom::Start(0)).map_err(writing)?;
     Ok(file)

@@ -314,7 +314,7 @@ impl<'a> Sink<'a> {
             false => "",
         };
         let id = self.viewer.id(&array.job_id);
-        vec![String::new(), counts, format!("`bstat -e {id}` shows all of them{failures}")]
+        vec![String::new(), counts, format!("`bstat -e {id}` shows all children{failures}")]
     }
 }
 

@@ -31,7 +31,7 @@ impl FromStr for Every {
             return Ok(Every::Adaptive);
         }
         let seconds = text.parse::<f64>().ok().filter(|s| (0.1..=86_400.0).contains(s));
-        let seconds = seconds.ok_or_else(|| Invalid::because("the pause in seconds, 0.1 to 86400"))?;
+        let seconds = seconds.ok_or_else(|| Invalid::because("the pause is 0.1 to 86400 seconds"))?;
         Ok(Every::Pause(Duration::from_secs_f64(seconds)))
     }
 }

@@ -28,11 +28,11 @@ pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found
     let jobs = jobs.split_off(all.saturating_sub(MOST));
     if all > MOST {
         note(format!(
-            "bstat: note: these are the newest {MOST} of {all} jobs; `bstat --why ID` tells of any"
+            "bstat: note: these are the newest {MOST} of {all} jobs; `bstat --why ID` explains any job"
         ));
     }
     if jobs.is_empty() {
-        note("bstat: note: no job of yours is active, and none of the last day has failed");
+        note("bstat: note: you have no active jobs, and none has failed in the last day");
     }
     Ok(Found { jobs, failures: Vec::new() })
 }
@@ -44,7 +44,8 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
     let answers: Vec<Answer> = facts.iter().flatten().map(Answer::of).collect();
     for (id, stream) in answers.iter().filter_map(Answer::missing_log) {
         note(format!(
-            "bstat: warning: the output of the job {id} is not there: its log stream {stream} was deleted, or kept no longer"
+            "bstat: warning: the output of the job {id} is not there: its log stream {stream} was deleted \
+             or expired"
         ));
     }
     if !answers.is_empty() || output.format() == Format::Json {

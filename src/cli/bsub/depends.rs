@@ -46,7 +46,7 @@ pub async fn dependencies(
         let most = limits::DEPENDENCIES;
         match job::joining(&ids) {
             Some(line) => {
-                failure.hint(format!("jobs that join {most} of them each make them few enough: {line}"))
+                failure.hint(format!("join them with jobs that each wait for {most} of them: {line}"))
             }
             None => failure,
         }
@@ -59,9 +59,9 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
     queues.extend(queue.filter(|queue| *queue != session.cluster.job_queue));
     let submitter = select::submitter().ok_or_else(|| {
         Failure::usage(format!(
-            "--depends-on: name:{name} means your own jobs, and this user has no name here"
+            "--depends-on: name:{name} means your own jobs, and this user has no user name here"
         ))
-        .hint(format!("`{}=NAME` in the environment gives one", Submitter::VARIABLE))
+        .hint(format!("set `{}=NAME` in the environment", Submitter::VARIABLE))
     })?;
     let found = batch::of_name(session, &queues, name, submitter).await?;
     let now = jiff::Timestamp::now().as_millisecond();
@@ -74,15 +74,15 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
     job::awaited(known.collect(), now).map_err(|none| match none {
         NoneToAwait::Nothing(last) => {
             let queues = queues.join(" and ");
-            let message = format!("--depends-on: no job of yours in the queue {queues} has the name {name}");
+            let message = format!("--depends-on: you have no job named {name} in the queue {queues}");
             let failure = Failure::usage(message);
             match last {
                 Some(NamedJob { id, name, status, stopped_at }) => {
                     let ago = stopped_at.map(|at| format!(" {} ago", span(now - at))).unwrap_or_default();
                     let lasts = span(NAME_LASTS);
                     failure.hint(format!(
-                        "{id} ({name}) {status}{ago}, and a name means jobs that ended at most {lasts} ago: `-d {id}` \
-                         waits for that one"
+                        "{id} ({name}) {status}{ago}, but a name only means jobs that ended at most {lasts} \
+                         ago; to depend on this one: `-d {id}`"
                     ))
                 }
                 None => failure.hint("`bstat --mine` lists your active jobs with their names"),
@@ -91,10 +91,15 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
         NoneToAwait::Failed(NamedJob { id, name: called, .. }) => {
             let others = others(&found, &id);
             let failure = Failure::usage(format!(
-                "--depends-on: name:{name} means {id} ({called}), which FAILED: a job that waits for it would fail at once"
+                "--depends-on: name:{name} includes {id} ({called}), which FAILED: a job that depends on it \
+                 would fail at once"
             ))
             .hint(format!("`bstat --why {id}` says why it failed"));
-            if others.is_empty() { failure } else { failure.hint(format!("`-d {others}` waits for the others")) }
+            if others.is_empty() {
+                failure
+            } else {
+                failure.hint(format!("to depend on the others only: `-d {others}`"))
+            }
         }
     })
 }

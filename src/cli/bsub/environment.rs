@@ -23,7 +23,7 @@ pub fn gather(options: &Options, quiet: bool) -> Result<Environment, Failure> {
                 let secrets = cluster::secrets()?;
                 let all = All::of(std::env::vars_os(), &options.env_exclude, &secrets);
                 if let Some(held_back) = all.held_back().filter(|_| !quiet) {
-                    note(format!("bsub: note: `-e all` holds back {held_back}; `-e NAME` hands one on"));
+                    note(format!("bsub: note: `-e all` leaves out {held_back}; `-e NAME` passes one on"));
                 }
                 all.handed_on.into_iter().for_each(|(name, value)| environment.set(name, value));
             }
@@ -32,7 +32,7 @@ pub fn gather(options: &Options, quiet: bool) -> Result<Environment, Failure> {
                     match std::env::var_os(name.as_str()) {
                         Some(value) => environment.set(name.clone(), value),
                         None => note(format!(
-                            "bsub: warning: {name} is not set here, so the job will not have it"
+                            "bsub: warning: the variable {name} is not set here, so the job will not have it"
                         )),
                     }
                 }
@@ -73,8 +73,10 @@ impl All {
 
     /// What is held back, in words; `None` for nothing.
     fn held_back(&self) -> Option<String> {
-        let kinds =
-            [("what looks like a secret", &self.secrets), ("what is of this session", &self.of_the_session)];
+        let kinds = [
+            ("variables that look like secrets", &self.secrets),
+            ("variables of this session", &self.of_the_session),
+        ];
         let told = kinds.into_iter().filter(|(_, names)| !names.is_empty());
         let told: Vec<String> = told.map(|(what, names)| format!("{what} ({})", listed(names))).collect();
         (!told.is_empty()).then(|| told.join(" and "))
@@ -117,7 +119,8 @@ mod tests {
         );
         let names: Vec<&str> = some.handed_on.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["LANG", "GIT_AUTHOR_NAME"]);
-        let told = "what looks like a secret (DATABASE_URL, DB_PASS) and what is of this session (BASH_FUNC_module%%, PATH)";
+        let told = "variables that look like secrets (DATABASE_URL, DB_PASS) and variables of this session \
+                    (BASH_FUNC_module%%, PATH)";
         assert_eq!(some.held_back().as_deref(), Some(told));
         assert_eq!(all(&[("LANG", "C")], &[]).held_back(), None);
         let many: Vec<String> = (100..125).map(|n| format!("A{n}_KEY")).collect();

@@ -39,9 +39,7 @@ pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure>
         let lonely =
             [("--dockerfile", options.dockerfile.is_some()), ("--build-arg", !options.build_arg.is_empty())];
         return match lonely.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => {
-                Err(Failure::usage(format!("{option} is about the image that --build DIR builds")))
-            }
+            Some((option, _)) => Err(Failure::usage(format!("{option} needs --build DIR"))),
             None => Ok(None),
         };
     };
@@ -68,10 +66,10 @@ pub async fn find(
         if images.ecr_repository.is_none() && !images.engine_runs_jobs {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!(
-                "--build: the jobs of the cluster `{name}` cannot see what this machine's Docker engine has, and its settings \
-                 name no repository for the image"
+                "--build: the cluster `{name}` has no repository for the image, and its jobs cannot use the \
+                 images of this machine's Docker engine"
             ))
-            .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names one")));
+            .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "sets one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
         let plan = BuildPlan::new(session, queue, images.builder, recipe).await?;
@@ -107,7 +105,7 @@ impl ToDo {
             Ok(made) => made,
         };
         let name = made.pinned();
-        let what = if made.earlier { "is there already" } else { self.verb() };
+        let what = if made.earlier { "is already there" } else { self.verb() };
         voice.say(format_args!("the image {name} {what}"));
         named(&name)
     }
@@ -125,12 +123,12 @@ impl ToDo {
             Self::Push { name, tag } => {
                 let repository = image::ecr::repository(session, voice).await?.ok_or_else(|| {
                     Failure::failed(format!(
-                        "pushing the image {name}: the cluster has no repository any more"
+                        "pushing the image {name}: the cluster no longer has a repository"
                     ))
                 })?;
                 let to = repository.uri();
                 voice.say(format_args!(
-                    "only this machine's Docker engine has the image {name}: it goes to {to}"
+                    "only this machine's Docker engine has the image {name}; it is pushed to {to}"
                 ));
                 image::engine::push(session, name, &repository, tag, voice).await
             }

@@ -21,7 +21,7 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     for (path, value) in forgotten(words.iter().map(|w| w.as_os_str()), |p| p.is_file(), &inputs) {
         let value = crate::stage::launcher::quote(OsStr::from_bytes(value.as_bytes()));
         note(format!(
-            "bsub: note: {} is a file here, but not in the job: add -i {}",
+            "bsub: note: {} is a file here, but not in the job; to send it with the job, add `-i {}`",
             path.display(),
             value.display()
         ));

@@ -42,54 +42,54 @@ use work::What;
 /// What was read of a queue longer ago than this, in milliseconds, may well have changed.
 const LONG_AGO: i64 = 10 * 60 * 1000;
 
-/// Submit a job to AWS Batch: a script, or a command that the image has
+/// Submit a job to AWS Batch: a script, or a command in the image
 #[derive(Debug, Parser)]
 #[command(
     name = "bsub",
     version,
     override_usage = "bsub [OPTIONS] SCRIPT [ARGS]...\n       bsub [OPTIONS] COMMAND [ARGS]...\n       \
                       bsub [OPTIONS] --wrap 'COMMAND | COMMAND'\n       bsub [OPTIONS] < SCRIPT",
-    after_help = "Options end at the first operand: what follows it belongs to the job.\n\
-                  What is not given is left to the script's directives (#AWSB, #SBATCH, #BSUB), then to the \
-                  settings file's defaults, then to the job definition."
+    after_help = "Options end at the first operand; everything after it belongs to the job.\nFor options \
+                  that are not given, the script's directives (#AWSB, #SBATCH, #BSUB) count, then the \
+                  defaults of the settings file, then the job definition."
 )]
 pub struct Args {
     #[command(flatten)]
     options: Options,
 
-    /// The first operand is a script of mine
-    #[arg(long, conflicts_with_all = ["command", "wrap", "commands"], help_heading = "What runs")]
+    /// The first operand is a script on this machine
+    #[arg(long, conflicts_with_all = ["command", "wrap", "commands"], help_heading = "Program")]
     script: bool,
-    /// The first operand is a command that the image has
-    #[arg(long, conflicts_with_all = ["wrap", "commands"], help_heading = "What runs")]
+    /// The first operand is a command in the image
+    #[arg(long, conflicts_with_all = ["wrap", "commands"], help_heading = "Program")]
     command: bool,
     /// Run this shell command line
-    #[arg(long, value_name = "COMMAND LINE", conflicts_with = "operands", help_heading = "What runs")]
+    #[arg(long, value_name = "COMMAND LINE", conflicts_with = "operands", help_heading = "Program")]
     wrap: Option<OsString>,
-    /// Start a plain command with nothing in front of it, for images without /bin/sh
-    #[arg(long, help_heading = "What runs")]
+    /// Start a command directly, without a shell, for images without /bin/sh
+    #[arg(long, help_heading = "Program")]
     bare: bool,
 
-    /// Submit a job again, with the same files and settings and the given options on top
-    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "strict", "operands"], help_heading = "What runs")]
+    /// Submit a job again, with the same files and settings, changed by the given options
+    #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "strict", "operands"], help_heading = "Program")]
     rerun: Option<JobRefs>,
-    /// With --rerun: only the tasks that have failed
-    #[arg(long, requires = "rerun", help_heading = "What runs")]
+    /// With --rerun: submit only the tasks that have failed
+    #[arg(long, requires = "rerun", help_heading = "Program")]
     failed: bool,
 
-    /// Submit under this key once: where its job is active or has succeeded, print that one's ID
+    /// Submit only once for this key: if its job is active or has succeeded, print that job's ID instead
     #[arg(long, value_name = "KEY", help_heading = "Submission")]
     once: Option<OnceKey>,
-    /// How long a submission that Batch turns away is tried again [default: 5m]
+    /// How long to retry a submission that Batch turns away [default: 5m]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
     submit_timeout: Option<Period>,
-    /// Print what would be sent, and send nothing
+    /// Print the requests without sending them
     #[arg(long, conflicts_with_all = ["parsable", "json", "quiet"], help_heading = "Submission")]
     dry_run: bool,
-    /// A directive that Batch cannot honour, and a job that can never fit, is an error
+    /// Fail if Batch cannot honour a directive, or if the job can never run
     #[arg(long, help_heading = "Submission")]
     strict: bool,
-    /// Print the job's ID alone; of several jobs, the IDs joined by commas
+    /// Print only the job's ID; for several jobs, the IDs separated by commas
     #[arg(long, conflicts_with_all = ["json", "interactive"], help_heading = "Submission")]
     parsable: bool,
     /// Print nothing but errors
@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
         // clap lets it pass: operands, which `--rerun` does not go with, take its place.
         if args.failed {
             return Err(Failure::usage(
-                "--failed is about the tasks of a job that is submitted again: it takes --rerun ID",
+                "--failed needs --rerun ID: it submits the failed tasks of a job again",
             ));
         }
         let what = args.what()?;
@@ -138,7 +138,7 @@ impl Args {
         }
         if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
             return Err(Failure::usage(format!(
-                "--bare starts a command with nothing in front of it, which does not go with {obstacle}"
+                "--bare cannot be used with {obstacle}: it starts the command with nothing in front of it"
             )));
         }
         let waits_for = waits_for(&options, &spec.shape)?;
@@ -254,15 +254,15 @@ impl Args {
             return Ok(());
         };
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
-        let message = format!("the job can never run as it is: {}", messages.join("; "));
+        let message = format!("the job can never run: {}", messages.join("; "));
         let mut hints: Vec<String> = findings.into_iter().flat_map(|finding| finding.advice).collect();
         if age > LONG_AGO {
             let queue = &request.job_queue;
-            hints.push(format!("that was read {} ago; `bqueues {queue}` reads it anew", span(age)));
+            hints.push(format!("this is from {} ago; `bqueues {queue}` reads it again", span(age)));
         }
         if self.strict {
             let failure = hints.into_iter().fold(Failure::usage(message), Failure::hint);
-            return Err(failure.hint("without `--strict` this is a warning"));
+            return Err(failure.hint("without `--strict`, this is a warning"));
         }
         note(format!("bsub: warning: {message}"));
         hints.iter().for_each(|hint| note(format!("hint: {hint}")));
@@ -280,7 +280,7 @@ impl Args {
         let variables = environment::gather(&options, self.quiet)?;
         let mut requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
-            note("bsub: note: nothing is submitted, as nothing of it has failed");
+            note("bsub: note: nothing is submitted, because no task of the job has failed");
             return Ok(Exit::Done);
         }
         let queue = requests.first().map(|request| request.job_queue.as_str());
@@ -355,7 +355,7 @@ impl Args {
             if let Shape::Array(_) = spec.shape {
                 let name = &prepared.job_definition;
                 return Err(Failure::usage(format!(
-                    "the job definition {name} is for multi-node parallel jobs, which cannot be arrays"
+                    "the job definition {name} is for multi-node parallel jobs, and those cannot be arrays"
                 )));
             }
             spec.shape = Shape::Nodes(nodes.count);
@@ -412,7 +412,7 @@ async fn tell_memory(session: &Session, asked: &Remark, spec: &JobSpec, job_defi
             let facts = definition::describe(session, job_definition).await.ok();
             (
                 facts.and_then(|facts| facts.container()?.memory_mib),
-                ", as its job definition says; `--memory` asks for more",
+                ", as its job definition says; `--memory` requests more",
             )
         }
     };

@@ -14,11 +14,11 @@ use crate::job::{
 /// The options that describe a job.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
-    /// The job's name [default: the script's or command's, or STDIN]
+    /// The job's name [default: the name of the script or command, or STDIN]
     #[arg(short = 'J', long, value_name = "NAME")]
     pub job_name: Option<JobName>,
 
-    /// vCPUs (of each node)
+    /// Number of vCPUs (for each node)
     #[arg(
         short = 'p',
         long,
@@ -28,7 +28,7 @@ pub struct Options {
         help_heading = "Resources"
     )]
     pub vcpus: Option<Vcpus>,
-    /// Memory (of each node): MiB, or with K, M, G or T, such as 512M or 4G
+    /// Memory (for each node): a number of MiB, or a size such as 512M or 4G (units K, M, G, T)
     #[arg(
         short,
         long,
@@ -38,42 +38,42 @@ pub struct Options {
         help_heading = "Resources"
     )]
     pub memory: Option<Memory>,
-    /// GPUs (of each node)
+    /// Number of GPUs (for each node)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub gpus: Option<Gpus>,
-    /// Submit a multi-node parallel job of this many nodes
+    /// Submit a multi-node parallel job with this many nodes
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
 
-    /// Run in another image (a job definition is derived from the cluster's): of a registry, a repository of this
-    /// account's ECR, or this machine's Docker engine
+    /// Run in this image, from a registry, an ECR repository of this account, or this machine's Docker
+    /// engine; a job definition is derived from the cluster's
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
     pub image: Option<Image>,
-    /// Build an image from a folder with a Dockerfile, and run in it; the same content is built once
+    /// Build an image from a folder with a Dockerfile and run in it; the same content is built only once
     #[arg(long, value_name = "DIR", conflicts_with = "image", help_heading = "Container")]
     pub build: Option<PathBuf>,
     /// The Dockerfile of --build [default: Dockerfile]
     #[arg(long, value_name = "FILE", help_heading = "Container")]
     pub dockerfile: Option<PathBuf>,
-    /// A value for an ARG of the Dockerfile of --build
+    /// Set an ARG of the Dockerfile of --build
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Container")]
     pub build_arg: Vec<BuildArg>,
-    /// The role that the job has
+    /// The IAM role of the job
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
     pub job_role: Option<Role>,
-    /// The role that starts the container
+    /// The IAM role that starts the container (the execution role)
     #[arg(long, value_name = "ROLE", help_heading = "Container")]
     pub execution_role: Option<Role>,
     /// The user in the container
     #[arg(long, value_name = "USER", help_heading = "Container")]
     pub user: Option<User>,
-    /// A resource limit, as of `docker run --ulimit`
+    /// A resource limit, as for `docker run --ulimit`
     #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Container")]
     pub ulimit: Vec<Ulimit>,
-    /// A directory of the host in the container
+    /// Mount a directory of the host in the container
     #[arg(long, value_name = "HOST:CONTAINER[:ro]", help_heading = "Container")]
     pub mount: Vec<Mount>,
-    /// A directory of an EFS file system in the container
+    /// Mount a directory of an EFS file system in the container
     #[arg(long, value_name = "FS[:DIR]:PATH", help_heading = "Container")]
     pub efs: Vec<Efs>,
     /// The size of /dev/shm
@@ -82,17 +82,18 @@ pub struct Options {
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", allow_negative_numbers = true, help_heading = "Container")]
     pub ephemeral_storage: Option<EphemeralStorage>,
-    /// A variable from Secrets Manager or the Systems Manager parameter store
+    /// Set a variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
     pub secret: Vec<Secret>,
 
-    /// Set a variable, hand on variables of this shell (`-e A,B`), or all that are no secrets (`-e all`)
+    /// Set a variable, or pass on variables of this shell: some (`-e A,B`), or all that do not look like
+    /// secrets (`-e all`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
     pub env: Vec<EnvArg>,
-    /// Variables that `-e all` leaves out, separated by commas; `*` for any letters
+    /// Leave these variables out of `-e all`, separated by commas; `*` stands for any characters
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Environment and files")]
     pub env_exclude: Vec<String>,
-    /// Bring a file or directory along into the job's working directory
+    /// Copy a file or directory into the job's working directory
     #[arg(
         short,
         long,
@@ -102,10 +103,11 @@ pub struct Options {
         help_heading = "Environment and files"
     )]
     pub input: Vec<Input>,
-    /// The job's standard input: a file, or - for this command's own
+    /// The job's standard input: a file, or - for the standard input of this command
     #[arg(long, value_name = "FILE", help_heading = "Environment and files")]
     pub stdin: Option<PathBuf>,
-    /// Keep what matches in the job's working directory when it ends: `bout --files ID` has it
+    /// Keep matching files of the job's working directory when it ends; `bout --files ID` lists and fetches
+    /// them
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
     pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
@@ -118,11 +120,11 @@ pub struct Options {
         conflicts_with = "parent_working_dir"
     )]
     pub working_dir: Option<PathBuf>,
-    /// Run in a directory `job-ID` that is made in this one
+    /// Run in a new directory `job-ID` inside this one
     #[arg(long, value_name = "DIR", help_heading = "Environment and files")]
     pub parent_working_dir: Option<PathBuf>,
 
-    /// Submit an array of this many children, whose tasks are numbered from 0
+    /// Submit an array of this many tasks, numbered from 0
     #[arg(
         short,
         long,
@@ -132,73 +134,86 @@ pub struct Options {
         group = "shape"
     )]
     pub array_size: Option<ArraySize>,
-    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12, or one at a time: 1-100%1
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12; with %1, one task runs at a time
+    /// (1-100%1)
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
     pub array: Option<ArrayIds>,
-    /// Submit a task for each line of a file (- is standard input): the line stands for {} in the arguments
+    /// Submit a task for each line of a file (- is standard input); the line replaces {} in the arguments
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub each: Option<PathBuf>,
-    /// Submit a task for each line of a file (- is standard input): the line is its command
+    /// Submit a task for each line of a file (- is standard input); the line is the task's command
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub commands: Option<PathBuf>,
 
-    /// With --each or --commands: leave out blank lines and those that begin with #
+    /// With --each or --commands: leave out blank lines and lines that begin with #
     #[arg(long, help_heading = "Arrays")]
     pub skip_comments: bool,
 
-    /// Wait for other jobs: ID[,ID…], afterok:ID, name:NAME, n_to_n:ID (each child for its like), sequential
+    /// Wait for other jobs to succeed: ID[,ID…], afterok:ID, name:NAME, n_to_n:ID (each child waits for the
+    /// child with its index), sequential
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
     pub depends_on: Vec<DependencyArg>,
     /// The job queue [default: the cluster's]
     #[arg(short, long, visible_alias = "partition", value_name = "NAME", value_parser = queue_name, help_heading = "Scheduling")]
     pub queue: Option<String>,
-    /// The priority within the share, 0 to 9999
+    /// The priority within the share, from 0 to 9999
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Scheduling")]
     pub priority: Option<Priority>,
-    /// The share of the queue's scheduling policy
+    /// The share in the queue's scheduling policy
     #[arg(long, value_name = "NAME", help_heading = "Scheduling")]
     pub share: Option<Share>,
-    /// A tag of the job
+    /// Tag the job
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Scheduling")]
     pub tag: Vec<Tag>,
-    /// Hand the job's tags on to its ECS task
+    /// Copy the job's tags to its ECS task
     #[arg(long, help_heading = "Scheduling")]
     pub propagate_tags: bool,
     /// The job definition [default: the cluster's]
     #[arg(long, value_name = "NAME[:REVISION]", value_parser = definition_name, help_heading = "Scheduling")]
     pub job_definition: Option<String>,
-    /// A value for a `Ref::NAME` of the job definition
+    /// Set the value of a `Ref::NAME` in the job definition
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Scheduling")]
     pub param: Vec<Parameter>,
 
-    /// Try the job this often, 1 to 10
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Retries and time")]
+    /// Try the job at most this many times, from 1 to 10
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Retries and time limits"
+    )]
     pub retry_attempts: Option<Attempts>,
-    /// Try again after these ends alone: spot, exit:CODE[,CODE], reason:TEXT*
-    #[arg(long, value_name = "END", help_heading = "Retries and time")]
+    /// Try again only after these failures: spot, exit:CODE[,CODE], reason:TEXT*
+    #[arg(long, value_name = "END", help_heading = "Retries and time limits")]
     pub retry_on: Vec<RetryOnArg>,
-    /// End an attempt after this time: seconds, or such as 90m, 2h, 1-12:00:00
+    /// End an attempt after this time: a number of seconds, or a time such as 90m, 2h, 1-12:00:00
     #[arg(
         short,
         long,
         value_name = "TIME",
         allow_negative_numbers = true,
-        help_heading = "Retries and time",
+        help_heading = "Retries and time limits",
         conflicts_with = "time"
     )]
     pub timeout: Option<Timeout>,
-    /// The same in Slurm's way: a bare number is minutes
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Retries and time")]
+    /// The same as --timeout, but a bare number means minutes, as in Slurm
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_negative_numbers = true,
+        help_heading = "Retries and time limits"
+    )]
     pub time: Option<WallTime>,
 
-    /// Wait for the job's end, and exit with its exit code
-    #[arg(short = 'K', long, help_heading = "Afterwards")]
+    /// Wait until the job ends, and exit with its exit code
+    #[arg(short = 'K', long, help_heading = "Waiting")]
     pub wait: bool,
-    /// Wait, and follow the job's output, too
-    #[arg(short = 'I', long, help_heading = "Afterwards")]
+    /// Wait until the job ends and show its output meanwhile
+    #[arg(short = 'I', long, help_heading = "Waiting")]
     pub interactive: bool,
-    /// With -K or -I: end the job when a signal ends the waiting (Ctrl-C, SIGTERM, SIGHUP)
-    #[arg(long, help_heading = "Afterwards")]
+    /// With -K or -I: end the job when a signal ends the wait (Ctrl-C, SIGTERM, SIGHUP)
+    #[arg(long, help_heading = "Waiting")]
     pub kill_on_interrupt: bool,
 }
 

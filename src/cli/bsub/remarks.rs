@@ -21,14 +21,16 @@ pub(super) fn tell(args: &Args, path: &Path, script: &Script, behind: &[OsString
     if !args.script && is_of_this_machine(path, script) {
         let shown = path.display();
         note(format!(
-            "bsub: note: {shown} is a program of this machine, and goes along; `--command` runs the image's own {shown}"
+            "bsub: note: {shown} is a program of this machine and is sent with the job; `--command` runs \
+             the image's own {shown}"
         ));
     }
     if std::io::stderr().is_terminal()
         && let Some(option) = stray(&Args::command(), behind, script.contents())
     {
         note(format!(
-            "bsub: note: {option} stands behind the script and belongs to it; bsub's own options come before the script"
+            "bsub: note: {option} comes after the script, so it is an argument of the script; bsub's own \
+             options come before the script"
         ));
     }
 }

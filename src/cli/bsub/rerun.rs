@@ -73,10 +73,10 @@ fn of_part(
     let limit = limits::OVERRIDES_LENGTH;
     if length > limit {
         return Err(Failure::usage(format!(
-            "the settings of the job {} would take {length} characters, and Batch takes at most {limit}",
+            "the settings of the job {} would be {length} characters long, and Batch accepts at most {limit}",
             job.id
         ))
-        .hint("submit the script anew to change so much of it"));
+        .hint("submit the script again instead of using --rerun"));
     }
     Ok(vec![request.marked(&Mark::random())])
 }
@@ -153,7 +153,7 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => Err(Failure::usage(format!("{option} cannot be changed by --rerun"))
-            .hint("submit the script anew to change it")),
+            .hint("to change it, submit the script again")),
         None => Ok(()),
     }
 }
@@ -168,10 +168,10 @@ async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> 
         // Who may not look is told 403, and the job will find out.
         if status == Some(404) {
             return Err(Failure::failed(format!(
-                "submitting the job {} again: its files are gone from s3://{bucket}/{key}",
+                "submitting the job {} again: its files are no longer at s3://{bucket}/{key}",
                 job.id
             ))
-            .hint("submit the script anew"));
+            .hint("submit the script again"));
         }
     }
     Ok(())
@@ -185,7 +185,7 @@ async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks
     };
     if !job.status.has_ended() {
         note(format!(
-            "bsub: note: the job {} goes on: what fails in it from now on is not in the new one",
+            "bsub: note: the job {} is still running: tasks that fail from now on are not submitted again",
             job.id
         ));
     }
@@ -260,9 +260,9 @@ fn put_on_top(
         let is_packed = launcher::without_launcher(&overrides.command).is_empty() && !has_args;
         if is_packed && variables.iter().next().is_some() {
             return Err(Failure::usage(
-                "--env: this job's variables are in its bundle, and --rerun leaves that as it is",
+                "--env: this job's variables are in its bundle, which --rerun does not change",
             )
-            .hint("submit the script anew to change them"));
+            .hint("to change them, submit the script again"));
         }
         for (kind, value) in &resources {
             let Some(value) = value.clone() else { continue };
@@ -276,9 +276,9 @@ fn put_on_top(
         }
         for (name, value) in variables.iter() {
             let Some(value) = value.to_str() else {
-                let why = "is not UTF-8, which travels only in a bundle";
+                let why = "is not UTF-8, which only a bundle can hold";
                 return Err(Failure::usage(format!("--env: the value of {name} {why}"))
-                    .hint("submit the script anew to set it"));
+                    .hint("to set it, submit the script again"));
             };
             set(&mut overrides.environment, KeyValue::new(name.as_str(), value));
         }

@@ -29,7 +29,7 @@ fn parse(words: &[OsString]) -> Result<Options, String> {
                 && e.kind() == ErrorKind::UnknownArgument
                 && is_for_the_command_line(option)
             {
-                return Err(format!("{option} is for the command line alone"));
+                return Err(format!("{option} can only be used on the command line"));
             }
             let text = e.render().to_string();
             let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
@@ -64,7 +64,7 @@ pub fn by_directives(
         return Err(wrong(first));
     }
     if let (true, Some(first)) = (strict, directives.warnings.first()) {
-        return Err(wrong(first).hint("without `--strict` this is a warning"));
+        return Err(wrong(first).hint("without `--strict`, this is a warning"));
     }
     for remark in directives.notes.iter().filter(|_| !quiet) {
         note(format!("bsub: note: {script}, {remark}"));
@@ -82,7 +82,7 @@ pub fn by_directives(
                 "{script}, line {}: `{}`: a multi-node parallel job cannot be an array",
                 said.line, said.text
             ))
-            .hint("an array of jobs of one node, or one job for each task of the array, can be had"));
+            .hint("submit an array of jobs with one node each, or one job for each task"));
         }
         options = options.and(more);
     }
@@ -101,9 +101,9 @@ pub fn by_defaults<'a>(
         let more = parse(words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
         if more.build.is_some() {
             return Err(Failure::usage(format!(
-                "{place}: --build cannot be a default: not every job is built"
+                "{place}: --build cannot be a default, as not every job has an image to build"
             ))
-            .hint("`image = \"…\"` there is the image of jobs that say none"));
+            .hint("`image = \"…\"` there sets the image of jobs that name none"));
         }
         options = more.over(options);
     }

@@ -12,9 +12,7 @@ impl Args {
     /// Who does not wait cannot be interrupted. As a default of the settings it is for those who do.
     pub(super) fn check_waiter(&self, options: &Options) -> Result<(), Failure> {
         if self.options.kill_on_interrupt && !options.ends_with_waiter() {
-            return Err(Failure::usage(
-                "--kill-on-interrupt is about a tool that waits: it takes --wait (-K) or --interactive (-I)",
-            ));
+            return Err(Failure::usage("--kill-on-interrupt needs --wait (-K) or --interactive (-I)"));
         }
         Ok(())
     }
@@ -23,17 +21,18 @@ impl Args {
     fn tell_of_the_end(&self, options: &Options, spec: &JobSpec) -> Result<(), Failure> {
         if let Some(array) = options.array.as_ref().filter(|array| array.one_at_a_time && !self.quiet) {
             note(format!(
-                "bsub: note: --array {array}: one task runs after the other, and when one fails, Batch ends those behind it"
+                "bsub: note: --array {array}: the tasks run one after the other, and when one fails, Batch \
+                 does not run those after it"
             ));
         }
         if let (Some(signal), None) = (&spec.signal, spec.timeout) {
             let unsent = format!(
-                "the script asks for a signal {} before its time is up, and the job has no time limit: \
-                 the signal is not sent",
+                "the script asks for a signal {} before its time limit, and the job has no time limit: the \
+                 signal will not be sent",
                 words::many(signal.seconds_before, "second")
             );
             if self.strict {
-                return Err(Failure::usage(unsent).hint("`-t TIME` limits its time"));
+                return Err(Failure::usage(unsent).hint("`-t TIME` sets a time limit"));
             }
             note(format!("bsub: warning: {unsent}"));
         }
@@ -45,13 +44,13 @@ impl Args {
         if !self.options.env_exclude.is_empty() && !options.env.contains(&EnvArg::All) {
             let patterns = self.options.env_exclude.join(",");
             return Err(Failure::usage(format!(
-                "--env-exclude {patterns} leaves variables out of `-e all`, and that is not given"
+                "--env-exclude {patterns} needs `-e all`: it leaves variables out of it"
             )));
         }
         self.check_waiter(options)?;
         if options.commands.is_some() && self.options.commands.is_none() {
             return Err(Failure::usage(
-                "--commands has the commands itself: it cannot be said of a script or a command",
+                "--commands cannot be used with a script or a command: its file has the commands",
             ));
         }
         let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
@@ -82,7 +81,7 @@ impl Args {
             options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
         {
             return Err(Failure::usage(format!(
-                "{} is given twice: by `--env` and by `--secret`",
+                "the variable {} is given twice: by `--env` and by `--secret`",
                 secret.name
             )));
         }
@@ -99,7 +98,7 @@ impl Args {
         if spec.scheduling.tags.len() > limits::TAGS {
             let count = spec.scheduling.tags.len();
             return Err(Failure::usage(format!(
-                "--tag: a job has at most {} tags, not {count}",
+                "--tag: a job can have at most {} tags, not {count}",
                 limits::TAGS
             )));
         }

@@ -43,9 +43,9 @@ impl Args {
         let mut source: Box<dyn io::Read> = if is_stdin(file) {
             if self.stdin_is_taken(options) {
                 return Err(Failure::usage(
-                    "--stdin -: standard input is the script, or the list of the tasks, already",
+                    "--stdin -: standard input is already the script or the list of tasks",
                 )
-                .hint("`--stdin FILE` takes a file"));
+                .hint("`--stdin FILE` reads a file"));
             }
             Box::new(io::stdin().lock())
         } else {
@@ -60,7 +60,7 @@ impl Args {
         };
         let keeping = |e: io::Error| {
             Failure::failed(format!(
-                "--stdin: keeping what {} has in a temporary file: {}",
+                "--stdin: copying {} to a temporary file: {}",
                 file.display(),
                 reason(&e)
             ))
@@ -88,9 +88,9 @@ impl Args {
 /// Says that the job has nothing on its standard input.
 pub(super) fn tell_unread() {
     note(if io::stdin().is_terminal() {
-        "bsub: note: a job has no terminal, and nothing on its standard input; `--stdin FILE` brings a file"
+        "bsub: note: a job has no terminal, and its standard input is empty; `--stdin FILE` gives it a file"
     } else {
-        "bsub: note: the job does not get this standard input; `--stdin -` brings it"
+        "bsub: note: the job does not get this standard input; `--stdin -` sends it with the job"
     });
 }
 

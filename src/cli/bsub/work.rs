@@ -46,7 +46,7 @@ impl Args {
             if self.wrap.is_some() || !self.operands.is_empty() {
                 let file = file.display();
                 return Err(Failure::usage(format!(
-                    "--commands {file} has the commands: none can be given beside it"
+                    "--commands {file} cannot be used with a command or a script: the file has the commands"
                 )));
             }
             let name = if is_stdin(file) {
@@ -59,20 +59,23 @@ impl Args {
         }
         if let Some(line) = &self.wrap {
             if line.as_bytes().trim_ascii().is_empty() {
-                return Err(Failure::usage("`--wrap` is given an empty command line"));
+                return Err(Failure::usage("the command line of `--wrap` is empty"));
             }
             if self.options.each.is_some() && line.to_string_lossy().contains("{}") {
                 return Err(Failure::usage(
-                    "--wrap: with --each, a shell would read what stands for `{}` as its own",
+                    "--wrap with --each: the shell would interpret the line that replaces `{}`",
                 )
-                .hint("`\"$AWSB_TASK_LINE\"` is the line, whatever is in it"));
+                .hint(
+                    "write `\"$AWSB_TASK_LINE\"` instead of `{}`: it holds the line, whatever the line \
+                       contains",
+                ));
             }
             let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
             return Ok((JobName::cleaned("wrap"), Work::Command(argv)));
         }
         let Some((first, rest)) = self.operands.split_first() else { return self.script_on_stdin(&[]) };
         if first.is_empty() {
-            return Err(Failure::usage("the first operand, a script or a command, is empty"));
+            return Err(Failure::usage("the first operand is empty; it has to be a script or a command"));
         }
         let path = Path::new(first);
         if is_stdin(path) && !self.command {
@@ -87,7 +90,7 @@ impl Args {
             if !script.is_self_contained()
                 && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
             {
-                note(format!("bsub: note: {shown} has no #! line, so /bin/sh will run it"));
+                note(format!("bsub: note: {shown} has no `#!` line, so /bin/sh runs it"));
             }
             if !self.quiet {
                 remarks::tell(self, path, &script, rest);
@@ -103,7 +106,7 @@ impl Args {
             || self.script
             || self.options.each.as_deref().is_some_and(is_stdin)
         {
-            return Err(Failure::usage("what shall run? There is no script and no command")
+            return Err(Failure::usage("no script and no command is given")
                 .hint("`bsub script.sh`, `bsub COMMAND`, `bsub --wrap 'a | b'` or `bsub < script.sh`"));
         }
         let contents = stdin("the script")?;
@@ -117,7 +120,7 @@ impl Args {
             (Some(file), _) => self.lines_of(file, LineUse::Argument, options.skip_comments).map(Some),
             (None, Some(file)) => self.lines_of(file, LineUse::Command, options.skip_comments).map(Some),
             (None, None) if self.options.skip_comments => Err(Failure::usage(
-                "--skip-comments is about the lines of --each or --commands, and neither is given",
+                "--skip-comments needs --each or --commands: it leaves out lines of their file",
             )),
             (None, None) => Ok(None),
         }
@@ -130,7 +133,7 @@ impl Args {
         };
         let (what, contents) = if is_stdin(file) {
             if self.operands.is_empty() && is == LineUse::Argument && self.wrap.is_none() {
-                return Err(Failure::usage("--each -: standard input is the script already"));
+                return Err(Failure::usage("--each -: standard input is already the script"));
             }
             ("standard input".to_owned(), stdin("the lines")?)
         } else {
@@ -147,13 +150,13 @@ impl Args {
         let lines = lines.map_err(|e| {
             let failure = Failure::usage(format!("{option}: {what} {e}"));
             if has_mark {
-                failure.hint(format!("`tail -c +4 {what} > new` takes the mark off"))
+                failure.hint(format!("`tail -c +4 {what} > new` removes the mark"))
             } else {
                 failure
             }
         })?;
         if let Some(unusual) = unusual(&lines).filter(|_| !self.quiet) {
-            note(format!("bsub: note: {option}: {what}: {unusual}; --skip-comments leaves such lines out"));
+            note(format!("bsub: note: {option}: {what}: {unusual}; `--skip-comments` leaves such lines out"));
         }
         Ok(lines)
     }
@@ -173,12 +176,12 @@ fn unusual(lines: &Lines) -> Option<String> {
         let listed = listed.join(", ");
         match numbers.len() {
             0 => None,
-            1 => Some(format!("line {listed} is {what} and counts as a task")),
-            _ => Some(format!("lines {listed}{more} are {what} and count as tasks")),
+            1 => Some(format!("line {listed} is {what}, and is a task as well")),
+            _ => Some(format!("lines {listed}{more} are {what}, and are tasks as well")),
         }
     };
     let told: Vec<String> =
-        [told(&blank, "blank"), told(&comments, "behind a `#`")].into_iter().flatten().collect();
+        [told(&blank, "blank"), told(&comments, "a comment (`#`)")].into_iter().flatten().collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
@@ -212,25 +215,30 @@ fn is_script(path: &Path) -> Result<bool, Failure> {
         Ok(found) if found.is_file() => return Ok(true),
         Ok(found) if found.is_dir() => {
             return Err(Failure::usage(format!("{shown} is a directory, not a script"))
-                .hint(format!("`--command` says that the image has a command of the name {shown}")));
+                .hint(format!("if {shown} is a program in the image, add `--command`")));
         }
         // A pipe such as bash's <(…), a terminal, a disk.
         Ok(_) => {
-            return Err(Failure::usage(format!("{shown} is no regular file"))
-                .hint(format!("`bsub < {shown}` takes a script from wherever it comes")));
+            return Err(Failure::usage(format!("{shown} is not a regular file"))
+                .hint(format!("`bsub < {shown}` reads a script from it")));
         }
         Err(_) => {}
     }
     if !looks_like_a_file(path) {
         return Ok(false);
     }
-    let failure = Failure::usage(format!("there is no file {shown}, and it does not look like a command"));
-    Err(if path.as_os_str().as_bytes().iter().any(u8::is_ascii_whitespace) {
-        failure
-            .hint("a shell command line goes with `--wrap`, and a command's arguments are words of their own")
+    let failure = Failure::usage(format!("{shown}: no such file"));
+    let typed = shown.to_string();
+    Err(if typed.contains(|c: char| c.is_ascii_whitespace()) {
+        failure.hint(format!("to run a shell command line: bsub --wrap {}", quoted(&typed)))
     } else {
-        failure.hint(format!("`--command` says that the image has {shown}"))
+        failure.hint(format!("if {shown} is a program in the image, add `--command`"))
     })
+}
+
+/// Text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Names that a script has and a command hardly ever.

@@ -37,7 +37,10 @@ fn refusal(given: &Given<'_>, world: &World<'_>) -> Option<Failure> {
         'J' => {
             let (name, ids) = value.strip_suffix(']').unwrap_or(value).split_once('[')?;
             let (ids, limit) = ids.split_once(']').unwrap_or((ids, ""));
-            let failure = Failure::usage(format!("`-J {value}`: the tasks of an array in brackets are LSF's"));
+            let failure = Failure::usage(format!(
+                "`-J {value}`: only LSF takes the tasks of an array in \
+                                                  brackets"
+            ));
             let name = if name.is_empty() { String::new() } else { format!("-J {name} ") };
             let failure = failure.hint(match ids.parse::<TaskIds>() {
                 Ok(ids) => format!("`{name}--array {ids}`"),
@@ -46,32 +49,41 @@ fn refusal(given: &Given<'_>, world: &World<'_>) -> Option<Failure> {
             Some(if limit.is_empty() { failure } else { failure.hint(NO_LIMIT) })
         }
         'w' if is_condition(value) => {
-            let message =
-                format!("`-w {value}` is a condition of LSF's: -w is the job's working directory here");
+            let message = format!(
+                "`-w {value}` is a condition for LSF; in this bsub, -w is the job's working \
+                         directory"
+            );
             Some(Failure::usage(message).hint(instead_of_condition(value)))
         }
         'w' if value.contains('[') && !value.contains('/') => Some(
-            Failure::usage(format!("`-w {value}` names nodes, as Slurm's -w: it is the working directory here"))
-                .hint("Batch chooses the instances, from what the queue's compute environments offer"),
+            Failure::usage(format!(
+                "`-w {value}` names nodes for Slurm; in this bsub, -w is the job's \
+                                    working directory"
+            ))
+            .hint("Batch chooses the instances from those that the queue's compute environments offer"),
         ),
         // A variable may have any value.
         'o' | 'e' if has_job_pattern(value) && (letter == 'o' || !value.contains('=')) => Some(
             Failure::usage(format!(
-                "`-{letter} {value}`: patterns such as %J and %j are LSF's and Slurm's, for files with a job's output"
+                "`-{letter} {value}`: LSF and Slurm replace patterns such as %J and %j in the names of \
+                 output files; this bsub does not"
             ))
             .hint(OUTPUT),
         ),
         'c' if value.bytes().all(|b| b.is_ascii_digit()) && !(world.is_cluster)(value) => Some(
-            Failure::usage(format!("`-c {value}`: -c names a cluster here, and there is no cluster `{value}`"))
-                .hint(format!("Slurm's -c {value} is `-p {value}`")),
+            Failure::usage(format!(
+                "`-c {value}`: in this bsub, -c names a cluster, and there is no cluster \
+                                    `{value}`"
+            ))
+            .hint(format!("Slurm's -c {value} is `-p {value}`")),
         ),
         _ => None,
     }
 }
 
-const OUTPUT: &str = "a job's output, standard error too, is in CloudWatch: `bout ID` shows it; `-o GLOB` keeps files that the \
-                      job writes";
-const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at once";
+const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout ID` shows them; `-o GLOB` \
+                      keeps files that the job writes";
+const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time";
 
 /// What a value could mean elsewhere, too.
 fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
@@ -88,15 +100,17 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
             _ => format!("-a {n} is {n} tasks, 0 to {} (the task {n} alone is --array {n})", n - 1),
         }),
         'w' if is_one_word(value) => Some(format!(
-            "-w {value} runs in a directory {value} that is made for the job (-d ID waits for a job, and nodes cannot \
-             be chosen)"
+            "-w {value} makes a directory {value} in the job and runs there (-d ID waits for a job; nodes \
+             cannot be chosen)"
         )),
-        'e' if !(world.is_set)(value) && is_log(value) => {
-            Some(format!("-e {value} hands on a variable (the job's errors are in its output, bout)"))
-        }
-        'o' if is_log(value) => {
-            Some(format!("-o {value} keeps the file {value} that the job writes (its own output is in bout)"))
-        }
+        'e' if !(world.is_set)(value) && is_log(value) => Some(format!(
+            "-e {value} passes on a variable named {value} (`bout` shows the job's errors with \
+                          its output)"
+        )),
+        'o' if is_log(value) => Some(format!(
+            "-o {value} keeps a file {value} that the job writes (`bout` shows the job's own \
+                          output)"
+        )),
         _ => None,
     }
 }
@@ -173,8 +187,8 @@ fn instead_of_condition(value: &str) -> String {
                 false => format!("`-d {list}`"),
             }
         }
-        _ => "a job of Batch waits for others to succeed, for all of them: `-d ID,ID`, `-d name:NAME`; \
-              `bwait ID; bsub …` submits one after an end of any kind"
+        _ => "a job in Batch can only wait until all its dependencies have succeeded: `-d ID,ID`, `-d \
+              name:NAME`; `bwait ID; bsub …` submits a job when another has ended in any way"
             .to_owned(),
     }
 }
@@ -185,7 +199,7 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     let is_word = first.is_ascii_alphabetic();
     Some(match option {
         "array-size" => match value.split_once('%') {
-            None => format!("tasks with these IDs are `--array {}`", value.parse::<TaskIds>().ok()?),
+            None => format!("to give the IDs of tasks: `--array {}`", value.parse::<TaskIds>().ok()?),
             // Batch has jobs one after the other, and no other number of them.
             Some((ids, "1")) => format!("`--array {}%1`", ids.parse::<TaskIds>().ok()?),
             Some((ids, _)) => format!("`--array {}`: {NO_LIMIT}", ids.parse::<TaskIds>().ok()?),
@@ -193,32 +207,29 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
         "vcpus" if is_word => format!("Slurm's -p is a queue: `-q {value}`"),
         "queue" if value.contains([',', ' ']) => {
             let queue = value.split([',', ' ']).next().unwrap_or_default();
-            format!(
-                "a job goes to one queue, such as `-q {queue}`; a queue may have several compute environments"
-            )
+            format!("give one queue, such as `-q {queue}`; a queue can have several compute environments")
         }
         "memory" if is_word => {
-            "Batch chooses the instances and places the tasks on them: leave -m out, or give the memory, \
-                                such as 4G"
-                .to_owned()
+            "in this bsub, -m is the memory, such as `-m 4G`; Batch chooses the instances".to_owned()
         }
         "gpus" if value.starts_with('/') => {
-            "LSF's -g is a group of jobs: `--tag group=NAME` marks a job".to_owned()
+            "in this bsub, -g is the number of GPUs; instead of LSF's groups of jobs, use `--tag group=NAME`"
+                .to_owned()
         }
         "gpus" if value.contains(':') => {
             let count = value.rsplit(':').next().filter(|n| n.parse::<u32>().is_ok()).unwrap_or("N");
-            format!("`-g {count}`: Batch chooses the kind of GPU, by the queue's compute environments")
+            format!("`-g {count}`; the kind of GPU depends on the queue's compute environments")
         }
         "nodes" if value.contains([',', '-']) => {
-            "a job has a fixed number of nodes, such as `-n 2`; CPUs are `-p 4`".to_owned()
+            "a job has a fixed number of nodes, such as `-n 2`; for CPUs, use `-p 4`".to_owned()
         }
         "retry-attempts" if first.is_ascii_alphabetic() || first == '.' || first == '/' => {
-            "LSF's -r is `--retry-on spot`; the number of attempts is `-r 3`".to_owned()
+            "for LSF's -r, use `--retry-on spot`; in this bsub, -r is the number of attempts, such as `-r 3`"
+                .to_owned()
         }
         "timeout" => {
             let minutes = value.parse::<WallTime>().ok()?.seconds()? / 60;
-            let are = if minutes == 1 { "is" } else { "are" };
-            format!("{} {are} `-t {minutes}m`", words::many(minutes, "minute"))
+            format!("for {}, use `-t {minutes}m`", words::many(minutes, "minute"))
         }
         "env" if is_log(value) => OUTPUT.to_owned(),
         _ => return None,

@@ -36,9 +36,9 @@ enum Whose {
 impl Whose {
     fn text(self) -> &'static str {
         match self {
-            Self::Slurm => "Slurm's",
-            Self::Lsf => "LSF's",
-            Self::Both => "Slurm's or LSF's",
+            Self::Slurm => "Slurm",
+            Self::Lsf => "LSF",
+            Self::Both => "Slurm or LSF",
         }
     }
 }
@@ -164,13 +164,16 @@ fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
         Some(value) => format!("{word} {value}"),
         None => word.to_owned(),
     };
-    let failure = Failure::usage(format!("`{typed}` is LSF's: this bsub has no option -{name}"));
+    let failure = Failure::usage(format!(
+        "`{typed}` is an option of LSF's bsub; this bsub has no option \
+                                          -{name}"
+    ));
     let failure = failure.hint(tables::instead_of_lsfs(name).or(reason).unwrap_or_default());
     // A letter that takes a value here could have the others as its value.
     let (letter, value) = name.split_at(1);
     let is_ours = attached.is_none() && bsub::TAKES_A_WORD.contains(letter);
     Some(if is_ours {
-        failure.hint(format!("the value `{value}` of our -{letter} is written `-{letter} {value}`"))
+        failure.hint(format!("to give -{letter} the value `{value}`, write `-{letter} {value}`"))
     } else {
         failure
     })

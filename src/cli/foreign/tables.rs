@@ -9,8 +9,8 @@ use crate::ui::Failure;
 /// The tools that have a namesake, or a counterpart, elsewhere.
 pub const TOOLS: [&str; 7] = ["bsub", "bstat", "bkill", "bout", "bwait", "bqueues", "bhosts"];
 
-const OUTPUT: &str = "a job's output, standard error too, is in CloudWatch: `bout ID` shows it; `-o GLOB` keeps files that the \
-                      job writes";
+const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout ID` shows them; `-o GLOB` \
+                      keeps files that the job writes";
 const TERMINAL: &str = "`-I` shows the output while the job runs; a job of Batch has no terminal";
 
 /// Options of LSF's `bsub` with several letters, and what is ours instead. The others have a reason in the table of
@@ -20,8 +20,8 @@ const LSF_WORDS: [(&str, &str); 30] = [
     ("eo", OUTPUT),
     ("outdir", OUTPUT),
     ("cwd", "`-w DIR` is the job's working directory"),
-    ("env", "`-e all` hands on this shell's variables, `-e NAME` one of them, `-e NAME=VALUE` sets one"),
-    ("gpu", "`-g 1` asks for a GPU"),
+    ("env", "`-e all` passes on this shell's variables, `-e NAME` one of them; `-e NAME=VALUE` sets one"),
+    ("gpu", "`-g 1` requests a GPU"),
     ("app", "`--job-definition NAME` is the nearest to an application profile"),
     ("Is", TERMINAL),
     ("Ip", TERMINAL),
@@ -33,19 +33,19 @@ const LSF_WORDS: [(&str, &str); 30] = [
     ("tty", TERMINAL),
     ("is", "`--stdin FILE` is the job's standard input"),
     ("nnodes", "`-n N` submits a job of N nodes"),
-    ("rn", "`-r 1` has a job tried once"),
-    ("ti", "Batch always ends a job whose dependency has failed: leave it out"),
+    ("rn", "`-r 1` runs a job at most once"),
+    ("ti", "leave it out: Batch always ends a job whose dependency has failed"),
     ("sp", "`--priority N`"),
     ("Jd", "`--tag description=TEXT`"),
     ("Lp", "`--tag project=NAME`"),
     ("clusters", "`-c NAME` names the cluster"),
-    ("We", "Batch needs no estimate: leave it out; `-t TIME` limits a job"),
-    ("data", "`-i PATH` brings files along"),
-    ("datagrp", "`-i PATH` brings files along"),
-    ("datachk", "`-i PATH` brings files along"),
-    ("stage", "`-i PATH` brings files along"),
-    ("notify", "Batch sends no mail; `-K` waits for the job's end"),
-    ("Ep", "Batch runs nothing behind a job; the script can"),
+    ("We", "leave it out: Batch needs no estimate; `-t TIME` limits a job's time"),
+    ("data", "`-i PATH` sends files with the job"),
+    ("datagrp", "`-i PATH` sends files with the job"),
+    ("datachk", "`-i PATH` sends files with the job"),
+    ("stage", "`-i PATH` sends files with the job"),
+    ("notify", "Batch sends no mail; `-K` waits until the job ends"),
+    ("Ep", "Batch runs nothing after a job; the script can do it"),
 ];
 
 /// What is ours instead of an option of LSF's with several letters.
@@ -55,74 +55,88 @@ pub fn instead_of_lsfs(name: &str) -> Option<&'static str> {
 
 /// Tools, letter, whose it is, and what is ours instead.
 const LETTERS: &[(&[&str], char, Whose, &str)] = &[
-    (&["bsub"], 'A', Slurm, "Batch knows no accounts; `--tag account=NAME` marks the job for the bill"),
+    (&["bsub"], 'A', Slurm, "Batch has no accounts; `--tag account=NAME` marks the job for the bill"),
     (
         &["bsub"],
         'B',
         Both,
-        "Batch sends no mail (`-K` waits for the job's end) and counts nothing within an instance",
+        "Batch sends no mail (`-K` waits until the job ends) and does not manage sockets, cores or threads",
     ),
     (
         &["bsub"],
         'C',
         Both,
-        "Batch chooses the instances, from what the queue's compute environments offer; `--ulimit core=N` is the limit",
+        "Batch chooses the instances from those that the queue's compute environments offer; `--ulimit \
+         core=N` is the limit",
     ),
-    (&["bsub"], 'D', Both, "Slurm's -D is `-w DIR`, and LSF's is `--ulimit data=N`"),
-    (&["bsub"], 'F', Both, "Batch chooses the instances; LSF's -F is `--ulimit fsize=N`"),
-    (&["bsub"], 'G', Both, "Slurm's -G is `-g N`, and the nearest to LSF's is `--share NAME`"),
+    (&["bsub"], 'D', Both, "for Slurm's -D, use `-w DIR`; for LSF's, `--ulimit data=N`"),
+    (&["bsub"], 'F', Both, "Batch chooses the instances; for LSF's -F, use `--ulimit fsize=N`"),
+    (&["bsub"], 'G', Both, "for Slurm's -G, use `-g N`; the nearest to LSF's is `--share NAME`"),
     (
         &["bsub"],
         'H',
         Both,
-        "Batch cannot hold a job back: `-d ID` has it wait for another, or submit it when it may run",
+        "Batch cannot hold a job: use `-d ID` to make it wait for another job, or submit it when it may run",
     ),
-    (&["bsub"], 'L', Both, "Batch counts no licences, and a job has no login shell"),
-    (&["bsub"], 'M', Both, "LSF's -M is `-m SIZE`, such as 4G, and Slurm's is `-c CLUSTER`"),
-    (&["bsub"], 'N', Both, "Slurm's -N is `-n NODES`; LSF's asks for mail, and Batch sends none"),
+    (&["bsub"], 'L', Both, "Batch does not manage licences, and a job has no login shell"),
+    (&["bsub"], 'M', Both, "for LSF's -M, use `-m SIZE`, such as 4G; for Slurm's, `-c CLUSTER`"),
+    (&["bsub"], 'N', Both, "for Slurm's -N, use `-n NODES`; LSF's asks for mail, and Batch sends none"),
     (&["bsub"], 'P', Lsf, "`--tag project=NAME` marks the job for the bill"),
-    (&["bsub"], 'Q', Both, "Slurm's -Q is `--quiet`, and LSF's is `--retry-on exit:CODE,CODE`"),
+    (&["bsub"], 'Q', Both, "for Slurm's -Q, use `--quiet`; for LSF's, `--retry-on exit:CODE,CODE`"),
     (
         &["bsub"],
         'R',
         Lsf,
-        "memory is `-m SIZE`, CPUs are `-p N`, several hosts `-n N`; a `#BSUB -R` line in the script works, too",
+        "for memory, use `-m SIZE`; for CPUs, `-p N`; for several hosts, `-n N`; a `#BSUB -R` line in the \
+         script works, too",
     ),
-    (&["bsub"], 'S', Both, "Batch counts nothing within an instance; LSF's -S is `--ulimit stack=N`"),
+    (
+        &["bsub"],
+        'S',
+        Both,
+        "Batch does not manage sockets, cores or threads; for LSF's -S, use `--ulimit \
+                            stack=N`",
+    ),
     (&["bsub"], 'T', Lsf, "`--ulimit nproc=N`"),
-    (&["bsub"], 'W', Both, "LSF's -W is `-t TIME`, such as 90m or 1h30m, and Slurm's is `-K`"),
+    (&["bsub"], 'W', Both, "for LSF's -W, use `-t TIME`, such as 90m or 1h30m; for Slurm's, `-K`"),
     (&["bsub"], 'b', Both, "Batch starts a job as soon as it can; at(1) or cron submits it later"),
-    (&["bsub"], 'f', Lsf, "`-i PATH:NAME` brings files along, and `-o GLOB` keeps those that the job writes"),
-    (&["bsub"], 's', Both, "a job shares its vCPUs, memory and GPUs with nobody; Batch ends it with SIGTERM"),
-    (&["bsub"], 'u', Lsf, "Batch sends no mail; `-K` waits for the job's end"),
-    (&["bsub"], 'v', Both, "Slurm's -v is `--debug`; LSF's is the job definition's business"),
+    (
+        &["bsub"],
+        'f',
+        Lsf,
+        "`-i PATH:NAME` sends files with the job, and `-o GLOB` keeps those that the job \
+                           writes",
+    ),
+    (&["bsub"], 's', Both, "a job does not share its vCPUs, memory and GPUs; Batch ends it with SIGTERM"),
+    (&["bsub"], 'u', Lsf, "Batch sends no mail; `-K` waits until the job ends"),
+    (&["bsub"], 'v', Both, "for Slurm's -v, use `--debug`; Batch has nothing like LSF's"),
     (
         &["bsub"],
         'x',
         Both,
-        "a job has the vCPUs, memory and GPUs that it asks for to itself; Batch chooses the instances",
+        "a job does not share the vCPUs, memory and GPUs that it requests; Batch chooses the instances",
     ),
-    (&["bstat"], 'a', Both, "`-s ALL` shows the ended jobs, too"),
+    (&["bstat"], 'a', Both, "`-s ALL` shows jobs that have ended, too"),
     (&["bstat", "bqueues", "bhosts"], 'l', Both, "`-d` shows details"),
     (&["bout"], 'l', Both, "`bstat -d ID` shows a job's details"),
-    (&["bstat"], 'u', Both, "the jobs of all users are shown; `--mine` shows your own"),
+    (&["bstat"], 'u', Both, "bstat shows the jobs of all users; `--mine` shows your own"),
     (&["bkill"], 'u', Both, "`--mine` ends your own jobs"),
     (&["bstat", "bkill"], 'J', Lsf, "`--name GLOB` finds jobs by their name"),
     (&["bstat", "bkill"], 'n', Slurm, "`--name GLOB` finds jobs by their name"),
-    (&["bout", "bwait"], 'J', Lsf, "the job is named by its ID; `bstat --name GLOB` finds it"),
-    (&["bstat"], 'j', Slurm, "the IDs are the operands: `bstat ID`"),
+    (&["bout", "bwait"], 'J', Lsf, "give the job's ID; `bstat --name GLOB` finds it"),
+    (&["bstat"], 'j', Slurm, "give the ID without an option: `bstat ID`"),
     (&["bstat", "bkill"], 't', Slurm, "`-s STATE`, such as RUNNABLE or RUNNING"),
     (
         &["bstat", "bkill"],
         'p',
         Both,
-        "Slurm's -p is `-q QUEUE`; jobs that wait are `-s SUBMITTED,PENDING,RUNNABLE`",
+        "for Slurm's -p, use `-q QUEUE`; for waiting jobs, `-s SUBMITTED,PENDING,RUNNABLE`",
     ),
-    (&["bstat"], 'r', Both, "`-s RUNNING` shows those that run, and `-e` the children of arrays"),
-    (&["bstat"], 'i', Slurm, "`-w SECONDS` shows the same again and again"),
-    (&["bstat"], 'S', Slurm, "`--sort COLUMN`, and `--since TIME` for the time"),
+    (&["bstat"], 'r', Both, "`-s RUNNING` shows running jobs, and `-e` the children of arrays"),
+    (&["bstat"], 'i', Slurm, "`-w SECONDS` repeats the view"),
+    (&["bstat"], 'S', Slurm, "use `--sort COLUMN`; for the time, `--since TIME`"),
     (&["bstat"], 'A', Both, "`bstat ID` shows an array"),
-    (&["bstat"], 'P', Both, "`--name`, `-q` and `--mine` choose jobs; Batch knows no projects"),
+    (&["bstat"], 'P', Both, "Batch has no projects; `--name`, `-q` and `--mine` choose jobs"),
     (
         &["bstat", "bkill", "bhosts", "bqueues", "bout"],
         'm',
@@ -132,24 +146,24 @@ const LETTERS: &[(&[&str], char, Whose, &str)] = &[
     (&["bstat", "bkill"], 'M', Both, "`-c NAME` names the cluster"),
     (&["bstat"], 'W', Lsf, "`-d` shows details, and `-o LIST` chooses the columns"),
     (&["bstat"], 'x', Lsf, "`--failed` shows the jobs that have failed"),
-    (&["bkill"], 'A', Slurm, "Batch knows no accounts; `--name`, `-q` and `--mine` choose jobs"),
-    (&["bkill"], 'g', Lsf, "Batch knows no groups of jobs; `--name GLOB` chooses by name"),
-    (&["bkill"], 'b', Both, "Batch sends a job SIGTERM and, 30 seconds later, SIGKILL: leave it out"),
-    (&["bout"], 'a', Lsf, "`bout ID` shows the output of all children; `--task N` of one"),
-    (&["bout"], 'q', Lsf, "the job is named by its ID; `bstat -q QUEUE` finds it"),
+    (&["bkill"], 'A', Slurm, "Batch has no accounts; `--name`, `-q` and `--mine` choose jobs"),
+    (&["bkill"], 'g', Lsf, "Batch has no groups of jobs; `--name GLOB` chooses jobs by name"),
+    (&["bkill"], 'b', Both, "leave it out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL"),
+    (&["bout"], 'a', Lsf, "`bout ID` shows the output of all children, and `--task N` that of one"),
+    (&["bout"], 'q', Lsf, "give the job's ID; `bstat -q QUEUE` finds it"),
     (&["bwait"], 'w', Lsf, "`bwait ID` waits until the job has ended, whatever its exit code"),
     (&["bwait"], 't', Lsf, "`--timeout TIME`, such as 10m"),
-    (&["bqueues"], 'u', Lsf, "AWS decides by permissions who may submit"),
-    (&["bqueues", "bhosts"], 'w', Lsf, "nothing is cut: leave it out"),
-    (&["bqueues", "bhosts"], 'N', Slurm, "`bhosts` shows the machines, a line for each"),
+    (&["bqueues"], 'u', Lsf, "AWS's permissions decide who may submit"),
+    (&["bqueues", "bhosts"], 'w', Lsf, "leave it out: nothing is cut"),
+    (&["bqueues", "bhosts"], 'N', Slurm, "`bhosts` shows the machines, one in each line"),
     (
         &["bqueues", "bhosts"],
         'p',
         Slurm,
-        "the queue's name is the operand of `bqueues`, and `-q QUEUE` of `bhosts`",
+        "give the queue's name to `bqueues` without an option, or to `bhosts` as `-q QUEUE`",
     ),
-    (&["bhosts"], 's', Lsf, "Batch counts vCPUs, memory and GPUs alone"),
-    (&["bhosts"], 'R', Lsf, "`-q QUEUE` chooses the machines of a queue"),
+    (&["bhosts"], 's', Lsf, "Batch only manages vCPUs, memory and GPUs"),
+    (&["bhosts"], 'R', Lsf, "`-q QUEUE` shows the machines of a queue"),
 ];
 
 /// Tools, long option, and what is ours instead. sbatch's other options have a reason in the table of `#SBATCH` lines.
@@ -163,34 +177,35 @@ pub const LONG: &[(&[&str], &str, &str)] = &[
     (
         &["bsub"],
         "ntasks",
-        "--ntasks is Slurm's: it works as an #SBATCH line in the script; here CPUs are `-p N`",
+        "--ntasks is Slurm's: it works as an #SBATCH line in the script; on the command line, use `-p N` \
+         for CPUs",
     ),
-    (&["bsub"], "cpus", "CPUs are `-p N`, `--vcpus N`"),
-    (&["bsub"], "gres", "--gres is Slurm's: GPUs are `-g N`"),
-    (&["bsub"], "gpus-per-node", "--gpus-per-node is Slurm's: GPUs of each node are `-g N`"),
-    (&["bsub"], "gpus-per-task", "--gpus-per-task is Slurm's: GPUs are `-g N`"),
-    (&["bsub"], "export", "--export is Slurm's: `-e all`, `-e NAME`, `-e NAME=VALUE`"),
-    (&["bsub"], "requeue", "--requeue is Slurm's: `--retry-on spot`"),
-    (&["bsub"], "comment", "--comment is Slurm's: `--tag comment=TEXT`"),
+    (&["bsub"], "cpus", "for CPUs, use `-p N` or `--vcpus N`"),
+    (&["bsub"], "gres", "--gres is Slurm's: for GPUs, use `-g N`"),
+    (&["bsub"], "gpus-per-node", "--gpus-per-node is Slurm's: for the GPUs of each node, use `-g N`"),
+    (&["bsub"], "gpus-per-task", "--gpus-per-task is Slurm's: for GPUs, use `-g N`"),
+    (&["bsub"], "export", "--export is Slurm's: use `-e all`, `-e NAME` or `-e NAME=VALUE`"),
+    (&["bsub"], "requeue", "--requeue is Slurm's: use `--retry-on spot`"),
+    (&["bsub"], "comment", "--comment is Slurm's: use `--tag comment=TEXT`"),
     (&["bsub"], "mem-per-cpu", "--mem-per-cpu is Slurm's: `-m SIZE` is the memory of the job"),
-    (&["bsub"], "workdir", "--workdir was Slurm's: `-w DIR`"),
+    (&["bsub"], "workdir", "--workdir was Slurm's: use `-w DIR`"),
     (&["bsub"], "account", "--account is Slurm's: `--tag account=NAME` marks the job for the bill"),
     (&["bsub"], "wckey", "--wckey is Slurm's: `--tag wckey=NAME` marks the job for the bill"),
     (&["bsub"], "qos", "--qos is Slurm's: `--priority N` and `--share NAME` are nearest"),
     (&["bsub"], "immediate", "--immediate is Slurm's: Batch starts a job as soon as it can"),
-    (&["bstat"], "jobs", "the IDs are the operands: `bstat ID`"),
-    (&["bstat"], "job", "the IDs are the operands: `bstat ID`"),
+    (&["bstat"], "jobs", "give the ID without an option: `bstat ID`"),
+    (&["bstat"], "job", "give the ID without an option: `bstat ID`"),
     (&["bstat", "bkill"], "states", "`-s STATE`, such as RUNNABLE or RUNNING"),
     (&["bstat", "bkill"], "state", "`-s STATE`, such as RUNNABLE or RUNNING"),
     (&["bstat", "bkill"], "me", "`--mine`"),
-    (&["bstat", "bkill"], "user", "`--mine` chooses your own jobs"),
-    (&["bstat", "bkill"], "users", "`--mine` chooses your own jobs"),
-    (&["bstat"], "allusers", "the jobs of all users are shown: leave it out"),
+    (&["bstat", "bkill"], "user", "`--mine` shows your own jobs"),
+    (&["bstat", "bkill"], "users", "`--mine` shows your own jobs"),
+    (&["bstat"], "allusers", "leave it out: bstat shows the jobs of all users"),
     (&["bstat", "bkill"], "partition", "`-q QUEUE`"),
     (&["bhosts"], "partition", "`-q QUEUE`"),
     (&["bstat", "bkill"], "jobname", "`--name GLOB`"),
     (&["bstat", "bkill"], "job-name", "`--name GLOB`"),
-    (&["bstat"], "format", "`-o LIST`, by the names of the JSON fields"),
+    (&["bstat"], "format", "use `-o LIST`, with the names of the JSON fields"),
     (&["bstat"], "noheader", "`--no-header`"),
     (&["bqueues", "bhosts"], "noheader", "`--no-header`"),
     (&["bstat"], "long", "`-d` shows details"),
@@ -199,7 +214,7 @@ pub const LONG: &[(&[&str], &str, &str)] = &[
     (&["bstat"], "array", "`-e` shows the children of arrays"),
     (&["bstat"], "starttime", "`--since TIME`"),
     (&["bstat"], "endtime", "`--until TIME`"),
-    (&["bkill"], "signal", "Batch sends a job SIGTERM and, 30 seconds later, SIGKILL: leave it out"),
+    (&["bkill"], "signal", "leave it out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL"),
 ];
 
 /// The refusal of a letter that is no option of ours.
@@ -220,7 +235,7 @@ pub fn letter(tool: &str, letter: char, value: Option<&str>) -> Option<Failure> 
         None => return None,
     };
     let typed = value.map_or_else(|| format!("-{letter}"), |value| format!("-{letter} {value}"));
-    let message = format!("`{typed}` is {}: {tool} has no option -{letter}", whose.text());
+    let message = format!("`{typed}` is an option of {}; {tool} has no option -{letter}", whose.text());
     Some(Failure::usage(message).hint(instead))
 }
 
@@ -250,7 +265,7 @@ fn exactly(letter: char, value: Option<&str>) -> Option<String> {
 /// What is given to the other tools and means something only elsewhere.
 pub fn judge(tool: &str, given: &[Given<'_>], operands: &[String]) -> Result<(), Failure> {
     if tool == "bkill" && operands.iter().any(|operand| operand == "0") {
-        return Err(Failure::usage("`bkill 0` ends all jobs in LSF alone: 0 names no job here")
+        return Err(Failure::usage("`bkill 0` ends all your jobs only in LSF: here, 0 is not a job")
             .hint("`bkill --mine` ends your own jobs"));
     }
     for one in given {
@@ -259,13 +274,13 @@ pub fn judge(tool: &str, given: &[Given<'_>], operands: &[String]) -> Result<(),
         match (tool, one.letter) {
             ("bkill", Some('r')) if is_job(value) => {
                 return Err(Failure::usage(format!(
-                    "`-r {value}`: -r takes the reason here, and this is the ID of a job"
+                    "`-r {value}`: in this bkill, -r takes the reason, and this is the ID of a job"
                 ))
-                .hint(format!("LSF's -r needs no option here: `bkill {value}`")));
+                .hint(format!("leave -r out: `bkill {value}`")));
             }
             ("bstat", Some('o')) if value.contains('%') => {
                 return Err(Failure::usage(format!("`-o {value}` is a format of Slurm's squeue"))
-                    .hint("columns have names here: `-o jobId,jobName,status`"));
+                    .hint("give the names of columns: `-o jobId,jobName,status`"));
             }
             _ => {}
         }
@@ -282,14 +297,14 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
             match ours {
                 Some(ours) => Some(format!("`-s {}`", ours.join(","))),
                 None if words.iter().all(|word| is_signal(word)) => Some(
-                    "Batch sends a job SIGTERM and, 30 seconds later, SIGKILL: leave the signal out"
+                    "leave the signal out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL"
                         .to_owned(),
                 ),
                 None => None,
             }
         }
         "columns" if value.contains(' ') => {
-            Some("commas are between columns: `-o jobId,jobName,status`".to_owned())
+            Some("separate columns by commas: `-o jobId,jobName,status`".to_owned())
         }
         _ => None,
     }

@@ -112,7 +112,7 @@ fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
             quick_xml::events::Event::Decl(_)
             | quick_xml::events::Event::Comment(_)
             | quick_xml::events::Event::Text(_) => {}
-            _ => return Err(DeError::Custom(format!("it is no {root}"))),
+            _ => return Err(DeError::Custom(format!("it is not a {root}"))),
         }
     }
 }

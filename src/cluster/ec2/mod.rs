@@ -198,8 +198,7 @@ fn read<A: Answer>(response: &HttpResponse) -> Result<A, OrchestratorError<Ec2Er
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(Ec2Error(answers::error(&body))));
     }
-    A::parse(&body)
-        .map_err(|why| OrchestratorError::other(format!("an answer came that cannot be read ({why})")))
+    A::parse(&body).map_err(|why| OrchestratorError::other(format!("the answer cannot be read ({why})")))
 }
 
 /// An error that EC2 has answered with.

@@ -84,7 +84,7 @@ pub async fn build(
             }
             false => failure,
         };
-        failure.hint(format!("`bimage logs --follow {id}` shows how it goes on"))
+        failure.hint(format!("`bimage logs --follow {id}` follows it"))
     })?;
     if !ended.has_succeeded() {
         shown.show_end();
@@ -112,7 +112,7 @@ pub async fn build(
             Ok(Built { uri, digest: Some(digest), tag: tag.clone(), build_id: Some(id), earlier: false })
         }
         None => Err(Failure::failed(format!("the build {id} has succeeded, and there is no image {uri}"))
-            .hint(format!("`bimage logs {id}` shows what it did"))),
+            .hint(format!("`bimage logs {id}` shows its log"))),
     }
 }
 
@@ -146,7 +146,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
     let goes_on = |signal: EndSignal| {
         Failure::failed(format!("{signal}; the build {id} goes on"))
             .exit(Exit::Interrupted(signal))
-            .hint(format!("`bimage logs --follow {id}` shows how it goes on"))
+            .hint(format!("`bimage logs --follow {id}` follows it"))
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region))
     };
     if signal != EndSignal::Interrupt || !ui::can_ask() {

@@ -102,9 +102,13 @@ pub fn no_repository(session: &Session) -> Failure {
 pub(super) fn refused(session: &Session, project: &str, code: Option<&str>, failure: Failure) -> Failure {
     match code {
         Some("ResourceNotFoundException") => missing(session, project),
-        Some("AccountLimitExceededException") => with_engine(session, failure.hint(
-            "as many builds run or wait as the account may have; `Service Quotas` in the console raises the limit",
-        )),
+        Some("AccountLimitExceededException") => with_engine(
+            session,
+            failure.hint(
+                "the account has as many running and waiting builds as it may have; raise the limit under \
+             `Service Quotas` in the console",
+            ),
+        ),
         _ => failure,
     }
 }
@@ -113,7 +117,7 @@ fn missing(session: &Session, project: &str) -> Failure {
     let (name, region) = (&session.cluster.name, &session.region);
     Failure::failed(format!("there is no CodeBuild project {project} ({})", session.place()))
         .hint(format!("`codebuild_project` in [cluster.{name}] of the settings file names it"))
-        .hint(format!("`aws codebuild list-projects --region {region}` lists those that are there"))
+        .hint(format!("`aws codebuild list-projects --region {region}` lists the projects"))
 }
 
 /// The way that needs no CodeBuild.

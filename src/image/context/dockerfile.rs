@@ -39,14 +39,12 @@ impl Folder {
         let shown = given.display();
         let doing = |e| Failure::usage(format!("the folder to build, {shown}: {}", one_line(&e)));
         let real = given.canonicalize().map_err(|e| match shown.to_string().contains("://") {
-            true => {
-                doing(e).hint("a repository has to be cloned first: only folders of this machine are built")
-            }
+            true => doing(e).hint("clone the repository first: only folders of this machine can be built"),
             false => doing(e),
         })?;
         if !fs::metadata(&real).map_err(doing)?.is_dir() {
             return Err(Failure::usage(format!(
-                "what is built is a folder with a Dockerfile, and {shown} is no folder"
+                "cannot build {shown}: it is not a folder with a Dockerfile"
             )));
         }
         Ok(Self { given: given.to_owned(), real })
@@ -79,12 +77,12 @@ impl Folder {
         let (real, name) = self.inside("the Dockerfile", &shown, &found)?;
         let looked = fs::metadata(&real).map_err(|e| reading(&real, &e))?;
         if !looked.is_file() || looked.len() == 0 {
-            let why = if looked.is_file() { "is empty" } else { "is no file" };
+            let why = if looked.is_file() { "is empty" } else { "is not a file" };
             return Err(Failure::usage(format!("the Dockerfile {shown} {why}")));
         }
         let text = name.to_str().ok_or_else(|| {
             Failure::usage(format!(
-                "the Dockerfile {shown}: its name is not UTF-8, which no engine can be told"
+                "the Dockerfile {shown}: its name is not UTF-8, so no engine can be given it"
             ))
         })?;
         Ok((text.to_owned(), found))
@@ -134,7 +132,7 @@ impl Folder {
                 Failure::usage(format!(
                     "{what} {shown} is a symbolic link that leads out of the folder {folder}, to {to}"
                 ))
-                .hint("a copy in its place goes along")
+                .hint("replace it by a copy")
             }
             None => Failure::usage(format!(
                 "{what} {shown} is outside of the folder {folder}, and only that is sent"
@@ -165,7 +163,10 @@ impl Folder {
             .collect();
         near.sort();
         match near.first() {
-            Some(name) => failure.hint(format!("there is {name}: name it as the Dockerfile, or rename it")),
+            Some(name) => failure.hint(format!(
+                "the folder has {name}: give that as the Dockerfile, or \
+                                                rename it"
+            )),
             None => failure,
         }
     }

@@ -53,12 +53,15 @@ impl Context {
         if let Some(file) = folder.ignore_file(&found_at)? {
             patterns = Patterns::read(&file.content).map_err(|line| {
                 Failure::usage(format!(
-                    "{}, line {}: `{}` is no pattern",
+                    "{}, line {}: `{}` is not a pattern",
                     dir.join(&file.name).display(),
                     line.number,
                     line.text
                 ))
-                .hint("`*`, `?`, `**`, `[a-z]`, and `!` in front of an exception; a backslash takes a character as it is")
+                .hint(
+                    "patterns have `*`, `?`, `**`, `[a-z]`, and `!` before an exception; a backslash \
+                       takes the next character as it is",
+                )
             })?;
             always.push(file.name);
         }
@@ -116,12 +119,12 @@ impl Context {
         match self.leaving.len() {
             0 => None,
             1 => Some(format!(
-                "the symbolic link {names} leads out of the build context: it goes along as a link, and what it leads to \
-                 does not"
+                "the symbolic link {names} leads out of the build context: the link is sent, but not its \
+                 target"
             )),
             n => Some(format!(
-                "{n} symbolic links lead out of the build context: they go along as links, and what they lead to does not: \
-                 {names}{and_more}"
+                "{n} symbolic links lead out of the build context: the links are sent, but not their \
+                 targets: {names}{and_more}"
             )),
         }
     }
@@ -136,11 +139,15 @@ impl Context {
         let largest =
             files.iter().take(LARGEST).map(|(size, name)| format!("{} ({} GiB)", name.display(), gib(*size)));
         Err(Failure::usage(format!(
-            "the build context {} has {size} GiB, and at most {limit} GiB are sent; the largest files: {}",
+            "the build context {} is {size} GiB large, and at most {limit} GiB can be sent; the largest \
+             files: {}",
             dir.display(),
             largest.collect::<Vec<_>>().join(", ")
         ))
-        .hint("lines in .dockerignore leave out what the image does not need; data belongs into S3, not into an image"))
+        .hint(
+            "leave out files that the image does not need by lines in .dockerignore; data belongs in S3, \
+               not in an image",
+        ))
     }
 }
 

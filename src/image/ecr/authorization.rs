@@ -50,7 +50,7 @@ pub async fn authorization(session: &Session) -> Result<Authorization, Failure> 
     let client = client(session, repository.and_then(|path| path.registry.as_ref()));
     let answer = client.get_authorization_token().send().await.map_err(|e| explain(session, doing, &e))?;
     let read = answer.authorization_data().first().and_then(read);
-    read.ok_or_else(|| Failure::failed(format!("{doing}: ECR's answer has none that can be read")))
+    read.ok_or_else(|| Failure::failed(format!("{doing}: ECR's answer has no token that can be read")))
 }
 
 /// The token is `USER:PASSWORD` in Base64 (ECR API, `AuthorizationData`).

@@ -39,10 +39,10 @@ pub(in crate::image) async fn remove(
                     Ok(Removed { id: id.clone(), digest: gone.image_digest().map(str::to_owned) })
                 }
                 (None, None) => Err(Failure::failed(format!(
-                    "removing the image {id} from {}: ECR does not tell what became of it",
+                    "removing the image {id} from {}: ECR does not say whether it is removed",
                     place(repository)
                 ))
-                .hint(format!("`bimage show {id}` tells whether it is still there"))),
+                .hint(format!("`bimage show {id}` shows whether it is still there"))),
             })?;
         }
     }
@@ -61,9 +61,9 @@ fn failure(repository: &Repository, id: &ImageId, refusal: &ImageFailure) -> Fai
     match refusal.failure_code() {
         Some(ImageFailureCode::ImageNotFound) => store::not_there(id, &place),
         Some(ImageFailureCode::ImageReferencedByManifestList) => Failure::failed(format!(
-            "the image {id} stays in {place}: it is the part for one platform of an image that is there"
+            "cannot remove the image {id} from {place}: it is the part of another image for one platform"
         ))
-        .hint("it can be removed when that one has been; `bimage list` shows it, as `platforms`"),
+        .hint("remove the other image first; `bimage list` shows its parts as `platforms`"),
         code => {
             let code = code.map_or("no reason is given", ImageFailureCode::as_str);
             let reason = refusal.failure_reason().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -145,7 +145,7 @@ async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Resul
         Ok(answer) => {
             let made = answer.repository().map(|made| read(path, made)).transpose()?;
             let made = made.ok_or_else(|| unreadable(path))?;
-            voice.say(format_args!("the repository {} is made", made.uri()));
+            voice.say(format_args!("the repository {} has been created", made.uri()));
             Ok(made)
         }
         // Somebody else was faster.
@@ -163,5 +163,5 @@ fn read(path: &RepositoryPath, found: &types::Repository) -> Result<Repository, 
 }
 
 fn unreadable(path: &RepositoryPath) -> Failure {
-    Failure::failed(format!("looking for the repository {path}: ECR does not tell its URI"))
+    Failure::failed(format!("looking for the repository {path}: ECR's answer has no URI"))
 }

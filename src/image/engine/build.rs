@@ -259,7 +259,7 @@ impl Build<'_> {
             (None, e) => self.engine.gone(&self.doing(), e),
         };
         match words(e).contains("no space left on device") {
-            true => failure.hint("`docker system df` tells what takes the engine's space"),
+            true => failure.hint("`docker system df` shows what takes the engine's space"),
             false => failure,
         }
     }

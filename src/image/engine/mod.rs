@@ -35,7 +35,8 @@ use crate::ui::{EndSignal, Exit, Failure};
 pub const CONTENT_LABEL: &str = "awsb.content";
 
 /// What helps where no engine answers.
-const START: &str = "DOCKER_HOST names the engine, such as unix:///var/run/docker.sock; is it started?";
+const START: &str = "check that the engine is started; DOCKER_HOST can name it, such as \
+                     unix:///var/run/docker.sock";
 
 /// An engine that answers.
 #[derive(Debug, Clone)]

@@ -37,8 +37,8 @@ pub async fn push(
         let failure = Failure::failed(format!("the Docker engine has no image {image}"));
         let ours = format!("{ENGINE_REPOSITORY}:{image}");
         return Err(match engine.inspect(&ours).await {
-            Ok(Some(_)) => failure.hint(format!("it has {ours}: is that the one?")),
-            _ => failure.hint("`docker images` lists those that it has"),
+            Ok(Some(_)) => failure.hint(format!("the engine has {ours}: check whether that is the one")),
+            _ => failure.hint("`docker images` lists the engine's images"),
         });
     };
     let built = |digest, earlier| {
@@ -169,7 +169,7 @@ impl Push<'_> {
                     if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
                         return Err(self.refused(refusal, &why));
                     }
-                    self.voice.say(format_args!("note: the push has broken off, and is tried again: {why}"));
+                    self.voice.say(format_args!("note: the push was interrupted and is tried again: {why}"));
                 }
             }
             tokio::time::sleep(pause).await;

@@ -69,19 +69,18 @@ impl Refusal {
         let Repository { registry, name } = repository;
         match self {
             Self::Denied if registry.is_ecr() => Some(
-                "pushing takes ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, \
-                 ecr:CompleteLayerUpload and ecr:PutImage"
+                "pushing needs the permissions ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, \
+                 ecr:UploadLayerPart, ecr:CompleteLayerUpload and ecr:PutImage"
                     .to_owned(),
             ),
-            Self::Denied => Some(format!("`docker login {registry}` makes you known there")),
+            Self::Denied => Some(format!("log in there with `docker login {registry}`")),
             Self::NoRepository | Self::Other => None,
             Self::Immutable => Some(format!(
-                "the repository {name} keeps each tag for the image that had it first: `--tag` gives another one"
+                "the repository {name} keeps each tag for the image that had it first: choose another with \
+                 `--tag`"
             )),
-            Self::NoSpace => Some("`docker system df` tells what takes the engine's space".to_owned()),
-            Self::BrokenOff => {
-                Some("the same command again sends only the layers that have not arrived".to_owned())
-            }
+            Self::NoSpace => Some("`docker system df` shows what takes the engine's space".to_owned()),
+            Self::BrokenOff => Some("the same command sends only the layers that are missing".to_owned()),
         }
     }
 }

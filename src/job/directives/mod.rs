@@ -168,7 +168,7 @@ impl Directives {
                 if !told_of_late_ones.contains(&prefix) && rest.trim_ascii_start().starts_with(b"-") {
                     told_of_late_ones.push(prefix);
                     let at = At { line: number, text: shown(bytes) };
-                    found.warn(&at, "is not read: it stands behind the script's first command");
+                    found.warn(&at, "is ignored: it comes after the script's first command");
                 }
                 continue;
             }

@@ -37,7 +37,8 @@ pub fn code(reason: &str) -> Option<(Code, &str)> {
 pub fn meaning(code: Code) -> &'static str {
     match code {
         Code::InsufficientInstanceCapacity => {
-            "EC2 has no instances of the allowed types to give at this moment, in any compute environment of the queue"
+            "at the moment, EC2 has no instances of the allowed types for any compute environment of the \
+             queue"
         }
         Code::ComputeEnvironmentMaxResource => {
             "it needs more vCPUs than `maxvCpus` of every compute environment of the queue allows"
@@ -52,7 +53,7 @@ pub fn meaning(code: Code) -> &'static str {
             "an instance type is not offered in the environment's zones, or does not go with its launch template"
         }
         Code::ActionRequired => "all compute environments of the queue are INVALID",
-        Code::Undetermined => "Batch sees that it blocks the queue, and not why",
+        Code::Undetermined => "Batch sees that it blocks the queue, but not why",
         _ => "it blocks the queue",
     }
 }
@@ -119,16 +120,17 @@ pub fn advice(code: Code, environments: &[Environment]) -> Vec<String> {
              --query 'computeEnvironments[].serviceRole'`",
         ],
         Code::Ec2InstanceConfigurationUnsupported => vec![
-            "`aws ec2 describe-instance-type-offerings --location-type availability-zone` tells which types are offered \
-             where; look at the environment's launch template, too",
+            "`aws ec2 describe-instance-type-offerings --location-type availability-zone` shows which types \
+             are offered where; check the environment's launch template as well",
         ],
         Code::ActionRequired => vec![
             "`aws batch describe-compute-environments --compute-environments ENVIRONMENT --query \
-             'computeEnvironments[].statusReason'` tells what is wrong with it",
+             'computeEnvironments[].statusReason'` shows what is wrong with it",
         ],
         Code::Undetermined | Code::Blocked => vec![
-            "look whether instances start and join: `bhosts`; they need a way to the ECS endpoint, the ECS agent and \
-             room in the account's EC2 quota (https://repost.aws/knowledge-center/batch-job-stuck-runnable-status)",
+            "check with `bhosts` whether instances start and join; they need a way to the ECS endpoint, the \
+             ECS agent and room in the account's EC2 quota \
+             (https://repost.aws/knowledge-center/batch-job-stuck-runnable-status)",
         ],
         _ => Vec::new(),
     };
@@ -147,7 +149,7 @@ pub fn of_head(head: &JobFacts, limits: &[(String, u32)]) -> Option<Finding> {
         match limit {
             Some((_, seconds)) => {
                 format!(
-                    "{message}; Batch cancels it when it has done so for {}",
+                    "{message}; Batch cancels it after {} of blocking",
                     words::span(i64::from(*seconds) * 1000)
                 )
             }
@@ -156,6 +158,7 @@ pub fn of_head(head: &JobFacts, limits: &[(String, u32)]) -> Option<Finding> {
     );
     let id = &head.id;
     Some(finding.advise(format!(
-        "`bstat --why {id}` tells what to do about the job at the head; `bkill {id}` ends it and lets the others go on"
+        "`bstat --why {id}` shows what to do about the job at the head; `bkill {id}` ends it, so that the \
+         others can go on"
     )))
 }

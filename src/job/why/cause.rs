@@ -55,7 +55,7 @@ const SIGNS: [(&[&str], Code, &str); 15] = [
     (
         &["failed to initialize logging driver", "failed to validate logger args"],
         Code::LogConfiguration,
-        "its log stream could not be had",
+        "its log stream could not be created",
     ),
     (
         &["ResourceInitializationError"],
@@ -172,13 +172,14 @@ impl Cause {
                 ))
             }
             Code::HostTerminated => finding(format!("{short}{}", quoted(status.or(reason)))).advise(
-                "this is usual with Spot instances: `bsub --retry-attempts 3 --retry-on spot …` has Batch try such a job again",
+                "this is usual with Spot instances: with `bsub --retry-attempts 3 --retry-on spot …`, Batch \
+                 tries such a job again",
             ),
             Code::ImagePull => image_pull(self, image, reason.or(status).unwrap_or_default()),
             Code::NoShell => finding(format!("{short}, which starts scripts and commands: {image}"))
                 .advise("`bsub --bare COMMAND` starts a command without it; or take an image that has a shell"),
             Code::NoProgram => finding(format!("{short}{}", quoted(reason.or(status))))
-                .advise(format!("is the program's name right, and is it in PATH of the image {image}?")),
+                .advise(format!("check the program's name, and that it is in the PATH of the image {image}")),
             Code::WrongArchitecture => finding(format!("{short}: {image}")).advise(
                 "build the image for the instances' CPUs, `docker buildx build --platform linux/amd64` (or linux/arm64 \
                  for Graviton), or use a compute environment with instances of the image's kind",
@@ -188,22 +189,23 @@ impl Cause {
             ),
             Code::ResourceInitialization => initialization(self, reason.or(status).unwrap_or_default()),
             Code::LogConfiguration => finding(format!("{short}{}", quoted(reason.or(status)))).advise(
-                "the log group must be there, or `awslogs-create-group` be set; the instance or execution role needs \
-                 logs:CreateLogStream and logs:PutLogEvents",
+                "the log group must exist, or `awslogs-create-group` must be set; the instance or execution \
+                 role needs logs:CreateLogStream and logs:PutLogEvents",
             ),
             Code::OverridesTooLong => finding(format!("{short}{}", quoted(status.or(reason))))
-                .advise("let fewer variables and arguments go with the job; bsub puts what is large into S3"),
+                .advise("pass fewer variables and arguments to the job; bsub puts large ones into S3"),
             Code::DiskFull => finding(short.clone()).advise(match job.runs_here {
                 true => "make room on this machine's disks (`df -h` shows them), or have the job write to another one",
                 false => "`bsub --ephemeral-storage GIB` on Fargate; on EC2 a larger volume in the environment's launch template",
             }),
             Code::NotUploaded => finding(short.clone()).advise(
-                "the job itself succeeded; `bout --files` lists the results that are there",
+                "the job itself succeeded; `bout --files` lists the results that arrived",
             ),
             Code::Timeout => {
                 let limit = job.timeout.map(|s| format!(" of {}", words::span(i64::from(s) * 1000)));
                 finding(format!("{short}{}", limit.unwrap_or_default()))
-                    .advise("give it more time: `bsub --timeout TIME …`; a job that was stopped so is not retried")
+                    .advise("give it more time: `bsub --timeout TIME …`; Batch does not retry a job that \
+                             its timeout ended")
             }
             Code::TimeLimitAction => {
                 let blocked = status.and_then(|s| s.rsplit_once("reason: ")).and_then(|(_, code)| super::blocked::code(code));
@@ -243,7 +245,7 @@ fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
     };
     let (why, advice) = if has(&["toomanyrequests", "rate limit"]) {
         (
-            format!("{registry} turns down so many pulls"),
+            format!("{registry} refuses this many pulls"),
             "use a copy in ECR (a pull-through cache), or credentials for the registry".to_owned(),
         )
     } else if has(&[
@@ -286,17 +288,19 @@ fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
             (true, Some((_, rest))) => {
                 let (repository, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
                 format!(
-                    "`aws ecr describe-images --repository-name {repository} --image-ids imageTag={tag}` tells whether it is there; \
-                         the instance or execution role needs AmazonECSTaskExecutionRolePolicy or ecr:BatchGetImage"
+                    "`aws ecr describe-images --repository-name {repository} --image-ids imageTag={tag}` \
+                     shows whether it is there; the instance or execution role needs \
+                     AmazonECSTaskExecutionRolePolicy or ecr:BatchGetImage"
                 )
             }
             _ => format!(
-                "is the name right? `docker pull {image}` tells; a private registry needs credentials (repositoryCredentials)"
+                "check the name with `docker pull {image}`; a private registry needs credentials \
+                 (repositoryCredentials)"
             ),
         };
-        (format!("{registry} has no such image, or does not give it to this job"), look)
+        (format!("{registry} does not have this image, or refuses it to this job"), look)
     } else {
-        (String::new(), format!("is the image's name right, and can the instances reach {registry}?"))
+        (String::new(), format!("check the image's name, and that the instances can reach {registry}"))
     };
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     let said = if words.is_empty() { String::new() } else { format!("; AWS says: {words}") };

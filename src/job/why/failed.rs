@@ -52,7 +52,8 @@ fn dependency(facts: &Facts) -> Finding {
     let Some(root) = facts.chain.last() else {
         return Finding::new(
             Code::DependencyFailed,
-            "a job that it depended on failed; Batch does not tell which (it forgets jobs some days after their end)",
+            "a job that it depended on failed; Batch does not say which (it removes jobs some days after \
+             their end)",
         );
     };
     let cause = Cause::of(&end(root), root.ended_by_user).short;
@@ -63,13 +64,12 @@ fn dependency(facts: &Facts) -> Finding {
             let through =
                 if between.is_empty() { String::new() } else { format!(", {}", words::and(between)) };
             format!(
-                "a job that it depended on failed, {first}{through}, and that goes back to {last}: {cause}"
+                "a job that it depended on failed, {first}{through}; the first failure was {last}: {cause}"
             )
         }
         [] => String::new(),
     };
     let root = &root.id;
-    Finding::new(Code::DependencyFailed, message).advise(format!(
-        "`bstat --why {root}` and `bout {root}` tell more; mend that one, and submit both again"
-    ))
+    Finding::new(Code::DependencyFailed, message)
+        .advise(format!("`bstat --why {root}` and `bout {root}` show more; fix that job and resubmit both"))
 }

@@ -32,7 +32,7 @@ fn with_head(facts: &Facts, mut finding: Finding) -> Finding {
         head.called(),
         needs.unwrap_or_default()
     ));
-    finding.advise(format!("`bstat --why {}` tells what the job at the head waits for", head.id))
+    finding.advise(format!("`bstat --why {}` shows what the job at the head waits for", head.id))
 }
 
 /// The job's place, and whose turn it is.
@@ -56,8 +56,8 @@ pub fn place(facts: &Facts) -> Vec<Finding> {
             // A listing has no children of arrays: that it shows none before this one tells nothing.
             let before = line.before.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
             let before = before.map(|n| match n {
-                1 => "; at least 1 that waits was submitted before it".to_owned(),
-                n => format!("; at least {n} that wait were submitted before it"),
+                1 => "; at least 1 waiting job was submitted before it".to_owned(),
+                n => format!("; at least {n} waiting jobs were submitted before it"),
             });
             let message = format!(
                 "it is not among the first {count} RUNNABLE jobs of the queue {name}{}",

@@ -333,9 +333,13 @@ fn opening(facts: &Facts) -> String {
 fn unseen(unseen: &Unseen) -> Finding {
     let what = &unseen.what;
     match &unseen.permission {
-        Some(permission) => {
-            Finding::new(Code::NotSeen, format!("could not look at {what}: needs permission {permission}"))
-        }
+        Some(permission) => Finding::new(
+            Code::NotSeen,
+            format!(
+                "could not look at {what}: the permission {permission} is \
+                                                 missing"
+            ),
+        ),
         None => Finding::new(Code::NotSeen, format!("could not look at {what}: {}", unseen.why)),
     }
 }

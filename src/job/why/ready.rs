@@ -11,13 +11,14 @@ pub fn queue(queue: &Queue) -> Option<Finding> {
         // API `JobQueueDetail`, `state`: "jobs already in the queue can finish".
         Ready::Disabled => Finding::new(
             Code::QueueDisabled,
-            format!("the queue {name} is DISABLED: it takes no new jobs, those in it can go on"),
+            format!("the queue {name} is DISABLED: it accepts no new jobs, but those in it can go on"),
         )
         .advise(format!("`aws batch update-job-queue --job-queue {name} --state ENABLED`")),
         Ready::Invalid(why) => {
             Finding::new(Code::QueueInvalid, format!("the queue {name} is INVALID{}", because(why.as_ref())))
                 .advise(format!(
-                    "mend it: `aws batch update-job-queue --job-queue {name} …`; or submit to another: `bsub --queue NAME`"
+                    "fix it: `aws batch update-job-queue --job-queue {name} …`; or submit to another queue: \
+                     `bsub --queue NAME`"
                 ))
         }
         Ready::Changing(status, why) => Finding::new(
@@ -63,15 +64,16 @@ pub fn environment(environment: &Environment) -> Option<Finding> {
 fn mend(name: &str, why: &str) -> String {
     let change = format!("aws batch update-compute-environment --compute-environment {name}");
     if why.contains("IamFleetRole") {
-        return "its Spot fleet role is not there or not spelled right (spotIamFleetRole takes a whole ARN): make the \
-                environment anew with the right one"
+        return "its Spot fleet role does not exist or is misspelled (spotIamFleetRole takes a whole ARN): \
+                create the environment again with the right one"
             .to_owned();
     }
     if why.contains("AssumeRole") || why.contains("not authorized to perform") {
         return format!(
-            "its service role is not there, or Batch may not use it: `{change} --service-role ARN` with the whole ARN, \
-             such as arn:aws:iam::ACCOUNT:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+            "its service role does not exist, or Batch may not use it: `{change} --service-role ARN` with \
+             the whole ARN, such as \
+             arn:aws:iam::ACCOUNT:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
         );
     }
-    format!("mend what AWS names with `{change} …`")
+    format!("fix the cause that AWS names with `{change} …`")
 }

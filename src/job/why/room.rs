@@ -119,7 +119,7 @@ fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String
     let Some(holders) = holders(facts, group) else {
         let all = group.iter().all(|e| e.desired_vcpus >= e.max_vcpus);
         return all.then(|| {
-            format!("{names} has all of the {} that it may have (maxvCpus)", words::many(max, "vCPU"))
+            format!("{names} already has all of the {} that it may have (maxvCpus)", words::many(max, "vCPU"))
         });
     };
     let used: f64 = holders.iter().map(|h| h.vcpus).sum();
@@ -151,11 +151,11 @@ fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut
         if ready.iter().map(|m| places(m.free, demand)).sum::<f64>() >= f64::from(nodes) {
             let message = match nodes {
                 1 => format!(
-                    "{} has an instance with room for it: it starts when it is its turn",
+                    "{} has an instance with room for it; it starts when its turn comes",
                     environment.name
                 ),
                 _ => format!(
-                    "{} has room for its {nodes} nodes: it starts when it is its turn",
+                    "{} has room for its {nodes} nodes; it starts when its turn comes",
                     environment.name
                 ),
             };

@@ -59,10 +59,10 @@ fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
     }
     let message = match asked.is_empty() {
         true => {
-            format!("it asks for {}, and no machine of {} has all of that", asks(demand), words::and(&names))
+            format!("it requests {}, and no machine of {} has all of that", asks(demand), words::and(&names))
         }
         false => format!(
-            "it asks for {}, and the machines of {} have {} at most",
+            "it requests {}, and the machines of {} have at most {}",
             words::and(&asked),
             words::and(&names),
             words::and(&there)
@@ -94,7 +94,10 @@ fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand, in_vain: bo
         }
         several => {
             let each: Vec<String> = several.iter().map(|(e, max)| format!("{} {max}", e.name)).collect();
-            format!("no compute environment of its queue may have so many (maxvCpus: {})", words::and(&each))
+            format!(
+                "no compute environment of its queue may have that many (maxvCpus: {})",
+                words::and(&each)
+            )
         }
     };
     let (environment, largest) = limits.iter().max_by_key(|(_, max)| *max)?;
@@ -114,17 +117,17 @@ fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand, in_vain: bo
 fn less(job: &JobFacts, demand: Demand, most: u32, each: u32) -> Option<String> {
     let Some(nodes @ 2..) = job.nodes else {
         let most = most.min(each);
-        return (most > 0).then(|| format!("ask for less: `bsub --vcpus {most} …` at most"));
+        return (most > 0).then(|| format!("ask for less: at most `bsub --vcpus {most} …`"));
     };
     let alike = job.all_vcpus.is_none_or(|all| all == demand.vcpus * f64::from(nodes));
     let fewer = (f64::from(most) / demand.vcpus).floor();
     let smaller = (most / nodes).min(each);
     let fewer = (alike && fewer >= 1.0 && demand.vcpus <= f64::from(each)).then(|| match fewer {
         1.0 => "one node: `bsub --nodes 1 …`".to_owned(),
-        fewer => format!("fewer nodes: `bsub --nodes {fewer} …` at most"),
+        fewer => format!("fewer nodes: at most `bsub --nodes {fewer} …`"),
     });
     let smaller = (alike && smaller >= 1)
-        .then(|| format!("fewer vCPUs for each of its {nodes} nodes: `bsub --vcpus {smaller} …` at most"));
+        .then(|| format!("fewer vCPUs for each of its {nodes} nodes: at most `bsub --vcpus {smaller} …`"));
     Some(match (fewer, smaller) {
         (Some(fewer), Some(smaller)) => format!("ask for {fewer}; or for {smaller}"),
         (Some(one), None) | (None, Some(one)) => format!("ask for {one}"),

@@ -67,9 +67,9 @@ pub fn lacking(types: &[&InstanceType], demand: &Demand) -> Option<String> {
     Some(match found {
         Some((t, "GPUs")) if t.gpus == 0 => "none of them has a GPU".to_owned(),
         Some((t, "memory")) if t.memory_mib == demand.memory_mib => {
-            format!("{} has {}, of which jobs get a little less", t.name, has(t))
+            format!("{} has {}, and jobs get a little less", t.name, has(t))
         }
         Some((t, what)) => format!("{}, the one with the most {what}, has {}", t.name, has(t)),
-        None => "none has all of that at once".to_owned(),
+        None => "none has all of that together".to_owned(),
     })
 }

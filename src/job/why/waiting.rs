@@ -12,7 +12,7 @@ const NAMED: usize = 5;
 
 pub fn succeeded(facts: &Facts) -> Finding {
     let what = match (facts.job.size, facts.job.nodes, facts.job.attempts.len()) {
-        (Some(size), ..) => format!("all {} did", words::many(size, "child")),
+        (Some(size), ..) => format!("{size} of {}", words::many(size, "child")),
         (_, Some(_), _) => "its main node ended with exit code 0".to_owned(),
         (.., tries @ 2..) => format!("it ended with exit code 0 at the {} attempt", words::place(tries)),
         _ => "it ended with exit code 0".to_owned(),
@@ -21,11 +21,14 @@ pub fn succeeded(facts: &Facts) -> Finding {
 }
 
 pub fn submitted(facts: &Facts) -> Finding {
-    let message = "Batch has taken it and looks at its dependencies next, which takes moments".to_owned();
+    let message = "Batch has accepted it and checks its dependencies next, which takes a moment".to_owned();
     let waited = facts.job.created_at.map_or(0, |at| facts.now - at);
     let finding = Finding::new(Code::Submitted, message);
     if waited > SLOW_START {
-        finding.advise("longer than that is unusual: https://health.aws.amazon.com/health/status tells whether Batch has trouble")
+        finding.advise(
+            "longer than that is unusual: https://health.aws.amazon.com/health/status shows \
+                        whether Batch has problems",
+        )
     } else {
         finding
     }
@@ -38,7 +41,7 @@ pub fn pending(facts: &Facts) -> Vec<Finding> {
     }
     let message = match facts.dependencies.is_empty() {
         true => "it waits for jobs that Batch does not name",
-        false => "all jobs that it waited for have succeeded: it goes on in a moment",
+        false => "all jobs that it waited for have succeeded; it continues in a moment",
     };
     vec![Finding::new(Code::DependenciesDone, message)]
 }
@@ -56,9 +59,11 @@ pub fn dependencies(facts: &Facts) -> Vec<Finding> {
     for dependency in failed {
         let Some(job) = &dependency.job else { continue };
         let cause = Cause::of(&job.end, job.ended_by_user).short;
-        let message =
-            format!("a job that it waits for has failed, and so will it: {} ({cause})", job.called());
-        let why = format!("`bstat --why {}` tells why; submit both again", dependency.id);
+        let message = format!(
+            "a job that it waits for has failed, so this job will fail, too: {} ({cause})",
+            job.called()
+        );
+        let why = format!("`bstat --why {}` shows why; submit both again", dependency.id);
         found.push(Finding::new(Code::DependencyFailed, message).advise(why));
     }
     if let Some(first) = open.first() {
@@ -69,14 +74,14 @@ pub fn dependencies(facts: &Facts) -> Vec<Finding> {
             .collect();
         let of = if all == 1 { "a job".to_owned() } else { format!("{} of {all} jobs", open.len()) };
         let waits = format!("it waits for {of} that must succeed first: {}", words::some(&each, NAMED));
-        let why = format!("`bstat --why {}` tells about the first one", first.id);
+        let why = format!("`bstat --why {}` explains the first one", first.id);
         found.push(Finding::new(Code::DependencyNotDone, waits).advise(why));
     }
     let unknown: Vec<&str> =
         facts.dependencies.iter().filter(|d| d.job.is_none()).map(|d| d.id.as_str()).collect();
     if !unknown.is_empty() {
         let message = format!(
-            "Batch does not tell about a job that it waits for: {} (it forgets jobs some days after their end)",
+            "Batch does not have a job that it waits for: {} (it removes jobs some days after their end)",
             words::some(&unknown, NAMED)
         );
         found.push(Finding::new(Code::DependencyUnknown, message));
@@ -105,10 +110,7 @@ pub fn runnable(facts: &Facts) -> Vec<Finding> {
     found.extend(retry(facts));
     found.extend(said(facts));
     if found.is_empty() {
-        found.push(Finding::new(
-            Code::NothingFound,
-            "nothing that can be seen is in its way: it waits for its place",
-        ));
+        found.push(Finding::new(Code::NothingFound, "no obstacle can be seen: it waits for its place"));
     }
     found
 }
@@ -140,16 +142,20 @@ pub fn starting(facts: &Facts) -> Vec<Finding> {
     let since = job.attempts.last().and_then(|last| last.stopped_at).or(job.created_at);
     let waited = since.map_or(0, |at| facts.now - at);
     let message = format!(
-        "it has its place, and its container is being made: the image{image} is pulled, the network set up"
+        "it has its place, and its container is being prepared: the image{image} is pulled and the network \
+         set up"
     );
     let mut first = Finding::new(Code::Starting, message);
     if waited > SLOW_START {
         first = first
             .advise(
-                "a large image takes minutes on a new instance; without a way to the registry (NAT gateway, public address or \
-                 VPC endpoints for ECR and S3) it never comes",
+                "a large image takes minutes on a new instance; without a way to the registry (NAT gateway, \
+                 public address or VPC endpoints for ECR and S3), it never arrives",
             )
-            .advise("multi-node jobs need a network interface for each node: are there free addresses in the subnets?");
+            .advise(
+                "multi-node jobs need a network interface for each node: check that the subnets have \
+                     free addresses",
+            );
     }
     std::iter::once(first).chain(retry_of_started(facts)).collect()
 }
@@ -174,7 +180,7 @@ pub fn running(facts: &Facts) -> Vec<Finding> {
     if let (Some(limit), Some(ms)) = (job.timeout, since) {
         let left = i64::from(limit) * 1000 - ms;
         message.push_str(&match left {
-            0.. => format!("; its timeout ends it in {}, if it has not ended by then", words::span(left)),
+            0.. => format!("; its timeout ends it in {} if it is still running then", words::span(left)),
             _ => "; its timeout is over: it is being ended".to_owned(),
         });
     }

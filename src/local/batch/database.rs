@@ -41,7 +41,7 @@ impl Opened {
     pub fn accept(mut self, warnings: &mut Vec<String>, of_what: &str) -> io::Result<(Connection, Commits)> {
         say_harm(self.harm.take(), warnings);
         if let Some(missing) = &self.missing {
-            warn(warnings, format!("{missing}: not all {of_what} that had been stored are there"));
+            warn(warnings, format!("{missing}: some {of_what} that had been stored are missing"));
             let file = missing.file.clone();
             self.commits.made_up_for();
             let outcome = self.db.transaction().and_then(|tx| self.commits.commit(tx));
@@ -54,8 +54,8 @@ impl Opened {
 /// Says what is wrong with the files that tell how much a database had; they are made anew.
 pub fn say_harm(harm: Option<String>, warnings: &mut Vec<String>) {
     if let Some(harm) = harm {
-        let meaning = "it tells the last state of a database from an older copy";
-        warn(warnings, format!("{harm} ({meaning}), and is made anew"));
+        let meaning = "it distinguishes the last state of a database from an older copy";
+        warn(warnings, format!("{harm} ({meaning}), and is created again"));
     }
 }
 
@@ -92,9 +92,9 @@ pub fn open(path: &Path, schema: &Schema<'_>) -> io::Result<Opened> {
     let was_served =
         record.is_some_and(|record| record.commits > 0) || path.with_file_name(home::ENDPOINT).exists();
     match length {
-        None if was_served => return Err(damage(path, "the file is gone, and what it had is lost")),
+        None if was_served => return Err(damage(path, "the file is gone, and its contents are lost")),
         Some(0) if was_served => {
-            return Err(damage(path, "the file is empty (0 bytes), and what it had is lost"));
+            return Err(damage(path, "the file is empty (0 bytes), and its contents are lost"));
         }
         _ => {}
     }
@@ -289,7 +289,8 @@ impl Damage {
         let file = self.file.display();
         [
             format!("if there is a copy of {file}: put it there and remove {file}-wal and {file}-shm"),
-            "else `blocal reset` begins anew: it ends all jobs and removes them, their logs and their results"
+            "otherwise `blocal reset` starts again: it ends all jobs and removes them, their logs and their \
+             results"
                 .to_owned(),
         ]
     }

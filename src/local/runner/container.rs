@@ -55,7 +55,7 @@ impl ContainerWork {
     /// # Errors
     /// When there can be no thread, or no runtime in it.
     pub fn start(run: Run, teller: Teller) -> io::Result<Self> {
-        let order = *run.container.ok_or_else(|| io::Error::other("the order names no container"))?;
+        let order = *run.container.ok_or_else(|| io::Error::other("the order has no container"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (signals, received) = unbounded_channel();
         let output = Output::new(run.log.into());
@@ -435,11 +435,13 @@ fn pull_advice(image: &str, engine: &str, words: &str) -> String {
         "does not go on",
     ]) {
         return format!(
-            "can this machine's Docker engine ({engine}) reach the registry, through its own proxy settings? {pull}"
+            "check that this machine's Docker engine ({engine}) can reach the registry with its own proxy \
+             settings: {pull}"
         );
     }
     format!(
-        "is the name right? `docker images` shows what this machine's engine has. The local cluster pulls without credentials; for a private image, {pull}"
+        "check the name: `docker images` shows the images of this machine's engine. The local cluster pulls \
+         without credentials; for a private image, {pull}"
     )
 }
 
@@ -463,7 +465,7 @@ mod tests {
     #[test]
     fn advice_on_a_pull_is_about_this_machine() {
         for (words, advice) in [
-            ("pull access denied for x, repository does not exist", "is the name right?"),
+            ("pull access denied for x, repository does not exist", "check the name"),
             ("toomanyrequests: You have reached your pull rate limit", "pulls without credentials"),
             ("Get https://r/v2/: dial tcp: lookup r: no such host", "reach the registry"),
             ("write /var/lib/docker/x: no space left on device", "docker system prune"),

@@ -349,7 +349,7 @@ fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
         }
     }
     if lines == 0 {
-        note!("{}: the journal is empty, and what it had is lost", path.display());
+        note!("{}: the journal is empty, and its contents are lost", path.display());
     }
     Ok(is_whole && lines > 0)
 }

@@ -120,7 +120,7 @@ impl Job {
             Key::Output if self.told_of_output => {}
             Key::Output => {
                 self.told_of_output = true;
-                found.warn(at, "a job's output, standard error too, goes to CloudWatch; `bout` shows it");
+                found.warn(at, "a job's output and standard error go to CloudWatch; `bout` shows them");
             }
             Key::JobName => name(value, at, found)?,
             Key::Time => {
@@ -129,17 +129,17 @@ impl Job {
             }
             Key::Queue => {
                 let mut names = value.split_whitespace();
-                let first = names.next().ok_or_else(|| Invalid::because("names no queue"))?;
+                let first = names.next().ok_or_else(|| Invalid::because("has no name of a queue"))?;
                 found.say(at, [format!("--queue={first}")]);
                 if names.next().is_some() {
-                    found.warn(at, "Batch takes one queue for a job: the first");
+                    found.warn(at, "Batch takes one queue for a job: the first is used");
                 }
             }
             Key::Dependency => found.say(at, dependencies(value)?),
             Key::Cwd if value.contains('%') => {
                 return Err(Invalid::because(
-                    "LSF replaces what begins with % in it, and Batch does not; `#AWSB --parent-working-dir DIR` makes a \
-                     directory job-ID in DIR",
+                    "LSF replaces words that begin with % in it, and Batch does not; `#AWSB \
+                     --parent-working-dir DIR` makes a directory job-ID in DIR",
                 ));
             }
             Key::Cwd => {
@@ -191,8 +191,8 @@ impl Job {
     fn resources(&mut self, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         if value.contains(['{', '}']) {
             return Err(Invalid::because(
-                "all of a job's nodes are alike in Batch, and it knows no alternatives: one requirement without braces \
-                 can be had",
+                "in Batch, all nodes of a job are alike and there are no alternatives: give one requirement \
+                 without braces",
             ));
         }
         for section in sections(value) {
@@ -211,7 +211,7 @@ impl Job {
                             }
                             // Phases of a reservation: the largest one is taken.
                             "duration" | "decay" => {}
-                            _ => found.warn(at, format!("Batch knows no resource '{name}'")),
+                            _ => found.warn(at, format!("Batch has no resource '{name}'")),
                         }
                     }
                 }
@@ -219,20 +219,26 @@ impl Job {
                     // -1 undoes what the queue has, which is nothing here.
                     Some(("hosts", "1" | "-1")) => self.per_host = None,
                     Some(("ptile", number)) => self.per_host = Some((count(number)?, at.clone())),
-                    _ => found.warn(at, format!("of span, Batch knows hosts=1 and ptile=N, and not '{}'", section.body)),
+                    _ => found.warn(
+                        at,
+                        format!("Batch only has hosts=1 and ptile=N of span, not '{}'", section.body),
+                    ),
                 },
                 "affinity" => {
                     let (cpus, others) = affinity(section.body)?;
                     self.cpus_per_task = Some((cpus, at.clone()));
                     if !others.is_empty() {
-                        found.warn(at, format!("Batch counts vCPUs, and binds none of them: {others} is not looked at"));
+                        found.warn(
+                            at,
+                            format!("Batch counts vCPUs and does not bind them: {others} is ignored"),
+                        );
                     }
                 }
                 name => found.warn(
                     at,
                     format!(
-                        "Batch chooses the instances, from what the queue's compute environments offer: {name}[{}] \
-                         is not looked at",
+                        "Batch chooses the instances from those that the queue's compute environments \
+                         offer: {name}[{}] is ignored",
                         section.body
                     ),
                 ),
@@ -255,7 +261,7 @@ impl Job {
             found.warn(
                 at,
                 format!(
-                    "a job has its GPUs to itself, of the type that the queue offers: {} is not looked at",
+                    "a job does not share its GPUs, and the queue decides their type: {} is ignored",
                     others.join(":")
                 ),
             );
@@ -351,7 +357,7 @@ fn count(value: &str) -> Result<u32, Invalid> {
     let plain = value.bytes().all(|b| b.is_ascii_digit());
     match value.parse::<u32>() {
         Ok(n) if plain && n >= 1 => Ok(n),
-        _ => Err(Invalid::because(format!("'{value}' is no number from 1 on"))),
+        _ => Err(Invalid::because(format!("'{value}' is not a whole number of 1 or more"))),
     }
 }
 
@@ -360,10 +366,13 @@ fn slots(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     let Some((least, most)) = value.split_once(',') else { return count(value) };
     let (least, most) = (count(least)?, count(most)?);
     if most < least {
-        return Err(Invalid::because(format!("the most slots, {most}, are fewer than the least, {least}")));
+        return Err(Invalid::because(format!(
+            "the largest number of slots, {most}, is smaller than the \
+                                             smallest, {least}"
+        )));
     }
     if most > least {
-        found.note(at, format!("Batch takes one number of vCPUs: the least, {least}"));
+        found.note(at, format!("Batch takes one number of vCPUs: the smallest, {least}, is used"));
     }
     Ok(least)
 }
@@ -399,20 +408,21 @@ fn requeue(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, 
         let code = excluded.unwrap_or(word);
         if !code.parse::<u8>().is_ok_and(|_| code.bytes().all(|b| b.is_ascii_digit())) {
             return Err(Invalid::because(format!(
-                "'{word}': Batch tries a job again after exit codes that are named, such as \"1 75\" (--retry-on)"
+                "'{word}': Batch only tries a job again after exit codes in a list, such as \"1 75\" \
+                 (--retry-on)"
             )));
         }
         codes.push(code);
     }
     if codes.is_empty() {
-        return Err(Invalid::because("names no exit code"));
+        return Err(Invalid::because("has no exit code"));
     }
     Ok(vec![format!("--retry-on=exit:{}", codes.join(","))])
 }
 
 /// `-f "LOCAL OPERATOR [REMOTE]"`: `>` copies to the job before it runs, `<` back when it has ended, `><` and `<>` both.
 fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
-    let form = || Invalid::because("LSF's form is \"LOCAL > REMOTE\", or with <, <<, >< or <> in its place");
+    let form = || Invalid::because("LSF's form is \"LOCAL > REMOTE\", with >, <, <<, >< or <>");
     let from = value.find(['<', '>']).ok_or_else(form)?;
     let rest = value[from..].trim_start_matches(['<', '>']);
     let operator = &value[from..value.len() - rest.len()];
@@ -427,7 +437,8 @@ fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Inv
         "><" | "<>" => (true, true),
         "<<" => {
             return Err(Invalid::because(
-                "Batch appends to no file here: `<` keeps it, and `bout --files ID -d DIR` fetches it",
+                "Batch cannot append to a file here: `<` keeps the file, and `bout --files ID -d DIR` \
+                 fetches it",
             ));
         }
         _ => return Err(form()),
@@ -510,9 +521,7 @@ fn minutes(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid>
 /// wrong.
 fn dependencies(value: &str) -> Result<Vec<String>, Invalid> {
     if value.contains("||") || value.contains('!') {
-        return Err(Invalid::because(
-            "Batch waits for all dependencies, never for one of several or for none",
-        ));
+        return Err(Invalid::because("Batch always waits for all dependencies"));
     }
     value.split("&&").map(dependency).collect()
 }
@@ -525,8 +534,8 @@ fn dependency(condition: &str) -> Result<String, Invalid> {
     };
     if kind != "done" {
         return Err(Invalid::because(format!(
-            "Batch only knows `done`: a job starts when its dependencies have succeeded, and fails when one of \
-             them fails; '{condition}' would be something else"
+            "Batch only has `done`, not '{condition}': a job starts when its dependencies have succeeded, \
+             and fails when one of them fails"
         )));
     }
     let id = id.trim();
@@ -548,7 +557,8 @@ fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
     }
     if is_number {
         return Err(Invalid::because(format!(
-            "'{text}' is no job's number here: those have 13 digits or more. A name that is a number stands in quotes"
+            "'{text}' is not the number of a job here (those have at least 13 digits); put quotes around a \
+             name that is a number"
         )));
     }
     // As the names of jobs are cleaned.
@@ -558,7 +568,7 @@ fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
         .skip_while(|c| !c.is_ascii_alphanumeric() && *c != '*')
         .collect();
     match clean.trim_end_matches('-') {
-        "" => Err(Invalid::because(format!("'{text}' names no job"))),
+        "" => Err(Invalid::because(format!("'{text}' is not a job"))),
         name => Ok(format!("name:{name}")),
     }
 }

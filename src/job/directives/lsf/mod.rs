@@ -41,7 +41,7 @@ pub fn about(name: &str) -> Option<(bool, Option<&'static str>)> {
     let reason = match option.meaning {
         Meaning::Job(_) => None,
         Meaning::Unhonoured(reason) | Meaning::Refused(reason) => Some(reason),
-        Meaning::Nothing => Some("it changes nothing here: leave it out"),
+        Meaning::Nothing => Some("leave it out: it has no effect here"),
     };
     Some((option.value, reason))
 }
@@ -55,7 +55,7 @@ pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Op
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix('-') else {
                 // LSF would run it; here the script is what runs.
-                found.refuse(&line.at(&[word]), "is no option");
+                found.refuse(&line.at(&[word]), "is not an option");
                 continue;
             };
             let Some((opt, attached)) = find(name) else {

@@ -55,25 +55,25 @@ pub const OPTIONS: &[Opt] = &[
     job("eo", Key::Output),
     job("outdir", Key::Output),
     // Who pays and who is told.
-    not("P", "Batch knows no projects; `--tag` marks a job for the bill"),
-    not("Lp", "Batch knows no projects; `--tag` marks a job for the bill"),
-    not("G", "`--share` names a share of the queue's scheduling policy, which is the nearest that Batch has"),
+    not("P", "Batch has no projects; `--tag` marks a job for the bill"),
+    not("Lp", "Batch has no projects; `--tag` marks a job for the bill"),
+    not("G", "the nearest in Batch is a share of the queue's scheduling policy (`--share`)"),
     not("U", CHOICE),
     not("u", MAIL),
     flag("N", Meaning::Unhonoured(MAIL)),
     flag("Ne", Meaning::Unhonoured(MAIL)),
     flag("B", Meaning::Unhonoured(MAIL)),
     not("notify", MAIL),
-    not("Jd", "Batch keeps no such text; `--tag` does"),
-    not("g", "Batch knows no groups of jobs; `--tag` marks them"),
+    not("Jd", "Batch does not keep this text; `--tag` does"),
+    not("g", "Batch has no groups of jobs; `--tag` marks them"),
     not("sla", "the queue decides on priority and limits"),
     not("sp", "`--priority` is the priority within a share, in a queue with a scheduling policy"),
     // When.
-    refused("b", "Batch cannot start a job at a time: take it out, and submit the job then"),
-    refused("t", "Batch has no time of day at which a job has to have ended: -W limits how long it runs"),
+    refused("b", "Batch cannot start a job at a given time: remove this, and submit the job at that time"),
+    refused("t", "Batch has no deadlines: -W limits how long a job runs"),
     // An estimate for LSF's scheduler; nothing is ended by it.
     Opt { name: "We", value: true, meaning: Meaning::Nothing },
-    flag("H", Meaning::Refused("Batch cannot hold a job back: submit it when it is to run")),
+    flag("H", Meaning::Refused("Batch cannot hold a job: submit it when it is to run")),
     not("E", HOOKS),
     not("Ep", HOOKS),
     not("eptl", START),
@@ -83,19 +83,19 @@ pub const OPTIONS: &[Opt] = &[
     // Where.
     not("m", CHOICE),
     not("clusters", CHOICE),
-    refused(
-        "hostfile",
-        "Batch chooses the instances, and how many a job has is said by -n and span[ptile=N]",
-    ),
+    refused("hostfile", "Batch chooses the instances; -n and span[ptile=N] say how many a job has"),
     not("jobaff", CHOICE),
     not("rnc", CHOICE),
     not("mig", CHOICE),
     flag(
         "x",
-        Meaning::Unhonoured("a job has the vCPUs, memory and GPUs that it asks for to itself, and no more"),
+        Meaning::Unhonoured(
+            "a job does not share the vCPUs, memory and GPUs that it requests, and gets \
+                             nothing else",
+        ),
     ),
-    not("app", "LSF's application profiles are of its own cluster"),
-    not("a", "LSF's esub programs are of its own cluster"),
+    not("app", "application profiles belong to LSF's own cluster"),
+    not("a", "esub programs belong to LSF's own cluster"),
     not("ext", "is for LSF's own scheduler"),
     not("freq", CHOICE),
     not("smt", CHOICE),
@@ -109,7 +109,8 @@ pub const OPTIONS: &[Opt] = &[
     not("jsm", CHOICE),
     refused(
         "nnodes",
-        "Batch does not know how large a whole node is: `#AWSB --nodes N --vcpus V --memory M` says it",
+        "Batch does not know how large a whole node is: give its size with `#AWSB --nodes N --vcpus V \
+         --memory M`",
     ),
     not("step_cgroup", CHOICE),
     // Limits of a process.
@@ -121,9 +122,10 @@ pub const OPTIONS: &[Opt] = &[
     not("S", "`#AWSB --ulimit stack=BYTES` limits it"),
     not(
         "T",
-        "Batch limits no threads; `#AWSB --ulimit nproc=N` limits processes and threads of the job's user",
+        "Batch does not limit threads; `#AWSB --ulimit nproc=N` limits the processes and threads of the \
+         job's user",
     ),
-    not("v", "Batch limits no swap space: a job has the memory that -M or rusage[mem=…] asks for"),
+    not("v", "Batch does not limit swap space: a job has the memory that -M or rusage[mem=…] requests"),
     flag("ul", Meaning::Unhonoured(LIMITS)),
     flag("hl", Meaning::Unhonoured(LIMITS)),
     // How it runs.
@@ -131,10 +133,7 @@ pub const OPTIONS: &[Opt] = &[
     not("datagrp", "a job's files come with the script, or from S3"),
     flag("datachk", Meaning::Unhonoured("a job's files come with the script, or from S3")),
     not("stage", "a job's files come with the script, or from S3"),
-    refused(
-        "k",
-        "Batch makes no checkpoints: a script that writes its own goes on from them with `--retry-on`",
-    ),
+    refused("k", "Batch makes no checkpoints: with `--retry-on`, a script can continue from its own"),
     not("L", "a job has no login shell"),
     flag("ar", Meaning::Unhonoured("a job's size stays as it is")),
     refused("jsdl", "awsb does not read a job from another file"),
@@ -152,14 +151,14 @@ pub const OPTIONS: &[Opt] = &[
     flag("Is", TERMINAL),
     flag("IX", TERMINAL),
     flag("XF", TERMINAL),
-    flag("h", Meaning::Unhonoured("is for the command line")),
-    flag("V", Meaning::Unhonoured("is for the command line")),
+    flag("h", Meaning::Unhonoured("belongs on the command line")),
+    flag("V", Meaning::Unhonoured("belongs on the command line")),
 ];
 
-const MAIL: &str = "Batch sends no mail; `--wait` waits for the job's end";
-const CHOICE: &str = "Batch chooses the instances, from what the queue's compute environments offer";
+const MAIL: &str = "Batch sends no mail; `--wait` waits until the job ends";
+const CHOICE: &str = "Batch chooses the instances from those that the queue's compute environments offer";
 const START: &str = "Batch starts a job as soon as it can";
-const HOOKS: &str = "Batch runs nothing before or after a job; the script can";
+const HOOKS: &str = "Batch runs nothing before or after a job; the script can do it";
 const LIMITS: &str = "the limits of this shell stay here; `#AWSB --ulimit NAME=SOFT` sets those of the job";
 const TERMINAL: Meaning =
     Meaning::Unhonoured("a job of Batch has no terminal; `--interactive` shows its output");

@@ -104,7 +104,7 @@ pub fn check(long: &str, value: &str) -> Result<(), Invalid> {
     if is_right {
         return Ok(());
     }
-    Err(Invalid::because(format!("sbatch does not accept '{value}': it takes {expected}")))
+    Err(Invalid::because(format!("sbatch does not accept '{value}': it expects {expected}")))
 }
 
 fn one_of(words: &[&str]) -> String {

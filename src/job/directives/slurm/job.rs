@@ -12,7 +12,7 @@ use crate::job::{
 };
 
 /// Why a file for the output cannot be named.
-pub(super) const OUTPUT: &str = "a job's output, standard error too, goes to CloudWatch; `bout` shows it";
+pub(super) const OUTPUT: &str = "a job's output and standard error go to CloudWatch; `bout` shows them";
 
 /// How a Slurm job is laid out, for its script's `SLURM_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl Job {
             Key::Begin if value.eq_ignore_ascii_case("now") => {}
             Key::Begin => {
                 return Err(Invalid::because(
-                    "Batch cannot start a job at a time: take the line out, and submit it then",
+                    "Batch cannot start a job at a given time: remove this line, and submit the job at that \
+                     time",
                 ));
             }
             Key::Input if matches!(value, "/dev/null" | "none" | "") => self.input = None,
@@ -120,7 +121,7 @@ impl Job {
                 let mut names = value.split(',');
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
                 if names.next().is_some() {
-                    found.warn(at, "Batch takes one queue for a job: the first");
+                    found.warn(at, "Batch takes one queue for a job: the first is used");
                 }
             }
             Key::Chdir => {
@@ -190,10 +191,7 @@ impl Job {
         let cpus = checked(cpus, "--vcpus", found);
         let memories = [&self.mem, &self.mem_per_cpu, &self.mem_per_gpu];
         if let Some((_, at)) = memories.into_iter().flatten().nth(1) {
-            found.refuse(
-                at,
-                "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, here and in Slurm",
-            );
+            found.refuse(at, "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, as in Slurm");
         }
         let each = |said: Said<Memory>, n: Option<u32>| {
             said.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
@@ -206,7 +204,7 @@ impl Job {
         if let Some((mib, at)) = memory {
             match mib.map(|m| m.to_string()).filter(|m| m.parse::<Memory>().is_ok()) {
                 Some(mib) => found.say(&at, [format!("--memory={mib}M")]),
-                None => found.refuse(&at, "Batch cannot be asked for more than 2147483647 MiB"),
+                None => found.refuse(&at, "a job can request at most 2147483647 MiB from Batch"),
             }
         }
         shape
@@ -246,7 +244,7 @@ fn checked(number: Option<(Option<u32>, At)>, option: &str, found: &mut Directiv
 fn count(value: &str) -> Result<u32, Invalid> {
     match whole(value) {
         Some(n) if n >= 1 => Ok(n),
-        _ => Err(Invalid::because(format!("'{value}' is no number from 1 on"))),
+        _ => Err(Invalid::because(format!("'{value}' is not a whole number of 1 or more"))),
     }
 }
 
@@ -267,7 +265,7 @@ fn nodes(value: &str) -> Result<u32, Invalid> {
         let most = count(most.split(':').next().unwrap_or_default())?;
         if most < least {
             return Err(Invalid::because(format!(
-                "the most nodes, {most}, are fewer than the least, {least}"
+                "the largest number of nodes, {most}, is smaller than the smallest, {least}"
             )));
         }
     }
@@ -294,7 +292,7 @@ fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, 
     if value == "0" {
         found.warn_of_whole_node(
             at,
-            "means all of a node's memory, which Batch cannot be asked for: say how much",
+            "means all of a node's memory, which a job cannot request from Batch: give a size",
         );
         return Ok(None);
     }
@@ -322,12 +320,9 @@ fn gpus(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
         return Err(Invalid::because("Batch gives a job GPUs of one type only"));
     }
     if let Some(kind) = kind {
-        found.warn(
-            at,
-            format!("the queue's instance types decide which GPUs there are: '{kind}' is not looked at"),
-        );
+        found.warn(at, format!("the queue's instance types decide the type of GPU: '{kind}' is ignored"));
     }
-    whole(number).ok_or_else(|| Invalid::because(format!("'{number}' is no number of GPUs")))
+    whole(number).ok_or_else(|| Invalid::because(format!("'{number}' is not a number of GPUs")))
 }
 
 /// `gpu`, `gpu:N`, `gpu:TYPE:N`, with `gres/` or `gres:` before it; and others, which Batch does not have.
@@ -339,7 +334,7 @@ fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Inv
             Some("") => 1,
             Some(rest) if rest.starts_with([':', '=']) => gpus(&rest[1..], at, found)?,
             _ => {
-                found.warn(at, format!("Batch knows no resource '{bare}', only GPUs"));
+                found.warn(at, format!("Batch has no resource '{bare}', only GPUs"));
                 continue;
             }
         };
@@ -377,7 +372,7 @@ fn dependencies(value: &str) -> Result<String, Invalid> {
     }
     if clauses.iter().any(|(kind, ids)| ids.is_none() && *kind != "singleton") {
         return Err(Invalid::because(
-            "an ID alone is Slurm's `afterany`, and Batch only knows `afterok`: a job waits for others to \
+            "an ID alone means `afterany` in Slurm, and Batch only has `afterok`: a job waits for others to \
              succeed, and fails when one of them fails",
         ));
     }

@@ -55,7 +55,7 @@ fn told(option: &Opt) -> &'static str {
         Meaning::Job(Key::Output) => OUTPUT,
         Meaning::Job(_) => "it works as an #SBATCH line in the script",
         Meaning::Unhonoured(reason) | Meaning::Refused(reason) => reason,
-        Meaning::Nothing => "it changes nothing here: leave it out",
+        Meaning::Nothing => "leave it out: it has no effect here",
     }
 }
 
@@ -72,7 +72,7 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
                 continue;
             }
             if ended {
-                found.refuse(&line.at(&[word]), "stands behind a `--`, where sbatch takes no more options");
+                found.refuse(&line.at(&[word]), "comes after a `--`, where sbatch takes no more options");
                 break;
             }
             match word.strip_prefix("--") {
@@ -104,7 +104,7 @@ fn read_long(
         Ok(opt) => opt,
         Err(NoOption::Unknown) => return unknown(word, words, line, found),
         Err(NoOption::Ambiguous) => {
-            return found.refuse(&line.at(&[word]), "could be more than one of Slurm's options");
+            return found.refuse(&line.at(&[word]), "can be short for several of Slurm's options");
         }
     };
     if opt.value == Value::None && attached.is_some() {
@@ -156,8 +156,8 @@ fn nearest(name: &str) -> Option<&'static str> {
 fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, found: &mut Directives) {
     let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
         let reason = match word {
-            "hetjob" | "packjob" => "Batch has no jobs of several parts: all of a job's nodes are alike",
-            _ => "is no option",
+            "hetjob" | "packjob" => "Batch has no heterogeneous jobs: all nodes of a job are alike",
+            _ => "is not an option",
         };
         return found.refuse(&line.at(&[word]), reason);
     };

@@ -72,8 +72,8 @@ pub const OPTIONS: &[Opt] = &[
     job('e', "error", Key::Output),
     long_job("open-mode", Key::Output),
     // Who pays and who is told.
-    not('A', "account", "Batch knows no accounts; `--tag` marks a job for the bill"),
-    long_not("wckey", "Batch knows no accounts; `--tag` marks a job for the bill"),
+    not('A', "account", "Batch has no accounts; `--tag` marks a job for the bill"),
+    long_not("wckey", "Batch has no accounts; `--tag` marks a job for the bill"),
     not('q', "qos", "the queue decides on priority and limits"),
     long_not("mail-type", MAIL),
     long_not("mail-user", MAIL),
@@ -81,20 +81,14 @@ pub const OPTIONS: &[Opt] = &[
     long_not("priority", "the queue decides on priority and limits"),
     optional(None, "nice", "the queue decides on priority and limits"),
     job('b', "begin", Key::Begin),
-    long_refused(
-        "deadline",
-        "Batch has no time of day at which a job has to have ended: `--time` limits how long it runs",
-    ),
+    long_refused("deadline", "Batch has no deadlines: `--time` limits how long a job runs"),
     long_not("delay-boot", "Batch starts a job as soon as it can"),
-    flag('H', "hold", Meaning::Refused("Batch cannot hold a job back: submit it when it is to run")),
+    flag('H', "hold", Meaning::Refused("Batch cannot hold a job: submit it when it is to run")),
     long_not("time-min", "Batch takes one time limit, `--time`"),
     long_job("signal", Key::Signal),
     long_not("kill-on-invalid-dep", "a job whose dependency failed always fails"),
     flag('I', "immediate", Meaning::Unhonoured("Batch starts a job as soon as it can")),
-    long_flag(
-        "test-only",
-        Meaning::Refused("nothing is to be submitted; take the line out to submit the job"),
-    ),
+    long_flag("test-only", Meaning::Refused("this submits nothing; remove the line to submit the job")),
     // Where.
     not('C', "constraint", CHOICE),
     long_not("prefer", CHOICE),
@@ -117,12 +111,12 @@ pub const OPTIONS: &[Opt] = &[
     flag('s', "oversubscribe", Meaning::Unhonoured(SHARING)),
     long_flag("share", Meaning::Unhonoured(SHARING)),
     flag('O', "overcommit", Meaning::Unhonoured(SHARING)),
-    not('L', "licenses", "Batch counts no licences"),
-    long_not("bb", "Batch knows no burst buffers"),
-    long_not("bbf", "Batch knows no burst buffers"),
-    long_not("tmp", "a job's disk is the job definition's business"),
-    long_not("network", "a job's network is the compute environment's business"),
-    optional(None, "resv-ports", "a job's network is the compute environment's business"),
+    not('L', "licenses", "Batch does not manage licences"),
+    long_not("bb", "Batch has no burst buffers"),
+    long_not("bbf", "Batch has no burst buffers"),
+    long_not("tmp", "the job definition sets a job's disk"),
+    long_not("network", "the compute environment sets a job's network"),
+    optional(None, "resv-ports", "the compute environment sets a job's network"),
     // Which parts of a node.
     long_not("mincpus", "Batch takes one number of vCPUs for a node, from `--cpus-per-task` and `--ntasks`"),
     not('B', "extra-node-info", LAYOUT),
@@ -148,26 +142,26 @@ pub const OPTIONS: &[Opt] = &[
     long_not("cpu-freq", LAYOUT),
     // How it runs.
     job('i', "input", Key::Input),
-    long_not("export-file", "a job's variables are given with `--env`"),
-    optional(None, "get-user-env", "a job's variables are given with `--env`"),
+    long_not("export-file", "give a job's variables with `--env`"),
+    optional(None, "get-user-env", "give a job's variables with `--env`"),
     optional(Some('k'), "no-kill", "a multi-node job ends when its main node does"),
     long_not("wait-all-nodes", "a job's main node starts before the others"),
-    long_not("container", "the image is the job definition's"),
-    long_not("container-id", "the image is the job definition's"),
-    long_not("runtime", "the image is the job definition's"),
-    long_not("context", "a job's user is the job definition's"),
+    long_not("container", "the job definition or `--image` sets the image"),
+    long_not("container-id", "the job definition or `--image` sets the image"),
+    long_not("runtime", "the job definition or `--image` sets the image"),
+    long_not("context", "the job definition or `--user` sets a job's user"),
     optional(None, "oom-kill-step", "a job that needs more memory than it has is ended"),
-    long_flag("external", Meaning::Refused("a job without a script is nothing that Batch can run")),
-    optional(None, "propagate", "limits (ulimit) are the job definition's"),
+    long_flag("external", Meaning::Refused("Batch cannot run a job without a script")),
+    optional(None, "propagate", "the job definition or `--ulimit` sets limits"),
     long_not("wrap", "the script is what runs"),
     long_not("batch", CHOICE),
-    long_not("jobid", "Batch gives the IDs"),
-    long_not("uid", "a job's user is the job definition's"),
-    long_not("gid", "a job's user is the job definition's"),
-    long_not("mcs-label", "Batch knows no such labels"),
+    long_not("jobid", "Batch assigns the IDs"),
+    long_not("uid", "the job definition or `--user` sets a job's user"),
+    long_not("gid", "the job definition or `--user` sets a job's user"),
+    long_not("mcs-label", "Batch has no such labels"),
     long_not("acctg-freq", PROFILE),
     long_not("profile", PROFILE),
-    long_not("extra", "Batch keeps no such text; `--tag` does"),
+    long_not("extra", "Batch does not keep this text; `--tag` does"),
     long_not("power", CHOICE),
     long_flag("reboot", Meaning::Unhonoured(CHOICE)),
     long_flag("stepmgr", Meaning::Nothing),
@@ -183,13 +177,13 @@ pub const OPTIONS: &[Opt] = &[
     long_not("checkpoint-dir", "Batch makes no checkpoints"),
 ];
 
-const MAIL: &str = "Batch sends no mail; `--wait` waits for the job's end";
-const CHOICE: &str = "Batch chooses the instances, from what the queue's compute environments offer";
+const MAIL: &str = "Batch sends no mail; `--wait` waits until the job ends";
+const CHOICE: &str = "Batch chooses the instances from those that the queue's compute environments offer";
 const SHARING: &str =
-    "a job has the vCPUs, memory and GPUs that it asks for to itself, and no more of its instance";
-const LAYOUT: &str = "Batch counts vCPUs, memory and GPUs, and nothing within an instance";
-const PROFILE: &str = "Batch measures no single job";
-const TALK: &str = "is for the command line";
+    "a job does not share the vCPUs, memory and GPUs that it requests, and gets nothing else of its instance";
+const LAYOUT: &str = "Batch only manages vCPUs, memory and GPUs, nothing within an instance";
+const PROFILE: &str = "Batch does not measure single jobs";
+const TALK: &str = "belongs on the command line";
 
 const fn job(short: char, long: &'static str, key: Key) -> Opt {
     Opt { short: Some(short), long, value: Value::Needed, meaning: Meaning::Job(key) }

@@ -394,7 +394,7 @@ impl fmt::Display for Missing {
                     ),
                 }
             }
-            Sign::Nothing => write!(f, "{file} may be an older copy: nothing tells how much it had"),
+            Sign::Nothing => write!(f, "{file} may be an older copy: nothing records how much it had"),
             Sign::Journals => {
                 write!(f, "{file} is an older copy: the runners' journals have more than it has")
             }

@@ -79,7 +79,7 @@ impl Engine {
         if !journals.damaged.is_empty() {
             let damaged: Vec<String> =
                 journals.damaged.iter().map(|path| path.display().to_string()).collect();
-            let meaning = "an attempt of which nothing else tells how it ended is taken for lost";
+            let meaning = "attempts whose end is recorded nowhere else count as lost";
             warn(warnings, format!("{} is damaged: {meaning}", damaged.join(", ")));
         }
         let known = self.known(&journals).map_err(|e| database::explained(&path, e))?;
@@ -196,7 +196,10 @@ impl Engine {
                 named.join(", ")
             ));
         }
-        warning.push_str(". What was submitted or asked for last may be lost: `bstat` shows what is there");
+        warning.push_str(
+            ". The last submissions and requests may be lost: `bstat` shows the jobs that are \
+                          left",
+        );
         warn(warnings, warning);
         Ok(())
     }

@@ -65,7 +65,7 @@ pub fn values() -> Vec<Case> {
         ("--depends-on", &["afterany:1", "singleton"], "can only wait for others to succeed"),
         ("--depends-on", &["é"], "give its ID"),
         ("--depends-on", &["afterok:8f2c?afterok:9d"], "waits for all"),
-        ("--depends-on", &["jobId=x,type=SOME"], "N_TO_N and SEQUENTIAL"),
+        ("--depends-on", &["jobId=x,type=SOME"], "N_TO_N or SEQUENTIAL"),
         ("--queue", &["", "a b", "a,b", "q*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--priority", &["-1", "10000", "x"], "0 to 9999"),
         ("--share", &["", "a-b", "s*256"], "1 to 255 letters and digits"),

@@ -1,5 +1,7 @@
-//! The front door of `bhosts`; its story is in `awsb::cli::bhosts`.
+//! `bhosts`: executes the `awsb` beside it, whose `cli::bhosts` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bhosts::main()
+    door::open("bhosts")
 }

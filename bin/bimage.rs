@@ -1,5 +1,7 @@
-//! The front door of `bimage`; its story is in `awsb::cli::bimage`.
+//! `bimage`: executes the `awsb` beside it, whose `cli::bimage` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bimage::main()
+    door::open("bimage")
 }

@@ -1,5 +1,7 @@
-//! The front door of `bkill`; its story is in `awsb::cli::bkill`.
+//! `bkill`: executes the `awsb` beside it, whose `cli::bkill` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bkill::main()
+    door::open("bkill")
 }

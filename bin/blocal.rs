@@ -1,5 +1,7 @@
-//! The front door of `blocal`; its story is in `awsb::cli::blocal`.
+//! `blocal`: executes the `awsb` beside it, whose `cli::blocal` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::blocal::main()
+    door::open("blocal")
 }

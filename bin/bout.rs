@@ -1,5 +1,7 @@
-//! The front door of `bout`; its story is in `awsb::cli::bout`.
+//! `bout`: executes the `awsb` beside it, whose `cli::bout` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bout::main()
+    door::open("bout")
 }

@@ -1,5 +1,7 @@
-//! The front door of `bqueues`; its story is in `awsb::cli::bqueues`.
+//! `bqueues`: executes the `awsb` beside it, whose `cli::bqueues` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bqueues::main()
+    door::open("bqueues")
 }

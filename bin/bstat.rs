@@ -1,5 +1,7 @@
-//! The front door of `bstat`; its story is in `awsb::cli::bstat`.
+//! `bstat`: executes the `awsb` beside it, whose `cli::bstat` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bstat::main()
+    door::open("bstat")
 }

@@ -1,5 +1,7 @@
-//! The front door of `bsub`; its story is in `awsb::cli::bsub`.
+//! `bsub`: executes the `awsb` beside it, whose `cli::bsub` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bsub::main()
+    door::open("bsub")
 }

@@ -1,5 +1,7 @@
-//! The front door of `bwait`; its story is in `awsb::cli::bwait`.
+//! `bwait`: executes the `awsb` beside it, whose `cli::bwait` it is.
+
+mod door;
 
 fn main() -> std::process::ExitCode {
-    awsb::cli::bwait::main()
+    door::open("bwait")
 }

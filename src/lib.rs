@@ -1,6 +1,6 @@
 //! awsb: AWS Batch from the shell.
 //!
-//! One core library, one small binary per tool (`bin/`). The way of a job through the house:
+//! One core library and one program, `awsb`; each tool has a small program in `bin/` that executes it. The way of a job through the house:
 //!
 //! ```text
 //! bsub: arguments -> job::JobSpec -> stage::Bundle -> S3 -> SubmitJob -> job ID

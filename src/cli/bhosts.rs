@@ -1,6 +1,7 @@
 //! `bhosts`: shows the machines.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,8 +40,8 @@ pub struct Args {
 }
 
 /// `bhosts`' entry point.
-pub fn main() -> ExitCode {
-    super::run("bhosts", |args: Args| super::block_on(args.tell()))
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bhosts", words, |args: Args| super::block_on(args.tell()))
 }
 
 impl Args {

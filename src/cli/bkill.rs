@@ -1,5 +1,6 @@
 //! `bkill`: ends jobs.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,8 +48,8 @@ pub struct Args {
 }
 
 /// `bkill`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("bkill", |args: Args| {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bkill", words, |args: Args| {
         if args.jobs.is_empty() {
             args.check_selection()?;
             return super::block_on(args.end_selected());

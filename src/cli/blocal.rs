@@ -1,5 +1,6 @@
 //! `blocal`: the local cluster, started, stopped and looked at.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -134,8 +135,8 @@ fn home(common: &CommonArgs) -> Result<Home, Failure> {
 }
 
 /// `blocal`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("blocal", |Args { action, common }: Args| match action {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("blocal", words, |Args { action, common }: Args| match action {
         Action::Start { settings } => start(&common, &settings),
         Action::Reset { yes } => reset(&common, yes),
         Action::Rotate { jobs } => rotate(&common, jobs),

@@ -5,6 +5,7 @@ mod folder;
 mod places;
 mod print;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -102,8 +103,8 @@ impl FromStr for AttemptArg {
 }
 
 /// `bout`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("bout", |args: Args| super::block_on_threads(args.tell()))
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bout", words, |args: Args| super::block_on_threads(args.tell()))
 }
 
 /// Where lines go.

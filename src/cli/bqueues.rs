@@ -1,6 +1,7 @@
 //! `bqueues`: shows job queues.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -46,8 +47,8 @@ pub struct Args {
 }
 
 /// `bqueues`' entry point.
-pub fn main() -> ExitCode {
-    super::run("bqueues", |args: Args| super::block_on(args.tell()))
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bqueues", words, |args: Args| super::block_on(args.tell()))
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! `bwait`: waits for jobs.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,8 +55,8 @@ pub struct Args {
 }
 
 /// `bwait`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("bwait", |args: Args| {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bwait", words, |args: Args| {
         let wanted = Wanted::read("bwait", &args.jobs)?;
         super::block_on_threads(args.wait(wanted))
     })

@@ -3,6 +3,7 @@
 //! What all tools share is here: the common options, how a command line becomes arguments, and how
 //! a story's outcome becomes an exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,6 +12,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cluster::{Choice, Session};
 use crate::job::Invalid;
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
+
+pub use dispatch::main;
 
 pub mod bhosts;
 pub mod bimage;
@@ -21,6 +24,7 @@ pub mod bqueues;
 pub mod bstat;
 pub mod bsub;
 pub mod bwait;
+mod dispatch;
 mod foreign;
 mod legacy;
 mod manual;
@@ -117,17 +121,22 @@ fn run_on(
     outcome
 }
 
-/// Runs one tool: parses the command line, tells the story, reports how it ended.
-pub fn run<A: Parser>(tool: &str, story: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
-    run_noting(tool, |args, _| story(args))
+/// Runs one tool on a command line, whose first word is the tool's name: parses it, tells the story, reports how it ended.
+pub fn run<A: Parser>(
+    tool: &str,
+    words: Vec<OsString>,
+    story: impl FnOnce(A) -> Result<Exit, Failure>,
+) -> ExitCode {
+    run_noting(tool, words, |args, _| story(args))
 }
 
 /// The same for a story that says what else its command line could mean, once it is clear that nothing is wrong with it.
 pub fn run_noting<A: Parser>(
     tool: &str,
+    words: Vec<OsString>,
     story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
 ) -> ExitCode {
-    let exit = told(tool, story).unwrap_or_else(|failure| {
+    let exit = told(tool, words, story).unwrap_or_else(|failure| {
         failure.report(tool);
         failure.exit
     });
@@ -139,10 +148,11 @@ pub fn run_noting<A: Parser>(
 
 fn told<A: Parser>(
     tool: &str,
+    words: Vec<OsString>,
     story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let command = manual::with_options(A::command());
-    let args = legacy::rewritten(&command, std::env::args_os());
+    let args = legacy::rewritten(&command, words);
     let world = foreign::World {
         is_cluster: &|name| {
             let of = |cluster| crate::cluster::defaults(&Choice { cluster, ..Choice::default() });

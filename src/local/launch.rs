@@ -3,7 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -247,6 +248,7 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
         }
     }
     let child = command
+        .arg0("blocal")
         .args(["serve", "--background"])
         .env(HOME_VARIABLE, home.path())
         .current_dir(home.path())
@@ -258,22 +260,19 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
     Ok((child, from))
 }
 
-/// `blocal`: beside the program that runs, else on the PATH.
+/// The program `awsb`, which is the server when it is called `blocal`: in the folder of the program that runs.
 fn program() -> Result<PathBuf, Failure> {
-    let here = std::env::current_exe().ok();
-    let beside = here.as_deref().and_then(Path::parent).map(|folder| folder.join("blocal"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    beside
-        .into_iter()
-        .chain(std::env::split_paths(&path).map(|folder| folder.join("blocal")))
-        .find(|file| file.is_file())
-        .ok_or_else(|| {
-            Failure::failed(
-                "starting the local cluster: there is no `blocal` program in the folder of this one or in \
-                 PATH",
-            )
-            .hint("install all of awsb's tools into one folder: `cargo install --locked --path .`")
-        })
+    let beside =
+        std::env::current_exe().and_then(|own| Ok(own.canonicalize().unwrap_or(own).with_file_name("awsb")));
+    let failed = |why: String| {
+        Failure::failed(format!("starting the local cluster: {why}"))
+            .hint("install all of awsb's programs into one folder")
+    };
+    match beside {
+        Ok(program) if program.is_file() => Ok(program),
+        Ok(program) => Err(failed(format!("there is no program {}", program.display()))),
+        Err(e) => Err(failed(format!("looking for the program that runs: {e}"))),
+    }
 }
 
 fn log_since(home: &Home, from: u64) -> String {

@@ -24,6 +24,7 @@ mod old_tools;
 mod output;
 mod output_shown;
 mod outputs;
+mod programs;
 mod property;
 mod queues;
 mod references;

@@ -43,7 +43,7 @@ macro_rules! main {
     () => {
         fn main() -> std::process::ExitCode {
             $crate::harness::run($crate::harness::Built {
-                tool: env!("CARGO_BIN_EXE_blocal"),
+                tool: env!("CARGO_BIN_EXE_awsb"),
                 scratch: env!("CARGO_TARGET_TMPDIR"),
             })
         }

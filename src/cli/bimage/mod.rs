@@ -8,6 +8,7 @@ mod remove;
 mod show;
 mod table;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,8 +42,8 @@ enum Action {
 }
 
 /// `bimage`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("bimage", |args: Args| {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bimage", words, |args: Args| {
         let Args { action, common } = args;
         super::block_on_threads(async {
             match action {

@@ -11,6 +11,7 @@ mod watch;
 mod why;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -127,8 +128,8 @@ fn env_which(text: &str) -> Result<EnvWhich, Invalid> {
 }
 
 /// `bstat`'s entry point.
-pub fn main() -> ExitCode {
-    super::run("bstat", |args: Args| super::block_on(args.tell()))
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bstat", words, |args: Args| super::block_on(args.tell()))
 }
 
 impl Args {

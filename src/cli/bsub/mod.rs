@@ -104,8 +104,8 @@ pub struct Args {
 }
 
 /// `bsub`'s entry point.
-pub fn main() -> ExitCode {
-    super::run_noting("bsub", |args: Args, remark| {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run_noting("bsub", words, |args: Args, remark| {
         if let Some(ids) = &args.rerun {
             return super::block_on_threads(args.submit_again(ids));
         }

@@ -232,7 +232,8 @@ fn is_anothers(pid: Pid, task: &TaskId) -> bool {
         Some(carried) => carried != task.as_str(),
         // A server is started without the variables of whoever starts it; other programs that have shed
         // them are the job's.
-        None => std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|n| n.starts_with("blocal")),
+        None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| ["blocal", "awsb"].iter().any(|ours| name.starts_with(ours))),
     }
 }
 

@@ -1,0 +1,166 @@
+//! Which tool the program `awsb` is this time: the name that it was started by says it, or else its first word.
+//!
+//! `bsub` and its sisters in `bin/` are small programs that execute the `awsb` beside them under their own names.
+//! Packages may have links in their place. `awsb sub` is `bsub`, for machines where LSF has that name.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory};
+
+use crate::ui::{Exit, Failure, Format, Output};
+
+/// A tool of the family.
+struct Tool {
+    /// Its name, such as `bstat`.
+    name: &'static str,
+    /// Its definition.
+    command: fn() -> Command,
+    /// Runs it on a command line, whose first word is its name.
+    main: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// All tools, in the order in which a user meets them.
+const TOOLS: [Tool; 9] = [
+    Tool { name: "bsub", command: super::bsub::Args::command, main: super::bsub::main },
+    Tool { name: "bstat", command: super::bstat::Args::command, main: super::bstat::main },
+    Tool { name: "bout", command: super::bout::Args::command, main: super::bout::main },
+    Tool { name: "bkill", command: super::bkill::Args::command, main: super::bkill::main },
+    Tool { name: "bwait", command: super::bwait::Args::command, main: super::bwait::main },
+    Tool { name: "bqueues", command: super::bqueues::Args::command, main: super::bqueues::main },
+    Tool { name: "bhosts", command: super::bhosts::Args::command, main: super::bhosts::main },
+    Tool { name: "bimage", command: super::bimage::Args::command, main: super::bimage::main },
+    Tool { name: "blocal", command: super::blocal::Args::command, main: super::blocal::main },
+];
+
+impl Tool {
+    /// The tool that has this name.
+    fn named(name: &OsStr) -> Option<&'static Tool> {
+        TOOLS.iter().find(|tool| name == tool.name)
+    }
+
+    /// The tool that a first word means: its name, with or without the `b`.
+    fn meant_by(word: &OsStr) -> Option<&'static Tool> {
+        TOOLS.iter().find(|tool| word == tool.name || word == tool.short())
+    }
+
+    /// Its name without the `b`.
+    fn short(&self) -> &'static str {
+        self.name.trim_start_matches('b')
+    }
+}
+
+/// The entry point of the program.
+pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    match Path::new(&program).file_name().and_then(Tool::named) {
+        Some(tool) => start(tool, words),
+        None => own(words),
+    }
+}
+
+/// Runs a tool on the words that follow its name.
+fn start(tool: &Tool, words: Vec<OsString>) -> ExitCode {
+    show_name(tool.name);
+    (tool.main)(std::iter::once(tool.name.into()).chain(words).collect())
+}
+
+/// The program under its own name: its first word is a tool, or asks for the list of them.
+fn own(mut words: Vec<OsString>) -> ExitCode {
+    let Some(first) = words.first().cloned() else { return reported(print(&overview())) };
+    if let Some(tool) = Tool::meant_by(&first) {
+        words.remove(0);
+        return start(tool, words);
+    }
+    match (first.to_str(), words.get(1)) {
+        (Some("-h" | "--help" | "help"), None) => reported(print(&overview())),
+        (Some("-V" | "--version"), None) => reported(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
+        (Some("help"), Some(word)) => match Tool::meant_by(word) {
+            Some(tool) => start(tool, vec!["--help".into()]),
+            None => reported(Err(unknown(word))),
+        },
+        _ => reported(Err(unknown(&first))),
+    }
+}
+
+fn reported(outcome: Result<(), Failure>) -> ExitCode {
+    let exit = outcome.map_or_else(
+        |failure| {
+            failure.report("awsb");
+            failure.exit
+        },
+        |()| Exit::Done,
+    );
+    ExitCode::from(exit.code())
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    Output::new(Format::Plain).write(text.as_bytes())
+}
+
+/// All tools with a line each, and how to begin.
+fn overview() -> String {
+    let mut text = String::from("AWS Batch from the shell. The tools:\n\n");
+    for tool in &TOOLS {
+        let about = (tool.command)().get_about().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(text, "  {:<8} {about}", tool.name);
+    }
+    text.push_str(
+        "\nEach tool is a program, and a command of this one: `awsb stat` is `bstat`.\n\
+         `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\n\
+         To begin, run a job on this machine and see its output; no AWS account is needed:\n\n  \
+         bsub -I --wrap 'echo hello from job $AWS_BATCH_JOB_ID'\n",
+    );
+    text
+}
+
+/// A first word that is not a tool.
+fn unknown(word: &OsStr) -> Failure {
+    let word = word.to_string_lossy();
+    let failure = Failure::usage(format!("`{word}` is not a tool of awsb"));
+    let names = TOOLS.iter().flat_map(|tool| [tool.short(), tool.name]);
+    let near = names.map(|name| (strsim::osa_distance(name, &word), name)).min();
+    match near {
+        Some((distance, name)) if distance <= 2 && distance < name.len() / 2 + 1 => {
+            failure.hint(format!("did you mean `awsb {name}`?"))
+        }
+        _ => failure.hint("`awsb` lists the tools"),
+    }
+}
+
+/// Has the process listed under the tool's name, where it is not listed by its first word anyway.
+fn show_name(tool: &str) {
+    #[cfg(target_os = "linux")]
+    if let Ok(name) = std::ffi::CString::new(tool) {
+        // A list that says `awsb` is no reason to stop.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = tool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_has_its_own_name_and_two_words() {
+        for tool in &TOOLS {
+            assert_eq!((tool.command)().get_name(), tool.name);
+            for word in [tool.name, tool.short()] {
+                assert_eq!(Tool::meant_by(OsStr::new(word)).map(|found| found.name), Some(tool.name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_exact() {
+        for name in ["", "sub", "BSUB", "bsub2", "awsbsub", "awsb"] {
+            assert!(Tool::named(OsStr::new(name)).is_none(), "{name}");
+        }
+    }
+}

@@ -262,8 +262,7 @@ fn spawn(home: &Home) -> Result<(Child, u64), Failure> {
 
 /// The program `awsb`, which is the server when it is called `blocal`: in the folder of the program that runs.
 fn program() -> Result<PathBuf, Failure> {
-    let beside =
-        std::env::current_exe().and_then(|own| Ok(own.canonicalize().unwrap_or(own).with_file_name("awsb")));
+    let beside = std::env::current_exe().map(|own| own.canonicalize().unwrap_or(own).with_file_name("awsb"));
     let failed = |why: String| {
         Failure::failed(format!("starting the local cluster: {why}"))
             .hint("install all of awsb's programs into one folder")

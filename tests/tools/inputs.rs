@@ -129,12 +129,15 @@ fn large_inputs_stream_and_go_up_once() {
     assert_eq!(gate.parts(), (1..=21).collect::<Vec<_>>(), "it was there the second time");
 }
 
-/// The most memory that a process has had.
+/// The most memory that a process has had, without the pages of its own program, which are there once for all tools.
 #[cfg(target_os = "linux")]
 fn peak_kib(pid: i32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().split(' ').next()?.parse().ok()
+    let value = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().split(' ').next()?.parse().ok()
+    };
+    Some(value("VmHWM:")?.saturating_sub(value("RssFile:")?))
 }
 
 /// Starts an upload of 10 parts and returns when as many are stored as the gate lets through.

@@ -7,6 +7,8 @@
 //! It prints its address, and then, for each line on its standard input, what there is: a line of JSON with the jobs and
 //! the number of SubmitJob requests. It ends with its standard input.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "benches and people start it by hand")]
+
 use std::io::BufRead;
 
 use awsb_testkit::{Chaos, Weather};

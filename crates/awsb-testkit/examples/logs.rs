@@ -8,6 +8,8 @@
 //! job's ID, and then, for each line on its standard input, what has gone over the wire so far. It ends with its
 //! standard input.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "benches and people start it by hand")]
+
 use std::io::BufRead;
 use std::time::Duration;
 

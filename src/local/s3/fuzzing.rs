@@ -1,5 +1,7 @@
 //! What `fuzz/` may call here: see `local::fuzzing`.
 
+#![expect(clippy::panic, reason = "a target that panics has found something")]
+
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;

@@ -1,23 +1,26 @@
 //! awsb: AWS Batch from the shell.
 //!
-//! One core library and one program, `awsb`; each tool has a small program in `bin/` that executes it. The way of a job through the house:
+//! One core library and one program, `awsb`; each tool has a small program in `bin/` that executes it. The
+//! way of a job through the house:
 //!
 //! ```text
-//! bsub: arguments -> job::JobSpec -> stage::Bundle -> S3 -> SubmitJob -> job ID
+//! bsub: arguments -> awsb_model::JobSpec -> stage::Plan -> S3 -> SubmitJob -> job ID
 //! ```
 //!
-//! | module      | what lives there                                                              |
-//! |-------------|-------------------------------------------------------------------------------|
-//! | [`cli`]     | one file per tool: its arguments, and the story it tells from top to bottom    |
-//! | [`cluster`] | *where*: the settings file, which cluster is meant, and the AWS clients for it |
-//! | [`job`]     | *what*: a job as the user says it; pure, no I/O                                |
-//! | [`stage`]   | *how it gets there*: bundle, launcher, upload                                  |
-//! | [`batch`]   | talking to Batch: submit, list, describe, terminate, wait                      |
-//! | [`logs`]    | log streams: read and follow                                                   |
-//! | [`image`]   | build context -> CodeBuild or a Docker engine -> ECR                            |
-//! | [`docker`]  | the Docker engine: where it is, and its words                                     |
-//! | [`local`]   | the same AWS services on this machine, really running the jobs                 |
-//! | [`ui`]      | what people and scripts see: tables, JSON, times, errors, exit codes           |
+//! | module       | what lives there                                                              |
+//! |--------------|-------------------------------------------------------------------------------|
+//! | [`cli`]      | one file per tool: its arguments, and the order in which it does things        |
+//! | [`diagnose`] | why a job does not run, or why it failed                                       |
+//! | [`image`]    | build context -> CodeBuild or a Docker engine -> ECR                           |
+//! | [`stage`]    | how a job gets there: plan, inputs, upload                                     |
+//! | [`logs`]     | log streams: read and follow                                                   |
+//! | [`batch`]    | talking to Batch: submit, list, describe, terminate, wait                      |
+//! | [`cluster`]  | the settings file, which cluster is meant, and the AWS clients for it          |
+//! | [`local`]    | the same AWS services on this machine, really running the jobs                 |
+//! | [`docker`]   | the Docker engine: where it is, and its words                                  |
+//! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
+//!
+//! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O.
 //!
 //! Two rules hold the house together. The tools know only AWS: nothing but [`cluster`] knows that a
 //! cluster can be local. And the core is pure: what decides is a function from values to values,
@@ -26,9 +29,9 @@
 pub mod batch;
 pub mod cli;
 pub mod cluster;
+pub mod diagnose;
 pub mod docker;
 pub mod image;
-pub mod job;
 pub mod local;
 pub mod logs;
 pub mod stage;

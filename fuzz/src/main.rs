@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use awsb::job::{Directives, TaskIds};
+use awsb_model::{Directives, TaskIds};
 use awsb::{cluster, image, local};
 use libfuzzer_sys::fuzz_target;
 

@@ -6,13 +6,13 @@ use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy
 
 use super::{describe, unknown};
 use crate::cluster::Session;
-use crate::job::request::{
+use crate::ui::Failure;
+use awsb_model::payload::launcher;
+use awsb_model::request::{
     ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{self, JobId, Mark, Status, Submitter, TaskIds, Tasks};
-use crate::stage::launcher;
-use crate::ui::Failure;
+use awsb_model::{self, JobId, Mark, Status, Submitter, TaskIds, Tasks};
 
 /// A job that can be submitted again.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure
         (None, Some(size)) => Some(size.to_string().parse().and_then(Tasks::sized)),
         (None, None) => None,
     };
-    let tasks = tasks.transpose().map_err(|e: job::Invalid| cannot(&format!("its tasks: {e}")))?;
+    let tasks = tasks.transpose().map_err(|e: awsb_model::Invalid| cannot(&format!("its tasks: {e}")))?;
     let child = match (id.array_index(), &tasks) {
         (None, _) => None,
         (Some(index), Some(tasks)) => {
@@ -130,7 +130,7 @@ fn overrides<'a>(
             .filter_map(|(name, value)| Some(KeyValue::new(name?, value.unwrap_or_default())))
             // Whose it is, and which submission it was, is said anew.
             .filter(|v| ![Mark::VARIABLE, Submitter::VARIABLE].contains(&v.name.as_str()))
-            .filter(|v| !v.name.starts_with(job::limits::RESERVED_ENV_PREFIX))
+            .filter(|v| !v.name.starts_with(awsb_model::limits::RESERVED_ENV_PREFIX))
             .collect(),
         resource_requirements: resources
             .filter_map(|(kind, value)| {
@@ -142,8 +142,8 @@ fn overrides<'a>(
     }
 }
 
-fn retry_strategy(strategy: &RetryStrategy) -> job::request::RetryStrategy {
-    job::request::RetryStrategy {
+fn retry_strategy(strategy: &RetryStrategy) -> awsb_model::request::RetryStrategy {
+    awsb_model::request::RetryStrategy {
         attempts: strategy.attempts().and_then(|n| u8::try_from(n).ok()),
         evaluate_on_exit: strategy
             .evaluate_on_exit()

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::watch::SETTLE;
 use super::{Job, Pace, Submitted, describe};
 use crate::cluster::Contact;
-use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status, limits};
 
 /// A call for a hundred jobs is made no more often than this, however much happens: Batch's limit is one for all who
 /// use the account.

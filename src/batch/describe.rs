@@ -8,8 +8,8 @@ use futures_util::stream;
 
 use super::Job;
 use crate::cluster::{Session, apart, explain};
-use crate::job::{JobId, limits, words};
 use crate::ui::Failure;
+use awsb_model::{JobId, limits, words};
 
 /// So many calls are under way at once; when Batch turns one away, all of them slow down together.
 const AT_ONCE: usize = 10;

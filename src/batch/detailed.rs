@@ -4,8 +4,8 @@ use aws_sdk_batch::types::JobDetail;
 
 use super::{Job, describe, from_aws};
 use crate::cluster::Session;
-use crate::job::JobId;
 use crate::ui::Failure;
+use awsb_model::JobId;
 
 /// A job with what [`Job`] leaves out, because it may be large.
 #[derive(Debug, Clone)]

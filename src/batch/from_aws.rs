@@ -9,8 +9,8 @@ use super::job::{
     ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
     Resource, RetryStrategy, Timeout,
 };
-use crate::job::{Status, Submitter, Tasks};
-use crate::stage::launcher;
+use awsb_model::payload::launcher;
+use awsb_model::{Status, Submitter, Tasks};
 
 /// AWS's word for a state; one that is new to us counts as submitted, so that nobody stops waiting.
 fn status(text: Option<&str>) -> Status {

@@ -85,7 +85,7 @@ pub struct HostJob {
     /// Its name.
     pub job_name: String,
     /// `STARTING` or `RUNNING`.
-    pub status: crate::job::Status,
+    pub status: awsb_model::Status,
 }
 
 impl Host {

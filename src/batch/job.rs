@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::job::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
+use awsb_model::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
 /// names; what is not known is `null`.

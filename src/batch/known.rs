@@ -15,8 +15,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::Session;
-use crate::job::{JobId, JobRef, Unresolved};
 use crate::ui::{Failure, note};
+use awsb_model::{JobId, JobRef, Unresolved};
 
 /// So many jobs are kept,
 const KEPT: usize = 10_000;

@@ -8,8 +8,8 @@ use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
 use crate::cluster::{Session, apart, explain};
-use crate::job::{JobId, Status, limits};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status, limits};
 
 /// What is listed.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use super::known::{resolve, several, submitted_within};
 use super::watch::SETTLE;
 use super::{Job, Of, describe, pages_in_turn, unknown};
 use crate::cluster::Session;
-use crate::job::{Home, JobId, JobRef, Status};
 use crate::ui::{Exit, Failure};
+use awsb_model::{Home, JobId, JobRef, Status};
 
 /// The jobs that were named, as far as there are such jobs.
 #[derive(Debug, Default)]

@@ -3,11 +3,11 @@
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
 mod again;
+mod capacity_cache;
 mod crowd;
 pub mod definition;
 mod describe;
 mod detailed;
-mod fit;
 mod from_aws;
 mod hosts;
 mod job;
@@ -25,14 +25,13 @@ mod select;
 mod submit;
 mod terminate;
 mod watch;
-mod why;
 mod wire;
 
 pub use again::{Again, again};
+pub use capacity_cache::{CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity};
 pub use crowd::{Counts, Crowd};
-pub use describe::{describe, describe_one, unknown};
+pub use describe::{describe, describe_one, details, unknown};
 pub use detailed::{Detailed, detailed};
-pub use fit::{NeverFits, never_fits};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};
 pub use job::{Attempt, Container, Dependency, Job, reasons};
 pub use known::{known_ids, last_of_another_session, remember};
@@ -47,4 +46,3 @@ pub use select::{Order, Selection, newest_last, of_name, select, selected};
 pub use submit::{Once, Patience, Progress, Submitted, once, submit};
 pub use terminate::{Ending, terminate, terminate_all, terminate_each};
 pub use watch::{Pace, look};
-pub use why::why;

@@ -7,9 +7,8 @@ use futures_util::future::try_join_all;
 
 use super::{Job, ListPage, Of, Queue, describe, pages};
 use crate::cluster::{Session, explain};
-use crate::job::why::blocking_code;
-use crate::job::{JobId, Status};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status, blocking_code};
 
 /// How many jobs are in a state, as far as one page tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::hosts::{HostJob, instance_id};
 use super::{Job, Of, Queue, pages};
 use crate::cluster::Session;
-use crate::job::{JobId, Status};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status};
 
 /// The states in which a job has a place.
 const PLACED: [Status; 2] = [Status::Starting, Status::Running];

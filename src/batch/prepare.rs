@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
 use crate::cluster::Session;
-use crate::job::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
 use crate::ui::{Exit, Failure};
+use awsb_model::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
 
 /// What a job wants of its job definition and its queue.
 #[derive(Debug, Clone, Copy)]

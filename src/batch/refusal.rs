@@ -11,8 +11,8 @@ use super::describe;
 use super::prepare::takes_no_overrides;
 use super::queue::queue;
 use crate::cluster::Session;
-use crate::job::{JobId, SubmitRequest};
 use crate::ui::Failure;
+use awsb_model::{JobId, SubmitRequest};
 
 /// A job that Batch has refused.
 #[derive(Debug, Clone, Copy)]

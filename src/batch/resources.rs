@@ -3,7 +3,7 @@
 use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use serde::{Deserialize, Serialize};
 
-use super::fit;
+use super::cache_capacity;
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 
@@ -211,7 +211,7 @@ pub async fn environments_of(session: &Session, queues: &[Queue]) -> Result<Vec<
     names.dedup();
     let known = if names.is_empty() { Vec::new() } else { environments(session, &names).await? };
     for queue in queues {
-        fit::remember(session, queue, &known, None);
+        cache_capacity(session, queue, &known, None);
     }
     Ok(known)
 }

@@ -5,8 +5,8 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Job, ListPage, Of, describe, pages, pages_in_turn, queues};
 use crate::cluster::Session;
-use crate::job::{JobId, Moment, NameGlob, NamePattern, Status, Submitter};
 use crate::ui::Failure;
+use awsb_model::{JobId, Moment, NameGlob, NamePattern, Status, Submitter};
 
 /// So many queues are listed at once, each in its states.
 const QUEUES_AT_ONCE: usize = 4;

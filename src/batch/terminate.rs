@@ -9,8 +9,8 @@ use futures_util::stream::{self, Stream};
 use super::Job;
 use super::submit::some_of;
 use crate::cluster::{Session, contact_timeout, explain};
-use crate::job::JobId;
 use crate::ui::Failure;
+use awsb_model::JobId;
 
 /// So many jobs are ended at once; when Batch throttles the calls, the SDK slows all of them down together.
 const AT_ONCE: usize = 10;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{Job, describe};
 use crate::cluster::Contact;
-use crate::job::JobId;
 use crate::ui::Failure;
+use awsb_model::JobId;
 
 /// A job that Batch has just taken may not be there to be described at once, and one answer may lack a job that
 /// the one before had.

@@ -7,7 +7,7 @@ use aws_sdk_batch::types::{
     RetryStrategy,
 };
 
-use crate::job::request::{self, SubmitRequest};
+use awsb_model::request::{self, SubmitRequest};
 
 /// The SDK's call for a request.
 pub fn submit_job(client: &aws_sdk_batch::Client, request: &SubmitRequest) -> SubmitJobFluentBuilder {

@@ -10,8 +10,8 @@ use super::CommonArgs;
 use super::bqueues::{between, named};
 use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
 use crate::cluster::Session;
-use crate::job::{JobId, queue_name};
 use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
+use awsb_model::{JobId, queue_name};
 
 /// Show the machines of a cluster: what they have, what is in use, and which jobs run on them
 #[derive(Debug, Parser)]

@@ -12,8 +12,8 @@ use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::batch::{self, Ending, Found, Job};
 use crate::cluster::Session;
-use crate::job::{Named, Status, words};
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
+use awsb_model::{Named, Status, words};
 
 /// End jobs in any state; ending an array ends all its children
 #[derive(Debug, Parser)]

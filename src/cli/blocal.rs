@@ -10,10 +10,10 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::job::{Memory, words};
 use crate::local::server::{IDLE, Options};
 use crate::local::{self, BUCKET, Connection, Home, PREFIX, Revoked, Rotated, Settings, Status};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
+use awsb_model::{Memory, words};
 
 /// Manage the local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
 #[derive(Debug, Parser)]

@@ -19,9 +19,9 @@ use super::waiting::{tell_goes_on, tell_lost_output};
 use super::{CommonArgs, named};
 use crate::batch::{self, Job};
 use crate::cluster::{Contact, Session};
-use crate::job::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
 use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
+use awsb_model::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 
 /// Show a job's output: all lines that it has printed
 #[derive(Debug, Parser)]

@@ -12,10 +12,10 @@ use super::CommonArgs;
 use super::bhosts::vcpus;
 use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
 use crate::cluster::{Session, not_there};
-use crate::job::{Status, queue_name};
 use crate::ui::{
     Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
 };
+use awsb_model::{Status, queue_name};
 
 /// Of so many queues, the jobs are counted at once: a call for each state.
 const AT_ONCE: usize = 4;

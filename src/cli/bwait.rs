@@ -18,8 +18,8 @@ use super::waiting::{
 };
 use crate::batch::{self, Crowd, Job};
 use crate::cluster::Contact;
-use crate::job::{JobId, Named, Period, Status, words};
 use crate::ui::{EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal};
+use awsb_model::{JobId, Named, Period, Status, words};
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
 #[derive(Debug, Parser)]

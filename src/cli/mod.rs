@@ -10,8 +10,8 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cluster::{Choice, Session};
-use crate::job::Invalid;
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
+use awsb_model::Invalid;
 
 pub use dispatch::main;
 

@@ -5,8 +5,8 @@ use std::io::Read;
 
 use crate::batch::{self, Found};
 use crate::cluster::Session;
-use crate::job::{JobId, JobRef, Named};
 use crate::ui::Failure;
+use awsb_model::{JobId, JobRef, Named};
 
 /// The references to jobs in the words of a command line, and what is wrong with the other words.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use crate::batch::{self, Job, Selection};
 use crate::cluster::Session;
-use crate::job::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
 use crate::ui::Failure;
+use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
 
 /// Which jobs are meant.
 #[derive(Debug, Clone, Default, clap::Args)]

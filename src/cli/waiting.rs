@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::batch::{self, Counts, Job};
 use crate::cluster::{Contact, Session};
-use crate::job::why::Answer;
-use crate::job::{JobId, Status, words};
+use crate::diagnose::{self, Answer};
 use crate::ui::{EndSignal, Failure, Interrupts, Progress, harmless, note, stderr_columns, wrapped};
+use awsb_model::{JobId, Status, words};
 
 /// When the children of arrays are looked at first, to see whether they are stuck,
 const FIRST_LOOK_FOR_STUCK: Duration = Duration::from_secs(3);
@@ -197,7 +197,7 @@ pub async fn tell_why_stuck(tool: &str, session: &Session, mut untold: Untold) -
 /// Says why a job is stuck and what to do about it, or Batch's own words where that cannot be found out.
 async fn tell_why(tool: &str, session: &Session, job: &Job) {
     let Some(reason) = job.stuck() else { return };
-    let known = batch::why(session, &[job.id()]).await.unwrap_or_default();
+    let known = diagnose::why(session, &[job.id()]).await.unwrap_or_default();
     let [Some(facts)] = known.as_slice() else {
         return tell_stuck(tool, job, reason);
     };

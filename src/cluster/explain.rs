@@ -11,8 +11,8 @@ use super::denied::Denied;
 use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
 use super::trouble::{Trouble, says_missing, trouble};
-use crate::job::why::ADVICE;
 use crate::ui::Failure;
+use awsb_model::ADVICE;
 
 /// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
 /// `submitting the job x to the queue y`.

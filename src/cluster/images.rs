@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::image::RepositoryPath;
-use crate::job::Invalid;
+use awsb_model::Invalid;
 
 /// Where images are built (the cluster's setting `builder`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

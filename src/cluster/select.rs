@@ -7,10 +7,10 @@ use super::images::{Builder, Images, is_this_machine};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
-use crate::job::directives::LsfUnit;
-use crate::job::{Secrets, Shared};
 use crate::local;
 use crate::ui::Failure;
+use awsb_model::directives::LsfUnit;
+use awsb_model::{Secrets, Shared};
 
 /// What the command line and the environment say about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

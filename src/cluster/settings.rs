@@ -10,9 +10,9 @@ use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
 use crate::image::RepositoryPath;
-use crate::job::directives::LsfUnit;
-use crate::job::{Invalid, SecretWord, Shared};
 use crate::ui::Failure;
+use awsb_model::directives::LsfUnit;
+use awsb_model::{Invalid, SecretWord, Shared};
 
 /// What the settings file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
-use crate::job::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords, words};
+use awsb_model::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords, words};
 
 /// An interceptor that shows every request and every response.
 #[derive(Debug, Clone, Default)]

@@ -64,7 +64,7 @@ impl Serialize for Built {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Invalid;
+    use awsb_model::Invalid;
 
     #[test]
     fn an_image_is_pinned_by_its_digest() -> Result<(), Invalid> {

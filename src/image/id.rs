@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Tag, parted};
-use crate::job::Invalid;
+use awsb_model::Invalid;
 
 /// A tag, or a digest: what an image without a tag is called (ECR API, `ImageIdentifier`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

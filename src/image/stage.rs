@@ -4,9 +4,9 @@ use std::io;
 
 use super::Context;
 use crate::cluster::Session;
-use crate::job::{object_key, object_url};
 use crate::stage::{Found, Spool, find_context, upload_context};
 use crate::ui::{Failure, Progress};
+use awsb_model::{object_key, object_url};
 
 /// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its `s3://` URL.
 ///

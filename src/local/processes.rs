@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::reset::Waiting;
 
 /// How long processes may take to end after SIGTERM, before they get SIGKILL: Batch's time, which jobs know.
-const GRACE: Duration = crate::job::limits::STOP_GRACE;
+const GRACE: Duration = awsb_model::limits::STOP_GRACE;
 /// How long a process may take to go away after SIGKILL.
 const KILLED: Duration = Duration::from_secs(5);
 /// How often to look.

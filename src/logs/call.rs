@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::event::{Place, Writer};
 use crate::cluster::{Session, explain};
-use crate::job::words;
 use crate::ui::Failure;
+use awsb_model::words;
 
 /// The most lines of one answer (API `EventsLimit`).
 pub(super) const MOST_LINES: usize = 10_000;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::Place;
-use crate::job::JobId;
+use awsb_model::JobId;
 
 /// Lines reach CloudWatch Logs within this time, in milliseconds.
 pub(super) const LATE: i64 = 60_000;

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::batch::Job;
 use crate::cluster::Session;
-use crate::job::JobId;
+use awsb_model::JobId;
 
 /// A line of a job's output.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::tail::{self, End};
 use super::window::is_full;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
-use crate::job::{JobId, Status};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status};
 
 /// CloudWatch Logs answers 10 to 25 reads per second and account: a chatty job may not take them all.
 pub(super) const CHATTY: Duration = Duration::from_millis(400);

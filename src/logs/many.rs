@@ -19,8 +19,8 @@ use super::follow::{
 use super::tail;
 use crate::batch::{self, Job, Pace};
 use crate::cluster::Contact;
-use crate::job::{JobId, Status};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status};
 
 /// So many jobs are asked for at once; a description takes about 10 KB.
 const DESCRIBED: usize = 1_000;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::bundle::MTIME;
 use super::inputs::{Inputs, one_line};
+use awsb_model::payload::MTIME;
 
 /// Records of a tar archive have this size.
 const RECORD: u64 = 512;
@@ -261,7 +261,7 @@ fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Input;
+    use awsb_model::Input;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;

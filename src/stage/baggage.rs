@@ -4,10 +4,10 @@ use std::io;
 
 use super::archive::Archive;
 use super::inputs::Inputs;
-use super::launcher::INPUTS_FOLDER;
 use super::parts::{self, Sums};
-use crate::job::Place;
 use crate::ui::{Failure, Progress};
+use awsb_model::Place;
+use awsb_model::payload::launcher::INPUTS_FOLDER;
 
 /// Inputs whose archive has this size in bytes, or more, travel in one of their own; smaller ones in the bundle.
 ///

@@ -4,19 +4,19 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::baggage::Baggage;
-use super::bundle::Entry;
-use super::launcher::{bare, bare_with, set};
-use crate::job::directives::SlurmShape;
-use crate::job::{JobName, JobSpec, Shape, SignalTo, Work};
+use awsb_model::directives::SlurmShape;
+use awsb_model::payload::Entry;
+use awsb_model::payload::launcher::{bare, bare_with, set};
+use awsb_model::{JobName, JobSpec, Shape, SignalTo, Work};
 
-const NUMBER: &str = include_str!("launcher/number.sh");
-const SLURM: &str = include_str!("launcher/slurm.sh");
-const HOSTS: &str = include_str!("launcher/hosts.sh");
-const SIGNAL: &str = include_str!("launcher/signal.sh");
-const SCONTROL: &str = include_str!("launcher/scontrol.sh");
-const SRUN: &str = include_str!("launcher/srun.sh");
-const IDLE: &str = include_str!("launcher/idle.sh");
-const LSF: &str = include_str!("launcher/lsf.sh");
+const NUMBER: &str = include_str!("dialect/number.sh");
+const SLURM: &str = include_str!("dialect/slurm.sh");
+const HOSTS: &str = include_str!("dialect/hosts.sh");
+const SIGNAL: &str = include_str!("dialect/signal.sh");
+const SCONTROL: &str = include_str!("dialect/scontrol.sh");
+const SRUN: &str = include_str!("dialect/srun.sh");
+const IDLE: &str = include_str!("dialect/idle.sh");
+const LSF: &str = include_str!("dialect/lsf.sh");
 
 /// Where `srun` is in the bundle. Not in `.awsb`, which is gone when the script runs.
 const SRUN_FILE: &str = ".awsb-slurm/srun";

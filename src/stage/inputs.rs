@@ -10,9 +10,9 @@ use std::time::SystemTime;
 
 use ignore::WalkBuilder;
 
-use super::launcher::STDIN_FILE;
-use crate::job::{Input, Invalid, reserved};
 use crate::ui::Failure;
+use awsb_model::payload::launcher::STDIN_FILE;
+use awsb_model::{Input, reserved};
 
 /// The file that says what of its directory stays here, in the syntax of `.gitignore`.
 const IGNORE_FILE: &str = ".bsubignore";
@@ -48,7 +48,7 @@ impl Inputs {
             let found = look(input.path())?;
             let root = input
                 .destination(found.size.is_none())
-                .map_err(|Invalid(why)| Failure::usage(format!("the input {shown}: {why}")))?;
+                .map_err(|why| Failure::usage(format!("the input {shown}: {why}")))?;
             if found.size.is_some() {
                 all.add(root, found)?;
                 continue;

@@ -6,12 +6,10 @@
 
 mod archive;
 mod baggage;
-mod bundle;
 mod context;
 mod dialect;
 mod inputs;
 mod keys;
-pub mod launcher;
 mod multipart;
 mod nodes;
 mod outputs;
@@ -19,12 +17,10 @@ mod parts;
 mod plan;
 pub mod ready;
 mod spool;
-pub mod unpack;
 mod upload;
 
 pub use archive::{Archive, Entry, Kind, Reader as ArchiveReader};
 pub use baggage::Baggage;
-pub use bundle::Bundle;
 pub use context::{find_context, upload_context};
 pub(crate) use inputs::one_line;
 #[cfg(test)]

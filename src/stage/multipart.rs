@@ -19,8 +19,8 @@ use super::keys::listed_key;
 use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
 use super::upload::{Content, Found, look, storing, time_for};
 use crate::cluster::{Session, explain};
-use crate::job::object_key;
 use crate::ui::{EndSignal, Exit, Failure, Interrupts, Progress};
+use awsb_model::object_key;
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;

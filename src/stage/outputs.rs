@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use super::inputs::one_line;
 use super::keys::listed_key;
 use crate::cluster::{Session, explain};
-use crate::job::{JobId, object_key};
 use crate::ui::{Failure, Progress};
+use awsb_model::{JobId, object_key};
 
 /// So many files are fetched at once.
 const AT_ONCE: usize = 8;

@@ -25,15 +25,15 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::baggage::Baggage;
-use super::bundle::{self, Bundle};
 use super::dialect::{self, Files, Mentions};
-use super::launcher::{self, Carriage, Plain, Prelude, Start};
 use super::nodes::NODES;
-use crate::job::request::{
+use awsb_model::payload::launcher::{self, Carriage, Plain, Prelude, Start};
+use awsb_model::payload::{Bundle, Entry as BundleEntry};
+use awsb_model::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use crate::job::{
+use awsb_model::{
     self, Environment, FileSystem, Invalid, JobSpec, Mark, NodeTargets, Place, Script, Shape, Shared, Stdin,
     Submitter, Tasks, Work, limits,
 };
@@ -62,7 +62,7 @@ pub struct Target<'a> {
 impl Target<'_> {
     /// The `s3://` URL of a folder of the cluster's.
     fn url(&self, folder: &str) -> String {
-        job::object_url(self.bucket, self.prefix, folder)
+        awsb_model::object_url(self.bucket, self.prefix, folder)
     }
 }
 
@@ -137,7 +137,7 @@ impl Plan {
             0..TOO_LARGE_TO_TRY => &Form::ALL[1..],
             _ => Form::IN_S3,
         };
-        let depends_on = job::dependencies(&spec.depends_on)?;
+        let depends_on = awsb_model::dependencies(&spec.depends_on)?;
         let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
         // Without lines of their own, parts of an array differ in the IDs of their tasks alone.
         let mut earlier: HashMap<Form, Option<Dressed>> = HashMap::new();
@@ -489,12 +489,12 @@ fn bundle(
     // Whoever looks for the script finds it before the lines and the start.
     let mut entries: Vec<_> = files.iter().map(dialect::File::entry).collect();
     if let Some(script) = script {
-        entries.push(bundle::Entry { path: script.file_name(), mode: 0o755, contents: script.contents() });
+        entries.push(BundleEntry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
     if let Some(contents) = lines {
-        entries.push(bundle::Entry { path: launcher::LINES_FILE, mode: 0o600, contents });
+        entries.push(BundleEntry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
-    entries.push(bundle::Entry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
+    entries.push(BundleEntry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
     Bundle::pack(baggage.records(), &entries)
 }
 

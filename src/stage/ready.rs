@@ -16,9 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::launcher::{self, LINES_FILE, START_FILE, Usual};
-use super::unpack::{Carried, Limited, is_named};
-use crate::job::{LineUse, Tasks, interpreter};
+use awsb_model::payload::launcher::{self, LINES_FILE, START_FILE, Usual};
+use awsb_model::payload::unpack::{Carried, Limited, is_named};
+use awsb_model::{LineUse, Tasks, interpreter};
 
 /// Bytes of an unpacked bundle that are kept in memory; larger ones are left to the launcher.
 const LARGEST: u64 = 4 << 20;
@@ -404,10 +404,10 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::job::Place;
-    use crate::stage::Bundle;
-    use crate::stage::bundle::Entry;
-    use crate::stage::launcher::{Carriage, Plain, Prelude, command, for_bundle};
+    use awsb_model::Place;
+    use awsb_model::payload::Bundle;
+    use awsb_model::payload::Entry;
+    use awsb_model::payload::launcher::{Carriage, Plain, Prelude, command, for_bundle};
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
 

@@ -15,10 +15,10 @@ use futures_util::{StreamExt, TryStreamExt};
 use s3s::crypto::{Checksum as _, Md5};
 use sha2::{Digest, Sha256};
 
-use super::Bundle;
 use super::parts::Sums;
 use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
+use awsb_model::payload::Bundle;
 
 /// What a gzipped object is.
 pub(super) const GZIP: &str = "application/gzip";

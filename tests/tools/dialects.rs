@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use awsb::job::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Tasks, Timeout, WallTime, Work};
+use awsb_model::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Tasks, Timeout, WallTime, Work};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
 use awsb_testkit::{Sandbox, story};
 use nix::sys::signal::{Signal, killpg};
@@ -573,7 +573,7 @@ fn mpi_programs_go_through_mpirun() -> Outcome {
 
 #[story]
 fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
-    use awsb::stage::launcher::{Carriage, for_bundle};
+    use awsb_model::payload::launcher::{Carriage, for_bundle};
     for directives in [
         "#SBATCH -n 2 -c 4\n#BSUB -n 2\nsrun scontrol\n",
         "#SBATCH -a 1,3 -t 60 --signal=USR1@9\n#BSUB -n 2\nsrun -o %t.out scontrol\n",

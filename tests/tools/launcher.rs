@@ -8,8 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
-use awsb::job::{EnvArg, Environment, JobName, JobSpec, LineUse, Lines, Place, Script, Shape, Tasks, Work};
 use awsb::stage::Plan;
+use awsb_model::{EnvArg, Environment, JobName, JobSpec, LineUse, Lines, Place, Script, Shape, Tasks, Work};
 use proptest::prelude::*;
 
 use awsb_testkit::shells::{command, executable, link, overrides, plan, shellcheck, shells};
@@ -514,7 +514,7 @@ fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
 
 #[story]
 fn the_launchers_pass_shellcheck() -> Outcome {
-    use awsb::stage::launcher::{Carriage, Plain, Prelude, Start, for_bundle, for_command};
+    use awsb_model::payload::launcher::{Carriage, Plain, Prelude, Start, for_bundle, for_command};
     let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
     let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
     for place in &places {
@@ -555,8 +555,11 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         }
     }
     // SC2034, SC2154: a part has variables from others, and for them.
-    for part in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stage/launcher"))? {
-        shellcheck(&std::fs::read(part?.path())?, "SC2016,SC1091,SC2034,SC2154")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["crates/awsb-model/src/payload/launcher", "src/stage/dialect"] {
+        for part in std::fs::read_dir(root.join(folder))? {
+            shellcheck(&std::fs::read(part?.path())?, "SC2016,SC1091,SC2034,SC2154")?;
+        }
     }
     Ok(())
 }
@@ -597,7 +600,7 @@ fn ordinary(length: usize, without: &str) -> Result<String, Box<dyn std::error::
 
 /// How many bytes of ordinary text a script can have behind this head without a bundle in S3.
 fn room_behind(head: &str, without: &str) -> Result<usize, Box<dyn std::error::Error>> {
-    use awsb::job::Directives;
+    use awsb_model::Directives;
     let fits = |length: usize| -> Result<bool, Box<dyn std::error::Error>> {
         let text = head.to_owned() + &ordinary(length, without)?;
         let mut job = spec(script(text.as_bytes(), vec![])?);

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use awsb::job::request::Overrides;
-use awsb::job::{JobSpec, Mark, NodeTargets, Submitter};
 use awsb::stage::{Baggage, Plan, PlanError, Target};
+use awsb_model::request::Overrides;
+use awsb_model::{JobSpec, Mark, NodeTargets, Submitter};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];

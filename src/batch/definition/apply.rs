@@ -5,8 +5,8 @@ use aws_sdk_batch::types::{
     EfsVolumeConfiguration, EphemeralStorage, Host, LinuxParameters, MountPoint, Secret, Ulimit, Volume,
 };
 
-use crate::job::{ContainerChanges, Efs, Mount};
 use crate::ui::Failure;
+use awsb_model::{ContainerChanges, Efs, Mount};
 
 /// Makes the changes to the container of the job definition `definition` (its ARN).
 ///
@@ -17,7 +17,7 @@ pub fn apply(
     changes: &ContainerChanges,
     definition: &str,
 ) -> Result<(), Failure> {
-    let role = |role: &crate::job::Role| {
+    let role = |role: &awsb_model::Role| {
         role.arn(definition).ok_or_else(|| {
             Failure::usage(format!("give the ARN of the role: the account of {definition} is not known"))
         })

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::apply::apply;
 use super::{Facts, Kind, find, missing, parts};
 use crate::cluster::{Session, explain};
-use crate::job::{ContainerChanges, limits};
 use crate::ui::Failure;
+use awsb_model::{ContainerChanges, limits};
 
 /// The tag that says what a job definition derives from.
 const TAG: &str = "awsb:derived-from";

@@ -7,7 +7,7 @@ use super::{
     Action, Bug, CLOCK_SKEW, CONTACT, ETag, Event, FAILED_LOOKS, Limits, LookTrouble, Millis, Outcome, Place,
     Random, Refusal, Standing, State as JobState, Submitted, TERMINATE_PAUSE, TERMINATE_TRIES, Trouble, has,
 };
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// A holder that has not written for this many settle times is dead, or as good as dead. Longer than twice the settle
 /// time and the time between two writings: whatever it has submitted has shown by then.

@@ -26,7 +26,7 @@ pub use submission::{Standing, Submission};
 
 use serde::Serialize;
 
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// A time or a period in milliseconds. A time is since the epoch, by this machine's clock when the submission began, and
 /// goes on steadily from there.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, Place, Random, Submitted};
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// Who has taken a key, and for which jobs. The object is JSON, for people too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

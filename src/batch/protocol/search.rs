@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Action, Bug, CLOCK_SKEW, Described, LookTrouble, Millis, Page, Place, State, Trouble, has};
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// For how long a queue's jobs of all names are fewer than its jobs of one name.
 const RECENT: Millis = 60 * 60 * 1000;

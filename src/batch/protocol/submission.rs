@@ -5,7 +5,7 @@ use super::{
     Action, Bug, CONTACT, Event, FAILED_LOOKS, Limits, LookTrouble, Millis, Outcome, Place, Random, Refusal,
     SubmitReply, Submitted, TERMINATE_PAUSE, TERMINATE_TRIES, has,
 };
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// The pauses between tries that Batch has throttled.
 const FIRST_PAUSE: Millis = 500;

@@ -10,7 +10,7 @@ use super::{OnceKey, Outcome, Progress, Store, SubmitRequest};
 use crate::batch::protocol::model::{BEGIN, Client, Holder, Reply, Schedule, World, generate, place};
 use crate::batch::protocol::{Holder as KeyOwner, KeyHolder, Limits, Place, Random, Submission, Submitted};
 use crate::cluster::Session;
-use crate::job::request::Overrides;
+use awsb_model::request::Overrides;
 
 /// Schedules that go through the wire.
 const SCHEDULES: usize = 200;

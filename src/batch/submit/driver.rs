@@ -24,8 +24,8 @@ use crate::batch::protocol::{
 use crate::batch::refusal::{Refused, in_plain_words};
 use crate::batch::{terminate, wire};
 use crate::cluster::{Session, Trouble, explain, trouble};
-use crate::job::{JobId, Mark, OnceKey, SubmitRequest, words};
 use crate::ui::{Failure, note};
+use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
 const FILTERED_PAGE: i32 = 100;

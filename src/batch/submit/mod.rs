@@ -22,8 +22,8 @@ pub use progress::Progress;
 
 use super::protocol::{Holder, KeyHolder, Outcome, Place, Random, Submission};
 use crate::cluster::Session;
-use crate::job::{JobId, Mark, OnceKey, SubmitRequest};
 use crate::ui::Failure;
+use awsb_model::{JobId, Mark, OnceKey, SubmitRequest};
 use driver::{Driver, Machine};
 use store::Store;
 

@@ -4,8 +4,8 @@ use super::driver::{Driver, looking_for};
 use super::progress::Lost;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
-use crate::job::{Mark, words};
 use crate::ui::{Failure, note};
+use awsb_model::{Mark, words};
 
 impl Driver<'_> {
     /// The jobs, or why there are none, or why that is not known.

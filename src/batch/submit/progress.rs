@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::job::{JobId, Mark, SubmitRequest};
 use crate::ui::{EndSignal, Exit, Failure};
+use awsb_model::{JobId, Mark, SubmitRequest};
 
 /// What is known of one submission, or of one after the other, for whoever has to break off (Ctrl-C).
 #[derive(Debug, Default)]

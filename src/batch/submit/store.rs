@@ -5,8 +5,8 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use crate::batch::protocol::{ETag, Record};
 use crate::cluster::{Session, explain};
-use crate::job::OnceKey;
 use crate::ui::Failure;
+use awsb_model::OnceKey;
 
 /// The longest record, in bytes: some hundreds for each of the jobs that make up a large array.
 const LONGEST_RECORD: i64 = 4 << 20;

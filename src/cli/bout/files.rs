@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::batch;
 use crate::cluster::Session;
-use crate::job::JobId;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
 use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, note};
+use awsb_model::JobId;
 
 /// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for each.
 pub async fn tell(

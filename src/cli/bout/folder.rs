@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::print;
-use crate::job::JobId;
 use crate::logs::Event;
 use crate::ui::{Failure, Format, Layout, Output, View, note};
+use awsb_model::JobId;
 
 /// A directory that is being filled. A file is there from its first line on.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::batch::{self, Job};
 use crate::cluster::Session;
-use crate::job::{JobId, Status};
 use crate::logs::{Place, Wanted};
 use crate::ui::Failure;
+use awsb_model::{JobId, Status};
 
 /// So many children are asked for at once: a description takes about 10 KB.
 const DESCRIBED: usize = 1_000;

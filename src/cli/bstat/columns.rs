@@ -6,9 +6,9 @@ use std::str::FromStr;
 use super::progress::Progress;
 use super::value::{Value, Viewer};
 use crate::batch::Job;
-use crate::job::{Invalid, JobNumber};
-use crate::stage::launcher;
 use crate::ui::{Column, Gives};
+use awsb_model::payload::launcher;
+use awsb_model::{Invalid, JobNumber};
 
 /// A column that there is.
 #[derive(Debug)]

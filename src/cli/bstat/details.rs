@@ -13,10 +13,10 @@ use super::script;
 use super::value::Viewer;
 use crate::batch::{self, Attempt, Detailed, Job, Of};
 use crate::cluster::{self, Session};
-use crate::job::{JobId, Secrets, Status, exit_code_in_words, words};
-use crate::stage::launcher;
-use crate::stage::unpack::{self, Carried};
 use crate::ui::{Failure, Layout, Output, local_rfc3339, note, span};
+use awsb_model::payload::launcher;
+use awsb_model::payload::unpack::{self, Carried};
+use awsb_model::{JobId, Secrets, Status, exit_code_in_words, words};
 
 /// So many failed children are named.
 const NAMED_CHILDREN: usize = 5;

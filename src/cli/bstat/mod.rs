@@ -26,8 +26,8 @@ use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::batch::{self, Job, Order, Selection};
 use crate::cluster::Session;
-use crate::job::{Invalid, JobId, Named, Status};
 use crate::ui::{Exit, Failure, Format, Output, Progress, note};
+use awsb_model::{Invalid, JobId, Named, Status};
 
 /// Show jobs: the active jobs of the cluster's queue, or the given jobs
 #[derive(Debug, Parser)]

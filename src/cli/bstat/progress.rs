@@ -1,8 +1,8 @@
 //! How far an array has come, and how many nodes a multi-node parallel job has.
 
 use crate::batch::Job;
-use crate::job::{Status, words};
 use crate::ui::{Cell, Tone};
+use awsb_model::{Status, words};
 
 /// The progress of a parent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::batch::{self, Detailed, Job};
 use crate::cluster::{Session, explain};
-use crate::job::JobId;
-use crate::stage::unpack::{self, Carried};
 use crate::ui::{Exit, Failure, Output};
+use awsb_model::JobId;
+use awsb_model::payload::unpack::{self, Carried};
 
 /// Prints the scripts of these jobs, one after the other.
 pub async fn tell(session: &Session, output: &Output, jobs: &[Job]) -> Result<Exit, Failure> {

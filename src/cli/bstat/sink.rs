@@ -14,8 +14,8 @@ use super::progress::{Progress, by_status};
 use super::value::Viewer;
 use crate::batch::{self, Job};
 use crate::cluster::Session;
-use crate::job::{JobId, Status};
 use crate::ui::{Cell, Failure, Format, JsonArray, Layout, Output, Table};
+use awsb_model::{JobId, Status};
 
 /// Parents with more parts than a page has are told part by part, smaller ones several at a time.
 const SMALL: u32 = 1000;

@@ -6,8 +6,8 @@ use jiff::Zoned;
 
 use super::ids::ShortIds;
 use super::progress::Progress;
-use crate::job::Status;
 use crate::ui::{Cell, Tone, local_rfc3339, local_short, span};
+use awsb_model::Status;
 
 /// What a cell says.
 #[derive(Debug, Clone, PartialEq, Eq)]

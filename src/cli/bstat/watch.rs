@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::Args;
 use crate::batch::Pace;
 use crate::cluster::{Contact, Session};
-use crate::job::{Invalid, JobId};
 use crate::ui::{Exit, Failure, Format, Screen, local_rfc3339};
+use awsb_model::{Invalid, JobId};
 
 /// The pause when nobody says how long it is: the first one while something happens,
 const SHORTEST: Duration = Duration::from_secs(2);

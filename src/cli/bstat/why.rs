@@ -3,9 +3,9 @@
 use crate::batch::{self, Found, Job};
 use crate::cli::select::SelectArgs;
 use crate::cluster::Session;
-use crate::job::why::Answer;
-use crate::job::{JobId, Moment, Status};
+use crate::diagnose::{self, Answer};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
+use awsb_model::{JobId, Moment, Status};
 
 /// So many jobs are told of that nobody has named,
 const MOST: usize = 20;
@@ -40,7 +40,7 @@ pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found
 /// Tells why of each of these jobs.
 pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
     let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
-    let facts = batch::why(session, &ids).await?;
+    let facts = diagnose::why(session, &ids).await?;
     let answers: Vec<Answer> = facts.iter().flatten().map(Answer::of).collect();
     for (id, stream) in answers.iter().filter_map(Answer::missing_log) {
         note(format!(

@@ -4,10 +4,10 @@ use super::about;
 use crate::batch::{self, Job};
 use crate::cli::select;
 use crate::cluster::Session;
-use crate::job::{
+use crate::ui::{Failure, span};
+use awsb_model::{
     self, Awaited, Dependency, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Submitter, limits,
 };
-use crate::ui::{Failure, span};
 
 /// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of the job's own.
 ///
@@ -33,18 +33,18 @@ pub async fn dependencies(
         }
     }
     // A name, or `last`, may have been several jobs.
-    job::dependencies(&list).map_err(about("--depends-on")).map_err(|failure| {
+    awsb_model::dependencies(&list).map_err(about("--depends-on")).map_err(|failure| {
         let mut ids: Vec<String> = Vec::new();
         for dependency in &list {
             match dependency {
-                Dependency::On(id, job::DependencyKind::Whole) if !ids.contains(&id.to_string()) => {
+                Dependency::On(id, awsb_model::DependencyKind::Whole) if !ids.contains(&id.to_string()) => {
                     ids.push(id.to_string());
                 }
                 _ => {}
             }
         }
         let most = limits::DEPENDENCIES;
-        match job::joining(&ids) {
+        match awsb_model::joining(&ids) {
             Some(line) => {
                 failure.hint(format!("join them with jobs that each wait for {most} of them: {line}"))
             }
@@ -71,7 +71,7 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
         status: job.status,
         stopped_at: job.stopped_at.filter(|at| *at > 0),
     });
-    job::awaited(known.collect(), now).map_err(|none| match none {
+    awsb_model::awaited(known.collect(), now).map_err(|none| match none {
         NoneToAwait::Nothing(last) => {
             let queues = queues.join(" and ");
             let message = format!("--depends-on: you have no job named {name} in the queue {queues}");

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::job::request::SubmitRequest;
-use crate::job::{Secrets, each_named_value, object_key, words};
-use crate::stage::{Baggage, Bundle, launcher};
+use crate::stage::Baggage;
+use awsb_model::payload::{Bundle, launcher};
+use awsb_model::request::SubmitRequest;
+use awsb_model::{Secrets, each_named_value, object_key, words};
 
 /// What stands for the value of a secret.
 const MASK: &str = "********";

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use super::options::Options;
 use crate::cluster;
-use crate::job::{ByAll, EnvArg, EnvName, Environment, Secrets};
 use crate::ui::{Failure, note};
+use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
 
 /// So many of the variables that `--env all` holds back are named.
 const NAMED: usize = 20;

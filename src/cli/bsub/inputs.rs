@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::job::{Input, Work};
 use crate::stage::{Inputs, forgotten};
 use crate::ui::{Failure, note};
+use awsb_model::{Input, Work};
 
 /// Finds what `--input` names, and tells of files that arguments name and that the job would not find.
 pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failure> {
@@ -19,7 +19,7 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
         return Ok(inputs);
     }
     for (path, value) in forgotten(words.iter().map(|w| w.as_os_str()), |p| p.is_file(), &inputs) {
-        let value = crate::stage::launcher::quote(OsStr::from_bytes(value.as_bytes()));
+        let value = awsb_model::payload::launcher::quote(OsStr::from_bytes(value.as_bytes()));
         note(format!(
             "bsub: note: {} is a file here, but not in the job; to send it with the job, add `-i {}`",
             path.display(),

@@ -25,16 +25,18 @@ use serde_json::Value;
 use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
 use crate::batch::definition::{self, Registering};
-use crate::batch::{self, NeverFits, Once, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
-use crate::job::directives::Remark;
-use crate::job::request::SubmitRequest;
-use crate::job::{
+use crate::diagnose::{NeverFits, never_fits};
+use crate::stage::{self, Baggage, Plan, Target};
+use crate::ui::{Exit, Failure, Interrupts, note, span};
+use awsb_model::directives::Remark;
+use awsb_model::payload::Bundle;
+use awsb_model::request::SubmitRequest;
+use awsb_model::{
     self, Awaited, ContainerChanges, Dependency, Efs, Invalid, JobRefs, JobSpec, Mark, OnceKey, Period,
     Shape, Shared, Stdin,
 };
-use crate::stage::{self, Baggage, Bundle, Plan, Target};
-use crate::ui::{Exit, Failure, Interrupts, note, span};
 use image::JobImage;
 use options::Options;
 use work::What;
@@ -250,7 +252,7 @@ impl Args {
         let Some(request) = plan.requests.first().filter(|_| self.strict || !self.quiet) else {
             return Ok(());
         };
-        let Some(NeverFits { findings, age }) = batch::never_fits(session, request).await else {
+        let Some(NeverFits { findings, age }) = never_fits(session, request).await else {
             return Ok(());
         };
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
@@ -428,7 +430,7 @@ fn waits_for(options: &Options, shape: &Shape) -> Result<Vec<Dependency<Awaited>
     if one_at_a_time && !list.contains(&Dependency::Sequential) {
         list.push(Dependency::Sequential);
     }
-    job::in_shape(list, shape).map_err(about("--depends-on"))
+    awsb_model::in_shape(list, shape).map_err(about("--depends-on"))
 }
 
 /// What is wrong with an option, as all of them have it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::image::BuildArg;
-use crate::job::{
+use awsb_model::{
     ArrayIds, ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus,
     Image, Input, Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg,
     Role, Secret, Share, Tag, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,

@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 
 use super::Args;
-use crate::job::Script;
 use crate::ui::note;
+use awsb_model::Script;
 
 /// Folders with the programs of a system.
 const OF_THE_SYSTEM: [&str; 7] = ["/bin", "/sbin", "/usr", "/opt", "/nix", "/snap", "/Library"];

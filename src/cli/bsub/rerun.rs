@@ -11,16 +11,16 @@ use crate::batch::definition::Registering;
 use crate::batch::{self, Again, Wishes};
 use crate::cli::select;
 use crate::cluster::Session;
-use crate::job::request::{
+use crate::stage;
+use crate::ui::{Failure, note};
+use awsb_model::payload::launcher::{self, Prelude};
+use awsb_model::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
-use crate::job::{
+use awsb_model::{
     ContainerChanges, Environment, Image, Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks,
     limits, object_url,
 };
-use crate::stage;
-use crate::stage::launcher::{self, Prelude};
-use crate::ui::{Failure, note};
 
 /// The requests for these jobs again, with these variables on top; with `only_failed`, for what of them has failed.
 /// None: nothing has.

@@ -8,9 +8,9 @@ use clap::{CommandFactory, Parser};
 
 use super::Args;
 use super::options::Options;
-use crate::job::Directives;
-use crate::job::directives::Remark;
 use crate::ui::{Failure, note};
+use awsb_model::Directives;
+use awsb_model::directives::Remark;
 
 /// A line of options, without a command.
 #[derive(Debug, Parser)]

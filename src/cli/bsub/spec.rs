@@ -3,10 +3,10 @@
 use super::options::Options;
 use super::work::What;
 use super::{Args, about, environment};
-use crate::job::{
+use crate::ui::{Failure, note};
+use awsb_model::{
     EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits, words,
 };
-use crate::ui::{Failure, note};
 
 impl Args {
     /// Who does not wait cannot be interrupted. As a default of the settings it is for those who do.

@@ -13,8 +13,8 @@ use tempfile::NamedTempFile;
 use super::Args;
 use super::options::Options;
 use super::work::{is_stdin, reason};
-use crate::job::Work;
 use crate::ui::{Failure, note};
+use awsb_model::Work;
 
 /// The file with a job's standard input.
 pub(super) enum StdinFile {

@@ -16,9 +16,9 @@ use crate::cli::waiting::{
     tell_success, tell_why_stuck,
 };
 use crate::cluster::{Contact, Session};
-use crate::job::{JobId, JobNumber, Status};
 use crate::logs::{self, Event, Followed};
 use crate::ui::{Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
+use awsb_model::{JobId, JobNumber, Status};
 
 impl Args {
     /// Says that the jobs have been submitted, and waits for their end or a signal if that is asked for.

@@ -8,9 +8,9 @@ use std::path::Path;
 use super::options::Options;
 use super::{Args, remarks, said};
 use crate::cluster;
-use crate::job::directives::may_be_for_lsf;
-use crate::job::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 use crate::ui::{Failure, note};
+use awsb_model::directives::may_be_for_lsf;
+use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 
 /// What was asked for, as far as this machine knows it.
 pub(super) struct What {

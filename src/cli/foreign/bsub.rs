@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Given, World};
-use crate::job::{JobNumber, JobRef, TaskIds, WallTime, words};
 use crate::ui::Failure;
+use awsb_model::{JobNumber, JobRef, TaskIds, WallTime, words};
 
 /// Letters of options that take any word as their value.
 pub const TAKES_A_WORD: &str = "Jceiowdq";

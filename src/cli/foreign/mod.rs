@@ -14,8 +14,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use super::legacy::{long, short, takes_value};
-use crate::job::directives::{about_lsfs, about_slurms};
 use crate::ui::Failure;
+use awsb_model::directives::{about_lsfs, about_slurms};
 
 /// What only this machine can tell.
 pub struct World<'w> {

@@ -2,9 +2,9 @@
 
 use super::Given;
 use super::Whose::{self, Both, Lsf, Slurm};
-use crate::job::directives::{about_lsfs, about_slurms_letter};
-use crate::job::{JobRef, Memory, Status};
 use crate::ui::Failure;
+use awsb_model::directives::{about_lsfs, about_slurms_letter};
+use awsb_model::{JobRef, Memory, Status};
 
 /// The tools that have a namesake, or a counterpart, elsewhere.
 pub const TOOLS: [&str; 7] = ["bsub", "bstat", "bkill", "bout", "bwait", "bqueues", "bhosts"];

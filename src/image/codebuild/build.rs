@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aws_sdk_codebuild::types;
 
-use crate::job::Invalid;
 use crate::logs::{Place, Writer};
+use awsb_model::Invalid;
 
 /// A build (API `Build`).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::build::Build;
 use super::project::{Machine, refused};
 use crate::cluster::{Contact, OPERATION_TIMEOUT, Session, explain};
 use crate::image::{BuildArg, Platform};
-use crate::stage::launcher;
 use crate::ui::Failure;
+use awsb_model::payload::launcher;
 
 /// What CodeBuild runs. It goes along with each build (API `StartBuild`, buildspecOverride: an inline definition), so that a
 /// project needs no source (API `ProjectSource`, type: `NO_SOURCE`).

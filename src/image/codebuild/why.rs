@@ -2,7 +2,7 @@
 
 use super::build::{Build, Phase};
 use super::start::BUILDSPEC;
-use crate::job::words;
+use awsb_model::words;
 
 /// Why a build has not succeeded, by what CodeBuild says and by the last lines of its log.
 pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {

@@ -16,9 +16,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::job::limits;
 use crate::stage::{Archive, ArchiveReader, Entry, Kind, one_line};
 use crate::ui::{Failure, Progress};
+use awsb_model::limits;
 use dockerfile::Folder;
 use patterns::Patterns;
 use walk::Walk;

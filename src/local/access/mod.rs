@@ -21,7 +21,7 @@ use super::ACCOUNT;
 use super::batch::JobKey;
 use super::error::ApiError;
 use super::runner::protocol::TaskId;
-use crate::job::why::ADVICE;
+use awsb_model::ADVICE;
 
 /// Who has signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

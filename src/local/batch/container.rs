@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::request::{resources, shape};
-use crate::job::why::ADVICE;
 use crate::local::HOST_IMAGE;
 use crate::local::containers::Place;
 use crate::local::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
 use crate::local::error::ApiError;
 use crate::local::runner::protocol::{Container, TaskId};
+use awsb_model::ADVICE;
 
 const MIB: i64 = 1024 * 1024;
 

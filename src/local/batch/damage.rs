@@ -10,9 +10,9 @@ use super::model::{JobKey, Terms};
 use super::reader::{Filter, Listing, Reader};
 use super::request::Spec;
 use super::{describe, open_store};
-use crate::job::Status;
 use crate::local::capacity::capacity;
 use crate::local::home::BATCH_DATABASE;
+use awsb_model::Status;
 
 /// The jobs that are neither children nor nodes: their keys and IDs.
 const JOBS: [(i64, &str); 4] = [(1, "ended"), (2, "array"), (5, "waits"), (6, "failed")];

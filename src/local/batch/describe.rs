@@ -7,8 +7,8 @@ use super::model::JobKey;
 use super::reader::JobRow;
 use super::request::Spec;
 use super::state::Attempt;
-use crate::job::Status;
 use crate::local::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use awsb_model::Status;
 
 /// A JSON object of the fields that are there.
 fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {

@@ -8,7 +8,6 @@ use super::container;
 use super::model::JobKey;
 use super::reader::{JobRow, Snapshot};
 use super::request::{Asked, Spec};
-use crate::job::limits;
 use crate::local::LOG_GROUP;
 use crate::local::access::objects::{self, Place};
 use crate::local::access::operation::Logs;
@@ -16,7 +15,8 @@ use crate::local::access::{Attempt, Operation, Principal};
 use crate::local::error::ApiError;
 use crate::local::logs::names::GroupName;
 use crate::local::logs::store;
-use crate::stage::launcher;
+use awsb_model::limits;
+use awsb_model::payload::launcher;
 
 /// How many jobs that have not ended may have come out of a job in a container, children counted: as many as one array
 /// has at most.
@@ -283,11 +283,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::job::Status;
     use crate::local::batch::open_store;
     use crate::local::batch::reader::{Listing, Reader};
     use crate::local::home::BATCH_DATABASE;
     use crate::local::runner::protocol::TaskId;
+    use awsb_model::Status;
 
     /// Key, parent, size of an array, number of nodes, submitter.
     type Row = (i64, Option<i64>, Option<u32>, Option<u32>, Option<i64>);

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Status;
 use crate::local::QUEUE;
 use crate::local::capacity::Resources;
+use awsb_model::Status;
 
 /// A job's number in this cluster, in the order of submission: the identity in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

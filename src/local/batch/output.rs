@@ -10,9 +10,9 @@ use super::describe;
 use super::reader::{JobRow, Snapshot};
 use super::request::Spec;
 use super::state::Attempt;
-use crate::job::OUTPUT_NOT_KEPT;
 use crate::local::logs::{self, names};
 use crate::local::now_ms;
+use awsb_model::OUTPUT_NOT_KEPT;
 
 /// Says of a job and its attempts which of them have lost output since their end.
 pub fn say_lost(

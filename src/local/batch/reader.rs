@@ -17,11 +17,11 @@ use super::request::{Definition, Spec};
 use super::resources::{self, Kind};
 use super::state::Attempt;
 use super::store::{find, from_json, status};
-use crate::job::Status;
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::lossy::{Number, Text};
 use crate::local::runner::protocol::TaskId;
+use awsb_model::Status;
 
 /// A job as the API shows it.
 #[derive(Debug, Clone)]

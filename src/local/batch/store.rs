@@ -18,12 +18,12 @@ use super::request::{Asked, Plan, Spec};
 use super::resources::{self, Kind};
 use super::state::schedule::Room;
 use super::state::{Attempt, Current, Ending, Job, first_status};
-use crate::job::{Status, words};
 use crate::local::error::ApiError;
 use crate::local::home::BATCH_DATABASE;
 use crate::local::lossy::{Number, Text};
 use crate::local::runner::protocol::{RunnerId, TaskId};
 use crate::local::{LOG_GROUP, logs};
+use awsb_model::{Status, words};
 
 const MIGRATIONS: [&str; 7] = [
     "

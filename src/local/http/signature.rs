@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::ApiError;
-use crate::job::why::ADVICE;
 use crate::local::access::keys::{OF_AN_ENDED_JOB, attempt_of};
 use crate::local::access::{Keys, Principal};
+use awsb_model::ADVICE;
 
 /// What is percent-encoded: all but the unreserved characters (RFC 3986).
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
 use super::mask::Mask;
-use crate::job::{OUTPUT_NOT_KEPT, words};
 use crate::local::logs::record;
 use crate::local::space;
+use awsb_model::{OUTPUT_NOT_KEPT, words};
 
 /// The longest message, in bytes; a longer line becomes several events. This is the limit of the
 /// awslogs driver (moby, `daemon/logger/awslogs/cloudwatchlogs.go`: 256 KiB less 26 bytes an event).

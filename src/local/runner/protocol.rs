@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bollard::models::ContainerCreateBody;
 use serde::{Deserialize, Serialize};
 
-use crate::job::limits;
+use awsb_model::limits;
 
 /// What every secret access key of a local cluster begins with, so that runners know one when they see it.
 pub const SECRET_PREFIX: &str = "KeyOfAwsbLocal";

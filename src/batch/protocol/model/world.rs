@@ -9,7 +9,7 @@ use crate::batch::protocol::{
     Action, Described, ETag, Event, Filter, KeyHolder, Limits, Listed, Millis, Outcome, Page, Place, Random,
     Record, Standing, State, Submission, SubmitReply, Submitted, Trouble,
 };
-use crate::job::Mark;
+use awsb_model::Mark;
 
 /// When everything begins: far from zero, as clocks are.
 pub const BEGIN: Millis = 1_700_000_000_000;

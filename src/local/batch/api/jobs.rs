@@ -4,8 +4,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
-use crate::job::why::ADVICE;
-use crate::job::{Status, limits};
 use crate::local::access::operation::Batch;
 use crate::local::access::{Operation, Principal};
 use crate::local::batch::container;
@@ -21,6 +19,8 @@ use crate::local::http::json_object;
 use crate::local::now_ms;
 use crate::local::runner::mask::masked;
 use crate::local::space::NoSpace;
+use awsb_model::ADVICE;
+use awsb_model::{Status, limits};
 
 impl Api {
     pub(super) async fn submit_job(&self, who: Principal, body: &[u8]) -> Result<Value, ApiError> {

@@ -15,10 +15,10 @@ pub use self::nodes::NodeRange;
 use super::container;
 use super::model::{ExitRule, Line, Nodes, Retry, Terms};
 use super::resources::check_tags;
-use crate::job::{JobName, limits};
 use crate::local::capacity::Resources;
 use crate::local::error::ApiError;
 use crate::local::{LOG_GROUP, QUEUE};
+use awsb_model::{JobName, limits};
 
 /// API: SubmitJobRequest, as far as it decides anything here.
 #[derive(Debug, Clone, Deserialize)]

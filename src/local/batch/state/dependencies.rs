@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use super::State;
-use crate::job::Status;
 use crate::local::batch::model::{Dependency, JobKey, Summary};
+use awsb_model::Status;
 
 /// The status reason of a job that failed with what it depends on. Unverified: no AWS page gives the words.
 pub const DEPENDENCY_FAILED: &str = "Dependent Job failed";

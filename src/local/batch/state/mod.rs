@@ -25,9 +25,9 @@ use std::sync::Arc;
 use self::dependencies::Waits;
 use self::schedule::{Fit, Layout, Room, Round, Scheduler};
 use super::model::{JobKey, Nodes, Summary, Terms};
-use crate::job::Status;
 use crate::local::capacity::Resources;
 use crate::local::runner::protocol::{Ended, RunnerId, Started, TaskId};
+use awsb_model::Status;
 
 /// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
 pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \

@@ -10,8 +10,8 @@
 
 use super::schedule::Room;
 use super::{Current, Effect, Job, NOT_STARTED, Outcome, State, TIMED_OUT, again};
-use crate::job::Status;
 use crate::local::batch::model::{JobKey, Nodes};
+use awsb_model::Status;
 
 impl State {
     /// The job has room for all its nodes: each gets its part, and the main node its place.

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::{Current, Job, State};
-use crate::job::Status;
 use crate::local::batch::model::JobKey;
 use crate::local::runner::protocol::{Ended, TaskId};
+use awsb_model::Status;
 
 /// Why a job has ended that may have run already.
 pub const FATE_UNKNOWN: &str = "The local cluster's database is an older copy: nobody knows whether this job has run since, so it is not run";

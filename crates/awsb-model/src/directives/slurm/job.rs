@@ -1,0 +1,405 @@
+//! What `#SBATCH` lines come to, in `bsub`'s own options.
+
+use std::ffi::OsStr;
+use std::str::FromStr;
+
+use super::super::{At, Directives, no_pattern, stdin};
+use super::Key;
+use crate::limits;
+use crate::tasks::NO_LIMIT;
+use crate::{
+    ArrayIds, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime, words,
+};
+
+/// Why a file for the output cannot be named.
+pub(super) const OUTPUT: &str = "a job's output and standard error go to CloudWatch; `bout` shows them";
+
+/// How a Slurm job is laid out, for its script's `SLURM_*` variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlurmShape {
+    /// Tasks of the whole job (`--ntasks`).
+    pub ntasks: u32,
+    /// CPUs of each task (`--cpus-per-task`), where it was said.
+    pub cpus_per_task: Option<u32>,
+    /// Tasks on each node (`--ntasks-per-node`), where it was said.
+    pub ntasks_per_node: Option<u32>,
+    /// Nodes, at least 1.
+    pub nodes: u32,
+    /// Memory of each CPU in MiB (`--mem-per-cpu`), where it was said.
+    pub mem_per_cpu: Option<u64>,
+}
+
+/// A value and where it was said.
+type Said<T> = Option<(T, At)>;
+
+/// What was said so far of what has to be seen as a whole; a later line replaces an earlier one.
+#[derive(Debug, Default)]
+pub struct Job {
+    ntasks: Said<u32>,
+    cpus_per_task: Said<u32>,
+    ntasks_per_node: Said<u32>,
+    nodes: Said<u32>,
+    mem: Said<Memory>,
+    mem_per_cpu: Said<Memory>,
+    mem_per_gpu: Said<Memory>,
+    gpus: Said<u32>,
+    gpus_per_node: Said<u32>,
+    gpus_per_task: Said<u32>,
+    cpus_per_gpu: Said<u32>,
+    told_of_output: bool,
+    /// Where the job runs, and the file that it reads from its standard input.
+    chdir: Option<String>,
+    input: Said<String>,
+}
+
+impl Job {
+    /// Takes what one option says.
+    pub fn take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
+        if let Err(invalid) = self.try_take(key, value, at, found) {
+            found.refuse(at, invalid.to_string());
+        }
+    }
+
+    fn try_take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
+        let here = |number| Some((number, at.clone()));
+        match key {
+            Key::Ntasks => self.ntasks = here(count(value)?),
+            Key::CpusPerTask => self.cpus_per_task = here(count(value)?),
+            Key::NtasksPerNode => self.ntasks_per_node = here(count(value)?),
+            Key::CpusPerGpu => self.cpus_per_gpu = here(count(value)?),
+            Key::Nodes => self.nodes = here(nodes(value)?),
+            Key::Mem => self.mem = memory(value, at, found)?,
+            Key::MemPerCpu => self.mem_per_cpu = memory(value, at, found)?,
+            Key::MemPerGpu => self.mem_per_gpu = memory(value, at, found)?,
+            Key::Gpus => self.gpus = here(gpus(value, at, found)?),
+            Key::GpusPerNode => self.gpus_per_node = here(gpus(value, at, found)?),
+            Key::GpusPerTask => self.gpus_per_task = here(gpus(value, at, found)?),
+            Key::Gres => {
+                if let Some(number) = gres(value, at, found)? {
+                    self.gpus_per_node = here(number);
+                }
+            }
+            Key::Output if self.told_of_output => {}
+            Key::Output => {
+                self.told_of_output = true;
+                found.warn(at, OUTPUT);
+            }
+            Key::JobName => {
+                found.name = Some(value.to_owned());
+                found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]);
+            }
+            Key::Array => {
+                let array = array(value, at, found)?;
+                found.say(at, [format!("--array={array}")]);
+            }
+            Key::Time => {
+                let time = value.parse::<WallTime>()?;
+                // No limit is what a job has anyway.
+                if let Some(seconds) = time.seconds() {
+                    found.say(at, [format!("--time={value}")]);
+                    if seconds == limits::TIMEOUT_MIN_SECONDS && !["1", "01", "1:00"].contains(&value) {
+                        found.note(at, "Batch's shortest time limit is 60 seconds, which the job has");
+                    }
+                }
+            }
+            Key::Dependency => {
+                if !value.trim().is_empty() {
+                    found.say(at, [dependencies(value)?]);
+                }
+            }
+            Key::Signal => found.signal = Some(EarlySignal::from_slurm(value)?),
+            Key::Begin if value.eq_ignore_ascii_case("now") => {}
+            Key::Begin => {
+                return Err(Invalid::because(
+                    "Batch cannot start a job at a given time: remove this line, and submit the job at that \
+                     time",
+                ));
+            }
+            Key::Input if matches!(value, "/dev/null" | "none" | "") => self.input = None,
+            Key::Input => self.input = Some((input(value)?, at.clone())),
+            Key::Partition => {
+                let mut names = value.split(',');
+                found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
+                if names.next().is_some() {
+                    found.warn(at, "Batch takes one queue for a job: the first is used");
+                }
+            }
+            Key::Chdir => {
+                self.chdir = Some(value.to_owned());
+                found.say(at, [format!("--working-dir={value}")]);
+            }
+            Key::Export => {
+                let words = export(value)?;
+                if !words.is_empty() {
+                    found.say(at, words);
+                }
+            }
+            Key::Comment => found.say(at, [format!("--tag=comment={}", tag_value(value))]),
+            Key::Requeue => found.say(at, ["--retry-on=spot"]),
+            Key::Wait => found.say(at, ["--wait"]),
+        }
+        Ok(())
+    }
+
+    /// Says what the numbers come to on a node.
+    pub fn finish(self, found: &mut Directives) -> SlurmShape {
+        if let Some((file, at)) = &self.input {
+            found.say(at, [stdin(file, self.chdir.as_deref())]);
+        }
+        let number = |said: &Said<u32>| said.as_ref().map(|(n, _)| *n);
+        let (cpus_per_task, per_node) = (number(&self.cpus_per_task), number(&self.ntasks_per_node));
+        let nodes = match (number(&self.nodes), number(&self.ntasks), per_node) {
+            // sbatch, too, says so and takes fewer (tried on 22.05).
+            (Some(nodes), Some(ntasks), _) if ntasks < nodes => {
+                if let Some((_, at)) = &self.nodes {
+                    found.note(
+                        at,
+                        format!(
+                            "{} cannot run on {nodes} nodes: the job has {ntasks}",
+                            words::many(ntasks, "task")
+                        ),
+                    );
+                }
+                ntasks
+            }
+            (Some(nodes), ..) => nodes,
+            (None, Some(ntasks), Some(per_node)) => ntasks.div_ceil(per_node),
+            _ => 1,
+        };
+        // Slurm's default is a task for each node.
+        let ntasks = number(&self.ntasks).unwrap_or_else(|| nodes.saturating_mul(per_node.unwrap_or(1)));
+        let mem_per_cpu = self.mem_per_cpu.as_ref().map(|(memory, _)| memory.mib());
+        let shape = SlurmShape { ntasks, cpus_per_task, ntasks_per_node: per_node, nodes, mem_per_cpu };
+        let tasks = ntasks.div_ceil(nodes);
+
+        if nodes > 1
+            && let Some((_, at)) = self.nodes.as_ref().or(self.ntasks_per_node.as_ref())
+        {
+            found.say(at, [format!("--nodes={nodes}")]);
+        }
+        let gpus = self
+            .gpus_per_node
+            .map(|(n, at)| (Some(n), at))
+            .or(self.gpus_per_task.map(|(n, at)| (n.checked_mul(tasks), at)))
+            .or(self.gpus.map(|(n, at)| (Some(n.div_ceil(nodes)), at)));
+        let gpus = checked(gpus, "--gpus", found);
+        let cpus = match (self.cpus_per_task, self.cpus_per_gpu, gpus) {
+            (None, Some((n, at)), Some(gpus)) => Some((n.checked_mul(gpus), at)),
+            (Some((n, at)), ..) => Some((n.checked_mul(tasks), at)),
+            (None, ..) => self.ntasks.or(self.ntasks_per_node).map(|(_, at)| (Some(tasks), at)),
+        };
+        let cpus = checked(cpus, "--vcpus", found);
+        let memories = [&self.mem, &self.mem_per_cpu, &self.mem_per_gpu];
+        if let Some((_, at)) = memories.into_iter().flatten().nth(1) {
+            found.refuse(at, "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, as in Slurm");
+        }
+        let each = |said: Said<Memory>, n: Option<u32>| {
+            said.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
+        };
+        let memory = self
+            .mem
+            .map(|(m, at)| (Some(m.mib()), at))
+            .or(each(self.mem_per_cpu, cpus))
+            .or(each(self.mem_per_gpu, gpus));
+        if let Some((mib, at)) = memory {
+            match mib.map(|m| m.to_string()).filter(|m| m.parse::<Memory>().is_ok()) {
+                Some(mib) => found.say(&at, [format!("--memory={mib}M")]),
+                None => found.refuse(&at, "a job can request at most 2147483647 MiB from Batch"),
+            }
+        }
+        shape
+    }
+}
+
+/// The name of a file of `--input`, in which `%%` is `%` (sbatch(1), filename pattern).
+fn input(value: &str) -> Result<String, Invalid> {
+    let mut name = String::new();
+    let mut rest = value;
+    while let Some((before, behind)) = rest.split_once('%') {
+        let Some(behind) = behind.strip_prefix('%') else {
+            let end = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+            let pattern: String = behind.chars().take(end + 1).collect();
+            return Err(no_pattern("Slurm", &format!("%{pattern}")));
+        };
+        name.push_str(before);
+        name.push('%');
+        rest = behind;
+    }
+    Ok(name + rest)
+}
+
+/// Says how many of something a node has, if that is a number that somebody could mean.
+fn checked(number: Option<(Option<u32>, At)>, option: &str, found: &mut Directives) -> Option<u32> {
+    let (number, at) = number?;
+    match number.filter(|n| *n <= 100_000) {
+        // None of them is what a job has anyway.
+        Some(0) => {}
+        Some(n) => found.say(&at, [format!("{option}={n}")]),
+        None => found.refuse(&at, "that is more than a node can have"),
+    }
+    number
+}
+
+/// A whole number, at least 1.
+fn count(value: &str) -> Result<u32, Invalid> {
+    match whole(value) {
+        Some(n) if n >= 1 => Ok(n),
+        _ => Err(Invalid::because(format!("'{value}' is not a whole number of 1 or more"))),
+    }
+}
+
+fn whole(value: &str) -> Option<u32> {
+    // As in sbatch, a sign may stand before it.
+    u32::from_str(value).ok()
+}
+
+/// `4`, or `2-4`, which is content with 2. Newer versions have `2,4` and `2-8:2`, too.
+fn nodes(value: &str) -> Result<u32, Invalid> {
+    let (first, rest) =
+        value.split_once([',', '-', ':']).map_or((value, None), |(first, rest)| (first, Some(rest)));
+    let least = count(first)?;
+    for number in rest.into_iter().flat_map(|rest| rest.split([',', '-', ':'])) {
+        count(number)?;
+    }
+    if let Some((_, most)) = value.split_once('-') {
+        let most = count(most.split(':').next().unwrap_or_default())?;
+        if most < least {
+            return Err(Invalid::because(format!(
+                "the largest number of nodes, {most}, is smaller than the smallest, {least}"
+            )));
+        }
+    }
+    Ok(least)
+}
+
+/// The tasks. sbatch lets brackets, blanks and empty parts pass (tried on 22.05), and takes a limit that is none, or 0,
+/// for no limit.
+fn array(value: &str, at: &At, found: &mut Directives) -> Result<ArrayIds, Invalid> {
+    let (ids, limit) = value.split_once('%').map_or((value, ""), |(ids, limit)| (ids, limit));
+    let ids = ids.trim().strip_prefix('[').map_or(ids, |inner| inner.strip_suffix(']').unwrap_or(inner));
+    let parts: Vec<&str> = ids.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let ids = parts.join(",").parse::<TaskIds>()?;
+    let limit = limit.trim_end_matches(']');
+    let limit = limit.parse::<u32>().unwrap_or(0);
+    if limit > 1 && ids.count() > limit {
+        found.warn(at, NO_LIMIT);
+    }
+    Ok(ArrayIds { ids, one_at_a_time: limit == 1 })
+}
+
+/// A size; a bare number is in MB (sbatch, `--mem`), which are MiB.
+fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, Invalid> {
+    if value == "0" {
+        found.warn_of_whole_node(
+            at,
+            "means all of a node's memory, which a job cannot request from Batch: give a size",
+        );
+        return Ok(None);
+    }
+    // sbatch refuses fractions and `GiB`, which `--memory` takes.
+    let number = value.strip_prefix('+').unwrap_or(value);
+    if number.contains(['.', 'i', 'I']) {
+        return Err(Invalid::because(format!(
+            "sbatch does not accept '{value}': a size is a whole number of MB, or one with K, M, G or T, such as 512M"
+        )));
+    }
+    Ok(Some((number.parse()?, at.clone())))
+}
+
+/// `[TYPE:]N`.
+fn gpus(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
+    let (kind, number) = match value.rsplit_once(':') {
+        Some((kind, number)) => (Some(kind), number),
+        // A type alone is one of it.
+        None if whole(value).is_none() && value.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            (Some(value), "1")
+        }
+        None => (None, value),
+    };
+    if value.contains(',') {
+        return Err(Invalid::because("Batch gives a job GPUs of one type only"));
+    }
+    if let Some(kind) = kind {
+        found.warn(at, format!("the queue's instance types decide the type of GPU: '{kind}' is ignored"));
+    }
+    whole(number).ok_or_else(|| Invalid::because(format!("'{number}' is not a number of GPUs")))
+}
+
+/// `gpu`, `gpu:N`, `gpu:TYPE:N`, with `gres/` or `gres:` before it; and others, which Batch does not have.
+fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Invalid> {
+    let mut number: Option<u32> = None;
+    for one in value.split(',').filter(|one| !one.eq_ignore_ascii_case("none")) {
+        let bare = one.strip_prefix("gres/").or(one.strip_prefix("gres:")).unwrap_or(one);
+        let more = match bare.strip_prefix("gpu") {
+            Some("") => 1,
+            Some(rest) if rest.starts_with([':', '=']) => gpus(&rest[1..], at, found)?,
+            _ => {
+                found.warn(at, format!("Batch has no resource '{bare}', only GPUs"));
+                continue;
+            }
+        };
+        number = Some(number.unwrap_or(0).saturating_add(more));
+    }
+    Ok(number)
+}
+
+/// `afterok:ID:ID,aftercorr:ID`, which `--depends-on` takes as it is.
+fn dependencies(value: &str) -> Result<String, Invalid> {
+    let clauses: Vec<(&str, Option<&str>)> = value
+        .split([',', '?'])
+        .map(|clause| {
+            clause.split_once(':').map_or((clause.trim(), None), |(kind, ids)| (kind.trim(), Some(ids)))
+        })
+        .collect();
+    let known = [
+        "after",
+        "afterany",
+        "afterburstbuffer",
+        "aftercorr",
+        "afternotok",
+        "afterok",
+        "expand",
+        "singleton",
+    ];
+    let is_known = |kind: &str| known.iter().any(|known| known.eq_ignore_ascii_case(kind));
+    if let Some((kind, _)) = clauses.iter().find(|(kind, ids)| ids.is_some() && !is_known(kind)) {
+        return Err(Invalid::because(format!("Slurm has no dependency '{kind}': write afterok:ID")));
+    }
+    if let Some((kind, _)) =
+        clauses.iter().find(|(kind, ids)| is_known(kind) && *kind != "singleton" && ids.is_none())
+    {
+        return Err(Invalid::because(format!("`{kind}:` takes a job's ID")));
+    }
+    if clauses.iter().any(|(kind, ids)| ids.is_none() && *kind != "singleton") {
+        return Err(Invalid::because(
+            "an ID alone means `afterany` in Slurm, and Batch only has `afterok`: a job waits for others to \
+             succeed, and fails when one of them fails",
+        ));
+    }
+    let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
+    value.parse::<DependencyArg>()?;
+    Ok(format!("--depends-on={value}"))
+}
+
+/// `ALL`, `NONE`, `NIL`, or names of variables, with or without a value.
+fn export(value: &str) -> Result<Vec<String>, Invalid> {
+    let mut words = Vec::new();
+    for one in value.split(',').filter(|one| !one.is_empty()) {
+        match one.to_ascii_uppercase().as_str() {
+            "ALL" => words.push("--env=all".to_owned()),
+            "NONE" | "NIL" => {}
+            _ => {
+                EnvArg::parse(OsStr::new(one))?;
+                words.push(format!("--env={one}"));
+            }
+        }
+    }
+    Ok(words)
+}
+
+/// The nearest value that a tag can have: at most 256 letters, digits, spaces and `_.:/=+-@`
+/// (Batch User Guide, `using-tags`).
+fn tag_value(text: &str) -> String {
+    let allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+    text.chars().map(|c| if allowed(c) { c } else { '-' }).take(256).collect()
+}

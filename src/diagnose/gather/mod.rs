@@ -1,0 +1,258 @@
+//! What has to be looked at to say why a job does not run, or why it failed. What it means is decided in [`super`].
+//!
+//! Nothing is asked that the job's state makes pointless, and what can be asked at once is. A question that fails,
+//! as for want of a permission, is noted and the others are asked all the same.
+
+mod capacity;
+pub(super) mod convert;
+
+use std::cell::RefCell;
+
+use aws_sdk_batch::types::JobDetail;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream;
+
+use super::{
+    Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_by_user, failed_for_another,
+    first_failed,
+};
+use crate::batch::{self, Job, details};
+use crate::cluster::Session;
+use crate::logs::{self, Place};
+use crate::ui::Failure;
+use awsb_model::{JobId, Status};
+
+/// So many jobs are looked into at once.
+const AT_ONCE: usize = 4;
+/// Jobs that failed one for the other are followed so far.
+const DEEPEST: usize = 20;
+
+/// What is known of these jobs, in the given order; `None` for one that Batch does not know.
+///
+/// # Errors
+/// When Batch cannot be asked for the jobs themselves.
+pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Facts>>, Failure> {
+    let details = details(session, ids).await.map_err(|failure| match is_denied(&failure) {
+        true => failure.hint("this needs the permission batch:DescribeJobs"),
+        false => failure,
+    })?;
+    let looks = details.iter().map(|detail| async move {
+        match detail {
+            Some(detail) => Some(look(session, detail).await),
+            None => None,
+        }
+    });
+    Ok(stream::iter(looks).buffered(AT_ONCE).collect().await)
+}
+
+/// Looks what a queue's environments may have, so that it is remembered. That it cannot be seen is no error.
+pub async fn look_at_capacity(session: &Session, queue: &str) {
+    let asking = Asking { session, unseen: RefCell::default() };
+    if let Ok(Some(queue)) = batch::queue(session, queue).await {
+        asking.environments(&queue).await;
+    }
+}
+
+/// Questions about one job, and what could not be answered.
+struct Asking<'s> {
+    session: &'s Session,
+    unseen: RefCell<Vec<Unseen>>,
+}
+
+fn is_denied(failure: &Failure) -> bool {
+    ["AccessDenied", "not authorized", "UnauthorizedOperation"].iter().any(|w| failure.message.contains(w))
+}
+
+impl Asking<'_> {
+    /// The answer; when there is none, that is noted. `permission` is what the question takes.
+    fn noting<T>(&self, answer: Result<T, Failure>, what: &str, permission: &str) -> Option<T> {
+        let failure = match answer {
+            Ok(answer) => return Some(answer),
+            Err(failure) => failure,
+        };
+        let permission = is_denied(&failure).then(|| permission.to_owned());
+        let unseen = Unseen { what: what.to_owned(), permission, why: failure.message };
+        let mut all = self.unseen.borrow_mut();
+        if !all.contains(&unseen) {
+            all.push(unseen);
+        }
+        None
+    }
+}
+
+/// Looks into one job.
+fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, Facts> {
+    Box::pin(async move {
+        let asking = Asking { session, unseen: RefCell::default() };
+        let runs_here = session.command_to_grow(None).is_some();
+        let job = convert::job(detail);
+        let mut facts = Facts { now: jiff::Timestamp::now().as_millisecond(), job, ..Facts::default() };
+        let status = facts.job.status;
+        let is_array = facts.job.size.is_some();
+        match status {
+            Status::Submitted | Status::Starting | Status::Succeeded => {}
+            Status::Pending => {
+                let (dependencies, parts) =
+                    tokio::join!(asking.dependencies(detail), asking.parts(detail, is_array));
+                (facts.dependencies, facts.parts) = (dependencies, parts);
+            }
+            Status::Runnable => asking.room(detail, &mut facts).await,
+            Status::Running => {
+                let (log, parts) = tokio::join!(
+                    async { asking.log(&Job::from(detail), 1).await },
+                    asking.parts(detail, facts.job.nodes.is_some()),
+                );
+                (facts.log, facts.parts) = (log, parts);
+            }
+            Status::Failed => {
+                let has_parts = is_array || facts.job.nodes.is_some();
+                let (log, parts, chain) = tokio::join!(
+                    async { if has_parts { None } else { asking.log(&Job::from(detail), LINES).await } },
+                    asking.parts(detail, has_parts),
+                    asking.chain(detail, &facts.job),
+                );
+                facts.log = match first_failed(&parts.failed) {
+                    Some(first) => asking.log_of(&JobId::from_batch(&first.id)).await,
+                    None => log,
+                };
+                (facts.parts, facts.chain) = (parts, chain);
+            }
+        }
+        let others = facts.parts.failed.iter_mut().chain(&mut facts.chain);
+        std::iter::once(&mut facts.job).chain(others).for_each(|job| job.runs_here = runs_here);
+        facts.unseen = asking.unseen.into_inner();
+        facts
+    })
+}
+
+impl Asking<'_> {
+    /// What the job waits for.
+    async fn dependencies(&self, detail: &JobDetail) -> Vec<Dependency> {
+        let ids = convert::dependencies(detail);
+        let known = details(self.session, &ids).await;
+        let known =
+            self.noting(known, "the jobs that it waits for", "batch:DescribeJobs").unwrap_or_default();
+        let jobs = known.iter().map(|detail| detail.as_ref().map(convert::job));
+        ids.iter().zip(jobs).map(|(id, job)| Dependency { id: id.to_string(), job }).collect()
+    }
+
+    /// The jobs that failed one for the other, down to the one that failed by itself.
+    async fn chain(&self, detail: &JobDetail, job: &JobFacts) -> Vec<JobFacts> {
+        let mut chain: Vec<JobFacts> = Vec::new();
+        if !failed_for_another(job) && (job.size.is_none() || detail.depends_on().is_empty()) {
+            return chain;
+        }
+        let mut waiting_for = convert::dependencies(detail);
+        while chain.len() < DEEPEST && !waiting_for.is_empty() {
+            let known = details(self.session, &waiting_for).await;
+            let Some(known) = self.noting(known, "the jobs that it depended on", "batch:DescribeJobs") else {
+                break;
+            };
+            let failed = known.iter().flatten().filter(|d| convert::status(d) == Status::Failed);
+            // The one that failed first took the others with it.
+            let Some(failed) = failed.min_by_key(|d| d.stopped_at().unwrap_or(i64::MAX)) else { break };
+            let link = convert::job(failed);
+            waiting_for = convert::dependencies(failed);
+            let (for_another, is_array) = (failed_for_another(&link), link.size.is_some());
+            // Of one that somebody ended, that is the reason, and not how its children took it.
+            if is_array && !for_another && !failed_by_user(&link) {
+                let children = self.failed_children(&Job::from(failed)).await;
+                if let Some(first) = first_failed(&children) {
+                    let ended_by_user = first.ended_by_user || link.ended_by_user;
+                    chain.push(JobFacts { ended_by_user, ..first.clone() });
+                    break;
+                }
+            }
+            chain.push(link);
+            if !for_another {
+                break;
+            }
+        }
+        chain
+    }
+
+    async fn failed_children(&self, parent: &Job) -> Vec<JobFacts> {
+        let failed = batch::parts(self.session, parent, &[Status::Failed]).await;
+        let what = format!("the children or nodes of {}", parent.job_id);
+        let failed = self.noting(failed, &what, "batch:ListJobs").unwrap_or_default();
+        failed.iter().map(convert::summary).collect()
+    }
+
+    /// The children or nodes, if the job has any to look at.
+    async fn parts(&self, detail: &JobDetail, look: bool) -> Parts {
+        if !look {
+            return Parts::default();
+        }
+        let parent = Job::from(detail);
+        if parent.is_mnp_parent() {
+            return self.nodes(&parent).await;
+        }
+        let counts = convert::counts(&parent);
+        let count = |status: Status| counts.iter().find(|(s, _)| *s == status).map_or(0, |(_, count)| *count);
+        let waits = [Status::Runnable, Status::Starting].into_iter().find(|status| count(*status) > 0);
+        let (failed, first_waiting) = tokio::join!(
+            async {
+                match (count(Status::Failed), convert::status(detail)) {
+                    (0, status) if status != Status::Failed => Vec::new(),
+                    _ => self.failed_children(&parent).await,
+                }
+            },
+            async {
+                match waits {
+                    Some(status) if parent.status == Status::Pending => {
+                        self.first_waiting(&parent, status).await
+                    }
+                    _ => None,
+                }
+            },
+        );
+        Parts { counts, failed, first_waiting }
+    }
+
+    async fn nodes(&self, parent: &Job) -> Parts {
+        let nodes = batch::parts(self.session, parent, &Status::ALL).await;
+        let nodes = self.noting(nodes, "its nodes", "batch:ListJobs").unwrap_or_default();
+        let counts = Status::ALL.map(|status| {
+            let count = nodes.iter().filter(|node| node.status == status).count();
+            (status, u32::try_from(count).unwrap_or(u32::MAX))
+        });
+        let failed =
+            nodes.iter().filter(|node| node.status == Status::Failed).map(convert::summary).collect();
+        Parts { counts: counts.to_vec(), failed, first_waiting: None }
+    }
+
+    /// Why the first child that waits does so.
+    async fn first_waiting(&self, parent: &Job, status: Status) -> Option<Box<Facts>> {
+        let id = parent.id();
+        let first = async {
+            let mut pages = batch::pages(self.session, batch::Of::Array(id), &[status]);
+            let mut first: Option<JobId> = None;
+            while let Some(page) = pages.next().await {
+                let ids = page?.jobs.into_iter().map(|job| job.id());
+                first = ids.chain(first.take()).min_by_key(JobId::array_index);
+            }
+            Ok(first)
+        };
+        let first = self.noting(first.await, "its children", "batch:ListJobs")??;
+        let known = details(self.session, std::slice::from_ref(&first)).await;
+        let detail = self.noting(known, "its children", "batch:DescribeJobs")?.pop()??;
+        Some(Box::new(look(self.session, &detail).await))
+    }
+
+    /// The end of a job's output; `None` where it has no stream or none can be read.
+    async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
+        let place = Place::all_of(job, self.session, None).pop()?;
+        let read = logs::end_of(self.session, &place, lines).await;
+        let read = self.noting(read, "its output", "logs:GetLogEvents")?;
+        let missing = read.is_none().then(|| place.stream.clone());
+        let lines = read.into_iter().flatten().map(|line| (line.timestamp, line.message)).collect();
+        Some(LogTail { job_id: job.job_id.clone(), lines, missing })
+    }
+
+    async fn log_of(&self, id: &JobId) -> Option<LogTail> {
+        let known = details(self.session, std::slice::from_ref(id)).await;
+        let detail = self.noting(known, &format!("the job {id}"), "batch:DescribeJobs")?.pop()??;
+        self.log(&Job::from(&detail), LINES).await
+    }
+}

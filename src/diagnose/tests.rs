@@ -1,0 +1,299 @@
+//! Every finding, in the words that users see.
+
+mod cases;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use awsb_model::{ADVICE, Demand, InstanceType, blocking_code};
+
+use super::*;
+use cases::*;
+
+const NOW: i64 = 1_000_000_000_000;
+const MINUTE: i64 = 60_000;
+
+/// A job `j` that was submitted two minutes ago.
+fn job(status: Status) -> Facts {
+    let demand = Demand { vcpus: 4.0, memory_mib: 8192, gpus: 0 };
+    Facts {
+        now: NOW,
+        job: JobFacts {
+            id: "j".into(),
+            name: "train".into(),
+            status,
+            created_at: Some(NOW - 2 * MINUTE),
+            demand: Some(demand),
+            image: Some("111122223333.dkr.ecr.eu-west-1.amazonaws.com/tools/train:7".into()),
+            ..JobFacts::default()
+        },
+        ..Facts::default()
+    }
+}
+
+/// A RUNNABLE job in the queue `q` with one environment `ce`.
+fn runnable(change: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = job(Status::Runnable);
+    facts.queue = Some(Queue { name: "q".into(), ..Queue::default() });
+    facts.environments = vec![environment("ce")];
+    change(&mut facts);
+    facts
+}
+
+fn environment(name: &str) -> Environment {
+    Environment {
+        name: name.into(),
+        max_vcpus: Some(16),
+        desired_vcpus: Some(8),
+        instance_types: vec!["c5".into(), "m5.xlarge".into()],
+        cluster: Some(format!("{name}-cluster")),
+        ..Environment::default()
+    }
+}
+
+fn machine(id: &str, free: f64) -> Machine {
+    Machine {
+        id: id.into(),
+        status: "ACTIVE".into(),
+        connected: true,
+        registered: Demand { vcpus: 8.0, memory_mib: 15_000, gpus: 0 },
+        free: Demand { vcpus: free, memory_mib: 10_000, gpus: 0 },
+    }
+}
+
+fn holder(id: &str, vcpus: f64) -> Holder {
+    Holder { id: id.into(), name: "old".into(), vcpus, cluster: Some("ce-cluster".into()) }
+}
+
+fn says(reason: &str) -> Facts {
+    runnable(|f| f.job.end.status_reason = Some(reason.into()))
+}
+
+fn other(id: &str, status: Status) -> JobFacts {
+    JobFacts { id: id.into(), name: "align".into(), status, ..JobFacts::default() }
+}
+
+fn end(status_reason: &str, reason: &str, exit_code: Option<i32>) -> End {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    End { status_reason: text(status_reason), reason: text(reason), exit_code }
+}
+
+fn failed(status_reason: &str, reason: &str, exit_code: Option<i32>) -> Facts {
+    let mut facts = job(Status::Failed);
+    facts.job.end = end(status_reason, reason, exit_code);
+    facts.job.started_at = exit_code.map(|_| NOW - 90_000);
+    facts.job.stopped_at = Some(NOW - MINUTE);
+    facts
+}
+
+const EXITED: &str = "Essential container in task exited";
+const NOT_STARTED: &str = "Task failed to start";
+
+fn array(status: Status, size: u32, failed: Vec<JobFacts>) -> Facts {
+    let mut facts = job(status);
+    facts.job.size = Some(size);
+    let count = u32::try_from(failed.len()).unwrap_or(0);
+    facts.parts.counts = vec![(Status::Succeeded, size - count), (Status::Failed, count)];
+    facts.parts.failed = failed;
+    facts
+}
+
+fn children(indices: std::ops::Range<u32>, end: &End) -> Vec<JobFacts> {
+    indices.map(|i| JobFacts { end: end.clone(), ..other(&format!("j:{i}"), Status::Failed) }).collect()
+}
+
+#[test]
+fn advice_is_about_the_machine_that_the_job_runs_on() {
+    let printed = |code, line: &str, runs_here| {
+        let mut facts = failed(EXITED, "", Some(code));
+        facts.job.runs_here = runs_here;
+        facts.log =
+            Some(LogTail { job_id: "j".into(), lines: vec![(None, line.into())], ..LogTail::default() });
+        Answer::of(&facts).findings.remove(0)
+    };
+    let full = "write: No space left on device";
+    for (runs_here, says, says_not) in [(true, "df -h", "Fargate"), (false, "Fargate", "df -h")] {
+        let advice = printed(1, full, runs_here).advice.join("; ");
+        assert!(advice.contains(says) && !advice.contains(says_not), "{advice}");
+    }
+    let line = "awsb: cannot upload x to s3://b/o/: the disk of /h is full: 0 bytes are free";
+    let finding = printed(125, line, true);
+    assert_eq!(finding.code, Code::NotUploaded);
+    assert!(
+        finding.message.contains("x to s3://b/o/: the disk of /h is full: 0 bytes are free"),
+        "{finding:?}"
+    );
+    assert!(!finding.advice.join("; ").contains("s3:PutObject"), "{finding:?}");
+    // A job may print what it likes.
+    assert_eq!(printed(1, line, true).code, Code::ExitCode);
+
+    let waits = says(&format!("CAPACITY:DISK_FULL - the disk of /h is full{ADVICE}make room on that disk"));
+    let finding = Answer::of(&waits).findings.remove(0);
+    assert!(finding.message.ends_with("the cluster says: the disk of /h is full"), "{finding:?}");
+    assert_eq!(finding.advice, ["make room on that disk"]);
+}
+
+/// What users see, case by case.
+fn told(cases: &[(&str, Facts)]) -> String {
+    let each = cases.iter().map(|(name, facts)| {
+        let answer = Answer::of(facts);
+        let codes: Vec<String> = answer.findings.iter().map(|f| format!("{:?}", f.code)).collect();
+        format!("## {name} [{}]\n{}\n", codes.join(" "), answer.lines().join("\n"))
+    });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn waiting_in_words() {
+    insta::assert_snapshot!(told(&waiting_cases()));
+}
+
+#[test]
+fn runnable_in_words() {
+    insta::assert_snapshot!(told(&runnable_cases()));
+}
+
+#[test]
+fn failed_in_words() {
+    insta::assert_snapshot!(told(&failed_cases()));
+}
+
+#[test]
+fn arrays_and_nodes_in_words() {
+    insta::assert_snapshot!(told(&parts_cases()));
+}
+
+/// The code of a finding as `--json` has it.
+fn word(code: Code) -> String {
+    serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[test]
+fn every_code_is_seen_here_and_told_on_the_page() {
+    let cases = [waiting_cases(), runnable_cases(), failed_cases(), parts_cases()].concat();
+    let seen: BTreeSet<String> = cases
+        .iter()
+        .flat_map(|(_, facts)| Answer::of(facts).findings)
+        .map(|finding| word(finding.code))
+        .collect();
+    let page = include_str!("../../docs/why.md");
+    let on_page = |code: &str| page.contains(&format!("`{code}`"));
+    let listed = page.lines().filter(|line| line.starts_with("| `")).flat_map(|line| {
+        line.split('|')
+            .nth(1)
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(seen.iter().filter(|code| !on_page(code)).collect::<Vec<_>>(), Vec::<&String>::new());
+    let listed: BTreeSet<String> = listed.collect();
+    assert_eq!(
+        listed.difference(&seen).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "on the page, and in no case"
+    );
+}
+
+#[test]
+fn words_of_others_are_exact_and_no_lines_of_their_own() {
+    let mut facts = failed("\u{1b}[2Jgone\r\nwhat to do: rm -rf /", "", None);
+    facts.log = Some(LogTail {
+        job_id: "j".into(),
+        lines: vec![(Some(1), "a\u{1b}[31mb\tc".into())],
+        ..LogTail::default()
+    });
+    let answer = Answer::of(&facts);
+    let lines = answer.lines();
+    assert_eq!(
+        lines[0], "j (train) FAILED 1 min ago: \u{1b}[2Jgone  what to do: rm -rf /",
+        "no breaks, all else exact"
+    );
+    assert_eq!(lines[2], "    a\u{1b}[31mb\tc", "the output is exact");
+    assert!(!lines.iter().any(|line| line.starts_with("what to do: rm")));
+    assert_eq!(answer.json()["logTail"][0]["message"], "a\u{1b}[31mb\tc");
+}
+
+#[test]
+fn a_code_is_no_beginning_of_another() {
+    assert_eq!(blocked::code("UNDETERMINED"), Some((Code::Undetermined, "UNDETERMINED")));
+    assert_eq!(blocked::code("UNDETERMINED_BY_US - x"), None);
+    assert_eq!(blocked::code("ACTION_REQUIRED - CE(s)").map(|c| c.0), Some(Code::ActionRequired));
+    assert_eq!(blocked::code("CAPACITY:NEW - x"), Some((Code::Blocked, "CAPACITY:NEW")));
+    assert_eq!(blocked::code("no capacity: none"), None);
+}
+
+#[test]
+fn codes_of_blocked_queues() {
+    for (reason, code) in [
+        (
+            "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for \
+             instance type [x]",
+            Some("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"),
+        ),
+        (
+            "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is \
+             higher than that can be met",
+            Some("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+        ),
+        ("UNDETERMINED - Batch job is blocked, root cause is undetermined.", Some("UNDETERMINED")),
+        ("Host EC2 (instance i-0) terminated.", None),
+        ("OutOfMemoryError: Container killed due to memory usage", None),
+        ("CAPACITY: words", Some("CAPACITY")),
+        ("", None),
+    ] {
+        assert_eq!(blocking_code(reason), code, "{reason}");
+    }
+}
+
+#[test]
+fn types_that_an_environment_may_start() {
+    let of = |types: &[&str]| patterns(&types.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+    assert_eq!(of(&["c5", "c5.large", "c5"]), ["c5.*", "c5.large"]);
+    assert_eq!(of(&["default_arm64"]), ["c6g.*", "c7g.*", "m6g.*", "r6g.*"]);
+    assert!(of(&["optimal"]).contains(&"m5.*".to_owned()));
+    let known = ["c5.large", "c5d.large", "c5n.large"]
+        .map(|n| InstanceType { name: n.into(), ..InstanceType::default() });
+    let environment = Environment { instance_types: vec!["c5".into()], ..Environment::default() };
+    let names: Vec<&str> =
+        instance_types::allowed(&environment, &known).iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["c5.large"], "c5d is a family of its own");
+}
+
+fn statuses() -> impl Strategy<Value = Status> {
+    prop::sample::select(Status::ALL.to_vec())
+}
+
+proptest! {
+    /// Whatever AWS says, there is an answer, a line for each thing, and the JSON has it all.
+    #[test]
+    fn there_is_always_an_answer(
+        status in statuses(),
+        status_reason in prop::option::of(".{0,40}"),
+        reason in prop::option::of("(CannotPullContainerError|exec: \"/bin/sh\"|OutOfMemory)?.{0,40}"),
+        exit_code in prop::option::of(any::<i32>()),
+        size in prop::option::of(1..5u32),
+        nodes in prop::option::of(1..5u32),
+        times in prop::array::uniform3(prop::option::of(any::<i32>().prop_map(i64::from))),
+        vcpus in 0.0..1e9f64,
+        max in prop::option::of(any::<u32>()),
+        by_user in any::<bool>(),
+    ) {
+        let mut facts = runnable(|f| f.environments[0].max_vcpus = max);
+        facts.job.status = status;
+        facts.job.end = End { status_reason, reason, exit_code };
+        (facts.job.size, facts.job.nodes) = (size, nodes.filter(|_| size.is_none()));
+        [facts.job.created_at, facts.job.started_at, facts.job.stopped_at] = times;
+        facts.job.demand = Some(Demand { vcpus, ..Demand::default() });
+        facts.job.ended_by_user = by_user;
+        facts.parts.failed = children(0..size.unwrap_or(0), &facts.job.end);
+        let answer = Answer::of(&facts);
+        prop_assert!(!answer.findings.is_empty());
+        let lines = answer.lines();
+        prop_assert!(lines.iter().all(|line| !line.contains('\n')));
+        prop_assert_eq!(answer.json()["findings"].as_array().map(Vec::len), Some(answer.findings.len()));
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether a RUNNABLE job is larger than what its compute environments may ever have.
+
+use super::blocked;
+use super::evidence::{Environment, Facts, JobFacts, Kind};
+use super::{Code, Finding, capacity, instance_types, words};
+use awsb_model::Demand;
+
+/// What keeps it from ever having room: `maxvCpus`, and the instance types.
+pub fn too_large(facts: &Facts, usable: &[&Environment], demand: Demand) -> Vec<Finding> {
+    let types = no_type_fits(facts, usable, demand);
+    // More vCPUs for the environment are of no use where no machine is large enough.
+    let reason = facts.job.end.status_reason.as_deref().unwrap_or_default();
+    let blocked = blocked::code(reason).is_some_and(|(code, _)| code == Code::JobResourceRequirement);
+    let fixed = usable.iter().all(|e| e.machines_grown_by.is_none());
+    let in_vain = types.is_some() || blocked && fixed;
+    let found: Vec<Finding> = too_small(facts, usable, demand, in_vain).into_iter().chain(types).collect();
+    if found.is_empty() { no_machine_fits(usable, demand).into_iter().collect() } else { found }
+}
+
+/// Where the machines are given, and Batch starts no others: what none of them has.
+fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
+    let given =
+        |e: &&Environment| e.machines.clone().filter(|m| !m.is_empty() && e.machines_grown_by.is_some());
+    let machines: Vec<Demand> = usable
+        .iter()
+        .map(given)
+        .collect::<Option<Vec<_>>>()?
+        .concat()
+        .iter()
+        .map(|machine| machine.registered)
+        .collect();
+    if machines.is_empty() || machines.iter().any(|machine| capacity::has(*machine, demand)) {
+        return None;
+    }
+    let command = usable.iter().find_map(|e| e.machines_grown_by.as_deref())?;
+    let names: Vec<&str> = usable.iter().map(|e| e.name.as_str()).collect();
+    let most = machines.iter().fold(Demand::default(), |most, machine| Demand {
+        vcpus: most.vcpus.max(machine.vcpus),
+        memory_mib: most.memory_mib.max(machine.memory_mib),
+        gpus: most.gpus.max(machine.gpus),
+    });
+    let (mut asked, mut there, mut less, mut more) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if most.vcpus < demand.vcpus {
+        asked.push(words::vcpus(demand.vcpus));
+        there.push(words::vcpus(most.vcpus));
+        less.push("--vcpus N".to_owned());
+        more.push(format!("--vcpus {}", demand.vcpus.ceil()));
+    }
+    if most.memory_mib < demand.memory_mib {
+        asked.push(words::memory(demand.memory_mib));
+        there.push(words::memory(most.memory_mib));
+        less.push("--memory SIZE".to_owned());
+        more.push(format!("--memory {}M", demand.memory_mib));
+    }
+    if most.gpus < demand.gpus {
+        asked.push(words::many(demand.gpus, "GPU"));
+        there.push(if most.gpus == 0 { "no GPU".to_owned() } else { words::many(most.gpus, "GPU") });
+        less.push("--gpus N".to_owned());
+        more.push(format!("--gpus {}", demand.gpus));
+    }
+    let message = match asked.is_empty() {
+        true => {
+            format!("it requests {}, and no machine of {} has all of that", asks(demand), words::and(&names))
+        }
+        false => format!(
+            "it requests {}, and the machines of {} have at most {}",
+            words::and(&asked),
+            words::and(&names),
+            words::and(&there)
+        ),
+    };
+    let finding = Finding::new(Code::NoInstanceFits, message);
+    if asked.is_empty() {
+        return Some(finding.advise("ask for less: `bsub --vcpus N --memory SIZE --gpus N …`"));
+    }
+    Some(
+        finding
+            .advise(format!("ask for less: `bsub {} …`", less.join(" ")))
+            .advise(format!("or let jobs have more: `{command} {}`", more.join(" "))),
+    )
+}
+
+/// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small". `in_vain`: raising
+/// the maximum does not help.
+fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand, in_vain: bool) -> Option<Finding> {
+    let need = facts.job.vcpus(demand);
+    let limits: Vec<(&Environment, u32)> =
+        usable.iter().map(|e| e.max_vcpus.map(|max| (*e, max))).collect::<Option<_>>()?;
+    if limits.iter().any(|(_, max)| f64::from(*max) >= need) {
+        return None;
+    }
+    let allowed = match limits.as_slice() {
+        [(environment, max)] => {
+            format!("the compute environment {} may have {max} (maxvCpus)", environment.name)
+        }
+        several => {
+            let each: Vec<String> = several.iter().map(|(e, max)| format!("{} {max}", e.name)).collect();
+            format!(
+                "no compute environment of its queue may have that many (maxvCpus: {})",
+                words::and(&each)
+            )
+        }
+    };
+    let (environment, largest) = limits.iter().max_by_key(|(_, max)| *max)?;
+    let message = format!("it needs {}, and {allowed}", vcpus(&facts.job, demand));
+    let mut finding = Finding::new(Code::EnvironmentTooSmall, message);
+    let or = if in_vain { "" } else { "or " };
+    if !in_vain {
+        finding = finding.advise(raise(environment, need.ceil()));
+    }
+    let known = facts.instance_types.as_deref().filter(|_| in_vain).unwrap_or_default();
+    let type_most = usable.iter().flat_map(|e| instance_types::allowed(e, known)).map(|t| t.vcpus).max();
+    let less = less(&facts.job, demand, *largest, type_most.unwrap_or(u32::MAX));
+    Some(less.into_iter().fold(finding, |finding, less| finding.advise(format!("{or}{less}"))))
+}
+
+/// How a job asks for less, where all of it may have `most` vCPUs and each container `each` of them.
+fn less(job: &JobFacts, demand: Demand, most: u32, each: u32) -> Option<String> {
+    let Some(nodes @ 2..) = job.nodes else {
+        let most = most.min(each);
+        return (most > 0).then(|| format!("ask for less: at most `bsub --vcpus {most} …`"));
+    };
+    let alike = job.all_vcpus.is_none_or(|all| all == demand.vcpus * f64::from(nodes));
+    let fewer = (f64::from(most) / demand.vcpus).floor();
+    let smaller = (most / nodes).min(each);
+    let fewer = (alike && fewer >= 1.0 && demand.vcpus <= f64::from(each)).then(|| match fewer {
+        1.0 => "one node: `bsub --nodes 1 …`".to_owned(),
+        fewer => format!("fewer nodes: at most `bsub --nodes {fewer} …`"),
+    });
+    let smaller = (alike && smaller >= 1)
+        .then(|| format!("fewer vCPUs for each of its {nodes} nodes: at most `bsub --vcpus {smaller} …`"));
+    Some(match (fewer, smaller) {
+        (Some(fewer), Some(smaller)) => format!("ask for {fewer}; or for {smaller}"),
+        (Some(one), None) | (None, Some(one)) => format!("ask for {one}"),
+        (None, None) => {
+            "ask for fewer nodes, or for fewer vCPUs for each: `bsub --nodes N --vcpus N …`".to_owned()
+        }
+    })
+}
+
+/// The command that lets an environment have so many vCPUs.
+pub fn raise(environment: &Environment, vcpus: f64) -> String {
+    let name = &environment.name;
+    match &environment.grown_by {
+        Some(command) => format!("`{command} --vcpus {vcpus}`"),
+        None => format!(
+            "`aws batch update-compute-environment --compute-environment {name} --compute-resources maxvCpus={vcpus}`"
+        ),
+    }
+}
+
+/// UG `job_stuck_in_runnable_misconfiguration`: "Job resource requirements exceed available instance types".
+fn no_type_fits(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
+    let known = facts.instance_types.as_deref()?;
+    let lacking: Vec<String> = usable
+        .iter()
+        .map(|environment| {
+            if !matches!(environment.kind, Kind::Ec2 | Kind::Spot) {
+                return None;
+            }
+            let lacking = instance_types::lacking(&instance_types::allowed(environment, known), &demand)?;
+            let list = words::some(&environment.instance_types, 6);
+            Some(format!("{} ({list}): {lacking}", environment.name))
+        })
+        .collect::<Option<_>>()?;
+    let name = &usable.first()?.name;
+    Some(
+        Finding::new(
+            Code::NoInstanceFits,
+            format!("no instance type that its compute environments may start has {}; {}", asks(demand), lacking.join("; ")),
+        )
+        .advise("ask for less: `bsub --vcpus N --memory SIZE --gpus N …`; an instance of 16 GiB has a little less than 16 GiB for jobs")
+        .advise(format!(
+            "or allow larger types: `aws batch update-compute-environment --compute-environment {name} --compute-resources instanceTypes=…`"
+        )),
+    )
+}
+
+/// What a container asks for.
+pub fn asks(demand: Demand) -> String {
+    // Of a job that is yet to be submitted, not all may be known.
+    let is_known = demand.vcpus > 0.0 || (demand.memory_mib == 0 && demand.gpus == 0);
+    let mut parts: Vec<String> = is_known.then(|| words::vcpus(demand.vcpus)).into_iter().collect();
+    if demand.memory_mib > 0 {
+        parts.push(words::memory(demand.memory_mib));
+    }
+    if demand.gpus > 0 {
+        parts.push(words::many(demand.gpus, "GPU"));
+    }
+    words::and(&parts)
+}
+
+/// What all of a job asks for: `4 vCPUs and 8 GiB`, `2 nodes with 1 vCPU and 1 GiB each`.
+pub fn asks_in_all(job: &JobFacts, demand: Demand) -> String {
+    match job.nodes {
+        Some(nodes @ 2..) => format!("{nodes} nodes with {}{} each", up_to(job, demand), asks(demand)),
+        _ => asks(demand),
+    }
+}
+
+/// The vCPUs of all of a job: `3 vCPUs (3 nodes with 1 vCPU each)`.
+pub fn vcpus(job: &JobFacts, demand: Demand) -> String {
+    let all = words::vcpus(job.vcpus(demand));
+    match job.nodes {
+        Some(nodes @ 2..) => {
+            format!("{all} ({nodes} nodes with {}{} each)", up_to(job, demand), words::vcpus(demand.vcpus))
+        }
+        _ => all,
+    }
+}
+
+/// `demand` is that of the largest node; the others may have less.
+fn up_to(job: &JobFacts, demand: Demand) -> &'static str {
+    let alike = job.nodes.is_none_or(|nodes| job.vcpus(demand) == demand.vcpus * f64::from(nodes));
+    if alike { "" } else { "up to " }
+}

@@ -87,11 +87,11 @@ fn a_file_that_an_argument_names_is_not_forgotten_in_silence() {
     sandbox.file("train.py", "");
     sandbox.file("data/x y", "");
     let bsub = |args: &[&str]| sandbox.run("bsub", args).ok().stderr;
-    let note = "bsub: note: train.py is a file here, but not in the job: add -i train.py\n";
+    let note = "bsub: note: train.py is a file here, but not in the job; to send it with the job, add `-i train.py`\n";
     assert_eq!(bsub(&["echo", "train.py", "/bin/sh"]), note);
     assert_eq!(bsub(&["-i", "train.py", "echo", "train.py"]), "");
     let said = bsub(&["echo", "data/x y"]);
-    assert!(said.ends_with("add -i 'data/x y:data/x y'\n"), "{said}");
+    assert!(said.ends_with("add `-i 'data/x y:data/x y'`\n"), "{said}");
     assert_eq!(bsub(&["-i", "data/x y:data/x y", "echo", "data/x y"]), "");
 }
 

@@ -198,7 +198,7 @@ impl Keeper {
         let trouble = Arc::clone(&asks.trouble);
         let mut kept = Kept { record, is_read, docker: None, listening: None, trouble };
         if found == Found::Damaged {
-            let found = tokio::time::timeout(LOST, crate::docker::find()).await;
+            let found = tokio::time::timeout(LOST, awsb_docker::find()).await;
             if let Ok(Ok((address, docker))) = found
                 && let Err(e) = self.recover(&mut kept, &address, &docker).await
             {
@@ -384,7 +384,7 @@ impl Keeper {
 
     /// Whether nothing of ours is left on the engine.
     async fn sweep_engine(&self, address: &str, home_id: &str, done: bool) -> Result<bool, String> {
-        let docker = crate::docker::connect(address).await?;
+        let docker = awsb_docker::connect(address).await?;
         let found = remains::containers(&docker, home_id, None).await?;
         let networks = remains::node_networks(&docker, home_id).await?;
         // Asked after the look at what is there: an attempt is on record before anything of it is there.
@@ -414,7 +414,7 @@ impl Keeper {
 /// Removes the container of an attempt whose runner is gone.
 async fn abandoned(handle: Handle, runner: RunnerId, task: TaskId, engine: String) {
     let remove = async || {
-        let docker = crate::docker::connect(&engine).await?;
+        let docker = awsb_docker::connect(&engine).await?;
         remains::remove_patiently(&docker, &docker::container_name(&task)).await
     };
     if let Err(e) = remove().await {
@@ -438,10 +438,10 @@ pub fn remove_all(home: &Path) -> Result<(), String> {
     }
     let remove = async {
         for address in &record.engines {
-            remove_from(&crate::docker::connect(address).await?, &record.home_id).await?;
+            remove_from(&awsb_docker::connect(address).await?, &record.home_id).await?;
         }
         if found == Found::Damaged {
-            let (_, docker) = crate::docker::find().await?;
+            let (_, docker) = awsb_docker::find().await?;
             for home_id in network::homes_at(&docker, &place_of(home)).await? {
                 remove_from(&docker, &home_id).await?;
             }
@@ -476,7 +476,7 @@ fn place_of(home: &Path) -> String {
 async fn find(record: &Record) -> Result<(String, Docker), String> {
     let until = Instant::now() + if record.engines.is_empty() { Duration::ZERO } else { AWAY };
     loop {
-        match crate::docker::find().await {
+        match awsb_docker::find().await {
             Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(200)).await,
             found => return found,
         }

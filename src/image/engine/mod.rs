@@ -28,8 +28,8 @@ pub use push::push;
 
 use super::{ENGINE_REPOSITORY, Platform, Repository, Tag};
 use crate::cluster::{Builder, Session};
-use crate::docker::{Wire, find, status, words};
 use crate::ui::{EndSignal, Exit, Failure};
+use awsb_docker::{RawClient, find, status, words};
 
 /// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
 pub const CONTENT_LABEL: &str = "awsb.content";
@@ -52,8 +52,8 @@ impl Engine {
         Ok(Self { address, docker })
     }
 
-    fn wire(&self) -> Wire {
-        Wire::to(&self.address)
+    fn wire(&self) -> RawClient {
+        RawClient::to(&self.address)
     }
 
     /// What the engine has by this name; `None`: nothing.

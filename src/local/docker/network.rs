@@ -10,8 +10,8 @@ use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilde
 use serde::{Deserialize, Serialize};
 
 use super::{HOME_LABEL, PLACE_LABEL, TASK_LABEL, nodes_network_name};
-use crate::docker::{status, words};
 use crate::local::runner::protocol::TaskId;
+use awsb_docker::{status, words};
 
 /// A bridge network on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use bollard::query_parameters::{
 };
 
 use super::{HOME_LABEL, JOB_LABEL, TASK_LABEL, network};
-use crate::docker::{status, words};
 use crate::local::runner::protocol::TaskId;
+use awsb_docker::{status, words};
 
 /// How often, and how long apart, the engine is asked to remove a container that it does not remove.
 const TRIES: u32 = 300;

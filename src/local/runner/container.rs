@@ -24,9 +24,9 @@ use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::spare::Spares;
 use super::work::{News, Outcome, Teller, Work};
-use crate::docker::{connect, status, words};
 use crate::local::docker::{self, network, remains};
 use crate::local::now_ms;
+use awsb_docker::{connect, status, words};
 use awsb_model::ADVICE;
 
 /// What ECS says of a container that was killed because it used more memory than it may

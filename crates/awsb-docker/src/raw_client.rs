@@ -22,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A way to the engine at an address, as [`super::connect`] takes it.
 #[derive(Debug, Clone)]
-pub struct Wire {
+pub struct RawClient {
     address: String,
 }
 
@@ -44,7 +44,7 @@ pub struct Ping {
     pub server: Option<String>,
 }
 
-impl Wire {
+impl RawClient {
     /// The way to the engine at this address.
     pub fn to(address: &str) -> Self {
         Self { address: address.to_owned() }
@@ -192,6 +192,6 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_not_there() {
-        assert!(Wire::to("unix:///no/such/socket").ping().await.is_err());
+        assert!(RawClient::to("unix:///no/such/socket").ping().await.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The Docker engine: where it is, and its words when it refuses.
 
-mod wire;
+mod raw_client;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-pub use wire::{Lines, Wire};
+pub use raw_client::{Lines, RawClient};
 
 /// How long an engine may take to answer a request. ECS waits for 3 to 4 minutes for a container to be
 /// created or started (amazon-ecs-agent, `dockerclient/timeout.go`).

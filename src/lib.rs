@@ -16,10 +16,11 @@
 //! | [`logs`]     | log streams: read and follow                                                   |
 //! | [`batch`]    | talking to Batch: submit, list, describe, terminate, wait                      |
 //! | [`cluster`]  | the settings file, which cluster is meant, and the AWS clients for it          |
-//! | [`local`]    | the same AWS services on this machine, really running the jobs                 |
 //! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
-//! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O. So does the Docker engine, [`awsb_docker`].
+//! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O. So do the Docker
+//! engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services on this machine, really running
+//! the jobs.
 //!
 //! Two rules hold the house together. The tools know only AWS: nothing but [`cluster`] knows that a
 //! cluster can be local. And the core is pure: what decides is a function from values to values,
@@ -30,7 +31,6 @@ pub mod cli;
 pub mod cluster;
 pub mod diagnose;
 pub mod image;
-pub mod local;
 pub mod logs;
 pub mod stage;
 pub mod ui;

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 
 use awsb_model::{Directives, TaskIds};
-use awsb::{cluster, image, local};
+use awsb::{cluster, image};
+use awsb_local as local;
 use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);

@@ -145,7 +145,7 @@ impl Args {
                     }
                 }
             }
-            Ok(exit)
+            Ok::<_, Failure>(exit)
         };
         let mut signals = Interrupts::listen();
         let exit = tokio::select! {

@@ -10,9 +10,9 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::local::server::{IDLE, Options};
-use crate::local::{self, BUCKET, Connection, Home, PREFIX, Revoked, Rotated, Settings, Status};
-use crate::ui::{Exit, Failure, Layout, View, local_rfc3339, note};
+use crate::ui::{EndSignal, Exit, Failure, Layout, View, ignores_hangup, local_rfc3339, note};
+use awsb_local::server::{Ended, IDLE, Options};
+use awsb_local::{BUCKET, Connection, Home, PREFIX, Program, Revoked, Rotated, Settings, Status};
 use awsb_model::{Memory, words};
 
 /// Manage the local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
@@ -88,13 +88,17 @@ struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         if matches!(self.vcpus, Some(Setting(Some(0)))) {
             return Err(Failure::usage("--vcpus: the least is 1 vCPU, which jobs need"));
         }
         if matches!(self.retention, Some(Setting(Some(0)))) {
             return Err(Failure::usage("--retention: the least is 1 day"));
         }
+        Ok(())
+    }
+
+    fn apply(&self, settings: &mut Settings) {
         if let Some(Setting(vcpus)) = self.vcpus {
             settings.vcpus = vcpus;
         }
@@ -107,7 +111,6 @@ impl SettingsArgs {
         if let Some(Setting(days)) = self.retention {
             settings.retention_days = days;
         }
-        Ok(())
     }
 }
 
@@ -126,7 +129,7 @@ impl<T: FromStr> FromStr for Setting<T> {
 /// The home of the local cluster; any other cluster is not `blocal`'s business.
 fn home(common: &CommonArgs) -> Result<Home, Failure> {
     match common.cluster.as_deref() {
-        None | Some("local") => Home::find(),
+        None | Some("local") => Ok(Home::find()?),
         Some(other) => {
             Err(Failure::usage(format!("blocal only manages the local cluster, not the cluster {other:?}"))
                 .hint("leave out `--cluster`"))
@@ -145,18 +148,35 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Action::Serve { settings, background, idle } => {
             let idle = idle.map_or(IDLE, Duration::from_secs);
             let home = home(&common)?;
-            local::set(&home, |old| settings.apply(old))?;
-            local::server::serve(&home, &Options { background, debug: common.debug, idle })
+            settings.check()?;
+            awsb_local::set(&home, |old| settings.apply(old))?;
+            let outlives_terminal = ignores_hangup();
+            let options = Options { background, outlives_terminal, debug: common.debug, idle };
+            awsb_local::server::serve(&home, &options).map(exit).map_err(Failure::from)
         }
         Action::Env => env(&common),
-        Action::Runner { id } => local::runner::run(&id),
+        Action::Runner { id } => {
+            awsb_local::runner::run(&id)?;
+            Ok(Exit::Done)
+        }
     })
+}
+
+/// How the process of a server ends.
+fn exit(ended: Ended) -> Exit {
+    match ended {
+        Ended::Asked => Exit::Done,
+        Ended::Interrupted => Exit::Interrupted(EndSignal::Interrupt),
+        Ended::Terminated => Exit::Interrupted(EndSignal::Terminate),
+        Ended::HungUp => Exit::Interrupted(EndSignal::HangUp),
+    }
 }
 
 fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> {
     let home = home(common)?;
-    local::set(&home, |old| settings.apply(old))?;
-    let started = local::start(&home)?;
+    settings.check()?;
+    awsb_local::set(&home, |old| settings.apply(old))?;
+    let started = awsb_local::start(&home, &Program::default())?;
     started.warnings.iter().for_each(|warning| note(format!("blocal: warning: {warning}")));
     let did = if started.joined { "was already running" } else { "has been started" };
     let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
@@ -170,7 +190,7 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
 }
 
 fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
-    let stopped = local::stop(&home(common)?)?;
+    let stopped = awsb_local::stop(&home(common)?)?;
     let line = match &stopped {
         Some(status) => format!("The local cluster has been stopped (pid {})", status.pid),
         None => "The local cluster was not running".to_owned(),
@@ -191,7 +211,7 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
 }
 
 fn rotate(common: &CommonArgs, jobs: bool) -> Result<Exit, Failure> {
-    let rotated = local::rotate(&home(common)?, jobs)?;
+    let rotated = awsb_local::rotate(&home(common)?, &Program::default(), jobs)?;
     common.output().show(&KeyReplaced(rotated))?;
     Ok(Exit::Done)
 }
@@ -209,7 +229,7 @@ fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
             return Err(Failure::failed("nothing has been removed"));
         }
     }
-    local::reset(&home)?;
+    awsb_local::reset(&home, &Program::default(), &|what| note(format!("blocal: {what}")))?;
     let line = format!("The local cluster in {} has been reset", home.path().display());
     common.output().show(&Said { line, json: json!({"reset": true}) })?;
     Ok(Exit::Done)
@@ -237,7 +257,7 @@ fn mib(bytes: u64) -> u64 {
 
 fn status(common: &CommonArgs) -> Result<Exit, Failure> {
     let home = home(common)?;
-    match local::status(&home)? {
+    match awsb_local::status(&home)? {
         Some(status) => {
             let disk = home.disk_usage();
             common.output().show(&Running { home, status, disk })?;
@@ -261,7 +281,7 @@ fn status(common: &CommonArgs) -> Result<Exit, Failure> {
 }
 
 fn env(common: &CommonArgs) -> Result<Exit, Failure> {
-    let started = local::start(&home(common)?)?;
+    let started = awsb_local::start(&home(common)?, &Program::default())?;
     common.output().show(&Exports(started.connection))?;
     Ok(Exit::Done)
 }
@@ -344,7 +364,7 @@ impl View for Running {
             ("home".to_owned(), self.home.path().display().to_string()),
             ("pid".to_owned(), s.pid.to_string()),
             ("startedAt".to_owned(), local_rfc3339(s.started_at)),
-            ("uptime".to_owned(), uptime(crate::local::now_ms() - s.started_at)),
+            ("uptime".to_owned(), uptime(awsb_local::now_ms() - s.started_at)),
         ];
         let used = s.capacity.vcpus - s.free.vcpus.min(s.capacity.vcpus);
         lines.push(("vcpus".to_owned(), format!("{used} of {} in use", s.capacity.vcpus)));
@@ -376,7 +396,7 @@ impl View for Running {
             "home": self.home.path().display().to_string(),
             "pid": s.pid,
             "startedAt": s.started_at,
-            "uptime": crate::local::now_ms() - s.started_at,
+            "uptime": awsb_local::now_ms() - s.started_at,
             "vcpus": {"capacity": s.capacity.vcpus, "free": s.free.vcpus},
             "memory": {"capacity": s.capacity.memory_mib, "free": s.free.memory_mib},
             "gpus": {"capacity": s.capacity.gpus, "free": s.free.gpus},

@@ -89,7 +89,7 @@ impl Args {
         let environments = async {
             let environments = batch::environments_of(session, &queues).await?;
             let used = used_units(session, &environments).await;
-            Ok((environments, used))
+            Ok::<_, Failure>((environments, used))
         };
         let detailed = self.is_detailed();
         let looks = queues.iter().map(|queue| async move {

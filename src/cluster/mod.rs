@@ -14,6 +14,7 @@ mod explain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod images;
+mod local_error;
 mod old;
 mod pace;
 mod proxy;

@@ -7,7 +7,6 @@ use super::images::{Builder, Images, is_this_machine};
 use super::old::OldSettings;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
 use super::stack::Stack;
-use crate::local;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::{Secrets, Shared};
@@ -192,16 +191,16 @@ fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Fail
 fn local() -> Cluster {
     Cluster {
         name: LOCAL.to_owned(),
-        region: Some(local::REGION.to_owned()),
+        region: Some(awsb_local::REGION.to_owned()),
         profile: None,
         endpoint_url: None,
         proxy: None,
         stack: None,
         is_local: true,
-        bucket: local::BUCKET.to_owned(),
-        prefix: local::PREFIX.to_owned(),
-        job_queue: local::QUEUE.to_owned(),
-        job_definition: local::JOB_DEFINITION.to_owned(),
+        bucket: awsb_local::BUCKET.to_owned(),
+        prefix: awsb_local::PREFIX.to_owned(),
+        job_queue: awsb_local::QUEUE.to_owned(),
+        job_definition: awsb_local::JOB_DEFINITION.to_owned(),
         job_definition_mnp: None,
         log_group: LOG_GROUP.to_owned(),
         log_settle: Duration::ZERO,

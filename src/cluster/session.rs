@@ -11,6 +11,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+use awsb_local::{Connected, Program};
+
 use super::cache::Cache;
 use super::ec2::Ec2;
 use super::pace::Pace;
@@ -18,7 +20,6 @@ use super::proxy::{self, Proxy};
 use super::select::{self, Choice, Cluster, select};
 use super::stack;
 use super::trace::Trace;
-use crate::local;
 use crate::ui::{Failure, note};
 
 /// An unreachable endpoint is said within 15 seconds: one connection may take this long,
@@ -107,7 +108,7 @@ impl Session {
     /// the URL of Batch where it is not AWS's own.
     pub fn endpoint(&self) -> Option<String> {
         if self.cluster.is_local {
-            let home = local::Home::find().ok()?;
+            let home = awsb_local::Home::find().ok()?;
             let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
             return Some(path.display().to_string());
         }
@@ -144,7 +145,7 @@ impl Session {
     /// jobs run on; `None` where Batch's own API does. Settings of a cluster that runs are not taken, so it is
     /// stopped; its jobs go on.
     pub fn command_to_grow(&self, environment: Option<&str>) -> Option<&'static str> {
-        let is_ours = environment.is_none_or(|name| name == local::COMPUTE_ENVIRONMENT);
+        let is_ours = environment.is_none_or(|name| name == awsb_local::COMPUTE_ENVIRONMENT);
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
@@ -154,7 +155,7 @@ impl Session {
         if !self.cluster.is_local {
             return self.cache.clone();
         }
-        let served = local::Home::find().ok().and_then(|home| Some((home.server_pid()?, home)));
+        let served = awsb_local::Home::find().ok().and_then(|home| Some((home.server_pid()?, home)));
         let (Some((pid, home)), Some(url)) = (served, self.config.endpoint_url()) else {
             return Cache::none();
         };
@@ -300,7 +301,10 @@ fn cache(cluster: &Cluster, region: &str) -> Cache {
 
 /// The configuration of the local cluster: nothing of the user's AWS configuration is read.
 async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
-    let local = local::connect().await?;
+    let Connected { connection: local, warnings } = awsb_local::connect(Program::default()).await?;
+    for warning in warnings {
+        note(format!("blocal: warning: {warning}"));
+    }
     let credentials =
         Credentials::new(local.access_key_id, local.secret_access_key, None, None, "awsb local cluster");
     // Not through the loader: nothing of the user's AWS configuration may count here.
@@ -371,8 +375,8 @@ pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String
 /// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.
 fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
     let local_key =
-        std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(local::ACCESS_KEY_PREFIX));
-    let local_url = local::running().map(|local| local.endpoint_url);
+        std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(awsb_local::ACCESS_KEY_PREFIX));
+    let local_url = awsb_local::running().map(|local| local.endpoint_url);
     let is_local = |url: &str| local_url.as_deref().is_some_and(|l| l == url.trim_end_matches('/'));
     let redirected =
         cluster.endpoint_url.is_none() && exported_endpoints().any(|(_, url)| local_key || is_local(&url));

@@ -6,6 +6,7 @@
 
 mod archive;
 mod baggage;
+mod checksum;
 mod context;
 mod dialect;
 mod inputs;
@@ -15,7 +16,6 @@ mod nodes;
 mod outputs;
 mod parts;
 mod plan;
-pub mod ready;
 mod spool;
 mod upload;
 

@@ -6,11 +6,11 @@ use std::io::{self, Read};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use s3s::crypto::{Checksum as _, Crc32, Crc64Nvme, Md5};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::archive::{Archive, Reader};
+use super::checksum::{Crc32, Crc64Nvme, md5_hex};
 use super::spool::Spool;
 
 /// Parts have this size in bytes, unless there would be too many.
@@ -95,7 +95,7 @@ impl Stored {
     fn is(&self, content: &[u8], crc32: &str) -> bool {
         let same_sum = match &self.crc32 {
             Some(known) => known == crc32,
-            None => self.etag.trim_matches('"') == hex::encode(Md5::checksum(content)),
+            None => self.etag.trim_matches('"') == md5_hex(content),
         };
         self.size == content.len() as u64 && same_sum
     }

@@ -12,9 +12,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use s3s::crypto::{Checksum as _, Md5};
 use sha2::{Digest, Sha256};
 
+use super::checksum::md5_hex;
 use super::parts::Sums;
 use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
@@ -230,7 +230,7 @@ impl Content<'_> {
             && head.sse_customer_algorithm().is_none()
             && matches!(head.server_side_encryption(), None | Some(ServerSideEncryption::Aes256));
         match self.bytes.filter(|_| is_md5) {
-            Some(bytes) => etag == hex::encode(Md5::checksum(bytes)),
+            Some(bytes) => etag == md5_hex(bytes),
             None => true,
         }
     }
@@ -288,7 +288,7 @@ mod tests {
     fn what_s3_tells_of_an_object_is_compared() {
         let bytes = b"content";
         let sums = Sums::of(bytes);
-        let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", hex::encode(Md5::checksum(bytes))));
+        let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", md5_hex(bytes)));
         let head = || HeadObjectOutput::builder().content_length(7);
         let is = |head: HeadObjectOutput| Content { length: 7, sums: &sums, bytes: Some(bytes) }.is(&head);
         let other = "AAAA";

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::{JobDetail, JobStatus};
 use aws_sdk_s3::primitives::ByteStream;
-use awsb::local::operation::{self, Rule};
+use awsb_local::operation::{self, Rule};
 use awsb_testkit::local::{Access, Batch, Cluster, Job, sh, until};
 use awsb_testkit::story;
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ mod containers;
 mod crash;
 mod damage;
 mod disk;
+mod embedded;
 mod front;
 mod home;
 mod jobs;

@@ -409,7 +409,7 @@ type End = (Option<i32>, String);
 
 /// The end of a job: through its launcher, and as who starts it may start it without.
 fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
-    use awsb::stage::ready;
+    use awsb_local::runner::ready;
     let plan = plan(job)?;
     let batchs_own = [
         ("AWS_BATCH_JOB_ID", "8f2c:1"),

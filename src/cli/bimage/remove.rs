@@ -71,7 +71,7 @@ async fn look(
     store: &Store<'_>,
     tags: Vec<ImageId>,
 ) -> Result<(Vec<(ImageId, Image)>, Vec<Failure>), Failure> {
-    let looks = tags.into_iter().map(|tag| async move { Ok((store.find(&tag).await?, tag)) });
+    let looks = tags.into_iter().map(|tag| async move { Ok::<_, Failure>((store.find(&tag).await?, tag)) });
     let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for (image, tag) in looks {

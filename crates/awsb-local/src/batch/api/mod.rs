@@ -1,0 +1,126 @@
+//! The operations of AWS Batch: JSON in, JSON out.
+//!
+//! | module        | operations                                                                      |
+//! |---------------|---------------------------------------------------------------------------------|
+//! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob                        |
+//! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
+//! | `shared`      | queues, compute environments, scheduling policies                                |
+//! | `tags`        | TagResource, UntagResource, ListTagsForResource                                  |
+
+mod definitions;
+mod jobs;
+mod shared;
+mod tags;
+
+use serde_json::{Value, json};
+
+use super::engine::{Handle, Needs};
+use super::reader::Reader;
+use super::resources::{self, Kind};
+use crate::access::Principal;
+use crate::access::operation::Batch;
+use crate::error::ApiError;
+use crate::http::json_object;
+
+/// Batch, as far as it is here.
+#[derive(Debug, Clone)]
+pub struct Api {
+    engine: Handle,
+    reader: Reader,
+}
+
+impl Api {
+    /// Batch over an engine and its database.
+    pub fn new(engine: Handle, reader: Reader) -> Self {
+        Self { engine, reader }
+    }
+
+    /// Answers one operation.
+    ///
+    /// # Errors
+    /// As AWS would say it.
+    pub async fn call(
+        &self,
+        operation: Batch,
+        who: Principal,
+        path: &str,
+        query: Option<&str>,
+        body: &[u8],
+    ) -> Result<Value, ApiError> {
+        let request = || json_object(body);
+        match operation {
+            // These have limits of their own for the body.
+            Batch::SubmitJob => self.submit_job(who, body).await,
+            Batch::RegisterJobDefinition => self.register(who, body).await,
+            Batch::DescribeJobs => self.describe_jobs(who, request()?).await,
+            Batch::ListJobs => self.list_jobs(who, request()?).await,
+            Batch::TerminateJob => self.end_job(who, request()?, false).await,
+            Batch::CancelJob => self.end_job(who, request()?, true).await,
+            Batch::GetJobQueueSnapshot => self.snapshot(&request()?).await,
+            Batch::DeregisterJobDefinition => self.deregister(&request()?).await,
+            Batch::DescribeJobDefinitions => self.describe_definitions(who, request()?).await,
+            Batch::DescribeComputeEnvironments => {
+                self.describe(request()?, Kind::Environment, "computeEnvironments").await
+            }
+            Batch::DescribeJobQueues => self.describe(request()?, Kind::Queue, "jobQueues").await,
+            Batch::DescribeSchedulingPolicies => self.describe_policies(request()?).await,
+            Batch::ListSchedulingPolicies => self.list_policies(request()?).await,
+            Batch::CreateComputeEnvironment => {
+                self.change(Needs::Space, request()?, resources::create_environment).await
+            }
+            Batch::UpdateComputeEnvironment => {
+                self.change(Needs::Space, request()?, resources::update_environment).await
+            }
+            Batch::DeleteComputeEnvironment => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_environment(store, &request)
+                })
+                .await
+            }
+            Batch::CreateJobQueue => self.change(Needs::Space, request()?, resources::create_queue).await,
+            Batch::UpdateJobQueue => self.change(Needs::Space, request()?, resources::update_queue).await,
+            Batch::DeleteJobQueue => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_queue(store, &request)
+                })
+                .await
+            }
+            Batch::CreateSchedulingPolicy => {
+                self.change(Needs::Space, request()?, resources::create_policy).await
+            }
+            Batch::UpdateSchedulingPolicy => {
+                self.change(Needs::Space, request()?, resources::update_policy).await
+            }
+            Batch::DeleteSchedulingPolicy => {
+                self.change(Needs::NoSpace, request()?, |store, request| {
+                    resources::delete_policy(store, &request)
+                })
+                .await
+            }
+            Batch::ListTagsForResource => self.list_tags(tagged(path)?).await,
+            Batch::TagResource => self.tag(tagged(path)?, body).await,
+            Batch::UntagResource => self.untag(tagged(path)?, query.unwrap_or("")).await,
+        }
+    }
+}
+
+/// The ARN in the path of an operation on tags.
+fn tagged(path: &str) -> Result<String, ApiError> {
+    tags::decoded(path.strip_prefix("/v1/tags/").unwrap_or_default())
+}
+
+/// How many a page is to have: what is asked for, at most `most`.
+fn page_size(asked: Option<i64>, most: usize) -> Result<usize, ApiError> {
+    match asked {
+        None => Ok(most),
+        Some(n) if n >= 1 => Ok(usize::try_from(n).unwrap_or(most).min(most)),
+        Some(n) => Err(ApiError::client(format!("maxResults must be at least 1, not {n}"))),
+    }
+}
+
+fn with_token(mut answer: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        answer["nextToken"] = json!(next);
+    }
+    answer
+}

@@ -1,0 +1,134 @@
+//! Tags of jobs, job definitions, queues, compute environments and scheduling policies.
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use crate::batch::definition::DefinitionName;
+use crate::batch::model::JobKey;
+use crate::batch::request::Spec;
+use crate::batch::resources::{Kind, NotChanged, check_tags};
+use crate::batch::store::Store;
+use crate::error::ApiError;
+use crate::http::json_object;
+
+/// What has the tags, as it is stored.
+enum Tagged {
+    Job(JobKey, Spec),
+    Definition(String, i64, Value),
+    Resource(Kind, String, Value),
+}
+
+impl Tagged {
+    /// What an ARN names.
+    fn find(store: &Store, arn: &str) -> Result<Self, NotChanged> {
+        let missing = || NotChanged::Refused(ApiError::client(format!("Resource not found: {arn}")));
+        let (head, name) = arn.split_once('/').ok_or_else(missing)?;
+        let kinds = [Kind::Queue, Kind::Environment, Kind::Policy];
+        match head.rsplit(':').next().unwrap_or("") {
+            // Children and nodes have the tags of their job.
+            "job" => {
+                let parent = name.split([':', '#']).next().unwrap_or(name);
+                let key = store.find(parent)?.ok_or_else(missing)?;
+                Ok(Self::Job(key, store.spec(key)?))
+            }
+            "job-definition" => {
+                let name = DefinitionName::parse(arn);
+                let revision = name.revision.ok_or_else(missing)?;
+                let body = store.definition(&name.name, revision)?.ok_or_else(missing)?;
+                Ok(Self::Definition(name.name, revision, body))
+            }
+            other => {
+                let kind = kinds.into_iter().find(|kind| kind.as_str() == other).ok_or_else(missing)?;
+                let body = store.resource(kind, name)?.ok_or_else(missing)?;
+                Ok(Self::Resource(kind, name.to_owned(), body))
+            }
+        }
+    }
+
+    fn tags(&self) -> Map<String, Value> {
+        let tags = match self {
+            Self::Job(_, spec) => spec.rest.get("tags"),
+            Self::Definition(_, _, body) | Self::Resource(_, _, body) => body.get("tags"),
+        };
+        tags.and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    fn store(mut self, store: &Store, tags: Map<String, Value>) -> Result<(), NotChanged> {
+        match &mut self {
+            Self::Job(key, spec) => {
+                spec.rest.insert("tags".into(), Value::Object(tags));
+                store.put_spec(*key, spec)?;
+            }
+            Self::Definition(name, revision, body) => {
+                body["tags"] = Value::Object(tags);
+                store.put_definition(name, *revision, body)?;
+            }
+            Self::Resource(kind, name, body) => {
+                body["tags"] = Value::Object(tags);
+                store.put_resource(*kind, name, body)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Api {
+    /// API: ListTagsForResource.
+    pub(super) async fn list_tags(&self, arn: String) -> Result<Value, ApiError> {
+        self.engine.change(move |store| Ok(json!({"tags": Tagged::find(store, &arn)?.tags()}))).await
+    }
+
+    /// API: TagResource.
+    pub(super) async fn tag(&self, arn: String, body: &[u8]) -> Result<Value, ApiError> {
+        let request = json_object(body)?;
+        let Some(new) = request["tags"].as_object().cloned() else {
+            return Err(ApiError::client("tags is required"));
+        };
+        self.change_tags(arn, move |tags| tags.extend(new)).await
+    }
+
+    /// API: UntagResource.
+    pub(super) async fn untag(&self, arn: String, query: &str) -> Result<Value, ApiError> {
+        let keys: Vec<String> = query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix("tagKeys="))
+            .map(|key| decoded(&key.replace('+', " ")))
+            .collect::<Result<_, _>>()?;
+        self.change_tags(arn, move |tags| tags.retain(|name, _| !keys.contains(name))).await
+    }
+
+    async fn change_tags(
+        &self,
+        arn: String,
+        change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+    ) -> Result<Value, ApiError> {
+        self.engine
+            .change(move |store| {
+                let tagged = Tagged::find(store, &arn)?;
+                let mut tags = tagged.tags();
+                change(&mut tags);
+                check_tags(&tags)?;
+                tagged.store(store, tags)?;
+                Ok(json!({}))
+            })
+            .await
+    }
+}
+
+/// What percent-encoding stands for (RFC 3986).
+pub(super) fn decoded(text: &str) -> Result<String, ApiError> {
+    let wrong = || ApiError::client(format!("{text:?} is not percent-encoded UTF-8"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%' {
+            let digits = rest.get(..2).and_then(|d| std::str::from_utf8(d).ok()).ok_or_else(wrong)?;
+            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}

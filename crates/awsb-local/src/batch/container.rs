@@ -1,0 +1,653 @@
+//! The container of a job: what its properties say, as what the Docker engine is asked for. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bollard::models::{
+    ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, ResourcesUlimits,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::request::{resources, shape};
+use crate::HOST_IMAGE;
+use crate::containers::Place;
+use crate::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
+use crate::error::ApiError;
+use crate::runner::protocol::{Container, TaskId};
+use awsb_model::ADVICE;
+
+const MIB: i64 = 1024 * 1024;
+
+/// API: ContainerProperties, as far as a container is made of it. Whatever else there is (roles, log
+/// configuration, Fargate's own fields) is kept, shown by DescribeJobs, and without effect here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    image: Option<String>,
+    user: Option<String>,
+    privileged: Option<bool>,
+    readonly_root_filesystem: Option<bool>,
+    ulimits: Option<Vec<Ulimit>>,
+    volumes: Option<Vec<Volume>>,
+    mount_points: Option<Vec<MountPoint>>,
+    linux_parameters: Option<LinuxParameters>,
+    secrets: Option<Vec<Value>>,
+    repository_credentials: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ulimit {
+    name: String,
+    soft_limit: i64,
+    hard_limit: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Volume {
+    name: Option<String>,
+    host: Option<Host>,
+    efs_volume_configuration: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Host {
+    source_path: Option<String>,
+}
+
+impl Volume {
+    /// The folder of the host, for a volume that has one; the others are Docker's own.
+    fn source_path(&self) -> Option<&str> {
+        self.host.as_ref()?.source_path.as_deref().filter(|path| !path.is_empty())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MountPoint {
+    container_path: Option<String>,
+    read_only: Option<bool>,
+    source_volume: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LinuxParameters {
+    devices: Option<Vec<Device>>,
+    init_process_enabled: Option<bool>,
+    shared_memory_size: Option<i64>,
+    tmpfs: Option<Vec<Tmpfs>>,
+    max_swap: Option<i64>,
+    swappiness: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Device {
+    host_path: String,
+    container_path: Option<String>,
+    permissions: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tmpfs {
+    container_path: String,
+    size: i64,
+    mount_options: Option<Vec<String>>,
+}
+
+impl Properties {
+    fn read(container: &Map<String, Value>) -> Result<Self, ApiError> {
+        shape(Value::Object(container.clone()))
+    }
+
+    /// The volume of each mount point.
+    fn mounts(&self) -> Result<Vec<(&Volume, &MountPoint, &str)>, ApiError> {
+        let volumes = self.volumes.as_deref().unwrap_or_default();
+        let mounts = self.mount_points.iter().flatten().map(|point| {
+            let name = point.source_volume.as_deref().unwrap_or_default();
+            let volume = volumes.iter().find(|volume| volume.name.as_deref() == Some(name));
+            let volume =
+                volume.ok_or_else(|| ApiError::client(format!("mountPoints: unknown volume {name:?}")))?;
+            let path = point.container_path.as_deref().filter(|path| path.starts_with('/'));
+            let path = path.ok_or_else(|| {
+                ApiError::client(format!("mountPoints: {name:?}: containerPath must be an absolute path"))
+            })?;
+            Ok((volume, point, path))
+        });
+        mounts.collect()
+    }
+}
+
+/// Whether a job of these container properties runs in a container.
+pub fn is_contained(container: &Map<String, Value>) -> bool {
+    container.get("image").and_then(Value::as_str) != Some(HOST_IMAGE)
+}
+
+/// Checks what RegisterJobDefinition says of the container, as AWS would.
+///
+/// # Errors
+/// `ClientException`, when no container of it could be.
+pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let properties = Properties::read(container)?;
+    properties.mounts()?;
+    for ulimit in properties.ulimits.iter().flatten() {
+        if ulimit.soft_limit > ulimit.hard_limit && ulimit.hard_limit != -1 {
+            return Err(ApiError::client(format!(
+                "ulimits: {}: softLimit {} is above hardLimit {}",
+                ulimit.name, ulimit.soft_limit, ulimit.hard_limit
+            )));
+        }
+    }
+    let Some(linux) = &properties.linux_parameters else { return Ok(()) };
+    // API, LinuxParameters: "Valid values: 0 or any positive integer" and "whole numbers between 0 and 100".
+    if linux.max_swap.is_some_and(|mib| mib < 0) {
+        return Err(ApiError::client("linuxParameters: maxSwap must be 0 or more"));
+    }
+    if linux.swappiness.is_some_and(|n| !(0..=100).contains(&n)) {
+        return Err(ApiError::client("linuxParameters: swappiness must be 0 to 100"));
+    }
+    for device in linux.devices.iter().flatten() {
+        permissions(device)?;
+    }
+    Ok(())
+}
+
+/// API: Device.permissions; all three when none is named.
+fn permissions(device: &Device) -> Result<String, ApiError> {
+    let Some(named) = device.permissions.as_deref().filter(|named| !named.is_empty()) else {
+        return Ok("rwm".to_owned());
+    };
+    named
+        .iter()
+        .map(|name| match name.as_str() {
+            "READ" => Ok('r'),
+            "WRITE" => Ok('w'),
+            "MKNOD" => Ok('m'),
+            other => Err(ApiError::client(format!("linuxParameters: devices: unknown permission {other:?}"))),
+        })
+        .collect()
+}
+
+/// Checks what SubmitJob wants to run: what AWS would do and this cluster cannot is refused, not left out.
+///
+/// # Errors
+/// `ClientException`, with what to do instead.
+pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
+    check(container)?;
+    let properties = Properties::read(container)?;
+    let cannot = |what: &str| Err(ApiError::client(format!("The local cluster cannot run this job: {what}")));
+    if properties.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+        return cannot(
+            "it has no Secrets Manager and no Parameter Store for secrets; set them in environment",
+        );
+    }
+    if properties.repository_credentials.is_some_and(|value| !value.is_null()) {
+        return cannot(
+            "it has no Secrets Manager for repositoryCredentials; pull the image with `docker pull` before",
+        );
+    }
+    let mut anonymous = HashSet::new();
+    for volume in properties.volumes.iter().flatten() {
+        if volume.efs_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
+            return cannot("it has no EFS for efsVolumeConfiguration; use host with a sourcePath");
+        }
+    }
+    let properties = Properties::read(container)?;
+    for (volume, _, path) in properties.mounts()? {
+        let name = volume.name.as_deref().unwrap_or_default();
+        match volume.source_path() {
+            Some(source) if source.contains(':') || path.contains(':') => {
+                return cannot(&format!("a path of volume {name:?} has a colon, which Docker cannot mount"));
+            }
+            Some(source) if !source.starts_with('/') => {
+                return cannot(&format!("sourcePath of volume {name:?} must be an absolute path"));
+            }
+            Some(_) => {}
+            None if !anonymous.insert(name) => {
+                return cannot(&format!("volume {name:?} is mounted twice and has no sourcePath"));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks what SubmitJob wants to run as a process of this machine: a process has no user, no files and no
+/// `/dev/shm` of its own.
+///
+/// # Errors
+/// `ClientException`, with what to do instead.
+pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let properties = Properties::read(container)?;
+    let cannot = |what: &str| {
+        Err(ApiError::client(format!(
+            "The local cluster cannot run this job: with the image {HOST_IMAGE:?} it is a process of this machine, {what}"
+        )))
+    };
+    if properties.user.as_ref().is_some_and(|user| !user.is_empty()) {
+        return cannot("which cannot be another user; any other image gives it a container");
+    }
+    if properties.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+        return cannot("which has no Secrets Manager and no Parameter Store; set secrets in environment");
+    }
+    let elsewhere = |(volume, point, path): &(&Volume, &MountPoint, &str)| {
+        volume.source_path() != Some(path) || point.read_only == Some(true)
+    };
+    if properties.mounts()?.iter().any(elsewhere) {
+        return cannot(
+            "which sees its files where they are; any other image gives it a container with mounts",
+        );
+    }
+    if properties.linux_parameters.is_some_and(|linux| linux.shared_memory_size.is_some()) {
+        return cannot("which has no /dev/shm of its own; any other image gives it a container");
+    }
+    Ok(())
+}
+
+/// What a container's key pair may start: nothing that reaches out of a container. Else whoever runs in
+/// one could run on the host, through the owner's job definitions or its own.
+///
+/// # Errors
+/// `AccessDeniedException`, when the job definition asks for more.
+pub fn check_contained(definition: &Value) -> Result<(), ApiError> {
+    let ranges = definition.pointer("/nodeProperties/nodeRangeProperties").and_then(Value::as_array);
+    let parts = ranges.into_iter().flatten().chain([definition]);
+    for part in parts {
+        let containers = ["containerProperties", "container"].into_iter().filter_map(|name| part.get(name));
+        for container in containers.filter(|container| !container.is_null()) {
+            let Value::Object(container) = container else { return denied("what is no container") };
+            reaches_out(container)?;
+        }
+        // Nothing of these runs here today; whoever changes that has to look at them here first.
+        for other in ["ecsProperties", "eksProperties"] {
+            if part.get(other).is_some_and(|value| !value.is_null()) {
+                return denied(other);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The log groups that a job definition names for the output of its jobs.
+pub fn log_groups(definition: &Value) -> Vec<String> {
+    let ranges = definition.pointer("/nodeProperties/nodeRangeProperties").and_then(Value::as_array);
+    let parts = ranges.into_iter().flatten().chain([definition]);
+    let containers = parts.flat_map(|part| ["containerProperties", "container"].map(|name| part.get(name)));
+    let group = |container: &Value| container.pointer("/logConfiguration/options/awslogs-group").cloned();
+    let groups = containers.flatten().filter_map(group);
+    groups.filter_map(|group| group.as_str().filter(|name| !name.is_empty()).map(str::to_owned)).collect()
+}
+
+fn denied<T>(what: &str) -> Result<T, ApiError> {
+    Err(ApiError::refused(
+        "AccessDeniedException",
+        format!(
+            "The credentials of a job in a container do not allow job definitions with {what}: such jobs reach \
+             out of their container{ADVICE}submit it outside of the container, or give it an image (`bsub --image`) \
+             and nothing of the host"
+        ),
+    ))
+}
+
+fn reaches_out(container: &Map<String, Value>) -> Result<(), ApiError> {
+    if !is_contained(container) {
+        return denied(&format!("the image {HOST_IMAGE:?}"));
+    }
+    let properties = Properties::read(container)?;
+    if properties.privileged == Some(true) {
+        return denied("privileged");
+    }
+    if properties.volumes.iter().flatten().any(|volume| volume.source_path().is_some()) {
+        return denied("a volume of the host (sourcePath)");
+    }
+    let linux = properties.linux_parameters.unwrap_or_default();
+    if linux.devices.is_some_and(|devices| !devices.is_empty()) {
+        return denied("devices of the host");
+    }
+    Ok(())
+}
+
+/// An attempt that is to run in a container.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// The job's ID; a child's own.
+    pub job_id: &'a str,
+    /// The attempt's ID.
+    pub task: &'a TaskId,
+    /// Whether it is not the first.
+    pub again: bool,
+    /// What replaces the image's CMD; the image's own is used when it is empty. ENTRYPOINT stays, as on ECS
+    /// (API: ContainerProperties.command).
+    pub command: Vec<String>,
+    /// Batch's variables and the job's; a later one wins.
+    pub environment: Vec<(String, String)>,
+    /// The GPUs that it has been given, by their number on this machine.
+    pub gpus: &'a [u32],
+    /// The main node's attempt, for a node of a multi-node job.
+    pub main_node: Option<&'a TaskId>,
+}
+
+/// The container of an attempt, at a `place` that has been made ready for it.
+pub fn order(container: &Map<String, Value>, attempt: Attempt<'_>, place: Result<&Place, &str>) -> Container {
+    let body = place.map_err(str::to_owned).and_then(|place| {
+        let body = body(container, &attempt, place).map_err(|e| e.message)?;
+        Ok((place, body))
+    });
+    let (engine, home, refused, body) = match body {
+        Ok((place, body)) => (place.engine.clone(), place.home_id.clone(), None, body),
+        Err(why) => (String::new(), String::new(), Some(why), ContainerCreateBody::default()),
+    };
+    Container {
+        engine,
+        home,
+        job: attempt.job_id.to_owned(),
+        again: attempt.again,
+        main_node: attempt.main_node.cloned(),
+        refused,
+        body,
+    }
+}
+
+fn body(
+    container: &Map<String, Value>,
+    attempt: &Attempt<'_>,
+    place: &Place,
+) -> Result<ContainerCreateBody, ApiError> {
+    let properties = Properties::read(container)?;
+    let labels = HashMap::from([
+        (HOME_LABEL.to_owned(), place.home_id.clone()),
+        (TASK_LABEL.to_owned(), attempt.task.to_string()),
+        (JOB_LABEL.to_owned(), attempt.job_id.to_owned()),
+    ]);
+    let environment: BTreeMap<&str, &str> = place
+        .environment
+        .iter()
+        .chain(&attempt.environment)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let host_config = host_config(container, &properties, &labels, attempt.gpus, place)?;
+    Ok(ContainerCreateBody {
+        image: properties.image,
+        user: properties.user,
+        cmd: Some(attempt.command.clone()).filter(|command| !command.is_empty()),
+        env: Some(environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        labels: Some(labels),
+        host_config: Some(host_config),
+        ..ContainerCreateBody::default()
+    })
+}
+
+fn host_config(
+    container: &Map<String, Value>,
+    properties: &Properties,
+    labels: &HashMap<String, String>,
+    gpus: &[u32],
+    place: &Place,
+) -> Result<HostConfig, ApiError> {
+    let resources = resources(container)?;
+    let memory = i64::try_from(resources.memory_mib).unwrap_or(i64::MAX).saturating_mul(MIB);
+    let none = LinuxParameters::default();
+    let linux = properties.linux_parameters.as_ref().unwrap_or(&none);
+    let (binds, mounts) = storage(properties, labels)?;
+    let tmpfs = linux.tmpfs.iter().flatten().map(|tmpfs| {
+        let mut options = vec![format!("size={}m", tmpfs.size)];
+        options.extend(tmpfs.mount_options.iter().flatten().cloned());
+        (tmpfs.container_path.clone(), options.join(","))
+    });
+    let devices = linux.devices.iter().flatten().map(|device| {
+        let inside = device.container_path.as_ref().filter(|path| !path.is_empty());
+        Ok(DeviceMapping {
+            path_on_host: Some(device.host_path.clone()),
+            path_in_container: Some(inside.unwrap_or(&device.host_path).clone()),
+            cgroup_permissions: Some(permissions(device)?),
+        })
+    });
+    let ulimits = properties.ulimits.iter().flatten().map(|ulimit| ResourcesUlimits {
+        name: Some(ulimit.name.clone()),
+        soft: Some(ulimit.soft_limit),
+        hard: Some(ulimit.hard_limit),
+    });
+    Ok(HostConfig {
+        // API, ContainerProperties.vcpus: "each vCPU is equivalent to 1,024 CPU shares": a share of busy
+        // CPUs, as on EC2, not a limit.
+        cpu_shares: Some(i64::from(resources.vcpus) * 1024),
+        memory: Some(memory),
+        // API, LinuxParameters.maxSwap: Docker's `--memory-swap` is the sum of both. Without it the engine's
+        // default holds, "two times the memory"; and swappiness counts only beside maxSwap.
+        memory_swap: linux.max_swap.map(|mib| memory.saturating_add(mib.saturating_mul(MIB))),
+        memory_swappiness: linux.max_swap.and(linux.swappiness),
+        device_requests: Some(gpus).filter(|gpus| !gpus.is_empty()).map(|gpus| {
+            vec![DeviceRequest {
+                device_ids: Some(gpus.iter().map(u32::to_string).collect()),
+                capabilities: Some(vec![vec!["gpu".to_owned()]]),
+                ..DeviceRequest::default()
+            }]
+        }),
+        devices: Some(devices.collect::<Result<_, ApiError>>()?),
+        ulimits: Some(ulimits.collect()),
+        binds: Some(binds),
+        mounts: Some(mounts),
+        tmpfs: Some(tmpfs.collect()),
+        init: linux.init_process_enabled,
+        shm_size: linux.shared_memory_size.map(|mib| mib.saturating_mul(MIB)),
+        privileged: properties.privileged,
+        readonly_rootfs: properties.readonly_root_filesystem,
+        network_mode: Some(place.network.clone()),
+        extra_hosts: Some(place.hosts.clone()),
+        // The runner reads the output as it comes; the engine need not keep a copy.
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        ..HostConfig::default()
+    })
+}
+
+/// The host's folders, and the volumes that come and go with the container. A folder that is not there is
+/// made by the engine (API: Host.sourcePath), which it does for `binds` only.
+fn storage(
+    properties: &Properties,
+    labels: &HashMap<String, String>,
+) -> Result<(Vec<String>, Vec<Mount>), ApiError> {
+    let (mut binds, mut mounts) = (Vec::new(), Vec::new());
+    for (volume, point, path) in properties.mounts()? {
+        let read_only = point.read_only == Some(true);
+        match volume.source_path() {
+            Some(source) => {
+                binds.push(format!("{source}:{path}:{}", if read_only { "ro" } else { "rw" }));
+            }
+            None => mounts.push(Mount {
+                typ: Some(MountType::VOLUME),
+                target: Some(path.to_owned()),
+                read_only: Some(read_only),
+                volume_options: Some(MountVolumeOptions {
+                    labels: Some(labels.clone()),
+                    ..MountVolumeOptions::default()
+                }),
+                ..Mount::default()
+            }),
+        }
+    }
+    Ok((binds, mounts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn properties(extra: Value) -> Map<String, Value> {
+        let mut all = json!({"image": "busybox", "resourceRequirements": [
+            {"type": "VCPU", "value": "2"}, {"type": "MEMORY", "value": "64"}]});
+        for (key, value) in extra.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        all.as_object().unwrap().clone()
+    }
+
+    fn place() -> Place {
+        Place {
+            engine: "unix:///e".into(),
+            home_id: "home".into(),
+            network: "awsb-home".into(),
+            hosts: Vec::new(),
+            environment: vec![("AWS_REGION".into(), "us-east-1".into()), ("A".into(), "1".into())],
+        }
+    }
+
+    fn ordered(extra: Value) -> ContainerCreateBody {
+        let task = TaskId::from("t".to_owned());
+        let attempt = Attempt {
+            job_id: "j:3",
+            task: &task,
+            again: false,
+            command: Vec::new(),
+            environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
+            gpus: &[1, 3],
+            main_node: None,
+        };
+        let order = order(&properties(extra), attempt, Ok(&place()));
+        assert_eq!(order.refused, None);
+        order.body
+    }
+
+    #[test]
+    fn every_field_reaches_the_engine() {
+        let body = ordered(json!({
+            "user": "1000:1000", "privileged": true, "readonlyRootFilesystem": true,
+            "ulimits": [{"name": "nofile", "softLimit": 10, "hardLimit": 20}],
+            "volumes": [{"name": "v", "host": {"sourcePath": "/data"}}, {"name": "w", "host": {}}],
+            "mountPoints": [
+                {"sourceVolume": "v", "containerPath": "/v", "readOnly": true},
+                {"sourceVolume": "w", "containerPath": "/w"}],
+            "linuxParameters": {
+                "devices": [{"hostPath": "/dev/fuse", "permissions": ["READ", "WRITE"]}],
+                "initProcessEnabled": true, "sharedMemorySize": 8, "maxSwap": 16, "swappiness": 7,
+                "tmpfs": [{"containerPath": "/t", "size": 4, "mountOptions": ["noexec"]}]},
+        }));
+        assert_eq!((body.image.as_deref(), body.user.as_deref()), (Some("busybox"), Some("1000:1000")));
+        assert_eq!(body.cmd, None, "the image's own");
+        assert_eq!(body.env.unwrap(), ["A=3", "AWS_REGION=us-east-1", "B=x=y"]);
+        let labels = body.labels.unwrap();
+        assert_eq!((labels[HOME_LABEL].as_str(), labels[JOB_LABEL].as_str()), ("home", "j:3"));
+        let host = body.host_config.unwrap();
+        assert_eq!((host.cpu_shares, host.memory), (Some(2048), Some(64 * MIB)));
+        assert_eq!((host.memory_swap, host.memory_swappiness), (Some(80 * MIB), Some(7)));
+        assert_eq!((host.privileged, host.readonly_rootfs, host.init), (Some(true), Some(true), Some(true)));
+        assert_eq!(host.shm_size, Some(8 * MIB));
+        assert_eq!(host.binds.unwrap(), ["/data:/v:ro"]);
+        let mounts = host.mounts.unwrap();
+        assert_eq!((mounts.len(), mounts[0].target.as_deref()), (1, Some("/w")));
+        assert_eq!(host.tmpfs.unwrap()["/t"], "size=4m,noexec");
+        let device = &host.devices.unwrap()[0];
+        assert_eq!(device.path_in_container.as_deref(), Some("/dev/fuse"));
+        assert_eq!(device.cgroup_permissions.as_deref(), Some("rw"));
+        assert_eq!(host.ulimits.unwrap()[0].hard, Some(20));
+        let gpus = &host.device_requests.unwrap()[0];
+        assert_eq!(
+            (gpus.count, gpus.device_ids.clone().unwrap()),
+            (None, vec!["1".to_owned(), "3".to_owned()])
+        );
+        assert_eq!(host.network_mode.as_deref(), Some("awsb-home"));
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_engine() {
+        let host = ordered(json!({"linuxParameters": {"swappiness": 7}})).host_config.unwrap();
+        assert_eq!((host.memory_swap, host.memory_swappiness), (None, None));
+        assert_eq!((host.privileged, host.readonly_rootfs), (None, None));
+    }
+
+    #[test]
+    fn without_a_place_the_attempt_is_refused_with_the_reason() {
+        let task = TaskId::random();
+        let attempt = Attempt {
+            job_id: "j",
+            task: &task,
+            again: false,
+            command: Vec::new(),
+            environment: Vec::new(),
+            gpus: &[],
+            main_node: None,
+        };
+        let order = order(&properties(json!({})), attempt, Err("no Docker engine answers"));
+        assert_eq!(order.refused.as_deref(), Some("no Docker engine answers"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for bad in [
+            json!({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
+            json!({"volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "v"}]}),
+            json!({"ulimits": [{"name": "nofile", "softLimit": 30, "hardLimit": 20}]}),
+            json!({"ulimits": [{"name": "nofile"}]}),
+            json!({"linuxParameters": {"swappiness": 101}}),
+            json!({"linuxParameters": {"maxSwap": -1}}),
+            json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x", "permissions": ["EXEC"]}]}}),
+            json!({"privileged": "yes"}),
+        ] {
+            assert!(check(&properties(bad.clone())).is_err(), "{bad}");
+        }
+        for not_here in [
+            json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
+            json!({"repositoryCredentials": {"credentialsParameter": "arn:x"}}),
+            json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
+            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a:b"}}],
+                   "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
+            json!({"volumes": [{"name": "v"}], "mountPoints": [
+                   {"sourceVolume": "v", "containerPath": "/v"}, {"sourceVolume": "v", "containerPath": "/w"}]}),
+        ] {
+            assert!(check(&properties(not_here.clone())).is_ok(), "{not_here}");
+            let error = check_runnable(&properties(not_here.clone())).unwrap_err();
+            assert_eq!(error.code, "ClientException");
+        }
+        assert!(check_runnable(&properties(json!({"secrets": [], "jobRoleArn": "arn:x"}))).is_ok());
+    }
+
+    #[test]
+    fn a_process_has_nothing_of_its_own() {
+        let process = |mut extra: Value| {
+            extra["image"] = json!("host");
+            check_process(&properties(extra))
+        };
+        let mount = |path: &str, read_only: bool| {
+            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/v"}}],
+                   "mountPoints": [{"sourceVolume": "v", "containerPath": path, "readOnly": read_only}]})
+        };
+        for fine in [json!({}), json!({"user": "", "secrets": []}), mount("/v", false)] {
+            assert!(process(fine.clone()).is_ok(), "{fine}");
+        }
+        for bad in [
+            json!({"user": "7"}),
+            json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
+            json!({"linuxParameters": {"sharedMemorySize": 64}}),
+            mount("/w", false),
+            mount("/v", true),
+        ] {
+            assert_eq!(process(bad.clone()).unwrap_err().code, "ClientException", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_containers_key_starts_nothing_that_reaches_out() {
+        let definition = |extra: Value| json!({"containerProperties": properties(extra)});
+        assert!(check_contained(&definition(json!({"volumes": [{"name": "v"}]}))).is_ok());
+        for out in [
+            definition(json!({"image": "host"})),
+            definition(json!({"privileged": true})),
+            definition(json!({"volumes": [{"name": "v", "host": {"sourcePath": "/"}}]})),
+            definition(json!({"linuxParameters": {"devices": [{"hostPath": "/dev/sda"}]}})),
+            json!({"type": "multinode", "nodeProperties": {"nodeRangeProperties": [
+                {"targetNodes": "0:", "container": properties(json!({}))},
+                {"targetNodes": "1:", "container": properties(json!({"image": "host"}))}]}}),
+            json!({"ecsProperties": {"taskProperties": []}}),
+            json!({"containerProperties": "host"}),
+        ] {
+            assert_eq!(check_contained(&out).unwrap_err().code, "AccessDeniedException", "{out}");
+        }
+    }
+}

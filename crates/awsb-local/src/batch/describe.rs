@@ -1,0 +1,188 @@
+//! Rows of the database as the JSON that AWS answers with.
+
+use serde_json::{Map, Value, json};
+
+use super::definition::arn;
+use super::model::JobKey;
+use super::reader::JobRow;
+use super::request::Spec;
+use super::state::Attempt;
+use crate::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use awsb_model::Status;
+
+/// A JSON object of the fields that are there.
+fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
+    fields.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_owned(), v)).collect()
+}
+
+/// API: ArrayPropertiesDetail and ArrayPropertiesSummary.
+fn array_properties(row: &JobRow) -> Value {
+    match (row.size, row.index.filter(|_| row.node_of.is_none())) {
+        (Some(size), _) => {
+            let summary = row.summary.unwrap_or_default();
+            let counts = Status::ALL.iter().map(|s| (s.as_str().to_owned(), json!(summary.count(*s))));
+            json!({"statusSummary": counts.collect::<Map<_, _>>(), "size": size})
+        }
+        (None, Some(index)) => json!({"index": index}),
+        (None, None) => Value::Null,
+    }
+}
+
+/// The ARN of an attempt's ECS task.
+fn task_arn(task: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{COMPUTE_ENVIRONMENT}/{task}")
+}
+
+/// The ARN of this machine as an ECS container instance.
+pub fn instance_arn() -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/{COMPUTE_ENVIRONMENT}/local")
+}
+
+/// The index of a node, if it is one.
+fn node(row: &JobRow) -> Option<u32> {
+    row.node_of.and(row.index)
+}
+
+/// The main node of a multi-node job.
+fn main_node(spec: &Spec) -> Option<u32> {
+    spec.rest.get("nodeProperties")?.get("mainNode")?.as_u64().and_then(|n| u32::try_from(n).ok())
+}
+
+/// The node whose attempts a job shows: its own index, or that of its main node.
+pub fn node_of(row: &JobRow, spec: &Spec) -> Option<u32> {
+    node(row).or_else(|| main_node(spec))
+}
+
+/// The job whose attempts are shown as this one's: a multi-node job's are its main node's.
+pub fn whose_attempts(row: &JobRow, spec: &Spec) -> JobKey {
+    let main = row.nodes.and_then(|_| main_node(spec));
+    main.map_or(row.key, |main| row.key.child(main))
+}
+
+/// API: JobDetail. A multi-node job has no container of its own: its nodes have.
+pub fn detail(row: &JobRow, spec: &Spec, attempts: &[Attempt]) -> Value {
+    let mut rest = spec.rest.clone();
+    match (row.nodes, node(row)) {
+        (Some(_), _) => {
+            if let Some(properties) = rest.get_mut("nodeProperties") {
+                let ranges = spec.nodes.iter().map(|range| {
+                    let mut container = with_lists(range.container.clone());
+                    // API: ContainerProperties, which has no networks.
+                    container.remove("networkInterfaces");
+                    json!({"targetNodes": range.target_nodes(), "container": container})
+                });
+                properties["nodeRangeProperties"] = ranges.collect();
+            }
+        }
+        (None, Some(index)) => {
+            let is_main = main_node(spec) == Some(index);
+            rest.insert("nodeDetails".into(), json!({"nodeIndex": index, "isMainNode": is_main}));
+            rest.remove("nodeProperties");
+        }
+        (None, None) => {}
+    }
+    let container = if row.nodes.is_some() { Value::Null } else { Value::Object(container(row, spec)) };
+    let mut job = object([
+        ("jobArn", json!(arn("job", &row.id))),
+        ("jobName", json!(row.name)),
+        ("jobId", json!(row.id)),
+        ("jobQueue", json!(arn("job-queue", &row.queue))),
+        ("status", json!(row.status.as_str())),
+        ("attempts", attempts.iter().map(|a| attempt(a, spec, node_of(row, spec))).collect()),
+        ("statusReason", json!(row.status_reason)),
+        ("createdAt", json!(row.created_at)),
+        ("startedAt", json!(row.started_at)),
+        ("stoppedAt", json!(row.stopped_at)),
+        ("dependsOn", json!(spec.depends_on)),
+        ("jobDefinition", json!(spec.job_definition)),
+        ("parameters", json!(spec.parameters)),
+        ("container", container),
+        ("arrayProperties", array_properties(row)),
+        ("eksAttempts", json!([])),
+        ("isCancelled", json!(row.cancelled == Some(true))),
+        ("isTerminated", json!(row.cancelled == Some(false))),
+    ]);
+    job.extend(rest);
+    Value::Object(job)
+}
+
+/// A container with the lists that Batch shows even when they are empty.
+fn with_lists(mut container: Map<String, Value>) -> Map<String, Value> {
+    for list in [
+        "command",
+        "volumes",
+        "environment",
+        "mountPoints",
+        "ulimits",
+        "networkInterfaces",
+        "resourceRequirements",
+        "secrets",
+    ] {
+        container.entry(list).or_insert_with(|| json!([]));
+    }
+    container
+}
+
+/// API: ContainerDetail.
+fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
+    let mut container = with_lists(spec.container(node(row)).clone());
+    // A job that waits for its first or its next attempt is in no task.
+    let placed = row.status > Status::Runnable;
+    if let Some(task) = row.task.as_ref().filter(|_| placed) {
+        container.insert("taskArn".into(), json!(task_arn(task)));
+        container.insert("containerInstanceArn".into(), json!(instance_arn()));
+        if row.status > Status::Starting {
+            container.insert("logStreamName".into(), json!(spec.log_stream(node(row), task)));
+        }
+    }
+    container.extend(object([("exitCode", json!(row.exit_code)), ("reason", json!(row.reason))]));
+    container
+}
+
+/// API: AttemptDetail.
+fn attempt(attempt: &Attempt, spec: &Spec, node: Option<u32>) -> Value {
+    let container = object([
+        ("containerInstanceArn", json!(instance_arn())),
+        ("taskArn", json!(task_arn(attempt.task.as_str()))),
+        ("exitCode", json!(attempt.exit_code)),
+        ("reason", json!(attempt.reason)),
+        ("logStreamName", json!(spec.log_stream(node, attempt.task.as_str()))),
+        ("networkInterfaces", json!([])),
+    ]);
+    Value::Object(object([
+        ("container", Value::Object(container)),
+        ("startedAt", json!(attempt.started_at)),
+        ("stoppedAt", json!(attempt.stopped_at)),
+        ("statusReason", json!(attempt.status_reason)),
+    ]))
+}
+
+/// API: JobSummary.
+pub fn summary(row: &JobRow, spec: &Spec) -> Value {
+    let container = object([("exitCode", json!(row.exit_code)), ("reason", json!(row.reason))]);
+    let container = if container.is_empty() { Value::Null } else { Value::Object(container) };
+    let nodes = match (row.nodes, node(row)) {
+        (Some(count), _) => json!({"numNodes": count}),
+        (None, Some(index)) => json!({
+            "isMainNode": main_node(spec) == Some(index),
+            "numNodes": row.node_of,
+            "nodeIndex": index,
+        }),
+        (None, None) => Value::Null,
+    };
+    Value::Object(object([
+        ("jobArn", json!(arn("job", &row.id))),
+        ("jobId", json!(row.id)),
+        ("jobName", json!(row.name)),
+        ("createdAt", json!(row.created_at)),
+        ("status", json!(row.status.as_str())),
+        ("statusReason", json!(row.status_reason)),
+        ("startedAt", json!(row.started_at)),
+        ("stoppedAt", json!(row.stopped_at)),
+        ("container", container),
+        ("arrayProperties", array_properties(row)),
+        ("nodeProperties", nodes),
+        ("shareIdentifier", json!(spec.rest.get("shareIdentifier"))),
+        ("jobDefinition", json!(spec.job_definition)),
+    ]))
+}

@@ -1,0 +1,65 @@
+//! Whether the output of an attempt is as long as it was at the end of the attempt.
+//!
+//! A runner says with an attempt's end how long the file of its log stream is. A file that is shorter, or gone though
+//! nobody has deleted or expired the stream, has lost lines: the attempt says so, as that of a job whose output could
+//! not be kept.
+
+use std::path::Path;
+
+use super::describe;
+use super::reader::{JobRow, Snapshot};
+use super::request::Spec;
+use super::state::Attempt;
+use crate::logs::{self, names};
+use crate::now_ms;
+use awsb_model::OUTPUT_NOT_KEPT;
+
+/// Says of a job and its attempts which of them have lost output since their end.
+pub fn say_lost(
+    db: &Snapshot,
+    home: &Path,
+    row: &mut JobRow,
+    spec: &Spec,
+    attempts: &mut [Attempt],
+) -> rusqlite::Result<()> {
+    let node = describe::node_of(row, spec);
+    for attempt in attempts {
+        let (group, stream) = (spec.log_group(node), spec.log_stream(node, attempt.task.as_str()));
+        let Some(length) = attempt.output.filter(|length| *length > 0) else { continue };
+        let there = match std::fs::metadata(home.join(logs::file_of(group, &stream))) {
+            Ok(meta) => meta.len(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+            // Whoever reads it hears that.
+            Err(_) => continue,
+        };
+        if there >= length || is_removed(db, group, &stream, attempt.stopped_at)? {
+            continue;
+        }
+        let what = match there {
+            0 => "the file of its log stream is gone or empty".to_owned(),
+            _ => format!("the file of its log stream has {there} of its {length} bytes"),
+        };
+        let lost = format!("{OUTPUT_NOT_KEPT}: {what}, and the rest of its output is lost");
+        let with = |reason: &Option<String>| match reason {
+            Some(reason) => Some(format!("{reason}; {lost}")),
+            None => Some(lost.clone()),
+        };
+        attempt.reason = with(&attempt.reason);
+        if row.task.as_deref() == Some(attempt.task.as_str()) {
+            row.reason = with(&row.reason);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a stream has been deleted, or its events have expired.
+fn is_removed(db: &Snapshot, group: &str, stream: &str, stopped_at: i64) -> rusqlite::Result<bool> {
+    let (group, stream) =
+        (names::GroupName::known(group.to_owned()), names::StreamName::known(stream.to_owned()));
+    let connection = db.connection();
+    if !logs::store::has_stream(connection, &group, &stream)? {
+        return Ok(true);
+    }
+    let before = logs::store::group(connection, &group)?.and_then(|group| group.expired_before(now_ms()));
+    Ok(before.is_some_and(|before| stopped_at < before))
+}

@@ -1,0 +1,274 @@
+//! The containers of a multi-node job's nodes: ranges of nodes in the job definition, and their overrides.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Overrides, merge, not_there, shape};
+use crate::HOST_IMAGE;
+use crate::batch::container;
+use crate::error::ApiError;
+
+/// More nodes than any job can have here; User Guide: an MNP job's nodes are instances of its own.
+const MOST: i64 = 1000;
+
+/// API: NodeOverrides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeOverrides {
+    num_nodes: Option<i64>,
+    node_property_overrides: Option<Vec<NodePropertyOverride>>,
+}
+
+/// API: NodePropertyOverride.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodePropertyOverride {
+    target_nodes: String,
+    container_overrides: Option<Overrides>,
+    ecs_properties_override: Option<Value>,
+    eks_properties_override: Option<Value>,
+}
+
+impl NodeOverrides {
+    /// The length of the longest container overrides as JSON.
+    pub fn longest(&self) -> usize {
+        let all = self.node_property_overrides.iter().flatten();
+        all.filter_map(|o| o.container_overrides.as_ref()).map(Overrides::length).max().unwrap_or(0)
+    }
+}
+
+/// API: NodeProperties.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeProperties {
+    num_nodes: Option<i64>,
+    main_node: Option<i64>,
+    node_range_properties: Option<Vec<NodeRangeProperty>>,
+}
+
+/// API: NodeRangeProperty.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRangeProperty {
+    target_nodes: String,
+    container: Option<Map<String, Value>>,
+}
+
+/// Nodes with the same container, the last one included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRange {
+    first: u32,
+    last: u32,
+    /// API: ContainerDetail, as far as the submission decides it.
+    pub container: Map<String, Value>,
+}
+
+impl NodeRange {
+    /// How many they are.
+    pub fn count(&self) -> u64 {
+        (u64::from(self.last) + 1).saturating_sub(self.first.into())
+    }
+
+    /// Whether a node is one of them.
+    pub fn has(&self, index: u32) -> bool {
+        (self.first..=self.last).contains(&index)
+    }
+
+    /// API: NodeRangeProperty.targetNodes.
+    pub fn target_nodes(&self) -> String {
+        format!("{}:{}", self.first, self.last)
+    }
+}
+
+/// API, NodeRangeProperty.targetNodes: `0:3`, `:3` from the first, `4:` to the last, and a single node.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    first: u32,
+    last: Option<u32>,
+}
+
+impl Range {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let wrong = || ApiError::client(format!("targetNodes: {text:?} is not a range of nodes such as 0:3"));
+        let number = |digits: &str| digits.parse::<u32>().map_err(|_| wrong());
+        let range = match text.split_once(':') {
+            None => Self { first: number(text)?, last: Some(number(text)?) },
+            Some((first, last)) => Self {
+                first: if first.is_empty() { 0 } else { number(first)? },
+                last: if last.is_empty() { None } else { Some(number(last)?) },
+            },
+        };
+        if range.last.is_some_and(|last| last < range.first) { Err(wrong()) } else { Ok(range) }
+    }
+
+    fn has(&self, index: u32) -> bool {
+        index >= self.first && self.last.is_none_or(|last| index <= last)
+    }
+
+    fn width(&self) -> u32 {
+        self.last.map_or(u32::MAX, |last| last - self.first)
+    }
+}
+
+/// The container of each node, with the overrides that it gets, and the index of the main node.
+///
+/// # Errors
+/// `ClientException`, when the nodes are not as the API wants them.
+pub fn containers(
+    properties: &Value,
+    overrides: Option<&NodeOverrides>,
+) -> Result<(Vec<Map<String, Value>>, u32), ApiError> {
+    if !properties.is_object() {
+        return Err(ApiError::client("nodeProperties is required for a job definition of type multinode"));
+    }
+    let properties: NodeProperties = shape(properties.clone())?;
+    let ranges: Vec<(Range, NodeRangeProperty)> = properties
+        .node_range_properties
+        .unwrap_or_default()
+        .into_iter()
+        .map(|property| Ok((Range::parse(&property.target_nodes)?, property)))
+        .collect::<Result<_, ApiError>>()?;
+    let count =
+        properties.num_nodes.ok_or_else(|| ApiError::client("nodeProperties: numNodes is required"))?;
+    let count = match overrides.and_then(|o| o.num_nodes) {
+        None => count,
+        Some(given) => {
+            // API, NodeOverrides.numNodes: at least one range has to have an open upper boundary.
+            if given != count && ranges.iter().all(|(range, _)| range.last.is_some()) {
+                return Err(ApiError::client(
+                    "nodeOverrides: numNodes needs a node range with an open end, such as 0:, in the job definition",
+                ));
+            }
+            given
+        }
+    };
+    let count = match u32::try_from(count) {
+        Ok(n @ 1..) if count <= MOST => n,
+        _ => return Err(ApiError::client(format!("numNodes must be 1 to {MOST}, not {count}"))),
+    };
+    let main =
+        properties.main_node.ok_or_else(|| ApiError::client("nodeProperties: mainNode is required"))?;
+    let main = u32::try_from(main).ok().filter(|main| *main < count).ok_or_else(|| {
+        ApiError::client(format!("mainNode must be an index of one of the {count} nodes, not {main}"))
+    })?;
+    let mut containers = Vec::new();
+    for index in 0..count {
+        // API: "You can nest node ranges … the 4:5 range properties override the 0:10 properties."
+        let narrowest =
+            ranges.iter().filter(|(range, _)| range.has(index)).min_by_key(|(range, _)| range.width());
+        let Some((_, property)) = narrowest else {
+            return Err(ApiError::client(format!("the node ranges leave out node {index}")));
+        };
+        let Some(container) = &property.container else {
+            return Err(not_there("nodes without a container (EKS, or several containers)"));
+        };
+        containers.push(container.clone());
+    }
+    for property in overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten()) {
+        if property.ecs_properties_override.is_some() || property.eks_properties_override.is_some() {
+            return Err(not_there("nodes without a container (EKS, or several containers)"));
+        }
+        let range = Range::parse(&property.target_nodes)?;
+        let Some(overrides) = &property.container_overrides else { continue };
+        let targets = (0..count).zip(&mut containers).filter(|(index, _)| range.has(*index));
+        for (_, container) in targets {
+            merge(container, overrides)?;
+        }
+    }
+    // A process of the host and a container reach each other at no address that is the same everywhere.
+    let contained = containers.iter().filter(|container| container::is_contained(container)).count();
+    if contained != 0 && contained != containers.len() {
+        return Err(not_there(&format!(
+            "multi-node parallel jobs of which some nodes are processes and some are containers: give the \
+             image {HOST_IMAGE:?} to all nodes or to none"
+        )));
+    }
+    Ok((containers, main))
+}
+
+/// The same containers, with equal neighbours put together.
+pub fn ranges(containers: Vec<Map<String, Value>>) -> Vec<NodeRange> {
+    let mut ranges: Vec<NodeRange> = Vec::new();
+    for (index, container) in (0..).zip(containers) {
+        match ranges.last_mut() {
+            Some(range) if range.container == container => range.last = index,
+            _ => ranges.push(NodeRange { first: index, last: index, container }),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merged(definition: Value, overrides: Value) -> Result<(Vec<NodeRange>, u32), String> {
+        let overrides = (!overrides.is_null()).then(|| shape::<NodeOverrides>(overrides).unwrap());
+        let (all, main) = containers(&definition, overrides.as_ref()).map_err(|e| e.message)?;
+        Ok((ranges(all), main))
+    }
+
+    fn definition() -> Value {
+        json!({"numNodes": 4, "mainNode": 1, "nodeRangeProperties": [
+            {"targetNodes": "0:", "container": {"image": "a"}},
+            {"targetNodes": "2:3", "container": {"image": "b"}}]})
+    }
+
+    #[test]
+    fn narrow_ranges_go_before_wide_ones_and_overrides_split_them() {
+        let shown = |ranges: Vec<NodeRange>| -> Vec<String> {
+            let text = |r: &NodeRange| {
+                format!(
+                    "{} {}{}",
+                    r.target_nodes(),
+                    r.container["image"],
+                    r.container.get("command").map_or(String::new(), Value::to_string)
+                )
+            };
+            ranges.iter().map(text).collect()
+        };
+        let (ranges, main) = merged(definition(), Value::Null).unwrap();
+        assert_eq!((shown(ranges), main), (vec!["0:1 \"a\"".to_owned(), "2:3 \"b\"".to_owned()], 1));
+        let overrides = json!({"numNodes": 6, "nodePropertyOverrides": [
+            {"targetNodes": ":2", "containerOverrides": {"command": ["x"]}}]});
+        let (ranges, _) = merged(definition(), overrides).unwrap();
+        assert_eq!(shown(ranges), ["0:1 \"a\"[\"x\"]", "2:2 \"b\"[\"x\"]", "3:3 \"b\"", "4:5 \"a\""]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let with = |name: &str, value: Value| {
+            let mut definition = definition();
+            definition[name] = value;
+            definition
+        };
+        let closed = json!([{"targetNodes": "0:3", "container": {}}]);
+        assert!(merged(with("nodeRangeProperties", closed.clone()), json!({"numNodes": 5})).is_err());
+        assert!(merged(with("nodeRangeProperties", closed), json!({"numNodes": 4})).is_ok());
+        assert!(
+            merged(with("nodeRangeProperties", json!([{"targetNodes": "1:", "container": {}}])), Value::Null)
+                .is_err()
+        );
+        assert!(
+            merged(
+                with("nodeRangeProperties", json!([{"targetNodes": "3:1", "container": {}}])),
+                Value::Null
+            )
+            .is_err()
+        );
+        assert!(
+            merged(with("nodeRangeProperties", json!([{"targetNodes": "x", "container": {}}])), Value::Null)
+                .is_err()
+        );
+        assert!(merged(with("mainNode", json!(4)), Value::Null).is_err());
+        assert!(merged(with("numNodes", json!(0)), Value::Null).is_err());
+        assert!(merged(definition(), json!({"numNodes": 1})).is_err());
+        assert!(merged(Value::Null, Value::Null).is_err());
+        let mixed = json!([{"targetNodes": "0:", "container": {"image": "a"}},
+                           {"targetNodes": "2", "container": {"image": "host"}}]);
+        let why = merged(with("nodeRangeProperties", mixed), Value::Null).unwrap_err();
+        assert!(why.contains("some nodes are processes"), "{why}");
+    }
+}

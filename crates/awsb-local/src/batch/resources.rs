@@ -1,0 +1,585 @@
+//! Queues, compute environments and scheduling policies: what the API accepts, what it shows, and what of
+//! it decides who runs.
+//!
+//! Each is a JSON object in the database, in the form in which Describe… shows it. What decides nothing
+//! here (subnets, instance types, roles) is kept as it was given.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value, json};
+
+use super::definition::{arn, resource_name};
+use super::state::schedule::{Environment, FairShare, Layout, Queue};
+use super::store::{Store, from_json};
+use crate::capacity::Resources;
+use crate::error::ApiError;
+use crate::lossy::Text;
+use crate::{ACCOUNT, COMPUTE_ENVIRONMENT, QUEUE, REGION};
+
+/// What there is besides jobs and job definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Queue,
+    Environment,
+    Policy,
+}
+
+impl Kind {
+    /// As in an ARN.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "job-queue",
+            Self::Environment => "compute-environment",
+            Self::Policy => "scheduling-policy",
+        }
+    }
+
+    /// The name in an ARN of this kind, or the name itself.
+    pub fn name_in(self, text: &str) -> &str {
+        resource_name(self.as_str(), text)
+    }
+
+    fn built_in(self) -> Option<&'static str> {
+        match self {
+            Self::Queue => Some(QUEUE),
+            Self::Environment => Some(COMPUTE_ENVIRONMENT),
+            Self::Policy => None,
+        }
+    }
+}
+
+/// Why a change is not made.
+#[derive(Debug)]
+pub enum NotChanged {
+    /// The request is at fault; nothing has been written.
+    Refused(ApiError),
+    /// The database is.
+    Database(rusqlite::Error),
+}
+
+impl From<ApiError> for NotChanged {
+    fn from(e: ApiError) -> Self {
+        Self::Refused(e)
+    }
+}
+
+impl From<rusqlite::Error> for NotChanged {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Database(e)
+    }
+}
+
+type Changed = Result<Value, NotChanged>;
+
+fn refused<T>(why: impl Into<String>) -> Result<T, NotChanged> {
+    Err(NotChanged::Refused(ApiError::client(why)))
+}
+
+/// One resource.
+pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+    db.prepare_cached("SELECT body FROM resources WHERE kind = ?1 AND name = ?2")?
+        .query_row(params![kind.as_str(), name], |row| Ok(readable(kind, name, &row.get::<_, Text>(0)?.0)))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// What a record says; one that is damaged is as if it was not there, and that is said.
+fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
+    from_json(body)
+        .inspect_err(|e| note!("the record of {} {name} is damaged: {e}", kind.as_str()))
+        .ok()
+        .filter(Value::is_object)
+}
+
+/// All of a kind, by name.
+pub fn all(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+    let mut statement =
+        db.prepare_cached("SELECT name, body FROM resources WHERE kind = ?1 ORDER BY name")?;
+    let rows = statement
+        .query_map([kind.as_str()], |row| Ok((row.get::<_, Text>(0)?.0, row.get::<_, Text>(1)?.0)))?;
+    let mut all = Vec::new();
+    for row in rows {
+        let (name, body) = row?;
+        all.extend(readable(kind, &name, &body).map(|body| (name, body)));
+    }
+    Ok(all)
+}
+
+/// What is there from the start.
+pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
+    let mut environment = json!({
+        "type": "MANAGED",
+        "computeResources": {
+            "type": "EC2",
+            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+            "minvCpus": capacity.vcpus,
+            "maxvCpus": capacity.vcpus,
+            "desiredvCpus": capacity.vcpus,
+            "instanceTypes": [crate::ec2::INSTANCE_TYPE],
+            "subnets": [],
+            "securityGroupIds": [],
+            "tags": {},
+        },
+    });
+    environment_shown(&mut environment, COMPUTE_ENVIRONMENT);
+    let mut queue = json!({
+        "priority": 1,
+        "computeEnvironmentOrder": [
+            {"order": 1, "computeEnvironment": arn("compute-environment", COMPUTE_ENVIRONMENT)},
+        ],
+    });
+    queue_shown(&mut queue, QUEUE);
+    vec![(Kind::Environment, COMPUTE_ENVIRONMENT, environment), (Kind::Queue, QUEUE, queue)]
+}
+
+/// What Batch adds to a compute environment. On this machine it is ready at once.
+fn environment_shown(body: &mut Value, name: &str) {
+    let ours = [
+        ("computeEnvironmentName", json!(name)),
+        ("computeEnvironmentArn", json!(arn("compute-environment", name))),
+        ("ecsClusterArn", json!(ecs_cluster_arn())),
+        ("status", json!("VALID")),
+        ("statusReason", json!("ComputeEnvironment Healthy")),
+        ("containerOrchestrationType", json!("ECS")),
+        ("uuid", json!("00000000-0000-0000-0000-000000000000")),
+    ];
+    ours.into_iter().for_each(|(field, value)| body[field] = value);
+    defaults(body, &[("state", json!("ENABLED")), ("tags", json!({}))]);
+}
+
+/// What Batch adds to a job queue.
+fn queue_shown(body: &mut Value, name: &str) {
+    let ours = [
+        ("jobQueueName", json!(name)),
+        ("jobQueueArn", json!(arn("job-queue", name))),
+        ("status", json!("VALID")),
+        ("statusReason", json!("JobQueue Healthy")),
+    ];
+    ours.into_iter().for_each(|(field, value)| body[field] = value);
+    defaults(
+        body,
+        &[
+            ("state", json!("ENABLED")),
+            ("serviceEnvironmentOrder", json!([])),
+            ("jobQueueType", json!("ECS")),
+            ("tags", json!({})),
+            ("jobStateTimeLimitActions", json!([])),
+        ],
+    );
+}
+
+/// The ECS cluster of all compute environments: this machine.
+pub fn ecs_cluster_arn() -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{COMPUTE_ENVIRONMENT}")
+}
+
+fn defaults(body: &mut Value, fields: &[(&str, Value)]) {
+    for (field, value) in fields {
+        if body.get(*field).is_none_or(Value::is_null) {
+            body[*field] = value.clone();
+        }
+    }
+}
+
+/// The queues and environments as the scheduler sees them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn layout(store: &Store) -> rusqlite::Result<Layout> {
+    let mut layout = Layout::default();
+    for (name, body) in store.resources(Kind::Environment)? {
+        let max = body["computeResources"]["maxvCpus"].as_u64();
+        let environment = Environment {
+            enabled: body["state"] != "DISABLED",
+            // The built-in one is the machine, whatever size that has today.
+            max_vcpus: max
+                .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+                .filter(|_| name != COMPUTE_ENVIRONMENT),
+        };
+        layout.environments.insert(name, environment);
+    }
+    for (name, body) in store.resources(Kind::Queue)? {
+        let policy = match body["schedulingPolicyArn"].as_str() {
+            Some(arn) => {
+                store.resource(Kind::Policy, Kind::Policy.name_in(arn))?.map(|body| fair_share(&body))
+            }
+            None => None,
+        };
+        let queue = Queue {
+            priority: body["priority"].as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
+            environments: environments_of(&body),
+            policy,
+        };
+        layout.queues.insert(name, queue);
+    }
+    Ok(layout)
+}
+
+/// The names in a queue's computeEnvironmentOrder, in that order.
+fn environments_of(queue: &Value) -> Vec<String> {
+    let mut order: Vec<(i64, String)> = queue["computeEnvironmentOrder"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = Kind::Environment.name_in(entry["computeEnvironment"].as_str()?);
+            Some((entry["order"].as_i64().unwrap_or(0), name.to_owned()))
+        })
+        .collect();
+    order.sort();
+    order.into_iter().map(|(_, name)| name).collect()
+}
+
+fn fair_share(policy: &Value) -> FairShare {
+    let policy = &policy["fairsharePolicy"];
+    let shares = policy["shareDistribution"].as_array().into_iter().flatten();
+    FairShare {
+        decay_ms: policy["shareDecaySeconds"].as_f64().unwrap_or(0.0) * 1000.0,
+        weights: shares
+            .filter_map(|share| {
+                let weight = share["weightFactor"].as_f64().unwrap_or(1.0);
+                Some((share["shareIdentifier"].as_str()?.to_owned(), weight))
+            })
+            .collect(),
+    }
+}
+
+/// API: CreateComputeEnvironment.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn create_environment(store: &Store, body: Value) -> Changed {
+    let name = new_name(store, Kind::Environment, &body, "computeEnvironmentName")?;
+    check_environment(&body)?;
+    let mut body = body;
+    environment_shown(&mut body, &name);
+    store.put_resource(Kind::Environment, &name, &body)?;
+    Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
+}
+
+fn check_environment(body: &Value) -> Result<(), NotChanged> {
+    objects(body, &["computeResources", "tags"])?;
+    check_state(body)?;
+    match body["type"].as_str() {
+        Some("MANAGED") => {}
+        Some("UNMANAGED") => return Ok(()),
+        other => return refused(format!("type must be MANAGED or UNMANAGED, not {other:?}")),
+    }
+    if body.get("eksConfiguration").is_some_and(|v| !v.is_null()) {
+        return refused("The local cluster does not have EKS.");
+    }
+    let resources = &body["computeResources"];
+    if !resources.is_object() {
+        return refused("computeResources is required for a MANAGED compute environment");
+    }
+    if !matches!(resources["type"].as_str(), Some("EC2" | "SPOT" | "FARGATE" | "FARGATE_SPOT")) {
+        return refused("computeResources.type must be EC2, SPOT, FARGATE or FARGATE_SPOT");
+    }
+    if resources["maxvCpus"].as_u64().is_none_or(|n| n == 0 || u32::try_from(n).is_err()) {
+        return refused("computeResources.maxvCpus is required, and at least 1");
+    }
+    Ok(())
+}
+
+/// These fields are objects, where they are there.
+fn objects(body: &Value, fields: &[&str]) -> Result<(), NotChanged> {
+    match fields.iter().find(|field| body.get(**field).is_some_and(|v| !v.is_object() && !v.is_null())) {
+        Some(field) => Err(ApiError::serialization(&format!("{field} is not an object")).into()),
+        None => Ok(()),
+    }
+}
+
+/// API: UpdateComputeEnvironment.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn update_environment(store: &Store, change: Value) -> Changed {
+    let (name, mut body) = existing(store, Kind::Environment, &change, "computeEnvironment", true)?;
+    if let Value::Object(resources) = &change["computeResources"] {
+        for (field, value) in resources {
+            body["computeResources"][field] = value.clone();
+        }
+    }
+    replace(&mut body, &change, &["state", "serviceRole", "unmanagedvCpus", "updatePolicy", "context"]);
+    check_environment(&body)?;
+    store.put_resource(Kind::Environment, &name, &body)?;
+    Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
+}
+
+/// API, DeleteComputeEnvironment: "you must set its state to DISABLED … and disassociate it from any job
+/// queues".
+///
+/// # Errors
+/// `ClientException`, when that is not so.
+pub fn delete_environment(store: &Store, request: &Value) -> Changed {
+    let (name, body) = existing(store, Kind::Environment, request, "computeEnvironment", true)?;
+    if body["state"] != "DISABLED" {
+        return refused(format!("Cannot delete, compute environment {name} must be DISABLED first"));
+    }
+    for (queue, body) in store.resources(Kind::Queue)? {
+        if environments_of(&body).contains(&name) {
+            return refused(format!("Cannot delete, found existing JobQueue relationship: {queue}"));
+        }
+    }
+    store.remove_resource(Kind::Environment, &name)?;
+    Ok(json!({}))
+}
+
+/// API: CreateJobQueue.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn create_queue(store: &Store, body: Value) -> Changed {
+    let name = new_name(store, Kind::Queue, &body, "jobQueueName")?;
+    let mut body = body;
+    check_queue(store, &mut body)?;
+    queue_shown(&mut body, &name);
+    store.put_resource(Kind::Queue, &name, &body)?;
+    Ok(json!({"jobQueueName": name, "jobQueueArn": body["jobQueueArn"]}))
+}
+
+fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
+    objects(body, &["tags"])?;
+    if body["priority"].as_i64().and_then(|n| i32::try_from(n).ok()).is_none_or(|n| n < 0) {
+        return refused("priority is required, and a number that is not negative");
+    }
+    if body["serviceEnvironmentOrder"].as_array().is_some_and(|order| !order.is_empty()) {
+        return refused("The local cluster does not have service environments.");
+    }
+    let order = body["computeEnvironmentOrder"].as_array_mut();
+    // API, CreateJobQueue.computeEnvironmentOrder: "You can associate up to three compute environments".
+    let Some(order) = order.filter(|order| (1..=3).contains(&order.len())) else {
+        return refused("computeEnvironmentOrder: one to three compute environments are required");
+    };
+    for entry in order {
+        let name = Kind::Environment.name_in(entry["computeEnvironment"].as_str().unwrap_or("")).to_owned();
+        if store.resource(Kind::Environment, &name)?.is_none() {
+            return refused(format!("Compute environment {name:?} not found"));
+        }
+        if entry["order"].as_i64().is_none() {
+            return refused("computeEnvironmentOrder: order is required");
+        }
+        entry["computeEnvironment"] = json!(arn("compute-environment", &name));
+    }
+    if let Some(policy) = body["schedulingPolicyArn"].as_str()
+        && store.resource(Kind::Policy, Kind::Policy.name_in(policy))?.is_none()
+    {
+        return refused(format!("Scheduling policy {policy} not found"));
+    }
+    check_state(body)
+}
+
+fn check_state(body: &Value) -> Result<(), NotChanged> {
+    match body.get("state").map(Value::as_str) {
+        None | Some(Some("ENABLED" | "DISABLED")) => Ok(()),
+        Some(other) => refused(format!("state must be ENABLED or DISABLED, not {other:?}")),
+    }
+}
+
+/// API: UpdateJobQueue.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn update_queue(store: &Store, change: Value) -> Changed {
+    let (name, mut body) = existing(store, Kind::Queue, &change, "jobQueue", true)?;
+    let had_policy = body["schedulingPolicyArn"].is_string();
+    // API, UpdateJobQueue.schedulingPolicyArn: "Once a job queue is created, the fair-share scheduling
+    // policy can be replaced but not removed."
+    if change["schedulingPolicyArn"].is_string() && !had_policy {
+        return refused("schedulingPolicyArn: the job queue was made without a fair-share scheduling policy");
+    }
+    replace(
+        &mut body,
+        &change,
+        &["state", "priority", "schedulingPolicyArn", "computeEnvironmentOrder", "jobStateTimeLimitActions"],
+    );
+    check_queue(store, &mut body)?;
+    store.put_resource(Kind::Queue, &name, &body)?;
+    Ok(json!({"jobQueueName": name, "jobQueueArn": body["jobQueueArn"]}))
+}
+
+/// API, DeleteJobQueue: "You must first disable submissions for a queue with the UpdateJobQueue
+/// operation. All jobs in the queue are eventually terminated when you delete a job queue."
+///
+/// # Errors
+/// `ClientException`, when that is not so.
+pub fn delete_queue(store: &Store, request: &Value) -> Changed {
+    let (name, body) = existing(store, Kind::Queue, request, "jobQueue", true)?;
+    if body["state"] != "DISABLED" {
+        return refused(format!("Cannot delete, job queue {name} must be DISABLED first"));
+    }
+    store.remove_resource(Kind::Queue, &name)?;
+    Ok(json!({}))
+}
+
+/// API: CreateSchedulingPolicy.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn create_policy(store: &Store, body: Value) -> Changed {
+    let name = new_name(store, Kind::Policy, &body, "name")?;
+    check_policy(&body)?;
+    let arn = arn("scheduling-policy", &name);
+    let mut body = body;
+    body["arn"] = json!(arn);
+    defaults(&mut body, &[("tags", json!({}))]);
+    store.put_resource(Kind::Policy, &name, &body)?;
+    Ok(json!({"name": name, "arn": arn}))
+}
+
+/// API: FairsharePolicy.
+fn check_policy(body: &Value) -> Result<(), NotChanged> {
+    objects(body, &["tags", "fairsharePolicy", "quotaSharePolicy"])?;
+    if body["quotaSharePolicy"].is_object() {
+        return refused("The local cluster does not have quota shares.");
+    }
+    let policy = &body["fairsharePolicy"];
+    if policy.is_null() {
+        return Ok(());
+    }
+    let in_range = |field: &str, most: u64| match &policy[field] {
+        Value::Null => Ok(()),
+        value if value.as_u64().is_some_and(|n| n <= most) => Ok(()),
+        value => refused(format!("fairsharePolicy: {field} must be 0 to {most}, not {value}")),
+    };
+    in_range("shareDecaySeconds", 604_800)?;
+    in_range("computeReservation", 99)?;
+    for share in policy["shareDistribution"].as_array().into_iter().flatten() {
+        if share["shareIdentifier"].as_str().is_none_or(str::is_empty) {
+            return refused("fairsharePolicy: shareIdentifier is required");
+        }
+        // API, ShareAttributes.weightFactor: "The smallest supported value is 0.0001, and the largest
+        // supported value is 999.9999."
+        let weight = &share["weightFactor"];
+        if !weight.is_null() && !weight.as_f64().is_some_and(|w| (0.0001..=999.9999).contains(&w)) {
+            return refused(format!(
+                "fairsharePolicy: weightFactor must be 0.0001 to 999.9999, not {weight}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// API: UpdateSchedulingPolicy.
+///
+/// # Errors
+/// `ClientException`, when it cannot be.
+pub fn update_policy(store: &Store, change: Value) -> Changed {
+    let (name, mut body) = existing(store, Kind::Policy, &change, "arn", false)?;
+    replace(&mut body, &change, &["fairsharePolicy"]);
+    check_policy(&body)?;
+    store.put_resource(Kind::Policy, &name, &body)?;
+    Ok(json!({}))
+}
+
+/// API, DeleteSchedulingPolicy: "You can't delete a scheduling policy that's used in any job queues."
+///
+/// # Errors
+/// `ClientException`, when it is.
+pub fn delete_policy(store: &Store, request: &Value) -> Changed {
+    let (name, _) = existing(store, Kind::Policy, request, "arn", false)?;
+    for (queue, body) in store.resources(Kind::Queue)? {
+        if body["schedulingPolicyArn"].as_str().is_some_and(|arn| Kind::Policy.name_in(arn) == name) {
+            return refused(format!("Cannot delete, the scheduling policy is used by job queue {queue}"));
+        }
+    }
+    store.remove_resource(Kind::Policy, &name)?;
+    Ok(json!({}))
+}
+
+/// The name of one that is yet to be.
+fn new_name(store: &Store, kind: Kind, body: &Value, field: &str) -> Result<String, NotChanged> {
+    let name = body[field].as_str().unwrap_or("");
+    let good = !name.is_empty()
+        && name.len() <= 128
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if !good {
+        return refused(format!(
+            "{field}: {name:?} is not up to 128 letters, digits, hyphens and underscores"
+        ));
+    }
+    if store.resource(kind, name)?.is_some() {
+        return refused(format!("Object already exists: {}", arn(kind.as_str(), name)));
+    }
+    Ok(name.to_owned())
+}
+
+/// One that is there, named in a request.
+fn existing(
+    store: &Store,
+    kind: Kind,
+    request: &Value,
+    field: &str,
+    keep_built_in: bool,
+) -> Result<(String, Value), NotChanged> {
+    let given = request[field].as_str().unwrap_or("");
+    let name = kind.name_in(given);
+    let Some(body) = store.resource(kind, name)? else {
+        return refused(format!("{given:?} does not exist"));
+    };
+    if keep_built_in && kind.built_in() == Some(name) {
+        return refused(format!("The {} {name:?} is built in and stays as it is", kind.as_str()));
+    }
+    Ok((name.to_owned(), body))
+}
+
+/// The fields of a change that are given replace those of a body.
+fn replace(body: &mut Value, change: &Value, fields: &[&str]) {
+    for field in fields {
+        if let Some(value) = change.get(*field).filter(|v| !v.is_null()) {
+            body[*field] = value.clone();
+        }
+    }
+}
+
+/// What the API says about tags: at most 50, and names that begin with `aws:` are AWS's own.
+///
+/// # Errors
+/// `ClientException`, when they are not so.
+pub fn check_tags(tags: &Map<String, Value>) -> Result<(), ApiError> {
+    if tags.len() > 50 {
+        return Err(ApiError::client("a resource has at most 50 tags"));
+    }
+    for (name, value) in tags {
+        let text = value.as_str().ok_or_else(|| ApiError::serialization("a tag's value is a string"))?;
+        if name.is_empty() || name.chars().count() > 128 || text.chars().count() > 256 {
+            return Err(ApiError::client(format!(
+                "tag {name:?}: a name has 1 to 128 characters, a value at most 256"
+            )));
+        }
+        if name.to_ascii_lowercase().starts_with("aws:") {
+            return Err(ApiError::client(format!("tag {name:?}: the prefix aws: is reserved")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_the_wrong_kind_is_refused_before_anything_reads_it() {
+        for bad in [
+            json!({"type": "UNMANAGED", "computeResources": "x"}),
+            json!({"type": "UNMANAGED", "tags": [1]}),
+            json!({"type": "UNMANAGED", "state": "MAYBE"}),
+            json!({"type": "MANAGED", "computeResources": [1]}),
+            json!({"type": "MANAGED", "computeResources": {"type": "EC2", "maxvCpus": "many"}}),
+            json!({"type": "MANAGED", "computeResources": {"type": "EC2", "maxvCpus": 0}}),
+            json!({"type": 7}),
+        ] {
+            assert!(check_environment(&bad).is_err(), "{bad}");
+        }
+        for bad in [
+            json!({"fairsharePolicy": "x"}),
+            json!({"quotaSharePolicy": {}}),
+            json!({"fairsharePolicy": {"shareDecaySeconds": -1}}),
+            json!({"fairsharePolicy": {"shareDistribution": [{"shareIdentifier": "a", "weightFactor": 0}]}}),
+            json!({"fairsharePolicy": {"shareDistribution": ["a"]}}),
+        ] {
+            assert!(check_policy(&bad).is_err(), "{bad}");
+        }
+        assert!(check_policy(&json!({"fairsharePolicy": {"shareDecaySeconds": 604_800}})).is_ok());
+    }
+}

@@ -1,0 +1,746 @@
+//! What happens to jobs: a state machine from events to effects, without clock, disk or processes.
+//!
+//! It holds the jobs that have not ended, and nothing else. What it changes it marks: the writer
+//! stores the marked jobs in one transaction, and only then lets the effects happen.
+//!
+//! | module         | what lives there                                                   |
+//! |----------------|--------------------------------------------------------------------|
+//! | here           | a job's life: attempts, retries, ends                              |
+//! | `dependencies` | who waits for whom, and what becomes of them                       |
+//! | `nodes`        | multi-node jobs: all their nodes start together and end together   |
+//! | [`replay`]     | what the database has lost and the runners' journals have          |
+//! | [`schedule`]   | who runs next                                                      |
+
+mod dependencies;
+mod nodes;
+pub mod replay;
+pub mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use self::dependencies::Waits;
+use self::schedule::{Fit, Layout, Room, Round, Scheduler};
+use super::model::{JobKey, Nodes, Summary, Terms};
+use crate::capacity::Resources;
+use crate::runner::protocol::{Ended, RunnerId, Started, TaskId};
+use awsb_model::Status;
+
+/// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
+pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
+                              (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
+/// The same, of a job that needs more vCPUs than `maxvCpus` of every compute environment.
+pub const TOO_SMALL: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue \
+                             cannot meet the CPU requirement of the job.";
+/// What ECS says of a container that has ended, whatever its exit code.
+pub const EXITED: &str = "Essential container in task exited";
+/// What ECS says of a container that could not be started. Unverified for Batch.
+pub const NOT_STARTED: &str = "Task failed to start";
+/// User Guide, `job_timeouts`.
+pub const TIMED_OUT: &str = "Job attempt duration exceeded timeout";
+/// User Guide, `job_retries`: the status reason when an instance is lost begins with `Host EC2`.
+pub const HOST_LOST: &str = "Host EC2 (instance i-00000000000000000) terminated.";
+/// The parent's status reason when a child has failed. Unverified: no AWS page gives the words.
+pub const CHILD_FAILED: &str = "Array Child Job failed";
+
+/// A job that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Which.
+    pub key: JobKey,
+    /// The array that it is a child of, or the multi-node job that it is a node of, and its index there.
+    pub child: Option<(JobKey, u32)>,
+    /// The children's statuses, for an array parent.
+    pub children: Option<Summary>,
+    /// What its life depends on.
+    pub terms: Arc<Terms>,
+    /// Where it stands.
+    pub status: Status,
+    /// Why.
+    pub status_reason: Option<String>,
+    /// When its (last) process came to exist.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: Option<i64>,
+    /// Attempts that have begun, the current one included.
+    pub attempts: u32,
+    /// The room that it has now.
+    pub room: Option<Room>,
+    /// The attempt that a runner has.
+    pub current: Option<Current>,
+    /// The last attempt's exit code.
+    pub exit_code: Option<i32>,
+    /// The last attempt's `container.reason`.
+    pub reason: Option<String>,
+    /// The last attempt, whose log stream the job shows.
+    pub last_task: Option<TaskId>,
+    /// Where the other nodes reach it, for a main node in a container that has been started.
+    pub address: Option<Ipv4Addr>,
+    /// Somebody wants it to end, and why.
+    pub ending: Option<Ending>,
+}
+
+impl Job {
+    /// A job that has just been submitted.
+    fn new(key: JobKey, child: Option<(JobKey, u32)>, terms: &Arc<Terms>, status: Status) -> Self {
+        Self {
+            key,
+            child,
+            children: None,
+            terms: Arc::clone(terms),
+            status,
+            status_reason: None,
+            started_at: None,
+            stopped_at: None,
+            attempts: 0,
+            room: None,
+            current: None,
+            exit_code: None,
+            reason: None,
+            last_task: None,
+            address: None,
+            ending: None,
+        }
+    }
+
+    /// The nodes, if this is a multi-node job's parent.
+    pub fn nodes(&self) -> Option<&Nodes> {
+        self.terms.nodes.as_ref().filter(|_| self.child.is_none())
+    }
+
+    /// The multi-node job that this is a node of, its index, and the main node's.
+    pub fn node(&self) -> Option<(JobKey, u32, u32)> {
+        let (parent, index) = self.child?;
+        Some((parent, index, self.terms.nodes.as_ref()?.main))
+    }
+
+    /// What an attempt of it needs.
+    pub fn needs(&self) -> Resources {
+        match (&self.terms.nodes, self.child) {
+            (Some(nodes), Some((_, index))) => {
+                usize::try_from(index).ok().and_then(|i| nodes.each.get(i)).copied().unwrap_or_default()
+            }
+            _ => self.terms.resources,
+        }
+    }
+}
+
+/// An attempt that a runner has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its identity.
+    pub task: TaskId,
+    /// The runner that it was given to.
+    pub runner: RunnerId,
+}
+
+/// Somebody wants a job to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The reason that was given; it becomes the job's status reason.
+    pub reason: String,
+    /// By CancelJob; else by TerminateJob.
+    pub cancelled: bool,
+}
+
+/// An attempt that has ended, as DescribeJobs shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The job.
+    pub key: JobKey,
+    /// From 1.
+    pub number: u32,
+    /// Its identity; names the log stream.
+    pub task: TaskId,
+    /// When its process came to exist.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub stopped_at: i64,
+    /// The exit code.
+    pub exit_code: Option<i32>,
+    /// `container.reason`.
+    pub reason: Option<String>,
+    /// `statusReason`.
+    pub status_reason: String,
+    /// How many bytes the file of its log stream had at its end, if that is known.
+    pub output: Option<u64>,
+}
+
+/// What is to be done once the changes are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Give this attempt to the runner that it is meant for.
+    Start(JobKey),
+    /// Have this attempt ended.
+    Stop(RunnerId, TaskId),
+}
+
+/// How an attempt has ended, whoever tells it.
+struct Outcome {
+    task: TaskId,
+    at: i64,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+    status_reason: String,
+    succeeded: bool,
+    /// No other attempt may follow.
+    last: bool,
+    /// How many bytes the file of its log stream has.
+    output: Option<u64>,
+}
+
+/// The jobs that have not ended.
+#[derive(Debug)]
+pub struct State {
+    scheduler: Scheduler,
+    jobs: HashMap<JobKey, Job>,
+    tasks: HashMap<TaskId, JobKey>,
+    waits: Waits,
+    /// Nodes that have their room and wait for a runner only.
+    to_place: BTreeSet<JobKey>,
+    changed: BTreeSet<JobKey>,
+    /// Ended since the last look; forgotten after they have been stored.
+    ended: Vec<JobKey>,
+    attempts: Vec<Attempt>,
+    effects: Vec<Effect>,
+}
+
+/// What has changed since the last look.
+#[derive(Debug)]
+pub struct Changes {
+    /// Jobs as they are now.
+    pub jobs: Vec<Job>,
+    /// Attempts that have ended.
+    pub attempts: Vec<Attempt>,
+    /// What to do once all that is on disk.
+    pub effects: Vec<Effect>,
+}
+
+/// The status that jobs have when they are submitted: the job's own (an array's parent's, a multi-node
+/// job's), and its children's or nodes'.
+pub fn first_status(terms: &Terms, size: Option<u32>) -> (Status, Status) {
+    let child = if terms.depends_on.is_empty() { Status::Runnable } else { Status::Pending };
+    // User Guide, array_jobs: the parent is PENDING while its children live.
+    (if size.is_some() { Status::Pending } else { child }, child)
+}
+
+impl State {
+    /// An empty cluster.
+    pub fn new(capacity: Resources, layout: Layout) -> Self {
+        Self {
+            scheduler: Scheduler::new(capacity, layout),
+            jobs: HashMap::new(),
+            tasks: HashMap::new(),
+            waits: Waits::default(),
+            to_place: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            ended: Vec::new(),
+            attempts: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Queues or compute environments have changed: what could never run may run now, and the other way
+    /// round. Jobs of a queue that is gone are ended.
+    pub fn configure(&mut self, layout: Layout, at: i64) {
+        if !self.scheduler.configure(layout) {
+            return;
+        }
+        let mut keys: Vec<JobKey> = self.jobs.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            let Some(job) = self.jobs.get(&key) else { continue };
+            if !self.scheduler.has_queue(&job.terms.line.queue) && job.child.is_none() {
+                self.terminate(key, "Job queue was deleted", at);
+            } else if job.status == Status::Runnable {
+                self.stand_in_line(key);
+            }
+        }
+    }
+
+    /// A job as the database has it; nothing is marked as changed, except what this machine makes of it.
+    /// When all are there, [`State::restored`] is to be called.
+    pub fn restore(&mut self, job: Job, at: i64) {
+        if let Some(current) = &job.current {
+            self.tasks.insert(current.task.clone(), job.key);
+        }
+        if let Some(room) = &job.room {
+            self.scheduler.occupy(&job.terms.line, &job.needs(), room, at);
+            // A node that has its room has a place with it, or is to get one, or has run.
+            if job.current.is_none() && job.status == Status::Starting && job.node().is_some() {
+                self.to_place.insert(job.key);
+            }
+        }
+        let (key, waits) = (job.key, job.status == Status::Runnable);
+        self.jobs.insert(key, job);
+        if waits {
+            self.stand_in_line(key);
+        }
+    }
+
+    /// All jobs are there: what waits for others is connected with them.
+    pub fn restored(&mut self, at: i64) {
+        // A multi-node job's other nodes wait for the main one.
+        let jobs = &self.jobs;
+        self.to_place.retain(|key| {
+            let node = jobs.get(key).and_then(Job::node);
+            node.is_some_and(|(parent, index, main)| {
+                index == main || jobs.get(&parent).is_some_and(|p| p.status == Status::Running)
+            })
+        });
+        let mut pending: Vec<JobKey> = self
+            .jobs
+            .values()
+            .filter(|j| j.child.is_none() && !j.terms.depends_on.is_empty())
+            .map(|j| j.key)
+            .collect();
+        pending.sort_unstable();
+        for key in pending {
+            self.connect(key, &HashMap::new(), at);
+        }
+    }
+
+    /// A new job: a single one, an array with so many children, or, if the terms have nodes, a
+    /// multi-node job. Children and nodes come right after it. `ended` has the outcomes of the jobs that
+    /// it depends on and that are not here any more.
+    pub fn submit(
+        &mut self,
+        key: JobKey,
+        size: Option<u32>,
+        terms: &Arc<Terms>,
+        ended: &HashMap<JobKey, Status>,
+        at: i64,
+    ) {
+        let (own, each) = first_status(terms, size);
+        let mut parent = Job::new(key, None, terms, own);
+        parent.children = size.map(|size| Summary::all(size, each));
+        self.jobs.insert(key, parent);
+        let below = size.or_else(|| terms.nodes.as_ref().map(Nodes::count)).unwrap_or(0);
+        for index in 0..below {
+            let child = Job::new(key.child(index), Some((key, index)), terms, each);
+            self.jobs.insert(child.key, child);
+        }
+        if terms.depends_on.is_empty() {
+            match size {
+                None => self.stand_in_line(key),
+                Some(size) => (0..size).for_each(|index| self.stand_in_line(key.child(index))),
+            }
+        } else {
+            self.connect(key, ended, at);
+        }
+    }
+
+    /// Puts a RUNNABLE job in line, unless it can never run here: then it says so, and nobody waits behind it.
+    fn stand_in_line(&mut self, key: JobKey) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        // Nodes stand behind their job.
+        if job.node().is_some() {
+            return;
+        }
+        let line = &job.terms.line;
+        let fit = self.scheduler.could_fit(&line.queue, &job.terms.resources);
+        match fit {
+            Fit::Enabled => self.scheduler.wait(line, key),
+            // Until the environment is enabled, those behind it are not to wait.
+            Fit::Disabled | Fit::TooSmall | Fit::Nowhere => self.scheduler.leave(line, key),
+        }
+        let said = job.status_reason.as_deref().filter(|reason| [CANNOT_FIT, TOO_SMALL].contains(reason));
+        let stuck = match fit {
+            Fit::Nowhere => Some(CANNOT_FIT),
+            Fit::TooSmall => Some(TOO_SMALL),
+            Fit::Enabled | Fit::Disabled => None,
+        };
+        if said != stuck {
+            job.status_reason = stuck.map(str::to_owned);
+            self.changed.insert(key);
+        }
+    }
+
+    /// Starts what there is room for, in the order of the lines.
+    pub fn schedule(&mut self, at: i64, mut place: impl FnMut() -> Current) {
+        for key in std::mem::take(&mut self.to_place) {
+            self.begin_attempt(key, place());
+        }
+        let mut round = Round::default();
+        while let Some(key) = self.scheduler.first(&round, at) {
+            let Some(job) = self.jobs.get_mut(&key) else {
+                // Nothing ends without leaving its line.
+                debug_assert!(false, "a job that is not there stands in line");
+                return;
+            };
+            let terms = Arc::clone(&job.terms);
+            if let Some(why) = terms.doomed.clone() {
+                self.scheduler.leave(&terms.line, key);
+                self.end(key, Status::Failed, Some(why), at);
+                continue;
+            }
+            let Some(room) = self.scheduler.take(&mut round, &terms.line, &terms.resources, at) else {
+                continue;
+            };
+            self.scheduler.leave(&terms.line, key);
+            if terms.nodes.is_some() {
+                self.begin_nodes(key, room, at, &mut place);
+            } else {
+                job.room = Some(room);
+                job.attempts += 1;
+                self.begin_attempt(key, place());
+            }
+        }
+        self.propagate(at);
+    }
+
+    /// A job that has its room gets its place.
+    fn begin_attempt(&mut self, key: JobKey, current: Current) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        self.tasks.insert(current.task.clone(), key);
+        job.last_task = Some(current.task.clone());
+        job.current = Some(current);
+        (job.exit_code, job.reason, job.started_at) = (None, None, None);
+        job.address = None;
+        self.enter(key, Status::Starting, None);
+        self.effects.push(Effect::Start(key));
+    }
+
+    /// A runner says that the process exists.
+    pub fn started(&mut self, started: &Started) {
+        let Some(key) = self.tasks.get(&started.task).copied() else { return };
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if job.status == Status::Starting {
+            let at = started.at;
+            job.started_at = Some(at);
+            job.address = started.address;
+            let node = job.node();
+            self.enter(key, Status::Running, None);
+            if let Some((parent, index, main)) = node
+                && index == main
+            {
+                self.main_node_started(parent, at);
+            }
+        }
+    }
+
+    /// An attempt has ended. Said of an attempt that has ended before, it changes nothing.
+    pub fn attempt_ended(&mut self, ended: &Ended) {
+        let Some(job) = self.by_task(&ended.task) else { return };
+        let ending = self.ending_of(job).cloned();
+        let mut status_reason = match (&ending, ended) {
+            (Some(ending), _) => ending.reason.clone(),
+            (None, Ended { timed_out: true, .. }) => TIMED_OUT.to_owned(),
+            (None, Ended { lost: true, .. }) => HOST_LOST.to_owned(),
+            (None, Ended { started_at: None, .. }) => NOT_STARTED.to_owned(),
+            (None, _) => EXITED.to_owned(),
+        };
+        // Behind AWS's words, so that what matches them still does.
+        if let Some(why) = &ended.unkept {
+            status_reason = format!("{status_reason}; {why}");
+        }
+        let key = job.key;
+        if let Some(job) = self.jobs.get_mut(&key) {
+            job.started_at = ended.started_at;
+        }
+        self.settle(
+            key,
+            Outcome {
+                task: ended.task.clone(),
+                at: ended.at,
+                exit_code: ended.exit_code,
+                reason: ended.reason.clone(),
+                status_reason,
+                succeeded: ended.exit_code == Some(0) && !ended.timed_out && ending.is_none(),
+                // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
+                last: ending.is_some() || ended.timed_out,
+                output: ended.output,
+            },
+        );
+    }
+
+    /// The runner is gone, and the attempt's end is not known.
+    pub fn attempt_lost(&mut self, task: &TaskId, at: i64) {
+        let Some(job) = self.by_task(task) else { return };
+        let ending = self.ending_of(job).map(|e| e.reason.clone());
+        let key = job.key;
+        let last = ending.is_some();
+        self.settle(
+            key,
+            Outcome {
+                task: task.clone(),
+                at,
+                exit_code: None,
+                reason: None,
+                status_reason: ending.unwrap_or_else(|| HOST_LOST.to_owned()),
+                succeeded: false,
+                last,
+                output: None,
+            },
+        );
+    }
+
+    /// The attempt cannot begin, and no other one can: the job ends.
+    pub fn attempt_impossible(&mut self, task: &TaskId, why: &str, at: i64) {
+        let Some(key) = self.by_task(task).map(|job| job.key) else { return };
+        self.settle(
+            key,
+            Outcome {
+                task: task.clone(),
+                at,
+                exit_code: None,
+                reason: None,
+                status_reason: why.to_owned(),
+                succeeded: false,
+                last: true,
+                output: None,
+            },
+        );
+    }
+
+    /// What a job's life depends on cannot be read: if it has not begun, it ends, as nobody knows when it may.
+    pub fn give_up(&mut self, key: JobKey, why: &str, at: i64) {
+        let begun = |job: &Job| job.status.has_ended() || job.current.is_some() || job.children.is_some();
+        let Some(job) = self.jobs.get(&key).filter(|job| !begun(job) && job.node().is_none()) else { return };
+        let line = job.terms.line.clone();
+        self.scheduler.leave(&line, key);
+        self.end(key, Status::Failed, Some(why.to_owned()), at);
+        self.propagate(at);
+    }
+
+    /// The attempt never began: as if it had not been given to anyone.
+    pub fn attempt_never_began(&mut self, task: &TaskId, at: i64) {
+        let Some(key) = self.tasks.remove(task) else { return };
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        job.current = None;
+        job.last_task = None;
+        if job.node().is_some() {
+            self.node_never_began(key, at);
+        } else {
+            job.attempts = job.attempts.saturating_sub(1);
+            let ending = job.ending.clone();
+            self.give_back(key, at);
+            match ending {
+                Some(ending) => self.end(key, Status::Failed, Some(ending.reason), at),
+                None => {
+                    self.enter(key, Status::Runnable, None);
+                    self.stand_in_line(key);
+                }
+            }
+        }
+        self.propagate(at);
+    }
+
+    /// A job's room is free again.
+    fn give_back(&mut self, key: JobKey, at: i64) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if let Some(room) = job.room.take() {
+            self.scheduler.give(&job.terms.line, &job.needs(), &room, at);
+            self.changed.insert(key);
+        }
+    }
+
+    /// Why a job is to end, if it is: a node ends with its job.
+    fn ending_of<'a>(&'a self, job: &'a Job) -> Option<&'a Ending> {
+        let parent = job.node().and_then(|(parent, ..)| self.jobs.get(&parent));
+        job.ending.as_ref().or_else(|| parent?.ending.as_ref())
+    }
+
+    fn settle(&mut self, key: JobKey, outcome: Outcome) {
+        self.tasks.remove(&outcome.task);
+        self.give_back(key, outcome.at);
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        job.current = None;
+        job.exit_code = outcome.exit_code;
+        job.reason.clone_from(&outcome.reason);
+        self.attempts.push(Attempt {
+            key,
+            number: job.attempts,
+            task: outcome.task.clone(),
+            started_at: job.started_at,
+            stopped_at: outcome.at,
+            exit_code: outcome.exit_code,
+            reason: outcome.reason.clone(),
+            status_reason: outcome.status_reason.clone(),
+            output: outcome.output,
+        });
+        let at = outcome.at;
+        if job.node().is_some() {
+            self.node_ended(key, &outcome);
+        } else if again(job, &outcome) {
+            self.enter(key, Status::Runnable, Some(outcome.status_reason));
+            self.stand_in_line(key);
+        } else {
+            let status = if outcome.succeeded { Status::Succeeded } else { Status::Failed };
+            self.end(key, status, Some(outcome.status_reason), at);
+        }
+        self.propagate(at);
+    }
+
+    /// TerminateJob: ends a job in whatever state; one that has ended already stays as it is.
+    /// Terminating an array ends all its children.
+    pub fn terminate(&mut self, key: JobKey, reason: &str, at: i64) {
+        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: false }, at);
+        self.propagate(at);
+    }
+
+    /// CancelJob: ends a job that has not been started; on STARTING and RUNNING jobs it does nothing
+    /// (API: "Jobs that progressed to the STARTING or RUNNING state aren't canceled"). "A PENDING job is
+    /// canceled after all dependency jobs are completed."
+    pub fn cancel(&mut self, key: JobKey, reason: &str, at: i64) {
+        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: true }, at);
+        self.propagate(at);
+    }
+
+    fn end_by(&mut self, key: JobKey, ending: &Ending, at: i64) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let begun = matches!(job.status, Status::Starting | Status::Running);
+        if job.status.has_ended() || (begun && ending.cancelled) {
+            return;
+        }
+        // The main node is its job; the others are only parts of it.
+        if let Some((parent, index, main)) = job.node()
+            && (index == main || !begun)
+        {
+            return if index == main {
+                self.end_by(parent, ending, at)
+            };
+        }
+        // The main node has run: the job ends as it did, as soon as the others have been stopped.
+        if let Some(main) = job.nodes().map(|nodes| nodes.main)
+            && begun
+            && self.jobs.get(&key.child(main)).is_some_and(|main| main.status.has_ended())
+        {
+            return;
+        }
+        if ending.cancelled && self.nothing_to_cancel(key) {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        if job.ending.is_none() {
+            job.ending = Some(ending.clone());
+            self.changed.insert(key);
+        }
+        let (size, waits) = (job.children.map(|c| c.size()), job.status == Status::Pending);
+        if let Some(current) = job.current.clone() {
+            self.effects.push(Effect::Stop(current.runner, current.task));
+        } else if let Some(size) = size {
+            for index in 0..size {
+                self.end_by(key.child(index), ending, at);
+            }
+        } else if job.nodes().is_some() && begun {
+            self.stop_nodes(key, at);
+        } else if begun {
+            self.node_never_began(key, at);
+        } else if waits && ending.cancelled {
+            // It ends when all that it depends on has.
+        } else {
+            let line = job.terms.line.clone();
+            self.scheduler.leave(&line, key);
+            self.end(key, Status::Failed, Some(ending.reason.clone()), at);
+        }
+    }
+
+    /// Whether all living children of an array have begun: then a CancelJob changes nothing.
+    fn nothing_to_cancel(&self, key: JobKey) -> bool {
+        let Some(summary) = self.jobs.get(&key).and_then(|job| job.children) else { return false };
+        let waiting = [Status::Submitted, Status::Pending, Status::Runnable];
+        waiting.iter().all(|status| summary.count(*status) == 0)
+    }
+
+    fn end(&mut self, key: JobKey, status: Status, reason: Option<String>, at: i64) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        job.stopped_at = Some(at);
+        self.ended.push(key);
+        self.waits.has_ended(key);
+        if let Some(count) = job.nodes().map(Nodes::count) {
+            self.end_nodes(key, count, reason.as_deref(), at);
+        }
+        self.enter(key, status, reason);
+    }
+
+    /// A job's status changes, and with a child's status its array.
+    fn enter(&mut self, key: JobKey, status: Status, reason: Option<String>) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let from = std::mem::replace(&mut job.status, status);
+        job.status_reason = reason;
+        self.changed.insert(key);
+        let Some((parent, _)) = job.child else { return };
+        let at = job.stopped_at;
+        let Some(array) = self.jobs.get_mut(&parent) else { return };
+        let Some(summary) = &mut array.children else { return };
+        self.changed.insert(parent);
+        summary.moved(from, status);
+        if let (Some(outcome), Some(at)) = (summary.outcome(), at) {
+            let why = array.ending.as_ref().map(|e| e.reason.clone()).or_else(|| array.status_reason.clone());
+            let reason = match outcome {
+                Status::Failed => Some(why.unwrap_or_else(|| CHILD_FAILED.to_owned())),
+                _ => None,
+            };
+            self.end(parent, outcome, reason, at);
+        }
+    }
+
+    /// What has changed since the last call. Jobs that have ended are forgotten.
+    pub fn take_changes(&mut self) -> Changes {
+        let jobs = std::mem::take(&mut self.changed);
+        let jobs = jobs.into_iter().filter_map(|key| self.jobs.get(&key).cloned()).collect();
+        for key in std::mem::take(&mut self.ended) {
+            self.jobs.remove(&key);
+        }
+        Changes {
+            jobs,
+            attempts: std::mem::take(&mut self.attempts),
+            effects: std::mem::take(&mut self.effects),
+        }
+    }
+
+    /// A job that has not ended.
+    pub fn job(&self, key: JobKey) -> Option<&Job> {
+        self.jobs.get(&key)
+    }
+
+    /// All jobs that are neither children nor nodes.
+    pub fn parents(&self) -> Vec<JobKey> {
+        self.jobs.values().filter(|job| job.child.is_none()).map(|job| job.key).collect()
+    }
+
+    /// The jobs that runners have.
+    pub fn placed(&self) -> impl Iterator<Item = (&Current, &Job)> {
+        self.tasks
+            .values()
+            .filter_map(|key| self.jobs.get(key))
+            .filter_map(|job| Some((job.current.as_ref()?, job)))
+    }
+
+    /// The job that has this attempt now.
+    pub fn by_task(&self, task: &TaskId) -> Option<&Job> {
+        self.jobs.get(self.tasks.get(task)?)
+    }
+
+    /// Whether this attempt is wanted no more.
+    pub fn is_to_end(&self, task: &TaskId) -> bool {
+        self.by_task(task).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job))
+    }
+
+    /// The first jobs of a queue that wait for room, in the order in which they would start now.
+    pub fn line(&self, queue: &str, at: i64, limit: usize) -> Vec<JobKey> {
+        self.scheduler.line(queue, at, limit)
+    }
+
+    /// Whether any job has not ended.
+    pub fn is_active(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// What this machine has, and what is not in use.
+    pub fn resources(&self) -> (Resources, Resources) {
+        self.scheduler.resources()
+    }
+}
+
+/// Whether another attempt follows.
+fn again(job: &Job, outcome: &Outcome) -> bool {
+    let reason = outcome.reason.as_deref().unwrap_or("");
+    !outcome.succeeded
+        && !outcome.last
+        && job.terms.retry.again(job.attempts, outcome.exit_code, reason, &outcome.status_reason)
+}

@@ -1,0 +1,258 @@
+//! The part of ECS that tells on which machine the jobs run: this one, as the only container instance
+//! of the cluster that the compute environment names.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::operation::Ecs;
+use super::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
+use super::capacity::Resources;
+use super::ec2::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
+use super::error::ApiError;
+use super::http::json_shape;
+use super::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+
+/// API: up to 100 clusters or container instances can be described at once.
+const MOST_DESCRIBED: usize = 100;
+/// ECS counts 1,024 units for each vCPU (API: Resource, Developer Guide `task_definition_parameters`).
+const UNITS: u32 = 1024;
+
+/// ECS, as far as it is here.
+#[derive(Debug, Clone)]
+pub struct Api {
+    engine: Handle,
+    reader: Reader,
+    /// When this machine was registered: when the server started, in milliseconds since the epoch.
+    registered_at: i64,
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "InvalidParameterException", message)
+}
+
+/// Whether a name or an ARN means the one cluster.
+fn is_cluster(text: &str) -> bool {
+    text == COMPUTE_ENVIRONMENT || text == cluster_arn()
+}
+
+/// API: without a cluster "the default cluster is assumed", which is not there.
+fn check_cluster(cluster: Option<&str>) -> Result<(), ApiError> {
+    if cluster.is_some_and(is_cluster) {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "ClusterNotFoundException", "Cluster not found."))
+}
+
+/// Whether an ID or an ARN means this machine.
+fn is_instance(text: &str) -> bool {
+    let arn = instance_arn();
+    text == arn || arn.rsplit('/').next() == Some(text)
+}
+
+fn check_page(max_results: Option<i64>, next_token: Option<&str>) -> Result<(), ApiError> {
+    // API: "This value can be between 1 and 100."
+    if max_results.is_some_and(|most| !(1..=100).contains(&most)) {
+        return Err(invalid("maxResults should be between 1 and 100."));
+    }
+    // There is one page, so no answer has had a token.
+    if next_token.is_some_and(|token| !token.is_empty()) {
+        return Err(invalid("Invalid token."));
+    }
+    Ok(())
+}
+
+/// How many of something are described at once.
+fn check_count(what: &str, names: &[String]) -> Result<(), ApiError> {
+    match names.len() {
+        0 => Err(invalid(format!("{what} cannot be empty."))),
+        1..=MOST_DESCRIBED => Ok(()),
+        n => Err(invalid(format!("up to {MOST_DESCRIBED} can be described at once, not {n}: {what}"))),
+    }
+}
+
+/// API: LocalError, of something that is not there.
+fn missing(kind: &str, name: &str) -> Value {
+    let arn = match name.starts_with("arn:") {
+        true => name.to_owned(),
+        false => format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{name}"),
+    };
+    json!({"arn": arn, "reason": "MISSING"})
+}
+
+/// API: Resource, for CPU, memory and GPUs.
+fn resources(resources: &Resources) -> Value {
+    let resource = |name: &str, value: i64| {
+        let value = i32::try_from(value).unwrap_or(i32::MAX);
+        json!({"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value})
+    };
+    let mut all = vec![
+        resource("CPU", i64::from(resources.vcpus) * i64::from(UNITS)),
+        resource("MEMORY", i64::try_from(resources.memory_mib).unwrap_or(i64::MAX)),
+    ];
+    if resources.gpus > 0 {
+        let ids: Vec<String> = (0..resources.gpus).map(|n| n.to_string()).collect();
+        all.push(json!({"name": "GPU", "type": "STRINGSET", "stringSetValue": ids}));
+    }
+    Value::Array(all)
+}
+
+impl Api {
+    /// ECS over what the engine knows of this machine.
+    pub fn new(engine: Handle, reader: Reader, registered_at: i64) -> Self {
+        Self { engine, reader, registered_at }
+    }
+
+    /// Answers one operation.
+    ///
+    /// # Errors
+    /// As AWS would say it.
+    pub async fn call(&self, operation: Ecs, body: &[u8]) -> Result<Value, ApiError> {
+        match operation {
+            Ecs::ListContainerInstances => list_container_instances(body),
+            Ecs::DescribeContainerInstances => self.describe_container_instances(body).await,
+            Ecs::ListClusters => list_clusters(body),
+            Ecs::DescribeClusters => self.describe_clusters(body).await,
+        }
+    }
+
+    /// How many attempts are about to run, and how many run.
+    async fn tasks(&self) -> Result<(u32, u32), ApiError> {
+        self.reader.read(|db| Ok(db.placed_tasks()?)).await
+    }
+
+    async fn describe_container_instances(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Request {
+            cluster: Option<String>,
+            container_instances: Option<Vec<String>>,
+        }
+        let request: Request = json_shape(body)?;
+        let names = request.container_instances.unwrap_or_default();
+        check_count("Container instances", &names)?;
+        check_cluster(request.cluster.as_deref())?;
+        let (ours, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| is_instance(n));
+        let mut instances = Vec::new();
+        if !ours.is_empty() {
+            instances.push(self.instance().await?);
+        }
+        let failures: Vec<Value> = others.iter().map(|n| missing("container-instance", n)).collect();
+        Ok(json!({"containerInstances": instances, "failures": failures}))
+    }
+
+    /// API: ContainerInstance.
+    async fn instance(&self) -> Result<Value, ApiError> {
+        let (capacity, free) = self.engine.resources();
+        let (pending, running) = self.tasks().await?;
+        Ok(json!({
+            "containerInstanceArn": instance_arn(),
+            "ec2InstanceId": INSTANCE_ID,
+            "version": 1,
+            "versionInfo": {},
+            "registeredResources": resources(&capacity),
+            "remainingResources": resources(&free),
+            "status": "ACTIVE",
+            "agentConnected": true,
+            "runningTasksCount": running,
+            "pendingTasksCount": pending,
+            "attributes": [
+                {"name": "ecs.availability-zone", "value": ZONE},
+                {"name": "ecs.instance-type", "value": INSTANCE_TYPE},
+                {"name": "ecs.os-type", "value": std::env::consts::OS},
+                {"name": "ecs.cpu-architecture", "value": std::env::consts::ARCH},
+            ],
+            // Seconds, as this protocol gives times.
+            "registeredAt": self.registered_at as f64 / 1000.0,
+            "attachments": [],
+            "tags": [],
+        }))
+    }
+
+    async fn describe_clusters(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        struct Request {
+            clusters: Option<Vec<String>>,
+        }
+        let names = json_shape::<Request>(body)?.clusters.unwrap_or_else(|| vec!["default".to_owned()]);
+        check_count("Clusters", &names)?;
+        let (ours, others): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| is_cluster(n));
+        let mut clusters = Vec::new();
+        if !ours.is_empty() {
+            let (pending, running) = self.tasks().await?;
+            clusters.push(json!({
+                "clusterArn": cluster_arn(),
+                "clusterName": COMPUTE_ENVIRONMENT,
+                "status": "ACTIVE",
+                "registeredContainerInstancesCount": 1,
+                "runningTasksCount": running,
+                "pendingTasksCount": pending,
+                "activeServicesCount": 0,
+                "statistics": [],
+                "tags": [],
+                "settings": [],
+                "capacityProviders": [],
+                "defaultCapacityProviderStrategy": [],
+            }));
+        }
+        let failures: Vec<Value> = others.iter().map(|n| missing("cluster", n)).collect();
+        Ok(json!({"clusters": clusters, "failures": failures}))
+    }
+}
+
+fn list_container_instances(body: &[u8]) -> Result<Value, ApiError> {
+    // `filter` is accepted and does not filter: nobody has to search for the one that is there.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        cluster: Option<String>,
+        next_token: Option<String>,
+        max_results: Option<i64>,
+        status: Option<String>,
+    }
+    let request: Request = json_shape(body)?;
+    check_page(request.max_results, request.next_token.as_deref())?;
+    check_cluster(request.cluster.as_deref())?;
+    let arns = match request.status.as_deref() {
+        None | Some("ACTIVE") => vec![instance_arn()],
+        Some("DRAINING" | "REGISTERING" | "DEREGISTERING" | "REGISTRATION_FAILED") => Vec::new(),
+        Some(other) => return Err(invalid(format!("unknown container instance status {other:?}"))),
+    };
+    Ok(json!({"containerInstanceArns": arns}))
+}
+
+fn list_clusters(body: &[u8]) -> Result<Value, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        next_token: Option<String>,
+        max_results: Option<i64>,
+    }
+    let request: Request = json_shape(body)?;
+    check_page(request.max_results, request.next_token.as_deref())?;
+    Ok(json!({"clusterArns": [cluster_arn()]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_and_the_cluster_are_named_in_two_ways() {
+        assert!(is_instance("local") && is_instance(&instance_arn()));
+        assert!(!is_instance("other") && !is_instance(""));
+        assert!(check_cluster(Some("local")).is_ok() && check_cluster(Some(&cluster_arn())).is_ok());
+        for unknown in [None, Some("default"), Some("")] {
+            assert_eq!(check_cluster(unknown).unwrap_err().code, "ClusterNotFoundException");
+        }
+    }
+
+    #[test]
+    fn cpus_are_counted_in_units_and_memory_in_mib() {
+        let two = Resources { vcpus: 2, memory_mib: 4096, gpus: 1 };
+        let said = resources(&two);
+        assert_eq!((&said[0]["name"], &said[0]["integerValue"]), (&json!("CPU"), &json!(2048)));
+        assert_eq!((&said[1]["name"], &said[1]["integerValue"]), (&json!("MEMORY"), &json!(4096)));
+        assert_eq!(said[2]["stringSetValue"], json!(["0"]));
+    }
+}

@@ -1,0 +1,247 @@
+//! Where the events of a log stream come from, and in which order.
+//!
+//! A stream has up to two sources, each in the order of time: the file to which a runner appends what
+//! a job writes, and the rows that PutLogEvents has stored. Any number of sources, of any number of
+//! streams, are read as one by [`Merge`].
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use rusqlite::Connection;
+
+use super::file::FileScan;
+use super::table::TableScan;
+use crate::error::ApiError;
+
+/// How much is read ahead, over all the sources that are open at once, in bytes.
+const READ_AHEAD: usize = 4 * 1024 * 1024;
+/// How much is read of one source at once, in bytes: at least and at most.
+const CHUNK: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
+
+/// Which way through time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The oldest event comes first.
+    Forward,
+    /// The newest one does.
+    Backward,
+}
+
+/// A place between two events of a source.
+///
+/// In a file it is the offset of a line, and the time means nothing. Among rows it is before the row
+/// of this time and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// The offset, or the number of the row.
+    pub at: u64,
+}
+
+/// Where a scan begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Before the first event that is not before this time.
+    Time(i64),
+    /// Here.
+    Mark(Mark),
+}
+
+/// An event, and where it is in its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The place before it.
+    pub before: Mark,
+    /// The place after it.
+    pub after: Mark,
+    /// When it happened, in milliseconds since the epoch.
+    pub time: i64,
+    /// When it was stored.
+    pub ingested: i64,
+    /// The message.
+    pub message: String,
+}
+
+/// The kinds of sources, in the order in which events of the same time come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What a job has written.
+    File,
+    /// What PutLogEvents has stored.
+    Table,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::File, Self::Table];
+}
+
+/// A source, being read.
+#[derive(Debug)]
+pub enum Scan {
+    /// See [`Kind::File`].
+    File(FileScan),
+    /// See [`Kind::Table`].
+    Table(TableScan),
+}
+
+impl Scan {
+    /// Which kind of source it reads.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::File(_) => Kind::File,
+            Self::Table(_) => Kind::Table,
+        }
+    }
+
+    /// Where the events begin and end that have not been taken.
+    pub fn rest(&self) -> (Mark, Mark) {
+        match self {
+            Self::File(scan) => scan.rest(),
+            Self::Table(scan) => scan.rest(),
+        }
+    }
+
+    fn peek(&mut self, table: &Connection, chunk: usize) -> Result<Option<&Found>, ApiError> {
+        match self {
+            Self::File(scan) => scan.peek(chunk).map_err(|e| super::unreadable(&e)),
+            Self::Table(scan) => Ok(scan.peek(table, chunk)?),
+        }
+    }
+
+    fn take(&mut self) -> Option<Found> {
+        match self {
+            Self::File(scan) => scan.take(),
+            Self::Table(scan) => scan.take(),
+        }
+    }
+}
+
+/// A source that is yet to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The time of its first event (forward) or of its last one (backward). It may be too early
+    /// (forward) or too late (backward), which costs time only.
+    pub time: i64,
+    /// Which stream, as the caller counts them: those of the same time come in this order.
+    pub stream: usize,
+    /// Which of its sources.
+    pub kind: Kind,
+}
+
+/// Events of many sources in the order of time; at the same time by stream, kind and place.
+///
+/// A source is opened when its time has come and closed when it has no more, so that what is held
+/// depends on how many streams are written at the same time, not on how many there are.
+pub struct Merge<'a, Open> {
+    direction: Direction,
+    table: &'a Connection,
+    open: Open,
+    /// In the order in which they are opened, the next at the end.
+    waiting: Vec<Waiting>,
+    scans: Vec<Option<(usize, Scan)>>,
+    free: Vec<usize>,
+    heap: BinaryHeap<Next>,
+}
+
+/// The next event of an open source, as the heap has it: the greatest comes first.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    direction: Direction,
+    key: (i64, usize, Kind, u64),
+    scan: usize,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.direction {
+            Direction::Forward => other.key.cmp(&self.key),
+            Direction::Backward => self.key.cmp(&other.key),
+        }
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<'a, Open> Merge<'a, Open>
+where
+    Open: FnMut(usize, Kind) -> Result<Option<Scan>, ApiError>,
+{
+    /// Merges the sources that `waiting` names; `open` opens one, or says that it has become empty.
+    pub fn new(direction: Direction, table: &'a Connection, mut waiting: Vec<Waiting>, open: Open) -> Self {
+        match direction {
+            Direction::Forward => waiting.sort_unstable_by_key(|w| std::cmp::Reverse(w.time)),
+            Direction::Backward => waiting.sort_unstable_by_key(|w| w.time),
+        }
+        let (scans, free, heap) = (Vec::new(), Vec::new(), BinaryHeap::new());
+        Self { direction, table, open, waiting, scans, free, heap }
+    }
+
+    /// The next event, with its stream and the kind of its source.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub fn next(&mut self) -> Result<Option<(usize, Kind, Found)>, ApiError> {
+        self.open_due()?;
+        let Some(next) = self.heap.pop() else { return Ok(None) };
+        let (_, stream, kind, _) = next.key;
+        let found = self.scans[next.scan].as_mut().and_then(|(_, scan)| scan.take());
+        self.queue(next.scan)?;
+        Ok(found.map(|found| (stream, kind, found)))
+    }
+
+    /// Whether there is another event.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub fn has_more(&mut self) -> Result<bool, ApiError> {
+        self.open_due()?;
+        Ok(!self.heap.is_empty())
+    }
+
+    /// Opens the sources that may have an event before the next one.
+    fn open_due(&mut self) -> Result<(), ApiError> {
+        while let Some(waiting) = self.waiting.last().copied() {
+            let due = self.heap.peek().is_none_or(|next| match self.direction {
+                Direction::Forward => waiting.time <= next.key.0,
+                Direction::Backward => waiting.time >= next.key.0,
+            });
+            if !due {
+                break;
+            }
+            self.waiting.pop();
+            let Some(scan) = (self.open)(waiting.stream, waiting.kind)? else { continue };
+            let place = self.free.pop().unwrap_or(self.scans.len());
+            if place == self.scans.len() {
+                self.scans.push(None);
+            }
+            self.scans[place] = Some((waiting.stream, scan));
+            self.queue(place)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the next event of an open source into the heap.
+    fn queue(&mut self, place: usize) -> Result<(), ApiError> {
+        let open = self.heap.len() + 1;
+        let chunk = (READ_AHEAD / open).clamp(*CHUNK.start(), *CHUNK.end());
+        let Some((stream, scan)) = &mut self.scans[place] else { return Ok(()) };
+        let kind = scan.kind();
+        match scan.peek(self.table, chunk)? {
+            Some(found) => {
+                let key = (found.time, *stream, kind, found.before.at);
+                self.heap.push(Next { direction: self.direction, key, scan: place });
+            }
+            None => {
+                self.scans[place] = None;
+                self.free.push(place);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! Work on the host: a process of the user, its group, its pipe, its scratch folder.
+
+use std::collections::BTreeMap;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::limits::Lent;
+use super::output::{Output, Source};
+use super::process;
+use super::protocol::{Run, TaskId};
+use super::ready::{Command, Folder, Ready, Unpacker};
+use super::spare::{Mark, Spare, Spares};
+use super::tmpdir::TmpDir;
+use super::work::{News, Outcome, Teller, Work};
+use crate::home::SCRATCH;
+use crate::{contents, now_ms, s3, space};
+
+/// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
+/// and for input at once, without signal handlers. Where there is a descriptor for that, it has nothing to do.
+#[derive(Debug)]
+pub struct Waiter(mpsc::Sender<(TaskId, Pid)>);
+
+impl Waiter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn new(teller: Teller) -> io::Result<Self> {
+        let (sender, to_wait_for) = mpsc::channel::<(TaskId, Pid)>();
+        std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
+            for (task, pid) in to_wait_for {
+                let exit_code = Some(process::exit_code(process::wait_for_end(pid)));
+                teller.tell(&task, News::Ended(Outcome { exit_code, ..Outcome::default() }));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Has the end of a process told.
+    pub fn wait(&self, task: &TaskId, pid: Pid) {
+        let waiting = self.0.send((task.clone(), pid));
+        debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
+    }
+}
+
+/// More than a pipe holds (pipe(7): 64 KiB, and up to `pipe-max-size` for who asks for it).
+const PIPEFUL: usize = 16 << 20;
+
+/// Bytes of a bundle that a runner unpacks itself.
+const LARGEST_BUNDLE: u64 = 4 << 20;
+/// The folder below a job's working directory where its launcher would have unpacked it.
+const UNPACKED: &str = "awsb.0.0";
+
+/// A process of the host and all that belongs to it.
+#[derive(Debug)]
+pub struct HostWork {
+    task: TaskId,
+    leader: Pid,
+    end: Option<OwnedFd>,
+    pipe: Option<PipeReader>,
+    output: Option<Output>,
+    scratch: PathBuf,
+    /// The working directory as it was when the process was started.
+    mark: Option<Mark>,
+    tmpdir: TmpDir,
+    /// What was unpacked there for the job, as it was then.
+    unpacked: Option<(Folder, Option<Mark>)>,
+    /// It has ended, and nothing of it is left that could still write to its folders.
+    is_gone: bool,
+}
+
+impl HostWork {
+    /// Starts the process of an attempt, which has been journalled; `environment` is what all jobs have.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        run: &Run,
+        environment: &BTreeMap<String, String>,
+        unpacker: &mut Unpacker,
+        spares: &mut Spares,
+    ) -> Result<Self, process::CannotStart> {
+        let cannot = |e: io::Error| process::CannotStart {
+            reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
+            ..process::CannotStart::without_a_program(&e)
+        };
+        let scratch = scratch(&run.task).map_err(cannot)?;
+        // A try before this one may have left it; no process of the job has been there.
+        contents::remove_tree(&scratch).map_err(cannot)?;
+        spares.scratch.make(&scratch).map_err(cannot)?;
+        let mut environment = environment.clone();
+        let tmpdir = TmpDir::to(&scratch);
+        environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
+        environment.extend(run.environment.iter().cloned());
+        environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
+        let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
+        let Ready { folder: unpacked, direct } = ready(unpacker, &mut job, &mut spares.unpacked);
+        let mark = Mark::of(&scratch).ok();
+        let mut unpacked = unpacked.map(|folder| {
+            let mark = Mark::of(folder.path()).ok();
+            (folder, mark)
+        });
+        let begin = |command: &Command| {
+            let (pipe, writer) = io::pipe().map_err(cannot)?;
+            let _limits = Lent::take(&run.limits);
+            Ok((pipe, process::start(&command.argv, &command.environment, &command.directory, writer)?))
+        };
+        // What cannot be started without its launcher is left to that: it says what is wrong.
+        let begun = direct.and_then(|direct| begin(&direct).ok()).map_or_else(|| begin(&job), Ok);
+        let (pipe, leader) = begun.inspect_err(|_| {
+            // It is tried again, in a new folder. These need no descriptor, of which there may be none.
+            if let Some((unpacked, _)) = unpacked.take() {
+                unpacked.remove();
+            }
+            let _ = std::fs::remove_dir(&scratch);
+        })?;
+        Ok(Self {
+            task: run.task.clone(),
+            leader,
+            end: process::end_of(leader),
+            pipe: Some(pipe),
+            output: Some(Output::new(run.log.clone().into())),
+            scratch,
+            mark,
+            tmpdir,
+            unpacked,
+            is_gone: false,
+        })
+    }
+
+    /// The first process, which leads the group of all.
+    pub fn leader(&self) -> Pid {
+        self.leader
+    }
+
+    /// Takes what is in the pipe now; returns how many bytes that were.
+    fn read(&mut self) -> usize {
+        let (Some(pipe), Some(output)) = (&mut self.pipe, &mut self.output) else { return 0 };
+        let mut bytes = [0; 64 * 1024];
+        match pipe.read(&mut bytes) {
+            Ok(n) if n > 0 => {
+                output.take(Source::Both, &bytes[..n], now_ms());
+                return n;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => self.pipe = None,
+        }
+        0
+    }
+
+    /// Takes what the job has written before it ended. Its processes are dead, so the end of the pipe is
+    /// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
+    /// it open, and write to it for ever.
+    fn drain(&mut self) {
+        let mut taken = 0;
+        while let Some(pipe) = &self.pipe
+            && taken < PIPEFUL
+        {
+            let mut set = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut set, PollTimeout::ZERO) {
+                Err(nix::errno::Errno::EINTR) => {}
+                Ok(0) | Err(_) => self.pipe = None,
+                Ok(_) => taken += self.read(),
+            }
+        }
+    }
+}
+
+impl Work for HostWork {
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    fn take_output(&mut self) {
+        self.read();
+    }
+
+    fn end(&self) -> Option<BorrowedFd<'_>> {
+        self.end.as_ref().map(AsFd::as_fd)
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        let exit_code = Some(process::exit_code(process::wait_for_end(self.leader)));
+        Some(Outcome { exit_code, ..Outcome::default() })
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        process::signal_group(self.leader, signal);
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        self.is_gone = process::reap(self.leader, &self.task);
+        self.drain();
+        self.output.take().and_then(|output| output.finish().err())
+    }
+
+    fn clean(self: Box<Self>, spares: &mut Spares) -> Option<JoinHandle<()>> {
+        let Self { scratch, mark, tmpdir, unpacked, is_gone, .. } = *self;
+        // A link never leads to nothing while its job is there.
+        drop(tmpdir);
+        // Looked at before we change it.
+        let mark = mark.filter(|mark| is_gone && mark.is_of(&scratch));
+        if let Some((folder, unpacked)) = unpacked {
+            let unpacked = unpacked.filter(|unpacked| is_gone && unpacked.is_of(folder.path()));
+            let other = Path::new(SCRATCH).join(TaskId::random().as_str());
+            if let Some(path) = folder.empty()
+                && !unpacked.is_some_and(|mark| spares.unpacked.keep(&path, &mark, Some(other)))
+            {
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+        if !mark.is_some_and(|mark| spares.scratch.keep(&scratch, &mark, None))
+            && let Err(e) = contents::remove_tree(&scratch)
+        {
+            note!("runner: removing {}: {e}", scratch.display());
+        }
+        None
+    }
+}
+
+/// The home: a runner's working directory.
+fn home() -> PathBuf {
+    std::path::absolute(".").unwrap_or_default()
+}
+
+/// Does its launcher's work for a job, as far as that can be done. What could not the launcher does.
+fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready {
+    let folder = job.directory.join(UNPACKED);
+    let fetch =
+        |bucket: &str, key: &str| s3::content(Path::new(""), bucket, key, LARGEST_BUNDLE).ok().flatten();
+    unpacker.ready_in(job, &folder, |folder| spare.make(folder), fetch).unwrap_or_else(|_| {
+        let _ = contents::remove_tree(&folder);
+        Ready { folder: None, direct: None }
+    })
+}
+
+/// The job's working directory, absolute: it is the job's TMPDIR, too.
+fn scratch(task: &TaskId) -> io::Result<PathBuf> {
+    std::path::absolute(Path::new(SCRATCH).join(task.as_str()))
+}

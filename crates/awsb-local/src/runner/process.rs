@@ -1,0 +1,409 @@
+//! A job's processes: how they start, how they are ended, and that none is left behind.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::protocol::TaskId;
+use crate::process::lacking;
+
+/// The variable by which a job's processes are found again when their runner is gone.
+pub const TASK_VARIABLE: &str = "AWSB_TASK";
+
+/// A program that could not be started, in the words of a container engine.
+#[derive(Debug)]
+pub struct CannotStart {
+    /// 127 when there is no such program, 126 when it cannot be executed (as a shell and Docker have it).
+    pub exit_code: i32,
+    /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
+    pub reason: String,
+    /// What the machine lacks now and may have later, if that is why.
+    pub lacking: Option<&'static str>,
+}
+
+impl CannotStart {
+    fn new(exit_code: i32, program: &str, why: impl std::fmt::Display) -> Self {
+        let reason = format!("CannotStartContainerError: exec: \"{program}\": {why}");
+        Self { exit_code, reason, lacking: None }
+    }
+
+    /// What has failed is none of the program's doing.
+    pub fn without_a_program(e: &io::Error) -> Self {
+        let reason = format!("CannotStartContainerError: {e}");
+        Self { exit_code: 126, reason, lacking: lacking(e) }
+    }
+
+    fn of_error(program: &str, e: &io::Error) -> Self {
+        Self { lacking: lacking(e), ..Self::new(126, program, e) }
+    }
+}
+
+/// Starts `command` as the leader of a process group of its own; stdin is `/dev/null`, stdout and
+/// stderr are one pipe, so that their lines keep their order.
+///
+/// # Errors
+/// When the program cannot be found or executed.
+pub fn start(
+    command: &[String],
+    environment: &BTreeMap<String, String>,
+    directory: &Path,
+    output: io::PipeWriter,
+) -> Result<Pid, CannotStart> {
+    let (program, arguments) = command
+        .split_first()
+        .filter(|(program, _)| !program.is_empty())
+        .ok_or_else(|| CannotStart::new(127, "", "no command specified"))?;
+    let path = find(program, environment.get("PATH").map_or("", String::as_str), directory)?;
+    let stderr = output.try_clone().map_err(|e| CannotStart::of_error(program, &e))?;
+    // What a `#!` line names is told the path by which its script was started.
+    let path = if program.starts_with("./") { Path::new(program) } else { &path };
+    let child = Command::new(path)
+        .arg0(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => CannotStart::new(127, program, "no such file or directory"),
+            _ => CannotStart::of_error(program, &e),
+        })?;
+    // The process is waited for by its pid; dropping `child` neither waits nor kills.
+    i32::try_from(child.id()).map(Pid::from_raw).map_err(|e| CannotStart::new(126, program, e))
+}
+
+/// The program's file: a name with a slash is a path, any other is looked up in the job's own PATH.
+fn find(program: &str, path: &str, directory: &Path) -> Result<PathBuf, CannotStart> {
+    if program.contains('/') {
+        return Ok(directory.join(program));
+    }
+    let mut forbidden = false;
+    for folder in path.split(':') {
+        // An empty entry means the working directory (POSIX, Environment Variables).
+        let file = directory.join(folder).join(program);
+        match file.metadata() {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(file),
+            Ok(meta) if meta.is_file() => forbidden = true,
+            _ => {}
+        }
+    }
+    Err(match forbidden {
+        true => CannotStart::new(126, program, "permission denied"),
+        false => CannotStart::new(127, program, "executable file not found in $PATH"),
+    })
+}
+
+/// A descriptor that can be read when a child of ours has ended; `None` where the system has none (pidfd_open(2): Linux
+/// 5.3).
+#[cfg(target_os = "linux")]
+pub fn end_of(pid: Pid) -> Option<OwnedFd> {
+    use rustix::process::{Pid as Process, PidfdFlags, pidfd_open};
+    pidfd_open(Process::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok()
+}
+
+/// There are no such descriptors.
+#[cfg(not(target_os = "linux"))]
+pub fn end_of(_: Pid) -> Option<OwnedFd> {
+    None
+}
+
+/// Blocks until the process has ended. On Linux it leaves the process as a zombie, so that its group's ID
+/// cannot be taken by anyone else before [`reap`]; elsewhere it kills the rest of the group itself.
+pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::wait::{Id, waitid};
+        loop {
+            match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Err(Errno::EINTR) => {}
+                other => return other.ok(),
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        use rustix::process::{Pid as Process, WaitId, WaitIdOptions, waitid};
+        // The waitid of macOS does not say which signal has ended a process (its si_status is 0 then), so the status
+        // comes from waitpid, which frees the group's ID. What the job has left in its group is killed before that.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let process = Process::from_raw(pid.as_raw())?;
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), ended) {}
+        let _ = killpg(pid, Signal::SIGKILL);
+        loop {
+            match waitpid(pid, None) {
+                Err(Errno::EINTR) => {}
+                other => return other.ok(),
+            }
+        }
+    }
+}
+
+/// A shell's exit code: 128 + signal for a process that a signal ended (as Docker and ECS have it).
+pub fn exit_code(status: Option<WaitStatus>) -> i32 {
+    match status {
+        Some(WaitStatus::Exited(_, code)) => code,
+        Some(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+        // Nobody else waits for our children, so this cannot be; a job without a known end has not succeeded.
+        _ => 255,
+    }
+}
+
+/// Sends a signal to the whole group. A group that has gone already is fine.
+pub fn signal_group(leader: Pid, signal: Signal) {
+    if let Err(e) = killpg(leader, signal)
+        && e != Errno::ESRCH
+    {
+        note!("sending {signal} to process group {leader}: {e}");
+    }
+}
+
+/// How long the end of a job waits for what it has killed. SIGKILL works at once, but for a process that
+/// sleeps in the kernel, as on a network disk that is gone: that one may never wake.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// After the end of a job's main process: whatever it has left running is killed, as in a container
+/// whose first process has ended, and every zombie is reaped. What cannot be killed is said and left
+/// alone: the job's end is worth more than its processes'. Returns whether it is certain that nothing is left.
+pub fn reap(leader: Pid, task: &TaskId) -> bool {
+    // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
+    if cfg!(target_os = "linux") {
+        let _ = killpg(leader, Signal::SIGKILL);
+    }
+    let _ = waitpid(leader, Some(WaitPidFlag::WNOHANG));
+    // Processes that have left the group have become our children (we are their subreaper, on Linux).
+    // Orphans of the killed appear among our children as their parents die, so look until none is left.
+    let deadline = Instant::now() + REAP_PATIENCE;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {
+                let dying = kill_orphans(task);
+                if dying.is_empty() {
+                    return false;
+                }
+                if Instant::now() >= deadline {
+                    note!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                    return false;
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            // We have no children, and where those that flee become ours, that is all.
+            Err(_) => return cfg!(target_os = "linux"),
+        }
+    }
+}
+
+/// Kills the children that an attempt has left to us, and returns those that will die of it.
+fn kill_orphans(task: &TaskId) -> Vec<i32> {
+    let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, task));
+    let dying = orphans.filter(|pid| match kill(*pid, Signal::SIGKILL) {
+        Err(Errno::EPERM) => {
+            note!("attempt {task} has ended and left process {pid}, which belongs to another user");
+            false
+        }
+        _ => true,
+    });
+    dying.map(Pid::as_raw).collect()
+}
+
+/// Whether a child of ours is none of the attempt's processes: a tool in a job may have started the local
+/// cluster's server, which is there for all, and whose own runners and their jobs come to us with its end.
+fn is_anothers(pid: Pid, task: &TaskId) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
+    match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
+        Some(carried) => carried != task.as_str(),
+        // A server is started without the variables of whoever starts it; other programs that have shed
+        // them are the job's.
+        None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| ["blocal", "awsb"].iter().any(|ours| name.starts_with(ours))),
+    }
+}
+
+/// Our own children, as Linux lists them. Elsewhere orphans never become ours, so there are none.
+fn children() -> Vec<Pid> {
+    let me = std::process::id().to_string();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| stat(*pid).is_some_and(|fields| fields.get(1) == Some(&me)))
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// The fields of `/proc/PID/stat` that follow the name: state, parent, group, session, …
+fn stat(pid: i32) -> Option<Vec<String>> {
+    // It fits: some fifty numbers, and a name of at most 64 bytes. Each job's process is looked at once.
+    let mut bytes = [0; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut bytes)).ok()?;
+    let text = String::from_utf8_lossy(bytes.get(..length)?);
+    // The name is in parentheses and may itself contain blanks and parentheses.
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// When a process was born, in the kernel's clock ticks: with the pid it names one process for ever.
+/// `None` where the system does not say.
+pub fn born(pid: i32) -> Option<u64> {
+    // Field 22 of proc_pid_stat(5), the 20th after the name.
+    stat(pid)?.get(19)?.parse().ok()
+}
+
+/// The first process of a job whose runner is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Leader {
+    /// Its process ID, which is its group's, too.
+    pub pid: i32,
+    /// When it was started, in milliseconds since the epoch.
+    pub at: i64,
+    /// Its birth, where the system says.
+    pub born: Option<u64>,
+}
+
+impl Leader {
+    /// Whether the process with this ID is still this one, and not a later one.
+    fn is_alive(&self) -> bool {
+        match self.born {
+            Some(known) => born(self.pid) == Some(known),
+            None => {
+                // POSIX: `ps -o etime=` prints `[[dd-]hh:]mm:ss` since the process was started.
+                let ps = Command::new("/bin/ps").args(["-o", "etime=", "-p", &self.pid.to_string()]).output();
+                let age = ps.ok().and_then(|out| elapsed_s(&String::from_utf8_lossy(&out.stdout)));
+                let known = (crate::now_ms() - self.at) / 1000;
+                age.is_some_and(|age| (age - known).abs() <= 2)
+            }
+        }
+    }
+}
+
+fn elapsed_s(etime: &str) -> Option<i64> {
+    let (days, clock) = etime.trim().split_once('-').unwrap_or(("0", etime.trim()));
+    let parts: Option<Vec<i64>> = clock.split(':').map(|n| n.parse().ok()).collect();
+    let parts = parts.filter(|p| (2..=3).contains(&p.len()))?;
+    Some(days.parse::<i64>().ok()? * 86_400 + parts.iter().fold(0, |sum, n| sum * 60 + n))
+}
+
+/// Kills what a dead runner's job has left: its process group, if the leader is still the same process,
+/// and every process of ours that carries the attempt's ID in its environment.
+pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
+    if let Some(leader) = leader
+        && leader.pid > 1
+        && leader.is_alive()
+    {
+        let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
+    }
+    let marker = format!("{TASK_VARIABLE}={task}");
+    // A process may fork while we look: again, until a look finds nothing.
+    for _ in 0..100 {
+        let found = processes_with(&marker);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    note!("processes of the lost attempt {task} do not go away");
+}
+
+/// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.
+fn processes_with(variable: &str) -> Vec<Pid> {
+    if !cfg!(target_os = "linux") {
+        // ps(1) of macOS: `-E` shows the environment behind the command, of programs that are not the system's own.
+        let ps = Command::new("/bin/ps").args(["-axww", "-E", "-o", "pid=,command="]).output();
+        return ps
+            .map_or_else(|_| Vec::new(), |out| carriers(&String::from_utf8_lossy(&out.stdout), variable));
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == variable.as_bytes()))
+        })
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// The processes of a list in which each line is a process ID, a command and its environment.
+fn carriers(list: &str, variable: &str) -> Vec<Pid> {
+    list.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let pid = words.next()?.parse().ok().filter(|pid| *pid > 1)?;
+            words.any(|word| word == variable).then_some(Pid::from_raw(pid))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(command: &[&str], path: &str) -> Result<(i32, String), CannotStart> {
+        let command: Vec<String> = command.iter().map(|s| (*s).to_owned()).collect();
+        let environment = BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let pid = start(&command, &environment, Path::new("/"), writer)?;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let status = waitpid(pid, None).ok();
+        Ok((exit_code(status), text))
+    }
+
+    #[test]
+    fn programs_are_found_and_refused_as_docker_does() {
+        assert_eq!(run(&["sh", "-c", "echo a; echo b >&2; exit 3"], "/usr/bin:/bin").unwrap().0, 3);
+        assert_eq!(run(&["sh", "-c", "echo a; echo b >&2; echo c"], "/bin").unwrap().1, "a\nb\nc\n");
+        assert_eq!(run(&["sh", "-c", "kill -9 $$"], "/bin").unwrap().0, 137);
+        let missing = run(&["no-such-program"], "/usr/bin:/bin").unwrap_err();
+        assert_eq!(missing.exit_code, 127);
+        assert!(missing.reason.contains("executable file not found in $PATH"));
+        assert_eq!(run(&["/no/such"], "/bin").unwrap_err().exit_code, 127);
+        assert_eq!(run(&["/etc/passwd"], "/bin").unwrap_err().exit_code, 126);
+        assert_eq!(run(&["passwd"], "/etc").unwrap_err().exit_code, 126);
+    }
+
+    #[test]
+    fn elapsed_times_are_read_as_ps_prints_them() {
+        assert_eq!(elapsed_s("   00:07\n"), Some(7));
+        assert_eq!(elapsed_s("01:02:03"), Some(3723));
+        assert_eq!(elapsed_s("2-00:00:01"), Some(172_801));
+        assert_eq!(elapsed_s(""), None);
+    }
+
+    #[test]
+    fn processes_are_found_in_a_list_of_ps() {
+        let list = "    1 /sbin/launchd\n  812 sleep 60 HOME=/Users/me AWSB_TASK=7-1 LANG=C\n 9813 sh AWSB_TASK=7-12\n\
+                    31 AWSB_TASK=7-1\nx AWSB_TASK=7-1\n0 AWSB_TASK=7-1\n";
+        assert_eq!(carriers(list, "AWSB_TASK=7-1"), [812, 31].map(Pid::from_raw));
+        assert_eq!(carriers("", "AWSB_TASK=7-1"), []);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_birth_names_a_process() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert!(born(me).is_some());
+        assert_eq!(born(me), born(me));
+        assert_ne!(born(me), born(1));
+    }
+}

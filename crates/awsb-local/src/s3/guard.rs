@@ -1,0 +1,222 @@
+//! Which requests are answered: the owner's and host jobs' all, of a job in a container those that reach what
+//! is its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::dto::Checksum;
+use s3s::path::S3Path;
+use s3s::{S3Error, S3Request, S3Result, s3_error};
+use sha2::{Digest as _, Sha256};
+
+use super::service::maker;
+use super::store::Store;
+use crate::BUCKET;
+use crate::access::objects::{self, Condition, Place, Request, Verdict};
+use crate::access::operation::S3;
+use crate::access::{Keys, Operation, Principal, Rule};
+use crate::batch::{Reader, Scope};
+use crate::error::ApiError;
+use crate::http::parameter;
+
+/// What is asked before a request is answered, and before its body is read.
+pub struct Guard {
+    keys: Arc<Keys>,
+    reader: Reader,
+    store: Arc<Store>,
+}
+
+/// What goes along with a request that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Terms {
+    /// The content has to have this digest.
+    Digest(Digest),
+    /// What is made belongs to this job.
+    Maker(Maker),
+    /// Nothing.
+    None,
+}
+
+/// The ID of the job in a container that has made an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maker(String);
+
+impl Maker {
+    /// Who makes what a request writes, if that is kept.
+    pub fn of<T>(request: &S3Request<T>) -> Option<String> {
+        request.extensions.get::<Self>().map(|maker| maker.0.clone())
+    }
+}
+
+/// The SHA-256 that the content of an object has to have: its name says so. It goes along with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// What a request has to write, if its object's name says so.
+    pub fn of<T>(request: &S3Request<T>) -> Option<Self> {
+        request.extensions.get().copied()
+    }
+
+    /// Has the content checked: its SHA-256 is one more checksum that the request gives.
+    ///
+    /// # Errors
+    /// When the request gives another one itself.
+    pub fn expect(digest: Option<Self>, expected: &mut Checksum) -> S3Result<()> {
+        let Some(Self(digest)) = digest else { return Ok(()) };
+        let digest = super::content::base64(&digest);
+        match &expected.checksum_sha256 {
+            Some(given) if *given != digest => Err(Self::wrong()),
+            _ => {
+                expected.checksum_sha256 = Some(digest);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether this is the SHA-256 of a file.
+    ///
+    /// # Errors
+    /// `BadDigest` when it is not, and when the file cannot be read.
+    pub fn check(self, file: File) -> S3Result<()> {
+        let mut hash = Sha256::new();
+        let mut file = BufReader::with_capacity(128 * 1024, file);
+        loop {
+            let bytes = file.fill_buf().map_err(super::content::internal)?;
+            if bytes.is_empty() {
+                break;
+            }
+            hash.update(bytes);
+            let length = bytes.len();
+            file.consume(length);
+        }
+        if hash.finalize().as_slice() == self.0 { Ok(()) } else { Err(Self::wrong()) }
+    }
+
+    /// What is said of content whose name is that of other content.
+    pub fn wrong() -> S3Error {
+        s3_error!(
+            BadDigest,
+            "The name of an object in bundles/ is the SHA-256 of its content; this is another one"
+        )
+    }
+}
+
+impl Guard {
+    /// Over the keys, and the database that says whose job is whose.
+    pub fn new(keys: Arc<Keys>, reader: Reader, store: Arc<Store>) -> Self {
+        Self { keys, reader, store }
+    }
+
+    /// Removes a record of `--once` that a job in a container has made, because the owner asks for its key: what a
+    /// container has submitted is never taken for the owner's.
+    async fn forget_record_of_a_container(&self, key: String) {
+        let store = Arc::clone(&self.store);
+        let forget = move || match store.head(BUCKET, &key) {
+            Ok(object) if maker(&object).is_some() => store.delete(BUCKET, &key),
+            _ => Ok(()),
+        };
+        // What goes wrong with the store, the request itself meets, too.
+        let _ = tokio::task::spawn_blocking(forget).await;
+    }
+
+    /// On which terms a request is answered that a job in a container has signed; `key` names its object.
+    ///
+    /// # Errors
+    /// `AccessDeniedException` when it is not.
+    async fn terms(&self, who: Principal, request: Request, key: String) -> Result<Terms, ApiError> {
+        let store = Arc::clone(&self.store);
+        self.reader
+            .read(move |db| {
+                let Scope::Of(own) = Scope::of(db, &who)? else { return Ok(Terms::None) };
+                let operation = request.operation;
+                let denied = |why: &str| Err(own.attempt().denied(Operation::S3(operation), why));
+                match objects::verdict(request, &own.objects()) {
+                    Verdict::Allowed => Ok(Terms::None),
+                    Verdict::WithDigest(digest) => Ok(Terms::Digest(Digest(digest))),
+                    Verdict::AsItsOwn => Ok(Terms::Maker(Maker(own.id().to_owned()))),
+                    Verdict::IfMade => match store.head(BUCKET, &key).ok().and_then(|object| maker(&object)) {
+                        // Who replaces an object has made it.
+                        Some(job) if own.has_made(db, &job)? => Ok(Terms::Maker(Maker(own.id().to_owned()))),
+                        _ => denied("only records of --once that its own jobs have made are"),
+                    },
+                    Verdict::IfReadable(jobs) => {
+                        for job in &jobs {
+                            if own.reads(db, job)? {
+                                return Ok(Terms::None);
+                            }
+                        }
+                        denied("only results of its own jobs, of what these have submitted, and of its dependencies are")
+                    }
+                    Verdict::Refused(why) => denied(why),
+                }
+            })
+            .await
+    }
+}
+
+/// What a request asks for; `None` for an operation that is not in the table.
+fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
+    let operation = S3::named(cx.s3_op().name())?;
+    let place = match (cx.s3_path(), operation.rule()) {
+        (S3Path::Object { bucket, key }, _) => Place::of(bucket, key),
+        // A listing is of the keys that begin with its prefix.
+        (S3Path::Bucket { bucket }, Rule::List) => {
+            Place::of(bucket, &parameter(cx.uri(), "prefix").unwrap_or_default())
+        }
+        _ => Place::Other,
+    };
+    let header = |name| cx.headers().get(name).map(http::HeaderValue::as_bytes);
+    let condition = match (header(http::header::IF_NONE_MATCH), header(http::header::IF_MATCH)) {
+        (Some(b"*"), _) => Condition::Absent,
+        // `*` is met by whatever is there.
+        (None, Some(tag)) if tag != b"*" => Condition::Same,
+        _ => Condition::None,
+    };
+    Some(Request { operation, place, condition })
+}
+
+#[async_trait::async_trait]
+impl S3Access for Guard {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let signed = cx.credentials().and_then(|credentials| self.keys.find(&credentials.access_key));
+        let Some((who, _)) = signed else {
+            return Err(s3_error!(
+                AccessDenied,
+                "The key that the request is signed with is not valid any more"
+            ));
+        };
+        if who.contained().is_none() {
+            if let (Some(Request { place: Place::Once, .. }), S3Path::Object { key, .. }) =
+                (asked(cx), cx.s3_path())
+            {
+                self.forget_record_of_a_container(key.to_string()).await;
+            }
+            return Ok(());
+        }
+        let Some(request) = asked(cx) else {
+            return Err(s3_error!(AccessDenied, "no such request is allowed for a job in a container"));
+        };
+        let denied = |e: ApiError| match e.code {
+            "AccessDeniedException" => s3_error!(AccessDenied, "{}", e.message),
+            _ => s3_error!(InternalError, "{}", e.message),
+        };
+        who.check(Operation::S3(request.operation)).map_err(denied)?;
+        let key = match cx.s3_path() {
+            S3Path::Object { key, .. } => key.to_string(),
+            S3Path::Bucket { .. } | S3Path::Root => String::new(),
+        };
+        match self.terms(who, request, key).await.map_err(denied)? {
+            Terms::Digest(digest) => {
+                cx.extensions_mut().insert(digest);
+            }
+            Terms::Maker(maker) => {
+                cx.extensions_mut().insert(maker);
+            }
+            Terms::None => {}
+        }
+        Ok(())
+    }
+}

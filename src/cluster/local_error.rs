@@ -1,0 +1,15 @@
+//! What a local cluster's functions fail with, as the tools tell it.
+
+use awsb_local::LocalError;
+
+use crate::ui::Failure;
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        let failure = match error.is_usage() {
+            true => Failure::usage(error.message()),
+            false => Failure::failed(error.message()),
+        };
+        error.hints().iter().fold(failure, |failure, hint| failure.hint(hint.as_str()))
+    }
+}

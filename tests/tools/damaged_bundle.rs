@@ -112,6 +112,32 @@ async fn variables_in_a_bundle_are_shown_and_a_bundle_that_cannot_be_read_is_men
 }
 
 #[story]
+async fn a_bundle_is_fetched_once_for_the_variables_in_it_and_not_at_all_where_there_are_none() {
+    let (sandbox, s3, _) = sandbox();
+    sandbox.file("job.sh", "#!/bin/sh\nsleep 1000\n");
+    let big = format!("BIG={}", noise(20_000));
+    let id = sandbox.run("bsub", ["--parsable", "-e", &big, "job.sh"]).ok().stdout.trim().to_owned();
+    let mut watching = sandbox.start("bstat", ["--debug", "--env", "-w", "0.1", &id]);
+    for _ in 0..3 {
+        while watching.line().is_some_and(|line| !line.contains(&big)) {}
+    }
+    sandbox.run("bkill", [&id]).ok();
+    let outcome = watching.wait().ok();
+    let is_fetch = |line: &&str| line.starts_with("> GET ") && line.contains("/bundles/");
+    assert_eq!(outcome.stderr.lines().filter(is_fetch).count(), 1);
+
+    // Its script is in S3, its variables are in the request: whoever may not read the one sees the others.
+    sandbox.file("long.sh", format!("#!/bin/sh\n# {}\n", noise(20_000)));
+    let id = sandbox.run("bsub", ["--parsable", "-e", "A=1", "long.sh"]).ok().stdout.trim().to_owned();
+    for key in keys(&s3).await {
+        s3.delete_object().bucket(BUCKET).key(key).send().await.expect("it is gone");
+    }
+    let shown = sandbox.run("bstat", ["--env", &id]).ok();
+    assert_eq!(shown.stderr, "", "{shown}");
+    assert!(shown.stdout.contains(": A=1\n"), "{shown}");
+}
+
+#[story]
 async fn damaged_inputs_heal() {
     program("curl");
     let (sandbox, s3, _) = sandbox();

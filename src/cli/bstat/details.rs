@@ -1,21 +1,19 @@
 //! One job in detail: what it is, where its time went, its attempts, what it waits for, its children or nodes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::EnvWhich;
 use super::columns::{command, waited};
+use super::packed::PackedVariables;
 use super::progress::by_status;
-use super::script;
 use super::value::Viewer;
 use crate::batch::{self, Attempt, Detailed, Job, Of};
 use crate::cluster::{self, Session};
-use crate::ui::{Failure, Layout, Output, local_rfc3339, note, span};
+use crate::ui::{Failure, Layout, Output, local_rfc3339, span};
 use awsb_model::payload::launcher;
-use awsb_model::payload::unpack::{self, Carried};
 use awsb_model::{JobId, Secrets, Status, exit_code_in_words, words};
 
 /// So many failed children are named.
@@ -30,6 +28,7 @@ pub async fn show(
     session: &Session,
     output: &Output,
     env: Option<EnvWhich>,
+    packed: &PackedVariables,
     viewer: &Viewer,
     jobs: &[Job],
     is_first: bool,
@@ -41,7 +40,7 @@ pub async fn show(
     };
     let mut known = batch::detailed(session, &ids).await?;
     if env.is_some() {
-        add_carried(session, known.iter_mut().flatten()).await;
+        packed.add(session, known.iter_mut().flatten()).await;
     }
     let others = dependencies(session, known.iter().flatten()).await?;
     let mut is_first = is_first;
@@ -275,48 +274,6 @@ fn part_told(job: &Job) -> String {
     told.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// Adds the variables that travel in the jobs' bundles to those of the requests: in the job they take the place of others of
-/// the same name. A bundle that cannot be read may have some; that is said.
-async fn add_carried(session: &Session, all: impl Iterator<Item = &mut Detailed>) {
-    let mut fetched: HashMap<String, Vec<(String, String)>> = HashMap::new();
-    for detailed in all {
-        let id = detailed.job.job_id.clone();
-        let variables = detailed.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let carried = Carried::of(variables);
-        let found = match carried {
-            None | Some(Carried::Script(_)) => continue,
-            Some(Carried::Inline(bytes)) => told(&id, read(&id, bytes.as_slice())),
-            Some(Carried::Fetched { bucket, key }) => {
-                let url = format!("s3://{bucket}/{key}");
-                match fetched.get(&url) {
-                    Some(found) => found.clone(),
-                    None => {
-                        let object = script::fetch(session, &bucket, &key).await;
-                        let found = told(&id, object.and_then(|object| read(&id, object)));
-                        fetched.insert(url, found.clone());
-                        found
-                    }
-                }
-            }
-        };
-        detailed.environment.retain(|(name, _)| found.iter().all(|(other, _)| other != name));
-        detailed.environment.extend(found);
-    }
-}
-
-fn read(id: &str, bundle: impl Read) -> Result<Vec<(String, String)>, Failure> {
-    unpack::variables(bundle)
-        .map_err(|e| Failure::failed(format!("unpacking the bundle of the job {id}: {e}")))
-}
-
-/// What was found in the bundle of a job; nothing, once that is said, where it could not be read.
-fn told(id: &str, found: Result<Vec<(String, String)>, Failure>) -> Vec<(String, String)> {
-    found.unwrap_or_else(|failure| {
-        note(format!("bstat: warning: variables in the bundle of the job {id} are not shown: {failure}"));
-        Vec::new()
-    })
-}
-
 /// The variables, sorted by name. Those of the launcher, which carry the job's script, are long and nobody's.
 fn shown_environment<'d>(
     detailed: &'d Detailed,
@@ -353,12 +310,13 @@ fn environment(detailed: &Detailed, which: EnvWhich, secrets: &Secrets) -> Lines
 pub async fn with_environment(
     session: &Session,
     which: EnvWhich,
+    packed: &PackedVariables,
     jobs: &[Job],
 ) -> Result<Vec<Value>, Failure> {
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
     let secrets = cluster::secrets()?;
     let mut known = batch::detailed(session, &ids).await?;
-    add_carried(session, known.iter_mut().flatten()).await;
+    packed.add(session, known.iter_mut().flatten()).await;
     let one = |(job, detailed): (&Job, Option<Detailed>)| {
         let Some(detailed) = detailed else { return job.to_json() };
         let variables = shown_environment(&detailed, which, &secrets);

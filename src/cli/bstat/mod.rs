@@ -3,6 +3,7 @@
 mod columns;
 mod details;
 mod ids;
+mod packed;
 mod progress;
 mod script;
 mod sink;
@@ -19,6 +20,7 @@ use clap::Parser;
 use futures_util::StreamExt;
 
 use self::columns::{Columns, Sort};
+use self::packed::PackedVariables;
 use self::sink::{Expand, Shown, Sink};
 use self::watch::Every;
 use super::CommonArgs;
@@ -136,6 +138,7 @@ impl Args {
     async fn tell(&self) -> Result<Exit, Failure> {
         let wanted = Wanted::read("bstat", &self.jobs)?;
         let session = self.common.open().await?;
+        let packed = PackedVariables::default();
         if self.jobs.is_empty() && self.why {
             let found = why::of_interest(&session, &self.select).await?;
             return why::tell(&session, &self.output(), &found).await;
@@ -144,7 +147,7 @@ impl Args {
             if let Some(every) = self.watch {
                 return watch::tell(self, session, every, None).await;
             }
-            let shown = self.look_at_queues(&session, &self.output()).await?;
+            let shown = self.look_at_queues(&session, &self.output(), &packed).await?;
             if shown.jobs == 0 {
                 self.say_empty(&session);
             }
@@ -163,7 +166,8 @@ impl Args {
             Exit::Done
         } else {
             let is_alone = found.jobs.len() == 1 && found.failures.is_empty();
-            let shown = self.look_at_jobs(&session, &self.output(), found.jobs.clone(), is_alone).await?;
+            let shown =
+                self.look_at_jobs(&session, &self.output(), &packed, found.jobs.clone(), is_alone).await?;
             told(&shown)
         };
         Ok(found.report("bstat", outcome))
@@ -197,23 +201,29 @@ impl Args {
         &self,
         session: &Session,
         output: &Output,
+        packed: &PackedVariables,
         ids: Option<&[JobId]>,
     ) -> Result<Shown, Failure> {
         match ids {
             Some(ids) => {
                 let jobs = batch::describe(session, ids).await?.into_iter().flatten().collect();
-                self.look_at_jobs(session, output, jobs, ids.len() == 1).await
+                self.look_at_jobs(session, output, packed, jobs, ids.len() == 1).await
             }
-            None => self.look_at_queues(session, output).await,
+            None => self.look_at_queues(session, output, packed).await,
         }
     }
 
     /// The jobs of queues. A queue that is gone, and that was named by something which had been kept, is asked for
     /// anew.
-    async fn look_at_queues(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
-        match self.list(session, output).await {
+    async fn look_at_queues(
+        &self,
+        session: &Session,
+        output: &Output,
+        packed: &PackedVariables,
+    ) -> Result<Shown, Failure> {
+        match self.list(session, output, packed).await {
             Err(failure) if self.select.queue.is_empty() => match session.read_anew(&failure).await? {
-                Some(session) => self.list(&session, output).await,
+                Some(session) => self.list(&session, output, packed).await,
                 None => Err(failure),
             },
             listed => listed,
@@ -222,11 +232,16 @@ impl Args {
 
     /// Lists the jobs of queues. When they are no more than a page of each state, they are shown newest last; in a pipe, more
     /// of them come as Batch tells them, and nothing waits for the end.
-    async fn list(&self, session: &Session, output: &Output) -> Result<Shown, Failure> {
+    async fn list(
+        &self,
+        session: &Session,
+        output: &Output,
+        packed: &PackedVariables,
+    ) -> Result<Shown, Failure> {
         let statuses = self.statuses().unwrap_or(&Status::ACTIVE);
         let selection = self.select.selection(session, statuses)?;
         let mut pages = batch::selected(session, &selection, Order::AtOnce).await?;
-        let mut sink = Sink::new(session, output, self, self.details || self.env.is_some());
+        let mut sink = Sink::new(session, output, self, packed, self.details || self.env.is_some());
         let mut known = HashSet::new();
         let mut jobs: Vec<Job> = Vec::new();
         let mut streams = false;
@@ -268,13 +283,14 @@ impl Args {
         &self,
         session: &Session,
         output: &Output,
+        packed: &PackedVariables,
         jobs: Vec<Job>,
         is_alone: bool,
     ) -> Result<Shown, Failure> {
         let is_one = is_alone && jobs.iter().all(|job| !job.is_array_parent());
         let is_usual = self.columns.is_none() && self.sort.is_none() && !self.expand_children;
         let detailed = self.details || self.env.is_some();
-        let mut sink = Sink::new(session, output, self, detailed || (is_one && is_usual));
+        let mut sink = Sink::new(session, output, self, packed, detailed || (is_one && is_usual));
         if !self.expand_children {
             let is_plain = output.format() == Format::Plain;
             sink = sink.expanding(match detailed {

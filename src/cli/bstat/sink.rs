@@ -10,6 +10,7 @@ use super::Args;
 use super::columns::{self, Has, Which};
 use super::details;
 use super::ids::ShortIds;
+use super::packed::PackedVariables;
 use super::progress::{Progress, by_status};
 use super::value::Viewer;
 use crate::batch::{self, Job};
@@ -52,6 +53,7 @@ pub struct Sink<'a> {
     session: &'a Session,
     output: &'a Output,
     args: &'a Args,
+    packed: &'a PackedVariables,
     viewer: Viewer,
     form: Form<'a>,
     expand: Expand,
@@ -85,7 +87,13 @@ enum Form<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(session: &'a Session, output: &'a Output, args: &'a Args, detailed: bool) -> Self {
+    pub fn new(
+        session: &'a Session,
+        output: &'a Output,
+        args: &'a Args,
+        packed: &'a PackedVariables,
+        detailed: bool,
+    ) -> Self {
         let form = match output.format() {
             Format::Json => Form::Json(output.json_array()),
             Format::Plain if detailed => Form::Details(false),
@@ -95,6 +103,7 @@ impl<'a> Sink<'a> {
             session,
             output,
             args,
+            packed,
             viewer: Viewer::new(output.is_terminal()),
             form,
             expand: if args.expand_children { Expand::All } else { Expand::Nothing },
@@ -244,14 +253,15 @@ impl<'a> Sink<'a> {
         match &mut self.form {
             Form::Json(array) => {
                 let elements = match self.args.env {
-                    Some(which) => details::with_environment(self.session, which, &jobs).await?,
+                    Some(which) => details::with_environment(self.session, which, self.packed, &jobs).await?,
                     None => jobs.iter().map(Job::to_json).collect(),
                 };
                 elements.iter().try_for_each(|element| array.push(element))
             }
             Form::Details(begun) => {
                 let first = !std::mem::replace(begun, true);
-                details::show(self.session, self.output, self.args.env, &self.viewer, &jobs, first).await
+                let (session, env) = (self.session, self.args.env);
+                details::show(session, self.output, env, self.packed, &self.viewer, &jobs, first).await
             }
             Form::Rows(None) if jobs.is_empty() => Ok(()),
             Form::Rows(table) => {

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::Args;
+use super::packed::PackedVariables;
 use crate::batch::Pace;
 use crate::cluster::{Contact, Session};
 use crate::ui::{Exit, Failure, Format, Screen, local_rfc3339};
@@ -47,6 +48,7 @@ pub async fn tell(
     let mut pace = Pace::new(SHORTEST, LONGEST);
     let mut screen = Screen::default();
     let mut before: Option<u64> = None;
+    let packed = PackedVariables::default();
     loop {
         let begun = Instant::now();
         // A terminal may have another size each time.
@@ -54,7 +56,7 @@ pub async fn tell(
         let looked = contact
             .keep(async |session| {
                 let kept = output.keeping();
-                Ok((args.look(session, &kept, ids.as_deref()).await?, kept.taken()))
+                Ok((args.look(session, &kept, &packed, ids.as_deref()).await?, kept.taken()))
             })
             .await;
         let (shown, text) = looked?;

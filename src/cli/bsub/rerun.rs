@@ -256,9 +256,8 @@ fn put_on_top(
         ("GPU", options.gpus.as_ref().map(ToString::to_string)),
     ];
     for overrides in request.overrides_mut() {
-        let has_args = overrides.environment.iter().any(|v| v.name == launcher::ARGS_VARIABLE);
-        let is_packed = launcher::without_launcher(&overrides.command).is_empty() && !has_args;
-        if is_packed && variables.iter().next().is_some() {
+        let names = overrides.environment.iter().map(|v| v.name.as_str());
+        if launcher::is_packed(&overrides.command, names) && variables.iter().next().is_some() {
             return Err(Failure::usage(
                 "--env: this job's variables are in its bundle, which --rerun does not change",
             )

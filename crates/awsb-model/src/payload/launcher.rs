@@ -424,10 +424,11 @@ impl Start<'_> {
     }
 }
 
-/// The variables at the beginning of a start, where they are packed: [`Start::text`] writes them there.
+/// The variables at the beginning of a start, where they are packed: [`Start::text`] writes them there. Bundles of
+/// older versions have no [`UNSET`] before them.
 pub fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
     let mut found = Vec::new();
-    let mut rest = start;
+    let mut rest = start.strip_prefix(UNSET.as_bytes()).unwrap_or(start);
     while let Some(assignment) = rest.strip_prefix(b"export ") {
         let Some(equals) = assignment.iter().position(|b| *b == b'=') else { break };
         let Some((value, behind)) = unquoted(&assignment[equals + 1..]) else { break };
@@ -473,6 +474,13 @@ pub fn without_launcher(command: &[String]) -> &[String] {
         [sh, c, _, name, args @ ..] if sh == "/bin/sh" && c == "-c" && name == NAME => args,
         _ => command,
     }
+}
+
+/// Whether the variables and the arguments of a job with this command and these variables are in its bundle, as those of a
+/// [`Start`] with [`packed`](Start::packed).
+pub fn is_packed<'v>(command: &[String], mut variables: impl Iterator<Item = &'v str>) -> bool {
+    let args = without_launcher(command);
+    args.is_empty() && args.len() < command.len() && variables.all(|name| name != ARGS_VARIABLE)
 }
 
 /// Whether the start in a bundle starts a script that is in it, and not a command.
@@ -529,9 +537,10 @@ pub fn quote_all<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Invalid;
 
     #[test]
-    fn packed_variables_are_read_as_they_were() {
+    fn packed_variables_are_read_as_they_were() -> Result<(), Invalid> {
         let pairs: [(&str, &[u8]); 5] = [
             ("A", b"x y"),
             ("B", b""),
@@ -539,18 +548,37 @@ mod tests {
             ("E", b"\xff$HOME"),
             ("F", b"plain=1"),
         ];
-        let mut text = OsString::new();
+        let mut environment = Environment::default();
         for (name, value) in pairs {
-            text.push("export ");
-            set(&mut text, name, OsStr::from_bytes(value));
+            environment.set(name.parse()?, OsStr::from_bytes(value).to_owned());
         }
-        assert_eq!(packed_variables(text.as_bytes()), [], "there are no arguments behind them");
-        text.push("set -- ./a.sh 'export G=1'\nexport H=1\n");
+        let argv = ["./a.sh", "export G=1"].map(OsString::from);
+        let start = Start {
+            packed: Some((&environment, &argv)),
+            interpreter: Some(OsStr::new("/bin/sh")),
+            has_args: false,
+            stays: true,
+            line: None,
+            prelude: Prelude { outputs: "s3://b/p/outputs", has_tasks: true, place: &Place::Own },
+            has_inputs: false,
+            has_stdin: false,
+            outputs: &[],
+            region: "r",
+            dialect: OsStr::new("export H=1\n"),
+        };
+        let text = start.text();
+        let text = text.as_bytes();
         let expected = pairs.map(|(name, value)| (name.into(), OsStr::from_bytes(value).to_owned()));
-        assert_eq!(packed_variables(text.as_bytes()), expected);
+        assert_eq!(packed_variables(text), expected);
+        // Bundles of older versions begin with the variables.
+        assert_eq!(packed_variables(text.strip_prefix(UNSET.as_bytes()).unwrap_or_default()), expected);
+        assert_eq!(packed_variables(Start { packed: None, ..start }.text().as_bytes()), []);
+        let arguments = text.windows(7).position(|window| window == b"set -- ").unwrap_or_default();
+        assert_eq!(packed_variables(&text[..arguments]), [], "there are no arguments behind them");
         for end in 0..text.len() {
-            let _ = packed_variables(&text.as_bytes()[..end]);
+            let _ = packed_variables(&text[..end]);
         }
+        Ok(())
     }
 
     #[test]
@@ -584,5 +612,8 @@ mod tests {
         let command = command(launcher, vec!["./a.sh".into(), "1".into()]);
         assert_eq!(without_launcher(&command), ["./a.sh", "1"]);
         assert_eq!(without_launcher(&["echo".into()]), ["echo"]);
+        assert!(!is_packed(&command, [].into_iter()) && !is_packed(&[], [].into_iter()));
+        assert!(is_packed(&command[..4], ["A"].into_iter()));
+        assert!(!is_packed(&command[..4], ["A", ARGS_VARIABLE].into_iter()));
     }
 }

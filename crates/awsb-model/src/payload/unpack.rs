@@ -52,10 +52,9 @@ pub fn is_named(key: &str, sha256: &str) -> bool {
 /// The most that a bundle is unpacked to, in bytes: whoever submits a job decides what is in it, and gzip packs a thousand
 /// bytes into one.
 pub const MOST_UNPACKED: u64 = 256 << 20;
-/// The most of it that is held in memory, in bytes: the start, and the names of files.
-const MOST_HELD: u64 = 1 << 20;
-/// The most of a start with variables, in bytes. Linux starts no program with more than 6 MiB of them (execve(2)).
-const MOST_VARIABLES: u64 = 8 << 20;
+/// The most of it that is held in memory, in bytes: a start. Linux starts no program with more than 6 MiB of variables
+/// (execve(2)).
+const MOST_HELD: u64 = 8 << 20;
 
 /// Writes the script in a bundle to `out`, byte for byte; `false` when there is none, because what was staged goes with a
 /// command. Nothing is written before the bundle is known to have one. However large the script is, only a piece of it is
@@ -85,20 +84,29 @@ fn script_within(most: u64, mut bundle: impl Read + Seek, out: &mut impl Write) 
 /// as `�`.
 ///
 /// # Errors
-/// When this is no bundle, a damaged one or one of more than 256 MiB.
+/// When this is not a bundle, is a damaged one or one of more than 256 MiB, or its start has more than 8 MiB.
 pub fn variables(bundle: impl Read) -> io::Result<Vec<(String, String)>> {
     let mut archive = entries(bundle, MOST_UNPACKED);
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         if *entry.path_bytes() == *START_FILE.as_bytes() {
-            let mut start = Vec::new();
-            entry.by_ref().take(MOST_VARIABLES).read_to_end(&mut start)?;
+            let start = start(&mut entry)?;
             let text = |text: OsString| text.to_string_lossy().into_owned();
             let packed = launcher::packed_variables(&start).into_iter();
             return Ok(packed.map(|(name, value)| (text(name), text(value))).collect());
         }
     }
     Ok(Vec::new())
+}
+
+/// The text of the start.
+fn start(entry: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    // A part of it would be shown as the whole.
+    match entry.take(MOST_HELD + 1).read_to_end(&mut start)? as u64 {
+        0..=MOST_HELD => Ok(start),
+        _ => Err(io::Error::other(format!("its start has more than {} MiB", MOST_HELD >> 20))),
+    }
 }
 
 /// What a bundle has in it, which is unpacked to `most` bytes.
@@ -115,8 +123,7 @@ fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<us
         let mut entry = entry?;
         let path = entry.path_bytes().into_owned();
         if path == START_FILE.as_bytes() {
-            let mut start = Vec::new();
-            entry.by_ref().take(MOST_HELD).read_to_end(&mut start)?;
+            let start = start(&mut entry)?;
             return Ok(last.filter(|_| launcher::starts_a_script(&start)));
         }
         if path != LINES_FILE.as_bytes() {
@@ -206,6 +213,27 @@ mod tests {
         for (name, lines) in [("a.sh", false), ("a.sh", true), (long.as_str(), true)] {
             let script = unpacked(pack(name, lines)?.bytes())?;
             assert_eq!(script.as_deref(), Some("yes\0\u{e9}".as_bytes()), "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_start_is_read_whole_or_not_at_all() -> io::Result<()> {
+        let check = launcher::bare(include_str!("launcher/check.sh"));
+        for (length, is_whole) in [(2 << 20, true), (MOST_HELD, false)] {
+            let value = "x".repeat(usize::try_from(length).unwrap_or_default());
+            let start = format!("export A={value}\nset -- ./a.sh\n{check}");
+            let entry = |path, contents| Entry { path, mode: 0o600, contents };
+            let bundle = Bundle::pack(&[], &[entry("a.sh", b"x"), entry(START_FILE, start.as_bytes())])?;
+            let (script, variables) = (unpacked(bundle.bytes()), variables(bundle.bytes()));
+            if is_whole {
+                assert_eq!(script?.as_deref(), Some(&b"x"[..]));
+                assert!(variables? == [("A".to_owned(), value)]);
+            } else {
+                for e in [script.unwrap_err(), variables.unwrap_err()] {
+                    assert_eq!(e.to_string(), "its start has more than 8 MiB");
+                }
+            }
         }
         Ok(())
     }

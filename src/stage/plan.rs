@@ -10,8 +10,8 @@
 //! 5. a bundle in S3, which the launcher fetches,
 //! 6. the same with variables and arguments packed into it.
 //!
-//! Bundles for a script from Slurm have `srun` in them. Where one is too large for the request because of that, and nothing
-//! that the job brings along mentions `srun`, it is left out.
+//! Bundles for a script from Slurm have `srun` in them. Where one is too large for the request because of that, also with
+//! everything packed, and nothing that the job brings along mentions `srun`, it is left out.
 //!
 //! Where an array becomes several jobs, each has its own lines, and so a bundle of its own.
 
@@ -279,9 +279,9 @@ enum Form {
     Bare,
     Plain,
     InRequest,
-    /// The same without the programs for a script from Slurm that the job does not mention.
-    InRequestWithLess,
     PackedInRequest,
+    /// As `InRequest`, without the programs for a script from Slurm that the job does not mention.
+    InRequestWithLess,
     PackedInRequestWithLess,
     InS3,
     PackedInS3,
@@ -299,8 +299,8 @@ impl Form {
         Form::Bare,
         Form::Plain,
         Form::InRequest,
-        Form::InRequestWithLess,
         Form::PackedInRequest,
+        Form::InRequestWithLess,
         Form::PackedInRequestWithLess,
         Form::InS3,
         Form::PackedInS3,

@@ -346,8 +346,11 @@ fn srun_says_what_it_cannot_do() -> Outcome {
         ("-l -w node1 true", 0, "srun: options without effect here: -l -w\n"),
         ("", 1, "srun: there is no command to run\n"),
         ("-n", 1, "srun: -n needs a value\n"),
-        ("-n two true", 1, "srun: -n: 'two' is no number from 1 on\n"),
+        ("-n two true", 1, "srun: -n: two is not positive\n"),
         ("--multi-prog f", 1, "srun: --multi-prog is Slurm only: a script can look at SLURM_PROCID\n"),
+        // Names that bsub has not seen, as in a script that is in the image.
+        (r"-o out.$(printf '\0453t') true", 1, "srun: out.%3t: a script needs # %t\n"),
+        (r"-i in.$(printf '\045a') true", 1, "srun: in.%a: a script needs # %t\n"),
     ] {
         let output = said(&format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun(options)), SINGLE, None)?;
         assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{options}");

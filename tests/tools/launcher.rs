@@ -634,6 +634,38 @@ fn a_script_of_four_kilobytes_travels_in_the_request() -> Outcome {
     Ok(())
 }
 
+/// Whether a job with these bytes of ordinary text in a script from Slurm, and this variable, has `srun` in its bundle, which
+/// is in the request.
+fn has_srun(length: usize, variable: &str) -> Result<bool, Box<dyn std::error::Error>> {
+    use awsb_model::Directives;
+    let text = format!("#!/bin/bash\n#SBATCH -n 4\n{}", ordinary(length, "srun")?);
+    let mut job = spec(script(text.as_bytes(), vec![])?);
+    job.slurm = Directives::read(text.as_bytes()).slurm;
+    job.environment.set("A".parse()?, variable.into());
+    let plan = plan(&job)?;
+    let bundle = plan.bundles.first().ok_or("a script from Slurm has a bundle")?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bundle.bytes()));
+    let mut has = false;
+    for entry in archive.entries()? {
+        has |= entry?.path_bytes().ends_with(b"/srun");
+    }
+    Ok(has && !plan.is_fetched())
+}
+
+/// Scripts in the image or on a file system may call `srun`, which bsub does not see.
+#[story]
+fn variables_are_packed_before_srun_is_left_out() -> Outcome {
+    let (mut low, mut high) = (0, 8500);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        if has_srun(middle, "")? { low = middle } else { high = middle }
+    }
+    // What there is room for beside a short variable takes no more than a part of this one.
+    assert!(has_srun(low - 300, &"x".repeat(1000))?, "{low}");
+    assert!(!has_srun(low - 300, &noise(1000))?, "there is no room for all of it: {low}");
+    Ok(())
+}
+
 /// A large bundle is fetched by what the image has, and nothing is run that is not what was staged.
 #[story]
 fn a_fetched_bundle_is_checked() -> Outcome {

@@ -69,7 +69,7 @@ done
 [ -z "$_aw" ] || _as "options without effect here:$_aw"
 _an=${_an:-$_at}
 case $_an in
-'' | 0* | *[!0-9]*) _afail "-n: '$_an' is no number from 1 on" ;;
+'' | 0* | *[!0-9]*) _afail "-n: $_an is not positive" ;;
 esac
 case $_ai in all | none) _ai='' ;; esac
 export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an" SLURM_PROCID=0 SLURM_LOCALID=0
@@ -132,6 +132,10 @@ exec "$@"' srun "$_ai" "$_ao" "$_ae" "$@"
 esac
 # end
 # only: plain names
+# No script that bsub has seen has such a name: this one is of a script in the image, or on a file system.
+case $_ai$_ao$_ae in
+*%?*) _afail "$_ai$_ao$_ae: a script needs # %t" ;;
+esac
 [ -z "$_ai" ] || exec <"$_ai" || exit
 if [ "$_ao" ]; then
   exec >"$_ao" || exit
@@ -180,6 +184,7 @@ _ak='' _ac=0 _ai=0 _ah=''
 _aw=${AWSB_STEP_SIGNAL-}
 if [ "$_aw" ]; then
   trap "kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
+  trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
   _ap=${0%/*}/step.$$
   trap 'rm -f "$_ap"' EXIT
   : >"$_ap"

@@ -87,8 +87,8 @@ struct Heard {
     last: Option<(EndSignal, Instant)>,
     /// Those that nobody has taken yet, each with its number.
     untaken: VecDeque<(u64, EndSignal)>,
-    /// Whether somebody has taken one: then the tool ends for it. What it still prints must not keep it from that.
-    is_taken: bool,
+    /// How many somebody has taken: after the first the tool ends for it. What it still prints must not keep it from that.
+    taken: usize,
     /// Whether something that was printed at the end has found no reader: then nothing more is tried.
     is_unread: bool,
     /// Who listens, the last one at the end.
@@ -101,8 +101,17 @@ struct Heard {
 #[derive(Debug)]
 struct Listener {
     number: u64,
-    /// Whether it waits for a signal just now.
-    awaits: bool,
+    awaits: Awaits,
+}
+
+/// What a listener waits for just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Nothing,
+    /// A signal.
+    Signal,
+    /// The answer to a question, in whose place a signal may come.
+    Answer,
 }
 
 /// What becomes of a signal that has come.
@@ -119,13 +128,17 @@ enum Fate {
 impl Heard {
     /// A signal has come.
     fn comes(&mut self, signal: EndSignal, now: Instant) -> Fate {
-        let before = self.last.replace((signal, now));
+        let before = self.last;
         let is_repeated = before.is_some_and(|(last, at)| last == signal && now.duration_since(at) < AS_ONE);
-        let is_awaited = self.listeners.last().is_some_and(|listener| listener.awaits);
+        if !is_repeated {
+            // Repeated signals begin no new span: of those that come again and again, one counts in the end.
+            self.last = Some((signal, now));
+        }
+        let awaits = self.listeners.last().map_or(Awaits::Nothing, |listener| listener.awaits);
         let is_second = match signal {
             _ if before.is_none() => return self.hand_on(signal),
-            // After the first one, an answer to a question may come soon.
-            EndSignal::Interrupt => !is_repeated || self.is_taken,
+            // Whoever is asked after the first Ctrl-C may answer soon.
+            EndSignal::Interrupt => !is_repeated || awaits == Awaits::Answer,
             EndSignal::Terminate => !is_repeated,
             // A terminal that goes may send several.
             EndSignal::HangUp => false,
@@ -133,7 +146,7 @@ impl Heard {
         if !is_second {
             return Fate::Ignored;
         }
-        match (self.is_taken, is_awaited, signal) {
+        match (self.taken > 0, awaits != Awaits::Nothing, signal) {
             (true, true, _) => self.hand_on(signal),
             // Whoever has taken the first Ctrl-C sees to the end.
             (true, false, EndSignal::Interrupt) => Fate::Ignored,
@@ -156,23 +169,29 @@ impl Heard {
     /// Somebody begins to listen; returns the listener's number.
     fn listen(&mut self) -> u64 {
         let number = self.number();
-        self.listeners.push(Listener { number, awaits: false });
+        self.listeners.push(Listener { number, awaits: Awaits::Nothing });
         number
     }
 
-    /// This listener waits for a signal from now on, or does so no more.
-    fn awaits(&mut self, number: u64, awaits: bool) {
+    /// This listener waits for this from now on.
+    fn awaits(&mut self, number: u64, awaits: Awaits) {
         if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.number == number) {
             listener.awaits = awaits;
         }
     }
 
-    /// The signal that this listener is to take, if there is one: it has begun to listen after all others.
-    fn take(&mut self, number: u64) -> Option<EndSignal> {
-        self.listeners.last().filter(|listener| listener.number == number)?;
-        let (_, signal) = self.untaken.pop_front()?;
-        self.is_taken = true;
-        Some(signal)
+    /// The signal that this listener is to take, if there is one, with its number: it has begun to listen after all others.
+    fn take(&mut self, listener: u64) -> Option<(u64, EndSignal)> {
+        self.listeners.last().filter(|last| last.number == listener)?;
+        let untaken = self.untaken.pop_front()?;
+        self.taken += 1;
+        Some(untaken)
+    }
+
+    /// A signal that was taken is as if it had never been.
+    fn give_back(&mut self, taken: (u64, EndSignal)) {
+        self.untaken.push_front(taken);
+        self.taken = self.taken.saturating_sub(1);
     }
 
     /// This listener is gone.
@@ -248,31 +267,50 @@ fn hand_on(signal: EndSignal) {
     HEARD.send_modify(|heard| fate = heard.comes(signal, Instant::now()));
     match fate {
         Fate::HandedOn(number) => {
-            std::thread::spawn(move || {
-                std::thread::sleep(DEAF);
-                if HEARD.borrow().untaken.iter().any(|(untaken, _)| *untaken == number) {
-                    signal.end_tool();
-                }
-            });
+            let is_untaken = move || HEARD.borrow().untaken.iter().any(|(untaken, _)| *untaken == number);
+            end_later_if(signal, is_untaken);
         }
         Fate::Ignored => {}
         Fate::Ends => signal.end_tool(),
     }
 }
 
+/// Ends the tool by a signal if this is so after a while. Where there can be no thread that waits for that, it ends at once.
+fn end_later_if(signal: EndSignal, is_so: impl FnOnce() -> bool + Send + 'static) {
+    let wait = move || {
+        std::thread::sleep(DEAF);
+        if is_so() {
+            signal.end_tool();
+        }
+    };
+    if std::thread::Builder::new().spawn(wait).is_err() {
+        signal.end_tool();
+    }
+}
+
 /// Whether the tool is ending for a signal: then what it prints goes through [`last_write`].
 pub(super) fn is_ending() -> bool {
-    HEARD.borrow().is_taken
+    HEARD.borrow().taken > 0
 }
 
 /// Writes something while the tool ends for a signal. A reader that does not read, or a terminal that is stopped, does not
 /// keep it from ending; once that has happened nothing more is written, and the answer is `None`.
-pub(super) fn last_write<T: Send + 'static>(write: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) fn last_write<T, F>(write: F) -> Option<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     if HEARD.borrow().is_unread {
         return None;
     }
+    let (hand, handed) = mpsc::channel::<F>();
     let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || tell.send(write()));
+    let thread = std::thread::Builder::new().spawn(move || handed.recv().map(|write| tell.send(write())));
+    if thread.is_err() {
+        return Some(write());
+    }
+    // A thread that has ended tells nothing, either.
+    let _ = hand.send(write);
     let written = told.recv_timeout(LAST_WRITE).ok();
     if written.is_none() {
         heard(|heard| heard.is_unread = true);
@@ -286,6 +324,8 @@ pub(super) fn last_write<T: Send + 'static>(write: impl FnOnce() -> T + Send + '
 pub struct Interrupts {
     number: u64,
     news: watch::Receiver<Heard>,
+    /// The last signal that it has taken, with its number.
+    taken: Option<(u64, EndSignal)>,
 }
 
 impl Interrupts {
@@ -293,24 +333,35 @@ impl Interrupts {
     pub fn listen() -> Self {
         watch_signals();
         let news = HEARD.subscribe();
-        Self { number: heard(Heard::listen).unwrap_or_default(), news }
+        Self { number: heard(Heard::listen).unwrap_or_default(), news, taken: None }
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> EndSignal {
-        /// Says that nobody waits any more.
-        struct Awaits(u64);
+        self.next_while(Awaits::Signal).await
+    }
 
-        impl Drop for Awaits {
+    /// Waits for the next one while somebody is asked what becomes of the last one: Ctrl-C may be the answer, however soon it
+    /// comes.
+    pub async fn next_for_answer(&mut self) -> EndSignal {
+        self.next_while(Awaits::Answer).await
+    }
+
+    async fn next_while(&mut self, awaits: Awaits) -> EndSignal {
+        /// Says that this listener waits no more.
+        struct Waiting(u64);
+
+        impl Drop for Waiting {
             fn drop(&mut self) {
-                heard(|heard| heard.awaits(self.0, false));
+                heard(|heard| heard.awaits(self.0, Awaits::Nothing));
             }
         }
 
-        let _awaits = Awaits(self.number);
-        heard(|heard| heard.awaits(self.number, true));
+        let _waiting = Waiting(self.number);
+        heard(|heard| heard.awaits(self.number, awaits));
         loop {
-            if let Some(signal) = heard(|heard| heard.take(self.number)).flatten() {
+            self.taken = heard(|heard| heard.take(self.number)).flatten();
+            if let Some((_, signal)) = self.taken {
                 return signal;
             }
             if self.news.changed().await.is_err() {
@@ -319,9 +370,11 @@ impl Interrupts {
         }
     }
 
-    /// Gives back a signal that it has taken in vain: it is for the one who listens after it, or before.
-    fn give_back(self, signal: EndSignal) {
-        heard(|heard| heard.untaken.push_front((0, signal)));
+    /// Gives back the last signal, which it has taken in vain: it is for the one who listens after it, or before.
+    fn give_back(mut self) {
+        if let Some(taken) = self.taken.take() {
+            heard(|heard| heard.give_back(taken));
+        }
     }
 }
 
@@ -352,13 +405,10 @@ where
         let signal = signals.next().await;
         // The story has ended just before.
         if tell.send(signal).is_err() {
-            return signals.give_back(signal);
+            return signals.give_back();
         }
         last(signal).await;
-        std::thread::spawn(move || {
-            std::thread::sleep(DEAF);
-            signal.end_tool();
-        });
+        end_later_if(signal, || true);
     });
     let signal = {
         let mut story = pin!(story);
@@ -406,16 +456,30 @@ mod tests {
         let mut heard = Heard::default();
         let (outer, inner) = (heard.listen(), heard.listen());
         assert!(matches!(fates(&mut heard, &[(EndSignal::Terminate, 0)])[..], [Fate::HandedOn(_)]));
-        assert_eq!((heard.take(outer), heard.is_taken), (None, false));
+        assert_eq!((heard.take(outer), heard.taken), (None, 0));
         heard.leave(inner);
-        assert_eq!(heard.take(outer), Some(EndSignal::Terminate));
-        assert_eq!((heard.take(outer), heard.is_taken), (None, true));
+        assert_eq!(heard.take(outer), Some((3, EndSignal::Terminate)));
+        assert_eq!((heard.take(outer), heard.taken), (None, 1));
         // Whoever leaves out of turn takes nothing along.
         let (inner, innermost) = (heard.listen(), heard.listen());
         heard.leave(inner);
-        heard.awaits(innermost, true);
-        assert!(matches!(fates(&mut heard, &[(EndSignal::Terminate, 900)])[..], [Fate::HandedOn(_)]));
-        assert_eq!((heard.take(outer), heard.take(innermost)), (None, Some(EndSignal::Terminate)));
+        heard.awaits(innermost, Awaits::Signal);
+        assert!(matches!(fates(&mut heard, &[(EndSignal::Terminate, 900)])[..], [Fate::HandedOn(6)]));
+        assert_eq!((heard.take(outer), heard.take(innermost)), (None, Some((6, EndSignal::Terminate))));
+    }
+
+    #[test]
+    fn a_signal_that_is_given_back_is_as_it_was() {
+        let mut heard = Heard::default();
+        let (outer, inner) = (heard.listen(), heard.listen());
+        fates(&mut heard, &[(EndSignal::Terminate, 0)]);
+        let taken = heard.take(inner);
+        assert_eq!((taken, heard.taken), (Some((3, EndSignal::Terminate)), 1));
+        taken.into_iter().for_each(|taken| heard.give_back(taken));
+        // The tool does not end for it yet, and ends all the same if nobody takes it.
+        assert_eq!((heard.taken, heard.untaken.front()), (0, Some(&(3, EndSignal::Terminate))));
+        heard.leave(inner);
+        assert_eq!(heard.take(outer), taken);
     }
 
     #[test]
@@ -433,31 +497,43 @@ mod tests {
             assert_eq!(fates(&mut heard, &[(Terminate, 0), (second, at)])[1], fate, "{second:?} {at}");
         }
         // One that says what becomes of it, and then one that asks.
-        for (second, at, fate, asks) in [
-            (Terminate, 1000, Fate::Ends, false),
-            (Interrupt, 1000, Fate::Ignored, false),
-            (Interrupt, 1, Fate::Ignored, false),
-            (HangUp, 1000, Fate::Ignored, false),
-            (Terminate, 1000, Fate::HandedOn(4), true),
-            (Interrupt, 1000, Fate::HandedOn(4), true),
-            (Interrupt, 1, Fate::HandedOn(4), true),
-            (HangUp, 1000, Fate::Ignored, true),
+        for (second, at, fate, awaits) in [
+            (Terminate, 1000, Fate::Ends, Awaits::Nothing),
+            (Interrupt, 1000, Fate::Ignored, Awaits::Nothing),
+            (Interrupt, 1, Fate::Ignored, Awaits::Nothing),
+            (HangUp, 1000, Fate::Ignored, Awaits::Nothing),
+            (Terminate, 1000, Fate::HandedOn(4), Awaits::Signal),
+            (Interrupt, 1000, Fate::HandedOn(4), Awaits::Signal),
+            // A shell that hands Ctrl-C on to what has had it from the terminal.
+            (Interrupt, 1, Fate::Ignored, Awaits::Signal),
+            (HangUp, 1000, Fate::Ignored, Awaits::Signal),
+            (Terminate, 1000, Fate::HandedOn(4), Awaits::Answer),
+            (Interrupt, 1000, Fate::HandedOn(4), Awaits::Answer),
+            (Interrupt, 1, Fate::HandedOn(4), Awaits::Answer),
+            (HangUp, 1000, Fate::Ignored, Awaits::Answer),
         ] {
             let mut heard = Heard::default();
             let first = heard.listen();
             assert_eq!(fates(&mut heard, &[(Interrupt, 0)]), [Fate::HandedOn(2)]);
-            assert_eq!(heard.take(first), Some(Interrupt));
-            let asked = heard.listen();
-            heard.awaits(asked, asks);
+            assert_eq!(heard.take(first), Some((2, Interrupt)));
+            let next = heard.listen();
+            heard.awaits(next, awaits);
             heard.last = Some((Interrupt, Instant::now()));
-            assert_eq!(fates(&mut heard, &[(second, at)]), [fate], "{second:?} {at} {asks}");
+            assert_eq!(fates(&mut heard, &[(second, at)]), [fate], "{second:?} {at} {awaits:?}");
+        }
+        // One every 100 ms, as from a loop in a shell: the first that comes after 200 ms counts.
+        for second in [Terminate, Interrupt] {
+            let mut heard = Heard::default();
+            heard.listen();
+            let fates = fates(&mut heard, &[(second, 0), (second, 100), (second, 199), (second, 201)]);
+            assert_eq!(fates[1..], [Fate::Ignored, Fate::Ignored, Fate::Ends], "{second:?}");
         }
         // `timeout` sends it twice, and it is taken in between.
         let mut heard = Heard::default();
         let first = heard.listen();
         fates(&mut heard, &[(Terminate, 0)]);
         heard.take(first);
-        heard.awaits(first, true);
+        heard.awaits(first, Awaits::Signal);
         assert_eq!(fates(&mut heard, &[(Terminate, 1)]), [Fate::Ignored]);
     }
 }

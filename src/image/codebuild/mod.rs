@@ -76,6 +76,8 @@ pub async fn build(
         }
     };
     shown.put_away();
+    // Whoever listens and takes no signal holds it back.
+    drop(interrupts);
     let ended = ended.map_err(|failure| {
         let failure = match failure.passing || failure.of_credentials {
             true => {
@@ -155,7 +157,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
     let stop = tokio::select! {
         answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
         // Asked twice: no answer.
-        again = interrupts.next() => {
+        again = interrupts.next_for_answer() => {
             note("");
             return goes_on(again);
         }

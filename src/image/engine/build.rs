@@ -187,6 +187,8 @@ impl Build<'_> {
             }
             return Err(failure);
         }
+        // Whoever listens and takes no signal holds it back.
+        drop(interrupts);
         show.take(teller.end(begun.elapsed()));
         show.end();
         // An answer that ends is no proof: the engine may have been stopped.

@@ -100,8 +100,18 @@ impl JsonArray<'_> {
 #[derive(Debug)]
 pub struct OpenArray<'a> {
     output: &'a Output,
-    /// What is written of it.
-    begun: Option<String>,
+    state: Opened,
+}
+
+/// How far an [`OpenArray`] is.
+#[derive(Debug)]
+enum Opened {
+    /// Nothing is written.
+    Not,
+    /// This is written.
+    Begun(String),
+    /// Its beginning could not be written.
+    Failed,
 }
 
 impl OpenArray<'_> {
@@ -113,21 +123,25 @@ impl OpenArray<'_> {
         let whole = pretty(&[first])?;
         let Some(fields) = whole.strip_suffix("\n  }\n]\n") else { return Ok(()) };
         let text = format!("{fields},\n");
+        self.state = Opened::Failed;
         self.output.write(self.output.as_shown(&text).as_bytes())?;
-        self.begun = Some(text);
+        self.state = Opened::Begun(text);
         Ok(())
     }
 
-    /// Writes what is left of the elements; the first one is what it was at the beginning, with more fields behind it.
+    /// Writes what is left of the elements; the first one is what it was at the beginning, with more fields behind it. All of
+    /// them, if none was begun; nothing, if the beginning could not be written.
     ///
     /// # Errors
-    /// As [`Output::write`].
+    /// As [`Output::write`]; when the first element is another one than at the beginning.
     pub fn close(self, elements: &[serde_json::Value]) -> Result<(), Failure> {
         let whole = pretty(elements)?;
-        let rest = match &self.begun {
-            Some(begun) => whole.strip_prefix(begun.as_str()).unwrap_or(""),
-            // Nothing of it could be written.
-            None => return Ok(()),
+        let rest = match &self.state {
+            Opened::Not => whole.as_str(),
+            Opened::Begun(begun) => whole.strip_prefix(begun.as_str()).ok_or_else(|| {
+                write_failure(&io::Error::other("the JSON array's first element is not what was begun"))
+            })?,
+            Opened::Failed => return Ok(()),
         };
         self.output.write(self.output.as_shown(rest).as_bytes())
     }
@@ -284,7 +298,7 @@ impl Output {
 
     /// Begins a JSON array whose first element is begun before all of it is known.
     pub fn open_array(&self) -> OpenArray<'_> {
-        OpenArray { output: self, begun: None }
+        OpenArray { output: self, state: Opened::Not }
     }
 
     /// JSON as it is written: on a terminal it does nothing to it.
@@ -387,9 +401,21 @@ mod tests {
         assert_eq!(array.close(whole.as_array().expect("an array")), Ok(()));
         let text = begun + &output.taken();
         assert_eq!(text, serde_json::to_string_pretty(&whole).expect("JSON") + "\n");
-        // Of one that was never begun there is no end.
-        assert_eq!(output.open_array().close(&[json!({})]), Ok(()));
+        // One that was never begun is written as a whole, and one whose beginning could not be written not at all.
+        assert_eq!(output.open_array().close(whole.as_array().expect("an array")), Ok(()));
+        assert_eq!(output.taken(), text);
+        let failed = OpenArray { output: &output, state: Opened::Failed };
+        assert_eq!(failed.close(&[json!({ "a": 1 })]), Ok(()));
         assert_eq!(output.taken(), "");
+    }
+
+    #[test]
+    fn an_open_array_is_not_left_open_in_silence() {
+        let output = Output::in_memory(Format::Json, None, false);
+        let mut array = output.open_array();
+        assert_eq!(array.begin(&json!({ "a": 1 })), Ok(()));
+        let failure = array.close(&[json!({ "a": 2, "b": 1 })]).unwrap_err();
+        assert!(failure.message.ends_with("the JSON array's first element is not what was begun"));
     }
 
     #[test]

@@ -78,8 +78,8 @@ fn own(mut words: Vec<OsString>) -> ExitCode {
     }
     match (first.to_str(), words.get(1)) {
         (Some("-h" | "--help" | "help"), None) => reported(print(&overview())),
-        (Some("-V" | "--version"), None) => reported(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
-        (Some("help"), Some(word)) => match Tool::meant_by(word) {
+        (Some("-V" | "--version"), _) => reported(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
+        (Some("-h" | "--help" | "help"), Some(word)) => match Tool::meant_by(word) {
             Some(tool) => start(tool, vec!["--help".into()]),
             None => reported(Err(unknown(word))),
         },

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cluster::{Choice, Session};
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
-use awsb_model::Invalid;
+use awsb_model::{Invalid, words};
 
 pub use dispatch::main;
 
@@ -224,13 +224,10 @@ fn needs_help(error: &clap::Error) -> bool {
     }
 }
 
-/// The names of the commands of a tool: `start, stop and status`.
+/// The names of the commands of a tool that its help lists: `start, stop or status`.
 fn names(command: &clap::Command) -> String {
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-    match names.as_slice() {
-        [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        _ => names.concat(),
-    }
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    words::or(&shown.map(clap::Command::get_name).collect::<Vec<_>>())
 }
 
 /// Help in colour where stdout is a terminal that wants it.

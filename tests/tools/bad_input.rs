@@ -223,7 +223,8 @@ fn the_other_tools() {
         (&["bwait", "--timeout", "-1", ID], &["'-1'", "'--timeout <TIME>'"]),
         (&["bwait", "--task", "x", ID], &["'x'", "'--task <N>'"]),
         (&["bwait", "--quiet", "--json", ID], &["--quiet", "--json"]),
-        (&["blocal"], &["no command is given"]),
+        // Commands that the help does not list are not among them.
+        (&["blocal"], &["no command is given; it is one of start, stop, status, ", " or env"]),
         (&["blocal", "status", "-c", "nobody"], &["the cluster \"nobody\""]),
     ];
     for (words, says) in cases {

@@ -30,6 +30,8 @@ pub struct Crowd {
 #[derive(Debug)]
 struct Member {
     job: Job,
+    /// Of an array, how many of its children had ended when the waiting began.
+    ended_before: u32,
     /// Of an array, how many of its children had ended at the last look, and how many had not, if some have ended since the
     /// look before.
     children: (u32, Option<u32>),
@@ -95,9 +97,12 @@ impl Crowd {
     pub fn new(jobs: Vec<Job>, is_done: fn(&Job) -> bool) -> Self {
         let mut seen = HashSet::new();
         let jobs = jobs.into_iter().filter(|job| seen.insert(job.job_id.clone()));
-        let members: Vec<Member> = jobs
-            .map(|job| Member { is_open: !is_done(&job), missing_since: None, children: (0, None), job })
-            .collect();
+        let member = |job: Job| {
+            let ended_before = job.children_ended().map_or(0, |(ended, _)| ended);
+            let is_open = !is_done(&job);
+            Member { job, ended_before, children: (ended_before, None), missing_since: None, is_open }
+        };
+        let members: Vec<Member> = jobs.map(member).collect();
         let calls =
             u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
         let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
@@ -184,14 +189,18 @@ impl Crowd {
 
     /// How long the next look may wait.
     fn pause(&self) -> Duration {
-        let elapsed = self.begun.elapsed();
+        self.last_change.no_later_than(self.foreseen(self.begun.elapsed()))
+    }
+
+    /// When the first of the arrays should have ended, if they go on as they did in this time.
+    fn foreseen(&self, elapsed: Duration) -> Option<Duration> {
         let open = self.members.iter().filter(|member| member.is_open);
         // Where no child has ended since the last look, what is left may take long.
-        let foreseen = open.filter_map(|member| {
+        let left = open.filter_map(|member| {
             let (ended, left) = member.children;
-            Some(time_left(elapsed, ended, left?))
+            Some(time_left(elapsed, ended.saturating_sub(member.ended_before), left?))
         });
-        self.last_change.no_later_than(foreseen.min())
+        left.min()
     }
 }
 
@@ -214,6 +223,18 @@ fn seen(job: &Job) -> impl PartialEq + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn children_that_had_ended_before_foretell_nothing() {
+        let mut job = Job::submitted("id".into(), "name".into(), None);
+        let properties = job.array_properties.insert(Default::default());
+        properties.size = Some(1000);
+        properties.status_summary = Some([("SUCCEEDED".to_owned(), 900)].into());
+        let mut crowd = Crowd::new(vec![job], |job| job.status.has_ended());
+        assert_eq!(crowd.foreseen(Duration::from_secs(10)), None, "none has ended since");
+        crowd.members[0].children = (901, Some(99));
+        assert_eq!(crowd.foreseen(Duration::from_secs(10)), Some(Duration::from_secs(990)));
+    }
 
     #[test]
     fn the_end_of_an_array_is_foreseen() {

@@ -76,7 +76,7 @@ pub fn reasons<'a>(of_status: Option<&'a str>, of_container: Option<&'a str>) ->
 }
 
 /// API `ArrayPropertiesDetail`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArrayProperties {
     /// The number of children, for a parent.

@@ -188,11 +188,15 @@ struct Seen {
 impl Seen {
     fn look(&self, crowd: &Crowd) {
         let ids = crowd.open().map(Job::id).collect();
-        // The parent of an array whose children run is PENDING (UG, array_jobs).
-        let runs = |job: &&Job| job.is_under_way() || batch::Counts::of([*job]).running > 0;
-        self.open.set(Open { ids, all: crowd.jobs().count(), running: crowd.open().filter(runs).count() });
+        let running = crowd.open().filter(|job| runs(job)).count();
+        self.open.set(Open { ids, all: crowd.jobs().count(), running });
         *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
     }
+}
+
+/// Whether it runs, or a child of it: the parent of an array whose children run is PENDING (UG, `array_jobs`).
+fn runs(job: &Job) -> bool {
+    batch::Counts::of([job]).running > 0
 }
 
 /// The jobs that were open when they were last looked at, for whoever breaks off, on whatever thread.
@@ -228,8 +232,9 @@ impl Open {
             named.push_str(",…");
         }
         if !ids.is_empty() {
-            note(format!("hint: `bwait {named}` waits for them again"));
-            note(format!("hint: `bkill {named}` ends them"));
+            let them = if ids.len() == 1 { "it" } else { "them" };
+            note(format!("hint: `bwait {named}` waits for {them} again"));
+            note(format!("hint: `bkill {named}` ends {them}"));
         }
     }
 
@@ -340,5 +345,24 @@ impl View for Row<'_> {
 
     fn json(&self) -> Vec<serde_json::Value> {
         vec![serde_json::to_value(self).unwrap_or_default()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_whose_other_children_wait_does_not_run() {
+        let array = |summary: &[(&str, i32)]| {
+            let summary = summary.iter().map(|(status, n)| ((*status).to_owned(), *n)).collect();
+            let mut job = Job::submitted("id".into(), "name".into(), None);
+            job.status = Status::Pending;
+            let properties = job.array_properties.insert(Default::default());
+            (properties.size, properties.status_summary) = (Some(10), Some(summary));
+            job
+        };
+        assert!(!runs(&array(&[("SUCCEEDED", 3), ("RUNNABLE", 7)])));
+        assert!(runs(&array(&[("SUCCEEDED", 3), ("RUNNING", 1), ("RUNNABLE", 6)])));
     }
 }

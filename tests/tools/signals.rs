@@ -71,7 +71,7 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
         waiting.signal(signal);
         let outcome = ended_by(waiting.wait(), signal, code);
         let told = format!(
-            "bwait: {said}; 1 of 2 jobs goes on\nhint: `bwait {own}` waits for them again\nhint: `bkill {own}` ends them\n"
+            "bwait: {said}; 1 of 2 jobs goes on\nhint: `bwait {own}` waits for it again\nhint: `bkill {own}` ends it\n"
         );
         assert_eq!(outcome.stderr, told);
         sandbox.run("bkill", [&own]).ok();

@@ -149,6 +149,8 @@ impl Args {
         };
         let mut signals = Interrupts::listen();
         let exit = tokio::select! {
+            // A signal that comes with the last answer ends nothing that is not done.
+            biased;
             exit = all => exit?,
             signal = signals.next() => {
                 let (asked, open) = (ending.asked.get(), ending.under_way.get());

@@ -118,7 +118,7 @@ fn large_inputs_stream_and_go_up_once() {
     gate.open();
     let mut peak = 0;
     awsb_testkit::eventually("the parts are stored", std::time::Duration::from_secs(120), || {
-        peak = peak.max(peak_kib(first.pid().as_raw()).unwrap_or(0));
+        peak = peak.max(memory_kib(first.pid().as_raw()).unwrap_or(0));
         (gate.parts().len() == 21).then_some(())
     });
     let outcome = first.wait().ok();
@@ -129,15 +129,25 @@ fn large_inputs_stream_and_go_up_once() {
     assert_eq!(gate.parts(), (1..=21).collect::<Vec<_>>(), "it was there the second time");
 }
 
-/// The most memory that a process has had, without the pages of its own program, which are there once for all tools.
+/// The memory that a process has just now, mapped files among it, without the pages of its own program and libraries, which are
+/// there once for all tools (`proc_pid_smaps(5)`).
 #[cfg(target_os = "linux")]
-fn peak_kib(pid: i32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = |name: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().split(' ').next()?.parse().ok()
-    };
-    Some(value("VmHWM:")?.saturating_sub(value("RssFile:")?))
+fn memory_kib(pid: i32) -> Option<u64> {
+    let mappings = std::fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
+    let (mut is_program, mut sum) = (false, 0);
+    for line in mappings.lines() {
+        let mut words = line.split_whitespace();
+        match words.next()? {
+            "Rss:" if !is_program => sum += words.next()?.parse::<u64>().ok()?,
+            // A mapping begins: its addresses, permissions, offset, device, inode, and the file.
+            range if range.contains('-') => {
+                let file = words.nth(4).unwrap_or_default();
+                is_program = file.ends_with("/awsb") || file.contains(".so");
+            }
+            _ => {}
+        }
+    }
+    Some(sum)
 }
 
 /// Starts an upload of 10 parts and returns when as many are stored as the gate lets through.

@@ -624,6 +624,7 @@ fn a_job_between_two_states_is_not_missed() {
 #[story]
 fn bsub_that_waits_on_a_terminal_has_a_bar_for_an_array_and_says_how_it_ended() {
     let sandbox = Sandbox::new();
+    sandbox.run("blocal", ["start", "--vcpus", "8", "--memory", "8G"]).ok();
     let go = sandbox.work().join("go");
     let script =
         format!("[ $AWSB_TASK_ID != 2 ] || exit 3; while [ ! -e '{}' ]; do sleep 0.05; done", go.display());

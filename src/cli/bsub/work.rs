@@ -10,6 +10,7 @@ use super::{Args, remarks, said};
 use crate::cluster;
 use crate::ui::{Failure, note};
 use awsb_model::directives::may_be_for_lsf;
+use awsb_model::payload::launcher::quote;
 use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 
 /// What was asked for, as far as this machine knows it.
@@ -230,15 +231,11 @@ fn is_script(path: &Path) -> Result<bool, Failure> {
     let failure = Failure::usage(format!("{shown}: no such file"));
     let typed = shown.to_string();
     Err(if typed.contains(|c: char| c.is_ascii_whitespace()) {
-        failure.hint(format!("to run a shell command line: bsub --wrap {}", quoted(&typed)))
+        failure
+            .hint(format!("to run a shell command line: bsub --wrap {}", quote(OsStr::new(&typed)).display()))
     } else {
         failure.hint(format!("if {shown} is a program in the image, add `--command`"))
     })
-}
-
-/// Text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Names that a script has and a command hardly ever.

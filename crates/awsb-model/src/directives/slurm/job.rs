@@ -211,19 +211,19 @@ impl Job {
     }
 }
 
-/// The name of a file of `--input`, in which `%%` is `%` (sbatch(1), filename pattern).
+/// The name of a file of `--input`, in which `%%` is `%`. A `%` before a letter that Slurm does not replace stays (sbatch(1),
+/// filename pattern).
 fn input(value: &str) -> Result<String, Invalid> {
     let mut name = String::new();
     let mut rest = value;
     while let Some((before, behind)) = rest.split_once('%') {
-        let Some(behind) = behind.strip_prefix('%') else {
-            let end = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
-            let pattern: String = behind.chars().take(end + 1).collect();
-            return Err(no_pattern("Slurm", &format!("%{pattern}")));
-        };
         name.push_str(before);
         name.push('%');
-        rest = behind;
+        rest = behind.strip_prefix('%').unwrap_or(behind);
+        let digits = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+        if behind[digits..].starts_with(|c: char| "AabJjNnstux".contains(c)) {
+            return Err(no_pattern("Slurm", &format!("%{}", &behind[..=digits])));
+        }
     }
     Ok(name + rest)
 }

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::image::RepositoryPath;
 use awsb_model::Invalid;
+use awsb_model::image::RepositoryPath;
 
 /// Where images are built (the cluster's setting `builder`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,9 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::defaults::Defaults;
 use super::images::Builder;
 use super::proxy;
-use crate::image::RepositoryPath;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
+use awsb_model::image::RepositoryPath;
 use awsb_model::{Invalid, SecretWord, Shared};
 
 /// What the settings file says.

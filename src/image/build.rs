@@ -1,9 +1,10 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
 use super::ecr::Place;
-use super::{BuildPlan, Built, Recipe, Repository, Tag, codebuild, ecr, engine};
+use super::{BuildPlan, Built, Recipe, codebuild, ecr, engine};
 use crate::cluster::{Builder, Session};
 use crate::ui::{Failure, Voice};
+use awsb_model::image::{Repository, Tag};
 
 /// How an image is built.
 #[derive(Debug, Clone)]

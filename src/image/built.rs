@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Tag;
+use awsb_model::image::Tag;
 
 /// An image that is there: built now, or earlier from the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]

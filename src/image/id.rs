@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Tag, parted};
+use awsb_model::image::{Tag, parted};
+
 use awsb_model::Invalid;
 
 /// A tag, or a digest: what an image without a tag is called (ECR API, `ImageIdentifier`).

@@ -1,9 +1,9 @@
 //! What kind of machines a job queue has, as far as the names of instance types tell.
 
-use super::Platform;
 use crate::batch::{Environment, environments_of, queue};
 use crate::cluster::Session;
 use crate::ui::Failure;
+use awsb_model::image::Platform;
 
 /// The platform of all machines of a queue; `None` when they differ, or it cannot be told, or one may not look.
 ///

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{
-    ENGINE_REPOSITORY, Recipe, Repository, RepositoryName, RepositoryPath, Tag, ecr, engine, parted,
-};
+use super::{ENGINE_REPOSITORY, Recipe, ecr, engine};
 use crate::cluster::{Session, explain};
 use crate::ui::Failure;
+use awsb_model::image::{Repository, RepositoryName, RepositoryPath, Tag, parted};
 
 /// What is kept of ECR's answers: the repository's name to its URI.
 const KEPT: &str = "image";

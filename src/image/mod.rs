@@ -17,10 +17,8 @@ pub mod engine;
 mod id;
 mod machines;
 mod meant;
-mod name;
 mod plan;
 mod recipe;
-mod repository;
 mod stage;
 mod store;
 
@@ -30,10 +28,8 @@ pub use context::Context;
 pub use described::{Details, Image, Kind, Layer, Manifest};
 pub use id::{ImageId, NamedImage};
 pub use meant::{Meant, expected, meant};
-pub use name::{BuildArg, Platform, RepositoryName, Tag, parted};
 pub use plan::BuildPlan;
 pub use recipe::Recipe;
-pub use repository::{Registry, Repository, RepositoryPath};
 pub use stage::stage;
 pub use store::{Removed, Store, not_there};
 

@@ -1,8 +1,9 @@
 //! What is known of a build before anything is done for it.
 
-use super::{Platform, Recipe, codebuild, engine, machines};
+use super::{Recipe, codebuild, engine, machines};
 use crate::cluster::{Builder, Session};
 use crate::ui::Failure;
+use awsb_model::image::Platform;
 
 /// A build that can begin: who builds, and for which machines.
 #[derive(Debug, Clone)]

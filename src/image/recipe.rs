@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{BuildArg, Context, Platform, Tag};
+use super::Context;
 use crate::ui::Failure;
+use awsb_model::image::{BuildArg, Platform, Tag};
 
 /// What an image is made of: the same recipe is built once.
 #[derive(Debug, Clone)]

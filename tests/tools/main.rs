@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a story that panics has failed")]
 
+mod architecture;
 mod arrays;
 mod bad_answers;
 mod bad_input;

@@ -13,6 +13,7 @@ mod environment;
 mod exit_code;
 mod fargate;
 mod id;
+pub mod image;
 mod input;
 mod key;
 pub mod limits;

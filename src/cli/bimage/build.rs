@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::CommonArgs;
 use crate::cluster::{Builder, Session};
-use crate::image::{self, BuildArg, BuildPlan, Built, Context, Platform, Recipe, Tag, Wish};
+use crate::image::{self, BuildPlan, Built, Context, Recipe, Wish};
 use crate::ui::{Exit, Failure, Layout, View, Voice};
+use awsb_model::image::{BuildArg, Platform, Tag};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,9 @@
 use super::CommonArgs;
 use super::build::Shown;
 use crate::cluster::Session;
-use crate::image::{Built, Tag, ecr, engine, parted};
+use crate::image::{Built, ecr, engine};
 use crate::ui::{Exit, Failure, Voice};
+use awsb_model::image::{Tag, parted};
 
 const VOICE: Voice = Voice { tool: "bimage", quiet: false };
 

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::options::Options;
 use crate::cluster::Session;
-use crate::image::{self, BuildPlan, Built, Context, Meant, Platform, Recipe, Tag, Wish};
+use crate::image::{self, BuildPlan, Built, Context, Meant, Recipe, Wish};
 use crate::ui::{Failure, Voice};
 use awsb_model::Image;
+use awsb_model::image::{Platform, Tag};
 
 /// The image of a job, as far as it is known before anything has been changed.
 pub struct JobImage {

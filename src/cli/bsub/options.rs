@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::image::BuildArg;
+use awsb_model::image::BuildArg;
 use awsb_model::{
     ArrayIds, ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus,
     Image, Input, Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg,

@@ -21,9 +21,10 @@ pub use project::{Project, check, no_repository};
 
 use self::shown::Shown;
 use self::start::{Order, start};
-use super::{Built, Recipe, Repository, Tag, ecr, stage};
+use super::{Built, Recipe, ecr, stage};
 use crate::cluster::{Contact, Session, explain};
 use crate::ui::{self, EndSignal, Exit, Failure, Interrupts, Voice, note};
+use awsb_model::image::{Repository, Tag};
 
 /// After a signal, an answer that is on its way is waited for so long: it has the build's ID.
 const ANSWER_COMES: Duration = Duration::from_secs(2);

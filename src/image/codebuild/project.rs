@@ -5,7 +5,8 @@ use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder
 use aws_sdk_codebuild::types::{EnvironmentType, ImagePullCredentialsType};
 
 use crate::cluster::{Session, explain};
-use crate::image::{Platform, Registry};
+use awsb_model::image::{Platform, Registry};
+
 use crate::ui::Failure;
 
 /// A project, as far as it matters here.

@@ -10,7 +10,8 @@ use aws_sdk_codebuild::types::{ArtifactsType, EnvironmentVariable, ProjectArtifa
 use super::build::Build;
 use super::project::{Machine, refused};
 use crate::cluster::{Contact, OPERATION_TIMEOUT, Session, explain};
-use crate::image::{BuildArg, Platform};
+use awsb_model::image::{BuildArg, Platform};
+
 use crate::ui::Failure;
 use awsb_model::payload::launcher;
 

@@ -7,8 +7,9 @@ use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageSt
 use super::repository::gone;
 use super::{client, identifier, place};
 use crate::cluster::{Session, explain};
-use crate::image::{Details, Image, ImageId, Manifest, Repository, Tag};
+use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;
+use awsb_model::image::{Repository, Tag};
 
 /// So many are asked for at once (ECR API, `DescribeImages`: at most 1000).
 const PAGE: i32 = 1000;

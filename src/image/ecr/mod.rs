@@ -16,8 +16,9 @@ pub(super) use remove::remove;
 pub use repository::repository;
 pub(super) use repository::{Place, existing, gone, look};
 
-use super::{ImageId, Registry, Repository};
+use super::ImageId;
 use crate::cluster::Session;
+use awsb_model::image::{Registry, Repository};
 
 /// A client of ECR in the region of a registry; without one, in the cluster's.
 fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client {

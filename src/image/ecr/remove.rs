@@ -6,8 +6,9 @@ use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 use super::repository::gone;
 use super::{client, identifier, place};
 use crate::cluster::{Session, explain};
-use crate::image::{ImageId, Removed, Repository, store};
+use crate::image::{ImageId, Removed, store};
 use crate::ui::Failure;
+use awsb_model::image::Repository;
 
 /// So many are removed with one call (ECR API, `BatchDeleteImage`: at most 100).
 const AT_ONCE: usize = 100;

@@ -5,7 +5,8 @@ use aws_sdk_ecr::types;
 
 use super::client;
 use crate::cluster::{Session, explain};
-use crate::image::{Repository, RepositoryPath};
+use awsb_model::image::{Repository, RepositoryPath};
+
 use crate::ui::{Failure, Voice};
 
 /// What is kept of ECR's answer, for a day.

@@ -20,9 +20,10 @@ use super::steps::{Event, short};
 use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
 use crate::cluster::Session;
 use crate::image::build::tag_of;
-use crate::image::{Built, Recipe, Repository, Tag};
+use crate::image::{Built, Recipe};
 use crate::ui::{EndSignal, Failure, Interrupts, Voice};
 use awsb_docker::{status, words};
+use awsb_model::image::{Repository, Tag};
 
 /// Between two requests of a build there may be any time: a large context goes over a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);

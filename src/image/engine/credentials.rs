@@ -13,8 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::cluster::Session;
-use crate::image::{Repository, ecr};
+use crate::image::ecr;
 use crate::ui::Failure;
+use awsb_model::image::Repository;
 
 /// A helper that does not answer within this time is left alone: it may have asked the user something.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -26,10 +26,11 @@ pub(super) use kept::{details, keeper, list, place, remove};
 pub use only::only_here;
 pub use push::push;
 
-use super::{ENGINE_REPOSITORY, Platform, Repository, Tag};
+use super::ENGINE_REPOSITORY;
 use crate::cluster::{Builder, Session};
 use crate::ui::{EndSignal, Exit, Failure};
 use awsb_docker::{RawClient, find, status, words};
+use awsb_model::image::{Platform, Repository, Tag};
 
 /// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
 pub const CONTENT_LABEL: &str = "awsb.content";

@@ -1,7 +1,7 @@
 //! Images that only this machine's engine has under a name.
 
 use super::Engine;
-use crate::image::parted;
+use awsb_model::image::parted;
 
 /// The ID of an image that is in no registry under the name that it was typed by; `None` for any other, and where no
 /// engine answers.

@@ -11,8 +11,9 @@ use super::layers::{Layers, Message};
 use super::refusal::Refusal;
 use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::cluster::Session;
-use crate::image::{Built, Platform, Repository, Tag, ecr, machines};
+use crate::image::{Built, ecr, machines};
 use crate::ui::{Board, Failure, Interrupts, Voice, note};
+use awsb_model::image::{Platform, Repository, Tag};
 
 /// A push that breaks off is begun so often; the layers that have arrived are not sent again.
 const TRIES: u32 = 3;

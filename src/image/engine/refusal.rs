@@ -1,6 +1,6 @@
 //! Why a push failed, in the engine's words or, by way of it, in the registry's. Pure.
 
-use crate::image::Repository;
+use awsb_model::image::Repository;
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

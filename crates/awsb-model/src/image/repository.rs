@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use super::{RepositoryName, Tag};
-use awsb_model::Invalid;
+use crate::Invalid;
 
 /// A registry: the part of an image's name before the first `/`, such as `127.0.0.1:5000` or
 /// `123456789012.dkr.ecr.eu-west-1.amazonaws.com`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use awsb_model::Invalid;
+use crate::Invalid;
 
 /// So many digits of a hash are a tag.
 const DIGITS: usize = 20;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Command, CommandFactory};
 
@@ -54,6 +55,7 @@ impl Tool {
 
 /// The entry point of the program.
 pub fn main() -> ExitCode {
+    outlive_file_limit();
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
@@ -61,6 +63,14 @@ pub fn main() -> ExitCode {
         Some(tool) => start(tool, words),
         None => own(words),
     }
+}
+
+/// From now on a write beyond `ulimit -f` fails, as on a full disk, and does not end this process (setrlimit(2): SIGXFSZ).
+/// The signal has a handler, as jobs would inherit that it is ignored.
+fn outlive_file_limit() {
+    let signal = nix::sys::signal::Signal::SIGXFSZ as i32;
+    // Without it, the limit ends the process as it ends others.
+    let _ = signal_hook::flag::register(signal, Arc::default());
 }
 
 /// Runs a tool on the words that follow its name.

@@ -140,6 +140,40 @@ async fn output_that_could_not_be_kept_is_said() {
     assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
 }
 
+/// The limit ends no server and no runner (SIGXFSZ); a job that meets it is ended, as anywhere.
+#[story]
+fn a_limit_of_the_size_of_files_is_named_and_ends_nobody_but_jobs() {
+    let cluster = Cluster::new();
+    let script = "i=0; while [ $i -lt 50 ]; do printf '%099999d\\n' 0; i=$((i+1)); done; \
+                  (head -c 5000000 /dev/zero > big) 2>/dev/null; exit $?";
+    // In units of 512 bytes (POSIX, ulimit).
+    let run = Command::new("sh")
+        .args(["-c", "ulimit -f 4000; exec \"$0\" -K -r 3 --wrap \"$1\"", &program_built("bsub"), script])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .env("AWSB_CLUSTER", "local")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(128 + 25), "{run:?}");
+    let details = tool(cluster.home(), "bstat", &["-d", "last"]);
+    let details = String::from_utf8_lossy(&details.stdout).into_owned();
+    assert!(!details.contains("Host EC2"), "{details}");
+    let attempts = details.lines().filter(|line| line.starts_with("attempt "));
+    let told = "may be larger than 2048000 bytes";
+    assert_eq!(attempts.filter(|line| line.contains("OutputNotKept: ") && line.contains(told)).count(), 3);
+    // Too low a limit for the server itself.
+    cluster.ok(&["stop"]);
+    let start = Command::new("sh")
+        .args(["-c", "ulimit -f 8; exec \"$0\" start", &program_built("blocal")])
+        .env("AWSB_LOCAL_HOME", cluster.home())
+        .output()
+        .unwrap();
+    let said = stderr(&start);
+    assert_eq!(start.status.code(), Some(1), "{said}");
+    assert!(said.contains("may be larger than 4096 bytes") && said.contains("ulimit"), "{said}");
+    cluster.ok(&["start"]);
+}
+
 #[story]
 async fn a_disk_that_takes_no_more_files_is_one_too() {
     let disk = SmallDisk::new("size=64m,nr_inodes=200");

@@ -185,6 +185,90 @@ fn a_link_in_place_of_a_file_of_the_home_is_refused_and_not_followed() {
     cluster.ok(&["start"]);
 }
 
+/// A file that has another name elsewhere, as after `cp -al` or `ln`, is written to under both.
+#[story]
+fn a_hard_link_in_place_of_a_file_of_the_home_is_refused_and_not_written_to() {
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    let notes = cluster.home().parent().unwrap().join("notes");
+    let more = ["batch.db-shm", "runners/batch.db-commits"];
+    for name in FILES.iter().chain(&more) {
+        let place = cluster.home().join(name);
+        let before = fs::read(&place).ok();
+        fs::write(&notes, "precious").unwrap();
+        remove(&place);
+        fs::hard_link(&notes, &place).unwrap();
+        for command in ["start", "serve"] {
+            let refused = cluster.run(&[command]);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {said}");
+            let path = place.display().to_string();
+            assert!(said.contains(&path) && said.contains("hard link"), "{name}: {command}: {said}");
+        }
+        assert_eq!(fs::read_to_string(&notes).unwrap(), "precious", "{name}");
+        fs::remove_file(&place).unwrap();
+        fs::remove_file(&notes).unwrap();
+        if let Some(before) = before {
+            fs::write(&place, before).unwrap();
+        }
+    }
+    cluster.ok(&["start"]);
+    cluster.ok(&["stop"]);
+    fs::write(&notes, "precious").unwrap();
+    for name in FILES.iter().chain(&more).filter(|name| **name != "start.lock") {
+        remove(&cluster.home().join(name));
+        fs::hard_link(&notes, cluster.home().join(name)).unwrap();
+    }
+    cluster.ok(&["reset", "--yes"]);
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "precious");
+    cluster.ok(&["start"]);
+}
+
+#[story]
+fn a_reset_of_a_link_that_leads_nowhere_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("home");
+    std::os::unix::fs::symlink(folder.path().join("gone"), &link).unwrap();
+    let reset = Command::new(program_built("blocal"))
+        .args(["reset", "--yes"])
+        .env("AWSB_LOCAL_HOME", &link)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&reset.stderr).into_owned();
+    assert_eq!(reset.status.code(), Some(1), "{reset:?}");
+    assert!(said.contains(&link.display().to_string()) && said.contains("does not exist"), "{said}");
+}
+
+/// Whoever opens a FIFO waits for its other end.
+#[story]
+fn a_fifo_in_place_of_a_file_is_named_and_nothing_waits_for_it() {
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    for name in FILES {
+        let place = cluster.home().join(name);
+        let fifo = || {
+            remove(&place);
+            nix::unistd::mkfifo(&place, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        };
+        fifo();
+        for (tool, arguments) in [("blocal", &["start"][..]), ("bsub", &["--wrap", "true"][..])] {
+            let run = Command::new(program_built(tool))
+                .args(arguments)
+                .env("AWSB_LOCAL_HOME", cluster.home())
+                .env("AWSB_CLUSTER", "local")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&run.stderr).into_owned();
+            assert_eq!(run.status.code(), Some(1), "{name}: {tool}: {said}");
+            assert!(said.contains(&format!("{} is not a file", place.display())), "{name}: {tool}: {said}");
+        }
+        cluster.ok(&["reset", "--yes"]);
+        assert!(!fs::symlink_metadata(&place).is_ok_and(|meta| !meta.is_file()), "{name}");
+        cluster.ok(&["start"]);
+        cluster.ok(&["stop"]);
+    }
+}
+
 #[story]
 fn a_folder_in_place_of_a_file_is_named_and_keeps_nothing_from_a_reset() {
     let cluster = Cluster::started();

@@ -91,6 +91,11 @@ impl Ask {
 
     /// Signs and sends it; returns the answer's status and all of the answer.
     fn send(&self, access: &Access) -> (u16, String) {
+        answer(self.begin(access, &self.body))
+    }
+
+    /// Signs it, and sends its head and this much of its body.
+    fn begin(&self, access: &Access, body: &[u8]) -> TcpStream {
         let now = SystemTime::now();
         let stamp = jiff::Timestamp::try_from(now).unwrap().strftime("%Y%m%dT%H%M%SZ").to_string();
         let host = access.endpoint_url.strip_prefix("http://").unwrap();
@@ -134,12 +139,16 @@ impl Ask {
         );
         headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
         let mut stream = TcpStream::connect(host).unwrap();
-        stream.write_all(&[text.as_bytes(), b"\r\n", &self.body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+        stream.write_all(&[text.as_bytes(), b"\r\n", body].concat()).unwrap();
+        stream
     }
+}
+
+fn answer(mut stream: TcpStream) -> (u16, String) {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
 }
 
 /// A cluster in which all jobs of a story run at once, however small the machine is.
@@ -619,6 +628,42 @@ async fn a_host_jobs_key_has_the_owners_rights_until_the_attempt_ends() {
         "{output:?}"
     );
     assert!(!is_good(&back(&last)));
+}
+
+/// The server asks for the body when the request has been allowed, and the attempt ends before the body comes.
+#[story]
+async fn what_a_key_began_to_store_is_not_stored_when_its_attempt_has_ended() {
+    let cluster = large();
+    let owner = cluster.batch();
+    let id = owner.submit(sh("sleep 1000")).await;
+    let key = of_attempt(&cluster, &owner.running(&id).await, 'H');
+    let (_, begun) = object("POST", "parts", "uploads=", b"").send(&key);
+    let upload = begun.split(['<', '>']).skip_while(|word| *word != "UploadId").nth(1).unwrap();
+    let asks = [
+        object("PUT", "late", "", b"content"),
+        object("PUT", "parts", &format!("partNumber=1&uploadId={upload}"), b"content"),
+    ];
+    let begun: Vec<TcpStream> = asks
+        .iter()
+        .map(|ask| {
+            let mut stream = ask.clone().with("expect", "100-continue").begin(&key, b"");
+            let mut go = [0; 25];
+            stream.read_exact(&mut go).unwrap();
+            assert_eq!(&go, b"HTTP/1.1 100 Continue\r\n\r\n");
+            stream
+        })
+        .collect();
+    owner.batch.terminate_job().job_id(&id).reason("enough").send().await.unwrap();
+    owner.ended(&id).await;
+    for (ask, mut stream) in asks.iter().zip(begun) {
+        stream.write_all(&ask.body).unwrap();
+        let (status, said) = answer(stream);
+        assert!(status == 403 && said.contains("is not valid any more"), "{said}");
+    }
+    let access = cluster.access();
+    assert_eq!(object("GET", "late", "", b"").send(&access).0, 404);
+    let parts = object("GET", "parts", &format!("uploadId={upload}"), b"").send(&access);
+    assert!(parts.0 == 200 && !parts.1.contains("PartNumber>"), "{}", parts.1);
 }
 
 #[story]

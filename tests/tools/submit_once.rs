@@ -266,6 +266,32 @@ fn the_local_cluster_behind_a_wire_that_loses_replies_has_each_job_once() {
     assert_eq!(ids, there);
 }
 
+#[story]
+fn a_local_server_that_dies_again_and_again_loses_and_doubles_no_job_of_a_key() {
+    let sandbox = Sandbox::new();
+    let start = |n: usize| {
+        let (key, name) = (format!("key-{n}"), format!("job-{n}"));
+        sandbox.start("bsub", ["-c", "local", "--parsable", "--once", &key, "-J", &name, "true"])
+    };
+    let submitting: Vec<_> = (0..12).map(start).collect();
+    for _ in 0..4 {
+        sandbox.run("blocal", ["start"]).ok();
+        let status = sandbox.run("blocal", ["status", "--json"]).ok().json();
+        let pid = i32::try_from(status[0]["pid"].as_i64().expect("a pid")).expect("a pid");
+        let killed =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        killed.expect("the server is there");
+    }
+    let mut ids: Vec<String> =
+        submitting.into_iter().map(|submitting| submitting.wait().ok().job_id()).collect();
+    let listed = sandbox.run("bstat", ["-c", "local", "--json", "-s", "ALL"]).ok().json();
+    let jobs = listed.as_array().unwrap().iter();
+    let mut there: Vec<String> = jobs.map(|job| job["jobId"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    there.sort();
+    assert_eq!(ids, there);
+}
+
 // ---- --once KEY ----
 
 /// The one record in the bucket.

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -77,21 +77,49 @@ pub fn set_mark(folder: &Path) -> io::Result<()> {
     }
     let mut options = fs::OpenOptions::new();
     // Not truncated: many tools may write the same at once.
-    let file = private(options.create(true).write(true).truncate(false)).open(folder.join(START_LOCK))?;
+    let file = open_to_write(options.create(true).write(true).truncate(false), &folder.join(START_LOCK))?;
     file.write_all_at(MARK, 0)
 }
 
-/// Options for a file of a home: only this user can read it, and a link in its place is not followed.
-pub fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
-    options.mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits())
+/// Opens a file of a home for writing, with options that do not truncate it. Only this user can read it. A link in its
+/// place is not followed, and a file that has another name elsewhere is not written to.
+///
+/// # Errors
+/// When it cannot be opened, or is not a file of the home alone.
+pub fn open_to_write(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+    let file = open_with(options, path)?;
+    match has_another_name(&file.metadata()?) {
+        true => Err(io::Error::other(HARD_LINK)),
+        false => Ok(file),
+    }
 }
 
 /// Opens a file of a home for reading; a link in its place is not followed.
 ///
 /// # Errors
-/// When it cannot be opened, or is a link.
+/// When it cannot be opened, is a link, or is something that is not a file, such as a FIFO.
 pub fn open(path: &Path) -> io::Result<File> {
-    private(fs::OpenOptions::new().read(true)).open(path)
+    open_with(fs::OpenOptions::new().read(true), path)
+}
+
+/// The other end of a FIFO in the place of a file is not waited for (open(2)). A file knows no such waiting.
+fn open_with(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.mode(0o600).custom_flags(flags.bits()).open(path)?;
+    let meta = file.metadata()?;
+    // To read a folder fails with a kind of error of its own.
+    match meta.is_file() || meta.is_dir() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
+/// What is said of a file that [has another name](has_another_name).
+const HARD_LINK: &str = "it has another name elsewhere (a hard link), where each change would show";
+
+/// Whether a file is also in another place, under another name.
+fn has_another_name(meta: &fs::Metadata) -> bool {
+    meta.is_file() && meta.nlink() > 1
 }
 
 /// What is in a file of a home; a link in its place is not followed.
@@ -111,6 +139,9 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// With words that name the path.
 pub fn check_place(path: &Path, is_to_be_folder: bool) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
+        Ok(meta) if !is_to_be_folder && has_another_name(&meta) => {
+            return Err(io::Error::other(format!("{}: {HARD_LINK}", path.display())));
+        }
         Ok(meta) => meta.file_type(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
@@ -333,7 +364,6 @@ fn mounted_within(folder: &Path) -> Option<PathBuf> {
 /// The same where there is no such table: a folder that is on another device.
 #[cfg(not(target_os = "linux"))]
 fn mounted_within(folder: &Path) -> Option<PathBuf> {
-    use std::os::unix::fs::MetadataExt;
     fn look(folder: &Path, device: u64) -> Option<PathBuf> {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(meta) = entry.metadata() else { continue };

@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::contents::{self, Folder, Left, private};
+use super::batch::database::COMMITS_SUFFIX;
+use super::contents::{self, Folder, Left, open_to_write};
 use super::machine::Machine;
 use super::{Connection, REGION, space};
 use crate::LocalError;
@@ -219,6 +220,10 @@ impl Home {
                 contents::check_place(&self.path.join(format!("{ours}{suffix}")), is_folder)?;
             }
         }
+        for database in DATABASES {
+            let copy = format!("{RUNNERS}/{database}{COMMITS_SUFFIX}");
+            contents::check_place(&self.path.join(copy), false)?;
+        }
         Ok(())
     }
 
@@ -330,7 +335,7 @@ impl Home {
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub fn lock_start(&self) -> io::Result<File> {
-        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(START_LOCK))?;
+        let file = open_to_write(OpenOptions::new().create(true).append(true), &self.path.join(START_LOCK))?;
         file.lock()?;
         Ok(file)
     }
@@ -340,7 +345,7 @@ impl Home {
     /// # Errors
     /// When the lock file cannot be opened or locked.
     pub fn try_lock_start(&self) -> io::Result<Option<File>> {
-        let file = private(OpenOptions::new().create(true).append(true)).open(self.path.join(START_LOCK))?;
+        let file = open_to_write(OpenOptions::new().create(true).append(true), &self.path.join(START_LOCK))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
@@ -355,8 +360,8 @@ impl Home {
     /// When the lock file cannot be opened or locked.
     pub fn lock_server(&self) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
-        let file =
-            private(options.create(true).write(true).truncate(false)).open(self.path.join(SERVER_LOCK))?;
+        let options = options.create(true).write(true).truncate(false);
+        let file = open_to_write(options, &self.path.join(SERVER_LOCK))?;
         // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
         for _ in 0..50 {
             match file.try_lock() {
@@ -435,7 +440,7 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = PathBuf::from(new);
     let _ = fs::remove_file(&new);
     let write = || {
-        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&new)?;
+        let mut file = open_to_write(OpenOptions::new().create_new(true).write(true), &new)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&new, path)
@@ -447,7 +452,7 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
         Ok(old) if e.kind() == io::ErrorKind::StorageFull && old.is_file() && old.len() > 0 => {
             let mut text = text.to_vec();
             text.resize(text.len().max(usize::try_from(old.len()).unwrap_or(0)), b' ');
-            private(OpenOptions::new().write(true)).open(path)?.write_all_at(&text, 0)
+            open_to_write(OpenOptions::new().write(true), path)?.write_all_at(&text, 0)
         }
         _ => Err(e),
     }

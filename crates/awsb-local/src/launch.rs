@@ -237,7 +237,7 @@ fn spawn(home: &Home, program: &Program) -> Result<(Child, u64), LocalError> {
         space::failure(home.path(), &doing, &e)
     };
     let mut options = OpenOptions::new();
-    let log = contents::private(options.create(true).append(true)).open(&path).map_err(of_log)?;
+    let log = contents::open_to_write(options.create(true).append(true), &path).map_err(of_log)?;
     if log.metadata().map_err(of_log)?.len() > LONG_LOG {
         log.set_len(0).map_err(of_log)?;
     }

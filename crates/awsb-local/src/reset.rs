@@ -36,7 +36,17 @@ pub type Tell<'t> = &'t dyn Fn(String);
 /// # Errors
 /// When the folder is not a home, its server runs on another machine, or something cannot be ended or removed.
 pub fn reset(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), LocalError> {
-    if !home.check()? || !home.is_home()? {
+    if !home.check()? {
+        return match home.path().is_symlink() {
+            true => Err(LocalError::failed(format!(
+                "resetting the local cluster in {}: this is a symbolic link to a folder that does not exist",
+                home.path().display()
+            ))
+            .hint("remove the link, or mount the disk that it leads to")),
+            false => Ok(()),
+        };
+    }
+    if !home.is_home()? {
         return Ok(());
     }
     // A server of another machine is out of reach, and so are its jobs.

@@ -123,6 +123,7 @@ fn serve_home(home: &Home, options: &Options) -> Result<Ended, LocalError> {
     // Whatever it makes is for this user alone; runners set the mask that jobs have.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let descriptors = enough_descriptors(home)?;
+    raise_file_limit();
     // The socket is used from within the home: see `home::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -178,6 +179,15 @@ fn raise_descriptor_limit() -> u64 {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
     }
     getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+}
+
+/// Files may be as large as they can be, from whatever shell the server was started; jobs inherit that.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_FSIZE) {
+        // A limit that stays is named when it is met.
+        let _ = setrlimit(Resource::RLIMIT_FSIZE, hard, hard);
+    }
 }
 
 /// How many connections are open at once. However many clients there are, descriptors are left for the

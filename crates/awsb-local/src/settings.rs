@@ -53,8 +53,8 @@ impl Settings {
     pub fn write(&self, home: &Path) -> io::Result<()> {
         let new = home.join(format!("{SETTINGS}.new"));
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        let mut options = OpenOptions::new();
-        let mut file = contents::private(options.create(true).write(true).truncate(true)).open(&new)?;
+        let _ = fs::remove_file(&new);
+        let mut file = contents::open_to_write(OpenOptions::new().create_new(true).write(true), &new)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&new, home.join(SETTINGS))

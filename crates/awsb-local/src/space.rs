@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::contents::private;
-use super::home::{PROBE, RESERVE};
+use super::contents::open_to_write;
+use super::home::{DATABASES, PROBE, RESERVE};
 use crate::LocalError;
 
 /// Nothing new is begun while less than this is left beside the whole reserve, in bytes.
@@ -40,6 +40,8 @@ enum Why {
     Files,
     Quota,
     ReadOnly,
+    /// No file may be larger than this, in bytes (setrlimit(2), RLIMIT_FSIZE).
+    FileLimit(u64),
 }
 
 /// A disk that takes no more.
@@ -65,6 +67,7 @@ impl NoSpace {
             },
             io::ErrorKind::QuotaExceeded => Why::Quota,
             io::ErrorKind::ReadOnlyFilesystem => Why::ReadOnly,
+            io::ErrorKind::FileTooLarge => Why::FileLimit(file_limit()?),
             _ => return None,
         };
         Some(Self::new(why, home))
@@ -76,17 +79,31 @@ impl NoSpace {
         use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
         match e.sqlite_error_code()? {
             DiskFull => Some(Self::look(home).unwrap_or_else(|| Self::new(Why::Full, home))),
-            CannotOpen | ReadOnly | SystemIoFailure => Self::look(home),
+            SystemIoFailure => Self::look(home).or_else(|| Self::at_file_limit(home)),
+            CannotOpen | ReadOnly => Self::look(home),
             _ => None,
         }
+    }
+
+    /// Whether a database is about as large as a file may be: SQLite has no code for that.
+    fn at_file_limit(home: &Path) -> Option<Self> {
+        /// By how much SQLite makes a file larger at most (`-shm`: 32 KiB).
+        const STEP: u64 = 32 * 1024;
+        let limit = file_limit()?;
+        let length = |name: String| fs::symlink_metadata(home.join(name)).map_or(0, |meta| meta.len());
+        let mut files =
+            DATABASES.iter().flat_map(|name| ["", "-wal", "-shm"].map(|of| format!("{name}{of}")));
+        files
+            .any(|name| length(name).saturating_add(STEP) > limit)
+            .then(|| Self::new(Why::FileLimit(limit), home))
     }
 
     /// Tries whether the disk under a home takes anything: a small file is written there, and removed.
     pub fn look(home: &Path) -> Option<Self> {
         let path = home.join(PROBE);
         let write = || {
-            let mut options = OpenOptions::new();
-            let mut file = private(options.create(true).write(true).truncate(true)).open(&path)?;
+            let _ = fs::remove_file(&path);
+            let mut file = open_to_write(OpenOptions::new().create_new(true).write(true), &path)?;
             file.write_all(&noise(PROBE_BYTES))?;
             file.sync_all()
         };
@@ -121,6 +138,10 @@ impl NoSpace {
                 "mount it for writing (a damaged disk is mounted read-only, too), or set AWSB_LOCAL_HOME to \
                  a folder on another one"
             }
+            Why::FileLimit(_) => {
+                "run `blocal stop`, and start the local cluster from a shell where `ulimit -Hf` shows a larger \
+                 limit; jobs that run go on meanwhile"
+            }
         }
     }
 
@@ -151,6 +172,9 @@ impl std::fmt::Display for NoSpace {
                 }
             }
             Why::ReadOnly => write!(f, "the disk of {path} is read-only ({free})"),
+            Why::FileLimit(limit) => {
+                write!(f, "no file in {path} may be larger than {limit} bytes (`ulimit -f` sets that limit)")
+            }
         }
     }
 }
@@ -166,6 +190,12 @@ pub fn failure(home: &Path, doing: &str, e: &io::Error) -> LocalError {
 /// An error in words that say how much space there is, when it is one of space.
 pub fn words(home: &Path, e: &io::Error) -> String {
     NoSpace::of(home, e).map_or_else(|| e.to_string(), |lack| lack.to_string())
+}
+
+/// How large a file of this process may be, in bytes, if there is a limit.
+fn file_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current
 }
 
 /// What a disk has left.
@@ -254,7 +284,7 @@ impl Reserve {
 
     fn refill(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = private(options.create(true).append(true)).open(self.home.join(RESERVE))?;
+        let mut file = open_to_write(options.create(true).append(true), &self.home.join(RESERVE))?;
         let missing = WHOLE.saturating_sub(file.metadata()?.len());
         file.write_all(&noise(usize::try_from(missing).unwrap_or(0)))
     }
@@ -262,12 +292,12 @@ impl Reserve {
     /// Gives a part of the reserve up, for what has just failed to be done again; `false` when nothing is left.
     pub fn give(&self) -> bool {
         let held = self.held();
-        if held == 0 {
+        // What a limit of the size of files keeps from being written, more space does not help.
+        if held == 0 || NoSpace::at_file_limit(&self.home).is_some() {
             return false;
         }
         let left = held.saturating_sub(PART);
-        let mut options = OpenOptions::new();
-        let file = private(options.write(true)).open(self.home.join(RESERVE));
+        let file = open_to_write(OpenOptions::new().write(true), &self.home.join(RESERVE));
         let shrunk = file.and_then(|file| file.set_len(left));
         match &shrunk {
             Ok(()) => note!("the disk is full: {} bytes of the reserve are given up", held - left),

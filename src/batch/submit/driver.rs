@@ -203,7 +203,12 @@ impl<'a> Driver<'a> {
     }
 
     fn failed(&self, failure: Failure) -> Failed {
-        Failed { passing: failure.passing, failure: self.number(failure) }
+        let passing = failure.passing;
+        let number = self.number(failure);
+        if passing {
+            self.renew_after.set(Some(number));
+        }
+        Failed { passing, failure: number }
     }
 
     fn ended(&self, machine: &Machine, outcome: Outcome) -> Result<Once, Failure> {
@@ -248,15 +253,17 @@ impl<'a> Driver<'a> {
                 Event::Terminated(terminated.map_err(|failure| self.failed(failure)))
             }),
             Action::GetRecord => Box::pin(async move {
+                let session = self.renewed().await;
                 let read = match &self.key {
-                    Some((_, store)) => store.get().await,
+                    Some((_, store)) => store.get(&session).await,
                     None => Ok(None),
                 };
                 Event::Record(read.map_err(|failure| self.failed(failure)))
             }),
             Action::PutRecord { record, over } => Box::pin(async move {
+                let session = self.renewed().await;
                 let put = match &self.key {
-                    Some((_, store)) => store.put(&record, over.as_ref()).await,
+                    Some((_, store)) => store.put(&session, &record, over.as_ref()).await,
                     None => Ok(None),
                 };
                 Event::Put(put.map_err(|failure| self.failed(failure)))
@@ -267,8 +274,7 @@ impl<'a> Driver<'a> {
 
     /// One request. It has the session's limit of time for itself, as the SDK does not repeat it.
     async fn submit(&self, request: &SubmitRequest, mark: &Mark) -> SubmitReply {
-        self.renew().await;
-        let session = self.session.borrow().clone();
+        let session = self.renewed().await;
         let request = &request.marked(mark);
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
@@ -316,17 +322,21 @@ impl<'a> Driver<'a> {
         SubmitReply::NotNow(number)
     }
 
-    /// A local cluster that has ended is started.
-    async fn renew(&self) {
-        let Some(failure) = self.renew_after.take().map(|number| self.failure(number)) else { return };
+    /// The session for the next call. A local cluster that has ended is started after a call has failed.
+    async fn renewed(&self) -> Session {
         let session = self.session.borrow().clone();
+        let Some(failure) = self.renew_after.take().map(|number| self.failure(number)) else {
+            return session;
+        };
         if let Ok(renewed) = session.renew(&failure).await {
-            self.session.replace(renewed);
+            self.session.replace(renewed.clone());
+            return renewed;
         }
+        session
     }
 
     async fn list(&self, place: &Place, filter: &Filter, page: Option<String>) -> Result<Page, Failure> {
-        let session = self.session.borrow().clone();
+        let session = self.renewed().await;
         let (by, value) = match filter {
             Filter::CreatedAfter(after) => ("AFTER_CREATED_AT", after.to_string()),
             Filter::Name(name) => ("JOB_NAME", name.clone()),
@@ -350,7 +360,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn describe(&self, jobs: Vec<String>, place: Option<&Place>) -> Result<Vec<Described>, Failure> {
-        let session = self.session.borrow().clone();
+        let session = self.renewed().await;
         let doing = match (place, jobs.as_slice()) {
             (Some(place), _) => looking_for(place),
             (None, [id]) => format!("asking for the job {id}"),
@@ -363,7 +373,7 @@ impl<'a> Driver<'a> {
 
     /// Terminates a job that does the same as `kept`, and says so.
     async fn terminate(&self, double: &Submitted, kept: &Submitted) -> Result<(), Failure> {
-        let session = self.session.borrow().clone();
+        let session = self.renewed().await;
         let (double, kept) = (&double.job_id, &kept.job_id);
         let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
         terminate(&session, &JobId::from_batch(double), &reason).await?;

@@ -14,33 +14,33 @@ const LONGEST_RECORD: i64 = 4 << 20;
 /// The place of a key's record. S3 is strongly consistent: what is read is what was written last.
 #[derive(Debug)]
 pub struct Store {
-    session: Session,
+    bucket: String,
     object: String,
 }
 
 impl Store {
     /// The place of this key.
     pub fn new(session: &Session, key: &OnceKey) -> Self {
-        Self { session: session.clone(), object: key.object(&session.cluster.prefix) }
+        let cluster = &session.cluster;
+        Self { bucket: cluster.bucket.clone(), object: key.object(&cluster.prefix) }
     }
 
     /// Its address, for people.
     pub fn url(&self) -> String {
-        format!("s3://{}/{}", self.session.cluster.bucket, self.object)
+        format!("s3://{}/{}", self.bucket, self.object)
     }
 
     /// The record, if there is one.
     ///
     /// # Errors
     /// When it cannot be read, or is none.
-    pub async fn get(&self) -> Result<Option<(Record, ETag)>, Failure> {
+    pub async fn get(&self, session: &Session) -> Result<Option<(Record, ETag)>, Failure> {
         let doing = || format!("reading {}", self.url());
-        let sent =
-            self.session.s3.get_object().bucket(&self.session.cluster.bucket).key(&self.object).send().await;
+        let sent = session.s3.get_object().bucket(&self.bucket).key(&self.object).send().await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(e) if e.code() == Some("NoSuchKey") => return Ok(None),
-            Err(e) => return Err(explain(&self.session, &doing(), &e)),
+            Err(e) => return Err(explain(session, &doing(), &e)),
         };
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
         // Jobs can write here, too.
@@ -67,15 +67,19 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn put(&self, record: &Record, over: Option<&ETag>) -> Result<Option<ETag>, Failure> {
+    pub async fn put(
+        &self,
+        session: &Session,
+        record: &Record,
+        over: Option<&ETag>,
+    ) -> Result<Option<ETag>, Failure> {
         let doing = || format!("writing {}", self.url());
         let body =
             serde_json::to_vec_pretty(record).map_err(|e| Failure::failed(format!("{}: {e}", doing())))?;
-        let put = self
-            .session
+        let put = session
             .s3
             .put_object()
-            .bucket(&self.session.cluster.bucket)
+            .bucket(&self.bucket)
             .key(&self.object)
             .content_type("application/json")
             .body(ByteStream::from(body));
@@ -86,7 +90,7 @@ impl Store {
         match put.send().await {
             Ok(answer) => Ok(Some(ETag(answer.e_tag().unwrap_or_default().to_owned()))),
             Err(e) if is_conflict(&e) => Ok(None),
-            Err(e) => Err(explain(&self.session, &doing(), &e)),
+            Err(e) => Err(explain(session, &doing(), &e)),
         }
     }
 }

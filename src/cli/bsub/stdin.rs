@@ -60,8 +60,9 @@ impl Args {
         };
         let keeping = |e: io::Error| {
             Failure::failed(format!(
-                "--stdin: copying {} to a temporary file: {}",
+                "--stdin: copying {} to a temporary file in {}: {}",
                 file.display(),
+                std::env::temp_dir().display(),
                 reason(&e)
             ))
         };

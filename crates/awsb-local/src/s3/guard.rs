@@ -19,7 +19,7 @@ use crate::access::operation::S3;
 use crate::access::{Keys, Operation, Principal, Rule};
 use crate::batch::{Reader, Scope};
 use crate::error::ApiError;
-use crate::http::parameter;
+use crate::http::{Credentials, parameter};
 
 /// What is asked before a request is answered, and before its body is read.
 pub struct Guard {
@@ -48,6 +48,38 @@ impl Maker {
     pub fn of<T>(request: &S3Request<T>) -> Option<String> {
         request.extensions.get::<Self>().map(|maker| maker.0.clone())
     }
+}
+
+/// The key that a request is signed with, which goes along with the request: by the time its body has come, it may not
+/// be valid any more.
+#[derive(Clone)]
+pub struct Signer {
+    keys: Arc<Keys>,
+    credentials: Credentials,
+}
+
+impl Signer {
+    /// Whose request it is.
+    pub fn of<T>(request: &S3Request<T>) -> Option<Self> {
+        request.extensions.get().cloned()
+    }
+
+    /// That the key is still valid. To be asked at the moment at which something is stored.
+    ///
+    /// # Errors
+    /// `AccessDenied` when its attempt has ended meanwhile, or the key has been replaced.
+    pub fn check(signer: Option<&Self>) -> S3Result<()> {
+        let is_valid = |signer: &Self| {
+            let now = signer.keys.find(&signer.credentials.access_key_id);
+            now.is_some_and(|(_, credentials)| credentials == signer.credentials)
+        };
+        if signer.is_none_or(is_valid) { Ok(()) } else { Err(not_valid()) }
+    }
+}
+
+/// What is said of a key that was valid when the request began.
+fn not_valid() -> S3Error {
+    s3_error!(AccessDenied, "The key that the request is signed with is not valid any more")
 }
 
 /// The SHA-256 that the content of an object has to have: its name says so. It goes along with the request.
@@ -182,12 +214,8 @@ fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
 impl S3Access for Guard {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let signed = cx.credentials().and_then(|credentials| self.keys.find(&credentials.access_key));
-        let Some((who, _)) = signed else {
-            return Err(s3_error!(
-                AccessDenied,
-                "The key that the request is signed with is not valid any more"
-            ));
-        };
+        let Some((who, credentials)) = signed else { return Err(not_valid()) };
+        cx.extensions_mut().insert(Signer { keys: Arc::clone(&self.keys), credentials });
         if who.contained().is_none() {
             if let (Some(Request { place: Place::Once, .. }), S3Path::Object { key, .. }) =
                 (asked(cx), cx.s3_path())

@@ -8,7 +8,7 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, Written, base64, internal};
-use super::guard::{Digest, Maker};
+use super::guard::{Digest, Maker, Signer};
 use super::listing::{Listing, Page};
 use super::names::{Encoding, in_xml};
 use super::store::{
@@ -139,15 +139,20 @@ impl LocalS3 {
     /// content goes with it: a row without its file would be a lost object.
     async fn commit(
         &self,
+        signer: Option<Signer>,
         received: Received,
         operation: impl FnOnce(&Store, &str) -> Result<(), StoreError> + Send + 'static,
     ) -> S3Result<()> {
-        self.with(move |store| {
+        let stored = self.with(move |store| {
+            // The body may have taken longer than its key was valid.
+            if let Err(refused) = Signer::check(signer.as_ref()) {
+                return Ok(Err(refused));
+            }
             operation(store, &received.name)?;
             received.keep();
-            Ok(())
-        })
-        .await
+            Ok(Ok(()))
+        });
+        stored.await?
     }
 
     /// What compares an object with its checksum while it is sent.
@@ -369,7 +374,7 @@ impl S3 for LocalS3 {
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let (digest, maker) = (Digest::of(&req), Maker::of(&req));
+        let (digest, maker, signer) = (Digest::of(&req), Maker::of(&req), Signer::of(&req));
         let input = req.input;
         let condition = condition(input.if_match, input.if_none_match)?;
         let bucket = input.bucket.clone();
@@ -405,7 +410,7 @@ impl S3 for LocalS3 {
         .text()?;
         let etag = hex::encode(written.md5);
         let (tag, crc64) = (etag.clone(), written.crc64);
-        self.commit(received, move |store, name| {
+        self.commit(signer, received, move |store, name| {
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &crc64 };
             store.put(&input.bucket, &input.key, new, &headers, &condition)
         })
@@ -635,6 +640,7 @@ impl S3 for LocalS3 {
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let signer = Signer::of(&req);
         let input = req.input;
         check_part(input.part_number)?;
         // Whose upload it is, is looked at when the body is there: a client that is still sending would not hear the answer.
@@ -652,7 +658,7 @@ impl S3 for LocalS3 {
             .await?;
         let etag = hex::encode(written.md5);
         let (tag, crc32) = (etag.clone(), written.checksum.checksum_crc32.clone());
-        self.commit(received, move |store, name| {
+        self.commit(signer, received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
             store.put_part(upload, input.part_number, new, crc32.as_deref())
@@ -670,6 +676,7 @@ impl S3 for LocalS3 {
     }
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let signer = Signer::of(&req);
         let input = req.input;
         let (source, file) = self.source(&input.copy_source).await?;
         readable(&source, input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref())?;
@@ -691,7 +698,7 @@ impl S3 for LocalS3 {
         let (received, written) = self.receive_copy(body).await?;
         let etag = hex::encode(written.md5);
         let tag = etag.clone();
-        self.commit(received, move |store, name| {
+        self.commit(signer, received, move |store, name| {
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
             store.put(&input.bucket, &input.key, new, &headers, &Condition::None)
         })
@@ -708,6 +715,7 @@ impl S3 for LocalS3 {
         &self,
         req: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let signer = Signer::of(&req);
         let input = req.input;
         check_part(input.part_number)?;
         self.require_upload(&input.bucket, &input.key, &input.upload_id).await?;
@@ -722,7 +730,7 @@ impl S3 for LocalS3 {
         let (received, written) = self.receive_copy(body).await?;
         let etag = hex::encode(written.md5);
         let tag = etag.clone();
-        self.commit(received, move |store, name| {
+        self.commit(signer, received, move |store, name| {
             let upload = (input.bucket.as_str(), input.key.as_str(), input.upload_id.as_str());
             let new = New { etag: &tag, size: written.size, blob: name, crc64: &written.crc64 };
             store.put_part(upload, input.part_number, new, None)
@@ -740,14 +748,14 @@ impl S3 for LocalS3 {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let digest = Digest::of(&req);
+        let terms = (Digest::of(&req), Signer::of(&req));
         let input = req.input;
         let condition = condition(input.if_match, input.if_none_match)?;
         let wanted = input.multipart_upload.and_then(|u| u.parts).unwrap_or_default();
         let store = Arc::clone(&self.store);
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let joined = tokio::task::spawn_blocking(move || {
-            join(&store, &bucket, &key, &input.upload_id, &wanted, digest, &condition)
+            join(&store, &bucket, &key, &input.upload_id, &wanted, terms, &condition)
         });
         let etag = joined.await.map_err(internal)??;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
@@ -841,7 +849,7 @@ fn join(
     key: &str,
     upload: &str,
     wanted: &[CompletedPart],
-    digest: Option<Digest>,
+    (digest, signer): (Option<Digest>, Option<Signer>),
     condition: &Condition,
 ) -> S3Result<String> {
     use s3s::crypto::{Checksum as _, Crc64Nvme, Md5};
@@ -895,6 +903,7 @@ fn join(
     let headers = with_composite_crc32(&headers, sums, wanted.len())?;
     let crc64 = hex::encode(crc64.finalize());
     let content = New { etag: &etag, size, blob: &received.name, crc64: &crc64 };
+    Signer::check(signer.as_ref())?;
     store
         .end_upload(bucket, key, upload, Some((content, &headers, condition)))
         .map_err(|e| refusal(store, e))?;
@@ -969,7 +978,7 @@ mod tests {
         let (received, written) = s3.receive_copy(body).await.unwrap();
         let ((has_begun, begun), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
         let commit = tokio::spawn(async move {
-            s3.commit(received, move |store, name| {
+            s3.commit(None, received, move |store, name| {
                 has_begun.send(()).unwrap();
                 wait.recv().unwrap();
                 let new = New { etag: "etag", size: written.size, blob: name, crc64: &written.crc64 };

@@ -14,7 +14,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -189,7 +189,7 @@ fn open_copy(database: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    contents::private(OpenOptions::new().create(true).write(true).truncate(false)).open(&path)
+    contents::open_to_write(OpenOptions::new().create(true).write(true).truncate(false), &path)
 }
 
 /// Counts the commits of one database; only whoever writes to it has this.
@@ -219,7 +219,7 @@ impl Commits {
         let copy =
             open_copy(database).inspect_err(|e| note!("there is no copy of {}: {e}", path.display())).ok();
         let mut options = OpenOptions::new();
-        let file = options.create(true).write(true).truncate(false).mode(0o600).open(&path)?;
+        let file = contents::open_to_write(options.create(true).write(true).truncate(false), &path)?;
         let is_behind = |record: &Record| record.commits > found;
         let ahead = match record {
             // Nothing tells how much there was.

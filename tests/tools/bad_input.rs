@@ -141,6 +141,16 @@ fn wrong_directives_are_named_with_their_line() {
 }
 
 #[story]
+fn a_value_of_megabytes_is_not_repeated_as_a_whole() {
+    let sandbox = sandbox();
+    sandbox.file("long.sh", format!("#!/bin/sh\n#AWSB -J {}\ntrue\n", "x".repeat(1 << 20)));
+    let outcome = sandbox.run("bsub", ["long.sh"]);
+    assert_eq!(outcome.code(), 2, "{}", outcome.stderr.len());
+    assert!(outcome.stderr.len() < 2000, "{}", outcome.stderr.len());
+    assert!(outcome.stderr.contains("line 2") && outcome.stderr.contains("1 to 128"), "{outcome}");
+}
+
+#[story]
 fn wrong_defaults_are_named_with_their_place() {
     let sandbox = sandbox();
     for (line, says) in [

@@ -31,10 +31,25 @@ fn parse(words: &[OsString]) -> Result<Options, String> {
             {
                 return Err(format!("{option} can only be used on the command line"));
             }
-            let text = e.render().to_string();
+            let mut text = e.render().to_string();
+            if let Some(ContextValue::String(value)) = e.get(ContextKind::InvalidValue)
+                && value.chars().nth(LONGEST_QUOTE).is_some()
+            {
+                text = text.replace(value.as_str(), &shortened(value));
+            }
             let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
             Err(first.split_whitespace().collect::<Vec<_>>().join(" "))
         }
+    }
+}
+
+/// So many characters of a line or a value are repeated in a message: a mistake may be a file of megabytes.
+const LONGEST_QUOTE: usize = 200;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 
@@ -74,13 +89,15 @@ pub fn by_directives(
     }
     let mut options = Options::default();
     for said in &directives.options {
-        let more = parse(&said.words)
-            .map_err(|e| Failure::usage(format!("{script}, line {}: `{}`: {e}", said.line, said.text)))?;
+        let more = parse(&said.words).map_err(|e| {
+            Failure::usage(format!("{script}, line {}: `{}`: {e}", said.line, shortened(&said.text)))
+        })?;
         // A script means all that it says; only what is said elsewhere takes its place.
         if more.make_an_array_of_nodes(&options) {
             return Err(Failure::usage(format!(
                 "{script}, line {}: `{}`: a multi-node parallel job cannot be an array",
-                said.line, said.text
+                said.line,
+                shortened(&said.text)
             ))
             .hint("submit an array of jobs with one node each, or one job for each task"));
         }

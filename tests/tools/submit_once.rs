@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use awsb_testkit::{Answer, BadServer, Chaos, LossyProxy, Outcome, Sandbox, Weather, eventually, story};
@@ -268,19 +269,22 @@ fn the_local_cluster_behind_a_wire_that_loses_replies_has_each_job_once() {
 
 #[story]
 fn a_local_server_that_dies_again_and_again_loses_and_doubles_no_job_of_a_key() {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWSB_SUBMIT_SETTLE", "0.5");
     let start = |n: usize| {
         let (key, name) = (format!("key-{n}"), format!("job-{n}"));
         sandbox.start("bsub", ["-c", "local", "--parsable", "--once", &key, "-J", &name, "true"])
     };
-    let submitting: Vec<_> = (0..12).map(start).collect();
-    for _ in 0..4 {
-        sandbox.run("blocal", ["start"]).ok();
-        let status = sandbox.run("blocal", ["status", "--json"]).ok().json();
-        let pid = i32::try_from(status[0]["pid"].as_i64().expect("a pid")).expect("a pid");
-        let killed =
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        killed.expect("the server is there");
+    let mut submitting = Vec::new();
+    for round in 0..6 {
+        submitting.extend((0..3).map(|n| start(3 * round + n)));
+        // The tools that submit are all that starts it again.
+        eventually("a server is there", Duration::from_secs(30), || {
+            let status = sandbox.run("blocal", ["status", "--json"]);
+            let status: Value = serde_json::from_str(&status.stdout).ok()?;
+            let pid = i32::try_from(status[0]["pid"].as_i64()?).ok()?;
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok()
+        });
     }
     let mut ids: Vec<String> =
         submitting.into_iter().map(|submitting| submitting.wait().ok().job_id()).collect();

@@ -89,20 +89,42 @@ fn region(text: &str) -> Result<String, Invalid> {
 
 /// Runs a story that talks to AWS, to its end or until a signal asks it to end.
 pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    run_on(tokio::runtime::Builder::new_current_thread(), story)
+    run_on(tokio::runtime::Builder::new_current_thread(), 0, story)
 }
 
 /// The same for a story that reads so much that it takes more than one processor.
 pub fn block_on_threads(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    threads.worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)));
-    run_on(threads, story)
+    let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
+    threads.worker_threads(workers);
+    run_on(threads, workers, story)
+}
+
+/// Two threads beside those of the runtime: one hears signals, one looks up names.
+const MORE_THREADS: usize = 2;
+
+/// Fails where this many threads cannot be made: tokio panics, or waits for ever, for one that it cannot make.
+fn check_threads(threads: usize) -> Result<(), Failure> {
+    let gate = std::sync::Mutex::new(());
+    let made = std::thread::scope(|scope| {
+        // All of them are there at once.
+        let _closed = gate.lock();
+        (0..threads).try_for_each(|_| {
+            std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(|_| ())
+        })
+    });
+    made.map_err(|e| {
+        Failure::failed(format!("starting {threads} threads: {e}"))
+            .hint("`ulimit -u` shows how many processes and threads you may have")
+    })
 }
 
 fn run_on(
     mut runtime: tokio::runtime::Builder,
+    workers: usize,
     story: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
+    check_threads(workers + MORE_THREADS)?;
     let runtime = runtime
         .enable_all()
         .build()

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -130,7 +131,11 @@ pub fn tell_goes_on(tool: &str, signal: EndSignal, ids: &[String]) {
     note(format!("hint: `bkill {all}` ends {it}"));
 }
 
-/// `--kill-on-interrupt`: ends jobs with whoever waits for them, and says so. One more signal breaks that off.
+/// However many signals come, ending jobs with whoever waits for them has this much time.
+const TO_END_JOBS: Duration = Duration::from_secs(2);
+
+/// `--kill-on-interrupt`: ends jobs with whoever waits for them, and says so. One more signal breaks that off, once there was
+/// time to ask Batch.
 pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, ids: &[JobId]) {
     // The tool does not end by the signal before this is done.
     let mut interrupts = Interrupts::listen();
@@ -144,9 +149,20 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
         let ids: Vec<JobId> = failures.into_iter().map(|(id, _)| id).collect();
         batch::terminate_each(&renewed, &ids, &reason).await
     };
+    let at_least = tokio::time::sleep(TO_END_JOBS);
+    let again = async {
+        interrupts.next().await;
+        let mut at_least = pin!(at_least);
+        loop {
+            tokio::select! {
+                () = &mut at_least => return,
+                _ = interrupts.next() => {}
+            }
+        }
+    };
     let failures = tokio::select! {
         failures = end => failures,
-        _ = interrupts.next() => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+        () = again => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
     };
     if failures.is_empty() {
         return note(format!("{tool}: {signal}; the job {listed} is being ended"));

@@ -74,7 +74,8 @@ static HEARD: LazyLock<watch::Sender<Heard>> = LazyLock::new(|| watch::Sender::n
 /// A signal that nobody has taken after this time ends the tool: it hangs, as in a write to a pipe that nobody reads.
 const DEAF: Duration = Duration::from_secs(2);
 
-/// The same signal again within this time is no second one: `timeout` sends each to its child and to the child's group.
+/// A signal that follows another within this time is no second one: `timeout` sends each to its child and to the child's
+/// group, and a service manager or a terminal that goes sends several kinds.
 const AS_ONE: Duration = Duration::from_millis(200);
 
 /// What is printed at the end waits no longer than this for a reader.
@@ -129,7 +130,7 @@ impl Heard {
     /// A signal has come.
     fn comes(&mut self, signal: EndSignal, now: Instant) -> Fate {
         let before = self.last;
-        let is_repeated = before.is_some_and(|(last, at)| last == signal && now.duration_since(at) < AS_ONE);
+        let is_repeated = before.is_some_and(|(_, at)| now.duration_since(at) < AS_ONE);
         if !is_repeated {
             // Repeated signals begin no new span: of those that come again and again, one counts in the end.
             self.last = Some((signal, now));
@@ -488,7 +489,8 @@ mod tests {
         // A tool that hears of nothing.
         for (second, at, fate) in [
             (Terminate, 1000, Fate::Ends),
-            (Interrupt, 1, Fate::Ends),
+            (Interrupt, 1000, Fate::Ends),
+            (Interrupt, 1, Fate::Ignored),
             (HangUp, 1000, Fate::Ignored),
             (Terminate, 1, Fate::Ignored),
         ] {
@@ -506,6 +508,9 @@ mod tests {
             (Interrupt, 1000, Fate::HandedOn(4), Awaits::Signal),
             // A shell that hands Ctrl-C on to what has had it from the terminal.
             (Interrupt, 1, Fate::Ignored, Awaits::Signal),
+            // A service manager that sends several.
+            (Terminate, 1, Fate::Ignored, Awaits::Signal),
+            (Terminate, 1, Fate::Ignored, Awaits::Nothing),
             (HangUp, 1000, Fate::Ignored, Awaits::Signal),
             (Terminate, 1000, Fate::HandedOn(4), Awaits::Answer),
             (Interrupt, 1000, Fate::HandedOn(4), Awaits::Answer),

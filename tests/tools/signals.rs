@@ -117,6 +117,34 @@ fn jobs_end_with_whoever_waits_for_them() {
     sandbox.run("bsub", ["true"]).ok();
 }
 
+/// As a service manager or a closing terminal sends them.
+#[story]
+fn several_signals_at_once_are_one() {
+    let sandbox = roomy();
+    let pairs = [
+        (Signal::SIGINT, Signal::SIGTERM),
+        (Signal::SIGTERM, Signal::SIGINT),
+        (Signal::SIGHUP, Signal::SIGTERM),
+        (Signal::SIGINT, Signal::SIGINT),
+    ];
+    for (one, other) in pairs {
+        let file = sandbox.work().join("out.json");
+        let command = "exec bsub -K --json --kill-on-interrupt --command sleep 1000 > out.json";
+        let waiting = sandbox.start("sh", ["-c", command]);
+        let printed = || std::fs::read_to_string(&file).unwrap_or_default();
+        eventually("the ID is printed", MINUTE, || printed().contains("jobId").then_some(()));
+        waiting.signal(one);
+        waiting.signal(other);
+        let outcome = waiting.wait();
+        assert!([130, 143, 129].contains(&outcome.code()), "{one} {other}: {outcome}");
+        assert!(outcome.stderr.contains("is being ended\n"), "{one} {other}: {outcome}");
+        let jobs: serde_json::Value = serde_json::from_str(&printed()).expect("the array is closed");
+        let id = jobs.pointer("/0/jobId").and_then(serde_json::Value::as_str).expect("the job's ID");
+        eventually("its end", MINUTE, || (status(&sandbox, id) == "FAILED").then_some(()));
+        std::fs::remove_file(&file).expect("it is there");
+    }
+}
+
 #[story]
 fn nohup_keeps_a_tool_from_hearing_that_its_terminal_has_gone() {
     program("nohup");

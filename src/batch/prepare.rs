@@ -8,7 +8,7 @@ use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering}
 use super::queue::{self, queue};
 use crate::cluster::Session;
 use crate::ui::{Exit, Failure};
-use awsb_model::{ContainerChanges, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
+use awsb_model::{ContainerChanges, Demand, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
 
 /// What a job wants of its job definition and its queue.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,9 @@ pub struct Prepared {
     pub to_register: Option<Value>,
     /// Its nodes, for a multi-node parallel job.
     pub nodes: Option<PreparedNodes>,
+    /// What a container of the job definition asks for where the job does not say it: the most of all node ranges. All is
+    /// zero of a job definition that was not read.
+    pub by_definition: Demand,
 }
 
 /// The nodes of a multi-node parallel job.
@@ -53,7 +56,12 @@ pub struct PreparedNodes {
 
 impl Prepared {
     fn as_it_is(name: &str) -> Self {
-        Self { job_definition: name.to_owned(), to_register: None, nodes: None }
+        Self {
+            job_definition: name.to_owned(),
+            to_register: None,
+            nodes: None,
+            by_definition: Demand::default(),
+        }
     }
 }
 
@@ -128,7 +136,23 @@ pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared,
         (_, None) => (changed(session, &facts, name, wishes).await?, None),
     };
     let Derived { job_definition, to_register } = derived;
-    Ok(Prepared { job_definition, to_register, nodes })
+    Ok(Prepared { job_definition, to_register, nodes, by_definition: by_definition(&facts) })
+}
+
+/// What the largest container of a job definition asks for.
+fn by_definition(facts: &Facts) -> Demand {
+    let containers: Vec<&ContainerFacts> = match &facts.kind {
+        Kind::Container(container) => vec![container],
+        Kind::MultiNode { ranges, .. } => {
+            ranges.iter().filter_map(|range| range.container.as_ref()).collect()
+        }
+        Kind::Eks | Kind::Ecs => Vec::new(),
+    };
+    containers.iter().fold(Demand::default(), |most, container| Demand {
+        vcpus: most.vcpus.max(container.vcpus.unwrap_or_default()),
+        memory_mib: most.memory_mib.max(container.memory_mib.unwrap_or_default()),
+        gpus: 0,
+    })
 }
 
 /// Nodes as they will be: what is wished is for all, and what is not each range has by itself.

@@ -12,7 +12,7 @@ use super::prepare::takes_no_overrides;
 use super::queue::queue;
 use crate::cluster::Session;
 use crate::ui::Failure;
-use awsb_model::{JobId, SubmitRequest};
+use awsb_model::{JobId, NamePattern, SubmitRequest, words};
 
 /// A job that Batch has refused.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +46,27 @@ async fn forgotten(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     let ids: Vec<JobId> = ids.map(JobId::from_batch).collect();
     let known = describe(session, &ids).await.ok()?;
     let (id, _) = ids.iter().zip(known).find(|(_, job)| job.is_none())?;
+    let is_part = id.part().is_some();
+    if let Some(whole) = describe(session, &[id.whole()]).await.ok().filter(|_| is_part)
+        && let [Some(whole)] = whole.as_slice()
+    {
+        let (whole_id, name) = (whole.id(), &whole.job_name);
+        let has = match whole.parts() {
+            None => "has no children".to_owned(),
+            Some(parts) => {
+                format!("has {}, from 0 to {}", words::many(parts, "child"), parts.saturating_sub(1))
+            }
+        };
+        let failure = Failure::failed(format!("{}: the job {whole_id} ({name}) {has}", refused.doing));
+        return Some(failure.hint(format!("`-d {whole_id}` waits for all of it")));
+    }
     let message = format!("{}: Batch does not have the job {id} that it depends on", refused.doing);
+    let failure = Failure::failed(message);
+    if !is_part && !id.is_full() && id.as_str().parse::<NamePattern>().is_ok() {
+        return Some(failure.hint(format!("`-d name:{id}` waits for your jobs of this name")));
+    }
     Some(
-        Failure::failed(message)
+        failure
             .hint(
                 "Batch removes ended jobs after some days: if this one has succeeded, submit without the \
                    dependency",

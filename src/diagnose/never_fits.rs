@@ -22,10 +22,14 @@ fn name_of(queue: &str) -> &str {
     queue.rsplit('/').next().unwrap_or(queue)
 }
 
-/// Why the job of this request can never run in its queue, as far as that is remembered and the request says what the job
-/// asks for. Where nothing is remembered, nobody is asked unless that costs next to nothing.
-pub async fn never_fits(session: &Session, request: &SubmitRequest) -> Option<NeverFits> {
-    let demand = demand(request)?;
+/// Why the job of this request can never run in its queue, as far as that is remembered and it is known what the job asks
+/// for: the request says it, and `by_definition` is what the job definition adds. Where nothing is remembered, nobody is asked unless that costs next to nothing.
+pub async fn never_fits(
+    session: &Session,
+    request: &SubmitRequest,
+    by_definition: &Demand,
+) -> Option<NeverFits> {
+    let demand = demand(request, by_definition)?;
     let queue = &request.job_queue;
     let known = match cached_capacity(session, name_of(queue)) {
         Some(known) if known.machines.is_some() || !session.is_near() => known,
@@ -62,8 +66,9 @@ pub async fn never_fits(session: &Session, request: &SubmitRequest) -> Option<Ne
     (!findings.is_empty()).then_some(NeverFits { findings, age })
 }
 
-/// What a request asks for by itself; `None` where all is left to the job definition. What is not said counts as nothing.
-fn demand(request: &SubmitRequest) -> Option<Demand> {
+/// What a job asks for: its request before its job definition. `None` where neither is known to ask for anything; what is
+/// not known counts as nothing.
+fn demand(request: &SubmitRequest, by_definition: &Demand) -> Option<Demand> {
     let all = request.all_overrides().flat_map(|overrides| &overrides.resource_requirements);
     let mut demand = Demand::default();
     for resource in all {
@@ -76,6 +81,12 @@ fn demand(request: &SubmitRequest) -> Option<Demand> {
             "GPU" => demand.gpus = demand.gpus.max(resource.value.parse().unwrap_or(0)),
             _ => {}
         }
+    }
+    if demand.vcpus == 0.0 {
+        demand.vcpus = by_definition.vcpus;
+    }
+    if demand.memory_mib == 0 {
+        demand.memory_mib = by_definition.memory_mib;
     }
     let is_multi_node = request.node_overrides.is_some();
     (is_multi_node || demand != Demand::default()).then_some(demand)

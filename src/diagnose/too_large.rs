@@ -55,7 +55,9 @@ fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
     if most.gpus < demand.gpus {
         asked.push(words::many(demand.gpus, "GPU"));
         there.push(if most.gpus == 0 { "no GPU".to_owned() } else { words::many(most.gpus, "GPU") });
-        less.push("--gpus N".to_owned());
+        if most.gpus > 0 {
+            less.push("--gpus N".to_owned());
+        }
         more.push(format!("--gpus {}", demand.gpus));
     }
     let message = match asked.is_empty() {
@@ -63,9 +65,10 @@ fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
             format!("it requests {}, and no machine of {} has all of that", asks(demand), words::and(&names))
         }
         false => format!(
-            "it requests {}, and the machines of {} have at most {}",
+            "it requests {}, and the machines of {} have {}{}",
             words::and(&asked),
             words::and(&names),
+            if there == ["no GPU"] { "" } else { "at most " },
             words::and(&there)
         ),
     };
@@ -73,11 +76,12 @@ fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
     if asked.is_empty() {
         return Some(finding.advise("ask for less: `bsub --vcpus N --memory SIZE --gpus N …`"));
     }
-    Some(
-        finding
-            .advise(format!("ask for less: `bsub {} …`", less.join(" ")))
-            .advise(format!("or let jobs have more: `{command} {}`", more.join(" "))),
-    )
+    let larger = format!("let jobs have more: `{command} {}`", more.join(" "));
+    Some(if less.is_empty() {
+        finding.advise(larger)
+    } else {
+        finding.advise(format!("ask for less: `bsub {} …`", less.join(" "))).advise(format!("or {larger}"))
+    })
 }
 
 /// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small". `in_vain`: raising

@@ -43,40 +43,57 @@ impl Tone {
     }
 }
 
-/// A cell: pieces of text, each with its tone.
+/// A cell: pieces of text, each with its tone, and perhaps a picture of them in front, which goes where the room is little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cell(Vec<(String, Tone)>);
+pub struct Cell {
+    picture: Vec<(String, Tone)>,
+    words: Vec<(String, Tone)>,
+}
 
 impl Cell {
+    fn of(words: Vec<(String, Tone)>) -> Self {
+        Self { picture: Vec::new(), words }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &(String, Tone)> {
+        self.picture.iter().chain(&self.words)
+    }
+
     /// Text with one tone.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self(vec![(text.into(), tone)])
+        Self::of(vec![(text.into(), tone)])
     }
 
     /// The cell with one more piece behind the others.
     #[must_use]
     pub fn and(mut self, text: impl Into<String>, tone: Tone) -> Self {
-        self.0.push((text.into(), tone));
+        self.words.push((text.into(), tone));
         self
     }
 
-    /// The cell with all pieces of another one behind its own.
+    /// The cell with the pieces of another one as the picture in front of its own.
     #[must_use]
-    pub fn then(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+    pub fn with_picture(mut self, picture: Self) -> Self {
+        self.picture = picture.words;
         self
     }
 
     /// The whole text.
     pub fn text(&self) -> String {
-        self.0.iter().map(|(text, _)| text.as_str()).collect()
+        self.pieces().map(|(text, _)| text.as_str()).collect()
     }
 
     /// The same on a terminal, with nothing in it that a terminal acts upon; an empty cell is `-`.
     pub(super) fn for_terminal(&self) -> Self {
-        let pieces = self.0.iter().filter(|(text, _)| !text.is_empty());
-        let pieces: Vec<_> = pieces.map(|(text, tone)| (harmless(text).into_owned(), *tone)).collect();
-        if pieces.is_empty() { Self::toned("-", Tone::Faint) } else { Self(pieces) }
+        let safe = |pieces: &[(String, Tone)]| -> Vec<(String, Tone)> {
+            let pieces = pieces.iter().filter(|(text, _)| !text.is_empty());
+            pieces.map(|(text, tone)| (harmless(text).into_owned(), *tone)).collect()
+        };
+        let words = safe(&self.words);
+        if words.is_empty() {
+            return Self::toned("-", Tone::Faint);
+        }
+        Self { picture: safe(&self.picture), words }
     }
 
     /// The same as one word, for `awk`: an empty cell is `-`, blanks and control characters are `_`.
@@ -88,17 +105,25 @@ impl Cell {
 
     /// The columns of a terminal that it takes.
     pub(super) fn width(&self) -> usize {
-        self.0.iter().map(|(text, _)| width(text)).sum()
+        self.pieces().map(|(text, _)| width(text)).sum()
     }
 
-    /// The beginning of it, in so many columns.
+    /// Those that it takes without its picture.
+    pub(super) fn width_of_words(&self) -> usize {
+        self.words.iter().map(|(text, _)| width(text)).sum()
+    }
+
+    /// The beginning of it, in so many columns; its picture is there only where all of it is.
     pub(super) fn cut(&self, columns: usize) -> Self {
         if self.width() <= columns {
             return self.clone();
         }
+        if self.width_of_words() <= columns {
+            return Self::of(self.words.clone());
+        }
         let mut left = columns.saturating_sub(1);
         let mut pieces = Vec::new();
-        for (text, tone) in &self.0 {
+        for (text, tone) in &self.words {
             let fits = |c: &char| {
                 let room = left.checked_sub(width_of(*c));
                 left = room.unwrap_or(0);
@@ -114,14 +139,14 @@ impl Cell {
         if columns > 0 {
             pieces.push(("…".to_owned(), Tone::Plain));
         }
-        Self(pieces)
+        Self::of(pieces)
     }
 
     /// An ID in so many columns: its beginning, and the place in an array or an MNP job behind it.
     pub(super) fn cut_id(&self, columns: usize) -> Self {
         let text = self.text();
         let (id, part) = text.split_at(text.find([':', '#']).unwrap_or(text.len()));
-        let tone = self.0.first().map_or(Tone::Plain, |(_, tone)| *tone);
+        let tone = self.words.first().map_or(Tone::Plain, |(_, tone)| *tone);
         if self.width() <= columns || columns <= part.len() {
             return self.cut(columns);
         }
@@ -130,7 +155,7 @@ impl Cell {
 
     /// The text with its colours, where there are any.
     pub(super) fn paint(&self, colour: bool) -> String {
-        self.0.iter().map(|(text, tone)| if colour { tone.paint(text) } else { text.clone() }).collect()
+        self.pieces().map(|(text, tone)| if colour { tone.paint(text) } else { text.clone() }).collect()
     }
 }
 

@@ -29,6 +29,9 @@ pub enum Gives {
     Nothing,
     /// Their ends, down to so many columns of the terminal.
     Ends(usize),
+    /// Their pictures, and only then, when no column is left that could go or has more than usual, their ends, down to so
+    /// many columns.
+    Pictures(usize),
     /// They are job IDs: when nothing else is left to give, their middle, down to so many columns.
     Middles(usize),
 }
@@ -40,8 +43,9 @@ impl Column {
     }
 
     /// What it should have, so that a cell of usual length is whole.
-    fn comfort(&self, natural: usize) -> usize {
+    fn comfort(&self, natural: usize, words: usize) -> usize {
         match self.gives {
+            Gives::Pictures(_) => words,
             Gives::Ends(least) => natural.min(least.max(COMFORT)),
             Gives::Nothing | Gives::Middles(_) => natural,
         }
@@ -51,7 +55,7 @@ impl Column {
     fn least(&self, natural: usize, last: bool) -> usize {
         match self.gives {
             Gives::Nothing => natural,
-            Gives::Ends(least) => natural.min(least),
+            Gives::Ends(least) | Gives::Pictures(least) => natural.min(least),
             Gives::Middles(least) if last => natural.min(least),
             Gives::Middles(_) => natural,
         }
@@ -123,7 +127,7 @@ impl<'a> Table<'a> {
             let cell = match column.gives {
                 _ if !self.output.is_terminal() => cell.clone(),
                 Gives::Nothing => cell.clone(),
-                Gives::Ends(_) => cell.cut(*width),
+                Gives::Ends(_) | Gives::Pictures(_) => cell.cut(*width),
                 Gives::Middles(_) => cell.cut_id(*width),
             };
             line.extend(std::iter::repeat_n(' ', blanks));
@@ -137,6 +141,8 @@ impl<'a> Table<'a> {
 
 /// The columns that are shown, with their widths: all of them, unless a terminal is too narrow.
 fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Shown> {
+    let words =
+        |i: usize| rows.iter().filter_map(|row| row.get(i)).map(Cell::width_of_words).max().unwrap_or(0);
     let natural = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(Cell::width).max().unwrap_or(0);
     let mut shown: Vec<Shown> =
         (0..columns.len()).map(|index| Shown { index, width: natural(index) }).collect();
@@ -147,7 +153,7 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     };
     // What would only be nice to have does not stay at the cost of others.
     let comfort = |shown: &[Shown]| {
-        gaps(shown) + shown.iter().map(|s| columns[s.index].comfort(s.width)).sum::<usize>()
+        gaps(shown) + shown.iter().map(|s| columns[s.index].comfort(s.width, words(s.index))).sum::<usize>()
     };
     while comfort(&shown) > width {
         let nice = shown.iter().enumerate().filter(|(_, s)| columns[s.index].rank >= NICE_TO_HAVE);
@@ -169,7 +175,11 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     let last = least(&shown, false) > width;
     let mut spare = width.saturating_sub(least(&shown, last));
     let mut by_rank: Vec<usize> = (0..shown.len()).collect();
-    by_rank.sort_by_key(|at| columns[shown[*at].index].rank);
+    // Counts are worth more than long names.
+    by_rank.sort_by_key(|at| {
+        let column = &columns[shown[*at].index];
+        if matches!(column.gives, Gives::Pictures(_)) { 0 } else { column.rank }
+    });
     let natural: Vec<usize> = shown.iter().map(|s| s.width).collect();
     for s in &mut shown {
         s.width = columns[s.index].least(s.width, last);
@@ -178,7 +188,8 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     for is_usual in [true, false] {
         for at in &by_rank {
             let s = &mut shown[*at];
-            let wanted = if is_usual { columns[s.index].comfort(natural[*at]) } else { natural[*at] };
+            let wanted =
+                if is_usual { columns[s.index].comfort(natural[*at], words(s.index)) } else { natural[*at] };
             let more = spare.min(wanted.saturating_sub(s.width));
             spare -= more;
             s.width += more;

@@ -85,7 +85,8 @@ fn an_array_on_a_terminal_is_its_parent_and_what_failed() {
     let folded = on_terminal(&[ARRAY]);
     assert_eq!(first_words(&folded)[..4], ["jobId", "33333333", "33333333:1", ""], "{folded}");
     assert!(
-        folded.contains("━") && folded.contains("4 children: 1 ok, 1 failed, 1 running, 1 waiting\n"),
+        folded.contains("[4] 1 failed 1 ok 1 running")
+            && folded.contains("4 children: 1 ok, 1 failed, 1 running, 1 waiting\n"),
         "{folded}"
     );
     assert!(folded.contains("`bstat -e 33333333` shows all children\n"), "{folded}");

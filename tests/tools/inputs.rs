@@ -203,7 +203,7 @@ fn ctrl_c_counts_while_the_parts_are_put_together() {
     });
     let sandbox = Sandbox::at(&server.endpoint());
     large(&sandbox, "data", 20 * MIB);
-    let bsub = sandbox.start("bsub", ["-i", "data", "--wrap", "true"]);
+    let bsub = sandbox.start("bsub", ["-i", "data", "--wrap", "cksum data"]);
     eventually("the parts are put together", Duration::from_secs(60), || {
         server.requests("s3").iter().find(|r| r.method == "POST" && r.target.contains("uploadId=")).map(drop)
     });

@@ -151,6 +151,10 @@ fn a_large_stdin_goes_through_s3() {
 #[story]
 fn blank_lines_and_comments_of_a_list_are_mentioned_or_left_out() {
     let sandbox = Sandbox::new();
+    sandbox.file("words", "one\ntwo\n");
+    let outcome = sandbox.run("bsub", ["--dry-run", "--each", "words", "true"]).ok();
+    assert!(outcome.stderr.contains("all tasks run the same command"), "{outcome}");
+    assert_eq!(sandbox.run("bsub", ["--dry-run", "--each", "words", "echo", "{}"]).ok().stderr, "");
     sandbox.file("list", "# samples\na\n\nb\n");
     let outcome = sandbox.run("bsub", ["--dry-run", "--each", "list", "echo", "{}"]).ok();
     let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
@@ -250,6 +254,9 @@ fn what_can_never_fit_is_said_at_once() {
         let outcome = sandbox.run("bsub", [&["--strict"], words].concat());
         assert!(outcome.failed_with(2).starts_with("the job can never run: "), "{outcome}");
     }
+    // Where nothing says how many vCPUs a node has, its job definition does.
+    let outcome = sandbox.run("bsub", ["--strict", "--quiet", "-n", "1000", "true"]);
+    assert!(outcome.failed_with(2).contains("1000 nodes with 1 vCPU each"), "{outcome}");
     assert_eq!(sandbox.run("bsub", ["--dry-run", "-p", "1", "-m", "64M", "true"]).ok().stderr, "");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.lines().count(), 1, "nothing was submitted");
 }
@@ -277,4 +284,99 @@ fn why_without_an_id_tells_of_my_jobs() {
     let words = |text: &str| text.split_whitespace().collect::<String>();
     let without_times = |text: &str| words(text).chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     assert_eq!(without_times(&screen), without_times(&outcome.stdout), "{screen}");
+}
+
+#[story]
+fn an_input_that_reads_like_a_standard_input_is_mentioned() {
+    let sandbox = Sandbox::new();
+    sandbox.file("in.txt", "three\n");
+    let said =
+        "in.txt goes into the job's working directory; `--stdin in.txt` makes it the job's standard input";
+    for words in [&["-i", "in.txt", "cat"][..], &["--input=in.txt", "cat"]] {
+        let outcome = sandbox.run("bsub", [&["--dry-run"], words].concat()).ok();
+        let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
+        assert!(note.contains(said), "{outcome}");
+    }
+    for words in [
+        &["-i", "in.txt", "cat", "in.txt"][..],
+        &["-i", "in.txt:data", "cat"],
+        &["-i", "in.txt", "--wrap", "cat *.txt"],
+        &["--quiet", "-i", "in.txt", "cat"],
+    ] {
+        let dry = if words[0] == "--quiet" { &[][..] } else { &["--dry-run"] };
+        let outcome = sandbox.run("bsub", [dry, words].concat()).ok();
+        assert_eq!(remarks(&outcome), Vec::<&str>::new(), "{words:?}: {outcome}");
+    }
+    // The script names a file of its own for it.
+    sandbox.file("job.sh", "#!/bin/sh\n#SBATCH --input=in.txt\ncat\n");
+    let outcome = sandbox.run_with_input("bsub", ["-I", "job.sh"], b"other\n").ok();
+    assert_eq!(outcome.stdout.lines().last(), Some("three"), "{outcome}");
+    let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
+    assert!(note.contains("its script names a file for that"), "{outcome}");
+}
+
+#[story]
+fn variables_that_a_job_will_not_have_are_mentioned() {
+    let sandbox = Sandbox::new();
+    sandbox.file("plain.sh", "#!/bin/sh\necho $SLURM_JOB_ID $LSB_JOBINDEX\n");
+    sandbox.file("slurm.sh", "#!/bin/sh\n#SBATCH -J x\necho $SLURM_JOB_ID\n");
+    let outcome =
+        sandbox.run("bsub", ["--dry-run", "--array", "1-3", "--wrap", "echo $SLURM_ARRAY_TASK_ID"]).ok();
+    let [warning] = remarks(&outcome)[..] else { panic!("{outcome}") };
+    assert!(warning.contains("warning: the job reads SLURM_ARRAY_TASK_ID"), "{outcome}");
+    assert_eq!(outcome.hints(), "use AWSB_TASK_ID instead of SLURM_ARRAY_TASK_ID");
+    let outcome = sandbox.run("bsub", ["--dry-run", "-a", "3", "plain.sh"]).ok();
+    assert_eq!(outcome.stderr.matches("warning: ").count(), 2, "{outcome}");
+    assert!(outcome.hints().contains("use AWS_BATCH_JOB_ARRAY_INDEX instead of LSB_JOBINDEX"), "{outcome}");
+    assert!(outcome.hints().contains("`#SBATCH -J NAME` in the script's head"), "{outcome}");
+    let outcome = sandbox.run("bsub", ["--strict", "plain.sh"]);
+    assert!(outcome.failed_with(2).contains("the job reads SLURM_JOB_ID"), "{outcome}");
+    for words in [&["slurm.sh"][..], &["-e", "SLURM_JOB_ID=1", "--wrap", "echo $SLURM_JOB_ID"]] {
+        let outcome = sandbox.run("bsub", [&["--dry-run"], words].concat()).ok();
+        assert_eq!(remarks(&outcome), Vec::<&str>::new(), "{words:?}: {outcome}");
+    }
+}
+
+#[story]
+fn a_job_that_waits_for_a_failed_one_is_mentioned() {
+    let sandbox = Sandbox::new();
+    let failed = sandbox.run("bsub", ["-K", "--parsable", "false"]).ended_with(1).stdout.trim().to_owned();
+    let outcome = sandbox.run("bsub", ["-d", &failed, "true"]).ok();
+    let [warning] = remarks(&outcome)[..] else { panic!("{outcome}") };
+    assert!(warning.contains(&format!("{failed} (false) has FAILED")), "{outcome}");
+    let outcome = sandbox.run("bsub", ["--strict", "-d", &failed, "true"]);
+    assert!(outcome.failed_with(2).contains("a job that depends on it fails at once"), "{outcome}");
+    // What is no such job, and what could be meant.
+    let outcome = sandbox.run("bsub", ["-d", &format!("{failed}:3"), "true"]);
+    assert!(
+        outcome.failed_with(1).ends_with(&format!("the job {failed} (false) has no children")),
+        "{outcome}"
+    );
+    let outcome = sandbox.run("bsub", ["-d", "single", "true"]);
+    outcome.failed_with(1);
+    assert!(outcome.hints().contains("`-d name:single`"), "{outcome}");
+}
+
+#[story]
+fn all_that_is_wrong_with_a_script_is_said_at_once() {
+    let sandbox = Sandbox::new();
+    let head =
+        "#!/bin/sh\n#SBATCH --input=gone.txt\n#SBATCH --begin=20:00\n#SBATCH -p local,b\n#SBATCH --mem=x\n";
+    sandbox.file("job.sh", head);
+    let outcome = sandbox.run("bsub", ["--strict", "job.sh"]).ended_with(2);
+    let errors: Vec<&str> = outcome.stderr.lines().collect();
+    let expected = [
+        "line 2: `#SBATCH --input=gone.txt`: reading gone.txt: No such file or directory",
+        "line 3: `#SBATCH --begin=20:00`",
+        "line 4: `#SBATCH -p local,b`: Batch takes one queue",
+        "line 5: `#SBATCH --mem=x`",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{outcome}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with("bsub: error: job.sh, ") && error.contains(expected), "{outcome}");
+    }
+    // What the command line overrides is not mentioned.
+    sandbox.file("queues.sh", "#!/bin/sh\n#SBATCH -p local,b\n");
+    assert_eq!(sandbox.run("bsub", ["--dry-run", "-q", "local", "queues.sh"]).ok().stderr, "");
+    assert!(sandbox.run("bsub", ["--dry-run", "queues.sh"]).ok().stderr.contains("the first is used"));
 }

@@ -56,6 +56,11 @@ impl Tasks {
         Self { ids, are_indices: false }
     }
 
+    /// Whether the tasks are numbered as Batch numbers the children, from 0.
+    pub fn are_indices(&self) -> bool {
+        self.are_indices
+    }
+
     /// The tasks of a job, from its variable.
     ///
     /// # Errors

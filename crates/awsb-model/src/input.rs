@@ -53,6 +53,11 @@ impl Input {
         &self.path
     }
 
+    /// Whether it is given a name of its own in the job.
+    pub fn is_renamed(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// Its path in the job's working directory; an empty one is the working directory itself.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ static KNOWN: [Known; 27] = [
     column("reason", 9, Gives::Ends(16), |job, _| {
         Value::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),
-    column("progress", 3, Gives::Ends(18), |job, _| {
+    column("progress", 3, Gives::Pictures(18), |job, _| {
         Progress::of(job).map_or(Value::Nothing, Value::Progress)
     }),
     column("nodes", 9, Gives::Nothing, |job, _| Value::number(job.nodes)),

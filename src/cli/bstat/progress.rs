@@ -105,21 +105,25 @@ impl Progress {
         (!counts.is_empty()).then(|| format!("{}: {}", words::many(*size, "child"), counts.join(", ")))
     }
 
-    /// `[10000] 8123 ok 12 failed 300 running 1565 waiting`; on a terminal with a bar.
+    /// `[10000] 12 failed 8123 ok 300 running 1565 waiting`; on a terminal with a bar.
     pub fn cell(&self, on_terminal: bool) -> Cell {
         let (size, counts) = match self {
             Progress::Nodes(nodes) => return Cell::from(format!("[{}]", words::many(*nodes, "node"))),
             Progress::Array(size, counts) => (*size, counts),
         };
         let cell = Cell::from(format!("[{size}]"));
-        let words = counts.iter().filter(|(_, n)| *n > 0).fold(cell, |cell, (group, n)| {
+        let mut written: Vec<&(Group, u32)> = counts.iter().filter(|(_, n)| *n > 0).collect();
+        // A terminal may be too narrow for all of them. What has failed is the last to be cut.
+        if on_terminal {
+            written.sort_by_key(|(group, _)| *group != Group::Failed);
+        }
+        let words = written.into_iter().fold(cell, |cell, (group, n)| {
             cell.and(" ", Tone::Plain).and(format!("{n} {}", group.word()), group.tone())
         });
         // Of a parent whose children nobody has counted, the size is all there is.
         if !on_terminal || counts.iter().all(|(_, n)| *n == 0) {
             return words;
         }
-        // Before the words: where there is no room for both, the bar stays.
         let bar = bar(counts).into_iter().filter(|(_, columns)| *columns > 0);
         let bar = bar.fold(Cell::default(), |cell, (group, columns)| {
             let line = match group {
@@ -129,7 +133,7 @@ impl Progress {
             };
             cell.and(line.repeat(columns), group.tone())
         });
-        bar.and(" ", Tone::Plain).then(words)
+        words.with_picture(bar.and(" ", Tone::Plain))
     }
 }
 
@@ -158,11 +162,11 @@ mod tests {
         assert_eq!(cell([5, 0, 0, 0], false), "[5] 5 ok");
         assert_eq!(
             cell([8123, 12, 300, 1565], true),
-            "━━━━━━━━╌· [10000] 8123 ok 12 failed 300 running 1565 waiting"
+            "━━━━━━━━╌· [10000] 12 failed 8123 ok 300 running 1565 waiting"
         );
         assert_eq!(cell([0, 0, 0, 2], true), "·········· [2] 2 waiting");
         assert_eq!(cell([2, 0, 0, 0], true), "━━━━━━━━━━ [2] 2 ok");
-        assert_eq!(cell([25, 5, 0, 0], true), "━━━━━━━━━━ [30] 25 ok 5 failed");
+        assert_eq!(cell([25, 5, 0, 0], true), "━━━━━━━━━━ [30] 5 failed 25 ok");
         assert_eq!(cell([9999, 0, 0, 1], true), "━━━━━━━━━· [10000] 9999 ok 1 waiting");
         assert_eq!(cell([0, 0, 0, 0], true), "[0]");
         let counts = Group::ALL.into_iter().zip([2, 1, 0, 7]).collect();

@@ -4,9 +4,10 @@ use super::about;
 use crate::batch::{self, Job};
 use crate::cli::select;
 use crate::cluster::Session;
-use crate::ui::{Failure, span};
+use crate::ui::Failure;
 use awsb_model::{
-    self, Awaited, Dependency, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Submitter, limits,
+    self, Awaited, Dependency, DependencyKind, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Status,
+    Submitter, limits, words,
 };
 
 /// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of the job's own.
@@ -37,7 +38,7 @@ pub async fn dependencies(
         let mut ids: Vec<String> = Vec::new();
         for dependency in &list {
             match dependency {
-                Dependency::On(id, awsb_model::DependencyKind::Whole) if !ids.contains(&id.to_string()) => {
+                Dependency::On(id, DependencyKind::Whole) if !ids.contains(&id.to_string()) => {
                     ids.push(id.to_string());
                 }
                 _ => {}
@@ -52,6 +53,24 @@ pub async fn dependencies(
         }
     })?;
     Ok(list)
+}
+
+/// A job among these that has failed, so that a job which depends on it fails at once; looking for it is worth a call of its
+/// own, and no error.
+pub async fn failed(session: &Session, list: &[Dependency<JobId>]) -> Option<Failure> {
+    let whole = list.iter().filter_map(|dependency| match dependency {
+        Dependency::On(id, DependencyKind::Whole) => Some(id.clone()),
+        _ => None,
+    });
+    let ids: Vec<JobId> = whole.collect();
+    if ids.is_empty() {
+        return None;
+    }
+    let known = batch::describe(session, &ids).await.ok()?;
+    let failed = known.into_iter().flatten().find(|job| job.status == Status::Failed)?;
+    let (id, name) = (failed.id(), &failed.job_name);
+    let message = format!("--depends-on: {id} ({name}) has FAILED: a job that depends on it fails at once");
+    Some(Failure::usage(message).hint(format!("`bstat --why {id}` says why it failed")))
 }
 
 async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> Result<Vec<JobId>, Failure> {
@@ -78,8 +97,9 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
             let failure = Failure::usage(message);
             match last {
                 Some(NamedJob { id, name, status, stopped_at }) => {
-                    let ago = stopped_at.map(|at| format!(" {} ago", span(now - at))).unwrap_or_default();
-                    let lasts = span(NAME_LASTS);
+                    let ago =
+                        stopped_at.map(|at| format!(" {} ago", words::span(now - at))).unwrap_or_default();
+                    let lasts = words::span(NAME_LASTS);
                     failure.hint(format!(
                         "{id} ({name}) {status}{ago}, but a name only means jobs that ended at most {lasts} \
                          ago; to depend on this one: `-d {id}`"

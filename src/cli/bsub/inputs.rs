@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::stage::{Inputs, forgotten};
 use crate::ui::{Failure, note};
@@ -27,4 +28,79 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
         ));
     }
     Ok(inputs)
+}
+
+/// Says that `-i FILE` is not the job's standard input, where the command line reads as if it were: one file, under its own
+/// name, of which neither the command nor a script says anything. To Slurm and LSF, `-i FILE` is the standard input.
+pub fn tell_not_stdin(given: &[Input], work: &Work) {
+    let [input] = given else { return };
+    let path = input.path();
+    if input.is_renamed() || !path.is_file() || may_read(path, work) {
+        return;
+    }
+    let quoted = awsb_model::payload::launcher::quote(path.as_os_str());
+    note(format!(
+        "bsub: note: {} goes into the job's working directory; `--stdin {}` makes it the job's standard input",
+        path.display(),
+        quoted.display()
+    ));
+}
+
+/// Whether a job seems to know of a file: its command, the arguments or the script have the file's name, or a pattern that
+/// may fit it, or the file is called like the program that reads it (`Makefile` and `make`).
+fn may_read(path: &Path, work: &Work) -> bool {
+    let lossy = |text: &OsStr| text.to_string_lossy().into_owned();
+    let (name, stem) = (path.file_name().map(lossy), path.file_stem().map(lossy));
+    let (Some(name), Some(stem)) = (name, stem) else { return true };
+    let (mut texts, program) = match work {
+        Work::Script { script, .. } if script.is_program() => return true,
+        Work::Script { script, args } => {
+            let contents = String::from_utf8_lossy(script.contents()).into_owned();
+            (args.iter().map(|arg| lossy(arg)).chain([contents]).collect::<Vec<_>>(), None)
+        }
+        Work::Command(argv) => (argv.iter().map(|arg| lossy(arg)).collect(), argv.first()),
+    };
+    texts.retain(|text| !text.is_empty());
+    let is_called_like = program.and_then(|program| Path::new(program).file_name()).is_some_and(|program| {
+        let (program, name) = (lossy(program).to_ascii_lowercase(), name.to_ascii_lowercase());
+        program.chars().zip(name.chars()).take_while(|(a, b)| a == b).count() >= 3
+    });
+    let is_in = |word: &str, text: &str| {
+        text.match_indices(word).any(|(at, _)| {
+            let (before, behind) = (&text[..at], &text[at + word.len()..]);
+            !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric)
+        })
+    };
+    is_called_like
+        || texts.iter().any(|text| text.contains('*') || text.contains(&name) || is_in(&stem, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use awsb_model::Script;
+
+    #[test]
+    fn who_reads_an_input() {
+        let command = |line: &str| Work::Command(line.split(' ').map(Into::into).collect());
+        for (file, line, expected) in [
+            ("in.txt", "cat", false),
+            ("in.txt", "sort -n", false),
+            ("in.txt", "cat in.txt", true),
+            ("in.txt", "/bin/sh -c cat<in.txt", true),
+            ("in.txt", "python main.py", false),
+            ("data/train.py", "python -m train", true),
+            ("data/a.csv", "/bin/sh -c cat *.csv", true),
+            ("Makefile", "make -j4", true),
+            ("Snakefile", "snakemake", true),
+        ] {
+            assert_eq!(may_read(Path::new(file), &command(line)), expected, "{file}: {line}");
+        }
+        let script = |text: &str| {
+            let script = Script::new(Path::new("job.sh"), text.as_bytes().to_vec()).expect("a script");
+            Work::Script { script, args: Vec::new() }
+        };
+        assert!(!may_read(Path::new("in.txt"), &script("#!/bin/sh\nsort\n")));
+        assert!(may_read(Path::new("in.txt"), &script("#!/bin/sh\nsort in.txt\n")));
+    }
 }

@@ -29,13 +29,13 @@ use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
 use crate::cluster::{self, Cluster, Session};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::stage::{self, Baggage, Plan, Target};
-use crate::ui::{Exit, Failure, Interrupts, note, span};
+use crate::ui::{Exit, Failure, Interrupts, note};
 use awsb_model::directives::Remark;
 use awsb_model::payload::Bundle;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
-    self, Awaited, ContainerChanges, Dependency, Efs, Invalid, JobRefs, JobSpec, Mark, OnceKey, Period,
-    Shape, Shared, Stdin,
+    self, Awaited, ContainerChanges, Demand, Dependency, Efs, Invalid, JobRefs, JobSpec, Mark, OnceKey,
+    Period, Shape, Shared, Stdin, words,
 };
 use image::JobImage;
 use options::Options;
@@ -122,6 +122,16 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     })
 }
 
+/// A job that is ready to be sent.
+struct Planned {
+    /// What is sent.
+    plan: Plan,
+    /// The job definition that would have been registered, had that been allowed.
+    to_register: Option<Value>,
+    /// What its job definition asks for where its requests do not say it.
+    by_definition: Demand,
+}
+
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait. `remark` is what else the command line could mean.
     async fn submit(&self, mut what: What, remark: Option<String>) -> Result<Exit, Failure> {
@@ -132,7 +142,11 @@ impl Args {
         let whole_node = what.directives.whole_node.clone();
         let mut inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let stdin = self.stdin(&options)?;
-        let lacks_stdin = stdin.is_none() && !self.quiet && self.may_want_stdin(&options, &what.work);
+        if stdin.is_none() && !self.quiet && !options.has_array() {
+            inputs::tell_not_stdin(&self.options.input, &what.work);
+        }
+        let is_by_option = self.options.stdin.is_some();
+        let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(&options, &what.work);
         let mut spec = self.spec(&options, what)?;
         if let Some(file) = &stdin {
             spec.stdin = if inputs.is_empty() { Stdin::Alone } else { Stdin::BesideInputs };
@@ -155,24 +169,30 @@ impl Args {
         let looking = self.dry_run || to_do.is_some();
         let registering = if looking { Registering::ShownOnly } else { Registering::Allowed };
         let mut planned = self.plan(&mut session, &options, &spec, &baggage, registering).await?;
-        if let (Some(asked), Some(request)) = (whole_node.filter(|_| !self.quiet), planned.0.requests.first())
+        if let (Some(asked), Some(request)) =
+            (whole_node.filter(|_| !self.quiet), planned.plan.requests.first())
         {
             tell_memory(&session, &asked, &spec, &request.job_definition).await;
         }
-        self.check_room(&session, &planned.0).await?;
+        self.check_room(&session, &planned).await?;
+        // On AWS the call goes beside the submission, unless the answer can stop that.
+        let looks_first = session.is_near() || self.strict || self.dry_run;
+        if looks_first {
+            self.check_dependencies(&session, &spec).await?;
+        }
         if let Some(remark) = remark {
             note(format!("bsub: note: {remark}"));
         }
         if self.dry_run {
             let step = to_do.zip(options.image).map(|(to_do, image)| to_do.shown(&image));
-            let (plan, to_register) = planned;
+            let Planned { plan, to_register, .. } = planned;
             return self.show(&session, [step, to_register], &plan.bundles, &baggage, &plan.requests);
         }
         if let Some(to_do) = to_do {
             options.image = Some(to_do.done(&mut session, self.quiet).await?);
             planned = self.plan(&mut session, &options, &spec, &baggage, Registering::Allowed).await?;
         }
-        let (plan, _) = planned;
+        let Planned { plan, .. } = planned;
         if std::io::stderr().is_terminal() && !self.quiet {
             let Cluster { name, .. } = &session.cluster;
             let queue = plan.requests.first().map_or("", |r| &r.job_queue);
@@ -182,13 +202,15 @@ impl Args {
         stage::upload_baggage(&session, &baggage).await?;
         let has_nodes = plan.requests.iter().any(|request| request.node_overrides.is_some());
         let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
+        let check = (!looks_first).then(|| session.clone());
         let beside = async {
             let repairs = join_all(repairs.into_iter().map(stage::Repair::run));
-            tokio::join!(OptionFuture::from(sweep), repairs);
-            Ok(())
+            let check = check.as_ref().map(|session| self.check_dependencies(session, &spec));
+            let (_, _, checked) = tokio::join!(OptionFuture::from(sweep), repairs, OptionFuture::from(check));
+            checked.unwrap_or(Ok(()))
         };
         if lacks_stdin {
-            stdin::tell_unread();
+            stdin::tell_unread(options.stdin.is_some());
         }
         let is_numbered = spec.slurm.is_some() || spec.lsf.is_some();
         let (exit, ()) = tokio::try_join!(self.send(&options, session, &plan.requests, is_numbered), beside)?;
@@ -204,7 +226,7 @@ impl Args {
         spec: &JobSpec,
         baggage: &Baggage,
         registering: Registering,
-    ) -> Result<(Plan, Option<Value>), Failure> {
+    ) -> Result<Planned, Failure> {
         match self.plan_once(session, options, spec, baggage, registering).await {
             Err(failure) => match session.read_anew(&failure).await? {
                 Some(anew) => {
@@ -224,7 +246,7 @@ impl Args {
         spec: &JobSpec,
         baggage: &Baggage,
         registering: Registering,
-    ) -> Result<(Plan, Option<Value>), Failure> {
+    ) -> Result<Planned, Failure> {
         let cluster = &session.cluster;
         let job_queue = options.queue.as_deref().unwrap_or(&cluster.job_queue);
         let mut spec = spec.clone();
@@ -244,15 +266,17 @@ impl Args {
             // What does not fit would otherwise go into a bundle.
             Failure::usage(if spec.bare { format!("--bare: {e}") } else { e.to_string() })
         })?;
-        Ok((plan, prepared.to_register.map(dry_run::registration)))
+        let to_register = prepared.to_register.map(dry_run::registration);
+        Ok(Planned { plan, to_register, by_definition: prepared.by_definition })
     }
 
     /// Says it of a job that can never run; with `--strict` that is an error.
-    async fn check_room(&self, session: &Session, plan: &Plan) -> Result<(), Failure> {
-        let Some(request) = plan.requests.first().filter(|_| self.strict || !self.quiet) else {
+    async fn check_room(&self, session: &Session, planned: &Planned) -> Result<(), Failure> {
+        let Some(request) = planned.plan.requests.first().filter(|_| self.strict || !self.quiet) else {
             return Ok(());
         };
-        let Some(NeverFits { findings, age }) = never_fits(session, request).await else {
+        let Some(NeverFits { findings, age }) = never_fits(session, request, &planned.by_definition).await
+        else {
             return Ok(());
         };
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
@@ -260,7 +284,7 @@ impl Args {
         let mut hints: Vec<String> = findings.into_iter().flat_map(|finding| finding.advice).collect();
         if age > LONG_AGO {
             let queue = &request.job_queue;
-            hints.push(format!("this is from {} ago; `bqueues {queue}` reads it again", span(age)));
+            hints.push(format!("this is from {} ago; `bqueues {queue}` reads it again", words::span(age)));
         }
         if self.strict {
             let failure = hints.into_iter().fold(Failure::usage(message), Failure::hint);
@@ -268,6 +292,20 @@ impl Args {
         }
         note(format!("bsub: warning: {message}"));
         hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        Ok(())
+    }
+
+    /// Says it of a job that waits for one that has failed; with `--strict` that is an error.
+    async fn check_dependencies(&self, session: &Session, spec: &JobSpec) -> Result<(), Failure> {
+        if self.quiet && !self.strict {
+            return Ok(());
+        }
+        let Some(failure) = depends::failed(session, &spec.depends_on).await else { return Ok(()) };
+        if self.strict {
+            return Err(failure.hint("without `--strict`, this is a warning"));
+        }
+        note(format!("bsub: warning: {failure}"));
+        failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
         Ok(())
     }
 

@@ -8,9 +8,10 @@ use clap::{CommandFactory, Parser};
 
 use super::Args;
 use super::options::Options;
+use super::work::{is_stdin, reason};
 use crate::ui::{Failure, note};
 use awsb_model::Directives;
-use awsb_model::directives::Remark;
+use awsb_model::directives::{About, Remark, Said};
 
 /// A line of options, without a command.
 #[derive(Debug, Parser)]
@@ -63,47 +64,67 @@ fn is_for_the_command_line(option: &str) -> bool {
     command.get_arguments().any(named)
 }
 
-/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error. Notes are said
-/// unless it is to be `quiet`.
+/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error; what the command
+/// line's options in `given` override is neither. Notes are said unless it is to be `quiet`.
 ///
 /// # Errors
-/// When a directive is wrong; nothing has been sent then.
+/// When directives are wrong: the last of them is returned, after the others were said. Nothing has been sent then.
 pub fn by_directives(
     directives: &Directives,
     script: &str,
+    given: &Options,
     strict: bool,
     quiet: bool,
 ) -> Result<Options, Failure> {
     let wrong = |remark: &Remark| Failure::usage(format!("{script}, {remark}"));
-    if let Some(first) = directives.errors.first() {
-        return Err(wrong(first));
+    let counts = |remark: &&Remark| match remark.about {
+        Some(About::Queue) => given.queue.is_none(),
+        None => true,
+    };
+    let warnings: Vec<&Remark> = directives.warnings.iter().filter(counts).collect();
+    let mut failures: Vec<(usize, Failure)> =
+        directives.errors.iter().map(|remark| (remark.line, wrong(remark))).collect();
+    let mut options = Options::default();
+    for said in &directives.options {
+        match options_of(said, &options, script, given) {
+            Ok(more) => options = options.and(more),
+            Err(failure) => failures.push((said.line, failure)),
+        }
     }
-    if let (true, Some(first)) = (strict, directives.warnings.first()) {
-        return Err(wrong(first).hint("without `--strict`, this is a warning"));
+    let is_wrong = !failures.is_empty();
+    if strict {
+        failures.extend(warnings.iter().map(|remark| (remark.line, wrong(remark))));
+    }
+    failures.sort_by_key(|(line, _)| *line);
+    if let Some((_, last)) = failures.pop() {
+        failures.iter().for_each(|(_, failure)| failure.report("bsub"));
+        return Err(if is_wrong { last } else { last.hint("without `--strict`, this is a warning") });
     }
     for remark in directives.notes.iter().filter(|_| !quiet) {
         note(format!("bsub: note: {script}, {remark}"));
     }
-    for remark in &directives.warnings {
+    for remark in warnings {
         note(format!("bsub: warning: {script}, {remark}"));
     }
-    let mut options = Options::default();
-    for said in &directives.options {
-        let more = parse(&said.words).map_err(|e| {
-            Failure::usage(format!("{script}, line {}: `{}`: {e}", said.line, shortened(&said.text)))
-        })?;
-        // A script means all that it says; only what is said elsewhere takes its place.
-        if more.make_an_array_of_nodes(&options) {
-            return Err(Failure::usage(format!(
-                "{script}, line {}: `{}`: a multi-node parallel job cannot be an array",
-                said.line,
-                shortened(&said.text)
-            ))
-            .hint("submit an array of jobs with one node each, or one job for each task"));
-        }
-        options = options.and(more);
-    }
     Ok(options)
+}
+
+/// What one directive asks for, behind `others`.
+fn options_of(said: &Said, others: &Options, script: &str, given: &Options) -> Result<Options, Failure> {
+    let place = format!("{script}, line {}: `{}`", said.line, shortened(&said.text));
+    let more = parse(&said.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+    // A script means all that it says; only what is said elsewhere takes its place.
+    if more.make_an_array_of_nodes(others) {
+        return Err(Failure::usage(format!("{place}: a multi-node parallel job cannot be an array"))
+            .hint("submit an array of jobs with one node each, or one job for each task"));
+    }
+    if let (Some(file), None) = (&more.stdin, &given.stdin)
+        && !is_stdin(file)
+        && let Err(e) = std::fs::metadata(file)
+    {
+        return Err(Failure::usage(format!("{place}: reading {}: {}", file.display(), reason(&e))));
+    }
+    Ok(more)
 }
 
 /// What the settings file's defaults ask for; each comes with the place where it stands.

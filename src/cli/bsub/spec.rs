@@ -4,6 +4,7 @@ use super::options::Options;
 use super::work::What;
 use super::{Args, about, environment};
 use crate::ui::{Failure, note};
+use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
     EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits, words,
 };
@@ -35,6 +36,51 @@ impl Args {
                 return Err(Failure::usage(unsent).hint("`-t TIME` sets a time limit"));
             }
             note(format!("bsub: warning: {unsent}"));
+        }
+        Ok(())
+    }
+
+    /// Says which of Slurm's and LSF's variables a job reads that it will not have.
+    fn tell_of_variables(&self, spec: &JobSpec) -> Result<(), Failure> {
+        let text = match &spec.work {
+            Work::Script { script, .. } if script.is_program() => return Ok(()),
+            Work::Script { script, .. } => String::from_utf8_lossy(script.contents()).into_owned(),
+            Work::Command(argv) => {
+                argv.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join("\n")
+            }
+        };
+        let has_ids = !matches!(&spec.shape, Shape::Array(tasks) if tasks.are_indices());
+        for (prefix, whose, line, is_set) in [
+            ("SLURM_", "Slurm", "#SBATCH", spec.slurm.is_some()),
+            ("LSB_", "LSF", "#BSUB", spec.lsf.is_some()),
+        ] {
+            let is_given = |name: &String| spec.environment.iter().any(|(given, _)| given.as_str() == name);
+            let mut names = read_variables(&text, prefix);
+            names.retain(|name| !is_set && !is_given(name));
+            if names.is_empty() {
+                continue;
+            }
+            let unset = format!(
+                "the job reads {}, which only a script with `{line}` lines has: bsub sets {whose}'s variables \
+                 for no other job",
+                names.join(", ")
+            );
+            let ours = names.iter().filter_map(|name| Some((name, instead_of_variable(name, has_ids)?)));
+            let ours: Vec<String> = ours.map(|(name, ours)| format!("{ours} instead of {name}")).collect();
+            let mut hints: Vec<String> = Vec::new();
+            if !ours.is_empty() {
+                hints.push(format!("use {}", ours.join(", ")));
+            }
+            if let Work::Script { .. } = spec.work {
+                hints
+                    .push(format!("a line such as `{line} -J NAME` in the script's head brings all of them"));
+            }
+            if self.strict {
+                let failure = hints.into_iter().fold(Failure::usage(unset), Failure::hint);
+                return Err(failure.hint("without `--strict`, this is a warning"));
+            }
+            note(format!("bsub: warning: {unset}"));
+            hints.iter().for_each(|hint| note(format!("hint: {hint}")));
         }
         Ok(())
     }
@@ -76,6 +122,15 @@ impl Args {
                 )));
             }
         };
+        if let (Some(file), false) = (&options.each, self.quiet)
+            && !mentions_line(&spec.work)
+        {
+            note(format!(
+                "bsub: note: --each {}: all tasks run the same command, as it has neither `{{}}` in its arguments nor \
+                 AWSB_TASK_LINE",
+                file.display()
+            ));
+        }
         spec.lines = lines;
         if let Some(secret) =
             options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
@@ -116,6 +171,16 @@ impl Args {
         }
         spec.signal = what.directives.signal;
         self.tell_of_the_end(options, &spec)?;
+        self.tell_of_variables(&spec)?;
         Ok(spec)
     }
+}
+
+/// Whether what runs may use the task's line. A script can leave that to a program that it calls, so only a command is judged.
+fn mentions_line(work: &Work) -> bool {
+    let Work::Command(argv) = work else { return true };
+    argv.iter().any(|arg| {
+        let arg = arg.to_string_lossy();
+        arg.contains("{}") || arg.contains("AWSB_") || arg.contains("AWS_BATCH_")
+    })
 }

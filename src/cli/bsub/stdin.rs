@@ -82,13 +82,19 @@ impl Args {
     /// Whether a job without a standard input could be meant to have this command's own.
     pub(super) fn may_want_stdin(&self, options: &Options, work: &Work) -> bool {
         !self.stdin_is_taken(options)
-            && (has_data() || (options.interactive && io::stdin().is_terminal() && reads_commands(work)))
+            && (has_data()
+                || (options.stdin.is_none()
+                    && options.interactive
+                    && io::stdin().is_terminal()
+                    && reads_commands(work)))
     }
 }
 
-/// Says that the job has nothing on its standard input.
-pub(super) fn tell_unread() {
-    note(if io::stdin().is_terminal() {
+/// Says that the job has nothing on its standard input, or has another one than this command.
+pub(super) fn tell_unread(has_another: bool) {
+    note(if has_another {
+        "bsub: note: the job does not get this standard input: its script names a file for that; `--stdin -` sends this one"
+    } else if io::stdin().is_terminal() {
         "bsub: note: a job has no terminal, and its standard input is empty; `--stdin FILE` gives it a file"
     } else {
         "bsub: note: the job does not get this standard input; `--stdin -` sends it with the job"

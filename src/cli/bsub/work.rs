@@ -35,7 +35,8 @@ impl Args {
             let contents = script.contents();
             let lsf_unit = if may_be_for_lsf(contents) { cluster::lsf_unit()? } else { None };
             directives = Directives::read_with(contents, lsf_unit);
-            let said = said::by_directives(&directives, script.file_name(), self.strict, self.quiet)?;
+            let said =
+                said::by_directives(&directives, script.file_name(), &self.options, self.strict, self.quiet)?;
             options = options.over(said);
         }
         Ok(What { name, work, options, directives })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Given, World};
 use crate::ui::Failure;
-use awsb_model::{JobNumber, JobRef, TaskIds, WallTime, words};
+use awsb_model::{JobNumber, JobRef, NamePattern, TaskIds, WallTime, words};
 
 /// Letters of options that take any word as their value.
 pub const TAKES_A_WORD: &str = "Jceiowdq";
@@ -95,7 +95,8 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
             1 => "-t 1 is 1 second (1 minute is -t 1m)".to_owned(),
             _ => format!("-t {n} is {n} seconds ({n} minutes are -t {n}m)"),
         }),
-        'a' => number().map(|n| match n {
+        // Nobody means the one task with such a high ID.
+        'a' => number().filter(|n| *n <= 100).map(|n| match n {
             0 | 1 => format!("-a {n} is {}, 0 (the task {n} is --array {n})", words::many(n, "task")),
             _ => format!("-a {n} is {n} tasks, 0 to {} (the task {n} alone is --array {n})", n - 1),
         }),
@@ -193,6 +194,19 @@ fn instead_of_condition(value: &str) -> String {
     }
 }
 
+/// A list of dependencies in which those that cannot be IDs are names; `None` where they cannot be names either.
+fn by_names(value: &str) -> Option<String> {
+    let ours = |word: &str| match word.parse::<JobRef>() {
+        Ok(_) => Some(word.to_owned()),
+        Err(_) => word.parse::<NamePattern>().ok().map(|name| format!("name:{name}")),
+    };
+    let list = value.split(',').map(|word| ours(word.trim())).collect::<Option<Vec<_>>>()?.join(",");
+    Some(
+        if list.contains('*') { format!("`-d '{list}'`") } else { format!("`-d {list}`") }
+            + " waits for your jobs of that name",
+    )
+}
+
 /// What is meant by a value that an option does not take.
 pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     let first = value.chars().next()?;
@@ -220,6 +234,7 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
             let count = value.rsplit(':').next().filter(|n| n.parse::<u32>().is_ok()).unwrap_or("N");
             format!("`-g {count}`; the kind of GPU depends on the queue's compute environments")
         }
+        "nodes" if value == "p" => "for the -np of mpirun, use `-p N`: in this bsub, -n is nodes".to_owned(),
         "nodes" if value.contains([',', '-']) => {
             "a job has a fixed number of nodes, such as `-n 2`; for CPUs, use `-p 4`".to_owned()
         }
@@ -231,6 +246,8 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
             let minutes = value.parse::<WallTime>().ok()?.seconds()? / 60;
             format!("for {}, use `-t {minutes}m`", words::many(minutes, "minute"))
         }
+        "depends-on" if is_condition(value) => instead_of_condition(value),
+        "depends-on" => by_names(value)?,
         "env" if is_log(value) => OUTPUT.to_owned(),
         _ => return None,
     })

@@ -110,10 +110,13 @@ fn walk<'c>(
                 if let Some(failure) = lsf_word(tool, word, next) {
                     return Err(failure);
                 }
+                if let Some(failure) = signal_word(command, tool, word) {
+                    return Err(failure);
+                }
                 for (at, letter) in word.char_indices().skip(1) {
                     let behind = &word[at + letter.len_utf8()..];
                     let Some(arg) = short(command, letter) else {
-                        return match tables::letter(tool, letter, value_of(behind, next)) {
+                        return match tables::letter(tool, letter, value_of(letter, behind, next)) {
                             Some(failure) => Err(failure),
                             // clap refuses it.
                             None => Ok((given, operands)),
@@ -136,16 +139,33 @@ fn walk<'c>(
     Ok((given, operands))
 }
 
-/// The value of an option that is not ours: what is attached, or a word behind it that could be one.
-fn value_of<'a>(attached: &'a str, next: Option<&'a str>) -> Option<&'a str> {
+/// The value of an option that is not ours: what is attached, or a word behind it that could be one. Of options that Slurm or
+/// LSF has as flags, only a number is taken for a value.
+fn value_of<'a>(letter: char, attached: &'a str, next: Option<&'a str>) -> Option<&'a str> {
+    let is_flag = "BHNQsvx".contains(letter);
+    let could_be = |next: &&str| match is_flag {
+        true => next.starts_with(|c: char| c.is_ascii_digit()),
+        false => !next.starts_with('-'),
+    };
     match attached {
-        "" => next.filter(|next| !next.starts_with('-')),
+        "" => next.filter(could_be),
         _ => Some(attached.strip_prefix('=').unwrap_or(attached)),
     }
 }
 
 fn split(word: &str) -> (&str, Option<&str>) {
     word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)))
+}
+
+/// The refusal of a signal, as kill(1) takes it: `-9`, `-USR1`.
+fn signal_word(command: &Command, tool: &str, word: &str) -> Option<Failure> {
+    let name = word.strip_prefix('-')?;
+    let is_ours = name.chars().next().is_none_or(|letter| short(command, letter).is_some());
+    if tool != "bkill" || is_ours || !tables::is_signal(name) {
+        return None;
+    }
+    let failure = Failure::usage(format!("`{word}` is a signal, and bkill sends none that you choose"));
+    Some(failure.hint(tables::NO_SIGNAL))
 }
 
 /// The refusal of a word of several letters behind one dash that is an option of LSF's `bsub`.
@@ -187,6 +207,9 @@ pub fn hint_for(tool: &str, error: &clap::Error) -> Option<String> {
     };
     let option = text(ContextKind::InvalidArg)?;
     match error.kind() {
+        ErrorKind::UnknownArgument if tool == "bout" && option == "-n" => {
+            Some("`--tail N` shows the last N lines, and `--head N` the first".to_owned())
+        }
         ErrorKind::UnknownArgument => unknown_long(tool, option.strip_prefix("--")?),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let name = option.strip_prefix("--")?.split(' ').next()?;

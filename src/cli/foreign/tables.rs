@@ -296,13 +296,11 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
             let ours: Option<Vec<String>> = words.iter().map(|word| state(word)).collect();
             match ours {
                 Some(ours) => Some(format!("`-s {}`", ours.join(","))),
-                None if words.iter().all(|word| is_signal(word)) => Some(
-                    "leave the signal out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL"
-                        .to_owned(),
-                ),
+                None if words.iter().all(|word| is_signal(word)) => Some(NO_SIGNAL.to_owned()),
                 None => None,
             }
         }
+        "head" | "tail" => Some("give a number of lines, such as `--tail 20`".to_owned()),
         "columns" if value.contains(' ') => {
             Some("separate columns by commas: `-o jobId,jobName,status`".to_owned())
         }
@@ -324,7 +322,11 @@ fn state(word: &str) -> Option<String> {
     Some(batch.to_owned())
 }
 
-fn is_signal(word: &str) -> bool {
+/// What to do instead of choosing a signal.
+pub const NO_SIGNAL: &str = "leave the signal out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL";
+
+/// Whether a word is a signal: its number, or its name with or without `SIG`.
+pub fn is_signal(word: &str) -> bool {
     const NAMES: [&str; 12] =
         ["KILL", "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "TSTP", "ABRT", "ALRM"];
     let upper = word.to_ascii_uppercase();

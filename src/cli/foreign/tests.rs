@@ -159,6 +159,7 @@ fn old_options_and_bundles_of_ours() {
         "bsub -w /data/done(x) job.sh",
         "bsub -e ERRORS job.sh",
         "bsub -n 2 -p 1 job.sh",
+        "bsub -a 1000 job.sh",
         "bsub --nodes 4 --array-size 5 --timeout 90 --working-dir node01 job.sh",
         "bstat -d 8f2c",
         "bstat -w5 -s RUNNING,FAILED -o jobId,status",
@@ -254,6 +255,17 @@ fn all_refusals() {
         "bkill 0",
         "bkill -s KILL 8f2c",
         "bkill -s 9 8f2c",
+        "bkill -9 last",
+        "bkill -USR1 last",
+        "bout -n 5 last",
+        "bout --tail x last",
+        "bsub -np 4 job.sh",
+        "bsub -x sleep 1",
+        "bsub -H job.sh",
+        "bsub -N job.sh",
+        "bsub --begin=20:00 job.sh",
+        "bsub -d done(prep) job.sh",
+        "bsub -d prep*,sort job.sh",
     ]
     .map(str::to_owned)
     .into();

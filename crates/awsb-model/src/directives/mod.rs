@@ -5,6 +5,7 @@
 
 mod lsf;
 mod slurm;
+mod variables;
 mod words;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use super::script::is_binary;
 use super::{EarlySignal, Invalid};
 pub use lsf::{LsfShape, LsfUnit, about as about_lsfs};
 pub use slurm::{SlurmShape, about as about_slurms, about_letter as about_slurms_letter};
+pub use variables::{instead_of_variable, read_variables};
 use words::{Quoting, split};
 
 /// What the head of a script says.
@@ -59,6 +61,15 @@ pub struct Remark {
     pub directive: String,
     /// What there is to say, beginning in lower case and without a full stop.
     pub reason: String,
+    /// What it is about, where an option of the command line can take its place.
+    pub about: Option<About>,
+}
+
+/// What a remark is about that the command line can override.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The job queue.
+    Queue,
 }
 
 impl fmt::Display for Remark {
@@ -144,6 +155,7 @@ impl Directives {
         let mut lsfs = Vec::new();
         let mut is_head = true;
         let mut told_of_late_ones = Vec::new();
+        let mut told_of_others = Vec::new();
         let lines: Vec<&[u8]> = script.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end).collect();
         for (number, bytes) in (1..).zip(lines.iter().copied()) {
             if !bytes.trim_ascii_start().starts_with(b"#") && !bytes.is_empty() {
@@ -151,6 +163,13 @@ impl Directives {
                 continue;
             }
             let Some((dialect, prefix, quoting, rest)) = directive(bytes) else {
+                if let Some(prefix) =
+                    of_others(bytes).filter(|prefix| is_head && !told_of_others.contains(prefix))
+                {
+                    told_of_others.push(prefix);
+                    let at = At { line: number, text: shown(bytes) };
+                    found.warn(&at, "is a comment: bsub reads `#AWSB`, `#SBATCH` and `#BSUB` lines");
+                }
                 if let Some(prefix) = resembles(bytes) {
                     let at = At { line: number, text: shown(bytes) };
                     found.warn(
@@ -198,6 +217,15 @@ impl Directives {
                 }
             }
         }
+        if let (Some(slurm), Some(lsf)) = (slurms.first(), lsfs.first()) {
+            let (first, last) = if slurm.number < lsf.number { (slurm, lsf) } else { (lsf, slurm) };
+            let at = last.at(&last.words);
+            let reason = format!(
+                "the script has {} lines, too (line {}): where both ask for the same, `#BSUB` wins",
+                first.prefix, first.number
+            );
+            found.warn(&at, reason);
+        }
         found.slurm = slurm::read(&slurms, &mut found);
         found.lsf = lsf::read(&lsfs, lsf_unit, &mut found);
         for line in own {
@@ -210,13 +238,17 @@ impl Directives {
         found
     }
 
+    fn remark(at: &At, reason: impl Into<String>) -> Remark {
+        Remark { line: at.line, directive: at.text.clone(), reason: reason.into(), about: None }
+    }
+
     fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
         let words = words.into_iter().map(Into::into).collect();
         self.options.push(Said { words, line: at.line, text: at.text.clone() });
     }
 
     fn note(&mut self, at: &At, reason: impl Into<String>) {
-        self.notes.push(Remark { line: at.line, directive: at.text.clone(), reason: reason.into() });
+        self.notes.push(Self::remark(at, reason));
     }
 
     /// Warns of what asks for all of a node.
@@ -226,11 +258,17 @@ impl Directives {
     }
 
     fn warn(&mut self, at: &At, reason: impl Into<String>) {
-        self.warnings.push(Remark { line: at.line, directive: at.text.clone(), reason: reason.into() });
+        self.warnings.push(Self::remark(at, reason));
+    }
+
+    /// Warns that of several queues the first is taken.
+    fn warn_of_queues(&mut self, at: &At) {
+        let reason = "Batch takes one queue for a job: the first is used";
+        self.warnings.push(Remark { about: Some(About::Queue), ..Self::remark(at, reason) });
     }
 
     fn refuse(&mut self, at: &At, reason: impl Into<String>) {
-        self.errors.push(Remark { line: at.line, directive: at.text.clone(), reason: reason.into() });
+        self.errors.push(Self::remark(at, reason));
     }
 }
 
@@ -282,6 +320,19 @@ fn resembles(line: &[u8]) -> Option<&'static str> {
             let option = rest.trim_ascii_start();
             option.starts_with(b"-") && option.get(1).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'-')
         }
+    })
+}
+
+/// The prefix of a directive for PBS or Grid Engine, which bsub does not read: `#PBS -l nodes=1`, `#$ -N name`.
+fn of_others(line: &[u8]) -> Option<&'static str> {
+    ["#PBS", "#$"].into_iter().find(|prefix| {
+        let rest = line.strip_prefix(prefix.as_bytes());
+        rest.is_some_and(|rest| {
+            let option = rest.trim_ascii_start();
+            option.len() < rest.len()
+                && option.starts_with(b"-")
+                && option.get(1).is_some_and(u8::is_ascii_alphabetic)
+        })
     })
 }
 

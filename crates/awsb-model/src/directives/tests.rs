@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
-use super::Directives;
+use super::{About, Directives};
 
 /// What a script's head comes to, as a test can show it.
 fn shown(script: &str) -> String {
@@ -430,4 +430,17 @@ fn line() -> impl Strategy<Value = String> {
         "[ -~é]{0,12}",
     ];
     ("#(SBATCH|BSUB|AWSB) ", option, " ?", value).prop_map(|(a, b, c, d)| format!("{a}{b}{c}{d}"))
+}
+
+#[test]
+fn lines_for_several_schedulers() {
+    let read = |text: &str| {
+        let found = Directives::read(text.as_bytes());
+        found.warnings.iter().map(|remark| (remark.line, remark.about)).collect::<Vec<_>>()
+    };
+    assert_eq!(read("#!/bin/sh\n#SBATCH -J x\n#BSUB -J y\n#BSUB -n 2\n"), [(3, None)]);
+    assert_eq!(read("#!/bin/sh\n#BSUB -J y\n#SBATCH -J x\n"), [(3, None)]);
+    assert_eq!(read("#!/bin/sh\n#PBS -l nodes=1\n#PBS -N x\n#$ -cwd\n"), [(2, None), (4, None)]);
+    assert_eq!(read("#!/bin/sh\n#PBS is what we had\n#$HOME\n#$ 3 each\n##PBS -N x\ntrue\n#PBS -N x\n"), []);
+    assert_eq!(read("#!/bin/sh\n#SBATCH -p a,b\n"), [(2, Some(About::Queue))]);
 }

@@ -132,7 +132,7 @@ impl Job {
                 let first = names.next().ok_or_else(|| Invalid::because("has no name of a queue"))?;
                 found.say(at, [format!("--queue={first}")]);
                 if names.next().is_some() {
-                    found.warn(at, "Batch takes one queue for a job: the first is used");
+                    found.warn_of_queues(at);
                 }
             }
             Key::Dependency => found.say(at, dependencies(value)?),

@@ -67,7 +67,14 @@ impl Job {
             Key::CpusPerTask => self.cpus_per_task = here(count(value)?),
             Key::NtasksPerNode => self.ntasks_per_node = here(count(value)?),
             Key::CpusPerGpu => self.cpus_per_gpu = here(count(value)?),
-            Key::Nodes => self.nodes = here(nodes(value)?),
+            Key::Nodes => {
+                let least = nodes(value)?;
+                if value.contains([',', '-', ':']) && value.parse() != Ok(least) {
+                    let nodes = words::many(least, "node");
+                    found.note(at, format!("a job in Batch has a fixed number of nodes: it gets {nodes}"));
+                }
+                self.nodes = here(least);
+            }
             Key::Mem => self.mem = memory(value, at, found)?,
             Key::MemPerCpu => self.mem_per_cpu = memory(value, at, found)?,
             Key::MemPerGpu => self.mem_per_gpu = memory(value, at, found)?,
@@ -121,7 +128,7 @@ impl Job {
                 let mut names = value.split(',');
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
                 if names.next().is_some() {
-                    found.warn(at, "Batch takes one queue for a job: the first is used");
+                    found.warn_of_queues(at);
                 }
             }
             Key::Chdir => {

@@ -50,10 +50,14 @@ pub fn about_letter(letter: char) -> Option<&'static str> {
     OPTIONS.iter().find(|option| option.short == Some(letter)).map(told)
 }
 
+/// What is said of an option that is honoured.
+const WORKS: &str = "it works as an #SBATCH line in the script";
+
 fn told(option: &Opt) -> &'static str {
     match option.meaning {
         Meaning::Job(Key::Output) => OUTPUT,
-        Meaning::Job(_) => "it works as an #SBATCH line in the script",
+        Meaning::Job(Key::Begin) => "Batch starts a job as soon as it can; at(1) or cron submits it later",
+        Meaning::Job(_) => WORKS,
         Meaning::Unhonoured(reason) | Meaning::Refused(reason) => reason,
         Meaning::Nothing => "leave it out: it has no effect here",
     }
@@ -195,5 +199,36 @@ fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Di
         Meaning::Unhonoured(reason) => found.warn(at, reason),
         Meaning::Nothing => {}
         Meaning::Refused(reason) => found.refuse(at, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_work_as_a_line_works() {
+        let options = OPTIONS.iter().filter(|option| told(option) == WORKS);
+        for option in options {
+            let value = match option.meaning {
+                Meaning::Job(Key::JobName | Key::Partition | Key::Comment | Key::Export) => "name",
+                Meaning::Job(Key::Array) => "1-3",
+                Meaning::Job(Key::Gres) => "gpu:1",
+                Meaning::Job(Key::Time) => "1:00:00",
+                Meaning::Job(Key::Dependency) => "afterok:8f2c0d3e",
+                Meaning::Job(Key::Chdir) => "/data",
+                Meaning::Job(Key::Signal) => "USR1@60",
+                Meaning::Job(Key::Input) => "in.txt",
+                Meaning::Job(Key::Mem | Key::MemPerCpu | Key::MemPerGpu) => "4G",
+                _ => "2",
+            };
+            let line = match option.value {
+                Value::Needed => format!("#SBATCH --{}={value}", option.long),
+                Value::None | Value::Optional => format!("#SBATCH --{}", option.long),
+            };
+            let found = Directives::read(format!("#!/bin/sh\n{line}\n").as_bytes());
+            assert_eq!((found.errors, found.warnings), (Vec::new(), Vec::new()), "{line}");
+        }
+        assert_ne!(about("begin"), Some(WORKS));
     }
 }

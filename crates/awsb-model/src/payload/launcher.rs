@@ -425,7 +425,7 @@ impl Start<'_> {
 }
 
 /// The variables at the beginning of a start, where they are packed: [`Start::text`] writes them there. Bundles of
-/// older versions have no [`UNSET`] before them.
+/// older versions have no `UNSET` before them.
 pub fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
     let mut found = Vec::new();
     let mut rest = start.strip_prefix(UNSET.as_bytes()).unwrap_or(start);

@@ -30,20 +30,20 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     Ok(inputs)
 }
 
-/// Says that `-i FILE` is not the job's standard input, where the command line reads as if it were: one file, under its own
+/// That `-i FILE` is not the job's standard input, where the command line reads as if it were: one file, under its own
 /// name, of which neither the command nor a script says anything. To Slurm and LSF, `-i FILE` is the standard input.
-pub fn tell_not_stdin(given: &[Input], work: &Work) {
-    let [input] = given else { return };
+pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
+    let [input] = given else { return None };
     let path = input.path();
     if input.is_renamed() || !path.is_file() || may_read(path, work) {
-        return;
+        return None;
     }
     let quoted = awsb_model::payload::launcher::quote(path.as_os_str());
-    note(format!(
-        "bsub: note: {} goes into the job's working directory; `--stdin {}` makes it the job's standard input",
+    Some(format!(
+        "{} goes into the job's working directory; `--stdin {}` makes it the job's standard input",
         path.display(),
         quoted.display()
-    ));
+    ))
 }
 
 /// Whether a job seems to know of a file: its command, the arguments or the script have the file's name, or a pattern that

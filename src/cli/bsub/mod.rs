@@ -142,9 +142,8 @@ impl Args {
         let whole_node = what.directives.whole_node.clone();
         let mut inputs = inputs::gather(&options.input, &what.work, self.quiet)?;
         let stdin = self.stdin(&options)?;
-        if stdin.is_none() && !self.quiet && !options.has_array() {
-            inputs::tell_not_stdin(&self.options.input, &what.work);
-        }
+        let may_be_stdin = stdin.is_none() && !self.quiet && !options.has_array();
+        let not_stdin = may_be_stdin.then(|| inputs::not_stdin(&self.options.input, &what.work)).flatten();
         let is_by_option = self.options.stdin.is_some();
         let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(&options, &what.work);
         let mut spec = self.spec(&options, what)?;
@@ -180,7 +179,7 @@ impl Args {
         if looks_first {
             self.check_dependencies(&session, &spec).await?;
         }
-        if let Some(remark) = remark {
+        for remark in remark.into_iter().chain(not_stdin) {
             note(format!("bsub: note: {remark}"));
         }
         if self.dry_run {

@@ -201,6 +201,10 @@ fn by_names(value: &str) -> Option<String> {
         Err(_) => word.parse::<NamePattern>().ok().map(|name| format!("name:{name}")),
     };
     let list = value.split(',').map(|word| ours(word.trim())).collect::<Option<Vec<_>>>()?.join(",");
+    // Where nothing would be another, the list is wrong for another reason.
+    if list == value {
+        return None;
+    }
     Some(
         if list.contains('*') { format!("`-d '{list}'`") } else { format!("`-d {list}`") }
             + " waits for your jobs of that name",

@@ -30,8 +30,16 @@ impl Process {
     /// Whether it is one of ours with this action, such as `blocal runner ID`.
     fn does(&self, action: &str) -> bool {
         let program = self.arguments.first().and_then(|program| Path::new(program).file_name());
-        program.and_then(|name| name.to_str()).is_some_and(|name| ["blocal", "awsb"].contains(&name))
-            && self.arguments.iter().skip(1).take(2).any(|argument| argument == action)
+        // `awsb` alone is all tools: its first word says which.
+        let words = match program.and_then(|name| name.to_str()) {
+            Some("blocal") => self.arguments.get(1..),
+            Some("awsb") => match self.arguments.get(1).map(String::as_str) {
+                Some("local" | "blocal") => self.arguments.get(2..),
+                _ => None,
+            },
+            _ => None,
+        };
+        words.into_iter().flatten().take(2).any(|argument| argument == action)
     }
 }
 
@@ -241,6 +249,9 @@ mod tests {
         assert!(does(&["blocal", "runner", "0123456789abcdef0123456789abcdef"], "runner"));
         assert!(!does(&["vi", "serve"], "serve"));
         assert!(!does(&["blocal", "status"], "serve"));
+        assert!(does(&["/opt/awsb/bin/awsb", "blocal", "--debug", "serve"], "serve"));
+        // A job of that name.
+        assert!(!does(&["awsb", "sub", "serve"], "serve"));
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn is_anothers(pid: Pid, task: &TaskId) -> bool {
         // A server is started without the variables of whoever starts it; other programs that have shed
         // them are the job's.
         None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
-            .is_ok_and(|name| ["blocal", "awsb"].iter().any(|ours| name.starts_with(ours))),
+            .is_ok_and(|name| ["blocal", "blocal-runner", "awsb"].contains(&name.trim_end())),
     }
 }
 

@@ -199,7 +199,9 @@ fn after_a_try_that_got_no_answer_nobody_says_that_there_is_no_job() {
                 ("listjobs", _) => Answer::json(json!({ "jobSummaryList": [] })),
                 _ => Answer::stored(),
             });
-            let line = [&["-J", "precious", "--submit-timeout", "1"], key, &["true"]].concat();
+            // Time enough for a second try on a busy machine; a refusal ends it before.
+            let timeout = if end == "refused" { "30" } else { "3" };
+            let line = [&["-J", "precious", "--submit-timeout", timeout], key, &["true"]].concat();
             let outcome = sandbox(&server.endpoint(), "0.3").run("bsub", line);
             let message = outcome.failed_with(1);
             assert!(message.contains("no job with its mark has shown within 0.6 s"), "{end}: {outcome}");

@@ -3,11 +3,12 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 
 use super::Connection;
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(10);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(5);
+/// A server that is killed while it comes up is started again at most this many times.
+const MOST_KILLED: u32 = 3;
 /// A server's log longer than this starts anew.
 const LONG_LOG: u64 = 4 << 20;
 
@@ -165,13 +168,20 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
         }
         std::thread::sleep(LOOK);
     }
-    let (mut child, log) = spawn(home, program)?;
+    let (mut child, mut log) = spawn(home, program)?;
+    let mut killed = 0;
     let outcome = loop {
         if let Some(started) = joined(home)? {
             let warnings = server::warnings(&log_since(home, log));
             break Ok(Started { joined: false, warnings, ..started });
         }
         if let Ok(Some(status)) = child.try_wait() {
+            // By somebody who meant the one before, or by the system for want of memory.
+            if status.signal() == Some(Signal::SIGKILL as i32) && killed < MOST_KILLED {
+                killed += 1;
+                (child, log) = spawn(home, program)?;
+                continue;
+            }
             break Err(format!("the server ended at once ({status})"));
         }
         if Instant::now() >= deadline {

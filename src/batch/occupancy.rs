@@ -144,9 +144,9 @@ async fn blocking(session: &Session, queue: &Queue, firsts: &[ListPage]) -> Resu
 
 /// The front of a queue: the first 100 of its RUNNABLE jobs (API `FrontOfQueueDetail`).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Front {
+pub struct QueueSnapshot {
     /// The jobs, the first one first.
-    pub jobs: Vec<FrontJob>,
+    pub jobs: Vec<SnapshotJob>,
     /// vCPUs in use by share, where the queue has a scheduling policy, the largest first.
     pub shares: Vec<(String, f64)>,
     /// When Batch looked, in milliseconds since the epoch.
@@ -155,7 +155,7 @@ pub struct Front {
 
 /// A job at the front of a queue (API `FrontOfQueueJobSummary`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrontJob {
+pub struct SnapshotJob {
     /// Its ID.
     pub job_id: JobId,
     /// Its ARN.
@@ -168,7 +168,7 @@ pub struct FrontJob {
 ///
 /// # Errors
 /// When Batch cannot be asked (the permission is `batch:GetJobQueueSnapshot`).
-pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
+pub async fn front(session: &Session, queue: &Queue) -> Result<QueueSnapshot, Failure> {
     let answer =
         session.batch.get_job_queue_snapshot().job_queue(&queue.job_queue_arn).send().await.map_err(|e| {
             let doing =
@@ -179,7 +179,7 @@ pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
     let jobs = front.map(|front| front.jobs()).unwrap_or_default().iter();
     let jobs = jobs.filter_map(|job| {
         let arn = job.job_arn()?;
-        Some(FrontJob {
+        Some(SnapshotJob {
             job_id: arn.parse().ok()?,
             job_arn: arn.to_owned(),
             since: job.earliest_time_at_position(),
@@ -191,7 +191,7 @@ pub async fn front(session: &Session, queue: &Queue) -> Result<Front, Failure> {
         let used = share.capacity_usage().iter().filter(|used| used.capacity_unit() == Some("VCPU"));
         Some((share.share_identifier()?.to_owned(), used.filter_map(|used| used.quantity()).sum()))
     });
-    Ok(Front {
+    Ok(QueueSnapshot {
         jobs: jobs.collect(),
         shares: shares.collect(),
         updated_at: front.and_then(|front| front.last_updated_at()),

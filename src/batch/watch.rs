@@ -19,13 +19,13 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// How often something is asked for: often when it may change any moment, and the less often the longer
 /// nothing has happened.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct PollInterval {
     since: Instant,
     shortest: Duration,
     longest: Duration,
 }
 
-impl Pace {
+impl PollInterval {
     /// One job may be asked for this often.
     pub const SHORTEST: Duration = Duration::from_millis(50);
 
@@ -51,7 +51,7 @@ impl Pace {
     }
 }
 
-impl Default for Pace {
+impl Default for PollInterval {
     fn default() -> Self {
         Self::new(Self::SHORTEST, Duration::from_secs(5))
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::CommonArgs;
 use super::bhosts::vcpus;
-use crate::batch::{self, Blocked, Environment, Front, Occupancy, Queue};
+use crate::batch::{self, Blocked, Environment, Occupancy, Queue, QueueSnapshot};
 use crate::cluster::{Session, not_there};
 use crate::ui::{
     Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
@@ -252,7 +252,7 @@ struct Seen {
     /// ECS may not be asked.
     used_units: Option<i64>,
     /// Only if asked for.
-    front: Option<Result<Front, Failure>>,
+    front: Option<Result<QueueSnapshot, Failure>>,
 }
 
 impl Seen {
@@ -274,7 +274,7 @@ impl Seen {
         }
     }
 
-    fn front(&self) -> Option<&Front> {
+    fn front(&self) -> Option<&QueueSnapshot> {
         self.front.as_ref()?.as_ref().ok()
     }
 
@@ -394,7 +394,7 @@ impl Seen {
         }));
         element["frontOfQueue"] = json!(self.front().map(|front| {
             let job =
-                |job: &batch::FrontJob| json!({"jobArn": job.job_arn, "earliestTimeAtPosition": job.since});
+                |job: &batch::SnapshotJob| json!({"jobArn": job.job_arn, "earliestTimeAtPosition": job.since});
             json!({"jobs": front.jobs.iter().map(job).collect::<Vec<_>>(), "lastUpdatedAt": front.updated_at})
         }));
         element

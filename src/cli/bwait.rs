@@ -16,7 +16,7 @@ use super::waiting::{
     Bar, Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
     tell_why_stuck,
 };
-use crate::batch::{self, Crowd, Job};
+use crate::batch::{self, Job, JobWaitSet};
 use crate::cluster::Contact;
 use crate::ui::{EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal};
 use awsb_model::{JobId, Named, Period, Status, words};
@@ -71,7 +71,7 @@ impl Args {
         let session = self.common.open().await?;
         let mut found = wanted.find(&session, self.task).await?;
         let is_done = if self.started { Job::is_under_way } else { |job: &Job| job.status.has_ended() };
-        let mut crowd = Crowd::new(found.jobs.clone(), is_done);
+        let mut crowd = JobWaitSet::new(found.jobs.clone(), is_done);
         let output = self.common.output().outliving_its_reader();
         let (stuck, untold) = Stuck::new("bwait");
         let mut teller = Teller::new(self, &output, crowd.jobs().count(), stuck);
@@ -116,7 +116,7 @@ impl Args {
     /// Waits for those that are open, and tells of each that is done.
     async fn see_through(
         &self,
-        crowd: &mut Crowd,
+        crowd: &mut JobWaitSet,
         contact: &mut Contact,
         teller: &mut Teller<'_>,
         seen: &Seen,
@@ -186,7 +186,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&self, crowd: &Crowd) {
+    fn look(&self, crowd: &JobWaitSet) {
         let ids = crowd.open().map(Job::id).collect();
         let running = crowd.open().filter(|job| runs(job)).count();
         self.open.set(Open { ids, all: crowd.jobs().count(), running });
@@ -302,7 +302,7 @@ impl<'a> Teller<'a> {
         Ok(())
     }
 
-    fn progress(&mut self, crowd: &Crowd) {
+    fn progress(&mut self, crowd: &JobWaitSet) {
         if let Some(bar) = &mut self.bar {
             bar.show(crowd.counts());
         }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cluster::{Choice, Session};
+use crate::cluster::{ClusterSelector, Session};
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
 use awsb_model::{Invalid, words};
 
@@ -69,9 +69,9 @@ impl CommonArgs {
     }
 
     /// What is said about the cluster.
-    pub fn choice(&self) -> Choice {
+    pub fn choice(&self) -> ClusterSelector {
         let variable = || std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
-        Choice {
+        ClusterSelector {
             cluster: self.cluster.clone().or_else(variable),
             profile: self.profile.clone(),
             region: self.region.clone(),
@@ -177,7 +177,9 @@ fn told<A: Parser>(
     let args = legacy::rewritten(&command, words);
     let world = foreign::World {
         is_cluster: &|name| {
-            let of = |cluster| crate::cluster::defaults(&Choice { cluster, ..Choice::default() });
+            let of = |cluster| {
+                crate::cluster::defaults(&ClusterSelector { cluster, ..ClusterSelector::default() })
+            };
             // What is wrong with the settings themselves is said later.
             of(Some(name.to_owned())).is_ok() || of(None).is_err()
         },

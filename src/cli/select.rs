@@ -1,6 +1,6 @@
 //! Jobs that are not named: the options by which bstat and bkill find them.
 
-use crate::batch::{self, Job, Selection};
+use crate::batch::{self, Job, JobQuery};
 use crate::cluster::Session;
 use crate::ui::Failure;
 use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
@@ -68,7 +68,7 @@ impl SelectArgs {
     ///
     /// # Errors
     /// For `--mine`, when nobody knows who the user is.
-    pub fn selection(&self, session: &Session, usual: &[Status]) -> Result<Selection, Failure> {
+    pub fn selection(&self, session: &Session, usual: &[Status]) -> Result<JobQuery, Failure> {
         let queues = match self.queue.as_slice() {
             [] if !self.all_queues => vec![session.cluster.job_queue.clone()],
             queues => queues.to_vec(),
@@ -77,7 +77,7 @@ impl SelectArgs {
             Failure::usage("--mine: this user has no user name here")
                 .hint(format!("set `{}=NAME` in the environment, for bsub as well", Submitter::VARIABLE))
         };
-        Ok(Selection {
+        Ok(JobQuery {
             queues,
             statuses: self.status.as_ref().map_or(usual, |s| &s.0).to_vec(),
             name: self.name.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::defaults::Defaults;
-use super::old::OldSettings;
+use super::parallelcluster_cli_cfg::OldSettings;
 use super::settings::Settings;
 
 /// A settings file: `config.toml`, and the same text as the old tools' `awsbatch-cli.cfg`.

@@ -4,34 +4,34 @@
 //! the one that is meant and makes the clients for it. This is the only place which knows that a
 //! cluster can be local, and all that follows from it is an endpoint and credentials.
 
-mod apart;
+mod access_denied;
 mod cache;
-mod contact;
+mod call_error;
 mod defaults;
-mod denied;
 mod ec2;
-mod explain;
+mod error_text;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod images;
+mod image_settings;
 mod local_error;
-mod old;
-mod pace;
+mod parallelcluster_cli_cfg;
+mod parallelcluster_stack;
 mod proxy;
-mod select;
+mod rate_limit;
+mod reconnect;
+mod resolve;
 mod session;
 mod settings;
-mod stack;
+mod spawn;
 mod trace;
-mod trouble;
 
-pub use apart::apart;
 pub use cache::Cache;
-pub use contact::{Contact, contact_timeout};
+pub use call_error::{CallError, trouble};
 pub use defaults::{DefaultLine, Defaults};
 pub use ec2::{Ec2, Gpu, Instance, InstanceType};
-pub use explain::{explain, not_there};
-pub use images::{Builder, Images};
-pub use select::{Choice, Cluster, defaults, lsf_unit, secrets};
+pub use error_text::{explain, not_there};
+pub use image_settings::{Builder, Images};
+pub use reconnect::{Contact, contact_timeout};
+pub use resolve::{Cluster, ClusterSelector, defaults, lsf_unit, secrets};
 pub use session::{OPERATION_TIMEOUT, Session};
-pub use trouble::{Trouble, trouble};
+pub use spawn::apart;

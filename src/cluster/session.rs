@@ -15,10 +15,10 @@ use awsb_local::{Connected, Program};
 
 use super::cache::Cache;
 use super::ec2::Ec2;
-use super::pace::Pace;
+use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
-use super::select::{self, Choice, Cluster, select};
-use super::stack;
+use super::rate_limit::RateLimiter;
+use super::resolve::{self, Cluster, ClusterSelector, select};
 use super::trace::Trace;
 use crate::ui::{Failure, note};
 
@@ -48,7 +48,7 @@ pub struct Session {
     pub cache: Cache,
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
     config: SdkConfig,
-    choice: Choice,
+    choice: ClusterSelector,
     debug: bool,
 }
 
@@ -59,7 +59,7 @@ impl Session {
     ///
     /// # Errors
     /// When the cluster cannot be found or its stack cannot be read, or no region is known for it.
-    pub async fn open(choice: &Choice, debug: bool) -> Result<Self, Failure> {
+    pub async fn open(choice: &ClusterSelector, debug: bool) -> Result<Self, Failure> {
         let cluster = select(choice)?;
         for option in
             [choice.profile.as_ref().map(|_| "--profile"), choice.region.as_ref().map(|_| "--region")]
@@ -70,7 +70,7 @@ impl Session {
         }
         let session = Self::connect(cluster, choice, debug).await?;
         let Some(name) = session.cluster.stack.clone() else { return Ok(session) };
-        let stack = stack::read(&session, &name).await?;
+        let stack = parallelcluster_stack::read(&session, &name).await?;
         let before = Proxy::of(&session.cluster);
         let cluster = session.cluster.clone().completed(stack)?;
         if Proxy::of(&cluster) != before {
@@ -206,7 +206,7 @@ impl Session {
         if failure.stale { Self::open(&self.choice, self.debug).await.map(Some) } else { Ok(None) }
     }
 
-    async fn connect(cluster: Cluster, choice: &Choice, debug: bool) -> Result<Self, Failure> {
+    async fn connect(cluster: Cluster, choice: &ClusterSelector, debug: bool) -> Result<Self, Failure> {
         let config =
             if cluster.is_local { local_config(&cluster).await? } else { aws_config(&cluster).await? };
         Self::configured(cluster, config, choice, debug)
@@ -225,13 +225,13 @@ impl Session {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .timeout_config(timeouts())
             .retry_config(RetryConfig::disabled());
-        Self::configured(cluster, config.build(), &Choice::default(), false)
+        Self::configured(cluster, config.build(), &ClusterSelector::default(), false)
     }
 
     fn configured(
         cluster: Cluster,
         config: SdkConfig,
-        choice: &Choice,
+        choice: &ClusterSelector,
         debug: bool,
     ) -> Result<Self, Failure> {
         let trace = debug.then(trace);
@@ -251,7 +251,7 @@ impl Session {
         let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
         if let Some(client) = config.http_client() {
-            let paces = [Pace::new(), Pace::new(), Pace::new()];
+            let paces = [RateLimiter::new(), RateLimiter::new(), RateLimiter::new()];
             let [of_batch, of_logs, of_ecs] = paces.each_ref().map(|pace| pace.client(client.clone()));
             let [pace, logs_pace, ecs_pace] = paces;
             batch = batch.http_client(of_batch).interceptor(pace);
@@ -285,7 +285,7 @@ impl Session {
 
 /// What shows exchanges. Settings that cannot be read name no more secrets.
 fn trace() -> Trace {
-    Trace::new(select::secrets().unwrap_or_default())
+    Trace::new(resolve::secrets().unwrap_or_default())
 }
 
 /// What tells one account and region from another without asking.

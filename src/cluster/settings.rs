@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::defaults::Defaults;
-use super::images::Builder;
+use super::image_settings::Builder;
 use super::proxy;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;

@@ -10,7 +10,7 @@ use super::merge::FEW;
 use super::read::{Page, Reader};
 use super::tail::{self, End};
 use super::window::is_full;
-use crate::batch::{self, Job, Pace};
+use crate::batch::{self, Job, PollInterval};
 use crate::cluster::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
@@ -101,7 +101,7 @@ pub async fn follow(
     let wanted = &followed.wanted;
     let mut state = State::new();
     let mut logs: BTreeMap<JobId, JobLog> = BTreeMap::new();
-    let mut lines = Pace::new(FRESH, QUIET);
+    let mut lines = PollInterval::new(FRESH, QUIET);
     let mut first = followed.tail;
     let mut group = Group::default();
     loop {
@@ -138,7 +138,7 @@ pub async fn follow(
 pub(super) struct State {
     pub job: Option<Job>,
     begun: Instant,
-    pace: Pace,
+    pace: PollInterval,
     look_at: Instant,
     known_at: Instant,
     ended_at: Option<Instant>,
@@ -147,7 +147,14 @@ pub(super) struct State {
 impl State {
     fn new() -> Self {
         let begun = Instant::now();
-        Self { job: None, begun, pace: Pace::default(), look_at: begun, known_at: begun, ended_at: None }
+        Self {
+            job: None,
+            begun,
+            pace: PollInterval::default(),
+            look_at: begun,
+            known_at: begun,
+            ended_at: None,
+        }
     }
 
     /// Asks for the job, if it is time to. Says whether its state, or the reason for it, has changed.

@@ -17,7 +17,7 @@ use super::follow::{
     CHATTY, Ended, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late,
 };
 use super::tail;
-use crate::batch::{self, Job, Pace};
+use crate::batch::{self, Job, PollInterval};
 use crate::cluster::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
@@ -65,7 +65,7 @@ pub(super) async fn follow(
     mut print: impl FnMut(&[Event]) -> Result<(), Failure>,
 ) -> Result<Ended, Failure> {
     let mut many = Many::default();
-    let mut lines = Pace::new(CHATTY, QUIET);
+    let mut lines = PollInterval::new(CHATTY, QUIET);
     let mut first = followed.tail;
     let mut listed: Option<(Instant, Option<BTreeMap<String, i32>>)> = None;
     loop {

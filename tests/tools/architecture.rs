@@ -32,7 +32,7 @@ const NOT_IN_THE_MODEL: [&str; 8] =
 
 /// The files that may use the local cluster beyond its constants and its client.
 const KNOW_THE_LOCAL_CLUSTER: [&str; 4] =
-    ["cli/blocal.rs", "cluster/local_error.rs", "cluster/select.rs", "cluster/session.rs"];
+    ["cli/blocal.rs", "cluster/local_error.rs", "cluster/resolve.rs", "cluster/session.rs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -13,17 +13,17 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::patience::milliseconds;
 use super::progress::Progress;
+use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{
     Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
     SubmitReply, Trouble as Failed,
 };
-use crate::batch::refusal::{Refused, in_plain_words};
+use crate::batch::rejection::{Refused, in_plain_words};
 use crate::batch::{terminate, wire};
-use crate::cluster::{Session, Trouble, explain, trouble};
+use crate::cluster::{CallError, Session, explain, trouble};
 use crate::ui::{Failure, note};
 use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 
@@ -300,19 +300,21 @@ impl<'a> Driver<'a> {
             _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
                 SubmitReply::Refused(self.number(failure))
             }
-            Trouble::Unreachable(_) | Trouble::CredentialsUnreachable(_) => self.not_now(failure),
+            CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => self.not_now(failure),
             trouble if trouble.is_throttling() => self.not_now(failure),
-            Trouble::NoAnswer(_)
-            | Trouble::Service { status: 408 | 500.., .. }
-            | Trouble::WebPage { status: ..300 | 408 | 500.., .. } => SubmitReply::Open(self.number(failure)),
-            Trouble::Service { code, message, .. } if code == "ClientException" => {
+            CallError::NoAnswer(_)
+            | CallError::Service { status: 408 | 500.., .. }
+            | CallError::WebPage { status: ..300 | 408 | 500.., .. } => {
+                SubmitReply::Open(self.number(failure))
+            }
+            CallError::Service { code, message, .. } if code == "ClientException" => {
                 let refused = Refused { doing: &doing, request, message: &message };
                 SubmitReply::Refused(self.number(in_plain_words(&session, refused, failure).await))
             }
-            Trouble::Service { .. }
-            | Trouble::WebPage { .. }
-            | Trouble::ClockSkew { .. }
-            | Trouble::NoCredentials(_) => SubmitReply::Refused(self.number(failure)),
+            CallError::Service { .. }
+            | CallError::WebPage { .. }
+            | CallError::ClockSkew { .. }
+            | CallError::NoCredentials(_) => SubmitReply::Refused(self.number(failure)),
         }
     }
 

@@ -8,17 +8,17 @@
 mod agreement;
 mod driver;
 mod outcome;
-mod patience;
 mod progress;
+mod retry_policy;
 mod store;
 
 use std::slice;
 
 use uuid::Uuid;
 
-pub use patience::Patience;
-pub(super) use patience::some_of;
 pub use progress::Progress;
+pub use retry_policy::RetryPolicy;
+pub(super) use retry_policy::some_of;
 
 use super::protocol::{Holder, KeyHolder, Outcome, Place, Random, Submission};
 use crate::cluster::Session;
@@ -55,7 +55,7 @@ pub async fn submit(
     session: &Session,
     request: &SubmitRequest,
     mark: &Mark,
-    patience: &Patience,
+    patience: &RetryPolicy,
     progress: &Progress,
 ) -> Result<Submitted, Failure> {
     let driver = Driver::new(session, slice::from_ref(request), None, progress);
@@ -79,7 +79,7 @@ pub async fn once(
     session: &Session,
     key: &OnceKey,
     requests: &[SubmitRequest],
-    patience: &Patience,
+    patience: &RetryPolicy,
     progress: &Progress,
 ) -> Result<Once, Failure> {
     let driver = Driver::new(session, requests, Some((key, Store::new(session, key))), progress);

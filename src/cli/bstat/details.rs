@@ -10,7 +10,7 @@ use super::columns::{command, waited};
 use super::packed::PackedVariables;
 use super::progress::by_status;
 use super::value::Viewer;
-use crate::batch::{self, Attempt, Detailed, Job, Of};
+use crate::batch::{self, Attempt, Job, JobDetails, Of};
 use crate::cluster::{self, Session};
 use crate::ui::{Failure, Layout, Output, local_rfc3339, span};
 use awsb_model::payload::launcher;
@@ -47,7 +47,7 @@ pub async fn show(
     for (listed, detailed) in jobs.iter().zip(known) {
         // One that Batch has forgotten meanwhile stays as it was listed.
         let mut detailed =
-            detailed.unwrap_or_else(|| Detailed { job: listed.clone(), environment: Vec::new() });
+            detailed.unwrap_or_else(|| JobDetails { job: listed.clone(), environment: Vec::new() });
         detailed.job.task = detailed.job.task.or(listed.task);
         let job = &detailed.job;
         let parts = parts(session, job).await?;
@@ -187,7 +187,7 @@ fn exit_code(code: i32) -> String {
 /// What the jobs depend on, by ID.
 async fn dependencies(
     session: &Session,
-    jobs: impl Iterator<Item = &Detailed>,
+    jobs: impl Iterator<Item = &JobDetails>,
 ) -> Result<HashMap<String, Job>, Failure> {
     let all = jobs.flat_map(|detailed| detailed.job.depends_on.iter().flatten());
     let ids: BTreeSet<JobId> = all.filter_map(|on| on.job_id.as_ref()).map(JobId::from_batch).collect();
@@ -276,7 +276,7 @@ fn part_told(job: &Job) -> String {
 
 /// The variables, sorted by name. Those of the launcher, which carry the job's script, are long and nobody's.
 fn shown_environment<'d>(
-    detailed: &'d Detailed,
+    detailed: &'d JobDetails,
     which: EnvWhich,
     secrets: &Secrets,
 ) -> impl Iterator<Item = (&'d str, String)> {
@@ -301,7 +301,7 @@ fn shown_environment<'d>(
     })
 }
 
-fn environment(detailed: &Detailed, which: EnvWhich, secrets: &Secrets) -> Lines {
+fn environment(detailed: &JobDetails, which: EnvWhich, secrets: &Secrets) -> Lines {
     let shown = shown_environment(detailed, which, secrets);
     shown.map(|(name, value)| line("environment", format!("{name}={value}"))).collect()
 }
@@ -317,7 +317,7 @@ pub async fn with_environment(
     let secrets = cluster::secrets()?;
     let mut known = batch::detailed(session, &ids).await?;
     packed.add(session, known.iter_mut().flatten()).await;
-    let one = |(job, detailed): (&Job, Option<Detailed>)| {
+    let one = |(job, detailed): (&Job, Option<JobDetails>)| {
         let Some(detailed) = detailed else { return job.to_json() };
         let variables = shown_environment(&detailed, which, &secrets);
         let variables: Vec<Value> =

@@ -26,7 +26,7 @@ use self::watch::Every;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::select::SelectArgs;
-use crate::batch::{self, Job, Order, Selection};
+use crate::batch::{self, Job, JobQuery, Order};
 use crate::cluster::Session;
 use crate::ui::{Exit, Failure, Format, Output, Progress, note};
 use awsb_model::{Invalid, JobId, Named, Status};
@@ -273,7 +273,7 @@ impl Args {
     }
 
     /// The jobs of a selection that have not ended, those between two states among them.
-    async fn active(session: &Session, mut selection: Selection) -> Result<Vec<Job>, Failure> {
+    async fn active(session: &Session, mut selection: JobQuery) -> Result<Vec<Job>, Failure> {
         selection.statuses.retain(|status| !status.has_ended());
         batch::select(session, &selection).await
     }

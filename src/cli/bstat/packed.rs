@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use super::script;
-use crate::batch::Detailed;
+use crate::batch::JobDetails;
 use crate::cluster::Session;
 use crate::ui::{Failure, note};
 use awsb_model::payload::launcher;
@@ -24,7 +24,7 @@ pub struct PackedVariables {
 impl PackedVariables {
     /// Adds the variables that travel in the jobs' bundles to those of the requests: in the job they take the place of others
     /// of the same name. A bundle that cannot be read is a warning.
-    pub async fn add(&self, session: &Session, all: impl Iterator<Item = &mut Detailed>) {
+    pub async fn add(&self, session: &Session, all: impl Iterator<Item = &mut JobDetails>) {
         for detailed in all.filter(|detailed| is_packed(detailed)) {
             let id = &detailed.job.job_id;
             let variables = detailed.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -57,7 +57,7 @@ impl PackedVariables {
 }
 
 /// Whether the job's variables are in its bundle.
-fn is_packed(detailed: &Detailed) -> bool {
+fn is_packed(detailed: &JobDetails) -> bool {
     let command = detailed.job.main_container().and_then(|container| container.command.as_deref());
     launcher::is_packed(
         command.unwrap_or_default(),

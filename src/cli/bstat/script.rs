@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::batch::{self, Detailed, Job};
+use crate::batch::{self, Job, JobDetails};
 use crate::cluster::{Session, explain};
 use crate::ui::{Exit, Failure, Output};
 use awsb_model::JobId;
@@ -23,7 +23,7 @@ pub async fn tell(session: &Session, output: &Output, jobs: &[Job]) -> Result<Ex
     Ok(exit)
 }
 
-async fn script(session: &Session, output: &Output, detailed: &Detailed) -> Result<(), Failure> {
+async fn script(session: &Session, output: &Output, detailed: &JobDetails) -> Result<(), Failure> {
     let id = &detailed.job.job_id;
     let none = || {
         Failure::failed(format!("no script was staged for the job {id}: it runs a command"))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Args;
 use super::packed::PackedVariables;
-use crate::batch::Pace;
+use crate::batch::PollInterval;
 use crate::cluster::{Contact, Session};
 use crate::ui::{Exit, Failure, Format, Screen, local_rfc3339};
 use awsb_model::{Invalid, JobId};
@@ -45,7 +45,7 @@ pub async fn tell(
     ids: Option<Vec<JobId>>,
 ) -> Result<Exit, Failure> {
     let mut contact = Contact::new(session, "bstat");
-    let mut pace = Pace::new(SHORTEST, LONGEST);
+    let mut pace = PollInterval::new(SHORTEST, LONGEST);
     let mut screen = Screen::default();
     let mut before: Option<u64> = None;
     let packed = PackedVariables::default();

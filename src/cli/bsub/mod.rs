@@ -25,7 +25,7 @@ use serde_json::Value;
 use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
 use crate::batch::definition::{self, Registering};
-use crate::batch::{self, Once, Patience, Prepared, Progress, Submitted, Wishes};
+use crate::batch::{self, DefinitionRequest, Once, Prepared, Progress, RetryPolicy, Submitted};
 use crate::cluster::{self, Cluster, Session};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::stage::{self, Baggage, Plan, Target};
@@ -376,7 +376,7 @@ impl Args {
         spec: &mut JobSpec,
         registering: Registering,
     ) -> Result<Prepared, Failure> {
-        let wishes = Wishes {
+        let wishes = DefinitionRequest {
             queue,
             definition: options.job_definition.as_deref(),
             changes: &with_shared(&session.cluster.shared, options.changes()),
@@ -413,7 +413,7 @@ impl Args {
         requests: &[SubmitRequest],
         progress: &Progress,
     ) -> Result<Once, Failure> {
-        let patience = Patience::new(self.submit_timeout.map(Period::get));
+        let patience = RetryPolicy::new(self.submit_timeout.map(Period::get));
         if let Some(key) = &self.once {
             return batch::once(session, key, requests, &patience, progress).await;
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::options::Options;
 use super::{about, dry_run};
 use crate::batch::definition::Registering;
-use crate::batch::{self, Again, Wishes};
+use crate::batch::{self, DefinitionRequest, Resubmission};
 use crate::cli::select;
 use crate::cluster::Session;
 use crate::stage;
@@ -49,7 +49,7 @@ pub async fn requests(
 /// job had.
 fn of_part(
     session: &Session,
-    job: &Again,
+    job: &Resubmission,
     part: Option<&Tasks>,
     options: &Options,
     environment: &Environment,
@@ -102,7 +102,7 @@ pub async fn in_image(
         let name = match derived.get(&request.job_definition) {
             Some(name) => name.clone(),
             None => {
-                let wishes = Wishes {
+                let wishes = DefinitionRequest {
                     queue: &request.job_queue,
                     definition: Some(&request.job_definition),
                     changes: &changes,
@@ -159,7 +159,7 @@ pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
 }
 
 /// A bundle in the bucket may have been cleaned up since.
-async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> {
+async fn bundle_is_there(session: &Session, job: &Resubmission) -> Result<(), Failure> {
     for name in [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE] {
         let url = job.request.variable(name).and_then(|v| v.strip_prefix("s3://"));
         let Some((bucket, key)) = url.and_then(|url| url.split_once('/')) else { continue };
@@ -178,7 +178,7 @@ async fn bundle_is_there(session: &Session, job: &Again) -> Result<(), Failure> 
 }
 
 /// The tasks that have failed, as the parts of an array; a single job is its own and only part.
-async fn failed_parts(session: &Session, job: &Again) -> Result<Vec<Option<Tasks>>, Failure> {
+async fn failed_parts(session: &Session, job: &Resubmission) -> Result<Vec<Option<Tasks>>, Failure> {
     let (Some(tasks), Some(_), None) = (&job.tasks, job.request.array_properties, &job.child) else {
         let has_failed = job.status == Status::Failed;
         return Ok(if has_failed { vec![job.child.clone()] } else { Vec::new() });

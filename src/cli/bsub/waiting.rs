@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::bout::{Printer, Style};
 use super::Args;
 use super::options::Options;
-use crate::batch::{self, Crowd, Job, Once, Submitted};
+use crate::batch::{self, Job, JobWaitSet, Once, Submitted};
 use crate::cli::waiting::{
     Bar, Outcome, Stuck, end_with_waiter, outcome, outcomes, tell_failure, tell_goes_on, tell_stuck_children,
     tell_success, tell_why_stuck,
@@ -56,7 +56,7 @@ impl Args {
             };
             return until_signal(story, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)));
         }
-        let mut seen = Seen { crowd: Crowd::submitted(&submitted.jobs), exits: HashMap::new() };
+        let mut seen = Seen { crowd: JobWaitSet::submitted(&submitted.jobs), exits: HashMap::new() };
         let output = self.common.output().outliving_its_reader();
         let mut json = (output.format() == Format::Json).then(|| output.open_array());
         let mut outcome = {
@@ -268,7 +268,7 @@ fn tell_end(outcome: &Outcome, has_output: bool, is_timed: bool) {
 /// What has been seen of the jobs that `-K` waits for.
 #[derive(Debug)]
 struct Seen {
-    crowd: Crowd,
+    crowd: JobWaitSet,
     /// The exit codes of those that have ended.
     exits: HashMap<String, u8>,
 }

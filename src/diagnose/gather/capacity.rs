@@ -7,7 +7,8 @@ use futures_util::{Stream, StreamExt};
 
 use super::{Asking, convert};
 use crate::batch::{
-    CapacityDetails, Front, ListPage, Of, Queue, cache_capacity, details, environments, front, pages, queues,
+    CapacityDetails, ListPage, Of, Queue, QueueSnapshot, cache_capacity, details, environments, front, pages,
+    queues,
 };
 use crate::cluster::explain;
 use crate::diagnose::{Environment, Facts, Holders, Kind, Line, Machine, patterns};
@@ -68,7 +69,7 @@ impl Asking<'_> {
 
     /// The head of the queue with what is known of its first job and, where this one is not in it, how many wait
     /// longer.
-    async fn line(&self, queue: &str, detail: &JobDetail, front: Front) -> Line {
+    async fn line(&self, queue: &str, detail: &JobDetail, front: QueueSnapshot) -> Line {
         let own = detail.job_id().unwrap_or_default();
         let is_in = front.jobs.iter().any(|job| job.job_id.as_str() == own);
         let head = front.jobs.first().map(|job| job.job_id.clone()).filter(|id| id.as_str() != own);

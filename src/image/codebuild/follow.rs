@@ -6,7 +6,7 @@ use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 use super::build::{Build, BuildName, Log};
 use super::project::{self, refused};
-use crate::batch::Pace;
+use crate::batch::PollInterval;
 use crate::cluster::{Contact, Session, explain};
 use crate::logs::{Event, Stream};
 use crate::ui::Failure;
@@ -38,7 +38,7 @@ pub async fn follow(
     mut tell: impl FnMut(News<'_>) -> Result<(), Failure>,
 ) -> Result<Build, Failure> {
     let begun = Instant::now();
-    let mut pace = Pace::new(SHORTEST, LONGEST);
+    let mut pace = PollInterval::new(SHORTEST, LONGEST);
     let mut known: Option<Build> = None;
     let mut stream: Option<Stream> = None;
     let mut has_log = true;

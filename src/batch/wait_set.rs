@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::watch::SETTLE;
-use super::{Job, Pace, Submitted, describe};
+use super::{Job, PollInterval, Submitted, describe};
 use crate::cluster::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
@@ -17,11 +17,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Jobs that are waited for together. Those that are done are not asked for again.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct JobWaitSet {
     members: Vec<Member>,
     is_done: fn(&Job) -> bool,
     lost: Vec<JobId>,
-    last_change: Pace,
+    last_change: PollInterval,
     begun: Instant,
     /// Whether Batch has not been asked for any of them yet.
     is_fresh: bool,
@@ -92,7 +92,7 @@ impl Counts {
     }
 }
 
-impl Crowd {
+impl JobWaitSet {
     /// These jobs, each once, until `is_done` holds for them.
     pub fn new(jobs: Vec<Job>, is_done: fn(&Job) -> bool) -> Self {
         let mut seen = HashSet::new();
@@ -105,9 +105,9 @@ impl Crowd {
         let members: Vec<Member> = jobs.map(member).collect();
         let calls =
             u32::try_from(members.len().div_ceil(limits::DESCRIBE_JOBS_IDS)).unwrap_or(u32::MAX).max(1);
-        let shortest = if members.len() == 1 { Pace::SHORTEST } else { SHORTEST_PAUSE * calls };
+        let shortest = if members.len() == 1 { PollInterval::SHORTEST } else { SHORTEST_PAUSE * calls };
         let longest = LONGEST_PAUSE.max(shortest);
-        let last_change = Pace::new(shortest, longest);
+        let last_change = PollInterval::new(shortest, longest);
         Self { members, is_done, lost: Vec::new(), last_change, begun: Instant::now(), is_fresh: false }
     }
 
@@ -230,7 +230,7 @@ mod tests {
         let properties = job.array_properties.insert(Default::default());
         properties.size = Some(1000);
         properties.status_summary = Some([("SUCCEEDED".to_owned(), 900)].into());
-        let mut crowd = Crowd::new(vec![job], |job| job.status.has_ended());
+        let mut crowd = JobWaitSet::new(vec![job], |job| job.status.has_ended());
         assert_eq!(crowd.foreseen(Duration::from_secs(10)), None, "none has ended since");
         crowd.members[0].children = (901, Some(99));
         assert_eq!(crowd.foreseen(Duration::from_secs(10)), Some(Duration::from_secs(990)));

@@ -40,7 +40,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// The pace of calls to one service.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct RateLimiter {
     turns: Arc<Semaphore>,
     beat: Arc<Mutex<Beat>>,
 }
@@ -119,7 +119,7 @@ fn remember(calls: &mut VecDeque<Instant>, now: Instant) {
     }
 }
 
-impl Pace {
+impl RateLimiter {
     /// A pace that knows no limit yet.
     pub fn new() -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Pace {
 
 #[derive(Debug)]
 struct Paced {
-    pace: Pace,
+    pace: RateLimiter,
     connector: SharedHttpConnector,
 }
 
@@ -162,9 +162,9 @@ impl HttpConnector for Paced {
 }
 
 /// Hears what became of each attempt.
-impl Intercept for Pace {
+impl Intercept for RateLimiter {
     fn name(&self) -> &'static str {
-        "Pace"
+        "RateLimiter"
     }
 
     fn read_after_attempt(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::known::{resolve, several, submitted_within};
+use super::history::{resolve, several, submitted_within};
 use super::watch::SETTLE;
 use super::{Job, Of, describe, pages_in_turn, unknown};
 use crate::cluster::Session;

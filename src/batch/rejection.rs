@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use super::choose_definition::takes_no_overrides;
 use super::definition::{self, Kind};
 use super::describe;
-use super::prepare::takes_no_overrides;
 use super::queue::queue;
 use crate::cluster::Session;
 use crate::ui::Failure;

@@ -9,14 +9,14 @@ use awsb_model::JobId;
 
 /// A job with what [`Job`] leaves out, because it may be large.
 #[derive(Debug, Clone)]
-pub struct Detailed {
+pub struct JobDetails {
     /// The job.
     pub job: Job,
     /// Its environment variables, of an MNP job those of its first node range: names and values.
     pub environment: Vec<(String, String)>,
 }
 
-impl From<&JobDetail> for Detailed {
+impl From<&JobDetail> for JobDetails {
     fn from(detail: &JobDetail) -> Self {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let environment =
@@ -29,7 +29,7 @@ impl From<&JobDetail> for Detailed {
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn detailed(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Detailed>>, Failure> {
+pub async fn detailed(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetails>>, Failure> {
     let details = describe::details(session, ids).await?;
-    Ok(details.iter().map(|detail| detail.as_ref().map(Detailed::from)).collect())
+    Ok(details.iter().map(|detail| detail.as_ref().map(JobDetails::from)).collect())
 }

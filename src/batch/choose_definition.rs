@@ -12,7 +12,7 @@ use awsb_model::{ContainerChanges, Demand, FargateSize, Gpus, Memory, NodeTarget
 
 /// What a job wants of its job definition and its queue.
 #[derive(Debug, Clone, Copy)]
-pub struct Wishes<'a> {
+pub struct DefinitionRequest<'a> {
     /// The queue's name or ARN.
     pub queue: &'a str,
     /// The job definition that was named; `None` is the cluster's.
@@ -81,7 +81,7 @@ impl fmt::Display for PreparedNodes {
     }
 }
 
-impl Wishes<'_> {
+impl DefinitionRequest<'_> {
     /// Whether nothing depends on what the job definition is like: the common job costs no extra call.
     fn are_plain(&self) -> bool {
         self.definition.is_none()
@@ -102,7 +102,7 @@ impl Wishes<'_> {
 /// # Errors
 /// When the job definition or the queue does not allow what is wished, in plain words; when Batch cannot be
 /// asked or refuses.
-pub async fn prepare(session: &Session, wishes: &Wishes<'_>) -> Result<Prepared, Failure> {
+pub async fn prepare(session: &Session, wishes: &DefinitionRequest<'_>) -> Result<Prepared, Failure> {
     let cluster = &session.cluster;
     let of_cluster = match &cluster.job_definition_mnp {
         Some(multi_node) if wishes.nodes.is_some() => multi_node,
@@ -156,7 +156,11 @@ fn by_definition(facts: &Facts) -> Demand {
 }
 
 /// Nodes as they will be: what is wished is for all, and what is not each range has by itself.
-fn range_of(targets: &str, container: Option<&ContainerFacts>, wishes: &Wishes<'_>) -> NodeTargets {
+fn range_of(
+    targets: &str,
+    container: Option<&ContainerFacts>,
+    wishes: &DefinitionRequest<'_>,
+) -> NodeTargets {
     let vcpus = wishes.vcpus.map(Vcpus::count).or_else(|| container?.vcpus);
     NodeTargets { targets: targets.to_owned(), vcpus }
 }
@@ -165,7 +169,7 @@ async fn changed(
     session: &Session,
     facts: &Facts,
     name: &str,
-    wishes: &Wishes<'_>,
+    wishes: &DefinitionRequest<'_>,
 ) -> Result<Derived, Failure> {
     if wishes.changes.is_empty() {
         return Ok(Derived { job_definition: name.to_owned(), to_register: None });
@@ -174,7 +178,7 @@ async fn changed(
 }
 
 /// What the job definition does not allow. Pure.
-fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
+fn check(facts: &Facts, wishes: &DefinitionRequest<'_>) -> Result<(), Failure> {
     if let Some(failure) = takes_no_overrides(facts) {
         return Err(failure);
     }
@@ -218,7 +222,7 @@ fn check(facts: &Facts, wishes: &Wishes<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fargate_size(container: &ContainerFacts, wishes: &Wishes<'_>) -> Result<(), Failure> {
+fn fargate_size(container: &ContainerFacts, wishes: &DefinitionRequest<'_>) -> Result<(), Failure> {
     let vcpus = wishes.vcpus.map(Vcpus::count).or(container.vcpus);
     let memory = wishes.memory.map(Memory::mib).or(container.memory_mib);
     let (Some(vcpus), Some(memory_mib)) = (vcpus, memory) else { return Ok(()) };
@@ -281,8 +285,8 @@ mod tests {
         Kind::Container(size)
     }
 
-    fn wishes(changes: &ContainerChanges) -> Wishes<'_> {
-        Wishes {
+    fn wishes(changes: &ContainerChanges) -> DefinitionRequest<'_> {
+        DefinitionRequest {
             queue: "q",
             definition: None,
             changes,
@@ -322,16 +326,16 @@ mod tests {
         let told = [
             (facts(small(), true), plain),
             (facts(small(), true), wishes(&disk)),
-            (facts(closed.clone(), false), Wishes { nodes: Some(4), ..plain }),
+            (facts(closed.clone(), false), DefinitionRequest { nodes: Some(4), ..plain }),
             (facts(Kind::Eks, false), plain),
             (facts(Kind::Ecs, false), plain),
-            (facts(small(), true), Wishes { nodes: Some(2), ..plain }),
-            (facts(small(), true), Wishes { gpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), DefinitionRequest { nodes: Some(2), ..plain }),
+            (facts(small(), true), DefinitionRequest { gpus: "1".parse().ok(), ..plain }),
             (facts(small(), true), wishes(&shm)),
-            (facts(small(), true), Wishes { vcpus: "1".parse().ok(), ..plain }),
-            (facts(small(), true), Wishes { memory: "5G".parse().ok(), ..plain }),
+            (facts(small(), true), DefinitionRequest { vcpus: "1".parse().ok(), ..plain }),
+            (facts(small(), true), DefinitionRequest { memory: "5G".parse().ok(), ..plain }),
             (facts(small(), false), wishes(&disk)),
-            (facts(closed, false), Wishes { nodes: Some(2), ..plain }),
+            (facts(closed, false), DefinitionRequest { nodes: Some(2), ..plain }),
         ]
         .map(|(facts, wishes)| match check(&facts, &wishes) {
             Ok(()) => "fine".to_owned(),

@@ -14,7 +14,7 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 /// How long a submission goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For how long the job is tried anew when Batch is busy, cannot be reached or loses the answer. A search
     /// for what has been sent goes on beyond it.
     pub submit_timeout: Duration,
@@ -28,7 +28,7 @@ pub(super) fn milliseconds(period: Duration) -> Millis {
     i64::try_from(period.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 64)
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The same for the protocol.
     pub(super) fn limits(&self) -> Limits {
         Limits { submit_timeout: milliseconds(self.submit_timeout), settle: milliseconds(self.settle) }
@@ -49,7 +49,7 @@ impl Patience {
     }
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { submit_timeout: SUBMIT_TIMEOUT, settle: SETTLE }
     }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::defaults::Defaults;
-use super::images::{Builder, Images, is_this_machine};
-use super::old::OldSettings;
+use super::image_settings::{Builder, Images, is_this_machine};
+use super::parallelcluster_cli_cfg::OldSettings;
+use super::parallelcluster_stack::Stack;
 use super::settings::{LOCAL, Section, Settings, with_nearest};
-use super::stack::Stack;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::{Secrets, Shared};
 
 /// What the command line and the environment say about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct ClusterSelector {
     /// `--cluster`, else `AWSB_CLUSTER`.
     pub cluster: Option<String>,
     /// `--profile`.
@@ -70,7 +70,7 @@ const LOG_SETTLE: Duration = Duration::from_secs(4);
 /// # Errors
 /// When the named one is not there, or the settings file has clusters and no default: never a silent
 /// run on the laptop.
-pub(super) fn select(choice: &Choice) -> Result<Cluster, Failure> {
+pub(super) fn select(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     // Whatever is wrong with the settings, this machine can be named.
     if choice.cluster.as_deref() == Some(LOCAL) {
         return Ok(local());
@@ -87,7 +87,7 @@ pub(super) fn select(choice: &Choice) -> Result<Cluster, Failure> {
 ///
 /// # Errors
 /// As for the cluster itself.
-pub fn defaults(choice: &Choice) -> Result<Defaults, Failure> {
+pub fn defaults(choice: &ClusterSelector) -> Result<Defaults, Failure> {
     let (settings, old) = read()?;
     let of_cluster = match choose(choice, settings.as_ref(), old)? {
         Some((_, section)) => section.defaults,
@@ -131,7 +131,7 @@ fn read() -> Result<(Option<Settings>, Result<OldSettings, Failure>), Failure> {
 
 /// Name and section of the cluster that is meant; `None` for the local one.
 fn choose(
-    choice: &Choice,
+    choice: &ClusterSelector,
     settings: Option<&Settings>,
     old: Result<OldSettings, Failure>,
 ) -> Result<Option<(String, Section)>, Failure> {
@@ -230,7 +230,7 @@ impl Cluster {
         }
     }
 
-    fn from_section(name: &str, section: &Section, choice: &Choice) -> Self {
+    fn from_section(name: &str, section: &Section, choice: &ClusterSelector) -> Self {
         // The settings have checked that only a stack's cluster lacks something.
         let given = |text: &Option<String>| text.clone().unwrap_or_default();
         let prefix = section.prefix.as_deref().map(|p| p.trim_matches('/').to_owned());
@@ -324,8 +324,8 @@ mod tests {
         Ok(OldSettings::default())
     }
 
-    fn named(name: &str) -> Choice {
-        Choice { cluster: Some(name.to_owned()), ..Choice::default() }
+    fn named(name: &str) -> ClusterSelector {
+        ClusterSelector { cluster: Some(name.to_owned()), ..ClusterSelector::default() }
     }
 
     fn name(chosen: Option<(String, Section)>) -> String {
@@ -340,24 +340,25 @@ mod tests {
         for (choice, settings, old, expected) in [
             (named("big"), Some(&with_default), old(), "big"),
             (named("old"), Some(&with_default), old(), "old"),
-            (Choice::default(), Some(&with_default), old(), "small"),
-            (Choice::default(), Some(&with_old_default), old(), "old"),
+            (ClusterSelector::default(), Some(&with_default), old(), "small"),
+            (ClusterSelector::default(), Some(&with_old_default), old(), "old"),
             (named("local"), Some(&with_default), old(), "local"),
-            (Choice::default(), Some(&without), old(), "old"),
-            (Choice::default(), None, old(), "old"),
-            (Choice::default(), None, none(), "local"),
+            (ClusterSelector::default(), Some(&without), old(), "old"),
+            (ClusterSelector::default(), None, old(), "old"),
+            (ClusterSelector::default(), None, none(), "local"),
             // What is wrong with the old tools' settings counts only when they are needed.
             (named("big"), Some(&with_default), Err(Failure::usage("broken")), "big"),
         ] {
             assert_eq!(name(choose(&choice, settings, old)?), expected);
         }
-        assert!(choose(&Choice::default(), None, Err(Failure::usage("broken"))).is_err());
+        assert!(choose(&ClusterSelector::default(), None, Err(Failure::usage("broken"))).is_err());
         Ok(())
     }
 
     #[test]
     fn clusters_without_a_default_never_run_on_the_laptop() -> Result<(), Failure> {
-        let failure = choose(&Choice::default(), Some(&settings("")?), none()).map(name).unwrap_err();
+        let failure =
+            choose(&ClusterSelector::default(), Some(&settings("")?), none()).map(name).unwrap_err();
         assert_eq!(failure.exit.code(), 2);
         assert!(failure.message.contains("big, small"), "{failure}");
         Ok(())
@@ -374,7 +375,8 @@ mod tests {
 
     #[test]
     fn options_beat_settings() {
-        let choice = Choice { region: Some("us-west-2".into()), profile: Some("p".into()), ..named("big") };
+        let choice =
+            ClusterSelector { region: Some("us-west-2".into()), profile: Some("p".into()), ..named("big") };
         let section = Section { region: Some("eu-west-1".into()), ..Section::default() };
         let cluster = Cluster::from_section("big", &section, &choice);
         assert_eq!((cluster.region.as_deref(), cluster.profile.as_deref()), (Some("us-west-2"), Some("p")));
@@ -388,7 +390,7 @@ mod tests {
                 ecr_repository: repository.and_then(|name| name.parse().ok()),
                 ..Section::default()
             };
-            Cluster::from_section("c", &section, &Choice::default()).images.engine_runs_jobs
+            Cluster::from_section("c", &section, &ClusterSelector::default()).images.engine_runs_jobs
         };
         assert!(runs(Some("http://127.0.0.1:5000"), None));
         assert!(!runs(Some("http://127.0.0.1:5000"), Some("lab/tool")));
@@ -412,7 +414,7 @@ mod tests {
             job_definition: definition.map(str::to_owned),
             ..Section::default()
         };
-        let cluster = |section| Cluster::from_section("c", &section, &Choice::default());
+        let cluster = |section| Cluster::from_section("c", &section, &ClusterSelector::default());
         let given = cluster(section(None, Some("own"))).completed(stack.clone())?;
         assert_eq!((given.job_definition.as_str(), given.job_queue.as_str()), ("own", "stack-queue"));
         assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("stack-bucket", "hpc-1/batch"));

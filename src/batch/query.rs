@@ -13,7 +13,7 @@ const QUEUES_AT_ONCE: usize = 4;
 
 /// What the jobs have in common that are meant.
 #[derive(Debug, Clone)]
-pub struct Selection {
+pub struct JobQuery {
     /// Their queues (names or ARNs); none: all queues of the account and region.
     pub queues: Vec<String>,
     /// Their states.
@@ -28,7 +28,7 @@ pub struct Selection {
     pub submitter: Option<Submitter>,
 }
 
-impl Selection {
+impl JobQuery {
     /// Whether all is as asked for that a listing tells.
     fn has(&self, job: &Job) -> bool {
         let name_is = self.name.as_ref().is_none_or(|glob| glob.matches(&job.job_name));
@@ -75,7 +75,7 @@ pub async fn of_name(
     submitter: Submitter,
 ) -> Result<Vec<Job>, Failure> {
     let (beginning, begins) = name.beginning();
-    let selection = Selection {
+    let selection = JobQuery {
         queues: Vec::new(),
         statuses: Status::ALL.to_vec(),
         name: None,
@@ -112,7 +112,7 @@ pub enum Order {
 /// When Batch cannot be asked for the queues. What goes wrong later is in the stream.
 pub async fn selected<'a>(
     session: &'a Session,
-    selection: &'a Selection,
+    selection: &'a JobQuery,
     order: Order,
 ) -> Result<BoxStream<'a, Result<ListPage, Failure>>, Failure> {
     let names = match selection.queues.as_slice() {
@@ -126,7 +126,7 @@ pub async fn selected<'a>(
 /// The pages of a queue, with what does not fit left out.
 fn of_queue<'a>(
     session: &'a Session,
-    selection: &'a Selection,
+    selection: &'a JobQuery,
     queue: String,
     order: Order,
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
@@ -146,7 +146,7 @@ fn of_queue<'a>(
 /// The same page, without the jobs of others.
 async fn only_theirs(
     session: &Session,
-    selection: &Selection,
+    selection: &JobQuery,
     mut page: ListPage,
 ) -> Result<ListPage, Failure> {
     let Some(submitter) = &selection.submitter else { return Ok(page) };
@@ -162,7 +162,7 @@ async fn only_theirs(
 ///
 /// # Errors
 /// When Batch cannot be asked or does not know a queue.
-pub async fn select(session: &Session, selection: &Selection) -> Result<Vec<Job>, Failure> {
+pub async fn select(session: &Session, selection: &JobQuery) -> Result<Vec<Job>, Failure> {
     let mut pages = selected(session, selection, Order::InTurn).await?;
     let mut jobs = Vec::new();
     while let Some(page) = pages.next().await {

@@ -7,10 +7,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cluster;
-use super::denied::Denied;
+use super::access_denied::Denied;
+use super::call_error::{CallError, says_missing, trouble};
 use super::proxy::Proxy;
 use super::session::{Session, exported_endpoints};
-use super::trouble::{Trouble, says_missing, trouble};
 use crate::ui::Failure;
 use awsb_model::ADVICE;
 
@@ -40,7 +40,7 @@ pub fn not_there(session: &Session, failure: Failure) -> Failure {
     failure
 }
 
-fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure {
+fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failure {
     let cluster = &session.cluster;
     let place = match &cluster.endpoint_url {
         Some(url) => format!("{url} (endpoint_url of the cluster `{}`)", cluster.name),
@@ -51,7 +51,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
         },
     };
     match trouble {
-        Trouble::NoCredentials(reason) => {
+        CallError::NoCredentials(reason) => {
             let reason = match profile(session) {
                 Some(profile) if reason.contains("not enabled") || reason.contains("not defined") => {
                     return Failure::usage(format!(
@@ -66,21 +66,21 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             };
             credentials_hints(session, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
         }
-        Trouble::CredentialsUnreachable(reason) => {
+        CallError::CredentialsUnreachable(reason) => {
             Failure::failed(format!("{doing}: fetching AWS credentials: {reason}"))
                 .hint("check the network and the region")
         }
-        Trouble::Unreachable(reason) => {
+        CallError::Unreachable(reason) => {
             let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
             match cluster.is_local {
                 true => failure.hint("`blocal status` shows its state, `blocal start` starts it"),
                 false => network_hints(session, failure),
             }
         }
-        Trouble::NoAnswer(reason) => {
+        CallError::NoAnswer(reason) => {
             network_hints(session, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
         }
-        Trouble::WebPage { status, title } => {
+        CallError::WebPage { status, title } => {
             let title = title.as_ref().map(|title| format!(", titled `{title}`")).unwrap_or_default();
             let failure = Failure::failed(format!(
                 "{doing}: {place} answered with a web page (HTTP status {status}{title}), not as AWS would"
@@ -91,7 +91,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
             );
             network_hints(session, failure)
         }
-        Trouble::ClockSkew { code, ahead } => {
+        CallError::ClockSkew { code, ahead } => {
             let failure = Failure::failed(match ahead {
                 Some(s) if s.abs() >= 60 => {
                     let side = if *s > 0 { "ahead of" } else { "behind" };
@@ -107,7 +107,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &Trouble) -> Failure
                           signed with the time",
             )
         }
-        Trouble::Service { code, message, request_id, .. } => {
+        CallError::Service { code, message, request_id, .. } => {
             // Whoever answers may know better what to do than we do.
             let (message, advice) = match message.split_once(ADVICE) {
                 Some((message, advice)) => (message, Some(advice)),

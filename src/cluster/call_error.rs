@@ -12,7 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallError {
     /// The service answered with an error.
     Service {
         /// AWS's name of the error, such as `ClientException`.
@@ -49,15 +49,15 @@ pub enum Trouble {
 }
 
 /// Sorts an SDK error.
-pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> Trouble
+pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(credentials) = find_credentials_error(error) {
         // Nothing was signed, so nothing was sent.
         return match find_transport_error(credentials) {
-            Some(reason) => Trouble::CredentialsUnreachable(reason),
-            None => Trouble::NoCredentials(innermost(credentials)),
+            Some(reason) => CallError::CredentialsUnreachable(reason),
+            None => CallError::NoCredentials(innermost(credentials)),
         };
     }
     match error {
@@ -70,13 +70,13 @@ where
                 return page;
             }
             if let Some(code) = e.err().code().filter(|code| is_of_clock(code, e.err().message())) {
-                return Trouble::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
+                return CallError::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
             }
             if status < 300 {
-                return Trouble::NoAnswer("the answer cannot be read".to_owned());
+                return CallError::NoAnswer("the answer cannot be read".to_owned());
             }
             let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
-            Trouble::Service {
+            CallError::Service {
                 code: match e.err().code() {
                     Some(code) => code.to_owned(),
                     None => format!("HTTP status {status}, without an AWS error"),
@@ -89,17 +89,17 @@ where
         SdkError::DispatchFailure(e)
             if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
         {
-            Trouble::Unreachable("no connection within 4 seconds".to_owned())
+            CallError::Unreachable("no connection within 4 seconds".to_owned())
         }
         SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
-            Trouble::Unreachable(innermost(error))
+            CallError::Unreachable(innermost(error))
         }
         SdkError::ResponseError(e) => {
-            web_page(e.raw()).unwrap_or_else(|| Trouble::NoAnswer(innermost(error)))
+            web_page(e.raw()).unwrap_or_else(|| CallError::NoAnswer(innermost(error)))
         }
-        SdkError::TimeoutError(_) => Trouble::NoAnswer("it took too long".to_owned()),
-        SdkError::ConstructionFailure(_) => Trouble::Unreachable(innermost(error)),
-        _ => Trouble::NoAnswer(innermost(error)),
+        SdkError::TimeoutError(_) => CallError::NoAnswer("it took too long".to_owned()),
+        SdkError::ConstructionFailure(_) => CallError::Unreachable(innermost(error)),
+        _ => CallError::NoAnswer(innermost(error)),
     }
 }
 
@@ -134,7 +134,7 @@ fn ahead_of(response: &HttpResponse) -> Option<i64> {
 }
 
 /// The trouble when a response is a web page, or sends its reader to one.
-fn web_page(response: &HttpResponse) -> Option<Trouble> {
+fn web_page(response: &HttpResponse) -> Option<CallError> {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).unwrap_or_default();
     let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
@@ -150,7 +150,7 @@ fn web_page(response: &HttpResponse) -> Option<Trouble> {
         let title = text.get(from..to)?.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
     };
-    (is_page || leads_away).then(|| Trouble::WebPage { status, title: title() })
+    (is_page || leads_away).then(|| CallError::WebPage { status, title: title() })
 }
 
 /// Of a page's title, this many characters are shown.
@@ -163,11 +163,11 @@ fn is_connecting(error: &ConnectorError) -> bool {
     causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
 }
 
-impl Trouble {
+impl CallError {
     /// Whether the service does not know something that it was named.
     pub(super) fn is_of_something_missing(&self) -> bool {
         match self {
-            Trouble::Service { code, message, .. } => {
+            CallError::Service { code, message, .. } => {
                 code == "NoSuchBucket"
                     || says_missing(message, "queue")
                     || says_missing(message, "definition")
@@ -179,28 +179,28 @@ impl Trouble {
     /// Whether trying again may help.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Trouble::Unreachable(_) | Trouble::NoAnswer(_) | Trouble::CredentialsUnreachable(_) => true,
-            Trouble::NoCredentials(_) => false,
+            CallError::Unreachable(_) | CallError::NoAnswer(_) | CallError::CredentialsUnreachable(_) => true,
+            CallError::NoCredentials(_) => false,
             // Whoever waits goes on when the login page is done with.
-            Trouble::WebPage { .. } => true,
+            CallError::WebPage { .. } => true,
             // A clock that is right: the request was late, as on a laptop that slept meanwhile.
-            Trouble::ClockSkew { ahead, .. } => ahead.is_some_and(|s| s.abs() < TOLERATED_SKEW),
-            Trouble::Service { status, .. } => *status >= 500 || self.is_throttling(),
+            CallError::ClockSkew { ahead, .. } => ahead.is_some_and(|s| s.abs() < TOLERATED_SKEW),
+            CallError::Service { status, .. } => *status >= 500 || self.is_throttling(),
         }
     }
 
     /// Whether it is one of the credentials, so that fresh ones may help.
     pub(super) fn is_of_credentials(&self) -> bool {
         match self {
-            Trouble::NoCredentials(_) => true,
-            Trouble::Service { code, .. } => OF_CREDENTIALS.contains(&code.as_str()),
+            CallError::NoCredentials(_) => true,
+            CallError::Service { code, .. } => OF_CREDENTIALS.contains(&code.as_str()),
             _ => false,
         }
     }
 
     /// Whether the service has turned the request away because there are too many of them.
     pub fn is_throttling(&self) -> bool {
-        matches!(self, Trouble::Service { code, status, .. }
+        matches!(self, CallError::Service { code, status, .. }
             if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests")
                 // EC2's word for it.
                 || code == "RequestLimitExceeded")

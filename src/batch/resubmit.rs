@@ -16,7 +16,7 @@ use awsb_model::{self, JobId, Mark, Status, Submitter, TaskIds, Tasks};
 
 /// A job that can be submitted again.
 #[derive(Debug, Clone)]
-pub struct Again {
+pub struct Resubmission {
     /// Its ID.
     pub id: JobId,
     /// Its state.
@@ -33,7 +33,7 @@ pub struct Again {
 ///
 /// # Errors
 /// When Batch does not know one of them, or it is no job that `bsub` can make.
-pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Again>, Failure> {
+pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Resubmission>, Failure> {
     // A child does not tell how many there are.
     let asked: BTreeSet<JobId> = ids.iter().flat_map(|id| [id.whole(), id.clone()]).collect();
     let asked: Vec<JobId> = asked.into_iter().collect();
@@ -45,7 +45,7 @@ pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Again>, Failu
 }
 
 /// `whole` is the job, and `part` too, unless that is a child of it.
-fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure> {
+fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resubmission, Failure> {
     let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
     if id.node_index().is_some() {
         return Err(Failure::usage(format!(
@@ -100,7 +100,7 @@ fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Again, Failure
         }
         (Some(_), None) => return Err(cannot("it is not a child of an array")),
     };
-    Ok(Again { id: id.clone(), status, request, tasks, child })
+    Ok(Resubmission { id: id.clone(), status, request, tasks, child })
 }
 
 fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {

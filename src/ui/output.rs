@@ -302,7 +302,7 @@ impl Output {
     }
 
     /// JSON as it is written: on a terminal it does nothing to it.
-    fn as_shown<'t>(&self, json: &'t str) -> Cow<'t, str> {
+    pub fn as_shown<'t>(&self, json: &'t str) -> Cow<'t, str> {
         if self.terminal { harmless_json(json) } else { Cow::Borrowed(json) }
     }
 

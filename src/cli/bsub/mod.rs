@@ -438,7 +438,8 @@ impl Args {
         let first = first.into_iter().flatten();
         let requests = dry_run::requests(&session.cluster, &secrets, first, bundles, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
-        self.common.output().write(format!("{text}\n").as_bytes())?;
+        let output = self.common.output();
+        output.write(format!("{}\n", output.as_shown(&text)).as_bytes())?;
         Ok(Exit::Done)
     }
 }

@@ -180,10 +180,15 @@ elif [ "$_an" -gt 1 ] && [ "$_am" -gt 1 ]; then
 fi
 _ak='' _ac=0 _ai=0 _ah=''
 # only: signal
+# A signal that comes before a task's ID is noted is for that task, too: $_ax are those that have had it, behind a +.
+_ax=''
+_ay() {
+  case "$_ax " in '+'*" $1 "* | ' ') ;; *) kill "$_aw" "$1" 2>/dev/null ;; esac
+}
 # Tasks that a signal may reach before the time is up are found by the file of their srun, which has to outlive them.
 _aw=${AWSB_STEP_SIGNAL-}
 if [ "$_aw" ]; then
-  trap "kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
+  trap "_ax=\"+ \$_ak\"; kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :
   trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
   _ap=${0%/*}/step.$$
   trap 'rm -f "$_ap"' EXIT
@@ -191,6 +196,7 @@ if [ "$_aw" ]; then
   if [ "$_an" = 1 ]; then
     "$@" <&0 &
     _ak=$! _ai=1
+    _ay "$_ak"
   fi
 fi
 # end
@@ -199,6 +205,9 @@ trap '_ah=1; kill -s TERM $_ak 2>/dev/null' HUP INT TERM
 while [ -z "$_ah" ] && [ "$_ai" -lt "$_an" ]; do
   SLURM_PROCID=$_ai SLURM_LOCALID=$_ai "$@" &
   _ak="$_ak $!" _ai=$((_ai + 1))
+  # only: signal
+  _ay "$!"
+  # end
 done
 # A signal may have come before the last task's ID was noted.
 [ -z "$_ah" ] || kill -s TERM $_ak 2>/dev/null

@@ -3,9 +3,9 @@
 
 use std::sync::OnceLock;
 
-use awsb_model::{Directives, TaskIds};
 use awsb::{cluster, image};
 use awsb_local as local;
+use awsb_model::{Directives, TaskIds};
 use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);

@@ -15,20 +15,22 @@
 //! | [`stage`]    | how a job gets there: plan, inputs, upload                                     |
 //! | [`logs`]     | log streams: read and follow                                                   |
 //! | [`batch`]    | talking to Batch: submit, list, describe, terminate, wait                      |
-//! | [`cluster`]  | the settings file, which cluster is meant, and the AWS clients for it          |
+//! | [`aws`]      | the AWS clients of one cluster, their cache, and the errors of calls           |
+//! | [`config`]   | the settings file, the defaults of jobs, and which cluster a command uses      |
 //! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
 //! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O. So do the Docker
 //! engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services on this machine, really running
 //! the jobs.
 //!
-//! Two rules hold the house together. The tools know only AWS: nothing but [`cluster`] knows that a
-//! cluster can be local. And the core is pure: what decides is a function from values to values,
+//! Two rules hold the house together. The tools know only AWS: nothing but [`config`] and [`aws`] knows that
+//! a cluster can be local. And the core is pure: what decides is a function from values to values,
 //! what touches the world is a thin layer around it.
 
+pub mod aws;
 pub mod batch;
 pub mod cli;
-pub mod cluster;
+pub mod config;
 pub mod diagnose;
 pub mod image;
 pub mod logs;

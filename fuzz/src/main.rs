@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use awsb::{cluster, image};
+use awsb::{config, image};
 use awsb_local as local;
 use awsb_model::{Directives, TaskIds};
 use libfuzzer_sys::fuzz_target;
@@ -72,7 +72,7 @@ fn pattern(data: &[u8]) {
 /// The settings file, and that of the old tools.
 fn settings(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
-        cluster::fuzzing::settings(text);
+        config::fuzzing::settings(text);
     }
 }
 

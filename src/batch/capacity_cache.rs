@@ -7,7 +7,7 @@ use awsb_model::{Demand, InstanceType};
 use serde::{Deserialize, Serialize};
 
 use super::{Environment, Queue};
-use crate::cluster::Session;
+use crate::aws::Session;
 
 /// The kind of the cache's entries: a queue's name to [`CachedCapacity`].
 const KIND: &str = "room";

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::definition::{self, ContainerFacts, Derived, Facts, Kind, Registering};
 use super::queue::{self, queue};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::{Exit, Failure};
 use awsb_model::{ContainerChanges, Demand, FargateSize, Gpus, Memory, NodeTargets, Vcpus, words};
 

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Job;
-use crate::cluster::{Session, apart, explain};
+use crate::aws::{Session, apart, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, limits, words};
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::{Failure, note};
 use awsb_model::{JobId, JobRef, Unresolved};
 

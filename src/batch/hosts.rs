@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::Environment;
-use crate::cluster::{Instance, Session, explain};
+use crate::aws::{Instance, Session, explain};
 use crate::ui::Failure;
 
 /// So many instances are described in one call (ECS API `DescribeContainerInstances`).

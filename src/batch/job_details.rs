@@ -3,7 +3,7 @@
 use aws_sdk_batch::types::JobDetail;
 
 use super::{Job, describe, from_aws};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::JobId;
 

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
 use super::{Job, ListPage, Of, Queue, describe, pages};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, blocking_code};
 

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::hosts::{HostJob, instance_id};
 use super::{Job, Of, Queue, pages};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
 

@@ -4,7 +4,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Job, ListPage, Of, describe, pages, pages_in_turn, queues};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, Moment, NameGlob, NamePattern, Status, Submitter};
 

@@ -1,7 +1,7 @@
 //! What a queue allows.
 
 use super::resources::{Environment, Queue, environments_of, queues};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 
 impl Queue {

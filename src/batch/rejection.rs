@@ -10,7 +10,7 @@ use super::choose_definition::takes_no_overrides;
 use super::definition::{self, Kind};
 use super::describe;
 use super::queue::queue;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, NamePattern, SubmitRequest, words};
 

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use super::history::{resolve, several, submitted_within};
 use super::watch::SETTLE;
 use super::{Job, Of, describe, pages_in_turn, unknown};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::{Exit, Failure};
 use awsb_model::{Home, JobId, JobRef, Status};
 

@@ -4,7 +4,7 @@ use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use serde::{Deserialize, Serialize};
 
 use super::cache_capacity;
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
 /// A job queue (API `JobQueueDetail`). It is serialised under AWS's field names.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
 
 use super::{describe, unknown};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::payload::launcher;
 use awsb_model::request::{

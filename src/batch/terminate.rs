@@ -8,7 +8,7 @@ use futures_util::stream::{self, Stream};
 
 use super::Job;
 use super::submit::some_of;
-use crate::cluster::{Session, contact_timeout, explain};
+use crate::aws::{Session, contact_timeout, explain};
 use crate::ui::Failure;
 use awsb_model::JobId;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::watch::SETTLE;
 use super::{Job, PollInterval, Submitted, describe};
-use crate::cluster::Contact;
+use crate::aws::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 

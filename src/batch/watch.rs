@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Job, describe};
-use crate::cluster::Contact;
+use crate::aws::Contact;
 use crate::ui::Failure;
 use awsb_model::JobId;
 

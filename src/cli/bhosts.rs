@@ -8,8 +8,8 @@ use clap::Parser;
 
 use super::CommonArgs;
 use super::bqueues::{between, named};
+use crate::aws::Session;
 use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
-use crate::cluster::Session;
 use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
 use awsb_model::{JobId, queue_name};
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::select::SelectArgs;
+use crate::aws::Session;
 use crate::batch::{self, Ending, Found, Job};
-use crate::cluster::Session;
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
 use awsb_model::{Named, Status, words};
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::CommonArgs;
 use super::bhosts::vcpus;
+use crate::aws::{Session, not_there};
 use crate::batch::{self, Blocked, Environment, Occupancy, Queue, QueueSnapshot};
-use crate::cluster::{Session, not_there};
 use crate::ui::{
     Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
 };

@@ -16,8 +16,8 @@ use super::waiting::{
     Bar, Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
     tell_why_stuck,
 };
+use crate::aws::Contact;
 use crate::batch::{self, Job, JobWaitSet};
-use crate::cluster::Contact;
 use crate::ui::{EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal};
 use awsb_model::{JobId, Named, Period, Status, words};
 

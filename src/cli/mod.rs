@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cluster::{ClusterSelector, Session};
+use crate::aws::Session;
+use crate::config::ClusterSelector;
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
 use awsb_model::{Invalid, words};
 
@@ -177,9 +178,8 @@ fn told<A: Parser>(
     let args = legacy::rewritten(&command, words);
     let world = foreign::World {
         is_cluster: &|name| {
-            let of = |cluster| {
-                crate::cluster::defaults(&ClusterSelector { cluster, ..ClusterSelector::default() })
-            };
+            let of =
+                |cluster| crate::config::defaults(&ClusterSelector { cluster, ..ClusterSelector::default() });
             // What is wrong with the settings themselves is said later.
             of(Some(name.to_owned())).is_ok() || of(None).is_err()
         },

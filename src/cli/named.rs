@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io::Read;
 
+use crate::aws::Session;
 use crate::batch::{self, Found};
-use crate::cluster::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, JobRef, Named};
 

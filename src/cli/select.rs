@@ -1,7 +1,7 @@
 //! Jobs that are not named: the options by which bstat and bkill find them.
 
+use crate::aws::Session;
 use crate::batch::{self, Job, JobQuery};
-use crate::cluster::Session;
 use crate::ui::Failure;
 use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
 

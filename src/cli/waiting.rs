@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::aws::{Contact, Session};
 use crate::batch::{self, Counts, Job};
-use crate::cluster::{Contact, Session};
 use crate::diagnose::{self, Answer};
 use crate::ui::{EndSignal, Failure, Interrupts, Progress, harmless, note, stderr_columns, wrapped};
 use awsb_model::{JobId, Status, words};

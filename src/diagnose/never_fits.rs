@@ -5,8 +5,8 @@ use awsb_model::{Demand, Memory, Status};
 
 use super::gather::{convert, look_at_capacity};
 use super::{Environment, Facts, Finding, JobFacts, Machine, permanent_obstacles};
+use crate::aws::Session;
 use crate::batch::cached_capacity;
-use crate::cluster::Session;
 
 /// Why a job can never run.
 #[derive(Debug, Clone, PartialEq, Eq)]

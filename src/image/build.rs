@@ -2,7 +2,8 @@
 
 use super::ecr::Place;
 use super::{BuildPlan, Built, Recipe, codebuild, ecr, engine};
-use crate::cluster::{Builder, Session};
+use crate::aws::Session;
+use crate::config::Builder;
 use crate::ui::{Failure, Voice};
 use awsb_model::image::{Repository, Tag};
 

@@ -1,7 +1,7 @@
 //! What kind of machines a job queue has, as far as the names of instance types tell.
 
+use crate::aws::Session;
 use crate::batch::{Environment, environments_of, queue};
-use crate::cluster::Session;
 use crate::ui::Failure;
 use awsb_model::image::Platform;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
 use super::{ENGINE_REPOSITORY, Recipe, ecr, engine};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, RepositoryName, RepositoryPath, Tag, parted};
 

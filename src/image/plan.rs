@@ -1,7 +1,8 @@
 //! What is known of a build before anything is done for it.
 
 use super::{Recipe, codebuild, engine, machines};
-use crate::cluster::{Builder, Session};
+use crate::aws::Session;
+use crate::config::Builder;
 use crate::ui::Failure;
 use awsb_model::image::Platform;
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Context;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::stage::{Found, Spool, find_context, upload_context};
 use crate::ui::{Failure, Progress};
 use awsb_model::{object_key, object_url};

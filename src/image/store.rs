@@ -1,7 +1,7 @@
 //! Where the images of a cluster are: in its repository, or on the Docker engine of this machine.
 
 use super::{Details, ENGINE_REPOSITORY, Image, ImageId, NamedImage, ecr, engine};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::{Failure, note};
 use awsb_model::image::Repository;
 

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use serde::Deserialize;
 
 use super::event::{Place, Writer};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::words;
 

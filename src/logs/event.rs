@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::aws::Session;
 use crate::batch::Job;
-use crate::cluster::Session;
 use awsb_model::JobId;
 
 /// A line of a job's output.

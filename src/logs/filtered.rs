@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::call::{self, Answer, MOST_STREAMS, Question};
 use super::event::{Event, Place};
 use super::read::Mark;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 
 /// Up to 100 streams of a group, read in the order of time.

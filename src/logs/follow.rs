@@ -10,8 +10,8 @@ use super::merge::FEW;
 use super::read::{Page, Reader};
 use super::tail::{self, End};
 use super::window::is_full;
+use crate::aws::Contact;
 use crate::batch::{self, Job, PollInterval};
-use crate::cluster::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
 

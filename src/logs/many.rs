@@ -17,8 +17,8 @@ use super::follow::{
     CHATTY, Ended, Followed, Group, LISTED_WITHIN, QUIET, State, expected, has_settled, is_late,
 };
 use super::tail;
+use crate::aws::Contact;
 use crate::batch::{self, Job, PollInterval};
-use crate::cluster::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
 

@@ -11,7 +11,7 @@ use super::event::{Event, Place, Wanted};
 use super::filtered::{Filtered, FilteredPage};
 use super::read::{Page, Reader};
 use super::segments::{broken, persist};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 
 /// So few streams are read one by one; more of them a hundred at a time.

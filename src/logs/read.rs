@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::{self, Answer, Line, Question};
 use super::event::{Event, Place};
-use crate::cluster::{Contact, Session};
+use crate::aws::{Contact, Session};
 use crate::ui::Failure;
 
 /// What there was to read.

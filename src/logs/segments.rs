@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::event::{Event, Place};
 use super::read::{Page, Reader};
 use super::window::Window;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 
 /// Reading that has begun is not given up sooner when it is throttled or contact is lost.

@@ -6,7 +6,7 @@ use super::event::{Event, Place};
 use super::follow::PAGES;
 use super::read::{Page, Reader};
 use super::window::is_full;
-use crate::cluster::Contact;
+use crate::aws::Contact;
 use crate::ui::Failure;
 
 /// How far a stream has been read.

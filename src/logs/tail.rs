@@ -11,7 +11,7 @@ use super::filtered::{Filtered, FilteredPage};
 use super::merge::{FEW, merge};
 use super::read::{Reader, events};
 use super::segments::persist;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 
 /// FilterLogEvents reads backwards only from here on, 2024-01-01 (API `FilterLogEvents`, startFromHead).

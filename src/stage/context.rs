@@ -10,7 +10,7 @@ use super::multipart::{Of, Upload};
 use super::parts::{Sums, part_size};
 use super::spool::Spool;
 use super::upload::{Found, GZIP, Object, is_nothing, storing};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
 const CONTEXT: Of = Of {

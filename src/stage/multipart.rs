@@ -18,7 +18,7 @@ use super::baggage::Baggage;
 use super::keys::listed_key;
 use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
 use super::upload::{Content, Found, look, storing, time_for};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::{EndSignal, Exit, Failure, Interrupts, Progress};
 use awsb_model::object_key;
 

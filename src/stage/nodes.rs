@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
 
 use super::keys::listed_key;
-use crate::cluster::Session;
+use crate::aws::Session;
 use awsb_model::object_key;
 
 /// The folder of the keys, below the cluster's prefix. An object is `nodes/JOBID/ATTEMPT`.

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
 use super::keys::listed_key;
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::{Failure, Progress};
 use awsb_model::{JobId, object_key};
 

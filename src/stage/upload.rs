@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::md5_hex;
 use super::parts::Sums;
-use crate::cluster::{OPERATION_TIMEOUT, Session, explain};
+use crate::aws::{OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
 use awsb_model::payload::Bundle;
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::apply::apply;
 use super::{Facts, Kind, find, missing, parts};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::{ContainerChanges, limits};
 

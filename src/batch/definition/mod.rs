@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use derive::{Derived, Registering, derive, forget, multi_node};
 
-use crate::cluster::{Session, explain, not_there};
+use crate::aws::{Session, explain, not_there};
 use crate::ui::Failure;
 
 /// What of a job definition (API `JobDefinition`) decides what a job of it can be.

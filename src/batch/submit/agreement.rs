@@ -7,9 +7,9 @@ use awsb_testkit::{Chaos, Script, ScriptedSubmit, ScriptedWrite};
 
 use super::driver::{Driver, Machine, Stepped};
 use super::{OnceKey, Outcome, Progress, Store, SubmitRequest};
+use crate::aws::Session;
 use crate::batch::protocol::model::{BEGIN, Client, Holder, Reply, Schedule, World, generate, place};
 use crate::batch::protocol::{Holder as KeyOwner, KeyHolder, Limits, Place, Random, Submission, Submitted};
-use crate::cluster::Session;
 use awsb_model::request::Overrides;
 
 /// Schedules that go through the wire.

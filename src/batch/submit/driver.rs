@@ -17,13 +17,13 @@ use super::progress::Progress;
 use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Once, Outcome, Submitted};
+use crate::aws::{CallError, Session, explain, trouble};
 use crate::batch::protocol::{
     Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
     SubmitReply, Trouble as Failed,
 };
 use crate::batch::rejection::{Refused, in_plain_words};
 use crate::batch::{terminate, wire};
-use crate::cluster::{CallError, Session, explain, trouble};
 use crate::ui::{Failure, note};
 use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 

@@ -21,7 +21,7 @@ pub use retry_policy::RetryPolicy;
 pub(super) use retry_policy::some_of;
 
 use super::protocol::{Holder, KeyHolder, Outcome, Place, Random, Submission};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, Mark, OnceKey, SubmitRequest};
 use driver::{Driver, Machine};

@@ -3,8 +3,8 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
+use crate::aws::{Session, explain};
 use crate::batch::protocol::{ETag, Record};
-use crate::cluster::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::OnceKey;
 

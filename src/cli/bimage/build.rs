@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::CommonArgs;
-use crate::cluster::{Builder, Session};
+use crate::aws::Session;
+use crate::config::Builder;
 use crate::image::{self, BuildPlan, Built, Context, Recipe, Wish};
 use crate::ui::{Exit, Failure, Layout, View, Voice};
 use awsb_model::image::{BuildArg, Platform, Tag};

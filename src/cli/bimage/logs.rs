@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::CommonArgs;
-use crate::cluster::Contact;
+use crate::aws::Contact;
 use crate::image::codebuild::{self, Build, BuildName, Log, News};
 use crate::logs::{Event, Stream};
 use crate::ui::{

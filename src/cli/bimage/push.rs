@@ -2,7 +2,7 @@
 
 use super::CommonArgs;
 use super::build::Shown;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::{Built, ecr, engine};
 use crate::ui::{Exit, Failure, Voice};
 use awsb_model::image::{Tag, parted};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::aws::Session;
 use crate::batch;
-use crate::cluster::Session;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
 use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, note};
 use awsb_model::JobId;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::aws::Session;
 use crate::batch::{self, Job};
-use crate::cluster::Session;
 use crate::logs::{Place, Wanted};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};

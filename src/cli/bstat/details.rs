@@ -10,8 +10,9 @@ use super::columns::{command, waited};
 use super::packed::PackedVariables;
 use super::progress::by_status;
 use super::value::Viewer;
+use crate::aws::Session;
 use crate::batch::{self, Attempt, Job, JobDetails, Of};
-use crate::cluster::{self, Session};
+use crate::config;
 use crate::ui::{Failure, Layout, Output, local_rfc3339, span};
 use awsb_model::payload::launcher;
 use awsb_model::{JobId, Secrets, Status, exit_code_in_words, words};
@@ -35,7 +36,7 @@ pub async fn show(
 ) -> Result<(), Failure> {
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
     let env = match env {
-        Some(which) => Some((which, cluster::secrets()?)),
+        Some(which) => Some((which, config::secrets()?)),
         None => None,
     };
     let mut known = batch::detailed(session, &ids).await?;
@@ -314,7 +315,7 @@ pub async fn with_environment(
     jobs: &[Job],
 ) -> Result<Vec<Value>, Failure> {
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
-    let secrets = cluster::secrets()?;
+    let secrets = config::secrets()?;
     let mut known = batch::detailed(session, &ids).await?;
     packed.add(session, known.iter_mut().flatten()).await;
     let one = |(job, detailed): (&Job, Option<JobDetails>)| {

@@ -26,8 +26,8 @@ use self::watch::Every;
 use super::CommonArgs;
 use super::named::Wanted;
 use super::select::SelectArgs;
+use crate::aws::Session;
 use crate::batch::{self, Job, JobQuery, Order};
-use crate::cluster::Session;
 use crate::ui::{Exit, Failure, Format, Output, Progress, note};
 use awsb_model::{Invalid, JobId, Named, Status};
 

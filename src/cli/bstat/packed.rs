@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use super::script;
+use crate::aws::Session;
 use crate::batch::JobDetails;
-use crate::cluster::Session;
 use crate::ui::{Failure, note};
 use awsb_model::payload::launcher;
 use awsb_model::payload::unpack::{self, Carried};

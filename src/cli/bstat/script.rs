@@ -4,8 +4,8 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::aws::{Session, explain};
 use crate::batch::{self, Job, JobDetails};
-use crate::cluster::{Session, explain};
 use crate::ui::{Exit, Failure, Output};
 use awsb_model::JobId;
 use awsb_model::payload::unpack::{self, Carried};

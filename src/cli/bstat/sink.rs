@@ -13,8 +13,8 @@ use super::ids::ShortIds;
 use super::packed::PackedVariables;
 use super::progress::{Progress, by_status};
 use super::value::Viewer;
+use crate::aws::Session;
 use crate::batch::{self, Job};
-use crate::cluster::Session;
 use crate::ui::{Cell, Failure, Format, JsonArray, Layout, Output, Table};
 use awsb_model::{JobId, Status};
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Args;
 use super::packed::PackedVariables;
+use crate::aws::{Contact, Session};
 use crate::batch::PollInterval;
-use crate::cluster::{Contact, Session};
 use crate::ui::{Exit, Failure, Format, Screen, local_rfc3339};
 use awsb_model::{Invalid, JobId};
 

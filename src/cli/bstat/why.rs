@@ -1,8 +1,8 @@
 //! `bstat --why`: why a job does not run, or why it failed, and what to do about it.
 
+use crate::aws::Session;
 use crate::batch::{self, Found, Job};
 use crate::cli::select::SelectArgs;
-use crate::cluster::Session;
 use crate::diagnose::{self, Answer};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
 use awsb_model::{JobId, Moment, Status};

@@ -1,9 +1,9 @@
 //! The jobs that a job waits for, by ID.
 
 use super::about;
+use crate::aws::Session;
 use crate::batch::{self, Job};
 use crate::cli::select;
-use crate::cluster::Session;
 use crate::ui::Failure;
 use awsb_model::{
     self, Awaited, Dependency, DependencyKind, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Status,

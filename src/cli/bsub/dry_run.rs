@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::config::Cluster;
 use crate::stage::Baggage;
 use awsb_model::payload::{Bundle, launcher};
 use awsb_model::request::SubmitRequest;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::options::Options;
-use crate::cluster;
+use crate::config;
 use crate::ui::{Failure, note};
 use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
 
@@ -20,7 +20,7 @@ pub fn gather(options: &Options, quiet: bool) -> Result<Environment, Failure> {
         match arg {
             EnvArg::Set(name, value) => environment.set(name.clone(), value.clone()),
             EnvArg::All => {
-                let secrets = cluster::secrets()?;
+                let secrets = config::secrets()?;
                 let all = All::of(std::env::vars_os(), &options.env_exclude, &secrets);
                 if let Some(held_back) = all.held_back().filter(|_| !quiet) {
                     note(format!("bsub: note: `-e all` leaves out {held_back}; `-e NAME` passes one on"));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::options::Options;
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::{self, BuildPlan, Built, Context, Meant, Recipe, Wish};
 use crate::ui::{Failure, Voice};
 use awsb_model::Image;

@@ -24,9 +24,11 @@ use serde_json::Value;
 
 use super::waiting::end_with_waiter;
 use super::{CommonArgs, select};
+use crate::aws::Session;
 use crate::batch::definition::{self, Registering};
 use crate::batch::{self, DefinitionRequest, Once, Prepared, Progress, RetryPolicy, Submitted};
-use crate::cluster::{self, Cluster, Session};
+use crate::config;
+use crate::config::Cluster;
 use crate::diagnose::{NeverFits, never_fits};
 use crate::stage::{self, Baggage, Plan, Target};
 use crate::ui::{Exit, Failure, Interrupts, note};
@@ -135,7 +137,7 @@ struct Planned {
 impl Args {
     /// The story: plan, stage, submit, and perhaps wait. `remark` is what else the command line could mean.
     async fn submit(&self, mut what: What, remark: Option<String>) -> Result<Exit, Failure> {
-        let defaults = cluster::defaults(&self.common.choice())?;
+        let defaults = config::defaults(&self.common.choice())?;
         let defaults = said::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
         what.options = what.options.over(defaults);
         let mut options = what.options.clone();
@@ -434,7 +436,7 @@ impl Args {
         baggage: &Baggage,
         requests: &[SubmitRequest],
     ) -> Result<Exit, Failure> {
-        let secrets = cluster::secrets()?;
+        let secrets = config::secrets()?;
         let first = first.into_iter().flatten();
         let requests = dry_run::requests(&session.cluster, &secrets, first, bundles, baggage, requests);
         let text = serde_json::to_string_pretty(&requests).unwrap_or_default();

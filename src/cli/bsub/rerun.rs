@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::options::Options;
 use super::{about, dry_run};
+use crate::aws::Session;
 use crate::batch::definition::Registering;
 use crate::batch::{self, DefinitionRequest, Resubmission};
 use crate::cli::select;
-use crate::cluster::Session;
 use crate::stage;
 use crate::ui::{Failure, note};
 use awsb_model::payload::launcher::{self, Prelude};

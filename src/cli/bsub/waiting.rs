@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::super::bout::{Printer, Style};
 use super::Args;
 use super::options::Options;
+use crate::aws::{Contact, Session};
 use crate::batch::{self, Job, JobWaitSet, Once, Submitted};
 use crate::cli::waiting::{
     Bar, Outcome, Stuck, end_with_waiter, outcome, outcomes, tell_failure, tell_goes_on, tell_stuck_children,
     tell_success, tell_why_stuck,
 };
-use crate::cluster::{Contact, Session};
 use crate::logs::{self, Event, Followed};
 use crate::ui::{Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
 use awsb_model::{JobId, JobNumber, Status};

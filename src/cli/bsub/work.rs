@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::options::Options;
 use super::{Args, remarks, said};
-use crate::cluster;
+use crate::config;
 use crate::ui::{Failure, note};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
@@ -33,7 +33,7 @@ impl Args {
         let mut directives = Directives::default();
         if let Work::Script { script, .. } = &work {
             let contents = script.contents();
-            let lsf_unit = if may_be_for_lsf(contents) { cluster::lsf_unit()? } else { None };
+            let lsf_unit = if may_be_for_lsf(contents) { config::lsf_unit()? } else { None };
             directives = Directives::read_with(contents, lsf_unit);
             let said =
                 said::by_directives(&directives, script.file_name(), &self.options, self.strict, self.quiet)?;

@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 
 use super::{Asking, convert};
+use crate::aws::explain;
 use crate::batch::{
     CapacityDetails, ListPage, Of, Queue, QueueSnapshot, cache_capacity, details, environments, front, pages,
     queues,
 };
-use crate::cluster::explain;
 use crate::diagnose::{Environment, Facts, Holders, Kind, Line, Machine, patterns};
 use crate::ui::Failure;
 use awsb_model::{InstanceType, JobId, Status};

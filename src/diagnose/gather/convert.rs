@@ -3,8 +3,8 @@
 use aws_sdk_batch::types::{JobDependency, JobDetail, NodeProperties, ResourceRequirement, ResourceType};
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
+use crate::aws;
 use crate::batch::{Container, Environment, Job, Queue};
-use crate::cluster;
 use crate::diagnose::{self as why, Attempt, End, Holder, JobFacts, Kind, Machine, Ready};
 use awsb_model::{Demand, InstanceType, JobId, Status};
 
@@ -247,7 +247,7 @@ fn of_instance(resources: &[Resource]) -> Demand {
 }
 
 /// An instance type.
-pub fn instance_type(known: &cluster::InstanceType) -> InstanceType {
+pub fn instance_type(known: &aws::InstanceType) -> InstanceType {
     InstanceType {
         name: known.name.clone(),
         vcpus: known.vcpus,

@@ -17,8 +17,8 @@ use super::{
     Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_by_user, failed_for_another,
     first_failed,
 };
+use crate::aws::Session;
 use crate::batch::{self, Job, details};
-use crate::cluster::Session;
 use crate::logs::{self, Place};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};

@@ -6,8 +6,8 @@ use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 use super::build::{Build, BuildName, Log};
 use super::project::{self, refused};
+use crate::aws::{Contact, Session, explain};
 use crate::batch::PollInterval;
-use crate::cluster::{Contact, Session, explain};
 use crate::logs::{Event, Stream};
 use crate::ui::Failure;
 

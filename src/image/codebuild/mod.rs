@@ -22,7 +22,7 @@ pub use project::{Project, check, no_repository};
 use self::shown::Shown;
 use self::start::{Order, start};
 use super::{Built, Recipe, ecr, stage};
-use crate::cluster::{Contact, Session, explain};
+use crate::aws::{Contact, Session, explain};
 use crate::ui::{self, EndSignal, Exit, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Repository, Tag};
 

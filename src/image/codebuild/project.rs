@@ -4,7 +4,7 @@ use aws_sdk_codebuild::error::ProvideErrorMetadata;
 use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder;
 use aws_sdk_codebuild::types::{EnvironmentType, ImagePullCredentialsType};
 
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use awsb_model::image::{Platform, Registry};
 
 use crate::ui::Failure;

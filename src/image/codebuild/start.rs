@@ -9,7 +9,7 @@ use aws_sdk_codebuild::types::{ArtifactsType, EnvironmentVariable, ProjectArtifa
 
 use super::build::Build;
 use super::project::{Machine, refused};
-use crate::cluster::{Contact, OPERATION_TIMEOUT, Session, explain};
+use crate::aws::{Contact, OPERATION_TIMEOUT, Session, explain};
 use awsb_model::image::{BuildArg, Platform};
 
 use crate::ui::Failure;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::client;
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
 /// A password. It is never printed.

@@ -6,7 +6,7 @@ use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageSt
 
 use super::repository::gone;
 use super::{client, identifier, place};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, Tag};

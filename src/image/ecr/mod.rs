@@ -17,7 +17,7 @@ pub use repository::repository;
 pub(super) use repository::{Place, existing, gone, look};
 
 use super::ImageId;
-use crate::cluster::Session;
+use crate::aws::Session;
 use awsb_model::image::{Registry, Repository};
 
 /// A client of ECR in the region of a registry; without one, in the cluster's.

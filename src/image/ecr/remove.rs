@@ -5,7 +5,7 @@ use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 
 use super::repository::gone;
 use super::{client, identifier, place};
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use crate::image::{ImageId, Removed, store};
 use crate::ui::Failure;
 use awsb_model::image::Repository;

@@ -4,7 +4,7 @@ use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types;
 
 use super::client;
-use crate::cluster::{Session, explain};
+use crate::aws::{Session, explain};
 use awsb_model::image::{Repository, RepositoryPath};
 
 use crate::ui::{Failure, Voice};

@@ -18,7 +18,7 @@ use super::classic::Text;
 use super::show::Show;
 use super::steps::{Event, short};
 use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::build::tag_of;
 use crate::image::{Built, Recipe};
 use crate::ui::{EndSignal, Failure, Interrupts, Voice};

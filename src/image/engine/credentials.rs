@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::ecr;
 use crate::ui::Failure;
 use awsb_model::image::Repository;

@@ -7,7 +7,7 @@ use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{ENGINE_REPOSITORY, Engine, START};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
 

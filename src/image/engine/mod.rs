@@ -27,7 +27,8 @@ pub use only::only_here;
 pub use push::push;
 
 use super::ENGINE_REPOSITORY;
-use crate::cluster::{Builder, Session};
+use crate::aws::Session;
+use crate::config::Builder;
 use crate::ui::{EndSignal, Exit, Failure};
 use awsb_docker::{RawClient, find, status, words};
 use awsb_model::image::{Platform, Repository, Tag};

@@ -10,7 +10,7 @@ use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilde
 use super::layers::{Layers, Message};
 use super::refusal::Refusal;
 use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
-use crate::cluster::Session;
+use crate::aws::Session;
 use crate::image::{Built, ecr, machines};
 use crate::ui::{Board, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Platform, Repository, Tag};

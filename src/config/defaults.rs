@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::settings::File;
+use super::toml_reader::File;
 use crate::ui::Failure;
 
 /// Lines of a `defaults` section, in the order in which they stand.

@@ -16,11 +16,10 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-use super::Cluster;
+use crate::config::Cluster;
+use crate::config::proxy_url::{check, is_none, with_scheme};
 use crate::ui::Failure;
 
-/// The old tools' word for no proxy of one's own.
-const NONE: &str = "NONE";
 /// As curl and Python have it: the small letters win.
 const VARIABLES: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
@@ -110,29 +109,6 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// That a text names a proxy which can be used, or none.
-///
-/// # Errors
-/// What it has to be; not the text itself, in which a password may be.
-pub fn check(text: &str) -> Result<(), String> {
-    let good = is_none(text)
-        || with_scheme(text).parse::<http::Uri>().is_ok_and(|u| {
-            matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
-        });
-    if good {
-        return Ok(());
-    }
-    Err(format!("has to be a URL such as http://proxy.example.org:8080, or {NONE}"))
-}
-
-fn is_none(text: &str) -> bool {
-    text.eq_ignore_ascii_case(NONE)
-}
-
-fn with_scheme(url: &str) -> String {
-    if url.contains("://") || is_none(url) { url.to_owned() } else { format!("http://{url}") }
-}
-
 fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
     names.into_iter().find_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)))
 }
@@ -140,16 +116,6 @@ fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn proxies_are_http_urls_or_none() {
-        for good in ["http://p:8080", "https://user:secret@p", "p.example.org:3128", "NONE", "none"] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        for bad in ["socks5://p:1080", "http://", "two words"] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_password_is_not_shown() {

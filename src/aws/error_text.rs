@@ -6,33 +6,45 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::Cluster;
+use super::Cache;
 use super::access_denied::Denied;
 use super::call_error::{CallError, says_missing, trouble};
+use super::endpoints::exported;
 use super::proxy::Proxy;
-use super::session::{Session, exported_endpoints};
+use crate::config::Cluster;
 use crate::ui::Failure;
 use awsb_model::ADVICE;
 
+/// The circumstances of a call, which a message about its failure names.
+#[derive(Debug, Clone, Copy)]
+pub struct CallContext<'a> {
+    /// The cluster whose services are called.
+    pub cluster: &'a Cluster,
+    /// The region in which they are called.
+    pub region: &'a str,
+    /// The cache from which the cluster's description may have come.
+    pub cache: &'a Cache,
+}
+
 /// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
 /// `submitting the job x to the queue y`.
-pub fn explain<E>(session: &Session, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
+pub fn explain<E>(context: &CallContext<'_>, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let trouble = trouble(error);
-    let failure = explain_trouble(session, doing, &trouble)
+    let failure = explain_trouble(context, doing, &trouble)
         .passing(trouble.is_passing())
         .of_credentials(trouble.is_of_credentials());
-    if trouble.is_of_something_missing() { not_there(session, failure) } else { failure }
+    if trouble.is_of_something_missing() { not_there(context, failure) } else { failure }
 }
 
 /// The failure for something that AWS does not have. When it is the cluster's own and what was kept of the cluster
 /// named it, that was stale: it is dropped.
-pub fn not_there(session: &Session, failure: Failure) -> Failure {
-    let Cluster { bucket, job_queue, job_definition, job_definition_mnp, .. } = &session.cluster;
+pub fn not_there(context: &CallContext<'_>, failure: Failure) -> Failure {
+    let Cluster { bucket, job_queue, job_definition, job_definition_mnp, .. } = context.cluster;
     let mut own = [bucket, job_queue, job_definition].into_iter().chain(job_definition_mnp);
-    if own.any(|name| failure.message.contains(name.as_str())) && session.cache.drop_used() {
+    if own.any(|name| failure.message.contains(name.as_str())) && context.cache.drop_used() {
         return failure
             .hint("the cached facts about the cluster have been dropped: the same command asks AWS again")
             .stale();
@@ -40,19 +52,19 @@ pub fn not_there(session: &Session, failure: Failure) -> Failure {
     failure
 }
 
-fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failure {
-    let cluster = &session.cluster;
+fn explain_trouble(context: &CallContext<'_>, doing: &str, trouble: &CallError) -> Failure {
+    let cluster = context.cluster;
     let place = match &cluster.endpoint_url {
         Some(url) => format!("{url} (endpoint_url of the cluster `{}`)", cluster.name),
         None if cluster.is_local => "the local cluster".to_owned(),
-        None => match exported_endpoints().map(|(name, url)| format!("{url} ({name})")).collect::<Vec<_>>() {
-            urls if urls.is_empty() => format!("AWS in {}", session.region),
+        None => match exported().map(|(name, url)| format!("{url} ({name})")).collect::<Vec<_>>() {
+            urls if urls.is_empty() => format!("AWS in {}", context.region),
             urls => urls.join(" or "),
         },
     };
     match trouble {
         CallError::NoCredentials(reason) => {
-            let reason = match profile(session) {
+            let reason = match profile(context) {
                 Some(profile) if reason.contains("not enabled") || reason.contains("not defined") => {
                     return Failure::usage(format!(
                         "{doing}: there is no profile `{profile}` in the AWS configuration"
@@ -64,7 +76,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failu
                 }
                 _ => reason,
             };
-            credentials_hints(session, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
+            credentials_hints(context, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
         }
         CallError::CredentialsUnreachable(reason) => {
             Failure::failed(format!("{doing}: fetching AWS credentials: {reason}"))
@@ -74,11 +86,11 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failu
             let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
             match cluster.is_local {
                 true => failure.hint("`blocal status` shows its state, `blocal start` starts it"),
-                false => network_hints(session, failure),
+                false => network_hints(context, failure),
             }
         }
         CallError::NoAnswer(reason) => {
-            network_hints(session, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
+            network_hints(context, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
         }
         CallError::WebPage { status, title } => {
             let title = title.as_ref().map(|title| format!(", titled `{title}`")).unwrap_or_default();
@@ -89,7 +101,7 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failu
                 "this may be a proxy or the login page of this network: open a web page in a \
                               browser",
             );
-            network_hints(session, failure)
+            network_hints(context, failure)
         }
         CallError::ClockSkew { code, ahead } => {
             let failure = Failure::failed(match ahead {
@@ -125,9 +137,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failu
             let failure = Failure::failed(format!("{doing}: {code}{colon}{message}{id}"));
             match code.as_str() {
                 _ if advice.is_some() => failure.hint(advice.unwrap_or_default()),
-                "ExpiredToken" | "ExpiredTokenException" => credentials_hints(session, failure),
+                "ExpiredToken" | "ExpiredTokenException" => credentials_hints(context, failure),
                 "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(session, failure),
+                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(context, failure),
                 "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
                     failure
                         .hint("`aws sts get-caller-identity` shows who you are; an administrator can grant \
@@ -149,9 +161,9 @@ fn explain_trouble(session: &Session, doing: &str, trouble: &CallError) -> Failu
 }
 
 /// What is between here and AWS.
-fn network_hints(session: &Session, failure: Failure) -> Failure {
+fn network_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     let failure = failure.hint("check the network, the region and the endpoint");
-    match Proxy::of(&session.cluster) {
+    match Proxy::of(context.cluster) {
         Some(proxy) => {
             failure.hint(format!("requests go through the proxy {proxy}; NO_PROXY lists the exceptions"))
         }
@@ -160,11 +172,11 @@ fn network_hints(session: &Session, failure: Failure) -> Failure {
 }
 
 /// What mends credentials that are missing or have expired.
-fn credentials_hints(session: &Session, failure: Failure) -> Failure {
-    if session.cluster.is_local {
+fn credentials_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
+    if context.cluster.is_local {
         return failure.hint("run `blocal stop`; the next command starts the local cluster again");
     }
-    let profile = session
+    let profile = context
         .cluster
         .profile
         .clone()
@@ -176,7 +188,7 @@ fn credentials_hints(session: &Session, failure: Failure) -> Failure {
             failure.hint("`aws sso login --profile NAME` renews them; `aws configure sso` sets a profile up")
         }
     };
-    let from_environment = session.cluster.profile.is_none()
+    let from_environment = context.cluster.profile.is_none()
         && std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|k| !k.is_empty());
     if from_environment {
         failure.hint("the keys in use are those of the AWS_ACCESS_KEY_ID variable")
@@ -186,8 +198,8 @@ fn credentials_hints(session: &Session, failure: Failure) -> Failure {
 }
 
 /// The profile whose credentials are used.
-fn profile(session: &Session) -> Option<String> {
-    let named = session.cluster.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+fn profile(context: &CallContext<'_>) -> Option<String> {
+    let named = context.cluster.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
     named.filter(|name| !name.is_empty())
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::defaults::Defaults;
 use super::image_settings::{Builder, Images, is_this_machine};
 use super::parallelcluster_cli_cfg::OldSettings;
-use super::parallelcluster_stack::Stack;
-use super::settings::{LOCAL, Section, Settings, with_nearest};
+use super::settings::{LOCAL, Section, Settings};
+use super::stack::Stack;
+use super::toml_reader::with_nearest;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::{Secrets, Shared};
@@ -70,7 +71,7 @@ const LOG_SETTLE: Duration = Duration::from_secs(4);
 /// # Errors
 /// When the named one is not there, or the settings file has clusters and no default: never a silent
 /// run on the laptop.
-pub(super) fn select(choice: &ClusterSelector) -> Result<Cluster, Failure> {
+pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     // Whatever is wrong with the settings, this machine can be named.
     if choice.cluster.as_deref() == Some(LOCAL) {
         return Ok(local());
@@ -218,7 +219,7 @@ fn local() -> Cluster {
 impl Cluster {
     /// The cluster of a test's server.
     #[cfg(test)]
-    pub(super) fn at(endpoint_url: &str) -> Self {
+    pub(crate) fn at(endpoint_url: &str) -> Self {
         Self {
             name: "test".to_owned(),
             endpoint_url: Some(endpoint_url.to_owned()),
@@ -269,7 +270,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When neither says what has to be known.
-    pub(super) fn completed(mut self, stack: Stack) -> Result<Self, Failure> {
+    pub fn completed(mut self, stack: Stack) -> Result<Self, Failure> {
         let name = self.stack.clone().unwrap_or_default();
         let in_own_bucket = self.bucket.is_empty();
         for (key, field, value) in [

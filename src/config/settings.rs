@@ -1,18 +1,18 @@
 //! The settings file: clusters, and which of them is the default.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::defaults::Defaults;
 use super::image_settings::Builder;
-use super::proxy;
+use super::proxy_url;
+use super::toml_reader::{File, with_nearest};
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::image::RepositoryPath;
-use awsb_model::{Invalid, SecretWord, Shared};
+use awsb_model::{SecretWord, Shared};
 
 /// What the settings file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Settings {
     /// # Errors
     /// Names the file, the line and, for a wrong name, the nearest valid one.
     pub fn parse(path: &Path, text: &str, elsewhere: &[&str]) -> Result<Self, Failure> {
-        let file = File { path, text };
+        let file = File::new(path, text);
         let root = DeTable::parse(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start);
             file.wrong(at, e.message())
@@ -151,9 +151,9 @@ impl Settings {
                 "cluster" => {
                     for (name, section) in file.table("cluster", value)? {
                         if name.get_ref() == LOCAL {
-                            settings.local_defaults = file.local(section)?;
+                            settings.local_defaults = local(&file, section)?;
                         } else {
-                            let section = file.section(name, section)?;
+                            let section = self::section(&file, name, section)?;
                             settings.clusters.push((name.get_ref().to_string(), section));
                         }
                     }
@@ -185,198 +185,83 @@ impl Settings {
     }
 }
 
-/// The file under the parser, for messages.
-pub(super) struct File<'a> {
-    path: &'a Path,
-    text: &'a str,
+/// `[cluster.local]`, which has defaults for jobs and nothing else.
+fn local(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Failure> {
+    let mut defaults = Defaults::default();
+    for (key, value) in file.table(LOCAL, value)? {
+        if key.get_ref() != "defaults" {
+            let message = "the name `local` belongs to the local cluster, which only takes `defaults` here";
+            return Err(file.wrong(key.span().start, message));
+        }
+        defaults = Defaults::parse(file, "cluster.local.defaults", value)?;
+    }
+    Ok(defaults)
 }
 
-impl File<'_> {
-    /// Where something stands: file and line.
-    pub(super) fn place(&self, at: usize) -> String {
-        let before = self.text.get(..at).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        format!("settings file {}, line {line}", self.path.display())
-    }
-
-    pub(super) fn wrong(&self, at: usize, message: impl std::fmt::Display) -> Failure {
-        Failure::usage(format!("{}: {message}", self.place(at)))
-    }
-
-    fn unknown_key(&self, at: usize, key: &str, place: &str, known: &[&str]) -> Failure {
-        with_nearest(self.wrong(at, format!("unknown key `{key}`{place}")), key, known)
-    }
-
-    fn string(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Failure> {
-        match value.get_ref() {
-            DeValue::String(text) if !text.is_empty() => Ok(text.to_string()),
-            DeValue::String(_) => Err(self.wrong(value.span().start, format!("`{key}` is empty"))),
-            other => {
-                let kind = other.type_str();
-                Err(self.wrong(value.span().start, format!("`{key}` has to be a string, not {kind}")))
+fn section(
+    file: &File<'_>,
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Section, Failure> {
+    let mut section = Section::default();
+    let place = format!(" in [cluster.{}]", name.get_ref());
+    for (key, value) in file.table(name.get_ref(), value)? {
+        let key_name = key.get_ref().as_ref();
+        let field: &mut Option<String> = match key_name {
+            "region" => &mut section.region,
+            "profile" => &mut section.profile,
+            "endpoint_url" => &mut section.endpoint_url,
+            "proxy" => &mut section.proxy,
+            "stack" => &mut section.stack,
+            "bucket" => &mut section.bucket,
+            "prefix" => &mut section.prefix,
+            "job_queue" => &mut section.job_queue,
+            "job_definition" => &mut section.job_definition,
+            "job_definition_mnp" => &mut section.job_definition_mnp,
+            "log_group" => &mut section.log_group,
+            "codebuild_project" => &mut section.codebuild_project,
+            "builder" => {
+                section.builder = Some(file.parsed(key_name, value)?);
+                continue;
             }
-        }
-    }
-
-    /// A string that is something else underneath.
-    fn parsed<T: FromStr<Err = Invalid>>(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<T, Failure> {
-        let text = self.string(key, value)?;
-        let wrong = |why| self.wrong(value.span().start, format!("`{key}` is `{text}`: {why}"));
-        text.parse().map_err(wrong)
-    }
-
-    fn boolean(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<bool, Failure> {
-        match value.get_ref() {
-            DeValue::Boolean(given) => Ok(*given),
-            other => {
-                let kind = other.type_str();
-                Err(self.wrong(value.span().start, format!("`{key}` has to be true or false, not {kind}")))
+            "ecr_repository" => {
+                section.ecr_repository = Some(file.parsed(key_name, value)?);
+                continue;
             }
-        }
-    }
-
-    pub(super) fn table<'t, 'i>(
-        &self,
-        key: &str,
-        value: &'t Spanned<DeValue<'i>>,
-    ) -> Result<&'t DeTable<'i>, Failure> {
-        let such_as = if key == "defaults" { "[defaults]" } else { "[cluster.NAME]" };
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(table),
-            _ => {
-                Err(self.wrong(value.span().start, format!("`{key}` has to be a section, such as {such_as}")))
+            "create_repository" => {
+                section.create_repository = file.boolean(key_name, value)?;
+                continue;
             }
-        }
-    }
-
-    /// `[cluster.local]`, which has defaults for jobs and nothing else.
-    fn local(&self, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Failure> {
-        let mut defaults = Defaults::default();
-        for (key, value) in self.table(LOCAL, value)? {
-            if key.get_ref() != "defaults" {
-                let message =
-                    "the name `local` belongs to the local cluster, which only takes `defaults` here";
-                return Err(self.wrong(key.span().start, message));
+            "shared" => {
+                section.shared = file.list("shared", value)?;
+                continue;
             }
-            defaults = Defaults::parse(self, "cluster.local.defaults", value)?;
-        }
-        Ok(defaults)
-    }
-
-    fn section(
-        &self,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<Section, Failure> {
-        let mut section = Section::default();
-        let place = format!(" in [cluster.{}]", name.get_ref());
-        for (key, value) in self.table(name.get_ref(), value)? {
-            let key_name = key.get_ref().as_ref();
-            let field: &mut Option<String> = match key_name {
-                "region" => &mut section.region,
-                "profile" => &mut section.profile,
-                "endpoint_url" => &mut section.endpoint_url,
-                "proxy" => &mut section.proxy,
-                "stack" => &mut section.stack,
-                "bucket" => &mut section.bucket,
-                "prefix" => &mut section.prefix,
-                "job_queue" => &mut section.job_queue,
-                "job_definition" => &mut section.job_definition,
-                "job_definition_mnp" => &mut section.job_definition_mnp,
-                "log_group" => &mut section.log_group,
-                "codebuild_project" => &mut section.codebuild_project,
-                "builder" => {
-                    section.builder = Some(self.parsed(key_name, value)?);
-                    continue;
-                }
-                "ecr_repository" => {
-                    section.ecr_repository = Some(self.parsed(key_name, value)?);
-                    continue;
-                }
-                "create_repository" => {
-                    section.create_repository = self.boolean(key_name, value)?;
-                    continue;
-                }
-                "shared" => {
-                    section.shared = self.list("shared", value)?;
-                    continue;
-                }
-                "defaults" => {
-                    let place = format!("cluster.{}.defaults", name.get_ref());
-                    section.defaults = Defaults::parse(self, &place, value)?;
-                    continue;
-                }
-                other => return Err(self.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS)),
-            };
-            let text = self.string(key_name, value)?;
-            match key_name {
-                "endpoint_url" => self.check_url(value, &text)?,
-                "proxy" => proxy::check(&text)
-                    .map_err(|why| self.wrong(value.span().start, format!("`proxy` {why}")))?,
-                _ => {}
+            "defaults" => {
+                let place = format!("cluster.{}.defaults", name.get_ref());
+                section.defaults = Defaults::parse(file, &place, value)?;
+                continue;
             }
-            *field = Some(text);
-        }
-        for (key, text) in [
-            ("bucket", &section.bucket),
-            ("job_queue", &section.job_queue),
-            ("job_definition", &section.job_definition),
-        ] {
-            if text.is_none() && section.stack.is_none() {
-                return Err(self.wrong(name.span().start, format!("`{key}` is missing{place}")));
-            }
-        }
-        Ok(section)
-    }
-
-    /// A list of strings that are something else underneath.
-    fn list<T: FromStr<Err = Invalid>>(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<Vec<T>, Failure> {
-        let DeValue::Array(lines) = value.get_ref() else {
-            let kind = value.get_ref().type_str();
-            let message = format!("`{key}` has to be a list of strings, not {kind}");
-            return Err(self.wrong(value.span().start, message));
+            other => return Err(file.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS)),
         };
-        let parse = |line: &Spanned<DeValue<'_>>| {
-            let wrong = |e: Invalid| self.wrong(line.span().start, format!("`{key}`: {e}"));
-            self.string(key, line)?.parse().map_err(wrong)
-        };
-        lines.iter().map(parse).collect()
-    }
-
-    fn check_url(&self, value: &Spanned<DeValue<'_>>, url: &str) -> Result<(), Failure> {
-        let good = url.parse::<http::Uri>().is_ok_and(|u| {
-            matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
-        });
-        if good {
-            return Ok(());
+        let text = file.string(key_name, value)?;
+        match key_name {
+            "endpoint_url" => file.check_url(value, &text)?,
+            "proxy" => proxy_url::check(&text)
+                .map_err(|why| file.wrong(value.span().start, format!("`proxy` {why}")))?,
+            _ => {}
         }
-        Err(self.wrong(
-            value.span().start,
-            format!("`endpoint_url` has to be a URL such as https://batch.example.org, not `{url}`"),
-        ))
+        *field = Some(text);
     }
-}
-
-/// The failure with the valid name that is nearest to `name`, or all of them.
-pub fn with_nearest(failure: Failure, name: &str, known: &[&str]) -> Failure {
-    let nearest = known
-        .iter()
-        .map(|k| (strsim::jaro_winkler(k, name), *k))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75);
-    match nearest {
-        Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
-        None if known.is_empty() => failure,
-        None => failure.hint(format!("there are: {}", known.join(", "))),
+    for (key, text) in [
+        ("bucket", &section.bucket),
+        ("job_queue", &section.job_queue),
+        ("job_definition", &section.job_definition),
+    ] {
+        if text.is_none() && section.stack.is_none() {
+            return Err(file.wrong(name.span().start, format!("`{key}` is missing{place}")));
+        }
     }
+    Ok(section)
 }
 
 /// The folder for settings: `XDG_CONFIG_HOME`, or `~/.config`.

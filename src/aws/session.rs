@@ -1,5 +1,6 @@
 //! The AWS clients of one cluster.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::default_provider::region::DefaultRegionChain;
@@ -8,6 +9,9 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
@@ -15,11 +19,13 @@ use awsb_local::{Connected, Program};
 
 use super::cache::Cache;
 use super::ec2::Ec2;
+use super::endpoints::exported;
+use super::error_text::{self, CallContext};
 use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
-use super::resolve::{self, Cluster, ClusterSelector, select};
 use super::trace::Trace;
+use crate::config::{self, Cluster, ClusterSelector};
 use crate::ui::{Failure, note};
 
 /// An unreachable endpoint is said within 15 seconds: one connection may take this long,
@@ -46,7 +52,7 @@ pub struct Session {
     pub s3: aws_sdk_s3::Client,
     /// What was kept of this account and region; nothing is kept of the local cluster.
     pub cache: Cache,
-    pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    cloudformation: aws_sdk_cloudformation::Client,
     config: SdkConfig,
     choice: ClusterSelector,
     debug: bool,
@@ -60,7 +66,7 @@ impl Session {
     /// # Errors
     /// When the cluster cannot be found or its stack cannot be read, or no region is known for it.
     pub async fn open(choice: &ClusterSelector, debug: bool) -> Result<Self, Failure> {
-        let cluster = select(choice)?;
+        let cluster = config::resolve(choice)?;
         for option in
             [choice.profile.as_ref().map(|_| "--profile"), choice.region.as_ref().map(|_| "--region")]
         {
@@ -70,7 +76,7 @@ impl Session {
         }
         let session = Self::connect(cluster, choice, debug).await?;
         let Some(name) = session.cluster.stack.clone() else { return Ok(session) };
-        let stack = parallelcluster_stack::read(&session, &name).await?;
+        let stack = parallelcluster_stack::read(&session.cloudformation, &session.context(), &name).await?;
         let before = Proxy::of(&session.cluster);
         let cluster = session.cluster.clone().completed(stack)?;
         if Proxy::of(&cluster) != before {
@@ -112,9 +118,8 @@ impl Session {
             let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
             return Some(path.display().to_string());
         }
-        let exported =
-            |wanted: &str| exported_endpoints().find(|(name, _)| *name == wanted).map(|(_, url)| url);
-        let url = self.cluster.endpoint_url.clone().or_else(|| exported("AWS_ENDPOINT_URL_BATCH"));
+        let exported_by = |wanted: &str| exported().find(|(name, _)| *name == wanted).map(|(_, url)| url);
+        let url = self.cluster.endpoint_url.clone().or_else(|| exported_by("AWS_ENDPOINT_URL_BATCH"));
         let url = url.or_else(|| self.config.endpoint_url().map(str::to_owned));
         url.map(|url| url.trim_end_matches('/').to_owned())
     }
@@ -189,7 +194,7 @@ impl Session {
     /// environment name another one.
     pub fn ecr_is_aws(&self) -> bool {
         let is_of_ecr = |(name, _)| matches!(name, "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_ECR");
-        self.config.endpoint_url().is_none() && !exported_endpoints().any(is_of_ecr)
+        self.config.endpoint_url().is_none() && !exported().any(is_of_ecr)
     }
 
     /// Whether `--debug` was given.
@@ -204,6 +209,11 @@ impl Session {
     /// As [`Session::open`].
     pub async fn read_anew(&self, failure: &Failure) -> Result<Option<Self>, Failure> {
         if failure.stale { Self::open(&self.choice, self.debug).await.map(Some) } else { Ok(None) }
+    }
+
+    /// The circumstances of its calls.
+    fn context(&self) -> CallContext<'_> {
+        CallContext { cluster: &self.cluster, region: &self.region, cache: &self.cache }
     }
 
     async fn connect(cluster: Cluster, choice: &ClusterSelector, debug: bool) -> Result<Self, Failure> {
@@ -248,7 +258,7 @@ impl Session {
         let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
         let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
         // A bucket's name in the path, not in the host name, is what every other server understands.
-        let elsewhere = config.endpoint_url().is_some() || exported_endpoints().next().is_some();
+        let elsewhere = config.endpoint_url().is_some() || exported().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
         if let Some(client) = config.http_client() {
             let paces = [RateLimiter::new(), RateLimiter::new(), RateLimiter::new()];
@@ -283,9 +293,24 @@ impl Session {
     }
 }
 
+/// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
+/// `submitting the job x to the queue y`.
+pub fn explain<E>(session: &Session, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    error_text::explain(&session.context(), doing, error)
+}
+
+/// The failure for something that AWS does not have. If the cached description of the cluster named it, the
+/// cache entry is evicted and the failure is marked as stale.
+pub fn not_there(session: &Session, failure: Failure) -> Failure {
+    error_text::not_there(&session.context(), failure)
+}
+
 /// What shows exchanges. Settings that cannot be read name no more secrets.
 fn trace() -> Trace {
-    Trace::new(resolve::secrets().unwrap_or_default())
+    Trace::new(config::secrets().unwrap_or_default())
 }
 
 /// What tells one account and region from another without asking.
@@ -356,30 +381,13 @@ fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
-/// The endpoints that the environment names, with the variables that name them.
-pub(super) fn exported_endpoints() -> impl Iterator<Item = (&'static str, String)> {
-    const NAMES: [&str; 9] = [
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_BATCH",
-        "AWS_ENDPOINT_URL_CLOUDFORMATION",
-        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
-        "AWS_ENDPOINT_URL_CODEBUILD",
-        "AWS_ENDPOINT_URL_ECR",
-        "AWS_ENDPOINT_URL_EC2",
-        "AWS_ENDPOINT_URL_ECS",
-        "AWS_ENDPOINT_URL_S3",
-    ];
-    NAMES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
-}
-
 /// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.
 fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
     let local_key =
         std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(awsb_local::ACCESS_KEY_PREFIX));
     let local_url = awsb_local::running().map(|local| local.endpoint_url);
     let is_local = |url: &str| local_url.as_deref().is_some_and(|l| l == url.trim_end_matches('/'));
-    let redirected =
-        cluster.endpoint_url.is_none() && exported_endpoints().any(|(_, url)| local_key || is_local(&url));
+    let redirected = cluster.endpoint_url.is_none() && exported().any(|(_, url)| local_key || is_local(&url));
     if !redirected && (!local_key || cluster.profile.is_some()) {
         return Ok(());
     }

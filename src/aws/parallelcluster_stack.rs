@@ -6,29 +6,13 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
-use serde::{Deserialize, Serialize};
 
-use super::{Session, explain};
+use super::error_text::{CallContext, explain};
+use crate::config::Stack;
 use crate::ui::Failure;
-
-/// What counts of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stack {
-    /// `ResourcesS3Bucket`.
-    pub bucket: Option<String>,
-    /// `ArtifactS3RootDirectory`: in its folder `batch`, the cluster's roles may write.
-    pub directory: Option<String>,
-    /// `BatchJobQueueArn`.
-    pub job_queue: String,
-    /// `BatchJobDefinitionArn`.
-    pub job_definition: Option<String>,
-    /// `BatchJobDefinitionMnpArn`.
-    pub job_definition_mnp: Option<String>,
-    /// `ProxyServer`, where there is one.
-    pub proxy: Option<String>,
-}
 
 const KIND: &str = "stack";
 /// In these states a stack's outputs are what is there.
@@ -39,18 +23,18 @@ const READY: [&str; 4] =
 ///
 /// # Errors
 /// When CloudFormation cannot be asked, or the stack is not there, not ready, or of another scheduler.
-pub async fn read(session: &Session, name: &str) -> Result<Stack, Failure> {
-    if let Some(stack) = session.cache.read(KIND, name) {
+pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Result<Stack, Failure> {
+    if let Some(stack) = context.cache.read(KIND, name) {
         return Ok(stack);
     }
-    let described = match describe(session, name).await? {
+    let described = match describe(client, context, name).await? {
         Some(stack) => Some(stack),
         // ParallelCluster 2 was told `NAME`, too, and made a stack of this name.
-        None => describe(session, &format!("parallelcluster-{name}")).await?,
+        None => describe(client, context, &format!("parallelcluster-{name}")).await?,
     };
-    let cluster = &session.cluster.name;
+    let cluster = &context.cluster.name;
     let Some(described) = described else {
-        let region = &session.region;
+        let region = context.region;
         return Err(Failure::failed(format!(
             "there is no CloudFormation stack `{name}` in {region}, from which the cluster `{cluster}` is \
              read"
@@ -59,16 +43,20 @@ pub async fn read(session: &Session, name: &str) -> Result<Stack, Failure> {
             "check the region of the cluster `{cluster}`, and that the stack is in this account"
         )));
     };
-    let stack = Stack::of(&described).map_err(|why| {
+    let stack = resources(&described).map_err(|why| {
         Failure::failed(format!("the CloudFormation stack `{name}` of the cluster `{cluster}` {why}"))
     })?;
-    session.cache.write(KIND, name, &stack);
+    context.cache.write(KIND, name, &stack);
     Ok(stack)
 }
 
 /// DescribeStacks; `None` for one that is not there, which CloudFormation calls a ValidationError.
-async fn describe(session: &Session, name: &str) -> Result<Option<Described>, Failure> {
-    match session.cloudformation.describe_stacks().stack_name(name).send().await {
+async fn describe(
+    client: &Client,
+    context: &CallContext<'_>,
+    name: &str,
+) -> Result<Option<Described>, Failure> {
+    match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
         Err(e)
             if e.code() == Some("ValidationError")
@@ -76,51 +64,42 @@ async fn describe(session: &Session, name: &str) -> Result<Option<Described>, Fa
         {
             Ok(None)
         }
-        Err(e) => Err(explain(session, &format!("reading the CloudFormation stack {name}"), &e)),
+        Err(e) => Err(explain(context, &format!("reading the CloudFormation stack {name}"), &e)),
     }
 }
 
-impl Stack {
-    fn of(stack: &Described) -> Result<Self, String> {
-        let status = stack.stack_status().map_or("", |s| s.as_str());
-        if !READY.contains(&status) {
-            return Err(format!("is not ready: it is {status}"));
-        }
-        let parameters = stack.parameters().iter().map(|p| (p.parameter_key(), p.parameter_value()));
-        let outputs = stack.outputs().iter().map(|o| (o.output_key(), o.output_value()));
-        // Where both have a name, the output is what came out.
-        let facts: HashMap<&str, &str> = parameters
-            .chain(outputs)
-            .filter_map(|(key, value)| Some((key?, value.filter(|v| !v.is_empty())?)))
-            .collect();
-        let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
-        match (facts.get("Scheduler"), fact("BatchJobQueueArn")) {
-            (Some(scheduler), _) if *scheduler != "awsbatch" => Err(format!(
-                "belongs to a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue; only \
-                 `awsbatch` has one"
-            )),
-            (_, None) => {
-                Err("has no output BatchJobQueueArn, so it is not a ParallelCluster with the scheduler \
-                     awsbatch"
-                    .to_owned())
-            }
-            (_, Some(job_queue)) => Ok(Self {
-                bucket: fact("ResourcesS3Bucket"),
-                directory: fact("ArtifactS3RootDirectory"),
-                job_queue,
-                job_definition: fact("BatchJobDefinitionArn"),
-                job_definition_mnp: fact("BatchJobDefinitionMnpArn"),
-                proxy: fact("ProxyServer"),
-            }),
-        }
+/// The resources that a stack names.
+fn resources(stack: &Described) -> Result<Stack, String> {
+    let status = stack.stack_status().map_or("", |s| s.as_str());
+    if !READY.contains(&status) {
+        return Err(format!("is not ready: it is {status}"));
     }
-
-    /// The prefix of keys under which the cluster's roles may write.
-    pub fn prefix(&self) -> String {
-        match self.directory.as_deref().map(|d| d.trim_matches('/')).filter(|d| !d.is_empty()) {
-            Some(directory) => format!("{directory}/batch"),
-            None => "batch".to_owned(),
+    let parameters = stack.parameters().iter().map(|p| (p.parameter_key(), p.parameter_value()));
+    let outputs = stack.outputs().iter().map(|o| (o.output_key(), o.output_value()));
+    // Where both have a name, the output is what came out.
+    let facts: HashMap<&str, &str> = parameters
+        .chain(outputs)
+        .filter_map(|(key, value)| Some((key?, value.filter(|v| !v.is_empty())?)))
+        .collect();
+    let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
+    match (facts.get("Scheduler"), fact("BatchJobQueueArn")) {
+        (Some(scheduler), _) if *scheduler != "awsbatch" => Err(format!(
+            "belongs to a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue; only \
+             `awsbatch` has one"
+        )),
+        (_, None) => {
+            Err("has no output BatchJobQueueArn, so it is not a ParallelCluster with the scheduler \
+                 awsbatch"
+                .to_owned())
         }
+        (_, Some(job_queue)) => Ok(Stack {
+            bucket: fact("ResourcesS3Bucket"),
+            directory: fact("ArtifactS3RootDirectory"),
+            job_queue,
+            job_definition: fact("BatchJobDefinitionArn"),
+            job_definition_mnp: fact("BatchJobDefinitionMnpArn"),
+            proxy: fact("ProxyServer"),
+        }),
     }
 }
 
@@ -158,8 +137,8 @@ mod tests {
             &[&[("Scheduler", "awsbatch"), ("ProxyServer", "NONE")][..], &place].concat(),
             &[[queue, ("HeadNodePrivateIP", "10.0.0.1")].as_slice(), &definitions].concat(),
         );
-        let read = Stack::of(&two).unwrap();
-        assert_eq!(Stack::of(&three), Ok(read.clone()));
+        let read = resources(&two).unwrap();
+        assert_eq!(resources(&three), Ok(read.clone()));
         assert_eq!((read.bucket.as_deref(), read.prefix().as_str()), (Some("b"), "hpc-1/batch"));
         assert_eq!(read.job_definition_mnp.as_deref(), Some("arn:m"));
     }
@@ -171,7 +150,7 @@ mod tests {
         let failed = described("ROLLBACK_COMPLETE", &[("Scheduler", "awsbatch")], &[]);
         for (stack, words) in [(slurm, "`slurm`"), (other, "BatchJobQueueArn"), (failed, "ROLLBACK_COMPLETE")]
         {
-            let why = Stack::of(&stack).unwrap_err();
+            let why = resources(&stack).unwrap_err();
             assert!(why.contains(words), "{why}");
         }
     }

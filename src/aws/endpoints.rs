@@ -1,0 +1,17 @@
+//! Endpoints other than AWS's own.
+
+/// The endpoints that the environment names, with the variables that name them.
+pub fn exported() -> impl Iterator<Item = (&'static str, String)> {
+    const NAMES: [&str; 9] = [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_BATCH",
+        "AWS_ENDPOINT_URL_CLOUDFORMATION",
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+        "AWS_ENDPOINT_URL_CODEBUILD",
+        "AWS_ENDPOINT_URL_ECR",
+        "AWS_ENDPOINT_URL_EC2",
+        "AWS_ENDPOINT_URL_ECS",
+        "AWS_ENDPOINT_URL_S3",
+    ];
+    NAMES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
+}

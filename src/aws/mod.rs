@@ -1,0 +1,27 @@
+//! The AWS clients of one cluster, and the errors of their calls.
+//!
+//! [`Session::open`] makes the clients for the cluster that [`crate::config`] finds. From there on, a local cluster is
+//! one more endpoint with credentials.
+
+mod access_denied;
+mod cache;
+mod call_error;
+mod ec2;
+mod endpoints;
+mod error_text;
+mod local_error;
+mod parallelcluster_stack;
+mod proxy;
+mod rate_limit;
+mod reconnect;
+mod session;
+mod spawn;
+mod trace;
+
+pub use cache::Cache;
+pub use call_error::{CallError, trouble};
+pub use ec2::{Ec2, Gpu, Instance, InstanceType};
+pub use error_text::CallContext;
+pub use reconnect::{Contact, contact_timeout};
+pub use session::{OPERATION_TIMEOUT, Session, explain, not_there};
+pub use spawn::apart;

@@ -1,0 +1,21 @@
+//! The configuration: the settings file, the defaults of jobs, and which cluster a command uses.
+//!
+//! A [`Cluster`] is a name for a queue, its job definitions, a bucket and a region. [`resolve()`] finds the one that a
+//! command uses. Nothing here talks to AWS: files and variables are all that is read. This is the only module
+//! that knows how a cluster can be local; all that follows from it is an endpoint and credentials.
+
+mod defaults;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod image_settings;
+mod parallelcluster_cli_cfg;
+pub(crate) mod proxy_url;
+mod resolve;
+mod settings;
+mod stack;
+mod toml_reader;
+
+pub use defaults::{DefaultLine, Defaults};
+pub use image_settings::{Builder, Images};
+pub use resolve::{Cluster, ClusterSelector, defaults, lsf_unit, resolve, secrets};
+pub use stack::Stack;

@@ -3,7 +3,6 @@
 //! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
 
 mod capacity_cache;
-mod choose_definition;
 pub mod definition;
 mod describe;
 mod from_aws;
@@ -28,7 +27,6 @@ mod watch;
 mod wire;
 
 pub use capacity_cache::{CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity};
-pub use choose_definition::{DefinitionRequest, Prepared, PreparedNodes, prepare};
 pub use describe::{describe, describe_one, details, unknown};
 pub use history::{known_ids, last_of_another_session, remember};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};

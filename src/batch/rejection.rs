@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use super::choose_definition::takes_no_overrides;
-use super::definition::{self, Kind};
+use super::definition::{self, DefinitionKind, takes_no_overrides};
 use super::describe;
 use super::queue::queue;
 use crate::aws::Session;
@@ -86,8 +85,8 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     if let Some(forgotten) = forgotten(session, refused).await {
         return Some(forgotten);
     }
-    let facts = match definition::describe(session, &request.job_definition).await {
-        Ok(facts) => facts,
+    let summary = match definition::describe(session, &request.job_definition).await {
+        Ok(summary) => summary,
         Err(failure) => {
             let was_kept = failure.stale | definition::forget(session, &request.job_definition);
             return was_kept.then(|| {
@@ -96,12 +95,14 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
             });
         }
     };
-    match (&facts.kind, &request.node_overrides) {
-        (Kind::MultiNode { nodes, .. }, None) => {
-            let name = &facts.name;
+    match (&summary.kind, &request.node_overrides) {
+        (DefinitionKind::MultiNode { nodes, .. }, None) => {
+            let name = &summary.name;
             let message = format!("{doing}: the job definition {name} is for multi-node parallel jobs");
             Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
         }
-        _ => takes_no_overrides(&facts).map(|f| Failure { message: format!("{doing}: {}", f.message), ..f }),
+        _ => {
+            takes_no_overrides(&summary).map(|f| Failure { message: format!("{doing}: {}", f.message), ..f })
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::baggage::Baggage;
 use awsb_model::directives::SlurmShape;
 use awsb_model::payload::Entry;
 use awsb_model::payload::launcher::{bare, bare_with, set};
-use awsb_model::{JobName, JobSpec, Shape, SignalTo, Work};
+use awsb_model::{JobName, JobSpec, ResolvedJob, ResolvedShape, SignalTo, Work};
 
 const NUMBER: &str = include_str!("dialect/number.sh");
 const SLURM: &str = include_str!("dialect/slurm.sh");
@@ -30,16 +30,17 @@ const STEP_SIGNAL: &str = "AWSB_STEP_SIGNAL";
 /// What sets the variables, for the start: Slurm's (sbatch(1), OUTPUT ENVIRONMENT VARIABLES) for a
 /// script with `#SBATCH` lines, LSF's (`lsf_config_ref`, Environment variables set for job execution) for one
 /// with `#BSUB` lines.
-pub(super) fn prelude(spec: &JobSpec) -> OsString {
+pub(super) fn prelude(job: &ResolvedJob) -> OsString {
+    let spec = &job.spec;
     let mut text = OsString::new();
     if spec.slurm.is_none() && spec.lsf.is_none() {
         return text;
     }
-    for (name, value) in constants(spec) {
+    for (name, value) in constants(job) {
         text.push("export ");
         set(&mut text, name, OsStr::new(&value));
     }
-    let needs = needs(spec);
+    let needs = needs(&job.shape);
     text.push(bare_with(HOSTS, &needs));
     text.push(bare_with(NUMBER, &needs));
     if spec.slurm.is_some() {
@@ -47,12 +48,12 @@ pub(super) fn prelude(spec: &JobSpec) -> OsString {
         text.push(bare_with(SLURM, &needs));
     }
     if let Some(shape) = &spec.lsf {
-        let nodes = nodes(spec);
+        let nodes = nodes(&job.shape);
         set(&mut text, "_ac", OsStr::new(&shape.slots.div_ceil(nodes).to_string()));
         set(&mut text, "_as", OsStr::new(&shape.slots.to_string()));
         text.push(bare_with(LSF, &needs));
     }
-    if let Shape::Nodes(_) = spec.shape {
+    if let ResolvedShape::Nodes(_) = job.shape {
         text.push(bare(IDLE));
     }
     if let (Some(signal), Some(timeout)) = (&spec.signal, spec.timeout) {
@@ -84,10 +85,10 @@ fn vcpus(spec: &JobSpec) -> Option<u32> {
 }
 
 /// How many nodes the job has.
-fn nodes(spec: &JobSpec) -> u32 {
-    match spec.shape {
-        Shape::Nodes(nodes) => nodes.max(1),
-        Shape::Single | Shape::Array(_) => 1,
+fn nodes(shape: &ResolvedShape) -> u32 {
+    match shape {
+        ResolvedShape::Nodes(nodes) => nodes.count.max(1),
+        ResolvedShape::Single | ResolvedShape::Array(_) => 1,
     }
 }
 
@@ -122,11 +123,12 @@ fn tasks_per_node(ntasks: u32, nodes: u32) -> String {
 }
 
 /// The variables that are known when the job is submitted.
-fn constants(spec: &JobSpec) -> Vec<(&'static str, String)> {
+fn constants(job: &ResolvedJob) -> Vec<(&'static str, String)> {
+    let spec = &job.spec;
     let mut variables = Vec::new();
     let mut set = |name, value: Option<String>| variables.extend(value.map(|value| (name, value)));
     if let Some(shape) = &spec.slurm {
-        let nodes = nodes(spec);
+        let nodes = nodes(&job.shape);
         let ntasks = tasks(shape, nodes);
         set("SLURM_JOB_NAME", Some(given_name(spec).to_owned()));
         set("SLURM_SUBMIT_HOST", Some(spec.submit_host.clone()));
@@ -156,11 +158,11 @@ fn constants(spec: &JobSpec) -> Vec<(&'static str, String)> {
 }
 
 /// What only some jobs need: what else is between `# only: NAME` and `# end` in the texts stays here.
-fn needs(spec: &JobSpec) -> Vec<&'static str> {
-    match spec.shape {
-        Shape::Nodes(_) => vec!["one", "nodes"],
-        Shape::Array(_) => vec!["tasks"],
-        Shape::Single => vec!["one"],
+fn needs(shape: &ResolvedShape) -> Vec<&'static str> {
+    match shape {
+        ResolvedShape::Nodes(_) => vec!["one", "nodes"],
+        ResolvedShape::Array(_) => vec!["tasks"],
+        ResolvedShape::Single => vec!["one"],
     }
 }
 
@@ -176,7 +178,8 @@ pub(super) enum Files {
 /// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
 /// Each takes room in a request that has little, so `scontrol` comes along only where the job mentions it. `None` where
 /// the job mentions `srun`, and so has no other files with [`Files::Mentioned`] than with [`Files::All`].
-pub(super) fn files(spec: &JobSpec, job: &Mentions<'_>, files: Files) -> Option<Vec<File>> {
+pub(super) fn files(job: &ResolvedJob, mentions: &Mentions<'_>, files: Files) -> Option<Vec<File>> {
+    let spec = &job.spec;
     let program = |path, text, needs: &[_]| File {
         path,
         mode: 0o755,
@@ -187,16 +190,16 @@ pub(super) fn files(spec: &JobSpec, job: &Mentions<'_>, files: Files) -> Option<
     }
     let mut found = vec![File { path: TMPDIR_FILE, mode: 0o600, text: String::new() }];
     if files == Files::All {
-        let mut needs = needs(spec);
-        needs.push(if job.have_patterns() { "patterns" } else { "plain names" });
+        let mut needs = needs(&job.shape);
+        needs.push(if mentions.have_patterns() { "patterns" } else { "plain names" });
         if spec.signal.as_ref().is_some_and(|signal| signal.to == SignalTo::Steps) {
             needs.push("signal");
         }
         found.push(program(SRUN_FILE, SRUN, &needs));
-    } else if job.have("srun") {
+    } else if mentions.have("srun") {
         return None;
     }
-    if job.have("scontrol") {
+    if mentions.have("scontrol") {
         found.push(program(SCONTROL_FILE, SCONTROL, &[]));
     }
     Some(found)

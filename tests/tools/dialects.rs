@@ -576,7 +576,7 @@ fn mpi_programs_go_through_mpirun() -> Outcome {
 
 #[story]
 fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
-    use awsb_model::payload::launcher::{Carriage, for_bundle};
+    use awsb_model::payload::launcher::{Transport, for_bundle};
     for directives in [
         "#SBATCH -n 2 -c 4\n#BSUB -n 2\nsrun scontrol\n",
         "#SBATCH -a 1,3 -t 60 --signal=USR1@9\n#BSUB -n 2\nsrun -o %t.out scontrol\n",
@@ -591,7 +591,7 @@ fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
             .current_dir(place.path())
             .status()?;
         assert!(tar.success());
-        let head = for_bundle(Carriage::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
+        let head = for_bundle(Transport::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
         let start = std::fs::read_to_string(place.path().join(".awsb/start"))?;
         assert!(start.contains("SLURM_JOB_ID") && start.contains("LSB_JOBID"), "{start}");
         // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand. SC2064: what a trap does is

@@ -514,9 +514,9 @@ fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
 
 #[story]
 fn the_launchers_pass_shellcheck() -> Outcome {
-    use awsb_model::payload::launcher::{Carriage, Plain, Prelude, Start, for_bundle, for_command};
+    use awsb_model::payload::launcher::{Plain, Prelude, StartScript, Transport, for_bundle, for_command};
     let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
-    let mut launchers = vec![for_bundle(Carriage::Inline).into(), for_bundle(Carriage::Fetched).into()];
+    let mut launchers = vec![for_bundle(Transport::Inline).into(), for_bundle(Transport::Fetched).into()];
     for place in &places {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };
         launchers.push(for_command(prelude));
@@ -529,7 +529,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 dialect: OsStr::new(""),
             };
             launchers.push(plain.launcher());
-            let start = Start {
+            let start = StartScript {
                 packed: None,
                 interpreter: is_script.then_some(OsStr::new("")),
                 has_args: true,
@@ -543,7 +543,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 dialect: OsStr::new(""),
             };
             // What the first part sets, and the launcher's file has done.
-            let head = for_bundle(Carriage::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
+            let head = for_bundle(Transport::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));
         }
     }

@@ -1,8 +1,8 @@
 //! A job of AWS Batch as the user says it, and as Batch is asked for it. Pure: no network, no runtime, no SDK.
 //!
 //! Text from a command line becomes a type that cannot be wrong ([`JobName`], [`Memory`],
-//! [`Timeout`], …) once, here, and is not checked again. [`JobSpec`] is the whole job;
-//! [`SubmitRequest`] is what Batch is asked.
+//! [`Timeout`], …) once, here, and is not checked again. [`JobSpec`] is the whole job,
+//! [`ResolvedJob`] the job once its cluster is known, and [`SubmitRequest`] the request to Batch.
 
 mod array;
 mod capacity;
@@ -30,6 +30,7 @@ pub mod payload;
 mod program;
 mod reference;
 pub mod request;
+mod resolved;
 mod resources;
 mod retry;
 mod scheduling;
@@ -67,12 +68,13 @@ pub use mark::Mark;
 pub use moment::Moment;
 pub use name::{JobName, definition_name, queue_name};
 pub use name_glob::NameGlob;
-pub use nodes::{Gpus, NodeTargets, Nodes};
+pub use nodes::{Gpus, JobNodes, NodeTargets, Nodes};
 pub use number::JobNumber;
 pub use once_key::OnceKey;
 pub use output::OutputGlob;
 pub use reference::{Home, JobRef, JobRefs, Malformed, Named, Unresolved};
 pub use request::SubmitRequest;
+pub use resolved::{ResolvedJob, ResolvedShape};
 pub use resources::{Memory, Vcpus};
 pub use retry::{Attempts, Retries, RetryOnArg};
 pub use scheduling::{Parameter, Priority, Share, Tag};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use super::{Invalid, limits};
+use super::{Invalid, limits, words};
 
 /// GPUs of a container (API `ResourceRequirement`, `GPU`): one or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,31 @@ pub struct NodeTargets {
     pub vcpus: Option<f64>,
 }
 
+/// The nodes of a multi-node parallel job, with the ranges of its job definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobNodes {
+    /// The number of nodes.
+    pub count: u32,
+    /// The node ranges of the job definition. Overrides for all nodes have to name each of them.
+    pub ranges: Vec<NodeTargets>,
+}
+
+impl fmt::Display for JobNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&words::many(self.count, "node"))?;
+        let size = |vcpus: f64| format!(" x {vcpus} vCPU{}", if vcpus > 1.0 { "s" } else { "" });
+        let Some((first, others)) = self.ranges.split_first() else { return Ok(()) };
+        if others.iter().all(|range| range.vcpus == first.vcpus) {
+            return first.vcpus.map_or(Ok(()), |vcpus| f.write_str(&size(vcpus)));
+        }
+        for (n, NodeTargets { targets, vcpus }) in self.ranges.iter().enumerate() {
+            let size = vcpus.map(size).unwrap_or_default();
+            write!(f, "{} nodes {targets}{size}", if n == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for Nodes {
     type Err = Invalid;
 
@@ -95,5 +120,19 @@ mod tests {
         }
         assert_eq!("1".parse::<Nodes>().map(Nodes::parallel), Ok(None));
         assert!("1001".parse::<Nodes>().is_err());
+    }
+
+    #[test]
+    fn nodes_of_a_job_with_their_vcpus() {
+        let shown = |sizes: &[(&str, Option<f64>)]| {
+            let range = |&(targets, vcpus): &(&str, _)| NodeTargets { targets: String::from(targets), vcpus };
+            JobNodes { count: 3, ranges: sizes.iter().map(range).collect() }.to_string()
+        };
+        assert_eq!(shown(&[("0:", None)]), "3 nodes");
+        assert_eq!(shown(&[("0:", Some(1.0))]), "3 nodes x 1 vCPU");
+        assert_eq!(shown(&[("0:0", Some(2.0)), ("1:", Some(2.0))]), "3 nodes x 2 vCPUs");
+        let mixed = [("0:0", Some(1.0)), ("1:", Some(8.0))];
+        assert_eq!(shown(&mixed), "3 nodes: nodes 0:0 x 1 vCPU, nodes 1: x 8 vCPUs");
+        assert_eq!(shown(&[("0:0", None), ("1:", Some(8.0))]), "3 nodes: nodes 0:0, nodes 1: x 8 vCPUs");
     }
 }

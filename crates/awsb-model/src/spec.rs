@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Dependency, EarlySignal, Environment, JobId, JobName, Lines, Memory, OutputGlob, Priority, Retries,
+    Awaited, Dependency, EarlySignal, Environment, JobName, Lines, Memory, OutputGlob, Priority, Retries,
     Script, Share, Tasks, Timeout, Vcpus,
 };
 
@@ -30,8 +30,8 @@ pub struct JobSpec {
     pub resources: Resources,
     /// One container, or many.
     pub shape: Shape,
-    /// What it waits for.
-    pub depends_on: Vec<Dependency<JobId>>,
+    /// The jobs that it waits for, as the user names them.
+    pub depends_on: Vec<Dependency<Awaited>>,
     /// How often it is tried, and after which ends.
     pub retries: Retries,
     /// How long an attempt may run.

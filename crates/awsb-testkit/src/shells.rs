@@ -5,7 +5,7 @@ use std::process::Command;
 
 use awsb::stage::{Baggage, Plan, PlanError, Target};
 use awsb_model::request::Overrides;
-use awsb_model::{JobSpec, Mark, NodeTargets, Submitter};
+use awsb_model::{JobNodes, JobSpec, Mark, NodeTargets, ResolvedJob, ResolvedShape, Shape, Submitter};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
@@ -26,19 +26,29 @@ pub fn shells() -> Vec<&'static [&'static str]> {
 
 /// How a job would travel to a cluster that is nowhere.
 pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
-    let node_ranges = [NodeTargets { targets: "0:".to_owned(), vcpus: None }];
+    let nodes = match spec.shape {
+        Shape::Nodes(count) => {
+            Some(JobNodes { count, ranges: vec![NodeTargets { targets: "0:".to_owned(), vcpus: None }] })
+        }
+        Shape::Single | Shape::Array(_) => None,
+    };
+    let job = ResolvedJob {
+        shape: ResolvedShape::new(&spec.shape, nodes).expect("a shape that Batch has"),
+        spec: spec.clone(),
+        job_queue: "queue".to_owned(),
+        job_definition: "definition".to_owned(),
+        image: None,
+        depends_on: Vec::new(),
+    };
     let submitter = Submitter::cleaned("tester");
     let target = Target {
-        job_queue: "queue",
-        job_definition: "definition",
-        node_ranges: &node_ranges,
         bucket: "bucket",
         prefix: "awsb",
         region: "eu-west-1",
         shared: &[],
         submitter: submitter.as_ref(),
     };
-    Plan::new(spec, &Baggage::None, &target, Mark::random)
+    Plan::new(&job, &Baggage::None, &target, Mark::random)
 }
 
 /// What a plan says of its job's container.

@@ -1,115 +1,127 @@
-//! A job definition that is another one with changes, found again by its name.
+//! A job definition that is another one with changes. It is found again by its name, which is a hash of its content.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_batch::operation::register_job_definition::RegisterJobDefinitionInput;
+use aws_sdk_batch::operation::register_job_definition::builders::RegisterJobDefinitionFluentBuilder;
 use aws_sdk_batch::types::{JobDefinition, JobDefinitionType, NodeProperties, NodeRangeProperty};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::apply::apply;
-use super::{Facts, Kind, find, missing, parts};
+use super::{DefinitionKind, DefinitionSummary, find, missing, parts};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::{ContainerChanges, limits};
 
-/// The tag that says what a job definition derives from.
+/// The tag of a derived job definition with the ARN of the one that it derives from.
 const TAG: &str = "awsb:derived-from";
 
 /// A resource has at most 50 tags (UG `tag-restrictions`).
 const TAGS: usize = 50;
 
-/// All nodes.
-const EVERY_NODE: &str = "0:";
+/// The targets of a node range with all nodes.
+pub(super) const EVERY_NODE: &str = "0:";
 
-/// Whether a job definition that is not there yet may be registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registering {
-    /// It may.
-    Allowed,
-    /// It may not (`--dry-run`): the request is shown.
-    ShownOnly,
-}
-
-/// A derived job definition.
+/// The job definition that a job takes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Derived {
-    /// `NAME:REVISION`; the name alone of one that may not be registered.
-    pub job_definition: String,
-    /// API `RegisterJobDefinitionRequest`: what would have been sent.
-    pub to_register: Option<Value>,
+pub enum JobDefinitionRef {
+    /// A job definition that exists: `NAME`, `NAME:REVISION` or an ARN.
+    Existing(String),
+    /// A job definition that has to be registered first.
+    Unregistered(Box<Registration>),
 }
 
-/// The kind of the cache's entries: derived name to `NAME:REVISION`.
-const KEPT: &str = "derived-definition";
+/// The request that registers a derived job definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    name: String,
+    input: RegisterJobDefinitionInput,
+}
 
-/// The job definition that is `base` with these changes: an earlier one, or else a new one.
+impl JobDefinitionRef {
+    /// `NAME:REVISION`, or the name alone of a job definition that has no revision yet.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Existing(name) => name,
+            Self::Unregistered(registration) => &registration.name,
+        }
+    }
+
+    /// The request that has to be sent before the job definition exists.
+    pub fn registration(&self) -> Option<&Registration> {
+        match self {
+            Self::Existing(_) => None,
+            Self::Unregistered(registration) => Some(registration),
+        }
+    }
+}
+
+/// The kind of the cache's entries: from the derived name to `NAME:REVISION`.
+const CACHE_KIND: &str = "derived-definition";
+
+/// Looks for the job definition that is `base` with these changes. Nothing is registered.
 ///
 /// # Errors
-/// When `base` cannot have the changes, or Batch refuses.
-pub async fn derive(
+/// When `base` cannot have the changes, or Batch cannot be asked.
+pub(super) async fn inspect_derived(
     session: &Session,
-    base: &Facts,
+    base: &DefinitionSummary,
     changes: &ContainerChanges,
-    registering: Registering,
-) -> Result<Derived, Failure> {
-    let same_type = if matches!(base.kind, Kind::MultiNode { .. }) { "multinode" } else { "container" };
-    found_or_made(session, base, same_type, changes, registering).await
+) -> Result<JobDefinitionRef, Failure> {
+    let is_multi_node = matches!(base.kind, DefinitionKind::MultiNode { .. });
+    inspect(session, base, if is_multi_node { "multinode" } else { "container" }, changes).await
 }
 
-/// The multi-node job definition whose nodes are all as the container of `base`, with these changes, and the
-/// target of overrides for all nodes. It is the same for any number of nodes.
+/// Looks for the multi-node job definition whose nodes are all as the container of `base` with these changes. It is
+/// the same for any number of nodes, and its only node range is [`EVERY_NODE`].
 ///
 /// # Errors
-/// As [`derive()`].
-pub async fn multi_node(
+/// As [`inspect_derived`].
+pub(super) async fn inspect_multi_node(
     session: &Session,
-    base: &Facts,
+    base: &DefinitionSummary,
     changes: &ContainerChanges,
-    registering: Registering,
-) -> Result<(Derived, &'static str), Failure> {
-    Ok((found_or_made(session, base, "multinode", changes, registering).await?, EVERY_NODE))
+) -> Result<JobDefinitionRef, Failure> {
+    inspect(session, base, "multinode", changes).await
 }
 
-/// Forgets that there is this derived job definition (`NAME:REVISION`): somebody has deregistered it. Says whether it
-/// was known.
+/// Removes a derived job definition (`NAME:REVISION`) from the cache, because somebody has deregistered it. Returns
+/// whether it was cached.
 pub fn forget(session: &Session, job_definition: &str) -> bool {
-    session.cache.drop(KEPT, parts(job_definition).0)
+    session.cache.drop(CACHE_KIND, parts(job_definition).0)
 }
 
-async fn found_or_made(
+async fn inspect(
     session: &Session,
-    base: &Facts,
+    base: &DefinitionSummary,
     kind: &str,
     changes: &ContainerChanges,
-    registering: Registering,
-) -> Result<Derived, Failure> {
+) -> Result<JobDefinitionRef, Failure> {
     let name = derived_name(base, kind, changes);
-    let there = |job_definition| Derived { job_definition, to_register: None };
-    if let Some(kept) = session.cache.read(KEPT, &name) {
-        return Ok(there(kept));
+    if let Some(cached) = session.cache.read(CACHE_KIND, &name) {
+        return Ok(JobDefinitionRef::Existing(cached));
     }
-    let job_definition = match find(session, &name).await? {
-        Some(found) => format!("{name}:{}", found.revision().unwrap_or(1)),
-        None => {
-            let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
-            let request = derived(&definition, &base.arn, &name, kind, changes)?;
-            match register(session, &name, request, registering).await? {
-                Registered::Revision(revision) => format!("{name}:{revision}"),
-                Registered::Not(request) => {
-                    return Ok(Derived { job_definition: name, to_register: Some(request) });
-                }
-            }
-        }
-    };
-    session.cache.write(KEPT, &name, &job_definition);
-    Ok(there(job_definition))
+    if let Some(found) = find(session, &name).await? {
+        let revision = found.revision().unwrap_or(1);
+        return Ok(JobDefinitionRef::Existing(cache_revision(session, &name, revision)));
+    }
+    let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
+    let input = derived(&definition, &base.arn, &name, kind, changes)?;
+    Ok(JobDefinitionRef::Unregistered(Box::new(Registration { name, input })))
 }
 
-/// The name says it all: the revision of the base, and the changes. The size is in it because the built-in job
-/// definition of the local cluster changes with the machine, under the same ARN.
-fn derived_name(base: &Facts, kind: &str, changes: &ContainerChanges) -> String {
+/// Caches the revision of a derived job definition, and returns `NAME:REVISION`.
+fn cache_revision(session: &Session, name: &str, revision: i32) -> String {
+    let job_definition = format!("{name}:{revision}");
+    session.cache.write(CACHE_KIND, name, &job_definition);
+    job_definition
+}
+
+/// The name of a derived job definition, with a hash of the revision of the base and of the changes. The size is hashed,
+/// too, because the built-in job definition of the local cluster changes with the machine, under the same ARN.
+fn derived_name(base: &DefinitionSummary, kind: &str, changes: &ContainerChanges) -> String {
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
     let content =
         json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()}).to_string();
@@ -119,7 +131,7 @@ fn derived_name(base: &Facts, kind: &str, changes: &ContainerChanges) -> String 
     head + &tail
 }
 
-/// What is registered: everything that the base has, with the changes.
+/// The request for a derived job definition: everything that the base has, with the changes.
 fn derived(
     base: &JobDefinition,
     arn: &str,
@@ -139,7 +151,7 @@ fn derived(
     }
     if kind == "multinode" && nodes.is_none() {
         let range = NodeRangeProperty::builder().target_nodes(EVERY_NODE).set_container(container.take());
-        // SubmitJob says how many they are.
+        // SubmitJob sets the number of nodes.
         let two = NodeProperties::builder().num_nodes(2).main_node(0);
         nodes = Some(two.node_range_properties(range.build()).build());
     }
@@ -160,7 +172,7 @@ fn derived(
         .map_err(|e| Failure::failed(format!("making the job definition {name}: {e}")))
 }
 
-/// The base's tags and ours. Tags that begin with `aws:`, such as CloudFormation's, are AWS's own to give.
+/// The tags of the base, and our own. Only AWS can set tags that begin with `aws:`, such as CloudFormation's.
 fn tags(base: &JobDefinition, arn: &str) -> HashMap<String, String> {
     let mut tags = base.tags().cloned().unwrap_or_default();
     tags.retain(|name, _| !name.starts_with("aws:"));
@@ -170,47 +182,21 @@ fn tags(base: &JobDefinition, arn: &str) -> HashMap<String, String> {
     tags
 }
 
-/// Registers. Two at once make two equal revisions, which harms nobody: either serves. That is also why the
-/// SDK may try again after a lost answer, and it does so when it is throttled.
-async fn register(
-    session: &Session,
-    name: &str,
-    request: RegisterJobDefinitionInput,
-    registering: Registering,
-) -> Result<Registered, Failure> {
-    let doing = format!("registering the job definition {name}");
-    let body = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&body);
-    let call = session
-        .batch
-        .register_job_definition()
-        .set_job_definition_name(request.job_definition_name)
-        .set_type(request.r#type)
-        .set_container_properties(request.container_properties)
-        .set_node_properties(request.node_properties)
-        .set_parameters(request.parameters)
-        .set_scheduling_priority(request.scheduling_priority)
-        .set_retry_strategy(request.retry_strategy)
-        .set_propagate_tags(request.propagate_tags)
-        .set_timeout(request.timeout)
-        .set_platform_capabilities(request.platform_capabilities)
-        .set_consumable_resource_properties(request.consumable_resource_properties)
-        .set_tags(request.tags)
-        .customize()
-        .map_request(move |http| {
-            let bytes = http.body().bytes().unwrap_or_default();
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
-            if registering == Registering::ShownOnly { Err(ShownOnly) } else { Ok(http) }
-        });
-    let answer = call.send().await;
-    let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
-    match answer {
-        Ok(answer) => Ok(Registered::Revision(answer.revision().unwrap_or(1))),
-        Err(_) if registering == Registering::ShownOnly && !body.is_empty() => serde_json::from_slice(&body)
-            .map(Registered::Not)
-            .map_err(|e| Failure::failed(format!("{doing}: {e}"))),
+/// Registers a derived job definition, and returns its `NAME:REVISION`.
+///
+/// Two registrations at the same time make two equal revisions, and a job can use either. For the same reason the SDK
+/// may repeat the call after a lost reply, as it does when it is throttled.
+///
+/// # Errors
+/// When the request is too long, or Batch refuses it.
+pub async fn register_definition(session: &Session, registration: &Registration) -> Result<String, Failure> {
+    let Registration { name, input } = registration;
+    match call(session, input.clone()).send().await {
+        Ok(answer) => Ok(cache_revision(session, name, answer.revision().unwrap_or(1))),
         Err(e) => {
-            let (length, limit) = (body.len(), limits::REGISTER_JOB_DEFINITION_BYTES);
+            let doing = doing(name);
+            let length = body(session, input.clone()).await.len();
+            let limit = limits::REGISTER_JOB_DEFINITION_BYTES;
             if length > limit {
                 return Err(Failure::usage(format!(
                     "{doing}: it is {length} bytes long, and Batch accepts at most {limit} (24 KiB)"
@@ -225,15 +211,58 @@ async fn register(
     }
 }
 
-enum Registered {
-    Revision(i32),
-    Not(Value),
+/// The request of a registration in the shape of the API (`RegisterJobDefinitionRequest`), as `--dry-run` prints it.
+/// Nothing is sent.
+///
+/// # Errors
+/// When the SDK cannot write the request.
+pub async fn registration_request(session: &Session, registration: &Registration) -> Result<Value, Failure> {
+    let body = body(session, registration.input.clone()).await;
+    serde_json::from_slice(&body).map_err(|e| Failure::failed(format!("{}: {e}", doing(&registration.name))))
 }
 
-/// Why a request is not sent that is to be shown alone.
+/// The operation in the words of messages.
+fn doing(name: &str) -> String {
+    format!("registering the job definition {name}")
+}
+
+/// The body of the request as the SDK writes it; empty if the SDK cannot write it. The request is not sent.
+async fn body(session: &Session, input: RegisterJobDefinitionInput) -> Vec<u8> {
+    let body = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&body);
+    let call = call(session, input).customize().map_request(move |http| -> Result<_, NotSent> {
+        let bytes = http.body().bytes().unwrap_or_default();
+        *written.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+        Err(NotSent)
+    });
+    // The call always fails, because its request is not sent.
+    let _ = call.send().await;
+    std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The SDK's call for a request.
+fn call(session: &Session, input: RegisterJobDefinitionInput) -> RegisterJobDefinitionFluentBuilder {
+    session
+        .batch
+        .register_job_definition()
+        .set_job_definition_name(input.job_definition_name)
+        .set_type(input.r#type)
+        .set_container_properties(input.container_properties)
+        .set_node_properties(input.node_properties)
+        .set_parameters(input.parameters)
+        .set_scheduling_priority(input.scheduling_priority)
+        .set_retry_strategy(input.retry_strategy)
+        .set_propagate_tags(input.propagate_tags)
+        .set_timeout(input.timeout)
+        .set_platform_capabilities(input.platform_capabilities)
+        .set_consumable_resource_properties(input.consumable_resource_properties)
+        .set_tags(input.tags)
+}
+
+/// The error of a request that is written and not sent.
 #[derive(Debug, thiserror::Error)]
-#[error("it is shown, not sent")]
-struct ShownOnly;
+#[error("the request is not sent")]
+struct NotSent;
 
 #[cfg(test)]
 mod tests {
@@ -241,14 +270,14 @@ mod tests {
         ContainerProperties, JobTimeout, PlatformCapability, RetryStrategy, builders::JobDefinitionBuilder,
     };
 
-    use super::super::ContainerFacts;
+    use super::super::ContainerSummary;
     use super::*;
 
     const ARN: &str = "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics:3";
 
-    fn facts(name: &str, arn: &str) -> Facts {
-        let container = Kind::Container(ContainerFacts::default());
-        Facts { arn: arn.to_owned(), name: name.to_owned(), kind: container, fargate: false }
+    fn summary(name: &str, arn: &str) -> DefinitionSummary {
+        let container = DefinitionKind::Container(ContainerSummary::default());
+        DefinitionSummary { arn: arn.to_owned(), name: name.to_owned(), kind: container, fargate: false }
     }
 
     fn image(name: &str) -> ContainerChanges {
@@ -257,14 +286,14 @@ mod tests {
 
     #[test]
     fn the_name_is_that_of_its_content() {
-        let base = facts("genomics", ARN);
+        let base = summary("genomics", ARN);
         let name = derived_name(&base, "container", &image("busybox"));
         assert_eq!(name, derived_name(&base, "container", &image("busybox")));
         assert!(name.starts_with("genomics-awsb-") && name.len() == "genomics-awsb-".len() + 12, "{name}");
         assert_ne!(name, derived_name(&base, "container", &image("ubuntu")));
         assert_ne!(name, derived_name(&base, "multinode", &image("busybox")));
-        assert_ne!(name, derived_name(&facts("genomics", "…/genomics:4"), "container", &image("busybox")));
-        let long = derived_name(&facts(&"x".repeat(128), ARN), "container", &image("busybox"));
+        assert_ne!(name, derived_name(&summary("genomics", "…/genomics:4"), "container", &image("busybox")));
+        let long = derived_name(&summary(&"x".repeat(128), ARN), "container", &image("busybox"));
         assert_eq!(long.len(), 128);
     }
 

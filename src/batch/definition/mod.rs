@@ -1,39 +1,45 @@
-//! Job definitions: what one allows, and one that is derived from another.
+//! Job definitions: what a job definition allows, which one a job takes, and one that is derived from another.
+//!
+//! [`inspect_definition`] only reads. [`register_definition`] is the only function here that changes something.
 
 mod apply;
 mod derive;
+mod inspect;
 
 use aws_sdk_batch::types::{
     ContainerProperties, JobDefinition, NodeProperties, PlatformCapability, ResourceType,
 };
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Derived, Registering, derive, forget, multi_node};
+pub use derive::{JobDefinitionRef, Registration, forget, register_definition, registration_request};
+pub(super) use inspect::takes_no_overrides;
+pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
 
 use crate::aws::{Session, explain, not_there};
 use crate::ui::Failure;
+use awsb_model::Demand;
 
-/// What of a job definition (API `JobDefinition`) decides what a job of it can be.
+/// The properties of a job definition (API `JobDefinition`) that its jobs depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Its ARN, with the revision: what it names never changes.
+pub struct DefinitionSummary {
+    /// Its ARN with the revision. The revision that it names never changes.
     pub arn: String,
     /// Its name, without the revision.
     pub name: String,
-    /// What its jobs are made of.
-    pub kind: Kind,
+    /// The containers or nodes that its jobs consist of.
+    pub kind: DefinitionKind,
     /// Whether its jobs run on Fargate.
     pub fargate: bool,
 }
 
-/// What the jobs of a job definition are made of.
+/// The containers or nodes that the jobs of a job definition consist of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum DefinitionKind {
     /// One container (API `containerProperties`).
-    Container(ContainerFacts),
+    Container(ContainerSummary),
     /// Nodes (API `nodeProperties`).
     MultiNode {
-        /// As many nodes as it has by itself.
+        /// The number of nodes of a job that does not set it.
         nodes: u32,
         /// Its node ranges.
         ranges: Vec<NodeRange>,
@@ -47,32 +53,32 @@ pub enum Kind {
 /// One range of a multi-node job definition (API `NodeRangeProperty`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeRange {
-    /// Its nodes, such as `0:`. Overrides have to name ranges in the job definition's own words: Batch refuses
+    /// Its nodes, such as `0:`. Overrides have to name a range exactly as the job definition does: Batch refuses
     /// others with `NodeOverride targets should match job definition`.
     pub targets: String,
-    /// Their container; `None` for a pod or several containers.
-    pub container: Option<ContainerFacts>,
+    /// The container of each node; `None` for a pod or several containers.
+    pub container: Option<ContainerSummary>,
 }
 
-/// What a container has (API `ContainerProperties`).
+/// The size of a container (API `ContainerProperties`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ContainerFacts {
-    /// Its vCPUs.
+pub struct ContainerSummary {
+    /// The number of its vCPUs.
     pub vcpus: Option<f64>,
     /// Its memory in MiB.
     pub memory_mib: Option<u64>,
 }
 
-impl Facts {
+impl DefinitionSummary {
     fn of(definition: &JobDefinition) -> Self {
         let kind = if definition.eks_properties().is_some() {
-            Kind::Eks
+            DefinitionKind::Eks
         } else if let Some(nodes) = definition.node_properties() {
             multi_node_kind(nodes)
         } else if let Some(container) = definition.container_properties() {
-            Kind::Container(ContainerFacts::of(container))
+            DefinitionKind::Container(ContainerSummary::of(container))
         } else {
-            Kind::Ecs
+            DefinitionKind::Ecs
         };
         Self {
             arn: definition.job_definition_arn().unwrap_or_default().to_owned(),
@@ -82,39 +88,60 @@ impl Facts {
         }
     }
 
-    /// The container of its jobs, or of the first nodes.
-    pub fn container(&self) -> Option<&ContainerFacts> {
+    /// The container of its jobs, or of the first node range that has one.
+    pub fn container(&self) -> Option<&ContainerSummary> {
         match &self.kind {
-            Kind::Container(container) => Some(container),
-            Kind::MultiNode { ranges, .. } => ranges.iter().find_map(|range| range.container.as_ref()),
-            Kind::Eks | Kind::Ecs => None,
+            DefinitionKind::Container(container) => Some(container),
+            DefinitionKind::MultiNode { ranges, .. } => {
+                ranges.iter().find_map(|range| range.container.as_ref())
+            }
+            DefinitionKind::Eks | DefinitionKind::Ecs => None,
         }
+    }
+
+    /// The most that a container of its jobs asks for.
+    pub fn demand(&self) -> Demand {
+        let containers: Vec<&ContainerSummary> = match &self.kind {
+            DefinitionKind::Container(container) => vec![container],
+            DefinitionKind::MultiNode { ranges, .. } => {
+                ranges.iter().filter_map(|range| range.container.as_ref()).collect()
+            }
+            DefinitionKind::Eks | DefinitionKind::Ecs => Vec::new(),
+        };
+        containers.iter().fold(Demand::default(), |most, container| Demand {
+            vcpus: most.vcpus.max(container.vcpus.unwrap_or_default()),
+            memory_mib: most.memory_mib.max(container.memory_mib.unwrap_or_default()),
+            gpus: 0,
+        })
     }
 }
 
-fn multi_node_kind(nodes: &NodeProperties) -> Kind {
+fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
     let ranges = nodes.node_range_properties().iter().map(|range| NodeRange {
         targets: range.target_nodes().unwrap_or_default().to_owned(),
-        container: range.container().map(ContainerFacts::of),
+        container: range.container().map(ContainerSummary::of),
     });
     let ranges: Vec<NodeRange> = ranges.collect();
     if nodes.node_range_properties().iter().any(|range| range.eks_properties().is_some()) {
-        return Kind::Eks;
+        return DefinitionKind::Eks;
     }
     if ranges.iter().any(|range| range.container.is_none()) {
-        return Kind::Ecs;
+        return DefinitionKind::Ecs;
     }
-    Kind::MultiNode { nodes: nodes.num_nodes().and_then(|n| n.try_into().ok()).unwrap_or(1), ranges }
+    DefinitionKind::MultiNode {
+        nodes: nodes.num_nodes().and_then(|n| n.try_into().ok()).unwrap_or(1),
+        ranges,
+    }
 }
 
-impl ContainerFacts {
+impl ContainerSummary {
     #[expect(deprecated, reason = "old job definitions have nothing else")]
     fn of(container: &ContainerProperties) -> Self {
         let required = |kind: ResourceType| {
             let requirement = container.resource_requirements().iter().find(|r| r.r#type() == Some(&kind));
             requirement.and_then(|r| r.value())
         };
-        // The deprecated fields count where there is no requirement (API `ContainerProperties`).
+        // The deprecated fields count only without a requirement (API `ContainerProperties`).
         let vcpus = required(ResourceType::Vcpu).and_then(|v| v.parse().ok());
         let memory = required(ResourceType::Memory).and_then(|v| v.parse().ok());
         Self {
@@ -124,27 +151,28 @@ impl ContainerFacts {
     }
 }
 
-/// The kind of the cache's entries: name to [`Facts`].
-const KEPT: &str = "definition";
+/// The kind of the cache's entries: from the name to [`DefinitionSummary`].
+const CACHE_KIND: &str = "definition";
 
-/// What a job definition allows. `name` is a name (its latest active revision), `NAME:REVISION` or an ARN.
+/// Reads a job definition. `name` is a name (its latest active revision), `NAME:REVISION` or an ARN.
 ///
 /// # Errors
 /// When Batch cannot be asked, or has no such active job definition.
-pub async fn describe(session: &Session, name: &str) -> Result<Facts, Failure> {
-    // A revision stays as it is; which one is the latest may have changed since.
-    let stays = parts(name).1.is_some();
-    if let Some(kept) = stays.then(|| session.cache.read(KEPT, name)).flatten() {
-        return Ok(kept);
+pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary, Failure> {
+    // A revision never changes, but a name may have a newer revision since.
+    let is_cacheable = parts(name).1.is_some();
+    if let Some(cached) = is_cacheable.then(|| session.cache.read(CACHE_KIND, name)).flatten() {
+        return Ok(cached);
     }
-    let facts = Facts::of(&find(session, name).await?.ok_or_else(|| missing(session, name))?);
-    if stays {
-        session.cache.write(KEPT, name, &facts);
+    let definition = find(session, name).await?.ok_or_else(|| missing(session, name))?;
+    let summary = DefinitionSummary::of(&definition);
+    if is_cacheable {
+        session.cache.write(CACHE_KIND, name, &summary);
     }
-    Ok(facts)
+    Ok(summary)
 }
 
-/// The active job definition of this name; of several revisions the latest.
+/// The latest active revision of a job definition.
 async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Failure> {
     let doing = |e| explain(session, &format!("asking for the job definition {name}"), &e);
     let call = session.batch.describe_job_definitions();
@@ -154,7 +182,7 @@ async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Fa
         if let Some(found) = answer.job_definitions().iter().find(|d| is_active(d)) {
             return Ok(Some(found.clone()));
         }
-        // moto knows revisions by their ARN only.
+        // moto finds a revision only by its ARN.
     }
     let wanted = |d: &JobDefinition| is_active(d) && revision.is_none_or(|r| d.revision() == Some(r));
     let mut pages = call.job_definition_name(short).status("ACTIVE").into_paginator().send();
@@ -173,7 +201,7 @@ fn is_active(definition: &JobDefinition) -> bool {
     definition.status().is_none_or(|status| status == "ACTIVE")
 }
 
-/// The name without an ARN's head, and the revision, if one is named.
+/// The name without the first part of an ARN, and the revision, if there is one.
 fn parts(name: &str) -> (&str, Option<i32>) {
     let short = match name.split_once(":job-definition/") {
         Some((_, short)) if name.starts_with("arn:") => short,
@@ -205,10 +233,10 @@ mod tests {
     #[expect(deprecated, reason = "old job definitions have nothing else")]
     fn requirements_count_before_the_old_fields() {
         let container = ContainerProperties::builder().image("i").vcpus(2).memory(512);
-        let old = ContainerFacts::of(&container.clone().build());
+        let old = ContainerSummary::of(&container.clone().build());
         assert_eq!((old.vcpus, old.memory_mib), (Some(2.0), Some(512)));
         let new = container.resource_requirements(requirement(ResourceType::Vcpu, "0.25"));
-        let new = ContainerFacts::of(&new.build());
+        let new = ContainerSummary::of(&new.build());
         assert_eq!((new.vcpus, new.memory_mib), (Some(0.25), Some(512)));
     }
 
@@ -218,14 +246,19 @@ mod tests {
         let range = NodeRangeProperty::builder().target_nodes("0:");
         let nodes = |range| NodeProperties::builder().num_nodes(3).node_range_properties(range).build();
         let kind = |definition: aws_sdk_batch::types::builders::JobDefinitionBuilder| {
-            Facts::of(&definition.build()).kind
+            DefinitionSummary::of(&definition.build()).kind
         };
         let definition = JobDefinition::builder;
-        assert!(matches!(kind(definition().container_properties(container.clone())), Kind::Container(_)));
-        assert_eq!(kind(definition()), Kind::Ecs);
-        assert_eq!(kind(definition().node_properties(nodes(range.clone().build()))), Kind::Ecs);
+        assert!(matches!(
+            kind(definition().container_properties(container.clone())),
+            DefinitionKind::Container(_)
+        ));
+        assert_eq!(kind(definition()), DefinitionKind::Ecs);
+        assert_eq!(kind(definition().node_properties(nodes(range.clone().build()))), DefinitionKind::Ecs);
         let good = kind(definition().node_properties(nodes(range.container(container).build())));
-        assert!(matches!(good, Kind::MultiNode { nodes: 3, ref ranges } if ranges[0].targets == "0:"));
+        assert!(
+            matches!(good, DefinitionKind::MultiNode { nodes: 3, ref ranges } if ranges[0].targets == "0:")
+        );
     }
 
     #[test]

@@ -1,30 +1,40 @@
-//! `--dry-run`: what would be sent, in the services' own shapes.
+//! `--dry-run`: the requests that would be sent, in the shapes of the services' APIs.
 
 use serde_json::{Value, json};
 
-use crate::config::Cluster;
+use crate::aws::Session;
+use crate::batch::definition::{Registration, registration_request};
+use crate::config::{Cluster, secrets};
 use crate::stage::Baggage;
+use crate::ui::Failure;
 use awsb_model::payload::{Bundle, launcher};
 use awsb_model::request::SubmitRequest;
-use awsb_model::{Secrets, each_named_value, object_key, words};
+use awsb_model::{each_named_value, object_key, words};
 
-/// What stands for the value of a secret.
+/// The text that replaces the value of a secret.
 const MASK: &str = "********";
 
-/// A request that would register a job definition.
-pub fn registration(request: Value) -> Value {
-    json!({ "operation": "RegisterJobDefinition", "request": request })
+/// The request that would register a job definition.
+///
+/// # Errors
+/// When the SDK cannot write the request.
+pub async fn registration(session: &Session, registration: &Registration) -> Result<Value, Failure> {
+    let request = registration_request(session, registration).await?;
+    Ok(json!({ "operation": "RegisterJobDefinition", "request": request }))
 }
 
 /// The requests, in the order in which they would be sent; `first` come first. The values of secrets are masked.
+///
+/// # Errors
+/// When the settings, which name secrets, cannot be read.
 pub fn requests(
     cluster: &Cluster,
-    secrets: &Secrets,
-    first: impl Iterator<Item = Value>,
+    first: Vec<Value>,
     bundles: &[Bundle],
     baggage: &Baggage,
     submissions: &[SubmitRequest],
-) -> Vec<Value> {
+) -> Result<Vec<Value>, Failure> {
+    let secrets = secrets()?;
     let object = |operation: &str, key: String, length: u64| {
         let request = json!({
             "Bucket": cluster.bucket,
@@ -36,13 +46,13 @@ pub fn requests(
     };
     let put = bundles.iter().map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
     let large = baggage.object();
-    // Its parts are told as the one object that they become.
+    // The parts of an upload are shown as the object that they become.
     let put_large = large
         .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));
     let submit =
         |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": without_bundle(request) });
     let mut requests: Vec<Value> =
-        first.chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect();
+        first.into_iter().chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect();
     for request in &mut requests {
         each_named_value(request, &mut |_, name, value| {
             if secrets.is_secret(name, value) {
@@ -50,10 +60,10 @@ pub fn requests(
             }
         });
     }
-    requests
+    Ok(requests)
 }
 
-/// The request without what was staged in it: that is long, and may hold secrets.
+/// The request without the files of the job in it, which are long and may hold secrets.
 fn without_bundle(request: &SubmitRequest) -> SubmitRequest {
     let mut request = request.clone();
     for overrides in request.overrides_mut() {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::options::Options;
+use super::resolved_options::ResolvedOptions;
 use crate::config;
 use crate::ui::{Failure, note};
 use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
@@ -14,7 +14,7 @@ const NAMED: usize = 20;
 ///
 /// # Errors
 /// When the settings, which name secrets, cannot be read.
-pub fn gather(options: &Options, quiet: bool) -> Result<Environment, Failure> {
+pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Failure> {
     let mut environment = Environment::default();
     for arg in &options.env {
         match arg {

@@ -2,40 +2,40 @@
 
 use serde_json::{Value, json};
 
-use super::options::Options;
+use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
 use crate::image::{self, BuildPlan, Built, Context, Meant, Recipe, Wish};
 use crate::ui::{Failure, Voice};
 use awsb_model::Image;
 use awsb_model::image::{Platform, Tag};
 
-/// The image of a job, as far as it is known before anything has been changed.
+/// The image of a job, before anything has been changed.
 pub struct JobImage {
-    /// The name that the job finds it by; of one that is still to be made, the name that it will have as far as that is
-    /// known. `None`: the job definition's.
-    pub name: Option<Image>,
-    /// What is still to be done for it.
-    pub to_do: Option<ToDo>,
+    /// The name of the image; as far as it is known, if the image does not exist yet. `None` for the image of the job
+    /// definition.
+    pub image: Option<Image>,
+    /// The step that makes it.
+    pub step: Option<ImageStep>,
 }
 
-/// What is to be done before there is an image.
-pub enum ToDo {
-    /// It is built.
+/// The step that makes an image.
+pub enum ImageStep {
+    /// The image is built.
     Build(BuildPlan),
-    /// It is on this machine's engine, and goes to the cluster's repository.
+    /// The image is pushed from this machine's Docker engine to the cluster's repository.
     Push {
-        /// Its name on the engine.
+        /// Its name on the Docker engine.
         name: String,
         /// Its tag in the repository.
         tag: Tag,
     },
 }
 
-/// What `--build` is about. Nothing is sent.
+/// The image that `--build` asks for. Nothing is sent.
 ///
 /// # Errors
 /// When the folder cannot be built.
-pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure> {
+pub fn recipe(options: &ResolvedOptions, quiet: bool) -> Result<Option<Recipe>, Failure> {
     let Some(dir) = &options.build else {
         let lonely =
             [("--dockerfile", options.dockerfile.is_some()), ("--build-arg", !options.build_arg.is_empty())];
@@ -51,14 +51,14 @@ pub fn recipe(options: &Options, quiet: bool) -> Result<Option<Recipe>, Failure>
     Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
 }
 
-/// Finds out which image the job runs in, and what is to be done for it; a queue is the one that the job goes to, if it is
-/// not the cluster's. Nothing is changed.
+/// Finds the image that the job runs in, and the step that makes it. `queue` is the queue of the job, if it is not the
+/// cluster's. Nothing is changed.
 ///
 /// # Errors
 /// When the cluster's jobs could not run in it, or ECR cannot be asked.
 pub async fn find(
     session: &Session,
-    options: &Options,
+    options: &ResolvedOptions,
     queue: Option<&str>,
     recipe: Option<Recipe>,
 ) -> Result<JobImage, Failure> {
@@ -75,25 +75,25 @@ pub async fn find(
         let queue = queue.unwrap_or(&session.cluster.job_queue);
         let plan = BuildPlan::new(session, queue, images.builder, recipe).await?;
         let name = image::expected(session, &plan.recipe).await?;
-        return Ok(JobImage { name: Some(named(&name)?), to_do: Some(ToDo::Build(plan)) });
+        return Ok(JobImage { image: Some(named(&name)?), step: Some(ImageStep::Build(plan)) });
     }
     let Some(given) = options.image.as_ref().map(ToString::to_string) else {
-        return Ok(JobImage { name: None, to_do: None });
+        return Ok(JobImage { image: None, step: None });
     };
     Ok(match image::meant(session, &given).await? {
-        Meant::AsNamed(name) => JobImage { name: Some(named(&name)?), to_do: None },
+        Meant::AsNamed(name) => JobImage { image: Some(named(&name)?), step: None },
         Meant::Here { name, tag, becomes } => {
-            JobImage { name: Some(named(&becomes)?), to_do: Some(ToDo::Push { name, tag }) }
+            JobImage { image: Some(named(&becomes)?), step: Some(ImageStep::Push { name, tag }) }
         }
     })
 }
 
-impl ToDo {
-    /// Does it. Returns the name that the job finds the image by: by its digest, where it has one.
+impl ImageStep {
+    /// Builds or pushes the image. Returns its name, by its digest where it has one.
     ///
     /// # Errors
-    /// When the image cannot be built or pushed. No job definition and no file has been made then.
-    pub async fn done(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
+    /// When the image cannot be built or pushed.
+    pub async fn run(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
         let voice = voice(quiet);
         let made = match self.attempt(session, voice).await {
             Err(failure) => match session.read_anew(&failure).await? {
@@ -136,7 +136,7 @@ impl ToDo {
         }
     }
 
-    /// What `--dry-run` shows of it; `image` is the name that the image will have.
+    /// The step as `--dry-run` prints it; `image` is the name that the image will have.
     pub fn shown(&self, image: &Image) -> Value {
         match self {
             Self::Build(BuildPlan { builder, recipe, .. }) => {

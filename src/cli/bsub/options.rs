@@ -1,4 +1,4 @@
-//! What can be said of a job: on the command line, in a script's directives, and in the settings file.
+//! The options that describe a job, on the command line, in a script's directives and in the settings file.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::image::BuildArg;
 use awsb_model::{
-    ArrayIds, ArraySize, Attempts, ContainerChanges, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus,
-    Image, Input, Invalid, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Place, Priority, RetryOnArg,
-    Role, Secret, Share, Tag, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    ArrayIds, ArraySize, Attempts, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input, JobName,
+    Memory, Mount, Nodes, OutputGlob, Parameter, Priority, RetryOnArg, Role, Secret, Share, Tag, Timeout,
+    Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
-/// The options that describe a job.
+/// The options that describe a job, as one place gives them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
     /// The job's name [default: the name of the script or command, or STDIN]
@@ -218,18 +218,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// These options, and for what they do not say, those of `lower`. What can be given several times adds
-    /// up, the stronger last; dependencies do not.
+    /// These options and, where one is not given, that of `lower`. Options that can be given several times add up,
+    /// with those of `lower` first, except for dependencies.
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
-        // Of options that exclude each other, one that is given here takes the others' place, too.
-        // One node is no shape of its own: with it, an array stays one.
+        // Where options exclude each other, one that is given here replaces the others, too.
+        // One node does not make a shape: an array stays an array with it.
         let has_array = self.has_array();
         let has_shape = has_array || self.has_nodes();
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_image = self.image.is_some() || self.build.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
-        // Ends to try again after go with any number of attempts but one.
+        // `--retry-on` cannot be combined with a single attempt.
         let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
         let lower_attempts =
             lower.retry_attempts.filter(|_| self.retry_on.is_empty() || !one(lower.retry_attempts));
@@ -283,7 +283,7 @@ impl Options {
         }
     }
 
-    /// These options, and then `more` in the same place: as on one command line.
+    /// These options and then `more`, as if one command line had both.
     #[must_use]
     pub fn and(self, more: Options) -> Options {
         let depends_on = joined(self.depends_on.clone(), more.depends_on.clone());
@@ -291,60 +291,19 @@ impl Options {
         Options { depends_on, retry_on, ..more.over(self) }
     }
 
-    /// Whether the job ends when whoever waits for it is interrupted.
-    pub fn ends_with_waiter(&self) -> bool {
-        self.kill_on_interrupt && (self.wait || self.interactive)
-    }
-
-    /// Whether it is an array of tasks.
+    /// Whether the job is an array of tasks.
     pub fn has_array(&self) -> bool {
         self.array_size.is_some() || self.array.is_some() || self.each.is_some() || self.commands.is_some()
     }
 
-    /// Whether it is a multi-node parallel job.
+    /// Whether the job is a multi-node parallel job.
     fn has_nodes(&self) -> bool {
         self.nodes.and_then(Nodes::parallel).is_some()
     }
 
-    /// Whether these and `others` ask for an array of multi-node parallel jobs, which cannot be had.
+    /// Whether these options and `others` ask for an array of multi-node parallel jobs, which Batch does not have.
     pub fn make_an_array_of_nodes(&self, others: &Options) -> bool {
         (self.has_array() && others.has_nodes()) || (self.has_nodes() && others.has_array())
-    }
-
-    /// How long an attempt may run.
-    ///
-    /// # Errors
-    /// When it is less than Batch takes.
-    pub fn limit(&self) -> Result<Option<Timeout>, Invalid> {
-        match self.time.and_then(WallTime::seconds) {
-            Some(seconds) => Timeout::of_seconds(seconds).map(Some),
-            None => Ok(self.timeout),
-        }
-    }
-
-    /// What SubmitJob cannot override.
-    pub fn changes(&self) -> ContainerChanges {
-        ContainerChanges {
-            image: self.image.clone(),
-            job_role: self.job_role.clone(),
-            execution_role: self.execution_role.clone(),
-            user: self.user.clone(),
-            ulimits: self.ulimit.clone(),
-            mounts: self.mount.clone(),
-            efs: self.efs.clone(),
-            secrets: self.secret.clone(),
-            shm_size: self.shm_size,
-            ephemeral_storage: self.ephemeral_storage,
-        }
-    }
-
-    /// Where the job runs.
-    pub fn place(&self) -> Place {
-        match (&self.working_dir, &self.parent_working_dir) {
-            (Some(place), _) => Place::In(place.into()),
-            (None, Some(parent)) => Place::Below(parent.into()),
-            (None, None) => Place::Own,
-        }
     }
 }
 

@@ -1,15 +1,12 @@
-//! `--rerun`: a job again, from what Batch knows of it: the same bundle and settings, with the given options on
-//! top.
+//! `--rerun`: submits a job again with its bundle and its settings, as Batch has them, changed by the given options.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::options::Options;
-use super::{about, dry_run};
+use super::about;
+use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
-use crate::batch::definition::Registering;
-use crate::batch::{self, DefinitionRequest, Resubmission};
+use crate::batch::definition::{self, DefinitionRequest, JobDefinitionRef};
+use crate::batch::{self, Resubmission};
 use crate::cli::select;
 use crate::stage;
 use crate::ui::{Failure, note};
@@ -22,16 +19,16 @@ use awsb_model::{
     limits, object_url,
 };
 
-/// The requests for these jobs again, with these variables on top; with `only_failed`, for what of them has failed.
-/// None: nothing has.
+/// The requests that submit these jobs again, with these variables added; with `only_failed`, only their failed tasks,
+/// which may be none.
 ///
 /// # Errors
-/// When a job is not known, its bundle is gone, or an option cannot be put on top of it.
+/// When a job is unknown, its bundle is gone, or an option cannot be applied to it.
 pub async fn requests(
     session: &Session,
     ids: &[JobId],
     only_failed: bool,
-    options: &Options,
+    options: &ResolvedOptions,
     environment: &Environment,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut requests = Vec::new();
@@ -45,31 +42,30 @@ pub async fn requests(
     Ok(requests)
 }
 
-/// The requests for a part of a job: one, or several where the list of its tasks is too long to go with what the
-/// job had.
+/// The requests for a part of a job: one, or several if the list of its tasks is too long for one request.
 fn of_part(
     session: &Session,
     job: &Resubmission,
     part: Option<&Tasks>,
-    options: &Options,
+    options: &ResolvedOptions,
     environment: &Environment,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut request = job.request.clone();
     if let (Some(part), Some(all)) = (part, &job.tasks) {
         take_part(session, &mut request, part, all);
     }
-    put_on_top(&mut request, options, environment)?;
+    apply_options(&mut request, options, environment)?;
     if let Some(submitter) = select::submitter() {
         request.submitted_by(&submitter);
     }
     let length = request.overrides().map_or(0, Overrides::length);
-    if let Some(part) = part.filter(|p| length > stage::ROOM && p.ids().count() > 1) {
+    if let Some(part) = part.filter(|p| length > stage::OVERRIDES_BUDGET && p.ids().count() > 1) {
         let halves = part.ids().chunks(part.ids().count().div_ceil(2));
         let half = |ids| of_part(session, job, Some(&part.only(ids)), options, environment);
         let halves = halves.into_iter().map(half);
         return Ok(halves.collect::<Result<Vec<_>, _>>()?.concat());
     }
-    // What had no room to spare the first time may have none now.
+    // Settings that just fitted the first time may not fit now.
     let limit = limits::OVERRIDES_LENGTH;
     if length > limit {
         return Err(Failure::usage(format!(
@@ -81,91 +77,58 @@ fn of_part(
     Ok(vec![request.marked(&Mark::random())])
 }
 
-/// Has these jobs run in another image: in job definitions that are derived from theirs. Returns what would have been
-/// registered, where that may not be.
+/// The job definitions for an image, each derived from one of the jobs: from its name to what was found. Nothing is
+/// registered.
 ///
 /// # Errors
-/// When a job definition is gone or cannot have an image, or Batch refuses.
-pub async fn in_image(
+/// When a job definition is gone or cannot have an image.
+pub async fn inspect_definitions(
     session: &Session,
-    requests: &mut [SubmitRequest],
+    requests: &[SubmitRequest],
     image: Option<Image>,
-    registering: Registering,
-) -> Result<Vec<Option<Value>>, Failure> {
-    let mut to_register = Vec::new();
+) -> Result<Vec<(String, JobDefinitionRef)>, Failure> {
+    let mut derived: Vec<(String, JobDefinitionRef)> = Vec::new();
     if image.is_none() {
-        return Ok(to_register);
+        return Ok(derived);
     }
     let changes = ContainerChanges { image, ..ContainerChanges::default() };
-    let mut derived: HashMap<String, String> = HashMap::new();
     for request in requests {
-        let name = match derived.get(&request.job_definition) {
-            Some(name) => name.clone(),
-            None => {
-                let wishes = DefinitionRequest {
-                    queue: &request.job_queue,
-                    definition: Some(&request.job_definition),
-                    changes: &changes,
-                    nodes: None,
-                    vcpus: None,
-                    memory: None,
-                    gpus: None,
-                    registering,
-                };
-                let prepared = batch::prepare(session, &wishes).await?;
-                to_register.push(prepared.to_register.map(dry_run::registration));
-                derived.insert(request.job_definition.clone(), prepared.job_definition.clone());
-                prepared.job_definition
-            }
+        if derived.iter().any(|(base, _)| *base == request.job_definition) {
+            continue;
+        }
+        let wanted = DefinitionRequest {
+            queue: &request.job_queue,
+            definition: Some(&request.job_definition),
+            changes: &changes,
+            nodes: None,
+            vcpus: None,
+            memory: None,
+            gpus: None,
         };
-        request.job_definition = name;
+        let found = definition::inspect_definition(session, &wanted).await?;
+        derived.push((request.job_definition.clone(), found.definition));
     }
-    Ok(to_register)
+    Ok(derived)
 }
 
-/// What was staged with the job, and but for the image its job definition's container, stay as they were.
-///
-/// # Errors
-/// When an option asks for something else.
-pub fn refuse_what_stays(options: &Options) -> Result<(), Failure> {
-    let given: [(&str, bool); 21] = [
-        ("--input", !options.input.is_empty()),
-        ("--stdin", options.stdin.is_some()),
-        ("--output-file", !options.output_file.is_empty()),
-        ("--working-dir", options.working_dir.is_some()),
-        ("--parent-working-dir", options.parent_working_dir.is_some()),
-        ("--array-size", options.array_size.is_some()),
-        ("--array", options.array.is_some()),
-        ("--each", options.each.is_some()),
-        ("--commands", options.commands.is_some()),
-        ("--skip-comments", options.skip_comments),
-        ("--nodes", options.nodes.is_some()),
-        ("--depends-on", !options.depends_on.is_empty()),
-        ("--job-role", options.job_role.is_some()),
-        ("--execution-role", options.execution_role.is_some()),
-        ("--user", options.user.is_some()),
-        ("--ulimit", !options.ulimit.is_empty()),
-        ("--mount", !options.mount.is_empty()),
-        ("--efs", !options.efs.is_empty()),
-        ("--shm-size", options.shm_size.is_some()),
-        ("--ephemeral-storage", options.ephemeral_storage.is_some()),
-        ("--secret", !options.secret.is_empty()),
-    ];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => Err(Failure::usage(format!("{option} cannot be changed by --rerun"))
-            .hint("to change it, submit the script again")),
-        None => Ok(()),
-    }
+/// The requests with the derived job definitions in place of those that the jobs had.
+pub fn with_definitions(requests: Vec<SubmitRequest>, derived: &[(String, String)]) -> Vec<SubmitRequest> {
+    let with_definition = |request: SubmitRequest| {
+        let found = derived.iter().find(|(base, _)| *base == request.job_definition);
+        let job_definition = found.map(|(_, name)| name.clone());
+        SubmitRequest { job_definition: job_definition.unwrap_or(request.job_definition), ..request }
+    };
+    requests.into_iter().map(with_definition).collect()
 }
 
-/// A bundle in the bucket may have been cleaned up since.
+/// Fails if the bundle of the job has been removed from the bucket since.
 async fn bundle_is_there(session: &Session, job: &Resubmission) -> Result<(), Failure> {
     for name in [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE] {
         let url = job.request.variable(name).and_then(|v| v.strip_prefix("s3://"));
         let Some((bucket, key)) = url.and_then(|url| url.split_once('/')) else { continue };
         let head = session.s3.head_object().bucket(bucket).key(key).send().await;
         let status = head.as_ref().err().and_then(|e| e.raw_response()).map(|r| r.status().as_u16());
-        // Who may not look is told 403, and the job will find out.
+        // S3 answers 403 to a user who may not look. Then the job finds out itself.
         if status == Some(404) {
             return Err(Failure::failed(format!(
                 "submitting the job {} again: its files are no longer at s3://{bucket}/{key}",
@@ -177,7 +140,7 @@ async fn bundle_is_there(session: &Session, job: &Resubmission) -> Result<(), Fa
     Ok(())
 }
 
-/// The tasks that have failed, as the parts of an array; a single job is its own and only part.
+/// The tasks that have failed, as the parts of an array. A single job is its only part.
 async fn failed_parts(session: &Session, job: &Resubmission) -> Result<Vec<Option<Tasks>>, Failure> {
     let (Some(tasks), Some(_), None) = (&job.tasks, job.request.array_properties, &job.child) else {
         let has_failed = job.status == Status::Failed;
@@ -199,7 +162,7 @@ async fn failed_parts(session: &Session, job: &Resubmission) -> Result<Vec<Optio
     Ok(tasks.only(TaskIds::from_ids(ids).map_err(wrong)?).parts().into_iter().map(Some).collect())
 }
 
-/// Makes an array's request one for a part of its tasks, which keep their IDs.
+/// Turns the request of an array into the request for a part of its tasks. The tasks keep their IDs.
 fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: &Tasks) {
     let count = part.ids().count();
     request.array_properties = (count > 1).then_some(ArrayProperties { size: count });
@@ -207,7 +170,7 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
     let outputs = object_url(&cluster.bucket, &cluster.prefix, "outputs");
     for overrides in request.overrides_mut() {
         if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
-            // It had nothing in front of it that could find its task out.
+            // The command had no launcher, which finds out the ID of its task.
             let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
             let text = launcher::for_command(prelude).to_string_lossy().into_owned();
             overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
@@ -221,10 +184,10 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
     }
 }
 
-/// What is given on the command line, on top of what the job had.
-fn put_on_top(
+/// Applies the options of the command line to the request of the job.
+fn apply_options(
     request: &mut SubmitRequest,
-    options: &Options,
+    options: &ResolvedOptions,
     variables: &Environment,
 ) -> Result<(), Failure> {
     if let Some(name) = &options.job_name {

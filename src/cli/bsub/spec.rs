@@ -1,25 +1,20 @@
-//! From options to a job.
+//! From the options and the program to a job.
 
-use super::options::Options;
-use super::work::What;
+use std::collections::BTreeMap;
+
+use super::payload::Invocation;
+use super::resolved_options::ResolvedOptions;
 use super::{Args, about, environment};
 use crate::ui::{Failure, note};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
-    EnvArg, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Tasks, Work, limits, words,
+    Awaited, Dependency, Gpus, JobSpec, Lines, Nodes, Resources, Retries, Scheduling, Shape, Stdin, Tasks,
+    Work, limits, words,
 };
 
 impl Args {
-    /// Who does not wait cannot be interrupted. As a default of the settings it is for those who do.
-    pub(super) fn check_waiter(&self, options: &Options) -> Result<(), Failure> {
-        if self.options.kill_on_interrupt && !options.ends_with_waiter() {
-            return Err(Failure::usage("--kill-on-interrupt needs --wait (-K) or --interactive (-I)"));
-        }
-        Ok(())
-    }
-
-    /// Says what Batch does in another way than Slurm and LSF when a task fails or the time is up.
-    fn tell_of_the_end(&self, options: &Options, spec: &JobSpec) -> Result<(), Failure> {
+    /// Prints how Batch differs from Slurm and LSF when a task fails or the time is up.
+    fn warn_of_differences(&self, options: &ResolvedOptions, spec: &JobSpec) -> Result<(), Failure> {
         if let Some(array) = options.array.as_ref().filter(|array| array.one_at_a_time && !self.quiet) {
             note(format!(
                 "bsub: note: --array {array}: the tasks run one after the other, and when one fails, Batch \
@@ -40,8 +35,8 @@ impl Args {
         Ok(())
     }
 
-    /// Says which of Slurm's and LSF's variables a job reads that it will not have.
-    fn tell_of_variables(&self, spec: &JobSpec) -> Result<(), Failure> {
+    /// Prints the variables of Slurm and LSF that the job reads and will not have.
+    fn warn_of_variables(&self, spec: &JobSpec) -> Result<(), Failure> {
         let text = match &spec.work {
             Work::Script { script, .. } if script.is_program() => return Ok(()),
             Work::Script { script, .. } => String::from_utf8_lossy(script.contents()).into_owned(),
@@ -85,45 +80,19 @@ impl Args {
         Ok(())
     }
 
-    /// The job that is asked for. All that can be wrong with the options together is found here.
-    pub(super) fn spec(&self, options: &Options, what: What) -> Result<JobSpec, Failure> {
-        if !self.options.env_exclude.is_empty() && !options.env.contains(&EnvArg::All) {
-            let patterns = self.options.env_exclude.join(",");
-            return Err(Failure::usage(format!(
-                "--env-exclude {patterns} needs `-e all`: it leaves variables out of it"
-            )));
-        }
-        self.check_waiter(options)?;
-        if options.commands.is_some() && self.options.commands.is_none() {
-            return Err(Failure::usage(
-                "--commands cannot be used with a script or a command: its file has the commands",
-            ));
-        }
-        let mut spec = JobSpec::new(options.job_name.clone().unwrap_or(what.name), what.work);
-        spec.place = options.place();
-        spec.outputs = options.output_file.clone();
-        spec.environment = environment::gather(options, self.quiet)?;
-        spec.resources =
-            Resources { vcpus: options.vcpus, memory: options.memory, gpus: options.gpus.map(Gpus::get) };
+    /// The job that the options and the program describe. All mistakes in the options together are found here.
+    pub(super) fn spec(
+        &self,
+        options: &ResolvedOptions,
+        invocation: Invocation,
+        stdin: Stdin,
+    ) -> Result<JobSpec, Failure> {
+        let Invocation { name, work, directives, .. } = invocation;
+        let environment = environment::gather(options, self.quiet)?;
         let lines = self.lines(options)?;
-        let tasks = match (options.array_size, &options.array, &lines) {
-            (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
-            (None, Some(array), _) => Some(Tasks::with_ids(array.ids.clone())),
-            (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
-            (None, None, None) => None,
-        };
-        spec.shape = match (tasks, options.nodes.and_then(Nodes::parallel)) {
-            (None, None) => Shape::Single,
-            (Some(tasks), None) => Shape::Array(tasks),
-            (None, Some(nodes)) => Shape::Nodes(nodes),
-            (Some(_), Some(nodes)) => {
-                return Err(Failure::usage(format!(
-                    "--nodes {nodes}: a multi-node parallel job cannot be an array"
-                )));
-            }
-        };
+        let shape = shape(options, lines.as_ref())?;
         if let (Some(file), false) = (&options.each, self.quiet)
-            && !mentions_line(&spec.work)
+            && !mentions_line(&work)
         {
             note(format!(
                 "bsub: note: --each {}: all tasks run the same command, as it has neither `{{}}` in its arguments nor \
@@ -131,52 +100,102 @@ impl Args {
                 file.display()
             ));
         }
-        spec.lines = lines;
         if let Some(secret) =
-            options.secret.iter().find(|s| spec.environment.iter().any(|(name, _)| *name == s.name))
+            options.secret.iter().find(|s| environment.iter().any(|(name, _)| *name == s.name))
         {
             return Err(Failure::usage(format!(
                 "the variable {} is given twice: by `--env` and by `--secret`",
                 secret.name
             )));
         }
-        spec.retries =
-            Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
-        spec.timeout = options.limit().map_err(about("--time"))?;
-        spec.scheduling = Scheduling {
-            priority: options.priority,
-            share: options.share.clone(),
-            tags: options.tag.iter().map(|t| (t.key.clone(), t.value.clone())).collect(),
-            propagate_tags: options.propagate_tags,
-            parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
-        };
-        if spec.scheduling.tags.len() > limits::TAGS {
-            let count = spec.scheduling.tags.len();
-            return Err(Failure::usage(format!(
-                "--tag: a job can have at most {} tags, not {count}",
-                limits::TAGS
-            )));
-        }
-        spec.bare = self.bare;
-        spec.slurm = what.directives.slurm;
-        spec.lsf = what.directives.lsf;
-        // Without another name a job has its script's.
-        let file = match &spec.work {
+        let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
+        let timeout = options.limit().map_err(about("--time"))?;
+        let scheduling = scheduling(options)?;
+        // A job without another name has that of its script.
+        let file = match &work {
             Work::Script { script, .. } => Some(script.file_name().to_owned()),
             Work::Command(_) => None,
         };
-        spec.given_name = what.directives.name.or(file);
-        if let Ok(host) = nix::unistd::gethostname() {
-            spec.submit_host = host.to_string_lossy().into_owned();
-        }
-        spec.signal = what.directives.signal;
-        self.tell_of_the_end(options, &spec)?;
-        self.tell_of_variables(&spec)?;
+        let host = nix::unistd::gethostname().ok().map(|host| host.to_string_lossy().into_owned());
+        let spec = JobSpec {
+            place: options.place(),
+            stdin,
+            outputs: options.output_file.clone(),
+            environment,
+            resources: Resources {
+                vcpus: options.vcpus,
+                memory: options.memory,
+                gpus: options.gpus.map(Gpus::get),
+            },
+            depends_on: waits_for(options, &shape)?,
+            lines,
+            shape,
+            retries,
+            timeout,
+            scheduling,
+            bare: self.bare,
+            slurm: directives.slurm,
+            lsf: directives.lsf,
+            given_name: directives.name.or(file),
+            submit_host: host.unwrap_or_else(|| "localhost".to_owned()),
+            signal: directives.signal,
+            ..JobSpec::new(options.job_name.clone().unwrap_or(name), work)
+        };
+        self.warn_of_differences(options, &spec)?;
+        self.warn_of_variables(&spec)?;
         Ok(spec)
     }
 }
 
-/// Whether what runs may use the task's line. A script can leave that to a program that it calls, so only a command is judged.
+/// One container, or many; `lines` are those of the tasks.
+fn shape(options: &ResolvedOptions, lines: Option<&Lines>) -> Result<Shape, Failure> {
+    let tasks = match (options.array_size, &options.array, lines) {
+        (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
+        (None, Some(array), _) => Some(Tasks::with_ids(array.ids.clone())),
+        (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
+        (None, None, None) => None,
+    };
+    match (tasks, options.nodes.and_then(Nodes::parallel)) {
+        (None, None) => Ok(Shape::Single),
+        (Some(tasks), None) => Ok(Shape::Array(tasks)),
+        (None, Some(nodes)) => Ok(Shape::Nodes(nodes)),
+        (Some(_), Some(nodes)) => {
+            Err(Failure::usage(format!("--nodes {nodes}: a multi-node parallel job cannot be an array")))
+        }
+    }
+}
+
+fn scheduling(options: &ResolvedOptions) -> Result<Scheduling, Failure> {
+    let tags: BTreeMap<String, String> =
+        options.tag.iter().map(|t| (t.key.clone(), t.value.clone())).collect();
+    if tags.len() > limits::TAGS {
+        let count = tags.len();
+        return Err(Failure::usage(format!(
+            "--tag: a job can have at most {} tags, not {count}",
+            limits::TAGS
+        )));
+    }
+    Ok(Scheduling {
+        priority: options.priority,
+        share: options.share.clone(),
+        tags,
+        propagate_tags: options.propagate_tags,
+        parameters: options.param.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
+    })
+}
+
+/// The jobs that the job waits for, as the user names them.
+fn waits_for(options: &ResolvedOptions, shape: &Shape) -> Result<Vec<Dependency<Awaited>>, Failure> {
+    let mut list: Vec<_> = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
+    let one_at_a_time = options.array.as_ref().is_some_and(|array| array.one_at_a_time);
+    if one_at_a_time && !list.contains(&Dependency::Sequential) {
+        list.push(Dependency::Sequential);
+    }
+    awsb_model::in_shape(list, shape).map_err(about("--depends-on"))
+}
+
+/// Whether the program may use the line of its task. Only a command is checked, because a script can leave the line to a
+/// program that it calls.
 fn mentions_line(work: &Work) -> bool {
     let Work::Command(argv) = work else { return true };
     argv.iter().any(|arg| {

@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::NamedTempFile;
 
 use super::Args;
-use super::options::Options;
-use super::work::{is_stdin, reason};
+use super::payload::{is_stdin, reason};
+use super::resolved_options::ResolvedOptions;
 use crate::ui::{Failure, note};
 use awsb_model::Work;
 
@@ -36,7 +36,7 @@ impl StdinFile {
 
 impl Args {
     /// The file that `--stdin` names. What is no regular file, such as a pipe, is read to its end first.
-    pub(super) fn stdin(&self, options: &Options) -> Result<Option<StdinFile>, Failure> {
+    pub(super) fn stdin(&self, options: &ResolvedOptions) -> Result<Option<StdinFile>, Failure> {
         let Some(file) = &options.stdin else { return Ok(None) };
         let wrong =
             |e: io::Error| Failure::usage(format!("--stdin: reading {}: {}", file.display(), reason(&e)));
@@ -72,7 +72,7 @@ impl Args {
     }
 
     /// Whether this command reads its standard input itself: the script, or the list of the tasks.
-    fn stdin_is_taken(&self, options: &Options) -> bool {
+    fn stdin_is_taken(&self, options: &ResolvedOptions) -> bool {
         let mut lines = [&options.each, &options.commands].into_iter().flatten();
         let is_script = self.operands.first().map(|first| is_stdin(Path::new(first)) && !self.command);
         lines.any(|lines| is_stdin(lines))
@@ -80,7 +80,7 @@ impl Args {
     }
 
     /// Whether a job without a standard input could be meant to have this command's own.
-    pub(super) fn may_want_stdin(&self, options: &Options, work: &Work) -> bool {
+    pub(super) fn may_want_stdin(&self, options: &ResolvedOptions, work: &Work) -> bool {
         !self.stdin_is_taken(options)
             && (has_data()
                 || (options.stdin.is_none()
@@ -91,7 +91,7 @@ impl Args {
 }
 
 /// Says that the job has nothing on its standard input, or has another one than this command.
-pub(super) fn tell_unread(has_another: bool) {
+pub(super) fn note_unread(has_another: bool) {
     note(if has_another {
         "bsub: note: the job does not get this standard input: its script names a file for that; `--stdin -` sends this one"
     } else if io::stdin().is_terminal() {

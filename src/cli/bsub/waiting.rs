@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::bout::{Printer, Style};
 use super::Args;
-use super::options::Options;
+use super::resolved_options::ResolvedOptions;
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Job, JobWaitSet, Once, Submitted};
 use crate::cli::waiting::{
@@ -24,7 +24,7 @@ impl Args {
     /// Says that the jobs have been submitted, and waits for their end or a signal if that is asked for.
     pub(super) async fn announce_and_wait(
         &self,
-        options: &Options,
+        options: &ResolvedOptions,
         session: Session,
         submitted: &Once,
         is_numbered: bool,
@@ -78,7 +78,7 @@ impl Args {
     }
 
     /// Says that the jobs have been submitted. When stdout is the job's, stderr is told.
-    fn announce(&self, options: &Options, submitted: &Once) -> Result<(), Failure> {
+    fn announce(&self, options: &ResolvedOptions, submitted: &Once) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }

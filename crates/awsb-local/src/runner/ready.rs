@@ -407,7 +407,7 @@ mod tests {
     use awsb_model::Place;
     use awsb_model::payload::Bundle;
     use awsb_model::payload::Entry;
-    use awsb_model::payload::launcher::{Carriage, Plain, Prelude, command, for_bundle};
+    use awsb_model::payload::launcher::{Plain, Prelude, Transport, command, for_bundle};
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
 
@@ -470,7 +470,7 @@ mod tests {
     #[test]
     fn a_folder_that_the_job_has_put_there_is_left_alone() {
         let place = tempfile::tempdir().unwrap();
-        let launcher = command(for_bundle(Carriage::Inline), vec!["./a.sh".into()]);
+        let launcher = command(for_bundle(Transport::Inline), vec!["./a.sh".into()]);
         let bundle = BASE64_STANDARD.encode(packed(&[("a.sh", "x"), (START_FILE, "exec\n")]).bytes());
         let mut seen = job(&launcher, &[("AWSB_BUNDLE", &bundle)], place.path());
         let (folder, other) = (place.path().join("own"), place.path().join("other"));
@@ -486,7 +486,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let bundle = packed(&[(LINES_FILE, "one\n\nthree\n"), (START_FILE, "exec\n")]);
         let url = format!("s3://bucket/{}", bundle.key("awsb"));
-        let launcher = command(for_bundle(Carriage::Fetched), vec![]);
+        let launcher = command(for_bundle(Transport::Fetched), vec![]);
         let mut unpacker = Unpacker::default();
         let mut fetched = 0;
         for (n, (index, first, expected)) in [
@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_to_the_launcher() {
         let place = tempfile::tempdir().unwrap();
-        let launcher = command(for_bundle(Carriage::Inline), vec!["./a.sh".into()]);
+        let launcher = command(for_bundle(Transport::Inline), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();
         let mut done = |value: &str, object: Option<&Bundle>| {
             let mut seen = job(&launcher, &[("AWSB_BUNDLE", value)], place.path());

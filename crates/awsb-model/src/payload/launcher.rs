@@ -95,7 +95,7 @@ const RUN: &str = "exec \"$@\"\n";
 
 /// How the bundle reaches the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriage {
+pub enum Transport {
     /// Inside the request.
     Inline,
     /// From S3.
@@ -103,10 +103,10 @@ pub enum Carriage {
 }
 
 /// The launcher of a job with a bundle.
-pub fn for_bundle(carriage: Carriage) -> String {
-    match carriage {
-        Carriage::Inline => [FAIL, FOLDER, INLINE, START].map(of_bundle).concat(),
-        Carriage::Fetched => [FAIL, FOLDER, S3, GET, FETCH, START].map(of_bundle).concat(),
+pub fn for_bundle(transport: Transport) -> String {
+    match transport {
+        Transport::Inline => [FAIL, FOLDER, INLINE, START].map(of_bundle).concat(),
+        Transport::Fetched => [FAIL, FOLDER, S3, GET, FETCH, START].map(of_bundle).concat(),
     }
 }
 
@@ -306,7 +306,7 @@ pub struct Prelude<'a> {
 
 /// What the start in a bundle is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Start<'a> {
+pub struct StartScript<'a> {
     /// Variables and arguments, when they are packed.
     pub packed: Option<(&'a Environment, &'a [OsString])>,
     /// What the `#!` line of the bundle's script names, as in [`Plain::interpreter`].
@@ -355,7 +355,7 @@ impl Prelude<'_> {
     }
 }
 
-impl Start<'_> {
+impl StartScript<'_> {
     /// The text of the file.
     pub fn text(&self) -> OsString {
         let mut text = OsString::from(UNSET);
@@ -553,7 +553,7 @@ mod tests {
             environment.set(name.parse()?, OsStr::from_bytes(value).to_owned());
         }
         let argv = ["./a.sh", "export G=1"].map(OsString::from);
-        let start = Start {
+        let start = StartScript {
             packed: Some((&environment, &argv)),
             interpreter: Some(OsStr::new("/bin/sh")),
             has_args: false,
@@ -572,7 +572,7 @@ mod tests {
         assert_eq!(packed_variables(text), expected);
         // Bundles of older versions begin with the variables.
         assert_eq!(packed_variables(text.strip_prefix(UNSET.as_bytes()).unwrap_or_default()), expected);
-        assert_eq!(packed_variables(Start { packed: None, ..start }.text().as_bytes()), []);
+        assert_eq!(packed_variables(StartScript { packed: None, ..start }.text().as_bytes()), []);
         let arguments = text.windows(7).position(|window| window == b"set -- ").unwrap_or_default();
         assert_eq!(packed_variables(&text[..arguments]), [], "there are no arguments behind them");
         for end in 0..text.len() {
@@ -584,8 +584,8 @@ mod tests {
     #[test]
     fn it_stays_small() {
         // What the launcher takes, the bundle cannot have.
-        assert!(for_bundle(Carriage::Inline).len() < 1100, "{}", for_bundle(Carriage::Inline).len());
-        assert!(for_bundle(Carriage::Fetched).len() < 3200, "{}", for_bundle(Carriage::Fetched).len());
+        assert!(for_bundle(Transport::Inline).len() < 1100, "{}", for_bundle(Transport::Inline).len());
+        assert!(for_bundle(Transport::Fetched).len() < 3200, "{}", for_bundle(Transport::Fetched).len());
     }
 
     #[test]
@@ -603,12 +603,12 @@ mod tests {
 
     #[test]
     fn nothing_in_it_is_a_parameter_of_a_job_definition() {
-        assert!(!for_bundle(Carriage::Fetched).contains("Ref::"));
+        assert!(!for_bundle(Transport::Fetched).contains("Ref::"));
     }
 
     #[test]
     fn the_launcher_is_no_part_of_what_the_user_ran() {
-        let launcher = for_bundle(Carriage::Inline);
+        let launcher = for_bundle(Transport::Inline);
         let command = command(launcher, vec!["./a.sh".into(), "1".into()]);
         assert_eq!(without_launcher(&command), ["./a.sh", "1"]);
         assert_eq!(without_launcher(&["echo".into()]), ["echo"]);

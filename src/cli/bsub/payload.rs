@@ -1,4 +1,4 @@
-//! What runs: a script, a command, a shell command line, or the script on standard input.
+//! The program of a job: a script, a command, a shell command line, or the script on standard input.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read};
@@ -6,43 +6,44 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::options::Options;
-use super::{Args, remarks, said};
+use super::resolved_options::ResolvedOptions;
+use super::{Args, option_sources, remarks};
 use crate::config;
 use crate::ui::{Failure, note};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
 use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
 
-/// What was asked for, as far as this machine knows it.
-pub(super) struct What {
+/// The program of a job, with everything that its script says about the job.
+pub(super) struct Invocation {
     /// The name that the job has by default.
     pub name: JobName,
-    /// What it does.
+    /// The script or command that the job runs.
     pub work: Work,
-    /// The command line's options, and the script's below them.
+    /// The options of the script's directives.
     pub options: Options,
-    /// What the script's head says.
+    /// The directives themselves.
     pub directives: Directives,
 }
 
 impl Args {
-    /// What runs, and all that is said of it.
-    pub(super) fn what(&self) -> Result<What, Failure> {
+    /// Reads the program of the job, and its directives.
+    pub(super) fn invocation(&self) -> Result<Invocation, Failure> {
         let (name, work) = self.work()?;
-        let mut options = self.options.clone();
-        let mut directives = Directives::default();
-        if let Work::Script { script, .. } = &work {
-            let contents = script.contents();
-            let lsf_unit = if may_be_for_lsf(contents) { config::lsf_unit()? } else { None };
-            directives = Directives::read_with(contents, lsf_unit);
-            let said =
-                said::by_directives(&directives, script.file_name(), &self.options, self.strict, self.quiet)?;
-            options = options.over(said);
-        }
-        Ok(What { name, work, options, directives })
+        let Work::Script { script, .. } = &work else {
+            let (options, directives) = (Options::default(), Directives::default());
+            return Ok(Invocation { name, work, options, directives });
+        };
+        let contents = script.contents();
+        let lsf_unit = if may_be_for_lsf(contents) { config::lsf_unit()? } else { None };
+        let directives = Directives::read_with(contents, lsf_unit);
+        let file = script.file_name();
+        let options =
+            option_sources::by_directives(&directives, file, &self.options, self.strict, self.quiet)?;
+        Ok(Invocation { name, work, options, directives })
     }
 
-    /// What the job does, and the name that it has by default.
+    /// The script or command that the job runs, and the default name of the job.
     fn work(&self) -> Result<(JobName, Work), Failure> {
         if let Some(file) = &self.options.commands {
             if self.wrap.is_some() || !self.operands.is_empty() {
@@ -56,7 +57,7 @@ impl Args {
             } else {
                 file.file_name().unwrap_or_default().to_string_lossy()
             };
-            // The launcher puts the line in the place of this.
+            // The launcher replaces this command by the line.
             return Ok((JobName::cleaned(&name), Work::Command(vec!["/bin/sh".into()])));
         }
         if let Some(line) = &self.wrap {
@@ -117,13 +118,10 @@ impl Args {
     }
 
     /// The lines of `--each` or `--commands`.
-    pub(super) fn lines(&self, options: &Options) -> Result<Option<Lines>, Failure> {
+    pub(super) fn lines(&self, options: &ResolvedOptions) -> Result<Option<Lines>, Failure> {
         match (&options.each, &options.commands) {
             (Some(file), _) => self.lines_of(file, LineUse::Argument, options.skip_comments).map(Some),
             (None, Some(file)) => self.lines_of(file, LineUse::Command, options.skip_comments).map(Some),
-            (None, None) if self.options.skip_comments => Err(Failure::usage(
-                "--skip-comments needs --each or --commands: it leaves out lines of their file",
-            )),
             (None, None) => Ok(None),
         }
     }
@@ -164,14 +162,14 @@ impl Args {
     }
 }
 
-/// What is said of lines that are tasks and hardly meant to be.
+/// The lines that are tasks and probably should not be, in words.
 fn unusual(lines: &Lines) -> Option<String> {
-    const NAMED: usize = 10;
+    const LISTED: usize = 10;
     let (blank, comments) = lines.unusual();
-    let told = |numbers: &[u32], what: &str| {
-        let listed: Vec<String> = numbers.iter().take(NAMED).map(u32::to_string).collect();
-        let more = if numbers.len() > NAMED {
-            format!(" and {} more", numbers.len() - NAMED)
+    let describe = |numbers: &[u32], what: &str| {
+        let listed: Vec<String> = numbers.iter().take(LISTED).map(u32::to_string).collect();
+        let more = if numbers.len() > LISTED {
+            format!(" and {} more", numbers.len() - LISTED)
         } else {
             String::new()
         };
@@ -182,9 +180,9 @@ fn unusual(lines: &Lines) -> Option<String> {
             _ => Some(format!("lines {listed}{more} are {what}, and are tasks as well")),
         }
     };
-    let told: Vec<String> =
-        [told(&blank, "blank"), told(&comments, "a comment (`#`)")].into_iter().flatten().collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let described: Vec<String> =
+        [describe(&blank, "blank"), describe(&comments, "a comment (`#`)")].into_iter().flatten().collect();
+    (!described.is_empty()).then(|| described.join("; "))
 }
 
 pub(super) fn is_stdin(file: &Path) -> bool {
@@ -209,8 +207,8 @@ fn script(path: &Path, contents: Vec<u8>, what: &str) -> Result<Script, Failure>
     })
 }
 
-/// Whether the first operand is a script of the user's: it names a regular file. One that only looks as if
-/// it did is an error, not a job that fails minutes later.
+/// Whether the first operand is a script, because it names a regular file. An operand that only looks like a file is an
+/// error here instead of a job that fails minutes later.
 fn is_script(path: &Path) -> Result<bool, Failure> {
     let shown = path.display();
     match std::fs::metadata(path) {
@@ -239,7 +237,7 @@ fn is_script(path: &Path) -> Result<bool, Failure> {
     })
 }
 
-/// Names that a script has and a command hardly ever.
+/// Whether a name is usual for a script and unusual for a command.
 fn looks_like_a_file(path: &Path) -> bool {
     const ENDINGS: [&str; 6] = ["sh", "py", "R", "pl", "jl", "sbatch"];
     let bytes = path.as_os_str().as_bytes();
@@ -248,7 +246,7 @@ fn looks_like_a_file(path: &Path) -> bool {
         || bytes.iter().any(u8::is_ascii_whitespace)
 }
 
-/// An I/O error's words without the operating system's number.
+/// The text of an I/O error without the number of the operating system.
 pub(super) fn reason(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()

@@ -1,5 +1,5 @@
-//! Where options come from besides the command line: the directives in a script's head, and the settings
-//! file's defaults. The parser is the command line's own.
+//! The sources of options besides the command line: the directives in a script's head, and the defaults of the settings
+//! file. Both are parsed as a command line is.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 
 use super::Args;
 use super::options::Options;
-use super::work::{is_stdin, reason};
+use super::payload::{is_stdin, reason};
 use crate::ui::{Failure, note};
 use awsb_model::Directives;
 use awsb_model::directives::{About, Remark, Said};
@@ -21,8 +21,8 @@ struct Line {
     options: Options,
 }
 
-/// Parses options that stand elsewhere than on the command line.
-fn parse(words: &[OsString]) -> Result<Options, String> {
+/// Parses options of another source than the command line.
+pub(super) fn parse(words: &[OsString]) -> Result<Options, String> {
     match Line::try_parse_from(words) {
         Ok(line) => Ok(line.options),
         Err(e) => {
@@ -44,7 +44,7 @@ fn parse(words: &[OsString]) -> Result<Options, String> {
     }
 }
 
-/// So many characters of a line or a value are repeated in a message: a mistake may be a file of megabytes.
+/// A message repeats at most this many characters of a line or a value, because a mistake may be a file of megabytes.
 const LONGEST_QUOTE: usize = 200;
 
 fn shortened(text: &str) -> String {
@@ -64,11 +64,11 @@ fn is_for_the_command_line(option: &str) -> bool {
     command.get_arguments().any(named)
 }
 
-/// What a script's directives ask for. What Batch cannot honour is a warning, with `strict` an error; what the command
-/// line's options in `given` override is neither. Notes are said unless it is to be `quiet`.
+/// The options of a script's directives. A directive that Batch cannot honour is a warning, and with `strict` an error,
+/// unless the command line's options in `given` override it. Notes are printed unless `quiet` is set.
 ///
 /// # Errors
-/// When directives are wrong: the last of them is returned, after the others were said. Nothing has been sent then.
+/// When directives are wrong. All errors but the last are printed, and the last is returned.
 pub fn by_directives(
     directives: &Directives,
     script: &str,
@@ -109,11 +109,11 @@ pub fn by_directives(
     Ok(options)
 }
 
-/// What one directive asks for, behind `others`.
+/// The options of one directive, which comes after `others`.
 fn options_of(said: &Said, others: &Options, script: &str, given: &Options) -> Result<Options, Failure> {
     let place = format!("{script}, line {}: `{}`", said.line, shortened(&said.text));
     let more = parse(&said.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
-    // A script means all that it says; only what is said elsewhere takes its place.
+    // All directives of a script count together. Only another source can replace one.
     if more.make_an_array_of_nodes(others) {
         return Err(Failure::usage(format!("{place}: a multi-node parallel job cannot be an array"))
             .hint("submit an array of jobs with one node each, or one job for each task"));
@@ -127,10 +127,10 @@ fn options_of(said: &Said, others: &Options, script: &str, given: &Options) -> R
     Ok(more)
 }
 
-/// What the settings file's defaults ask for; each comes with the place where it stands.
+/// The options of the settings file's defaults; each line comes with its place in the file.
 ///
 /// # Errors
-/// When one is wrong; nothing has been sent then.
+/// When a default is wrong.
 pub fn by_defaults<'a>(
     defaults: impl IntoIterator<Item = (&'a Vec<OsString>, &'a String)>,
 ) -> Result<Options, Failure> {

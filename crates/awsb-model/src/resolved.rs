@@ -1,0 +1,173 @@
+//! A job that has been resolved in its cluster, and the SubmitJob requests for it.
+
+use super::payload::launcher;
+use super::request::{
+    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
+    ResourceRequirement, SubmitRequest,
+};
+use super::{
+    Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks, dependencies,
+    limits,
+};
+
+/// A job that has been resolved in its cluster: each name in its [`JobSpec`] has been looked up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedJob {
+    /// The job as the user describes it.
+    pub spec: JobSpec,
+    /// One container or many, after the job definition has been read.
+    pub shape: ResolvedShape,
+    /// The queue's name or ARN.
+    pub job_queue: String,
+    /// The job definition: `NAME`, `NAME:REVISION` or an ARN.
+    pub job_definition: String,
+    /// The image, if the job does not run in that of its job definition.
+    pub image: Option<Image>,
+    /// The jobs that have to succeed first.
+    pub depends_on: Vec<Dependency<JobId>>,
+}
+
+/// One container, or many. Unlike a [`Shape`], it knows the node ranges of the job definition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResolvedShape {
+    /// One container.
+    Single,
+    /// An array of tasks: one array job, several of them, or for one task a single job.
+    Array(Tasks),
+    /// A multi-node parallel job.
+    Nodes(JobNodes),
+}
+
+impl ResolvedShape {
+    /// The shape of a job whose job definition gives it these nodes; `None` for an array with nodes, which Batch does
+    /// not have.
+    pub fn new(shape: &Shape, nodes: Option<JobNodes>) -> Option<Self> {
+        match (shape, nodes) {
+            (Shape::Array(_), Some(_)) => None,
+            (Shape::Array(tasks), None) => Some(Self::Array(tasks.clone())),
+            (Shape::Single | Shape::Nodes(_), Some(nodes)) => Some(Self::Nodes(nodes)),
+            (Shape::Single, None) => Some(Self::Single),
+            (Shape::Nodes(count), None) => Some(Self::Nodes(JobNodes { count: *count, ranges: Vec::new() })),
+        }
+    }
+}
+
+impl ResolvedJob {
+    /// The SubmitJob request for the job, or for a part of its tasks, that runs this command with these variables.
+    ///
+    /// # Errors
+    /// When the job waits for more jobs than Batch accepts.
+    pub fn submit_request(
+        &self,
+        part: Option<&Tasks>,
+        command: Vec<String>,
+        environment: Vec<KeyValue>,
+    ) -> Result<SubmitRequest, Invalid> {
+        let spec = &self.spec;
+        let scheduling = &spec.scheduling;
+        let resource_requirements = spec.resources.requirements();
+        let overrides = Overrides { command, environment, resource_requirements };
+        let (array_properties, container_overrides, node_overrides) = match &self.shape {
+            ResolvedShape::Single | ResolvedShape::Array(_) => {
+                // Batch has no array of one child.
+                let size = part.map(|part| part.ids().count()).filter(|n| limits::ARRAY_SIZE.contains(n));
+                (size.map(|size| ArrayProperties { size }), Some(overrides), None)
+            }
+            ResolvedShape::Nodes(JobNodes { count, ranges }) => {
+                let ranges = ranges.iter().map(|range| overrides_of_range(range, overrides.clone()));
+                let nodes = NodeOverrides { num_nodes: *count, node_property_overrides: ranges.collect() };
+                (None, None, Some(nodes))
+            }
+        };
+        Ok(SubmitRequest {
+            job_name: spec.name.to_string(),
+            job_queue: self.job_queue.clone(),
+            job_definition: self.job_definition.clone(),
+            array_properties,
+            depends_on: dependencies(&self.depends_on)?,
+            share_identifier: scheduling.share.as_ref().map(|s| s.as_str().to_owned()),
+            scheduling_priority_override: scheduling.priority.map(|p| p.get()),
+            parameters: scheduling.parameters.clone(),
+            container_overrides,
+            node_overrides,
+            retry_strategy: spec.retries.strategy(),
+            timeout: spec.timeout.map(|t| JobTimeout { attempt_duration_seconds: t.seconds() }),
+            propagate_tags: scheduling.propagate_tags.then_some(true),
+            tags: scheduling.tags.clone(),
+        })
+    }
+}
+
+impl Resources {
+    /// The requirements that differ from the job definition's.
+    fn requirements(&self) -> Vec<ResourceRequirement> {
+        let values = [
+            ("VCPU", self.vcpus.map(|v| v.to_string())),
+            ("MEMORY", self.memory.map(|m| m.to_string())),
+            ("GPU", self.gpus.map(|g| g.to_string())),
+        ];
+        let given = values.into_iter().filter_map(|(kind, value)| Some((kind, value?)));
+        given.map(|(kind, value)| ResourceRequirement { kind, value }).collect()
+    }
+}
+
+/// The overrides for a node range, with the variable of its vCPUs.
+fn overrides_of_range(range: &NodeTargets, mut overrides: Overrides) -> NodePropertyOverride {
+    let vcpus = range.vcpus.map(|vcpus| KeyValue::new(launcher::VCPUS_VARIABLE, vcpus.to_string()));
+    overrides.environment.extend(vcpus);
+    NodePropertyOverride { target_nodes: range.targets.clone(), container_overrides: overrides }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{JobName, Work};
+    use super::*;
+
+    fn job(shape: ResolvedShape) -> ResolvedJob {
+        let work = Work::Command(vec!["true".into()]);
+        ResolvedJob {
+            spec: JobSpec::new(JobName::cleaned("job"), work),
+            shape,
+            job_queue: "queue".into(),
+            job_definition: "definition".into(),
+            image: None,
+            depends_on: Vec::new(),
+        }
+    }
+
+    fn nodes() -> JobNodes {
+        let range = |targets: &str, vcpus| NodeTargets { targets: targets.to_owned(), vcpus };
+        JobNodes { count: 3, ranges: vec![range("0:0", None), range("1:", Some(2.0))] }
+    }
+
+    #[test]
+    fn each_node_range_has_its_own_vcpus() -> Result<(), Invalid> {
+        let request = job(ResolvedShape::Nodes(nodes())).submit_request(None, Vec::new(), Vec::new())?;
+        let nodes = request.node_overrides.as_ref().map(|nodes| nodes.num_nodes);
+        assert_eq!((nodes, request.container_overrides.as_ref()), (Some(3), None));
+        let variables = request.all_overrides().map(|overrides| overrides.environment.len());
+        assert_eq!(variables.collect::<Vec<_>>(), [0, 1]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_array_of_one_task_is_a_single_job() -> Result<(), Invalid> {
+        let size = |ids: &str| -> Result<_, Invalid> {
+            let tasks = Tasks::with_ids(ids.parse()?);
+            let job = job(ResolvedShape::Array(tasks.clone()));
+            let request = job.submit_request(Some(&tasks), Vec::new(), Vec::new())?;
+            Ok(request.array_properties.map(|array| array.size))
+        };
+        assert_eq!((size("7")?, size("7,9")?), (None, Some(2)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_job_definition_can_make_a_job_one_of_nodes_but_not_an_array() -> Result<(), Invalid> {
+        let nodes = || Some(nodes());
+        assert_eq!(ResolvedShape::new(&Shape::Single, nodes()), nodes().map(ResolvedShape::Nodes));
+        let array = Shape::Array(Tasks::with_ids("1-2".parse()?));
+        assert_eq!(ResolvedShape::new(&array, nodes()), None);
+        Ok(())
+    }
+}

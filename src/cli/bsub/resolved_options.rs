@@ -1,0 +1,192 @@
+//! The options of a job, resolved from all places where they can be given.
+
+use std::ops::Deref;
+
+use super::options::Options;
+use crate::ui::Failure;
+use awsb_model::{ContainerChanges, EnvArg, Image, Invalid, Place, Timeout, WallTime};
+
+/// The options of a job. They are resolved once and cannot be changed afterwards.
+#[derive(Debug, Clone)]
+pub struct ResolvedOptions(Options);
+
+impl Deref for ResolvedOptions {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.0
+    }
+}
+
+impl ResolvedOptions {
+    /// Resolves the options: those of the command line come first, then those of the script's directives, then the
+    /// defaults of the settings file.
+    ///
+    /// # Errors
+    /// When an option has no effect, or cannot be used, with those of the other places.
+    pub fn resolve(command_line: &Options, directives: Options, defaults: Options) -> Result<Self, Failure> {
+        let options = command_line.clone().over(directives).over(defaults);
+        if !command_line.env_exclude.is_empty() && !options.env.contains(&EnvArg::All) {
+            let patterns = command_line.env_exclude.join(",");
+            return Err(Failure::usage(format!(
+                "--env-exclude {patterns} needs `-e all`: it leaves variables out of it"
+            )));
+        }
+        check_wait(command_line, &options)?;
+        if options.commands.is_some() && command_line.commands.is_none() {
+            return Err(Failure::usage(
+                "--commands cannot be used with a script or a command: its file has the commands",
+            ));
+        }
+        if command_line.skip_comments && options.each.is_none() && options.commands.is_none() {
+            return Err(Failure::usage(
+                "--skip-comments needs --each or --commands: it leaves out lines of their file",
+            ));
+        }
+        Ok(Self(options))
+    }
+
+    /// The options of `--rerun`, which come from the command line alone: the rest of the job stays as it was.
+    ///
+    /// # Errors
+    /// When an option asks for a change that `--rerun` cannot make.
+    pub fn for_rerun(command_line: &Options) -> Result<Self, Failure> {
+        if let Some(option) = fixed_by_rerun(command_line) {
+            return Err(Failure::usage(format!("{option} cannot be changed by --rerun"))
+                .hint("to change it, submit the script again"));
+        }
+        check_wait(command_line, command_line)?;
+        Ok(Self(command_line.clone()))
+    }
+
+    /// Whether the job ends when a signal interrupts the command that waits for it.
+    pub fn ends_with_waiter(&self) -> bool {
+        ends_with_waiter(self)
+    }
+
+    /// How long an attempt may run.
+    ///
+    /// # Errors
+    /// When it is less than Batch accepts.
+    pub fn limit(&self) -> Result<Option<Timeout>, Invalid> {
+        match self.time.and_then(WallTime::seconds) {
+            Some(seconds) => Timeout::of_seconds(seconds).map(Some),
+            None => Ok(self.timeout),
+        }
+    }
+
+    /// The changes to the container that SubmitJob cannot make, for a job in this image.
+    pub fn changes(&self, image: Option<Image>) -> ContainerChanges {
+        ContainerChanges {
+            image,
+            job_role: self.job_role.clone(),
+            execution_role: self.execution_role.clone(),
+            user: self.user.clone(),
+            ulimits: self.ulimit.clone(),
+            mounts: self.mount.clone(),
+            efs: self.efs.clone(),
+            secrets: self.secret.clone(),
+            shm_size: self.shm_size,
+            ephemeral_storage: self.ephemeral_storage,
+        }
+    }
+
+    /// The working directory of the job.
+    pub fn place(&self) -> Place {
+        match (&self.working_dir, &self.parent_working_dir) {
+            (Some(place), _) => Place::In(place.into()),
+            (None, Some(parent)) => Place::Below(parent.into()),
+            (None, None) => Place::Own,
+        }
+    }
+}
+
+fn ends_with_waiter(options: &Options) -> bool {
+    options.kill_on_interrupt && (options.wait || options.interactive)
+}
+
+/// A command that does not wait cannot be interrupted while it waits. As a default of the settings file, the option
+/// counts only for commands that wait.
+fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> {
+    if command_line.kill_on_interrupt && !ends_with_waiter(options) {
+        return Err(Failure::usage("--kill-on-interrupt needs --wait (-K) or --interactive (-I)"));
+    }
+    Ok(())
+}
+
+/// The first option of something that `--rerun` cannot change: the staged files, and the container of the job
+/// definition except for its image.
+fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
+    let given: [(&str, bool); 21] = [
+        ("--input", !options.input.is_empty()),
+        ("--stdin", options.stdin.is_some()),
+        ("--output-file", !options.output_file.is_empty()),
+        ("--working-dir", options.working_dir.is_some()),
+        ("--parent-working-dir", options.parent_working_dir.is_some()),
+        ("--array-size", options.array_size.is_some()),
+        ("--array", options.array.is_some()),
+        ("--each", options.each.is_some()),
+        ("--commands", options.commands.is_some()),
+        ("--skip-comments", options.skip_comments),
+        ("--nodes", options.nodes.is_some()),
+        ("--depends-on", !options.depends_on.is_empty()),
+        ("--job-role", options.job_role.is_some()),
+        ("--execution-role", options.execution_role.is_some()),
+        ("--user", options.user.is_some()),
+        ("--ulimit", !options.ulimit.is_empty()),
+        ("--mount", !options.mount.is_empty()),
+        ("--efs", !options.efs.is_empty()),
+        ("--shm-size", options.shm_size.is_some()),
+        ("--ephemeral-storage", options.ephemeral_storage.is_some()),
+        ("--secret", !options.secret.is_empty()),
+    ];
+    given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::option_sources::parse;
+    use super::*;
+
+    fn options(line: &str) -> Result<Options, String> {
+        parse(&line.split_whitespace().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn resolve(command_line: &str, directives: &str, defaults: &str) -> Result<ResolvedOptions, String> {
+        let [command_line, directives, defaults] = [command_line, directives, defaults].map(options);
+        ResolvedOptions::resolve(&command_line?, directives?, defaults?)
+            .map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_command_line_comes_first_then_directives_then_defaults() -> Result<(), String> {
+        let resolved = resolve("-p 4", "-p 2 -m 1G --tag a=1", "-m 2G -q fast --tag b=2")?;
+        let text = |value: Option<String>| value.unwrap_or_default();
+        assert_eq!(text(resolved.vcpus.map(|v| v.to_string())), "4");
+        assert_eq!(text(resolved.memory.map(|m| m.to_string())), "1024");
+        assert_eq!(text(resolved.queue.clone()), "fast");
+        let tags: Vec<&str> = resolved.tag.iter().map(|tag| tag.key.as_str()).collect();
+        assert_eq!(tags, ["b", "a"]);
+        Ok(())
+    }
+
+    #[test]
+    fn options_that_need_others_are_refused_on_the_command_line_alone() {
+        for option in ["--env-exclude A", "--kill-on-interrupt", "--skip-comments"] {
+            let message = resolve(option, "", "").map(|_| ()).unwrap_err();
+            assert!(message.contains("needs"), "{option}: {message}");
+            assert!(resolve("", "", option).is_ok(), "{option} as a default");
+        }
+        assert!(resolve("--kill-on-interrupt", "-K", "").is_ok());
+        assert!(resolve("", "--commands file", "").is_err());
+    }
+
+    #[test]
+    fn a_rerun_changes_neither_files_nor_the_container() {
+        let rerun = |line: &str| ResolvedOptions::for_rerun(&options(line).expect("options"));
+        assert!(rerun("-p 4 --image busybox -K --kill-on-interrupt").is_ok());
+        for refused in ["--ulimit nofile=1", "--array 1-3", "--kill-on-interrupt"] {
+            assert!(rerun(refused).is_err(), "{refused}");
+        }
+    }
+}

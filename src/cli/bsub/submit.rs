@@ -1,0 +1,482 @@
+//! The submission of a job, in steps that each have a type of their own.
+//!
+//! A [`Draft`] is all that this machine knows of the job. A [`Submission`] resolves it in the cluster
+//! ([`ResolvedJob`]), plans its requests ([`Plan`]), prepares what the job needs and sends the requests. A dry run takes
+//! the same way and ends before the first step that changes something.
+
+use std::io::IsTerminal;
+
+use futures_util::future::{OptionFuture, join_all};
+
+use super::image::{ImageStep, JobImage};
+use super::inputs;
+use super::payload::Invocation;
+use super::resolved_options::ResolvedOptions;
+use super::{Args, depends, dry_run, environment, image, option_sources, rerun, stdin};
+use crate::aws::Session;
+use crate::batch::definition::{
+    self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
+};
+use crate::batch::{self, Once, Progress, RetryPolicy, Submitted};
+use crate::cli::select;
+use crate::cli::waiting::end_with_waiter;
+use crate::config::{self, Cluster};
+use crate::diagnose::{NeverFits, never_fits};
+use crate::image::Recipe;
+use crate::stage::{self, Baggage, Plan, Target};
+use crate::ui::{Exit, Failure, Interrupts, note};
+use awsb_model::directives::Remark;
+use awsb_model::request::SubmitRequest;
+use awsb_model::{
+    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Mark, Period, ResolvedJob,
+    ResolvedShape, Shape, Shared, Stdin, words,
+};
+
+/// Cached capacity of a queue that is older than this, in milliseconds, has probably changed.
+const OLD_CAPACITY: i64 = 10 * 60 * 1000;
+
+/// A job with everything that this machine knows of it. Nothing has been sent yet.
+struct Draft {
+    spec: JobSpec,
+    inputs: Baggage,
+    /// The image that `--build` builds.
+    recipe: Option<Recipe>,
+    /// The directive that asks for all memory of a node.
+    whole_node: Option<Remark>,
+    /// A note that an input is not the job's standard input, although it looks like it.
+    not_stdin: Option<String>,
+    /// Whether this command has a standard input that the job does not get.
+    lacks_stdin: bool,
+}
+
+impl Args {
+    /// Resolves, plans and submits the job, and waits for its end if that is asked for. `remark` is a second meaning that
+    /// the command line could have.
+    pub(super) async fn submit(
+        &self,
+        invocation: Invocation,
+        remark: Option<String>,
+    ) -> Result<Exit, Failure> {
+        let defaults = config::defaults(&self.common.choice())?;
+        let defaults = option_sources::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
+        let options = ResolvedOptions::resolve(&self.options, invocation.options.clone(), defaults)?;
+        let Draft { spec, inputs, recipe, whole_node, not_stdin, lacks_stdin } =
+            self.draft(&options, invocation).await?;
+        let session = self.common.open().await?;
+        let mut submission = Submission { args: self, options: &options, inputs: &inputs, session };
+        let queue = options.queue.as_deref();
+        let depends_on = depends::dependencies(&submission.session, queue, &spec.depends_on).await?;
+        let JobImage { image, step } = image::find(&submission.session, &options, queue, recipe).await?;
+        let inspected = submission.inspect(&spec, image.clone()).await?;
+        let job = submission.resolve(spec, depends_on, image, &inspected)?;
+        let plan = submission.plan(&job)?;
+        if let ResolvedShape::Nodes(nodes) = &job.shape
+            && !self.quiet
+        {
+            note(format!("bsub: {nodes}"));
+        }
+        if let Some(directive) = whole_node.filter(|_| !self.quiet) {
+            note_memory(&submission.session, &directive, &job, inspected.summary.as_ref()).await;
+        }
+        self.check_capacity(&submission.session, &plan, inspected.summary.as_ref()).await?;
+        // On AWS the dependencies are checked during the submission, unless their check can stop it.
+        let checks_first = submission.session.is_near() || self.strict || self.dry_run;
+        if checks_first {
+            self.check_dependencies(&submission.session, &job.depends_on).await?;
+        }
+        for remark in remark.into_iter().chain(not_stdin) {
+            note(format!("bsub: note: {remark}"));
+        }
+        if self.dry_run {
+            return submission.show(&job, &inspected.definition, step.as_ref(), &plan).await;
+        }
+        let is_ready = step.is_none() && inspected.definition.registration().is_none();
+        let (job, plan) = if is_ready {
+            (job, plan)
+        } else {
+            let job = submission.prepare(job, inspected, step).await?;
+            let plan = submission.plan(&job)?;
+            (job, plan)
+        };
+        submission.send(&job, &plan, !checks_first, lacks_stdin).await
+    }
+
+    /// Reads the files of the job and checks its options. Nothing is sent.
+    async fn draft(&self, options: &ResolvedOptions, invocation: Invocation) -> Result<Draft, Failure> {
+        let whole_node = invocation.directives.whole_node.clone();
+        let inputs = inputs::gather(&options.input, &invocation.work, self.quiet)?;
+        let stdin_file = self.stdin(options)?;
+        let may_be_stdin = stdin_file.is_none() && !self.quiet && !options.has_array();
+        let not_stdin =
+            may_be_stdin.then(|| inputs::not_stdin(&self.options.input, &invocation.work)).flatten();
+        let is_by_option = self.options.stdin.is_some();
+        let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(options, &invocation.work);
+        let stdin = match (&stdin_file, inputs.is_empty()) {
+            (None, _) => Stdin::Nothing,
+            (Some(_), true) => Stdin::Alone,
+            (Some(_), false) => Stdin::BesideInputs,
+        };
+        let spec = self.spec(options, invocation, stdin)?;
+        let inputs = match &stdin_file {
+            Some(file) => inputs.with_stdin(file.path())?,
+            None => inputs,
+        };
+        if let Some(obstacle) = stage::obstacle_to_bare(&spec, !inputs.is_empty()) {
+            return Err(Failure::usage(format!(
+                "--bare cannot be used with {obstacle}: it starts the command with nothing in front of it"
+            )));
+        }
+        let recipe = image::recipe(options, self.quiet)?;
+        let inputs = Baggage::pack(inputs, &spec.place).await?;
+        Ok(Draft { spec, inputs, recipe, whole_node, not_stdin, lacks_stdin })
+    }
+
+    /// Warns of a job that can never run; with `--strict` that is an error.
+    async fn check_capacity(
+        &self,
+        session: &Session,
+        plan: &Plan,
+        definition: Option<&DefinitionSummary>,
+    ) -> Result<(), Failure> {
+        let Some(request) = plan.requests.first().filter(|_| self.strict || !self.quiet) else {
+            return Ok(());
+        };
+        let by_definition = definition.map(DefinitionSummary::demand).unwrap_or_default();
+        let Some(NeverFits { findings, age }) = never_fits(session, request, &by_definition).await else {
+            return Ok(());
+        };
+        let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        let message = format!("the job can never run: {}", messages.join("; "));
+        let mut hints: Vec<String> = findings.into_iter().flat_map(|finding| finding.advice).collect();
+        if age > OLD_CAPACITY {
+            let queue = &request.job_queue;
+            hints.push(format!("this is from {} ago; `bqueues {queue}` reads it again", words::span(age)));
+        }
+        if self.strict {
+            let failure = hints.into_iter().fold(Failure::usage(message), Failure::hint);
+            return Err(failure.hint("without `--strict`, this is a warning"));
+        }
+        note(format!("bsub: warning: {message}"));
+        hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        Ok(())
+    }
+
+    /// Warns of a dependency that has failed; with `--strict` that is an error.
+    async fn check_dependencies(
+        &self,
+        session: &Session,
+        depends_on: &[Dependency<JobId>],
+    ) -> Result<(), Failure> {
+        if self.quiet && !self.strict {
+            return Ok(());
+        }
+        let Some(failure) = depends::failed(session, depends_on).await else { return Ok(()) };
+        if self.strict {
+            return Err(failure.hint("without `--strict`, this is a warning"));
+        }
+        note(format!("bsub: warning: {failure}"));
+        failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        Ok(())
+    }
+
+    /// `--rerun`: submits jobs again, as Batch has them, changed by the options.
+    pub(super) async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
+        let options = ResolvedOptions::for_rerun(&self.options)?;
+        let recipe = image::recipe(&options, self.quiet)?;
+        let mut session = self.common.open().await?;
+        let ids = batch::meant(&session, &ids.0, None).await?;
+        let variables = environment::gather(&options, self.quiet)?;
+        let requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
+        if requests.is_empty() {
+            note("bsub: note: nothing is submitted, because no task of the job has failed");
+            return Ok(Exit::Done);
+        }
+        let queue = requests.first().map(|request| request.job_queue.as_str());
+        let JobImage { image, step } = image::find(&session, &options, queue, recipe).await?;
+        if self.dry_run {
+            let step = step.zip(image.as_ref()).map(|(step, image)| step.shown(image));
+            let derived = rerun::inspect_definitions(&session, &requests, image).await?;
+            let mut first = Vec::from_iter(step);
+            for registration in derived.iter().filter_map(|(_, found)| found.registration()) {
+                first.push(dry_run::registration(&session, registration).await?);
+            }
+            let named = derived.iter().map(|(base, found)| (base.clone(), found.name().to_owned()));
+            let requests = rerun::with_definitions(requests, &Vec::from_iter(named));
+            return self.show(dry_run::requests(&session.cluster, first, &[], &Baggage::None, &requests)?);
+        }
+        let image = match step {
+            Some(step) => Some(step.run(&mut session, self.quiet).await?),
+            None => image,
+        };
+        let mut registered = Vec::new();
+        for (base, found) in rerun::inspect_definitions(&session, &requests, image).await? {
+            registered.push((base, register(&session, found).await?));
+        }
+        let requests = rerun::with_definitions(requests, &registered);
+        self.submit_and_wait(&options, session, &requests, false).await
+    }
+
+    /// Submits the requests, prints the job IDs, and waits for the jobs if that is asked for. `is_numbered`: the jobs find
+    /// their numbers among their variables.
+    async fn submit_and_wait(
+        &self,
+        options: &ResolvedOptions,
+        session: Session,
+        requests: &[SubmitRequest],
+        is_numbered: bool,
+    ) -> Result<Exit, Failure> {
+        let progress = Progress::default();
+        // Until the job IDs have been printed. A signal at the very end of the submission is left to the wait.
+        let mut signals = Interrupts::listen();
+        let submitted = tokio::select! {
+            biased;
+            signal = signals.next() => Err(progress.interrupted(signal)),
+            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
+        };
+        // After a failure, some of the jobs may exist.
+        let ids = match &submitted {
+            Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
+            Err(_) => progress.jobs(),
+        };
+        batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        if let (Err(Failure { exit: Exit::Interrupted(signal), .. }), false) = (&submitted, ids.is_empty())
+            && options.ends_with_waiter()
+        {
+            end_with_waiter("bsub", &session, *signal, &ids).await;
+        }
+        let submitted = submitted?;
+        self.announce_and_wait(options, session, &submitted, is_numbered).await
+    }
+
+    /// Submits the jobs, or finds that they exist already.
+    async fn submit_all(
+        &self,
+        session: &Session,
+        requests: &[SubmitRequest],
+        progress: &Progress,
+    ) -> Result<Once, Failure> {
+        let policy = RetryPolicy::new(self.submit_timeout.map(Period::get));
+        if let Some(key) = &self.once {
+            return batch::once(session, key, requests, &policy, progress).await;
+        }
+        let mut jobs = Vec::new();
+        for request in requests {
+            let mark = request.mark().unwrap_or_else(Mark::random);
+            jobs.push(batch::submit(session, request, &mark, &policy, progress).await?);
+        }
+        Ok(Once { jobs, earlier: false })
+    }
+
+    /// Prints the requests of `--dry-run`.
+    fn show(&self, requests: Vec<serde_json::Value>) -> Result<Exit, Failure> {
+        let text = serde_json::to_string_pretty(&requests).unwrap_or_default();
+        let output = self.common.output();
+        output.write(format!("{}\n", output.as_shown(&text)).as_bytes())?;
+        Ok(Exit::Done)
+    }
+}
+
+/// A job on its way to its cluster.
+struct Submission<'a> {
+    args: &'a Args,
+    options: &'a ResolvedOptions,
+    inputs: &'a Baggage,
+    session: Session,
+}
+
+impl Submission<'_> {
+    /// Finds the job definition of a job in this image. Nothing is registered. A failure that a stale cache has caused is
+    /// repeated with fresh cluster data.
+    async fn inspect(
+        &mut self,
+        spec: &JobSpec,
+        image: Option<Image>,
+    ) -> Result<InspectedDefinition, Failure> {
+        let changes = self.options.changes(image);
+        match self.inspect_once(spec, changes.clone()).await {
+            Err(failure) => match self.session.read_anew(&failure).await? {
+                Some(fresh) => {
+                    self.session = fresh;
+                    self.inspect_once(spec, changes).await
+                }
+                None => Err(failure),
+            },
+            inspected => inspected,
+        }
+    }
+
+    async fn inspect_once(
+        &self,
+        spec: &JobSpec,
+        changes: ContainerChanges,
+    ) -> Result<InspectedDefinition, Failure> {
+        let request = DefinitionRequest {
+            queue: self.job_queue(),
+            definition: self.options.job_definition.as_deref(),
+            changes: &with_shared(&self.session.cluster.shared, changes),
+            nodes: match spec.shape {
+                Shape::Nodes(nodes) => Some(nodes),
+                Shape::Single | Shape::Array(_) => None,
+            },
+            vcpus: self.options.vcpus,
+            memory: self.options.memory,
+            gpus: self.options.gpus,
+        };
+        definition::inspect_definition(&self.session, &request).await
+    }
+
+    fn job_queue(&self) -> &str {
+        self.options.queue.as_deref().unwrap_or(&self.session.cluster.job_queue)
+    }
+
+    /// The job with everything that was looked up for it.
+    fn resolve(
+        &self,
+        spec: JobSpec,
+        depends_on: Vec<Dependency<JobId>>,
+        image: Option<Image>,
+        inspected: &InspectedDefinition,
+    ) -> Result<ResolvedJob, Failure> {
+        let job_definition = inspected.definition.name().to_owned();
+        let shape = ResolvedShape::new(&spec.shape, inspected.nodes.clone()).ok_or_else(|| {
+            Failure::usage(format!(
+                "the job definition {job_definition} is for multi-node parallel jobs, and those cannot be arrays"
+            ))
+        })?;
+        let job_queue = self.job_queue().to_owned();
+        Ok(ResolvedJob { spec, shape, job_queue, job_definition, image, depends_on })
+    }
+
+    /// Plans the requests of the job. Pure.
+    fn plan(&self, job: &ResolvedJob) -> Result<Plan, Failure> {
+        let Session { cluster, region, .. } = &self.session;
+        let submitter = select::submitter();
+        let target = Target {
+            bucket: &cluster.bucket,
+            prefix: &cluster.prefix,
+            region,
+            shared: &cluster.shared,
+            submitter: submitter.as_ref(),
+        };
+        Plan::new(job, self.inputs, &target, Mark::random).map_err(|e| {
+            // Without `--bare`, a bundle holds whatever is too long.
+            Failure::usage(if job.spec.bare { format!("--bare: {e}") } else { e.to_string() })
+        })
+    }
+
+    /// Prints the requests of the job, with those that would come before them.
+    async fn show(
+        &self,
+        job: &ResolvedJob,
+        definition: &JobDefinitionRef,
+        step: Option<&ImageStep>,
+        plan: &Plan,
+    ) -> Result<Exit, Failure> {
+        let mut first = Vec::from_iter(step.zip(job.image.as_ref()).map(|(step, image)| step.shown(image)));
+        if let Some(registration) = definition.registration() {
+            first.push(dry_run::registration(&self.session, registration).await?);
+        }
+        let cluster = &self.session.cluster;
+        self.args.show(dry_run::requests(cluster, first, &plan.bundles, self.inputs, &plan.requests)?)
+    }
+
+    /// Makes what the job still lacks: its image, and its job definition.
+    async fn prepare(
+        &mut self,
+        job: ResolvedJob,
+        inspected: InspectedDefinition,
+        step: Option<ImageStep>,
+    ) -> Result<ResolvedJob, Failure> {
+        let ResolvedJob { spec, depends_on, image, .. } = job;
+        let (image, inspected) = match step {
+            None => (image, inspected),
+            Some(step) => {
+                let image = Some(step.run(&mut self.session, self.args.quiet).await?);
+                let inspected = self.inspect(&spec, image.clone()).await?;
+                (image, inspected)
+            }
+        };
+        let definition = JobDefinitionRef::Existing(register(&self.session, inspected.definition).await?);
+        self.resolve(spec, depends_on, image, &InspectedDefinition { definition, ..inspected })
+    }
+
+    /// Uploads the files of the job and submits it.
+    async fn send(
+        self,
+        job: &ResolvedJob,
+        plan: &Plan,
+        checks_dependencies: bool,
+        lacks_stdin: bool,
+    ) -> Result<Exit, Failure> {
+        let Self { args, options, inputs, session } = self;
+        if std::io::stderr().is_terminal() && !args.quiet {
+            let Cluster { name, .. } = &session.cluster;
+            let queue = plan.requests.first().map_or("", |r| &r.job_queue);
+            note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
+        }
+        let repairs = stage::upload(&session, &plan.bundles, plan.is_fetched()).await?;
+        stage::upload_baggage(&session, inputs).await?;
+        let has_nodes = matches!(job.shape, ResolvedShape::Nodes(_));
+        let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
+        let check = checks_dependencies.then(|| session.clone());
+        let beside = async {
+            let repairs = join_all(repairs.into_iter().map(stage::Repair::run));
+            let check = check.as_ref().map(|session| args.check_dependencies(session, &job.depends_on));
+            let (_, _, checked) = tokio::join!(OptionFuture::from(sweep), repairs, OptionFuture::from(check));
+            checked.unwrap_or(Ok(()))
+        };
+        if lacks_stdin {
+            stdin::note_unread(options.stdin.is_some());
+        }
+        let is_numbered = job.spec.slurm.is_some() || job.spec.lsf.is_some();
+        let submitted = args.submit_and_wait(options, session, &plan.requests, is_numbered);
+        let (exit, ()) = tokio::try_join!(submitted, beside)?;
+        Ok(exit)
+    }
+}
+
+/// Registers a job definition that does not exist yet. Returns its name.
+async fn register(session: &Session, definition: JobDefinitionRef) -> Result<String, Failure> {
+    match definition {
+        JobDefinitionRef::Existing(name) => Ok(name),
+        JobDefinitionRef::Unregistered(registration) => {
+            definition::register_definition(session, &registration).await
+        }
+    }
+}
+
+/// Prints how much memory a job has whose script asks for all memory of a node. A job definition that was not read for
+/// another reason is read for this note; a failure to read it is not an error.
+async fn note_memory(
+    session: &Session,
+    asked: &Remark,
+    job: &ResolvedJob,
+    definition: Option<&DefinitionSummary>,
+) {
+    let (mib, source) = match job.spec.resources.memory {
+        Some(memory) => (Some(memory.mib()), ""),
+        None => {
+            let read = match definition {
+                Some(_) => None,
+                None => definition::describe(session, &job.job_definition).await.ok(),
+            };
+            let container = definition.or(read.as_ref()).and_then(DefinitionSummary::container);
+            (
+                container.and_then(|container| container.memory_mib),
+                ", as its job definition says; `--memory` requests more",
+            )
+        }
+    };
+    if let Some(mib) = mib {
+        note(format!("bsub: note: `{}`: the job has {mib} MiB of memory{source}", asked.directive));
+    }
+}
+
+/// The changes, with the EFS file systems that the cluster's jobs share. A mount of the job replaces one of the cluster at
+/// the same path.
+fn with_shared(shared: &[Shared], changes: ContainerChanges) -> ContainerChanges {
+    let of_cluster = shared.iter().filter_map(Shared::efs).cloned();
+    let given = |efs: &Efs| changes.mounts.iter().any(|mount| mount.container == efs.container);
+    let efs = of_cluster.filter(|efs| !given(efs)).chain(changes.efs.iter().cloned()).collect();
+    ContainerChanges { efs, ..changes }
+}

@@ -50,8 +50,9 @@ impl Folder {
         Ok(Self { given: given.to_owned(), real })
     }
 
-    /// The Dockerfile: the path that was named, from here or from the folder; else `Dockerfile`, or `dockerfile`, as
-    /// Docker has it. Returns its path in the folder, and the one under which it was found.
+    /// The Dockerfile: the path that was named, from here or from the folder; else `Dockerfile`, or
+    /// `dockerfile`, as Docker has it. Returns its path in the folder, and the one under which it
+    /// was found.
     ///
     /// # Errors
     /// When there is none, or it is outside of the folder.
@@ -88,8 +89,8 @@ impl Folder {
         Ok((text.to_owned(), found))
     }
 
-    /// The file that says what stays out: `NAME.dockerignore` beside the Dockerfile, as BuildKit has it, or else
-    /// `.dockerignore` in the folder.
+    /// The file that says what stays out: `NAME.dockerignore` beside the Dockerfile, as BuildKit
+    /// has it, or else `.dockerignore` in the folder.
     ///
     /// # Errors
     /// When it cannot be read, or is outside of the folder.
@@ -172,7 +173,8 @@ impl Folder {
     }
 }
 
-/// Whether a name, in small letters, is one that a Dockerfile has under another roof, or by mistake.
+/// Whether a name, in small letters, is one that a Dockerfile has under another roof, or by
+/// mistake.
 fn is_near(name: &str) -> bool {
     if name.ends_with(IGNORE_FILE) {
         return false;

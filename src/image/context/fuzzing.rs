@@ -5,7 +5,8 @@ use super::patterns::{Matched, Patterns};
 /// A `.dockerignore`, and on its last line a path.
 ///
 /// # Panics
-/// When a folder would not be looked into though something in it comes along, or a bad line is not in the file.
+/// When a folder would not be looked into though something in it comes along, or a bad line is not
+/// in the file.
 pub fn ignore_file(data: &[u8]) {
     let at = data.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
     let (file, path) = data.split_at(at);

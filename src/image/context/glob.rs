@@ -1,12 +1,12 @@
 //! What Go takes for a pattern of file names.
 
-use super::expression::NoExpression;
-use super::text::decode;
+use super::go_path::decode;
+use super::go_regexp::BadPattern;
 
-/// What Go's `filepath.Match` finds wrong with a pattern while it holds it against `.`, as Docker has it do: a class that
-/// is empty, not closed, or has a `-` without both ends, or a backslash at the end. What comes behind a star it looks at
-/// only as long as all before it has matched.
-pub fn check(pattern: &[u8]) -> Result<(), NoExpression> {
+/// What Go's `filepath.Match` finds wrong with a pattern while it holds it against `.`, as Docker
+/// has it do: a class that is empty, not closed, or has a `-` without both ends, or a backslash at
+/// the end. What comes behind a star it looks at only as long as all before it has matched.
+pub fn check(pattern: &[u8]) -> Result<(), BadPattern> {
     let (mut rest, mut name): (&[u8], &[u8]) = (pattern, b".");
     while !rest.is_empty() {
         let stars = rest.iter().take_while(|b| **b == b'*').count();
@@ -41,8 +41,9 @@ fn end_of_chunk(text: &[u8]) -> usize {
     at.min(text.len())
 }
 
-/// What is left of a name of one character, or none, behind what a part of a pattern without stars matches.
-fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, NoExpression> {
+/// What is left of a name of one character, or none, behind what a part of a pattern without stars
+/// matches.
+fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, BadPattern> {
     let (mut rest, mut left) = (chunk, Some(name));
     while let Some((first, tail)) = rest.split_first() {
         // Once it does not match, it is only read on.
@@ -52,7 +53,7 @@ fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, NoE
             b'[' => class_has(next.map(|(c, _)| char::from(*c)), tail)?,
             b'?' => (true, tail),
             b'\\' => {
-                let (literal, tail) = tail.split_first().ok_or(NoExpression)?;
+                let (literal, tail) = tail.split_first().ok_or(BadPattern)?;
                 (next.is_some_and(|(c, _)| c == literal), tail)
             }
             literal => (next.is_some_and(|(c, _)| c == literal), tail),
@@ -63,7 +64,7 @@ fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, NoE
 }
 
 /// Whether a class, whose bracket has been read, has a character, and what is behind it.
-fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), NoExpression> {
+fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), BadPattern> {
     let inverted = text.strip_prefix(b"^");
     let (mut rest, mut found, mut is_empty) = (inverted.unwrap_or(text), false, true);
     loop {
@@ -81,14 +82,14 @@ fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), NoExpression
 }
 
 /// A character of a class, behind which something has to follow.
-fn member(text: &[u8]) -> Result<(char, &[u8]), NoExpression> {
+fn member(text: &[u8]) -> Result<(char, &[u8]), BadPattern> {
     if text.starts_with(b"-") || text.starts_with(b"]") {
-        return Err(NoExpression);
+        return Err(BadPattern);
     }
     let text = text.strip_prefix(b"\\").unwrap_or(text);
-    let (c, length) = decode(text).ok_or(NoExpression)?;
+    let (c, length) = decode(text).ok_or(BadPattern)?;
     if (c == char::REPLACEMENT_CHARACTER && length == 1) || length == text.len() {
-        return Err(NoExpression);
+        return Err(BadPattern);
     }
     Ok((c, &text[length..]))
 }

@@ -1,15 +1,16 @@
-//! A build context: a folder as `docker build` would send it, without what its `.dockerignore` leaves out.
+//! A build context: a folder as `docker build` would send it, without what its `.dockerignore`
+//! leaves out.
 //!
-//! Nothing of its files is read before it is sent, and nothing of them is kept in memory. The same folder gives the
-//! same bytes: times and owners are not in them, permissions are.
+//! Nothing of its files is read before it is sent, and nothing of them is kept in memory. The same
+//! folder gives the same bytes: times and owners are not in them, permissions are.
 
 mod dockerfile;
-mod expression;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod glob;
+mod go_path;
+mod go_regexp;
 mod patterns;
-mod text;
 mod walk;
 
 use std::io;
@@ -39,12 +40,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Finds what of a folder goes along, and its Dockerfile: the one that is named, or `Dockerfile`. That one and the
-    /// `.dockerignore` go along in any case, as the builder needs them. Links stay links, wherever they lead.
+    /// Finds what of a folder goes along, and its Dockerfile: the one that is named, or
+    /// `Dockerfile`. That one and the `.dockerignore` go along in any case, as the builder needs
+    /// them. Links stay links, wherever they lead.
     ///
     /// # Errors
-    /// When there is no such folder or no Dockerfile in it, one of them or the `.dockerignore` leads out of the folder, a
-    /// line is no pattern, something cannot be read, or it is all too large (`limits::CONTEXT_BYTES`).
+    /// When there is no such folder or no Dockerfile in it, one of them or the `.dockerignore`
+    /// leads out of the folder, a line is no pattern, something cannot be read, or it is all too
+    /// large (`limits::CONTEXT_BYTES`).
     pub fn gather(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, Failure> {
         let folder = Folder::find(dir)?;
         let (dockerfile, found_at) = folder.dockerfile(dockerfile)?;
@@ -87,7 +90,8 @@ impl Context {
         &self.dockerfile
     }
 
-    /// The archive, from the beginning: uncompressed tar. A file that has changed since is an error that names it.
+    /// The archive, from the beginning: uncompressed tar. A file that has changed since is an error
+    /// that names it.
     pub fn tar(&self) -> ArchiveReader {
         self.archive.read()
     }

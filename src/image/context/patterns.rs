@@ -1,18 +1,19 @@
 //! What stays out of a build context: a `.dockerignore`, read and matched as Docker does.
 //!
-//! The rules are those of `moby/patternmatcher` (`ignorefile.ReadAll`, `New`, `MatchesUsingParentResults`), and for the
-//! folders that need not be looked into those of BuildKit (`tonistiigi/fsutil`, `filter.go`): one that is left out is
-//! looked into where an exception has wildcards before its end. Docker's old builder did not, and lost such files.
+//! The rules are those of `moby/patternmatcher` (`ignorefile.ReadAll`, `New`,
+//! `MatchesUsingParentResults`), and for the folders that need not be looked into those of BuildKit
+//! (`tonistiigi/fsutil`, `filter.go`): one that is left out is looked into where an exception has
+//! wildcards before its end. Docker's old builder did not, and lost such files.
 
-use super::expression::{Expression, NoExpression};
 use super::glob::check;
-use super::text::{clean, decode, trim};
+use super::go_path::{characters, clean, trim};
+use super::go_regexp::{BadPattern, GoRegexp};
 
 /// The patterns of a file, in their order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<Pattern>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Pattern {
     /// `!`: what matches comes along after all.
     is_exception: bool,
@@ -22,17 +23,18 @@ struct Pattern {
 }
 
 /// How a pattern is held against a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum How {
     Exact,
     /// `dir/**`: begins so.
     Prefix(Vec<u8>),
     /// `**/name`: ends so.
     Suffix(Vec<u8>),
-    Expression(Expression),
+    Regexp(GoRegexp),
 }
 
-/// What was found of a folder, for what is in it: which patterns have matched it or a folder above it.
+/// What was found of a folder, for what is in it: which patterns have matched it or a folder above
+/// it.
 #[derive(Debug, Clone, Default)]
 pub struct Matched(Vec<bool>);
 
@@ -60,13 +62,15 @@ impl Patterns {
         Ok(Self(patterns))
     }
 
-    /// Whether a path is left out. `above` is what was found of the folder that it is in; `None` at the top.
+    /// Whether a path is left out. `above` is what was found of the folder that it is in; `None` at
+    /// the top.
     pub fn leave_out(&self, path: &[u8], above: Option<&Matched>) -> (bool, Matched) {
         let mut is_out = false;
         let mut matched = vec![false; self.0.len()];
         for (i, pattern) in self.0.iter().enumerate() {
             let with_folder = above.is_some_and(|above| above.0.get(i) == Some(&true));
-            // A pattern that could change nothing is not asked, and counts as one that does not match below either.
+            // A pattern that could change nothing is not asked, and counts as one that does not
+            // match below either.
             if !with_folder && pattern.is_exception != is_out {
                 continue;
             }
@@ -89,7 +93,7 @@ impl Patterns {
 
 impl Pattern {
     /// The pattern of a line; `None` for a comment or a blank one.
-    fn of_line(line: &[u8]) -> Result<Option<Self>, NoExpression> {
+    fn of_line(line: &[u8]) -> Result<Option<Self>, BadPattern> {
         let text = trim(line);
         if line.starts_with(b"#") || text.is_empty() {
             return Ok(None);
@@ -109,7 +113,7 @@ impl Pattern {
         }
         let whole = clean(whole);
         let (is_exception, text) = match whole.strip_prefix(b"!") {
-            Some([]) => return Err(NoExpression),
+            Some([]) => return Err(BadPattern),
             Some(text) => (true, text.to_vec()),
             None => (false, whole),
         };
@@ -126,7 +130,7 @@ impl Pattern {
             How::Suffix(tail) => {
                 path.ends_with(tail) || tail.strip_prefix(b"/").is_some_and(|name| path == name)
             }
-            How::Expression(expression) => expression.matches(path),
+            How::Regexp(regexp) => regexp.is_match(path),
         }
     }
 
@@ -142,13 +146,13 @@ impl Pattern {
 
 impl How {
     /// What Docker makes of a pattern: a comparison where that will do, and else an expression.
-    fn of(pattern: &[u8]) -> Result<Self, NoExpression> {
+    fn of(pattern: &[u8]) -> Result<Self, BadPattern> {
         #[derive(PartialEq)]
         enum Kind {
             Exact,
             Prefix,
             Suffix,
-            Expression,
+            Regexp,
         }
         let (mut kind, mut text) = (Kind::Exact, String::new());
         let mut chars = characters(pattern).peekable();
@@ -160,12 +164,12 @@ impl How {
                     let _ = chars.next_if_eq(&'/');
                     kind = if chars.peek().is_some() {
                         text.push_str("(.*/)?");
-                        Kind::Expression
+                        Kind::Regexp
                     } else if kind == Kind::Exact {
                         Kind::Prefix
                     } else {
                         text.push_str(".*");
-                        Kind::Expression
+                        Kind::Regexp
                     };
                     if is_first {
                         kind = Kind::Suffix;
@@ -173,19 +177,19 @@ impl How {
                 }
                 '*' | '?' => {
                     text.push_str(if c == '*' { "[^/]*" } else { "[^/]" });
-                    kind = Kind::Expression;
+                    kind = Kind::Regexp;
                 }
                 '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => text.extend(['\\', c]),
                 '\\' => {
                     text.push(c);
                     if let Some(next) = chars.next() {
                         text.push(next);
-                        kind = Kind::Expression;
+                        kind = Kind::Regexp;
                     }
                 }
                 '[' | ']' => {
                     text.push(c);
-                    kind = Kind::Expression;
+                    kind = Kind::Regexp;
                 }
                 c => text.push(c),
             }
@@ -196,18 +200,9 @@ impl How {
             Kind::Prefix => Self::Prefix(pattern[..pattern.len() - 2].to_vec()),
             Kind::Suffix => Self::Suffix(pattern[2..].to_vec()),
             // Behind a backslash, the `$` is a character.
-            Kind::Expression => Self::Expression(Expression::parse(&(text + "$"))?),
+            Kind::Regexp => Self::Regexp(GoRegexp::new(&(text + "$"))?),
         })
     }
-}
-
-fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (c, length) = decode(rest)?;
-        rest = &rest[length..];
-        Some(c)
-    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub struct Walk<'a> {
     pub leaving: Vec<PathBuf>,
     /// Files with several names, by device and number.
     seen: HashMap<(u64, u64), PathBuf>,
-    /// Folders above where we are that are left out themselves: they come along if something in them does.
+    /// Folders above where we are that are left out themselves: they come along if something in
+    /// them does.
     held_back: Vec<(PathBuf, Entry)>,
 }
 

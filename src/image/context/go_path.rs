@@ -1,6 +1,6 @@
-//! Paths and patterns as Go has them: bytes that are mostly UTF-8.
+//! Paths and patterns as Go reads them: bytes that are mostly UTF-8.
 
-/// The first character and its length; a byte that is no UTF-8 is `U+FFFD`.
+/// The first character and its length. A byte that is not UTF-8 is a `U+FFFD` of length 1.
 pub fn decode(bytes: &[u8]) -> Option<(char, usize)> {
     let first = *bytes.first()?;
     if first.is_ascii() {
@@ -14,7 +14,17 @@ pub fn decode(bytes: &[u8]) -> Option<(char, usize)> {
     Some(good.chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8())))
 }
 
-/// Without white space at both ends (Go's `strings.TrimSpace`).
+/// The characters of a path or a pattern.
+pub fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (c, length) = decode(rest)?;
+        rest = &rest[length..];
+        Some(c)
+    })
+}
+
+/// The text without white space at both ends (Go's `strings.TrimSpace`).
 pub fn trim(bytes: &[u8]) -> &[u8] {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim().as_bytes(),
@@ -22,7 +32,7 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The shortest path that means the same (Go's `path.Clean`).
+/// The shortest equivalent path (Go's `path.Clean`).
 pub fn clean(path: &[u8]) -> Vec<u8> {
     let is_rooted = path.starts_with(b"/");
     let mut names: Vec<&[u8]> = Vec::new();
@@ -67,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn characters() {
+    fn first_characters() {
         assert_eq!(decode(b"ab"), Some(('a', 1)));
         assert_eq!(decode("\u{20ac}x".as_bytes()), Some(('\u{20ac}', 3)));
         assert_eq!(decode(b"\xe2\x82"), Some((char::REPLACEMENT_CHARACTER, 1)));

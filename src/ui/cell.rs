@@ -1,6 +1,6 @@
 //! What stands in a cell of a table: text, with a meaning that a terminal shows as a colour.
 
-use super::text::{harmless, width, width_of};
+use super::text::{beginning, harmless, width};
 
 /// What a piece of text means to the reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,14 +124,10 @@ impl Cell {
         let mut left = columns.saturating_sub(1);
         let mut pieces = Vec::new();
         for (text, tone) in &self.words {
-            let fits = |c: &char| {
-                let room = left.checked_sub(width_of(*c));
-                left = room.unwrap_or(0);
-                room.is_some()
-            };
-            let kept: String = text.chars().take_while(fits).collect();
+            let kept = beginning(text, left);
+            left -= width(kept);
             let is_cut = kept.len() < text.len();
-            pieces.push((kept, *tone));
+            pieces.push((kept.to_owned(), *tone));
             if is_cut {
                 break;
             }

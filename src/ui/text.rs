@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthStr;
+
 /// The text as a terminal may have it: nothing in it moves the cursor, changes colours, hides or turns around what
 /// is beside it. A control character becomes its picture (`␛`), other characters that do not show become `�`.
 pub fn harmless(text: &str) -> Cow<'_, str> {
@@ -78,30 +80,18 @@ pub fn wrapped(line: &str, columns: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// So many columns of a terminal a text takes, as far as that can be said without its font.
+/// The number of columns that a text takes on a terminal (Unicode Standard Annex 11), as far as that
+/// can be known without its font. A character of East Asia and an emoji take two, also when the
+/// emoji is a sequence of characters.
 pub fn width(text: &str) -> usize {
-    text.chars().map(width_of).sum()
+    UnicodeWidthStr::width(text)
 }
 
-/// The columns that a character takes: two for those of East Asia and for emoji (Unicode Standard Annex 11), none for
-/// what is put on the one before.
-pub fn width_of(c: char) -> usize {
-    match c {
-        '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{303e}'
-        | '\u{3041}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{ffe0}'..='\u{ffe6}'
-        | '\u{1f300}'..='\u{1f64f}'
-        | '\u{1f680}'..='\u{1f6ff}'
-        | '\u{1f900}'..='\u{1f9ff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
+/// The longest beginning of a text that takes at most this many columns.
+pub fn beginning(text: &str, columns: usize) -> &str {
+    let ends: Vec<usize> = text.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
+    let fitting = ends.partition_point(|end| width(&text[..*end]) <= columns);
+    &text[..fitting.checked_sub(1).map_or(0, |last| ends[last])]
 }
 
 /// A text without its line breaks, which would break a promise of one line; all else is as it was.
@@ -143,8 +133,41 @@ mod tests {
 
     #[test]
     fn room_that_text_takes() {
-        for (text, columns) in [("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("…", 1)] {
+        for (text, columns) in [
+            ("abc", 3),
+            ("é", 1),
+            ("e\u{301}", 1),
+            ("日本", 4),
+            ("…", 1),
+            ("␛�", 2),
+            ("🦀", 2),
+            // Sequences: a skin tone, a family with zero-width joiners, a flag, variation selectors.
+            ("👍🏽", 2),
+            ("👩\u{200d}👩\u{200d}👧", 2),
+            ("🇩🇪", 2),
+            ("❤", 1),
+            ("❤\u{fe0f}", 2),
+            ("⌚", 2),
+            ("⌚\u{fe0e}", 1),
+        ] {
             assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn beginnings_that_fit() {
+        for (text, columns, expected) in [
+            ("abc", 2, "ab"),
+            ("abc", 0, ""),
+            ("abc", 9, "abc"),
+            ("", 1, ""),
+            ("a日b", 2, "a"),
+            ("a日b", 3, "a日"),
+            ("ae\u{301}b", 2, "ae\u{301}"),
+            ("👍🏽b", 1, ""),
+            ("👍🏽b", 2, "👍🏽"),
+        ] {
+            assert_eq!(beginning(text, columns), expected, "{text} {columns}");
         }
     }
 
@@ -155,6 +178,17 @@ mod tests {
             let shown = harmless_json(&json).into_owned();
             proptest::prop_assert!(!shown.chars().any(|c| c != '\n' && (c.is_control() || is_invisible(c))));
             proptest::prop_assert_eq!(serde_json::from_str::<Vec<String>>(&shown).ok(), Some(vec![text]));
+        }
+
+        #[test]
+        fn a_beginning_fits_and_no_longer_one_does(text in ".{0,20}|[a-c👍🏽日\u{301}]{0,20}", columns in 0_usize..12) {
+            let text = harmless(&text);
+            let fitting = beginning(&text, columns);
+            proptest::prop_assert!(text.starts_with(fitting) && width(fitting) <= columns);
+            if let Some(next) = text[fitting.len()..].chars().next() {
+                let longer = format!("{fitting}{next}");
+                proptest::prop_assert!(width(&longer) > columns, "{}", longer);
+            }
         }
 
         #[test]

@@ -202,13 +202,33 @@ impl Session {
         self.debug
     }
 
-    /// The cluster read anew, when what failed did so by something that had been kept and was stale: the call
-    /// is worth making once more. `None` when that was not the cause.
+    /// Makes the attempt, and once more with fresh cluster data if it fails because cached data was stale. The session
+    /// has the fresh data afterwards.
+    ///
+    /// # Errors
+    /// As the attempt, and as [`Session::open`].
+    pub async fn with_fresh_cluster<T>(
+        &mut self,
+        attempt: impl AsyncFn(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match attempt(self).await {
+            Err(failure) => match self.reload(&failure).await? {
+                true => attempt(self).await,
+                false => Err(failure),
+            },
+            done => done,
+        }
+    }
+
+    /// Reads the cluster again if the failure was caused by stale cached data. Returns whether it was.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn read_anew(&self, failure: &Failure) -> Result<Option<Self>, Failure> {
-        if failure.stale { Self::open(&self.choice, self.debug).await.map(Some) } else { Ok(None) }
+    pub async fn reload(&mut self, failure: &Failure) -> Result<bool, Failure> {
+        if failure.stale {
+            *self = Self::open(&self.choice, self.debug).await?;
+        }
+        Ok(failure.stale)
     }
 
     /// The circumstances of its calls.

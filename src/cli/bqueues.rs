@@ -187,10 +187,10 @@ pub(super) fn between(output: &Output, n: usize) -> Result<(), Failure> {
     if n == 0 { Ok(()) } else { output.write(b"\n") }
 }
 
-/// The queues that are named, or the cluster's, each once, and a failure for each that is not there. What was kept of
-/// the cluster may name a queue that is no longer there: then it is read anew.
+/// The queues that are named, or that of the cluster, each once, and a failure for each that does not exist. If the
+/// cluster's queue is gone and came from the cache, the cluster is read again.
 pub(super) async fn named(
-    session: Session,
+    mut session: Session,
     names: &[String],
 ) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
     if !names.is_empty() {
@@ -200,7 +200,7 @@ pub(super) async fn named(
     let own = |session: &Session| [session.cluster.job_queue.clone()];
     let (queues, missing) = known(&session, &own(&session)).await?;
     if let Some(failure) = missing.first()
-        && let Some(session) = session.read_anew(failure).await?
+        && session.reload(failure).await?
     {
         let (queues, missing) = known(&session, &own(&session)).await?;
         return Ok((session, queues, missing));

@@ -87,18 +87,16 @@ impl SelectArgs {
         })
     }
 
-    /// All jobs that are meant, the oldest first. A queue that is gone, and that was named by something which had
-    /// been kept, is asked for anew.
+    /// All jobs that are selected, the oldest first. If the cluster's queue is gone and came from the cache, the cluster is
+    /// read again.
     ///
     /// # Errors
     /// When Batch cannot be asked or does not know a queue.
     pub async fn jobs(&self, session: &Session, usual: &[Status]) -> Result<Vec<Job>, Failure> {
-        match batch::select(session, &self.selection(session, usual)?).await {
-            Err(failure) if self.queue.is_empty() => match session.read_anew(&failure).await? {
-                Some(session) => batch::select(&session, &self.selection(&session, usual)?).await,
-                None => Err(failure),
-            },
-            listed => listed,
+        let select = async |session: &Session| batch::select(session, &self.selection(session, usual)?).await;
+        match self.queue.is_empty() {
+            true => session.clone().with_fresh_cluster(select).await,
+            false => select(session).await,
         }
     }
 }

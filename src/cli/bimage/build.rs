@@ -49,14 +49,9 @@ impl Args {
             voice.say(format_args!("note: {remark}"));
         }
         let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
-        let session = common.open().await?;
-        let built = match self.built(&session, recipe.clone(), voice).await {
-            Err(failure) => match session.read_anew(&failure).await? {
-                Some(session) => self.built(&session, recipe, voice).await?,
-                None => return Err(failure),
-            },
-            Ok(built) => built,
-        };
+        let mut session = common.open().await?;
+        let build = async |session: &Session| self.built(session, recipe.clone(), voice).await;
+        let built = session.with_fresh_cluster(build).await?;
         let outcome = match built.earlier {
             true => "is already there; `--force` builds it again",
             false => "is built",

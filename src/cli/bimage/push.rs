@@ -27,14 +27,9 @@ impl Args {
             Some(tag) => tag.clone(),
             None => own_tag(&self.image)?,
         };
-        let session = common.open().await?;
-        let built = match self.pushed(&session, &tag).await {
-            Err(failure) => match session.read_anew(&failure).await? {
-                Some(session) => self.pushed(&session, &tag).await?,
-                None => return Err(failure),
-            },
-            Ok(built) => built,
-        };
+        let mut session = common.open().await?;
+        let built =
+            session.with_fresh_cluster(async |session: &Session| self.pushed(session, &tag).await).await?;
         let outcome = if built.earlier { "is already there" } else { "is pushed" };
         VOICE.say(format_args!("{} {outcome}", built.named()));
         common.output().show(&Shown(built))?;

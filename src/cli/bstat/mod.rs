@@ -213,20 +213,17 @@ impl Args {
         }
     }
 
-    /// The jobs of queues. A queue that is gone, and that was named by something which had been kept, is asked for
-    /// anew.
+    /// The jobs of queues. If the cluster's queue is gone and came from the cache, the cluster is read again.
     async fn look_at_queues(
         &self,
         session: &Session,
         output: &Output,
         packed: &PackedVariables,
     ) -> Result<Shown, Failure> {
-        match self.list(session, output, packed).await {
-            Err(failure) if self.select.queue.is_empty() => match session.read_anew(&failure).await? {
-                Some(session) => self.list(&session, output, packed).await,
-                None => Err(failure),
-            },
-            listed => listed,
+        let list = async |session: &Session| self.list(session, output, packed).await;
+        match self.select.queue.is_empty() {
+            true => session.clone().with_fresh_cluster(list).await,
+            false => list(session).await,
         }
     }
 

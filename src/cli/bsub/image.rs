@@ -95,16 +95,8 @@ impl ImageStep {
     /// When the image cannot be built or pushed.
     pub async fn run(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
         let voice = voice(quiet);
-        let made = match self.attempt(session, voice).await {
-            Err(failure) => match session.read_anew(&failure).await? {
-                Some(anew) => {
-                    *session = anew;
-                    self.attempt(session, voice).await?
-                }
-                None => return Err(failure),
-            },
-            Ok(made) => made,
-        };
+        let made =
+            session.with_fresh_cluster(async |session: &Session| self.attempt(session, voice).await).await?;
         let name = made.pinned();
         let what = if made.earlier { "is already there" } else { self.verb() };
         voice.say(format_args!("the image {name} {what}"));

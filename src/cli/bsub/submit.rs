@@ -285,48 +285,30 @@ struct Submission<'a> {
 }
 
 impl Submission<'_> {
-    /// Finds the job definition of a job in this image. Nothing is registered. A failure that a stale cache has caused is
-    /// repeated with fresh cluster data.
+    /// Finds the job definition of a job in this image. Nothing is registered.
     async fn inspect(
         &mut self,
         spec: &JobSpec,
         image: Option<Image>,
     ) -> Result<InspectedDefinition, Failure> {
         let changes = self.options.changes(image);
-        match self.inspect_once(spec, changes.clone()).await {
-            Err(failure) => match self.session.read_anew(&failure).await? {
-                Some(fresh) => {
-                    self.session = fresh;
-                    self.inspect_once(spec, changes).await
-                }
-                None => Err(failure),
-            },
-            inspected => inspected,
-        }
-    }
-
-    async fn inspect_once(
-        &self,
-        spec: &JobSpec,
-        changes: ContainerChanges,
-    ) -> Result<InspectedDefinition, Failure> {
-        let request = DefinitionRequest {
-            queue: self.job_queue(),
-            definition: self.options.job_definition.as_deref(),
-            changes: &with_shared(&self.session.cluster.shared, changes),
-            nodes: match spec.shape {
-                Shape::Nodes(nodes) => Some(nodes),
-                Shape::Single | Shape::Array(_) => None,
-            },
-            vcpus: self.options.vcpus,
-            memory: self.options.memory,
-            gpus: self.options.gpus,
+        let options = self.options;
+        let inspect = async |session: &Session| {
+            let request = DefinitionRequest {
+                queue: options.queue.as_deref().unwrap_or(&session.cluster.job_queue),
+                definition: options.job_definition.as_deref(),
+                changes: &with_shared(&session.cluster.shared, changes.clone()),
+                nodes: match spec.shape {
+                    Shape::Nodes(nodes) => Some(nodes),
+                    Shape::Single | Shape::Array(_) => None,
+                },
+                vcpus: options.vcpus,
+                memory: options.memory,
+                gpus: options.gpus,
+            };
+            definition::inspect_definition(session, &request).await
         };
-        definition::inspect_definition(&self.session, &request).await
-    }
-
-    fn job_queue(&self) -> &str {
-        self.options.queue.as_deref().unwrap_or(&self.session.cluster.job_queue)
+        self.session.with_fresh_cluster(inspect).await
     }
 
     /// The job with everything that was looked up for it.
@@ -343,7 +325,7 @@ impl Submission<'_> {
                 "the job definition {job_definition} is for multi-node parallel jobs, and those cannot be arrays"
             ))
         })?;
-        let job_queue = self.job_queue().to_owned();
+        let job_queue = self.options.queue.as_ref().unwrap_or(&self.session.cluster.job_queue).clone();
         Ok(ResolvedJob { spec, shape, job_queue, job_definition, image, depends_on })
     }
 

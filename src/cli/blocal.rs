@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::CommonArgs;
 use crate::ui::{EndSignal, Exit, Failure, Layout, View, ignores_hangup, local_rfc3339, note};
-use awsb_local::server::{Ended, IDLE, Options};
+use awsb_local::server::{IDLE, Options, StopReason};
 use awsb_local::{BUCKET, Connection, Home, PREFIX, Program, Revoked, Rotated, Settings, Status};
 use awsb_model::{Memory, words};
 
@@ -163,12 +163,12 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 }
 
 /// How the process of a server ends.
-fn exit(ended: Ended) -> Exit {
+fn exit(ended: StopReason) -> Exit {
     match ended {
-        Ended::Asked => Exit::Done,
-        Ended::Interrupted => Exit::Interrupted(EndSignal::Interrupt),
-        Ended::Terminated => Exit::Interrupted(EndSignal::Terminate),
-        Ended::HungUp => Exit::Interrupted(EndSignal::HangUp),
+        StopReason::Asked => Exit::Done,
+        StopReason::Interrupted => Exit::Interrupted(EndSignal::Interrupt),
+        StopReason::Terminated => Exit::Interrupted(EndSignal::Terminate),
+        StopReason::HungUp => Exit::Interrupted(EndSignal::HangUp),
     }
 }
 
@@ -378,7 +378,7 @@ impl View for Running {
             "disk".to_owned(),
             format!("{} MiB in {}", mib(self.disk.0), words::many(self.disk.1, "file")),
         ));
-        if let Some(trouble) = &s.trouble {
+        if let Some(trouble) = &s.problem {
             lines.push(("trouble".to_owned(), trouble.clone()));
         }
         lines.extend(s.warnings.iter().map(|warning| ("warning".to_owned(), warning.clone())));
@@ -401,7 +401,7 @@ impl View for Running {
             "memory": {"capacity": s.capacity.memory_mib, "free": s.free.memory_mib},
             "gpus": {"capacity": s.capacity.gpus, "free": s.free.gpus},
             "disk": {"bytes": self.disk.0, "files": self.disk.1},
-            "trouble": s.trouble,
+            "trouble": s.problem,
             "warnings": s.warnings,
             "jobs": counts(s).map(|(name, n)| (name.to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
         })]

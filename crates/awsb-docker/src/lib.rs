@@ -1,34 +1,32 @@
-//! The Docker engine: where it is, and its words when it refuses.
+//! The Docker engine: where it is, and what it says when it refuses.
 
+mod error;
 mod raw_client;
 
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+pub use error::{DockerError, status, words};
 pub use raw_client::{Lines, RawClient};
 
-/// How long an engine may take to answer a request. ECS waits for 3 to 4 minutes for a container to be
-/// created or started (amazon-ecs-agent, `dockerclient/timeout.go`).
+/// How long an engine may take to answer a request. ECS waits for 3 to 4 minutes for a container to
+/// be created or started (amazon-ecs-agent, `dockerclient/timeout.go`).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long one that has just been called may take to say who it is.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where an engine may be. `DOCKER_HOST` is the user's word, as for the `docker` command: nothing else is
-/// tried then. Else the usual sockets: Docker's, Docker's without root, Docker Desktop's, `OrbStack`'s,
-/// Colima's, Podman's.
-fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<String>, String> {
+/// Where an engine may be. `DOCKER_HOST` is the user's word, as for the `docker` command: nothing
+/// else is tried then. Else the usual sockets: Docker's, Docker's without root, Docker Desktop's,
+/// `OrbStack`'s, Colima's, Podman's.
+fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<String>, DockerError> {
     let variable = |name: &str| variable(name)?.into_string().ok().filter(|value| !value.is_empty());
     if let Some(host) = variable("DOCKER_HOST") {
-        // Docker's own command takes any value for a yes. What is sent may be secret: never without TLS then.
+        // Docker's own command takes any value for a yes. What is sent may be secret: never without
+        // TLS then.
         if !host.starts_with("unix://") && variable("DOCKER_TLS_VERIFY").is_some() {
-            return Err(format!(
-                "{host}: DOCKER_TLS_VERIFY is set, and an engine behind TLS is not supported; DOCKER_HOST=unix://PATH reaches it \
-                 through a socket that `ssh -L PATH:/var/run/docker.sock HOST` forwards"
-            ));
+            return Err(DockerError::Tls { host });
         }
         return Ok(vec![host]);
     }
@@ -47,8 +45,9 @@ fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<String>,
 /// The first engine that answers, and its address.
 ///
 /// # Errors
-/// When none does: what was tried, and why it was not one; when it would have to be TLS (`DOCKER_TLS_VERIFY`).
-pub async fn find() -> Result<(String, Docker), String> {
+/// When none does: what was tried, and why it was not one; when it would have to be TLS
+/// (`DOCKER_TLS_VERIFY`).
+pub async fn find() -> Result<(String, Docker), DockerError> {
     let mut tried = Vec::new();
     for address in addresses(|name| std::env::var_os(name))? {
         match connect(&address).await {
@@ -56,58 +55,26 @@ pub async fn find() -> Result<(String, Docker), String> {
             Err(why) => tried.push(why),
         }
     }
-    Err(format!("no Docker engine answers; tried {}", tried.join("; ")))
+    Err(DockerError::NotFound { tried })
 }
 
 /// The engine at an address (`unix://PATH` or `tcp://HOST:PORT`), in the version that it speaks.
 ///
 /// # Errors
 /// When it does not answer; the reason begins with the address.
-pub async fn connect(address: &str) -> Result<Docker, String> {
-    let why = |e: &Error| format!("{address}: {}", words(e));
+pub async fn connect(address: &str) -> Result<Docker, DockerError> {
+    let named = || address.to_owned();
+    let refused = |source| DockerError::Refused { address: named(), source };
     let seconds = REQUEST_TIMEOUT.as_secs();
     let docker = match address.split_once("://") {
         Some(("unix", _)) => Docker::connect_with_unix(address, seconds, API_DEFAULT_VERSION),
         Some(("tcp" | "http", _)) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
-        _ => return Err(format!("{address}: not supported; DOCKER_HOST is unix://PATH or tcp://HOST:PORT")),
+        _ => return Err(DockerError::Address { address: named() }),
     }
-    .map_err(|e| why(&e))?;
+    .map_err(refused)?;
     match tokio::time::timeout(GREETING_TIMEOUT, docker.negotiate_version()).await {
-        Ok(outcome) => outcome.map_err(|e| why(&e)),
-        Err(_) => Err(format!("{address}: no answer within {} seconds", GREETING_TIMEOUT.as_secs())),
-    }
-}
-
-/// What the engine says, in the form in which ECS hands it on.
-pub fn words(e: &Error) -> String {
-    match e {
-        Error::DockerResponseServerError { message, .. } => {
-            format!("Error response from daemon: {}", message.trim())
-        }
-        Error::DockerStreamError { error } => format!("Error response from daemon: {}", error.trim()),
-        Error::SocketNotFoundError(_) => "no such file".to_owned(),
-        Error::RequestTimeoutError => "the Docker engine did not answer in time".to_owned(),
-        other => {
-            // The client's own name for its errors says nothing to anybody.
-            let mut text = other.to_string().replace("Error in the hyper legacy client: ", "");
-            let mut source = other.source();
-            while let Some(cause) = source {
-                let cause_text = cause.to_string();
-                if !text.ends_with(&cause_text) {
-                    text = format!("{text}: {cause_text}");
-                }
-                source = cause.source();
-            }
-            text
-        }
-    }
-}
-
-/// The HTTP status of the engine's refusal; `None` when it has not answered.
-pub fn status(e: &Error) -> Option<u16> {
-    match e {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
+        Ok(outcome) => outcome.map_err(refused),
+        Err(_) => Err(DockerError::Timeout { address: named() }),
     }
 }
 
@@ -115,7 +82,7 @@ pub fn status(e: &Error) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn looked_up(variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    fn looked_up(variables: &[(&str, &str)]) -> Result<Vec<String>, DockerError> {
         addresses(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into()))
     }
 
@@ -127,7 +94,7 @@ mod tests {
     fn what_asks_for_tls_is_not_done_without() {
         let tls = |host, value| looked_up(&[("DOCKER_HOST", host), ("DOCKER_TLS_VERIFY", value)]);
         for host in ["tcp://a:2376", "http://a"] {
-            let why = tls(host, "1").unwrap_err();
+            let why = tls(host, "1").unwrap_err().to_string();
             assert!(why.starts_with(&format!("{host}: DOCKER_TLS_VERIFY is set")), "{why}");
         }
         assert_eq!(tls("tcp://a:2375", "").unwrap(), ["tcp://a:2375"]);
@@ -146,11 +113,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_named() {
-        let why = connect("unix:///no/such/socket").await.unwrap_err();
+        let why = connect("unix:///no/such/socket").await.unwrap_err().to_string();
         assert_eq!(why, "unix:///no/such/socket: no such file");
-        assert!(connect("ssh://me@there").await.unwrap_err().contains("not supported"));
+        assert!(connect("ssh://me@there").await.unwrap_err().to_string().contains("not supported"));
         // Port 1 is nobody's.
-        let why = connect("tcp://127.0.0.1:1").await.unwrap_err();
+        let why = connect("tcp://127.0.0.1:1").await.unwrap_err().to_string();
         assert!(why.starts_with("tcp://127.0.0.1:1: ") && why.contains("refused"), "{why}");
     }
 }

@@ -1,5 +1,5 @@
-//! Requests that bollard does not have, or whose answers it does not tell in full: which builder the engine has (a
-//! header), and what becomes of each layer of a push.
+//! Requests that bollard does not have, or whose answers it does not tell in full: which builder
+//! the engine has (a header), and what becomes of each layer of a push.
 
 use std::io;
 use std::time::Duration;
@@ -33,8 +33,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 /// What an engine says of itself when it is pinged (Docker Engine API, `SystemPing`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ping {
-    /// The builder that it was told to have: `1` the classic one, `2` `BuildKit`. Docker from 23.0 on names one,
-    /// earlier ones do when their settings do, and Podman names none.
+    /// The builder that it was told to have: `1` the classic one, `2` `BuildKit`. Docker from 23.0
+    /// on names one, earlier ones do when their settings do, and Podman names none.
     pub builder: Option<String>,
     /// The newest version of the API that it speaks.
     pub api_version: Option<(u32, u32)>,
@@ -70,7 +70,8 @@ impl RawClient {
         })
     }
 
-    /// Posts nothing to a path and reads the answer line by line, as it comes. The headers may be secret.
+    /// Posts nothing to a path and reads the answer line by line, as it comes. The headers may be
+    /// secret.
     ///
     /// # Errors
     /// When the engine does not answer, or refuses: then in its own words.

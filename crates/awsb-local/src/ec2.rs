@@ -1,20 +1,16 @@
-//! The part of EC2 that tells what the one instance is: this machine, and its size as an instance type of its own.
+//! The part of EC2 that tells what the one instance is: this machine, and its size as an instance
+//! type of its own.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::access::operation::Ec2;
-use super::batch::Handle;
-use super::capacity::Resources;
-use super::error::ApiError;
-use super::machine::Machine;
+use crate::access::operation::Ec2;
+use crate::batch::Handle;
+use crate::capacity::Resources;
+use crate::constants::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
+use crate::home::host_id::HostId;
+use crate::http::protocol::ApiError;
 
-/// The instance of which Batch says `Host EC2 (instance i-…) terminated.`
-pub const INSTANCE_ID: &str = "i-00000000000000000";
-/// No type of EC2's is as large as this machine: it has one of its own.
-pub const INSTANCE_TYPE: &str = "local";
-/// The zone that this machine is in.
-pub const ZONE: &str = "local";
 const VERSION: &str = "2016-11-15";
 
 /// EC2, as far as it is here.
@@ -64,7 +60,7 @@ impl Api {
         let (capacity, _) = self.engine.resources();
         match operation {
             Ec2::DescribeInstances => {
-                Ok(json!({"DescribeInstances": self.instances(parameters, &Machine::here().name)?}))
+                Ok(json!({"DescribeInstances": self.instances(parameters, &HostId::here().name)?}))
             }
             Ec2::DescribeInstanceTypes => {
                 Ok(json!({"DescribeInstanceTypes": instance_types(parameters, &capacity)?}))
@@ -110,7 +106,7 @@ impl Api {
         });
         let reservation = json!({
             "reservationId": "r-00000000000000000",
-            "ownerId": super::ACCOUNT,
+            "ownerId": crate::constants::ACCOUNT,
             "groupSet": [],
             "instancesSet": [instance],
         });
@@ -164,7 +160,8 @@ fn listed<'a>(parameters: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     parameters.iter().filter(|(n, _)| is_of(n)).map(|(_, value)| value.as_str()).collect()
 }
 
-/// Whether every filter lets these facts through: one of its values matches (EC2 User Guide, "List and filter").
+/// Whether every filter lets these facts through: one of its values matches (EC2 User Guide, "List
+/// and filter").
 fn passes(parameters: &[(String, String)], facts: &[(&'static str, String)]) -> Result<bool, ApiError> {
     for (parameter, name) in parameters {
         let Some(filter) = parameter.strip_suffix(".Name").filter(|filter| filter.starts_with("Filter."))
@@ -184,7 +181,8 @@ fn passes(parameters: &[(String, String)], facts: &[(&'static str, String)]) -> 
 
 /// Whether a text is such as a pattern, in which `*` stands for anything and `?` for one character.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // Where the last `*` was, and how far it has reached: what does not fit behind it makes it reach further.
+    // Where the last `*` was, and how far it has reached: what does not fit behind it makes it
+    // reach further.
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {

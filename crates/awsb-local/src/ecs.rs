@@ -1,21 +1,21 @@
-//! The part of ECS that tells on which machine the jobs run: this one, as the only container instance
-//! of the cluster that the compute environment names.
+//! The part of ECS that tells on which machine the jobs run: this one, as the only container
+//! instance of the cluster that the compute environment names.
 
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::operation::Ecs;
-use super::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
-use super::capacity::Resources;
-use super::ec2::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
-use super::error::ApiError;
-use super::http::json_shape;
-use super::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use crate::access::operation::Ecs;
+use crate::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
+use crate::capacity::Resources;
+use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_ID, INSTANCE_TYPE, REGION, ZONE};
+use crate::http::body::json_shape;
+use crate::http::protocol::ApiError;
 
 /// API: up to 100 clusters or container instances can be described at once.
 const MOST_DESCRIBED: usize = 100;
-/// ECS counts 1,024 units for each vCPU (API: Resource, Developer Guide `task_definition_parameters`).
+/// ECS counts 1,024 units for each vCPU (API: Resource, Developer Guide
+/// `task_definition_parameters`).
 const UNITS: u32 = 1024;
 
 /// ECS, as far as it is here.

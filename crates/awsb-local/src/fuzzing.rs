@@ -1,5 +1,5 @@
-//! A door for `fuzz/`, which is open with the feature `fuzzing` only: what strangers can send, given to
-//! what reads it first.
+//! A door for `fuzz/`, which is open with the feature `fuzzing` only: what strangers can send,
+//! given to what reads it first.
 //!
 //! Nothing is returned: what is looked for are panics, overflows and loops without an end. What has
 //! to hold beyond that is asserted here.
@@ -9,14 +9,14 @@ use std::sync::OnceLock;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
-use super::access::{Keys, Secrets};
-use super::batch;
-use super::http::{Credentials, json_object, signature};
-use super::logs::pattern::Pattern;
-use super::s3;
+use crate::access::{Credentials, Keys, Secrets};
+use crate::http::body::json_object;
+use crate::http::signature;
+use crate::logs::pattern::Pattern;
+use crate::{batch, s3};
 
-/// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which service
-/// it means, whether its claim holds, and whether its signature does.
+/// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which
+/// service it means, whether its claim holds, and whether its signature does.
 ///
 /// # Panics
 /// When a signature is good: nobody knows the secret.
@@ -32,8 +32,8 @@ pub fn request(head: &[u8], body: &[u8]) {
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
     // The time of the seeds, so that the claim is read to its end.
-    if let Ok(claim) = signature::Claim::parse(&parts, &keys, 1_440_938_160_000) {
-        assert!(claim.verify(&parts, body).is_err(), "a forged signature is good");
+    if let Ok(signed) = signature::SignedRequest::parse(&parts, &keys, 1_440_938_160_000) {
+        assert!(signed.verify(&parts, body).is_err(), "a forged signature is good");
     }
 }
 
@@ -77,8 +77,8 @@ fn storage() -> &'static s3::fuzzing::Service {
         .get_or_init(|| s3::fuzzing::Service::new().expect("a store can be opened in the temporary folder"))
 }
 
-/// The bodies of a SubmitJob and of a RegisterJobDefinition: the job is planned with the definition, if
-/// it is one, and with one that is good.
+/// The bodies of a SubmitJob and of a RegisterJobDefinition: the job is planned with the
+/// definition, if it is one, and with one that is good.
 pub fn job(job: &[u8], definition: &[u8]) {
     let Ok(job) = json_object(job) else { return };
     let definition = json_object(definition).unwrap_or(Value::Null);
@@ -108,7 +108,8 @@ pub fn pattern(pattern: &str, message: &str) {
     if pattern.chars().count() < 1000 {
         assert_eq!(Pattern::parse(&spaced).as_ref(), Ok(&parsed), "{pattern:?}");
     }
-    // A message that has every term of a pattern has them still when it is longer, if none is excluded.
+    // A message that has every term of a pattern has them still when it is longer, if none is
+    // excluded.
     if !pattern.contains('-') && parsed.matches(message) {
         assert!(parsed.matches(&format!("{message} and more")), "{pattern:?} {message:?}");
     }

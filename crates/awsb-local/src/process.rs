@@ -22,12 +22,13 @@ pub fn lacking(e: &io::Error) -> Option<&'static str> {
 
 /// Whether a process has been stopped by a signal (SIGSTOP, or SIGTSTP of Ctrl-Z).
 pub fn is_stopped(pid: u32) -> bool {
-    // proc_pid_stat(5) and ps(1): `T` for a process that is stopped, `t` for one that a debugger holds.
+    // proc_pid_stat(5) and ps(1): `T` for a process that is stopped, `t` for one that a debugger
+    // holds.
     state(pid).is_some_and(|state| matches!(state, 'T' | 't'))
 }
 
-/// Whether there is room for a job's first processes, where few processes are allowed: a shell that cannot
-/// fork ends its job. Where many are, that is not asked.
+/// Whether there is room for a job's first processes, where few processes are allowed: a shell that
+/// cannot fork ends its job. Where many are, that is not asked.
 ///
 /// # Errors
 /// When there is none.
@@ -36,7 +37,8 @@ pub fn room_for_a_job() -> io::Result<()> {
     if !few_are_allowed() {
         return Ok(());
     }
-    // Threads count as processes do (setrlimit(2), RLIMIT_NPROC). All are there at once, until the gate is open.
+    // Threads count as processes do (setrlimit(2), RLIMIT_NPROC). All are there at once, until the
+    // gate is open.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let probe = || {
@@ -85,8 +87,9 @@ pub fn may_be_stopped(_: &TcpStream) -> bool {
     true
 }
 
-/// Whether it is worth a look if the server behind a connection is stopped: a look costs the start of a
-/// program here. A server that runs answers at once, also to a request that it does not understand.
+/// Whether it is worth a look if the server behind a connection is stopped: a look costs the start
+/// of a program here. A server that runs answers at once, also to a request that it does not
+/// understand.
 #[cfg(not(target_os = "linux"))]
 pub fn may_be_stopped(stream: &TcpStream) -> bool {
     use std::io::{Read, Write};

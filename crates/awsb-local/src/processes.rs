@@ -1,5 +1,5 @@
-//! The processes of a home, found without anything that is written down in it: its server, its runners, and
-//! everything that their jobs have started.
+//! The processes of a home, found without anything that is written down in it: its server, its
+//! runners, and everything that their jobs have started.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::reset::{Tell, Waiting};
+use crate::progress::{Report, WaitNotice};
 
-/// How long processes may take to end after SIGTERM, before they get SIGKILL: Batch's time, which jobs know.
+/// How long processes may take to end after SIGTERM, before they get SIGKILL: Batch's time, which
+/// jobs know.
 const GRACE: Duration = awsb_model::limits::STOP_GRACE;
 /// How long a process may take to go away after SIGKILL.
 const KILLED: Duration = Duration::from_secs(5);
@@ -58,11 +59,12 @@ pub fn has_runner(home: &Path) -> bool {
     !of_home(home, "runner").is_empty()
 }
 
-/// Ends the jobs of a home and their runners: SIGTERM for the jobs, then SIGKILL for all that is left.
-pub fn kill_jobs(home: &Path, tell: Tell<'_>) {
+/// Ends the jobs of a home and their runners: SIGTERM for the jobs, then SIGKILL for all that is
+/// left.
+pub fn kill_jobs(home: &Path, report: Report<'_>) {
     let deadline = Instant::now() + GRACE;
     let mut asked = HashSet::new();
-    let mut waiting = Waiting::new(tell);
+    let mut waiting = WaitNotice::new(report);
     loop {
         // A runner that is stopped does not see its job's end: its zombie does not count.
         let jobs = jobs_of(home);
@@ -74,7 +76,7 @@ pub fn kill_jobs(home: &Path, tell: Tell<'_>) {
                 send(pid, Signal::SIGTERM);
             }
         }
-        waiting.tell(|| {
+        waiting.still_waiting(|| {
             "the processes of jobs have been sent SIGTERM, and are killed after 30 seconds".to_owned()
         });
         std::thread::sleep(LOOK);
@@ -151,7 +153,8 @@ fn own() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
 }
 
-/// Whether a process of ours works in a home: server and runners have it as their working directory.
+/// Whether a process of ours works in a home: server and runners have it as their working
+/// directory.
 #[cfg(target_os = "linux")]
 fn is_in(home: &Path, process: &Process) -> bool {
     is_same(home, Path::new(&format!("/proc/{}/cwd", process.pid)))
@@ -165,13 +168,14 @@ fn is_same(one: &Path, other: &Path) -> bool {
     place(one).is_some_and(|one| place(other) == Some(one))
 }
 
-/// The same where working directories cannot be seen: a runner by its files, the server by its lock.
+/// The same where working directories cannot be seen: a runner by its files, the server by its
+/// lock.
 #[cfg(not(target_os = "linux"))]
 fn is_in(home: &Path, process: &Process) -> bool {
     let id = process.arguments.last().and_then(|id| super::runner::protocol::RunnerId::parse(id));
     match id {
-        Some(id) => home.join(super::home::RUNNERS).join(format!("{}.lock", id.as_str())).exists(),
-        None => std::fs::read_to_string(home.join(super::home::SERVER_LOCK))
+        Some(id) => home.join(crate::home::files::RUNNERS).join(format!("{}.lock", id.as_str())).exists(),
+        None => std::fs::read_to_string(home.join(crate::home::files::SERVER_LOCK))
             .is_ok_and(|pid| pid.trim() == process.pid.to_string()),
     }
 }
@@ -185,8 +189,8 @@ fn carries_mark(home: &Path, pid: i32) -> bool {
         let mut variables = environment.split(|b| *b == 0);
         variables.find_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     };
-    value(super::runner::TASK_VARIABLE).is_some()
-        && value(super::home::HOME_VARIABLE)
+    value(crate::runner::protocol::TASK_VARIABLE).is_some()
+        && value(crate::home::files::HOME_VARIABLE)
             .is_some_and(|value| is_same(home, Path::new(std::ffi::OsStr::from_bytes(value))))
 }
 
@@ -261,8 +265,8 @@ mod tests {
         let start = |home: &Path| {
             std::process::Command::new("sleep")
                 .arg("1000")
-                .env(super::super::runner::TASK_VARIABLE, "0123")
-                .env(super::super::home::HOME_VARIABLE, home)
+                .env(crate::runner::protocol::TASK_VARIABLE, "0123")
+                .env(crate::home::files::HOME_VARIABLE, home)
                 .spawn()
                 .unwrap()
         };

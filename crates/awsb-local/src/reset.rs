@@ -1,41 +1,41 @@
 //! `blocal reset`: everything ends, and everything goes, whatever state it is in.
 //!
-//! A server ends jobs in good order, so one that answers is asked to. One that is stopped, hangs, cannot start or
-//! does not come to an end is not needed: processes are found by what they are, and what a home has is removed by
-//! the names that were given to it.
+//! A server ends jobs in good order, so one that answers is asked to. One that is stopped, hangs,
+//! cannot start or does not come to an end is not needed: processes are found by what they are, and
+//! what a home has is removed by the names that were given to it.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use super::control::Status;
 use super::home::Home;
-use super::launch::{Program, ask_within, reachable, served, start, stop};
 use super::runner::protocol::Greeting;
 use super::runner::sweep_links;
-use super::{containers, processes, space};
-use crate::LocalError;
+use crate::client::control::Status;
+use crate::client::lifecycle::{Program, ask_within, reachable, served, start, stop};
+use crate::error::LocalError;
+use crate::home::space;
+use crate::progress::{Report, WaitNotice};
+use crate::{containers, processes};
 
 /// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
 const END_ALL: Duration = Duration::from_secs(45);
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How long another tool may take that is starting the server, before it is not waited for any longer.
+/// How long another tool may take that is starting the server, before it is not waited for any
+/// longer.
 const START: Duration = Duration::from_secs(25);
 /// How long a server that has been killed may take to go away.
 const GONE: Duration = Duration::from_secs(5);
-/// What takes no longer is not worth a word.
-const MOMENT: Duration = Duration::from_secs(1);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where a word goes to whoever waits.
-pub type Tell<'t> = &'t dyn Fn(String);
-
-/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings, credentials.
+/// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings,
+/// credentials.
 ///
 /// # Errors
-/// When the folder is not a home, its server runs on another machine, or something cannot be ended or removed.
-pub fn reset(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), LocalError> {
+/// When the folder is not a home, its server runs on another machine, or something cannot be ended
+/// or removed.
+pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), LocalError> {
     if !home.check()? {
         return match home.path().is_symlink() {
             true => Err(LocalError::failed(format!(
@@ -51,17 +51,18 @@ pub fn reset(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), Local
     }
     // A server of another machine is out of reach, and so are its jobs.
     reachable(home)?;
-    if let Err(why) = by_server(home, program, tell) {
-        tell(format!("the server does not end the jobs, so they are killed: {}", why.message()));
+    if let Err(why) = by_server(home, program, report) {
+        report(format!("the server does not end the jobs, so they are killed: {}", why.message()));
     }
     processes::kill_server(home.path());
-    processes::kill_jobs(home.path(), tell);
-    if let Err(why) = containers::remove_all(home.path()) {
-        tell(format!("removing what jobs have on the Docker engine: {why}; the next server tries again"));
+    processes::kill_jobs(home.path(), report);
+    if let Err(why) = containers::manager::remove_all(home.path()) {
+        report(format!("removing what jobs have on the Docker engine: {why}; the next server tries again"));
     }
-    let _start = lock(home, tell);
+    let _start = lock(home, report);
     let deadline = Instant::now() + GONE;
-    // A lock that cannot be opened, as something else stands in its place, is held by nobody: what ran has been killed.
+    // A lock that cannot be opened, as something else stands in its place, is held by nobody: what
+    // ran has been killed.
     while served(home).unwrap_or(false) {
         if Instant::now() >= deadline {
             let failure = LocalError::failed(format!(
@@ -82,35 +83,13 @@ pub fn reset(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), Local
     }
     if !left.others.is_empty() {
         let what: Vec<String> = left.others.iter().map(|path| path.display().to_string()).collect();
-        tell(format!("not removed, because it does not belong to the cluster: {}", what.join(", ")));
+        report(format!("not removed, because it does not belong to the cluster: {}", what.join(", ")));
     }
     Ok(())
 }
 
-/// Says once what is waited for, when that takes more than a moment.
-pub(super) struct Waiting<'t> {
-    tell: Tell<'t>,
-    since: Instant,
-    is_told: bool,
-}
-
-impl<'t> Waiting<'t> {
-    /// From now on.
-    pub fn new(tell: Tell<'t>) -> Self {
-        Self { tell, since: Instant::now(), is_told: false }
-    }
-
-    /// It is still waited for.
-    pub fn tell(&mut self, what: impl FnOnce() -> String) {
-        if !self.is_told && self.since.elapsed() >= MOMENT {
-            self.is_told = true;
-            (self.tell)(format!("waiting: {}", what()));
-        }
-    }
-}
-
 /// Has the server end all jobs, and stops it. Where none runs, one is started if any job does.
-fn by_server(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), LocalError> {
+fn by_server(home: &Home, program: &Program, report: Report<'_>) -> Result<(), LocalError> {
     if !served(home)? {
         if processes::has_server(home.path()) {
             return Err(LocalError::failed("it runs, and its lock is gone"));
@@ -121,11 +100,11 @@ fn by_server(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), Local
         start(home, program)?;
     }
     let deadline = Instant::now() + END_ALL;
-    let mut waiting = Waiting::new(tell);
+    let mut waiting = WaitNotice::new(report);
     let mut left: Option<Status> = ask_within(home, &Greeting::EndAll, ANSWER)?;
     while let Some(active) = left.as_ref().map(|status| status.jobs.active()).filter(|active| *active > 0) {
         let jobs = if active == 1 { "1 job has".to_owned() } else { format!("{active} jobs have") };
-        waiting.tell(|| {
+        waiting.still_waiting(|| {
             format!("{jobs} been sent SIGTERM, and after 30 seconds SIGKILL ends those that are left")
         });
         if Instant::now() >= deadline {
@@ -137,16 +116,18 @@ fn by_server(home: &Home, program: &Program, tell: Tell<'_>) -> Result<(), Local
     stop(home).map(|_| ())
 }
 
-/// The lock that guards starts: nobody starts a server meanwhile. Without it (a disk that takes no file, a tool
-/// that holds it and is stopped) the home is cleared all the same.
-fn lock(home: &Home, tell: Tell<'_>) -> Option<File> {
+/// The lock that guards starts: nobody starts a server meanwhile. Without it (a disk that takes no
+/// file, a tool that holds it and is stopped) the home is cleared all the same.
+fn lock(home: &Home, report: Report<'_>) -> Option<File> {
     let deadline = Instant::now() + START;
-    let mut waiting = Waiting::new(tell);
+    let mut waiting = WaitNotice::new(report);
     loop {
         match home.try_lock_start() {
             Ok(Some(lock)) => return Some(lock),
             Ok(None) if Instant::now() < deadline => {
-                waiting.tell(|| "another tool is starting the server, and has 25 seconds for it".to_owned());
+                waiting.still_waiting(|| {
+                    "another tool is starting the server, and has 25 seconds for it".to_owned()
+                });
                 std::thread::sleep(LOOK);
             }
             Ok(None) | Err(_) => return None,

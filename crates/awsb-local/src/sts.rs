@@ -3,9 +3,9 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::ACCOUNT;
-use super::access::operation::Sts;
-use super::error::ApiError;
+use crate::access::operation::Sts;
+use crate::constants::ACCOUNT;
+use crate::http::protocol::ApiError;
 
 /// The version of the API that STS has.
 const VERSION: &str = "2011-06-15";
@@ -65,7 +65,8 @@ pub fn asked(parameters: &[(String, String)]) -> Result<Sts, ApiError> {
     }
 }
 
-/// A name that IAM could have given a user: up to 64 letters, digits and `_+=,.@-` (IAM API: CreateUser).
+/// A name that IAM could have given a user: up to 64 letters, digits and `_+=,.@-` (IAM API:
+/// CreateUser).
 fn user_name(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     let name: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).take(64).collect();

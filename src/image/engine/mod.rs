@@ -50,7 +50,7 @@ pub struct Engine {
 impl Engine {
     /// The engine of this machine.
     async fn find() -> Result<Self, Failure> {
-        let (address, docker) = find().await.map_err(Failure::failed)?;
+        let (address, docker) = find().await.map_err(|e| Failure::failed(e.to_string()))?;
         Ok(Self { address, docker })
     }
 

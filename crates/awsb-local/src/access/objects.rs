@@ -1,18 +1,19 @@
 //! Which objects of S3 a container's key reaches. Pure.
 //!
-//! All of them are in the built-in bucket, below the prefix that the cluster `local` has. What a key names
-//! is read once, into a [`Place`]; whose place it is decides.
+//! All of them are in the built-in bucket, below the prefix that the cluster `local` has. What a
+//! key names is read once, into a [`Place`]; whose place it is decides.
 
 use super::operation::{Rule, S3};
-use crate::{BUCKET, PREFIX};
+use crate::constants::{BUCKET, PREFIX};
 
 /// What a key of the bucket names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// `outputs/JOB/…`: results, with the jobs whose folder it is in, the outermost first: an array (or a
-    /// multi-node job) and its child (or node).
+    /// `outputs/JOB/…`: results, with the jobs whose folder it is in, the outermost first: an array
+    /// (or a multi-node job) and its child (or node).
     Outputs(Vec<String>),
-    /// `bundles/SHA-256.tar.gz` or `.tar`: a bundle or inputs, with the digest that its content has to have.
+    /// `bundles/SHA-256.tar.gz` or `.tar`: a bundle or inputs, with the digest that its content has
+    /// to have.
     Bundle([u8; 32]),
     /// `once/SHA-256.json`: the record of a key of `--once`.
     Once,
@@ -47,10 +48,12 @@ fn is_segment(text: &str) -> bool {
     !text.is_empty() && !text.contains('/')
 }
 
-/// The jobs whose folder a path below `outputs/` is in. Their IDs end with a slash, else `JOB` would be `JOB2`, too.
+/// The jobs whose folder a path below `outputs/` is in. Their IDs end with a slash, else `JOB`
+/// would be `JOB2`, too.
 fn outputs(path: &str) -> Option<Vec<String>> {
     let (job, rest) = path.split_once('/').filter(|(job, _)| is_segment(job))?;
-    // What the launcher makes of an ID: `JOB/INDEX/` for an array's child, `JOB/node-INDEX/` for a node.
+    // What the launcher makes of an ID: `JOB/INDEX/` for an array's child, `JOB/node-INDEX/` for a
+    // node.
     let part = rest.split_once('/').map(|(part, _)| match part.strip_prefix("node-") {
         Some(index) => format!("{job}#{index}"),
         None => format!("{job}:{part}"),

@@ -1,7 +1,7 @@
 //! The table of all operations, with what a container's key may do with each.
 //!
-//! The services dispatch on these enums: an operation that is not in the table cannot be asked for, and one
-//! that is added to it has to say what a container may do with it.
+//! The services dispatch on these enums: an operation that is not in the table cannot be asked for,
+//! and one that is added to it has to say what a container may do with it.
 
 use http::Method;
 
@@ -104,7 +104,8 @@ operations! {
 }
 
 operations! {
-    /// S3: those that the `s3s` crate may ask our store for. It knows more of them, which are refused like these.
+    /// S3: those that the `s3s` crate may ask our store for. It knows more of them, which are
+    /// refused like these.
     S3 {
         Read: GetObject, HeadObject;
         List: ListObjects, ListObjectsV2, ListMultipartUploads;
@@ -167,7 +168,8 @@ impl Operation {
 }
 
 impl Batch {
-    /// The operation that a request asks for (API: the `http` trait of each). Most are `POST /v1/NAME`.
+    /// The operation that a request asks for (API: the `http` trait of each). Most are `POST
+    /// /v1/NAME`.
     pub fn asked(method: &Method, path: &str) -> Option<Self> {
         let path = path.strip_prefix("/v1/")?;
         if path.starts_with("tags/") {

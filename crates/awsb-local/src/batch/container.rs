@@ -10,17 +10,18 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::request::{resources, shape};
-use crate::HOST_IMAGE;
-use crate::containers::Place;
+use crate::constants::HOST_IMAGE;
+use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
-use crate::error::ApiError;
+use crate::http::protocol::ApiError;
 use crate::runner::protocol::{Container, TaskId};
 use awsb_model::ADVICE;
 
 const MIB: i64 = 1024 * 1024;
 
-/// API: ContainerProperties, as far as a container is made of it. Whatever else there is (roles, log
-/// configuration, Fargate's own fields) is kept, shown by DescribeJobs, and without effect here.
+/// API: ContainerProperties, as far as a container is made of it. Whatever else there is (roles,
+/// log configuration, Fargate's own fields) is kept, shown by DescribeJobs, and without effect
+/// here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
@@ -144,7 +145,8 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
         }
     }
     let Some(linux) = &properties.linux_parameters else { return Ok(()) };
-    // API, LinuxParameters: "Valid values: 0 or any positive integer" and "whole numbers between 0 and 100".
+    // API, LinuxParameters: "Valid values: 0 or any positive integer" and "whole numbers between 0
+    // and 100".
     if linux.max_swap.is_some_and(|mib| mib < 0) {
         return Err(ApiError::client("linuxParameters: maxSwap must be 0 or more"));
     }
@@ -173,7 +175,8 @@ fn permissions(device: &Device) -> Result<String, ApiError> {
         .collect()
 }
 
-/// Checks what SubmitJob wants to run: what AWS would do and this cluster cannot is refused, not left out.
+/// Checks what SubmitJob wants to run: what AWS would do and this cluster cannot is refused, not
+/// left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -217,8 +220,8 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks what SubmitJob wants to run as a process of this machine: a process has no user, no files and no
-/// `/dev/shm` of its own.
+/// Checks what SubmitJob wants to run as a process of this machine: a process has no user, no files
+/// and no `/dev/shm` of its own.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -249,8 +252,8 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What a container's key pair may start: nothing that reaches out of a container. Else whoever runs in
-/// one could run on the host, through the owner's job definitions or its own.
+/// What a container's key pair may start: nothing that reaches out of a container. Else whoever
+/// runs in one could run on the host, through the owner's job definitions or its own.
 ///
 /// # Errors
 /// `AccessDeniedException`, when the job definition asks for more.
@@ -319,10 +322,10 @@ pub struct Attempt<'a> {
     pub job_id: &'a str,
     /// The attempt's ID.
     pub task: &'a TaskId,
-    /// Whether it is not the first.
-    pub again: bool,
-    /// What replaces the image's CMD; the image's own is used when it is empty. ENTRYPOINT stays, as on ECS
-    /// (API: ContainerProperties.command).
+    /// Whether it is not the first one.
+    pub is_repeated: bool,
+    /// What replaces the image's CMD; the image's own is used when it is empty. ENTRYPOINT stays,
+    /// as on ECS (API: ContainerProperties.command).
     pub command: Vec<String>,
     /// Batch's variables and the job's; a later one wins.
     pub environment: Vec<(String, String)>,
@@ -332,21 +335,25 @@ pub struct Attempt<'a> {
     pub main_node: Option<&'a TaskId>,
 }
 
-/// The container of an attempt, at a `place` that has been made ready for it.
-pub fn order(container: &Map<String, Value>, attempt: Attempt<'_>, place: Result<&Place, &str>) -> Container {
-    let body = place.map_err(str::to_owned).and_then(|place| {
-        let body = body(container, &attempt, place).map_err(|e| e.message)?;
-        Ok((place, body))
+/// The container of an attempt, on a host that has been made ready for it.
+pub fn order(
+    container: &Map<String, Value>,
+    attempt: Attempt<'_>,
+    host: Result<&ContainerHost, &NoContainerHost>,
+) -> Container {
+    let body = host.map_err(ToString::to_string).and_then(|host| {
+        let body = body(container, &attempt, host).map_err(|e| e.message)?;
+        Ok((host, body))
     });
     let (engine, home, refused, body) = match body {
-        Ok((place, body)) => (place.engine.clone(), place.home_id.clone(), None, body),
+        Ok((host, body)) => (host.engine.clone(), host.home_id.clone(), None, body),
         Err(why) => (String::new(), String::new(), Some(why), ContainerCreateBody::default()),
     };
     Container {
         engine,
         home,
         job: attempt.job_id.to_owned(),
-        again: attempt.again,
+        again: attempt.is_repeated,
         main_node: attempt.main_node.cloned(),
         refused,
         body,
@@ -356,21 +363,21 @@ pub fn order(container: &Map<String, Value>, attempt: Attempt<'_>, place: Result
 fn body(
     container: &Map<String, Value>,
     attempt: &Attempt<'_>,
-    place: &Place,
+    host: &ContainerHost,
 ) -> Result<ContainerCreateBody, ApiError> {
     let properties = Properties::read(container)?;
     let labels = HashMap::from([
-        (HOME_LABEL.to_owned(), place.home_id.clone()),
+        (HOME_LABEL.to_owned(), host.home_id.clone()),
         (TASK_LABEL.to_owned(), attempt.task.to_string()),
         (JOB_LABEL.to_owned(), attempt.job_id.to_owned()),
     ]);
-    let environment: BTreeMap<&str, &str> = place
+    let environment: BTreeMap<&str, &str> = host
         .environment
         .iter()
         .chain(&attempt.environment)
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let host_config = host_config(container, &properties, &labels, attempt.gpus, place)?;
+    let host_config = host_config(container, &properties, &labels, attempt.gpus, host)?;
     Ok(ContainerCreateBody {
         image: properties.image,
         user: properties.user,
@@ -389,7 +396,7 @@ fn host_config(
     properties: &Properties,
     labels: &HashMap<String, String>,
     gpus: &[u32],
-    place: &Place,
+    host: &ContainerHost,
 ) -> Result<HostConfig, ApiError> {
     let resources = resources(container)?;
     let memory = i64::try_from(resources.memory_mib).unwrap_or(i64::MAX).saturating_mul(MIB);
@@ -415,12 +422,13 @@ fn host_config(
         hard: Some(ulimit.hard_limit),
     });
     Ok(HostConfig {
-        // API, ContainerProperties.vcpus: "each vCPU is equivalent to 1,024 CPU shares": a share of busy
-        // CPUs, as on EC2, not a limit.
+        // API, ContainerProperties.vcpus: "each vCPU is equivalent to 1,024 CPU shares": a share of
+        // busy CPUs, as on EC2, not a limit.
         cpu_shares: Some(i64::from(resources.vcpus) * 1024),
         memory: Some(memory),
-        // API, LinuxParameters.maxSwap: Docker's `--memory-swap` is the sum of both. Without it the engine's
-        // default holds, "two times the memory"; and swappiness counts only beside maxSwap.
+        // API, LinuxParameters.maxSwap: Docker's `--memory-swap` is the sum of both. Without it the
+        // engine's default holds, "two times the memory"; and swappiness counts only beside
+        // maxSwap.
         memory_swap: linux.max_swap.map(|mib| memory.saturating_add(mib.saturating_mul(MIB))),
         memory_swappiness: linux.max_swap.and(linux.swappiness),
         device_requests: Some(gpus).filter(|gpus| !gpus.is_empty()).map(|gpus| {
@@ -439,16 +447,16 @@ fn host_config(
         shm_size: linux.shared_memory_size.map(|mib| mib.saturating_mul(MIB)),
         privileged: properties.privileged,
         readonly_rootfs: properties.readonly_root_filesystem,
-        network_mode: Some(place.network.clone()),
-        extra_hosts: Some(place.hosts.clone()),
+        network_mode: Some(host.network.clone()),
+        extra_hosts: Some(host.hosts.clone()),
         // The runner reads the output as it comes; the engine need not keep a copy.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         ..HostConfig::default()
     })
 }
 
-/// The host's folders, and the volumes that come and go with the container. A folder that is not there is
-/// made by the engine (API: Host.sourcePath), which it does for `binds` only.
+/// The host's folders, and the volumes that come and go with the container. A folder that is not
+/// there is made by the engine (API: Host.sourcePath), which it does for `binds` only.
 fn storage(
     properties: &Properties,
     labels: &HashMap<String, String>,
@@ -489,8 +497,8 @@ mod tests {
         all.as_object().unwrap().clone()
     }
 
-    fn place() -> Place {
-        Place {
+    fn host() -> ContainerHost {
+        ContainerHost {
             engine: "unix:///e".into(),
             home_id: "home".into(),
             network: "awsb-home".into(),
@@ -504,13 +512,13 @@ mod tests {
         let attempt = Attempt {
             job_id: "j:3",
             task: &task,
-            again: false,
+            is_repeated: false,
             command: Vec::new(),
             environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
             gpus: &[1, 3],
             main_node: None,
         };
-        let order = order(&properties(extra), attempt, Ok(&place()));
+        let order = order(&properties(extra), attempt, Ok(&host()));
         assert_eq!(order.refused, None);
         order.body
     }
@@ -568,13 +576,14 @@ mod tests {
         let attempt = Attempt {
             job_id: "j",
             task: &task,
-            again: false,
+            is_repeated: false,
             command: Vec::new(),
             environment: Vec::new(),
             gpus: &[],
             main_node: None,
         };
-        let order = order(&properties(json!({})), attempt, Err("no Docker engine answers"));
+        let refused = NoContainerHost("no Docker engine answers".to_owned());
+        let order = order(&properties(json!({})), attempt, Err(&refused));
         assert_eq!(order.refused.as_deref(), Some("no Docker engine answers"));
     }
 

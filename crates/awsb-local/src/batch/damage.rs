@@ -11,7 +11,7 @@ use super::reader::{Filter, Listing, Reader};
 use super::request::Spec;
 use super::{describe, open_store};
 use crate::capacity::capacity;
-use crate::home::BATCH_DATABASE;
+use crate::home::files::BATCH_DATABASE;
 use awsb_model::Status;
 
 /// The jobs that are neither children nor nodes: their keys and IDs.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::capacity::{self, Resources};
-use crate::error::ApiError;
-use crate::{ACCOUNT, HOST_IMAGE, JOB_DEFINITION, REGION};
+use crate::constants::{ACCOUNT, HOST_IMAGE, JOB_DEFINITION, REGION};
+use crate::http::protocol::ApiError;
 
 /// An ARN of this cluster.
 pub fn arn(kind: &str, name: &str) -> String {
@@ -64,8 +64,8 @@ pub fn built_in(capacity: &Resources) -> Value {
             "volumes": [],
             "ulimits": [],
             "secrets": [],
-            // The old fields, so that the old clients' overrides, which have only these, count (API:
-            // ContainerOverrides.vcpus); a new client's resourceRequirements win over them.
+            // The old fields, so that the old clients' overrides, which have only these, count
+            // (API: ContainerOverrides.vcpus); a new client's resourceRequirements win over them.
             "vcpus": job.vcpus,
             "memory": job.memory_mib,
             "resourceRequirements": [],

@@ -7,7 +7,7 @@ use super::model::JobKey;
 use super::reader::JobRow;
 use super::request::Spec;
 use super::state::Attempt;
-use crate::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
 use awsb_model::Status;
 
 /// A JSON object of the fields that are there.

@@ -1,58 +1,29 @@
 //! Who has submitted what: the jobs that a container's key may see, end and read.
 //!
-//! The *lineage* of a job is the job itself (an array with its children), and all that was submitted with the
-//! keys of its attempts, of these jobs' attempts, and so on. Each job that was submitted with a job's key has
-//! that job's key on record as its `submitter`; it is that of a child or a node where one of these submitted it.
+//! The *lineage* of a job is the job itself (an array with its children), and all that was
+//! submitted with the keys of its attempts, of these jobs' attempts, and so on. Each job that was
+//! submitted with a job's key has that job's key on record as its `submitter`; it is that of a
+//! child or a node where one of these submitted it.
 
-use super::container;
-use super::model::JobKey;
+use super::model::{JobKey, Registrants, Span};
 use super::reader::{JobRow, Snapshot};
 use super::request::{Asked, Spec};
-use crate::LOG_GROUP;
+use super::{container, log_streams};
 use crate::access::objects::{self, Place};
 use crate::access::operation::Logs;
 use crate::access::{Attempt, Operation, Principal};
-use crate::error::ApiError;
+use crate::constants::LOG_GROUP;
+use crate::http::protocol::ApiError;
 use crate::logs::names::GroupName;
-use crate::logs::store;
 use awsb_model::limits;
 use awsb_model::payload::launcher;
 
-/// How many jobs that have not ended may have come out of a job in a container, children counted: as many as one array
-/// has at most.
+/// How many jobs that have not ended may have come out of a job in a container, children counted:
+/// as many as one array has at most.
 const MOST_OPEN: u64 = *limits::ARRAY_SIZE.end() as u64;
 
 /// The variables in which a submitter names what the launcher fetches.
 const BUNDLES: [&str; 2] = [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE];
-
-/// The keys that a job and its children or nodes have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The job's own.
-    pub first: JobKey,
-    /// The last child's or node's; the job's own when it has none.
-    pub last: JobKey,
-}
-
-impl Span {
-    /// Whether a job is one of these.
-    pub fn has(self, key: JobKey) -> bool {
-        (self.first..=self.last).contains(&key)
-    }
-
-    /// SQL for `line(first, last)`: the spans of the lineage. To be put before a SELECT.
-    pub fn with_lineage(self) -> String {
-        format!(
-            "WITH RECURSIVE line(first, last) AS (
-                 SELECT {}, {}
-                 UNION
-                 SELECT k.key, k.key + coalesce(k.size, k.nodes, 0)
-                 FROM line JOIN jobs k ON k.submitter BETWEEN line.first AND line.last
-             )",
-            self.first.0, self.last.0
-        )
-    }
-}
 
 /// What a request may see.
 #[derive(Debug, Clone)]
@@ -138,14 +109,15 @@ impl Scope {
         Ok(())
     }
 
-    /// That the output of a job may go to a log group: Batch's own, or one that is there. On AWS, too, it takes the
-    /// permission to make one.
+    /// That the output of a job may go to a log group: Batch's own, or one that is there. On AWS,
+    /// too, it takes the permission to make one.
     ///
     /// # Errors
     /// `AccessDeniedException` when the group is not there.
     pub fn check_log_group(&self, db: &Snapshot, group: &str) -> Result<(), ApiError> {
         let Self::Of(own) = self else { return Ok(()) };
-        if group == LOG_GROUP || store::has_group(db.connection(), &GroupName::known(group.to_owned()))? {
+        if group == LOG_GROUP || log_streams::has_group(db.connection(), &GroupName::known(group.to_owned()))?
+        {
             return Ok(());
         }
         let why = format!("the log group {group:?} of awslogs-group is not there, and none may be made");
@@ -168,8 +140,8 @@ impl Scope {
         )))
     }
 
-    /// The job that what is registered belongs to, if not to the owner: an array's children register for the whole
-    /// of it.
+    /// The job that what is registered belongs to, if not to the owner: an array's children
+    /// register for the whole of it.
     pub fn registrant(&self) -> Option<JobKey> {
         match self {
             Self::All => None,
@@ -177,15 +149,14 @@ impl Scope {
         }
     }
 
-    /// SQL for the job definitions that may be used: the owner's, and those that a job's ancestors or the job
-    /// itself have registered. What another container has registered is nobody else's: its name may be one that
-    /// is about to be derived.
-    pub fn registrants(&self) -> String {
-        let ancestors = match self {
-            Self::All => return "registrant IS NULL".to_owned(),
-            Self::Of(own) => own.ancestors.iter().map(|key| key.0.to_string()).collect::<Vec<_>>(),
-        };
-        format!("(registrant IS NULL OR registrant IN ({}))", ancestors.join(", "))
+    /// The registrants whose job definitions may be used: the owner, the ancestors of a job, and
+    /// the job itself. What another container has registered cannot be used: its name may be one
+    /// that is about to be derived.
+    pub fn registrants(&self) -> Registrants {
+        match self {
+            Self::All => Registrants::Owner,
+            Self::Of(own) => Registrants::OwnerAnd(own.ancestors.clone()),
+        }
     }
 }
 
@@ -208,7 +179,8 @@ impl Own {
         }
     }
 
-    /// The first job of the lineage that runs in a container: whatever its jobs submit counts together.
+    /// The first job of the lineage that runs in a container: whatever its jobs submit counts
+    /// together.
     fn root(&self, db: &Snapshot) -> Result<Span, ApiError> {
         let mut root = self.span;
         for key in self.ancestors.iter().skip(1) {
@@ -268,7 +240,8 @@ impl Own {
     }
 }
 
-/// The words for a job definition that somebody else's container has registered, or that is not there.
+/// The words for a job definition that somebody else's container has registered, or that is not
+/// there.
 pub fn no_definition(name: &str, registered_by_a_job: bool) -> ApiError {
     let why = if registered_by_a_job {
         ": a job in a container has registered it, and only that job and what it submits can use it"
@@ -285,16 +258,16 @@ mod tests {
     use super::*;
     use crate::batch::open_store;
     use crate::batch::reader::{Listing, Reader};
-    use crate::home::BATCH_DATABASE;
+    use crate::home::files::BATCH_DATABASE;
     use crate::runner::protocol::TaskId;
     use awsb_model::Status;
 
     /// Key, parent, size of an array, number of nodes, submitter.
     type Row = (i64, Option<i64>, Option<u32>, Option<u32>, Option<i64>);
 
-    /// Jobs by their keys: 1 is the owner's; 2 an array of two that 1 has submitted, with the children 3 and 4; 5 is
-    /// what 4 has submitted; 6 the owner's, 7 what that has submitted; 8 the owner's multi-node job, with the nodes 9
-    /// and 10; 11 what node 10 has submitted.
+    /// Jobs by their keys: 1 is the owner's; 2 an array of two that 1 has submitted, with the
+    /// children 3 and 4; 5 is what 4 has submitted; 6 the owner's, 7 what that has submitted; 8 the
+    /// owner's multi-node job, with the nodes 9 and 10; 11 what node 10 has submitted.
     const JOBS: [Row; 11] = [
         (1, None, None, None, None),
         (2, None, Some(2), None, Some(1)),

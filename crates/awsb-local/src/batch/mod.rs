@@ -19,25 +19,31 @@ mod api;
 mod container;
 #[cfg(test)]
 mod damage;
-pub mod database;
 mod definition;
 mod describe;
 mod engine;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod handle;
 mod lineage;
+pub mod log_streams;
+pub mod messages;
 mod model;
 mod output;
 mod reader;
 mod request;
+mod resource_rows;
 mod resources;
+mod rows;
 mod state;
 mod store;
 
 pub use api::Api;
 pub use describe::instance_arn;
-pub use engine::{Conditions, Engine, Handle, Message, Needs};
-pub use lineage::{Scope, Span};
+pub use engine::{Engine, EngineConfig};
+pub use handle::Handle;
+pub use lineage::Scope;
+pub use messages::{Message, Needs};
 pub use model::JobKey;
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;
@@ -54,5 +60,5 @@ pub fn open_store(
         definition: definition::built_in(capacity),
         resources: resources::built_in(capacity),
     };
-    store::Store::open(home, &built_in, super::now_ms())
+    store::Store::open(home, &built_in, crate::time::now_ms())
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::QUEUE;
 use crate::capacity::Resources;
+use crate::constants::QUEUE;
 use awsb_model::Status;
 
 /// A job's number in this cluster, in the order of submission: the identity in the database.
@@ -15,6 +15,57 @@ impl JobKey {
     /// The key of an array's child, or of a multi-node job's node: they follow their parent.
     pub fn child(self, index: u32) -> Self {
         Self(self.0 + 1 + i64::from(index))
+    }
+}
+
+/// The range of keys of a job and its children or nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The job's own.
+    pub first: JobKey,
+    /// The last child's or node's; the job's own when it has none.
+    pub last: JobKey,
+}
+
+impl Span {
+    /// Whether a job is one of these.
+    pub fn has(self, key: JobKey) -> bool {
+        (self.first..=self.last).contains(&key)
+    }
+
+    /// SQL for `line(first, last)`: the spans of the lineage. To be put before a SELECT.
+    pub fn with_lineage(self) -> String {
+        format!(
+            "WITH RECURSIVE line(first, last) AS (
+                 SELECT {}, {}
+                 UNION
+                 SELECT k.key, k.key + coalesce(k.size, k.nodes, 0)
+                 FROM line JOIN jobs k ON k.submitter BETWEEN line.first AND line.last
+             )",
+            self.first.0, self.last.0
+        )
+    }
+}
+
+/// Who has registered the job definitions that a request may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registrants {
+    /// The owner.
+    Owner,
+    /// The owner, and these jobs in containers.
+    OwnerAnd(Vec<JobKey>),
+}
+
+impl Registrants {
+    /// SQL: the condition on a row of `definitions`.
+    pub fn condition(&self) -> String {
+        match self {
+            Self::Owner => "registrant IS NULL".to_owned(),
+            Self::OwnerAnd(jobs) => {
+                let keys: Vec<String> = jobs.iter().map(|key| key.0.to_string()).collect();
+                format!("(registrant IS NULL OR registrant IN ({}))", keys.join(", "))
+            }
+        }
     }
 }
 
@@ -59,8 +110,8 @@ impl Summary {
     }
 }
 
-/// What a job's life depends on, apart from what it does; an array's children, or a multi-node job's
-/// nodes, share it.
+/// What a job's life depends on, apart from what it does; an array's children, or a multi-node
+/// job's nodes, share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// What each attempt needs; for a multi-node job, all its nodes together.
@@ -78,7 +129,8 @@ pub struct Terms {
     pub retry: Retry,
     /// How long an attempt may take.
     pub timeout_s: Option<u32>,
-    /// Why no attempt can ever begin, although the job was accepted: said when its turn comes, as on AWS.
+    /// Why no attempt can ever begin, although the job was accepted: said when its turn comes, as
+    /// on AWS.
     pub doomed: Option<String>,
 }
 
@@ -177,7 +229,8 @@ impl Retry {
                 && rule.on_reason.as_ref().is_none_or(|p| glob(p, reason))
                 && rule.on_status_reason.as_ref().is_none_or(|p| glob(p, status_reason))
         });
-        // User Guide, job_retries: "if none of the listed conditions match, then the job is retried".
+        // User Guide, job_retries: "if none of the listed conditions match, then the job is
+        // retried".
         rule.is_none_or(|rule| rule.retry)
     }
 }

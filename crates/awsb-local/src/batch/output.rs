@@ -1,17 +1,17 @@
 //! Whether the output of an attempt is as long as it was at the end of the attempt.
 //!
-//! A runner says with an attempt's end how long the file of its log stream is. A file that is shorter, or gone though
-//! nobody has deleted or expired the stream, has lost lines: the attempt says so, as that of a job whose output could
-//! not be kept.
+//! A runner says with an attempt's end how long the file of its log stream is. A file that is
+//! shorter, or gone though nobody has deleted or expired the stream, has lost lines: the attempt
+//! says so, as that of a job whose output could not be kept.
 
 use std::path::Path;
 
-use super::describe;
 use super::reader::{JobRow, Snapshot};
 use super::request::Spec;
 use super::state::Attempt;
+use super::{describe, log_streams};
 use crate::logs::{self, names};
-use crate::now_ms;
+use crate::time::now_ms;
 use awsb_model::OUTPUT_NOT_KEPT;
 
 /// Says of a job and its attempts which of them have lost output since their end.
@@ -57,9 +57,9 @@ fn is_removed(db: &Snapshot, group: &str, stream: &str, stopped_at: i64) -> rusq
     let (group, stream) =
         (names::GroupName::known(group.to_owned()), names::StreamName::known(stream.to_owned()));
     let connection = db.connection();
-    if !logs::store::has_stream(connection, &group, &stream)? {
+    if !log_streams::has_stream(connection, &group, &stream)? {
         return Ok(true);
     }
-    let before = logs::store::group(connection, &group)?.and_then(|group| group.expired_before(now_ms()));
+    let before = log_streams::group(connection, &group)?.and_then(|group| group.expired_before(now_ms()));
     Ok(before.is_some_and(|before| stopped_at < before))
 }

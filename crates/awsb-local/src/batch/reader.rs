@@ -1,6 +1,7 @@
 //! Jobs, attempts and job definitions in the database: the reading end.
 //!
-//! Any number of connections read, each seeing what has been committed, none waiting for the writer.
+//! Any number of connections read, each seeing what has been committed, none waiting for the
+//! writer.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,17 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::database;
 use super::definition::{DefinitionName, arn};
-use super::lineage::{Scope, Span};
-use super::model::{JobKey, Summary};
+use super::model::{JobKey, Registrants, Span, Summary};
 use super::request::{Definition, Spec};
-use super::resources::{self, Kind};
+use super::resource_rows::{self, Kind};
+use super::rows::{find, from_json, status};
 use super::state::Attempt;
-use super::store::{find, from_json, status};
-use crate::error::ApiError;
-use crate::home::BATCH_DATABASE;
-use crate::lossy::{Number, Text};
+use crate::database;
+use crate::database::lossy::{Number, Text};
+use crate::home::files::BATCH_DATABASE;
+use crate::http::protocol::ApiError;
 use crate::runner::protocol::TaskId;
 use awsb_model::Status;
 
@@ -163,7 +163,7 @@ impl Reader {
     }
 
     /// The jobs whose records were found to be damaged, if there are any.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let damaged = self.pool.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         let named: Vec<&str> = damaged.values().take(MOST_NAMED).map(String::as_str).collect();
         let more = damaged.len().saturating_sub(named.len());
@@ -225,7 +225,8 @@ impl Snapshot {
         find(&self.0, id)
     }
 
-    /// A job, the array or multi-node job that it is a part of, the job that submitted that, and so on.
+    /// A job, the array or multi-node job that it is a part of, the job that submitted that, and so
+    /// on.
     pub fn ancestors(&self, job: JobKey) -> rusqlite::Result<Vec<JobKey>> {
         let mut above =
             self.0.prepare_cached("SELECT coalesce(parent, submitter) FROM jobs WHERE key = ?1")?;
@@ -249,8 +250,9 @@ impl Snapshot {
         Ok(Span { first: job, last: JobKey(job.0 + i64::from(parts.unwrap_or(0))) })
     }
 
-    /// How many jobs have not ended that came out of a job: those that it has submitted, that these have submitted, and so
-    /// on. Children and nodes count, and what they are the parts of does not.
+    /// How many jobs have not ended that came out of a job: those that it has submitted, that these
+    /// have submitted, and so on. Children and nodes count, and what they are the parts of does
+    /// not.
     pub fn open_jobs(&self, root: Span) -> rusqlite::Result<u64> {
         let sql = format!(
             "{} SELECT count(*) FROM line JOIN jobs k ON k.key BETWEEN line.first AND line.last
@@ -271,8 +273,8 @@ impl Snapshot {
         from_json(&text)
     }
 
-    /// What is shown of a job: as much as can be read. What is damaged is said in its reason, in the log, and to
-    /// whoever asks for the status.
+    /// What is shown of a job: as much as can be read. What is damaged is said in its reason, in
+    /// the log, and to whoever asks for the status.
     pub fn readable(&self, row: &mut JobRow) -> rusqlite::Result<Spec> {
         let spec = match self.spec(row.owner) {
             Ok(spec) => spec,
@@ -322,8 +324,8 @@ impl Snapshot {
         rows.collect()
     }
 
-    /// Up to `limit` jobs of a listing that come after the job with the key `after`; of a queue, those that are
-    /// in a lineage.
+    /// Up to `limit` jobs of a listing that come after the job with the key `after`; of a queue,
+    /// those that are in a lineage.
     pub fn list(
         &self,
         listing: &Listing,
@@ -338,7 +340,8 @@ impl Snapshot {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let newest = after.unwrap_or(i64::MAX);
         let queue = |condition: &str| {
-            // By status the index of the statuses, else that of all: never a sort of the whole queue.
+            // By status the index of the statuses, else that of all: never a sort of the whole
+            // queue.
             let index = if condition.starts_with("j.status") { "jobs_listed" } else { "jobs_of_queue" };
             format!(
                 "SELECT {ROW} FROM jobs j INDEXED BY {index} LEFT JOIN jobs p ON p.key = j.parent
@@ -413,23 +416,27 @@ impl Snapshot {
 
     /// A queue, compute environment or scheduling policy.
     pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
-        resources::one(&self.0, kind, name)
+        resource_rows::one(&self.0, kind, name)
     }
 
     /// All of a kind, by name.
     pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
-        resources::all(&self.0, kind)
+        resource_rows::all(&self.0, kind)
     }
 
-    /// The active job definition that a name means to whoever has this scope.
-    pub fn definition(&self, name: &DefinitionName, scope: &Scope) -> rusqlite::Result<Option<Definition>> {
+    /// The active job definition of this name that one of these registrants has registered.
+    pub fn definition(
+        &self,
+        name: &DefinitionName,
+        registrants: &Registrants,
+    ) -> rusqlite::Result<Option<Definition>> {
         let found: Option<(i64, String)> = self
             .0
             .prepare_cached(&format!(
                 "SELECT revision, body FROM definitions
                  WHERE name = ?1 AND active AND (?2 IS NULL OR revision = ?2) AND {}
                  ORDER BY revision DESC LIMIT 1",
-                scope.registrants()
+                registrants.condition()
             ))?
             .query_row(params![name.name, name.revision], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
@@ -450,13 +457,14 @@ impl Snapshot {
         self.0.prepare_cached(sql)?.query_row(params![name.name, name.revision], |row| row.get(0))
     }
 
-    /// Name, revision, whether it is active, and body of up to `limit` revisions in a scope, after the given one.
+    /// Name, revision, whether it is active, and body of up to `limit` revisions of these
+    /// registrants, after the given one.
     #[allow(clippy::type_complexity)]
     pub fn definitions(
         &self,
         only: Option<&DefinitionName>,
         active: Option<bool>,
-        scope: &Scope,
+        registrants: &Registrants,
         after: (&str, i64),
         limit: usize,
     ) -> rusqlite::Result<Vec<(String, i64, bool, Value)>> {
@@ -467,7 +475,7 @@ impl Snapshot {
              WHERE {by_name} AND (?2 IS NULL OR revision = ?2) AND (?3 IS NULL OR active = ?3)
                  AND (name, revision) > (?4, ?5) AND {}
              ORDER BY name, revision LIMIT ?6",
-            scope.registrants()
+            registrants.condition()
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (name, revision) = (only.map(|n| &n.name), only.and_then(|n| n.revision));

@@ -1,52 +1,18 @@
-//! Queues, compute environments and scheduling policies: what the API accepts, what it shows, and what of
-//! it decides who runs.
+//! Queues, compute environments and scheduling policies: what the API accepts, what it shows, and
+//! what of it decides who runs.
 //!
-//! Each is a JSON object in the database, in the form in which Describe… shows it. What decides nothing
-//! here (subnets, instance types, roles) is kept as it was given.
+//! Each is a JSON object in the database, in the form in which Describe… shows it. What decides
+//! nothing here (subnets, instance types, roles) is kept as it was given.
 
-use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::definition::{arn, resource_name};
+use super::definition::arn;
+use super::resource_rows::Kind;
 use super::state::schedule::{Environment, FairShare, Layout, Queue};
-use super::store::{Store, from_json};
+use super::store::Store;
 use crate::capacity::Resources;
-use crate::error::ApiError;
-use crate::lossy::Text;
-use crate::{ACCOUNT, COMPUTE_ENVIRONMENT, QUEUE, REGION};
-
-/// What there is besides jobs and job definitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Queue,
-    Environment,
-    Policy,
-}
-
-impl Kind {
-    /// As in an ARN.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "job-queue",
-            Self::Environment => "compute-environment",
-            Self::Policy => "scheduling-policy",
-        }
-    }
-
-    /// The name in an ARN of this kind, or the name itself.
-    pub fn name_in(self, text: &str) -> &str {
-        resource_name(self.as_str(), text)
-    }
-
-    fn built_in(self) -> Option<&'static str> {
-        match self {
-            Self::Queue => Some(QUEUE),
-            Self::Environment => Some(COMPUTE_ENVIRONMENT),
-            Self::Policy => None,
-        }
-    }
-}
+use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_TYPE, QUEUE, REGION};
+use crate::http::protocol::ApiError;
 
 /// Why a change is not made.
 #[derive(Debug)]
@@ -75,36 +41,6 @@ fn refused<T>(why: impl Into<String>) -> Result<T, NotChanged> {
     Err(NotChanged::Refused(ApiError::client(why)))
 }
 
-/// One resource.
-pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
-    db.prepare_cached("SELECT body FROM resources WHERE kind = ?1 AND name = ?2")?
-        .query_row(params![kind.as_str(), name], |row| Ok(readable(kind, name, &row.get::<_, Text>(0)?.0)))
-        .optional()
-        .map(Option::flatten)
-}
-
-/// What a record says; one that is damaged is as if it was not there, and that is said.
-fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
-    from_json(body)
-        .inspect_err(|e| note!("the record of {} {name} is damaged: {e}", kind.as_str()))
-        .ok()
-        .filter(Value::is_object)
-}
-
-/// All of a kind, by name.
-pub fn all(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
-    let mut statement =
-        db.prepare_cached("SELECT name, body FROM resources WHERE kind = ?1 ORDER BY name")?;
-    let rows = statement
-        .query_map([kind.as_str()], |row| Ok((row.get::<_, Text>(0)?.0, row.get::<_, Text>(1)?.0)))?;
-    let mut all = Vec::new();
-    for row in rows {
-        let (name, body) = row?;
-        all.extend(readable(kind, &name, &body).map(|body| (name, body)));
-    }
-    Ok(all)
-}
-
 /// What is there from the start.
 pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
     let mut environment = json!({
@@ -115,7 +51,7 @@ pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
             "minvCpus": capacity.vcpus,
             "maxvCpus": capacity.vcpus,
             "desiredvCpus": capacity.vcpus,
-            "instanceTypes": [crate::ec2::INSTANCE_TYPE],
+            "instanceTypes": [INSTANCE_TYPE],
             "subnets": [],
             "securityGroupIds": [],
             "tags": {},
@@ -306,8 +242,8 @@ pub fn update_environment(store: &Store, change: Value) -> Changed {
     Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
 }
 
-/// API, DeleteComputeEnvironment: "you must set its state to DISABLED … and disassociate it from any job
-/// queues".
+/// API, DeleteComputeEnvironment: "you must set its state to DISABLED … and disassociate it from
+/// any job queues".
 ///
 /// # Errors
 /// `ClientException`, when that is not so.
@@ -347,7 +283,8 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
         return refused("The local cluster does not have service environments.");
     }
     let order = body["computeEnvironmentOrder"].as_array_mut();
-    // API, CreateJobQueue.computeEnvironmentOrder: "You can associate up to three compute environments".
+    // API, CreateJobQueue.computeEnvironmentOrder: "You can associate up to three compute
+    // environments".
     let Some(order) = order.filter(|order| (1..=3).contains(&order.len())) else {
         return refused("computeEnvironmentOrder: one to three compute environments are required");
     };
@@ -383,8 +320,8 @@ fn check_state(body: &Value) -> Result<(), NotChanged> {
 pub fn update_queue(store: &Store, change: Value) -> Changed {
     let (name, mut body) = existing(store, Kind::Queue, &change, "jobQueue", true)?;
     let had_policy = body["schedulingPolicyArn"].is_string();
-    // API, UpdateJobQueue.schedulingPolicyArn: "Once a job queue is created, the fair-share scheduling
-    // policy can be replaced but not removed."
+    // API, UpdateJobQueue.schedulingPolicyArn: "Once a job queue is created, the fair-share
+    // scheduling policy can be replaced but not removed."
     if change["schedulingPolicyArn"].is_string() && !had_policy {
         return refused("schedulingPolicyArn: the job queue was made without a fair-share scheduling policy");
     }
@@ -448,8 +385,8 @@ fn check_policy(body: &Value) -> Result<(), NotChanged> {
         if share["shareIdentifier"].as_str().is_none_or(str::is_empty) {
             return refused("fairsharePolicy: shareIdentifier is required");
         }
-        // API, ShareAttributes.weightFactor: "The smallest supported value is 0.0001, and the largest
-        // supported value is 999.9999."
+        // API, ShareAttributes.weightFactor: "The smallest supported value is 0.0001, and the
+        // largest supported value is 999.9999."
         let weight = &share["weightFactor"];
         if !weight.is_null() && !weight.as_f64().is_some_and(|w| (0.0001..=999.9999).contains(&w)) {
             return refused(format!(
@@ -472,7 +409,8 @@ pub fn update_policy(store: &Store, change: Value) -> Changed {
     Ok(json!({}))
 }
 
-/// API, DeleteSchedulingPolicy: "You can't delete a scheduling policy that's used in any job queues."
+/// API, DeleteSchedulingPolicy: "You can't delete a scheduling policy that's used in any job
+/// queues."
 ///
 /// # Errors
 /// `ClientException`, when it is.
@@ -530,28 +468,6 @@ fn replace(body: &mut Value, change: &Value, fields: &[&str]) {
             body[*field] = value.clone();
         }
     }
-}
-
-/// What the API says about tags: at most 50, and names that begin with `aws:` are AWS's own.
-///
-/// # Errors
-/// `ClientException`, when they are not so.
-pub fn check_tags(tags: &Map<String, Value>) -> Result<(), ApiError> {
-    if tags.len() > 50 {
-        return Err(ApiError::client("a resource has at most 50 tags"));
-    }
-    for (name, value) in tags {
-        let text = value.as_str().ok_or_else(|| ApiError::serialization("a tag's value is a string"))?;
-        if name.is_empty() || name.chars().count() > 128 || text.chars().count() > 256 {
-            return Err(ApiError::client(format!(
-                "tag {name:?}: a name has 1 to 128 characters, a value at most 256"
-            )));
-        }
-        if name.to_ascii_lowercase().starts_with("aws:") {
-            return Err(ApiError::client(format!("tag {name:?}: the prefix aws: is reserved")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Jobs, attempts, job definitions, queues and log streams in the database: the writing end.
 //!
-//! One connection writes, in the engine's thread. Children of an array and nodes of a multi-node job have
-//! no ID of their own: their keys follow their parent's (see [`JobKey::child`]).
+//! One connection writes, in the engine's thread. Children of an array and nodes of a multi-node
+//! job have no ID of their own: their keys follow their parent's (see [`JobKey::child`]).
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,18 +11,20 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::database::{self, Commits, Missing, Opened, Schema};
 use super::definition::BUILT_IN;
+use super::log_streams;
 use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
 use super::request::{Asked, Plan, Spec};
-use super::resources::{self, Kind};
+use super::resource_rows::{self, Kind};
+use super::rows::{find, from_json, status};
 use super::state::schedule::Room;
 use super::state::{Attempt, Current, Ending, Job, first_status};
-use crate::error::ApiError;
-use crate::home::BATCH_DATABASE;
-use crate::lossy::{Number, Text};
+use crate::constants::LOG_GROUP;
+use crate::database::lossy::{Number, Text};
+use crate::database::{self, Commits, Missing, Opened, Schema};
+use crate::home::files::BATCH_DATABASE;
+use crate::http::protocol::ApiError;
 use crate::runner::protocol::{RunnerId, TaskId};
-use crate::{LOG_GROUP, logs};
 use awsb_model::{Status, words};
 
 const MIGRATIONS: [&str; 7] = [
@@ -70,7 +72,7 @@ const MIGRATIONS: [&str; 7] = [
     ) WITHOUT ROWID;
     CREATE INDEX jobs_ended ON jobs (stopped_at) WHERE parent IS NULL AND status >= 5;
 ",
-    logs::store::GROUP_SETTINGS,
+    log_streams::GROUP_SETTINGS,
     "ALTER TABLE jobs ADD COLUMN address TEXT;       -- main nodes in containers only
 ",
     "CREATE INDEX jobs_of_queue ON jobs (queue, key) WHERE parent IS NULL;
@@ -91,7 +93,8 @@ const SCHEMA: Schema<'_> = Schema {
     contradictions: &CONTRADICTIONS,
 };
 
-/// What cannot be in a database that is whole, and would have a job run that has ended, or never run.
+/// What cannot be in a database that is whole, and would have a job run that has ended, or never
+/// run.
 const CONTRADICTIONS: [&str; 2] = [
     "SELECT 'the job with the number ' || key || ' has the status ' || quote(status) || ' and '
          || iif(stopped_at IS NULL, 'no end', 'an end')
@@ -163,7 +166,8 @@ pub struct Store {
     missing: Option<Missing>,
     harm: Option<String>,
     next_key: i64,
-    /// Of the transaction that is open: whether it is durable, and how many rows had been changed before it.
+    /// Of the transaction that is open: whether it is durable, and how many rows had been changed
+    /// before it.
     open: Cell<(bool, u64)>,
 }
 
@@ -194,7 +198,7 @@ impl Store {
         )?;
         for (kind, name, body) in &built_in.resources {
             let mut body = body.clone();
-            if let Some(old) = resources::one(&self.db, *kind, name)? {
+            if let Some(old) = resource_rows::one(&self.db, *kind, name)? {
                 body["tags"] = old["tags"].clone();
             }
             self.put_resource(*kind, name, &body)?;
@@ -209,8 +213,8 @@ impl Store {
     }
 
     /// Says what is wrong with the files that tell how much the database had.
-    pub fn say_harm(&mut self, warnings: &mut Vec<String>) {
-        database::say_harm(self.harm.take(), warnings);
+    pub fn report_damage(&mut self, warnings: &mut Vec<String>) {
+        database::report_damage(self.harm.take(), warnings);
     }
 
     /// The number of the transaction that is committed next.
@@ -229,15 +233,16 @@ impl Store {
     }
 
     /// The transaction that is open has what follows from that.
-    pub fn made_up_for(&mut self) -> rusqlite::Result<()> {
+    pub fn losses_recovered(&mut self) -> rusqlite::Result<()> {
         self.missing = None;
-        self.commits.made_up_for();
+        self.commits.losses_recovered();
         // Also where nothing follows from it, the transaction is to count.
         self.commits.count(&self.db)
     }
 
-    /// Begins a transaction. One that is `durable` is on the disk when [`Store::commit`] returns; any
-    /// other survives the end of this process, and the next durable one puts it on the disk, too.
+    /// Begins a transaction. One that is `durable` is on the disk when [`Store::commit`] returns;
+    /// any other survives the end of this process, and the next durable one puts it on the disk,
+    /// too.
     pub fn begin(&self, durable: bool) -> rusqlite::Result<()> {
         self.open.set((durable, self.db.total_changes()));
         self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
@@ -269,8 +274,9 @@ impl Store {
         self.commits.synced();
     }
 
-    /// Moves what is in the log into the database's own file, as far as it can be without waiting for anybody;
-    /// `true` when nothing is left. On a disk that has no other space, the next transactions take the log's.
+    /// Moves what is in the log into the database's own file, as far as it can be without waiting
+    /// for anybody; `true` when nothing is left. On a disk that has no other space, the next
+    /// transactions take the log's.
     pub fn checkpoint(&self) -> bool {
         database::checkpoint(&self.db).unwrap_or_else(|e| {
             note!("database: {e}");
@@ -384,19 +390,20 @@ impl Store {
 
     /// Makes the log stream of an attempt of a job.
     pub fn add_stream(&self, group: &str, name: &str, job: JobKey, now: i64) -> rusqlite::Result<()> {
-        logs::store::add_stream(&self.db, group, name, job, now)
+        log_streams::add_stream(&self.db, group, name, job, now)
     }
 
     /// Changes log groups and log streams.
     pub fn change_logs(
         &self,
-        change: &logs::store::Change,
+        change: &log_streams::Change,
         now: i64,
-    ) -> rusqlite::Result<Result<logs::store::Removed, ApiError>> {
-        logs::store::apply(&self.db, change, now)
+    ) -> rusqlite::Result<Result<log_streams::Removed, ApiError>> {
+        log_streams::apply(&self.db, change, now)
     }
 
-    /// Some of the jobs that ended before a time: as many as can be removed in a moment, and at least one.
+    /// Some of the jobs that ended before a time: as many as can be removed in a moment, and at
+    /// least one.
     pub fn expired(&self, before: i64) -> rusqlite::Result<Vec<Expired>> {
         const MOST_JOBS: i64 = 200;
         const MOST_STREAMS: usize = 1000;
@@ -512,12 +519,12 @@ impl Store {
 
     /// A queue, compute environment or scheduling policy.
     pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
-        resources::one(&self.db, kind, name)
+        resource_rows::one(&self.db, kind, name)
     }
 
     /// All of a kind, by name.
     pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
-        resources::all(&self.db, kind)
+        resource_rows::all(&self.db, kind)
     }
 
     /// Makes or changes one.
@@ -550,8 +557,8 @@ impl Store {
         self.db.execute("UPDATE specs SET spec = ?2 WHERE key = ?1", params![key.0, spec]).map(|_| ())
     }
 
-    /// Registers a revision of a job definition, for a job in a container or else for the owner, and returns
-    /// its number. Numbers are the same for all: what one names is one thing.
+    /// Registers a revision of a job definition, for a job in a container or else for the owner,
+    /// and returns its number. Numbers are the same for all: what one names is one thing.
     pub fn register(&self, name: &str, body: &Value, registrant: Option<JobKey>) -> rusqlite::Result<i64> {
         self.db.query_row(
             "INSERT INTO definitions (name, revision, active, body, registrant)
@@ -587,8 +594,8 @@ impl Store {
         self.db.prepare_cached("SELECT id FROM jobs WHERE key = ?1")?.query_row([key.0], |row| row.get(0))
     }
 
-    /// All jobs that have not ended, and the nodes of those that are multi-node jobs; and those of them whose records
-    /// are damaged, with what is wrong.
+    /// All jobs that have not ended, and the nodes of those that are multi-node jobs; and those of
+    /// them whose records are damaged, with what is wrong.
     pub fn active(&self) -> rusqlite::Result<(Vec<Job>, Vec<Harmed>)> {
         let columns =
             "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
@@ -677,43 +684,6 @@ fn definition_body(db: &Connection, name: &str, revision: i64) -> rusqlite::Resu
     let sql = "SELECT body FROM definitions WHERE name = ?1 AND revision = ?2";
     let found = db.query_row(sql, params![name, revision], |row| row.get::<_, Text>(0)).optional()?;
     found.map(|body| from_json(&body.0)).transpose()
-}
-
-/// The status that the database has as a number.
-pub(super) fn status(code: u8) -> Status {
-    Status::ALL.get(usize::from(code)).copied().unwrap_or(Status::Failed)
-}
-
-/// A value that the database has as JSON.
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.into()))
-}
-
-/// The job that an ID means: `UUID`, `UUID:INDEX` for a child, or `UUID#INDEX` for a node.
-pub(super) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<JobKey>> {
-    let (parent, part) = match id.find([':', '#']) {
-        None => (id, None),
-        Some(at) => {
-            let (parent, index) = id.split_at(at);
-            match index[1..].parse::<u32>() {
-                Ok(number) if number.to_string() == index[1..] => (parent, Some((&index[..1], number))),
-                _ => return Ok(None),
-            }
-        }
-    };
-    let found: Option<(i64, Option<u32>, Option<u32>)> = db
-        .prepare_cached("SELECT key, size, nodes FROM jobs WHERE id = ?1")?
-        .query_row([parent], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((key, size, nodes)) = found else { return Ok(None) };
-    Ok(match part {
-        None => Some(JobKey(key)),
-        Some((mark, index)) => {
-            let count = if mark == ":" { size } else { nodes };
-            count.filter(|count| index < *count).map(|_| JobKey(key).child(index))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -3,31 +3,10 @@
 //! Server and runners both talk to it. Everything that they make there carries the home's ID in a
 //! label, so that what somebody's death has left behind is found again and removed.
 
+pub mod cleanup;
+mod error;
+mod names;
 pub mod network;
-pub mod remains;
 
-use super::runner::protocol::TaskId;
-
-/// The label with the home's ID, on containers, networks and volumes.
-pub const HOME_LABEL: &str = "awsb.home";
-/// The label with a digest of where the home is, on a home's network: its ID is found by it when its own record is lost.
-pub const PLACE_LABEL: &str = "awsb.place";
-/// The label with the attempt's ID, on containers; on networks of nodes it is the main node's attempt.
-pub const TASK_LABEL: &str = "awsb.task";
-/// The label with the job's ID, on containers.
-pub const JOB_LABEL: &str = "awsb.job";
-
-/// The name of an attempt's container.
-pub fn container_name(task: &TaskId) -> String {
-    format!("awsb-{task}")
-}
-
-/// The name of the network of a home's containers.
-pub fn network_name(home_id: &str) -> String {
-    format!("awsb-{home_id}")
-}
-
-/// The name of the network that the nodes of a multi-node job have while the main node's attempt lasts.
-pub fn nodes_network_name(main_node: &TaskId) -> String {
-    format!("awsb-nodes-{main_node}")
-}
+pub use error::EngineError;
+pub use names::{HOME_LABEL, JOB_LABEL, TASK_LABEL, container_name, network_name, nodes_network_name};

@@ -1,5 +1,5 @@
-//! Networks for containers: the home's, with the address at which they reach this machine, and those of
-//! the nodes of multi-node jobs.
+//! Networks for containers: the home's, with the address at which they reach this machine, and
+//! those of the nodes of multi-node jobs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,9 +9,10 @@ use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, NetworkInspec
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::{HOME_LABEL, PLACE_LABEL, TASK_LABEL, nodes_network_name};
+use super::error::EngineError;
+use super::names::{HOME_LABEL, LOCATION_LABEL, TASK_LABEL, nodes_network_name};
 use crate::runner::protocol::TaskId;
-use awsb_docker::{status, words};
+use awsb_docker::status;
 
 /// A bridge network on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,14 +50,14 @@ impl Subnet {
     }
 }
 
-/// The IDs of the homes that have networks on an engine and are, or were, at a place.
+/// The IDs of the homes that have networks on an engine and are, or were, at a location.
 ///
 /// # Errors
 /// When the engine does not say.
-pub async fn homes_at(docker: &Docker, place: &str) -> Result<BTreeSet<String>, String> {
-    let filters = HashMap::from([("label", vec![format!("{PLACE_LABEL}={place}")])]);
+pub async fn homes_at(docker: &Docker, location: &str) -> Result<BTreeSet<String>, EngineError> {
+    let filters = HashMap::from([("label", vec![format!("{LOCATION_LABEL}={location}")])]);
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-    let found = docker.list_networks(Some(options)).await.map_err(|e| words(&e))?;
+    let found = docker.list_networks(Some(options)).await?;
     Ok(found.into_iter().filter_map(|network| network.labels?.get(HOME_LABEL).cloned()).collect())
 }
 
@@ -64,38 +65,45 @@ pub async fn homes_at(docker: &Docker, place: &str) -> Result<BTreeSet<String>, 
 ///
 /// # Errors
 /// When the engine refuses, or does not say where the network is.
-pub async fn ensure(docker: &Docker, name: &str, home_id: &str, place: &str) -> Result<Network, String> {
-    let failed = |e: &bollard::errors::Error| format!("network {name}: {}", words(e));
+pub async fn ensure(
+    docker: &Docker,
+    name: &str,
+    home_id: &str,
+    location: &str,
+) -> Result<Network, EngineError> {
+    let failed = |source| EngineError::Network { name: name.to_owned(), source };
     let known = match docker.inspect_network(name, None::<InspectNetworkOptions>).await {
         Err(e) if status(&e) == Some(404) => None,
-        other => Some(other.map_err(|e| failed(&e))?),
+        other => Some(other.map_err(failed)?),
     };
     let found = match known {
         Some(found) => found,
         None => {
-            match docker.create_network(bridge(name, &[(HOME_LABEL, home_id), (PLACE_LABEL, place)])).await {
+            match docker
+                .create_network(bridge(name, &[(HOME_LABEL, home_id), (LOCATION_LABEL, location)]))
+                .await
+            {
                 // 409: somebody else has been quicker.
-                Err(e) if status(&e) != Some(409) => return Err(failed(&e)),
+                Err(e) if status(&e) != Some(409) => return Err(failed(e)),
                 _ => {}
             }
-            docker.inspect_network(name, None::<InspectNetworkOptions>).await.map_err(|e| failed(&e))?
+            docker.inspect_network(name, None::<InspectNetworkOptions>).await.map_err(failed)?
         }
     };
-    read(name, &found)
-        .ok_or_else(|| format!("network {name}: the engine names no IPv4 subnet and gateway of it"))
+    read(name, &found).ok_or_else(|| EngineError::NetworkAddress { name: name.to_owned() })
 }
 
-/// Makes the network of a multi-node job's nodes, for one attempt of the main node. It leads nowhere but to
-/// the other nodes; everything else goes by the home's network.
+/// Makes the network of a multi-node job's nodes, for one attempt of the main node. It leads
+/// nowhere but to the other nodes; everything else goes by the home's network.
 ///
 /// # Errors
 /// When the engine refuses, e.g. because it has no subnet left.
-pub async fn make_for_nodes(docker: &Docker, home_id: &str, main_node: &TaskId) -> Result<(), String> {
+pub async fn make_for_nodes(docker: &Docker, home_id: &str, main_node: &TaskId) -> Result<(), EngineError> {
     let name = nodes_network_name(main_node);
     let wanted = bridge(&name, &[(HOME_LABEL, home_id), (TASK_LABEL, main_node.as_str())]);
     let wanted = NetworkCreateRequest { internal: Some(true), ..wanted };
     let made = docker.create_network(wanted).await;
-    made.map(|_| ()).map_err(|e| format!("network {name}: {}", words(&e)))
+    made.map(|_| ()).map_err(|source| EngineError::Network { name, source })
 }
 
 fn bridge(name: &str, labels: &[(&str, &str)]) -> NetworkCreateRequest {
@@ -113,9 +121,10 @@ fn bridge(name: &str, labels: &[(&str, &str)]) -> NetworkCreateRequest {
 ///
 /// # Errors
 /// When the engine refuses: then the network or the container is gone, most likely.
-pub async fn join(docker: &Docker, name: &str, container: &str) -> Result<(), String> {
+pub async fn join(docker: &Docker, name: &str, container: &str) -> Result<(), EngineError> {
     let wanted = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
-    docker.connect_network(name, wanted).await.map_err(|e| format!("network {name}: {}", words(&e)))
+    let joined = docker.connect_network(name, wanted).await;
+    joined.map_err(|source| EngineError::Network { name: name.to_owned(), source })
 }
 
 fn read(name: &str, found: &NetworkInspect) -> Option<Network> {
@@ -131,9 +140,11 @@ fn read(name: &str, found: &NetworkInspect) -> Option<Network> {
 ///
 /// # Errors
 /// When the engine refuses: then a container is in it, most likely.
-pub async fn remove(docker: &Docker, name: &str) -> Result<(), String> {
+pub async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     match docker.remove_network(name).await {
-        Err(e) if status(&e) != Some(404) => Err(format!("network {name}: {}", words(&e))),
+        Err(source) if status(&source) != Some(404) => {
+            Err(EngineError::Network { name: name.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }

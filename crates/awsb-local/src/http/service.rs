@@ -1,6 +1,6 @@
 //! The services behind the port: which one a signature means, and which protocol it speaks.
 
-use crate::error::Protocol;
+use super::protocol::Protocol;
 
 /// The longest body of Batch's, ECS's, EC2's and STS's requests: RegisterJobDefinition has 24 KiB.
 const SHORT_BODY: usize = 256 * 1024;

@@ -1,6 +1,5 @@
 //! Signature Version 4, checked (IAM User Guide, "Create a signed AWS API request").
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
@@ -11,9 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::ApiError;
-use crate::access::keys::{OF_AN_ENDED_JOB, attempt_of};
-use crate::access::{Keys, Principal};
+use super::protocol::ApiError;
+use crate::access::secrets::{OF_AN_ENDED_JOB, attempt_of};
+use crate::access::{Credentials, Keys, Principal};
 use awsb_model::ADVICE;
 
 /// What is percent-encoded: all but the unreserved characters (RFC 3986).
@@ -23,24 +22,9 @@ pub const RESERVED_IN_PATH: AsciiSet = RESERVED.remove(b'/');
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be from ours (IAM User Guide: "within 15 minutes").
 const SKEW_MS: i64 = 15 * 60 * 1000;
-/// The longest that a presigned URL is valid (S3 API Reference, "Authenticating Requests: Using Query Parameters": "the
-/// maximum value is 604800 (seven days)").
+/// The longest that a presigned URL is valid (S3 API Reference, "Authenticating Requests: Using
+/// Query Parameters": "the maximum value is 604800 (seven days)").
 const LONGEST_PRESIGNED_SECONDS: u64 = 604_800;
-
-/// The credentials that a request must be signed with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The access key ID.
-    pub access_key_id: String,
-    /// The secret access key.
-    pub secret_access_key: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
-    }
-}
 
 /// What a signature is good for: the scope of its credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +58,8 @@ fn incomplete(what: &str) -> ApiError {
     ApiError::refused("IncompleteSignatureException", format!("The signature: {what}"))
 }
 
-/// What the request says that it is signed for, in its `Authorization` header or, as a presigned URL
-/// does, in its query. Nothing is verified yet.
+/// What the request says that it is signed for, in its `Authorization` header or, as a presigned
+/// URL does, in its query. Nothing is verified yet.
 ///
 /// # Errors
 /// When the request is not signed with Version 4.
@@ -93,8 +77,8 @@ pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
 }
 
 /// What has to hold for an S3 request before the `s3s` crate verifies its signature: that it is of
-/// Version 4 (the crate takes Version 2 as well), in the header or in the query, and covers the host and
-/// every header that S3 gives a meaning to.
+/// Version 4 (the crate takes Version 2 as well), in the header or in the query, and covers the
+/// host and every header that S3 gives a meaning to.
 ///
 /// # Errors
 /// When it does not hold.
@@ -128,9 +112,9 @@ pub fn check_s3<B>(request: &Request<B>) -> Result<(), ApiError> {
     if !is_signed("host") {
         return Err(denied("the host header must be signed"));
     }
-    // S3 API Reference, "Authenticating Requests: Using the Authorization Header": "any x-amz-* headers that you plan to
-    // include in your request" have to be signed. Whoever is given a presigned URL could otherwise make a copy of any
-    // object of it, with `x-amz-copy-source`.
+    // S3 API Reference, "Authenticating Requests: Using the Authorization Header": "any x-amz-*
+    // headers that you plan to include in your request" have to be signed. Whoever is given a
+    // presigned URL could otherwise make a copy of any object of it, with `x-amz-copy-source`.
     let unsigned = request.headers().keys().map(http::HeaderName::as_str);
     let unsigned: Vec<&str> =
         unsigned.filter(|name| name.starts_with("x-amz-") && !is_signed(name)).collect();
@@ -221,9 +205,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A signature that is well-formed, in time, and by the right access key; whether it is good depends on the body.
+/// A signature that is well-formed, in time, and by the right access key; whether it is good
+/// depends on the body.
 #[derive(Debug)]
-pub struct Claim {
+pub struct SignedRequest {
     /// Whose key it names; true when it is verified.
     pub principal: Principal,
     credentials: Credentials,
@@ -234,7 +219,7 @@ pub struct Claim {
     signature: String,
 }
 
-impl Claim {
+impl SignedRequest {
     /// Reads the claim of a request to a JSON service; these have no presigned URLs.
     ///
     /// # Errors
@@ -365,7 +350,8 @@ mod tests {
         Keys::new(Secrets { owner, jobs: "secret".into() })
     }
 
-    // The example of the IAM User Guide and of the AWS Signature Version 4 test suite ("get-vanilla").
+    // The example of the IAM User Guide and of the AWS Signature Version 4 test suite
+    // ("get-vanilla").
     fn vanilla() -> (Parts, Keys, i64) {
         let request = Request::get("/")
             .header("host", "example.amazonaws.com")
@@ -385,7 +371,7 @@ mod tests {
     #[test]
     fn awss_own_example_is_good() {
         let (parts, keys, now) = vanilla();
-        let claim = Claim::parse(&parts, &keys, now).unwrap();
+        let claim = SignedRequest::parse(&parts, &keys, now).unwrap();
         claim.verify(&parts, b"").unwrap();
         assert_eq!(claim.principal, Principal::Owner);
     }
@@ -394,7 +380,10 @@ mod tests {
     fn any_change_is_refused() {
         let (parts, keys, now) = vanilla();
         let code = |parts: &Parts, body: &[u8], now: i64| {
-            Claim::parse(parts, &keys, now).and_then(|claim| claim.verify(parts, body)).unwrap_err().code
+            SignedRequest::parse(parts, &keys, now)
+                .and_then(|claim| claim.verify(parts, body))
+                .unwrap_err()
+                .code
         };
         assert_eq!(code(&parts, b"x", now), "InvalidSignatureException");
         assert_eq!(code(&parts, b"", now + SKEW_MS + 1), "InvalidSignatureException");
@@ -412,7 +401,10 @@ mod tests {
         other.headers.remove("authorization");
         assert_eq!(code(&other, b"", now), "MissingAuthenticationTokenException");
         let stranger = self::keys("OTHER");
-        assert_eq!(Claim::parse(&parts, &stranger, now).unwrap_err().code, "UnrecognizedClientException");
+        assert_eq!(
+            SignedRequest::parse(&parts, &stranger, now).unwrap_err().code,
+            "UnrecognizedClientException"
+        );
     }
 
     #[test]

@@ -6,18 +6,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::errors::{constraint, invalid, not_found, unavailable, unreadable};
 use super::events::Events;
 use super::names::{GroupName, StreamName};
 use super::pattern::Pattern;
-use super::store::{self, Change, Group};
-use super::{constraint, filter, get, invalid, not_found, put, table, unavailable, unreadable};
+use super::{filter, get, put, table};
 use crate::access::operation::Logs;
 use crate::access::{Operation, Principal};
+use crate::batch::log_streams::{self, Change, Group};
 use crate::batch::{Handle, Needs, Reader, Scope, Snapshot};
-use crate::error::{ApiError, ErrorKind};
-use crate::http::json_shape;
-use crate::now_ms;
-use crate::space::NoSpace;
+use crate::database;
+use crate::http::body::json_shape;
+use crate::http::protocol::{ApiError, ErrorKind};
+use crate::time::now_ms;
 
 /// API: DescribeLimit, "up to 50 items".
 const MOST_DESCRIBED: usize = 50;
@@ -79,13 +80,13 @@ fn bad_token() -> ApiError {
 
 /// A group that is there.
 fn known_group(db: &Snapshot, name: &GroupName) -> Result<Group, ApiError> {
-    store::group(db.connection(), name)?.ok_or_else(|| not_found("log group"))
+    log_streams::group(db.connection(), name)?.ok_or_else(|| not_found("log group"))
 }
 
 /// A group with a stream that is there.
 fn known_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Result<Group, ApiError> {
     let known = known_group(db, group)?;
-    if store::has_stream(db.connection(), group, stream)? {
+    if log_streams::has_stream(db.connection(), group, stream)? {
         return Ok(known);
     }
     Err(not_found("log stream"))
@@ -102,7 +103,7 @@ fn check_stream(
     if scope.lineage().is_none() {
         return Ok(());
     }
-    let job = store::job_of_stream(db.connection(), group, stream)?;
+    let job = log_streams::job_of_stream(db.connection(), group, stream)?;
     scope.check(db, job, Operation::Logs(operation))
 }
 
@@ -140,7 +141,8 @@ impl Api {
         // What is Batch's ServerException is this service's ServiceUnavailableException.
         outcome.map_err(|e| match e.kind {
             ErrorKind::Server => unavailable(&e.message),
-            // This service has no word for it, and what is refused with this one is not tried again.
+            // This service has no word for it, and what is refused with this one is not tried
+            // again.
             ErrorKind::NoSpace => ApiError { code: "InsufficientStorageException", ..e },
             ErrorKind::Damaged | ErrorKind::Client => e,
         })
@@ -148,11 +150,11 @@ impl Api {
 
     /// Refuses what would add to a disk that has little space.
     fn require_space(&self) -> Result<(), ApiError> {
-        self.engine.lack().map_or(Ok(()), |lack| Err(ApiError::no_space(&lack)))
+        self.engine.shortage().map_or(Ok(()), |shortage| Err(ApiError::no_space(&shortage)))
     }
 
     /// Removes what has expired, now and then, as long as the server runs.
-    pub async fn expire_now_and_then(self) {
+    pub async fn expire_periodically(self) {
         loop {
             let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
             if let Err(e) = blocking(move || events.expire(&reader, now_ms())).await {
@@ -279,7 +281,9 @@ impl Api {
             .transpose()?;
         let rows = self
             .reader
-            .read(move |db| Ok(store::groups(db.connection(), &request.next_token.unwrap_or_default())?))
+            .read(move |db| {
+                Ok(log_streams::groups(db.connection(), &request.next_token.unwrap_or_default())?)
+            })
             .await?;
         let wanted = |group: &Group| {
             let name = group.name.as_str();
@@ -333,10 +337,11 @@ impl Api {
                 known_group(db, &name)?;
                 let lineage = Scope::of(db, &who)?.lineage();
                 let listed = |after: Option<&str>, most| {
-                    store::streams(db.connection(), &name, lineage, &prefix, after, descending, most)
+                    log_streams::streams(db.connection(), &name, lineage, &prefix, after, descending, most)
                 };
                 let stored = events.table().read(|db| table::stored(db, &name))?;
-                let detail = |row: &store::StreamRow| Detail::new(&events, &name, row, stored.get(&row.0));
+                let detail =
+                    |row: &log_streams::StreamRow| Detail::new(&events, &name, row, stored.get(&row.0));
                 let mut rows: Vec<Detail> = if by_time {
                     let all: Result<Vec<Detail>, ApiError> =
                         listed(None, usize::MAX)?.iter().map(detail).collect();
@@ -380,8 +385,8 @@ impl Api {
             let batch = put::check(input, now, known.expired_before(now))?;
             if !batch.events.is_empty() {
                 let put = writer.put(&group, &stream, &batch.events, now);
-                put.map_err(|e| match NoSpace::of_database(&home, &e) {
-                    Some(lack) => ApiError::no_space(&lack),
+                put.map_err(|e| match database::no_space(&home, &e) {
+                    Some(shortage) => ApiError::no_space(&shortage),
                     None => e.into(),
                 })?;
             }
@@ -466,7 +471,8 @@ impl Api {
             group,
             streams: Vec::new(),
             from: time("startTime", request.start_time)?,
-            // API, FilterLogEvents.endTime: "Events with a timestamp later than this time are not returned."
+            // API, FilterLogEvents.endTime: "Events with a timestamp later than this time are not
+            // returned."
             to: time("endTime", request.end_time)?.map(|end| end.saturating_add(1)),
             pattern: Pattern::parse(request.filter_pattern.as_deref().unwrap_or("")).map_err(invalid)?,
             limit: limit(request.limit, get::MOST_EVENTS)?,
@@ -489,8 +495,15 @@ impl Api {
                     }
                     None => {
                         let (of, lineage) = (&wanted.group, scope.lineage());
-                        let rows =
-                            store::streams(db.connection(), of, lineage, &prefix, None, false, usize::MAX)?;
+                        let rows = log_streams::streams(
+                            db.connection(),
+                            of,
+                            lineage,
+                            &prefix,
+                            None,
+                            false,
+                            usize::MAX,
+                        )?;
                         rows.into_iter().map(|(name, _)| name).collect()
                     }
                 };
@@ -563,7 +576,7 @@ impl Detail {
     fn new(
         events: &Events,
         group: &GroupName,
-        (name, created_at): &store::StreamRow,
+        (name, created_at): &log_streams::StreamRow,
         stored: Option<&table::Stored>,
     ) -> Result<Self, ApiError> {
         let written = events.written(group, name).map_err(|e| unreadable(&e))?;

@@ -8,14 +8,16 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+use super::errors::{invalid, unreadable};
 use super::file::{FileScan, LogFile};
 use super::names::{GroupName, StreamName};
-use super::source::{Bound, Direction, Kind, Scan};
-use super::store::{self, Group};
-use super::table::{Table, TableScan, Writer};
-use super::{file_of, hash_of, invalid, table, unreadable};
+use super::position::{Bound, Direction, Kind};
+use super::source::Scan;
+use super::stream_file::{file_of, hash_of};
+use super::table::{self, Table, TableScan, Writer};
 use crate::batch::Reader;
-use crate::error::ApiError;
+use crate::batch::log_streams::{self, Group};
+use crate::http::protocol::ApiError;
 
 /// Beyond this number of files, what is known of them is found out anew: 10 MB.
 const MOST_KNOWN: usize = 200_000;
@@ -80,8 +82,8 @@ impl Events {
         Ok(Some(span))
     }
 
-    /// A source of a stream, from the greatest of the bounds in `from` to the least of those in `to`;
-    /// `stored` is the stream's number in the table.
+    /// A source of a stream, from the greatest of the bounds in `from` to the least of those in
+    /// `to`; `stored` is the stream's number in the table.
     ///
     /// # Errors
     /// `InvalidParameterException` for a bound that is none, as of a token of another stream.
@@ -123,7 +125,7 @@ impl Events {
         stream: &StreamName,
     ) -> Result<(), ApiError> {
         let mut writer = self.table.writer();
-        if reader.read_now(|db| Ok(store::has_stream(db.connection(), group, stream)?))? {
+        if reader.read_now(|db| Ok(log_streams::has_stream(db.connection(), group, stream)?))? {
             return Ok(());
         }
         self.remove_as(&mut writer, group, std::slice::from_ref(stream))
@@ -159,7 +161,7 @@ impl Events {
     /// When the database or the files cannot be read or changed.
     pub fn expire(&self, reader: &Reader, now: i64) -> Result<(), ApiError> {
         let (groups, active) = reader.read_now(|db| {
-            let groups = store::groups(db.connection(), "")?;
+            let groups = log_streams::groups(db.connection(), "")?;
             Ok((groups, db.active_tasks()?))
         })?;
         for group in groups {
@@ -170,11 +172,12 @@ impl Events {
         self.remove_orphans(reader)
     }
 
-    /// Removes the rows of streams that are gone: with their jobs, or by a deletion that was interrupted.
+    /// Removes the rows of streams that are gone: with their jobs, or by a deletion that was
+    /// interrupted.
     fn remove_orphans(&self, reader: &Reader) -> Result<(), ApiError> {
         let mut writer = self.table.writer();
         for (group, stream) in self.table.read(table::streams)? {
-            if !reader.read_now(|db| Ok(store::has_stream(db.connection(), &group, &stream)?))? {
+            if !reader.read_now(|db| Ok(log_streams::has_stream(db.connection(), &group, &stream)?))? {
                 writer.remove(&group, &[stream])?;
             }
         }
@@ -192,11 +195,20 @@ impl Events {
         let mut after: Option<String> = None;
         loop {
             let page = reader.read_now(|db| {
-                Ok(store::streams(db.connection(), &group.name, None, "", after.as_deref(), false, 10_000)?)
+                Ok(log_streams::streams(
+                    db.connection(),
+                    &group.name,
+                    None,
+                    "",
+                    after.as_deref(),
+                    false,
+                    10_000,
+                )?)
             })?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             for (stream, _) in &page {
-                // The runner of a job that still runs has the file open: its next line would be lost.
+                // The runner of a job that still runs has the file open: its next line would be
+                // lost.
                 let task = stream.rsplit('/').next().unwrap_or(stream);
                 let written = self.written(&group.name, stream).map_err(|e| unreadable(&e))?;
                 if written.is_some_and(|(_, last)| last < before) && !active.contains(task) {

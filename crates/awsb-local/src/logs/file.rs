@@ -1,7 +1,7 @@
 //! A log stream's file: events in the order of time, found by halving the file.
 //!
-//! A position is a byte offset, so page 900 costs what page 1 costs. Its writer, a runner, may append
-//! to the file meanwhile; a line without its end is not there yet.
+//! A position is a byte offset, so page 900 costs what page 1 costs. Its writer, a runner, may
+//! append to the file meanwhile; a line without its end is not there yet.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::position::{Bound, Direction, Found, Mark};
 use super::record;
-use super::source::{Bound, Direction, Found, Mark};
 
 const CHUNK: usize = 64 * 1024;
 
@@ -149,8 +149,8 @@ pub struct FileScan {
 }
 
 impl FileScan {
-    /// The events between `from` and `to`, of what the file has now; `None` when one of the bounds is
-    /// a mark that this file has not.
+    /// The events between `from` and `to`, of what the file has now; `None` when one of the bounds
+    /// is a mark that this file has not.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -253,7 +253,8 @@ impl FileScan {
         used > 0
     }
 
-    /// Takes the whole lines at the end of `bytes`, which begin at `from`; says whether there was one.
+    /// Takes the whole lines at the end of `bytes`, which begin at `from`; says whether there was
+    /// one.
     fn fill_backward(&mut self, bytes: &[u8], from: u64) -> bool {
         let mut end = bytes.len();
         while let Some(body) = end.checked_sub(1) {

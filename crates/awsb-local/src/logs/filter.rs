@@ -1,8 +1,8 @@
 //! FilterLogEvents: the events of many streams as one, in the order of time, page by page.
 //!
-//! A page begins where the token says: after an event. What a page costs depends on the streams that
-//! have events at its time; of the others only the file's length is looked at. Of all that are there,
-//! a page holds at most what it answers with, and what is read ahead.
+//! A page begins where the token says: after an event. What a page costs depends on the streams
+//! that have events at its time; of the others only the file's length is looked at. Of all that are
+//! there, a page holds at most what it answers with, and what is read ahead.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -13,17 +13,20 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::errors::{invalid, unreadable};
 use super::events::Events;
 use super::get::MOST_BYTES;
 use super::names::GroupName;
 use super::pattern::Pattern;
+use super::position::{Bound, Direction, Found, Kind, Mark};
 use super::put::EVENT_BYTES;
-use super::source::{Bound, Direction, Found, Kind, Mark, Merge, Waiting};
-use super::{hash_of, invalid, table, unreadable};
-use crate::error::ApiError;
+use super::source::{Merge, Waiting};
+use super::stream_file::hash_of;
+use super::table;
+use crate::http::protocol::ApiError;
 
-/// How many bytes of messages a page looks at before it is answered, however few of them match. (API:
-/// "A returned page might only be partially full, or even empty.")
+/// How many bytes of messages a page looks at before it is answered, however few of them match.
+/// (API: "A returned page might only be partially full, or even empty.")
 const MOST_LOOKED_AT: usize = 64 * 1024 * 1024;
 
 /// What is wanted.
@@ -47,8 +50,8 @@ pub struct Request {
     pub token: Option<Token>,
 }
 
-/// The last event that a page has looked at. Nothing but events after it, in its direction, comes on
-/// the next page, whatever has been written meanwhile.
+/// The last event that a page has looked at. Nothing but events after it, in its direction, comes
+/// on the next page, whatever has been written meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     forward: bool,
@@ -90,8 +93,8 @@ impl Token {
         if self.forward { Direction::Forward } else { Direction::Backward }
     }
 
-    /// Where a source goes on. At the event's own time, those before its own are through with it (the
-    /// other way round when the page goes back in time).
+    /// Where a source goes on. At the event's own time, those before its own are through with it
+    /// (the other way round when the page goes back in time).
     fn bound(&self, stream: &str, kind: Kind) -> Bound {
         let own = if self.table { Kind::Table } else { Kind::File };
         match (stream, kind).cmp(&(self.stream.as_str(), own)) {
@@ -200,8 +203,8 @@ fn short_hash(group: &GroupName, stream: &str) -> u64 {
     hash.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte))
 }
 
-/// API: FilteredLogEvent. The ID tells the event from all others, for ever: clients that ask again from
-/// the last time on leave out those that they have seen.
+/// API: FilteredLogEvent. The ID tells the event from all others, for ever: clients that ask again
+/// from the last time on leave out those that they have seen.
 fn event(stream: &str, hash: u64, kind: Kind, found: &Found) -> Value {
     let id = format!("{:014}{hash:020}{}{:021}", found.time, kind as u8, found.before.at);
     json!({
@@ -224,7 +227,8 @@ mod tests {
     use crate::logs::names::StreamName;
     use crate::logs::{file_of, record};
 
-    /// Streams, each with the times of what a job has written (which only grow) and of what was put.
+    /// Streams, each with the times of what a job has written (which only grow) and of what was
+    /// put.
     type Streams = BTreeMap<String, (Vec<i64>, Vec<i64>)>;
 
     fn home(streams: &Streams) -> (tempfile::TempDir, Events, GroupName) {

@@ -3,17 +3,20 @@
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use super::errors::invalid;
 use super::events::Events;
-use super::invalid;
 use super::names::{GroupName, StreamName};
+use super::position::{Bound, Direction, Found, Kind, Mark};
 use super::put::EVENT_BYTES;
-use super::source::{Bound, Direction, Found, Kind, Mark, Merge, Waiting};
+use super::source::{Merge, Waiting};
 use super::table;
-use crate::error::ApiError;
+use crate::http::protocol::ApiError;
 
-/// API, GetLogEvents.limit: "as many log events as can fit in a response size of 1 MB (up to 10,000 log events)".
+/// API, GetLogEvents.limit: "as many log events as can fit in a response size of 1 MB (up to 10,000
+/// log events)".
 pub const MOST_EVENTS: usize = 10_000;
-/// The size of a page, counting 26 bytes for each event besides its message (PutLogEvents' way of counting).
+/// The size of a page, counting 26 bytes for each event besides its message (PutLogEvents' way of
+/// counting).
 pub const MOST_BYTES: usize = 1024 * 1024;
 
 /// What is wanted.
@@ -154,7 +157,8 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
         }
         page.push(found);
     }
-    // At the end the token comes back unchanged, also when a time bounds the page (API: GetLogEvents).
+    // At the end the token comes back unchanged, also when a time bounds the page (API:
+    // GetLogEvents).
     if let Some(Token(_, place)) = request.token.filter(|_| page.is_empty()) {
         (start, end) = (place, place);
     }

@@ -1,9 +1,9 @@
 //! Names of log groups and log streams, as a request may give them.
 
-use crate::error::ApiError;
-use crate::{ACCOUNT, REGION};
+use crate::constants::{ACCOUNT, REGION};
+use crate::http::protocol::ApiError;
 
-use super::{constraint, invalid};
+use super::errors::{constraint, invalid};
 
 /// API: LogGroupName and LogStreamName have 1 to 512 characters.
 const LONGEST: usize = 512;
@@ -26,7 +26,8 @@ impl GroupName {
         Ok(Self(text.to_owned()))
     }
 
-    /// What a request names by `logGroupName` or by `logGroupIdentifier`, which is a name or an ARN.
+    /// What a request names by `logGroupName` or by `logGroupIdentifier`, which is a name or an
+    /// ARN.
     ///
     /// # Errors
     /// `InvalidParameterException`, when it names none, or two.
@@ -49,7 +50,8 @@ impl GroupName {
         }
     }
 
-    /// A name from the database: a request's, or the one that a job definition has for its jobs' logs.
+    /// A name from the database: a request's, or the one that a job definition has for its jobs'
+    /// logs.
     pub fn known(text: String) -> Self {
         Self(text)
     }

@@ -1,10 +1,11 @@
 //! Filter patterns of FilterLogEvents for lines of text: which messages they match. Pure.
 //!
-//! The syntax is that of the CloudWatch Logs User Guide, "Filter pattern syntax" (`FilterAndPatternSyntax`,
-//! "Using filter patterns to match terms in unstructured log events"): terms that must all be there,
-//! `-term` that must not, `?term` of which one must be there, "quoted phrases"; the case matters.
-//! Patterns for JSON, for columns and with regular expressions are refused. That a term is also found
-//! within a word is unverified: the page says "contain the word".
+//! The syntax is that of the CloudWatch Logs User Guide, "Filter pattern syntax"
+//! (`FilterAndPatternSyntax`, "Using filter patterns to match terms in unstructured log events"):
+//! terms that must all be there, `-term` that must not, `?term` of which one must be there, "quoted
+//! phrases"; the case matters. Patterns for JSON, for columns and with regular expressions are
+//! refused. That a term is also found within a word is unverified: the page says "contain the
+//! word".
 
 /// API: FilterPattern has up to 1,024 characters.
 const LONGEST: usize = 1024;
@@ -89,8 +90,9 @@ fn term_of(text: &str) -> Result<(String, &str), String> {
         if term.starts_with('%') {
             return Err(not_supported("with regular expressions (% … %)"));
         }
-        // User Guide: "Enclose exact phrases and terms that include non-alphanumeric characters in double
-        // quotation marks". The underscore is allowed in terms of JSON patterns, so here, too.
+        // User Guide: "Enclose exact phrases and terms that include non-alphanumeric characters in
+        // double quotation marks". The underscore is allowed in terms of JSON patterns, so here,
+        // too.
         if term.is_empty() || !term.chars().all(|c| c.is_alphanumeric() || c == '_') {
             return Err(invalid(term));
         }
@@ -213,7 +215,8 @@ mod tests {
             let required = all.iter().all(has) && !none.iter().any(has);
             let only_any = all.is_empty() && none.is_empty() && !any.is_empty();
             let expected = required && (!only_any || any.iter().any(has));
-            // A pattern whose first term is a phrase begins with its quotation mark: no bracket stands first.
+            // A pattern whose first term is a phrase begins with its quotation mark: no bracket
+            // stands first.
             let pattern = Pattern::parse(&parts.join("  ")).unwrap();
             prop_assert_eq!(pattern.matches(&message), expected);
         }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{constraint, invalid};
-use crate::error::ApiError;
+use super::errors::{constraint, invalid};
+use crate::http::protocol::ApiError;
 
 /// API, PutLogEvents: "The maximum number of log events in a batch is 10,000."
 const MOST_EVENTS: usize = 10_000;
@@ -80,8 +80,8 @@ pub fn check(events: Vec<InputEvent>, now: i64, expired: Option<i64>) -> Result<
     Ok(Batch { events: events.map(|event| (event.timestamp, event.message)).collect(), rejected })
 }
 
-/// Which of the events, in the order of time, are neither too old nor too new, and what is said of the
-/// others.
+/// Which of the events, in the order of time, are neither too old nor too new, and what is said of
+/// the others.
 fn accepted(events: &[InputEvent], now: i64, expired: Option<i64>) -> (Range<usize>, Option<Value>) {
     let before = |time: i64| events.partition_point(|event| event.timestamp < time);
     let too_old = before(now - TOO_OLD);

@@ -1,7 +1,8 @@
 //! One event in a log stream's file: `TIME MESSAGE`, a line each.
 //!
-//! TIME is thirteen digits of milliseconds since the epoch, so that a reader can find a time by halving
-//! the file. Messages are UTF-8; a line end inside one is written as the byte 0xFF, which UTF-8 never has.
+//! TIME is thirteen digits of milliseconds since the epoch, so that a reader can find a time by
+//! halving the file. Messages are UTF-8; a line end inside one is written as the byte 0xFF, which
+//! UTF-8 never has.
 
 /// The length of the time's digits and of the blank after them.
 pub const HEAD: usize = 14;

@@ -1,81 +1,24 @@
 //! Where the events of a log stream come from, and in which order.
 //!
-//! A stream has up to two sources, each in the order of time: the file to which a runner appends what
-//! a job writes, and the rows that PutLogEvents has stored. Any number of sources, of any number of
-//! streams, are read as one by [`Merge`].
+//! A stream has up to two sources, each in the order of time: the file to which a runner appends
+//! what a job writes, and the rows that PutLogEvents has stored. Any number of sources, of any
+//! number of streams, are read as one by [`Merge`].
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use rusqlite::Connection;
 
+use super::errors::unreadable;
 use super::file::FileScan;
+use super::position::{Direction, Found, Kind, Mark};
 use super::table::TableScan;
-use crate::error::ApiError;
+use crate::http::protocol::ApiError;
 
 /// How much is read ahead, over all the sources that are open at once, in bytes.
 const READ_AHEAD: usize = 4 * 1024 * 1024;
 /// How much is read of one source at once, in bytes: at least and at most.
 const CHUNK: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
-
-/// Which way through time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// The oldest event comes first.
-    Forward,
-    /// The newest one does.
-    Backward,
-}
-
-/// A place between two events of a source.
-///
-/// In a file it is the offset of a line, and the time means nothing. Among rows it is before the row
-/// of this time and number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
-    /// Milliseconds since the epoch.
-    pub time: i64,
-    /// The offset, or the number of the row.
-    pub at: u64,
-}
-
-/// Where a scan begins or ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// Before the first event that is not before this time.
-    Time(i64),
-    /// Here.
-    Mark(Mark),
-}
-
-/// An event, and where it is in its source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The place before it.
-    pub before: Mark,
-    /// The place after it.
-    pub after: Mark,
-    /// When it happened, in milliseconds since the epoch.
-    pub time: i64,
-    /// When it was stored.
-    pub ingested: i64,
-    /// The message.
-    pub message: String,
-}
-
-/// The kinds of sources, in the order in which events of the same time come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// What a job has written.
-    File,
-    /// What PutLogEvents has stored.
-    Table,
-}
-
-impl Kind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::File, Self::Table];
-}
 
 /// A source, being read.
 #[derive(Debug)]
@@ -105,7 +48,7 @@ impl Scan {
 
     fn peek(&mut self, table: &Connection, chunk: usize) -> Result<Option<&Found>, ApiError> {
         match self {
-            Self::File(scan) => scan.peek(chunk).map_err(|e| super::unreadable(&e)),
+            Self::File(scan) => scan.peek(chunk).map_err(|e| unreadable(&e)),
             Self::Table(scan) => Ok(scan.peek(table, chunk)?),
         }
     }

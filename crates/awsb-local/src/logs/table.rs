@@ -1,7 +1,8 @@
 //! The events that PutLogEvents has stored: rows in a database of their own.
 //!
-//! They may come in any order and hours late, while a file of events only ever grows at its end. The
-//! server alone writes here, with one connection, so that what it has checked holds when it writes.
+//! They may come in any order and hours late, while a file of events only ever grows at its end.
+//! The server alone writes here, with one connection, so that what it has checked holds when it
+//! writes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -11,10 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::names::{GroupName, StreamName};
-use super::source::{Bound, Direction, Found, Mark};
-use crate::batch::database::{self, Commits, Schema};
-use crate::home::LOG_DATABASE;
-use crate::lossy::{Number, Text};
+use super::position::{Bound, Direction, Found, Mark};
+use crate::database::lossy::{Number, Text};
+use crate::database::{self, Commits, Schema};
+use crate::home::files::LOG_DATABASE;
 
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE streams (

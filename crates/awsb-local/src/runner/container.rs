@@ -1,5 +1,6 @@
-//! Work in a container: a thread that talks to the Docker engine from the container's creation to its
-//! removal. Only here is there an async runtime in a runner, and only while a container needs it.
+//! Work in a container: a thread that talks to the Docker engine from the container's creation to
+//! its removal. Only here is there an async runtime in a runner, and only while a container needs
+//! it.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,12 +21,12 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::executor::{News, Outcome, Teller, Work};
 use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::spare::Spares;
-use super::work::{News, Outcome, Teller, Work};
-use crate::docker::{self, network, remains};
-use crate::now_ms;
+use crate::docker::{self, EngineError, cleanup, network};
+use crate::time::now_ms;
 use awsb_docker::{connect, status, words};
 use awsb_model::ADVICE;
 
@@ -114,7 +115,7 @@ impl Life {
     async fn live(mut self, teller: &Teller) {
         let engine = match self.order.refused.take() {
             Some(why) => Err(why),
-            None => connect(&self.order.engine).await,
+            None => connect(&self.order.engine).await.map_err(|e| e.to_string()),
         };
         let docker = match engine {
             Ok(docker) => docker,
@@ -125,12 +126,13 @@ impl Life {
         let outcome = self.run(&docker, teller).await;
         let outcome = Outcome { unkept: self.output.finish().err(), ..outcome };
         teller.tell(&self.task, News::Ended(outcome));
-        if let Err(e) = remains::remove_patiently(&docker, &self.name).await {
+        if let Err(e) = cleanup::remove_with_retries(&docker, &self.name).await {
             // The server looks for what is left behind, too.
             note!("runner: {e}");
         }
         if let Some(main) = &self.order.main_node {
-            // The last node that leaves the network takes it along: to the others the engine says no.
+            // The last node that leaves the network takes it along: to the others the engine says
+            // no.
             let _ = network::remove(&docker, &docker::nodes_network_name(main)).await;
         }
     }
@@ -182,18 +184,18 @@ impl Life {
         Ok(attached.output)
     }
 
-    /// An earlier attempt's container may still be there, if its engine was away when it was given up: no
-    /// job runs twice at the same time.
+    /// An earlier attempt's container may still be there, if its engine was away when it was given
+    /// up: no job runs twice at the same time.
     async fn remove_earlier(&self, docker: &Docker) -> Result<(), Refusal> {
-        let failed = |why: String| {
+        let failed = |why: EngineError| {
             cannot(
                 "CannotCreateContainerError",
                 format!("an earlier attempt's container is still there: {why}"),
             )
         };
-        let found = remains::containers(docker, &self.order.home, Some(&self.order.job)).await;
+        let found = cleanup::containers(docker, &self.order.home, Some(&self.order.job)).await;
         for earlier in found.map_err(failed)? {
-            remains::remove_patiently(docker, &earlier.id).await.map_err(failed)?;
+            cleanup::remove_with_retries(docker, &earlier.id).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -212,18 +214,19 @@ impl Life {
         }
     }
 
-    /// The main node makes the network of the nodes: it is there before the others are started. Nobody
-    /// makes it anew when the main node has left.
+    /// The main node makes the network of the nodes: it is there before the others are started.
+    /// Nobody makes it anew when the main node has left.
     async fn join_nodes(&self, docker: &Docker) -> Result<(), Refusal> {
         let Some(main) = &self.order.main_node else { return Ok(()) };
-        let failed = |why: String| cannot("CannotStartContainerError", why);
+        let failed = |why: EngineError| cannot("CannotStartContainerError", why);
         if *main == self.task {
             network::make_for_nodes(docker, &self.order.home, main).await.map_err(failed)?;
         }
         network::join(docker, &docker::nodes_network_name(main), &self.name).await.map_err(failed)
     }
 
-    /// Where the other nodes reach a main node. One that has ended already has no address, and needs none.
+    /// Where the other nodes reach a main node. One that has ended already has no address, and
+    /// needs none.
     async fn address(&self, docker: &Docker) -> Option<Ipv4Addr> {
         let main = self.order.main_node.as_ref().filter(|main| **main == self.task)?;
         let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await.ok()?;
@@ -320,9 +323,9 @@ impl Life {
         Outcome { exit_code: Some(exit_code), reason, ..Outcome::default() }
     }
 
-    /// The engine has broken off while the container ran. It may be back at once and the container may have
-    /// ended (then this is its exit code), or run as before (`None`). Otherwise the attempt is lost: the
-    /// container is removed when the engine is back.
+    /// The engine has broken off while the container ran. It may be back at once and the container
+    /// may have ended (then this is its exit code), or run as before (`None`). Otherwise the
+    /// attempt is lost: the container is removed when the engine is back.
     async fn look(
         &self,
         docker: &Docker,
@@ -349,7 +352,8 @@ impl Life {
     }
 
     async fn out_of_memory(&self, docker: &Docker, exit_code: i32) -> bool {
-        // The engine hears of the end and of its cause from different sources: the cause may come later.
+        // The engine hears of the end and of its cause from different sources: the cause may come
+        // later.
         let looks = if exit_code == 128 + Signal::SIGKILL as i32 { 5 } else { 1 };
         for look in 0..looks {
             if look > 0 {
@@ -370,8 +374,8 @@ fn lost(why: String) -> Outcome {
     Outcome { lost: true, ..cannot("CannotInspectContainerError", why) }
 }
 
-/// In a task of its own: the engine answers only when it has passed the signal on, and meanwhile the
-/// output has to be read.
+/// In a task of its own: the engine answers only when it has passed the signal on, and meanwhile
+/// the output has to be read.
 fn send(docker: &Docker, container: &str, signal: Signal) {
     let (docker, container) = (docker.clone(), container.to_owned());
     tokio::spawn(async move {
@@ -386,8 +390,8 @@ fn send(docker: &Docker, container: &str, signal: Signal) {
     });
 }
 
-/// Returns when the engine has been silent for too long. A connection that stays open proves nothing: the
-/// engine's machine may be gone.
+/// Returns when the engine has been silent for too long. A connection that stays open proves
+/// nothing: the engine's machine may be gone.
 async fn silence(docker: &Docker) {
     let mut heard = Instant::now();
     while heard.elapsed() < SILENCE {
@@ -406,8 +410,8 @@ fn code(code: i64) -> i32 {
     i32::try_from(code).unwrap_or(255)
 }
 
-/// What to do about an image that this machine's engine could not pull: by the registry's words, which AWS hands on in the
-/// same form.
+/// What to do about an image that this machine's engine could not pull: by the registry's words,
+/// which AWS hands on in the same form.
 fn pull_advice(image: &str, engine: &str, words: &str) -> String {
     let low = words.to_lowercase();
     let has = |needles: &[&str]| needles.iter().any(|needle| low.contains(needle));
@@ -445,8 +449,8 @@ fn pull_advice(image: &str, engine: &str, words: &str) -> String {
     )
 }
 
-/// `fromImage` and `tag` for a pull: without a tag the engine would pull all that there are. A digest stays
-/// with the name.
+/// `fromImage` and `tag` for a pull: without a tag the engine would pull all that there are. A
+/// digest stays with the name.
 fn name_and_tag(image: &str) -> (&str, &str) {
     if image.contains('@') {
         return (image, "");

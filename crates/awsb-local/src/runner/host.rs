@@ -11,19 +11,22 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::executor::{News, Outcome, Teller, Work};
 use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
-use super::protocol::{Run, TaskId};
+use super::protocol::{Run, TASK_VARIABLE, TaskId};
 use super::ready::{Command, Folder, Ready, Unpacker};
 use super::spare::{Mark, Spare, Spares};
 use super::tmpdir::TmpDir;
-use super::work::{News, Outcome, Teller, Work};
-use crate::home::SCRATCH;
-use crate::{contents, now_ms, s3, space};
+use crate::home::files::SCRATCH;
+use crate::home::{contents, space};
+use crate::s3;
+use crate::time::now_ms;
 
-/// Waits for one process after the other, in a thread of its own: the portable way to wait for a process
-/// and for input at once, without signal handlers. Where there is a descriptor for that, it has nothing to do.
+/// Waits for one process after the other, in a thread of its own: the portable way to wait for a
+/// process and for input at once, without signal handlers. Where there is a descriptor for that, it
+/// has nothing to do.
 #[derive(Debug)]
 pub struct Waiter(mpsc::Sender<(TaskId, Pid)>);
 
@@ -77,7 +80,8 @@ pub struct HostWork {
 }
 
 impl HostWork {
-    /// Starts the process of an attempt, which has been journalled; `environment` is what all jobs have.
+    /// Starts the process of an attempt, which has been journalled; `environment` is what all jobs
+    /// have.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -99,7 +103,7 @@ impl HostWork {
         let tmpdir = TmpDir::to(&scratch);
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment.iter().cloned());
-        environment.insert(process::TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
+        environment.insert(TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
         let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
         let Ready { folder: unpacked, direct } = ready(unpacker, &mut job, &mut spares.unpacked);
         let mark = Mark::of(&scratch).ok();
@@ -115,7 +119,8 @@ impl HostWork {
         // What cannot be started without its launcher is left to that: it says what is wrong.
         let begun = direct.and_then(|direct| begin(&direct).ok()).map_or_else(|| begin(&job), Ok);
         let (pipe, leader) = begun.inspect_err(|_| {
-            // It is tried again, in a new folder. These need no descriptor, of which there may be none.
+            // It is tried again, in a new folder. These need no descriptor, of which there may be
+            // none.
             if let Some((unpacked, _)) = unpacked.take() {
                 unpacked.remove();
             }
@@ -155,9 +160,9 @@ impl HostWork {
         0
     }
 
-    /// Takes what the job has written before it ended. Its processes are dead, so the end of the pipe is
-    /// near; only where a process could flee from its group, or cannot be killed, might somebody still hold
-    /// it open, and write to it for ever.
+    /// Takes what the job has written before it ended. Its processes are dead, so the end of the
+    /// pipe is near; only where a process could flee from its group, or cannot be killed, might
+    /// somebody still hold it open, and write to it for ever.
     fn drain(&mut self) {
         let mut taken = 0;
         while let Some(pipe) = &self.pipe
@@ -230,7 +235,8 @@ fn home() -> PathBuf {
     std::path::absolute(".").unwrap_or_default()
 }
 
-/// Does its launcher's work for a job, as far as that can be done. What could not the launcher does.
+/// Does its launcher's work for a job, as far as that can be done. What could not the launcher
+/// does.
 fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready {
     let folder = job.directory.join(UNPACKED);
     let fetch =

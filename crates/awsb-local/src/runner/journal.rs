@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 use super::lines::Lines;
 use super::process::{self, Leader};
 use super::protocol::{Ended, RunnerId, TaskId};
-use crate::home::RUNNERS;
+use crate::home::files::{RUNNER_JOURNAL, RUNNER_LOCK, RUNNER_OLD_JOURNAL, RUNNERS};
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    /// The first line: without it, the rest is not all that was there. What came before is in the journal before
-    /// this one, as far as that is there, and was in the database with this commit.
+    /// The first line: without it, the rest is not all that was there. What came before is in the
+    /// journal before this one, as far as that is there, and was in the database with this commit.
     Opened {
         runner: RunnerId,
         #[serde(default, skip_serializing_if = "is_zero")]
         commit: u64,
     },
-    /// The runner has taken this attempt of a job; its process, or its container on this Docker engine, may
-    /// exist from now on.
+    /// The runner has taken this attempt of a job; its process, or its container on this Docker
+    /// engine, may exist from now on.
     Taken {
         task: TaskId,
         #[serde(default)]
@@ -56,13 +56,6 @@ pub struct Journal {
     _lock: File,
 }
 
-const LOCK: &str = "lock";
-const JOURNAL: &str = "journal";
-/// The journal before this one.
-const OLD: &str = "journal-old";
-/// What the names of a runner's files have after its ID and a dot.
-pub const KINDS: [&str; 3] = [LOCK, JOURNAL, OLD];
-
 /// Beyond this length an idle runner begins another journal and keeps the last one.
 const LONG: u64 = 1 << 20;
 
@@ -81,8 +74,8 @@ impl Journal {
         Ok(Self { runner: runner.clone(), path, lines, length, _lock: lock })
     }
 
-    /// Before the process of an attempt exists, or its container on an `engine`; `of` is the job's ID and the
-    /// attempt's number.
+    /// Before the process of an attempt exists, or its container on an `engine`; `of` is the job's
+    /// ID and the attempt's number.
     ///
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
@@ -111,8 +104,9 @@ impl Journal {
         self.write(&Entry::Ended(ended.clone()))
     }
 
-    /// When the server has every end on disk, the last one with this commit: instead of a long journal a new one is
-    /// begun. The last one stays beside it, for a server whose database has lost what it had.
+    /// When the server has every end on disk, the last one with this commit: instead of a long
+    /// journal a new one is begun. The last one stays beside it, for a server whose database has
+    /// lost what it had.
     pub fn all_forgotten(&mut self, commit: u64) {
         if self.length <= LONG || fs::rename(&self.path, old(&self.path)).is_err() {
             return;
@@ -127,8 +121,9 @@ impl Journal {
         }
     }
 
-    // One write for each entry, straight into the page cache: it survives the death of this process and
-    // of the server. It need not survive the machine's: no job does either, and then "no end" is the truth.
+    // One write for each entry, straight into the page cache: it survives the death of this process
+    // and of the server. It need not survive the machine's: no job does either, and then "no end"
+    // is the truth.
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let line = line(entry)?;
         self.lines.append(&line)?;
@@ -143,8 +138,8 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// A new journal, with its length. One that cannot be begun is not there: an empty one would say that
-/// something has been lost.
+/// A new journal, with its length. One that cannot be begun is not there: an empty one would say
+/// that something has been lost.
 fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(Lines, u64)> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let mut lines = Lines::new(file);
@@ -156,11 +151,11 @@ fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(Lines, u64)
 }
 
 fn lock_path(home: &Path, runner: &RunnerId) -> PathBuf {
-    path(home, runner, LOCK)
+    path(home, runner, RUNNER_LOCK)
 }
 
 fn journal_path(home: &Path, runner: &RunnerId) -> PathBuf {
-    path(home, runner, JOURNAL)
+    path(home, runner, RUNNER_JOURNAL)
 }
 
 fn path(home: &Path, runner: &RunnerId, kind: &str) -> PathBuf {
@@ -169,7 +164,7 @@ fn path(home: &Path, runner: &RunnerId, kind: &str) -> PathBuf {
 
 /// The journal before this one.
 fn old(journal: &Path) -> PathBuf {
-    journal.with_extension(OLD)
+    journal.with_extension(RUNNER_OLD_JOURNAL)
 }
 
 /// Whether the runner lives: it holds its lock.
@@ -243,7 +238,8 @@ pub struct Taken {
 pub struct Journals {
     /// All attempts.
     pub taken: Vec<Taken>,
-    /// A runner that has written much keeps the last of it only: what has happened since this commit.
+    /// A runner that has written much keeps the last of it only: what has happened since this
+    /// commit.
     pub since: u64,
     /// Those that do not have all that was written to them, or cannot be read.
     pub damaged: Vec<PathBuf>,
@@ -258,7 +254,7 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
     for entry in fs::read_dir(home.join(RUNNERS))? {
         let name = entry?.file_name();
         let (id, kind) = name.to_str().and_then(|name| name.split_once('.')).unwrap_or_default();
-        runners.extend(RunnerId::parse(id).filter(|_| [JOURNAL, OLD].contains(&kind)));
+        runners.extend(RunnerId::parse(id).filter(|_| [RUNNER_JOURNAL, RUNNER_OLD_JOURNAL].contains(&kind)));
     }
     let mut all = Journals::default();
     for runner in runners {
@@ -297,7 +293,8 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
 
 /// Removes the files of a runner that is gone, once nothing in them matters any more.
 pub fn forget(home: &Path, runner: &RunnerId) {
-    // One that the last server started may have come up after all, and have taken its lock only now.
+    // One that the last server started may have come up after all, and have taken its lock only
+    // now.
     if is_alive(home, runner) {
         return;
     }
@@ -311,8 +308,8 @@ pub fn forget(home: &Path, runner: &RunnerId) {
     }
 }
 
-/// The entries of a journal and of the one before it, and whether these are all that have been written. A last
-/// line without an end is a write that never finished: it does not count.
+/// The entries of a journal and of the one before it, and whether these are all that have been
+/// written. A last line without an end is a write that never finished: it does not count.
 fn journal(path: &Path) -> io::Result<(Vec<Entry>, bool)> {
     let mut entries = Vec::new();
     let old_is_whole = read(&old(path), &mut entries)?;
@@ -357,7 +354,7 @@ fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contents::is_name_in;
+    use crate::home::contents::is_name_in;
 
     fn ended(task: &TaskId) -> Ended {
         Ended {

@@ -1,8 +1,9 @@
 //! The limits that a job's processes have (API: Ulimit), as the system has them.
 //!
-//! A process inherits its parent's limits, and setting them between fork and exec would need `unsafe`: so the
-//! runner, which starts one job at a time, has them itself for the moment in which it starts the job. Only
-//! soft limits, which can be taken back, and only those that cannot hurt the runner in that moment.
+//! A process inherits its parent's limits, and setting them between fork and exec would need
+//! `unsafe`: so the runner, which starts one job at a time, has them itself for the moment in which
+//! it starts the job. Only soft limits, which can be taken back, and only those that cannot hurt
+//! the runner in that moment.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,8 @@ use std::io::{self, Seek, Write};
 #[derive(Debug)]
 pub struct Lines {
     file: File,
-    /// A part of a line is at the end of what we have written, or somewhere before what others have.
+    /// A part of a line is at the end of what we have written, or somewhere before what others
+    /// have.
     torn: bool,
     /// How much of what could not be appended last is in the file all the same, in bytes.
     kept: usize,
@@ -51,7 +52,8 @@ impl Lines {
         self.kept
     }
 
-    /// After a write that ended early: the next line must not join the part of a line that it has left.
+    /// After a write that ended early: the next line must not join the part of a line that it has
+    /// left.
     fn take_back(&mut self, written: &[u8]) {
         let whole = written.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         self.kept = whole;
@@ -59,7 +61,8 @@ impl Lines {
         self.torn = torn > 0 && !self.cut(torn as u64).unwrap_or(false);
     }
 
-    /// Takes back the last bytes that we have written; `false` when somebody else has written since.
+    /// Takes back the last bytes that we have written; `false` when somebody else has written
+    /// since.
     fn cut(&mut self, length: u64) -> io::Result<bool> {
         let end = self.file.stream_position()?;
         if self.file.metadata()?.len() != end {

@@ -1,8 +1,9 @@
 //! Secrets of the cluster do not come to stand in what a runner writes.
 //!
-//! A secret begins with words of its own ([`SECRET_PREFIX`]), so that it is known when it is seen: this
-//! attempt's, another's, and the owner's, which a job on the host can read. What follows these words is
-//! replaced by as many asterisks as it is written, also when line ends are between its characters.
+//! A secret begins with words of its own ([`SECRET_PREFIX`]), so that it is known when it is seen:
+//! this attempt's, another's, and the owner's, which a job on the host can read. What follows these
+//! words is replaced by as many asterisks as it is written, also when line ends are between its
+//! characters.
 
 use std::borrow::Cow;
 
@@ -48,7 +49,8 @@ impl Mask {
                     (self.prefix, self.digits) = (0, SECRET_DIGITS);
                 }
             } else if !matches!(byte, b'\r' | b'\n') {
-                // The first letter is in no other place of the prefix: no part of what was seen can begin one.
+                // The first letter is in no other place of the prefix: no part of what was seen can
+                // begin one.
                 self.prefix = 0;
                 continue;
             }

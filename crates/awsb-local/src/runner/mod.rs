@@ -1,40 +1,42 @@
 //! Runners: the processes that own the jobs.
 //!
 //! A runner is a process in a session of its own. It runs one job at a time for the server and then
-//! takes the next; it outlives the server, as containerd's shims outlive containerd. Whatever happens
-//! to a job it writes into its *journal* before it says so, so that a server that comes back learns
-//! from the runner, or from the journal of a runner that is gone, what became of every job.
+//! takes the next; it outlives the server, as containerd's shims outlive containerd. Whatever
+//! happens to a job it writes into its *journal* before it says so, so that a server that comes
+//! back learns from the runner, or from the journal of a runner that is gone, what became of every
+//! job.
 //!
 //! The rules from which "nothing is lost, nothing runs twice" follows:
 //!
-//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake that.
+//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake
+//!    that.
 //! 2. The server records which runner a job goes to before it says so to the runner.
-//! 3. A runner journals that it has taken a job before the job's process or container exists, and how
-//!    the job ended before it reports it.
-//! 4. A runner handles what it has been sent in order; it says what it has only after it has seen the
-//!    end of what the previous server sent.
+//! 3. A runner journals that it has taken a job before the job's process or container exists, and
+//!    how the job ended before it reports it.
+//! 4. A runner handles what it has been sent in order; it says what it has only after it has seen
+//!    the end of what the previous server sent.
 //!
-//! So a job that was given to a runner is in one of four states: the runner lives and says that it has
-//! it; it lives and says that it has not (then it never began); it is gone and its journal has the
-//! end; it is gone and its journal has no end (the attempt is lost) or does not know the job (it
-//! never began).
+//! So a job that was given to a runner is in one of four states: the runner lives and says that it
+//! has it; it lives and says that it has not (then it never began); it is gone and its journal has
+//! the end; it is gone and its journal has no end (the attempt is lost) or does not know the job
+//! (it never began).
 
 mod container;
+mod executor;
 mod host;
 mod journal;
 mod limits;
 mod lines;
+pub(crate) mod link;
+mod main_loop;
 pub(crate) mod mask;
 mod output;
 mod process;
 pub(crate) mod protocol;
 pub mod ready;
 mod spare;
-mod story;
 mod tmpdir;
-mod work;
 
-pub(crate) use journal::{Fate, Journals, KINDS, Taken, fate_of, forget, is_alive, journals};
-pub(crate) use process::TASK_VARIABLE;
-pub use story::run;
+pub(crate) use journal::{Fate, Journals, Taken, fate_of, forget, is_alive, journals};
+pub use main_loop::run;
 pub(crate) use tmpdir::sweep_links;

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
 use super::mask::Mask;
+use crate::home::space;
 use crate::logs::record;
-use crate::space;
 use awsb_model::{OUTPUT_NOT_KEPT, words};
 
 /// The longest message, in bytes; a longer line becomes several events. This is the limit of the
-/// awslogs driver (moby, `daemon/logger/awslogs/cloudwatchlogs.go`: 256 KiB less 26 bytes an event).
+/// awslogs driver (moby, `daemon/logger/awslogs/cloudwatchlogs.go`: 256 KiB less 26 bytes an
+/// event).
 pub const LONGEST_MESSAGE: usize = 256 * 1024 - 26;
 
-/// Where output comes from: lines of one source are put together, whatever another writes meanwhile.
+/// Where output comes from: lines of one source are put together, whatever another writes
+/// meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Standard output, or both streams where they are one pipe.
@@ -26,7 +28,8 @@ pub enum Source {
 
 /// Appends what a job writes to its log stream's file, a stamped line for each of its lines.
 ///
-/// Memory stays bounded whatever the job writes: one line of each source at most is held back until its end is seen.
+/// Memory stays bounded whatever the job writes: one line of each source at most is held back until
+/// its end is seen.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
@@ -97,7 +100,7 @@ impl Output {
             return;
         }
         // The last of a disk is for the ends of jobs.
-        if let Some(lack) = space::lack_for_output(Path::new(".")) {
+        if let Some(lack) = space::output_shortage(Path::new(".")) {
             return self.fail(records, || lack.at(&home()).to_string());
         }
         let file = match &mut self.file {

@@ -15,16 +15,14 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::protocol::TaskId;
+use super::protocol::{TASK_VARIABLE, TaskId};
 use crate::process::lacking;
-
-/// The variable by which a job's processes are found again when their runner is gone.
-pub const TASK_VARIABLE: &str = "AWSB_TASK";
 
 /// A program that could not be started, in the words of a container engine.
 #[derive(Debug)]
 pub struct CannotStart {
-    /// 127 when there is no such program, 126 when it cannot be executed (as a shell and Docker have it).
+    /// 127 when there is no such program, 126 when it cannot be executed (as a shell and Docker
+    /// have it).
     pub exit_code: i32,
     /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
     pub reason: String,
@@ -108,8 +106,8 @@ fn find(program: &str, path: &str, directory: &Path) -> Result<PathBuf, CannotSt
     })
 }
 
-/// A descriptor that can be read when a child of ours has ended; `None` where the system has none (pidfd_open(2): Linux
-/// 5.3).
+/// A descriptor that can be read when a child of ours has ended; `None` where the system has none
+/// (pidfd_open(2): Linux 5.3).
 #[cfg(target_os = "linux")]
 pub fn end_of(pid: Pid) -> Option<OwnedFd> {
     use rustix::process::{Pid as Process, PidfdFlags, pidfd_open};
@@ -122,8 +120,9 @@ pub fn end_of(_: Pid) -> Option<OwnedFd> {
     None
 }
 
-/// Blocks until the process has ended. On Linux it leaves the process as a zombie, so that its group's ID
-/// cannot be taken by anyone else before [`reap`]; elsewhere it kills the rest of the group itself.
+/// Blocks until the process has ended. On Linux it leaves the process as a zombie, so that its
+/// group's ID cannot be taken by anyone else before [`reap`]; elsewhere it kills the rest of the
+/// group itself.
 pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
     #[cfg(target_os = "linux")]
     {
@@ -138,8 +137,9 @@ pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
     #[cfg(not(target_os = "linux"))]
     {
         use rustix::process::{Pid as Process, WaitId, WaitIdOptions, waitid};
-        // The waitid of macOS does not say which signal has ended a process (its si_status is 0 then), so the status
-        // comes from waitpid, which frees the group's ID. What the job has left in its group is killed before that.
+        // The waitid of macOS does not say which signal has ended a process (its si_status is 0
+        // then), so the status comes from waitpid, which frees the group's ID. What the job has
+        // left in its group is killed before that.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let process = Process::from_raw(pid.as_raw())?;
         while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), ended) {}
@@ -158,7 +158,8 @@ pub fn exit_code(status: Option<WaitStatus>) -> i32 {
     match status {
         Some(WaitStatus::Exited(_, code)) => code,
         Some(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
-        // Nobody else waits for our children, so this cannot be; a job without a known end has not succeeded.
+        // Nobody else waits for our children, so this cannot be; a job without a known end has not
+        // succeeded.
         _ => 255,
     }
 }
@@ -172,21 +173,23 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     }
 }
 
-/// How long the end of a job waits for what it has killed. SIGKILL works at once, but for a process that
-/// sleeps in the kernel, as on a network disk that is gone: that one may never wake.
+/// How long the end of a job waits for what it has killed. SIGKILL works at once, but for a process
+/// that sleeps in the kernel, as on a network disk that is gone: that one may never wake.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After the end of a job's main process: whatever it has left running is killed, as in a container
-/// whose first process has ended, and every zombie is reaped. What cannot be killed is said and left
-/// alone: the job's end is worth more than its processes'. Returns whether it is certain that nothing is left.
+/// whose first process has ended, and every zombie is reaped. What cannot be killed is said and
+/// left alone: the job's end is worth more than its processes'. Returns whether it is certain that
+/// nothing is left.
 pub fn reap(leader: Pid, task: &TaskId) -> bool {
     // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
     if cfg!(target_os = "linux") {
         let _ = killpg(leader, Signal::SIGKILL);
     }
     let _ = waitpid(leader, Some(WaitPidFlag::WNOHANG));
-    // Processes that have left the group have become our children (we are their subreaper, on Linux).
-    // Orphans of the killed appear among our children as their parents die, so look until none is left.
+    // Processes that have left the group have become our children (we are their subreaper, on
+    // Linux). Orphans of the killed appear among our children as their parents die, so look until
+    // none is left.
     let deadline = Instant::now() + REAP_PATIENCE;
     let mut pause = Duration::from_micros(200);
     loop {
@@ -223,15 +226,16 @@ fn kill_orphans(task: &TaskId) -> Vec<i32> {
     dying.map(Pid::as_raw).collect()
 }
 
-/// Whether a child of ours is none of the attempt's processes: a tool in a job may have started the local
-/// cluster's server, which is there for all, and whose own runners and their jobs come to us with its end.
+/// Whether a child of ours is none of the attempt's processes: a tool in a job may have started the
+/// local cluster's server, which is there for all, and whose own runners and their jobs come to us
+/// with its end.
 fn is_anothers(pid: Pid, task: &TaskId) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
     match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
         Some(carried) => carried != task.as_str(),
-        // A server is started without the variables of whoever starts it; other programs that have shed
-        // them are the job's.
+        // A server is started without the variables of whoever starts it; other programs that have
+        // shed them are the job's.
         None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|name| ["blocal", "blocal-runner", "awsb"].contains(&name.trim_end())),
     }
@@ -250,7 +254,8 @@ fn children() -> Vec<Pid> {
 
 /// The fields of `/proc/PID/stat` that follow the name: state, parent, group, session, …
 fn stat(pid: i32) -> Option<Vec<String>> {
-    // It fits: some fifty numbers, and a name of at most 64 bytes. Each job's process is looked at once.
+    // It fits: some fifty numbers, and a name of at most 64 bytes. Each job's process is looked at
+    // once.
     let mut bytes = [0; 2048];
     let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut bytes)).ok()?;
     let text = String::from_utf8_lossy(bytes.get(..length)?);
@@ -259,8 +264,8 @@ fn stat(pid: i32) -> Option<Vec<String>> {
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
-/// When a process was born, in the kernel's clock ticks: with the pid it names one process for ever.
-/// `None` where the system does not say.
+/// When a process was born, in the kernel's clock ticks: with the pid it names one process for
+/// ever. `None` where the system does not say.
 pub fn born(pid: i32) -> Option<u64> {
     // Field 22 of proc_pid_stat(5), the 20th after the name.
     stat(pid)?.get(19)?.parse().ok()
@@ -286,7 +291,7 @@ impl Leader {
                 // POSIX: `ps -o etime=` prints `[[dd-]hh:]mm:ss` since the process was started.
                 let ps = Command::new("/bin/ps").args(["-o", "etime=", "-p", &self.pid.to_string()]).output();
                 let age = ps.ok().and_then(|out| elapsed_s(&String::from_utf8_lossy(&out.stdout)));
-                let known = (crate::now_ms() - self.at) / 1000;
+                let known = (crate::time::now_ms() - self.at) / 1000;
                 age.is_some_and(|age| (age - known).abs() <= 2)
             }
         }
@@ -300,8 +305,8 @@ fn elapsed_s(etime: &str) -> Option<i64> {
     Some(days.parse::<i64>().ok()? * 86_400 + parts.iter().fold(0, |sum, n| sum * 60 + n))
 }
 
-/// Kills what a dead runner's job has left: its process group, if the leader is still the same process,
-/// and every process of ours that carries the attempt's ID in its environment.
+/// Kills what a dead runner's job has left: its process group, if the leader is still the same
+/// process, and every process of ours that carries the attempt's ID in its environment.
 pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
     if let Some(leader) = leader
         && leader.pid > 1
@@ -327,7 +332,8 @@ pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
 /// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.
 fn processes_with(variable: &str) -> Vec<Pid> {
     if !cfg!(target_os = "linux") {
-        // ps(1) of macOS: `-E` shows the environment behind the command, of programs that are not the system's own.
+        // ps(1) of macOS: `-E` shows the environment behind the command, of programs that are not
+        // the system's own.
         let ps = Command::new("/bin/ps").args(["-axww", "-E", "-o", "pid=,command="]).output();
         return ps
             .map_or_else(|_| Vec::new(), |out| carriers(&String::from_utf8_lossy(&out.stdout), variable));

@@ -1,6 +1,7 @@
 //! What server and runner say to each other: a JSON object a line, over the home's Unix socket.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
 use bollard::models::ContainerCreateBody;
@@ -8,10 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use awsb_model::limits;
 
-/// What every secret access key of a local cluster begins with, so that runners know one when they see it.
+/// What every secret access key of a local cluster begins with, so that runners know one when they
+/// see it.
 pub const SECRET_PREFIX: &str = "KeyOfAwsbLocal";
 /// How many hexadecimal digits follow: 160 bits.
 pub const SECRET_DIGITS: usize = 40;
+
+/// The variable that identifies the processes of an attempt, also when their runner is gone.
+pub const TASK_VARIABLE: &str = "AWSB_TASK";
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+/// When the stream does not take it.
+pub fn write_line(stream: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
 
 /// The identity of one attempt of one job: 32 hexadecimal digits, like the ID of an ECS task.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,7 +87,8 @@ impl RunnerId {
         &self.0
     }
 
-    /// A runner ID from a command line or a database; it becomes a file name, so nothing but hexadecimal digits will do.
+    /// A runner ID from a command line or a database; it becomes a file name, so nothing but
+    /// hexadecimal digits will do.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
     }
@@ -88,8 +104,8 @@ pub enum Greeting {
     Status,
     /// `blocal reset`; all jobs are ended, and the answer is a status.
     EndAll,
-    /// `blocal rotate`: the owner's key is replaced, and those of the jobs that run if `jobs` says so; answered
-    /// with what has become of them.
+    /// `blocal rotate`: the owner's key is replaced, and those of the jobs that run if `jobs` says
+    /// so; answered with what has become of them.
     Rotate {
         /// Whether the keys of jobs go, too.
         jobs: bool,
@@ -153,8 +169,8 @@ pub struct Ended {
     pub started_at: Option<i64>,
     /// When it ended, in milliseconds since the epoch.
     pub at: i64,
-    /// The exit code, 128 + signal for a process that a signal ended; `None` for a container that never
-    /// was, or whose end nobody has seen.
+    /// The exit code, 128 + signal for a process that a signal ended; `None` for a container that
+    /// never was, or whose end nobody has seen.
     pub exit_code: Option<i32>,
     /// What else is to be said (`container.reason`).
     pub reason: Option<String>,
@@ -214,10 +230,11 @@ pub struct Run {
     pub attempt: u32,
     /// The program and its arguments; for a container they are in its own part.
     pub command: Vec<String>,
-    /// The job's own variables, on top of the common ones; a later one wins. For a container they are in
-    /// its own part.
+    /// The job's own variables, on top of the common ones; a later one wins. For a container they
+    /// are in its own part.
     pub environment: Vec<(String, String)>,
-    /// Soft limits of a process, by their names in the API (Ulimit); for a container they are in its own part.
+    /// Soft limits of a process, by their names in the API (Ulimit); for a container they are in
+    /// its own part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, i64>,
     /// The container that it runs in; `None` means a process of the user.
@@ -243,8 +260,8 @@ pub struct Container {
     pub job: String,
     /// Whether an earlier attempt may have left a container behind, which must go first.
     pub again: bool,
-    /// The main node's attempt, for a node of a multi-node job: with it begins and ends the network that
-    /// the nodes have besides the home's.
+    /// The main node's attempt, for a node of a multi-node job: with it begins and ends the network
+    /// that the nodes have besides the home's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main_node: Option<TaskId>,
     /// Why there can be no container; the attempt ends with this reason.

@@ -1,10 +1,11 @@
 //! What the launcher would unpack, unpacked by whoever starts the job.
 //!
-//! On a machine of its own a job's launcher fetches, checks and unpacks what was staged, with the image's `curl`,
-//! `sha256sum`, `gzip` and `tar`. Where the children of an array are processes of one machine, that would be the same
-//! work for each of them, and take longer than most of them run. A runner of the local cluster unpacks it once and tells
-//! the launcher so. Where the launcher does nothing unusual besides, the runner starts what the launcher would start.
-//! What it cannot do, or does not know, is left to the launcher.
+//! On a machine of its own a job's launcher fetches, checks and unpacks what was staged, with the
+//! image's `curl`, `sha256sum`, `gzip` and `tar`. Where the children of an array are processes of
+//! one machine, that would be the same work for each of them, and take longer than most of them
+//! run. A runner of the local cluster unpacks it once and tells the launcher so. Where the launcher
+//! does nothing unusual besides, the runner starts what the launcher would start. What it cannot
+//! do, or does not know, is left to the launcher.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -25,7 +26,8 @@ const LARGEST: u64 = 4 << 20;
 /// Bytes of a variable with the start in it (execve(2): 128 KiB).
 const LARGEST_START: usize = 100 << 10;
 
-/// Makes jobs ready, one after the other. It remembers what it has read for the last one: the next job often has the same.
+/// Makes jobs ready, one after the other. It remembers what it has read for the last one: the next
+/// job often has the same.
 #[derive(Debug, Default)]
 pub struct Unpacker {
     last: Option<(String, Option<Unpacked>)>,
@@ -58,13 +60,14 @@ pub struct Folder {
 pub struct Ready {
     /// What was unpacked.
     pub folder: Option<Folder>,
-    /// What the launcher would start in the end. Where that cannot be started the launcher says why.
+    /// What the launcher would start in the end. Where that cannot be started the launcher says
+    /// why.
     pub direct: Option<Command>,
 }
 
 impl Folder {
-    /// Removes the files that were put there, and the folder if it is empty then. A folder that the job has put into
-    /// its place, or a file system that is mounted there, is left alone.
+    /// Removes the files that were put there, and the folder if it is empty then. A folder that the
+    /// job has put into its place, or a file system that is mounted there, is left alone.
     pub fn remove(self) {
         if let Some(path) = self.empty() {
             let _ = fs::remove_dir(path);
@@ -136,12 +139,14 @@ impl Unpacker {
         self.ready_in(job, folder, create, fetch)
     }
 
-    /// Does the launcher's work for a job. Its files go into `folder`, which `create` makes for its owner only, and then the variables of `job` are
-    /// what the launcher takes. `fetch` gets the object of a bucket and a key. Where there is nothing that could be done,
-    /// nothing has changed.
+    /// Does the launcher's work for a job. Its files go into `folder`, which `create` makes for its
+    /// owner only, and then the variables of `job` are what the launcher takes. `fetch` gets the
+    /// object of a bucket and a key. Where there is nothing that could be done, nothing has
+    /// changed.
     ///
     /// # Errors
-    /// When a file cannot be written. The folder may be there then, and the variables are as they were.
+    /// When a file cannot be written. The folder may be there then, and the variables are as they
+    /// were.
     pub fn ready_in(
         &mut self,
         job: &mut Command,
@@ -204,7 +209,8 @@ impl Unpacker {
         Ok(Ready { folder: Some(made), direct })
     }
 
-    /// The content of a bundle, by the value of its variable; `None` of one that the launcher has to unpack.
+    /// The content of a bundle, by the value of its variable; `None` of one that the launcher has
+    /// to unpack.
     fn known(
         &mut self,
         bundle: &str,
@@ -295,8 +301,8 @@ fn fill(folder: &Path, files: &[File]) -> io::Result<Folder> {
     Ok(made)
 }
 
-/// What the launcher would start in the end, where that is a shell, or a script whose interpreter is there. All others
-/// are left to it, as it says what is wrong with them.
+/// What the launcher would start in the end, where that is a shell, or a script whose interpreter
+/// is there. All others are left to it, as it says what is wrong with them.
 fn direct(usual: &Usual, job: &Command, folder: &Path, files: &[File]) -> Option<Command> {
     let mut environment = job.environment.clone();
     let mut argv = launcher::without_launcher(&job.argv).to_vec();

@@ -1,8 +1,9 @@
 //! Empty folders of jobs that have ended, for the next ones.
 //!
-//! A folder that is removed gives its block back, and a file system that is mounted with `discard` may tell the disk so
-//! before rmdir(2) returns: that takes milliseconds, longer than many a job. So the folder of a job that has left it as
-//! it was, and empty, becomes the next job's, by rename(2).
+//! A folder that is removed gives its block back, and a file system that is mounted with `discard`
+//! may tell the disk so before rmdir(2) returns: that takes milliseconds, longer than many a job.
+//! So the folder of a job that has left it as it was, and empty, becomes the next job's, by
+//! rename(2).
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -16,8 +17,9 @@ pub struct Mark {
     is: (u64, u64),
     mode: u32,
     owner: (u32, u32),
-    /// When something was made or removed in it, or its attributes were changed, in seconds and nanoseconds. The clock of
-    /// a file system may stand still for some milliseconds, so this alone proves nothing.
+    /// When something was made or removed in it, or its attributes were changed, in seconds and
+    /// nanoseconds. The clock of a file system may stand still for some milliseconds, so this alone
+    /// proves nothing.
     changed: (i64, i64),
 }
 
@@ -77,8 +79,8 @@ impl Spare {
         DirBuilder::new().mode(self.mode).create(folder)
     }
 
-    /// Keeps a folder for the next time, if it is the one with this mark and is empty; says whether it is. It becomes
-    /// `other` if that is given, where `folder` is not to stay.
+    /// Keeps a folder for the next time, if it is the one with this mark and is empty; says whether
+    /// it is. It becomes `other` if that is given, where `folder` is not to stay.
     pub fn keep(&mut self, folder: &Path, mark: &Mark, other: Option<PathBuf>) -> bool {
         let is_empty =
             self.kept.is_none() && Mark::of(folder).is_ok_and(|now| mark.is_same(&now)) && is_empty(folder);

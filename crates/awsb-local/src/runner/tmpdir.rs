@@ -1,18 +1,20 @@
 //! A short TMPDIR for a job of the host.
 //!
-//! The path of a Unix socket has at most 107 bytes (103 on macOS), and programs make sockets in TMPDIR with names of their
-//! own: Python's multiprocessing, ssh-agent, Open MPI. The scratch folder of a job is deep in the local cluster's home, which
-//! leaves them too little. So a job's TMPDIR is a link to it, `/tmp/awsb-UID/xxxxxxxx`, which goes with the job.
+//! The path of a Unix socket has at most 107 bytes (103 on macOS), and programs make sockets in
+//! TMPDIR with names of their own: Python's multiprocessing, ssh-agent, Open MPI. The scratch
+//! folder of a job is deep in the local cluster's home, which leaves them too little. So a job's
+//! TMPDIR is a link to it, `/tmp/awsb-UID/xxxxxxxx`, which goes with the job.
 //!
-//! `/tmp` is everybody's: the folder of the links is used only when it is ours, private and no link itself. Where another
-//! user has taken its name, a link has a name in `/tmp` that nobody can have foreseen.
+//! `/tmp` is everybody's: the folder of the links is used only when it is ours, private and no link
+//! itself. Where another user has taken its name, a link has a name in `/tmp` that nobody can have
+//! foreseen.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::home::SCRATCH;
+use crate::home::files::SCRATCH;
 
 /// Everybody's folder; it has this path on every system.
 const ROOT: &str = "/tmp";
@@ -23,7 +25,8 @@ const TASK_DIGITS: usize = 32;
 /// How many names are tried.
 const TRIES: usize = 8;
 
-/// A job's TMPDIR: the link, or the scratch folder itself where there can be no link. The link goes with this.
+/// A job's TMPDIR: the link, or the scratch folder itself where there can be no link. The link goes
+/// with this.
 #[derive(Debug)]
 pub struct TmpDir {
     path: PathBuf,
@@ -93,7 +96,8 @@ fn beside(folder: &Path, digits: &str) -> PathBuf {
     path.into()
 }
 
-/// Whether nobody else can rename or remove what we have there: the folder has the sticky bit, or only we can write to it.
+/// Whether nobody else can rename or remove what we have there: the folder has the sticky bit, or
+/// only we can write to it.
 fn is_safe_root(root: &Path) -> bool {
     const STICKY: u32 = 0o1000;
     fs::metadata(root).is_ok_and(|meta| {
@@ -116,9 +120,9 @@ fn me() -> u32 {
     nix::unistd::Uid::effective().as_raw()
 }
 
-/// Removes the links that attempts have left which ended with their runner. Of all that is in `/tmp`, only links are
-/// removed that are ours, have a name that we give, and lead to what looks like a scratch folder: one that is not there, or
-/// one of this home whose attempt does not run.
+/// Removes the links that attempts have left which ended with their runner. Of all that is in
+/// `/tmp`, only links are removed that are ours, have a name that we give, and lead to what looks
+/// like a scratch folder: one that is not there, or one of this home whose attempt does not run.
 pub fn sweep_links(home: &Path, runs: impl Fn(&str) -> bool) {
     sweep(Path::new(ROOT), home, &runs);
 }

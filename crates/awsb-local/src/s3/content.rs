@@ -16,8 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::frames::Verdict;
 use super::sum::Check;
-use crate::error::{ApiError, ErrorKind};
-use crate::space::NoSpace;
+use crate::home::space::NoSpace;
+use crate::http::protocol::{ApiError, ErrorKind};
 
 /// How long the rest of a body is read that nobody wants.
 const DROP_TIME: Duration = Duration::from_millis(1500);
@@ -36,7 +36,8 @@ pub struct Written {
 }
 
 /// Writes a body to a new file and syncs it, checking it against the checksums given beforehand (in
-/// `expected`) and in the trailer. What its frames were like, if it had any, is in the request's `extensions`.
+/// `expected`) and in the trailer. What its frames were like, if it had any, is in the request's
+/// `extensions`.
 pub async fn write(
     path: &Path,
     body: Option<StreamingBlob>,
@@ -118,8 +119,8 @@ async fn finish(file: &mut tokio::fs::File, size: u64) -> io::Result<()> {
     }
 }
 
-/// A part of a file as a body. The first of it is read before there is an answer, so that a disk that cannot
-/// be read is an error and not an answer that breaks off.
+/// A part of a file as a body. The first of it is read before there is an answer, so that a disk
+/// that cannot be read is an error and not an answer that breaks off.
 pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<StreamingBlob> {
     read_checked(file, from, length, None).await
 }
@@ -127,8 +128,8 @@ pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<Strea
 /// What is compared while a body is sent, and who is told when it is not what was stored.
 pub type Comparison = (Check, Box<dyn FnOnce() + Send + Sync>);
 
-/// The same of content that is compared with its checksum. When it is not what was stored, its last piece is not
-/// sent: the body breaks off, and no client takes it for whole.
+/// The same of content that is compared with its checksum. When it is not what was stored, its last
+/// piece is not sent: the body breaks off, and no client takes it for whole.
 pub async fn read_checked(
     file: std::fs::File,
     from: u64,
@@ -188,8 +189,8 @@ async fn next(file: &mut tokio::fs::File, left: u64) -> io::Result<Bytes> {
     Ok(Bytes::from(chunk))
 }
 
-/// The answer for an object whose content is not what was stored. S3 has no such error. The status is none that
-/// clients try again after, and the message says what can be done.
+/// The answer for an object whose content is not what was stored. S3 has no such error. The status
+/// is none that clients try again after, and the message says what can be done.
 pub fn damaged(harm: &str) -> s3s::S3Error {
     note!("s3: damaged content: {harm}");
     let message =
@@ -204,8 +205,8 @@ fn home_of(path: &Path) -> &Path {
     path.ancestors().nth(2).unwrap_or(path)
 }
 
-/// What an error of the disk is to a client: a disk that takes no more, or that fails, and an index that is damaged
-/// are no reason to try again.
+/// What an error of the disk is to a client: a disk that takes no more, or that fails, and an index
+/// that is damaged are no reason to try again.
 pub fn disk(home: &Path, e: &io::Error) -> S3Error {
     match ApiError::lasting(home, e) {
         Some(error) => {
@@ -219,7 +220,8 @@ pub fn disk(home: &Path, e: &io::Error) -> S3Error {
     }
 }
 
-/// The disk takes no more. S3 has no word for it; no client tries again what was refused with 400 and this code.
+/// The disk takes no more. S3 has no word for it; no client tries again what was refused with 400
+/// and this code.
 pub fn no_space(lack: &NoSpace) -> S3Error {
     let mut error =
         S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), lack.with_advice());
@@ -227,8 +229,8 @@ pub fn no_space(lack: &NoSpace) -> S3Error {
     error
 }
 
-/// Reads the rest of a body that nobody wants, as far as it comes soon: a client that is still sending would not
-/// hear the answer, and would try again.
+/// Reads the rest of a body that nobody wants, as far as it comes soon: a client that is still
+/// sending would not hear the answer, and would try again.
 pub async fn drop_rest(body: Option<StreamingBlob>) {
     let Some(mut body) = body else { return };
     let read = async { while let Some(Ok(_)) = body.next().await {} };
@@ -245,4 +247,10 @@ pub fn internal(e: impl std::fmt::Display) -> s3s::S3Error {
 pub fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Decodes Base64.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
 }

@@ -1,8 +1,10 @@
-//! The frames of an `aws-chunked` body (S3 API Reference, `sigv4-streaming`, `sigv4-streaming-trailers`): whether it has
-//! the length that it declares, its final chunk, and the trailers that it announces.
+//! The frames of an `aws-chunked` body (S3 API Reference, `sigv4-streaming`,
+//! `sigv4-streaming-trailers`): whether it has the length that it declares, its final chunk, and
+//! the trailers that it announces.
 //!
-//! The `s3s` crate decodes such a body and checks its signatures, but takes the end of the data for the end of the body.
-//! Here the frames are followed while the body passes: a body that breaks off never becomes an object.
+//! The `s3s` crate decodes such a body and checks its signatures, but takes the end of the data for
+//! the end of the body. Here the frames are followed while the body passes: a body that breaks off
+//! never becomes an object.
 
 use std::fmt;
 use std::io;
@@ -95,16 +97,16 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The frames of a body with `length` bytes in its chunks, and with the trailers that `announced` has: the value of
-    /// `x-amz-trailer`.
+    /// The frames of a body with `length` bytes in its chunks, and with the trailers that
+    /// `announced` has: the value of `x-amz-trailer`.
     pub fn new(length: u64, announced: &str) -> Self {
         let announced = announced.split(',').map(|name| name.trim().to_ascii_lowercase());
         let announced = announced.filter(|name| !name.is_empty()).collect();
         Self { at: At::Size(Vec::new()), left: length, announced }
     }
 
-    /// The frames that a request's headers speak of; `None` when its body is not `aws-chunked`. What else is wrong with
-    /// these headers `s3s` finds.
+    /// The frames that a request's headers speak of; `None` when its body is not `aws-chunked`.
+    /// What else is wrong with these headers `s3s` finds.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if !get("x-amz-content-sha256")?.starts_with("STREAMING-") {
@@ -196,8 +198,8 @@ impl Frames {
     }
 }
 
-/// The size in `10000\r\n` or `10000;chunk-signature=…\r\n`. Nothing else may stand there: `s3s`, which reads the line once
-/// more, must not see another size.
+/// The size in `10000\r\n` or `10000;chunk-signature=…\r\n`. Nothing else may stand there: `s3s`,
+/// which reads the line once more, must not see another size.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let (size, signature) = match line.split_once(';') {
@@ -341,7 +343,8 @@ mod tests {
                 frames.take(body).and_then(|()| frames.end())
             };
             prop_assert_eq!(outcome(&body), Ok(()));
-            // The value of the trailer is compared with the content's checksum by whoever knows that.
+            // The value of the trailer is compared with the content's checksum by whoever knows
+            // that.
             let end_of_names = body.len() - "NSRBwg==".len();
             prop_assert!(outcome(&body[..cut.index(end_of_names)]).is_err());
         }

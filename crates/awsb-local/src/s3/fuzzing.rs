@@ -24,11 +24,11 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::service::LocalS3;
+use super::backend::LocalS3;
 use super::store::Store;
-use crate::home::OBJECTS;
+use crate::constants::{BUCKET, REGION};
+use crate::home::files::OBJECTS;
 use crate::http::signature;
-use crate::{BUCKET, REGION};
 
 const ACCESS_KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -67,11 +67,13 @@ impl Service {
         Ok(Self { runtime, service: builder.build(), store, home })
     }
 
-    /// Requests to an empty store, one after the other, with `%%` on a line between them. Each is signed before it is
-    /// sent. In what follows a CreateMultipartUpload, `UPLOAD` stands for its upload ID; `ETAG` is the latest ETag.
+    /// Requests to an empty store, one after the other, with `%%` on a line between them. Each is
+    /// signed before it is sent. In what follows a CreateMultipartUpload, `UPLOAD` stands for its
+    /// upload ID; `ETAG` is the latest ETag.
     ///
     /// # Panics
-    /// When an answer is a failure of the server, or is not well-formed, and when a file is left that is no object's.
+    /// When an answer is a failure of the server, or is not well-formed, and when a file is left
+    /// that is no object's.
     pub fn requests(&self, data: &[u8]) {
         let text = String::from_utf8_lossy(data);
         let (mut upload, mut etag) = (String::new(), String::new());
@@ -101,14 +103,15 @@ impl Service {
         self.clear();
     }
 
-    /// An aws-chunked body. The first line is `OPERATION DECLARED FRAME MODE TRAILER`: `put` or `part`; the declared
-    /// length; how many bytes come at once; `unsigned`, `signed`, `signed-trailer`, or `forged` for chunks that keep
-    /// the signatures they have; the announced trailer, or `-`. The rest is the body. Its chunks and trailers are
-    /// signed where they say `chunk-signature=` and `x-amz-trailer-signature:`.
+    /// An aws-chunked body. The first line is `OPERATION DECLARED FRAME MODE TRAILER`: `put` or
+    /// `part`; the declared length; how many bytes come at once; `unsigned`, `signed`,
+    /// `signed-trailer`, or `forged` for chunks that keep the signatures they have; the announced
+    /// trailer, or `-`. The rest is the body. Its chunks and trailers are signed where they say
+    /// `chunk-signature=` and `x-amz-trailer-signature:`.
     ///
     /// # Panics
-    /// When a body is accepted without its end, its declared length, its trailer or good signatures, or its object
-    /// has another content.
+    /// When a body is accepted without its end, its declared length, its trailer or good
+    /// signatures, or its object has another content.
     pub fn chunked(&self, data: &[u8]) {
         let line = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
         let Ok(first) = std::str::from_utf8(&data[..line]) else { return };
@@ -279,8 +282,8 @@ fn check(method: &Method, urls: bool, answer: &Answer, asked: &str) {
     }
 }
 
-/// A chunk's head: its size, and where its signature is, if it has one. The s3s crate reads up to eight digits and
-/// ignores what is between them and the line's end or the semicolon.
+/// A chunk's head: its size, and where its signature is, if it has one. The s3s crate reads up to
+/// eight digits and ignores what is between them and the line's end or the semicolon.
 fn chunk_head(line: &[u8]) -> Option<(usize, Option<std::ops::Range<usize>>)> {
     let digits = line.iter().take(8).take_while(|byte| byte.is_ascii_hexdigit()).count();
     let size = usize::from_str_radix(std::str::from_utf8(&line[..digits]).ok()?, 16).ok()?;
@@ -360,7 +363,8 @@ fn trailers(text: &[u8]) -> Option<Vec<(String, String, usize)>> {
     Some(found)
 }
 
-/// The content of an aws-chunked body and its trailers' names; `None` for one that is cut off or malformed.
+/// The content of an aws-chunked body and its trailers' names; `None` for one that is cut off or
+/// malformed.
 fn decoded(body: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
     let (mut content, mut at) = (Vec::new(), 0);
     loop {

@@ -1,5 +1,5 @@
-//! Which requests are answered: the owner's and host jobs' all, of a job in a container those that reach what
-//! is its own.
+//! Which requests are answered: the owner's and host jobs' all, of a job in a container those that
+//! reach what is its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,15 +11,15 @@ use s3s::path::S3Path;
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 use sha2::{Digest as _, Sha256};
 
-use super::service::maker;
+use super::headers::maker;
 use super::store::Store;
-use crate::BUCKET;
 use crate::access::objects::{self, Condition, Place, Request, Verdict};
 use crate::access::operation::S3;
-use crate::access::{Keys, Operation, Principal, Rule};
+use crate::access::{Credentials, Keys, Operation, Principal, Rule};
 use crate::batch::{Reader, Scope};
-use crate::error::ApiError;
-use crate::http::{Credentials, parameter};
+use crate::constants::BUCKET;
+use crate::http::parameter;
+use crate::http::protocol::ApiError;
 
 /// What is asked before a request is answered, and before its body is read.
 pub struct Guard {
@@ -50,8 +50,8 @@ impl Maker {
     }
 }
 
-/// The key that a request is signed with, which goes along with the request: by the time its body has come, it may not
-/// be valid any more.
+/// The key that a request is signed with, which goes along with the request: by the time its body
+/// has come, it may not be valid any more.
 #[derive(Clone)]
 pub struct Signer {
     keys: Arc<Keys>,
@@ -82,7 +82,8 @@ fn not_valid() -> S3Error {
     s3_error!(AccessDenied, "The key that the request is signed with is not valid any more")
 }
 
-/// The SHA-256 that the content of an object has to have: its name says so. It goes along with the request.
+/// The SHA-256 that the content of an object has to have: its name says so. It goes along with the
+/// request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 
@@ -142,8 +143,8 @@ impl Guard {
         Self { keys, reader, store }
     }
 
-    /// Removes a record of `--once` that a job in a container has made, because the owner asks for its key: what a
-    /// container has submitted is never taken for the owner's.
+    /// Removes a record of `--once` that a job in a container has made, because the owner asks for
+    /// its key: what a container has submitted is never taken for the owner's.
     async fn forget_record_of_a_container(&self, key: String) {
         let store = Arc::clone(&self.store);
         let forget = move || match store.head(BUCKET, &key) {
@@ -154,7 +155,8 @@ impl Guard {
         let _ = tokio::task::spawn_blocking(forget).await;
     }
 
-    /// On which terms a request is answered that a job in a container has signed; `key` names its object.
+    /// On which terms a request is answered that a job in a container has signed; `key` names its
+    /// object.
     ///
     /// # Errors
     /// `AccessDeniedException` when it is not.

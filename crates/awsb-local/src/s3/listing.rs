@@ -1,6 +1,9 @@
-//! Listings: keys, common prefixes, and pages of both (S3 User Guide, "Organizing objects using prefixes").
+//! Listings: keys, common prefixes, and pages of both (S3 User Guide, "Organizing objects using
+//! prefixes").
 
 use std::ops::Bound;
+
+use s3s::{S3Result, s3_error};
 
 use super::store::{Object as Stored, Store, StoreError};
 
@@ -93,12 +96,27 @@ impl Listing {
     }
 }
 
-/// The first text behind all that begins with a prefix; `None` when there is none. Text is compared by its bytes, which
-/// in UTF-8 is the order of the characters.
+/// The first text behind all that begins with a prefix; `None` when there is none. Text is compared
+/// by its bytes, which in UTF-8 is the order of the characters.
 fn behind(prefix: &str) -> Option<String> {
     let (at, last) = prefix.char_indices().rfind(|(_, c)| *c != char::MAX)?;
     let next = (last..=char::MAX).nth(1)?;
     Some(format!("{}{next}", &prefix[..at]))
+}
+
+/// The most entries of a page (API: ListObjectsV2).
+const PAGE: i32 = 1000;
+
+/// The most entries of a page: the value of the parameter `name`, within bounds.
+///
+/// # Errors
+/// When the value is negative.
+pub fn limit(asked: Option<i32>, name: &str) -> S3Result<i32> {
+    match asked {
+        None => Ok(PAGE),
+        Some(n) if n >= 0 => Ok(n.min(PAGE)),
+        Some(_) => Err(s3_error!(InvalidArgument, "{name} must not be negative")),
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +136,7 @@ mod tests {
     #[test]
     fn each_common_prefix_is_listed_once_whatever_the_keys_are() {
         let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join(crate::home::OBJECTS)).unwrap();
+        std::fs::create_dir(home.path().join(crate::home::files::OBJECTS)).unwrap();
         let store = Store::open(home.path(), &mut Vec::new()).unwrap();
         let keys = ["a/\u{10FFFF}", "a/\u{10FFFF}\u{10FFFF}x", "a/b", "a0", "b/c", "c\u{10FFFF}d"];
         for key in keys {

@@ -1,11 +1,14 @@
 //! S3: the protocol is the `s3s` crate's, the store is ours.
 
+mod backend;
 mod content;
 mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod headers;
 mod listing;
+mod multipart;
 mod names;
 mod service;
 mod store;
@@ -19,17 +22,17 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 
-use super::access::Keys;
-use super::access::keys::{OF_AN_ENDED_JOB, attempt_of};
-use super::batch::Reader;
+use crate::access::Keys;
+use crate::access::secrets::{OF_AN_ENDED_JOB, attempt_of};
+use crate::batch::Reader;
+use backend::LocalS3;
 pub use frames::follow;
 use guard::Guard;
-use service::LocalS3;
 use store::Store;
 pub use store::content;
 
-/// S3 over the home's store, for requests signed with one of `keys`; what one in a container may do, the
-/// database says. What of the store has been lost is added to `warnings`.
+/// S3 over the home's store, for requests signed with one of `keys`; what one in a container may
+/// do, the database says. What of the store has been lost is added to `warnings`.
 ///
 /// # Errors
 /// When the store cannot be opened.

@@ -11,8 +11,8 @@ use crate::http::signature::RESERVED_IN_PATH;
 pub enum Encoding {
     /// As they are, as far as XML can carry them.
     Plain,
-    /// As in a URL (API: ListObjectsV2, `encoding-type`): "the object `test_file(3).png` will appear as
-    /// `test_file%283%29.png`".
+    /// As in a URL (API: ListObjectsV2, `encoding-type`): "the object `test_file(3).png` will
+    /// appear as `test_file%283%29.png`".
     Url,
 }
 
@@ -38,16 +38,21 @@ impl Encoding {
     }
 }
 
-/// The key, if XML can carry it: an answer with one that it cannot is none, and one without a key still has what the
-/// client needs, such as the ID of an upload.
+/// The key, if XML can carry it: an answer with one that it cannot is none, and one without a key
+/// still has what the client needs, such as the ID of an upload.
 pub fn in_xml(key: String) -> Option<String> {
     key.chars().all(is_in_xml).then_some(key)
 }
 
-/// Whether XML has the character (XML 1.0, 2.2 "Characters"), and a parser hands it on unchanged (2.11, "End-of-Line
-/// Handling").
+/// Whether XML has the character (XML 1.0, 2.2 "Characters"), and a parser hands it on unchanged
+/// (2.11, "End-of-Line Handling").
 fn is_in_xml(c: char) -> bool {
     !matches!(c, '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// A parameter that is there without a value is none: clients write `delimiter=`.
+pub fn given(parameter: Option<String>) -> Option<String> {
+    parameter.filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

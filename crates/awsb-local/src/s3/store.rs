@@ -1,9 +1,9 @@
 //! Buckets and objects: an index in SQLite, each object's content in a file of its own.
 //!
-//! A key is data in the index and never becomes a path, so no key can lead out of the folder. Content
-//! is written to a new file and synced before one transaction makes it the object: readers see the old
-//! object or the new one, conditions are checked in that transaction, and a crash leaves at worst a
-//! file that nothing refers to, which the next start removes.
+//! A key is data in the index and never becomes a path, so no key can lead out of the folder.
+//! Content is written to a new file and synced before one transaction makes it the object: readers
+//! see the old object or the new one, conditions are checked in that transaction, and a crash
+//! leaves at worst a file that nothing refers to, which the next start removes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -16,11 +16,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sum::{self, Check, Sum};
-use crate::batch::database::{self, Commits, Schema};
-use crate::home::{OBJECT_DATABASE, OBJECTS};
-use crate::lossy::{Number, Text};
-use crate::space::{NoSpace, Reserve};
-use crate::{BUCKET, contents, now_ms};
+use crate::constants::BUCKET;
+use crate::database::lossy::{Number, Text};
+use crate::database::{self, Commits, Schema};
+use crate::home::contents;
+use crate::home::files::{OBJECT_DATABASE, OBJECTS};
+use crate::home::space::Reserve;
+use crate::time::now_ms;
 
 /// What is known of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +153,8 @@ struct Look {
 /// Beyond this number of files, they are looked at anew.
 const MOST_LOOKS: usize = 100_000;
 
-/// The content of an object, read beside the server that has it, if it has no more than `limit` bytes.
+/// The content of an object, read beside the server that has it, if it has no more than `limit`
+/// bytes.
 ///
 /// # Errors
 /// When the index or the content cannot be read, e.g. because the object is being replaced.
@@ -220,7 +223,8 @@ fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
 }
 
 impl Store {
-    /// Opens the store in a home, with the built-in bucket in it, and says what of it has been lost.
+    /// Opens the store in a home, with the built-in bucket in it, and says what of it has been
+    /// lost.
     ///
     /// # Errors
     /// When the database cannot be opened, or is of a newer version of awsb.
@@ -245,12 +249,14 @@ impl Store {
         Ok(store)
     }
 
-    // A panic while the lock was held cannot have left a transaction half done: SQLite rolls it back.
+    // A panic while the lock was held cannot have left a transaction half done: SQLite rolls it
+    // back.
     fn index(&self) -> MutexGuard<'_, Connection> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes content that a crash has left without an object: files that we have named, and no others.
+    /// Removes content that a crash has left without an object: files that we have named, and no
+    /// others.
     fn sweep(&self) -> Result<(), StoreError> {
         // A link may lead to the folder of another home, of which this index knows nothing.
         if !contents::is_folder(&self.folder) {
@@ -313,7 +319,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Makes a bucket; one that is there already is the caller's own, so that is no error (as in us-east-1).
+    /// Makes a bucket; one that is there already is the caller's own, so that is no error (as in
+    /// us-east-1).
     pub fn create_bucket(&self, bucket: &str) -> Result<(), StoreError> {
         let mut index = self.index();
         let tx = index.transaction()?;
@@ -382,8 +389,8 @@ impl Store {
         Ok((object, file))
     }
 
-    /// Compares the content of an object with its checksum. What was found once holds as long as the file has not
-    /// been written to, unless it is to be looked at `again`.
+    /// Compares the content of an object with its checksum. What was found once holds as long as
+    /// the file has not been written to, unless it is to be looked at `again`.
     pub fn verify(&self, object: &Object, again: bool) -> Result<(), StoreError> {
         let damaged = || StoreError::Damaged(self.changed(&object.blob));
         let path = self.folder.join(&object.blob);
@@ -447,12 +454,13 @@ impl Store {
         }
     }
 
-    /// Removes an object; one that is not there is no error (as on S3). On a full disk that makes room, and takes a
-    /// little before: a part of the reserve is given up for it.
+    /// Removes an object; one that is not there is no error (as on S3). On a full disk that makes
+    /// room, and takes a little before: a part of the reserve is given up for it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
         match self.delete_now(bucket, key) {
             Err(StoreError::Io(e))
-                if NoSpace::of(self.home(), &e).is_some() && Reserve::open(self.home()).give() =>
+                if database::no_space_within(self.home(), &e).is_some()
+                    && Reserve::open(self.home()).release() =>
             {
                 self.delete_now(bucket, key)
             }
@@ -478,8 +486,8 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `limit` objects of a bucket whose keys begin with `prefix` and come after `after`, in the
-    /// byte order of their keys.
+    /// Up to `limit` objects of a bucket whose keys begin with `prefix` and come after `after`, in
+    /// the byte order of their keys.
     pub fn list(
         &self,
         bucket: &str,
@@ -511,7 +519,8 @@ impl Store {
         Ok(objects)
     }
 
-    /// Multipart uploads that have not ended and whose keys begin with `prefix`: by key, then by age.
+    /// Multipart uploads that have not ended and whose keys begin with `prefix`: by key, then by
+    /// age.
     pub fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<Upload>, StoreError> {
         let index = self.index();
         require_bucket(&index, bucket)?;

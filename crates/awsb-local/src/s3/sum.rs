@@ -1,4 +1,5 @@
-//! Whether content is what was stored: a checksum is kept with each object and each part, and compared when it is read.
+//! Whether content is what was stored: a checksum is kept with each object and each part, and
+//! compared when it is read.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +14,8 @@ const CHUNK: usize = 256 * 1024;
 pub enum Sum {
     /// CRC-64/NVME, in hexadecimal digits: of all content that this version has stored.
     Crc64(String),
-    /// The MD5 of the content, which is its ETag unless it came in parts: of what an earlier version has stored.
+    /// The MD5 of the content, which is its ETag unless it came in parts: of what an earlier
+    /// version has stored.
     Md5(String),
     /// Nothing is known of it: an earlier version has stored it, from parts.
     Unknown,

@@ -7,11 +7,11 @@ use super::{Api, page_size, with_token};
 use crate::access::Principal;
 use crate::batch::container;
 use crate::batch::definition::{self, DefinitionName, arn};
-use crate::batch::engine::Needs;
 use crate::batch::lineage::Scope;
+use crate::batch::messages::Needs;
 use crate::batch::request::{self, shape};
-use crate::error::ApiError;
-use crate::http::json_object;
+use crate::http::body::json_object;
+use crate::http::protocol::ApiError;
 
 /// User Guide, service_limits: the RegisterJobDefinition payload.
 const LONGEST_DEFINITION: usize = 24 * 1024;
@@ -107,22 +107,34 @@ impl Api {
         };
         self.reader
             .read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let registrants = Scope::of(db, &who)?.registrants();
                 let mut rows = Vec::new();
                 match (request.job_definitions, request.job_definition_name) {
                     (Some(names), _) => {
-                        // API, DescribeJobDefinitions.jobDefinitions: a list of up to 100 revisions, that
-                        // "can't be used with other parameters": it comes in one piece.
+                        // API, DescribeJobDefinitions.jobDefinitions: a list of up to 100
+                        // revisions, that "can't be used with other parameters": it comes in one
+                        // piece.
                         for name in names {
                             let name = DefinitionName::parse(&name);
-                            rows.extend(db.definitions(Some(&name), active, &scope, ("", 0), usize::MAX)?);
+                            rows.extend(db.definitions(
+                                Some(&name),
+                                active,
+                                &registrants,
+                                ("", 0),
+                                usize::MAX,
+                            )?);
                         }
                         limit = rows.len();
                     }
                     (None, name) => {
                         let name = name.map(|name| DefinitionName { name, revision: None });
-                        rows =
-                            db.definitions(name.as_ref(), active, &scope, (&after.0, after.1), limit + 1)?;
+                        rows = db.definitions(
+                            name.as_ref(),
+                            active,
+                            &registrants,
+                            (&after.0, after.1),
+                            limit + 1,
+                        )?;
                     }
                 }
                 let more = rows.len() > limit;

@@ -6,19 +6,17 @@ use serde_json::{Value, json};
 use super::{Api, page_size, with_token};
 use crate::access::operation::Batch;
 use crate::access::{Operation, Principal};
-use crate::batch::container;
 use crate::batch::definition::{DefinitionName, arn};
-use crate::batch::describe;
 use crate::batch::lineage::{self, Scope};
-use crate::batch::output;
 use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
-use crate::batch::resources::Kind;
-use crate::error::ApiError;
-use crate::http::json_object;
-use crate::now_ms;
+use crate::batch::resource_rows::Kind;
+use crate::batch::{container, describe, output};
+use crate::home::space::NoSpace;
+use crate::http::body::json_object;
+use crate::http::protocol::ApiError;
 use crate::runner::mask::masked;
-use crate::space::NoSpace;
+use crate::time::now_ms;
 use awsb_model::ADVICE;
 use awsb_model::{Status, limits};
 
@@ -40,7 +38,7 @@ impl Api {
                 let (queue_name, name) = request::names(&request)?;
                 let queue = queue(db, queue_name)?;
                 let wanted = DefinitionName::parse(name);
-                let Some(definition) = db.definition(&wanted, &scope)? else {
+                let Some(definition) = db.definition(&wanted, &scope.registrants())? else {
                     return Err(lineage::no_definition(name, db.has_definition(&wanted)?));
                 };
                 if who.contained().is_some() {
@@ -70,7 +68,7 @@ impl Api {
                 ids.len()
             )));
         }
-        let lack = self.engine.lack();
+        let lack = self.engine.shortage();
         let home = self.engine.home().to_owned();
         self.reader
             .read(move |db| {
@@ -125,7 +123,8 @@ impl Api {
         // API, ListJobs.maxResults: up to 1,000 jobs, 100 with filters.
         let most = if filters.is_empty() { 1000 } else { 100 };
         let limit = page_size(request.max_results, most)?;
-        // The first page is often asked for with an empty token, as ParallelCluster's awsbstat does on AWS.
+        // The first page is often asked for with an empty token, as ParallelCluster's awsbstat does
+        // on AWS.
         let token = request.next_token.as_deref().filter(|token| !token.is_empty());
         let after = token.map(key_of_token).transpose()?;
         if filters.len() > 1 {
@@ -142,7 +141,7 @@ impl Api {
                     ));
                 }
             };
-        let lack = self.engine.lack();
+        let lack = self.engine.shortage();
         self.reader
             .read(move |db| {
                 let scope = Scope::of(db, &who)?;
@@ -206,12 +205,12 @@ impl Api {
         Ok(json!({}))
     }
 
-    /// API: GetJobQueueSnapshot. `earliestTimeAtPosition` is when the job was submitted: since when it
-    /// has been where it is now, nobody has written down.
+    /// API: GetJobQueueSnapshot. `earliestTimeAtPosition` is when the job was submitted: since when
+    /// it has been where it is now, nobody has written down.
     pub(super) async fn snapshot(&self, request: &Value) -> Result<Value, ApiError> {
         let text = request["jobQueue"].as_str().unwrap_or("").to_owned();
         let queue = self.reader.read(move |db| queue(db, &text)).await?;
-        let line = self.engine.line(queue.name).await?;
+        let line = self.engine.queue_snapshot(queue.name).await?;
         self.reader
             .read(move |db| {
                 let mut jobs = Vec::with_capacity(line.len());
@@ -227,8 +226,9 @@ impl Api {
     }
 }
 
-/// A job that waits is not started while the disk is full. The code is one of those of Batch's for jobs that are stuck
-/// (User Guide, job_stuck_in_runnable begins them so); it is not written down, as nothing can be.
+/// A job that waits is not started while the disk is full. The code is one of those of Batch's for
+/// jobs that are stuck (User Guide, job_stuck_in_runnable begins them so); it is not written down,
+/// as nothing can be.
 fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
     if let Some(lack) = lack.filter(|_| row.status == Status::Runnable) {
         row.status_reason = Some(format!("CAPACITY:DISK_FULL - {lack}{ADVICE}{}", lack.advice()));

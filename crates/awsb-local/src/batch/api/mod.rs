@@ -14,13 +14,15 @@ mod tags;
 
 use serde_json::{Value, json};
 
-use super::engine::{Handle, Needs};
+use super::handle::Handle;
+use super::messages::Needs;
 use super::reader::Reader;
-use super::resources::{self, Kind};
+use super::resource_rows::Kind;
+use super::resources;
 use crate::access::Principal;
 use crate::access::operation::Batch;
-use crate::error::ApiError;
-use crate::http::json_object;
+use crate::http::body::json_object;
+use crate::http::protocol::ApiError;
 
 /// Batch, as far as it is here.
 #[derive(Debug, Clone)]

@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
-use crate::batch::engine::Needs;
+use crate::batch::messages::Needs;
+use crate::batch::request::check_tags;
 use crate::batch::request::shape;
-use crate::batch::resources::{self, Kind, NotChanged};
+use crate::batch::resource_rows::Kind;
+use crate::batch::resources::NotChanged;
 use crate::batch::store::Store;
-use crate::error::ApiError;
+use crate::http::protocol::ApiError;
 
 impl Api {
     /// Makes, changes or removes one of these.
@@ -18,12 +20,13 @@ impl Api {
         change: fn(&Store, Value) -> Result<Value, NotChanged>,
     ) -> Result<Value, ApiError> {
         if let Some(tags) = request.get("tags").and_then(Value::as_object) {
-            resources::check_tags(tags)?;
+            check_tags(tags)?;
         }
         self.engine.change_with(needs, move |store| change(store, request)).await
     }
 
-    /// API: DescribeComputeEnvironments and DescribeJobQueues. What is not there is left out, as on AWS.
+    /// API: DescribeComputeEnvironments and DescribeJobQueues. What is not there is left out, as on
+    /// AWS.
     pub(super) async fn describe(
         &self,
         request: Value,

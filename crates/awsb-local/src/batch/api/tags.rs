@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 use super::Api;
 use crate::batch::definition::DefinitionName;
 use crate::batch::model::JobKey;
-use crate::batch::request::Spec;
-use crate::batch::resources::{Kind, NotChanged, check_tags};
+use crate::batch::request::{Spec, check_tags};
+use crate::batch::resource_rows::Kind;
+use crate::batch::resources::NotChanged;
 use crate::batch::store::Store;
-use crate::error::ApiError;
-use crate::http::json_object;
+use crate::http::body::json_object;
+use crate::http::protocol::ApiError;
 
 /// What has the tags, as it is stored.
 enum Tagged {

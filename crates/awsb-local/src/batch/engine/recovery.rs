@@ -1,42 +1,44 @@
-//! The state as the disk and the journals of runners have it, and removing what is not needed any more.
+//! The state from the disk and the journals of runners, and the removal of what is not needed any
+//! more.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
-use super::orders::node_index;
-use super::{DAMAGED, Engine, FORGET_AFTER_MS, MOST_NAMED, Remains};
-use crate::batch::database::{self, Missing, Sign};
+use super::run_order::node_index;
+use super::{DAMAGED, Engine, FORGET_AFTER_MS, Leftovers, MAX_NAMED};
 use crate::batch::resources;
 use crate::batch::state::replay::Record;
 use crate::batch::state::{Current, State};
-use crate::home::{BATCH_DATABASE, RUNNERS, SCRATCH};
+use crate::database::{self, Missing, Sign};
+use crate::home::contents;
+use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH};
+use crate::log::warn;
 use crate::runner::protocol::{Ended, RunnerId, TaskId};
 use crate::runner::{self, Journals, Taken};
-use crate::server::warn;
-use crate::{contents, now_ms};
+use crate::time::now_ms;
 
-/// What the runners' journals have of jobs.
+/// The jobs in the runners' journals.
 #[derive(Debug, Default)]
-struct Known {
+struct Journaled {
     /// Attempts of jobs that the database has.
     records: Vec<Record>,
-    /// Jobs that it has not.
+    /// The IDs of jobs that the database does not have.
     lost: BTreeSet<String>,
 }
 
-impl Known {
-    /// Whether that is more than the database has.
-    fn are_ahead(&self, state: &State) -> bool {
+impl Journaled {
+    /// Whether the journals have more than the database.
+    fn is_ahead_of(&self, state: &State) -> bool {
         !self.lost.is_empty() || self.records.iter().any(|record| state.is_ahead(record))
     }
 }
 
 impl Engine {
-    /// The state as the disk has it. Runners that have jobs are waited for, or found to be gone.
+    /// Reads the state from the disk. Runners that have jobs reconnect, or are found to be gone.
     pub(super) fn recover(&mut self) -> rusqlite::Result<()> {
         let now = now_ms();
-        self.state = State::new(self.conditions.capacity, resources::layout(&self.store)?);
-        // What was read in a transaction that did not come to be is not true.
+        self.state = State::new(self.config.capacity, resources::layout(&self.store)?);
+        // What was read in a transaction that has failed is not true.
         self.last_spec = None;
         let (jobs, damaged) = self.store.active()?;
         for job in jobs {
@@ -50,30 +52,31 @@ impl Engine {
             note!("the record of the job with the number {} is damaged: {harm}", key.0);
             self.state.give_up(key, &format!("{DAMAGED}: {harm}"), now);
         }
-        self.place_keys();
+        self.set_keys();
         let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
         for (id, runner) in &mut self.runners {
             runner.link = None;
             if !placed.contains(id) {
                 runner.task = None;
             }
-            // That they are gone may have been told in the turn that failed: it is asked for again.
-            if runner.remains == Some(Remains::BeingRemoved) {
-                runner.remains = None;
+            // The message about their removal may have been lost with the batch that failed: it is
+            // asked for again.
+            if runner.leftovers == Some(Leftovers::BeingRemoved) {
+                runner.leftovers = None;
             }
         }
         Ok(())
     }
 
-    /// The keys of all attempts that are placed, and of no others, are good.
-    fn place_keys(&self) {
+    /// Makes the keys of all attempts that are placed valid, and no others.
+    fn set_keys(&self) {
         let placed = self.state.placed().map(|(current, job)| (job.key, current.task.clone()));
-        self.conditions.keys.place_all(placed);
+        self.config.keys.set_attempts(placed);
     }
 
-    /// Looks whether the database has lost what it had: by the number of its commits, and by what the runners'
-    /// journals have that it does not know.
-    pub(super) fn look_for_losses(&mut self, warnings: &mut Vec<String>) -> io::Result<()> {
+    /// Finds out whether the database has lost something: by the number of its commits, and by jobs
+    /// that only the runners' journals have.
+    pub(super) fn find_losses(&mut self, warnings: &mut Vec<String>) -> io::Result<()> {
         let path = self.home.join(BATCH_DATABASE);
         let journals = runner::journals(&self.home)?;
         if !journals.damaged.is_empty() {
@@ -82,54 +85,60 @@ impl Engine {
             let meaning = "attempts whose end is recorded nowhere else count as lost";
             warn(warnings, format!("{} is damaged: {meaning}", damaged.join(", ")));
         }
-        let known = self.known(&journals).map_err(|e| database::explained(&path, e))?;
+        let journaled = self.journaled(&journals).map_err(|e| database::explained(&path, e))?;
         let mut missing = match self.store.missing() {
             Some(missing) => missing.clone(),
-            None if known.are_ahead(&self.state) => {
+            None if journaled.is_ahead_of(&self.state) => {
                 Missing { file: path, sign: Sign::Journals, is_journaled: true }
             }
             None => return Ok(()),
         };
-        // Journals alone are believed in what they have, and end nothing else: one may have an attempt that was given
-        // back, as one that never began.
+        // Journals alone are a proof of what they have, and end nothing else: a journal may have an
+        // attempt that was given back because it never began.
         if !matches!(missing.sign, Sign::Journals) {
             missing.is_journaled &= journals.damaged.is_empty() && journals.since < self.store.next_commit();
         }
-        self.make_up_for(&missing, known, warnings)
+        self.recover_losses(&missing, journaled, warnings)
     }
 
-    /// What the runners' journals have of jobs, as far as it matters to this database.
-    fn known(&self, journals: &Journals) -> rusqlite::Result<Known> {
+    /// The jobs in the runners' journals, as far as they matter to this database.
+    fn journaled(&self, journals: &Journals) -> rusqlite::Result<Journaled> {
         let now = now_ms();
-        let mut known = Known::default();
+        let mut journaled = Journaled::default();
         for Taken { runner, task, job, attempt, ended } in journals.taken.iter().cloned() {
             // Of jobs that ended so long ago the database has nothing left.
-            let is_old = |ended: &Ended| ended.at < now - self.conditions.retention_ms;
+            let is_old = |ended: &Ended| ended.at < now - self.config.retention_ms;
             if ended.as_ref().is_some_and(is_old) {
                 continue;
             }
             match self.store.find(&job)? {
                 Some(key) => {
-                    known.records.push(Record { key, attempt, current: Current { task, runner }, ended });
+                    journaled.records.push(Record { key, attempt, current: Current { task, runner }, ended });
                 }
                 None => {
-                    known.lost.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
+                    journaled.lost.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
                 }
             }
         }
-        Ok(known)
+        Ok(journaled)
     }
 
-    /// The database is not what it was last: what has begun and ended since is taken from the runners' journals,
-    /// before anything is started again. Where these may not have everything either, jobs of which nobody knows
-    /// what has become of them end. What nobody else has written down is lost; all that is said.
-    fn make_up_for(&mut self, missing: &Missing, known: Known, warnings: &mut Vec<String>) -> io::Result<()> {
+    /// Recovers from a loss in the database. The starts and ends since then are taken from the
+    /// runners' journals, before anything is started again. Where the journals may be incomplete,
+    /// too, jobs whose fate is unknown end. A warning says what was recovered and what is lost.
+    fn recover_losses(
+        &mut self,
+        missing: &Missing,
+        journaled: Journaled,
+        warnings: &mut Vec<String>,
+    ) -> io::Result<()> {
         let now = now_ms();
         let path = self.home.join(BATCH_DATABASE);
         let failed = |e| database::explained(&path, e);
-        let tasks: HashSet<TaskId> = known.records.iter().map(|record| record.current.task.clone()).collect();
-        let lost = known.lost;
-        let resumed = self.state.replay(known.records, now);
+        let tasks: HashSet<TaskId> =
+            journaled.records.iter().map(|record| record.current.task.clone()).collect();
+        let lost = journaled.lost;
+        let resumed = self.state.replay(journaled.records, now);
         let unknown = match missing.is_journaled {
             true => Vec::new(),
             false => self.state.end_unknown(&tasks, now),
@@ -153,20 +162,21 @@ impl Engine {
                     now,
                 )?;
             }
-            // Who is to be started has been, and who is to be stopped is stopped when its runner comes back.
+            // Jobs to be started have been started, and jobs to be stopped are stopped when their
+            // runners reconnect.
             let changes = self.state.take_changes();
             changes.jobs.iter().try_for_each(|job| self.store.save(job))?;
             changes.attempts.iter().try_for_each(|attempt| self.store.save_attempt(attempt))?;
-            self.store.made_up_for()?;
+            self.store.losses_recovered()?;
             self.store.commit()
         };
         write().map_err(failed)?;
-        // What runners have told and was not asked for is not waited for.
+        // Runners whose attempt is not on record any more are not waited for.
         let placed: HashSet<TaskId> = self.state.placed().map(|(current, _)| current.task.clone()).collect();
         for runner in self.runners.values_mut() {
             runner.task = runner.task.take().filter(|task| placed.contains(task));
         }
-        self.place_keys();
+        self.set_keys();
         let mut warning = format!(
             "{missing}. {} been taken from the runners' journals instead",
             match resumed.len() {
@@ -184,7 +194,7 @@ impl Engine {
             ));
         }
         if !lost.is_empty() {
-            let named: Vec<&str> = lost.iter().take(MOST_NAMED).map(String::as_str).collect();
+            let named: Vec<&str> = lost.iter().take(MAX_NAMED).map(String::as_str).collect();
             warning.push_str(&format!(
                 "; {} lost, and what of {} still runs is ended: {}",
                 if lost.len() == 1 {
@@ -204,8 +214,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the journals of runners that are gone and have told everything, once what they have told is
-    /// in the database's own file: if its log should be damaged before that, the journals have it.
+    /// Removes the journals of runners that are gone and have reported everything, once their
+    /// reports are in the file of the database itself: should its write-ahead log be damaged before
+    /// that, the journals have them.
     pub(super) fn forget(&mut self) {
         if !self.store.checkpoint() {
             self.forget_at = now_ms() + FORGET_AFTER_MS;
@@ -217,15 +228,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn forget_later(&mut self, gone: Vec<RunnerId>) {
+    pub(super) fn schedule_forget(&mut self, gone: Vec<RunnerId>) {
         if self.to_forget.is_empty() {
             self.forget_at = now_ms() + FORGET_AFTER_MS;
         }
         self.to_forget.extend(gone);
     }
 
-    /// Removes what runners that are gone have left, unless it still tells something.
-    pub(super) fn tidy(&mut self) -> io::Result<()> {
+    /// Removes the files of runners that are gone, and the working directories of attempts that
+    /// have ended.
+    pub(super) fn remove_leftovers(&mut self) -> io::Result<()> {
         let mut gone = Vec::new();
         for entry in std::fs::read_dir(self.home.join(RUNNERS))? {
             let name = entry?.file_name();
@@ -237,9 +249,9 @@ impl Engine {
                 gone.push(id);
             }
         }
-        self.forget_later(gone);
+        self.schedule_forget(gone);
         let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
-        // A link may lead to the folder of another home, whose jobs run.
+        // A link may lead to the folder of another home whose jobs run.
         if !contents::is_folder(&self.home.join(SCRATCH)) {
             return Ok(());
         }
@@ -253,7 +265,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the working directory of an attempt; anything else that is there is not ours.
+    /// Removes the working directory of an attempt. Nothing else that is there belongs to the local
+    /// cluster.
     pub(super) fn remove_scratch(&self, task: &str) {
         let path = self.home.join(SCRATCH).join(task);
         if contents::is_id(task)

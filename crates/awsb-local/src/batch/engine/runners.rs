@@ -4,76 +4,78 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::orders::node_index;
-use super::turn::Debts;
-use super::{AFTER_FAILURE_MS, Engine, Remains, Runner};
+use super::pending::PendingReplies;
+use super::run_order::{AttemptToRun, is_contained, node_index};
+use super::{Engine, Leftovers, Runner, START_BACKOFF_MS};
+use crate::access::secrets::Placement;
 use crate::batch::model::JobKey;
+use crate::batch::request::Spec;
 use crate::batch::state::{Current, Effect};
-use crate::containers::Place;
-use crate::control::Link;
-use crate::now_ms;
+use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::process::lacking;
+use crate::runner::link::Link;
 use crate::runner::protocol::{Hello, Order, Report, RunnerId, TaskId};
 use crate::runner::{self, Fate};
+use crate::time::now_ms;
+
+/// The host of containers, once it is ready or is known not to be.
+type HostResult = Result<Arc<ContainerHost>, NoContainerHost>;
 
 impl Engine {
-    pub(super) fn report(&mut self, id: &RunnerId, report: &Report, debts: &mut Debts) {
+    pub(super) fn report(&mut self, id: &RunnerId, report: &Report, pending: &mut PendingReplies) {
         match report {
             Report::Started(started) => {
                 self.delay = None;
                 self.state.started(started);
             }
-            Report::Delayed { job, why } => self.delayed(format!("job {job} waits to be started: {why}")),
+            Report::Delayed { job, why } => self.set_delay(format!("job {job} waits to be started: {why}")),
             Report::Ended(ended) => {
                 if ended.started_at.is_some() {
                     self.delay = None;
                 }
                 self.state.attempt_ended(ended);
-                self.unkept = ended.unkept.as_ref().map(|why| format!("a job's output was not kept: {why}"));
+                self.output_problem =
+                    ended.unkept.as_ref().map(|why| format!("a job's output was not kept: {why}"));
                 if let Some(runner) = self.runners.get_mut(id)
                     && runner.task.as_ref() == Some(&ended.task)
                 {
                     runner.task = None;
                 }
                 let order = Order::Forget { task: ended.task.clone(), commit: self.store.next_commit() };
-                debts.orders.push((id.clone(), order));
+                pending.orders.push((id.clone(), order));
             }
         }
     }
 
-    /// A runner has connected: a new one, or one that comes back, with what it has to say.
-    pub(super) fn welcome(&mut self, hello: Hello, link: Link, debts: &mut Debts) {
+    /// Handles the connection of a runner: a new one, or one that has reconnected and reports what
+    /// it has.
+    pub(super) fn runner_connected(&mut self, hello: Hello, link: Link, pending: &mut PendingReplies) {
         let id = hello.runner;
         let runner = self.runners.entry(id.clone()).or_default();
         runner.link = Some(link);
-        debts.orders.push((id.clone(), Order::Setup { environment: self.conditions.environment.clone() }));
+        pending.orders.push((id.clone(), Order::Setup { environment: self.config.environment.clone() }));
         for ended in &hello.ended {
-            self.report(&id, &Report::Ended(ended.clone()), debts);
+            self.report(&id, &Report::Ended(ended.clone()), pending);
         }
         if let Some(started) = &hello.running {
             self.state.started(started);
         }
         if let Some(task) = hello.running.map(|started| started.task).or(hello.starting) {
-            // A runner that runs what nobody knows, or what is to end.
+            // The runner has an attempt that is not on record, or that is to end.
             if self.state.is_to_end(&task) {
-                debts.orders.push((id.clone(), Order::Stop { task: task.clone() }));
+                pending.orders.push((id.clone(), Order::Stop { task: task.clone() }));
             }
             if let Some(runner) = self.runners.get_mut(&id) {
                 runner.task = Some(task);
             }
         } else {
-            self.give(id, None, debts);
+            self.assign(id, None, pending);
         }
     }
 
-    /// A runner that is connected has an attempt on record that it has not begun: the order was lost, was
-    /// never sent, or waits for `place`.
-    pub(super) fn give(
-        &mut self,
-        id: RunnerId,
-        place: Option<&Result<Arc<Place>, String>>,
-        debts: &mut Debts,
-    ) {
+    /// Sends a connected runner the order for the attempt that it has on record and has not begun:
+    /// the order was lost, was never sent, or waited for the host of containers.
+    pub(super) fn assign(&mut self, id: RunnerId, host: Option<&HostResult>, pending: &mut PendingReplies) {
         let Some(runner) = self.runners.get_mut(&id).filter(|runner| runner.link.is_some()) else { return };
         let Some(task) = runner.task.clone() else { return };
         let Some(key) = self.state.by_task(&task).map(|job| job.key) else { return };
@@ -82,22 +84,23 @@ impl Engine {
             self.never_began(&task);
             return;
         }
-        match self.order_to_run(key, place) {
-            Ok(Some(order)) => debts.orders.push((id, order)),
+        match self.order_to_run(key, host) {
+            Ok(Some(order)) => pending.orders.push((id, order)),
             Ok(None) => {}
-            Err(e) => self.ask_again(&id, &e),
+            Err(e) => self.drop_connection(&id, &e),
         }
     }
 
-    /// What a runner is to do could not be read: it is told when it has connected anew.
-    fn ask_again(&mut self, id: &RunnerId, e: &rusqlite::Error) {
+    /// Drops the connection of a runner whose order could not be read. It gets the order when it
+    /// has reconnected.
+    fn drop_connection(&mut self, id: &RunnerId, e: &rusqlite::Error) {
         note!("database: {e}");
         if let Some(runner) = self.runners.get_mut(id) {
             runner.link = None;
         }
     }
 
-    /// An attempt that never began has no log stream either.
+    /// Records that an attempt never began. It has no log stream either.
     fn never_began(&mut self, task: &TaskId) {
         if let Some(job) = self.state.by_task(task) {
             let (key, node) = (job.key, node_index(job));
@@ -112,8 +115,9 @@ impl Engine {
         self.state.attempt_never_began(task, now_ms());
     }
 
-    /// Runners without a connection: those that live come back; those that are gone have left a journal.
-    pub(super) fn look_for_the_lost(&mut self, debts: &mut Debts) {
+    /// Checks the runners without a connection. Those that live reconnect. Those that are gone have
+    /// left a journal, which says what became of their attempts.
+    pub(super) fn reap_lost_runners(&mut self, pending: &mut PendingReplies) {
         let silent: Vec<RunnerId> =
             self.runners.iter().filter(|(_, r)| r.link.is_none()).map(|(id, _)| id.clone()).collect();
         let mut has_lost = false;
@@ -129,32 +133,34 @@ impl Engine {
             }
             let Some(task) = runner.task.clone() else {
                 self.runners.remove(&id);
-                debts.gone.push(id);
+                pending.gone.push(id);
                 continue;
             };
-            if runner.remains == Some(Remains::BeingRemoved) {
+            if runner.leftovers == Some(Leftovers::BeingRemoved) {
                 continue;
             }
-            // One whose order has to wait for a Docker engine goes when it has been idle for long enough.
+            // A runner whose order waits for a Docker engine exits when it has been idle for long
+            // enough.
             let ours = runner.child.is_some() && !self.unprepared.remove(&id);
             match runner::fate_of(&self.home, &id, &task) {
-                // The next attempt shall not run beside this one's container.
-                Ok(Fate::Abandoned(engine)) if runner.remains.is_none() => {
-                    runner.remains = Some(Remains::BeingRemoved);
+                // The next attempt must not run beside the container of this one.
+                Ok(Fate::Abandoned(engine)) if runner.leftovers.is_none() => {
+                    runner.leftovers = Some(Leftovers::BeingRemoved);
                     self.containers.remove(id, task, engine);
                     continue;
                 }
                 Ok(Fate::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
                 // A journal that went down with the machine may be shorter than what happened.
-                Ok(Fate::NeverBegan) if self.from_elsewhere.contains(&task) => {
+                Ok(Fate::NeverBegan) if self.from_last_host.contains(&task) => {
                     self.state.attempt_lost(&task, now_ms());
                 }
                 Ok(Fate::NeverBegan) => {
                     self.never_began(&task);
-                    // A runner that died before it could say anything: so may the next one.
+                    // A runner that died before it could report anything: the next one may die,
+                    // too.
                     if ours {
                         note!("runner {} ended before it had begun", id.as_str());
-                        self.hold_until = now_ms() + AFTER_FAILURE_MS;
+                        self.hold_until = now_ms() + START_BACKOFF_MS;
                     }
                 }
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
@@ -164,17 +170,18 @@ impl Engine {
                     has_lost = true;
                 }
                 Err(e) => {
-                    // It may be read some day; until then nobody knows, and nothing is begun again.
+                    // The journal may become readable. Until then the fate is unknown, and nothing
+                    // is started again.
                     let what = format!("what became of an attempt is not known: reading its journal: {e}");
                     if self.delay.as_ref() != Some(&what) {
                         note!("{what}");
                     }
-                    self.delayed(what);
+                    self.set_delay(what);
                     continue;
                 }
             }
             self.runners.remove(&id);
-            debts.gone.push(id);
+            pending.gone.push(id);
         }
         if has_lost {
             let runs: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
@@ -182,7 +189,48 @@ impl Engine {
         }
     }
 
-    pub(super) fn effects(&mut self, effects: Vec<Effect>) {
+    /// The order to run the attempt that a job is in. A container needs a host: without one there
+    /// is no order yet, and the host is prepared.
+    fn order_to_run(&mut self, key: JobKey, host: Option<&HostResult>) -> rusqlite::Result<Option<Order>> {
+        let spec = self.spec(key)?;
+        let Some(job) = self.state.job(key) else { return Ok(None) };
+        let Some(current) = &job.current else { return Ok(None) };
+        let (parent_id, spec) = (&spec.0, &spec.1);
+        let is_contained = is_contained(job, spec);
+        if is_contained && host.is_none() {
+            self.unprepared.insert(current.runner.clone());
+            self.containers.prepare();
+            return Ok(None);
+        }
+        let placement = if is_contained { Placement::Container } else { Placement::Host };
+        let children = |parent| self.state.job(parent).and_then(|p| p.children).map_or(0, |c| c.size());
+        let attempt = AttemptToRun {
+            job,
+            current,
+            parent_id,
+            spec,
+            main_node: job.node().and_then(|(parent, _, main)| self.state.job(parent.child(main))),
+            array_size: job.child.map_or(0, |(parent, _)| children(parent)),
+            credentials: self.config.keys.of_attempt(&current.task, placement),
+            container_host: host.filter(|_| is_contained).map(|host| host.as_deref()),
+        };
+        Ok(Some(Order::Run(Box::new(attempt.order()))))
+    }
+
+    /// The ID of a job (of the parent, for a child) and what the job does.
+    pub(super) fn spec(&mut self, key: JobKey) -> rusqlite::Result<Arc<(String, Spec)>> {
+        let owner = self.state.job(key).and_then(|job| job.child).map_or(key, |(parent, _)| parent);
+        if let Some((of, spec)) = &self.last_spec
+            && *of == owner
+        {
+            return Ok(Arc::clone(spec));
+        }
+        let spec = Arc::new((self.store.id(owner)?, self.store.spec(owner)?));
+        self.last_spec = Some((owner, Arc::clone(&spec)));
+        Ok(spec)
+    }
+
+    pub(super) fn apply_effects(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Start(key) => self.start(key),
@@ -201,19 +249,19 @@ impl Engine {
             match self.order_to_run(key, None) {
                 Ok(Some(order)) => self.order(&id, &order),
                 Ok(None) => {}
-                Err(e) => self.ask_again(&id, &e),
+                Err(e) => self.drop_connection(&id, &e),
             }
             return;
         }
-        // A new one: it is told what to run when it has connected.
+        // A new one: it gets its order when it has connected.
         match spawn(&self.home, &id) {
             Ok(child) => runner.child = Some(child),
             Err(e) => {
                 let why = lacking(&e).map(|what| format!(": {what}")).unwrap_or_default();
-                let trouble = format!("starting a runner: {e}{why}");
-                note!("{trouble}");
-                self.delayed(trouble);
-                self.hold_until = now_ms() + AFTER_FAILURE_MS;
+                let problem = format!("starting a runner: {e}{why}");
+                note!("{problem}");
+                self.set_delay(problem);
+                self.hold_until = now_ms() + START_BACKOFF_MS;
             }
         }
     }
@@ -223,15 +271,15 @@ impl Engine {
         if let Some(link) = &mut runner.link
             && let Err(e) = link.send(order)
         {
-            // It is told again when it comes back, or its journal says what happened.
+            // It gets the order again when it reconnects, or its journal says what happened.
             note!("telling runner {}: {e}", id.as_str());
             runner.link = None;
         }
     }
 }
 
-/// A runner for one more attempt: one that waits, or one that is yet to be started.
-pub(super) fn place(runners: &mut HashMap<RunnerId, Runner>) -> Current {
+/// Assigns a runner to one more attempt: an idle one, or one that is yet to be started.
+pub(super) fn assign_runner(runners: &mut HashMap<RunnerId, Runner>) -> Current {
     let task = TaskId::random();
     let idle = runners.iter_mut().find(|(_, r)| r.link.is_some() && r.task.is_none());
     let runner = match idle {
@@ -248,9 +296,9 @@ pub(super) fn place(runners: &mut HashMap<RunnerId, Runner>) -> Current {
     Current { task, runner }
 }
 
-/// Starts a runner: `blocal runner ID` in the home. Nothing of this process' environment goes with it.
+/// Starts a runner: `blocal runner ID` in the home, with an empty environment.
 fn spawn(home: &std::path::Path, id: &RunnerId) -> io::Result<std::process::Child> {
-    // On Linux the program is there under this name even when its file has been replaced.
+    // On Linux this name leads to the program even when its file has been replaced.
     #[cfg(target_os = "linux")]
     let program = std::path::PathBuf::from("/proc/self/exe");
     #[cfg(not(target_os = "linux"))]

@@ -1,19 +1,20 @@
-//! A turn that fails, from outside: what is lost, and what is not.
+//! A batch that fails, from outside: what is lost, and what is not.
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot::{self, Receiver};
 
-use super::{Change, Conditions, Engine, Handle, Message, Needs};
-use crate::access::Keys;
-use crate::access::keys::{Secrets, new_access_key_id, new_secret};
+use super::{Engine, EngineConfig};
+use crate::access::secrets::{new_access_key_id, new_secret};
+use crate::access::{Credentials, Keys, Secrets};
+use crate::batch::handle::Handle;
+use crate::batch::messages::{Change, Message, Needs};
 use crate::batch::open_store;
 use crate::batch::resources::NotChanged;
 use crate::batch::store::Store;
 use crate::capacity::capacity;
-use crate::containers::containers;
-use crate::error::ApiError;
+use crate::containers::host::channel;
 use crate::home::Home;
-use crate::http::Credentials;
+use crate::http::protocol::ApiError;
 
 /// An engine that does not run yet, in a home of its own.
 fn engine() -> (tempfile::TempDir, Engine, Handle) {
@@ -21,15 +22,15 @@ fn engine() -> (tempfile::TempDir, Engine, Handle) {
     let home = Home::at(dir.path().join("home"));
     home.create().unwrap();
     let owner = Credentials { access_key_id: new_access_key_id(), secret_access_key: new_secret() };
-    let conditions = Conditions {
+    let config = EngineConfig {
         capacity: capacity(),
         environment: Vec::new(),
         keys: Keys::new(Secrets { owner, jobs: new_secret() }).into(),
         retention_ms: i64::MAX / 2,
-        elsewhere: false,
+        is_new_host: false,
     };
     let store = open_store(home.path(), &capacity()).unwrap();
-    let (engine, handle) = Engine::open(&home, store, conditions, containers().0, &mut Vec::new()).unwrap();
+    let (engine, handle) = Engine::open(&home, store, config, channel().0, &mut Vec::new()).unwrap();
     (dir, engine, handle)
 }
 
@@ -40,7 +41,7 @@ fn ask(
 ) -> Receiver<Result<Value, ApiError>> {
     let (reply, answer) = oneshot::channel();
     let change: Change = Box::new(change);
-    handle.tell(Message::Change(change, Needs::Space, reply));
+    handle.send(Message::Change(change, Needs::Space, reply));
     answer
 }
 
@@ -56,15 +57,15 @@ fn fail(_: &Store) -> Result<Value, NotChanged> {
 }
 
 #[test]
-fn those_behind_one_that_fails_are_heard_in_the_next_turn() {
+fn messages_behind_one_that_fails_are_handled_in_the_next_batch() {
     let (dir, engine, handle) = engine();
     let before = ask(&handle, register("before"));
     let failing = [ask(&handle, fail), ask(&handle, fail)];
     let behind = ask(&handle, register("behind"));
     let (reply, all_end) = oneshot::channel();
-    handle.tell(Message::EndAll(reply));
+    handle.send(Message::EndAll(reply));
     let last = ask(&handle, register("last"));
-    handle.tell(Message::Stop);
+    handle.send(Message::Stop);
     engine.run();
     assert!(before.blocking_recv().unwrap().is_err(), "its transaction was the one that failed");
     for failing in failing {

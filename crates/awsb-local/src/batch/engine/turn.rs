@@ -1,157 +1,131 @@
-//! One turn of the engine: what waits goes into one transaction, and what is owed to others is given once it is on the
-//! disk.
+//! One batch of messages in one transaction. Replies and orders are sent once it is on the disk.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::orders::node_index;
-use super::runners::place;
-use super::{
-    AFTER_FAILURE_MS, DAMAGED, EXPIRE_EVERY_MS, Engine, Message, Needs, Remains, Reply, SNAPSHOT,
-    SYNC_AFTER_MS,
-};
-use crate::batch::database;
+use super::pending::PendingReplies;
+use super::run_order::node_index;
+use super::runners::assign_runner;
+use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, START_BACKOFF_MS, SYNC_AFTER_MS};
+use crate::batch::messages::{Message, Needs, Reply};
 use crate::batch::model::JobKey;
 use crate::batch::request::Plan;
-use crate::batch::resources::{self, Kind, NotChanged};
+use crate::batch::resource_rows::Kind;
+use crate::batch::resources::{self, NotChanged};
 use crate::batch::state::{Changes, Effect};
-use crate::error::ApiError;
-use crate::home::BATCH_DATABASE;
-use crate::runner::protocol::{Order, RunnerId};
-use crate::space::NoSpace;
-use crate::{logs, now_ms};
+use crate::home::files::BATCH_DATABASE;
+use crate::home::space::NoSpace;
+use crate::http::protocol::ApiError;
+use crate::time::now_ms;
+use crate::{database, logs};
 
-/// Answers a request, once it is known whether its transaction is on the disk.
-type Answer = Box<dyn FnOnce(Result<(), ApiError>)>;
-
-/// What a turn owes to others once it is on the disk.
-#[derive(Default)]
-pub(super) struct Debts {
-    pub(super) answers: Vec<Answer>,
-    /// Jobs that were to be ended: where the disk was full, that is done again with a part of the reserve.
-    pub(super) ends: Vec<Message>,
-    pub(super) orders: Vec<(RunnerId, Order)>,
-    pub(super) gone: Vec<RunnerId>,
-}
-
-impl Debts {
-    /// A message of which nothing has been done: whoever waits for an answer hears why.
-    fn owe_nothing(&mut self, message: Message) {
-        match message {
-            Message::Submit(_, _, reply) => owe(self, reply, String::new()),
-            Message::Change(_, _, reply) => owe(self, reply, Value::Null),
-            Message::Line(_, reply) => owe(self, reply, Vec::new()),
-            Message::End { .. } | Message::EndAll(_) => self.ends.push(message),
-            // A runner says again what it has not been told to forget, when it has connected anew.
-            Message::Hello(..) | Message::Report(..) | Message::Gone(..) => {}
-            // These are asked for again.
-            Message::Prepared(_) | Message::Removed(_) | Message::Placed(_) => {}
-            Message::Stop => {}
-        }
-    }
-}
+/// The most jobs in a snapshot of a queue (API, GetJobQueueSnapshot: "the first 100 RUNNABLE
+/// jobs").
+const SNAPSHOT: usize = 100;
 
 impl Engine {
-    /// Hears what waits, in one transaction. When that fails in the middle of a message, only this one and those before
-    /// it are answered with the error; those behind it are returned, and are the first of the next turn.
-    pub(super) fn turn(&mut self, batch: Vec<Message>, stop: bool) -> rusqlite::Result<Vec<Message>> {
-        let mut batch = self.with_space(batch);
-        let durable = batch.iter().any(|m| {
-            matches!(m, Message::Submit(..) | Message::End { .. } | Message::Change(..) | Message::EndAll(_))
-        });
-        let mut debts = Debts::default();
+    /// Handles a batch of messages in one transaction. When the transaction fails at a message,
+    /// this message and those before it are answered with the error. The messages behind it are
+    /// returned; they begin the next batch.
+    pub(super) fn process_batch(
+        &mut self,
+        batch: Vec<Message>,
+        stop: bool,
+    ) -> rusqlite::Result<Vec<Message>> {
+        let mut batch = self.refuse_without_space(batch);
+        let durable = batch.iter().any(Message::is_durable);
+        let mut pending = PendingReplies::default();
         let before = self.store.total_changes();
-        let outcome = self.transact(&mut batch, durable, stop, &mut debts);
+        let outcome = self.transact(&mut batch, durable, stop, &mut pending);
         match outcome {
             Ok(changes) => {
-                // A turn in which there was nothing to write proves nothing, and has synced nothing.
+                // A batch without anything to write proves nothing, and has synced nothing.
                 if self.store.total_changes() != before {
                     self.failure = None;
-                    self.say_trouble();
+                    self.publish_problem();
                     if durable {
                         self.sync_at = None;
                     } else if self.sync_at.is_none() {
                         self.sync_at = Some(now_ms() + SYNC_AFTER_MS);
                     }
-                    if self.lack.is_some() {
+                    if self.shortage.is_some() {
                         self.store.checkpoint();
                     }
                 }
                 for job in &changes.jobs {
-                    self.conditions.keys.place(job.key, job.current.as_ref().map(|current| &current.task));
+                    self.config.keys.set_attempt(job.key, job.current.as_ref().map(|current| &current.task));
                 }
-                debts.answers.into_iter().for_each(|answer| answer(Ok(())));
-                debts.ends.into_iter().for_each(|end| end.answer(Ok(())));
-                for (runner, order) in &debts.orders {
+                pending.replies.into_iter().for_each(|reply| reply(Ok(())));
+                pending.ends.into_iter().for_each(|end| end.answer_end(Ok(())));
+                for (runner, order) in &pending.orders {
                     self.order(runner, order);
                 }
-                self.effects(changes.effects);
-                self.forget_later(debts.gone);
+                self.apply_effects(changes.effects);
+                self.schedule_forget(pending.gone);
             }
             Err(e) => {
                 let now = now_ms();
-                let lack = NoSpace::of_database(&self.home, &e);
-                self.failure = Some(match &lack {
-                    Some(lack) => lack.with_advice(),
+                let shortage = database::no_space(&self.home, &e);
+                self.failure = Some(match &shortage {
+                    Some(shortage) => shortage.with_advice(),
                     None => format!("the database {BATCH_DATABASE}: {e}"),
                 });
-                self.say_trouble();
+                self.publish_problem();
                 if now >= self.hold_until {
                     note!("database: {e}");
-                    self.hold_until = now + AFTER_FAILURE_MS;
+                    self.hold_until = now + START_BACKOFF_MS;
                 }
-                let error = match &lack {
-                    Some(lack) => ApiError::no_space(lack),
+                let error = match &shortage {
+                    Some(shortage) => ApiError::no_space(shortage),
                     None => ApiError::of_database(&e),
                 };
-                debts.answers.into_iter().for_each(|answer| answer(Err(error.clone())));
+                pending.replies.into_iter().for_each(|reply| reply(Err(error.clone())));
                 self.store.rollback();
-                let again = lack.is_some() && self.reserve.give();
-                if lack.is_some() {
+                let has_released = shortage.is_some() && self.reserve.release();
+                if shortage.is_some() {
                     self.store.checkpoint();
                 }
                 self.recover()?;
-                if again && !debts.ends.is_empty() {
-                    let mut left = self.turn(debts.ends, stop)?;
+                if has_released && !pending.ends.is_empty() {
+                    let mut left = self.process_batch(pending.ends, stop)?;
                     left.extend(batch);
                     return Ok(left);
                 }
-                debts.ends.into_iter().for_each(|end| end.answer(Err(error.clone())));
+                pending.ends.into_iter().for_each(|end| end.answer_end(Err(error.clone())));
             }
         }
-        self.say_trouble();
-        self.shared.active.store(self.state.is_active(), Ordering::Relaxed);
-        *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner) = self.state.resources();
+        self.publish_problem();
+        self.published.set_load(self.state.is_active(), self.state.resources());
         if self.sync_at.is_some_and(|at| now_ms() >= at) {
             self.sync();
         }
-        // Each turn hears one message at least: also those that always fail come to an end.
+        // Each batch handles at least one message, so that messages that always fail come to an
+        // end, too.
         Ok(batch.into())
     }
 
-    /// What of a batch can be begun with the space that is left: where there is little, what adds to it is refused,
-    /// and jobs that wait go on waiting.
-    fn with_space(&mut self, batch: Vec<Message>) -> VecDeque<Message> {
-        let lack = self.reserve.lack();
-        if lack.is_some() != self.lack.is_some() {
-            match &lack {
-                Some(lack) => note!("{lack}: nothing new is begun"),
+    /// The messages that can be handled with the space that is left on the disk. Where there is
+    /// little, requests that add to it are refused, and jobs that wait go on waiting.
+    fn refuse_without_space(&mut self, batch: Vec<Message>) -> VecDeque<Message> {
+        let shortage = self.reserve.check();
+        if shortage.is_some() != self.shortage.is_some() {
+            match &shortage {
+                Some(shortage) => note!("{shortage}: nothing new is begun"),
                 None => {
                     note!("there is space on the disk again");
                     self.failure = None;
                 }
             }
         }
-        self.lack = lack;
-        self.say_trouble();
-        let Some(lack) = &self.lack else { return batch.into() };
-        self.hold_until = self.hold_until.max(now_ms() + AFTER_FAILURE_MS);
-        let refused = ApiError::no_space(lack);
+        self.shortage = shortage;
+        self.publish_problem();
+        let Some(shortage) = &self.shortage else { return batch.into() };
+        self.hold_until = self.hold_until.max(now_ms() + START_BACKOFF_MS);
+        let refused = ApiError::no_space(shortage);
         let mut left = VecDeque::with_capacity(batch.len());
         for message in batch {
             match message {
@@ -163,28 +137,27 @@ impl Engine {
         left
     }
 
-    /// Jobs cannot be started now, and are tried again.
-    pub(super) fn delayed(&mut self, what: String) {
-        self.delay = Some(what);
-        self.say_trouble();
+    /// Records why jobs cannot be started now. The start is tried again.
+    pub(super) fn set_delay(&mut self, why: String) {
+        self.delay = Some(why);
+        self.publish_problem();
     }
 
-    /// Tells what keeps the engine from working as it should: what keeps most from being done comes first.
-    fn say_trouble(&self) {
-        let lack = self.lack.as_ref().map(NoSpace::with_advice);
-        let what = lack.or(self.failure.clone()).or(self.delay.clone()).or(self.unkept.clone());
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if *trouble != what {
-            *trouble = what;
-        }
+    /// Publishes the problem that keeps the engine from working as it should. The one that prevents
+    /// most comes first.
+    fn publish_problem(&self) {
+        let shortage = self.shortage.as_ref().map(NoSpace::with_advice);
+        let problem = shortage.or(self.failure.clone()).or(self.delay.clone());
+        self.published.set_problem(problem.or(self.output_problem.clone()));
     }
 
-    /// Removes jobs that have been kept long enough, a few at a time, and their log streams. The files go
-    /// first: if they cannot, or we are killed, the jobs are still there for the next time.
+    /// Removes jobs whose retention is over, a few at a time, and their log streams. The files are
+    /// removed first: if that fails, or the server is killed, the jobs are still there for the next
+    /// time.
     pub(super) fn expire(&mut self) {
         let now = now_ms();
         self.expire_at = now + EXPIRE_EVERY_MS;
-        let outcome = self.store.expired(now - self.conditions.retention_ms).and_then(|jobs| {
+        let outcome = self.store.expired(now - self.config.retention_ms).and_then(|jobs| {
             for job in &jobs {
                 for (group, stream) in &job.streams {
                     match std::fs::remove_file(self.home.join(logs::file_of(group, stream))) {
@@ -202,7 +175,7 @@ impl Engine {
         });
         match outcome {
             Ok(0) => {}
-            // There may be more of them; requests go first.
+            // There may be more of them. Requests have priority.
             Ok(_) => self.expire_at = now,
             Err(e) => {
                 note!("removing old jobs: {e}");
@@ -211,10 +184,11 @@ impl Engine {
         }
     }
 
-    /// Puts on the disk what is in the page cache only.
+    /// Syncs what is in the page cache only.
     pub(super) fn sync(&mut self) {
         self.sync_at = None;
-        // The log's descriptor stays open: the file lives as long as our connection does.
+        // The descriptor of the write-ahead log stays open: the file lives as long as the
+        // connection does.
         if self.wal.is_none() {
             self.wal = File::open(self.home.join(format!("{BATCH_DATABASE}-wal"))).ok();
         }
@@ -230,21 +204,21 @@ impl Engine {
         batch: &mut VecDeque<Message>,
         durable: bool,
         stop: bool,
-        debts: &mut Debts,
+        pending: &mut PendingReplies,
     ) -> rusqlite::Result<Changes> {
         if let Err(e) = self.store.begin(durable) {
-            // That is the fault of none of them, and may go on: all are answered.
-            batch.drain(..).for_each(|message| debts.owe_nothing(message));
+            // This is not the fault of any message, and may last: all are answered.
+            batch.drain(..).for_each(|message| pending.reply_unhandled(message));
             return Err(e);
         }
         while let Some(message) = batch.pop_front() {
-            self.hear(message, debts)?;
+            self.handle(message, pending)?;
         }
-        self.look_for_the_lost(debts);
-        self.held = now_ms() < self.hold_until;
-        if !stop && !self.held {
+        self.reap_lost_runners(pending);
+        self.is_held = now_ms() < self.hold_until;
+        if !stop && !self.is_held {
             let runners = &mut self.runners;
-            self.state.schedule(now_ms(), || place(runners));
+            self.state.schedule(now_ms(), || assign_runner(runners));
         }
         let mut changes = self.state.take_changes();
         let now = now_ms();
@@ -269,7 +243,8 @@ impl Engine {
         Ok(changes)
     }
 
-    /// What cannot be read cannot be run: of what is to be started, the jobs whose records are damaged end.
+    /// Ends those of the jobs to be started whose records are damaged: what cannot be read cannot
+    /// be run.
     fn give_up_damaged(&mut self, changes: &mut Changes, now: i64) -> rusqlite::Result<()> {
         let starts: Vec<JobKey> = changes
             .effects
@@ -304,15 +279,15 @@ impl Engine {
         Ok(())
     }
 
-    fn hear(&mut self, message: Message, debts: &mut Debts) -> rusqlite::Result<()> {
+    fn handle(&mut self, message: Message, pending: &mut PendingReplies) -> rusqlite::Result<()> {
         let now = now_ms();
         match message {
             Message::Submit(plan, submitter, reply) => {
-                return self.submit(*plan, submitter, reply, now, debts);
+                return self.submit(*plan, submitter, reply, now, pending);
             }
             Message::Change(change, _, reply) => match change(&self.store) {
                 Ok(answer) => {
-                    owe(debts, reply, answer);
+                    pending.reply_after_commit(reply, answer);
                     self.state.configure(resources::layout(&self.store)?, now);
                     self.last_spec = None;
                 }
@@ -320,11 +295,11 @@ impl Engine {
                     let _ = reply.send(Err(why));
                 }
                 Err(NotChanged::Database(e)) => {
-                    owe(debts, reply, Value::Null);
+                    pending.reply_after_commit(reply, Value::Null);
                     return Err(e);
                 }
             },
-            Message::Line(queue, reply) => {
+            Message::QueueSnapshot(queue, reply) => {
                 let _ = reply.send(Ok(self.state.line(&queue, now, SNAPSHOT)));
             }
             Message::End { id, reason, cancel, reply } => match self.store.find(&id) {
@@ -333,33 +308,33 @@ impl Engine {
                         true => self.state.cancel(key, &reason, now),
                         false => self.state.terminate(key, &reason, now),
                     }
-                    debts.ends.push(Message::End { id, reason, cancel, reply });
+                    pending.ends.push(Message::End { id, reason, cancel, reply });
                 }
                 Ok(None) => {
                     let _ = reply.send(Err(ApiError::client(format!("Job {id} not found"))));
                 }
                 Err(e) => {
-                    owe(debts, reply, ());
+                    pending.reply_after_commit(reply, ());
                     return Err(e);
                 }
             },
-            Message::Hello(hello, link) => self.welcome(hello, link, debts),
-            Message::Report(runner, report) => self.report(&runner, &report, debts),
-            Message::Gone(id, number) => {
+            Message::Connected(hello, link) => self.runner_connected(hello, link, pending),
+            Message::Report(runner, report) => self.report(&runner, &report, pending),
+            Message::Disconnected(id, number) => {
                 if let Some(runner) = self.runners.get_mut(&id)
                     && runner.link.as_ref().is_some_and(|link| link.number == number)
                 {
                     runner.link = None;
                 }
             }
-            Message::Prepared(place) => {
+            Message::Prepared(host) => {
                 for id in std::mem::take(&mut self.unprepared) {
-                    self.give(id, Some(&place), debts);
+                    self.assign(id, Some(&host), pending);
                 }
             }
             Message::Removed(id) => {
                 if let Some(runner) = self.runners.get_mut(&id) {
-                    runner.remains = Some(Remains::Removed);
+                    runner.leftovers = Some(Leftovers::Removed);
                 }
             }
             Message::Placed(reply) => {
@@ -370,7 +345,7 @@ impl Engine {
                 for key in self.state.parents() {
                     self.state.terminate(key, "The local cluster is reset", now);
                 }
-                debts.ends.push(Message::EndAll(reply));
+                pending.ends.push(Message::EndAll(reply));
             }
             Message::Stop => {}
         }
@@ -383,7 +358,7 @@ impl Engine {
         submitter: Option<JobKey>,
         reply: Reply<String>,
         now: i64,
-        debts: &mut Debts,
+        pending: &mut PendingReplies,
     ) -> rusqlite::Result<()> {
         let mut add = || -> rusqlite::Result<Result<String, ApiError>> {
             match self.store.dependencies(&plan)? {
@@ -403,7 +378,7 @@ impl Engine {
         };
         match add() {
             Ok(Ok(id)) => {
-                owe(debts, reply, id);
+                pending.reply_after_commit(reply, id);
                 Ok(())
             }
             Ok(Err(refused)) => {
@@ -411,15 +386,9 @@ impl Engine {
                 Ok(())
             }
             Err(e) => {
-                owe(debts, reply, String::new());
+                pending.reply_after_commit(reply, String::new());
                 Err(e)
             }
         }
     }
-}
-
-fn owe<T: 'static>(debts: &mut Debts, reply: Reply<T>, value: T) {
-    debts.answers.push(Box::new(move |outcome| {
-        let _ = reply.send(outcome.map(|()| value));
-    }));
 }

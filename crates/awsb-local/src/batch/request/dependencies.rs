@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ApiError;
+use crate::http::protocol::ApiError;
 
 /// User Guide, service_limits: "Maximum number of job dependencies".
 const MOST: usize = 20;

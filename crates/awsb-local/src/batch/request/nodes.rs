@@ -1,12 +1,13 @@
-//! The containers of a multi-node job's nodes: ranges of nodes in the job definition, and their overrides.
+//! The containers of a multi-node job's nodes: ranges of nodes in the job definition, and their
+//! overrides.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Overrides, merge, not_there, shape};
-use crate::HOST_IMAGE;
+use super::shape::{Overrides, merge, not_there, shape};
 use crate::batch::container;
-use crate::error::ApiError;
+use crate::constants::HOST_IMAGE;
+use crate::http::protocol::ApiError;
 
 /// More nodes than any job can have here; User Guide: an MNP job's nodes are instances of its own.
 const MOST: i64 = 1000;
@@ -80,7 +81,8 @@ impl NodeRange {
     }
 }
 
-/// API, NodeRangeProperty.targetNodes: `0:3`, `:3` from the first, `4:` to the last, and a single node.
+/// API, NodeRangeProperty.targetNodes: `0:3`, `:3` from the first, `4:` to the last, and a single
+/// node.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     first: u32,
@@ -175,7 +177,8 @@ pub fn containers(
             merge(container, overrides)?;
         }
     }
-    // A process of the host and a container reach each other at no address that is the same everywhere.
+    // A process of the host and a container reach each other at no address that is the same
+    // everywhere.
     let contained = containers.iter().filter(|container| container::is_contained(container)).count();
     if contained != 0 && contained != containers.len() {
         return Err(not_there(&format!(

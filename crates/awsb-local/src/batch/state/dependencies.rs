@@ -1,8 +1,8 @@
 //! Who waits for whom, and what becomes of them.
 //!
-//! A job with dependencies is PENDING until all of them have succeeded; when one has failed, it fails
-//! without having run (User Guide, job_dependencies). An array that depends on another job as a whole
-//! holds back all its children; `N_TO_N` and `SEQUENTIAL` hold back each child on its own.
+//! A job with dependencies is PENDING until all of them have succeeded; when one has failed, it
+//! fails without having run (User Guide, job_dependencies). An array that depends on another job as
+//! a whole holds back all its children; `N_TO_N` and `SEQUENTIAL` hold back each child on its own.
 
 use std::collections::HashMap;
 
@@ -10,50 +10,14 @@ use super::State;
 use crate::batch::model::{Dependency, JobKey, Summary};
 use awsb_model::Status;
 
-/// The status reason of a job that failed with what it depends on. Unverified: no AWS page gives the words.
+/// The status reason of a job that failed with what it depends on. Unverified: no AWS page gives
+/// the words.
 pub const DEPENDENCY_FAILED: &str = "Dependent Job failed";
 
-/// Who waits for whom.
-#[derive(Debug, Default)]
-pub struct Waits {
-    /// Those who wait for a job.
-    behind: HashMap<JobKey, Vec<JobKey>>,
-    /// For how many others a job waits.
-    ahead: HashMap<JobKey, u32>,
-    /// Ended, and those who waited have not heard it yet.
-    news: Vec<JobKey>,
-}
-
-impl Waits {
-    fn add(&mut self, job: JobKey, on: JobKey) {
-        self.behind.entry(on).or_default().push(job);
-        *self.ahead.entry(job).or_default() += 1;
-    }
-
-    /// One of those that a job waits for has succeeded; whether that was the last.
-    fn one_less(&mut self, job: JobKey) -> bool {
-        match self.ahead.get_mut(&job) {
-            Some(1) | None => {
-                self.ahead.remove(&job);
-                true
-            }
-            Some(n) => {
-                *n -= 1;
-                false
-            }
-        }
-    }
-
-    /// A job has ended: it waits for nobody, and those who wait for it are to hear it.
-    pub fn has_ended(&mut self, job: JobKey) {
-        self.ahead.remove(&job);
-        self.news.push(job);
-    }
-}
-
 impl State {
-    /// A job and its children wait for what they depend on; `ended` has the outcomes of the jobs that
-    /// are not here any more. One that is in neither has succeeded: had it failed, this job had, too.
+    /// A job and its children wait for what they depend on; `ended` has the outcomes of the jobs
+    /// that are not here any more. One that is in neither has succeeded: had it failed, this job
+    /// had, too.
     pub(super) fn connect(&mut self, key: JobKey, ended: &HashMap<JobKey, Status>, at: i64) {
         let Some(job) = self.jobs.get(&key) else { return };
         let (terms, size) = (job.terms.clone(), job.children.map_or(0, |c: Summary| c.size()));
@@ -127,7 +91,8 @@ impl State {
         }
     }
 
-    /// Those who wait hear who has ended: a list to work off, as chains may be ten thousand jobs long.
+    /// Those who wait hear who has ended: a list to work off, as chains may be ten thousand jobs
+    /// long.
     pub(super) fn propagate(&mut self, at: i64) {
         while let Some(ended) = self.waits.news.pop() {
             let Some(behind) = self.waits.behind.remove(&ended) else { continue };

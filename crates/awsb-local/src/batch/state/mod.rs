@@ -17,19 +17,21 @@ pub mod replay;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use self::dependencies::Waits;
 use self::schedule::{Fit, Layout, Room, Round, Scheduler};
+use self::waits::Waits;
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::capacity::Resources;
 use crate::runner::protocol::{Ended, RunnerId, Started, TaskId};
 use awsb_model::Status;
 
-/// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can hold.
+/// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can
+/// hold.
 pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
                               (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
 /// The same, of a job that needs more vCPUs than `maxvCpus` of every compute environment.
@@ -51,7 +53,8 @@ pub const CHILD_FAILED: &str = "Array Child Job failed";
 pub struct Job {
     /// Which.
     pub key: JobKey,
-    /// The array that it is a child of, or the multi-node job that it is a node of, and its index there.
+    /// The array that it is a child of, or the multi-node job that it is a node of, and its index
+    /// there.
     pub child: Option<(JobKey, u32)>,
     /// The children's statuses, for an array parent.
     pub children: Option<Summary>,
@@ -85,7 +88,7 @@ pub struct Job {
 
 impl Job {
     /// A job that has just been submitted.
-    fn new(key: JobKey, child: Option<(JobKey, u32)>, terms: &Arc<Terms>, status: Status) -> Self {
+    pub fn new(key: JobKey, child: Option<(JobKey, u32)>, terms: &Arc<Terms>, status: Status) -> Self {
         Self {
             key,
             child,
@@ -219,8 +222,8 @@ pub struct Changes {
     pub effects: Vec<Effect>,
 }
 
-/// The status that jobs have when they are submitted: the job's own (an array's parent's, a multi-node
-/// job's), and its children's or nodes'.
+/// The status that jobs have when they are submitted: the job's own (an array's parent's, a
+/// multi-node job's), and its children's or nodes'.
 pub fn first_status(terms: &Terms, size: Option<u32>) -> (Status, Status) {
     let child = if terms.depends_on.is_empty() { Status::Runnable } else { Status::Pending };
     // User Guide, array_jobs: the parent is PENDING while its children live.
@@ -243,8 +246,8 @@ impl State {
         }
     }
 
-    /// Queues or compute environments have changed: what could never run may run now, and the other way
-    /// round. Jobs of a queue that is gone are ended.
+    /// Queues or compute environments have changed: what could never run may run now, and the other
+    /// way round. Jobs of a queue that is gone are ended.
     pub fn configure(&mut self, layout: Layout, at: i64) {
         if !self.scheduler.configure(layout) {
             return;
@@ -261,8 +264,8 @@ impl State {
         }
     }
 
-    /// A job as the database has it; nothing is marked as changed, except what this machine makes of it.
-    /// When all are there, [`State::restored`] is to be called.
+    /// A job as the database has it; nothing is marked as changed, except what this machine makes
+    /// of it. When all are there, [`State::restored`] is to be called.
     pub fn restore(&mut self, job: Job, at: i64) {
         if let Some(current) = &job.current {
             self.tasks.insert(current.task.clone(), job.key);
@@ -304,8 +307,8 @@ impl State {
     }
 
     /// A new job: a single one, an array with so many children, or, if the terms have nodes, a
-    /// multi-node job. Children and nodes come right after it. `ended` has the outcomes of the jobs that
-    /// it depends on and that are not here any more.
+    /// multi-node job. Children and nodes come right after it. `ended` has the outcomes of the jobs
+    /// that it depends on and that are not here any more.
     pub fn submit(
         &mut self,
         key: JobKey,
@@ -333,7 +336,8 @@ impl State {
         }
     }
 
-    /// Puts a RUNNABLE job in line, unless it can never run here: then it says so, and nobody waits behind it.
+    /// Puts a RUNNABLE job in line, unless it can never run here: then it says so, and nobody waits
+    /// behind it.
     fn stand_in_line(&mut self, key: JobKey) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         // Nodes stand behind their job.
@@ -450,7 +454,8 @@ impl State {
                 reason: ended.reason.clone(),
                 status_reason,
                 succeeded: ended.exit_code == Some(0) && !ended.timed_out && ending.is_none(),
-                // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out job is retried.
+                // User Guide, job_retries and job_timeouts: neither a terminated nor a timed out
+                // job is retried.
                 last: ending.is_some() || ended.timed_out,
                 output: ended.output,
             },
@@ -496,7 +501,8 @@ impl State {
         );
     }
 
-    /// What a job's life depends on cannot be read: if it has not begun, it ends, as nobody knows when it may.
+    /// What a job's life depends on cannot be read: if it has not begun, it ends, as nobody knows
+    /// when it may.
     pub fn give_up(&mut self, key: JobKey, why: &str, at: i64) {
         let begun = |job: &Job| job.status.has_ended() || job.current.is_some() || job.children.is_some();
         let Some(job) = self.jobs.get(&key).filter(|job| !begun(job) && job.node().is_none()) else { return };
@@ -582,9 +588,9 @@ impl State {
         self.propagate(at);
     }
 
-    /// CancelJob: ends a job that has not been started; on STARTING and RUNNING jobs it does nothing
-    /// (API: "Jobs that progressed to the STARTING or RUNNING state aren't canceled"). "A PENDING job is
-    /// canceled after all dependency jobs are completed."
+    /// CancelJob: ends a job that has not been started; on STARTING and RUNNING jobs it does
+    /// nothing (API: "Jobs that progressed to the STARTING or RUNNING state aren't canceled"). "A
+    /// PENDING job is canceled after all dependency jobs are completed."
     pub fn cancel(&mut self, key: JobKey, reason: &str, at: i64) {
         self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: true }, at);
         self.propagate(at);

@@ -1,12 +1,13 @@
 //! Multi-node parallel jobs (User Guide, multi-node-parallel-jobs and job-lifecycle).
 //!
-//! The job gets the room for all its nodes at once. The main node starts first; when it runs, the others
-//! start. The end of the main node is the job's: it decides the outcome and whether there is another
-//! attempt, and the others are stopped. The end of another node changes nothing but that node.
+//! The job gets the room for all its nodes at once. The main node starts first; when it runs, the
+//! others start. The end of the main node is the job's: it decides the outcome and whether there is
+//! another attempt, and the others are stopped. The end of another node changes nothing but that
+//! node.
 //!
-//! A node is in one of four states within an attempt: it has its room and waits for its start (STARTING
-//! without a place), it has a place (STARTING or RUNNING), or it has run (SUCCEEDED or FAILED). Only when
-//! all have run, or will not run any more, does the job end or begin again.
+//! A node is in one of four states within an attempt: it has its room and waits for its start
+//! (STARTING without a place), it has a place (STARTING or RUNNING), or it has run (SUCCEEDED or
+//! FAILED). Only when all have run, or will not run any more, does the job end or begin again.
 
 use super::schedule::Room;
 use super::{Current, Effect, Job, NOT_STARTED, Outcome, State, TIMED_OUT, again};
@@ -53,8 +54,8 @@ impl State {
         let (count, main) = job.nodes().map_or((0, 0), |n| (n.count(), n.main));
         self.enter(parent, Status::Running, None);
         let others = (0..count).filter(|index| *index != main).map(|index| parent.child(index));
-        // Those that have been ended meanwhile have no room any more; one whose place is known from its runner's
-        // journal needs none.
+        // Those that have been ended meanwhile have no room any more; one whose place is known from
+        // its runner's journal needs none.
         let waits = |node: &Job| node.room.is_some() && node.current.is_none();
         let waiting = others.filter(|key| self.jobs.get(key).is_some_and(waits));
         self.to_place.extend(waiting);

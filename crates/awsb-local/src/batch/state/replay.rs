@@ -1,12 +1,14 @@
-//! What has happened to jobs since the state that the database has, as the runners' journals have it.
+//! What has happened to jobs since the state that the database has, as the runners' journals have
+//! it.
 //!
-//! A database that has lost its last commits shows jobs as they were before: some that have ended are still
-//! RUNNABLE there, and would run a second time. A runner writes down that it has taken an attempt before the
-//! attempt begins, and how it has ended. So every attempt that has begun since is known, and each job is taken
-//! to where it was.
+//! A database that has lost its last commits shows jobs as they were before: some that have ended
+//! are still RUNNABLE there, and would run a second time. A runner writes down that it has taken an
+//! attempt before the attempt begins, and how it has ended. So every attempt that has begun since
+//! is known, and each job is taken to where it was.
 //!
-//! Journals are removed once the database's own file has what is in them. When an older copy of that file is put in its
-//! place, nobody knows what has become of the jobs that have not ended in it and that no journal knows: they end.
+//! Journals are removed once the database's own file has what is in them. When an older copy of
+//! that file is put in its place, nobody knows what has become of the jobs that have not ended in
+//! it and that no journal knows: they end.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -33,11 +35,11 @@ pub struct Record {
 }
 
 impl State {
-    /// Takes jobs to where these attempts say they were, and returns the attempts of which the jobs knew
-    /// nothing. What has not ended is placed now, as if it had just been given to its runner.
+    /// Takes jobs to where these attempts say they were, and returns the attempts of which the jobs
+    /// knew nothing. What has not ended is placed now, as if it had just been given to its runner.
     pub fn replay(&mut self, records: Vec<Record>, at: i64) -> Vec<(JobKey, TaskId)> {
-        // The attempts of a job in their order. Those that a job depends on come before it: they are older, and
-        // so are their keys.
+        // The attempts of a job in their order. Those that a job depends on come before it: they
+        // are older, and so are their keys.
         let mut groups: BTreeMap<(JobKey, u32), Vec<Record>> = BTreeMap::new();
         for record in records {
             let owner = self.jobs.get(&record.key).and_then(Job::node).map_or(record.key, |(job, ..)| job);
@@ -60,13 +62,14 @@ impl State {
         resumed
     }
 
-    /// Whether an attempt that a journal has is one of which the job knows nothing. Nodes begin with their job.
+    /// Whether an attempt that a journal has is one of which the job knows nothing. Nodes begin
+    /// with their job.
     pub fn is_ahead(&self, record: &Record) -> bool {
         self.jobs.get(&record.key).is_some_and(|job| job.node().is_none() && job.attempts < record.attempt)
     }
 
-    /// Ends every job of which nobody knows what has become of it: of those that have not ended, all that are not in
-    /// one of these attempts. Returns them.
+    /// Ends every job of which nobody knows what has become of it: of those that have not ended,
+    /// all that are not in one of these attempts. Returns them.
     pub fn end_unknown(&mut self, known: &HashSet<TaskId>, at: i64) -> Vec<JobKey> {
         let of_runners = |job: &Job| job.children.is_none() && job.node().is_none();
         let mut keys: Vec<JobKey> =
@@ -100,7 +103,8 @@ impl State {
         unknown
     }
 
-    /// Places an attempt, whether there is room for it or not. `false` when the job is there already, or further.
+    /// Places an attempt, whether there is room for it or not. `false` when the job is there
+    /// already, or further.
     fn resume(&mut self, record: &Record, at: i64) -> bool {
         let &Record { key, attempt, ref current, .. } = record;
         let Some(job) = self.jobs.get(&key) else { return false };

@@ -1,8 +1,8 @@
 //! Who runs next: queues by priority, jobs in their order, compute environments up to their size.
 //!
-//! Pure. All compute environments share one machine: a job needs room in an environment *and* on the
-//! machine. A job that could run here but finds no room keeps those behind it waiting; else a stream of
-//! small jobs would starve it. One that can never run here keeps nobody waiting.
+//! Pure. All compute environments share one machine: a job needs room in an environment *and* on
+//! the machine. A job that could run here but finds no room keeps those behind it waiting; else a
+//! stream of small jobs would starve it. One that can never run here keeps nobody waiting.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -49,8 +49,8 @@ pub struct FairShare {
 }
 
 impl FairShare {
-    /// User Guide, fair-share-scheduling: "The default value is 1. A lower value lets jobs from the share
-    /// identifier run".
+    /// User Guide, fair-share-scheduling: "The default value is 1. A lower value lets jobs from the
+    /// share identifier run".
     fn weight(&self, share: &str) -> f64 {
         let exact = self.weights.iter().find(|(name, _)| name == share);
         let by_start = || {
@@ -268,7 +268,8 @@ impl Scheduler {
         }
     }
 
-    /// Gives the job at the head of a line its room; without any, the round knows who is held up by it.
+    /// Gives the job at the head of a line its room; without any, the round knows who is held up by
+    /// it.
     pub fn take(&mut self, round: &mut Round, line: &Line, wanted: &Resources, at: i64) -> Option<Room> {
         let environments = self.layout.queues.get(&line.queue).map_or(&[][..], |q| &q.environments[..]);
         let (_, free) = self.resources();
@@ -299,7 +300,8 @@ impl Scheduler {
         Some(room)
     }
 
-    /// Gives a job that runs already a room, also where there is none; `None` when its queue is gone.
+    /// Gives a job that runs already a room, also where there is none; `None` when its queue is
+    /// gone.
     pub fn take_anyway(&mut self, line: &Line, wanted: &Resources, at: i64) -> Option<Room> {
         let environments = &self.layout.queues.get(&line.queue)?.environments;
         let fitting = environments.iter().find(|name| self.is_large_enough(name, wanted));

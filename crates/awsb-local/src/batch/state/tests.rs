@@ -8,8 +8,8 @@ use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
 use super::schedule::{Environment, Queue};
 use super::*;
-use crate::QUEUE;
 use crate::batch::model::{Dependency, ExitRule, Line, Retry};
+use crate::constants::QUEUE;
 
 const MACHINE: Resources = Resources { vcpus: 2, memory_mib: 1000, gpus: 0 };
 
@@ -582,8 +582,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// Whatever happens: resources are never overdrawn, nothing runs twice, an ended job stays
-    /// ended, attempts are counted, arrays add up, nothing runs before what it depends on has succeeded,
-    /// a restart changes nothing, and in the end everything that can end has ended.
+    /// ended, attempts are counted, arrays add up, nothing runs before what it depends on has
+    /// succeeded, a restart changes nothing, and in the end everything that can end has ended.
     #[test]
     fn whatever_happens_the_books_balance(events in proptest::collection::vec(event(), 1..120)) {
         let mut c = Cluster::new();
@@ -699,8 +699,8 @@ fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseErro
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Jobs run, and the database loses all that it was told after some moment: with the runners' journals every
-    /// job is where it was, and has had the attempts that it had.
+    /// Jobs run, and the database loses all that it was told after some moment: with the runners'
+    /// journals every job is where it was, and has had the attempts that it had.
     #[test]
     fn what_the_database_has_lost_the_journals_have(
         jobs in proptest::collection::vec(event(), 1..12),

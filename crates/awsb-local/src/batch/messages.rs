@@ -1,0 +1,84 @@
+//! The messages that the rest of the server sends to the engine.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::model::JobKey;
+use super::request::Plan;
+use super::resources::NotChanged;
+use super::store::Store;
+use crate::containers::host::{ContainerHost, NoContainerHost};
+use crate::http::protocol::ApiError;
+use crate::runner::link::Link;
+use crate::runner::protocol::{Hello, Report, RunnerId, TaskId};
+
+/// Where the answer to a request goes.
+pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// Checks a request against the database, and writes what it changes, in the writer's transaction.
+pub type Change = Box<dyn FnOnce(&Store) -> Result<Value, NotChanged> + Send>;
+
+/// Whether a change adds to what is on the disk. A change that only removes is made on a full disk,
+/// too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// It adds.
+    Space,
+    /// It removes.
+    NoSpace,
+}
+
+/// A message to the engine.
+pub enum Message {
+    /// SubmitJob, by the owner or with the key of a job.
+    Submit(Box<Plan>, Option<JobKey>, Reply<String>),
+    /// TerminateJob or CancelJob.
+    End {
+        /// The job.
+        id: String,
+        /// The reason that the request gives.
+        reason: String,
+        /// Whether it is CancelJob.
+        cancel: bool,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// A change to job definitions, queues, tags and the like.
+    Change(Change, Needs, Reply<Value>),
+    /// GetJobQueueSnapshot: the first jobs that wait in a queue.
+    QueueSnapshot(String, Reply<Vec<JobKey>>),
+    /// A runner has connected.
+    Connected(Hello, Link),
+    /// A runner reports.
+    Report(RunnerId, Report),
+    /// The connection of a runner with this number has ended.
+    Disconnected(RunnerId, u64),
+    /// The host of containers is ready, or cannot be: the runners that wait for it get their
+    /// orders.
+    Prepared(Result<Arc<ContainerHost>, NoContainerHost>),
+    /// What a runner that is gone has left on a Docker engine is removed, as far as it can be now.
+    Removed(RunnerId),
+    /// Which attempts runners have.
+    Placed(oneshot::Sender<HashSet<TaskId>>),
+    /// All jobs are to end.
+    EndAll(Reply<()>),
+    /// The server stops.
+    Stop,
+}
+
+impl Message {
+    /// Answers a request that has jobs ended.
+    pub fn answer_end(self, outcome: Result<(), ApiError>) {
+        if let Self::End { reply, .. } | Self::EndAll(reply) = self {
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether the message is a request whose answer promises that its change is on the disk.
+    pub fn is_durable(&self) -> bool {
+        matches!(self, Self::Submit(..) | Self::End { .. } | Self::Change(..) | Self::EndAll(_))
+    }
+}

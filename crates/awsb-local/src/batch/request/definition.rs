@@ -1,0 +1,75 @@
+//! Job definitions in requests.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::nodes;
+use super::retry::{retry, timeout_s};
+use super::shape::{Variable, check_variable, resources, shape};
+use super::tags::check_tags;
+use crate::batch::container;
+use crate::http::protocol::ApiError;
+
+/// A job definition, as it was registered.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Its ARN, with the revision.
+    pub arn: String,
+    /// Its name, without the revision.
+    pub name: String,
+    /// API: JobDefinition, without name, ARN, revision and status.
+    pub body: Value,
+}
+
+/// API, SubmitJob.schedulingPriorityOverride: "The minimum supported value is 0 and the maximum
+/// supported value is 9999."
+pub fn priority(given: Option<i32>, body: &Value) -> Result<i32, ApiError> {
+    let defined = body.get("schedulingPriority").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
+    match given.or(defined).unwrap_or(0) {
+        n @ 0..=9999 => Ok(n),
+        n => Err(ApiError::client(format!("schedulingPriority must be 0 to 9999, not {n}"))),
+    }
+}
+
+/// Checks what RegisterJobDefinition says, as far as this cluster will read it again.
+///
+/// # Errors
+/// `ClientException`, when no job of it could be.
+pub fn check_definition(body: &Value) -> Result<(), ApiError> {
+    retry(body.get("retryStrategy").cloned().map(shape).transpose()?.as_ref())?;
+    timeout_s(body.get("timeout").cloned().map(shape).transpose()?.as_ref())?;
+    let _: Option<BTreeMap<String, String>> = body.get("parameters").cloned().map(shape).transpose()?;
+    priority(None, body)?;
+    match body.get("tags") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(tags)) => check_tags(tags)?,
+        Some(_) => return Err(ApiError::serialization("tags is not an object")),
+    }
+    match body.get("type").and_then(Value::as_str) {
+        Some("container") => {}
+        Some("multinode") => {
+            let properties = body.get("nodeProperties").cloned().unwrap_or_default();
+            let (containers, _) = nodes::containers(&properties, None)?;
+            return containers.iter().try_for_each(check_container_definition);
+        }
+        other => return Err(ApiError::client(format!("type must be container or multinode, not {other:?}"))),
+    }
+    let Some(Value::Object(container)) = body.get("containerProperties") else {
+        return Err(ApiError::client(
+            "containerProperties is required for a job definition of type container",
+        ));
+    };
+    check_container_definition(container)
+}
+
+fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiError> {
+    if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(ApiError::client("containerProperties: image is required"));
+    }
+    let _: Option<Vec<String>> = container.get("command").cloned().map(shape).transpose()?;
+    let environment: Option<Vec<Variable>> = container.get("environment").cloned().map(shape).transpose()?;
+    environment.unwrap_or_default().iter().try_for_each(|v| check_variable(&v.name))?;
+    container::check(container)?;
+    resources(container).map(|_| ())
+}

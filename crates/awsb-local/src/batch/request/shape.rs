@@ -1,0 +1,145 @@
+//! Containers in requests and job definitions: reading them, and merging overrides into them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::capacity::Resources;
+use crate::http::protocol::ApiError;
+
+/// API: ContainerOverrides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overrides {
+    command: Option<Vec<String>>,
+    environment: Option<Vec<Variable>>,
+    resource_requirements: Option<Vec<Requirement>>,
+    vcpus: Option<i64>,
+    memory: Option<i64>,
+}
+
+impl Overrides {
+    /// The length of their JSON, without what Batch itself adds.
+    pub fn length(&self) -> usize {
+        let value = json!({"command": self.command, "environment": self.environment});
+        value.to_string().len()
+    }
+}
+
+/// API: KeyValuePair.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Variable {
+    /// The name.
+    #[serde(default)]
+    pub name: String,
+    /// The value.
+    #[serde(default)]
+    pub value: String,
+}
+
+/// API: ResourceRequirement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Requirement {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+}
+
+/// Reads a value of a type of the API.
+pub fn shape<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ApiError> {
+    serde_json::from_value(value).map_err(|e| ApiError::serialization(&e.to_string()))
+}
+
+/// A value as JSON.
+pub fn to_value(value: &impl Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(value).map_err(|e| ApiError::server(e.to_string()))
+}
+
+/// The refusal of a feature that the local cluster does not have.
+pub fn not_there(what: &str) -> ApiError {
+    ApiError::client(format!("The local cluster does not have {what}."))
+}
+
+/// Merges overrides into a container, as the API says for each of them: the command replaces,
+/// variables and requirements replace those of the same name and add the others.
+pub fn merge(container: &mut Map<String, Value>, overrides: &Overrides) -> Result<(), ApiError> {
+    if let Some(command) = overrides.command.as_ref().filter(|c| !c.is_empty()) {
+        container.insert("command".into(), json!(command));
+    }
+    if let Some(given) = &overrides.environment {
+        let mut all: Vec<Variable> =
+            container.get("environment").cloned().map(shape).transpose()?.unwrap_or_default();
+        for variable in given {
+            check_variable(&variable.name)?;
+            all.retain(|v| v.name != variable.name);
+            all.push(variable.clone());
+        }
+        container.insert("environment".into(), to_value(&all)?);
+    }
+    // API, ContainerOverrides.vcpus and .memory: deprecated; they override the fields of the same
+    // name in the job definition, but not what its resourceRequirements say.
+    for (field, value) in [("vcpus", overrides.vcpus), ("memory", overrides.memory)] {
+        if let Some(value) = value {
+            container.insert(field.into(), json!(value));
+        }
+    }
+    if let Some(given) = overrides.resource_requirements.as_ref().filter(|r| !r.is_empty()) {
+        let mut all: Vec<Requirement> =
+            container.get("resourceRequirements").cloned().map(shape).transpose()?.unwrap_or_default();
+        for requirement in given {
+            all.retain(|r| r.kind != requirement.kind);
+            all.push(requirement.clone());
+        }
+        container.insert("resourceRequirements".into(), to_value(&all)?);
+    }
+    Ok(())
+}
+
+/// Checks a name of a variable: a process can have it, and it is not reserved for Batch.
+pub fn check_variable(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() || name.contains('=') || name.contains('\0') {
+        return Err(ApiError::client(format!("{name:?} is not a name of an environment variable")));
+    }
+    // API: "Environment variables cannot start with AWS_BATCH. This naming convention is reserved".
+    if name.starts_with("AWS_BATCH") {
+        return Err(ApiError::client(format!(
+            "environment variables cannot start with \"AWS_BATCH\": {name}"
+        )));
+    }
+    Ok(())
+}
+
+/// The resources that each attempt needs, from `resourceRequirements` or the deprecated `vcpus` and
+/// `memory`.
+pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> {
+    let requirements: Vec<Requirement> =
+        container.get("resourceRequirements").cloned().map(shape).transpose()?.unwrap_or_default();
+    if let Some(other) = requirements.iter().find(|r| !matches!(r.kind.as_str(), "VCPU" | "MEMORY" | "GPU")) {
+        return Err(ApiError::client(format!("resourceRequirements: unknown type {:?}", other.kind)));
+    }
+    let amount = |kind: &str, old: &str| -> Result<Option<u64>, ApiError> {
+        let invalid =
+            |value: &str| ApiError::client(format!("resourceRequirements: {kind}: invalid value {value:?}"));
+        match requirements.iter().find(|r| r.kind == kind) {
+            Some(r) => r.value.parse().map(Some).map_err(|_| invalid(&r.value)),
+            None => match container.get(old).filter(|v| !v.is_null()) {
+                Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid(&value.to_string())),
+                None => Ok(None),
+            },
+        }
+    };
+    let gpus = amount("GPU", "")?.unwrap_or(0);
+    let gpus = u32::try_from(gpus).map_err(|_| ApiError::client("too many GPUs"))?;
+    let vcpus = amount("VCPU", "vcpus")?
+        .ok_or_else(|| ApiError::client("vCPUs are required: resourceRequirements VCPU"))?;
+    let memory = amount("MEMORY", "memory")?
+        .ok_or_else(|| ApiError::client("memory is required: resourceRequirements MEMORY"))?;
+    // API, ResourceRequirement: "at least one vCPU", "at least 4 MiB".
+    if vcpus < 1 {
+        return Err(ApiError::client("a container needs at least 1 vCPU"));
+    }
+    if memory < 4 {
+        return Err(ApiError::client("a container needs at least 4 MiB of memory"));
+    }
+    let vcpus = u32::try_from(vcpus).map_err(|_| ApiError::client("too many vCPUs"))?;
+    Ok(Resources { vcpus, memory_mib: memory, gpus })
+}

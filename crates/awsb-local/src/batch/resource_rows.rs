@@ -1,0 +1,73 @@
+//! Queues, compute environments and scheduling policies in the database: reading.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+
+use super::definition::resource_name;
+use super::rows::from_json;
+use crate::constants::{COMPUTE_ENVIRONMENT, QUEUE};
+use crate::database::lossy::Text;
+
+/// What there is besides jobs and job definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Queue,
+    Environment,
+    Policy,
+}
+
+impl Kind {
+    /// As in an ARN.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "job-queue",
+            Self::Environment => "compute-environment",
+            Self::Policy => "scheduling-policy",
+        }
+    }
+
+    /// The name in an ARN of this kind, or the name itself.
+    pub fn name_in(self, text: &str) -> &str {
+        resource_name(self.as_str(), text)
+    }
+
+    /// The name of the built-in one.
+    pub fn built_in(self) -> Option<&'static str> {
+        match self {
+            Self::Queue => Some(QUEUE),
+            Self::Environment => Some(COMPUTE_ENVIRONMENT),
+            Self::Policy => None,
+        }
+    }
+}
+
+/// One resource.
+pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+    db.prepare_cached("SELECT body FROM resources WHERE kind = ?1 AND name = ?2")?
+        .query_row(params![kind.as_str(), name], |row| Ok(readable(kind, name, &row.get::<_, Text>(0)?.0)))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// What a record says; one that is damaged is as if it was not there, and that is said.
+fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
+    from_json(body)
+        .inspect_err(|e| note!("the record of {} {name} is damaged: {e}", kind.as_str()))
+        .ok()
+        .filter(Value::is_object)
+}
+
+/// All of a kind, by name.
+pub fn all(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+    let mut statement =
+        db.prepare_cached("SELECT name, body FROM resources WHERE kind = ?1 ORDER BY name")?;
+    let rows = statement
+        .query_map([kind.as_str()], |row| Ok((row.get::<_, Text>(0)?.0, row.get::<_, Text>(1)?.0)))?;
+    let mut all = Vec::new();
+    for row in rows {
+        let (name, body) = row?;
+        all.extend(readable(kind, &name, &body).map(|body| (name, body)));
+    }
+    Ok(all)
+}

@@ -1,0 +1,30 @@
+//! The labels and names of everything that a home has on a Docker engine.
+
+use crate::runner::protocol::TaskId;
+
+/// The label with the home's ID, on containers, networks and volumes.
+pub const HOME_LABEL: &str = "awsb.home";
+/// The label with a digest of where the home is, on a home's network: its ID is found by it when
+/// its own record is lost.
+pub const LOCATION_LABEL: &str = "awsb.place";
+/// The label with the attempt's ID, on containers; on networks of nodes it is the main node's
+/// attempt.
+pub const TASK_LABEL: &str = "awsb.task";
+/// The label with the job's ID, on containers.
+pub const JOB_LABEL: &str = "awsb.job";
+
+/// The name of an attempt's container.
+pub fn container_name(task: &TaskId) -> String {
+    format!("awsb-{task}")
+}
+
+/// The name of the network of a home's containers.
+pub fn network_name(home_id: &str) -> String {
+    format!("awsb-{home_id}")
+}
+
+/// The name of the network that the nodes of a multi-node job have while the main node's attempt
+/// lasts.
+pub fn nodes_network_name(main_node: &TaskId) -> String {
+    format!("awsb-nodes-{main_node}")
+}

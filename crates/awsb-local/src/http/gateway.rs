@@ -1,0 +1,242 @@
+//! The gateway to all services: who signed a request for which service, and whether the signature
+//! is valid.
+//!
+//! Every request carries a Signature Version 4, or is refused in the form of the protocol that it
+//! seems to use. The service is the one that the signature names, because an AWS client signs for
+//! one service.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::protocol::{ApiError, Protocol, REQUEST_ID};
+use super::service::Service;
+use super::signature::{self, SignedRequest};
+use crate::access::{Keys, Operation, Principal, operation};
+use crate::time::now_ms;
+use crate::{batch, ec2, ecs, logs, s3, sts};
+
+/// The longest body of a request to a service that is not there.
+const UNKNOWN_BODY: usize = 64 * 1024;
+/// How much of a body that is too long is read and dropped.
+const DROPPED: usize = 32 * 1024 * 1024;
+/// How long a client may take to send a body (S3's apart).
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The services behind the port.
+#[derive(Debug)]
+pub struct Services {
+    /// S3.
+    pub s3: s3s::service::S3Service,
+    /// Batch.
+    pub batch: batch::Api,
+    /// CloudWatch Logs.
+    pub logs: logs::Api,
+    /// ECS.
+    pub ecs: ecs::Api,
+    /// EC2.
+    pub ec2: ec2::Api,
+    /// STS.
+    pub sts: sts::Api,
+}
+
+/// The port: who may use the services, and which one a request is for.
+#[derive(Debug)]
+pub struct Gateway {
+    keys: Arc<Keys>,
+    services: Services,
+    /// Whether each request is told on stderr.
+    debug: bool,
+}
+
+impl Gateway {
+    /// A gateway to these services. It only lets requests through that are signed with one of
+    /// `keys`.
+    pub fn new(keys: Arc<Keys>, services: Services, debug: bool) -> Self {
+        Self { keys, services, debug }
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Never: a failure is an answer, too.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<s3s::Body>, Infallible> {
+        let told = self.debug.then(|| {
+            let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
+            (format!("{} {} {target}", request.method(), request.uri().path()), std::time::Instant::now())
+        });
+        let mut response = self.route(request).await;
+        if let Some((what, began)) = told {
+            note!("{} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        // An answer in the query protocol has one already.
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        }
+        Ok(response)
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<s3s::Body> {
+        // What a request seems to speak that does not say which service it is for.
+        let guess = Protocol::of(&request);
+        let scope = match signature::scope(&request) {
+            Ok(scope) => scope,
+            Err(refused) => return guess.refuse(&refused),
+        };
+        let Some(service) = Service::named(&scope.service) else {
+            return guess.refuse(&self.no_service(request, &scope.service).await);
+        };
+        if service == Service::S3 {
+            return match signature::check_s3(&request) {
+                Ok(()) => self.s3(request).await,
+                Err(refused) => Protocol::S3.refuse(&refused),
+            };
+        }
+        let protocol = service.protocol();
+        match self.verified(request, service.longest_body()).await {
+            Ok((who, parts, body)) => protocol.answer(self.call(service, who, &parts, &body).await),
+            Err(refused) => protocol.refuse(&refused),
+        }
+    }
+
+    /// Has a service answer a request whose signature is good, if the operation is there and `who`
+    /// may ask for it at all.
+    async fn call(
+        &self,
+        service: Service,
+        who: Principal,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Result<Value, ApiError> {
+        match asked(service, parts, body)? {
+            Operation::Batch(operation) => {
+                who.check(Operation::Batch(operation))?;
+                let (path, query) = (parts.uri.path(), parts.uri.query());
+                self.services.batch.call(operation, who, path, query, body).await
+            }
+            Operation::Logs(operation) => {
+                who.check(Operation::Logs(operation))?;
+                self.services.logs.call(operation, who, body).await
+            }
+            Operation::Ecs(operation) => {
+                who.check(Operation::Ecs(operation))?;
+                self.services.ecs.call(operation, body).await
+            }
+            Operation::Ec2(operation) => {
+                who.check(Operation::Ec2(operation))?;
+                self.services.ec2.call(operation, &signature::parameters(parts, body))
+            }
+            Operation::Sts(operation) => {
+                who.check(Operation::Sts(operation))?;
+                self.services.sts.call(operation)
+            }
+            // It speaks for itself: see `s3`.
+            Operation::S3(_) => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    /// What is said to a request for a service that is not there.
+    async fn no_service(&self, request: Request<Incoming>, name: &str) -> ApiError {
+        match self.verified(request, UNKNOWN_BODY).await {
+            Ok(_) => ApiError::new(
+                StatusCode::NOT_FOUND,
+                "UnknownOperationException",
+                format!("the local cluster has no service {name:?}"),
+            ),
+            Err(refused) => refused,
+        }
+    }
+
+    async fn s3(&self, request: Request<Incoming>) -> Response<s3s::Body> {
+        match self.services.s3.call(s3::follow(request.map(s3s::Body::from))).await {
+            Ok(response) => response,
+            Err(e) => {
+                note!("s3: {e:?}");
+                Protocol::S3.refuse(&ApiError::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalError",
+                    "We encountered an internal error. Please try again.",
+                ))
+            }
+        }
+    }
+
+    /// Who has signed the request, and the request with its whole body, once its signature has been
+    /// found to be good.
+    async fn verified(
+        &self,
+        request: Request<Incoming>,
+        longest: usize,
+    ) -> Result<(Principal, Parts, Bytes), ApiError> {
+        let (parts, body) = request.into_parts();
+        // Before the body: who does not know the credentials gets no memory.
+        let signed = SignedRequest::parse(&parts, &self.keys, now_ms())?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, whole(body, longest)).await.map_err(|_| {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the body did not arrive in time")
+        })??;
+        signed.verify(&parts, &body)?;
+        Ok((signed.principal, parts, body))
+    }
+}
+
+/// The operation that a request to a service asks for.
+///
+/// # Errors
+/// In the service's words, when there is no such operation.
+fn asked(service: Service, parts: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
+    let target = |prefix: &str| {
+        let target = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
+        target.and_then(|target| target.strip_prefix(prefix)).unwrap_or_default()
+    };
+    let unknown = |status| move || ApiError::unknown_operation(status);
+    match service {
+        Service::Batch => operation::Batch::asked(&parts.method, parts.uri.path())
+            .map(Operation::Batch)
+            .ok_or_else(unknown(StatusCode::NOT_FOUND)),
+        Service::Logs => operation::Logs::named(target("Logs_20140328."))
+            .map(Operation::Logs)
+            .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
+        Service::Ecs => operation::Ecs::named(target("AmazonEC2ContainerServiceV20141113."))
+            .map(Operation::Ecs)
+            .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
+        Service::Ec2 => ec2::asked(&signature::parameters(parts, body)).map(Operation::Ec2),
+        Service::Sts => sts::asked(&signature::parameters(parts, body)).map(Operation::Sts),
+        Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
+    }
+}
+
+/// A body that is not too long. Of one that is, some more is read and dropped: a client that is
+/// still sending would not hear the answer.
+async fn whole(mut body: Incoming, longest: usize) -> Result<Bytes, ApiError> {
+    let (mut bytes, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| ApiError::client(format!("reading the body: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        match length {
+            length if length <= longest => bytes.extend_from_slice(data),
+            length if length > DROPPED => break,
+            // Its memory goes back, too.
+            _ => bytes = BytesMut::new(),
+        }
+    }
+    if length <= longest {
+        return Ok(bytes.freeze());
+    }
+    Err(ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestEntityTooLargeException",
+        format!("a body has at most {longest} bytes"),
+    ))
+}

@@ -1,0 +1,558 @@
+//! A runner's life: take a job, run it, write down how it ended, tell the server, take the next.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+
+use super::container::ContainerWork;
+use super::executor::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
+use super::host::{HostWork, Waiter};
+use super::journal::Journal;
+use super::mask::masked;
+use super::process;
+use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
+use super::ready::Unpacker;
+use super::spare::Spares;
+use crate::error::LocalError;
+use crate::home::files::SOCKET;
+use crate::home::space;
+use crate::process::room_for_a_job;
+use crate::time::now_ms;
+
+/// A job that is over within this time, in milliseconds, is told once, when it has ended: its start
+/// would cost the server as much again.
+const BRIEF_MS: i64 = 5;
+/// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
+const IDLE_MS: i64 = 10_000;
+/// How long the folders of the last job are kept for the next one, which comes at once where many
+/// wait.
+const SPARE_MS: i64 = 200;
+/// How long a runner waits at first, and at most, before it connects again to a server that is
+/// gone, or that drops it without a word because its disk is full.
+const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
+/// How long it waits at first, and at most, before it tries again to start a process that the
+/// machine has no room for.
+const AGAIN_MS: std::ops::RangeInclusive<i64> = 50..=2000;
+
+/// Runs a runner, in the home as its working directory, until it is not needed any more.
+///
+/// # Errors
+/// When its files cannot be made. What happens to a job is no error of the runner's.
+pub fn run(id: &str) -> Result<(), LocalError> {
+    let id = RunnerId::parse(id).ok_or_else(|| LocalError::usage("not the ID of a runner"))?;
+    let failed = |what: &str, e: io::Error| LocalError::failed(format!("runner: {what}: {e}"));
+    // A session of its own: the end of the terminal that the server was started from is not ours.
+    // That fails for a group's leader only, which then has what we want already.
+    let _ = nix::unistd::setsid();
+    // Blocked signals would be inherited by the jobs.
+    let _ = SigSet::empty().thread_set_mask();
+    // The file mode mask that a container has.
+    umask(Mode::from_bits_truncate(0o022));
+    #[cfg(target_os = "linux")]
+    {
+        // What flees from a job's group becomes ours; and `ps` shows a name, not `exe`.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        let _ = nix::sys::prctl::set_name(c"blocal-runner");
+    }
+    let journal = Journal::open(Path::new(""), &id).map_err(|e| failed("opening the journal", e))?;
+    let (teller, news) = grapevine().map_err(|e| failed("starting", e))?;
+    let waiter = Waiter::new(teller.clone()).map_err(|e| failed("starting", e))?;
+    let mut runner = Runner {
+        id,
+        journal,
+        server: None,
+        reconnect_at: 0,
+        pause_ms: 0,
+        environment: BTreeMap::new(),
+        job: None,
+        ended: Vec::new(),
+        unwritten: Vec::new(),
+        teller,
+        news,
+        waiter,
+        unpacker: Unpacker::default(),
+        spares: Spares::default(),
+        cleaners: Vec::new(),
+        idle_since: now_ms(),
+    };
+    while runner.turn() {}
+    for cleaner in runner.cleaners {
+        let _ = cleaner.join();
+    }
+    Ok(())
+}
+
+struct Runner {
+    id: RunnerId,
+    journal: Journal,
+    server: Option<Server>,
+    reconnect_at: i64,
+    /// How long the last pause before a connection was; 0 when the server has said something since.
+    pause_ms: i64,
+    environment: BTreeMap<String, String>,
+    job: Option<Job>,
+    /// Ends that the server has not told us to forget.
+    ended: Vec<Ended>,
+    /// Those of them that the journal has not: this process is all that knows of them.
+    unwritten: Vec<Ended>,
+    teller: Teller,
+    news: Hearer,
+    waiter: Waiter,
+    unpacker: Unpacker,
+    spares: Spares,
+    /// The threads that remove what is left of jobs that have ended.
+    cleaners: Vec<JoinHandle<()>>,
+    idle_since: i64,
+}
+
+/// What is there.
+struct Ready {
+    /// Output of the job.
+    output: bool,
+    /// Its end.
+    end: bool,
+    /// News of it.
+    news: bool,
+    /// Orders of the server.
+    order: bool,
+}
+
+struct Server {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+}
+
+struct Job {
+    task: TaskId,
+    /// The file of its log stream.
+    log: String,
+    work: Box<dyn Work>,
+    /// `None` while a container is being made ready.
+    started_at: Option<i64>,
+    /// Where other nodes reach it.
+    address: Option<Ipv4Addr>,
+    /// When the server is told that it runs, unless it has ended by then.
+    tell_at: Option<i64>,
+    timeout_ms: Option<i64>,
+    timeout_at: Option<i64>,
+    timed_out: bool,
+    kill_at: Option<i64>,
+    kill_after_ms: i64,
+    /// What is to be tried again, as it could not be started.
+    postponed: Option<Box<Again>>,
+}
+
+/// A process that could not be started.
+struct Again {
+    run: Run,
+    /// When it is tried again.
+    at: i64,
+    /// How long that is after the last time.
+    pause_ms: i64,
+}
+
+impl Job {
+    fn new(run: &Run, work: Box<dyn Work>) -> Self {
+        Self {
+            task: run.task.clone(),
+            log: run.log.clone(),
+            work,
+            started_at: None,
+            address: None,
+            tell_at: None,
+            timeout_ms: run.timeout_ms,
+            timeout_at: None,
+            timed_out: false,
+            kill_at: None,
+            kill_after_ms: run.kill_after_ms,
+            postponed: None,
+        }
+    }
+
+    /// It runs now: from now on its time is counted (User Guide, `job_timeouts`: from `startedAt`).
+    fn started(&mut self, at: i64) {
+        self.started_at = Some(at);
+        self.timeout_at = self.timeout_ms.map(|ms| at.saturating_add(ms));
+    }
+
+    /// SIGTERM now, SIGKILL later.
+    fn stop(&mut self, now: i64) {
+        self.kill_at = Some(now + self.kill_after_ms);
+        self.work.signal(Signal::SIGTERM);
+    }
+}
+
+impl Runner {
+    /// Waits for something to happen and handles it; `false` when the runner's life is over.
+    fn turn(&mut self) -> bool {
+        let now = now_ms();
+        if self.server.is_none() && now >= self.reconnect_at {
+            self.connect(now);
+            // Without a server the journal says all there is to say, once it can be written.
+            if self.server.is_none() && self.job.is_none() && self.all_written() {
+                return false;
+            }
+        }
+        // With one, every end has to be heard first.
+        let idle = self.job.is_none() && self.ended.is_empty() && self.server.is_some();
+        if idle && now >= self.idle_since + IDLE_MS {
+            return false;
+        }
+        if self.job.is_none() && now >= self.idle_since + SPARE_MS {
+            self.spares.clear();
+        }
+        self.deadlines(now);
+        let ready = match self.wait(now) {
+            Ok(ready) => ready,
+            Err(e) => {
+                note!("runner: waiting: {e}");
+                return self.job.is_some() || !self.unwritten.is_empty();
+            }
+        };
+        if ready.output
+            && let Some(job) = &mut self.job
+        {
+            job.work.take_output();
+        }
+        if ready.end
+            && let Some(outcome) = self.job.as_ref().and_then(|job| job.work.outcome())
+        {
+            self.job_ended(outcome);
+        }
+        if ready.news {
+            self.hear();
+        }
+        if ready.order {
+            self.read_orders();
+        }
+        true
+    }
+
+    /// Waits for something to be there.
+    fn wait(&self, now: i64) -> io::Result<Ready> {
+        let output = self.job.as_ref().and_then(|job| job.work.readable());
+        let server = self.server.as_ref().map(|s| s.stream.as_fd());
+        let mut set = vec![PollFd::new(self.news.readable(), PollFlags::POLLIN)];
+        let output_at = output.map(|fd| {
+            set.push(PollFd::new(fd, PollFlags::POLLIN));
+            set.len() - 1
+        });
+        let end_at = self.job.as_ref().and_then(|job| job.work.end()).map(|fd| {
+            set.push(PollFd::new(fd, PollFlags::POLLIN));
+            set.len() - 1
+        });
+        let server_at = server.map(|fd| {
+            set.push(PollFd::new(fd, PollFlags::POLLIN));
+            set.len() - 1
+        });
+        match poll(&mut set, self.timeout(now)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ready = |at: usize| set.get(at).is_some_and(|fd| fd.any().unwrap_or(false));
+        Ok(Ready {
+            output: output_at.is_some_and(ready),
+            end: end_at.is_some_and(ready),
+            news: ready(0),
+            order: server_at.is_some_and(ready),
+        })
+    }
+
+    fn timeout(&self, now: i64) -> PollTimeout {
+        let mut at = Vec::new();
+        match &self.job {
+            Some(job) => {
+                at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.tell_at));
+                at.extend(job.postponed.as_ref().map(|again| again.at));
+            }
+            None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
+            None => {}
+        }
+        if self.job.is_none() && self.spares.keep_one() {
+            at.push(self.idle_since + SPARE_MS);
+        }
+        at.extend(self.server.is_none().then_some(self.reconnect_at));
+        match at.into_iter().min() {
+            Some(at) => {
+                let ms = i32::try_from((at - now).clamp(0, 3_600_000)).unwrap_or(1000);
+                PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        }
+    }
+
+    /// The start is told when the job is not over in a moment. SIGTERM when the attempt's time has
+    /// run out, SIGKILL when SIGTERM has not helped.
+    fn deadlines(&mut self, now: i64) {
+        if self.job.as_ref().is_some_and(|job| job.tell_at.is_some_and(|at| now >= at)) {
+            self.tell_start();
+        }
+        let is_due = |job: &mut Job| {
+            job.kill_at.is_none() && job.postponed.as_ref().is_some_and(|again| now >= again.at)
+        };
+        if let Some(job) = self.job.take_if(is_due)
+            && let Some(again) = job.postponed
+        {
+            self.start(again.run, again.pause_ms);
+        }
+        let Some(job) = &mut self.job else { return };
+        if job.timeout_at.is_some_and(|at| now >= at) {
+            job.timeout_at = None;
+            // A job that is being ended already has not timed out.
+            if job.kill_at.is_none() {
+                job.timed_out = true;
+                job.stop(now);
+            }
+        }
+        if job.kill_at.is_some_and(|at| now >= at) {
+            // Again each second: a fork may have raced with the last one.
+            job.kill_at = Some(now + 1000);
+            job.work.signal(Signal::SIGKILL);
+        }
+    }
+
+    fn connect(&mut self, now: i64) {
+        self.pause_ms = (self.pause_ms * 2).clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
+        self.reconnect_at = now + self.pause_ms;
+        let Ok(stream) = UnixStream::connect(SOCKET) else { return };
+        let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
+        self.server = Some(Server { stream, buffer: Vec::new() });
+        let (mut starting, mut running) = (None, None);
+        match &self.job {
+            Some(Job { task, started_at: Some(at), address, .. }) => {
+                running = Some(Started { task: task.clone(), at: *at, address: *address });
+            }
+            Some(Job { task, started_at: None, .. }) => starting = Some(task.clone()),
+            None => {}
+        }
+        let hello = Hello { runner: self.id.clone(), starting, running, ended: self.ended.clone() };
+        self.say(&Greeting::Runner(hello));
+    }
+
+    fn say(&mut self, what: &impl serde::Serialize) {
+        let Some(server) = &mut self.server else { return };
+        let sent = serde_json::to_vec(what).map_err(io::Error::other).and_then(|mut line| {
+            line.push(b'\n');
+            server.stream.write_all(&line)
+        });
+        // What could not be said is in the journal and in the next greeting. The server's last
+        // orders are read to their end first: one of them may be a job for us.
+        if sent.is_err() {
+            let _ = server.stream.shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    fn read_orders(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        let mut bytes = [0; 64 * 1024];
+        match server.stream.read(&mut bytes) {
+            Ok(n) if n > 0 => server.buffer.extend_from_slice(&bytes[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
+            _ => {
+                self.server = None;
+                return;
+            }
+        }
+        while let Some(server) = &mut self.server
+            && let Some(end) = server.buffer.iter().position(|b| *b == b'\n')
+        {
+            let line: Vec<u8> = server.buffer.drain(..=end).collect();
+            match serde_json::from_slice(&line) {
+                Ok(order) => self.obey(order),
+                Err(e) => note!("runner: an order that is none: {e}"),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        // A server speaks when what it has heard is on its disk: it is well.
+        (self.pause_ms, self.reconnect_at) = (0, 0);
+        match order {
+            Order::Setup { environment } => self.environment = environment.into_iter().collect(),
+            Order::Run(run) => self.begin(*run),
+            Order::Stop { task } => {
+                if let Some(job) = self.job.as_mut().filter(|job| job.task == task && job.kill_at.is_none()) {
+                    job.stop(now_ms());
+                }
+            }
+            Order::Forget { task, commit } => {
+                self.ended.retain(|ended| ended.task != task);
+                self.unwritten.retain(|ended| ended.task != task);
+                if self.ended.is_empty() && self.job.is_none() {
+                    self.journal.all_forgotten(commit);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, run: Run) {
+        if self.job.is_some() {
+            note!("runner: a second job while one runs; not taken");
+            return;
+        }
+        let task = run.task.clone();
+        let engine = run.container.as_ref().map(|c| c.engine.as_str());
+        if let Err(e) = self.journal.taken(&task, (&run.job, run.attempt), engine) {
+            // Not journalled, so not begun. The server hears it as an attempt that could not start.
+            let reason = format!("CannotStartContainerError: journal: {}", space::words(&home(), &e));
+            return self.end(ended_before_start(&task, 126, reason));
+        }
+        self.start(run, 0);
+    }
+
+    /// Starts what is to run. What the machine has no room for now is tried again later: that is no
+    /// fault of the job's. `pause_ms` is how long it has been waited for since the last try.
+    fn start(&mut self, run: Run, pause_ms: i64) {
+        let started = match run.container {
+            Some(_) => match ContainerWork::start(run.clone(), self.teller.clone()) {
+                Ok(work) => Ok((Box::new(work) as Box<dyn Work>, None)),
+                Err(e) => Err(process::CannotStart::without_a_program(&e)),
+            },
+            None => room_for_a_job()
+                .map_err(|e| process::CannotStart::without_a_program(&e))
+                .and_then(|()| HostWork::start(&run, &self.environment, &mut self.unpacker, &mut self.spares))
+                .map(|work| {
+                    let leader = work.leader();
+                    (Box::new(work) as Box<dyn Work>, Some(leader))
+                }),
+        };
+        match started {
+            Ok((work, leader)) => {
+                let mut job = Job::new(&run, work);
+                // A container tells it when it has been started.
+                if let Some(leader) = leader {
+                    let at = now_ms();
+                    if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
+                        note!("runner: writing the journal: {e}");
+                    }
+                    if job.work.end().is_none() {
+                        self.waiter.wait(&run.task, leader);
+                    }
+                    job.started(at);
+                    job.tell_at = Some(at + BRIEF_MS);
+                }
+                self.job = Some(job);
+            }
+            Err(process::CannotStart { reason, lacking: Some(lacking), .. }) => {
+                let why = format!("{reason}: {lacking}");
+                if pause_ms == 0 {
+                    note!("runner: job {} waits to be started: {why}", run.job);
+                }
+                self.say(&Report::Delayed { job: run.job.clone(), why });
+                let task = run.task.clone();
+                let work = Postponed { task, teller: self.teller.clone() };
+                let mut job = Job::new(&run, Box::new(work));
+                let pause_ms = (pause_ms * 2).clamp(*AGAIN_MS.start(), *AGAIN_MS.end());
+                job.postponed = Some(Box::new(Again { run, at: now_ms() + pause_ms, pause_ms }));
+                self.job = Some(job);
+            }
+            Err(e) => self.end(ended_before_start(&run.task, e.exit_code, e.reason)),
+        }
+    }
+
+    /// The server hears that the job runs.
+    fn tell_start(&mut self) {
+        let Some(job) = &mut self.job else { return };
+        job.tell_at = None;
+        if let Some(at) = job.started_at {
+            let started = Started { task: job.task.clone(), at, address: job.address };
+            self.say(&Report::Started(started));
+        }
+    }
+
+    fn hear(&mut self) {
+        let Some((task, news)) = self.news.hear() else { return };
+        if self.job.as_ref().is_none_or(|job| job.task != task) {
+            return;
+        }
+        match news {
+            News::Started(at, address) => {
+                if let Some(job) = &mut self.job {
+                    job.started(at);
+                    job.address = address;
+                }
+                self.tell_start();
+            }
+            News::Ended(outcome) => self.job_ended(outcome),
+        }
+    }
+
+    fn job_ended(&mut self, outcome: Outcome) {
+        let Some(mut job) = self.job.take() else { return };
+        let unkept = job.work.finish().or(outcome.unkept);
+        let reasons: Vec<String> = outcome.reason.into_iter().chain(unkept.clone()).collect();
+        self.end(Ended {
+            task: job.task,
+            started_at: job.started_at,
+            at: now_ms(),
+            exit_code: outcome.exit_code,
+            reason: Some(reasons.join("; ")).filter(|reasons| !reasons.is_empty()),
+            timed_out: job.timed_out,
+            lost: outcome.lost,
+            unkept,
+            output: length_of(&job.log),
+        });
+        self.cleaners.retain(|cleaner| !cleaner.is_finished());
+        self.cleaners.extend(job.work.clean(&mut self.spares));
+    }
+
+    /// Whether the journal has every end. What it has not (the disk was full) is tried again.
+    fn all_written(&mut self) -> bool {
+        self.unwritten.retain(|ended| self.journal.ended(ended).is_err());
+        self.unwritten.is_empty()
+    }
+
+    fn end(&mut self, mut ended: Ended) {
+        // The words of a shell or of an engine may repeat what a job's command or environment says.
+        ended.reason = ended.reason.as_deref().map(masked);
+        ended.unkept = ended.unkept.as_deref().map(masked);
+        if let Err(e) = self.journal.ended(&ended) {
+            note!("runner: writing the journal: {e}");
+            self.unwritten.push(ended.clone());
+        }
+        self.idle_since = now_ms();
+        if self.server.is_none() {
+            // One last look for a server before the runner goes.
+            self.reconnect_at = 0;
+        }
+        self.ended.push(ended.clone());
+        self.say(&Report::Ended(ended));
+    }
+}
+
+/// The home: the working directory.
+fn home() -> std::path::PathBuf {
+    std::path::absolute(".").unwrap_or_default()
+}
+
+fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
+    Ended {
+        task: task.clone(),
+        started_at: None,
+        at: now_ms(),
+        exit_code: Some(exit_code),
+        reason: Some(reason),
+        timed_out: false,
+        lost: false,
+        unkept: None,
+        output: None,
+    }
+}
+
+/// How many bytes a log stream's file has; a job that has printed nothing has none.
+fn length_of(log: &str) -> Option<u64> {
+    match std::fs::metadata(log) {
+        Ok(meta) => Some(meta.len()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Some(0),
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,109 @@
+//! Accepting connections, and answering their requests.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::connections::{Answer, Connections};
+use crate::http::Gateway;
+use crate::time::now_ms;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most connections that are open at once. However many clients there are, descriptors are left
+/// for runners, databases and locks.
+pub fn max_connections(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX).clamp(8, 4096)
+}
+
+/// Binds the port of the last server, if nobody has taken it, so that the exports of `blocal env`
+/// stay valid. Else binds any port.
+///
+/// # Errors
+/// When no port can be bound.
+pub fn bind_port(last: Option<u16>) -> io::Result<TcpSocket> {
+    let bound = |port: u16| {
+        let socket = TcpSocket::new_v4()?;
+        // Connections of the last server may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Ok(socket)
+    };
+    last.and_then(|port| bound(port).ok()).map_or_else(|| bound(0), Ok)
+}
+
+/// Accepts connections.
+#[derive(Clone)]
+pub struct Acceptor {
+    gateway: Arc<Gateway>,
+    last_request: Arc<AtomicI64>,
+    connections: Arc<Connections>,
+    graceful: Arc<GracefulShutdown>,
+}
+
+impl Acceptor {
+    /// Has `gateway` answer requests, and writes the time of the last one to `last_request`. When
+    /// `graceful` shuts down, open requests are answered and no others.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        last_request: Arc<AtomicI64>,
+        connections: Arc<Connections>,
+        graceful: Arc<GracefulShutdown>,
+    ) -> Self {
+        Self { gateway, last_request, connections, graceful }
+    }
+
+    /// Serves the connections of the peers that may connect.
+    pub async fn accept(&self, listener: &TcpListener, may_connect: impl Fn(IpAddr) -> bool) -> Infallible {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, peer)) if may_connect(peer.ip()) => stream,
+                Ok(_) => continue,
+                Err(e) => {
+                    // Most likely no descriptor is free; some will be again.
+                    note!("accepting a connection: {e}");
+                    self.connections.close_one();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (slot, close) = self.connections.enter().await;
+            let _ = stream.set_nodelay(true);
+            let (gateway, last_request) = (Arc::clone(&self.gateway), Arc::clone(&self.last_request));
+            let service = service_fn(move |request| {
+                last_request.store(now_ms(), Ordering::Relaxed);
+                let (gateway, slot, busy) = (Arc::clone(&gateway), Arc::clone(&slot), slot.busy());
+                async move {
+                    let response = gateway.answer(request).await?;
+                    // Without a valid signature every response is a refusal.
+                    if response.status().is_success() {
+                        slot.set_authenticated();
+                    }
+                    Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy)))
+                }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            let connection = self.graceful.watch(connection);
+            tokio::spawn(async move {
+                // Errors here are clients that went away, or do not speak HTTP.
+                tokio::select! {
+                    _ = connection => {}
+                    Ok(()) = close => {}
+                }
+            });
+        }
+    }
+}

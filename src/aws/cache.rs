@@ -42,6 +42,12 @@ impl Cache {
         Self { folder: home.map(|home| home.join("awsb")), scope, used: Arc::default() }
     }
 
+    /// A cache in a folder of a test.
+    #[cfg(test)]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder: Some(folder), ..Self::default() }
+    }
+
     /// A cache that never has anything.
     pub fn none() -> Self {
         Self::default()

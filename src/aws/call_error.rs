@@ -10,10 +10,13 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::ui::ErrorKind;
+
 /// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The service answered with an error.
+    #[error("{code}: {message}")]
     Service {
         /// AWS's name of the error, such as `ClientException`.
         code: String,
@@ -25,10 +28,13 @@ pub enum CallError {
         request_id: Option<String>,
     },
     /// No connection came about, so nothing was done.
+    #[error("no connection: {0}")]
     Unreachable(String),
     /// No answer came: whether something was done is open.
+    #[error("no answer: {0}")]
     NoAnswer(String),
     /// A web page came, as proxies and the login pages of networks send it, and no answer of AWS's.
+    #[error("a web page came in place of an answer (HTTP status {status})")]
     WebPage {
         /// The HTTP status.
         status: u16,
@@ -36,6 +42,7 @@ pub enum CallError {
         title: Option<String>,
     },
     /// The service takes this machine's clock, by which requests are signed, for wrong.
+    #[error("{code}: the clocks differ")]
     ClockSkew {
         /// AWS's name of the error.
         code: String,
@@ -43,9 +50,22 @@ pub enum CallError {
         ahead: Option<i64>,
     },
     /// There are no credentials to sign with.
+    #[error("no credentials: {0}")]
     NoCredentials(String),
     /// Credentials could not be fetched, because the network did not let them through.
+    #[error("no connection for credentials: {0}")]
     CredentialsUnreachable(String),
+}
+
+/// A kind of resources that calls name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// A bucket of S3.
+    Bucket,
+    /// A job queue of Batch.
+    JobQueue,
+    /// A job definition of Batch.
+    JobDefinition,
 }
 
 /// Sorts an SDK error.
@@ -112,6 +132,13 @@ const OF_CREDENTIALS: [&str; 5] = [
     "UnrecognizedClientException",
 ];
 
+/// The error codes of services for a permission that is missing (`UnauthorizedOperation` is EC2's).
+const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+
+/// The words by which Batch says that something does not exist. Its errors have one code, `ClientException`, for
+/// everything.
+const MISSING: [&str; 6] = ["not exist", "not found", "not active", "could not", "invalid", "unknown"];
+
 /// Seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature Version 4: five
 /// minutes; S3 tolerates fifteen).
 const TOLERATED_SKEW: i64 = 300;
@@ -164,38 +191,41 @@ fn is_connecting(error: &ConnectorError) -> bool {
 }
 
 impl CallError {
-    /// Whether the service does not know something that it was named.
-    pub(super) fn is_of_something_missing(&self) -> bool {
+    /// The kind of the failure that this error leads to.
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            CallError::Service { code, message, .. } => {
-                code == "NoSuchBucket"
-                    || says_missing(message, "queue")
-                    || says_missing(message, "definition")
+            CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => ErrorKind::Unreachable,
+            // A login page of a network goes away once its user has logged in.
+            CallError::NoAnswer(_) | CallError::WebPage { .. } => ErrorKind::NoAnswer,
+            CallError::NoCredentials(_) => ErrorKind::Credentials,
+            // With a clock that is right, the request was late, as on a laptop that slept meanwhile.
+            CallError::ClockSkew { ahead: Some(ahead), .. } if ahead.abs() < TOLERATED_SKEW => {
+                ErrorKind::Unavailable
             }
-            _ => false,
+            CallError::ClockSkew { .. } => ErrorKind::Other,
+            CallError::Service { code, status, .. } => match code.as_str() {
+                _ if self.is_throttling() => ErrorKind::Throttled,
+                code if OF_CREDENTIALS.contains(&code) => ErrorKind::Credentials,
+                _ if *status >= 500 => ErrorKind::Unavailable,
+                code if DENIED.contains(&code) => ErrorKind::AccessDenied,
+                _ if self.missing().is_some() => ErrorKind::NotFound,
+                _ => ErrorKind::Other,
+            },
         }
     }
 
-    /// Whether trying again may help.
-    pub(super) fn is_passing(&self) -> bool {
-        match self {
-            CallError::Unreachable(_) | CallError::NoAnswer(_) | CallError::CredentialsUnreachable(_) => true,
-            CallError::NoCredentials(_) => false,
-            // Whoever waits goes on when the login page is done with.
-            CallError::WebPage { .. } => true,
-            // A clock that is right: the request was late, as on a laptop that slept meanwhile.
-            CallError::ClockSkew { ahead, .. } => ahead.is_some_and(|s| s.abs() < TOLERATED_SKEW),
-            CallError::Service { status, .. } => *status >= 500 || self.is_throttling(),
+    /// The kind of the resource that the service does not have, as far as its answer tells.
+    pub fn missing(&self) -> Option<ResourceKind> {
+        let CallError::Service { code, message, .. } = self else { return None };
+        if code == "NoSuchBucket" {
+            return Some(ResourceKind::Bucket);
         }
-    }
-
-    /// Whether it is one of the credentials, so that fresh ones may help.
-    pub(super) fn is_of_credentials(&self) -> bool {
-        match self {
-            CallError::NoCredentials(_) => true,
-            CallError::Service { code, .. } => OF_CREDENTIALS.contains(&code.as_str()),
-            _ => false,
+        let message = message.to_lowercase();
+        if !MISSING.iter().any(|words| message.contains(words)) {
+            return None;
         }
+        let kinds = [("queue", ResourceKind::JobQueue), ("definition", ResourceKind::JobDefinition)];
+        kinds.into_iter().find(|(word, _)| message.contains(word)).map(|(_, kind)| kind)
     }
 
     /// Whether the service has turned the request away because there are too many of them.
@@ -205,14 +235,6 @@ impl CallError {
                 // EC2's word for it.
                 || code == "RequestLimitExceeded")
     }
-}
-
-pub(super) fn says_missing(message: &str, what: &str) -> bool {
-    let message = message.to_lowercase();
-    message.contains(what)
-        && ["not exist", "not found", "not active", "could not", "invalid", "unknown"]
-            .iter()
-            .any(|words| message.contains(words))
 }
 
 fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {

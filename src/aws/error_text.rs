@@ -1,4 +1,4 @@
-//! What an AWS call's error means for the user.
+//! An AWS call's error in words for the user.
 
 use std::error::Error;
 
@@ -8,11 +8,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cache;
 use super::access_denied::Denied;
-use super::call_error::{CallError, says_missing, trouble};
+use super::call_error::{CallError, ResourceKind, trouble};
 use super::endpoints::exported;
 use super::proxy::Proxy;
 use crate::config::Cluster;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::ADVICE;
 
 /// The circumstances of a call, which a message about its failure names.
@@ -26,43 +26,137 @@ pub struct CallContext<'a> {
     pub cache: &'a Cache,
 }
 
-/// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
-/// `submitting the job x to the queue y`.
-pub fn explain<E>(context: &CallContext<'_>, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
+/// A call, as a message about its failure describes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    doing: &'a str,
+    bucket: Option<&'a str>,
+    job_queue: Option<&'a str>,
+    job_definition: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    /// A call that does this, such as `submitting the job x to the queue y`.
+    pub fn new(doing: &'a str) -> Self {
+        Self { doing, bucket: None, job_queue: None, job_definition: None }
+    }
+
+    /// The same call, which names this bucket.
+    #[must_use]
+    pub fn bucket(self, bucket: &'a str) -> Self {
+        Self { bucket: Some(bucket), ..self }
+    }
+
+    /// The same call, which names this job queue.
+    #[must_use]
+    pub fn job_queue(self, job_queue: &'a str) -> Self {
+        Self { job_queue: Some(job_queue), ..self }
+    }
+
+    /// The same call, which names this job definition.
+    #[must_use]
+    pub fn job_definition(self, job_definition: &'a str) -> Self {
+        Self { job_definition: Some(job_definition), ..self }
+    }
+
+    /// The resource of this kind that the call names.
+    fn resource(&self, kind: ResourceKind) -> Option<Resource<'a>> {
+        match kind {
+            ResourceKind::Bucket => self.bucket.map(Resource::Bucket),
+            ResourceKind::JobQueue => self.job_queue.map(Resource::JobQueue),
+            ResourceKind::JobDefinition => self.job_definition.map(Resource::JobDefinition),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Call<'a> {
+    fn from(doing: &'a str) -> Self {
+        Self::new(doing)
+    }
+}
+
+impl<'a> From<&'a String> for Call<'a> {
+    fn from(doing: &'a String) -> Self {
+        Self::new(doing)
+    }
+}
+
+/// A resource that a call names: by its name, or by its ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// A bucket of S3.
+    Bucket(&'a str),
+    /// A job queue of Batch.
+    JobQueue(&'a str),
+    /// A job definition of Batch, perhaps with its revision.
+    JobDefinition(&'a str),
+}
+
+impl Resource<'_> {
+    /// Whether the description of the cluster names this resource.
+    fn is_own(self, cluster: &Cluster) -> bool {
+        match self {
+            Self::Bucket(name) => name == cluster.bucket,
+            Self::JobQueue(name) => short(name) == short(&cluster.job_queue),
+            Self::JobDefinition(name) => [Some(&cluster.job_definition), cluster.job_definition_mnp.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|own| short(name) == short(own)),
+        }
+    }
+}
+
+/// A name without the head of an ARN: `queue` of `arn:aws:batch:eu-west-1:1:job-queue/queue`.
+fn short(name: &str) -> &str {
+    match name.rsplit_once('/') {
+        Some((_, short)) if name.starts_with("arn:") => short,
+        _ => name,
+    }
+}
+
+/// The failure that an SDK error is for the user.
+pub fn explain<E>(context: &CallContext<'_>, call: &Call<'_>, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let trouble = trouble(error);
-    let failure = explain_trouble(context, doing, &trouble)
-        .passing(trouble.is_passing())
-        .of_credentials(trouble.is_of_credentials());
-    if trouble.is_of_something_missing() { not_there(context, failure) } else { failure }
+    let error = trouble(error);
+    let failure = describe(context, call.doing, &error);
+    let resource = error.missing().and_then(|kind| call.resource(kind));
+    let failure = match resource {
+        Some(resource) => not_found(context, failure, resource),
+        None => failure,
+    };
+    failure.with_source(error)
 }
 
-/// The failure for something that AWS does not have. When it is the cluster's own and what was kept of the cluster
-/// named it, that was stale: it is dropped.
-pub fn not_there(context: &CallContext<'_>, failure: Failure) -> Failure {
-    let Cluster { bucket, job_queue, job_definition, job_definition_mnp, .. } = context.cluster;
-    let mut own = [bucket, job_queue, job_definition].into_iter().chain(job_definition_mnp);
-    if own.any(|name| failure.message.contains(name.as_str())) && context.cache.drop_used() {
+/// The failure for a resource that AWS does not have. If the cached description of the cluster names the resource,
+/// the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
+pub fn not_found(context: &CallContext<'_>, failure: Failure, resource: Resource<'_>) -> Failure {
+    if resource.is_own(context.cluster) && context.cache.drop_used() {
         return failure
             .hint("the cached facts about the cluster have been dropped: the same command asks AWS again")
-            .stale();
+            .with_kind(ErrorKind::Stale);
     }
     failure
 }
 
-fn explain_trouble(context: &CallContext<'_>, doing: &str, trouble: &CallError) -> Failure {
+/// The endpoint of a call in words.
+fn place(context: &CallContext<'_>) -> String {
     let cluster = context.cluster;
-    let place = match &cluster.endpoint_url {
+    match &cluster.endpoint_url {
         Some(url) => format!("{url} (endpoint_url of the cluster `{}`)", cluster.name),
         None if cluster.is_local => "the local cluster".to_owned(),
         None => match exported().map(|(name, url)| format!("{url} ({name})")).collect::<Vec<_>>() {
             urls if urls.is_empty() => format!("AWS in {}", context.region),
             urls => urls.join(" or "),
         },
-    };
-    match trouble {
+    }
+}
+
+fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failure {
+    let place = place(context);
+    let failure = |message: String| Failure::new(error.kind(), format!("{doing}: {message}"));
+    match error {
         CallError::NoCredentials(reason) => {
             let reason = match profile(context) {
                 Some(profile) if reason.contains("not enabled") || reason.contains("not defined") => {
@@ -76,91 +170,99 @@ fn explain_trouble(context: &CallContext<'_>, doing: &str, trouble: &CallError) 
                 }
                 _ => reason,
             };
-            credentials_hints(context, Failure::failed(format!("{doing}: no AWS credentials: {reason}")))
+            credentials_hints(context, failure(format!("no AWS credentials: {reason}")))
         }
         CallError::CredentialsUnreachable(reason) => {
-            Failure::failed(format!("{doing}: fetching AWS credentials: {reason}"))
-                .hint("check the network and the region")
+            failure(format!("fetching AWS credentials: {reason}")).hint("check the network and the region")
         }
         CallError::Unreachable(reason) => {
-            let failure = Failure::failed(format!("{doing}: cannot reach {place}: {reason}"));
-            match cluster.is_local {
+            let failure = failure(format!("cannot reach {place}: {reason}"));
+            match context.cluster.is_local {
                 true => failure.hint("`blocal status` shows its state, `blocal start` starts it"),
                 false => network_hints(context, failure),
             }
         }
         CallError::NoAnswer(reason) => {
-            network_hints(context, Failure::failed(format!("{doing}: {place} gave no answer: {reason}")))
+            network_hints(context, failure(format!("{place} gave no answer: {reason}")))
         }
         CallError::WebPage { status, title } => {
             let title = title.as_ref().map(|title| format!(", titled `{title}`")).unwrap_or_default();
-            let failure = Failure::failed(format!(
-                "{doing}: {place} answered with a web page (HTTP status {status}{title}), not as AWS would"
+            let failure = failure(format!(
+                "{place} answered with a web page (HTTP status {status}{title}), not as AWS would"
             ));
-            let failure = failure.hint(
-                "this may be a proxy or the login page of this network: open a web page in a \
-                              browser",
-            );
+            let failure = failure
+                .hint("this may be a proxy or the login page of this network: open a web page in a browser");
             network_hints(context, failure)
         }
         CallError::ClockSkew { code, ahead } => {
-            let failure = Failure::failed(match ahead {
+            let failure = failure(match ahead {
                 Some(s) if s.abs() >= 60 => {
                     let side = if *s > 0 { "ahead of" } else { "behind" };
                     let time = in_words(s.unsigned_abs());
-                    format!("{doing}: {code}: this machine's clock is {time} {side} that of {place}")
+                    format!("{code}: this machine's clock is {time} {side} that of {place}")
                 }
-                _ => {
-                    format!("{doing}: {code}: {place} refuses the time at which the request was signed")
-                }
+                _ => format!("{code}: {place} refuses the time at which the request was signed"),
             });
             failure.hint(
-                "set this machine's clock, for example by NTP (`date -u` shows it): requests are \
-                          signed with the time",
+                "set this machine's clock, for example by NTP (`date -u` shows it): requests are signed with the \
+                 time",
             )
         }
         CallError::Service { code, message, request_id, .. } => {
-            // Whoever answers may know better what to do than we do.
+            let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+            // A service that answers may give better advice than this tool.
             let (message, advice) = match message.split_once(ADVICE) {
                 Some((message, advice)) => (message, Some(advice)),
                 None => (message.as_str(), None),
             };
-            let id = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
-            if let Some(denied) = Denied::read(message)
-                .filter(|_| code.starts_with("AccessDenied") || code == "UnauthorizedOperation")
-            {
-                return Failure::failed(format!("{doing}: {code}: {denied}{id}")).hint(advice.unwrap_or(
+            if let Some(denied) = Denied::read(message).filter(|_| error.kind() == ErrorKind::AccessDenied) {
+                return failure(format!("{code}: {denied}{id}")).hint(advice.unwrap_or(
                     "docs/iam.md has the permissions that each tool needs; an administrator can grant them",
                 ));
             }
             let colon = if message.is_empty() { "" } else { ": " };
-            let failure = Failure::failed(format!("{doing}: {code}{colon}{message}{id}"));
-            match code.as_str() {
-                _ if advice.is_some() => failure.hint(advice.unwrap_or_default()),
-                "ExpiredToken" | "ExpiredTokenException" => credentials_hints(context, failure),
-                "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure" => credentials_hints(context, failure),
-                "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-                    failure
-                        .hint("`aws sts get-caller-identity` shows who you are; an administrator can grant \
-                               the action")
-                        .hint("docs/iam.md has the permissions that each tool needs")
-                }
-                "NoSuchBucket" => failure.hint(format!("check the bucket's name: the bucket of the cluster \
-                                                        `{}` is `{}`", cluster.name, cluster.bucket)),
-                "ClientException" if says_missing(message, "queue") => failure
-                    .hint(format!("the cluster `{}` names the queue `{}`", cluster.name, cluster.job_queue))
-                    .hint("`bqueues --all-queues` lists the queues of this account and region"),
-                "ClientException" if says_missing(message, "definition") => failure
-                    .hint(format!("the cluster `{}` names the job definition `{}`", cluster.name, cluster.job_definition))
-                    .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region"),
-                _ => failure,
+            let failure = failure(format!("{code}{colon}{message}{id}"));
+            match advice {
+                Some(advice) => failure.hint(advice),
+                None => service_hints(context, error, code, failure),
             }
         }
     }
 }
 
-/// What is between here and AWS.
+/// Hints for an error that a service has answered with.
+fn service_hints(context: &CallContext<'_>, error: &CallError, code: &str, failure: Failure) -> Failure {
+    let cluster = context.cluster;
+    let is_of_keys = matches!(code, "SignatureDoesNotMatch" | "InvalidSignatureException" | "AuthFailure");
+    if error.kind() == ErrorKind::Credentials || is_of_keys {
+        return credentials_hints(context, failure);
+    }
+    if error.kind() == ErrorKind::AccessDenied {
+        return failure
+            .hint("`aws sts get-caller-identity` shows who you are; an administrator can grant the action")
+            .hint("docs/iam.md has the permissions that each tool needs");
+    }
+    match error.missing() {
+        Some(ResourceKind::Bucket) => failure.hint(format!(
+            "check the bucket's name: the bucket of the cluster `{}` is `{}`",
+            cluster.name, cluster.bucket
+        )),
+        Some(ResourceKind::JobQueue) if code == "ClientException" => failure
+            .hint(format!("the cluster `{}` names the queue `{}`", cluster.name, cluster.job_queue))
+            .hint("`bqueues --all-queues` lists the queues of this account and region"),
+        Some(ResourceKind::JobDefinition) if code == "ClientException" => failure
+            .hint(format!(
+                "the cluster `{}` names the job definition `{}`",
+                cluster.name, cluster.job_definition
+            ))
+            .hint(
+                "`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region",
+            ),
+        _ => failure,
+    }
+}
+
+/// Hints about the network between this machine and AWS.
 fn network_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     let failure = failure.hint("check the network, the region and the endpoint");
     match Proxy::of(context.cluster) {
@@ -171,18 +273,12 @@ fn network_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     }
 }
 
-/// What mends credentials that are missing or have expired.
+/// Hints that help when credentials are missing or have expired.
 fn credentials_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     if context.cluster.is_local {
         return failure.hint("run `blocal stop`; the next command starts the local cluster again");
     }
-    let profile = context
-        .cluster
-        .profile
-        .clone()
-        .or_else(|| std::env::var("AWS_PROFILE").ok())
-        .filter(|p| !p.is_empty());
-    let failure = match profile {
+    let failure = match profile(context) {
         Some(profile) => failure.hint(format!("`aws sso login --profile {profile}` renews them")),
         None => {
             failure.hint("`aws sso login --profile NAME` renews them; `aws configure sso` sets a profile up")
@@ -212,4 +308,77 @@ fn in_words(seconds: u64) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(code: &str, message: &str) -> CallError {
+        CallError::Service { code: code.into(), message: message.into(), status: 400, request_id: None }
+    }
+
+    /// A cache from which an entry has been read.
+    fn used_cache(folder: &tempfile::TempDir) -> Cache {
+        let cache = Cache::in_folder(folder.path().to_owned());
+        cache.write("stack", "s", &1);
+        assert_eq!(cache.read("stack", "s"), Some(1));
+        cache
+    }
+
+    #[test]
+    fn only_the_clusters_own_resource_evicts_its_cached_description() {
+        // The name `job` is in nearly every message.
+        let cluster = Cluster { job_queue: "job".into(), ..Cluster::at("http://127.0.0.1:1") };
+        let error = service("ClientException", "JobQueue other does not exist (job queue).");
+        assert_eq!((error.kind(), error.missing()), (ErrorKind::NotFound, Some(ResourceKind::JobQueue)));
+        for (queue, kind) in [
+            ("other", ErrorKind::NotFound),
+            ("job", ErrorKind::Stale),
+            ("arn:aws:batch:eu-west-1:1:job-queue/job", ErrorKind::Stale),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = used_cache(&folder);
+            let context = CallContext { cluster: &cluster, region: "eu-west-1", cache: &cache };
+            let call = Call::new("listing the jobs of the queue").job_queue(queue);
+            let failure = describe(&context, call.doing, &error);
+            let resource = error.missing().and_then(|kind| call.resource(kind)).unwrap();
+            assert_eq!(not_found(&context, failure, resource).kind(), kind, "{queue}");
+            assert_eq!(cache.read::<i32>("stack", "s").is_none(), kind == ErrorKind::Stale, "{queue}");
+        }
+    }
+
+    #[test]
+    fn a_stack_whose_bucket_is_not_read_yet_owns_no_bucket_that_is_missing() {
+        let cluster = Cluster { bucket: String::new(), ..Cluster::at("http://127.0.0.1:1") };
+        assert!(!Resource::Bucket("b").is_own(&cluster));
+        assert!(Resource::JobDefinition("arn:aws:batch:r:1:job-definition/d").is_own(&cluster));
+        assert!(!Resource::JobDefinition("d:2").is_own(&cluster));
+    }
+
+    #[test]
+    fn each_error_has_its_kind() {
+        for (code, kind) in [
+            ("AccessDeniedException", ErrorKind::AccessDenied),
+            ("UnauthorizedOperation", ErrorKind::AccessDenied),
+            ("ExpiredTokenException", ErrorKind::Credentials),
+            ("UnrecognizedClientException", ErrorKind::Credentials),
+            ("ThrottlingException", ErrorKind::Throttled),
+            ("NoSuchBucket", ErrorKind::NotFound),
+            ("ClientException", ErrorKind::Other),
+        ] {
+            assert_eq!(service(code, "").kind(), kind, "{code}");
+        }
+        let busy = CallError::Service {
+            code: "ServerException".into(),
+            message: String::new(),
+            status: 503,
+            request_id: None,
+        };
+        assert_eq!(busy.kind(), ErrorKind::Unavailable);
+        assert_eq!(CallError::NoCredentials(String::new()).kind(), ErrorKind::Credentials);
+        let clock = |ahead| CallError::ClockSkew { code: "RequestExpired".into(), ahead };
+        assert_eq!(clock(Some(7200)).kind(), ErrorKind::Other);
+        assert!(clock(Some(-20)).kind().is_retryable() && !clock(None).kind().is_retryable());
+    }
 }

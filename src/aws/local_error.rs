@@ -10,6 +10,7 @@ impl From<LocalError> for Failure {
             true => Failure::usage(error.message()),
             false => Failure::failed(error.message()),
         };
-        error.hints().iter().fold(failure, |failure, hint| failure.hint(hint.as_str()))
+        let failure = error.hints().iter().fold(failure, |failure, hint| failure.hint(hint.as_str()));
+        failure.with_source(error)
     }
 }

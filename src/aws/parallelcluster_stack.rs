@@ -10,7 +10,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
 
-use super::error_text::{CallContext, explain};
+use super::error_text::{Call, CallContext, explain};
 use crate::config::Stack;
 use crate::ui::Failure;
 
@@ -64,7 +64,10 @@ async fn describe(
         {
             Ok(None)
         }
-        Err(e) => Err(explain(context, &format!("reading the CloudFormation stack {name}"), &e)),
+        Err(e) => {
+            let doing = format!("reading the CloudFormation stack {name}");
+            Err(explain(context, &Call::new(&doing), &e))
+        }
     }
 }
 

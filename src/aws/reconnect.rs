@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::Session;
-use crate::ui::{Failure, note};
+use crate::ui::{ErrorKind, Failure, note};
 
 /// How long contact is sought when `AWSB_CONTACT_TIMEOUT` (in seconds) does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -60,7 +60,8 @@ impl Contact {
                 match tokio::time::timeout(SLOW, &mut call).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
-                        let hindered = self.session.renew(&Failure::failed("no answer")).await.err();
+                        let hindered =
+                            self.session.renew(&Failure::new(ErrorKind::NoAnswer, "no answer")).await.err();
                         tell(self.tool, &mut self.said, hindered);
                         call.await
                     }
@@ -68,18 +69,19 @@ impl Contact {
             };
             let failure = match outcome {
                 Ok(value) => return Ok(value),
-                Err(failure) if failure.passing || failure.of_credentials => failure,
+                Err(failure) if failure.is_recoverable() => failure,
                 Err(failure) => return Err(failure),
             };
-            if failure.of_credentials && !std::mem::replace(&mut credentials_are_fresh, true) {
+            let needs_credentials = failure.kind() == ErrorKind::Credentials;
+            if needs_credentials && !std::mem::replace(&mut credentials_are_fresh, true) {
                 // The session keeps what it was given; there may be better ones by now.
                 self.renew(&failure).await;
                 continue;
             }
             let since = *lost_since.get_or_insert_with(|| {
                 note(format!("{}: contact lost, trying again: {failure}", self.tool));
-                if failure.of_credentials {
-                    failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+                if needs_credentials {
+                    failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
                 }
                 Instant::now()
             });
@@ -102,9 +104,9 @@ impl Contact {
 
 /// Says why a cluster cannot be reached, once: what is lost in passing is said by whoever has lost it.
 fn tell(tool: &str, said: &mut Option<String>, hindered: Option<Failure>) {
-    let Some(failure) = hindered.filter(|failure| !failure.passing) else { return };
-    if said.replace(failure.message.clone()).as_ref() != Some(&failure.message) {
+    let Some(failure) = hindered.filter(|failure| !failure.is_retryable()) else { return };
+    if said.replace(failure.message().to_owned()).as_deref() != Some(failure.message()) {
         note(format!("{tool}: {failure}"));
-        failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
     }
 }

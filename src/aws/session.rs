@@ -20,13 +20,13 @@ use awsb_local::{Connected, Program};
 use super::cache::Cache;
 use super::ec2::Ec2;
 use super::endpoints::exported;
-use super::error_text::{self, CallContext};
+use super::error_text::{self, Call, CallContext, Resource};
 use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
 use super::trace::Trace;
 use crate::config::{self, Cluster, ClusterSelector};
-use crate::ui::{Failure, note};
+use crate::ui::{ErrorKind, Failure, note};
 
 /// An unreachable endpoint is said within 15 seconds: one connection may take this long,
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -93,7 +93,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn renew(&self, failure: &Failure) -> Result<Self, Failure> {
-        if self.cluster.is_local || failure.of_credentials {
+        if self.cluster.is_local || failure.kind() == ErrorKind::Credentials {
             let session = Self::connect(self.cluster.clone(), &self.choice, self.debug).await?;
             Ok(Self { cache: self.cache.clone(), ..session })
         } else {
@@ -225,10 +225,11 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn reload(&mut self, failure: &Failure) -> Result<bool, Failure> {
-        if failure.stale {
+        let is_stale = failure.kind() == ErrorKind::Stale;
+        if is_stale {
             *self = Self::open(&self.choice, self.debug).await?;
         }
-        Ok(failure.stale)
+        Ok(is_stale)
     }
 
     /// The circumstances of its calls.
@@ -313,19 +314,23 @@ impl Session {
     }
 }
 
-/// The failure that an SDK error is for the user. `doing` says what was being done, and to what:
+/// The failure that an SDK error is for the user. `call` says what was being done, and to what:
 /// `submitting the job x to the queue y`.
-pub fn explain<E>(session: &Session, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
+pub fn explain<'c, E>(
+    session: &Session,
+    call: impl Into<Call<'c>>,
+    error: &SdkError<E, HttpResponse>,
+) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    error_text::explain(&session.context(), doing, error)
+    error_text::explain(&session.context(), &call.into(), error)
 }
 
-/// The failure for something that AWS does not have. If the cached description of the cluster named it, the
-/// cache entry is evicted and the failure is marked as stale.
-pub fn not_there(session: &Session, failure: Failure) -> Failure {
-    error_text::not_there(&session.context(), failure)
+/// The failure for a resource that AWS does not have. If the cached description of the cluster names the resource,
+/// the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
+pub fn not_found(session: &Session, failure: Failure, resource: Resource<'_>) -> Failure {
+    error_text::not_found(&session.context(), failure, resource)
 }
 
 /// What shows exchanges. Settings that cannot be read name no more secrets.

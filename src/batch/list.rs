@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
-use crate::aws::{Session, apart, explain};
+use crate::aws::{Call, Session, apart, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
@@ -248,7 +248,13 @@ async fn page(
             Of::Array(parent) => format!("the children of the array {parent}"),
             Of::Nodes(parent) => format!("the nodes of the job {parent}"),
         };
-        explain(session, &format!("listing {what}"), &e)
+        let doing = format!("listing {what}");
+        let call = Call::new(&doing);
+        let call = match of {
+            Of::Queue(queue) | Of::Since(queue, _) | Of::Named(queue, ..) => call.job_queue(queue),
+            Of::Array(_) | Of::Nodes(_) => call,
+        };
+        explain(session, call, &e)
     })?;
     let jobs = answer.job_summary_list().iter().map(Job::from).collect();
     let next = answer.next_token.filter(|token| !token.is_empty());

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
 use super::{Job, ListPage, Of, Queue, describe, pages};
-use crate::aws::{Session, explain};
+use crate::aws::{Call, Session, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, blocking_code};
 
@@ -173,7 +173,7 @@ pub async fn front(session: &Session, queue: &Queue) -> Result<QueueSnapshot, Fa
         session.batch.get_job_queue_snapshot().job_queue(&queue.job_queue_arn).send().await.map_err(|e| {
             let doing =
                 format!("asking for the front of the queue {} (GetJobQueueSnapshot)", queue.job_queue_name);
-            explain(session, &doing, &e)
+            explain(session, Call::new(&doing).job_queue(&queue.job_queue_name), &e)
         })?;
     let front = answer.front_of_queue();
     let jobs = front.map(|front| front.jobs()).unwrap_or_default().iter();

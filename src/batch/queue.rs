@@ -95,7 +95,7 @@ mod tests {
             (queue(), true),
         ]
         .map(|(queue, share)| match queue.refusal("submitting the job j", share) {
-            Some(f) => format!("{} {:?}", f.message, f.hints),
+            Some(f) => format!("{} {:?}", f.message(), f.hints()),
             None => "fine".to_owned(),
         });
         insta::assert_snapshot!(told.join("\n"));

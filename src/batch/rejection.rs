@@ -10,7 +10,7 @@ use super::definition::{self, DefinitionKind, takes_no_overrides};
 use super::describe;
 use super::queue::queue;
 use crate::aws::Session;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, NamePattern, SubmitRequest, words};
 
 /// A job that Batch has refused.
@@ -88,9 +88,12 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     let summary = match definition::describe(session, &request.job_definition).await {
         Ok(summary) => summary,
         Err(failure) => {
-            let was_kept = failure.stale | definition::forget(session, &request.job_definition);
+            let was_kept =
+                (failure.kind() == ErrorKind::Stale) | definition::forget(session, &request.job_definition);
             return was_kept.then(|| {
-                Failure { message: format!("{doing}: {}", failure.message), ..failure }
+                let message = format!("{doing}: {failure}");
+                failure
+                    .wrap(message)
                     .hint("if it was derived from the cluster's, the same command derives it again")
             });
         }
@@ -101,8 +104,9 @@ async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
             let message = format!("{doing}: the job definition {name} is for multi-node parallel jobs");
             Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
         }
-        _ => {
-            takes_no_overrides(&summary).map(|f| Failure { message: format!("{doing}: {}", f.message), ..f })
-        }
+        _ => takes_no_overrides(&summary).map(|failure| {
+            let message = format!("{doing}: {failure}");
+            failure.wrap(message)
+        }),
     }
 }

@@ -9,7 +9,7 @@ use super::history::{resolve, several, submitted_within};
 use super::watch::SETTLE;
 use super::{Job, Of, describe, pages_in_turn, unknown};
 use crate::aws::Session;
-use crate::ui::{Exit, Failure};
+use crate::ui::{ErrorKind, Exit, Failure};
 use awsb_model::{Home, JobId, JobRef, Status};
 
 /// The jobs that were named, as far as there are such jobs.
@@ -26,7 +26,7 @@ impl Found {
     /// wrong usage when nothing was, because nothing was named in a way that can be right.
     pub fn report(&self, tool: &str, otherwise: Exit) -> Exit {
         self.failures.iter().for_each(|failure| failure.report(tool));
-        let is_usage = self.jobs.is_empty() && self.failures.iter().all(|f| f.exit == Exit::Usage);
+        let is_usage = self.jobs.is_empty() && self.failures.iter().all(|f| f.kind() == ErrorKind::Usage);
         match (self.failures.is_empty(), is_usage) {
             (true, _) => otherwise,
             (false, true) => Exit::Usage,
@@ -167,7 +167,7 @@ async fn each(
     }
     let beginnings: Vec<&str> = unknown_ones.values().map(String::as_str).collect();
     let in_queue = match in_queue(session, &beginnings).await {
-        Err(failure) if failure.passing => return Err(failure),
+        Err(failure) if failure.is_retryable() => return Err(failure),
         // Who may not list jobs is told that there is no such job.
         listed => listed.unwrap_or_default(),
     };

@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream};
 use super::Job;
 use super::submit::some_of;
 use crate::aws::{Session, contact_timeout, explain};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::JobId;
 
 /// So many jobs are ended at once; when Batch throttles the calls, the SDK slows all of them down together.
@@ -93,17 +93,17 @@ async fn patiently(session: &Session, id: &JobId, reason: &str, ending: &Ending)
         let session = renewed.as_ref().unwrap_or(session);
         if let Some(gave_up) = &*ending.gave_up.borrow() {
             let message = format!("ending the job {id}: given up, as contact is lost");
-            return Err(Failure { message, ..gave_up.clone() });
+            return Err(gave_up.clone().wrap(message));
         }
         let failure = match terminate(session, id, reason).await {
-            Err(failure) if failure.of_credentials && !credentials_are_fresh => {
+            Err(failure) if failure.kind() == ErrorKind::Credentials && !credentials_are_fresh => {
                 credentials_are_fresh = true;
                 if let Ok(session) = session.renew(&failure).await {
                     ending.renewed.replace(Some(session));
                 }
                 continue;
             }
-            Err(failure) if failure.passing => failure,
+            Err(failure) if failure.is_retryable() => failure,
             answered => {
                 ending.last_answer.set(Instant::now());
                 return answered;

@@ -173,7 +173,7 @@ impl Args {
             };
             match shown.await {
                 // The other jobs are shown all the same.
-                Err(failure) if !is_one && !failure.passing => {
+                Err(failure) if !is_one && !failure.is_retryable() && !failure.is_reader_gone() => {
                     failure.report("bout");
                     exit = Exit::Failed;
                 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::CommonArgs;
 use super::bhosts::vcpus;
-use crate::aws::{Session, not_there};
+use crate::aws::{Resource, Session, not_found};
 use crate::batch::{self, Blocked, Environment, Occupancy, Queue, QueueSnapshot};
 use crate::ui::{
     Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
@@ -221,7 +221,7 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
             None => {
                 let failure = Failure::failed(format!("there is no job queue {name} ({})", session.place()))
                     .hint("`bqueues --all-queues` lists the queues");
-                missing.push(not_there(session, failure));
+                missing.push(not_found(session, failure, Resource::JobQueue(&name)));
             }
         }
     }

@@ -18,7 +18,9 @@ use super::waiting::{
 };
 use crate::aws::Contact;
 use crate::batch::{self, Job, JobWaitSet};
-use crate::ui::{EndSignal, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal};
+use crate::ui::{
+    EndSignal, ErrorKind, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal,
+};
 use awsb_model::{JobId, Named, Period, Status, words};
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
@@ -157,7 +159,7 @@ impl Args {
             (0, waiting) => format!("{} still waiting to run", jobs(waiting)),
             _ => format!("{} still running, and {waiting} waiting to run", jobs(running)),
         };
-        Failure::failed(format!("timed out after {time} s; {still}")).exit(Exit::TimedOut)
+        Failure::new(ErrorKind::TimedOut, format!("timed out after {time} s; {still}"))
     }
 }
 
@@ -171,8 +173,8 @@ async fn until(deadline: Option<Instant>) {
 
 /// A failure while one waits is one of contact alone: the jobs go on.
 fn contact_lost(failure: Failure, open: &Open) -> Failure {
-    let message = format!("contact is lost; {}: {}", open.go_on(), failure.message);
-    Failure { message, ..failure }.exit(Exit::ContactLost)
+    let message = format!("contact is lost; {}: {failure}", open.go_on());
+    failure.wrap(message).with_kind(ErrorKind::ContactLost)
 }
 
 /// So many of the jobs that go on are named.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{Command, CommandFactory};
 
-use crate::ui::{Exit, Failure, Format, Output};
+use crate::ui::{self, Exit, Failure, Format, Output};
 
 /// A tool of the family.
 struct Tool {
@@ -53,8 +53,9 @@ impl Tool {
     }
 }
 
-/// The entry point of the program.
-pub fn main() -> ExitCode {
+/// The entry point of the program. `exit` ends the process at once; it is for a signal that meets a tool which hangs.
+pub fn main(exit: fn(i32) -> !) -> ExitCode {
+    ui::exit_by(exit);
     outlive_file_limit();
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
@@ -101,7 +102,7 @@ fn reported(outcome: Result<(), Failure>) -> ExitCode {
     let exit = outcome.map_or_else(
         |failure| {
             failure.report("awsb");
-            failure.exit
+            failure.exit()
         },
         |()| Exit::Done,
     );

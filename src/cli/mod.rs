@@ -161,7 +161,7 @@ pub fn run_noting<A: Parser>(
 ) -> ExitCode {
     let exit = told(tool, words, story).unwrap_or_else(|failure| {
         failure.report(tool);
-        failure.exit
+        failure.exit()
     });
     if let Exit::Interrupted(signal) = exit {
         signal.end_process();
@@ -217,17 +217,17 @@ fn usage(tool: &str, commands: &clap::Command, error: &clap::Error) -> Result<Ex
     // clap's other tip, to put a mistyped option behind `--`, is hardly ever what is meant.
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
     let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
-    let mut failure = Failure::usage(message);
-    failure.hints = tips.collect();
+    let failure = Failure::usage(message);
     // Its nearest name among ours is hardly what a user of Slurm or LSF means.
-    if let Some(hint) = foreign::hint_for(tool, error) {
-        failure.hints = vec![hint];
-    }
+    let failure = match foreign::hint_for(tool, error) {
+        Some(hint) => failure.hint(hint),
+        None => tips.fold(failure, Failure::hint),
+    };
     let lists = match error.kind() {
         ErrorKind::InvalidSubcommand => "commands",
         _ => "options",
     };
-    Err(match failure.hints.is_empty() && needs_help(error) {
+    Err(match failure.hints().is_empty() && needs_help(error) {
         true => failure.hint(format!("`{tool} --help` lists the {lists}")),
         false => failure,
     })

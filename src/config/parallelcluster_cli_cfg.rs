@@ -171,7 +171,7 @@ mod tests {
             ("[main]\nhello\n".into(), "line 2: neither a [section] nor `key = value`"),
         ] {
             let failure = parse(&text).map(|_| ()).unwrap_err();
-            assert!(failure.message.ends_with(message), "{failure}");
+            assert!(failure.message().ends_with(message), "{failure}");
         }
     }
 }

@@ -360,17 +360,17 @@ mod tests {
     fn clusters_without_a_default_never_run_on_the_laptop() -> Result<(), Failure> {
         let failure =
             choose(&ClusterSelector::default(), Some(&settings("")?), none()).map(name).unwrap_err();
-        assert_eq!(failure.exit.code(), 2);
-        assert!(failure.message.contains("big, small"), "{failure}");
+        assert_eq!(failure.exit().code(), 2);
+        assert!(failure.message().contains("big, small"), "{failure}");
         Ok(())
     }
 
     #[test]
     fn a_cluster_that_is_not_there_and_the_nearest() -> Result<(), Failure> {
         let failure = choose(&named("smal"), Some(&settings("")?), none()).map(name).unwrap_err();
-        assert_eq!(failure.hints, ["did you mean `small`?"]);
+        assert_eq!(failure.hints(), ["did you mean `small`?"]);
         let failure = choose(&named("olds"), None, old()).map(name).unwrap_err();
-        assert_eq!(failure.hints, ["did you mean `old`?"]);
+        assert_eq!(failure.hints(), ["did you mean `old`?"]);
         Ok(())
     }
 
@@ -423,7 +423,7 @@ mod tests {
         let given = cluster(section(Some("b"), Some("own"))).completed(stack.clone())?;
         assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("b", "awsb"));
         let failure = cluster(section(None, None)).completed(stack).map(|c| c.name).unwrap_err();
-        assert_eq!(failure.message, "the CloudFormation stack `s` does not name a job definition");
+        assert_eq!(failure.message(), "the CloudFormation stack `s` does not name a job definition");
         Ok(())
     }
 }

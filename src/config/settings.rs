@@ -345,7 +345,7 @@ mod tests {
             .iter()
             .map(|text| match parse(text) {
                 Ok(_) => "no error".to_owned(),
-                Err(f) => format!("{} {:?}", f.message, f.hints),
+                Err(f) => format!("{} {:?}", f.message(), f.hints()),
             })
             .collect();
         insta::assert_snapshot!(told.join("\n"));

@@ -16,7 +16,7 @@ pub async fn of_queue(session: &Session, name: &str) -> Result<Option<Platform>,
     };
     match asked.await {
         Ok(environments) => Ok(common(&environments)),
-        Err(failure) if failure.passing || failure.of_credentials => Err(failure),
+        Err(failure) if failure.is_recoverable() => Err(failure),
         Err(_) => Ok(None),
     }
 }

@@ -110,7 +110,7 @@ async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<R
         Err(e) => {
             let failure = explain(session, &format!("asking ECR whether {name} is a repository"), &e);
             // Who may not ask, or asks where no ECR is, means what any engine means.
-            if failure.passing || failure.of_credentials { Err(failure) } else { Ok(None) }
+            if failure.is_recoverable() { Err(failure) } else { Ok(None) }
         }
     }
 }

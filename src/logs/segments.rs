@@ -115,7 +115,7 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
     let mut pause = Duration::from_millis(300);
     loop {
         match call().await {
-            Err(failure) if failure.passing && has_begun && begun.elapsed() < PATIENCE => {
+            Err(failure) if failure.is_retryable() && has_begun && begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

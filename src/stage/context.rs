@@ -10,7 +10,7 @@ use super::multipart::{Of, Upload};
 use super::parts::{Sums, part_size};
 use super::spool::Spool;
 use super::upload::{Found, GZIP, Object, is_nothing, storing};
-use crate::aws::{Session, explain};
+use crate::aws::{Call, Session, explain};
 use crate::ui::Failure;
 
 const CONTEXT: Of = Of {
@@ -33,7 +33,10 @@ pub async fn find_context(session: &Session, key: &str) -> Result<Found, Failure
         Ok(head) if is_as_recorded(&head) => Ok(Found::Same),
         Ok(_) => Ok(Found::Different),
         Err(e) if is_nothing(&e) => Ok(Found::Nothing),
-        Err(e) => Err(explain(session, &storing(session, CONTEXT.what, key), &e)),
+        Err(e) => {
+            let doing = storing(session, CONTEXT.what, key);
+            Err(explain(session, Call::new(&doing).bucket(&session.cluster.bucket), &e))
+        }
     }
 }
 

@@ -322,9 +322,9 @@ pub(crate) mod tests {
             (&[".awsb"], "would have the launcher's name .awsb"),
         ] {
             let failure = gather(folder.path(), args, None).unwrap_err();
-            assert!(failure.message.contains(said), "{args:?}: {failure}");
-            assert_eq!(failure.exit, crate::ui::Exit::Usage);
-            assert!(!failure.message.contains("os error"), "{failure}");
+            assert!(failure.message().contains(said), "{args:?}: {failure}");
+            assert_eq!(failure.exit(), crate::ui::Exit::Usage);
+            assert!(!failure.message().contains("os error"), "{failure}");
         }
     }
 

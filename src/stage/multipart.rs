@@ -18,8 +18,8 @@ use super::baggage::Baggage;
 use super::keys::listed_key;
 use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
 use super::upload::{Content, Found, look, storing, time_for};
-use crate::aws::{Session, explain};
-use crate::ui::{EndSignal, Exit, Failure, Interrupts, Progress};
+use crate::aws::{Call, Session, explain};
+use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, Progress};
 use awsb_model::object_key;
 
 /// So many bytes of parts are on their way at once, in so many parts at most.
@@ -113,7 +113,7 @@ impl<S: Source> Upload<'_, S> {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        explain(self.session, &self.doing(), e)
+        explain(self.session, Call::new(&self.doing()).bucket(self.bucket()), e)
     }
 
     /// What is in its place.
@@ -148,12 +148,11 @@ impl<S: Source> Upload<'_, S> {
 
     fn interrupted(&self, signal: EndSignal, stored: u64) -> Failure {
         let (stored, all) = (stored >> 20, self.source.length() >> 20);
-        Failure::failed(format!(
+        let message = format!(
             "{signal}: of {}, {stored} of {all} MiB are stored, and {}",
             self.of.what, self.of.not_done
-        ))
-        .hint("the same command sends the rest")
-        .exit(Exit::Interrupted(signal))
+        );
+        Failure::new(ErrorKind::Interrupted(signal), message).hint("the same command sends the rest")
     }
 
     async fn begin(&self) -> Result<String, Failure> {

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
 use super::keys::listed_key;
-use crate::aws::{Session, explain};
+use crate::aws::{Call, Session, explain};
 use crate::ui::{Failure, Progress};
 use awsb_model::{JobId, object_key};
 
@@ -52,7 +52,9 @@ pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFil
     let mut pages = list.into_paginator().send();
     let mut files = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, &format!("listing s3://{bucket}/{prefix}"), &e))?;
+        let page = page.map_err(|e| {
+            explain(session, Call::new(&format!("listing s3://{bucket}/{prefix}")).bucket(bucket), &e)
+        })?;
         let (found, encoding) = (page.contents.unwrap_or_default(), page.encoding_type);
         files.extend(found.into_iter().filter_map(|object| file(object, &prefix, encoding.as_ref())));
     }
@@ -99,7 +101,11 @@ async fn fetch(
         tries_left -= 1;
         let doing = || format!("fetching s3://{}/{}", session.cluster.bucket, file.key);
         let get = session.s3.get_object().bucket(&session.cluster.bucket).key(&file.key);
-        let mut body = get.send().await.map_err(|e| explain(session, &doing(), &e))?.body;
+        let mut body = get
+            .send()
+            .await
+            .map_err(|e| explain(session, Call::new(&doing()).bucket(&session.cluster.bucket), &e))?
+            .body;
         let folder = target.parent().unwrap_or(directory);
         let mut whole = new_file(folder).map_err(writing)?;
         let broken = loop {
@@ -194,7 +200,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
         let target = place(inside.path(), "link/sub/x").unwrap();
         assert!(
-            make_folders(inside.path(), &target).unwrap_err().message.ends_with("link is not a directory")
+            make_folders(inside.path(), &target).unwrap_err().message().ends_with("link is not a directory")
         );
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         let target = place(inside.path(), "a/b/x").unwrap();

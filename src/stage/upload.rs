@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::md5_hex;
 use super::parts::Sums;
-use crate::aws::{OPERATION_TIMEOUT, Session, explain};
+use crate::aws::{Call, OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
 use awsb_model::payload::Bundle;
 
@@ -172,7 +172,9 @@ impl Object {
                 Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
                     tokio::time::sleep(CONFLICT_PAUSE).await;
                 }
-                Err(e) => return Err(explain(&self.session, &self.doing(), &e)),
+                Err(e) => {
+                    return Err(explain(&self.session, Call::new(&self.doing()).bucket(&cluster.bucket), &e));
+                }
             }
         }
         Ok(Put::Done)
@@ -265,7 +267,7 @@ pub(super) async fn look(
         Ok(head) if content.is(&head) => Ok(Found::Same),
         Ok(_) => Ok(Found::Different),
         Err(e) if is_nothing(&e) => Ok(Found::Nothing),
-        Err(e) => Err(explain(session, doing, &e)),
+        Err(e) => Err(explain(session, Call::new(doing).bucket(&session.cluster.bucket), &e)),
     }
 }
 

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 
-use super::Failure;
 use super::cell::Cell;
 use super::progress::beside;
 use super::signal::{is_ending, last_write};
 use super::size::size;
 use super::table::{Column, Gives, Table};
 use super::text::{harmless, harmless_json, one_line, width};
+use super::{ErrorKind, Failure};
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,8 +236,7 @@ impl Output {
     /// Prints a result.
     ///
     /// # Errors
-    /// When stdout cannot be written; a reader that has gone away (`| head -1`) ends the process
-    /// quietly instead, see [`Output::write`].
+    /// As [`Output::write`].
     pub fn show(&self, view: &impl View) -> Result<(), Failure> {
         let text = match self.format {
             Format::Plain => return self.show_layout(&view.plain()),
@@ -309,8 +308,8 @@ impl Output {
     /// Writes bytes to stdout at once.
     ///
     /// # Errors
-    /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: the process
-    /// exits with code 0 and no message, unless it is [outliving its reader](Self::outliving_its_reader).
+    /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: its failure is of the
+    /// kind [`ErrorKind::ReaderGone`], unless the output [outlives its reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         if let Some(kept) = &self.kept {
             kept.borrow_mut().extend_from_slice(bytes);
@@ -326,7 +325,9 @@ impl Output {
         match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(ErrorKind::ReaderGone, "the reader of standard output is gone"))
+            }
             Err(e) => Err(write_failure(&e)),
         }
     }
@@ -415,7 +416,7 @@ mod tests {
         let mut array = output.open_array();
         assert_eq!(array.begin(&json!({ "a": 1 })), Ok(()));
         let failure = array.close(&[json!({ "a": 2, "b": 1 })]).unwrap_err();
-        assert!(failure.message.ends_with("the JSON array's first element is not what was begun"));
+        assert!(failure.message().ends_with("the JSON array's first element is not what was begun"));
     }
 
     #[test]

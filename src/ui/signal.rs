@@ -9,14 +9,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{LazyLock, Once, mpsc};
+use std::sync::{LazyLock, Once, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::{oneshot, watch};
-
-use super::Exit;
 
 /// A signal that asks the tool to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +50,11 @@ impl EndSignal {
         }
     }
 
+    /// The exit code of a tool that this signal has ended.
+    pub fn exit_code(self) -> u8 {
+        128 + self.number()
+    }
+
     /// Ends this process by the signal. It returns for Ctrl-C, which has an exit code, and where the signal cannot end
     /// the process: the first one of a container.
     pub fn end_process(self) {
@@ -61,11 +64,23 @@ impl EndSignal {
         let _ = emulate_default_handler(self.number().into());
     }
 
-    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code.
-    fn end_tool(self) -> ! {
+    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code. A program that has not
+    /// said how it exits ends by the signal in any case.
+    fn end_tool(self) {
         self.end_process();
-        std::process::exit(i32::from(Exit::Interrupted(self).code()))
+        match EXIT.get() {
+            Some(exit) => exit(self.exit_code().into()),
+            None => _ = emulate_default_handler(self.number().into()),
+        }
     }
+}
+
+/// How the program exits at once, without the end of `main`.
+static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
+
+/// Sets how the program exits when a signal ends a tool that hangs. The library itself never exits.
+pub fn exit_by(exit: fn(i32) -> !) {
+    EXIT.get_or_init(|| exit);
 }
 
 /// What is known of the signals, and who listens.

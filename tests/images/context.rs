@@ -101,7 +101,9 @@ impl Engine {
 }
 
 fn ours(sandbox: &Sandbox) -> Result<Packed, String> {
-    Context::gather(&sandbox.work(), None).map(|context| packed(context.tar())).map_err(|e| e.message)
+    Context::gather(&sandbox.work(), None)
+        .map(|context| packed(context.tar()))
+        .map_err(|e| e.message().to_owned())
 }
 
 /// Whether an exception has a wildcard before its end. Docker's old packing, which is the one that can be watched here,

@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_said() {
-        let refused = |changes: ContainerChanges| apply(&mut base(), &changes, ARN).unwrap_err().message;
+        let refused =
+            |changes: ContainerChanges| apply(&mut base(), &changes, ARN).unwrap_err().message().to_owned();
         let none = ContainerChanges::default;
         assert!(refused(ContainerChanges { secrets: all(&["A=/a"]), ..none() }).contains("execution role"));
         let twice = ContainerChanges { mounts: all(&["/a:/x/"]), efs: all(&["fs-0123abcd:/x"]), ..none() };

@@ -4,7 +4,7 @@ use super::derive::{EVERY_NODE, JobDefinitionRef, inspect_derived, inspect_multi
 use super::{ContainerSummary, DefinitionKind, DefinitionSummary, describe};
 use crate::aws::Session;
 use crate::batch::queue::{self, queue};
-use crate::ui::{Exit, Failure};
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::{ContainerChanges, FargateSize, Gpus, JobNodes, Memory, NodeTargets, Vcpus, words};
 
 /// The needs of a job that its job definition and its queue have to meet.
@@ -197,9 +197,9 @@ pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Optio
     ))
 }
 
-/// Whether Batch has answered and refused: a user who can submit jobs may not be allowed to read.
+/// Whether the caller has no permission to read: a user who can submit jobs may not be allowed to.
 fn is_denied(failure: &Failure) -> bool {
-    failure.exit == Exit::Failed && !failure.passing
+    failure.kind() == ErrorKind::AccessDenied
 }
 
 /// Fails if the queue has no instances for multi-node parallel jobs.
@@ -247,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn expired_credentials_are_not_a_missing_permission() {
+        let failure = |kind| Failure::new(kind, "asking for the job definition d");
+        assert!(is_denied(&failure(ErrorKind::AccessDenied)));
+        for kind in [ErrorKind::Credentials, ErrorKind::Throttled, ErrorKind::Usage, ErrorKind::Other] {
+            assert!(!is_denied(&failure(kind)), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn what_is_refused_and_how() {
         let none = ContainerChanges::default();
         let plain = request(&none);
@@ -273,7 +282,7 @@ mod tests {
         ]
         .map(|(summary, request)| match check(&summary, &request) {
             Ok(()) => "fine".to_owned(),
-            Err(f) => format!("{} {:?}", f.message, f.hints),
+            Err(f) => format!("{} {:?}", f.message(), f.hints()),
         });
         insta::assert_snapshot!(outcomes.join("\n"));
     }

@@ -15,7 +15,7 @@ pub use derive::{JobDefinitionRef, Registration, forget, register_definition, re
 pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
 
-use crate::aws::{Session, explain, not_there};
+use crate::aws::{Call, Resource, Session, explain, not_found};
 use crate::ui::Failure;
 use awsb_model::Demand;
 
@@ -174,11 +174,12 @@ pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary
 
 /// The latest active revision of a job definition.
 async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Failure> {
-    let doing = |e| explain(session, &format!("asking for the job definition {name}"), &e);
+    let doing = format!("asking for the job definition {name}");
+    let wrong = |e| explain(session, Call::new(&doing).job_definition(name), &e);
     let call = session.batch.describe_job_definitions();
     let (short, revision) = parts(name);
     if revision.is_some() {
-        let answer = call.clone().job_definitions(name).send().await.map_err(doing)?;
+        let answer = call.clone().job_definitions(name).send().await.map_err(wrong)?;
         if let Some(found) = answer.job_definitions().iter().find(|d| is_active(d)) {
             return Ok(Some(found.clone()));
         }
@@ -188,7 +189,7 @@ async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Fa
     let mut pages = call.job_definition_name(short).status("ACTIVE").into_paginator().send();
     let mut latest: Option<JobDefinition> = None;
     while let Some(page) = pages.next().await {
-        for definition in page.map_err(doing)?.job_definitions() {
+        for definition in page.map_err(wrong)?.job_definitions() {
             if wanted(definition) && latest.as_ref().is_none_or(|l| l.revision() < definition.revision()) {
                 latest = Some(definition.clone());
             }
@@ -216,7 +217,7 @@ fn parts(name: &str) -> (&str, Option<i32>) {
 fn missing(session: &Session, name: &str) -> Failure {
     let failure = Failure::usage(format!("there is no active job definition {name} ({})", session.place()))
         .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
-    not_there(session, failure)
+    not_found(session, failure, Resource::JobDefinition(name))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Once, Outcome, Submitted};
-use crate::aws::{CallError, Session, explain, trouble};
+use crate::aws::{self, CallError, Session, explain, trouble};
 use crate::batch::protocol::{
     Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
     SubmitReply, Trouble as Failed,
@@ -203,7 +203,7 @@ impl<'a> Driver<'a> {
     }
 
     fn failed(&self, failure: Failure) -> Failed {
-        let passing = failure.passing;
+        let passing = failure.is_retryable();
         let number = self.number(failure);
         if passing {
             self.renew_after.set(Some(number));
@@ -295,7 +295,9 @@ impl<'a> Driver<'a> {
             }
             Err(error) => error,
         };
-        let failure = explain(&session, &doing, &error);
+        let call =
+            aws::Call::new(&doing).job_queue(&request.job_queue).job_definition(&request.job_definition);
+        let failure = explain(&session, call, &error);
         match trouble(&error) {
             _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
                 SubmitReply::Refused(self.number(failure))
@@ -351,7 +353,9 @@ impl<'a> Driver<'a> {
             .max_results(FILTERED_PAGE)
             .set_next_token(page)
             .send();
-        let answer = sent.await.map_err(|e| explain(&session, &looking_for(place), &e))?;
+        let answer = sent.await.map_err(|e| {
+            explain(&session, aws::Call::new(&looking_for(place)).job_queue(&place.queue), &e)
+        })?;
         let jobs = answer.job_summary_list().iter().map(|job| Listed {
             id: job.job_id().unwrap_or_default().to_owned(),
             name: job.job_name().unwrap_or_default().to_owned(),

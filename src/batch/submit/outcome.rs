@@ -4,7 +4,7 @@ use super::driver::{Driver, looking_for};
 use super::progress::Lost;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
-use crate::ui::{Failure, note};
+use crate::ui::{ErrorKind, Failure, note};
 use awsb_model::{Mark, words};
 
 impl Driver<'_> {
@@ -23,14 +23,14 @@ impl Driver<'_> {
                 self.came_to_nothing(failure, &refusal, "an earlier try got no answer, and ")
             }
             Outcome::Busy(refusal) => {
-                let mut failure = self.failure(refusal.failure);
-                if refusal.looked_for.is_none() {
-                    failure.message += match self.progress.jobs().is_empty() {
-                        true => " (no job was submitted)",
-                        false => " (this job was not submitted)",
-                    };
-                }
-                let failure = failure.hint("`--submit-timeout TIME` tries for longer");
+                let failure = self.failure(refusal.failure);
+                let remark = match (refusal.looked_for.is_none(), self.progress.jobs().is_empty()) {
+                    (true, true) => " (no job was submitted)",
+                    (true, false) => " (this job was not submitted)",
+                    (false, _) => "",
+                };
+                let message = format!("{failure}{remark}");
+                let failure = failure.wrap(message).hint("`--submit-timeout TIME` tries for longer");
                 self.came_to_nothing(failure, &refusal, "an earlier try got no answer, and ")
             }
             Outcome::Vain(refusal) => {
@@ -39,19 +39,18 @@ impl Driver<'_> {
             }
             Outcome::Unknown { request, mark, lost, look } => {
                 let (name, lost) = (self.name(request), self.failure(lost));
-                let mut failure = self.look_failure(&self.place(request), look);
-                failure.message =
-                    format!("whether the job {name} exists is not known: {lost}; and {failure}");
-                self.finds_it(self.marked(failure, request, &mark))
+                let failure = self.look_failure(&self.place(request), look);
+                let message = format!("whether the job {name} exists is not known: {lost}; and {failure}");
+                self.finds_it(self.marked(failure.wrap(message), request, &mark))
             }
             Outcome::PerhapsDouble { request, mark, taken, look } => {
                 let id = taken.map(|t| format!(" {}", t.job_id)).unwrap_or_default();
                 let name = self.name(request);
-                let mut failure = self.look_failure(&self.place(request), look);
-                failure.message = format!(
+                let failure = self.look_failure(&self.place(request), look);
+                let message = format!(
                     "the job{id} ({name}) has been submitted, but whether it was twice is not known: {failure}"
                 );
-                self.finds_it(self.marked(failure, request, &mark))
+                self.finds_it(self.marked(failure.wrap(message), request, &mark))
             }
             Outcome::Gone { request, mark } => {
                 let name = self.name(request);
@@ -66,15 +65,15 @@ impl Driver<'_> {
                 )))
             }
             Outcome::NoRecord { trouble, jobs } => {
-                let mut failure = self.failure(trouble.failure);
-                if !jobs.is_empty() {
-                    failure.message = format!(
-                        "the job {} has been submitted, but whether its key stands for another one is not known: {failure}",
-                        ids(&jobs)
-                    );
-                    failure = self.finds_it(failure);
+                let failure = self.failure(trouble.failure);
+                if jobs.is_empty() {
+                    return Err(failure);
                 }
-                failure
+                let message = format!(
+                    "the job {} has been submitted, but whether its key stands for another one is not known: {failure}",
+                    ids(&jobs)
+                );
+                self.finds_it(failure.wrap(message))
             }
             Outcome::NoLook { place, look } => self.look_failure(&place, look),
             Outcome::OtherJobs { by, of, jobs } => Failure::failed(format!(
@@ -101,14 +100,19 @@ impl Driver<'_> {
     }
 
     /// After an open try, nobody says that there is no job.
-    fn came_to_nothing(&self, mut failure: Failure, refusal: &Refusal, before: &str) -> Failure {
-        if let Some(looked_for) = refusal.looked_for {
-            failure.message +=
-                &format!(" ({before}no job with its mark has shown within {} s)", seconds(looked_for));
-            failure = self.marked(failure, refusal.request, &refusal.mark);
-        } else {
-            self.progress.settled();
-        }
+    fn came_to_nothing(&self, failure: Failure, refusal: &Refusal, before: &str) -> Failure {
+        let failure = match refusal.looked_for {
+            Some(looked_for) => {
+                let seconds = seconds(looked_for);
+                let message =
+                    format!("{failure} ({before}no job with its mark has shown within {seconds} s)");
+                self.marked(failure.wrap(message), refusal.request, &refusal.mark)
+            }
+            None => {
+                self.progress.settled();
+                failure
+            }
+        };
         if refusal.keeps_key { self.finds_it(failure) } else { failure }
     }
 
@@ -116,12 +120,9 @@ impl Driver<'_> {
         match look {
             LookTrouble::Call(trouble) => self.failure(trouble.failure),
             LookTrouble::Undescribed(missing) => {
-                let doing = looking_for(place);
-                Failure::failed(format!(
-                    "{doing}: Batch lists {} that it does not describe",
-                    words::many(missing, "job")
-                ))
-                .passing(true)
+                let (doing, missing) = (looking_for(place), words::many(missing, "job"));
+                let message = format!("{doing}: Batch lists {missing} that it does not describe");
+                Failure::new(ErrorKind::NoAnswer, message)
             }
         }
     }

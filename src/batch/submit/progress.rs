@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::ui::{EndSignal, Exit, Failure};
+use crate::ui::{EndSignal, ErrorKind, Failure};
 use awsb_model::{JobId, Mark, SubmitRequest};
 
 /// What is known of one submission, or of one after the other, for whoever has to break off (Ctrl-C).
@@ -27,7 +27,7 @@ enum Known {
 impl Progress {
     /// Batch has turned the request away, or was not reached.
     pub(super) fn not_taken(&self, request: &SubmitRequest, why: &Failure) {
-        self.set(Known::NotTaken { job: request.job_name.clone(), why: why.message.clone() });
+        self.set(Known::NotTaken { job: request.job_name.clone(), why: why.message().to_owned() });
     }
 
     /// The request is on its way, or its answer was lost.
@@ -73,7 +73,7 @@ impl Progress {
                 lost.job_name
             ))),
         };
-        self.after_others(failure).exit(Exit::Interrupted(signal))
+        self.after_others(failure).with_kind(ErrorKind::Interrupted(signal))
     }
 
     /// The failure with the jobs that there are all the same.
@@ -119,9 +119,8 @@ mod tests {
     use super::*;
 
     fn said(failure: &Failure) -> String {
-        std::iter::once(&failure.message)
-            .chain(&failure.hints)
-            .fold(String::new(), |all, line| all + line + "\n")
+        let hints = failure.hints().iter().map(String::as_str);
+        std::iter::once(failure.message()).chain(hints).fold(String::new(), |all, line| all + line + "\n")
     }
 
     #[test]
@@ -142,6 +141,9 @@ mod tests {
         `aws batch list-jobs --job-queue work --filters name=JOB_NAME,values=align` lists the jobs of its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment
         submitted before that: first
         ");
-        assert_eq!(progress.interrupted(EndSignal::Interrupt).exit, Exit::Interrupted(EndSignal::Interrupt));
+        assert_eq!(
+            progress.interrupted(EndSignal::Interrupt).exit(),
+            crate::ui::Exit::Interrupted(EndSignal::Interrupt)
+        );
     }
 }

@@ -3,9 +3,9 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
-use crate::aws::{Session, explain};
+use crate::aws::{Call, Session, explain};
 use crate::batch::protocol::{ETag, Record};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::OnceKey;
 
 /// The longest record, in bytes: some hundreds for each of the jobs that make up a large array.
@@ -40,7 +40,7 @@ impl Store {
         let answer = match sent {
             Ok(answer) => answer,
             Err(e) if e.code() == Some("NoSuchKey") => return Ok(None),
-            Err(e) => return Err(explain(session, &doing(), &e)),
+            Err(e) => return Err(explain(session, Call::new(&doing()).bucket(&self.bucket), &e)),
         };
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
         // Jobs can write here, too.
@@ -51,10 +51,10 @@ impl Store {
             ))
             .hint(format!("`aws s3 rm {}` removes the key", self.url())));
         }
-        let body =
-            answer.body.collect().await.map_err(|e| {
-                Failure::failed(format!("{}: the answer broke off: {e}", doing())).passing(true)
-            })?;
+        let body = answer.body.collect().await.map_err(|e| {
+            Failure::new(ErrorKind::NoAnswer, format!("{}: the answer broke off: {e}", doing()))
+                .with_source(e)
+        })?;
         let record = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
             Failure::failed(format!("{}: the object is not a record of a submission: {e}", doing()))
                 .hint(format!("`aws s3 rm {}` removes the key", self.url()))
@@ -90,7 +90,7 @@ impl Store {
         match put.send().await {
             Ok(answer) => Ok(Some(ETag(answer.e_tag().unwrap_or_default().to_owned()))),
             Err(e) if is_conflict(&e) => Ok(None),
-            Err(e) => Err(explain(session, &doing(), &e)),
+            Err(e) => Err(explain(session, Call::new(&doing()).bucket(&self.bucket), &e)),
         }
     }
 }

@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn the_tag_that_an_image_has() {
-        let tag = |image: &str| own_tag(image).map(|tag| tag.to_string()).map_err(|failure| failure.message);
+        let tag = |image: &str| {
+            own_tag(image).map(|tag| tag.to_string()).map_err(|failure| failure.message().to_owned())
+        };
         assert_eq!(tag("awsb:1.2"), Ok("1.2".into()));
         assert_eq!(tag("127.0.0.1:5000/a/b"), Ok("latest".into()));
         assert_eq!(tag("127.0.0.1:5000/a/b:x"), Ok("x".into()));

@@ -47,7 +47,7 @@ impl PackedVariables {
         let (found, is_final) = match object.and_then(|object| read(id, object)) {
             Ok(found) => (found, true),
             // Contact may be back at the next look; a bundle that is gone or damaged stays so, and is mentioned once.
-            Err(failure) => (warn(id, &failure), !failure.passing),
+            Err(failure) => (warn(id, &failure), !failure.is_retryable()),
         };
         if is_final {
             self.fetched.borrow_mut().insert(url, found.clone());

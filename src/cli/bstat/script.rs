@@ -4,9 +4,9 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::aws::{Session, explain};
+use crate::aws::{Call, Session, explain};
 use crate::batch::{self, Job, JobDetails};
-use crate::ui::{Exit, Failure, Output};
+use crate::ui::{ErrorKind, Exit, Failure, Output};
 use awsb_model::JobId;
 use awsb_model::payload::unpack::{self, Carried};
 
@@ -15,9 +15,13 @@ pub async fn tell(session: &Session, output: &Output, jobs: &[Job]) -> Result<Ex
     let mut exit = Exit::Done;
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
     for detailed in batch::detailed(session, &ids).await?.into_iter().flatten() {
-        if let Err(failure) = script(session, output, &detailed).await {
-            failure.report("bstat");
-            exit = Exit::Failed;
+        match script(session, output, &detailed).await {
+            Ok(()) => {}
+            Err(failure) if failure.is_reader_gone() => return Err(failure),
+            Err(failure) => {
+                failure.report("bstat");
+                exit = Exit::Failed;
+            }
         }
     }
     Ok(exit)
@@ -82,15 +86,16 @@ pub async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Re
         Failure::failed(format!("{doing}: writing a temporary file in {}: {e}", folder.display()))
     };
     let object = session.s3.get_object().bucket(bucket).key(key).send().await;
-    let object = object.map_err(|e| explain(session, &doing, &e))?;
+    let object = object.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
     if object.content_length().is_some_and(|length| length.unsigned_abs() > unpack::MOST_UNPACKED) {
         return Err(Failure::failed(format!("{doing}: it is too large for a bundle")));
     }
     let mut body = object.body;
     let (mut file, mut hash) = (tempfile::tempfile().map_err(writing)?, Sha256::new());
     while let Some(bytes) = body.next().await {
-        let bytes = bytes
-            .map_err(|e| Failure::failed(format!("{doing}: the transfer broke off: {e}")).passing(true))?;
+        let bytes = bytes.map_err(|e| {
+            Failure::new(ErrorKind::NoAnswer, format!("{doing}: the transfer broke off: {e}")).with_source(e)
+        })?;
         hash.update(&bytes);
         file.write_all(&bytes).map_err(writing)?;
     }

@@ -210,7 +210,7 @@ impl<'a> Sink<'a> {
         let ids: Vec<JobId> = lacking.iter().map(|at| jobs[*at].id()).collect();
         let described = match batch::describe(self.session, &ids).await {
             // Who may list jobs, and no more, sees them without their progress.
-            Err(failure) if !everything && self.expand == Expand::Nothing && !failure.passing => {
+            Err(failure) if !everything && self.expand == Expand::Nothing && !failure.is_retryable() => {
                 return Ok(());
             }
             described => described?,

@@ -24,7 +24,7 @@ use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::image::Recipe;
 use crate::stage::{self, Baggage, Plan, Target};
-use crate::ui::{Exit, Failure, Interrupts, note};
+use crate::ui::{ErrorKind, Exit, Failure, Interrupts, note};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
@@ -175,7 +175,7 @@ impl Args {
             return Err(failure.hint("without `--strict`, this is a warning"));
         }
         note(format!("bsub: warning: {failure}"));
-        failure.hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
         Ok(())
     }
 
@@ -239,10 +239,11 @@ impl Args {
             Err(_) => progress.jobs(),
         };
         batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
-        if let (Err(Failure { exit: Exit::Interrupted(signal), .. }), false) = (&submitted, ids.is_empty())
+        if let Err(ErrorKind::Interrupted(signal)) = submitted.as_ref().map_err(Failure::kind)
+            && !ids.is_empty()
             && options.ends_with_waiter()
         {
-            end_with_waiter("bsub", &session, *signal, &ids).await;
+            end_with_waiter("bsub", &session, signal, &ids).await;
         }
         let submitted = submitted?;
         self.announce_and_wait(options, session, &submitted, is_numbered).await

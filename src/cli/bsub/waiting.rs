@@ -17,7 +17,7 @@ use crate::cli::waiting::{
     tell_success, tell_why_stuck,
 };
 use crate::logs::{self, Event, Followed};
-use crate::ui::{Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
+use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
 use awsb_model::{JobId, JobNumber, Status};
 
 impl Args {
@@ -319,9 +319,10 @@ fn ids(submitted: &[Submitted]) -> String {
 
 /// After the submission, a failure is one of contact alone: the job goes on.
 fn contact_lost(failure: Failure, id: &str) -> Failure {
-    let message = format!("contact with the job {id} is lost; it goes on: {}", failure.message);
-    Failure { message, ..failure }
-        .exit(Exit::ContactLost)
+    let message = format!("contact with the job {id} is lost; it goes on: {failure}");
+    failure
+        .wrap(message)
+        .with_kind(ErrorKind::ContactLost)
         .hint(format!("`bstat {id}` tells how it is, `bout -f {id}` shows its output"))
 }
 

@@ -101,7 +101,11 @@ fn every_documented_form_keeps_its_meaning() {
                 let parsed = BsubArgs::try_parse_from(&line).map(|_| ());
                 assert!(parsed.is_ok(), "{form:?}: {parsed:?}");
                 if let Err(failure) = said(&line) {
-                    panic!("{form:?} is documented as {:?}, and refused: {}", arg.get_id(), failure.message);
+                    panic!(
+                        "{form:?} is documented as {:?}, and refused: {}",
+                        arg.get_id(),
+                        failure.message()
+                    );
                 }
             }
         }
@@ -136,7 +140,7 @@ fn what_the_documentation_shows_is_not_refused() {
         let command = command("bsub");
         let rewritten = legacy::rewritten(&command, words.iter().map(OsString::from));
         if let Err(failure) = look(&command, &rewritten, &WORLD) {
-            panic!("{line}: {}", failure.message);
+            panic!("{line}: {}", failure.message());
         }
     }
     assert!(seen > 30, "{seen}");
@@ -167,7 +171,11 @@ fn old_options_and_bundles_of_ours() {
         "bout -f 8f2c",
     ] {
         let noted = told(line);
-        assert!(matches!(noted, Ok(None)), "{line}: {:?}", noted.map_err(|failure| failure.message));
+        assert!(
+            matches!(noted, Ok(None)),
+            "{line}: {:?}",
+            noted.map_err(|failure| failure.message().to_owned())
+        );
     }
 }
 
@@ -184,7 +192,7 @@ fn one_note_where_both_readings_are_plausible() {
     ];
     let told = lines.map(|line| match told(line) {
         Ok(Some(note)) => format!("{line}\n  {note}"),
-        other => panic!("{line}: {:?}", other.map_err(|failure| failure.message)),
+        other => panic!("{line}: {:?}", other.map_err(|failure| failure.message().to_owned())),
     });
     insta::assert_snapshot!(told.join("\n"));
 }
@@ -289,11 +297,11 @@ fn all_refusals() {
             Ok(note) => panic!("{line} is not refused: {note:?}"),
         };
         assert!(
-            !failure.hints.is_empty() && failure.hints.iter().all(|hint| !hint.is_empty()),
+            !failure.hints().is_empty() && failure.hints().iter().all(|hint| !hint.is_empty()),
             "{line}: no hint"
         );
-        assert_eq!(failure.exit.code(), 2, "{line}");
-        format!("{line}\n  {}\n  {}\n", failure.message, failure.hints.join("\n  "))
+        assert_eq!(failure.exit().code(), 2, "{line}");
+        format!("{line}\n  {}\n  {}\n", failure.message(), failure.hints().join("\n  "))
     });
     insta::assert_snapshot!(told.collect::<String>());
 }

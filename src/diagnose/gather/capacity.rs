@@ -150,7 +150,7 @@ impl Asking<'_> {
         let answer = answer.map_err(|e| explain(self.session, "asking for the instance types", &e));
         // An endpoint that is Batch's and not EC2's, as that of the local cluster is, does not even answer as EC2 does.
         let no_ec2 = |code: &str| NO_EC2.contains(&code);
-        if answer.as_ref().is_err_and(|e| !e.passing && code.as_deref().is_none_or(no_ec2)) {
+        if answer.as_ref().is_err_and(|e| !e.is_retryable() && code.as_deref().is_none_or(no_ec2)) {
             return None;
         }
         let what = "what its instance types have";

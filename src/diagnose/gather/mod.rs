@@ -20,7 +20,7 @@ use super::{
 use crate::aws::Session;
 use crate::batch::{self, Job, details};
 use crate::logs::{self, Place};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, Status};
 
 /// So many jobs are looked into at once.
@@ -33,10 +33,11 @@ const DEEPEST: usize = 20;
 /// # Errors
 /// When Batch cannot be asked for the jobs themselves.
 pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Facts>>, Failure> {
-    let details = details(session, ids).await.map_err(|failure| match is_denied(&failure) {
-        true => failure.hint("this needs the permission batch:DescribeJobs"),
-        false => failure,
-    })?;
+    let details =
+        details(session, ids).await.map_err(|failure| match failure.kind() == ErrorKind::AccessDenied {
+            true => failure.hint("this needs the permission batch:DescribeJobs"),
+            false => failure,
+        })?;
     let looks = details.iter().map(|detail| async move {
         match detail {
             Some(detail) => Some(look(session, detail).await),
@@ -60,10 +61,6 @@ struct Asking<'s> {
     unseen: RefCell<Vec<Unseen>>,
 }
 
-fn is_denied(failure: &Failure) -> bool {
-    ["AccessDenied", "not authorized", "UnauthorizedOperation"].iter().any(|w| failure.message.contains(w))
-}
-
 impl Asking<'_> {
     /// The answer; when there is none, that is noted. `permission` is what the question takes.
     fn noting<T>(&self, answer: Result<T, Failure>, what: &str, permission: &str) -> Option<T> {
@@ -71,8 +68,8 @@ impl Asking<'_> {
             Ok(answer) => return Some(answer),
             Err(failure) => failure,
         };
-        let permission = is_denied(&failure).then(|| permission.to_owned());
-        let unseen = Unseen { what: what.to_owned(), permission, why: failure.message };
+        let permission = (failure.kind() == ErrorKind::AccessDenied).then(|| permission.to_owned());
+        let unseen = Unseen { what: what.to_owned(), permission, why: failure.message().to_owned() };
         let mut all = self.unseen.borrow_mut();
         if !all.contains(&unseen) {
             all.push(unseen);

@@ -23,7 +23,7 @@ use self::shown::Shown;
 use self::start::{Order, start};
 use super::{Built, Recipe, ecr, stage};
 use crate::aws::{Contact, Session, explain};
-use crate::ui::{self, EndSignal, Exit, Failure, Interrupts, Voice, note};
+use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Repository, Tag};
 
 /// After a signal, an answer that is on its way is waited for so long: it has the build's ID.
@@ -80,10 +80,10 @@ pub async fn build(
     // Whoever listens and takes no signal holds it back.
     drop(interrupts);
     let ended = ended.map_err(|failure| {
-        let failure = match failure.passing || failure.of_credentials {
+        let failure = match failure.is_recoverable() {
             true => {
-                let message = format!("contact with the build {id} is lost; it goes on: {}", failure.message);
-                Failure { message, ..failure }.exit(Exit::ContactLost)
+                let message = format!("contact with the build {id} is lost; it goes on: {failure}");
+                failure.wrap(message).with_kind(ErrorKind::ContactLost)
             }
             false => failure,
         };
@@ -134,12 +134,14 @@ async fn started(
     };
     match tokio::time::timeout(ANSWER_COMES, starting).await {
         Ok(Ok(build)) => Err(interrupted(session, &build.id, signal, interrupts).await),
-        Ok(Err(failure)) => Err(failure.exit(Exit::Interrupted(signal))),
-        Err(_) => Err(Failure::failed(format!(
-            "{signal}; whether the CodeBuild project {} has started the build is not known",
-            order.project
-        ))
-        .exit(Exit::Interrupted(signal))
+        Ok(Err(failure)) => Err(failure.with_kind(ErrorKind::Interrupted(signal))),
+        Err(_) => Err(Failure::new(
+            ErrorKind::Interrupted(signal),
+            format!(
+                "{signal}; whether the CodeBuild project {} has started the build is not known",
+                order.project
+            ),
+        )
         .hint("`bimage logs last` shows the project's last build")),
     }
 }
@@ -147,8 +149,7 @@ async fn started(
 /// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on; so it does when the tool is to end at once.
 async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts: &mut Interrupts) -> Failure {
     let goes_on = |signal: EndSignal| {
-        Failure::failed(format!("{signal}; the build {id} goes on"))
-            .exit(Exit::Interrupted(signal))
+        Failure::new(ErrorKind::Interrupted(signal), format!("{signal}; the build {id} goes on"))
             .hint(format!("`bimage logs --follow {id}` follows it"))
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region))
     };
@@ -167,9 +168,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
         return goes_on(signal);
     }
     match session.codebuild().stop_build().id(id).send().await {
-        Ok(_) => {
-            Failure::failed(format!("{signal}; the build {id} is stopped")).exit(Exit::Interrupted(signal))
-        }
+        Ok(_) => Failure::new(ErrorKind::Interrupted(signal), format!("{signal}; the build {id} is stopped")),
         Err(e) if e.code() == Some("ResourceNotFoundException") => unknown(session, id),
         Err(e) => explain(session, &format!("stopping the build {id}, which may go on"), &e)
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region)),

@@ -12,7 +12,7 @@ use super::project::{Machine, refused};
 use crate::aws::{Contact, OPERATION_TIMEOUT, Session, explain};
 use awsb_model::image::{BuildArg, Platform};
 
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::payload::launcher;
 
 /// What CodeBuild runs. It goes along with each build (API `StartBuild`, buildspecOverride: an inline definition), so that a
@@ -101,8 +101,11 @@ pub(super) async fn start(contact: &mut Contact, order: &Order<'_>) -> Result<Bu
                 Err(e) => {
                     let failure = refused(session, order.project, e.code(), explain(session, &doing, &e));
                     let is_in_time = begun.elapsed() + OPERATION_TIMEOUT * 2 < TOKEN_LIVES;
-                    let (passing, of_credentials) = (failure.passing, failure.of_credentials);
-                    Err(failure.passing(passing && is_in_time).of_credentials(of_credentials && is_in_time))
+                    // After that time, the same token would start a second build.
+                    Err(match failure.is_recoverable() && !is_in_time {
+                        true => failure.with_kind(ErrorKind::Other),
+                        false => failure,
+                    })
                 }
             }
         })

@@ -25,10 +25,11 @@ fn said(folder: &tempfile::TempDir, below: &str, dockerfile: Option<&str>) -> St
     let dir = folder.path().join(below);
     let named = dockerfile.map(|name| dir.join(name));
     let failure = Context::gather(&dir, named.as_deref()).unwrap_err();
-    assert_eq!(failure.exit, crate::ui::Exit::Usage);
+    assert_eq!(failure.exit(), crate::ui::Exit::Usage);
     let real = folder.path().canonicalize().unwrap().display().to_string();
-    let lines: Vec<String> =
-        [failure.message].into_iter().chain(failure.hints.into_iter().map(|h| format!("  {h}"))).collect();
+    let lines: Vec<String> = std::iter::once(failure.message().to_owned())
+        .chain(failure.hints().iter().map(|h| format!("  {h}")))
+        .collect();
     lines.join("\n").replace(&real, "F").replace(&folder.path().display().to_string(), "F")
 }
 
@@ -182,7 +183,7 @@ fn of_two_dockerfiles_of_one_name_it_is_the_one_in_the_folder() {
     assert_eq!(context.dockerfile(), "Cargo.toml");
     let alone = tree(&["Dockerfile"]);
     let failure = Context::gather(alone.path(), Some(std::path::Path::new("Cargo.toml"))).unwrap_err();
-    assert!(failure.message.contains("Cargo.toml is outside of the folder"), "{}", failure.message);
+    assert!(failure.message().contains("Cargo.toml is outside of the folder"), "{failure}");
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn a_file_that_changes_is_named() {
     let failure = context.sha256().unwrap_err();
     let data = folder.path().canonicalize().unwrap().join("data");
     assert_eq!(
-        failure.message,
+        failure.message(),
         format!("reading the build context's {}: it has changed while it was read", data.display())
     );
 }

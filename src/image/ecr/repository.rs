@@ -7,7 +7,7 @@ use super::client;
 use crate::aws::{Session, explain};
 use awsb_model::image::{Repository, RepositoryPath};
 
-use crate::ui::{Failure, Voice};
+use crate::ui::{ErrorKind, Failure, Voice};
 
 /// What is kept of ECR's answer, for a day.
 pub(super) const KEPT: &str = "repository";
@@ -101,7 +101,7 @@ pub(in crate::image) fn gone(session: &Session) -> Failure {
         Some(path) => missing(session, path),
         None => Failure::failed("the cluster's repository is gone"),
     };
-    if was_kept { failure.stale() } else { failure }
+    if was_kept { failure.with_kind(ErrorKind::Stale) } else { failure }
 }
 
 /// The failure for a repository that is not there.

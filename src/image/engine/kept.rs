@@ -21,8 +21,8 @@ const PLACE: &str = "the Docker engine of this machine";
 /// When none answers.
 pub async fn keeper(session: &Session) -> Result<Engine, Failure> {
     let failure = |failure: Failure| {
-        let message = format!("looking for the images that {PLACE} keeps: {}", failure.message);
-        let failure = Failure { message, ..failure }.hint(START);
+        let message = format!("looking for the images that {PLACE} keeps: {failure}");
+        let failure = failure.wrap(message).hint(START);
         match session.cluster.images.engine_runs_jobs {
             true => failure,
             false => {

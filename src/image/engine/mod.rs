@@ -29,7 +29,7 @@ pub use push::push;
 use super::ENGINE_REPOSITORY;
 use crate::aws::Session;
 use crate::config::Builder;
-use crate::ui::{EndSignal, Exit, Failure};
+use crate::ui::{EndSignal, ErrorKind, Failure};
 use awsb_docker::{RawClient, find, status, words};
 use awsb_model::image::{Platform, Repository, Tag};
 
@@ -117,5 +117,5 @@ fn without_engine(session: &Session, failure: Failure) -> Failure {
 
 /// The failure when a signal has ended the work.
 fn interrupted(signal: EndSignal, what: &str) -> Failure {
-    Failure::failed(format!("{signal}: {what}")).exit(Exit::Interrupted(signal))
+    Failure::new(ErrorKind::Interrupted(signal), format!("{signal}: {what}"))
 }

@@ -9,8 +9,8 @@ use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Selecting jobs")]
 pub struct SelectArgs {
-    /// Jobs in these states, separated by commas; ALL means every state. With an array's ID: its children in
-    /// these states
+    /// Jobs in these states, separated by commas; ALL means every state. With an array's ID: its
+    /// children in these states
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
     pub status: Option<Statuses>,
     /// The jobs of this queue; may be repeated [default: the cluster's]
@@ -87,8 +87,8 @@ impl SelectArgs {
         })
     }
 
-    /// All jobs that are selected, the oldest first. If the cluster's queue is gone and came from the cache, the cluster is
-    /// read again.
+    /// All jobs that are selected, the oldest first. If the cluster's queue is gone and came from
+    /// the cache, the cluster is read again.
     ///
     /// # Errors
     /// When Batch cannot be asked or does not know a queue.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Context;
 use crate::aws::Session;
-use crate::stage::{Found, Spool, find_context, upload_context};
+use crate::stage::{ObjectState, Spool, inspect_context, upload_context};
 use crate::ui::{Failure, Progress};
 use awsb_model::{object_key, object_url};
 
@@ -19,8 +19,8 @@ pub async fn stage(session: &Session, context: &Context) -> Result<String, Failu
     let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
     let name = format!("contexts/{sha256}.tar.gz");
     let key = object_key(prefix, &name);
-    let found = find_context(session, &key).await?;
-    if found != Found::Same {
+    let found = inspect_context(session, &key).await?;
+    if found != ObjectState::Same {
         let packed = context.clone();
         let spool = in_background(move || pack(&packed, &sha256)).await?;
         upload_context(session, &key, &spool, found, context.is_quiet()).await?;

@@ -1,4 +1,8 @@
-//! An archive of files, made while it is read: however large it is, only what is being read is in memory.
+//! A tar archive of files that is made while it is read, so that only a small piece of it is in
+//! memory.
+//!
+//! `tar::Builder` does not fit: the length and the hash of the archive are known before it is sent,
+//! and it is read again for each attempt.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,92 +11,94 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::inputs::{Inputs, one_line};
+use super::checksum::checksums;
+use super::inputs::{InputEntry, Inputs, one_line};
+use super::part_source::PartSource;
 use awsb_model::payload::MTIME;
 
-/// Records of a tar archive have this size.
+/// The size in bytes of a record of a tar archive.
 const RECORD: u64 = 512;
-/// Two empty records end an archive.
+/// The size of the two empty records at the end of an archive.
 const END: u64 = 2 * RECORD;
 
-/// Something in an archive.
+/// An entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it is on this machine.
     pub source: PathBuf,
     /// Its permissions.
     pub mode: u32,
-    /// What it is.
-    pub kind: Kind,
+    /// Its type.
+    pub kind: EntryKind,
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A file.
     File {
         /// Its size in bytes.
         size: u64,
-        /// When it was last written: who reads it can tell whether it has changed since.
+        /// The time of the last change, by which a reader notices a later change.
         modified: Option<SystemTime>,
     },
     /// A directory.
     Directory,
-    /// A symbolic link, and what it says.
+    /// A symbolic link with its target.
     Link(PathBuf),
-    /// Another name of a file that comes before, in the archive's own words.
+    /// A hard link to an earlier entry, with its name in the archive.
     SameFile(PathBuf),
     /// A named pipe.
     Pipe,
     /// A device.
     Device {
-        /// Of blocks, or of characters.
+        /// Whether it is a block device; otherwise it is a character device.
         of_blocks: bool,
-        /// Its numbers.
+        /// Its major number.
         major: u32,
-        /// See `major`.
+        /// Its minor number.
         minor: u32,
     },
 }
 
 impl Entry {
-    /// How much content comes behind its header.
+    /// The size in bytes of the content behind its header.
     fn size(&self) -> u64 {
-        if let Kind::File { size, .. } = self.kind { size } else { 0 }
+        if let EntryKind::File { size, .. } = self.kind { size } else { 0 }
     }
 
-    fn is_as_it_was(&self, file: &File) -> bool {
-        let Kind::File { size, modified } = self.kind else { return false };
+    fn is_unchanged(&self, file: &File) -> bool {
+        let EntryKind::File { size, modified } = self.kind else { return false };
         file.metadata().is_ok_and(|now| now.len() == size && now.modified().ok() == modified)
     }
 }
 
-/// What an archive is made of. The same files give the same bytes.
+/// An archive. The same files give the same bytes.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    /// What it is of, for messages: `the input`.
-    of: &'static str,
+    /// The kind of its entries in messages, such as `the input`.
+    what: &'static str,
     entries: Arc<[(PathBuf, Entry)]>,
     length: u64,
 }
 
 impl Archive {
-    /// The archive of these inputs; nothing of their content is read yet.
+    /// The archive of these inputs. Their content is not read yet.
     ///
     /// # Errors
     /// When a name does not fit into a tar header.
-    pub fn of(inputs: Inputs) -> io::Result<Self> {
-        let entry = |(name, staged): (PathBuf, super::inputs::Staged)| {
-            let kind = match staged.size {
-                Some(size) => Kind::File { size, modified: staged.modified },
-                None => Kind::Directory,
+    pub fn of_inputs(inputs: Inputs) -> io::Result<Self> {
+        let entry = |(name, input): (PathBuf, InputEntry)| {
+            let kind = match input.size {
+                Some(size) => EntryKind::File { size, modified: input.modified },
+                None => EntryKind::Directory,
             };
-            (name, Entry { source: staged.source, mode: staged.mode, kind })
+            (name, Entry { source: input.source, mode: input.mode, kind })
         };
-        Self::new("the input", inputs.list().into_iter().map(entry).collect())
+        Self::new("the input", inputs.into_entries().into_iter().map(entry).collect())
     }
 
-    /// The archive of these entries, in their order; messages call each of them `what`.
+    /// The archive of these entries, in their order. Messages call each of them `what`.
     ///
     /// # Errors
     /// When a name does not fit into a tar header.
@@ -101,10 +107,10 @@ impl Archive {
         for (name, entry) in &entries {
             length += header(name, entry)?.len() as u64 + entry.size().next_multiple_of(RECORD);
         }
-        Ok(Self { of: what, entries: entries.into(), length })
+        Ok(Self { what, entries: entries.into(), length })
     }
 
-    /// What is in it.
+    /// Its entries.
     pub fn entries(&self) -> &[(PathBuf, Entry)] {
         &self.entries
     }
@@ -114,7 +120,7 @@ impl Archive {
         self.length
     }
 
-    /// The whole of a small archive, without its end.
+    /// All bytes of a small archive, without the empty records at its end.
     ///
     /// # Errors
     /// As [`Archive::read`].
@@ -125,19 +131,19 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// The SHA-256 of it, in hexadecimal digits; `seen` is told of every piece.
+    /// Its SHA-256 in hexadecimal digits; `on_read` gets the size of each chunk that was read.
     ///
     /// # Errors
     /// As [`Archive::read`].
-    pub fn sha256(&self, seen: impl FnMut(u64)) -> io::Result<String> {
-        super::parts::sums(self, seen).map(|sums| sums.sha256)
+    pub fn sha256(&self, on_read: impl FnMut(u64)) -> io::Result<String> {
+        checksums(self, on_read).map(|checksums| checksums.sha256)
     }
 
-    fn named(&self, entry: &Entry, why: &str) -> io::Error {
-        io::Error::other(format!("reading {} {}: {why}", self.of, entry.source.display()))
+    fn error(&self, entry: &Entry, why: &str) -> io::Error {
+        io::Error::other(format!("reading {} {}: {why}", self.what, entry.source.display()))
     }
 
-    /// Reads it from the beginning. A file that is not what it was when it was found is an error that names it.
+    /// Reads it from the beginning. A file that has changed since it was found is an error.
     pub fn read(&self) -> Reader {
         Reader { archive: self.clone(), next: 0, bytes: io::Cursor::default(), file: None, padding: 0 }
     }
@@ -147,13 +153,13 @@ impl Archive {
 #[derive(Debug)]
 pub struct Reader {
     archive: Archive,
-    /// The entry that comes next; the end of the archive counts as one.
+    /// The index of the next entry; the end of the archive counts as one.
     next: usize,
-    /// What is to be read first: headers, or the archive's end.
+    /// The bytes to be read first: headers, or the end of the archive.
     bytes: io::Cursor<Vec<u8>>,
-    /// Then comes the rest of this file, and the entry's number.
+    /// The file to be read next, and the index of its entry.
     file: Option<(io::Take<File>, usize)>,
-    /// Zeros after the file.
+    /// The number of zeros after the file.
     padding: u64,
 }
 
@@ -169,12 +175,12 @@ impl Read for Reader {
             }
             if let Some((file, entry)) = &mut self.file {
                 let entry = &self.archive.entries[*entry].1;
-                let n = file.read(buffer).map_err(|e| self.archive.named(entry, &one_line(&e)))?;
+                let n = file.read(buffer).map_err(|e| self.archive.error(entry, &one_line(&e)))?;
                 if n > 0 {
                     return Ok(n);
                 }
-                if file.limit() > 0 || !entry.is_as_it_was(file.get_ref()) {
-                    return Err(self.archive.named(entry, CHANGED));
+                if file.limit() > 0 || !entry.is_unchanged(file.get_ref()) {
+                    return Err(self.archive.error(entry, CHANGED));
                 }
                 self.file = None;
             }
@@ -187,11 +193,11 @@ impl Read for Reader {
             match self.archive.entries.get(self.next) {
                 Some((name, entry)) => {
                     self.bytes = io::Cursor::new(header(name, entry)?);
-                    if let Kind::File { size, .. } = entry.kind {
+                    if let EntryKind::File { size, .. } = entry.kind {
                         let opened = File::open(&entry.source);
-                        let file = opened.map_err(|e| self.archive.named(entry, &one_line(&e)))?;
-                        if !entry.is_as_it_was(&file) {
-                            return Err(self.archive.named(entry, CHANGED));
+                        let file = opened.map_err(|e| self.archive.error(entry, &one_line(&e)))?;
+                        if !entry.is_unchanged(&file) {
+                            return Err(self.archive.error(entry, CHANGED));
                         }
                         self.file = Some((file.take(size), self.next));
                         self.padding = size.next_multiple_of(RECORD) - size;
@@ -207,10 +213,10 @@ impl Read for Reader {
     }
 }
 
-/// Why a file cannot be read on.
+/// The reason why a file cannot be read to its end.
 const CHANGED: &str = "it has changed while it was read";
 
-/// The header of an entry, with GNU's for a long name before it, which busybox reads, too.
+/// The header of an entry. A GNU header for a long name comes before it, which busybox reads, too.
 fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(entry.mode);
@@ -220,18 +226,18 @@ fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
     header.set_size(entry.size());
     let mut target: &[u8] = &[];
     let kind = match &entry.kind {
-        Kind::File { .. } => tar::EntryType::Regular,
-        Kind::Directory => tar::EntryType::Directory,
-        Kind::Link(to) => {
+        EntryKind::File { .. } => tar::EntryType::Regular,
+        EntryKind::Directory => tar::EntryType::Directory,
+        EntryKind::Link(to) => {
             target = to.as_os_str().as_bytes();
             tar::EntryType::Symlink
         }
-        Kind::SameFile(as_name) => {
-            target = as_name.as_os_str().as_bytes();
+        EntryKind::SameFile(earlier) => {
+            target = earlier.as_os_str().as_bytes();
             tar::EntryType::Link
         }
-        Kind::Pipe => tar::EntryType::Fifo,
-        Kind::Device { of_blocks, major, minor } => {
+        EntryKind::Pipe => tar::EntryType::Fifo,
+        EntryKind::Device { of_blocks, major, minor } => {
             header.set_device_major(*major)?;
             header.set_device_minor(*minor)?;
             if *of_blocks { tar::EntryType::Block } else { tar::EntryType::Char }
@@ -239,7 +245,7 @@ fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
     };
     header.set_entry_type(kind);
     let mut archive = tar::Builder::new(Vec::new());
-    // What a link says stays as it is, to the letter.
+    // The target of a link is not changed.
     if header.set_link_name_literal(target).is_err() {
         let mut long = tar::Header::new_gnu();
         long.set_entry_type(tar::EntryType::GNULongLink);
@@ -258,6 +264,18 @@ fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+impl PartSource for Archive {
+    type Reader = Reader;
+
+    fn length(&self) -> u64 {
+        Archive::length(self)
+    }
+
+    fn read(&self) -> Reader {
+        Archive::read(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,10 +287,10 @@ mod tests {
 
     fn archive(folder: &Path) -> Archive {
         let input = Input::parse(format!("{}:in", folder.display()).as_ref(), |_| false).unwrap();
-        Archive::of(Inputs::gather(&[input], None).unwrap()).unwrap()
+        Archive::of_inputs(Inputs::gather(&[input], None).unwrap()).unwrap()
     }
 
-    /// Names and sizes that are hard to get right arrive under every tar that an image may have.
+    /// Unusual names and sizes are unpacked by every tar that an image may have.
     #[test]
     fn every_tar_reads_it() {
         let folder = tempfile::tempdir().unwrap();
@@ -297,9 +315,9 @@ mod tests {
         let mut bytes = Vec::new();
         archive.read().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes.len() as u64, archive.length());
-        let mut again = Vec::new();
-        archive.read().read_to_end(&mut again).unwrap();
-        assert!(bytes == again, "the same inputs give the same bytes");
+        let mut repeated = Vec::new();
+        archive.read().read_to_end(&mut repeated).unwrap();
+        assert!(bytes == repeated, "the same inputs give the same bytes");
         for tar in [["tar"].as_slice(), &["busybox", "tar"]] {
             let place = tempfile::tempdir().unwrap();
             let file = place.path().join("archive");
@@ -336,8 +354,11 @@ mod tests {
         let mut buffer = vec![0; 50_000];
         reader.read_exact(&mut buffer).unwrap();
         std::fs::write(&file, vec![2; 99_999]).unwrap();
-        let said = io::copy(&mut reader, &mut io::sink()).unwrap_err().to_string();
-        assert_eq!(said, format!("reading the input {}: it has changed while it was read", file.display()));
+        let message = io::copy(&mut reader, &mut io::sink()).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            format!("reading the input {}: it has changed while it was read", file.display())
+        );
         assert!(archive.read().read_to_end(&mut Vec::new()).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! The deliveries: the ways in which a job travels into its container.
 //!
-//! Bundles for a script from Slurm have `srun` in them. If a bundle is too large for the request because of that, even with
-//! everything packed, and nothing in the job mentions `srun`, it is left out.
+//! Bundles for a script from Slurm have `srun` in them. If a bundle is too large for the request
+//! because of that, even with everything packed, and nothing in the job mentions `srun`, it is left
+//! out.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::baggage::Baggage;
-use super::dialect::{self, Files, Mentions};
+use super::compat::{self, Mentions, Programs};
+use super::packed_inputs::PackedInputs;
 use super::target::Target;
 use awsb_model::payload::launcher::{self, Plain, Prelude, StartScript, Transport};
 use awsb_model::payload::{Bundle, Entry as BundleEntry};
@@ -23,7 +24,8 @@ use awsb_model::{Environment, JobSpec, ResolvedJob, ResolvedShape, Script, Stdin
 pub(super) enum Delivery {
     /// The command as it is. It needs nothing but the image.
     Bare,
-    /// Script, lines and arguments as text in the request. It needs `sh`, and for a script `mkdir` and `chmod`.
+    /// Script, lines and arguments as text in the request. It needs `sh`, and for a script `mkdir`
+    /// and `chmod`.
     Plain,
     /// A bundle in the request. It needs `sh`, `base64`, `gzip` and `tar`.
     InRequest,
@@ -60,12 +62,13 @@ impl Delivery {
     /// The deliveries of a job that is too large for a request.
     pub(super) const IN_S3: &[Delivery] = &[Delivery::InS3, Delivery::PackedInS3];
 
-    /// Encodes the job for this delivery; `None` if the job cannot travel so. `lines` are those of a group of tasks.
+    /// Encodes the job for this delivery; `None` if the job cannot travel so. `lines` are those of
+    /// a group of tasks.
     pub(super) fn encode(
         self,
         job: &ResolvedJob,
         lines: Option<(&[u8], &Tasks)>,
-        baggage: &Baggage,
+        inputs: &PackedInputs,
         target: &Target<'_>,
     ) -> io::Result<Option<Encoded>> {
         let spec = &job.spec;
@@ -107,12 +110,12 @@ impl Delivery {
             has_tasks: matches!(job.shape, ResolvedShape::Array(_)),
             place: &spec.place,
         };
-        let dialect = dialect::prelude(job);
+        let compat = compat::prelude(job);
         let first = lines.map(|(_, tasks)| tasks.ids().min()).filter(|first| *first > 1);
         variables.extend(first.map(|first| KeyValue::new(launcher::FIRST_LINE_VARIABLE, first.to_string())));
         if self == Delivery::Plain {
-            return Ok(plain(spec, script, lines, has_args, prelude, &dialect)
-                .filter(|_| baggage.is_none())
+            return Ok(plain(spec, script, lines, has_args, prelude, &compat)
+                .filter(|_| inputs.is_none())
                 .and_then(|(launcher, more)| {
                     variables.extend(more);
                     let command = launcher::command(utf8(&launcher)?, args);
@@ -120,15 +123,16 @@ impl Delivery {
                 }));
         }
         // The bundle would be empty.
-        if script.is_none() && !packed && baggage.is_none() && !needs_a_bundle(spec) {
+        if script.is_none() && !packed && inputs.is_none() && !needs_a_bundle(spec) {
             return Ok(None);
         }
-        let mentions = Mentions::of(spec, lines.map(|(lines, _)| lines), baggage);
-        let which = if less { Files::Mentioned } else { Files::All };
-        let Some(files) = dialect::files(job, &mentions, which) else { return Ok(None) };
-        let inputs = baggage.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
+        let mentions = Mentions::new(spec, lines.map(|(lines, _)| lines), inputs);
+        let which = if less { Programs::Mentioned } else { Programs::All };
+        let Some(files) = compat::files(job, &mentions, which) else { return Ok(None) };
+        let inputs_url =
+            inputs.name().map(|name| KeyValue::new(launcher::INPUTS_VARIABLE, target.url(&name)));
         // A command does not look for the file of its standard input.
-        let has_files = !baggage.is_none() && spec.stdin != Stdin::Alone;
+        let has_files = !inputs.is_none() && spec.stdin != Stdin::Alone;
         let start = StartScript {
             packed: packed.then_some((&spec.environment, &argv)),
             interpreter: script.map(Script::interpreter),
@@ -136,19 +140,19 @@ impl Delivery {
             stays: script.is_some() || has_files || !spec.outputs.is_empty(),
             line: spec.lines.as_ref().map(|l| l.is),
             prelude,
-            dialect: &dialect,
-            has_inputs: inputs.is_some(),
+            compat: &compat,
+            has_inputs: inputs_url.is_some(),
             has_stdin: spec.stdin != Stdin::Nothing,
             outputs: &spec.outputs,
             region: target.region,
         };
-        let bundle = bundle(script, lines.map(|(lines, _)| lines), &start.text(), &files, baggage)?;
+        let bundle = bundle(script, lines.map(|(lines, _)| lines), &start.text(), &files, inputs)?;
         let transport = match self {
             Delivery::InS3 | Delivery::PackedInS3 => Transport::Fetched,
             _ => Transport::Inline,
         };
         variables.extend(bundle_variables(&bundle, transport, target));
-        variables.extend(inputs);
+        variables.extend(inputs_url);
         let command = launcher::command(launcher::for_bundle(transport), args);
         Ok(Some(Encoded { command, environment: variables, bundle: Some(bundle) }))
     }
@@ -166,8 +170,8 @@ fn argv(work: &Work) -> Vec<OsString> {
     }
 }
 
-/// The arguments, if Batch passes them on unchanged: it refuses empty ones, and replaces `Ref::name` (UG
-/// `job_definition_parameters`, boto3 issue 3612).
+/// The arguments, if Batch passes them on unchanged: it refuses empty ones, and replaces
+/// `Ref::name` (UG `job_definition_parameters`, boto3 issue 3612).
 pub(super) fn unchanged_by_batch(argv: &[OsString]) -> Option<Vec<String>> {
     argv.iter().map(|a| utf8(a).filter(|a| !a.is_empty() && !a.contains("Ref::"))).collect()
 }
@@ -177,15 +181,15 @@ pub(super) fn plain_variables(environment: &Environment) -> Option<Vec<KeyValue>
     environment.iter().map(|(name, value)| Some(KeyValue::new(name.as_str(), utf8(value)?))).collect()
 }
 
-/// The launcher of a job without a bundle, and the variables with its script and lines; `None` if they have to be in a
-/// bundle.
+/// The launcher of a job without a bundle, and the variables with its script and lines; `None` if
+/// they have to be in a bundle.
 fn plain(
     spec: &JobSpec,
     script: Option<&Script>,
     lines: Option<(&[u8], &Tasks)>,
     has_args: bool,
     prelude: Prelude<'_>,
-    dialect: &OsStr,
+    compat: &OsStr,
 ) -> Option<(OsString, Vec<KeyValue>)> {
     // Only a bundle has the files for these: the program that uploads results, and `srun`.
     if !spec.outputs.is_empty() || spec.slurm.is_some() {
@@ -204,18 +208,19 @@ fn plain(
         line = Some((all.is, separator));
     }
     let interpreter = script.map(Script::interpreter);
-    let launcher = Plain { interpreter, has_args, line, prelude, dialect }.launcher();
+    let launcher = Plain { interpreter, has_args, line, prelude, compat }.launcher();
     Some((launcher, variables))
 }
 
-/// The text of these bytes, if a variable can hold it: UTF-8 without control characters other than line ends and tabs.
-/// Bytes that are too many for a request are not checked.
+/// The text of these bytes, if a variable can hold it: UTF-8 without control characters other than
+/// line ends and tabs. Bytes that are too many for a request are not checked.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok().filter(|text| text.len() <= limits::OVERRIDES_LENGTH)?;
     text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()).then_some(text)
 }
 
-/// A character that is in none of the lines, that JSON does not escape, and that is not white space to a shell.
+/// A character that is in none of the lines, that JSON does not escape, and that is not white space
+/// to a shell.
 fn separator(lines: &str) -> Option<char> {
     let usual = ['|', '~', '^', ';', '%', '@', '#', '!', ','].into_iter();
     usual.chain((33u8..127).map(char::from)).find(|c| !lines.contains(*c) && !['"', '\\'].contains(c))
@@ -240,11 +245,12 @@ fn bundle(
     script: Option<&Script>,
     lines: Option<&[u8]>,
     start: &OsStr,
-    files: &[dialect::File],
-    baggage: &Baggage,
+    files: &[compat::File],
+    inputs: &PackedInputs,
 ) -> io::Result<Bundle> {
-    // The script comes before the lines and the start, so that a reader of the bundle finds it first.
-    let mut entries: Vec<_> = files.iter().map(dialect::File::entry).collect();
+    // The script comes before the lines and the start, so that a reader of the bundle finds it
+    // first.
+    let mut entries: Vec<_> = files.iter().map(compat::File::entry).collect();
     if let Some(script) = script {
         entries.push(BundleEntry { path: script.file_name(), mode: 0o755, contents: script.contents() });
     }
@@ -252,7 +258,7 @@ fn bundle(
         entries.push(BundleEntry { path: launcher::LINES_FILE, mode: 0o600, contents });
     }
     entries.push(BundleEntry { path: launcher::START_FILE, mode: 0o600, contents: start.as_bytes() });
-    Bundle::pack(baggage.records(), &entries)
+    Bundle::pack(inputs.records(), &entries)
 }
 
 fn utf8(text: &OsStr) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The files and directories that a job takes along.
+//! The inputs of a job: the files and directories that are sent with it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,38 +14,38 @@ use crate::ui::Failure;
 use awsb_model::payload::launcher::STDIN_FILE;
 use awsb_model::{Input, reserved};
 
-/// The file that says what of its directory stays here, in the syntax of `.gitignore`.
+/// The file that lists the files of its directory that are not sent, in the syntax of `.gitignore`.
 const IGNORE_FILE: &str = ".bsubignore";
 
-/// A file or directory that goes along.
+/// A file or directory among the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staged {
+pub struct InputEntry {
     /// Where it is on this machine.
     pub source: PathBuf,
     /// Its permissions.
     pub mode: u32,
     /// Its size in bytes; `None` for a directory.
     pub size: Option<u64>,
-    /// When it was last written: who reads it can tell whether it has changed since.
+    /// The time of the last change, by which a reader notices a later change.
     pub modified: Option<SystemTime>,
 }
 
-/// All that a job takes along, by its path in the job's working directory.
+/// The inputs of a job, by their paths in the job's working directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inputs(BTreeMap<PathBuf, Staged>);
+pub struct Inputs(BTreeMap<PathBuf, InputEntry>);
 
 impl Inputs {
-    /// Finds what the arguments name. Links are followed, hidden files included, `.bsubignore` honoured.
-    /// `script` is the job's script, with the name that it will have: a file with that name and content may be
-    /// among the inputs, and is left out.
+    /// Finds the files that the arguments name. Links are followed, hidden files are included, and
+    /// `.bsubignore` counts. `script` is the job's script with its name in the job. A file among
+    /// the inputs with that name and content is left out.
     ///
     /// # Errors
-    /// When something cannot be read or staged, or two files would have one name.
+    /// When a file cannot be read or sent, or two files would have the same name.
     pub fn gather(inputs: &[Input], script: Option<(&str, &[u8])>) -> Result<Self, Failure> {
         let mut all = Self::default();
         for input in inputs {
             let shown = input.path().display();
-            let found = look(input.path())?;
+            let found = inspect(input.path())?;
             let root = input
                 .destination(found.size.is_none())
                 .map_err(|why| Failure::usage(format!("the input {shown}: {why}")))?;
@@ -53,7 +53,7 @@ impl Inputs {
                 all.add(root, found)?;
                 continue;
             }
-            // Only what `.bsubignore` says is left out.
+            // Only `.bsubignore` leaves files out.
             let mut walk = WalkBuilder::new(input.path());
             walk.standard_filters(false).follow_links(true).add_custom_ignore_filename(IGNORE_FILE);
             for entry in walk.build() {
@@ -64,47 +64,47 @@ impl Inputs {
                 let below = entry.path().strip_prefix(input.path()).unwrap_or(Path::new(""));
                 let name = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
                 if !name.as_os_str().is_empty() {
-                    all.add(name, look(entry.path())?)?;
+                    all.add(name, inspect(entry.path())?)?;
                 }
             }
         }
-        all.leave_out(script)?;
+        all.remove_script(script)?;
         all.check()?;
         Ok(all)
     }
 
-    fn add(&mut self, name: PathBuf, staged: Staged) -> Result<(), Failure> {
+    fn add(&mut self, name: PathBuf, entry: InputEntry) -> Result<(), Failure> {
         match self.0.entry(name) {
             Entry::Vacant(vacant) => {
-                vacant.insert(staged);
+                vacant.insert(entry);
             }
-            // Directories are put together.
-            Entry::Occupied(there) if there.get().size.is_none() && staged.size.is_none() => {}
+            // Two directories become one.
+            Entry::Occupied(there) if there.get().size.is_none() && entry.size.is_none() => {}
             Entry::Occupied(there) => {
-                let (one, two) = (there.get().source.display(), staged.source.display());
+                let (one, two) = (there.get().source.display(), entry.source.display());
                 return Err(collision(&one, &two, there.key()));
             }
         }
         Ok(())
     }
 
-    /// The script comes with the job anyway.
-    fn leave_out(&mut self, script: Option<(&str, &[u8])>) -> Result<(), Failure> {
+    /// Removes the script, which is sent with the job anyway.
+    fn remove_script(&mut self, script: Option<(&str, &[u8])>) -> Result<(), Failure> {
         let Some((name, contents)) = script else { return Ok(()) };
-        let Some(staged) = self.0.get(Path::new(name)) else { return Ok(()) };
-        let same_size = staged.size == Some(contents.len() as u64);
-        if !same_size || fs::read(&staged.source).map_err(|e| unreadable(&staged.source, &e))? != contents {
-            return Err(collision(&"the script", &staged.source.display(), Path::new(name)));
+        let Some(entry) = self.0.get(Path::new(name)) else { return Ok(()) };
+        let same_size = entry.size == Some(contents.len() as u64);
+        if !same_size || fs::read(&entry.source).map_err(|e| unreadable(&entry.source, &e))? != contents {
+            return Err(collision(&"the script", &entry.source.display(), Path::new(name)));
         }
         self.0.remove(Path::new(name));
         Ok(())
     }
 
-    /// Nothing is the launcher's, and no file has something below it.
+    /// Fails if an input has a name of the launcher, or a file has another input below it.
     fn check(&self) -> Result<(), Failure> {
-        for (name, staged) in &self.0 {
+        for (name, entry) in &self.0 {
             if let Some(folder) = reserved(name) {
-                let shown = staged.source.display();
+                let shown = entry.source.display();
                 return Err(Failure::usage(format!(
                     "the input {shown} would have the launcher's name {folder}"
                 ))
@@ -114,49 +114,50 @@ impl Inputs {
             }
             let file = name.ancestors().skip(1).find_map(|n| self.0.get(n).filter(|s| s.size.is_some()));
             if let Some(file) = file {
-                return Err(collision(&file.source.display(), &staged.source.display(), name));
+                return Err(collision(&file.source.display(), &entry.source.display(), name));
             }
         }
         Ok(())
     }
 
-    /// Whether there is nothing.
+    /// Whether there are no inputs.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Everything with its path in the working directory; a directory comes before what is in it.
-    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Staged)> {
-        self.0.iter().map(|(name, staged)| (name.as_path(), staged))
+    /// The inputs with their paths in the working directory. A directory comes before its files.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &InputEntry)> {
+        self.0.iter().map(|(name, entry)| (name.as_path(), entry))
     }
 
-    /// The same, in this folder of the working directory. The standard input stays where the launcher looks for it.
+    /// The inputs in this folder of the working directory. The standard input stays where the
+    /// launcher looks for it.
     #[must_use]
     pub fn below(self, folder: &str) -> Self {
         let below = |name: PathBuf| match name.as_os_str() == STDIN_FILE {
             true => name,
             false => Path::new(folder).join(name),
         };
-        Self(self.0.into_iter().map(|(name, staged)| (below(name), staged)).collect())
+        Self(self.0.into_iter().map(|(name, entry)| (below(name), entry)).collect())
     }
 
-    /// The same with a file for the job's standard input.
+    /// The inputs and a file for the job's standard input.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn with_stdin(mut self, file: &Path) -> Result<Self, Failure> {
-        let staged = look(file)?;
-        self.0.insert(STDIN_FILE.into(), Staged { mode: 0o600, ..staged });
+        let entry = inspect(file)?;
+        self.0.insert(STDIN_FILE.into(), InputEntry { mode: 0o600, ..entry });
         Ok(self)
     }
 
-    /// Whether there is a file for the job's standard input.
+    /// Whether the inputs have a file for the job's standard input.
     pub(super) fn has_stdin(&self) -> bool {
         self.0.contains_key(Path::new(STDIN_FILE))
     }
 
-    /// Everything, in the order of [`Inputs::iter`].
-    pub(super) fn list(self) -> Vec<(PathBuf, Staged)> {
+    /// The inputs in the order of [`Inputs::iter`].
+    pub(super) fn into_entries(self) -> Vec<(PathBuf, InputEntry)> {
         self.0.into_iter().collect()
     }
 
@@ -165,15 +166,16 @@ impl Inputs {
         self.0.values().filter_map(|s| s.size).sum()
     }
 
-    /// Whether the job will find something under this path, relative to its working directory.
+    /// Whether the job will have a file or directory at this path, relative to its working
+    /// directory.
     pub fn has(&self, path: &Path) -> bool {
         let normal: PathBuf = path.components().filter(|c| *c != Component::CurDir).collect();
         self.0.contains_key(&normal)
     }
 }
 
-/// What is at a path, links followed.
-fn look(path: &Path) -> Result<Staged, Failure> {
+/// Reads the metadata of a path. Links are followed.
+fn inspect(path: &Path) -> Result<InputEntry, Failure> {
     let found = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     let size = match found.file_type() {
         kind if kind.is_file() => Some(found.len()),
@@ -183,12 +185,12 @@ fn look(path: &Path) -> Result<Staged, Failure> {
             return Err(Failure::usage(format!("the input {shown} is neither a file nor a directory")));
         }
     };
-    // Who unpacks a directory must be able to fill it, and to remove it.
+    // The user who unpacks a directory must be able to fill and remove it.
     let mode = found.mode() & 0o777 | if size.is_none() { 0o700 } else { 0 };
-    Ok(Staged { source: path.to_owned(), mode, size, modified: found.modified().ok() })
+    Ok(InputEntry { source: path.to_owned(), mode, size, modified: found.modified().ok() })
 }
 
-/// What is wrong with something below an input.
+/// The failure to read a file below an input.
 fn cannot_walk(input: &dyn std::fmt::Display, e: &ignore::Error) -> Failure {
     use ignore::Error::{Loop, WithDepth, WithPath};
     let leave_out = format!("a line in {IGNORE_FILE} leaves it out");
@@ -222,31 +224,31 @@ fn collision(one: &dyn std::fmt::Display, two: &dyn std::fmt::Display, name: &Pa
         .hint("`-i PATH:NAME` gives an input another name")
 }
 
-/// An error's words without the operating system's number.
+/// The text of an error without the number of the operating system.
 pub(crate) fn one_line(e: &dyn std::fmt::Display) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// The local files that arguments of the job name, and that it will not have: what would add each, as the value
-/// of an `-i`.
+/// The local files that arguments of the job name and that the job will not have, each with the
+/// value of an `-i` that would send it.
 ///
-/// Only names of files relative to the current directory count: an absolute path (`/bin/sh`) may well be meant
-/// for the image.
-pub fn forgotten<'a>(
+/// Only files relative to the current directory count, because an absolute path (`/bin/sh`) may be
+/// one of the image.
+pub fn unsent_files<'a>(
     args: impl IntoIterator<Item = &'a std::ffi::OsStr>,
     is_file: impl Fn(&Path) -> bool,
     inputs: &Inputs,
 ) -> Vec<(PathBuf, String)> {
     let mut found: Vec<(PathBuf, String)> = Vec::new();
     for path in args.into_iter().map(Path::new) {
-        let is_news = path.is_relative() && is_file(path) && !inputs.has(path);
-        if !is_news || found.iter().any(|(known, _)| known == path) {
+        let is_unsent = path.is_relative() && is_file(path) && !inputs.has(path);
+        if !is_unsent || found.iter().any(|(earlier, _)| earlier == path) {
             continue;
         }
         let shown = path.display();
         let leaves = path.components().any(|c| c == Component::ParentDir);
-        // `-i data/x` puts it into the working directory as `x`, where the argument does not look for it.
+        // `-i data/x` sends the file as `x`, but the argument names `data/x`.
         let has_folder =
             path.parent().is_some_and(|p| p.components().next().is_some_and(|c| c != Component::CurDir));
         let value = if has_folder && !leaves { format!("{shown}:{shown}") } else { shown.to_string() };
@@ -287,7 +289,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn directories_go_along_with_all_that_is_in_them() {
+    fn directories_are_sent_with_all_their_files() {
         let folder = tree(&["d/a", "d/.hidden", "d/e/b", "d/e/c.log", "d/.git/x", "d/.gitignore", "other"]);
         fs::write(folder.path().join("d/.gitignore"), "a\n").unwrap();
         fs::write(folder.path().join("d/.bsubignore"), "*.log\n/.git\n.bsubignore\n").unwrap();
@@ -304,14 +306,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_cannot_go_along_is_named() {
+    fn files_that_cannot_be_sent_are_named() {
         let folder = tree(&["a/x", "b/x", "f", ".awsb"]);
         symlink(".", folder.path().join("b/loop")).unwrap();
         symlink("nowhere", folder.path().join("dangling")).unwrap();
         fs::create_dir(folder.path().join("c")).unwrap();
         symlink("nowhere", folder.path().join("c/gone")).unwrap();
         nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        for (args, said) in [
+        for (args, expected) in [
             (["a/x:f", "f"].as_slice(), "would both be f in the job's working directory"),
             (&["f:n", "a/x:n/y"], "would both be n/y"),
             (&["b"], "loop: the symbolic link leads back to "),
@@ -322,7 +324,7 @@ pub(crate) mod tests {
             (&[".awsb"], "would have the launcher's name .awsb"),
         ] {
             let failure = gather(folder.path(), args, None).unwrap_err();
-            assert!(failure.message().contains(said), "{args:?}: {failure}");
+            assert!(failure.message().contains(expected), "{args:?}: {failure}");
             assert_eq!(failure.exit(), crate::ui::Exit::Usage);
             assert!(!failure.message().contains("os error"), "{failure}");
         }
@@ -337,14 +339,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn arguments_that_name_files_are_noticed() {
+    fn arguments_that_name_unsent_files_are_found() {
         let folder = tree(&["data/x", "y"]);
         let inputs = gather(folder.path(), &["y"], None).unwrap();
         let is_file = |path: &Path| {
             [Path::new("data/x"), Path::new("y"), Path::new("../z"), Path::new("./t.py")].contains(&path)
         };
         let args = ["-c", "y", "./y", "data/x", "data/x", "../z", "./t.py", "/bin/sh"].map(OsStr::new);
-        let found = forgotten(args, is_file, &inputs);
+        let found = unsent_files(args, is_file, &inputs);
         let values: Vec<&str> = found.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["data/x:data/x", "../z", "./t.py"]);
     }

@@ -1,4 +1,5 @@
-//! A large archive goes to S3: several parts at a time, and what an upload that broke off has left is not sent again.
+//! Uploads a large archive to S3 in parts, several at a time. Parts that an interrupted upload has
+//! stored are not sent again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,88 +15,95 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use super::baggage::Baggage;
-use super::keys::listed_key;
-use super::parts::{self, Part, PartContent, Source, Stored, Sums, part_size};
-use super::upload::{Content, Found, look, storing, time_for};
+use super::checksum::Checksums;
+use super::listing::decode_key;
+use super::packed_inputs::PackedInputs;
+use super::part_source::{PartSource, part_size};
+use super::parts::{self, Part, PartContent, StoredPart};
+use super::upload::{Content, ObjectState, inspect, storing, time_for};
 use crate::aws::{Call, Session, explain};
 use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, Progress};
 use awsb_model::object_key;
 
-/// So many bytes of parts are on their way at once, in so many parts at most.
+/// At most this many bytes of parts are sent at the same time.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;
+/// At most this many parts are sent at the same time.
 const IN_FLIGHT: usize = 4;
-/// How long S3 may take to put the parts together ("can take several minutes", API: CompleteMultipartUpload).
+/// The time limit for S3 to join the parts ("can take several minutes", API:
+/// CompleteMultipartUpload).
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often an upload is taken up again that somebody else has ended or changed meanwhile.
+/// An upload that somebody else has ended or changed meanwhile is continued at most this many
+/// times.
 const ROUNDS: u32 = 4;
 
-/// Stores large inputs in the cluster's bucket, unless they are there already.
+/// Stores large inputs in the cluster's bucket, unless they exist already.
 ///
 /// # Errors
-/// When a file cannot be read or changes, or the bucket is missing, may not be written or cannot be reached. What
-/// has arrived by then is taken up by the next call for the same content.
-pub async fn upload_baggage(session: &Session, baggage: &Baggage) -> Result<(), Failure> {
-    let (Baggage::Large(archive, sums), Some(name)) = (baggage, baggage.name()) else { return Ok(()) };
+/// When a file cannot be read or changes, or the bucket is missing, may not be written or cannot be
+/// reached. The next call for the same content continues the upload.
+pub async fn upload_inputs(session: &Session, inputs: &PackedInputs) -> Result<(), Failure> {
+    let (PackedInputs::Large(archive, checksums), Some(name)) = (inputs, inputs.name()) else {
+        return Ok(());
+    };
     let key = object_key(&session.cluster.prefix, &name);
-    Upload { session, key: &key, source: archive, sums, of: &INPUTS, metadata: None, quiet: false }
+    Upload { session, key: &key, source: archive, checksums, labels: &INPUTS, metadata: None, quiet: false }
         .run()
         .await
 }
 
-/// What an upload is of, in words.
+/// The names of an upload in messages, and its content type.
 #[derive(Debug)]
-pub(super) struct Of {
-    /// `the inputs`.
+pub(super) struct UploadLabels {
+    /// The content, such as `the inputs`.
     pub what: &'static str,
-    /// What the bar says.
+    /// The title of the progress bar.
     pub sending: &'static str,
     /// The object's `Content-Type`.
     pub content_type: &'static str,
-    /// What has not come about when it is interrupted.
+    /// The consequence of an interruption.
     pub not_done: &'static str,
 }
 
-const INPUTS: Of = Of {
+const INPUTS: UploadLabels = UploadLabels {
     what: "the inputs",
     sending: "sending the inputs",
     content_type: "application/x-tar",
     not_done: "no job was submitted",
 };
 
-/// One object on its way.
+/// The upload of one object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Upload<'a, S> {
     pub session: &'a Session,
     pub key: &'a str,
     pub source: &'a S,
-    pub sums: &'a Sums,
-    pub of: &'static Of,
+    pub checksums: &'a Checksums,
+    pub labels: &'static UploadLabels,
     /// The object's metadata.
     pub metadata: Option<&'a HashMap<String, String>>,
     pub quiet: bool,
 }
 
-impl<S: Source> Upload<'_, S> {
-    /// Asks whether it is there, and sends it; another content in its place is replaced.
+impl<S: PartSource> Upload<'_, S> {
+    /// Stores the object, unless it exists already. An object with another content is replaced.
     ///
     /// # Errors
-    /// As [`upload_baggage`].
+    /// As [`upload_inputs`].
     pub async fn run(&self) -> Result<(), Failure> {
-        let found = self.look().await?;
-        self.run_over(found).await
+        let found = self.inspect().await?;
+        self.run_from(found).await
     }
 
-    /// Sends it, where this has been found in its place.
+    /// Stores the object, which has this state now.
     ///
     /// # Errors
-    /// As [`upload_baggage`].
-    pub async fn run_over(&self, mut found: Found) -> Result<(), Failure> {
+    /// As [`upload_inputs`].
+    pub async fn run_from(&self, mut found: ObjectState) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
-            if found == Found::Same || self.send(found == Found::Different).await? {
+            if found == ObjectState::Same || self.send(found == ObjectState::Different).await? {
                 return Ok(());
             }
-            found = self.look().await?;
+            found = self.inspect().await?;
         }
         Err(Failure::failed(format!("{}: others kept changing it", self.doing()))
             .hint("try again a little later"))
@@ -106,7 +114,7 @@ impl<S: Source> Upload<'_, S> {
     }
 
     fn doing(&self) -> String {
-        storing(self.session, self.of.what, self.key)
+        storing(self.session, self.labels.what, self.key)
     }
 
     fn wrong<E>(&self, e: &SdkError<E, HttpResponse>) -> Failure
@@ -116,33 +124,34 @@ impl<S: Source> Upload<'_, S> {
         explain(self.session, Call::new(&self.doing()).bucket(self.bucket()), e)
     }
 
-    /// What is in its place.
-    async fn look(&self) -> Result<Found, Failure> {
-        let content = Content { length: self.source.length(), sums: self.sums, bytes: None };
-        look(self.session, self.key, &content, &self.doing()).await
+    /// Compares the object in the bucket with the content.
+    async fn inspect(&self) -> Result<ObjectState, Failure> {
+        let content = Content { length: self.source.length(), checksums: self.checksums, bytes: None };
+        inspect(self.session, self.key, &content, &self.doing()).await
     }
 
-    /// Sends what is missing. `false`: somebody else has ended the upload, or changed it.
+    /// Sends the missing parts. Returns `false` if somebody else has ended or changed the upload.
     async fn send(&self, replaces: bool) -> Result<bool, Failure> {
-        let (id, there) = match self.left_over().await? {
+        let (id, stored_parts) = match self.resumable().await? {
             Some(found) => found,
             None => (self.begin().await?, HashMap::new()),
         };
         let mut stored = 0;
         let mut signals = Interrupts::listen();
-        let sent = unless_interrupted(self.send_parts(&id, there, &mut stored), signals.next()).await;
-        match sent.unwrap_or_else(|signal| Ok(Sent::Interrupted(signal)))? {
-            Sent::All(parts) => {
+        let sent = unless_interrupted(self.send_parts(&id, stored_parts, &mut stored), signals.next()).await;
+        match sent.unwrap_or_else(|signal| Ok(SendOutcome::Interrupted(signal)))? {
+            SendOutcome::All(parts) => {
                 let done = though_interrupted(self.complete(&id, parts, replaces), signals.next()).await;
                 done.unwrap_or_else(|signal| Err(self.interrupted(signal, stored)))
             }
-            Sent::UploadGone => Ok(false),
-            // The parts may be those of a file that was being written: nobody can go on with them.
-            Sent::InputsChanged(failure) => {
+            SendOutcome::UploadGone => Ok(false),
+            // The parts may be those of a file that was being written, so the upload cannot be
+            // continued.
+            SendOutcome::InputsChanged(failure) => {
                 self.abort(&id).await;
                 Err(failure)
             }
-            Sent::Interrupted(signal) => Err(self.interrupted(signal, stored)),
+            SendOutcome::Interrupted(signal) => Err(self.interrupted(signal, stored)),
         }
     }
 
@@ -150,7 +159,7 @@ impl<S: Source> Upload<'_, S> {
         let (stored, all) = (stored >> 20, self.source.length() >> 20);
         let message = format!(
             "{signal}: of {}, {stored} of {all} MiB are stored, and {}",
-            self.of.what, self.of.not_done
+            self.labels.what, self.labels.not_done
         );
         Failure::new(ErrorKind::Interrupted(signal), message).hint("the same command sends the rest")
     }
@@ -159,7 +168,7 @@ impl<S: Source> Upload<'_, S> {
         let create = self.session.s3.create_multipart_upload().bucket(self.bucket()).key(self.key);
         let created = create
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .content_type(self.of.content_type)
+            .content_type(self.labels.content_type)
             .set_metadata(self.metadata.cloned())
             .send()
             .await;
@@ -167,24 +176,24 @@ impl<S: Source> Upload<'_, S> {
         created.upload_id.ok_or_else(|| Failure::failed(format!("{}: S3 gave no upload ID", self.doing())))
     }
 
-    /// The upload of this object that has got furthest, and its parts. Others of it that nobody can go on with are
-    /// removed: S3 charges for them.
-    async fn left_over(&self) -> Result<Option<(String, HashMap<i32, Stored>)>, Failure> {
+    /// The unfinished upload of this object with the most parts, and its parts. Uploads that cannot
+    /// be continued are removed, because S3 charges for them.
+    async fn resumable(&self) -> Result<Option<(String, HashMap<i32, StoredPart>)>, Failure> {
         // Others may have begun uploads whose keys XML cannot carry.
         let list = self.session.s3.list_multipart_uploads().bucket(self.bucket()).prefix(self.key);
         let (uploads, encoding) = match list.encoding_type(EncodingType::Url).send().await {
             Ok(listed) => (listed.uploads.unwrap_or_default(), listed.encoding_type),
-            // It takes a permission of its own, and is not worth failing for.
+            // Listing needs a permission of its own, and the upload works without it.
             Err(e) if refused(&e) => return Ok(None),
             Err(e) => return Err(self.wrong(&e)),
         };
-        let mut best: Option<(String, HashMap<i32, Stored>)> = None;
-        let is_ours = |key: &str| listed_key(key, encoding.as_ref()) == self.key;
+        let mut best: Option<(String, HashMap<i32, StoredPart>)> = None;
+        let is_ours = |key: &str| decode_key(key, encoding.as_ref()) == self.key;
         for upload in uploads.into_iter().filter(|u| u.key().is_some_and(is_ours)) {
             let Some(id) = upload.upload_id else { continue };
             match self.parts(&id).await? {
                 Some(parts) if !self.fit(&parts) => self.abort(&id).await,
-                Some(parts) if best.as_ref().is_none_or(|(_, known)| parts.len() > known.len()) => {
+                Some(parts) if best.as_ref().is_none_or(|(_, longest)| parts.len() > longest.len()) => {
                     best = Some((id, parts));
                 }
                 _ => {}
@@ -193,8 +202,8 @@ impl<S: Source> Upload<'_, S> {
         Ok(best)
     }
 
-    /// The parts of an upload, or `None` when it has ended or may not be read.
-    async fn parts(&self, id: &str) -> Result<Option<HashMap<i32, Stored>>, Failure> {
+    /// The parts of an upload; `None` if it has ended or may not be read.
+    async fn parts(&self, id: &str) -> Result<Option<HashMap<i32, StoredPart>>, Failure> {
         let list = self.session.s3.list_parts().bucket(self.bucket()).key(self.key).upload_id(id);
         let mut pages = list.into_paginator().send();
         let mut parts = HashMap::new();
@@ -207,15 +216,15 @@ impl<S: Source> Upload<'_, S> {
             for part in page.parts.unwrap_or_default() {
                 if let (Some(number), Some(etag), Some(size)) = (part.part_number, part.e_tag, part.size) {
                     let size = u64::try_from(size).unwrap_or(0);
-                    parts.insert(number, Stored { etag, size, crc32: part.checksum_crc32 });
+                    parts.insert(number, StoredPart { etag, size, crc32: part.checksum_crc32 });
                 }
             }
         }
         Ok(Some(parts))
     }
 
-    /// Whether parts were cut as we cut them.
-    fn fit(&self, parts: &HashMap<i32, Stored>) -> bool {
+    /// Whether the parts have the sizes that we use.
+    fn fit(&self, parts: &HashMap<i32, StoredPart>) -> bool {
         let (length, size) = (self.source.length(), part_size(self.source.length()));
         let last = length.div_ceil(size);
         parts.iter().all(|(number, part)| match u64::try_from(*number) {
@@ -225,26 +234,26 @@ impl<S: Source> Upload<'_, S> {
         })
     }
 
-    /// Sends the parts that are not `there`; `stored` says how many bytes S3 has.
+    /// Sends the parts that are not among `stored_parts`. `stored` counts the bytes that S3 has.
     async fn send_parts(
         &self,
         id: &str,
-        there: HashMap<i32, Stored>,
+        stored_parts: HashMap<i32, StoredPart>,
         stored: &mut u64,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<SendOutcome, Failure> {
         let length = self.source.length();
         let at_once = usize::try_from(IN_FLIGHT_BYTES / part_size(length)).unwrap_or(1).clamp(1, IN_FLIGHT);
         let (sender, mut cut) = mpsc::channel(1);
-        let (source, sha256) = (self.source.clone(), self.sums.sha256.clone());
-        tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &there, &sender));
-        let mut progress = Progress::new(self.of.sending, length).unless(self.quiet);
+        let (source, sha256) = (self.source.clone(), self.checksums.sha256.clone());
+        tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &stored_parts, &sender));
+        let mut progress = Progress::new(self.labels.sending, length).unless(self.quiet);
         let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
         let mut all_cut = false;
         while !(all_cut && sending.is_empty()) {
             tokio::select! {
                 part = cut.recv(), if !all_cut && sending.len() < at_once => match part {
                     Some(Ok(part)) => sending.push(self.send_part(id, part)),
-                    Some(Err(e)) => return Ok(Sent::InputsChanged(Failure::failed(e.to_string()))),
+                    Some(Err(e)) => return Ok(SendOutcome::InputsChanged(Failure::failed(e.to_string()))),
                     None => all_cut = true,
                 },
                 Some(sent) = sending.next() => match sent? {
@@ -253,7 +262,7 @@ impl<S: Source> Upload<'_, S> {
                         *stored += size;
                         progress.advance(size);
                     }
-                    None => return Ok(Sent::UploadGone),
+                    None => return Ok(SendOutcome::UploadGone),
                 },
             }
         }
@@ -261,14 +270,14 @@ impl<S: Source> Upload<'_, S> {
             return Err(Failure::failed(format!("{}: parts of it are missing", self.doing())));
         }
         done.sort_by_key(CompletedPart::part_number);
-        Ok(Sent::All(done))
+        Ok(SendOutcome::All(done))
     }
 
-    /// Sends one part, unless it is there. `None`: the upload has been ended by somebody.
+    /// Sends one part, unless S3 has it. Returns `None` if somebody has ended the upload.
     async fn send_part(&self, id: &str, part: Part) -> Result<Option<(CompletedPart, u64)>, Failure> {
         let completed = CompletedPart::builder().part_number(part.number).checksum_crc32(&part.crc32);
         let content = match part.content {
-            PartContent::There(etag) => return Ok(Some((completed.e_tag(etag).build(), part.size))),
+            PartContent::Stored(etag) => return Ok(Some((completed.e_tag(etag).build(), part.size))),
             PartContent::New(content) => content,
         };
         let timeouts = TimeoutConfig::builder().operation_timeout(time_for(part.size)).build();
@@ -278,7 +287,7 @@ impl<S: Source> Upload<'_, S> {
             .checksum_crc32(part.crc32)
             .body(ByteStream::from(content))
             .customize()
-            // The checksum is in a header that is signed; hashing the part once more would only take time.
+            // The checksum is in a signed header, so a second hash of the part is not needed.
             .disable_payload_signing()
             .config_override(S3Config::new().timeout_config(timeouts))
             .send()
@@ -290,7 +299,7 @@ impl<S: Source> Upload<'_, S> {
         }
     }
 
-    /// Makes the parts the object. `false`: they are not what S3 has, or the upload is gone.
+    /// Joins the parts to the object. Returns `false` if S3 has other parts, or the upload is gone.
     async fn complete(&self, id: &str, parts: Vec<CompletedPart>, replaces: bool) -> Result<bool, Failure> {
         let timeouts = TimeoutConfig::builder().operation_timeout(COMPLETE_TIMEOUT).build();
         let completed = self
@@ -308,7 +317,7 @@ impl<S: Source> Upload<'_, S> {
             .await;
         match completed {
             Ok(_) => Ok(true),
-            // The same content is there: somebody else was faster.
+            // Somebody else has stored the same content.
             Err(e) if e.code() == Some("PreconditionFailed") => {
                 self.abort(id).await;
                 Ok(true)
@@ -318,16 +327,16 @@ impl<S: Source> Upload<'_, S> {
         }
     }
 
-    /// Removes what an upload has stored. If that fails, it is found again by the next one.
+    /// Removes the parts of an upload. If that fails, the next upload finds them.
     async fn abort(&self, id: &str) {
         let abort = self.session.s3.abort_multipart_upload().bucket(self.bucket()).key(self.key);
         let _ = abort.upload_id(id).send().await;
     }
 }
 
-/// How sending ended.
+/// The outcome of sending the parts.
 #[derive(Debug)]
-enum Sent {
+enum SendOutcome {
     All(Vec<CompletedPart>),
     UploadGone,
     InputsChanged(Failure),
@@ -338,13 +347,14 @@ fn refused<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
     matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 501))
 }
 
-/// Whether another process ended the upload or replaced parts of it (S3 User Guide, conditional writes: "On a 409
-/// failure you should retry the upload").
+/// Whether another process ended the upload or replaced parts of it (S3 User Guide, conditional
+/// writes: "On a 409 failure you should retry the upload").
 fn is_contested(e: &SdkError<CompleteMultipartUploadError, HttpResponse>) -> bool {
     matches!(e.code(), Some("NoSuchUpload" | "InvalidPart" | "ConditionalRequestConflict"))
 }
 
-/// Does it unless a signal comes, which counts first: nothing is begun after it.
+/// Does the work unless a signal comes. A signal at the same time wins, so nothing is begun after
+/// it.
 async fn unless_interrupted<T>(
     work: impl Future<Output = T>,
     signal: impl Future<Output = EndSignal>,
@@ -356,7 +366,8 @@ async fn unless_interrupted<T>(
     }
 }
 
-/// The same where what is done counts first: it is not said to be undone because a signal came at its end.
+/// Does the work unless a signal comes. Work that is done at the same time wins, so it is not
+/// reported as undone.
 async fn though_interrupted<T>(
     work: impl Future<Output = T>,
     signal: impl Future<Output = EndSignal>,
@@ -377,7 +388,7 @@ mod tests {
         let signal = || std::future::ready(EndSignal::Terminate);
         let begins = async { panic!("it is not begun") };
         assert_eq!(unless_interrupted::<()>(begins, signal()).await, Err(EndSignal::Terminate));
-        // Which of the two counts is no matter of luck.
+        // The winner does not depend on chance.
         for _ in 0..100 {
             assert_eq!(though_interrupted(async { 1 }, signal()).await, Ok(1));
         }

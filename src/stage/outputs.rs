@@ -1,4 +1,4 @@
-//! The files that jobs have left at their `AWSB_OUTPUT_URL`: listed, and fetched.
+//! Lists and fetches the files that jobs have stored at their `AWSB_OUTPUT_URL`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,20 +9,21 @@ use futures_util::StreamExt;
 use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
-use super::keys::listed_key;
+use super::listing::decode_key;
 use crate::aws::{Call, Session, explain};
 use crate::ui::{Failure, Progress};
 use awsb_model::{JobId, object_key};
 
-/// So many files are fetched at once.
-const AT_ONCE: usize = 8;
-/// How often a file is begun that breaks off.
-const TRIES: u32 = 3;
+/// At most this many files are fetched at the same time.
+const CONCURRENCY: usize = 8;
+/// A file is fetched at most this many times if its transfer breaks off.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// A file that a job has left.
+/// A file that a job has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputFile {
-    /// Its path below the job's folder; an array's children and an MNP job's nodes have folders in it.
+    /// Its path below the job's folder, which has a folder for each child of an array and each node
+    /// of an MNP job.
     pub path: String,
     /// Its key in the bucket.
     pub key: String,
@@ -32,8 +33,8 @@ pub struct OutputFile {
     pub modified: i64,
 }
 
-/// Where the job's files are, below the folder of all: what the launcher makes of `AWS_BATCH_JOB_ID`, with a slash at
-/// the end.
+/// The folder of the job's files below that of all jobs, with a slash at its end. The launcher
+/// derives the same from `AWS_BATCH_JOB_ID`.
 fn folder(id: &JobId) -> String {
     match id.as_str().split_once('#') {
         Some((job, node)) => format!("{job}/node-{node}/"),
@@ -41,7 +42,7 @@ fn folder(id: &JobId) -> String {
     }
 }
 
-/// The files of a job, an array with those of its children, by path.
+/// The files of a job, for an array with those of its children, sorted by path.
 ///
 /// # Errors
 /// When the bucket is missing, may not be listed or cannot be reached.
@@ -63,15 +64,15 @@ pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFil
 
 fn file(object: Object, prefix: &str, encoding: Option<&EncodingType>) -> Option<OutputFile> {
     let key = object.key?;
-    let key = listed_key(&key, encoding);
+    let key = decode_key(&key, encoding);
     let path = key.strip_prefix(prefix).filter(|path| !path.is_empty() && !path.ends_with('/'))?.to_owned();
     let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     let modified = object.last_modified.and_then(|at| at.to_millis().ok()).unwrap_or(0);
     Some(OutputFile { path, key, size, modified })
 }
 
-/// Fetches files into a directory, which is made if it is not there. Each appears under its name when it is whole, in
-/// place of what was there. Returns where they are now, in the order of `files`.
+/// Fetches files into a directory, which is created if necessary. Each file gets its name when it
+/// is complete, and replaces an earlier one. Returns the paths in the order of `files`.
 ///
 /// # Errors
 /// For each file that cannot be fetched or written, or whose path would lead out of the directory.
@@ -82,23 +83,23 @@ pub async fn fetch_outputs(
 ) -> Vec<Result<PathBuf, Failure>> {
     let mut progress = Progress::new("fetching", files.iter().map(|f| f.size).sum());
     let progress = std::cell::RefCell::new(&mut progress);
-    let seen = |n: u64| progress.borrow_mut().advance(n);
-    let fetched = files.iter().map(|file| fetch(session, file, directory, &seen));
-    futures_util::stream::iter(fetched).buffered(AT_ONCE).collect().await
+    let on_read = |n: u64| progress.borrow_mut().advance(n);
+    let fetched = files.iter().map(|file| fetch(session, file, directory, &on_read));
+    futures_util::stream::iter(fetched).buffered(CONCURRENCY).collect().await
 }
 
 async fn fetch(
     session: &Session,
     file: &OutputFile,
     directory: &Path,
-    seen: &impl Fn(u64),
+    on_read: &impl Fn(u64),
 ) -> Result<PathBuf, Failure> {
-    let target = place(directory, &file.path)?;
+    let target = local_path(directory, &file.path)?;
     let writing = |e: io::Error| Failure::failed(format!("writing {}: {}", target.display(), one_line(&e)));
     make_folders(directory, &target)?;
-    let mut tries_left = TRIES;
+    let mut attempts_left = MAX_ATTEMPTS;
     loop {
-        tries_left -= 1;
+        attempts_left -= 1;
         let doing = || format!("fetching s3://{}/{}", session.cluster.bucket, file.key);
         let get = session.s3.get_object().bucket(&session.cluster.bucket).key(&file.key);
         let mut body = get
@@ -113,7 +114,7 @@ async fn fetch(
                 None => break None,
                 Some(Ok(bytes)) => {
                     whole.write_all(&bytes).map_err(writing)?;
-                    seen(bytes.len() as u64);
+                    on_read(bytes.len() as u64);
                 }
                 Some(Err(e)) => break Some(e),
             }
@@ -123,21 +124,22 @@ async fn fetch(
                 whole.persist(&target).map_err(|e| writing(e.error))?;
                 return Ok(target);
             }
-            Some(_) if tries_left > 0 => {}
+            Some(_) if attempts_left > 0 => {}
             Some(e) => return Err(Failure::failed(format!("{}: it broke off: {e}", doing()))),
         }
     }
 }
 
-/// A file under a name of its own, with the permissions that any new file has.
+/// A file with a temporary name and the permissions of any new file.
 fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = fs::Permissions::from_mode(0o666);
     tempfile::Builder::new().prefix(".awsb-").permissions(permissions).tempfile_in(folder)
 }
 
-/// The file of a path. Anybody who may write to the bucket chooses paths.
-fn place(directory: &Path, path: &str) -> Result<PathBuf, Failure> {
+/// The local file for a path. The path is not trusted, because everybody who can write to the
+/// bucket chooses paths.
+fn local_path(directory: &Path, path: &str) -> Result<PathBuf, Failure> {
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     if path.split('/').all(is_name) {
         return Ok(directory.join(path));
@@ -148,7 +150,8 @@ fn place(directory: &Path, path: &str) -> Result<PathBuf, Failure> {
     )))
 }
 
-/// Makes the folders from the directory to the file. One that is a link would lead somewhere else.
+/// Creates the folders from the directory to the file. A link among them is refused, because it
+/// would lead elsewhere.
 fn make_folders(directory: &Path, file: &Path) -> Result<(), Failure> {
     let making = |folder: &Path, e: &io::Error| {
         Failure::failed(format!("making the directory {}: {}", folder.display(), one_line(e)))
@@ -187,10 +190,10 @@ mod tests {
     #[test]
     fn no_path_leads_out() {
         let directory = Path::new("/d");
-        assert_eq!(place(directory, "3/a b.csv").unwrap(), Path::new("/d/3/a b.csv"));
-        assert_eq!(place(directory, "..a").unwrap(), Path::new("/d/..a"));
+        assert_eq!(local_path(directory, "3/a b.csv").unwrap(), Path::new("/d/3/a b.csv"));
+        assert_eq!(local_path(directory, "..a").unwrap(), Path::new("/d/..a"));
         for path in ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "./x", "a/", "a\0b"] {
-            assert!(place(directory, path).is_err(), "{path}");
+            assert!(local_path(directory, path).is_err(), "{path}");
         }
     }
 
@@ -198,12 +201,12 @@ mod tests {
     fn links_are_not_followed_out_of_the_directory() {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
-        let target = place(inside.path(), "link/sub/x").unwrap();
+        let target = local_path(inside.path(), "link/sub/x").unwrap();
         assert!(
             make_folders(inside.path(), &target).unwrap_err().message().ends_with("link is not a directory")
         );
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
-        let target = place(inside.path(), "a/b/x").unwrap();
+        let target = local_path(inside.path(), "a/b/x").unwrap();
         make_folders(inside.path(), &target).unwrap();
         make_folders(inside.path(), &target).unwrap();
         assert!(inside.path().join("a/b").is_dir());

@@ -1,7 +1,7 @@
 //! The plan of a job's requests, and the choice of the way in which the job travels.
 //!
-//! Every [`Delivery`] puts the same job into the container. They differ in what they need there and in their cost. The
-//! first one whose overrides fit Batch's limit is taken.
+//! Every [`Delivery`] puts the same job into the container. They differ in what they need there and
+//! in their cost. The first one whose overrides fit Batch's limit is taken.
 //!
 //! If an array becomes several jobs, each of them has its own lines, and so a bundle of its own.
 
@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 
-use super::baggage::Baggage;
 use super::delivery::{Delivery, Encoded, needs_a_bundle, plain_variables, unchanged_by_batch};
-use super::nodes::NODES;
+use super::packed_inputs::PackedInputs;
+use super::ssh_keys::NODE_KEYS;
 use super::target::Target;
 use awsb_model::payload::Bundle;
 use awsb_model::payload::launcher;
@@ -53,9 +53,11 @@ pub enum PlanError {
     },
 }
 
-/// A larger script with its inputs, in bytes, is never tried in a request: that would only take time.
+/// A larger script with its inputs, in bytes, is never tried in a request: that would only take
+/// time.
 const TOO_LARGE_TO_TRY: usize = 512 * 1024;
-/// The characters that the overrides may have. The rest of Batch's limit is a reserve for what Batch adds.
+/// The characters that the overrides may have. The rest of Batch's limit is a reserve for what
+/// Batch adds.
 pub const OVERRIDES_BUDGET: usize = limits::OVERRIDES_LENGTH - limits::OVERRIDES_RESERVE;
 
 impl Plan {
@@ -65,13 +67,14 @@ impl Plan {
         bundles.any(|value| value.starts_with("s3://"))
     }
 
-    /// Chooses how the job travels with its inputs, and writes its requests. `mark` makes the mark of each request.
+    /// Chooses how the job travels with its inputs, and writes its requests. `mark` makes the mark
+    /// of each request.
     ///
     /// # Errors
     /// When no delivery fits Batch's limit, which takes a bucket or prefix of absurd length.
     pub fn new(
         job: &ResolvedJob,
-        baggage: &Baggage,
+        inputs: &PackedInputs,
         target: &Target<'_>,
         mut mark: impl FnMut() -> Mark,
     ) -> Result<Self, PlanError> {
@@ -85,7 +88,7 @@ impl Plan {
             }
             None => vec![None; parts.len()],
         };
-        let deliveries = deliveries(job, baggage, lines.iter().flatten().map(|lines| lines.len()).max());
+        let deliveries = deliveries(job, inputs, lines.iter().flatten().map(|lines| lines.len()).max());
         let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
         // Without lines, the parts of an array differ only in the IDs of their tasks.
         let mut encoded: HashMap<Delivery, Option<Encoded>> = HashMap::new();
@@ -99,7 +102,7 @@ impl Plan {
             for delivery in deliveries {
                 let encoded = match encoded.entry(*delivery) {
                     Entry::Occupied(earlier) => earlier.into_mut(),
-                    Entry::Vacant(new) => new.insert(delivery.encode(job, lines, baggage, target)?),
+                    Entry::Vacant(new) => new.insert(delivery.encode(job, lines, inputs, target)?),
                 };
                 let Some(encoded) = encoded else { continue };
                 let mut environment = encoded.environment.clone();
@@ -133,21 +136,21 @@ impl Plan {
 }
 
 /// The deliveries to try, in their order; `lines` is the length of the longest list of lines.
-fn deliveries(job: &ResolvedJob, baggage: &Baggage, lines: Option<usize>) -> &'static [Delivery] {
+fn deliveries(job: &ResolvedJob, inputs: &PackedInputs, lines: Option<usize>) -> &'static [Delivery] {
     let script = match &job.spec.work {
         Work::Script { script, .. } => script.contents().len(),
         Work::Command(_) => 0,
     };
-    match baggage.records().len() + script + lines.unwrap_or(0) {
+    match inputs.records().len() + script + lines.unwrap_or(0) {
         _ if job.spec.bare => &Delivery::ALL[..1],
-        0 if starts_bare(job) && baggage.is_none() => &Delivery::ALL,
+        0 if starts_bare(job) && inputs.is_none() => &Delivery::ALL,
         0..TOO_LARGE_TO_TRY => &Delivery::ALL[1..],
         _ => Delivery::IN_S3,
     }
 }
 
-/// Whether a request with overrides of this length for each node range stays below Batch's limit, if the rest of the
-/// request takes as much as the overrides of one container may.
+/// Whether a request with overrides of this length for each node range stays below Batch's limit,
+/// if the rest of the request takes as much as the overrides of one container may.
 fn fits_for_all_ranges(length: usize, shape: &ResolvedShape) -> bool {
     let ranges = match shape {
         ResolvedShape::Nodes(nodes) => nodes.ranges.len(),
@@ -156,9 +159,9 @@ fn fits_for_all_ranges(length: usize, shape: &ResolvedShape) -> bool {
     length * ranges <= limits::SUBMIT_JOB_BYTES - limits::OVERRIDES_LENGTH
 }
 
-/// Whether nothing has to happen in the container before the command runs. A single job gets `AWSB_OUTPUT_URL`, which
-/// takes `sh`. The children of an array of a given size start without it, because there the start takes most of the
-/// time.
+/// Whether nothing has to happen in the container before the command runs. A single job gets
+/// `AWSB_OUTPUT_URL`, which takes `sh`. The children of an array of a given size start without it,
+/// because there the start takes most of the time.
 fn starts_bare(job: &ResolvedJob) -> bool {
     let spec = &job.spec;
     let can_be_bare = match &job.shape {
@@ -206,13 +209,14 @@ pub fn task_variables(part: &Tasks, all: &Tasks) -> [KeyValue; 5] {
     ]
 }
 
-/// The variables about the cluster and the user, and for the nodes of a job where their key goes (never the key).
-/// The entry point of awsb's image connects the nodes, and mounts the shared directories.
+/// The variables about the cluster and the user, and for the nodes of a job where their key goes
+/// (never the key). The entry point of awsb's image connects the nodes, and mounts the shared
+/// directories.
 fn cluster_variables(job: &ResolvedJob, target: &Target<'_>) -> Vec<KeyValue> {
     let mut variables = Vec::new();
     variables.extend(target.submitter.map(|user| KeyValue::new(Submitter::VARIABLE, user.as_str())));
     if let ResolvedShape::Nodes(_) = job.shape {
-        variables.push(KeyValue::new(launcher::NODES_VARIABLE, target.url(NODES)));
+        variables.push(KeyValue::new(launcher::NODES_VARIABLE, target.url(NODE_KEYS)));
         variables.push(KeyValue::new(launcher::NODES_REGION_VARIABLE, target.region));
     }
     let mounts: Vec<_> =

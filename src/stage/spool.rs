@@ -1,4 +1,5 @@
-//! An archive, gzipped, in a file without a name: what has to be read again, and is too large for memory.
+//! A gzipped archive in a file without a name, for content that is read several times and is too
+//! large for memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
-/// What is read at once.
-const CHUNK: usize = 256 * 1024;
+use super::inputs::one_line;
+use super::part_source::{CHUNK, PartSource};
 
-/// A gzipped archive. Its file is gone when nobody reads it any more.
+/// A gzipped archive. Its file is removed with the last clone and reader.
 #[derive(Debug, Clone)]
 pub struct Spool {
     file: Arc<File>,
@@ -20,15 +21,15 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Gzips what `archive` gives; `seen` is told of every piece of it. Returns it with the SHA-256 of what it was
-    /// before. The same content gives the same bytes.
+    /// Gzips an archive; `on_read` gets the size of each chunk that was read. Returns the spool,
+    /// and the SHA-256 of the archive before. The same content gives the same bytes.
     ///
     /// # Errors
-    /// When it cannot be read, or there is no room for it in the folder for temporary files.
-    pub fn gzip(mut archive: impl Read, mut seen: impl FnMut(u64)) -> io::Result<(Self, String)> {
+    /// When the archive cannot be read, or the folder for temporary files has no space left.
+    pub fn gzip(mut archive: impl Read, mut on_read: impl FnMut(u64)) -> io::Result<(Self, String)> {
         let file = tempfile::tempfile().map_err(writing)?;
         let gzip = GzBuilder::new().mtime(0).operating_system(255);
-        let file = Hashing { file, hash: Sha256::new() };
+        let file = HashingFile { file, hash: Sha256::new() };
         let mut gzip = gzip.write(BufWriter::with_capacity(CHUNK, file), Compression::fast());
         let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
         loop {
@@ -38,7 +39,7 @@ impl Spool {
             }
             hash.update(&chunk[..n]);
             gzip.write_all(&chunk[..n]).map_err(writing)?;
-            seen(n as u64);
+            on_read(n as u64);
         }
         let buffered = gzip.finish().map_err(writing)?;
         let mut packed = buffered.into_inner().map_err(|e| writing(e.into_error()))?;
@@ -63,13 +64,13 @@ impl Spool {
     }
 }
 
-/// A file, and the hash of what is written to it.
-struct Hashing {
+/// A file, with the hash of the bytes that were written to it.
+struct HashingFile {
     file: File,
     hash: Sha256,
 }
 
-impl Write for Hashing {
+impl Write for HashingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
         self.hash.update(&bytes[..n]);
@@ -83,7 +84,7 @@ impl Write for Hashing {
 
 fn writing(e: io::Error) -> io::Error {
     let folder = std::env::temp_dir();
-    let why = super::inputs::one_line(&e);
+    let why = one_line(&e);
     io::Error::new(e.kind(), format!("writing a temporary file in {}: {why}", folder.display()))
 }
 
@@ -102,12 +103,24 @@ impl Read for Reader {
     }
 }
 
+impl PartSource for Spool {
+    type Reader = Reader;
+
+    fn length(&self) -> u64 {
+        Spool::length(self)
+    }
+
+    fn read(&self) -> Reader {
+        Spool::read(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_often_as_one_likes() {
+    fn a_spool_can_be_read_several_times() {
         let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut seen = 0;
         let (spool, before) = Spool::gzip(content.as_slice(), |n| seen += n).unwrap();

@@ -1,4 +1,4 @@
-//! The bundle goes to S3.
+//! Uploads bundles to S3.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,29 +14,30 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
-use super::checksum::md5_hex;
-use super::parts::Sums;
+use super::checksum::{Checksums, md5_hex};
 use crate::aws::{Call, OPERATION_TIMEOUT, Session, explain};
 use crate::ui::{Failure, note};
 use awsb_model::payload::Bundle;
 
-/// What a gzipped object is.
+/// The `Content-Type` of a gzipped object.
 pub(super) const GZIP: &str = "application/gzip";
-/// Bundles above this size are looked for before they are sent: a conditional put sends its body first.
-const ASK_FIRST_BYTES: usize = 256 * 1024;
-/// The slowest upload that is waited for.
+/// S3 is asked for bundles above this size before they are sent, because a conditional put sends
+/// its body first.
+const HEAD_FIRST_BYTES: usize = 256 * 1024;
+/// An upload that is slower times out.
 const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
-/// How often a put is tried while others put or delete the same object (S3 User Guide, conditional writes: "On
-/// a 409 failure you should retry the upload").
-const CONFLICTS: u32 = 5;
+/// A put is tried at most this many times while others put or delete the same object (S3 User
+/// Guide, conditional writes: "On a 409 failure you should retry the upload").
+const MAX_ATTEMPTS: u32 = 5;
+/// The pause between two attempts.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
-/// So many bundles are sent at once.
-const AT_ONCE: usize = 8;
+/// At most this many bundles are sent at the same time.
+const CONCURRENCY: usize = 8;
 
-/// Stores bundles in the cluster's bucket, unless they are there already. One that is there and is another content is
-/// replaced: by the time that this returns, if jobs fetch them; else by what is returned, which is to run beside the
-/// submission.
+/// Stores bundles in the cluster's bucket, unless they exist already. An object with another
+/// content is replaced: before this returns if jobs fetch the bundles, otherwise by the returned
+/// repairs, which run beside the submission.
 ///
 /// # Errors
 /// When the bucket is missing, may not be written or cannot be reached.
@@ -46,7 +47,7 @@ pub async fn upload(
     are_fetched: bool,
 ) -> Result<Vec<Repair>, Failure> {
     let uploads = bundles.iter().map(|bundle| upload_one(session, bundle, are_fetched));
-    let uploads = futures_util::stream::iter(uploads).buffer_unordered(AT_ONCE);
+    let uploads = futures_util::stream::iter(uploads).buffer_unordered(CONCURRENCY);
     let repairs: Vec<Option<Repair>> = uploads.try_collect().await?;
     Ok(repairs.into_iter().flatten().collect())
 }
@@ -59,35 +60,35 @@ async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Res
         what: "the bundle",
         metadata: None,
     };
-    if bundle.bytes().len() > ASK_FIRST_BYTES {
-        match object.look().await? {
-            Found::Same => {}
-            Found::Different => drop(object.put(false).await?),
-            Found::Nothing => drop(object.put(true).await?),
+    if bundle.bytes().len() > HEAD_FIRST_BYTES {
+        match object.inspect().await? {
+            ObjectState::Same => {}
+            ObjectState::Different => drop(object.put(false).await?),
+            ObjectState::Missing => drop(object.put(true).await?),
         }
         return Ok(None);
     }
     if !is_fetched {
-        return Ok((object.put(true).await? == Put::IsThere).then_some(Repair(object)));
+        return Ok((object.put(true).await? == PutOutcome::Exists).then_some(Repair(object)));
     }
-    // A job that fetches it may begin as soon as it is submitted.
-    let (put, found) = tokio::join!(object.put(true), object.look());
-    if put? == Put::IsThere && found? == Found::Different {
+    // A job that fetches the bundle can begin as soon as it is submitted.
+    let (put, found) = tokio::join!(object.put(true), object.inspect());
+    if put? == PutOutcome::Exists && found? == ObjectState::Different {
         object.put(false).await?;
     }
     Ok(None)
 }
 
-/// A look at a bundle that was there already.
+/// The check of a bundle that existed already.
 #[derive(Debug)]
 pub struct Repair(Object);
 
 impl Repair {
-    /// Puts the bundle again if what is there is another content. The job has its own copy, so nothing is lost when this
-    /// fails; then it is said.
+    /// Stores the bundle again if the object has another content. The job has its own copy, so a
+    /// failure is only printed.
     pub async fn run(self) {
         let repaired = async {
-            if self.0.look().await? == Found::Different {
+            if self.0.inspect().await? == ObjectState::Different {
                 self.0.put(false).await?;
             }
             Ok::<_, Failure>(())
@@ -104,28 +105,28 @@ pub(super) struct Object {
     pub session: Session,
     pub key: String,
     pub bytes: Bytes,
-    /// What it is, for messages.
+    /// Its name in messages.
     pub what: &'static str,
     /// Its metadata.
     pub metadata: Option<HashMap<String, String>>,
 }
 
-/// What a conditional put has come to.
+/// The outcome of a conditional put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
-    Done,
-    IsThere,
+pub(super) enum PutOutcome {
+    Stored,
+    Exists,
 }
 
-/// What is at a key.
+/// The state of an object in comparison with a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The content that belongs there.
+pub enum ObjectState {
+    /// It has the content.
     Same,
-    /// Another one.
+    /// It has another content.
     Different,
-    /// Nothing, as far as one may look.
-    Nothing,
+    /// It does not exist, as far as this user may look.
+    Missing,
 }
 
 impl Object {
@@ -133,24 +134,25 @@ impl Object {
         storing(&self.session, self.what, &self.key)
     }
 
-    /// Whether this content is there.
+    /// Compares the object in the bucket with this content.
     ///
     /// # Errors
     /// When the bucket cannot be asked.
-    pub async fn look(&self) -> Result<Found, Failure> {
+    pub async fn inspect(&self) -> Result<ObjectState, Failure> {
         let bytes = &self.bytes;
-        let content = Content { length: bytes.len() as u64, sums: &Sums::of(bytes), bytes: Some(bytes) };
-        look(&self.session, &self.key, &content, &self.doing()).await
+        let content =
+            Content { length: bytes.len() as u64, checksums: &Checksums::of(bytes), bytes: Some(bytes) };
+        inspect(&self.session, &self.key, &content, &self.doing()).await
     }
 
-    /// Stores the bytes in one call; `if_absent`, unless something is there.
+    /// Stores the bytes in one call; with `if_absent` only if the object does not exist.
     ///
     /// # Errors
     /// As [`upload`].
-    pub async fn put(&self, if_absent: bool) -> Result<Put, Failure> {
+    pub async fn put(&self, if_absent: bool) -> Result<PutOutcome, Failure> {
         let Session { s3, cluster, .. } = &self.session;
         let timeouts = TimeoutConfig::builder().operation_timeout(time_for(self.bytes.len() as u64)).build();
-        for tries_left in (0..CONFLICTS).rev() {
+        for attempts_left in (0..MAX_ATTEMPTS).rev() {
             let put = s3
                 .put_object()
                 .bucket(&cluster.bucket)
@@ -158,7 +160,7 @@ impl Object {
                 .set_if_none_match(if_absent.then(|| "*".to_owned()))
                 .content_type(GZIP)
                 .set_metadata(self.metadata.clone())
-                // S3 keeps it, so that a later look can compare it.
+                // S3 stores the checksum, so that it can be compared later.
                 .checksum_sha256(base64_sha256(&self.bytes))
                 .body(ByteStream::from(self.bytes.clone()))
                 .customize()
@@ -167,9 +169,9 @@ impl Object {
                 .await;
             match put {
                 Ok(_) => break,
-                Err(e) if e.code() == Some("PreconditionFailed") => return Ok(Put::IsThere),
-                // Somebody else stored or deleted it at this very moment, and it may not be there.
-                Err(e) if e.code() == Some("ConditionalRequestConflict") && tries_left > 0 => {
+                Err(e) if e.code() == Some("PreconditionFailed") => return Ok(PutOutcome::Exists),
+                // Somebody else stored or deleted the object at the same time, so it may not exist.
+                Err(e) if e.code() == Some("ConditionalRequestConflict") && attempts_left > 0 => {
                     tokio::time::sleep(CONFLICT_PAUSE).await;
                 }
                 Err(e) => {
@@ -177,7 +179,7 @@ impl Object {
                 }
             }
         }
-        Ok(Put::Done)
+        Ok(PutOutcome::Stored)
     }
 }
 
@@ -190,38 +192,39 @@ pub(super) fn base64_of_hex(digits: &str) -> String {
     BASE64_STANDARD.encode(hex::decode(digits).unwrap_or_default())
 }
 
-/// What is being done, for messages.
+/// The operation in the words of messages.
 pub(super) fn storing(session: &Session, what: &str, key: &str) -> String {
     format!("storing {what} in s3://{}/{key}", session.cluster.bucket)
 }
 
-/// What an object should be.
+/// The expected content of an object.
 #[derive(Debug)]
 pub(super) struct Content<'a> {
     /// Its length in bytes.
     pub length: u64,
     /// Its checksums.
-    pub sums: &'a Sums,
-    /// The bytes, if they are at hand.
+    pub checksums: &'a Checksums,
+    /// The bytes, if they are in memory.
     pub bytes: Option<&'a [u8]>,
 }
 
 impl Content<'_> {
-    /// Whether an object is this, as far as S3 tells. Where it has no checksum that we know, the ETag is the content's
-    /// MD5 unless a key of KMS or of the client encrypts it (API: Object, `ETag`); then only the length tells.
+    /// Whether an object has this content, as far as its metadata show. Without a checksum that can
+    /// be compared, the ETag is the content's MD5, unless a key of KMS or of the client encrypts it
+    /// (API: Object, `ETag`). Then only the length is compared.
     fn is(&self, head: &HeadObjectOutput) -> bool {
         let length = head.content_length().and_then(|length| u64::try_from(length).ok());
         if length != Some(self.length) {
             return false;
         }
-        let sha256 = base64_of_hex(&self.sums.sha256);
-        // A checksum of parts' checksums tells nothing of one of the whole content.
+        let sha256 = base64_of_hex(&self.checksums.sha256);
+        // A checksum of the parts' checksums cannot be compared with one of the whole content.
         let same = |ours: &str, theirs: Option<&str>| {
             theirs.filter(|theirs| !ours.is_empty() && !theirs.contains('-')).map(|theirs| ours == theirs)
         };
         let outcomes = [
             same(&sha256, head.checksum_sha256()),
-            same(&self.sums.crc64nvme, head.checksum_crc64_nvme()),
+            same(&self.checksums.crc64nvme, head.checksum_crc64_nvme()),
             head.checksum_crc32().and_then(|theirs| self.has_crc32(theirs)),
         ];
         if outcomes.iter().any(Option::is_some) {
@@ -239,10 +242,10 @@ impl Content<'_> {
 }
 
 impl Content<'_> {
-    /// Whether this is its CRC-32: of the whole, or of its parts' (then S3 writes how many they were, and moto does not).
-    /// `None`: of other parts than ours.
+    /// Whether this is its CRC-32, of the whole or of its parts. For parts, S3 writes their number
+    /// behind it, and moto does not. `None` for another number of parts than ours.
     fn has_crc32(&self, theirs: &str) -> Option<bool> {
-        let Sums { of_parts, crc32, .. } = self.sums;
+        let Checksums { of_parts, crc32, .. } = self.checksums;
         let (of_ours, ours) = of_parts.split_once('-').unwrap_or_default();
         match theirs.split_once('-') {
             Some((sum, number)) => (number == ours).then_some(sum == of_ours),
@@ -252,32 +255,33 @@ impl Content<'_> {
     }
 }
 
-/// Whether this content is at a key of the cluster's bucket.
+/// Compares the object at a key of the cluster's bucket with a content.
 ///
 /// # Errors
 /// When the bucket cannot be asked.
-pub(super) async fn look(
+pub(super) async fn inspect(
     session: &Session,
     key: &str,
     content: &Content<'_>,
     doing: &str,
-) -> Result<Found, Failure> {
+) -> Result<ObjectState, Failure> {
     let head = session.s3.head_object().bucket(&session.cluster.bucket).key(key);
     match head.checksum_mode(ChecksumMode::Enabled).send().await {
-        Ok(head) if content.is(&head) => Ok(Found::Same),
-        Ok(_) => Ok(Found::Different),
-        Err(e) if is_nothing(&e) => Ok(Found::Nothing),
+        Ok(head) if content.is(&head) => Ok(ObjectState::Same),
+        Ok(_) => Ok(ObjectState::Different),
+        Err(e) if is_missing(&e) => Ok(ObjectState::Missing),
         Err(e) => Err(explain(session, Call::new(doing).bucket(&session.cluster.bucket), &e)),
     }
 }
 
-/// Whether a look that fails says that nothing is there. Whoever may not list the bucket is told 403 for an object that is
-/// missing: the put decides. 410 is said of one whose content the server has lost, and which a put replaces.
-pub(super) fn is_nothing<E>(e: &SdkError<E>) -> bool {
+/// Whether the error of a look-up means that the object does not exist. A user who may not list the
+/// bucket gets 403 for a missing object; then the put decides. 410 means that the server has lost
+/// the content, which a put replaces.
+pub(super) fn is_missing<E>(e: &SdkError<E>) -> bool {
     matches!(e.raw_response().map(|r| r.status().as_u16()), Some(403 | 404 | 410))
 }
 
-/// How long so many bytes may take.
+/// The time limit for sending this many bytes.
 pub(super) fn time_for(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND) + OPERATION_TIMEOUT
 }
@@ -287,14 +291,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_s3_tells_of_an_object_is_compared() {
+    fn the_metadata_of_an_object_are_compared() {
         let bytes = b"content";
-        let sums = Sums::of(bytes);
+        let sums = Checksums::of(bytes);
         let (sha256, md5) = (base64_sha256(bytes), format!("\"{}\"", md5_hex(bytes)));
         let head = || HeadObjectOutput::builder().content_length(7);
-        let is = |head: HeadObjectOutput| Content { length: 7, sums: &sums, bytes: Some(bytes) }.is(&head);
+        let is =
+            |head: HeadObjectOutput| Content { length: 7, checksums: &sums, bytes: Some(bytes) }.is(&head);
         let other = "AAAA";
-        // Each checksum that is told has to be right.
+        // Every checksum that S3 has must be right.
         assert!(is(head().checksum_sha256(&sha256).checksum_crc32(&sums.crc32).build()));
         assert!(!is(head().checksum_sha256(&sha256).checksum_crc32(other).build()));
         assert!(!is(head().checksum_sha256(other).e_tag(&md5).build()));
@@ -305,14 +310,14 @@ mod tests {
         assert!(!is(head().checksum_crc32(other).build()));
         assert!(is(head().checksum_crc64_nvme(&sums.crc64nvme).build()));
         assert!(!is(head().checksum_crc64_nvme(other).build()));
-        // Without one, the ETag, where it is an MD5.
+        // Without a checksum, an ETag that is an MD5 is compared.
         assert!(is(head().e_tag(&md5).build()));
         let another = "\"0a0364b9e99bb480dd25e1f0284c8555\"";
         assert!(!is(head().e_tag(another).build()));
         assert!(!is(head().e_tag(another).server_side_encryption(ServerSideEncryption::Aes256).build()));
         assert!(is(head().e_tag(another).server_side_encryption(ServerSideEncryption::AwsKms).build()));
         assert!(is(head().e_tag("\"x-2\"").checksum_sha256("AAAA-2").build()));
-        // The length in any case.
+        // The length is always compared.
         assert!(is(head().build()) && !is(HeadObjectOutput::builder().build()));
         assert!(!is(HeadObjectOutput::builder().content_length(8).checksum_sha256(&sha256).build()));
     }

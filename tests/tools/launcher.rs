@@ -526,7 +526,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 has_args: true,
                 line: Some((LineUse::Argument, '|')).filter(|_| !is_script),
                 prelude,
-                dialect: OsStr::new(""),
+                compat: OsStr::new(""),
             };
             launchers.push(plain.launcher());
             let start = StartScript {
@@ -540,7 +540,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 has_stdin: true,
                 outputs: &["*.csv".parse()?],
                 region: "eu-west-1",
-                dialect: OsStr::new(""),
+                compat: OsStr::new(""),
             };
             // What the first part sets, and the launcher's file has done.
             let head = for_bundle(Transport::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
@@ -556,7 +556,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
     }
     // SC2034, SC2154: a part has variables from others, and for them.
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["crates/awsb-model/src/payload/launcher", "src/stage/dialect"] {
+    for folder in ["crates/awsb-model/src/payload/launcher", "src/stage/compat"] {
         for part in std::fs::read_dir(root.join(folder))? {
             shellcheck(&std::fs::read(part?.path())?, "SC2016,SC1091,SC2034,SC2154")?;
         }

@@ -35,7 +35,8 @@ impl fmt::Display for Gpus {
     }
 }
 
-/// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within [`limits::NODES`].
+/// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within
+/// [`limits::NODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nodes(u32);
 
@@ -54,7 +55,8 @@ impl Nodes {
 /// Nodes of a job that are alike: one of its job definition's ranges.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeTargets {
-    /// Which they are, such as `0:`, in the job definition's own words, which overrides have to repeat.
+    /// Which they are, such as `0:`, in the job definition's own words, which overrides have to
+    /// repeat.
     pub targets: String,
     /// vCPUs of each; `None` when neither the job nor its definition says.
     pub vcpus: Option<f64>,

@@ -39,8 +39,8 @@ pub enum ResolvedShape {
 }
 
 impl ResolvedShape {
-    /// The shape of a job whose job definition gives it these nodes; `None` for an array with nodes, which Batch does
-    /// not have.
+    /// The shape of a job whose job definition gives it these nodes; `None` for an array with
+    /// nodes, which Batch does not have.
     pub fn new(shape: &Shape, nodes: Option<JobNodes>) -> Option<Self> {
         match (shape, nodes) {
             (Shape::Array(_), Some(_)) => None,
@@ -53,7 +53,8 @@ impl ResolvedShape {
 }
 
 impl ResolvedJob {
-    /// The SubmitJob request for the job, or for a part of its tasks, that runs this command with these variables.
+    /// The SubmitJob request for the job, or for a part of its tasks, that runs this command with
+    /// these variables.
     ///
     /// # Errors
     /// When the job waits for more jobs than Batch accepts.

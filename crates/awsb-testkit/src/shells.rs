@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use awsb::stage::{Baggage, Plan, PlanError, Target};
+use awsb::stage::{PackedInputs, Plan, PlanError, Target};
 use awsb_model::request::Overrides;
 use awsb_model::{JobNodes, JobSpec, Mark, NodeTargets, ResolvedJob, ResolvedShape, Shape, Submitter};
 
@@ -48,7 +48,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         shared: &[],
         submitter: submitter.as_ref(),
     };
-    Plan::new(&job, &Baggage::None, &target, Mark::random)
+    Plan::new(&job, &PackedInputs::None, &target, Mark::random)
 }
 
 /// What a plan says of its job's container.

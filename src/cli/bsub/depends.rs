@@ -10,7 +10,8 @@ use awsb_model::{
     Submitter, limits, words,
 };
 
-/// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of the job's own.
+/// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of
+/// the job's own.
 ///
 /// # Errors
 /// When a job is not known, a name means none, or they are too many.
@@ -55,8 +56,8 @@ pub async fn dependencies(
     Ok(list)
 }
 
-/// A job among these that has failed, so that a job which depends on it fails at once; looking for it is worth a call of its
-/// own, and no error.
+/// A job among these that has failed, so that a job which depends on it fails at once; looking for
+/// it is worth a call of its own, and no error.
 pub async fn failed(session: &Session, list: &[Dependency<JobId>]) -> Option<Failure> {
     let whole = list.iter().filter_map(|dependency| match dependency {
         Dependency::On(id, DependencyKind::Whole) => Some(id.clone()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::aws::Session;
 use crate::batch::definition::{Registration, registration_request};
 use crate::config::{Cluster, secrets};
-use crate::stage::Baggage;
+use crate::stage::PackedInputs;
 use crate::ui::Failure;
 use awsb_model::payload::{Bundle, launcher};
 use awsb_model::request::SubmitRequest;
@@ -23,7 +23,8 @@ pub async fn registration(session: &Session, registration: &Registration) -> Res
     Ok(json!({ "operation": "RegisterJobDefinition", "request": request }))
 }
 
-/// The requests, in the order in which they would be sent; `first` come first. The values of secrets are masked.
+/// The requests, in the order in which they would be sent; `first` come first. The values of
+/// secrets are masked.
 ///
 /// # Errors
 /// When the settings, which name secrets, cannot be read.
@@ -31,7 +32,7 @@ pub fn requests(
     cluster: &Cluster,
     first: Vec<Value>,
     bundles: &[Bundle],
-    baggage: &Baggage,
+    inputs: &PackedInputs,
     submissions: &[SubmitRequest],
 ) -> Result<Vec<Value>, Failure> {
     let secrets = secrets()?;
@@ -45,7 +46,7 @@ pub fn requests(
         json!({ "operation": operation, "request": request })
     };
     let put = bundles.iter().map(|b| object("PutObject", b.key(&cluster.prefix), b.bytes().len() as u64));
-    let large = baggage.object();
+    let large = inputs.object();
     // The parts of an upload are shown as the object that they become.
     let put_large = large
         .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));

@@ -10,7 +10,8 @@ use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
 /// So many of the variables that `--env all` holds back are named.
 const NAMED: usize = 20;
 
-/// The variables that `--env` names. What `--env all` holds back is said, unless it is to be `quiet`.
+/// The variables that `--env` names. What `--env all` holds back is said, unless it is to be
+/// `quiet`.
 ///
 /// # Errors
 /// When the settings, which name secrets, cannot be read.

@@ -11,8 +11,8 @@ use awsb_model::image::{Platform, Tag};
 
 /// The image of a job, before anything has been changed.
 pub struct JobImage {
-    /// The name of the image; as far as it is known, if the image does not exist yet. `None` for the image of the job
-    /// definition.
+    /// The name of the image; as far as it is known, if the image does not exist yet. `None` for
+    /// the image of the job definition.
     pub image: Option<Image>,
     /// The step that makes it.
     pub step: Option<ImageStep>,
@@ -51,8 +51,8 @@ pub fn recipe(options: &ResolvedOptions, quiet: bool) -> Result<Option<Recipe>, 
     Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
 }
 
-/// Finds the image that the job runs in, and the step that makes it. `queue` is the queue of the job, if it is not the
-/// cluster's. Nothing is changed.
+/// Finds the image that the job runs in, and the step that makes it. `queue` is the queue of the
+/// job, if it is not the cluster's. Nothing is changed.
 ///
 /// # Errors
 /// When the cluster's jobs could not run in it, or ECR cannot be asked.

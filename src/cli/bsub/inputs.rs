@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::stage::{Inputs, forgotten};
+use crate::stage::{Inputs, unsent_files};
 use crate::ui::{Failure, note};
 use awsb_model::{Input, Work};
 
-/// Finds what `--input` names, and tells of files that arguments name and that the job would not find.
+/// Finds what `--input` names, and tells of files that arguments name and that the job would not
+/// find.
 pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failure> {
     let (script, words) = match work {
         Work::Script { script, args } => (Some((script.file_name(), script.contents())), args.as_slice()),
@@ -19,7 +20,7 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     if quiet {
         return Ok(inputs);
     }
-    for (path, value) in forgotten(words.iter().map(|w| w.as_os_str()), |p| p.is_file(), &inputs) {
+    for (path, value) in unsent_files(words.iter().map(|w| w.as_os_str()), |p| p.is_file(), &inputs) {
         let value = awsb_model::payload::launcher::quote(OsStr::from_bytes(value.as_bytes()));
         note(format!(
             "bsub: note: {} is a file here, but not in the job; to send it with the job, add `-i {}`",
@@ -30,8 +31,9 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     Ok(inputs)
 }
 
-/// That `-i FILE` is not the job's standard input, where the command line reads as if it were: one file, under its own
-/// name, of which neither the command nor a script says anything. To Slurm and LSF, `-i FILE` is the standard input.
+/// That `-i FILE` is not the job's standard input, where the command line reads as if it were: one
+/// file, under its own name, of which neither the command nor a script says anything. To Slurm and
+/// LSF, `-i FILE` is the standard input.
 pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
     let [input] = given else { return None };
     let path = input.path();
@@ -46,8 +48,9 @@ pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
     ))
 }
 
-/// Whether a job seems to know of a file: its command, the arguments or the script have the file's name, or a pattern that
-/// may fit it, or the file is called like the program that reads it (`Makefile` and `make`).
+/// Whether a job seems to know of a file: its command, the arguments or the script have the file's
+/// name, or a pattern that may fit it, or the file is called like the program that reads it
+/// (`Makefile` and `make`).
 fn may_read(path: &Path, work: &Work) -> bool {
     let lossy = |text: &OsStr| text.to_string_lossy().into_owned();
     let (name, stem) = (path.file_name().map(lossy), path.file_stem().map(lossy));

@@ -61,7 +61,8 @@ pub struct Args {
     #[arg(long, requires = "rerun", help_heading = "Program")]
     failed: bool,
 
-    /// Submit only once for this key: if its job is active or has succeeded, print that job's ID instead
+    /// Submit only once for this key: if its job is active or has succeeded, print that job's ID
+    /// instead
     #[arg(long, value_name = "KEY", help_heading = "Submission")]
     once: Option<OnceKey>,
     /// How long to retry a submission that Batch turns away [default: 5m]
@@ -93,7 +94,8 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         if let Some(ids) = &args.rerun {
             return super::block_on_threads(args.submit_again(ids));
         }
-        // clap does not refuse this: it takes the operands, which exclude `--rerun`, for `--rerun` itself.
+        // clap does not refuse this: it takes the operands, which exclude `--rerun`, for `--rerun`
+        // itself.
         if args.failed {
             return Err(Failure::usage(
                 "--failed needs --rerun ID: it submits the failed tasks of a job again",

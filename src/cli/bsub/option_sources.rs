@@ -1,5 +1,5 @@
-//! The sources of options besides the command line: the directives in a script's head, and the defaults of the settings
-//! file. Both are parsed as a command line is.
+//! The sources of options besides the command line: the directives in a script's head, and the
+//! defaults of the settings file. Both are parsed as a command line is.
 
 use std::ffi::OsString;
 
@@ -44,7 +44,8 @@ pub(super) fn parse(words: &[OsString]) -> Result<Options, String> {
     }
 }
 
-/// A message repeats at most this many characters of a line or a value, because a mistake may be a file of megabytes.
+/// A message repeats at most this many characters of a line or a value, because a mistake may be a
+/// file of megabytes.
 const LONGEST_QUOTE: usize = 200;
 
 fn shortened(text: &str) -> String {
@@ -64,8 +65,9 @@ fn is_for_the_command_line(option: &str) -> bool {
     command.get_arguments().any(named)
 }
 
-/// The options of a script's directives. A directive that Batch cannot honour is a warning, and with `strict` an error,
-/// unless the command line's options in `given` override it. Notes are printed unless `quiet` is set.
+/// The options of a script's directives. A directive that Batch cannot honour is a warning, and
+/// with `strict` an error, unless the command line's options in `given` override it. Notes are
+/// printed unless `quiet` is set.
 ///
 /// # Errors
 /// When directives are wrong. All errors but the last are printed, and the last is returned.

@@ -1,4 +1,5 @@
-//! The program of a job: a script, a command, a shell command line, or the script on standard input.
+//! The program of a job: a script, a command, a shell command line, or the script on standard
+//! input.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read};
@@ -207,8 +208,8 @@ fn script(path: &Path, contents: Vec<u8>, what: &str) -> Result<Script, Failure>
     })
 }
 
-/// Whether the first operand is a script, because it names a regular file. An operand that only looks like a file is an
-/// error here instead of a job that fails minutes later.
+/// Whether the first operand is a script, because it names a regular file. An operand that only
+/// looks like a file is an error here instead of a job that fails minutes later.
 fn is_script(path: &Path) -> Result<bool, Failure> {
     let shown = path.display();
     match std::fs::metadata(path) {

@@ -1,4 +1,5 @@
-//! What is said of a script that may not be what is meant: a program of this machine, and options behind it.
+//! What is said of a script that may not be what is meant: a program of this machine, and options
+//! behind it.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;

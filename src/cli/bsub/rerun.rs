@@ -1,4 +1,5 @@
-//! `--rerun`: submits a job again with its bundle and its settings, as Batch has them, changed by the given options.
+//! `--rerun`: submits a job again with its bundle and its settings, as Batch has them, changed by
+//! the given options.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +20,8 @@ use awsb_model::{
     limits, object_url,
 };
 
-/// The requests that submit these jobs again, with these variables added; with `only_failed`, only their failed tasks,
-/// which may be none.
+/// The requests that submit these jobs again, with these variables added; with `only_failed`, only
+/// their failed tasks, which may be none.
 ///
 /// # Errors
 /// When a job is unknown, its bundle is gone, or an option cannot be applied to it.
@@ -42,7 +43,8 @@ pub async fn requests(
     Ok(requests)
 }
 
-/// The requests for a part of a job: one, or several if the list of its tasks is too long for one request.
+/// The requests for a part of a job: one, or several if the list of its tasks is too long for one
+/// request.
 fn of_part(
     session: &Session,
     job: &Resubmission,
@@ -77,8 +79,8 @@ fn of_part(
     Ok(vec![request.marked(&Mark::random())])
 }
 
-/// The job definitions for an image, each derived from one of the jobs: from its name to what was found. Nothing is
-/// registered.
+/// The job definitions for an image, each derived from one of the jobs: from its name to what was
+/// found. Nothing is registered.
 ///
 /// # Errors
 /// When a job definition is gone or cannot have an image.
@@ -162,7 +164,8 @@ async fn failed_parts(session: &Session, job: &Resubmission) -> Result<Vec<Optio
     Ok(tasks.only(TaskIds::from_ids(ids).map_err(wrong)?).parts().into_iter().map(Some).collect())
 }
 
-/// Turns the request of an array into the request for a part of its tasks. The tasks keep their IDs.
+/// Turns the request of an array into the request for a part of its tasks. The tasks keep their
+/// IDs.
 fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: &Tasks) {
     let count = part.ids().count();
     request.array_properties = (count > 1).then_some(ArrayProperties { size: count });

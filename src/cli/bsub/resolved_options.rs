@@ -19,8 +19,8 @@ impl Deref for ResolvedOptions {
 }
 
 impl ResolvedOptions {
-    /// Resolves the options: those of the command line come first, then those of the script's directives, then the
-    /// defaults of the settings file.
+    /// Resolves the options: those of the command line come first, then those of the script's
+    /// directives, then the defaults of the settings file.
     ///
     /// # Errors
     /// When an option has no effect, or cannot be used, with those of the other places.
@@ -46,7 +46,8 @@ impl ResolvedOptions {
         Ok(Self(options))
     }
 
-    /// The options of `--rerun`, which come from the command line alone: the rest of the job stays as it was.
+    /// The options of `--rerun`, which come from the command line alone: the rest of the job stays
+    /// as it was.
     ///
     /// # Errors
     /// When an option asks for a change that `--rerun` cannot make.
@@ -105,8 +106,8 @@ fn ends_with_waiter(options: &Options) -> bool {
     options.kill_on_interrupt && (options.wait || options.interactive)
 }
 
-/// A command that does not wait cannot be interrupted while it waits. As a default of the settings file, the option
-/// counts only for commands that wait.
+/// A command that does not wait cannot be interrupted while it waits. As a default of the settings
+/// file, the option counts only for commands that wait.
 fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> {
     if command_line.kill_on_interrupt && !ends_with_waiter(options) {
         return Err(Failure::usage("--kill-on-interrupt needs --wait (-K) or --interactive (-I)"));
@@ -114,8 +115,8 @@ fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The first option of something that `--rerun` cannot change: the staged files, and the container of the job
-/// definition except for its image.
+/// The first option of something that `--rerun` cannot change: the staged files, and the container
+/// of the job definition except for its image.
 fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
     let given: [(&str, bool); 21] = [
         ("--input", !options.input.is_empty()),

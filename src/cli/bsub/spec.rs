@@ -80,7 +80,8 @@ impl Args {
         Ok(())
     }
 
-    /// The job that the options and the program describe. All mistakes in the options together are found here.
+    /// The job that the options and the program describe. All mistakes in the options together are
+    /// found here.
     pub(super) fn spec(
         &self,
         options: &ResolvedOptions,
@@ -194,8 +195,8 @@ fn waits_for(options: &ResolvedOptions, shape: &Shape) -> Result<Vec<Dependency<
     awsb_model::in_shape(list, shape).map_err(about("--depends-on"))
 }
 
-/// Whether the program may use the line of its task. Only a command is checked, because a script can leave the line to a
-/// program that it calls.
+/// Whether the program may use the line of its task. Only a command is checked, because a script
+/// can leave the line to a program that it calls.
 fn mentions_line(work: &Work) -> bool {
     let Work::Command(argv) = work else { return true };
     argv.iter().any(|arg| {

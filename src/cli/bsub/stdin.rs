@@ -35,7 +35,8 @@ impl StdinFile {
 }
 
 impl Args {
-    /// The file that `--stdin` names. What is no regular file, such as a pipe, is read to its end first.
+    /// The file that `--stdin` names. What is no regular file, such as a pipe, is read to its end
+    /// first.
     pub(super) fn stdin(&self, options: &ResolvedOptions) -> Result<Option<StdinFile>, Failure> {
         let Some(file) = &options.stdin else { return Ok(None) };
         let wrong =
@@ -113,8 +114,8 @@ fn reads_commands(work: &Work) -> bool {
     PROGRAMS.iter().any(|known| name.as_bytes() == known.as_bytes())
 }
 
-/// Whether standard input has something to read now that nobody has begun to read: a file at its beginning, or a pipe.
-/// A loop (`while read …`) has read a part of its file when it comes here.
+/// Whether standard input has something to read now that nobody has begun to read: a file at its
+/// beginning, or a pipe. A loop (`while read …`) has read a part of its file when it comes here.
 fn has_data() -> bool {
     let Ok(mut file) = io::stdin().as_fd().try_clone_to_owned().map(File::from) else { return false };
     let Ok(found) = file.metadata() else { return false };

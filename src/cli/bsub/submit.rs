@@ -1,8 +1,9 @@
 //! The submission of a job, in steps that each have a type of their own.
 //!
-//! A [`Draft`] is all that this machine knows of the job. A [`Submission`] resolves it in the cluster
-//! ([`ResolvedJob`]), plans its requests ([`Plan`]), prepares what the job needs and sends the requests. A dry run takes
-//! the same way and ends before the first step that changes something.
+//! A [`Draft`] is all that this machine knows of the job. A [`Submission`] resolves it in the
+//! cluster ([`ResolvedJob`]), plans its requests ([`Plan`]), prepares what the job needs and sends
+//! the requests. A dry run takes the same way and ends before the first step that changes
+//! something.
 
 use std::io::IsTerminal;
 
@@ -23,7 +24,7 @@ use crate::cli::waiting::end_with_waiter;
 use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::image::Recipe;
-use crate::stage::{self, Baggage, Plan, Target};
+use crate::stage::{self, PackedInputs, Plan, Target};
 use crate::ui::{ErrorKind, Exit, Failure, Interrupts, note};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
@@ -38,7 +39,7 @@ const OLD_CAPACITY: i64 = 10 * 60 * 1000;
 /// A job with everything that this machine knows of it. Nothing has been sent yet.
 struct Draft {
     spec: JobSpec,
-    inputs: Baggage,
+    inputs: PackedInputs,
     /// The image that `--build` builds.
     recipe: Option<Recipe>,
     /// The directive that asks for all memory of a node.
@@ -50,8 +51,8 @@ struct Draft {
 }
 
 impl Args {
-    /// Resolves, plans and submits the job, and waits for its end if that is asked for. `remark` is a second meaning that
-    /// the command line could have.
+    /// Resolves, plans and submits the job, and waits for its end if that is asked for. `remark` is
+    /// a second meaning that the command line could have.
     pub(super) async fn submit(
         &self,
         invocation: Invocation,
@@ -79,7 +80,8 @@ impl Args {
             note_memory(&submission.session, &directive, &job, inspected.summary.as_ref()).await;
         }
         self.check_capacity(&submission.session, &plan, inspected.summary.as_ref()).await?;
-        // On AWS the dependencies are checked during the submission, unless their check can stop it.
+        // On AWS the dependencies are checked during the submission, unless their check can stop
+        // it.
         let checks_first = submission.session.is_near() || self.strict || self.dry_run;
         if checks_first {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
@@ -127,7 +129,7 @@ impl Args {
             )));
         }
         let recipe = image::recipe(options, self.quiet)?;
-        let inputs = Baggage::pack(inputs, &spec.place).await?;
+        let inputs = PackedInputs::pack(inputs, &spec.place).await?;
         Ok(Draft { spec, inputs, recipe, whole_node, not_stdin, lacks_stdin })
     }
 
@@ -202,7 +204,13 @@ impl Args {
             }
             let named = derived.iter().map(|(base, found)| (base.clone(), found.name().to_owned()));
             let requests = rerun::with_definitions(requests, &Vec::from_iter(named));
-            return self.show(dry_run::requests(&session.cluster, first, &[], &Baggage::None, &requests)?);
+            return self.show(dry_run::requests(
+                &session.cluster,
+                first,
+                &[],
+                &PackedInputs::None,
+                &requests,
+            )?);
         }
         let image = match step {
             Some(step) => Some(step.run(&mut session, self.quiet).await?),
@@ -216,8 +224,8 @@ impl Args {
         self.submit_and_wait(&options, session, &requests, false).await
     }
 
-    /// Submits the requests, prints the job IDs, and waits for the jobs if that is asked for. `is_numbered`: the jobs find
-    /// their numbers among their variables.
+    /// Submits the requests, prints the job IDs, and waits for the jobs if that is asked for.
+    /// `is_numbered`: the jobs find their numbers among their variables.
     async fn submit_and_wait(
         &self,
         options: &ResolvedOptions,
@@ -226,7 +234,8 @@ impl Args {
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
         let progress = Progress::default();
-        // Until the job IDs have been printed. A signal at the very end of the submission is left to the wait.
+        // Until the job IDs have been printed. A signal at the very end of the submission is left
+        // to the wait.
         let mut signals = Interrupts::listen();
         let submitted = tokio::select! {
             biased;
@@ -281,7 +290,7 @@ impl Args {
 struct Submission<'a> {
     args: &'a Args,
     options: &'a ResolvedOptions,
-    inputs: &'a Baggage,
+    inputs: &'a PackedInputs,
     session: Session,
 }
 
@@ -398,9 +407,9 @@ impl Submission<'_> {
             note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
         let repairs = stage::upload(&session, &plan.bundles, plan.is_fetched()).await?;
-        stage::upload_baggage(&session, inputs).await?;
+        stage::upload_inputs(&session, inputs).await?;
         let has_nodes = matches!(job.shape, ResolvedShape::Nodes(_));
-        let sweep = has_nodes.then(|| stage::sweep_nodes(&session));
+        let sweep = has_nodes.then(|| stage::delete_stale_node_keys(&session));
         let check = checks_dependencies.then(|| session.clone());
         let beside = async {
             let repairs = join_all(repairs.into_iter().map(stage::Repair::run));
@@ -428,8 +437,9 @@ async fn register(session: &Session, definition: JobDefinitionRef) -> Result<Str
     }
 }
 
-/// Prints how much memory a job has whose script asks for all memory of a node. A job definition that was not read for
-/// another reason is read for this note; a failure to read it is not an error.
+/// Prints how much memory a job has whose script asks for all memory of a node. A job definition
+/// that was not read for another reason is read for this note; a failure to read it is not an
+/// error.
 async fn note_memory(
     session: &Session,
     asked: &Remark,
@@ -455,8 +465,8 @@ async fn note_memory(
     }
 }
 
-/// The changes, with the EFS file systems that the cluster's jobs share. A mount of the job replaces one of the cluster at
-/// the same path.
+/// The changes, with the EFS file systems that the cluster's jobs share. A mount of the job
+/// replaces one of the cluster at the same path.
 fn with_shared(shared: &[Shared], changes: ContainerChanges) -> ContainerChanges {
     let of_cluster = shared.iter().filter_map(Shared::efs).cloned();
     let given = |efs: &Efs| changes.mounts.iter().any(|mount| mount.container == efs.container);

@@ -1,4 +1,5 @@
-//! After the submission: announcing the job, waiting for its end, and what its end means for the exit code.
+//! After the submission: announcing the job, waiting for its end, and what its end means for the
+//! exit code.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, note,
 use awsb_model::{JobId, JobNumber, Status};
 
 impl Args {
-    /// Says that the jobs have been submitted, and waits for their end or a signal if that is asked for.
+    /// Says that the jobs have been submitted, and waits for their end or a signal if that is asked
+    /// for.
     pub(super) async fn announce_and_wait(
         &self,
         options: &ResolvedOptions,
@@ -102,8 +104,8 @@ impl Args {
             .map_err(|f| f.hint(format!("the job {} has been submitted", ids(&submitted.jobs))))
     }
 
-    /// Says that the parts of one array have a number each: its tasks do not have the same `SLURM_ARRAY_JOB_ID` or
-    /// `LSB_JOBID`.
+    /// Says that the parts of one array have a number each: its tasks do not have the same
+    /// `SLURM_ARRAY_JOB_ID` or `LSB_JOBID`.
     fn tell_numbers(&self, submitted: &[Submitted]) {
         let numbers: Vec<String> = submitted
             .iter()
@@ -250,7 +252,8 @@ fn is_told(quiet: bool) -> bool {
     std::io::stderr().is_terminal() && !quiet
 }
 
-/// Says how a job has ended, as far as it is to be said; `is_timed`: in any case, and after which time.
+/// Says how a job has ended, as far as it is to be said; `is_timed`: in any case, and after which
+/// time.
 fn tell_end(outcome: &Outcome, has_output: bool, is_timed: bool) {
     let Outcome { job, exit, first } = outcome;
     if job.status == Status::Failed {
@@ -289,8 +292,8 @@ impl Seen {
     }
 }
 
-/// An element of what `-K --json` prints: what `--json` prints without `-K`, and behind it how the job has ended, or how it was
-/// when it was last seen.
+/// An element of what `-K --json` prints: what `--json` prints without `-K`, and behind it how the
+/// job has ended, or how it was when it was last seen.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct End<'a> {

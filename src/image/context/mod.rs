@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::stage::{Archive, ArchiveReader, Entry, Kind, one_line};
+use crate::stage::{Archive, ArchiveReader, Entry, EntryKind, one_line};
 use crate::ui::{Failure, Progress};
 use awsb_model::limits;
 use dockerfile::Folder;
@@ -157,7 +157,7 @@ impl Context {
 
 fn file((name, entry): &(PathBuf, Entry)) -> Option<(u64, &Path)> {
     match entry.kind {
-        Kind::File { size, .. } => Some((size, name)),
+        EntryKind::File { size, .. } => Some((size, name)),
         _ => None,
     }
 }

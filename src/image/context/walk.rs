@@ -10,7 +10,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::patterns::{Matched, Patterns};
 use super::reading;
-use crate::stage::{Entry, Kind};
+use crate::stage::{Entry, EntryKind};
 use crate::ui::Failure;
 
 /// A walk through a folder, by name: what is found comes in one order on every machine.
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         if !found.is_dir() {
             return if is_out { Ok(()) } else { self.add(name, &path, &found) };
         }
-        let entry = Entry { source: path, mode: found.mode() & 0o7777, kind: Kind::Directory };
+        let entry = Entry { source: path, mode: found.mode() & 0o7777, kind: EntryKind::Directory };
         if !is_out {
             self.push(name.to_owned(), entry);
             return self.folder(name, Some(&matched), false);
@@ -100,21 +100,21 @@ impl<'a> Walk<'a> {
             }
             // Not every system gives links a mode.
             mode = 0o777;
-            Kind::Link(to)
+            EntryKind::Link(to)
         } else if file_type.is_file() {
             access(path, AccessFlags::R_OK).map_err(|e| leave_out(reading(path, &e.into())))?;
-            Kind::File { size: found.len(), modified: found.modified().ok() }
+            EntryKind::File { size: found.len(), modified: found.modified().ok() }
         } else if file_type.is_fifo() {
-            Kind::Pipe
+            EntryKind::Pipe
         } else if file_type.is_socket() {
             // Archives have none; Docker leaves them out, too.
             return Ok(());
         } else {
             let (major, minor) = device_numbers(found.rdev());
-            Kind::Device { of_blocks: file_type.is_block_device(), major, minor }
+            EntryKind::Device { of_blocks: file_type.is_block_device(), major, minor }
         };
         let kind = match self.seen.get(&(found.dev(), found.ino())) {
-            Some(first) => Kind::SameFile(first.clone()),
+            Some(first) => EntryKind::SameFile(first.clone()),
             None => {
                 if found.nlink() > 1 {
                     self.seen.insert((found.dev(), found.ino()), name.to_owned());

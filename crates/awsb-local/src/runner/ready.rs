@@ -442,7 +442,7 @@ mod tests {
             has_args: false,
             line: None,
             prelude,
-            dialect: OsStr::new(""),
+            compat: OsStr::new(""),
         };
         let launcher = command(plain.launcher().into_string().unwrap(), vec!["./a.sh".into()]);
         let mut unpacker = Unpacker::default();

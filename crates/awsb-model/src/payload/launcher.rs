@@ -117,7 +117,7 @@ fn of_bundle(script: &str) -> String {
 
 /// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
 pub fn for_command(prelude: Prelude<'_>) -> OsString {
-    Plain { interpreter: None, has_args: true, line: None, prelude, dialect: OsStr::new("") }.launcher()
+    Plain { interpreter: None, has_args: true, line: None, prelude, compat: OsStr::new("") }.launcher()
 }
 
 /// A job without a bundle: a command, or a script in [`SCRIPT_VARIABLE`].
@@ -133,7 +133,7 @@ pub struct Plain<'a> {
     /// What comes before the job.
     pub prelude: Prelude<'a>,
     /// What a script from another cluster needs besides, in sh.
-    pub dialect: &'a OsStr,
+    pub compat: &'a OsStr,
 }
 
 impl Plain<'_> {
@@ -156,7 +156,7 @@ impl Plain<'_> {
         if self.interpreter.is_some() && *self.prelude.place != Place::Own {
             text.push(bare(PLACE_SCRIPT));
         }
-        text.push(self.dialect);
+        text.push(self.compat);
         text.push(RUN);
         text
     }
@@ -328,7 +328,7 @@ pub struct StartScript<'a> {
     /// The region of the bucket.
     pub region: &'a str,
     /// What a script from another cluster needs besides, in sh.
-    pub dialect: &'a OsStr,
+    pub compat: &'a OsStr,
 }
 
 impl Prelude<'_> {
@@ -404,7 +404,7 @@ impl StartScript<'_> {
         if has_inputs {
             text.push([GET, INPUTS].map(bare).concat());
         }
-        text.push(self.dialect);
+        text.push(self.compat);
         if self.has_stdin {
             text.push(bare(STDIN));
         }
@@ -564,7 +564,7 @@ mod tests {
             has_stdin: false,
             outputs: &[],
             region: "r",
-            dialect: OsStr::new("export H=1\n"),
+            compat: OsStr::new("export H=1\n"),
         };
         let text = start.text();
         let text = text.as_bytes();

@@ -1,35 +1,36 @@
-//! What a script that was written for another cluster finds in its job: that cluster's variables, and `srun`.
+//! Compatibility with scripts for Slurm and LSF: their variables, and the programs `srun` and
+//! `scontrol`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::baggage::Baggage;
+use super::packed_inputs::PackedInputs;
 use awsb_model::directives::SlurmShape;
 use awsb_model::payload::Entry;
 use awsb_model::payload::launcher::{bare, bare_with, set};
 use awsb_model::{JobName, JobSpec, ResolvedJob, ResolvedShape, SignalTo, Work};
 
-const NUMBER: &str = include_str!("dialect/number.sh");
-const SLURM: &str = include_str!("dialect/slurm.sh");
-const HOSTS: &str = include_str!("dialect/hosts.sh");
-const SIGNAL: &str = include_str!("dialect/signal.sh");
-const SCONTROL: &str = include_str!("dialect/scontrol.sh");
-const SRUN: &str = include_str!("dialect/srun.sh");
-const IDLE: &str = include_str!("dialect/idle.sh");
-const LSF: &str = include_str!("dialect/lsf.sh");
+const NUMBER: &str = include_str!("compat/number.sh");
+const SLURM: &str = include_str!("compat/slurm.sh");
+const HOSTS: &str = include_str!("compat/hosts.sh");
+const SIGNAL: &str = include_str!("compat/signal.sh");
+const SCONTROL: &str = include_str!("compat/scontrol.sh");
+const SRUN: &str = include_str!("compat/srun.sh");
+const IDLE: &str = include_str!("compat/idle.sh");
+const LSF: &str = include_str!("compat/lsf.sh");
 
-/// Where `srun` is in the bundle. Not in `.awsb`, which is gone when the script runs.
+/// The path of `srun` in the bundle. It is not in `.awsb`, which is removed before the script runs.
 const SRUN_FILE: &str = ".awsb-slurm/srun";
-/// Where `scontrol` is in the bundle.
+/// The path of `scontrol` in the bundle.
 const SCONTROL_FILE: &str = ".awsb-slurm/scontrol";
 /// A file in the folder that `SLURM_TMPDIR` names, so that unpacking makes the folder.
 const TMPDIR_FILE: &str = ".awsb-slurm/tmp/.awsb";
-/// The variable by which `srun` knows which signal its tasks may get before the time is up.
+/// The variable with the signal that `srun` sends to its tasks before the time is up.
 const STEP_SIGNAL: &str = "AWSB_STEP_SIGNAL";
 
-/// What sets the variables, for the start: Slurm's (sbatch(1), OUTPUT ENVIRONMENT VARIABLES) for a
-/// script with `#SBATCH` lines, LSF's (`lsf_config_ref`, Environment variables set for job execution) for one
-/// with `#BSUB` lines.
+/// The part of the start script that sets the variables: Slurm's (sbatch(1), OUTPUT ENVIRONMENT
+/// VARIABLES) for a script with `#SBATCH` lines, LSF's (`lsf_config_ref`, Environment variables set
+/// for job execution) for one with `#BSUB` lines.
 pub(super) fn prelude(job: &ResolvedJob) -> OsString {
     let spec = &job.spec;
     let mut text = OsString::new();
@@ -78,13 +79,13 @@ pub(super) fn prelude(job: &ResolvedJob) -> OsString {
     text
 }
 
-/// Whole vCPUs of a node, where they were said.
+/// The vCPUs of a node as a whole number, if the job sets them.
 fn vcpus(spec: &JobSpec) -> Option<u32> {
-    // A number of vCPUs is small, and on Fargate may be a part of one.
+    // A number of vCPUs is small. On Fargate it can be a fraction.
     spec.resources.vcpus.map(|vcpus| vcpus.count().ceil() as u32)
 }
 
-/// How many nodes the job has.
+/// The number of the job's nodes.
 fn nodes(shape: &ResolvedShape) -> u32 {
     match shape {
         ResolvedShape::Nodes(nodes) => nodes.count.max(1),
@@ -92,7 +93,8 @@ fn nodes(shape: &ResolvedShape) -> u32 {
     }
 }
 
-/// The job's name as its script gives it, where the job still has that one: Batch takes fewer characters.
+/// The job's name as its script has it, if the job still has that name. Batch accepts fewer
+/// characters.
 fn given_name(spec: &JobSpec) -> &str {
     let given = spec.given_name.as_deref().filter(|given| {
         let name = given.split_once('[').map_or(*given, |(name, _)| name);
@@ -101,7 +103,8 @@ fn given_name(spec: &JobSpec) -> &str {
     given.unwrap_or(spec.name.as_str())
 }
 
-/// Tasks of the whole job. One whose nodes are given on the command line has as many on each as the script says.
+/// The number of tasks of the whole job. If the command line sets the number of nodes, each node
+/// has as many tasks as the script asks for.
 fn tasks(shape: &SlurmShape, nodes: u32) -> u32 {
     let per_node = shape.ntasks_per_node.unwrap_or(1);
     match shape.nodes.checked_mul(per_node) {
@@ -110,15 +113,15 @@ fn tasks(shape: &SlurmShape, nodes: u32) -> u32 {
     }
 }
 
-/// How tasks are dealt out to nodes, as Slurm writes it: `2(x3)`, or `3,2` where some have more.
+/// The number of tasks on each node, as Slurm writes it: `2(x3)`, or `3,2` if some nodes have more.
 fn tasks_per_node(ntasks: u32, nodes: u32) -> String {
-    let written = |tasks: u32, nodes: u32| match nodes {
+    let term = |tasks: u32, nodes: u32| match nodes {
         0 => None,
         1 => Some(tasks.to_string()),
         _ => Some(format!("{tasks}(x{nodes})")),
     };
     let more = ntasks % nodes;
-    let parts = [written(ntasks / nodes + 1, more), written(ntasks / nodes, nodes - more)];
+    let parts = [term(ntasks / nodes + 1, more), term(ntasks / nodes, nodes - more)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
@@ -157,7 +160,8 @@ fn constants(job: &ResolvedJob) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// What only some jobs need: what else is between `# only: NAME` and `# end` in the texts stays here.
+/// The names of the sections that the job needs. Other sections between `# only: NAME` and `# end`
+/// are not sent.
 fn needs(shape: &ResolvedShape) -> Vec<&'static str> {
     match shape {
         ResolvedShape::Nodes(_) => vec!["one", "nodes"],
@@ -166,19 +170,20 @@ fn needs(shape: &ResolvedShape) -> Vec<&'static str> {
     }
 }
 
-/// Which of the files a script with `#SBATCH` lines gets.
+/// The programs that a script with `#SBATCH` lines gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Files {
-    /// All, as there is room.
+pub(super) enum Programs {
+    /// All programs, if there is space for them.
     All,
-    /// Those that the job mentions, as there is little room.
+    /// Only the programs that the job mentions, if there is little space.
     Mentioned,
 }
 
-/// The files that a script with `#SBATCH` lines finds: `srun`, `scontrol`, and what makes the folder of `SLURM_TMPDIR`.
-/// Each takes room in a request that has little, so `scontrol` comes along only where the job mentions it. `None` where
-/// the job mentions `srun`, and so has no other files with [`Files::Mentioned`] than with [`Files::All`].
-pub(super) fn files(job: &ResolvedJob, mentions: &Mentions<'_>, files: Files) -> Option<Vec<File>> {
+/// The files for a script with `#SBATCH` lines: `srun`, `scontrol`, and a file that makes the
+/// folder of `SLURM_TMPDIR`. A request has little space, so `scontrol` is sent only if the job
+/// mentions it. `None` if the job mentions `srun`: then [`Programs::Mentioned`] would give the same
+/// files as [`Programs::All`].
+pub(super) fn files(job: &ResolvedJob, mentions: &Mentions<'_>, files: Programs) -> Option<Vec<File>> {
     let spec = &job.spec;
     let program = |path, text, needs: &[_]| File {
         path,
@@ -186,45 +191,46 @@ pub(super) fn files(job: &ResolvedJob, mentions: &Mentions<'_>, files: Files) ->
         text: format!("#!/bin/sh\n{}", bare_with(text, needs)),
     };
     if spec.slurm.is_none() {
-        return (files == Files::All).then(Vec::new);
+        return (files == Programs::All).then(Vec::new);
     }
     let mut found = vec![File { path: TMPDIR_FILE, mode: 0o600, text: String::new() }];
-    if files == Files::All {
+    if files == Programs::All {
         let mut needs = needs(&job.shape);
-        needs.push(if mentions.have_patterns() { "patterns" } else { "plain names" });
+        needs.push(if mentions.may_have_patterns() { "patterns" } else { "plain names" });
         if spec.signal.as_ref().is_some_and(|signal| signal.to == SignalTo::Steps) {
             needs.push("signal");
         }
         found.push(program(SRUN_FILE, SRUN, &needs));
-    } else if mentions.have("srun") {
+    } else if mentions.contain("srun") {
         return None;
     }
-    if mentions.have("scontrol") {
+    if mentions.contain("scontrol") {
         found.push(program(SCONTROL_FILE, SCONTROL, &[]));
     }
     Some(found)
 }
 
-/// All that a job brings along, in which a word may be: whatever in it is a program may call what the word names.
+/// The texts of a job that can mention a program, because they are programs or can be read by one.
 #[derive(Debug)]
 pub(super) struct Mentions<'a> {
     spec: &'a JobSpec,
     lines: &'a [u8],
-    baggage: &'a Baggage,
+    inputs: &'a PackedInputs,
 }
 
 impl<'a> Mentions<'a> {
-    pub(super) fn of(spec: &'a JobSpec, lines: Option<&'a [u8]>, baggage: &'a Baggage) -> Self {
-        Self { spec, lines: lines.unwrap_or_default(), baggage }
+    pub(super) fn new(spec: &'a JobSpec, lines: Option<&'a [u8]>, inputs: &'a PackedInputs) -> Self {
+        Self { spec, lines: lines.unwrap_or_default(), inputs }
     }
 
-    /// Whether a word is in it.
-    fn have(&self, word: &str) -> bool {
+    /// Whether a word is in one of the texts.
+    fn contain(&self, word: &str) -> bool {
         self.any(|text| text.windows(word.len()).any(|window| window == word.as_bytes()))
     }
 
-    /// Whether it may have names of files for `srun` with `%j` and so on in them. Those of directives are not `srun`'s.
-    fn have_patterns(&self) -> bool {
+    /// Whether one of the texts may have file names for `srun` with patterns such as `%j`. The
+    /// patterns in directives are not `srun`'s.
+    fn may_have_patterns(&self) -> bool {
         self.any(|text| {
             let mut lines = text.split(|b| *b == b'\n');
             lines.any(|line| {
@@ -233,7 +239,7 @@ impl<'a> Mentions<'a> {
         })
     }
 
-    /// Nobody reads all of large inputs for that: they may have everything.
+    /// Whether one of the texts fits. Large inputs are not read, so they count as fitting.
     fn any(&self, has: impl Fn(&[u8]) -> bool) -> bool {
         let work = match &self.spec.work {
             Work::Script { script, args } => {
@@ -243,12 +249,13 @@ impl<'a> Mentions<'a> {
         };
         work || has(self.lines)
             || self.spec.environment.iter().any(|(_, value)| has(value.as_bytes()))
-            || matches!(self.baggage, Baggage::Large(..))
-            || has(self.baggage.records())
+            || matches!(self.inputs, PackedInputs::Large(..))
+            || has(self.inputs.records())
     }
 }
 
-/// Whether there is a `%` with a letter behind it that `srun` replaces, or with something behind it that may become one.
+/// Whether a line has a `%` before a letter that `srun` replaces, or before something that may
+/// become such a letter.
 fn may_have_pattern(line: &[u8]) -> bool {
     let mut behind = line.split(|b| *b == b'%').skip(1).peekable();
     while let Some(text) = behind.next() {
@@ -292,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_dealt_out_as_slurm_writes_it() {
+    fn tasks_per_node_as_slurm_writes_them() {
         for (ntasks, nodes, expected) in [
             (1, 1, "1"),
             (4, 1, "4"),

@@ -11,7 +11,8 @@ use awsb_model::{ContainerChanges, Efs, Mount};
 /// Makes the changes to the container of the job definition `definition` (its ARN).
 ///
 /// # Errors
-/// When the container would lack what the changes need: a role, or a place of its own for each mount.
+/// When the container would lack what the changes need: a role, or a place of its own for each
+/// mount.
 pub fn apply(
     container: &mut ContainerProperties,
     changes: &ContainerChanges,
@@ -122,7 +123,8 @@ fn folder(mount: &Mount) -> Volume {
     Volume::builder().host(Host::builder().source_path(&mount.host).build()).build()
 }
 
-/// Encrypted on its way: access points and roles demand it (API `EFSVolumeConfiguration`), and it harms nobody.
+/// Encrypted on its way: access points and roles demand it (API `EFSVolumeConfiguration`), and it
+/// harms nobody.
 fn file_system(efs: &Efs) -> Volume {
     let authorization = (efs.access_point.is_some() || efs.iam).then(|| {
         EfsAuthorizationConfig::builder()

@@ -1,4 +1,5 @@
-//! A job definition that is another one with changes. It is found again by its name, which is a hash of its content.
+//! A job definition that is another one with changes. It is found again by its name, which is a
+//! hash of its content.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,8 +75,9 @@ pub(super) async fn inspect_derived(
     inspect(session, base, if is_multi_node { "multinode" } else { "container" }, changes).await
 }
 
-/// Looks for the multi-node job definition whose nodes are all as the container of `base` with these changes. It is
-/// the same for any number of nodes, and its only node range is [`EVERY_NODE`].
+/// Looks for the multi-node job definition whose nodes are all as the container of `base` with
+/// these changes. It is the same for any number of nodes, and its only node range is
+/// [`EVERY_NODE`].
 ///
 /// # Errors
 /// As [`inspect_derived`].
@@ -87,8 +89,8 @@ pub(super) async fn inspect_multi_node(
     inspect(session, base, "multinode", changes).await
 }
 
-/// Removes a derived job definition (`NAME:REVISION`) from the cache, because somebody has deregistered it. Returns
-/// whether it was cached.
+/// Removes a derived job definition (`NAME:REVISION`) from the cache, because somebody has
+/// deregistered it. Returns whether it was cached.
 pub fn forget(session: &Session, job_definition: &str) -> bool {
     session.cache.drop(CACHE_KIND, parts(job_definition).0)
 }
@@ -119,8 +121,9 @@ fn cache_revision(session: &Session, name: &str, revision: i32) -> String {
     job_definition
 }
 
-/// The name of a derived job definition, with a hash of the revision of the base and of the changes. The size is hashed,
-/// too, because the built-in job definition of the local cluster changes with the machine, under the same ARN.
+/// The name of a derived job definition, with a hash of the revision of the base and of the
+/// changes. The size is hashed, too, because the built-in job definition of the local cluster
+/// changes with the machine, under the same ARN.
 fn derived_name(base: &DefinitionSummary, kind: &str, changes: &ContainerChanges) -> String {
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
     let content =
@@ -172,7 +175,8 @@ fn derived(
         .map_err(|e| Failure::failed(format!("making the job definition {name}: {e}")))
 }
 
-/// The tags of the base, and our own. Only AWS can set tags that begin with `aws:`, such as CloudFormation's.
+/// The tags of the base, and our own. Only AWS can set tags that begin with `aws:`, such as
+/// CloudFormation's.
 fn tags(base: &JobDefinition, arn: &str) -> HashMap<String, String> {
     let mut tags = base.tags().cloned().unwrap_or_default();
     tags.retain(|name, _| !name.starts_with("aws:"));
@@ -184,8 +188,8 @@ fn tags(base: &JobDefinition, arn: &str) -> HashMap<String, String> {
 
 /// Registers a derived job definition, and returns its `NAME:REVISION`.
 ///
-/// Two registrations at the same time make two equal revisions, and a job can use either. For the same reason the SDK
-/// may repeat the call after a lost reply, as it does when it is throttled.
+/// Two registrations at the same time make two equal revisions, and a job can use either. For the
+/// same reason the SDK may repeat the call after a lost reply, as it does when it is throttled.
 ///
 /// # Errors
 /// When the request is too long, or Batch refuses it.
@@ -211,8 +215,8 @@ pub async fn register_definition(session: &Session, registration: &Registration)
     }
 }
 
-/// The request of a registration in the shape of the API (`RegisterJobDefinitionRequest`), as `--dry-run` prints it.
-/// Nothing is sent.
+/// The request of a registration in the shape of the API (`RegisterJobDefinitionRequest`), as
+/// `--dry-run` prints it. Nothing is sent.
 ///
 /// # Errors
 /// When the SDK cannot write the request.
@@ -226,7 +230,8 @@ fn doing(name: &str) -> String {
     format!("registering the job definition {name}")
 }
 
-/// The body of the request as the SDK writes it; empty if the SDK cannot write it. The request is not sent.
+/// The body of the request as the SDK writes it; empty if the SDK cannot write it. The request is
+/// not sent.
 async fn body(session: &Session, input: RegisterJobDefinitionInput) -> Vec<u8> {
     let body = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&body);

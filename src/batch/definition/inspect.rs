@@ -44,7 +44,8 @@ impl InspectedDefinition {
 }
 
 impl DefinitionRequest<'_> {
-    /// Whether nothing depends on the job definition's properties. The usual job costs no extra call.
+    /// Whether nothing depends on the job definition's properties. The usual job costs no extra
+    /// call.
     fn is_plain(&self) -> bool {
         self.definition.is_none()
             && self.is_only_checked()
@@ -53,14 +54,15 @@ impl DefinitionRequest<'_> {
             && self.gpus.is_none()
     }
 
-    /// Whether SubmitJob itself carries all of it, so that reading the job definition only finds mistakes earlier.
+    /// Whether SubmitJob itself carries all of it, so that reading the job definition only finds
+    /// mistakes earlier.
     fn is_only_checked(&self) -> bool {
         self.changes.is_empty() && self.nodes.is_none()
     }
 }
 
-/// Finds the job definition for a job: the one that is named, or one that is derived from it, which may not be
-/// registered yet. Nothing is registered.
+/// Finds the job definition for a job: the one that is named, or one that is derived from it, which
+/// may not be registered yet. Nothing is registered.
 ///
 /// # Errors
 /// When the job definition or the queue does not allow the request; when Batch cannot be asked.
@@ -103,7 +105,8 @@ pub async fn inspect_definition(
     Ok(InspectedDefinition { definition, nodes, summary: Some(summary) })
 }
 
-/// A node range of the job. The vCPUs of the request count for all ranges; without them, each range has its own.
+/// A node range of the job. The vCPUs of the request count for all ranges; without them, each range
+/// has its own.
 fn node_targets(
     targets: &str,
     container: Option<&ContainerSummary>,
@@ -180,7 +183,8 @@ fn fargate_size(container: &ContainerSummary, request: &DefinitionRequest<'_>) -
     })
 }
 
-/// The failure of a job definition that takes no `containerOverrides`. Without them a job cannot set its command.
+/// The failure of a job definition that takes no `containerOverrides`. Without them a job cannot
+/// set its command.
 pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Option<Failure> {
     let what = match summary.kind {
         DefinitionKind::Eks => "is for EKS",

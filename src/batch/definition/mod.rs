@@ -1,6 +1,8 @@
-//! Job definitions: what a job definition allows, which one a job takes, and one that is derived from another.
+//! Job definitions: what a job definition allows, which one a job takes, and one that is derived
+//! from another.
 //!
-//! [`inspect_definition`] only reads. [`register_definition`] is the only function here that changes something.
+//! [`inspect_definition`] only reads. [`register_definition`] is the only function here that
+//! changes something.
 
 mod apply;
 mod derive;
@@ -53,8 +55,8 @@ pub enum DefinitionKind {
 /// One range of a multi-node job definition (API `NodeRangeProperty`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeRange {
-    /// Its nodes, such as `0:`. Overrides have to name a range exactly as the job definition does: Batch refuses
-    /// others with `NodeOverride targets should match job definition`.
+    /// Its nodes, such as `0:`. Overrides have to name a range exactly as the job definition does:
+    /// Batch refuses others with `NodeOverride targets should match job definition`.
     pub targets: String,
     /// The container of each node; `None` for a pod or several containers.
     pub container: Option<ContainerSummary>,
@@ -154,7 +156,8 @@ impl ContainerSummary {
 /// The kind of the cache's entries: from the name to [`DefinitionSummary`].
 const CACHE_KIND: &str = "definition";
 
-/// Reads a job definition. `name` is a name (its latest active revision), `NAME:REVISION` or an ARN.
+/// Reads a job definition. `name` is a name (its latest active revision), `NAME:REVISION` or an
+/// ARN.
 ///
 /// # Errors
 /// When Batch cannot be asked, or has no such active job definition.

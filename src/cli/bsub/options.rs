@@ -1,4 +1,5 @@
-//! The options that describe a job, on the command line, in a script's directives and in the settings file.
+//! The options that describe a job, on the command line, in a script's directives and in the
+//! settings file.
 
 use std::path::PathBuf;
 
@@ -45,11 +46,12 @@ pub struct Options {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
 
-    /// Run in this image, from a registry, an ECR repository of this account, or this machine's Docker
-    /// engine; a job definition is derived from the cluster's
+    /// Run in this image, from a registry, an ECR repository of this account, or this machine's
+    /// Docker engine; a job definition is derived from the cluster's
     #[arg(long, value_name = "IMAGE", help_heading = "Container")]
     pub image: Option<Image>,
-    /// Build an image from a folder with a Dockerfile and run in it; the same content is built only once
+    /// Build an image from a folder with a Dockerfile and run in it; the same content is built only
+    /// once
     #[arg(long, value_name = "DIR", conflicts_with = "image", help_heading = "Container")]
     pub build: Option<PathBuf>,
     /// The Dockerfile of --build [default: Dockerfile]
@@ -86,8 +88,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
     pub secret: Vec<Secret>,
 
-    /// Set a variable, or pass on variables of this shell: some (`-e A,B`), or all that do not look like
-    /// secrets (`-e all`)
+    /// Set a variable, or pass on variables of this shell: some (`-e A,B`), or all that do not look
+    /// like secrets (`-e all`)
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
     pub env: Vec<EnvArg>,
     /// Leave these variables out of `-e all`, separated by commas; `*` stands for any characters
@@ -106,8 +108,8 @@ pub struct Options {
     /// The job's standard input: a file, or - for the standard input of this command
     #[arg(long, value_name = "FILE", help_heading = "Environment and files")]
     pub stdin: Option<PathBuf>,
-    /// Keep matching files of the job's working directory when it ends; `bout --files ID` lists and fetches
-    /// them
+    /// Keep matching files of the job's working directory when it ends; `bout --files ID` lists and
+    /// fetches them
     #[arg(short, long, value_name = "GLOB", help_heading = "Environment and files")]
     pub output_file: Vec<OutputGlob>,
     /// Run in this directory of the job's container
@@ -134,11 +136,12 @@ pub struct Options {
         group = "shape"
     )]
     pub array_size: Option<ArraySize>,
-    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12; with %1, one task runs at a time
-    /// (1-100%1)
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12; with %1, one task runs
+    /// at a time (1-100%1)
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
     pub array: Option<ArrayIds>,
-    /// Submit a task for each line of a file (- is standard input); the line replaces {} in the arguments
+    /// Submit a task for each line of a file (- is standard input); the line replaces {} in the
+    /// arguments
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub each: Option<PathBuf>,
     /// Submit a task for each line of a file (- is standard input); the line is the task's command
@@ -149,8 +152,8 @@ pub struct Options {
     #[arg(long, help_heading = "Arrays")]
     pub skip_comments: bool,
 
-    /// Wait for other jobs to succeed: ID[,ID…], afterok:ID, name:NAME, n_to_n:ID (each child waits for the
-    /// child with its index), sequential
+    /// Wait for other jobs to succeed: ID[,ID…], afterok:ID, name:NAME, n_to_n:ID (each child waits
+    /// for the child with its index), sequential
     #[arg(short, long, visible_alias = "dependency", value_name = "LIST", help_heading = "Scheduling")]
     pub depends_on: Vec<DependencyArg>,
     /// The job queue [default: the cluster's]
@@ -218,8 +221,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// These options and, where one is not given, that of `lower`. Options that can be given several times add up,
-    /// with those of `lower` first, except for dependencies.
+    /// These options and, where one is not given, that of `lower`. Options that can be given
+    /// several times add up, with those of `lower` first, except for dependencies.
     #[must_use]
     pub fn over(self, lower: Options) -> Options {
         // Where options exclude each other, one that is given here replaces the others, too.
@@ -301,7 +304,8 @@ impl Options {
         self.nodes.and_then(Nodes::parallel).is_some()
     }
 
-    /// Whether these options and `others` ask for an array of multi-node parallel jobs, which Batch does not have.
+    /// Whether these options and `others` ask for an array of multi-node parallel jobs, which Batch
+    /// does not have.
     pub fn make_an_array_of_nodes(&self, others: &Options) -> bool {
         (self.has_array() && others.has_nodes()) || (self.has_nodes() && others.has_array())
     }

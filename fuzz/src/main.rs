@@ -1,10 +1,15 @@
-//! All fuzz targets in one program: `AWSB_FUZZ_TARGET` says which one it runs (see `run`).
+//! All fuzz targets in one program. `AWSB_FUZZ_TARGET` chooses the one that it runs (see `run`).
+//!
+//! A target looks for panics, overflows and endless loops. It asserts what must hold beyond that.
 #![no_main]
+
+mod ignore_file;
+mod requests;
+mod s3;
+mod settings;
 
 use std::sync::OnceLock;
 
-use awsb::{config, image};
-use awsb_local as local;
 use awsb_model::{Directives, TaskIds};
 use libfuzzer_sys::fuzz_target;
 
@@ -12,14 +17,14 @@ type Target = fn(&[u8]);
 
 /// The targets' names, which their folders in `seeds/` have, too.
 const TARGETS: [(&str, Target); 9] = [
-    ("chunked", local::fuzzing::chunked),
+    ("chunked", s3::chunked),
     ("directives", directives),
-    ("ignore_file", image::context::fuzzing::ignore_file),
-    ("jobs", jobs),
-    ("pattern", pattern),
-    ("s3", local::fuzzing::s3),
-    ("settings", settings),
-    ("signature", signature),
+    ("ignore_file", ignore_file::ignore_file),
+    ("jobs", requests::jobs),
+    ("pattern", requests::pattern),
+    ("s3", s3::s3),
+    ("settings", settings::settings),
+    ("signature", requests::signature),
     ("tasks", tasks),
 ];
 
@@ -43,7 +48,7 @@ fn choose() {
     }
 }
 
-/// A script's head: `#AWSB`, `#SBATCH` and `#BSUB` lines.
+/// Reads the head of a script: `#AWSB`, `#SBATCH` and `#BSUB` lines.
 fn directives(script: &[u8]) {
     let found = Directives::read(script);
     let lines = script.split(|byte| *byte == b'\n').count();
@@ -55,41 +60,11 @@ fn directives(script: &[u8]) {
     );
 }
 
-/// The bodies of SubmitJob and of RegisterJobDefinition: the first line is the one, the rest the other.
-fn jobs(data: &[u8]) {
-    let mut parts = data.splitn(2, |byte| *byte == b'\n');
-    let (job, definition) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    local::fuzzing::job(job, definition);
-}
-
-/// Filter patterns of FilterLogEvents: the first line is the pattern, the rest the message.
-fn pattern(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let (pattern, message) = text.split_once('\n').unwrap_or((text, ""));
-    local::fuzzing::pattern(pattern, message);
-}
-
-/// The settings file, and that of the old tools.
-fn settings(data: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        config::fuzzing::settings(text);
-    }
-}
-
-/// A request as it comes from the network: which service it is signed for, and whether it is.
-fn signature(data: &[u8]) {
-    // The head's end is the first empty line; the body is what follows it.
-    let (head, body) = match data.windows(2).position(|two| two == b"\n\n") {
-        Some(at) => (&data[..at], &data[at + 2..]),
-        None => (data, &data[data.len()..]),
-    };
-    local::fuzzing::request(head, body);
-}
-
-/// The IDs of an array's tasks, in Slurm's syntax.
+/// Reads the IDs of an array's tasks, in Slurm's syntax.
 fn tasks(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // A million tasks take a second here, and show nothing that fewer do not. Longer numbers are refused at once.
+    // A million tasks take a second here, and show nothing that fewer do not. Longer numbers are
+    // refused at once.
     if text.split(|c: char| !c.is_ascii_digit()).any(|digits| (5..=7).contains(&digits.len())) {
         return;
     }

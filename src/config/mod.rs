@@ -5,8 +5,6 @@
 //! that knows how a cluster can be local; all that follows from it is an endpoint and credentials.
 
 mod defaults;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod image_settings;
 mod parallelcluster_cli_cfg;
 pub(crate) mod proxy_url;
@@ -19,3 +17,7 @@ pub use defaults::{DefaultLine, Defaults};
 pub use image_settings::{Builder, Images};
 pub use resolve::{Cluster, ClusterSelector, defaults, lsf_unit, resolve, secrets};
 pub use stack::Stack;
+
+// The fuzz targets (`fuzz/`) call these.
+#[doc(hidden)]
+pub use {parallelcluster_cli_cfg::OldSettings, settings::Settings};

@@ -47,7 +47,11 @@ impl OldSettings {
         self.clusters.iter().find(|(n, _)| n == name).map(|(_, section)| section)
     }
 
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+    /// Parses the text of the file.
+    ///
+    /// # Errors
+    /// Names the file and the line.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
         let parts = parts(path, text)?;
         let main = parts.iter().find(|(name, ..)| name == "main");
         let of_main = |key: &str| main.and_then(|(_, _, values)| value(values, key));
@@ -135,7 +139,7 @@ fn value(values: &[(String, String)], key: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<OldSettings, Failure> {
+    pub fn parse(text: &str) -> Result<OldSettings, Failure> {
         OldSettings::parse(Path::new("awsbatch-cli.cfg"), text)
     }
 

@@ -58,8 +58,6 @@ mod ec2;
 mod ecs;
 mod embedded;
 mod error;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod home;
 mod http;
 #[cfg(test)]
@@ -73,6 +71,19 @@ mod reset;
 mod s3;
 mod sts;
 mod time;
+
+/// Parts that the fuzz targets (`fuzz/`) call. They are not an API: any of them may change at any
+/// time.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::access::{Credentials, Keys, Secrets};
+    pub use crate::batch::request;
+    pub use crate::home::files::OBJECTS;
+    pub use crate::http::body::json_object;
+    pub use crate::http::signature;
+    pub use crate::logs::pattern::Pattern;
+    pub use crate::s3::{LocalS3, Store, follow};
+}
 
 pub use access::operation;
 pub use client::control::{JobCounts, Revoked, Rotated, Status};

@@ -5,8 +5,6 @@
 //! folder gives the same bytes: times and owners are not in them, permissions are.
 
 mod dockerfile;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod glob;
 mod go_path;
 mod go_regexp;
@@ -21,8 +19,11 @@ use crate::stage::{Archive, ArchiveReader, Entry, EntryKind, one_line};
 use crate::ui::{Failure, Progress};
 use awsb_model::limits;
 use dockerfile::Folder;
-use patterns::Patterns;
 use walk::Walk;
+
+// The fuzz targets (`fuzz/`) call these.
+#[doc(hidden)]
+pub use patterns::{Matched, Patterns};
 
 /// So many of the largest files are named when a context is too large.
 const LARGEST: usize = 5;

@@ -22,8 +22,6 @@ mod damage;
 mod definition;
 mod describe;
 mod engine;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 pub mod handle;
 mod lineage;
 pub mod log_streams;
@@ -31,7 +29,7 @@ pub mod messages;
 mod model;
 mod output;
 mod reader;
-mod request;
+pub mod request;
 mod resource_rows;
 mod resources;
 mod rows;

@@ -3,8 +3,6 @@
 mod backend;
 mod content;
 mod frames;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod guard;
 mod headers;
 mod listing;
@@ -25,11 +23,10 @@ use s3s::{S3Result, s3_error};
 use crate::access::Keys;
 use crate::access::secrets::{OF_AN_ENDED_JOB, attempt_of};
 use crate::batch::Reader;
-use backend::LocalS3;
+pub use backend::LocalS3;
 pub use frames::follow;
 use guard::Guard;
-use store::Store;
-pub use store::content;
+pub use store::{Store, content};
 
 /// S3 over the home's store, for requests signed with one of `keys`; what one in a container may
 /// do, the database says. What of the store has been lost is added to `warnings`.

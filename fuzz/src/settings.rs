@@ -1,16 +1,15 @@
-//! What `fuzz/` may call here: the settings files.
+//! The settings files.
 
 use std::path::Path;
 
-use super::defaults::Defaults;
-use super::parallelcluster_cli_cfg::OldSettings;
-use super::settings::Settings;
+use awsb::config::{Defaults, OldSettings, Settings};
 
-/// A settings file: `config.toml`, and the same text as the old tools' `awsbatch-cli.cfg`.
+/// Parses a settings file: as `config.toml`, and as `awsbatch-cli.cfg` of the old tools.
 ///
 /// # Panics
 /// When a message names a line that the file does not have, or a default is not a long option.
-pub fn settings(text: &str) {
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
     match Settings::parse(Path::new("config.toml"), text, &["old"]) {
         Ok(settings) => {
             for name in settings.names() {
@@ -32,7 +31,10 @@ pub fn settings(text: &str) {
                 );
             }
             let default = settings.default_cluster.as_deref();
-            assert!(default.is_none_or(|name| settings.cluster(name).is_some()), "{default:?} is no cluster");
+            assert!(
+                default.is_none_or(|name| settings.cluster(name).is_some()),
+                "{default:?} is not a cluster"
+            );
         }
         Err(failure) => check_line(&failure.to_string(), text),
     }
@@ -42,7 +44,7 @@ fn check(defaults: &Defaults, text: &str) {
     for line in &defaults.0 {
         check_line(&line.place, text);
         for word in &line.words {
-            assert!(word.to_string_lossy().starts_with("--"), "{word:?} is no long option");
+            assert!(word.to_string_lossy().starts_with("--"), "{word:?} is not a long option");
         }
     }
 }

@@ -1,10 +1,8 @@
-//! What `fuzz/` may call here: see `local::fuzzing`.
-
-#![expect(clippy::panic, reason = "a target that panics has found something")]
+//! S3 requests to a real store.
 
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -13,6 +11,8 @@ use aws_sigv4::http_request::{
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
+use awsb_local::internals::{LocalS3, OBJECTS, Store, follow, signature};
+use awsb_local::{BUCKET, REGION};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -24,12 +24,6 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::backend::LocalS3;
-use super::store::Store;
-use crate::constants::{BUCKET, REGION};
-use crate::home::files::OBJECTS;
-use crate::http::signature;
-
 const ACCESS_KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// Requests of one input are limited, as the time for it is.
@@ -37,9 +31,24 @@ const REQUESTS: usize = 8;
 const CONTENT_SHA256: &str = "x-amz-content-sha256";
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Sends requests to an empty store: see [`Service::requests`].
+pub fn s3(data: &[u8]) {
+    service().requests(data);
+}
+
+/// Sends an aws-chunked body: see [`Service::chunked`].
+pub fn chunked(data: &[u8]) {
+    service().chunked(data);
+}
+
+fn service() -> &'static Service {
+    static SERVICE: OnceLock<Service> = OnceLock::new();
+    SERVICE.get_or_init(|| Service::new().expect("a store can be opened in the temporary folder"))
+}
+
 /// S3 over a store of its own, in a folder for temporary files.
 #[derive(Debug)]
-pub struct Service {
+struct Service {
     runtime: tokio::runtime::Runtime,
     service: S3Service,
     store: Arc<Store>,
@@ -57,7 +66,7 @@ impl Service {
     ///
     /// # Errors
     /// When its files cannot be created.
-    pub fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let home = tempfile::tempdir()?;
         std::fs::create_dir(home.path().join(OBJECTS))?;
         let store = Arc::new(Store::open(home.path(), &mut Vec::new())?);
@@ -72,15 +81,15 @@ impl Service {
     /// upload ID; `ETAG` is the latest ETag.
     ///
     /// # Panics
-    /// When an answer is a failure of the server, or is not well-formed, and when a file is left
-    /// that is no object's.
-    pub fn requests(&self, data: &[u8]) {
+    /// When an answer is a failure of the server, or is not well-formed, or when a file is left
+    /// that belongs to no object.
+    fn requests(&self, data: &[u8]) {
         let text = String::from_utf8_lossy(data);
         let (mut upload, mut etag) = (String::new(), String::new());
         for text in text.split("\n%%\n").take(REQUESTS) {
             let text = text.replace("UPLOAD", &upload).replace("ETAG", &etag);
             let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
-            let Some(mut request) = crate::fuzzing::head(head.as_bytes()) else { continue };
+            let Some(mut request) = super::requests::head(head.as_bytes()) else { continue };
             let unsigned =
                 request.headers_mut().remove(CONTENT_SHA256).is_some_and(|v| v == "UNSIGNED-PAYLOAD");
             let payload =
@@ -112,7 +121,7 @@ impl Service {
     /// # Panics
     /// When a body is accepted without its end, its declared length, its trailer or good
     /// signatures, or its object has another content.
-    pub fn chunked(&self, data: &[u8]) {
+    fn chunked(&self, data: &[u8]) {
         let line = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
         let Ok(first) = std::str::from_utf8(&data[..line]) else { return };
         let mut body = data.get(line + 1..).unwrap_or_default().to_vec();
@@ -169,7 +178,7 @@ impl Service {
 
     fn answer(&self, request: Request<()>, body: s3s::Body) -> Answer {
         self.runtime.block_on(async {
-            // As the front has it.
+            // The server does so before it calls the service.
             if signature::check_s3(&request).is_err() {
                 return Answer {
                     status: StatusCode::FORBIDDEN,
@@ -177,7 +186,7 @@ impl Service {
                     body: Bytes::new(),
                 };
             }
-            let request = super::follow(request.map(|()| body));
+            let request = follow(request.map(|()| body));
             let answer = self.service.call(request).await.expect("every request has an answer");
             let (parts, body) = answer.into_parts();
             let body = http_body_util::Limited::new(body, ANSWER_LIMIT).collect().await;

@@ -1,44 +1,39 @@
-//! A door for `fuzz/`, which is open with the feature `fuzzing` only: what strangers can send,
-//! given to what reads it first.
-//!
-//! Nothing is returned: what is looked for are panics, overflows and loops without an end. What has
-//! to hold beyond that is asserted here.
+//! Requests to the local cluster: their signatures, and the bodies of Batch's requests.
 
-use std::sync::OnceLock;
-
+use awsb_local::internals::request::{self, Definition, Queue, SubmitJob};
+use awsb_local::internals::{Credentials, Keys, Pattern, Secrets, json_object, signature};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
-use crate::access::{Credentials, Keys, Secrets};
-use crate::http::body::json_object;
-use crate::http::signature;
-use crate::logs::pattern::Pattern;
-use crate::{batch, s3};
-
-/// A request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`: which
-/// service it means, whether its claim holds, and whether its signature does.
+/// Finds out which service a request is for, and verifies its signature. The head ends at the first
+/// empty line; the body follows.
 ///
 /// # Panics
-/// When a signature is good: nobody knows the secret.
-pub fn request(head: &[u8], body: &[u8]) {
+/// When the signature is accepted: nobody knows the secret.
+pub fn signature(data: &[u8]) {
+    let (head, body) = match data.windows(2).position(|two| two == b"\n\n") {
+        Some(at) => (&data[..at], &data[at + 2..]),
+        None => (data, &data[data.len()..]),
+    };
     let Some(request) = self::head(head) else { return };
     let _ = signature::scope(&request);
     let _ = signature::check_s3(&request);
     let _ = json_object(body);
-    // The secrets are no bytes that a fuzzer could have found a signature with.
+    // A fuzzer cannot find a signature for a secret that is another one each time.
     let secret = || uuid::Uuid::new_v4().to_string();
     let owner = Credentials { access_key_id: "AKIDEXAMPLE".to_owned(), secret_access_key: secret() };
     let keys = Keys::new(Secrets { owner, jobs: secret() });
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
-    // The time of the seeds, so that the claim is read to its end.
+    // This is the time of the seeds, so that their signatures have not expired.
     if let Ok(signed) = signature::SignedRequest::parse(&parts, &keys, 1_440_938_160_000) {
         assert!(signed.verify(&parts, body).is_err(), "a forged signature is good");
     }
 }
 
-/// The head of a request of which the first line is `METHOD URI`, and each other one `NAME: VALUE`.
-pub(super) fn head(text: &[u8]) -> Option<Request<()>> {
+/// Reads the head of a request. The first line is `METHOD URI`, each of the others is `NAME:
+/// VALUE`.
+pub fn head(text: &[u8]) -> Option<Request<()>> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut words = lines.next().unwrap_or_default().splitn(2, |byte| *byte == b' ');
     let mut request = Request::new(());
@@ -55,34 +50,14 @@ pub(super) fn head(text: &[u8]) -> Option<Request<()>> {
     Some(request)
 }
 
-/// Requests to S3: see [`s3::fuzzing::Service::requests`].
-///
-/// # Panics
-/// When the store cannot be opened.
-pub fn s3(data: &[u8]) {
-    storage().requests(data);
-}
-
-/// An aws-chunked body for S3: see [`s3::fuzzing::Service::chunked`].
-///
-/// # Panics
-/// When the store cannot be opened.
-pub fn chunked(data: &[u8]) {
-    storage().chunked(data);
-}
-
-fn storage() -> &'static s3::fuzzing::Service {
-    static SERVICE: OnceLock<s3::fuzzing::Service> = OnceLock::new();
-    SERVICE
-        .get_or_init(|| s3::fuzzing::Service::new().expect("a store can be opened in the temporary folder"))
-}
-
-/// The bodies of a SubmitJob and of a RegisterJobDefinition: the job is planned with the
-/// definition, if it is one, and with one that is good.
-pub fn job(job: &[u8], definition: &[u8]) {
+/// Plans a job. The first line is the body of SubmitJob, the rest that of RegisterJobDefinition.
+/// The job is planned with this definition, if it is valid, and with one that is always valid.
+pub fn jobs(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let (job, definition) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Ok(job) = json_object(job) else { return };
     let definition = json_object(definition).unwrap_or(Value::Null);
-    batch::fuzzing::plan(&job, definition);
+    plan(&job, definition);
     let good = serde_json::json!({
         "type": "container",
         "parameters": {"a": "1"},
@@ -93,14 +68,37 @@ pub fn job(job: &[u8], definition: &[u8]) {
             "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "4"}],
         },
     });
-    batch::fuzzing::plan(&job, good);
+    plan(&job, good);
 }
 
-/// A filter pattern, and a message to match it with.
+/// Checks a job definition, and plans a job with it if it is valid.
+fn plan(job: &Value, definition: Value) {
+    if request::check_definition(&definition).is_err() {
+        return;
+    }
+    let job_shares = job.get("shareIdentifier").is_some();
+    let Ok(job) = request::shape::<SubmitJob>(job.clone()) else { return };
+    let _ = request::names(&job);
+    let definition = Definition { arn: "arn".to_owned(), name: "name".to_owned(), body: definition };
+    let queue = Queue { name: "queue".to_owned(), enabled: true, shares: job_shares };
+    if let Ok(plan) = request::plan(job, &definition, &queue) {
+        let nodes = plan.terms.nodes.as_ref().map_or(0, |nodes| nodes.each.len());
+        for node in (0..nodes).filter_map(|n| u32::try_from(n).ok()).map(Some).chain([None]) {
+            plan.spec.command(node);
+            plan.spec.environment(node);
+            plan.spec.log_group(node);
+            plan.spec.log_stream(node, "task");
+        }
+    }
+}
+
+/// Matches a message, the rest, with a filter pattern of FilterLogEvents, the first line.
 ///
 /// # Panics
-/// When a pattern means something else than what is in it.
-pub fn pattern(pattern: &str, message: &str) {
+/// When blanks around a pattern change it, or a longer message no longer matches.
+pub fn pattern(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (pattern, message) = text.split_once('\n').unwrap_or((text, ""));
     let Ok(parsed) = Pattern::parse(pattern) else { return };
     parsed.matches(message);
     // Blanks around a pattern mean nothing; they count for its length only.

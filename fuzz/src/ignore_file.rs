@@ -1,8 +1,8 @@
-//! What `fuzz/` may call here: `.dockerignore`.
+//! `.dockerignore`.
 
-use super::patterns::{Matched, Patterns};
+use awsb::image::context::{Matched, Patterns};
 
-/// A `.dockerignore`, and on its last line a path.
+/// Reads a `.dockerignore`, and applies it to the path on the last line.
 ///
 /// # Panics
 /// When a folder would not be looked into though something in it comes along, or a bad line is not

@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::progress::beside;
 use super::signal::{is_ending, last_write};
 use super::size::size;
-use super::table::{Column, Gives, Table};
+use super::table::{Column, Gives, Table, TableOutput};
 use super::text::{harmless, harmless_json, one_line, width};
 use super::{ErrorKind, Failure};
 
@@ -351,10 +351,27 @@ impl Output {
     pub fn has_header(&self) -> bool {
         self.header
     }
+}
 
-    /// The terminal's columns, if there is one.
-    pub(super) fn width(&self) -> Option<usize> {
+impl TableOutput for Output {
+    fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    fn columns(&self) -> Option<usize> {
         self.columns
+    }
+
+    fn has_colour(&self) -> bool {
+        self.colour
+    }
+
+    fn has_header(&self) -> bool {
+        self.header
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        Output::write(self, bytes)
     }
 }
 

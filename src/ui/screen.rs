@@ -33,7 +33,7 @@ impl Screen {
         // Clear the screen, or only go to its first column and row (ECMA-48: ED, CUP).
         let mut text = String::from(if self.is_cleared { "\x1b[H" } else { "\x1b[2J\x1b[H" });
         self.is_cleared = true;
-        for line in fitting(&lines, head, room, output.width()) {
+        for line in fitting(&lines, head, room, output.columns()) {
             // What was there before and was longer goes (EL).
             text.extend([line, "\x1b[K\n"]);
         }

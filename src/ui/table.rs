@@ -1,7 +1,7 @@
 //! Tables: rows may come a few at a time, and a terminal gets as much as fits into its width.
 
+use super::Failure;
 use super::cell::{Cell, Tone};
-use super::{Failure, Output};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -62,10 +62,27 @@ impl Column {
     }
 }
 
+/// Where a table is printed.
+pub trait TableOutput: std::fmt::Debug {
+    /// Whether it is a terminal.
+    fn is_terminal(&self) -> bool;
+    /// The columns of the terminal, if it is one and they are known.
+    fn columns(&self) -> Option<usize>;
+    /// Whether colours are shown.
+    fn has_colour(&self) -> bool;
+    /// Whether tables have headers.
+    fn has_header(&self) -> bool;
+    /// Writes bytes at once.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure>;
+}
+
 /// A table whose rows come a few at a time. The widths of the first ones hold; in a pipe, a later cell may be wider.
 #[derive(Debug)]
 pub struct Table<'a> {
-    output: &'a Output,
+    output: &'a dyn TableOutput,
     columns: Vec<Column>,
     shown: Option<Vec<Shown>>,
 }
@@ -78,14 +95,14 @@ struct Shown {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(output: &'a Output, columns: Vec<Column>) -> Self {
+    pub(super) fn new(output: &'a dyn TableOutput, columns: Vec<Column>) -> Self {
         Self { output, columns, shown: None }
     }
 
     /// Prints more rows: one cell for each column, whether it is shown or not.
     ///
     /// # Errors
-    /// As [`Output::write`].
+    /// When they cannot be written.
     pub fn rows(&mut self, rows: &[Vec<Cell>]) -> Result<(), Failure> {
         let terminal = self.output.is_terminal();
         let cell = |cell: &Cell| if terminal { cell.for_terminal() } else { cell.for_pipe() };
@@ -97,7 +114,7 @@ impl<'a> Table<'a> {
             None => {
                 let header = self.output.has_header().then_some(&header);
                 let all: Vec<&Vec<Cell>> = header.into_iter().chain(&rows).collect();
-                let shown = fit(&self.columns, &all, self.output.width());
+                let shown = fit(&self.columns, &all, self.output.columns());
                 if let Some(header) = header {
                     lines.push_str(&self.line(header, &shown));
                 }
@@ -114,7 +131,7 @@ impl<'a> Table<'a> {
     /// Ends the table: the header of one without rows is printed now.
     ///
     /// # Errors
-    /// As [`Output::write`].
+    /// When they cannot be written.
     pub fn finish(mut self) -> Result<(), Failure> {
         if self.shown.is_none() { self.rows(&[]) } else { Ok(()) }
     }
@@ -200,7 +217,7 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
+    use super::super::{Format, Output};
     use super::*;
 
     const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";

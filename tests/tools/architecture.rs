@@ -1,12 +1,16 @@
-//! The layers of the library: which module may use which, and that no files of one use each other in a circle between
-//! layers. ARCHITECTURE.md has the picture.
+//! The layers of the library: which module uses which, and that no files use each other in a circle. ARCHITECTURE.md has
+//! the picture.
+
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use awsb_testkit::story;
 
-/// A module of `src/`, and those that it may use. What is not here may not be used.
+use uses::{Crate, circles};
+
+/// A module of `src/`, and those that it may use. A module that is not listed may not be used.
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("cli", &["diagnose", "image", "stage", "logs", "batch", "aws", "config", "ui"]),
     ("diagnose", &["logs", "batch", "aws", "config", "ui"]),
@@ -35,69 +39,54 @@ const NOT_IN_THE_MODEL: [&str; 8] =
 const KNOW_THE_LOCAL_CLUSTER: [&str; 4] =
     ["aws/local_error.rs", "aws/session.rs", "cli/blocal.rs", "config/resolve.rs"];
 
+/// Folders in which files use each other in circles: their shared types still stand in the `mod.rs` that uses them. No
+/// folder may be added.
+const CIRCLES_WITHIN: [(&str, &str); 11] = [
+    (".", "batch"),
+    (".", "cli"),
+    (".", "cli/bstat"),
+    (".", "cli/foreign"),
+    (".", "diagnose"),
+    (".", "image"),
+    (".", "logs"),
+    (".", "stage"),
+    ("crates/awsb-local", "batch/api"),
+    ("crates/awsb-local", ""),
+    ("crates/awsb-model", ""),
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The modules of this crate that a source names, with the line: `crate::NAME`, and each NAME of `crate::{NAME, …}`.
-fn used(source: &str) -> Vec<(String, usize)> {
-    let mut used = Vec::new();
-    for (number, line) in source.lines().enumerate() {
-        // A link in a comment uses nothing.
-        let code = line.split("//").next().unwrap_or_default();
-        for rest in code.split("crate::").skip(1) {
-            let names: Vec<&str> = match rest.strip_prefix('{') {
-                Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
-                None => vec![rest],
-            };
-            for name in names {
-                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let name: String = name.trim().chars().take_while(|c| is_name(*c)).collect();
-                used.push((name, number + 1));
-            }
-        }
-    }
-    used
 }
 
 #[story]
 fn layers_use_only_what_lies_below_them() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
-    let src = root().join("src");
-    let mut wrong = Vec::new();
-    let mut seen = BTreeSet::new();
-    for file in sources(&src) {
-        let path = file.strip_prefix(&src).expect("below src").display().to_string();
-        let Some((layer, _)) = path.split_once('/') else { continue };
-        seen.insert(layer.to_owned());
-        let below = allowed.get(layer).unwrap_or_else(|| panic!("{layer} is not in the table of layers"));
-        for (name, line) in used(&std::fs::read_to_string(&file).expect("a source")) {
-            let is_layer = allowed.contains_key(name.as_str());
-            if is_layer && name != layer && !below.contains(&name.as_str()) {
-                wrong.push(format!("src/{path}:{line}: {layer} uses {name}"));
-            }
-        }
-    }
+    let library = Crate::read(&root().join("src"), true);
+    let wrong = upward(&library, &allowed);
     assert!(wrong.is_empty(), "these point upwards:\n{}", wrong.join("\n"));
+    let layers: BTreeSet<String> = library
+        .files()
+        .filter_map(|file| Some(file.parent()?.iter().next()?.to_string_lossy().into_owned()))
+        .collect();
     let known: BTreeSet<String> = allowed.keys().map(|layer| (*layer).to_owned()).collect();
-    assert_eq!(seen, known, "each layer of the table is a folder of src/");
+    assert_eq!(layers, known, "each layer of the table is a folder of src/");
 }
 
-/// The table itself has no circle: what a layer may use, may not use it, however far down.
+/// The uses of a layer that lies above the one that uses it, or beside it.
+fn upward(library: &Crate, allowed: &BTreeMap<&str, &[&str]>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (file, line, path) in library.uses() {
+        let layer = file.iter().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (Some(below), Some(used)) = (allowed.get(layer.as_str()), path.first()) else { continue };
+        if allowed.contains_key(used.as_str()) && *used != layer && !below.contains(&used.as_str()) {
+            wrong.push(format!("src/{}:{line}: {layer} uses {used}", file.display()));
+        }
+    }
+    wrong
+}
+
+/// The table itself has no circle: a layer that another one uses does not use that one, however far down.
 #[story]
 fn the_table_of_layers_has_no_circle() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().chain(MEMBERS_MAY_USE).collect();
@@ -111,6 +100,34 @@ fn the_table_of_layers_has_no_circle() {
             }
         }
     }
+}
+
+/// Code that is there in tests alone does not count: a test may use more than the file that it tests.
+#[story]
+fn no_files_use_each_other_in_a_circle() {
+    let mut found = Vec::new();
+    for (member, _) in MEMBERS_MAY_USE {
+        let folder = root().join(member).join("src");
+        let sources = Crate::read(&folder, false);
+        let arrows = sources.arrows();
+        let is_listed = |circle: &&BTreeSet<&Path>| {
+            let within = |(of, folder): &(&str, &str)| {
+                *of == member && circle.iter().all(|file| file.starts_with(folder))
+            };
+            !CIRCLES_WITHIN.iter().any(within)
+        };
+        for circle in circles(&arrows).iter().filter(is_listed) {
+            found.push(format!("in {member}/src:"));
+            for file in circle {
+                for (target, (line, path)) in
+                    arrows[file].iter().filter(|(target, _)| circle.contains(*target))
+                {
+                    found.push(format!("  {}:{line} uses {} ({path})", file.display(), target.display()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "these files use each other in circles:\n{}", found.join("\n"));
 }
 
 #[story]
@@ -135,22 +152,59 @@ fn members_depend_only_on_what_lies_below_them() {
 
 #[story]
 fn only_few_files_know_the_local_cluster() {
-    let src = root().join("src");
-    let know: BTreeSet<String> = sources(&src)
-        .into_iter()
-        .filter(|file| {
-            let source = std::fs::read_to_string(file).expect("a source");
-            source.lines().any(|line| line.split("//").next().unwrap_or_default().contains("awsb_local"))
-        })
-        .map(|file| file.strip_prefix(&src).expect("below src").display().to_string())
-        .collect();
+    let library = Crate::read(&root().join("src"), true);
+    let know: BTreeSet<String> =
+        library.files_that_name("awsb_local").map(|file| file.display().to_string()).collect();
     assert_eq!(know, KNOW_THE_LOCAL_CLUSTER.into_iter().map(str::to_owned).collect());
 }
 
+/// A crate of these files.
+fn sources(files: &[(&str, &str)], tests: bool) -> Crate {
+    Crate::of(files.iter().map(|(file, text)| (file.into(), (*text).to_owned())).collect(), tests)
+}
+
 #[story]
-fn what_a_source_uses_is_found() {
-    let source = "use crate::ui::Exit;\nuse crate::{logs, batch::Job};\nlet a = crate::stage::Plan::new();\n// crate::cli\n";
-    let names: Vec<(String, usize)> = used(source);
-    let names: Vec<(&str, usize)> = names.iter().map(|(name, line)| (name.as_str(), *line)).collect();
-    assert_eq!(names, [("ui", 1), ("logs", 2), ("batch", 2), ("stage", 3)]);
+fn an_upward_use_is_found_in_each_form() {
+    let allowed: BTreeMap<&str, &[&str]> = [("cli", &["ui"] as &[&str]), ("ui", &[])].into_iter().collect();
+    for (source, line) in [
+        ("use crate::cli::run;", 1),
+        ("use crate::{\n    ui::Exit,\n    cli::{\n        run,\n    },\n};", 4),
+        ("use super::super::cli::run;", 1),
+        ("use super::\n    super::cli;", 2),
+        ("fn f() {\n    crate::cli::run()\n}", 2),
+        ("fn f() -> super::super::cli::Args { todo!() }", 1),
+        ("#[cfg(test)]\nmod tests {\n    use crate::cli::run;\n}", 3),
+        ("mod inner {\n    use super::super::super::cli::run;\n}", 2),
+    ] {
+        let library = sources(&[("ui/table.rs", source), ("ui/mod.rs", ""), ("cli/mod.rs", "")], true);
+        assert_eq!(upward(&library, &allowed), [format!("src/ui/table.rs:{line}: ui uses cli")], "{source}");
+    }
+    for source in [
+        "// crate::cli",
+        "/* use crate::cli; */",
+        "const A: &str = \"crate::cli::run\";",
+        "/// [`crate::cli`]",
+    ] {
+        let library = sources(&[("ui/table.rs", source), ("cli/mod.rs", "")], true);
+        assert_eq!(upward(&library, &allowed), [""; 0], "{source}");
+    }
+}
+
+#[story]
+fn a_circle_between_files_is_found_by_way_of_exports() {
+    let files = [
+        ("lib.rs", "pub mod a;\npub mod b;"),
+        ("a/mod.rs", "mod first;\nmod second;\npub use first::First;\npub use second::*;"),
+        // By way of `a/mod.rs`, whose exports these are.
+        ("a/first.rs", "use crate::b;\npub struct First;\nfn f() { b::make() }"),
+        ("a/second.rs", "pub struct Second;\n#[cfg(test)]\nmod tests {\n    use crate::b::make;\n}"),
+        ("b.rs", "use crate::a::{First, Second};\npub fn make() {}"),
+    ];
+    let library = sources(&files, false);
+    let arrows = library.arrows();
+    let found: Vec<Vec<String>> = circles(&arrows)
+        .iter()
+        .map(|circle| circle.iter().map(|file| file.display().to_string()).collect())
+        .collect();
+    assert_eq!(found, [["a/first.rs", "b.rs"]]);
 }

@@ -1,10 +1,12 @@
 //! Errors of a Docker engine.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use bollard::errors::Error;
 
-use crate::GREETING_TIMEOUT;
+/// Upper bound of the time that an engine takes for its first answer, in which it says who it is.
+pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection to a Docker engine.
 #[derive(Debug, thiserror::Error)]

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use error::GREETING_TIMEOUT;
 pub use error::{DockerError, status, words};
 pub use raw_client::{Lines, RawClient};
 
 /// How long an engine may take to answer a request. ECS waits for 3 to 4 minutes for a container to
 /// be created or started (amazon-ecs-agent, `dockerclient/timeout.go`).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long one that has just been called may take to say who it is.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where an engine may be. `DOCKER_HOST` is the user's word, as for the `docker` command: nothing
 /// else is tried then. Else the usual sockets: Docker's, Docker's without root, Docker Desktop's,

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::GREETING_TIMEOUT;
+use crate::error::GREETING_TIMEOUT;
 
 /// How long an engine may take to begin its answer. A push is answered once the registry was asked.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);

@@ -1,7 +1,7 @@
 //! The one story of a build: an image that is there already, or the builder that makes it.
 
-use super::ecr::Place;
-use super::{BuildPlan, Built, Recipe, codebuild, ecr, engine};
+use super::ecr::RepositoryLookup;
+use super::{BuildInput, BuildPlan, BuildResult, codebuild, ecr, engine};
 use crate::aws::Session;
 use crate::config::Builder;
 use crate::ui::{Failure, Voice};
@@ -9,7 +9,7 @@ use awsb_model::image::{Repository, Tag};
 
 /// How an image is built.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct BuildOptions {
     /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
     pub tag: Option<Tag>,
     /// Builds what is there already.
@@ -23,18 +23,22 @@ pub struct Wish {
 ///
 /// # Errors
 /// When the repository is missing, the context cannot be read, there is no builder, or the build fails.
-pub async fn build(session: &Session, plan: &BuildPlan, wish: Wish) -> Result<Built, Failure> {
-    let (recipe, voice) = (&plan.recipe, wish.voice);
-    let place = ecr::look(session).await?;
-    let from_content = wish.tag.is_none();
-    let tag = match wish.tag {
+pub async fn build(
+    session: &Session,
+    plan: &BuildPlan,
+    options: BuildOptions,
+) -> Result<BuildResult, Failure> {
+    let (input, voice) = (&plan.input, options.voice);
+    let lookup = ecr::look_up(session).await?;
+    let from_content = options.tag.is_none();
+    let tag = match options.tag {
         Some(tag) => tag,
-        None => tag_of(recipe).await?,
+        None => tag_of(input).await?,
     };
     // A tag that was asked for may stand for any content: whoever asks for it wants this one.
     if from_content
-        && !wish.force
-        && let Place::There(repository) = &place
+        && !options.force
+        && let RepositoryLookup::Found(repository) = &lookup
         && let Some(earlier) = earlier(session, repository, &tag).await?
     {
         return Ok(earlier);
@@ -42,25 +46,29 @@ pub async fn build(session: &Session, plan: &BuildPlan, wish: Wish) -> Result<Bu
     match plan.builder {
         Builder::CodeBuild => {
             let project = plan.project(session).await?;
-            let Some(repository) = place.or_made(session, voice).await? else {
+            let Some(repository) = lookup.or_create(session, voice).await? else {
                 return Err(codebuild::no_repository(session));
             };
-            let manner = codebuild::Manner { voice, from_content };
-            codebuild::build(session, &project, recipe, &tag, &repository, manner).await
+            let options = codebuild::Options { voice, from_content };
+            codebuild::build(session, &project, input, &tag, &repository, options).await
         }
         Builder::Docker => {
             let engine = engine::builder(session).await?;
-            let repository = place.or_made(session, voice).await?;
-            let manner = engine::Manner { force: wish.force, voice };
-            engine::build(session, &engine, recipe, &tag, repository.as_ref(), manner).await
+            let repository = lookup.or_create(session, voice).await?;
+            let options = engine::Options { force: options.force, voice };
+            engine::build(session, &engine, input, &tag, repository.as_ref(), options).await
         }
     }
 }
 
 /// The image that the same recipe has made before.
-async fn earlier(session: &Session, repository: &Repository, tag: &Tag) -> Result<Option<Built>, Failure> {
+async fn earlier(
+    session: &Session,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<BuildResult>, Failure> {
     let found = ecr::find(session, repository, tag).await?;
-    Ok(found.map(|image| Built {
+    Ok(found.map(|image| BuildResult {
         uri: repository.tagged(tag),
         digest: image.image_digest,
         tag: tag.clone(),
@@ -70,8 +78,8 @@ async fn earlier(session: &Session, repository: &Repository, tag: &Tag) -> Resul
 }
 
 /// A recipe's own tag. All files of its context are read for it.
-pub(super) async fn tag_of(recipe: &Recipe) -> Result<Tag, Failure> {
-    let recipe = recipe.clone();
-    let tag = tokio::task::spawn_blocking(move || recipe.tag()).await;
+pub(super) async fn tag_of(input: &BuildInput) -> Result<Tag, Failure> {
+    let input = input.clone();
+    let tag = tokio::task::spawn_blocking(move || input.tag()).await;
     tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()
 }

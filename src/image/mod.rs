@@ -8,28 +8,28 @@
 //! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
 
 mod build;
-mod built;
+mod build_input;
+mod build_result;
 pub mod codebuild;
 pub mod context;
-mod described;
+mod details;
 pub mod ecr;
 pub mod engine;
 mod id;
-mod machines;
-mod meant;
 mod plan;
-mod recipe;
+mod queue_platform;
+mod resolve;
 mod stage;
 mod store;
 
-pub use build::{Wish, build};
-pub use built::Built;
+pub use build::{BuildOptions, build};
+pub use build_input::BuildInput;
+pub use build_result::BuildResult;
 pub use context::Context;
-pub use described::{Details, Image, Kind, Layer, Manifest};
+pub use details::{ArtifactKind, Details, Image, Layer, Manifest};
 pub use id::{ImageId, NamedImage};
-pub use meant::{Meant, expected, meant};
 pub use plan::BuildPlan;
-pub use recipe::Recipe;
+pub use resolve::{ResolvedImage, expected_name, resolve};
 pub use stage::stage;
 pub use store::{Removed, Store, not_there};
 

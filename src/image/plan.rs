@@ -1,6 +1,6 @@
 //! What is known of a build before anything is done for it.
 
-use super::{Recipe, codebuild, engine, machines};
+use super::{BuildInput, codebuild, engine, queue_platform};
 use crate::aws::Session;
 use crate::config::Builder;
 use crate::ui::Failure;
@@ -12,7 +12,7 @@ pub struct BuildPlan {
     /// Who builds.
     pub builder: Builder,
     /// What the image is made of. Its platform is open only where nobody could tell.
-    pub recipe: Recipe,
+    pub input: BuildInput,
     /// The project, where it had to be looked at.
     project: Option<codebuild::Project>,
 }
@@ -28,14 +28,14 @@ impl BuildPlan {
         session: &Session,
         queue: &str,
         builder: Builder,
-        recipe: Recipe,
+        input: BuildInput,
     ) -> Result<Self, Failure> {
         if builder == Builder::CodeBuild {
             codebuild::check(session)?;
         }
-        let mut plan = Self { builder, recipe, project: None };
-        if plan.recipe.platform.is_none() {
-            plan.recipe.platform = plan.machines(session, queue).await?;
+        let mut plan = Self { builder, input, project: None };
+        if plan.input.platform.is_none() {
+            plan.input.platform = plan.machines(session, queue).await?;
         }
         Ok(plan)
     }
@@ -43,7 +43,7 @@ impl BuildPlan {
     async fn machines(&mut self, session: &Session, queue: &str) -> Result<Option<Platform>, Failure> {
         // The same content may be built by many, on machines of any kind: its tag has to say for which.
         if session.cluster.images.ecr_repository.is_some()
-            && let Some(platform) = machines::of_queue(session, queue).await?
+            && let Some(platform) = queue_platform::of_queue(session, queue).await?
         {
             return Ok(Some(platform));
         }

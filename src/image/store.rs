@@ -35,12 +35,12 @@ impl<'s> Store<'s> {
                 "the repository {registry}/{name} is not in ECR: only its registry knows its images"
             ))
             .hint(format!("`curl https://{registry}/v2/{name}/tags/list` asks it for their tags"))),
-            None => engine::keeper(session).await.map(Self::Engine),
+            None => engine::image_engine(session).await.map(Self::Engine),
         }
     }
 
     /// Says that it is the engine's, where that is no matter of course: its jobs run elsewhere.
-    pub fn introduce(&self, session: &Session) {
+    pub fn print_location_note(&self, session: &Session) {
         if matches!(self, Self::Engine(_)) && !session.cluster.images.engine_runs_jobs {
             let name = &session.cluster.name;
             note(format!(
@@ -51,10 +51,10 @@ impl<'s> Store<'s> {
     }
 
     /// Its name, as messages have it.
-    pub fn place(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
-            Self::Ecr(_, repository) => ecr::place(repository),
-            Self::Engine(_) => engine::place(),
+            Self::Ecr(_, repository) => ecr::describe(repository),
+            Self::Engine(_) => engine::describe(),
         }
     }
 
@@ -70,7 +70,7 @@ impl<'s> Store<'s> {
     ///
     /// # Errors
     /// When it is one of another repository.
-    pub fn meant(&self, named: &NamedImage) -> Result<ImageId, Failure> {
+    pub fn resolve(&self, named: &NamedImage) -> Result<ImageId, Failure> {
         let is_ours = |name: &str| match self {
             Self::Ecr(_, repository) => name == repository.uri() || name == repository.name.as_str(),
             Self::Engine(_) => name == ENGINE_REPOSITORY,
@@ -78,8 +78,11 @@ impl<'s> Store<'s> {
         if named.repository.as_deref().is_none_or(is_ours) {
             return Ok(named.id.clone());
         }
-        Err(Failure::usage(format!("{named} is not in {}: it belongs to another repository", self.place()))
-            .hint("`bimage list` lists the images"))
+        Err(Failure::usage(format!(
+            "{named} is not in {}: it belongs to another repository",
+            self.describe()
+        ))
+        .hint("`bimage list` lists the images"))
     }
 
     /// All images, the newest first.
@@ -124,11 +127,11 @@ impl<'s> Store<'s> {
     pub async fn remove(
         &self,
         ids: &[ImageId],
-        tell: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
+        report: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Ecr(session, repository) => ecr::remove(session, repository, ids, tell).await,
-            Self::Engine(engine) => engine::remove(engine, ids, tell).await,
+            Self::Ecr(session, repository) => ecr::remove(session, repository, ids, report).await,
+            Self::Engine(engine) => engine::remove(engine, ids, report).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::CommonArgs;
 use crate::aws::Session;
 use crate::config::Builder;
-use crate::image::{self, BuildPlan, Built, Context, Recipe, Wish};
+use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Context};
 use crate::ui::{Exit, Failure, Layout, View, Voice};
 use awsb_model::image::{BuildArg, Platform, Tag};
 
@@ -48,28 +48,33 @@ impl Args {
         if let Some(remark) = context.remark() {
             voice.say(format_args!("note: {remark}"));
         }
-        let recipe = Recipe { context, build_args: self.build_arg.clone(), platform: self.platform };
+        let input = BuildInput { context, build_args: self.build_arg.clone(), platform: self.platform };
         let mut session = common.open().await?;
-        let build = async |session: &Session| self.built(session, recipe.clone(), voice).await;
+        let build = async |session: &Session| self.built(session, input.clone(), voice).await;
         let built = session.with_fresh_cluster(build).await?;
         let outcome = match built.earlier {
             true => "is already there; `--force` builds it again",
             false => "is built",
         };
-        voice.say(format_args!("{} {outcome}", built.named()));
+        voice.say(format_args!("{} {outcome}", built.describe()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
 
-    async fn built(&self, session: &Session, recipe: Recipe, voice: Voice) -> Result<Built, Failure> {
+    async fn built(
+        &self,
+        session: &Session,
+        input: BuildInput,
+        voice: Voice,
+    ) -> Result<BuildResult, Failure> {
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
-        let plan = BuildPlan::new(session, &session.cluster.job_queue, builder, recipe).await?;
-        image::build(session, &plan, Wish { tag: self.tag.clone(), force: self.force, voice }).await
+        let plan = BuildPlan::new(session, &session.cluster.job_queue, builder, input).await?;
+        image::build(session, &plan, BuildOptions { tag: self.tag.clone(), force: self.force, voice }).await
     }
 }
 
 /// For scripts: `image=$(bimage build)`.
-pub(super) struct Shown(pub(super) Built);
+pub(super) struct Shown(pub(super) BuildResult);
 
 impl View for Shown {
     fn plain(&self) -> Layout {

@@ -17,7 +17,7 @@ impl Args {
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
         let store = Store::open(&session).await?;
-        store.introduce(&session);
+        store.print_location_note(&session);
         let images = store.list().await?;
         table::show(&common.output().without_header(self.no_header), &images)?;
         Ok(Exit::Done)

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::CommonArgs;
 use crate::aws::Contact;
-use crate::image::codebuild::{self, Build, BuildName, Log, News};
+use crate::image::codebuild::{self, Build, BuildName, BuildUpdate, Log};
 use crate::logs::{Event, Stream};
 use crate::ui::{
     Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
@@ -30,15 +30,15 @@ impl Args {
     /// The story. The exit code is 0 for the log of a build that has failed, too, unless it was followed.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
-        let id = codebuild::find(&session, &self.build).await?;
+        let id = codebuild::resolve(&session, &self.build).await?;
         let output = common.output();
         let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
         let mut contact = Contact::new(session, "bimage");
         if self.follow {
             let followed = codebuild::follow(&mut contact, &id, |news| match news {
-                News::Build(build) => has_log(build),
-                News::Lines(events) => lines.print(events),
-                News::NoLog(failure) => Err(failure),
+                BuildUpdate::Build(build) => has_log(build),
+                BuildUpdate::Lines(events) => lines.print(events),
+                BuildUpdate::NoLog(failure) => Err(failure),
             });
             let build = id.clone();
             let last = move |signal| async move {
@@ -55,8 +55,8 @@ impl Args {
             }
             return Ok(Exit::Done);
         }
-        let build = contact.keep(async |session| codebuild::look(session, &id).await).await?;
-        let build = build.ok_or_else(|| codebuild::unknown(contact.session(), &id))?;
+        let build = contact.keep(async |session| codebuild::describe(session, &id).await).await?;
+        let build = build.ok_or_else(|| codebuild::no_such_build(contact.session(), &id))?;
         has_log(&build)?;
         let Log::Stream(place) = &build.log else {
             return Err(match build.has_ended() {

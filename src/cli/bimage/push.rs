@@ -3,7 +3,7 @@
 use super::CommonArgs;
 use super::build::Shown;
 use crate::aws::Session;
-use crate::image::{Built, ecr, engine};
+use crate::image::{BuildResult, ecr, engine};
 use crate::ui::{Exit, Failure, Voice};
 use awsb_model::image::{Tag, parted};
 
@@ -31,12 +31,12 @@ impl Args {
         let built =
             session.with_fresh_cluster(async |session: &Session| self.pushed(session, &tag).await).await?;
         let outcome = if built.earlier { "is already there" } else { "is pushed" };
-        VOICE.say(format_args!("{} {outcome}", built.named()));
+        VOICE.say(format_args!("{} {outcome}", built.describe()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
 
-    async fn pushed(&self, session: &Session, tag: &Tag) -> Result<Built, Failure> {
+    async fn pushed(&self, session: &Session, tag: &Tag) -> Result<BuildResult, Failure> {
         let Some(repository) = ecr::repository(session, VOICE).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))

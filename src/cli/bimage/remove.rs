@@ -38,9 +38,9 @@ impl Args {
         }
         let session = common.open().await?;
         let store = Store::open(&session).await?;
-        store.introduce(&session);
+        store.print_location_note(&session);
         let mut tags: Vec<ImageId> =
-            self.tags.iter().map(|tag| store.meant(tag)).collect::<Result<_, _>>()?;
+            self.tags.iter().map(|tag| store.resolve(tag)).collect::<Result<_, _>>()?;
         let mut seen = std::collections::HashSet::new();
         tags.retain(|tag| seen.insert(tag.clone()));
         if self.yes && !self.dry_run {
@@ -77,7 +77,7 @@ async fn look(
     for (image, tag) in looks {
         match image {
             Some(image) => found.push((tag, image)),
-            None => missing.push(not_there(&tag, &store.place())),
+            None => missing.push(not_there(&tag, &store.describe())),
         }
     }
     Ok((found, missing))
@@ -95,7 +95,7 @@ async fn are_meant(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool
     }
     let these =
         if found.len() == 1 { "this image".to_owned() } else { format!("these {} images", found.len()) };
-    ui::ask(&format!("Remove {these} from {}?", store.place())).await
+    ui::ask(&format!("Remove {these} from {}?", store.describe())).await
 }
 
 /// What else an image is called.

@@ -20,10 +20,10 @@ impl Args {
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
         let store = Store::open(&session).await?;
-        store.introduce(&session);
-        let id = store.meant(&self.tag)?;
+        store.print_location_note(&session);
+        let id = store.resolve(&self.tag)?;
         let details = store.details(&id).await?;
-        let details = details.ok_or_else(|| not_there(&id, &store.place()))?;
+        let details = details.ok_or_else(|| not_there(&id, &store.describe()))?;
         common.output().show(&Shown(details))?;
         Ok(Exit::Done)
     }

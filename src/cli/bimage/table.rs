@@ -3,7 +3,7 @@
 use indicatif::DecimalBytes;
 use jiff::Zoned;
 
-use crate::image::{Image, Kind};
+use crate::image::{ArtifactKind, Image};
 use crate::ui::{Cell, Column, Failure, Format, Gives, Output, Tone, local_rfc3339, local_short};
 
 /// Shows images, as a table or as JSON.
@@ -53,7 +53,7 @@ fn row(image: &Image, now: Option<&Zoned>) -> Vec<Cell> {
         }),
         Cell::from(time(image.image_pushed_at)),
         Cell::from(time(image.last_recorded_pull_time)),
-        Cell::toned(kind.as_str(), if kind == Kind::Image { Tone::Plain } else { Tone::Faint }),
+        Cell::toned(kind.as_str(), if kind == ArtifactKind::Image { Tone::Plain } else { Tone::Faint }),
     ]
 }
 

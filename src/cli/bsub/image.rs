@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
-use crate::image::{self, BuildPlan, Built, Context, Meant, Recipe, Wish};
+use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Context, ResolvedImage};
 use crate::ui::{Failure, Voice};
 use awsb_model::Image;
 use awsb_model::image::{Platform, Tag};
@@ -35,7 +35,7 @@ pub enum ImageStep {
 ///
 /// # Errors
 /// When the folder cannot be built.
-pub fn recipe(options: &ResolvedOptions, quiet: bool) -> Result<Option<Recipe>, Failure> {
+pub fn build_input(options: &ResolvedOptions, quiet: bool) -> Result<Option<BuildInput>, Failure> {
     let Some(dir) = &options.build else {
         let lonely =
             [("--dockerfile", options.dockerfile.is_some()), ("--build-arg", !options.build_arg.is_empty())];
@@ -48,7 +48,7 @@ pub fn recipe(options: &ResolvedOptions, quiet: bool) -> Result<Option<Recipe>, 
     if let Some(remark) = context.remark() {
         voice(quiet).say(format_args!("note: {remark}"));
     }
-    Ok(Some(Recipe { context, build_args: options.build_arg.clone(), platform: None }))
+    Ok(Some(BuildInput { context, build_args: options.build_arg.clone(), platform: None }))
 }
 
 /// Finds the image that the job runs in, and the step that makes it. `queue` is the queue of the
@@ -60,9 +60,9 @@ pub async fn find(
     session: &Session,
     options: &ResolvedOptions,
     queue: Option<&str>,
-    recipe: Option<Recipe>,
+    input: Option<BuildInput>,
 ) -> Result<JobImage, Failure> {
-    if let Some(recipe) = recipe {
+    if let Some(input) = input {
         let images = &session.cluster.images;
         if images.ecr_repository.is_none() && !images.engine_runs_jobs {
             let name = &session.cluster.name;
@@ -73,17 +73,17 @@ pub async fn find(
             .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "sets one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
-        let plan = BuildPlan::new(session, queue, images.builder, recipe).await?;
-        let name = image::expected(session, &plan.recipe).await?;
+        let plan = BuildPlan::new(session, queue, images.builder, input).await?;
+        let name = image::expected_name(session, &plan.input).await?;
         return Ok(JobImage { image: Some(named(&name)?), step: Some(ImageStep::Build(plan)) });
     }
     let Some(given) = options.image.as_ref().map(ToString::to_string) else {
         return Ok(JobImage { image: None, step: None });
     };
-    Ok(match image::meant(session, &given).await? {
-        Meant::AsNamed(name) => JobImage { image: Some(named(&name)?), step: None },
-        Meant::Here { name, tag, becomes } => {
-            JobImage { image: Some(named(&becomes)?), step: Some(ImageStep::Push { name, tag }) }
+    Ok(match image::resolve(session, &given).await? {
+        ResolvedImage::AsNamed(name) => JobImage { image: Some(named(&name)?), step: None },
+        ResolvedImage::OnlyOnEngine { name, tag, pushed_name } => {
+            JobImage { image: Some(named(&pushed_name)?), step: Some(ImageStep::Push { name, tag }) }
         }
     })
 }
@@ -110,9 +110,11 @@ impl ImageStep {
         }
     }
 
-    async fn attempt(&self, session: &Session, voice: Voice) -> Result<Built, Failure> {
+    async fn attempt(&self, session: &Session, voice: Voice) -> Result<BuildResult, Failure> {
         match self {
-            Self::Build(plan) => image::build(session, plan, Wish { tag: None, force: false, voice }).await,
+            Self::Build(plan) => {
+                image::build(session, plan, BuildOptions { tag: None, force: false, voice }).await
+            }
             Self::Push { name, tag } => {
                 let repository = image::ecr::repository(session, voice).await?.ok_or_else(|| {
                     Failure::failed(format!(
@@ -131,17 +133,17 @@ impl ImageStep {
     /// The step as `--dry-run` prints it; `image` is the name that the image will have.
     pub fn shown(&self, image: &Image) -> Value {
         match self {
-            Self::Build(BuildPlan { builder, recipe, .. }) => {
-                let arguments = recipe.arguments().into_iter();
+            Self::Build(BuildPlan { builder, input, .. }) => {
+                let arguments = input.arguments().into_iter();
                 let arguments: serde_json::Map<String, Value> =
                     arguments.map(|(name, value)| (name.to_owned(), value.into())).collect();
                 json!({ "operation": "BuildImage", "request": {
                     "builder": builder.as_str(),
                     "buildArgs": arguments,
-                    "contextLength": recipe.context.size(),
-                    "dockerfile": recipe.context.dockerfile(),
+                    "contextLength": input.context.size(),
+                    "dockerfile": input.context.dockerfile(),
                     "image": image,
-                    "platform": recipe.platform.map(Platform::as_str),
+                    "platform": input.platform.map(Platform::as_str),
                 }})
             }
             Self::Push { name, .. } => {

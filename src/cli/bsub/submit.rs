@@ -23,7 +23,7 @@ use crate::cli::select;
 use crate::cli::waiting::end_with_waiter;
 use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
-use crate::image::Recipe;
+use crate::image::BuildInput;
 use crate::stage::{self, PackedInputs, Plan, Target};
 use crate::ui::{ErrorKind, Exit, Failure, Interrupts, note};
 use awsb_model::directives::Remark;
@@ -41,7 +41,7 @@ struct Draft {
     spec: JobSpec,
     inputs: PackedInputs,
     /// The image that `--build` builds.
-    recipe: Option<Recipe>,
+    build_input: Option<BuildInput>,
     /// The directive that asks for all memory of a node.
     whole_node: Option<Remark>,
     /// A note that an input is not the job's standard input, although it looks like it.
@@ -61,13 +61,13 @@ impl Args {
         let defaults = config::defaults(&self.common.choice())?;
         let defaults = option_sources::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
         let options = ResolvedOptions::resolve(&self.options, invocation.options.clone(), defaults)?;
-        let Draft { spec, inputs, recipe, whole_node, not_stdin, lacks_stdin } =
+        let Draft { spec, inputs, build_input, whole_node, not_stdin, lacks_stdin } =
             self.draft(&options, invocation).await?;
         let session = self.common.open().await?;
         let mut submission = Submission { args: self, options: &options, inputs: &inputs, session };
         let queue = options.queue.as_deref();
         let depends_on = depends::dependencies(&submission.session, queue, &spec.depends_on).await?;
-        let JobImage { image, step } = image::find(&submission.session, &options, queue, recipe).await?;
+        let JobImage { image, step } = image::find(&submission.session, &options, queue, build_input).await?;
         let inspected = submission.inspect(&spec, image.clone()).await?;
         let job = submission.resolve(spec, depends_on, image, &inspected)?;
         let plan = submission.plan(&job)?;
@@ -128,9 +128,9 @@ impl Args {
                 "--bare cannot be used with {obstacle}: it starts the command with nothing in front of it"
             )));
         }
-        let recipe = image::recipe(options, self.quiet)?;
+        let build_input = image::build_input(options, self.quiet)?;
         let inputs = PackedInputs::pack(inputs, &spec.place).await?;
-        Ok(Draft { spec, inputs, recipe, whole_node, not_stdin, lacks_stdin })
+        Ok(Draft { spec, inputs, build_input, whole_node, not_stdin, lacks_stdin })
     }
 
     /// Warns of a job that can never run; with `--strict` that is an error.
@@ -184,7 +184,7 @@ impl Args {
     /// `--rerun`: submits jobs again, as Batch has them, changed by the options.
     pub(super) async fn submit_again(&self, ids: &JobRefs) -> Result<Exit, Failure> {
         let options = ResolvedOptions::for_rerun(&self.options)?;
-        let recipe = image::recipe(&options, self.quiet)?;
+        let build_input = image::build_input(&options, self.quiet)?;
         let mut session = self.common.open().await?;
         let ids = batch::meant(&session, &ids.0, None).await?;
         let variables = environment::gather(&options, self.quiet)?;
@@ -194,7 +194,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         let queue = requests.first().map(|request| request.job_queue.as_str());
-        let JobImage { image, step } = image::find(&session, &options, queue, recipe).await?;
+        let JobImage { image, step } = image::find(&session, &options, queue, build_input).await?;
         if self.dry_run {
             let step = step.zip(image.as_ref()).map(|(step, image)| step.shown(image));
             let derived = rerun::inspect_definitions(&session, &requests, image).await?;

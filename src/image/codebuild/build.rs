@@ -38,7 +38,7 @@ pub struct Phase {
     /// How long it took, in seconds.
     pub seconds: Option<i64>,
     /// What went wrong: AWS's code and words.
-    pub trouble: Option<(String, String)>,
+    pub error: Option<(String, String)>,
 }
 
 /// Where the log of a build is.
@@ -108,7 +108,7 @@ impl Phase {
             status: phase.phase_status().map(|status| status.as_str().to_owned()),
             began_at: phase.start_time().map(aws_smithy_types::DateTime::secs),
             seconds: phase.duration_in_seconds(),
-            trouble: context.map(|c| {
+            error: context.map(|c| {
                 (c.status_code().unwrap_or_default().to_owned(), c.message().unwrap_or_default().to_owned())
             }),
         })

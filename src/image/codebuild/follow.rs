@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// What comes while a build is followed.
-pub enum News<'a> {
+pub enum BuildUpdate<'a> {
     /// The build as it is now.
     Build(&'a Build),
     /// Lines of its log.
@@ -35,56 +35,56 @@ pub enum News<'a> {
 pub async fn follow(
     contact: &mut Contact,
     id: &str,
-    mut tell: impl FnMut(News<'_>) -> Result<(), Failure>,
+    mut report: impl FnMut(BuildUpdate<'_>) -> Result<(), Failure>,
 ) -> Result<Build, Failure> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut pace = PollInterval::new(SHORTEST, LONGEST);
-    let mut known: Option<Build> = None;
+    let mut current: Option<Build> = None;
     let mut stream: Option<Stream> = None;
     let mut has_log = true;
     let mut ended_at: Option<Instant> = None;
     loop {
         let mut has_changed = false;
         if ended_at.is_none() {
-            match contact.keep(async |session| look(session, id).await).await? {
+            match contact.keep(async |session| describe(session, id).await).await? {
                 Some(build) => {
-                    has_changed = known.as_ref() != Some(&build);
+                    has_changed = current.as_ref() != Some(&build);
                     ended_at = build.has_ended().then(Instant::now);
-                    known = Some(build);
+                    current = Some(build);
                 }
-                None if known.is_some() || begun.elapsed() < SETTLE => {}
-                None => return Err(unknown(contact.session(), id)),
+                None if current.is_some() || started.elapsed() < SETTLE => {}
+                None => return Err(no_such_build(contact.session(), id)),
             }
         }
-        if let Some(Log::Stream(place)) = known.as_ref().map(|build| &build.log)
+        if let Some(Log::Stream(place)) = current.as_ref().map(|build| &build.log)
             && stream.is_none()
         {
             stream = Some(Stream::new(place.clone()));
         }
         let mut any = false;
         if let Some(stream) = stream.as_mut().filter(|_| has_log) {
-            let mut told = Ok(());
+            let mut reported = Ok(());
             let mut print = |events: &[Event]| {
-                told = tell(News::Lines(events));
-                told.clone()
+                reported = report(BuildUpdate::Lines(events));
+                reported.clone()
             };
             match stream.read(contact, &mut print).await {
                 Ok(more) => any = more,
                 Err(failure) => {
-                    told?;
+                    reported?;
                     has_log = false;
-                    tell(News::NoLog(failure))?;
+                    report(BuildUpdate::NoLog(failure))?;
                 }
             }
         }
         // Behind the lines of a phase comes its end.
-        if let Some(build) = &known {
-            tell(News::Build(build))?;
+        if let Some(build) = &current {
+            report(BuildUpdate::Build(build))?;
         }
         if any || has_changed {
             pace.quicken();
         }
-        if let (Some(build), Some(since)) = (&known, ended_at) {
+        if let (Some(build), Some(since)) = (&current, ended_at) {
             // The last lines may still be on their way; those of a build that went well say nothing new.
             let settle = match build.has_succeeded() || stream.is_none() || !has_log {
                 true => Duration::ZERO,
@@ -102,7 +102,7 @@ pub async fn follow(
 ///
 /// # Errors
 /// When CodeBuild cannot be asked.
-pub async fn look(session: &Session, id: &str) -> Result<Option<Build>, Failure> {
+pub async fn describe(session: &Session, id: &str) -> Result<Option<Build>, Failure> {
     match session.codebuild().batch_get_builds().ids(id).send().await {
         Ok(answer) => Ok(answer.builds().first().and_then(Build::read)),
         // So it says for an ID that cannot be one.
@@ -112,7 +112,7 @@ pub async fn look(session: &Session, id: &str) -> Result<Option<Build>, Failure>
 }
 
 /// The failure for a build that is not there (User Guide, `Quotas for AWS CodeBuild`: history is kept for a year).
-pub fn unknown(session: &Session, id: &str) -> Failure {
+pub fn no_such_build(session: &Session, id: &str) -> Failure {
     Failure::failed(format!("there is no build {id} ({})", session.place()))
         .hint("CodeBuild forgets a build after a year")
 }
@@ -121,7 +121,7 @@ pub fn unknown(session: &Session, id: &str) -> Failure {
 ///
 /// # Errors
 /// When it takes the cluster's project, and there is none; when CodeBuild cannot be asked.
-pub async fn find(session: &Session, name: &BuildName) -> Result<String, Failure> {
+pub async fn resolve(session: &Session, name: &BuildName) -> Result<String, Failure> {
     match name {
         BuildName::Id(id) => Ok(id.clone()),
         BuildName::OfProject(uuid) => Ok(format!("{}:{uuid}", project::name(session)?)),

@@ -4,11 +4,11 @@
 //! source.
 
 mod build;
+mod failure_reason;
 mod follow;
+mod progress_view;
 mod project;
-mod shown;
 mod start;
-mod why;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use std::time::Duration;
 use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 pub use build::{Build, BuildName, Log, Phase};
-pub use follow::{News, find, follow, look, unknown};
+pub use follow::{BuildUpdate, describe, follow, no_such_build, resolve};
 pub use project::{Project, check, no_repository};
 
-use self::shown::Shown;
-use self::start::{Order, start};
-use super::{Built, Recipe, ecr, stage};
+use self::progress_view::ProgressView;
+use self::start::{StartRequest, start};
+use super::{BuildInput, BuildResult, ecr, stage};
 use crate::aws::{Contact, Session, explain};
 use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Repository, Tag};
 
 /// After a signal, an answer that is on its way is waited for so long: it has the build's ID.
-const ANSWER_COMES: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a build is told beside its recipe.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct Options {
     /// Who builds. One that is quiet shows neither phases nor log.
     pub voice: Voice,
     /// Whether the tag comes of the content: who has pushed it before has pushed the same.
@@ -46,37 +46,37 @@ pub struct Manner {
 pub async fn build(
     session: &Session,
     project: &Project,
-    recipe: &Recipe,
+    input: &BuildInput,
     tag: &Tag,
     repository: &Repository,
-    manner: Manner,
-) -> Result<Built, Failure> {
-    let context = stage(session, &recipe.context).await?;
+    options: Options,
+) -> Result<BuildResult, Failure> {
+    let context = stage(session, &input.context).await?;
     // From here on there may be a build, whose ID has to be said.
     let mut interrupts = Interrupts::listen();
-    let mut contact = Contact::new(session.clone(), manner.voice.tool);
-    let order = Order {
+    let mut contact = Contact::new(session.clone(), options.voice.tool);
+    let request = StartRequest {
         project: &project.name,
-        machine: project.machine(recipe.platform),
+        machine: project.machine(input.platform),
         repository: repository.uri(),
         tag: tag.as_str(),
         context,
-        dockerfile: recipe.context.dockerfile(),
-        build_args: &recipe.build_args,
-        platform: recipe.platform,
-        from_content: manner.from_content,
+        dockerfile: input.context.dockerfile(),
+        build_args: &input.build_args,
+        platform: input.platform,
+        from_content: options.from_content,
     };
-    let id = started(session, &mut contact, &order, &mut interrupts).await?;
-    manner.voice.say(format_args!("build {id} has been started"));
-    let mut shown = Shown::new(manner.voice);
+    let id = started(session, &mut contact, &request, &mut interrupts).await?;
+    options.voice.say(format_args!("build {id} has been started"));
+    let mut progress_view = ProgressView::new(options.voice);
     let ended = tokio::select! {
-        ended = follow(&mut contact, &id, |news| shown.tell(news)) => ended,
+        ended = follow(&mut contact, &id, |update| progress_view.update(update)) => ended,
         signal = interrupts.next() => {
-            shown.put_away();
+            progress_view.clear();
             return Err(interrupted(session, &id, signal, &mut interrupts).await);
         }
     };
-    shown.put_away();
+    progress_view.clear();
     // Whoever listens and takes no signal holds it back.
     drop(interrupts);
     let ended = ended.map_err(|failure| {
@@ -90,9 +90,9 @@ pub async fn build(
         failure.hint(format!("`bimage logs --follow {id}` follows it"))
     })?;
     if !ended.has_succeeded() {
-        shown.show_end();
-        let why = why::why(&ended, shown.log());
-        if repository.registry.is_ecr() && why.contains(why::NO_REPOSITORY) {
+        progress_view.show_end();
+        let why = failure_reason::failure_reason(&ended, progress_view.log());
+        if repository.registry.is_ecr() && why.contains(failure_reason::NO_REPOSITORY) {
             return Err(ecr::gone(session));
         }
         let failure = Failure::failed(why);
@@ -111,9 +111,13 @@ pub async fn build(
     };
     let uri = repository.tagged(tag);
     match digest {
-        Some(digest) => {
-            Ok(Built { uri, digest: Some(digest), tag: tag.clone(), build_id: Some(id), earlier: false })
-        }
+        Some(digest) => Ok(BuildResult {
+            uri,
+            digest: Some(digest),
+            tag: tag.clone(),
+            build_id: Some(id),
+            earlier: false,
+        }),
         None => Err(Failure::failed(format!("the build {id} has succeeded, and there is no image {uri}"))
             .hint(format!("`bimage logs {id}` shows its log"))),
     }
@@ -123,23 +127,23 @@ pub async fn build(
 async fn started(
     session: &Session,
     contact: &mut Contact,
-    order: &Order<'_>,
+    request: &StartRequest<'_>,
     interrupts: &mut Interrupts,
 ) -> Result<String, Failure> {
-    let mut starting = pin!(start(contact, order));
+    let mut starting = pin!(start(contact, request));
     let signal = tokio::select! {
         biased;
         build = &mut starting => return Ok(build?.id),
         signal = interrupts.next() => signal,
     };
-    match tokio::time::timeout(ANSWER_COMES, starting).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, starting).await {
         Ok(Ok(build)) => Err(interrupted(session, &build.id, signal, interrupts).await),
         Ok(Err(failure)) => Err(failure.with_kind(ErrorKind::Interrupted(signal))),
         Err(_) => Err(Failure::new(
             ErrorKind::Interrupted(signal),
             format!(
                 "{signal}; whether the CodeBuild project {} has started the build is not known",
-                order.project
+                request.project
             ),
         )
         .hint("`bimage logs last` shows the project's last build")),
@@ -169,7 +173,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
     }
     match session.codebuild().stop_build().id(id).send().await {
         Ok(_) => Failure::new(ErrorKind::Interrupted(signal), format!("{signal}; the build {id} is stopped")),
-        Err(e) if e.code() == Some("ResourceNotFoundException") => unknown(session, id),
+        Err(e) if e.code() == Some("ResourceNotFoundException") => no_such_build(session, id),
         Err(e) => explain(session, &format!("stopping the build {id}, which may go on"), &e)
             .hint(format!("`aws codebuild stop-build --region {} --id {id}` stops it", session.region)),
     }

@@ -25,7 +25,7 @@ const TOKEN_LIVES: Duration = Duration::from_secs(5 * 60);
 
 /// What is to be built, in the words of buildspec.yml.
 #[derive(Debug, Clone)]
-pub(super) struct Order<'a> {
+pub(super) struct StartRequest<'a> {
     pub project: &'a str,
     pub machine: Machine,
     /// `REGISTRY/NAME`.
@@ -41,7 +41,7 @@ pub(super) struct Order<'a> {
     pub from_content: bool,
 }
 
-impl Order<'_> {
+impl StartRequest<'_> {
     fn call(&self, session: &Session, token: &str) -> Result<StartBuildFluentBuilder, BuildError> {
         // What the build makes goes to ECR, whatever else the project keeps. How it keeps layers on its machines (`cache`)
         // is its own: not every machine and network can.
@@ -86,20 +86,20 @@ impl Order<'_> {
 ///
 /// # Errors
 /// When CodeBuild refuses, or contact was lost for good.
-pub(super) async fn start(contact: &mut Contact, order: &Order<'_>) -> Result<Build, Failure> {
+pub(super) async fn start(contact: &mut Contact, request: &StartRequest<'_>) -> Result<Build, Failure> {
     let token = format!("awsb-{}", uuid::Uuid::new_v4().simple());
     let begun = Instant::now();
     contact
         .keep(async |session| {
-            let doing = format!("starting a build of the CodeBuild project {}", order.project);
-            let call = order.call(session, &token).map_err(|e| Failure::failed(format!("{doing}: {e}")))?;
+            let doing = format!("starting a build of the CodeBuild project {}", request.project);
+            let call = request.call(session, &token).map_err(|e| Failure::failed(format!("{doing}: {e}")))?;
             match call.send().await {
                 Ok(answer) => answer
                     .build_value()
                     .and_then(Build::read)
                     .ok_or_else(|| Failure::failed(format!("{doing}: the answer names no build"))),
                 Err(e) => {
-                    let failure = refused(session, order.project, e.code(), explain(session, &doing, &e));
+                    let failure = refused(session, request.project, e.code(), explain(session, &doing, &e));
                     let is_in_time = begun.elapsed() + OPERATION_TIMEOUT * 2 < TOKEN_LIVES;
                     // After that time, the same token would start a second build.
                     Err(match failure.is_recoverable() && !is_in_time {

@@ -5,7 +5,7 @@ use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuild
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageStatusFilter};
 
 use super::repository::gone;
-use super::{client, identifier, place};
+use super::{client, describe, identifier};
 use crate::aws::{Session, explain};
 use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;
@@ -67,7 +67,7 @@ pub(in crate::image) async fn find_by_id(
             Some("ImageNotFoundException") => Ok(None),
             Some("RepositoryNotFoundException") => Err(gone(session)),
             _ => {
-                let doing = format!("looking for the image {id} in the repository {}", place(repository));
+                let doing = format!("looking for the image {id} in the repository {}", describe(repository));
                 Err(explain(session, &doing, &e))
             }
         },
@@ -94,7 +94,7 @@ pub(in crate::image) async fn list(
             Ok(page) => images.extend(page.image_details().iter().map(Image::from)),
             Err(e) if e.code() == Some("RepositoryNotFoundException") => return Err(gone(session)),
             Err(e) => {
-                let doing = format!("listing the images of the repository {}", place(repository));
+                let doing = format!("listing the images of the repository {}", describe(repository));
                 return Err(explain(session, &doing, &e));
             }
         }
@@ -123,7 +123,7 @@ pub(in crate::image) async fn details(
         .image_ids(identifier(id))
         .set_accepted_media_types(Some(MANIFESTS.map(str::to_owned).to_vec()));
     let answer = call.send().await.map_err(|e| {
-        explain(session, &format!("reading the manifest of the image {id} in {}", place(repository)), &e)
+        explain(session, &format!("reading the manifest of the image {id} in {}", describe(repository)), &e)
     })?;
     // An image that has gone since, and a manifest in a form that is new, are no reason to hide what is known.
     let manifest = answer.images().first().and_then(|found| found.image_manifest());

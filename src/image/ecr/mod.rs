@@ -14,7 +14,7 @@ pub use find::find;
 pub(super) use find::{details, find_by_id, list};
 pub(super) use remove::remove;
 pub use repository::repository;
-pub(super) use repository::{Place, existing, gone, look};
+pub(super) use repository::{RepositoryLookup, existing, gone, look_up};
 
 use super::ImageId;
 use crate::aws::Session;
@@ -33,7 +33,7 @@ fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client
 }
 
 /// The repository as messages name it.
-pub(super) fn place(repository: &Repository) -> String {
+pub(super) fn describe(repository: &Repository) -> String {
     match repository.registry.region() {
         Some(region) => format!("{} (ECR in {region})", repository.name),
         None => repository.uri(),

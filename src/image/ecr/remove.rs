@@ -4,14 +4,14 @@ use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 
 use super::repository::gone;
-use super::{client, identifier, place};
+use super::{client, describe, identifier};
 use crate::aws::{Session, explain};
 use crate::image::{ImageId, Removed, store};
 use crate::ui::Failure;
 use awsb_model::image::Repository;
 
 /// So many are removed with one call (ECR API, `BatchDeleteImage`: at most 100).
-const AT_ONCE: usize = 100;
+const PER_CALL: usize = 100;
 
 /// Removes images. A tag goes alone while its image has others; with its last one, the image goes. All are tried; a
 /// failure for each that stays.
@@ -19,9 +19,9 @@ pub(in crate::image) async fn remove(
     session: &Session,
     repository: &Repository,
     ids: &[ImageId],
-    tell: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
+    report: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for ids in ids.chunks(AT_ONCE) {
+    for ids in ids.chunks(PER_CALL) {
         let call = client(session, Some(&repository.registry))
             .batch_delete_image()
             .repository_name(repository.name.as_str())
@@ -29,19 +29,22 @@ pub(in crate::image) async fn remove(
             .set_image_ids(Some(ids.iter().map(identifier).collect()));
         let answer = call.send().await.map_err(|e| match e.code() {
             Some("RepositoryNotFoundException") => gone(session),
-            _ => explain(session, &format!("removing images from the repository {}", place(repository)), &e),
+            _ => {
+                explain(session, &format!("removing images from the repository {}", describe(repository)), &e)
+            }
         })?;
         for id in ids {
-            let refusal = answer.failures().iter().find(|f| f.image_id().is_some_and(|told| is(told, id)));
-            let gone = answer.image_ids().iter().find(|told| is(told, id));
-            tell(match (gone, refusal) {
+            let refusal =
+                answer.failures().iter().find(|f| f.image_id().is_some_and(|answered| is_same(answered, id)));
+            let gone = answer.image_ids().iter().find(|answered| is_same(answered, id));
+            report(match (gone, refusal) {
                 (_, Some(refusal)) => Err(failure(repository, id, refusal)),
                 (Some(gone), None) => {
                     Ok(Removed { id: id.clone(), digest: gone.image_digest().map(str::to_owned) })
                 }
                 (None, None) => Err(Failure::failed(format!(
                     "removing the image {id} from {}: ECR does not say whether it is removed",
-                    place(repository)
+                    describe(repository)
                 ))
                 .hint(format!("`bimage show {id}` shows whether it is still there"))),
             })?;
@@ -50,15 +53,15 @@ pub(in crate::image) async fn remove(
     Ok(())
 }
 
-fn is(told: &ImageIdentifier, id: &ImageId) -> bool {
+fn is_same(answered: &ImageIdentifier, id: &ImageId) -> bool {
     match id {
-        ImageId::Tag(tag) => told.image_tag() == Some(tag.as_str()),
-        ImageId::Digest(digest) => told.image_digest() == Some(digest.as_str()),
+        ImageId::Tag(tag) => answered.image_tag() == Some(tag.as_str()),
+        ImageId::Digest(digest) => answered.image_digest() == Some(digest.as_str()),
     }
 }
 
 fn failure(repository: &Repository, id: &ImageId, refusal: &ImageFailure) -> Failure {
-    let place = place(repository);
+    let place = describe(repository);
     match refusal.failure_code() {
         Some(ImageFailureCode::ImageNotFound) => store::not_there(id, &place),
         Some(ImageFailureCode::ImageReferencedByManifestList) => Failure::failed(format!(

@@ -10,35 +10,35 @@ use awsb_model::image::{Repository, RepositoryPath};
 use crate::ui::{ErrorKind, Failure, Voice};
 
 /// What is kept of ECR's answer, for a day.
-pub(super) const KEPT: &str = "repository";
+pub(super) const CACHE_KIND: &str = "repository";
 
 /// Where the cluster's images go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::image) enum Place {
+pub(in crate::image) enum RepositoryLookup {
     /// Its settings name no repository: they stay on the Docker engine.
-    Engine,
+    Unnamed,
     /// The repository.
-    There(Repository),
+    Found(Repository),
     /// A repository that is not there, and is made when it is needed (`create_repository`).
-    ToBeMade(RepositoryPath),
+    ToCreate(RepositoryPath),
 }
 
-impl Place {
+impl RepositoryLookup {
     /// The repository, made where it is to be; `None` when its settings name none.
     ///
     /// # Errors
     /// When it cannot be made (`ecr:CreateRepository`).
-    pub(in crate::image) async fn or_made(
+    pub(in crate::image) async fn or_create(
         self,
         session: &Session,
         voice: Voice,
     ) -> Result<Option<Repository>, Failure> {
         match self {
-            Self::Engine => Ok(None),
-            Self::There(repository) => Ok(Some(repository)),
-            Self::ToBeMade(path) => {
+            Self::Unnamed => Ok(None),
+            Self::Found(repository) => Ok(Some(repository)),
+            Self::ToCreate(path) => {
                 let made = create(session, &path, voice).await?;
-                keep(session, &path, &made);
+                cache(session, &path, &made);
                 Ok(Some(made))
             }
         }
@@ -52,15 +52,15 @@ impl Place {
 /// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
 pub async fn repository(session: &Session, voice: Voice) -> Result<Option<Repository>, Failure> {
-    look(session).await?.or_made(session, voice).await
+    look_up(session).await?.or_create(session, voice).await
 }
 
 /// The same for whoever only looks: nothing is made.
 pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repository>, Failure> {
-    match look(session).await? {
-        Place::Engine => Ok(None),
-        Place::There(repository) => Ok(Some(repository)),
-        Place::ToBeMade(path) => Err(missing(session, &path)),
+    match look_up(session).await? {
+        RepositoryLookup::Unnamed => Ok(None),
+        RepositoryLookup::Found(repository) => Ok(Some(repository)),
+        RepositoryLookup::ToCreate(path) => Err(missing(session, &path)),
     }
 }
 
@@ -69,39 +69,39 @@ pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repos
 ///
 /// # Errors
 /// When the repository is not there, and would not be made; when ECR cannot be asked (`ecr:DescribeRepositories`).
-pub(in crate::image) async fn look(session: &Session) -> Result<Place, Failure> {
-    let Some(path) = &session.cluster.images.ecr_repository else { return Ok(Place::Engine) };
+pub(in crate::image) async fn look_up(session: &Session) -> Result<RepositoryLookup, Failure> {
+    let Some(path) = &session.cluster.images.ecr_repository else { return Ok(RepositoryLookup::Unnamed) };
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
-        return Ok(Place::There(Repository { registry, name: path.name.clone() }));
+        return Ok(RepositoryLookup::Found(Repository { registry, name: path.name.clone() }));
     }
-    if let Some(kept) =
-        session.cache.read::<String>(KEPT, &path.to_string()).and_then(|uri| Repository::of_uri(&uri))
+    if let Some(cached) =
+        session.cache.read::<String>(CACHE_KIND, &path.to_string()).and_then(|uri| Repository::of_uri(&uri))
     {
-        return Ok(Place::There(kept));
+        return Ok(RepositoryLookup::Found(cached));
     }
     match describe(session, path).await? {
         Some(found) => {
-            keep(session, path, &found);
-            Ok(Place::There(found))
+            cache(session, path, &found);
+            Ok(RepositoryLookup::Found(found))
         }
-        None if session.cluster.images.create_repository => Ok(Place::ToBeMade(path.clone())),
+        None if session.cluster.images.create_repository => Ok(RepositoryLookup::ToCreate(path.clone())),
         None => Err(missing(session, path)),
     }
 }
 
-fn keep(session: &Session, path: &RepositoryPath, found: &Repository) {
-    session.cache.write(KEPT, &path.to_string(), &found.uri());
+fn cache(session: &Session, path: &RepositoryPath, found: &Repository) {
+    session.cache.write(CACHE_KIND, &path.to_string(), &found.uri());
 }
 
 /// What was kept is not true any more: the repository is gone.
 pub(in crate::image) fn gone(session: &Session) -> Failure {
     let path = session.cluster.images.ecr_repository.as_ref();
-    let was_kept = path.is_some_and(|path| session.cache.drop(KEPT, &path.to_string()));
+    let was_cached = path.is_some_and(|path| session.cache.drop(CACHE_KIND, &path.to_string()));
     let failure = match path {
         Some(path) => missing(session, path),
         None => Failure::failed("the cluster's repository is gone"),
     };
-    if was_kept { failure.with_kind(ErrorKind::Stale) } else { failure }
+    if was_cached { failure.with_kind(ErrorKind::Stale) } else { failure }
 }
 
 /// The failure for a repository that is not there.
@@ -159,8 +159,8 @@ async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Resul
 
 /// ECR's answer. A registry that was named stays as it was named: ECR answers with another of its hosts' names.
 fn read(path: &RepositoryPath, found: &types::Repository) -> Result<Repository, Failure> {
-    let said = found.repository_uri().and_then(Repository::of_uri).ok_or_else(|| unreadable(path))?;
-    Ok(Repository { registry: path.registry.clone().unwrap_or(said.registry), name: path.name.clone() })
+    let answered = found.repository_uri().and_then(Repository::of_uri).ok_or_else(|| unreadable(path))?;
+    Ok(Repository { registry: path.registry.clone().unwrap_or(answered.registry), name: path.name.clone() })
 }
 
 fn unreadable(path: &RepositoryPath) -> Failure {

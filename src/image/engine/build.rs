@@ -13,14 +13,16 @@ use bollard::{Docker, body_try_stream};
 use futures_util::StreamExt;
 use http::HeaderValue;
 
+use super::build_events::{BuildEvent, short};
 use super::buildkit::{Graph, without_rpc};
 use super::classic::Text;
-use super::show::Show;
-use super::steps::{Event, short};
-use super::{CONTENT_LABEL, Engine, body, credentials, interrupted, name_on_engine, push, without_engine};
+use super::progress_view::ProgressView;
+use super::{
+    CONTENT_LABEL, Engine, credentials, interrupted, name_on_engine, push, request_body, without_engine,
+};
 use crate::aws::Session;
 use crate::image::build::tag_of;
-use crate::image::{Built, Recipe};
+use crate::image::{BuildInput, BuildResult};
 use crate::ui::{EndSignal, Failure, Interrupts, Voice};
 use awsb_docker::{status, words};
 use awsb_model::image::{Repository, Tag};
@@ -42,7 +44,7 @@ const WITH_BUILDKIT: (u32, u32) = (1, 39);
 
 /// How an image is built.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct Options {
     /// Builds what is there already.
     pub force: bool,
     /// Who builds. One that is quiet shows nothing of what goes on but the last lines of a step that fails.
@@ -66,33 +68,33 @@ pub async fn builder(session: &Session) -> Result<Engine, Failure> {
 pub async fn build(
     session: &Session,
     engine: &Engine,
-    recipe: &Recipe,
+    input: &BuildInput,
     tag: &Tag,
     repository: Option<&Repository>,
-    manner: Manner,
-) -> Result<Built, Failure> {
+    options: Options,
+) -> Result<BuildResult, Failure> {
     // Who may not push is told before the image is built.
     let ours = match repository {
         Some(repository) => credentials::of_registry(session, repository).await?,
         None => None,
     };
     let name = name_on_engine(repository, tag);
-    let content = tag_of(recipe).await?;
-    let earlier = !manner.force && has(engine, &name, &content).await?;
+    let content = tag_of(input).await?;
+    let earlier = !options.force && has(engine, &name, &content).await?;
     if !earlier {
         let mut known = credentials::of_user().await;
         if let (Some(ours), Some(repository)) = (ours, repository) {
             known.insert(repository.registry.as_str().to_owned(), ours);
         }
-        let build = Build { engine, recipe, name: &name, content: &content, manner };
+        let build = Build { engine, input, name: &name, content: &content, options };
         build.run(known).await?;
     }
     match repository {
         Some(repository) => {
-            let pushed = push(session, &name, repository, tag, manner.voice).await?;
-            Ok(Built { earlier: earlier && pushed.earlier, ..pushed })
+            let pushed = push(session, &name, repository, tag, options.voice).await?;
+            Ok(BuildResult { earlier: earlier && pushed.earlier, ..pushed })
         }
-        None => Ok(Built { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
+        None => Ok(BuildResult { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
     }
 }
 
@@ -106,10 +108,10 @@ async fn has(engine: &Engine, name: &str, content: &Tag) -> Result<bool, Failure
 /// One build.
 struct Build<'a> {
     engine: &'a Engine,
-    recipe: &'a Recipe,
+    input: &'a BuildInput,
     name: &'a str,
     content: &'a Tag,
-    manner: Manner,
+    options: Options,
 }
 
 /// Why a build has no image.
@@ -119,7 +121,7 @@ enum Stop {
 }
 
 /// The two builders, and what is remembered of what each has told.
-enum Teller {
+enum Parser {
     BuildKit(Graph),
     Classic(Text),
 }
@@ -130,29 +132,31 @@ impl Build<'_> {
     }
 
     async fn run(&self, known: HashMap<String, DockerCredentials>) -> Result<(), Failure> {
-        let mut teller = match self.has_buildkit().await? {
-            true => Teller::BuildKit(Graph::default()),
-            false => Teller::Classic(Text::default()),
+        let mut parser = match self.has_buildkit().await? {
+            true => Parser::BuildKit(Graph::default()),
+            false => Parser::Classic(Text::default()),
         };
-        let context = &self.recipe.context;
-        let (tar, trouble) = body::of(context.tar(), context.size(), self.manner.voice.quiet);
+        let context = &self.input.context;
+        let (tar, read_error) =
+            request_body::from_reader(context.tar(), context.size(), self.options.voice.quiet);
         let docker = patient(self.engine.docker.clone());
-        let answer = docker.build_image(self.options(&teller), Some(known), Some(body_try_stream(tar)));
+        let answer =
+            docker.build_image(self.request_options(&parser), Some(known), Some(body_try_stream(tar)));
         let mut answer = Box::pin(answer);
-        let mut show = Show::new(self.manner.voice.quiet);
+        let mut view = ProgressView::new(self.options.voice.quiet);
         let begun = Instant::now();
         let mut image = None;
         let mut interrupts = Interrupts::listen();
         let outcome = loop {
-            let told = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                told = answer.next() => told,
+                received = answer.next() => received,
                 // The session of a build with BuildKit stays open: the answer may not end by itself.
                 () = self.is_named(image.as_deref()) => break Ok(()),
                 signal = interrupts.next() => break Err(Stop::Interrupted(signal)),
             };
-            match told {
-                Some(Ok(info)) => show.take(teller.read(info, begun.elapsed(), &mut image)),
+            match received {
+                Some(Ok(info)) => view.update(parser.read(info, begun.elapsed(), &mut image)),
                 Some(Err(e)) => break Err(Stop::Failed(e)),
                 None => break Ok(()),
             }
@@ -162,36 +166,36 @@ impl Build<'_> {
             && image.is_some()
             && let Ok(Some(Ok(info))) = tokio::time::timeout(QUIET, answer.next()).await
         {
-            show.take(teller.read(info, begun.elapsed(), &mut image));
+            view.update(parser.read(info, begun.elapsed(), &mut image));
         }
         // The engine cancels a build that nobody waits for.
         drop(answer);
         let failure = match outcome {
             Ok(()) => None,
             Err(Stop::Failed(e)) => {
-                show.take(teller.fail(&e));
-                let failed = show.end();
-                Some(match trouble.take() {
+                view.update(parser.fail(&e));
+                let failed = view.finish();
+                Some(match read_error.take() {
                     Some(why) => Failure::failed(format!("{}: reading the context: {why}", self.doing())),
                     None => self.failure(failed, &e),
                 })
             }
             Err(Stop::Interrupted(signal)) => {
-                show.end();
+                view.finish();
                 Some(interrupted(signal, &format!("{} was not built", self.name)))
             }
         };
         if let Some(failure) = failure {
             tokio::select! {
-                () = self.remove_remains(&teller) => {}
+                () = self.remove_remains(&parser) => {}
                 _ = interrupts.next() => {}
             }
             return Err(failure);
         }
         // Whoever listens and takes no signal holds it back.
         drop(interrupts);
-        show.take(teller.end(begun.elapsed()));
-        show.end();
+        view.update(parser.end(begun.elapsed()));
+        view.finish();
         // An answer that ends is no proof: the engine may have been stopped.
         if has(self.engine, self.name, self.content).await? {
             return Ok(());
@@ -205,7 +209,7 @@ impl Build<'_> {
         if let Some(wanted) = std::env::var("DOCKER_BUILDKIT").ok().filter(|value| !value.is_empty()) {
             return Ok(!is_no(&wanted));
         }
-        let ping = self.engine.wire().ping().await;
+        let ping = self.engine.raw_client().ping().await;
         let ping = ping.map_err(|e| self.engine.went_away(&self.doing(), &e.to_string()))?;
         let is = |text: &Option<String>, begin| text.as_ref().is_some_and(|text| text.starts_with(begin));
         let is_able =
@@ -213,9 +217,9 @@ impl Build<'_> {
         Ok(ping.builder.map_or(is_able, |builder| builder == "2"))
     }
 
-    fn options(&self, teller: &Teller) -> BuildImageOptions {
-        let Recipe { context, platform, .. } = self.recipe;
-        let args: HashMap<&str, &str> = self.recipe.arguments().into_iter().collect();
+    fn request_options(&self, parser: &Parser) -> BuildImageOptions {
+        let BuildInput { context, platform, .. } = self.input;
+        let args: HashMap<&str, &str> = self.input.arguments().into_iter().collect();
         let labels = HashMap::from([(CONTENT_LABEL, self.content.as_str())]);
         let mut options = BuildImageOptionsBuilder::new()
             .t(self.name)
@@ -227,12 +231,12 @@ impl Build<'_> {
         if let Some(platform) = platform {
             options = options.platform(platform.as_str());
         }
-        match teller {
-            Teller::BuildKit(_) => options
+        match parser {
+            Parser::BuildKit(_) => options
                 .version(BuilderVersion::BuilderBuildKit)
                 .session(&uuid::Uuid::new_v4().to_string())
                 .build(),
-            Teller::Classic(_) => options.version(BuilderVersion::BuilderV1).build(),
+            Parser::Classic(_) => options.version(BuilderVersion::BuilderV1).build(),
         }
     }
 
@@ -268,8 +272,8 @@ impl Build<'_> {
     }
 
     /// The classic builder leaves the image of the last step that went well, without a name.
-    async fn remove_remains(&self, teller: &Teller) {
-        let Teller::Classic(text) = teller else { return };
+    async fn remove_remains(&self, parser: &Parser) {
+        let Parser::Classic(text) = parser else { return };
         let until = Instant::now() + TIME_FOR_REMAINS;
         for image in text.made() {
             while let Some(true) = self.is_nameless(image).await {
@@ -299,8 +303,8 @@ impl Build<'_> {
     }
 }
 
-impl Teller {
-    fn read(&mut self, info: BuildInfo, now: Duration, image: &mut Option<String>) -> Vec<Event> {
+impl Parser {
+    fn read(&mut self, info: BuildInfo, now: Duration, image: &mut Option<String>) -> Vec<BuildEvent> {
         match (self, info) {
             (Self::BuildKit(graph), BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
                 graph.read(&status, now)
@@ -317,14 +321,14 @@ impl Teller {
         }
     }
 
-    fn end(&mut self, now: Duration) -> Vec<Event> {
+    fn end(&mut self, now: Duration) -> Vec<BuildEvent> {
         match self {
             Self::BuildKit(graph) => graph.end(now),
             Self::Classic(text) => text.end(now),
         }
     }
 
-    fn fail(&mut self, e: &Error) -> Vec<Event> {
+    fn fail(&mut self, e: &Error) -> Vec<BuildEvent> {
         match (self, e) {
             (Self::Classic(text), Error::DockerStreamError { error }) => text.fail(error.trim()),
             _ => Vec::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
 
-use super::steps::{Ending, Event, reason};
+use super::build_events::{BuildEvent, StepOutcome, reason};
 
 /// What is known of the vertexes that have begun.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Graph {
 
 impl Graph {
     /// The events in what came at this time of the build, those of a vertex together.
-    pub fn read(&mut self, status: &StatusResponse, now: Duration) -> Vec<Event> {
+    pub fn read(&mut self, status: &StatusResponse, now: Duration) -> Vec<BuildEvent> {
         let mut events = Vec::new();
         let mut logs: Vec<_> = status.logs.iter().collect();
         for vertex in &status.vertexes {
@@ -27,25 +27,25 @@ impl Graph {
             if self.begun.insert(vertex.digest.clone(), at).is_none() {
                 self.open.push((vertex.digest.clone(), now));
             }
-            events.push(Event::Begins { step: vertex.digest.clone(), name: vertex.name.clone() });
+            events.push(BuildEvent::Started { step: vertex.digest.clone(), name: vertex.name.clone() });
             let Some(completed) = &vertex.completed else { continue };
             let took = self.since_begin(&vertex.digest, nanoseconds(completed.seconds, completed.nanos));
             events.extend(logs.extract_if(.., |log| log.vertex == vertex.digest).map(|log| self.says(log)));
             self.open.retain(|(open, _)| *open != vertex.digest);
             let how = match vertex.error.as_str() {
-                "" if vertex.cached => Ending::Cached,
-                "" => Ending::Done(took),
-                error if error.contains("context canceled") => Ending::Canceled,
-                error => Ending::Failed(reason(without_rpc(error))),
+                "" if vertex.cached => StepOutcome::Cached,
+                "" => StepOutcome::Done(took),
+                error if error.contains("context canceled") => StepOutcome::Canceled,
+                error => StepOutcome::Failed(reason(without_rpc(error))),
             };
-            events.push(Event::Ends { step: vertex.digest.clone(), how });
+            events.push(BuildEvent::Finished { step: vertex.digest.clone(), how });
         }
         events.extend(logs.into_iter().map(|log| self.says(log)));
         for state in &status.statuses {
             let [done, total] = [state.current, state.total].map(|n| u64::try_from(n).unwrap_or(0));
             if done > 0 || total > 0 {
                 let (step, what) = (state.vertex.clone(), state.id.clone());
-                events.push(Event::IsAt { step, what, done, total });
+                events.push(BuildEvent::Progress { step, what, done, total });
             }
         }
         events
@@ -53,14 +53,15 @@ impl Graph {
 
     /// The build is over, and has gone well: what is still open has ended with it. (That the engine has the image may be
     /// seen before it tells so.)
-    pub fn end(&mut self, now: Duration) -> Vec<Event> {
-        let ended = |(step, begun)| Event::Ends { step, how: Ending::Done(now.saturating_sub(begun)) };
+    pub fn end(&mut self, now: Duration) -> Vec<BuildEvent> {
+        let ended =
+            |(step, begun)| BuildEvent::Finished { step, how: StepOutcome::Done(now.saturating_sub(begun)) };
         self.open.drain(..).map(ended).collect()
     }
 
-    fn says(&self, log: &VertexLog) -> Event {
+    fn says(&self, log: &VertexLog) -> BuildEvent {
         let at = log.timestamp.as_ref().map_or(0, |at| nanoseconds(at.seconds, at.nanos));
-        Event::Says {
+        BuildEvent::Output {
             step: log.vertex.clone(),
             after: self.since_begin(&log.vertex, at),
             text: String::from_utf8_lossy(&log.msg).into_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::steps::{Ending, Event, reason};
+use super::build_events::{BuildEvent, StepOutcome, reason};
 
 /// The step that the builder is at.
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ pub struct Text {
 
 impl Text {
     /// The events in a piece of text that comes at this time of the build.
-    pub fn read(&mut self, text: &str, now: Duration) -> Vec<Event> {
+    pub fn read(&mut self, text: &str, now: Duration) -> Vec<BuildEvent> {
         // A step's own output may look like anything, but only the builder's own lines come alone.
         if let Some((step, name)) = heading(text) {
             let mut events = self.end(now);
             self.step = Some((step.clone(), now));
             self.is_base = name.split(' ').nth(1).is_some_and(|word| word.eq_ignore_ascii_case("FROM"));
-            events.push(Event::Begins { step, name });
+            events.push(BuildEvent::Started { step, name });
             return events;
         }
         if let Some(rest) = text.strip_prefix(" ---> ") {
@@ -43,35 +43,35 @@ impl Text {
         match &self.step {
             Some((step, begun)) => {
                 let after = now.saturating_sub(*begun);
-                vec![Event::Says { step: step.clone(), after, text: plain(text).to_owned() }]
+                vec![BuildEvent::Output { step: step.clone(), after, text: plain(text).to_owned() }]
             }
             None => Vec::new(),
         }
     }
 
     /// A layer of the base image is so far.
-    pub fn pulls(&self, layer: String, current: Option<i64>, total: Option<i64>) -> Vec<Event> {
+    pub fn pulls(&self, layer: String, current: Option<i64>, total: Option<i64>) -> Vec<BuildEvent> {
         let [done, total] = [current, total].map(|n| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
         let step = self.step.as_ref().filter(|_| total > 0).map(|(step, _)| step.clone());
-        step.map(|step| Event::IsAt { step, what: layer, done, total }).into_iter().collect()
+        step.map(|step| BuildEvent::Progress { step, what: layer, done, total }).into_iter().collect()
     }
 
     /// The build is over: the step that it was at has ended well.
-    pub fn end(&mut self, now: Duration) -> Vec<Event> {
+    pub fn end(&mut self, now: Duration) -> Vec<BuildEvent> {
         let how = |begun| match self.cached {
-            true => Ending::Cached,
-            false => Ending::Done(now.saturating_sub(begun)),
+            true => StepOutcome::Cached,
+            false => StepOutcome::Done(now.saturating_sub(begun)),
         };
-        let ended = self.step.take().map(|(step, begun)| Event::Ends { step, how: how(begun) });
+        let ended = self.step.take().map(|(step, begun)| BuildEvent::Finished { step, how: how(begun) });
         self.cached = false;
         ended.into_iter().collect()
     }
 
     /// The step that it was at has failed.
-    pub fn fail(&mut self, why: &str) -> Vec<Event> {
+    pub fn fail(&mut self, why: &str) -> Vec<BuildEvent> {
         let ended = self.step.take();
-        let how = Ending::Failed(reason(why));
-        ended.map(|(step, _)| Event::Ends { step, how }).into_iter().collect()
+        let how = StepOutcome::Failed(reason(why));
+        ended.map(|(step, _)| BuildEvent::Finished { step, how }).into_iter().collect()
     }
 
     /// The images that this build made, the newest first.
@@ -106,7 +106,7 @@ fn is_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::steps::Steps;
+    use super::super::build_events::Steps;
     use super::*;
 
     #[test]
@@ -140,9 +140,9 @@ mod tests {
             "Step 4/4 : RUN false",
         ];
         let mut lines = Vec::new();
-        let mut tell = |events: Vec<Event>, steps: &mut Steps| {
-            let said = events.into_iter().flat_map(|event| steps.take(event)).collect::<Vec<_>>();
-            lines.extend(said.iter().filter_map(super::super::steps::Said::plain));
+        let mut tell = |events: Vec<BuildEvent>, steps: &mut Steps| {
+            let said = events.into_iter().flat_map(|event| steps.apply(event)).collect::<Vec<_>>();
+            lines.extend(said.iter().filter_map(super::super::build_events::StepUpdate::plain));
         };
         for (seconds, piece) in pieces.iter().enumerate() {
             tell(text.read(piece, Duration::from_secs(seconds as u64)), &mut steps);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::steps::moved;
+use super::build_events::moved;
 
 /// A layer that is on its way has a bar of so many characters.
 const BAR: usize = 30;

@@ -4,26 +4,26 @@
 //! Context --tar--> engine: BuildKit, or the classic builder --> REPOSITORY:TAG or awsb:TAG --push--> registry
 //! ```
 
-mod body;
 mod build;
+mod build_events;
 mod buildkit;
 mod classic;
 mod credentials;
-mod kept;
 mod layers;
-mod only;
+mod local_images;
+mod local_only;
+mod progress_view;
 mod push;
 mod refusal;
-mod show;
-mod steps;
+mod request_body;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ImageInspect;
 
-pub use build::{Manner, build, builder};
-pub(super) use kept::{details, keeper, list, place, remove};
-pub use only::only_here;
+pub use build::{Options, build, builder};
+pub(super) use local_images::{describe, details, image_engine, list, remove};
+pub use local_only::local_only_id;
 pub use push::push;
 
 use super::ENGINE_REPOSITORY;
@@ -54,7 +54,7 @@ impl Engine {
         Ok(Self { address, docker })
     }
 
-    fn wire(&self) -> RawClient {
+    fn raw_client(&self) -> RawClient {
         RawClient::to(&self.address)
     }
 

@@ -11,7 +11,7 @@ use super::layers::{Layers, Message};
 use super::refusal::Refusal;
 use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::aws::Session;
-use crate::image::{Built, ecr, machines};
+use crate::image::{BuildResult, ecr, queue_platform};
 use crate::ui::{Board, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Platform, Repository, Tag};
 
@@ -32,7 +32,7 @@ pub async fn push(
     repository: &Repository,
     tag: &Tag,
     voice: Voice,
-) -> Result<Built, Failure> {
+) -> Result<BuildResult, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
         let failure = Failure::failed(format!("the Docker engine has no image {image}"));
@@ -44,7 +44,7 @@ pub async fn push(
     };
     let built = |digest, earlier| {
         let uri = repository.tagged(tag);
-        Built { uri, digest, tag: tag.clone(), build_id: None, earlier }
+        BuildResult { uri, digest, tag: tag.clone(), build_id: None, earlier }
     };
     if let Some(digest) = is_there(session, &found, repository, tag).await {
         return Ok(built(Some(digest), true));
@@ -95,7 +95,7 @@ async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, voice
     let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
         return;
     };
-    let theirs = machines::of_queue(session, &session.cluster.job_queue).await.ok().flatten();
+    let theirs = queue_platform::of_queue(session, &session.cluster.job_queue).await.ok().flatten();
     if let Some(theirs) = theirs.filter(|theirs| *theirs != own) {
         voice.say(format_args!(
             "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
@@ -188,7 +188,7 @@ impl Push<'_> {
             self.repository.uri(),
             self.tag
         );
-        let wire = self.engine.wire();
+        let wire = self.engine.raw_client();
         let answer = wire.post::<Message>(&path, &[("x-registry-auth", &self.authorization)]).await;
         let mut answer = answer.map_err(|e| self.broken(e, false))?;
         let (mut layers, mut board, mut digest) = (Layers::default(), Board::new(), None);

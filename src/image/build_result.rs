@@ -6,7 +6,7 @@ use awsb_model::image::Tag;
 
 /// An image that is there: built now, or earlier from the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Built {
+pub struct BuildResult {
     /// `REGISTRY/NAME:TAG`; on an engine alone, `awsb:TAG`.
     pub uri: String,
     /// `sha256:…`, where the image is in a registry.
@@ -19,9 +19,9 @@ pub struct Built {
     pub earlier: bool,
 }
 
-impl Built {
+impl BuildResult {
     /// For people: `REGISTRY/NAME:TAG (sha256:…)`.
-    pub fn named(&self) -> String {
+    pub fn describe(&self) -> String {
         let digest = self.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
         format!("{}{digest}", self.uri)
     }
@@ -37,11 +37,11 @@ impl Built {
     }
 }
 
-impl Serialize for Built {
+impl Serialize for BuildResult {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Shown<'a> {
+        struct Json<'a> {
             image_uri: &'a str,
             image_tag: &'a str,
             image_digest: Option<&'a str>,
@@ -49,7 +49,7 @@ impl Serialize for Built {
             build_id: Option<&'a str>,
             earlier: bool,
         }
-        let shown = Shown {
+        let json = Json {
             image_uri: &self.uri,
             image_tag: self.tag.as_str(),
             image_digest: self.digest.as_deref(),
@@ -57,7 +57,7 @@ impl Serialize for Built {
             build_id: self.build_id.as_deref(),
             earlier: self.earlier,
         };
-        shown.serialize(serializer)
+        json.serialize(serializer)
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_image_is_pinned_by_its_digest() -> Result<(), Invalid> {
-        let mut built = Built {
+        let mut built = BuildResult {
             uri: "127.0.0.1:5000/lab/x:t1".into(),
             digest: Some("sha256:00".into()),
             tag: "t1".parse()?,
@@ -76,7 +76,7 @@ mod tests {
             earlier: false,
         };
         assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x@sha256:00");
-        assert_eq!(built.named(), "127.0.0.1:5000/lab/x:t1 (sha256:00)");
+        assert_eq!(built.describe(), "127.0.0.1:5000/lab/x:t1 (sha256:00)");
         built.digest = None;
         assert_eq!(built.pinned(), "127.0.0.1:5000/lab/x:t1");
         Ok(())

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{ENGINE_REPOSITORY, Recipe, ecr, engine};
+use super::{BuildInput, ENGINE_REPOSITORY, ecr, engine};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, RepositoryName, RepositoryPath, Tag, parted};
 
 /// What is kept of ECR's answers: the repository's name to its URI.
-const KEPT: &str = "image";
+const CACHE_KIND: &str = "image";
 /// For so long. Nothing here would tell that a repository has gone since, and jobs would ask for its images in vain.
-const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
+const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// An image that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meant {
+pub enum ResolvedImage {
     /// The machines that run the job find it by this name.
     AsNamed(String),
     /// Only this machine's engine has it: it has to be pushed to the cluster's repository, with this tag.
-    Here {
+    OnlyOnEngine {
         /// Its name on the engine.
         name: String,
         /// A tag that only this image has.
         tag: Tag,
         /// The name that it will have in the cluster's repository.
-        becomes: String,
+        pushed_name: String,
     },
 }
 
@@ -38,23 +38,23 @@ pub enum Meant {
 ///
 /// # Errors
 /// When ECR gives no answer. One that is denied (`ecr:DescribeRepositories`) is no error: the name stays as it is.
-pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
+pub async fn resolve(session: &Session, image: &str) -> Result<ResolvedImage, Failure> {
     let images = &session.cluster.images;
-    let as_named = || Ok(Meant::AsNamed(image.to_owned()));
+    let as_named = || Ok(ResolvedImage::AsNamed(image.to_owned()));
     let Some((name, tag)) = short(image) else { return as_named() };
     if images.engine_runs_jobs {
         return as_named();
     }
     if let Some(repository) = of_account(session, &name).await? {
-        return Ok(Meant::AsNamed(repository.tagged(&tag)));
+        return Ok(ResolvedImage::AsNamed(repository.tagged(&tag)));
     }
     let Some(own) = &images.ecr_repository else {
         return as_named();
     };
-    let Some(id) = engine::only_here(image).await else { return as_named() };
+    let Some(id) = engine::local_only_id(image).await else { return as_named() };
     let tag = tag_of_id(&id)?;
-    let becomes = in_repository(session, own, &tag).await?;
-    Ok(Meant::Here { name: image.to_owned(), tag, becomes })
+    let pushed_name = in_repository(session, own, &tag).await?;
+    Ok(ResolvedImage::OnlyOnEngine { name: image.to_owned(), tag, pushed_name })
 }
 
 /// The name that an image of this recipe will have in the cluster's repository, or else on the engine. Nothing is
@@ -62,8 +62,8 @@ pub async fn meant(session: &Session, image: &str) -> Result<Meant, Failure> {
 ///
 /// # Errors
 /// When the context cannot be read, or the repository is missing and would not be made.
-pub async fn expected(session: &Session, recipe: &Recipe) -> Result<String, Failure> {
-    let tag = super::build::tag_of(recipe).await?;
+pub async fn expected_name(session: &Session, input: &BuildInput) -> Result<String, Failure> {
+    let tag = super::build::tag_of(input).await?;
     match &session.cluster.images.ecr_repository {
         Some(own) => in_repository(session, own, &tag).await,
         None => Ok(format!("{ENGINE_REPOSITORY}:{tag}")),
@@ -93,16 +93,16 @@ fn short(image: &str) -> Option<(RepositoryName, Tag)> {
 
 /// The repository of this name in the account's ECR, in the cluster's region.
 async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<Repository>, Failure> {
-    let kept = session.cache.read_younger::<String>(KEPT, name.as_str(), KEPT_FOR);
-    if let Some(kept) = kept.and_then(|uri| Repository::of_uri(&uri)) {
-        return Ok(Some(kept));
+    let cached = session.cache.read_younger::<String>(CACHE_KIND, name.as_str(), CACHED_FOR);
+    if let Some(cached) = cached.and_then(|uri| Repository::of_uri(&uri)) {
+        return Ok(Some(cached));
     }
     match session.ecr().describe_repositories().repository_names(name.as_str()).send().await {
         Ok(answer) => {
             let uri = answer.repositories().first().and_then(|found| found.repository_uri());
             let found = uri.and_then(Repository::of_uri);
             if let Some(found) = &found {
-                session.cache.write(KEPT, name.as_str(), &found.uri());
+                session.cache.write(CACHE_KIND, name.as_str(), &found.uri());
             }
             Ok(found)
         }

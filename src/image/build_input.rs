@@ -10,7 +10,7 @@ use awsb_model::image::{BuildArg, Platform, Tag};
 
 /// What an image is made of: the same recipe is built once.
 #[derive(Debug, Clone)]
-pub struct Recipe {
+pub struct BuildInput {
     /// The folder.
     pub context: Context,
     /// Values for the Dockerfile's ARGs; of several with one name the last counts.
@@ -19,7 +19,7 @@ pub struct Recipe {
     pub platform: Option<Platform>,
 }
 
-impl Recipe {
+impl BuildInput {
     /// The tag that the image has by default: a hash of all that it is made of. The first time the context's files are
     /// read for it.
     ///
@@ -62,17 +62,17 @@ mod tests {
 
     use super::*;
 
-    fn recipe(folder: &Path, args: &[&str], platform: Option<Platform>) -> Recipe {
+    fn input(folder: &Path, args: &[&str], platform: Option<Platform>) -> BuildInput {
         std::fs::write(folder.join("Dockerfile"), "FROM scratch\n").unwrap();
         let context = Context::gather(folder, None).unwrap();
-        Recipe { context, build_args: args.iter().map(|a| a.parse().unwrap()).collect(), platform }
+        BuildInput { context, build_args: args.iter().map(|a| a.parse().unwrap()).collect(), platform }
     }
 
     #[test]
     fn all_that_an_image_is_made_of_counts_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let recipe = |args: &[&str], platform| recipe(folder.path(), args, platform);
-        let hash = |args: &[&str], platform| recipe(args, platform).hash("c", "Dockerfile");
+        let input = |args: &[&str], platform| input(folder.path(), args, platform);
+        let hash = |args: &[&str], platform| input(args, platform).hash("c", "Dockerfile");
         let plain = hash(&[], None);
         assert_eq!(Tag::of_hash(&plain).unwrap().as_str(), &plain[..20]);
         assert_eq!(hash(&["A=1", "B=2"], None), hash(&["B=2", "A=0", "A=1"], None));
@@ -83,8 +83,8 @@ mod tests {
             hash(&["A=1", "B=2"], None),
             hash(&["A=1B", "B=2"], None),
             hash(&[], Some(Platform::Arm64)),
-            recipe(&[], None).hash("c", "d/Dockerfile"),
-            recipe(&[], None).hash("d", "Dockerfile"),
+            input(&[], None).hash("c", "d/Dockerfile"),
+            input(&[], None).hash("d", "Dockerfile"),
         ];
         let different: std::collections::BTreeSet<_> = others.iter().chain([&plain]).collect();
         assert_eq!(different.len(), others.len() + 1);
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn the_same_folder_has_one_tag() {
         let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let tag = recipe(one.path(), &[], None).tag().unwrap();
-        assert_eq!(tag, recipe(two.path(), &[], None).tag().unwrap());
-        assert_ne!(tag, recipe(two.path(), &["A=1"], None).tag().unwrap());
+        let tag = input(one.path(), &[], None).tag().unwrap();
+        assert_eq!(tag, input(two.path(), &[], None).tag().unwrap());
+        assert_ne!(tag, input(two.path(), &["A=1"], None).tag().unwrap());
     }
 }

@@ -5,7 +5,7 @@ use awsb_model::image::parted;
 
 /// The ID of an image that is in no registry under the name that it was typed by; `None` for any other, and where no
 /// engine answers.
-pub async fn only_here(image: &str) -> Option<String> {
+pub async fn local_only_id(image: &str) -> Option<String> {
     let found = Engine::find().await.ok()?.inspect(image).await.ok()??;
     let digests = found.repo_digests.unwrap_or_default();
     found.id.filter(|_| !is_in_registry(image, &digests))

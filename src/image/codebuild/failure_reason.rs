@@ -5,7 +5,7 @@ use super::start::BUILDSPEC;
 use awsb_model::words;
 
 /// Why a build has not succeeded, by what CodeBuild says and by the last lines of its log.
-pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {
+pub(super) fn failure_reason<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {
     let id = &build.id;
     match build.status.as_str() {
         "STOPPED" => return format!("the build {id} was stopped"),
@@ -18,7 +18,7 @@ pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a st
     let phase = build.failed_phase();
     let place = phase.map(|phase| format!(" in its phase {}", phase.name)).unwrap_or_default();
     // The log says it in the words of who has failed, CodeBuild by an exit code.
-    let cause = cause(log).map(str::to_owned).or_else(|| phase.and_then(trouble));
+    let cause = cause(log).map(str::to_owned).or_else(|| phase.and_then(error));
     match cause {
         Some(cause) => format!("the build {id} has failed{place}: {cause}"),
         None => format!("the build {id} has failed{place} ({})", build.status),
@@ -29,7 +29,7 @@ pub(super) fn why<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a st
 pub(super) const NO_REPOSITORY: &str = "name unknown: ";
 
 /// How lines begin by which Docker's client says why it has failed: BuildKit, the engine, a registry.
-const BEGINNINGS: [&str; 8] = [
+const PREFIXES: [&str; 8] = [
     "ERROR: failed to solve",
     "ERROR: failed to build",
     "Error response from daemon: ",
@@ -65,7 +65,7 @@ fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
             }
             Some(said) => return Some(said),
             None => {
-                let is_cause = BEGINNINGS.iter().any(|words| line.starts_with(words))
+                let is_cause = PREFIXES.iter().any(|words| line.starts_with(words))
                     || WORDS.iter().any(|words| line.contains(words));
                 if is_cause && !is_of_codebuild(line) {
                     return Some(line);
@@ -84,8 +84,8 @@ pub(super) fn is_command(line: &str) -> bool {
 }
 
 /// What CodeBuild says of a phase; of a command that failed, not all of its lines.
-fn trouble(phase: &Phase) -> Option<String> {
-    let (code, message) = phase.trouble.as_ref()?;
+fn error(phase: &Phase) -> Option<String> {
+    let (code, message) = phase.error.as_ref()?;
     let message = match message.rsplit_once("Reason: ") {
         Some((before, reason)) if before.starts_with("Error while executing command") => reason,
         _ => message,
@@ -99,18 +99,18 @@ mod tests {
     use super::*;
     use crate::image::codebuild::build::Log;
 
-    fn build(status: &str, trouble: Option<(&str, &str)>) -> Build {
-        let phase = |name: &str, status: &str, trouble: Option<(&str, &str)>| Phase {
+    fn build(status: &str, error: Option<(&str, &str)>) -> Build {
+        let phase = |name: &str, status: &str, error: Option<(&str, &str)>| Phase {
             name: name.into(),
             status: Some(status.into()),
             began_at: None,
             seconds: None,
-            trouble: trouble.map(|(code, message)| (code.into(), message.into())),
+            error: error.map(|(code, message)| (code.into(), message.into())),
         };
         Build {
             id: "p:1".into(),
             status: status.into(),
-            phases: vec![phase("PRE_BUILD", "SUCCEEDED", None), phase("BUILD", "FAILED", trouble)],
+            phases: vec![phase("PRE_BUILD", "SUCCEEDED", None), phase("BUILD", "FAILED", error)],
             log: Log::NotYet,
             link: None,
             minutes: Some(60),
@@ -127,7 +127,7 @@ mod tests {
                 "Error while executing command: (\n  set -e\n). Reason: exit status 1",
             )),
         );
-        let said = |lines: &[&str]| why(&failed, lines.iter().copied());
+        let said = |lines: &[&str]| failure_reason(&failed, lines.iter().copied());
         assert_eq!(
             said(&[]),
             "the build p:1 has failed in its phase BUILD: COMMAND_EXECUTION_ERROR: exit status 1"
@@ -177,13 +177,13 @@ mod tests {
     #[test]
     fn ends_that_need_no_log() {
         let log = || ["ERROR: failed to solve: x"].into_iter();
-        assert_eq!(why(&build("STOPPED", None), log()), "the build p:1 was stopped");
+        assert_eq!(failure_reason(&build("STOPPED", None), log()), "the build p:1 was stopped");
         assert_eq!(
-            why(&build("TIMED_OUT", None), log()),
+            failure_reason(&build("TIMED_OUT", None), log()),
             "the build p:1 has taken longer than the 60 minutes that its project allows"
         );
         assert_eq!(
-            why(&build("FAULT", None), [].into_iter()),
+            failure_reason(&build("FAULT", None), [].into_iter()),
             "the build p:1 has failed in its phase BUILD (FAULT)"
         );
     }

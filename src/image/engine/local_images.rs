@@ -12,16 +12,16 @@ use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
 
 /// So many images are looked at, at once.
-const AT_ONCE: usize = 10;
-const PLACE: &str = "the Docker engine of this machine";
+const CONCURRENT: usize = 10;
+const DESCRIPTION: &str = "the Docker engine of this machine";
 
 /// The engine that keeps the cluster's images.
 ///
 /// # Errors
 /// When none answers.
-pub async fn keeper(session: &Session) -> Result<Engine, Failure> {
+pub async fn image_engine(session: &Session) -> Result<Engine, Failure> {
     let failure = |failure: Failure| {
-        let message = format!("looking for the images that {PLACE} keeps: {failure}");
+        let message = format!("looking for the images that {DESCRIPTION} keeps: {failure}");
         let failure = failure.wrap(message).hint(START);
         match session.cluster.images.engine_runs_jobs {
             true => failure,
@@ -38,10 +38,10 @@ pub async fn list(engine: &Engine) -> Result<Vec<Image>, Failure> {
     let ours = HashMap::from([("reference", vec![ENGINE_REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&ours).build();
     let found = engine.docker.list_images(Some(options)).await;
-    let found = found.map_err(|e| engine.gone(&format!("listing the images of {PLACE}"), &e))?;
+    let found = found.map_err(|e| engine.gone(&format!("listing the images of {DESCRIPTION}"), &e))?;
     let looks = found.iter().map(|image| engine.inspect(&image.id));
     // One that has gone since was there a moment ago, and is not now.
-    let looks: Vec<Option<ImageInspect>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    let looks: Vec<Option<ImageInspect>> = stream::iter(looks).buffered(CONCURRENT).try_collect().await?;
     let images = looks.iter().flatten().map(image);
     Ok(images.filter(|image| !image.image_tags.is_empty()).collect())
 }
@@ -71,16 +71,16 @@ pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, F
 pub async fn remove(
     engine: &Engine,
     ids: &[ImageId],
-    tell: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
+    report: &mut impl FnMut(Result<Removed, Failure>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for id in ids {
         let outcome = match details(engine, id).await? {
-            None => Err(not_there(id, &place())),
+            None => Err(not_there(id, &describe())),
             Some(Details { image, .. }) => untag(engine, id, &image)
                 .await
                 .map(|()| Removed { id: id.clone(), digest: image.image_digest }),
         };
-        tell(outcome)?;
+        report(outcome)?;
     }
     Ok(())
 }
@@ -101,8 +101,8 @@ async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failu
 }
 
 /// Where our images are, as messages have it.
-pub fn place() -> String {
-    format!("{ENGINE_REPOSITORY} on {PLACE}")
+pub fn describe() -> String {
+    format!("{ENGINE_REPOSITORY} on {DESCRIPTION}")
 }
 
 /// The engine's name of an image of ours.

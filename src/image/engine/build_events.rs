@@ -10,16 +10,16 @@ const LAST_LINES: usize = 20;
 
 /// What a builder tells.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum BuildEvent {
     /// A step begins; `step` is the builder's own key for it.
-    Begins {
+    Started {
         /// Its key.
         step: String,
         /// What it is, such as `[2/3] RUN make`.
         name: String,
     },
     /// Output of a step, in pieces as it comes.
-    Says {
+    Output {
         /// The step.
         step: String,
         /// How long after the step's begin.
@@ -28,7 +28,7 @@ pub enum Event {
         text: String,
     },
     /// How far a step is, in bytes; a total of 0 is none.
-    IsAt {
+    Progress {
         /// The step.
         step: String,
         /// What is moved.
@@ -39,17 +39,17 @@ pub enum Event {
         total: u64,
     },
     /// A step has ended.
-    Ends {
+    Finished {
         /// The step.
         step: String,
         /// How.
-        how: Ending,
+        how: StepOutcome,
     },
 }
 
 /// How a step ends.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
+pub enum StepOutcome {
     /// It is done, and took so long.
     Done(Duration),
     /// There was nothing to do: its outcome was there from before.
@@ -62,15 +62,15 @@ pub enum Ending {
 
 /// What there is to be said after an event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum StepUpdate {
     /// A step has begun.
-    Begun(usize, String),
+    Started(usize, String),
     /// A line of a step's output.
-    Line(usize, Duration, String),
+    Output(usize, Duration, String),
     /// A step is so far.
-    At(usize, String),
+    Progress(usize, String),
     /// A step has ended.
-    Ended(usize, Ending),
+    Finished(usize, StepOutcome),
 }
 
 /// A step that has begun.
@@ -81,7 +81,7 @@ pub struct Step {
     /// Its last lines.
     pub last: VecDeque<String>,
     /// How it has ended.
-    pub ending: Option<Ending>,
+    pub outcome: Option<StepOutcome>,
     /// A line that has not ended yet.
     partial: String,
     after: Duration,
@@ -97,14 +97,14 @@ pub struct Steps {
 
 impl Steps {
     /// Takes an event in.
-    pub fn take(&mut self, event: Event) -> Vec<Said> {
+    pub fn apply(&mut self, event: BuildEvent) -> Vec<StepUpdate> {
         let key = match &event {
-            Event::Begins { step, .. }
-            | Event::Says { step, .. }
-            | Event::IsAt { step, .. }
-            | Event::Ends { step, .. } => step.clone(),
+            BuildEvent::Started { step, .. }
+            | BuildEvent::Output { step, .. }
+            | BuildEvent::Progress { step, .. }
+            | BuildEvent::Finished { step, .. } => step.clone(),
         };
-        if let Event::Begins { name, .. } = event {
+        if let BuildEvent::Started { name, .. } = event {
             if self.numbers.contains_key(&key) {
                 return Vec::new();
             }
@@ -112,51 +112,51 @@ impl Steps {
             self.steps.push(Step {
                 name: name.clone(),
                 last: VecDeque::new(),
-                ending: None,
+                outcome: None,
                 partial: String::new(),
                 after: Duration::ZERO,
                 moved: HashMap::new(),
             });
             self.numbers.insert(key, self.steps.len());
-            return vec![Said::Begun(self.steps.len(), name)];
+            return vec![StepUpdate::Started(self.steps.len(), name)];
         }
         let Some(&number) = self.numbers.get(&key) else { return Vec::new() };
         let Some(step) = self.steps.get_mut(number - 1) else { return Vec::new() };
         match event {
-            Event::Begins { .. } => Vec::new(),
-            Event::Says { after, text, .. } => {
+            BuildEvent::Started { .. } => Vec::new(),
+            BuildEvent::Output { after, text, .. } => {
                 step.after = after;
                 step.partial.push_str(&text);
-                let mut said = Vec::new();
+                let mut updates = Vec::new();
                 while let Some((line, rest)) = step.partial.split_once('\n') {
                     let (line, rest) = (line.to_owned(), rest.to_owned());
-                    said.extend(step.line(number, &line));
+                    updates.extend(step.line(number, &line));
                     step.partial = rest;
                 }
-                said
+                updates
             }
-            Event::IsAt { what, done, total, .. } => {
+            BuildEvent::Progress { what, done, total, .. } => {
                 step.moved.insert(what, (done, total));
                 let (done, total) =
                     step.moved.values().fold((0, 0), |(done, total), (d, t)| (done + d, total + t));
-                vec![Said::At(number, moved(done, total))]
+                vec![StepUpdate::Progress(number, moved(done, total))]
             }
-            Event::Ends { how, .. } => {
-                if step.ending.is_some() {
+            BuildEvent::Finished { how, .. } => {
+                if step.outcome.is_some() {
                     return Vec::new();
                 }
                 let rest = std::mem::take(&mut step.partial);
-                let mut said = if rest.is_empty() { Vec::new() } else { step.line(number, &rest) };
-                step.ending = Some(how.clone());
-                said.push(Said::Ended(number, how));
-                said
+                let mut updates = if rest.is_empty() { Vec::new() } else { step.line(number, &rest) };
+                step.outcome = Some(how.clone());
+                updates.push(StepUpdate::Finished(number, how));
+                updates
             }
         }
     }
 
     /// The step that failed: its number, and what is known of it.
     pub fn failed(&self) -> Option<&Step> {
-        self.steps.iter().find(|step| matches!(step.ending, Some(Ending::Failed(_))))
+        self.steps.iter().find(|step| matches!(step.outcome, Some(StepOutcome::Failed(_))))
     }
 
     /// What a step is.
@@ -166,7 +166,7 @@ impl Steps {
 }
 
 impl Step {
-    fn line(&mut self, number: usize, line: &str) -> Vec<Said> {
+    fn line(&mut self, number: usize, line: &str) -> Vec<StepUpdate> {
         // What a program has overwritten in its line (a progress bar's earlier states) is not there any more.
         let line = line.trim_end_matches('\r');
         let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
@@ -174,7 +174,7 @@ impl Step {
             self.last.pop_front();
         }
         self.last.push_back(line.to_owned());
-        vec![Said::Line(number, self.after, line.to_owned())]
+        vec![StepUpdate::Output(number, self.after, line.to_owned())]
     }
 }
 
@@ -206,18 +206,18 @@ pub fn moved(done: u64, total: u64) -> String {
     }
 }
 
-impl Said {
+impl StepUpdate {
     /// The line that a pipe shows, in the form of Docker's own.
     pub fn plain(&self) -> Option<String> {
         Some(match self {
-            Said::Begun(number, name) => format!("#{number} {name}"),
-            Said::Line(number, after, line) => format!("#{number} {:.3} {line}", after.as_secs_f64()),
-            Said::At(..) | Said::Ended(_, Ending::Canceled) => return None,
-            Said::Ended(number, Ending::Done(took)) => {
+            StepUpdate::Started(number, name) => format!("#{number} {name}"),
+            StepUpdate::Output(number, after, line) => format!("#{number} {:.3} {line}", after.as_secs_f64()),
+            StepUpdate::Progress(..) | StepUpdate::Finished(_, StepOutcome::Canceled) => return None,
+            StepUpdate::Finished(number, StepOutcome::Done(took)) => {
                 format!("#{number} DONE {:.1}s", took.as_secs_f64())
             }
-            Said::Ended(number, Ending::Cached) => format!("#{number} CACHED"),
-            Said::Ended(number, Ending::Failed(why)) => format!("#{number} ERROR: {why}"),
+            StepUpdate::Finished(number, StepOutcome::Cached) => format!("#{number} CACHED"),
+            StepUpdate::Finished(number, StepOutcome::Failed(why)) => format!("#{number} ERROR: {why}"),
         })
     }
 }
@@ -226,16 +226,16 @@ impl Said {
 mod tests {
     use super::*;
 
-    fn begins(step: &str, name: &str) -> Event {
-        Event::Begins { step: step.into(), name: name.into() }
+    fn begins(step: &str, name: &str) -> BuildEvent {
+        BuildEvent::Started { step: step.into(), name: name.into() }
     }
 
-    fn says(step: &str, text: &str) -> Event {
-        Event::Says { step: step.into(), after: Duration::from_millis(1500), text: text.into() }
+    fn says(step: &str, text: &str) -> BuildEvent {
+        BuildEvent::Output { step: step.into(), after: Duration::from_millis(1500), text: text.into() }
     }
 
-    fn ends(step: &str, how: Ending) -> Event {
-        Event::Ends { step: step.into(), how }
+    fn ends(step: &str, how: StepOutcome) -> BuildEvent {
+        BuildEvent::Finished { step: step.into(), how }
     }
 
     #[test]
@@ -243,17 +243,17 @@ mod tests {
         let mut steps = Steps::default();
         let events = [
             begins("a", "[1/2] FROM busybox"),
-            ends("a", Ending::Cached),
+            ends("a", StepOutcome::Cached),
             begins("b", "[2/2] RUN  make\n  all"),
             begins("b", "again"),
             says("b", "one\nt"),
             says("b", "wo\n 10%\r 20%\r\nthree"),
             says("nobody", "lost\n"),
-            ends("b", Ending::Failed("exit code: 2".into())),
-            ends("b", Ending::Canceled),
+            ends("b", StepOutcome::Failed("exit code: 2".into())),
+            ends("b", StepOutcome::Canceled),
         ];
         let lines: Vec<String> =
-            events.into_iter().flat_map(|e| steps.take(e)).filter_map(|said| said.plain()).collect();
+            events.into_iter().flat_map(|e| steps.apply(e)).filter_map(|update| update.plain()).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         #1 [1/2] FROM busybox
         #1 CACHED
@@ -271,11 +271,11 @@ mod tests {
     #[test]
     fn the_last_lines_are_kept() {
         let mut steps = Steps::default();
-        steps.take(begins("a", "x"));
+        steps.apply(begins("a", "x"));
         for n in 0..100 {
-            steps.take(says("a", &format!("{n}\n")));
+            steps.apply(says("a", &format!("{n}\n")));
         }
-        steps.take(ends("a", Ending::Failed(String::new())));
+        steps.apply(ends("a", StepOutcome::Failed(String::new())));
         let last = &steps.failed().unwrap().last;
         assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "80", "99"));
     }

@@ -4,22 +4,22 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::build::{Build, Log};
-use super::follow::News;
+use super::follow::BuildUpdate;
 use super::why;
 use crate::logs::Event;
 use crate::ui::{Board, Failure, Voice, note, span};
 
 /// Of a build that has failed, so many of its last lines are shown,
-const LAST_SHOWN: usize = 20;
+const LINES_SHOWN: usize = 20;
 /// and in so many of them its cause is looked for.
-const LAST_KEPT: usize = 200;
+const LINES_STORED: usize = 200;
 
 /// The line of the phase that goes on.
 const PHASE: &str = "phase";
 
 /// On stderr: the phases as they end, and the log.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct ProgressView {
     voice: Voice,
     phases: usize,
     log_is_missed: bool,
@@ -29,7 +29,7 @@ pub(super) struct Shown {
     last: VecDeque<String>,
 }
 
-impl Shown {
+impl ProgressView {
     /// What is shown is in the voice of the tool that builds.
     pub fn new(voice: Voice) -> Self {
         Self {
@@ -43,11 +43,13 @@ impl Shown {
     }
 
     /// Shows what has come.
-    pub fn tell(&mut self, news: News<'_>) -> Result<(), Failure> {
-        match news {
-            News::Build(build) => self.build(build),
-            News::Lines(events) => self.lines(events),
-            News::NoLog(failure) => self.voice.say(format_args!("note: the log is not shown: {failure}")),
+    pub fn update(&mut self, update: BuildUpdate<'_>) -> Result<(), Failure> {
+        match update {
+            BuildUpdate::Build(build) => self.build(build),
+            BuildUpdate::Lines(events) => self.lines(events),
+            BuildUpdate::NoLog(failure) => {
+                self.voice.say(format_args!("note: the log is not shown: {failure}"))
+            }
         }
         Ok(())
     }
@@ -86,7 +88,7 @@ impl Shown {
             if why::is_command(line) {
                 continue;
             }
-            if self.last.len() == LAST_KEPT {
+            if self.last.len() == LINES_STORED {
                 self.last.pop_front();
             }
             self.last.push_back(line.to_owned());
@@ -94,7 +96,7 @@ impl Shown {
     }
 
     /// Takes away what changes in place.
-    pub fn put_away(&mut self) {
+    pub fn clear(&mut self) {
         self.board.clear();
     }
 
@@ -106,7 +108,7 @@ impl Shown {
     /// Shows the end of the log, if nobody has seen it.
     pub fn show_end(&self) {
         if self.voice.quiet {
-            self.log().skip(self.last.len().saturating_sub(LAST_SHOWN)).for_each(note);
+            self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(note);
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::ui::Progress;
 /// What is read at a time,
 const CHUNK: usize = 128 * 1024;
 /// and so many chunks wait for the engine.
-const AHEAD: usize = 8;
+const QUEUED_CHUNKS: usize = 8;
 
 /// Why the context could not be read to its end, if that was so: the engine says nothing but that it ended too early.
 #[derive(Debug, Clone, Default)]
-pub struct Trouble(Arc<Mutex<Option<String>>>);
+pub struct ReadError(Arc<Mutex<Option<String>>>);
 
-impl Trouble {
+impl ReadError {
     /// Takes it.
     pub fn take(&self) -> Option<String> {
         self.0.lock().ok()?.take()
@@ -26,12 +26,12 @@ impl Trouble {
 }
 
 /// The archive as the body of a request, read on a thread of its own while it is sent.
-pub fn of(
+pub fn from_reader(
     mut tar: impl Read + Send + 'static,
     size: u64,
     quiet: bool,
-) -> (impl stream::Stream<Item = std::io::Result<Bytes>> + Send + 'static, Trouble) {
-    let (sender, receiver) = mpsc::channel(AHEAD);
+) -> (impl stream::Stream<Item = std::io::Result<Bytes>> + Send + 'static, ReadError) {
+    let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
     tokio::task::spawn_blocking(move || {
         loop {
             let mut chunk = vec![0; CHUNK];
@@ -51,21 +51,21 @@ pub fn of(
             }
         }
     });
-    let trouble = Trouble::default();
-    let begin = (receiver, Progress::new("sending the context", size).unless(quiet), trouble.clone());
-    let body = stream::unfold(begin, async |(mut receiver, mut progress, trouble)| {
+    let read_error = ReadError::default();
+    let begin = (receiver, Progress::new("sending the context", size).unless(quiet), read_error.clone());
+    let body = stream::unfold(begin, async |(mut receiver, mut progress, read_error)| {
         let chunk = receiver.recv().await?;
         match &chunk {
             Ok(chunk) => progress.advance(chunk.len() as u64),
             Err(e) => {
-                if let Ok(mut trouble) = trouble.0.lock() {
-                    *trouble = Some(e.to_string());
+                if let Ok(mut read_error) = read_error.0.lock() {
+                    *read_error = Some(e.to_string());
                 }
             }
         }
-        Some((chunk, (receiver, progress, trouble)))
+        Some((chunk, (receiver, progress, read_error)))
     });
-    (body, trouble)
+    (body, read_error)
 }
 
 #[cfg(test)]
@@ -91,12 +91,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_context_that_cannot_be_read_is_told() {
-        let (body, trouble) = of(Broken(20), 1, true);
+        let (body, read_error) = from_reader(Broken(20), 1, true);
         let chunks: Vec<_> = body.collect().await;
         assert_eq!((chunks.len(), chunks.iter().filter(|chunk| chunk.is_ok()).count()), (21, 20));
-        assert_eq!(trouble.take().as_deref(), Some("data.bin has changed"));
-        let (body, trouble) = of(std::io::Cursor::new(vec![1; 300_000]), 300_000, true);
+        assert_eq!(read_error.take().as_deref(), Some("data.bin has changed"));
+        let (body, read_error) = from_reader(std::io::Cursor::new(vec![1; 300_000]), 300_000, true);
         let sizes: Vec<usize> = body.map(|chunk| chunk.map_or(0, |chunk| chunk.len())).collect().await;
-        assert_eq!((sizes.iter().sum::<usize>(), trouble.take()), (300_000, None));
+        assert_eq!((sizes.iter().sum::<usize>(), read_error.take()), (300_000, None));
     }
 }

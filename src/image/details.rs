@@ -32,7 +32,7 @@ pub struct Image {
 
 /// What something in a repository is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ArtifactKind {
     /// It can be run.
     Image,
     /// It can be run, on machines of several kinds.
@@ -43,7 +43,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl ArtifactKind {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,20 +58,20 @@ impl Kind {
 impl Image {
     /// What it is good for, by its media types (OCI Image Specification, `media-types.md`; `BuildKit`,
     /// `cache/remotecache/v1/spec.go`).
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ArtifactKind {
         let manifest = self.image_manifest_media_type.as_deref().unwrap_or_default();
         let artifact = self.artifact_media_type.as_deref().unwrap_or_default();
         if artifact.contains("buildkit.cacheconfig") {
-            Kind::Cache
+            ArtifactKind::Cache
         } else if manifest.contains(".manifest.list.") || manifest.contains(".image.index.") {
-            Kind::Platforms
+            ArtifactKind::Platforms
         } else if artifact.is_empty()
             || artifact.contains(".image.config.")
             || artifact.contains(".container.image.")
         {
-            Kind::Image
+            ArtifactKind::Image
         } else {
-            Kind::Other
+            ArtifactKind::Other
         }
     }
 }
@@ -111,22 +111,22 @@ pub struct Layer {
 pub struct Manifest {
     media_type: Option<String>,
     layers: Option<Vec<Layer>>,
-    manifests: Option<Vec<Part>>,
+    manifests: Option<Vec<ManifestEntry>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-struct Part {
-    platform: Option<Machines>,
+struct ManifestEntry {
+    platform: Option<ManifestPlatform>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-struct Machines {
+struct ManifestPlatform {
     os: String,
     architecture: String,
     variant: Option<String>,
 }
 
-impl fmt::Display for Machines {
+impl fmt::Display for ManifestPlatform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
         self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
@@ -143,7 +143,7 @@ impl Manifest {
     /// is none.
     pub fn platforms(&self) -> Option<Vec<String>> {
         let parts = self.manifests.as_ref()?.iter().filter_map(|part| part.platform.as_ref());
-        Some(parts.filter(|machines| machines.os != "unknown").map(ToString::to_string).collect())
+        Some(parts.filter(|platform| platform.os != "unknown").map(ToString::to_string).collect())
     }
 
     /// The layers of a single image.
@@ -164,14 +164,17 @@ mod tests {
                 .kind()
         };
         let oci = "application/vnd.oci.image.manifest.v1+json";
-        assert_eq!(kind("application/vnd.docker.distribution.manifest.v2+json", ""), Kind::Image);
-        assert_eq!(kind(oci, "application/vnd.docker.container.image.v1+json"), Kind::Image);
-        assert_eq!(kind(oci, "application/vnd.oci.image.config.v1+json"), Kind::Image);
-        assert_eq!(kind("application/vnd.docker.distribution.manifest.list.v2+json", ""), Kind::Platforms);
-        assert_eq!(kind("application/vnd.oci.image.index.v1+json", ""), Kind::Platforms);
-        assert_eq!(kind(oci, "application/vnd.buildkit.cacheconfig.v0"), Kind::Cache);
-        assert_eq!(kind(oci, "application/vnd.cncf.helm.config.v1+json"), Kind::Other);
-        assert_eq!(Image::default().kind(), Kind::Image);
+        assert_eq!(kind("application/vnd.docker.distribution.manifest.v2+json", ""), ArtifactKind::Image);
+        assert_eq!(kind(oci, "application/vnd.docker.container.image.v1+json"), ArtifactKind::Image);
+        assert_eq!(kind(oci, "application/vnd.oci.image.config.v1+json"), ArtifactKind::Image);
+        assert_eq!(
+            kind("application/vnd.docker.distribution.manifest.list.v2+json", ""),
+            ArtifactKind::Platforms
+        );
+        assert_eq!(kind("application/vnd.oci.image.index.v1+json", ""), ArtifactKind::Platforms);
+        assert_eq!(kind(oci, "application/vnd.buildkit.cacheconfig.v0"), ArtifactKind::Cache);
+        assert_eq!(kind(oci, "application/vnd.cncf.helm.config.v1+json"), ArtifactKind::Other);
+        assert_eq!(Image::default().kind(), ArtifactKind::Image);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one story of a build: an image that is there already, or the builder that makes it.
+//! Builds an image: returns the one that is there already, or has the builder make it.
 
 use super::ecr::RepositoryLookup;
 use super::{BuildInput, BuildPlan, BuildResult, codebuild, ecr, engine};
@@ -7,22 +7,25 @@ use crate::config::Builder;
 use crate::ui::{Failure, Voice};
 use awsb_model::image::{Repository, Tag};
 
-/// How an image is built.
+/// The options of a build.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// Its tag; without one, it is made of the recipe, and the same recipe is built once.
+    /// The tag of the image. Without one, it is a hash of the input, so that the same input is
+    /// built once.
     pub tag: Option<Tag>,
-    /// Builds what is there already.
+    /// Whether to build although the image is there already.
     pub force: bool,
-    /// Who asks for it. One that is quiet shows nothing of the build while it runs.
+    /// Who reports about the build. A quiet voice shows nothing while the build runs.
     pub voice: Voice,
 }
 
-/// Builds an image, unless the same recipe has been built before: finds the cluster's repository, and has the builder
-/// build and push. Nothing is made, neither a repository nor an object, before it is known that there is a builder.
+/// Builds an image, unless the same input has been built before. It finds the cluster's repository,
+/// and has the builder build and push. It creates neither a repository nor an object before it has
+/// found a builder.
 ///
 /// # Errors
-/// When the repository is missing, the context cannot be read, there is no builder, or the build fails.
+/// When the repository is missing, the context cannot be read, there is no builder, or the build
+/// fails.
 pub async fn build(
     session: &Session,
     plan: &BuildPlan,
@@ -35,7 +38,7 @@ pub async fn build(
         Some(tag) => tag,
         None => tag_of(input).await?,
     };
-    // A tag that was asked for may stand for any content: whoever asks for it wants this one.
+    // A tag that was given may name an image with any content, so the image is built.
     if from_content
         && !options.force
         && let RepositoryLookup::Found(repository) = &lookup
@@ -61,7 +64,7 @@ pub async fn build(
     }
 }
 
-/// The image that the same recipe has made before.
+/// The image that an earlier build of the same input has made.
 async fn earlier(
     session: &Session,
     repository: &Repository,
@@ -77,7 +80,7 @@ async fn earlier(
     }))
 }
 
-/// A recipe's own tag. All files of its context are read for it.
+/// The default tag of a build input. It reads all files of the context.
 pub(super) async fn tag_of(input: &BuildInput) -> Result<Tag, Failure> {
     let input = input.clone();
     let tag = tokio::task::spawn_blocking(move || input.tag()).await;

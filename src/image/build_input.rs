@@ -1,4 +1,4 @@
-//! What an image is made of.
+//! The input of a build: everything that an image is made of.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,20 @@ use super::Context;
 use crate::ui::Failure;
 use awsb_model::image::{BuildArg, Platform, Tag};
 
-/// What an image is made of: the same recipe is built once.
+/// Everything that an image is made of. The same input is built once.
 #[derive(Debug, Clone)]
 pub struct BuildInput {
-    /// The folder.
+    /// The build context.
     pub context: Context,
-    /// Values for the Dockerfile's ARGs; of several with one name the last counts.
+    /// Values for the Dockerfile's ARGs. If a name comes several times, the last value counts.
     pub build_args: Vec<BuildArg>,
-    /// The machines that it is for; `None` are the builder's own, whatever they are ([`super::BuildPlan`]).
+    /// The platform of the image. `None` is the builder's own ([`super::BuildPlan`]).
     pub platform: Option<Platform>,
 }
 
 impl BuildInput {
-    /// The tag that the image has by default: a hash of all that it is made of. The first time the context's files are
-    /// read for it.
-    ///
-    /// # Errors
-    /// When a file cannot be read or has changed.
+    /// The default tag of the image: a hash of the input. The first call reads all files of the
+    /// context.
     pub fn tag(&self) -> Result<Tag, Failure> {
         let (context, dockerfile) = (self.context.sha256()?, self.context.dockerfile());
         let tag = Tag::of_hash(&self.hash(&context, dockerfile));
@@ -33,7 +30,7 @@ impl BuildInput {
 
     fn hash(&self, context: &str, dockerfile: &str) -> String {
         let mut hash = Sha256::new();
-        // Each with its length before it, so that no two lists of words are one.
+        // Each word comes after its length, so that two different lists never give the same bytes.
         let mut add = |word: &str| {
             hash.update((word.len() as u64).to_be_bytes());
             hash.update(word);

@@ -1,33 +1,33 @@
-//! What a build ends with.
+//! The result of a build.
 
 use serde::Serialize;
 
 use awsb_model::image::Tag;
 
-/// An image that is there: built now, or earlier from the same content.
+/// An image that was built now, or earlier from the same content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildResult {
-    /// `REGISTRY/NAME:TAG`; on an engine alone, `awsb:TAG`.
+    /// `REGISTRY/NAME:TAG`. An image that is only on an engine has `awsb:TAG`.
     pub uri: String,
-    /// `sha256:…`, where the image is in a registry.
+    /// `sha256:…`, if the image is in a registry.
     pub digest: Option<String>,
-    /// Its tag.
+    /// The tag of the image.
     pub tag: Tag,
     /// CodeBuild's ID of the build, `PROJECT:UUID`.
     pub build_id: Option<String>,
-    /// Whether it was there before.
+    /// Whether the image was there before the build.
     pub earlier: bool,
 }
 
 impl BuildResult {
-    /// For people: `REGISTRY/NAME:TAG (sha256:…)`.
+    /// The image for people: `REGISTRY/NAME:TAG (sha256:…)`.
     pub fn describe(&self) -> String {
         let digest = self.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
         format!("{}{digest}", self.uri)
     }
 
-    /// What a job definition or `docker pull` can name, and always means these very bytes: `REGISTRY/NAME@sha256:…`.
-    /// Without a registry it is the image's name.
+    /// A name for a job definition or `docker pull` that always means these very bytes:
+    /// `REGISTRY/NAME@sha256:…`. Without a registry it is the image's name.
     pub fn pinned(&self) -> String {
         let suffix = format!(":{}", self.tag);
         match (&self.digest, self.uri.strip_suffix(suffix.as_str())) {

@@ -1,4 +1,4 @@
-//! What is told of an image, in AWS's words. Pure.
+//! Descriptions of an image, with AWS's names. Pure.
 
 use std::fmt;
 
@@ -8,43 +8,45 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// The account; `None` on an engine.
+    /// The account. On an engine there is none.
     pub registry_id: Option<String>,
-    /// The repository.
+    /// The name of the repository.
     pub repository_name: Option<String>,
-    /// `sha256:…`, of the manifest; on an engine, the image's ID.
+    /// `sha256:…` of the manifest. On an engine, it is the image's ID.
     pub image_digest: Option<String>,
-    /// Its tags; none, when another image has taken them over or it is a part of one.
+    /// The tags. There are none if other images have taken them over, or if the image is a part of
+    /// another one.
     pub image_tags: Vec<String>,
-    /// What it takes: in ECR compressed, on an engine unpacked.
+    /// The size: compressed in ECR, unpacked on an engine.
     pub image_size_in_bytes: Option<i64>,
-    /// When it was pushed; on an engine, when it was last tagged.
+    /// When the image was pushed. On an engine, it is when it was last tagged.
     pub image_pushed_at: Option<i64>,
-    /// When it was last pulled, as far as ECR tells: to the day.
+    /// When the image was last pulled. ECR records the day.
     pub last_recorded_pull_time: Option<i64>,
-    /// What the manifest is: of one image, or a list of some, one for each platform.
+    /// The media type of the manifest. It tells an image from a list of images, one for each
+    /// platform.
     pub image_manifest_media_type: Option<String>,
-    /// What is in it.
+    /// The media type of the content.
     pub artifact_media_type: Option<String>,
-    /// `ACTIVE`, or `ARCHIVED`: it cannot be pulled then.
+    /// `ACTIVE`, or `ARCHIVED` if it cannot be pulled.
     pub image_status: Option<String>,
 }
 
-/// What something in a repository is good for.
+/// The purpose of an artifact in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArtifactKind {
-    /// It can be run.
+    /// An image, which can be run.
     Image,
-    /// It can be run, on machines of several kinds.
+    /// A list of images, one for each platform.
     Platforms,
-    /// Layers that a later build may take over.
+    /// Layers that a later build can reuse.
     Cache,
-    /// Anything else that a registry can keep.
+    /// Any other artifact.
     Other,
 }
 
 impl ArtifactKind {
-    /// The word for it.
+    /// The name of the kind, as it is printed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -56,8 +58,8 @@ impl ArtifactKind {
 }
 
 impl Image {
-    /// What it is good for, by its media types (OCI Image Specification, `media-types.md`; `BuildKit`,
-    /// `cache/remotecache/v1/spec.go`).
+    /// The kind of the artifact, by its media types (OCI Image Specification, `media-types.md`;
+    /// `BuildKit`, `cache/remotecache/v1/spec.go`).
     pub fn kind(&self) -> ArtifactKind {
         let manifest = self.image_manifest_media_type.as_deref().unwrap_or_default();
         let artifact = self.artifact_media_type.as_deref().unwrap_or_default();
@@ -76,36 +78,38 @@ impl Image {
     }
 }
 
-/// An image and what its manifest says.
+/// An image and the content of its manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Details {
     /// The image.
     #[serde(flatten)]
     pub image: Image,
-    /// How a job definition names it: `REPOSITORY:TAG`, or by its digest if it has no tag.
+    /// The name for a job definition: `REPOSITORY:TAG`, or with the digest if the image has no tag.
     pub image_uri: String,
-    /// The name that always means this very image: `REPOSITORY@DIGEST`. An engine has none, before it was pushed.
+    /// The name that always means this very image: `REPOSITORY@DIGEST`. An image on an engine has
+    /// none before it is pushed.
     pub image_uri_at_digest: Option<String>,
-    /// For which machines it is, such as `linux/amd64`, when that is known.
+    /// The platforms of the image, such as `linux/amd64`, if they are known.
     pub platforms: Option<Vec<String>>,
-    /// Its layers, the lowest first; `None` when it is a list of images.
+    /// The layers, the lowest first. A list of images has none.
     pub layers: Option<Vec<Layer>>,
 }
 
-/// A layer.
+/// A layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
-    /// Its digest: in a registry of what is stored, on an engine of what is unpacked from it.
+    /// The digest: in a registry of the stored layer, on an engine of the unpacked one.
     pub digest: String,
-    /// What is stored of it; an engine does not tell.
+    /// The stored size. An engine does not report it.
     pub size: Option<i64>,
-    /// How it is packed.
+    /// The media type of the stored layer.
     pub media_type: Option<String>,
 }
 
-/// What is read of a manifest (OCI Image Specification, `manifest.md` and `image-index.md`).
+/// The part of a manifest that is read (OCI Image Specification, `manifest.md` and
+/// `image-index.md`).
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
@@ -134,13 +138,13 @@ impl fmt::Display for ManifestPlatform {
 }
 
 impl Manifest {
-    /// What it is, if it says so.
+    /// The media type of the manifest, if it has one.
     pub fn media_type(&self) -> Option<&str> {
         self.media_type.as_deref()
     }
 
-    /// The machines that a list of images is for. What `BuildKit` attaches to an image is for `unknown/unknown`, which
-    /// is none.
+    /// The platforms in a list of images. Attachments of `BuildKit` have the platform
+    /// `unknown/unknown`, and are left out.
     pub fn platforms(&self) -> Option<Vec<String>> {
         let parts = self.manifests.as_ref()?.iter().filter_map(|part| part.platform.as_ref());
         Some(parts.filter(|platform| platform.os != "unknown").map(ToString::to_string).collect())

@@ -1,4 +1,4 @@
-//! How one image of a repository is named. Pure.
+//! Names of one image of a repository. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use awsb_model::image::{Tag, parted};
 
 use awsb_model::Invalid;
 
-/// A tag, or a digest: what an image without a tag is called (ECR API, `ImageIdentifier`).
+/// The tag of an image, or its digest if it has no tag (ECR API, `ImageIdentifier`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ImageId {
-    /// Its tag.
+    /// The tag.
     Tag(Tag),
-    /// Its digest, `sha256:…`.
+    /// The digest, `sha256:…`.
     Digest(String),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for ImageId {
 }
 
 impl ImageId {
-    /// The image in a repository, as Docker names it: `NAME:TAG` or `NAME@DIGEST`.
+    /// The name of the image in a repository, for Docker: `NAME:TAG` or `NAME@DIGEST`.
     pub fn within(&self, repository: impl fmt::Display) -> String {
         match self {
             Self::Tag(tag) => format!("{repository}:{tag}"),
@@ -49,12 +49,13 @@ impl ImageId {
     }
 }
 
-/// An image as somebody names it: by its tag or digest alone, or with its repository, as `bimage build` prints it.
+/// An image as a user names it: by its tag or digest alone, or with its repository, as `bimage
+/// build` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedImage {
     /// The repository before the tag or digest.
     pub repository: Option<String>,
-    /// Its tag or digest.
+    /// The tag or digest.
     pub id: ImageId,
 }
 

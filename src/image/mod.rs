@@ -5,7 +5,8 @@
 //!                         Context -> Docker engine -> ECR          (builder = "docker")
 //! ```
 //!
-//! A cluster without a repository keeps its images on the engine: jobs that this engine runs find them there.
+//! The images of a cluster without a repository stay on the engine. Jobs that run on this engine
+//! find them there.
 
 mod build;
 mod build_input;
@@ -33,5 +34,5 @@ pub use resolve::{ResolvedImage, expected_name, resolve};
 pub use stage::stage;
 pub use store::{Removed, Store, not_there};
 
-/// The repository that images have on an engine when the cluster names none.
+/// The repository of images on an engine if the cluster names none.
 pub const ENGINE_REPOSITORY: &str = "awsb";

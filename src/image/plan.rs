@@ -1,4 +1,4 @@
-//! What is known of a build before anything is done for it.
+//! Plans a build before anything is changed for it.
 
 use super::{BuildInput, codebuild, engine, queue_platform};
 use crate::aws::Session;
@@ -6,24 +6,25 @@ use crate::config::Builder;
 use crate::ui::Failure;
 use awsb_model::image::Platform;
 
-/// A build that can begin: who builds, and for which machines.
+/// A build that can begin: its builder, and its input with the platform.
 #[derive(Debug, Clone)]
 pub struct BuildPlan {
-    /// Who builds.
+    /// The builder.
     pub builder: Builder,
-    /// What the image is made of. Its platform is open only where nobody could tell.
+    /// The input. Its platform is open only if it could not be determined.
     pub input: BuildInput,
-    /// The project, where it had to be looked at.
+    /// The project, if it had to be read.
     project: Option<codebuild::Project>,
 }
 
 impl BuildPlan {
-    /// Plans a build. A recipe that names no machines is for those of the job queue; else for those that the builder builds for.
-    /// An image that stays on this machine's engine is for that. Nothing is changed.
+    /// Plans a build. Without a platform in the input, the image is for the machines of the job
+    /// queue, or else for the builder's platform. An image that stays on this machine's engine is
+    /// for the engine's platform. Nothing is changed.
     ///
     /// # Errors
-    /// When the cluster's settings lack what the builder needs; when Batch or CodeBuild cannot be asked. One that denies it
-    /// is no error.
+    /// When the cluster's settings lack something that the builder needs; when Batch or CodeBuild
+    /// cannot be asked. A denied request is not an error.
     pub async fn new(
         session: &Session,
         queue: &str,
@@ -41,7 +42,8 @@ impl BuildPlan {
     }
 
     async fn machines(&mut self, session: &Session, queue: &str) -> Result<Option<Platform>, Failure> {
-        // The same content may be built by many, on machines of any kind: its tag has to say for which.
+        // Others may build the same content on machines with another platform, so the tag must
+        // depend on the platform.
         if session.cluster.images.ecr_repository.is_some()
             && let Some(platform) = queue_platform::of_queue(session, queue).await?
         {
@@ -59,7 +61,7 @@ impl BuildPlan {
     /// The project that builds.
     ///
     /// # Errors
-    /// When it is not there, or CodeBuild cannot be asked.
+    /// When it does not exist, or CodeBuild cannot be asked.
     pub(super) async fn project(&self, session: &Session) -> Result<codebuild::Project, Failure> {
         match self.project.as_ref().filter(|project| project.is_of(session)) {
             Some(known) => Ok(known.clone()),

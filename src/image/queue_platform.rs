@@ -1,11 +1,12 @@
-//! What kind of machines a job queue has, as far as the names of instance types tell.
+//! The platform of a job queue's machines, as far as the names of instance types show it.
 
 use crate::aws::Session;
 use crate::batch::{Environment, environments_of, queue};
 use crate::ui::Failure;
 use awsb_model::image::Platform;
 
-/// The platform of all machines of a queue; `None` when they differ, or it cannot be told, or one may not look.
+/// The platform of all machines of a queue. `None`: they differ, it cannot be determined, or this
+/// user may not read it.
 ///
 /// # Errors
 /// When Batch cannot be asked.
@@ -25,7 +26,7 @@ fn common(environments: &[Environment]) -> Option<Platform> {
     let mut all = Vec::new();
     for environment in environments {
         let resources = environment.compute_resources.as_ref()?;
-        // Of Fargate a job definition says it.
+        // On Fargate, the job definition decides.
         if resources.kind.as_deref().is_none_or(|kind| kind.starts_with("FARGATE")) {
             return None;
         }
@@ -35,9 +36,10 @@ fn common(environments: &[Environment]) -> Option<Platform> {
     all.iter().all(|platform| *platform == Some(first)).then_some(first)
 }
 
-/// The platform of a type, a family, or of what Batch has for many (Batch API, `ComputeResource`, `instanceTypes`). What
-/// follows a family's generation has a `g` first when its processors are Graviton's (EC2 User Guide, "Instance type
-/// naming conventions"); `a1` came before that rule.
+/// The platform of an instance type, a family, or one of Batch's names for several (Batch API,
+/// `ComputeResource`, `instanceTypes`). After the generation of a family, a `g` comes first if its
+/// processors are Graviton's (EC2 User Guide, "Instance type naming conventions"). The family `a1`
+/// is older than that rule.
 fn of_type(name: &str) -> Option<Platform> {
     match name {
         "optimal" | "default_x86_64" => return Some(Platform::Amd64),

@@ -1,4 +1,5 @@
-//! Which image a name means, for a job that runs elsewhere than where the name was typed.
+//! Resolves the name of an image, for a job that runs on another machine than the one on which the
+//! name was typed.
 
 use std::time::Duration;
 
@@ -9,35 +10,39 @@ use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, RepositoryName, RepositoryPath, Tag, parted};
 
-/// What is kept of ECR's answers: the repository's name to its URI.
+/// The kind of cache entry for ECR's answers, from a repository's name to its URI.
 const CACHE_KIND: &str = "image";
-/// For so long. Nothing here would tell that a repository has gone since, and jobs would ask for its images in vain.
+/// How long an answer is cached. Nothing here would notice that a repository has been removed, and
+/// jobs would fail to pull its images.
 const CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// An image that was named.
+/// A resolved image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResolvedImage {
-    /// The machines that run the job find it by this name.
+    /// The machines that run the job find the image by this name.
     AsNamed(String),
-    /// Only this machine's engine has it: it has to be pushed to the cluster's repository, with this tag.
+    /// Only this machine's engine has the image. It must be pushed to the cluster's repository with
+    /// this tag.
     OnlyOnEngine {
-        /// Its name on the engine.
+        /// The name of the image on the engine.
         name: String,
         /// A tag that only this image has.
         tag: Tag,
-        /// The name that it will have in the cluster's repository.
+        /// The name of the image in the cluster's repository after the push.
         pushed_name: String,
     },
 }
 
-/// Finds out what an image's name means. With a registry or a digest it means itself, as `host` does. A short one is a
-/// repository of the account's ECR if there is one of that name; else an image that only this machine's engine has under
-/// that name, where the cluster has a repository for it; else what any engine takes it for.
+/// Resolves the name of an image. A name with a registry or a digest stays as it is, as does
+/// `host`. A short name is resolved in this order: a repository of that name in the account's ECR;
+/// an image that only this machine's engine has under that name, if the cluster has a repository
+/// for it; else the name as it is.
 ///
-/// Where the images stay on this engine, which runs the cluster's jobs, nobody is asked.
+/// If the images stay on this engine, which runs the cluster's jobs, nothing is asked.
 ///
 /// # Errors
-/// When ECR gives no answer. One that is denied (`ecr:DescribeRepositories`) is no error: the name stays as it is.
+/// When ECR does not answer. A denied request (`ecr:DescribeRepositories`) is not an error: the
+/// name stays as it is.
 pub async fn resolve(session: &Session, image: &str) -> Result<ResolvedImage, Failure> {
     let images = &session.cluster.images;
     let as_named = || Ok(ResolvedImage::AsNamed(image.to_owned()));
@@ -57,11 +62,11 @@ pub async fn resolve(session: &Session, image: &str) -> Result<ResolvedImage, Fa
     Ok(ResolvedImage::OnlyOnEngine { name: image.to_owned(), tag, pushed_name })
 }
 
-/// The name that an image of this recipe will have in the cluster's repository, or else on the engine. Nothing is
-/// changed.
+/// The name that an image of this input will have in the cluster's repository, or else on the
+/// engine. Nothing is changed.
 ///
 /// # Errors
-/// When the context cannot be read, or the repository is missing and would not be made.
+/// When the context cannot be read, or the repository does not exist and would not be created.
 pub async fn expected_name(session: &Session, input: &BuildInput) -> Result<String, Failure> {
     let tag = super::build::tag_of(input).await?;
     match &session.cluster.images.ecr_repository {
@@ -70,7 +75,8 @@ pub async fn expected_name(session: &Session, input: &BuildInput) -> Result<Stri
     }
 }
 
-/// The name of an image in the cluster's repository. Of one that is still to be made, the registry is not known.
+/// The name of an image in the cluster's repository. The registry of a repository that does not
+/// exist yet is unknown.
 async fn in_repository(session: &Session, own: &RepositoryPath, tag: &Tag) -> Result<String, Failure> {
     match ecr::existing(session).await {
         Ok(Some(repository)) => Ok(repository.tagged(tag)),
@@ -79,9 +85,10 @@ async fn in_repository(session: &Session, own: &RepositoryPath, tag: &Tag) -> Re
     }
 }
 
-/// The repository and the tag that a short name may mean; `None` for a name that says where the image is.
+/// The repository and the tag of a short name. A name that includes the place of the image is not
+/// short.
 fn short(image: &str) -> Option<(RepositoryName, Tag)> {
-    // `library/` is Docker Hub's own.
+    // `library/` is a part of Docker Hub.
     if image == "host" || image.contains('@') || image.starts_with("library/") {
         return None;
     }
@@ -109,7 +116,8 @@ async fn of_account(session: &Session, name: &RepositoryName) -> Result<Option<R
         Err(e) if e.code() == Some("RepositoryNotFoundException") => Ok(None),
         Err(e) => {
             let failure = explain(session, &format!("asking ECR whether {name} is a repository"), &e);
-            // Who may not ask, or asks where no ECR is, means what any engine means.
+            // A user who may not ask, or a region without ECR, leaves the name to the engine that
+            // pulls it.
             if failure.is_recoverable() { Err(failure) } else { Ok(None) }
         }
     }

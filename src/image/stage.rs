@@ -1,4 +1,4 @@
-//! A build context goes to S3.
+//! Stores a build context in S3.
 
 use std::io;
 
@@ -8,11 +8,12 @@ use crate::stage::{ObjectState, Spool, inspect_context, upload_context};
 use crate::ui::{Failure, Progress};
 use awsb_model::{object_key, object_url};
 
-/// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its `s3://` URL.
+/// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its
+/// `s3://` URL.
 ///
 /// # Errors
-/// When a file cannot be read or has changed, there is no room for a temporary copy, or the bucket is missing, may not be
-/// written or cannot be reached.
+/// When a file cannot be read or has changed; when there is no space for a temporary copy; when the
+/// bucket does not exist, may not be written or cannot be reached.
 pub async fn stage(session: &Session, context: &Context) -> Result<String, Failure> {
     let hashed = context.clone();
     let sha256 = in_background(move || hashed.sha256()).await?;

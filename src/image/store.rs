@@ -1,33 +1,35 @@
-//! Where the images of a cluster are: in its repository, or on the Docker engine of this machine.
+//! The images of a cluster: in its repository, or on the Docker engine of this machine.
 
 use super::{Details, ENGINE_REPOSITORY, Image, ImageId, NamedImage, ecr, engine};
 use crate::aws::Session;
 use crate::ui::{Failure, note};
 use awsb_model::image::Repository;
 
-/// The images of a cluster.
+/// The store of a cluster's images.
 #[derive(Debug)]
 pub enum Store<'s> {
-    /// In a repository of ECR.
+    /// The store is a repository of ECR.
     Ecr(&'s Session, Repository),
-    /// On the engine, as `awsb:TAG`.
+    /// The store is an engine, with the names `awsb:TAG`.
     Engine(engine::Engine),
 }
 
-/// An image, or a tag of one, that is gone.
+/// An image or a tag that has been removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
-    /// As it was named.
+    /// The image as it was named.
     pub id: ImageId,
-    /// Its digest, when it is told.
+    /// The digest, if the answer has it.
     pub digest: Option<String>,
 }
 
 impl<'s> Store<'s> {
-    /// The store that the cluster's settings name. Nothing is sent to ECR when it is known already.
+    /// Opens the store that the cluster's settings name. A cached repository is not looked up
+    /// again.
     ///
     /// # Errors
-    /// When the repository is not there, or is one of a registry that is not ECR's; when no engine answers.
+    /// When the repository does not exist, or is in a registry other than ECR; when no engine
+    /// answers.
     pub async fn open(session: &'s Session) -> Result<Self, Failure> {
         match ecr::existing(session).await? {
             Some(repository) if repository.registry.is_ecr() => Ok(Self::Ecr(session, repository)),
@@ -39,7 +41,8 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// Says that it is the engine's, where that is no matter of course: its jobs run elsewhere.
+    /// Prints a note that the images are on the engine, unless that is where the cluster's jobs
+    /// run.
     pub fn print_location_note(&self, session: &Session) {
         if matches!(self, Self::Engine(_)) && !session.cluster.images.engine_runs_jobs {
             let name = &session.cluster.name;
@@ -50,7 +53,7 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// Its name, as messages have it.
+    /// The name of the store in the form that messages have.
     pub fn describe(&self) -> String {
         match self {
             Self::Ecr(_, repository) => ecr::describe(repository),
@@ -58,7 +61,7 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// An image as Docker names it.
+    /// The name of an image for Docker.
     pub fn reference(&self, id: &ImageId) -> String {
         match self {
             Self::Ecr(_, repository) => id.within(repository.uri()),
@@ -66,10 +69,10 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// The image that a name means here.
+    /// Resolves the name of an image.
     ///
     /// # Errors
-    /// When it is one of another repository.
+    /// When it belongs to another repository.
     pub fn resolve(&self, named: &NamedImage) -> Result<ImageId, Failure> {
         let is_ours = |name: &str| match self {
             Self::Ecr(_, repository) => name == repository.uri() || name == repository.name.as_str(),
@@ -98,10 +101,10 @@ impl<'s> Store<'s> {
         Ok(images)
     }
 
-    /// An image; `None` when it is not there.
+    /// An image, if it exists.
     ///
     /// # Errors
-    /// When it cannot be looked for (`ecr:DescribeImages`).
+    /// When it cannot be looked up (`ecr:DescribeImages`).
     pub async fn find(&self, id: &ImageId) -> Result<Option<Image>, Failure> {
         match self {
             Self::Ecr(session, repository) => ecr::find_by_id(session, repository, id).await,
@@ -109,10 +112,10 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// An image and what its manifest says; `None` when it is not there.
+    /// An image and the content of its manifest, if it exists.
     ///
     /// # Errors
-    /// When it cannot be looked for (`ecr:DescribeImages`, `ecr:BatchGetImage`).
+    /// When it cannot be looked up (`ecr:DescribeImages`, `ecr:BatchGetImage`).
     pub async fn details(&self, id: &ImageId) -> Result<Option<Details>, Failure> {
         match self {
             Self::Ecr(session, repository) => ecr::details(session, repository, id).await,
@@ -120,10 +123,10 @@ impl<'s> Store<'s> {
         }
     }
 
-    /// Removes images, and tells of each what became of it.
+    /// Removes images, and reports the outcome of each.
     ///
     /// # Errors
-    /// When none can be removed any more (`ecr:BatchDeleteImage`), or `tell` fails.
+    /// When the rest cannot be removed either (`ecr:BatchDeleteImage`), or `report` fails.
     pub async fn remove(
         &self,
         ids: &[ImageId],
@@ -136,7 +139,7 @@ impl<'s> Store<'s> {
     }
 }
 
-/// The failure for an image that is not there.
+/// The failure for an image that does not exist.
 pub fn not_there(id: &ImageId, place: &str) -> Failure {
     Failure::failed(format!("there is no image {id} in {place}")).hint("`bimage list` lists the images")
 }

@@ -1,4 +1,4 @@
-//! A build, as CodeBuild tells of it.
+//! A build, as CodeBuild describes it.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ pub struct Build {
     pub id: String,
     /// `IN_PROGRESS`, `SUCCEEDED`, `FAILED`, `FAULT`, `TIMED_OUT` or `STOPPED` (API `StatusType`).
     pub status: String,
-    /// Its phases so far.
+    /// The phases that have begun.
     pub phases: Vec<Phase>,
-    /// Where its log is.
+    /// Where the log of the build is.
     pub log: Log,
-    /// Its log in the console, once there is one.
+    /// The link to the log in the console, as soon as the log is there.
     pub link: Option<String>,
-    /// How many minutes the project gives it.
+    /// The time limit of the project, in minutes.
     pub minutes: Option<i32>,
-    /// What buildspec.yml exports.
+    /// The variables that buildspec.yml exports.
     pub(super) exported: Vec<(String, String)>,
 }
 
@@ -31,34 +31,35 @@ pub struct Build {
 pub struct Phase {
     /// `QUEUED`, `PROVISIONING`, …, `BUILD`, …, `COMPLETED`.
     pub name: String,
-    /// How it ended, once it has; the words of a build's status.
+    /// How the phase ended, with the words of a build's status. `None` while it runs.
     pub status: Option<String>,
-    /// When it began, in seconds since the epoch.
+    /// When the phase began, in seconds since the epoch.
     pub began_at: Option<i64>,
-    /// How long it took, in seconds.
+    /// The duration of the phase, in seconds.
     pub seconds: Option<i64>,
-    /// What went wrong: AWS's code and words.
+    /// The error: AWS's code and message.
     pub error: Option<(String, String)>,
 }
 
 /// Where the log of a build is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Log {
-    /// In CloudWatch Logs.
+    /// The log is in CloudWatch Logs.
     Stream(Arc<Place>),
-    /// Nowhere yet: its stream comes with the phase PROVISIONING (API `LogsLocation`).
+    /// There is no log yet: its stream comes with the phase PROVISIONING (API `LogsLocation`).
     NotYet,
-    /// The project writes none to CloudWatch Logs; perhaps there is one in S3.
+    /// The project does not write a log to CloudWatch Logs. There may be one in S3, at this
+    /// address.
     Elsewhere(Option<String>),
 }
 
 impl Build {
-    /// Reads an answer; `None` for one without an ID.
+    /// Reads an answer. An answer without an ID gives `None`.
     pub(super) fn read(build: &types::Build) -> Option<Self> {
         let id = build.id()?.to_owned();
         let status = build.build_status().map_or("IN_PROGRESS", |status| status.as_str()).to_owned();
         let logs = build.logs();
-        // Before there is a stream, the link leads nowhere.
+        // Before the stream exists, the link leads nowhere.
         let link = logs.and_then(|logs| logs.deep_link()).filter(|link| !link.contains("group=null"));
         Some(Self {
             log: log(&id, logs),
@@ -75,12 +76,12 @@ impl Build {
         })
     }
 
-    /// Whether it has ended.
+    /// Whether the build has ended.
     pub fn has_ended(&self) -> bool {
         self.status != "IN_PROGRESS"
     }
 
-    /// Whether it has ended well.
+    /// Whether the build has succeeded.
     pub fn has_succeeded(&self) -> bool {
         self.status == "SUCCEEDED"
     }
@@ -91,7 +92,7 @@ impl Build {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The phase that went wrong.
+    /// The phase that failed.
     pub fn failed_phase(&self) -> Option<&Phase> {
         let bad = |phase: &&Phase| {
             phase.status.as_deref().is_some_and(|s| !matches!(s, "SUCCEEDED" | "IN_PROGRESS"))
@@ -135,14 +136,14 @@ fn log(id: &str, logs: Option<&types::LogsLocation>) -> Log {
     }
 }
 
-/// A build, as people name it.
+/// A build as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildName {
-    /// `PROJECT:UUID`, or an ARN that ends so.
+    /// `PROJECT:UUID`, or an ARN that ends with it.
     Id(String),
-    /// The UUID alone: of the cluster's project.
+    /// The UUID alone: a build of the cluster's project.
     OfProject(String),
-    /// The project's last one.
+    /// The last build of the cluster's project.
     Last,
 }
 

@@ -4,7 +4,7 @@ use super::build::{Build, Phase};
 use super::start::BUILDSPEC;
 use awsb_model::words;
 
-/// Why a build has not succeeded, by what CodeBuild says and by the last lines of its log.
+/// Why a build has not succeeded, according to CodeBuild and to the last lines of its log.
 pub(super) fn failure_reason<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> String {
     let id = &build.id;
     match build.status.as_str() {
@@ -15,20 +15,33 @@ pub(super) fn failure_reason<'a>(build: &Build, log: impl DoubleEndedIterator<It
         }
         _ => {}
     }
-    let phase = build.failed_phase();
-    let place = phase.map(|phase| format!(" in its phase {}", phase.name)).unwrap_or_default();
-    // The log says it in the words of who has failed, CodeBuild by an exit code.
-    let cause = cause(log).map(str::to_owned).or_else(|| phase.and_then(error));
-    match cause {
+    let place = build.failed_phase().map(|phase| format!(" in its phase {}", phase.name)).unwrap_or_default();
+    match cause(build, log) {
         Some(cause) => format!("the build {id} has failed{place}: {cause}"),
         None => format!("the build {id} has failed{place} ({})", build.status),
     }
 }
 
-/// How a registry says that it has no such repository.
-pub(super) const NO_REPOSITORY: &str = "name unknown: ";
+/// Whether a build has failed because the registry does not have the repository.
+pub(super) fn is_repository_missing<'a>(
+    build: &Build,
+    log: impl DoubleEndedIterator<Item = &'a str>,
+) -> bool {
+    !matches!(build.status.as_str(), "STOPPED" | "TIMED_OUT")
+        && cause(build, log).is_some_and(|cause| cause.contains(NO_REPOSITORY))
+}
 
-/// How lines begin by which Docker's client says why it has failed: BuildKit, the engine, a registry.
+/// The cause of a failure. The log has the words of the program that failed; CodeBuild has only an
+/// exit code.
+fn cause<'a>(build: &Build, log: impl DoubleEndedIterator<Item = &'a str>) -> Option<String> {
+    cause_in_log(log).map(str::to_owned).or_else(|| build.failed_phase().and_then(error))
+}
+
+/// The words of a registry that does not have such a repository.
+const NO_REPOSITORY: &str = "name unknown: ";
+
+/// The beginnings of lines in which Docker's client says why it failed: of BuildKit, the engine, a
+/// registry.
 const PREFIXES: [&str; 8] = [
     "ERROR: failed to solve",
     "ERROR: failed to build",
@@ -40,7 +53,7 @@ const PREFIXES: [&str; 8] = [
     "unauthorized: ",
 ];
 
-/// What stands somewhere in such a line: of the classic builder, of BuildKit as an engine has it, of ECR, of the `aws`
+/// Words within such a line: of the classic builder, of an engine's BuildKit, of ECR, of the `aws`
 /// command.
 const WORDS: [&str; 4] = [
     "returned a non-zero code: ",
@@ -49,17 +62,19 @@ const WORDS: [&str; 4] = [
     "An error occurred (",
 ];
 
-/// The word of buildspec.yml's last phase, which some machines come to after all others: what failed stands before it.
+/// The message of buildspec.yml's last phase. On some machines it comes after all other lines, so
+/// the cause stands before it.
 const NOTHING_PUSHED: &str = "the build has failed; nothing is pushed";
 
-/// The line of a log that says what went wrong: buildspec.yml's own word, or that of a program that it runs.
-fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
+/// The line of a log that names the cause: a message of buildspec.yml, or of a program that it
+/// runs.
+fn cause_in_log<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
     let is_of_codebuild = |line: &str| line.starts_with("[Container] ");
     let mut lines = log.rev().map(str::trim).filter(|line| !line.is_empty());
     while let Some(line) = lines.next() {
         match line.strip_prefix("awsb: error: ") {
             Some(NOTHING_PUSHED) => {}
-            // Docker has said why, just before.
+            // Docker has given the reason in the line before.
             Some(said) if said.ends_with("could not be pushed") => {
                 return lines.next().filter(|line| !is_of_codebuild(line)).or(Some(said));
             }
@@ -76,14 +91,14 @@ fn cause<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
     None
 }
 
-/// Whether a line of a log is one of buildspec.yml's: CodeBuild logs each command before it runs it, and again when it
-/// has failed.
+/// Whether a line of a log is a command of buildspec.yml. CodeBuild logs each command before it
+/// runs it, and again when it has failed.
 pub(super) fn is_command(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && BUILDSPEC.lines().any(|own| own.trim() == line)
 }
 
-/// What CodeBuild says of a phase; of a command that failed, not all of its lines.
+/// The message of CodeBuild about a phase. Of a command that failed it does not repeat all lines.
 fn error(phase: &Phase) -> Option<String> {
     let (code, message) = phase.error.as_ref()?;
     let message = match message.rsplit_once("Reason: ") {
@@ -151,8 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_without_the_repository() {
+        let is_missing =
+            |status: &str, line: &str| is_repository_missing(&build(status, None), [line].into_iter());
+        assert!(is_missing("FAILED", "name unknown: The repository with name 'x' does not exist"));
+        assert!(!is_missing("FAILED", "denied: x"));
+        assert!(!is_missing("STOPPED", "name unknown: x"));
+    }
+
+    #[test]
     fn what_follows_from_a_failure_is_not_its_cause() {
-        let said = |lines: &[&str]| cause(lines.iter().copied()).map(str::to_owned);
+        let said = |lines: &[&str]| cause_in_log(lines.iter().copied()).map(str::to_owned);
         let step = "The command '/bin/sh -c x' returned a non-zero code: 7";
         let late = "awsb: error: the build has failed; nothing is pushed";
         assert!(BUILDSPEC.contains(&format!("fail \"{NOTHING_PUSHED}\"")));

@@ -1,4 +1,4 @@
-//! Following a build: its phases, and its log, until it has ended.
+//! Follows a build, its phases and its log, until it has ended.
 
 use std::time::{Duration, Instant};
 
@@ -11,27 +11,28 @@ use crate::batch::PollInterval;
 use crate::logs::{Event, Stream};
 use crate::ui::Failure;
 
-/// A build is asked for this often, when something happens,
+/// The shortest interval between two requests for the state of a build: right after a change.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// and this often when nothing does.
+/// The longest interval between two requests for the state of a build: after a while without
+/// changes.
 const LONGEST: Duration = Duration::from_secs(3);
-/// A build that has just been started may not be known everywhere.
+/// A build that has just been started may be unknown to CodeBuild for this long.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// What comes while a build is followed.
+/// An update about a build that is followed.
 pub enum BuildUpdate<'a> {
-    /// The build as it is now.
+    /// The current state of the build.
     Build(&'a Build),
-    /// Lines of its log.
+    /// New lines of its log.
     Lines(&'a [Event]),
-    /// The log cannot be read; whoever can do without it goes on.
+    /// The log cannot be read. A caller that does not need it goes on.
     NoLog(Failure),
 }
 
 /// Follows a build to its end, and to the end of its log.
 ///
 /// # Errors
-/// When there is no such build, contact was lost for good, or `tell` fails.
+/// When there is no such build, contact is lost for good, or `report` fails.
 pub async fn follow(
     contact: &mut Contact,
     id: &str,
@@ -77,7 +78,7 @@ pub async fn follow(
                 }
             }
         }
-        // Behind the lines of a phase comes its end.
+        // The end of a phase is reported after the lines of the phase.
         if let Some(build) = &current {
             report(BuildUpdate::Build(build))?;
         }
@@ -85,7 +86,7 @@ pub async fn follow(
             pace.quicken();
         }
         if let (Some(build), Some(since)) = (&current, ended_at) {
-            // The last lines may still be on their way; those of a build that went well say nothing new.
+            // The last lines may still be on their way. After a success they are not needed.
             let settle = match build.has_succeeded() || stream.is_none() || !has_log {
                 true => Duration::ZERO,
                 false => contact.session().cluster.log_settle,
@@ -98,36 +99,37 @@ pub async fn follow(
     }
 }
 
-/// A build as it is now; `None` when CodeBuild does not know it.
+/// The current state of a build. `None`: CodeBuild does not know it.
 ///
 /// # Errors
 /// When CodeBuild cannot be asked.
 pub async fn describe(session: &Session, id: &str) -> Result<Option<Build>, Failure> {
     match session.codebuild().batch_get_builds().ids(id).send().await {
         Ok(answer) => Ok(answer.builds().first().and_then(Build::read)),
-        // So it says for an ID that cannot be one.
+        // CodeBuild answers this when the text cannot be an ID.
         Err(e) if e.code() == Some("InvalidInputException") => Ok(None),
         Err(e) => Err(explain(session, &format!("looking at the build {id}"), &e)),
     }
 }
 
-/// The failure for a build that is not there (User Guide, `Quotas for AWS CodeBuild`: history is kept for a year).
+/// The failure for a build that does not exist. CodeBuild keeps the history for a year (User Guide,
+/// `Quotas for AWS CodeBuild`).
 pub fn no_such_build(session: &Session, id: &str) -> Failure {
     Failure::failed(format!("there is no build {id} ({})", session.place()))
         .hint("CodeBuild forgets a build after a year")
 }
 
-/// The ID of a build that somebody has named.
+/// The ID of a build that a user has named.
 ///
 /// # Errors
-/// When it takes the cluster's project, and there is none; when CodeBuild cannot be asked.
+/// When the name needs the cluster's project and there is none; when CodeBuild cannot be asked.
 pub async fn resolve(session: &Session, name: &BuildName) -> Result<String, Failure> {
     match name {
         BuildName::Id(id) => Ok(id.clone()),
         BuildName::OfProject(uuid) => Ok(format!("{}:{uuid}", project::name(session)?)),
         BuildName::Last => {
             let project = project::name(session)?;
-            // The latest come first (API `ListBuildsForProject`, sortOrder).
+            // The latest build comes first (API `ListBuildsForProject`, sortOrder).
             match session.codebuild().list_builds_for_project().project_name(project).send().await {
                 Ok(answer) => answer.ids().first().cloned().ok_or_else(|| {
                     Failure::failed(format!("the CodeBuild project {project} has had no build yet"))

@@ -1,7 +1,7 @@
-//! Images that AWS CodeBuild builds.
+//! Builds images with AWS CodeBuild.
 //!
-//! The context is in S3, `buildspec.yml` goes along with StartBuild: a project needs a role and a machine, and no
-//! source.
+//! The context is in S3, and `buildspec.yml` is sent with StartBuild. A project therefore needs a
+//! role and a machine, but no source.
 
 mod build;
 mod failure_reason;
@@ -19,6 +19,7 @@ pub use build::{Build, BuildName, Log, Phase};
 pub use follow::{BuildUpdate, describe, follow, no_such_build, resolve};
 pub use project::{Project, check, no_repository};
 
+use self::failure_reason::{failure_reason, is_repository_missing};
 use self::progress_view::ProgressView;
 use self::start::{StartRequest, start};
 use super::{BuildInput, BuildResult, ecr, stage};
@@ -26,23 +27,24 @@ use crate::aws::{Contact, Session, explain};
 use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Repository, Tag};
 
-/// After a signal, an answer that is on its way is waited for so long: it has the build's ID.
+/// How long to wait, after a signal, for the answer that has the build's ID.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a build is told beside its recipe.
+/// The options of a build on CodeBuild.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Who builds. One that is quiet shows neither phases nor log.
+    /// Who reports about the build. A quiet voice shows neither phases nor log.
     pub voice: Voice,
-    /// Whether the tag comes of the content: who has pushed it before has pushed the same.
+    /// Whether the tag is a hash of the content. An image with this tag then has the same content,
+    /// whoever pushed it.
     pub from_content: bool,
 }
 
 /// Builds an image with a project, and pushes it to the repository as `tag`.
 ///
 /// # Errors
-/// When the project is not there after all; when the context cannot be staged, the build fails or is
-/// interrupted, or contact is lost for good.
+/// When the project does not exist; when the context cannot be staged; when the build fails or is
+/// interrupted; when contact is lost for good.
 pub async fn build(
     session: &Session,
     project: &Project,
@@ -52,7 +54,7 @@ pub async fn build(
     options: Options,
 ) -> Result<BuildResult, Failure> {
     let context = stage(session, &input.context).await?;
-    // From here on there may be a build, whose ID has to be said.
+    // From here on a build may exist, and its ID must be printed.
     let mut interrupts = Interrupts::listen();
     let mut contact = Contact::new(session.clone(), options.voice.tool);
     let request = StartRequest {
@@ -77,7 +79,7 @@ pub async fn build(
         }
     };
     progress_view.clear();
-    // Whoever listens and takes no signal holds it back.
+    // A listener that takes no signals would hold them back.
     drop(interrupts);
     let ended = ended.map_err(|failure| {
         let failure = match failure.is_recoverable() {
@@ -91,11 +93,10 @@ pub async fn build(
     })?;
     if !ended.has_succeeded() {
         progress_view.show_end();
-        let why = failure_reason::failure_reason(&ended, progress_view.log());
-        if repository.registry.is_ecr() && why.contains(failure_reason::NO_REPOSITORY) {
+        if repository.registry.is_ecr() && is_repository_missing(&ended, progress_view.log()) {
             return Err(ecr::gone(session));
         }
-        let failure = Failure::failed(why);
+        let failure = Failure::failed(failure_reason(&ended, progress_view.log()));
         let failure = failure.hint(format!("`bimage logs {id}` shows its whole log"));
         return Err(match &ended.link {
             Some(link) => failure.hint(format!("{link} is its log in the console")),
@@ -123,7 +124,7 @@ pub async fn build(
     }
 }
 
-/// Starts a build, and returns its ID. Contact that is lost is sought until Ctrl-C.
+/// Starts a build, and returns its ID. If contact is lost, it tries again until Ctrl-C.
 async fn started(
     session: &Session,
     contact: &mut Contact,
@@ -150,7 +151,8 @@ async fn started(
     }
 }
 
-/// What becomes of a build after Ctrl-C. Without somebody to ask, it goes on; so it does when the tool is to end at once.
+/// Asks what should happen to a build after Ctrl-C. The build goes on if nobody can be asked, and
+/// if the tool must end at once.
 async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts: &mut Interrupts) -> Failure {
     let goes_on = |signal: EndSignal| {
         Failure::new(ErrorKind::Interrupted(signal), format!("{signal}; the build {id} goes on"))
@@ -162,7 +164,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
     }
     let stop = tokio::select! {
         answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
-        // Asked twice: no answer.
+        // The second Ctrl-C answers nothing.
         again = interrupts.next_for_answer() => {
             note("");
             return goes_on(again);

@@ -1,36 +1,36 @@
-//! What is shown of a build while it runs.
+//! The progress of a build, as it is printed while it runs.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::build::{Build, Log};
+use super::failure_reason::is_command;
 use super::follow::BuildUpdate;
-use super::why;
 use crate::logs::Event;
 use crate::ui::{Board, Failure, Voice, note, span};
 
-/// Of a build that has failed, so many of its last lines are shown,
+/// The number of last lines that are printed of a build that has failed.
 const LINES_SHOWN: usize = 20;
-/// and in so many of them its cause is looked for.
+/// The number of last lines in which the cause of a failure is searched.
 const LINES_STORED: usize = 200;
 
-/// The line of the phase that goes on.
+/// The key of the line for the current phase.
 const PHASE: &str = "phase";
 
-/// On stderr: the phases as they end, and the log.
+/// Prints to stderr: the phases as they end, and the log.
 #[derive(Debug)]
 pub(super) struct ProgressView {
     voice: Voice,
     phases: usize,
     log_is_missed: bool,
-    /// On a terminal: the phase that goes on.
+    /// The current phase, on a terminal.
     board: Board,
     begun: Option<(usize, Instant)>,
     last: VecDeque<String>,
 }
 
 impl ProgressView {
-    /// What is shown is in the voice of the tool that builds.
+    /// A view that reports with the voice of the tool that builds.
     pub fn new(voice: Voice) -> Self {
         Self {
             voice,
@@ -42,7 +42,7 @@ impl ProgressView {
         }
     }
 
-    /// Shows what has come.
+    /// Prints an update.
     pub fn update(&mut self, update: BuildUpdate<'_>) -> Result<(), Failure> {
         match update {
             BuildUpdate::Build(build) => self.build(build),
@@ -62,7 +62,7 @@ impl ProgressView {
             self.voice.say(format_args!("note: the project writes no log to CloudWatch Logs{place}"));
         }
         while let Some(phase) = build.phases.get(self.phases) {
-            // The last one only says that all has ended.
+            // The phase COMPLETED only marks the end.
             let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
             let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
             self.voice.say(format_args!("{} {status}{took}", phase.name));
@@ -84,8 +84,8 @@ impl ProgressView {
             if !self.voice.quiet {
                 note(line);
             }
-            // They would hide the lines before them.
-            if why::is_command(line) {
+            // Commands would hide the lines before them.
+            if is_command(line) {
                 continue;
             }
             if self.last.len() == LINES_STORED {
@@ -95,7 +95,7 @@ impl ProgressView {
         }
     }
 
-    /// Takes away what changes in place.
+    /// Clears the lines that change in place.
     pub fn clear(&mut self) {
         self.board.clear();
     }
@@ -105,7 +105,7 @@ impl ProgressView {
         self.last.iter().map(String::as_str)
     }
 
-    /// Shows the end of the log, if nobody has seen it.
+    /// Prints the end of the log, unless the log has been printed already.
     pub fn show_end(&self) {
         if self.voice.quiet {
             self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(note);

@@ -1,4 +1,4 @@
-//! The project that builds: what the settings say of it, and what CodeBuild knows of it.
+//! The project that builds: its settings here, and its description in CodeBuild.
 
 use aws_sdk_codebuild::error::ProvideErrorMetadata;
 use aws_sdk_codebuild::operation::start_build::builders::StartBuildFluentBuilder;
@@ -9,26 +9,29 @@ use awsb_model::image::{Platform, Registry};
 
 use crate::ui::Failure;
 
-/// A project, as far as it matters here.
+/// The parts of a project that are needed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Its name, or its ARN: that of one that another account shares.
+    /// The name of the project, or its ARN if another account shares it.
     pub(super) name: String,
-    /// What it builds on; `None` when nobody may look.
+    /// The environment of the project. `None`: this user may not read it.
     environment: Option<EnvironmentType>,
 }
 
 impl Project {
-    /// The cluster's project, which is there. Who may not look at it (`codebuild:BatchGetProjects`) learns from the build
-    /// itself whether it is.
+    /// The cluster's project, which exists. A user who may not read it
+    /// (`codebuild:BatchGetProjects`) gets it unchecked; the start of the build then fails if it
+    /// does not exist.
     ///
     /// # Errors
-    /// When the cluster's settings name none, CodeBuild knows none of that name, or it cannot be asked.
+    /// When the cluster's settings name no project, CodeBuild has none of that name, or it cannot
+    /// be asked.
     pub async fn find(session: &Session) -> Result<Self, Failure> {
         let name = name(session)?;
         let project = |environment| Self { name: name.to_owned(), environment };
         match session.codebuild().batch_get_projects().names(name).send().await {
-            // Those that it does not know it leaves out (API `BatchGetProjects`, projectsNotFound).
+            // The answer leaves out projects that do not exist (API `BatchGetProjects`,
+            // projectsNotFound).
             Ok(answer) => match answer.projects().first() {
                 Some(found) => Ok(project(found.environment().map(|found| found.r#type().clone()))),
                 None => Err(missing(session, name)),
@@ -38,18 +41,18 @@ impl Project {
         }
     }
 
-    /// Whether it is the one that the cluster's settings name.
+    /// Whether this is the project that the cluster's settings name.
     pub(in crate::image) fn is_of(&self, session: &Session) -> bool {
         session.cluster.images.codebuild_project.as_deref() == Some(&self.name)
     }
 
-    /// What it builds for; `None` when nobody may look.
+    /// The platform for which the project builds. `None`: this user may not read it.
     pub(in crate::image) fn platform(&self) -> Option<Platform> {
         self.environment.as_ref().and_then(platform_of)
     }
 
-    /// The machine for a platform: the project's own where that is of the platform, or where nobody may look.
-    /// (buildspec.yml says it, if it is the wrong one.)
+    /// The machine for a platform. It is the project's own if that has the platform, or if this
+    /// user may not read it. (If it is the wrong one, buildspec.yml reports it.)
     pub(super) fn machine(&self, platform: Option<Platform>) -> Machine {
         match (platform, &self.environment) {
             (Some(platform), Some(own)) if platform_of(own) != Some(platform) => Machine::Standard(platform),
@@ -61,7 +64,7 @@ impl Project {
 /// The name of the cluster's project.
 ///
 /// # Errors
-/// When its settings name none.
+/// When the cluster's settings name none.
 pub(super) fn name(session: &Session) -> Result<&str, Failure> {
     session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
         let name = &session.cluster.name;
@@ -71,11 +74,12 @@ pub(super) fn name(session: &Session) -> Result<&str, Failure> {
     })
 }
 
-/// Whether CodeBuild can build for the cluster at all, by its settings: they name a project, and a repository that
-/// buildspec.yml can log in to. That is ECR's, or one on this machine where somebody stands in for both of them.
+/// Checks the settings: whether CodeBuild can build for the cluster at all. They must name a
+/// project, and a repository that buildspec.yml can log in to. That is a repository of ECR, or one
+/// on this machine if both services are simulated there.
 ///
 /// # Errors
-/// When it cannot; what is missing in the settings.
+/// When it cannot. The failure names the missing setting.
 pub fn check(session: &Session) -> Result<(), Failure> {
     name(session)?;
     let Some(repository) = &session.cluster.images.ecr_repository else { return Err(no_repository(session)) };
@@ -99,7 +103,7 @@ pub fn no_repository(session: &Session) -> Failure {
     with_engine(session, Failure::usage(why).hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "")))
 }
 
-/// What a refusal of CodeBuild's means.
+/// The failure for a refusal of CodeBuild.
 pub(super) fn refused(session: &Session, project: &str, code: Option<&str>, failure: Failure) -> Failure {
     match code {
         Some("ResourceNotFoundException") => missing(session, project),
@@ -121,12 +125,12 @@ fn missing(session: &Session, project: &str) -> Failure {
         .hint(format!("`aws codebuild list-projects --region {region}` lists the projects"))
 }
 
-/// The way that needs no CodeBuild.
+/// Adds a hint to the way that needs no CodeBuild.
 fn with_engine(session: &Session, failure: Failure) -> Failure {
     engine(session).into_iter().fold(failure, Failure::hint)
 }
 
-/// The setting, which all tools have; `None` where it is so without one.
+/// The setting that makes all tools build on an engine. `None` if that is the default.
 fn engine(session: &Session) -> Option<String> {
     let setting = session.setting("builder", "\"docker\"")?;
     Some(format!("{setting} builds on this machine's Docker engine"))
@@ -135,16 +139,17 @@ fn engine(session: &Session) -> Option<String> {
 /// The machine that a build runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Machine {
-    /// What the project says.
+    /// The machine of the project.
     OfProject,
-    /// One of CodeBuild's own for this platform.
+    /// A standard machine of CodeBuild for this platform.
     Standard(Platform),
 }
 
 impl Machine {
-    /// Has a build run on it. The images are those that CodeBuild keeps on its machines, Amazon Linux 2023 for `x86_64` and
-    /// for `aarch64` (User Guide, `EC2 compute images`); they are pulled with CodeBuild's own credentials (API
-    /// `StartBuild`, imagePullCredentialsTypeOverride).
+    /// Makes the build run on this machine. The images are those that CodeBuild caches on its
+    /// machines, Amazon Linux 2023 for `x86_64` and for `aarch64` (User Guide, `EC2 compute
+    /// images`). They are pulled with CodeBuild's own credentials (API `StartBuild`,
+    /// imagePullCredentialsTypeOverride).
     pub(super) fn over(self, call: StartBuildFluentBuilder) -> StartBuildFluentBuilder {
         let (kind, image) = match self {
             Self::OfProject => return call,
@@ -161,8 +166,8 @@ impl Machine {
     }
 }
 
-/// What an environment builds for (API `EnvironmentType`); `None` for those that have no Docker engine: Lambda's,
-/// Windows, macOS.
+/// The platform of an environment (API `EnvironmentType`). Environments without a Docker engine
+/// have `None`: Lambda, Windows, macOS.
 fn platform_of(kind: &EnvironmentType) -> Option<Platform> {
     match kind.as_str() {
         "LINUX_CONTAINER" | "LINUX_GPU_CONTAINER" | "LINUX_EC2" => Some(Platform::Amd64),

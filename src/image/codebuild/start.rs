@@ -1,4 +1,4 @@
-//! Starting a build, once.
+//! Starts a build, exactly once.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -15,15 +15,16 @@ use awsb_model::image::{BuildArg, Platform};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::payload::launcher;
 
-/// What CodeBuild runs. It goes along with each build (API `StartBuild`, buildspecOverride: an inline definition), so that a
-/// project needs no source (API `ProjectSource`, type: `NO_SOURCE`).
+/// The definition of the build that CodeBuild runs. It is sent with each build (API `StartBuild`,
+/// buildspecOverride: an inline definition), so that a project needs no source (API
+/// `ProjectSource`, type: `NO_SOURCE`).
 pub(super) const BUILDSPEC: &str = include_str!("../../../buildspec.yml");
 
-/// A token means the same build for this long (API `StartBuild`, idempotencyToken: `valid for 5 minutes`); behind it, a
-/// build whose start went unanswered would be started twice.
+/// How long a token identifies a build (API `StartBuild`, idempotencyToken: `valid for 5 minutes`).
+/// A repeated request after this time would start a second build.
 const TOKEN_LIVES: Duration = Duration::from_secs(5 * 60);
 
-/// What is to be built, in the words of buildspec.yml.
+/// The request for a build, with the words of buildspec.yml.
 #[derive(Debug, Clone)]
 pub(super) struct StartRequest<'a> {
     pub project: &'a str,
@@ -33,18 +34,19 @@ pub(super) struct StartRequest<'a> {
     pub tag: &'a str,
     /// `s3://BUCKET/KEY` of the context.
     pub context: String,
-    /// The Dockerfile in it.
+    /// The path of the Dockerfile in the context.
     pub dockerfile: &'a str,
     pub build_args: &'a [BuildArg],
     pub platform: Option<Platform>,
-    /// Whether the tag comes of the content.
+    /// Whether the tag is a hash of the content.
     pub from_content: bool,
 }
 
 impl StartRequest<'_> {
     fn call(&self, session: &Session, token: &str) -> Result<StartBuildFluentBuilder, BuildError> {
-        // What the build makes goes to ECR, whatever else the project keeps. How it keeps layers on its machines (`cache`)
-        // is its own: not every machine and network can.
+        // The build sends its result to ECR, so it needs no artifacts, whatever the project says.
+        // Its cache of layers (`cache`) stays as the project says: not every machine and network
+        // can have one.
         let no_artifacts = ProjectArtifacts::builder().r#type(ArtifactsType::NoArtifacts).build()?;
         let mut call = session
             .codebuild()
@@ -54,7 +56,7 @@ impl StartRequest<'_> {
             .source_type_override(SourceType::NoSource)
             .buildspec_override(BUILDSPEC)
             .artifacts_override(no_artifacts)
-            // Docker's engine needs it (API `ProjectEnvironment`, privilegedMode).
+            // Docker's engine needs the privileged mode (API `ProjectEnvironment`, privilegedMode).
             .privileged_mode_override(true);
         for (name, value) in self.variables() {
             call = call.environment_variables_override(
@@ -82,10 +84,11 @@ impl StartRequest<'_> {
     }
 }
 
-/// Starts a build. When an answer is lost it asks again, with the same token: no second build comes of it.
+/// Starts a build. If an answer is lost, it asks again with the same token, so that no second build
+/// starts.
 ///
 /// # Errors
-/// When CodeBuild refuses, or contact was lost for good.
+/// When CodeBuild refuses, or contact is lost for good.
 pub(super) async fn start(contact: &mut Contact, request: &StartRequest<'_>) -> Result<Build, Failure> {
     let token = format!("awsb-{}", uuid::Uuid::new_v4().simple());
     let begun = Instant::now();
@@ -101,7 +104,7 @@ pub(super) async fn start(contact: &mut Contact, request: &StartRequest<'_>) -> 
                 Err(e) => {
                     let failure = refused(session, request.project, e.code(), explain(session, &doing, &e));
                     let is_in_time = begun.elapsed() + OPERATION_TIMEOUT * 2 < TOKEN_LIVES;
-                    // After that time, the same token would start a second build.
+                    // After this time, the same token would start a second build.
                     Err(match failure.is_recoverable() && !is_in_time {
                         true => failure.with_kind(ErrorKind::Other),
                         false => failure,

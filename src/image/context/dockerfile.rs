@@ -1,4 +1,4 @@
-//! Where a context's Dockerfile is, and the file that says what stays out.
+//! Finds the Dockerfile of a context, and its ignore file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,22 +8,22 @@ use super::reading;
 use crate::stage::one_line;
 use crate::ui::Failure;
 
-/// What both are called by default.
+/// The default name of a Dockerfile.
 const DOCKERFILE: &str = "Dockerfile";
 const IGNORE_FILE: &str = ".dockerignore";
 
-/// The folder that is built, in full and without links.
+/// The folder of a context, as an absolute path without links.
 #[derive(Debug)]
 pub struct Folder {
-    /// As it was given.
+    /// The path as the user gave it.
     pub given: PathBuf,
-    /// As it is.
+    /// The absolute path without links.
     pub real: PathBuf,
 }
 
 /// A file of the context.
 #[derive(Debug)]
-pub struct Found {
+pub struct ContextFile {
     /// Its path in the folder.
     pub name: PathBuf,
     /// Its content.
@@ -31,10 +31,10 @@ pub struct Found {
 }
 
 impl Folder {
-    /// Finds it.
+    /// Finds the folder.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it does not exist.
     pub fn find(given: &Path) -> Result<Self, Failure> {
         let shown = given.display();
         let doing = |e| Failure::usage(format!("the folder to build, {shown}: {}", one_line(&e)));
@@ -50,18 +50,18 @@ impl Folder {
         Ok(Self { given: given.to_owned(), real })
     }
 
-    /// The Dockerfile: the path that was named, from here or from the folder; else `Dockerfile`, or
-    /// `dockerfile`, as Docker has it. Returns its path in the folder, and the one under which it
-    /// was found.
+    /// Finds the Dockerfile: the path that was named, relative to the current folder or to the
+    /// context; without a name `Dockerfile` or `dockerfile`, as Docker does. Returns its path in
+    /// the context, and the path under which it was found.
     ///
     /// # Errors
-    /// When there is none, or it is outside of the folder.
+    /// When there is none, or it is outside of the context.
     pub fn dockerfile(&self, named: Option<&Path>) -> Result<(String, PathBuf), Failure> {
         let found = match named {
             Some(named) => {
                 let there = [named.to_owned(), self.real.join(named)].into_iter();
                 let there: Vec<PathBuf> = there.filter(|p| p.symlink_metadata().is_ok()).collect();
-                // Both places may have one of that name; only what is in the folder can be meant.
+                // Both folders may have a file of that name. Only one in the context can be used.
                 let inside = there.iter().find(|path| self.inside("", "", path).is_ok());
                 inside.or(there.first()).cloned()
             }
@@ -89,12 +89,12 @@ impl Folder {
         Ok((text.to_owned(), found))
     }
 
-    /// The file that says what stays out: `NAME.dockerignore` beside the Dockerfile, as BuildKit
-    /// has it, or else `.dockerignore` in the folder.
+    /// Finds the ignore file: `NAME.dockerignore` beside the Dockerfile, as BuildKit does, or else
+    /// `.dockerignore` in the context.
     ///
     /// # Errors
-    /// When it cannot be read, or is outside of the folder.
-    pub fn ignore_file(&self, dockerfile: &Path) -> Result<Option<Found>, Failure> {
+    /// When it cannot be read, or is outside of the context.
+    pub fn ignore_file(&self, dockerfile: &Path) -> Result<Option<ContextFile>, Failure> {
         let mut own: OsString = dockerfile.as_os_str().to_owned();
         own.push(IGNORE_FILE);
         for path in [PathBuf::from(own), self.real.join(IGNORE_FILE)] {
@@ -105,18 +105,18 @@ impl Folder {
             let (real, _) = self.inside("the file", &shown, &path)?;
             let content = fs::read(&real).map_err(|e| reading(&path, &e))?;
             let name = self.lexical(&path).unwrap_or_else(|| IGNORE_FILE.into());
-            return Ok(Some(Found { name, content }));
+            return Ok(Some(ContextFile { name, content }));
         }
         Ok(None)
     }
 
-    /// A path as it follows from what was given.
+    /// A path for messages, in the form that the user gave.
     fn shown(&self, path: &Path) -> String {
         let name = path.strip_prefix(&self.real);
         name.map_or(path.to_owned(), |name| self.given.join(name)).display().to_string()
     }
 
-    /// A file with all links resolved, and its path in the folder.
+    /// A file with all links resolved, and its path in the context.
     fn inside(&self, what: &str, shown: &str, path: &Path) -> Result<(PathBuf, PathBuf), Failure> {
         let folder = self.given.display();
         let real = path.canonicalize().map_err(|e| match path.is_symlink() {
@@ -142,7 +142,7 @@ impl Folder {
         })
     }
 
-    /// The path in the folder of a file that may itself be a link.
+    /// The path in the context of a file that may be a link itself.
     fn lexical(&self, path: &Path) -> Option<PathBuf> {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = parent.canonicalize().ok()?;
@@ -173,8 +173,7 @@ impl Folder {
     }
 }
 
-/// Whether a name, in small letters, is one that a Dockerfile has under another roof, or by
-/// mistake.
+/// Whether a name, in lower case, is one that Dockerfiles have in other tools, or by mistake.
 fn is_near(name: &str) -> bool {
     if name.ends_with(IGNORE_FILE) {
         return false;

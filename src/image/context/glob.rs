@@ -1,11 +1,12 @@
-//! What Go takes for a pattern of file names.
+//! Go's patterns of file names.
 
 use super::go_path::decode;
 use super::go_regexp::BadPattern;
 
-/// What Go's `filepath.Match` finds wrong with a pattern while it holds it against `.`, as Docker
-/// has it do: a class that is empty, not closed, or has a `-` without both ends, or a backslash at
-/// the end. What comes behind a star it looks at only as long as all before it has matched.
+/// Refuses a pattern that Go's `filepath.Match` refuses when it matches it with `.`, as Docker
+/// does. Such a pattern has a class that is empty, is not closed, or has a `-` without both ends,
+/// or it ends with a backslash. The part after a star is checked only as far as the part before it
+/// has matched.
 pub fn check(pattern: &[u8]) -> Result<(), BadPattern> {
     let (mut rest, mut name): (&[u8], &[u8]) = (pattern, b".");
     while !rest.is_empty() {
@@ -25,7 +26,7 @@ pub fn check(pattern: &[u8]) -> Result<(), BadPattern> {
     Ok(())
 }
 
-/// Where the next star is that is in no class.
+/// The position of the next star outside of classes.
 fn end_of_chunk(text: &[u8]) -> usize {
     let (mut at, mut in_class) = (0, false);
     while let Some(byte) = text.get(at) {
@@ -41,12 +42,12 @@ fn end_of_chunk(text: &[u8]) -> usize {
     at.min(text.len())
 }
 
-/// What is left of a name of one character, or none, behind what a part of a pattern without stars
-/// matches.
+/// Matches a name of at most one character with a part of a pattern without stars. Returns the rest
+/// of the name.
 fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, BadPattern> {
     let (mut rest, mut left) = (chunk, Some(name));
     while let Some((first, tail)) = rest.split_first() {
-        // Once it does not match, it is only read on.
+        // After a mismatch, the pattern is only read on.
         let next = left.and_then(|name| name.split_first());
         let fits;
         (fits, rest) = match first {
@@ -63,7 +64,8 @@ fn match_chunk<'a>(chunk: &[u8], name: &'a [u8]) -> Result<Option<&'a [u8]>, Bad
     Ok(left)
 }
 
-/// Whether a class, whose bracket has been read, has a character, and what is behind it.
+/// Reads a class after its bracket. Returns whether the class has a character, and the rest of the
+/// text.
 fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), BadPattern> {
     let inverted = text.strip_prefix(b"^");
     let (mut rest, mut found, mut is_empty) = (inverted.unwrap_or(text), false, true);
@@ -81,7 +83,7 @@ fn class_has(c: Option<char>, text: &[u8]) -> Result<(bool, &[u8]), BadPattern> 
     }
 }
 
-/// A character of a class, behind which something has to follow.
+/// Reads a character of a class. Something must follow it.
 fn member(text: &[u8]) -> Result<(char, &[u8]), BadPattern> {
     if text.starts_with(b"-") || text.starts_with(b"]") {
         return Err(BadPattern);
@@ -98,7 +100,7 @@ fn member(text: &[u8]) -> Result<(char, &[u8]), BadPattern> {
 mod tests {
     use super::*;
 
-    /// As `path/filepath`'s own tests have it, for the name `.`.
+    /// Cases from the tests of `path/filepath`, for the name `.`.
     #[test]
     fn as_go_does() {
         for bad in [
@@ -107,7 +109,7 @@ mod tests {
         ] {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
-        // What is behind a star is looked at only if all before it has matched.
+        // The part after a star is checked only if everything before it has matched.
         for good in ["", "*", "[a-z]*", "[\\-x]", "[z-a]", "a*[", "a*\\", "]", "[^.]*[", "\\**"] {
             assert!(check(good.as_bytes()).is_ok(), "{good}");
         }

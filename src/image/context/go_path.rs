@@ -41,7 +41,7 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
             b"" | b"." => {}
             b".." => match names.last() {
                 Some(last) if *last != b".." => drop(names.pop()),
-                // Nothing is above the root.
+                // The root has no parent.
                 _ if is_rooted => {}
                 _ => names.push(name),
             },

@@ -1,10 +1,10 @@
-//! Go's regular expressions, as far as Docker makes one of a pattern.
+//! Go's regular expressions, as far as Docker generates them from a pattern.
 //!
 //! Docker copies the backslashes and the brackets of a pattern into a regular expression of Go, and
 //! puts expressions of its own between them (`moby/patternmatcher`, `compile`), even within
-//! brackets. A pattern therefore means what that text means in Go (`regexp/syntax`). The crate
-//! `regex-automata` has the same language under a spelling that differs in details, so this module
-//! translates the text. Both engines take linear time, also for a bad pattern.
+//! brackets. A pattern therefore means the same as that text in Go (`regexp/syntax`). The crate
+//! `regex-automata` has the same language with a few other spellings, so this module translates the
+//! text. Both engines take linear time, even for a bad pattern.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use regex_automata::meta::{Config, Regex};
 
 use super::go_path::characters;
 
-/// A regular expression that is anchored at the begin of the path.
+/// A regular expression that is anchored at the beginning of the path.
 #[derive(Debug, Clone)]
 pub struct GoRegexp(Regex);
 
@@ -34,8 +34,7 @@ impl GoRegexp {
     /// # Errors
     /// When Go would refuse the text.
     pub fn new(text: &str) -> Result<Self, BadPattern> {
-        // A pattern is a line of a file that somebody wrote on this machine: its length is limit
-        // enough.
+        // The length of the line in the user's own file is limit enough.
         let config = Config::new().nfa_size_limit(None);
         let regex = Regex::builder().configure(config).build(&translate(text)?);
         regex.map(Self).map_err(|_| BadPattern)
@@ -64,8 +63,8 @@ fn translate(text: &str) -> Result<String, BadPattern> {
             '\\' => translate_escape(rest, &mut regex)?,
             '[' => translate_class(rest, &mut regex)?,
             c => {
-                // Docker escapes these characters of a pattern, so that here they are operators, as
-                // Docker puts them.
+                // Docker escapes these characters if the pattern has them. Unescaped, they are
+                // Docker's own operators.
                 if "^$.*?()".contains(c) {
                     regex.push(c)
                 } else {
@@ -87,7 +86,7 @@ fn translate_escape<'a>(text: &'a str, regex: &mut String) -> Result<&'a str, Ba
     regex.push_str(match text[1..].chars().next() {
         Some('A') => r"\A",
         Some('z') => r"\z",
-        // In Go, words are of ASCII.
+        // Go's words consist of ASCII characters.
         Some('b') => r"(?-u:\b)",
         Some('B') => r"(?-u:\B)",
         _ => {
@@ -99,7 +98,7 @@ fn translate_escape<'a>(text: &'a str, regex: &mut String) -> Result<&'a str, Ba
     Ok(&text[2..])
 }
 
-/// The classes of Perl, which in Go have characters of ASCII alone, and no vertical tab.
+/// Perl's classes. In Go they consist of ASCII characters, without the vertical tab.
 fn perl_class(text: &str) -> Option<(&'static str, &str)> {
     let class = match text.strip_prefix('\\')?.chars().next()? {
         'd' => "[0-9]",
@@ -113,7 +112,7 @@ fn perl_class(text: &str) -> Option<(&'static str, &str)> {
     Some((class, &text[2..]))
 }
 
-/// The character that a backslash and what follows it stand for, and the rest.
+/// Reads an escaped character. Returns the character that it stands for, and the rest.
 fn escaped_char(text: &str) -> Result<(char, &str), BadPattern> {
     let mut chars = text.strip_prefix('\\').unwrap_or(text).chars();
     let first = chars.next().ok_or(BadPattern)?;

@@ -1,8 +1,8 @@
-//! A build context: a folder as `docker build` would send it, without what its `.dockerignore`
-//! leaves out.
+//! A build context: a folder as `docker build` sends it, without the files that its `.dockerignore`
+//! excludes.
 //!
-//! Nothing of its files is read before it is sent, and nothing of them is kept in memory. The same
-//! folder gives the same bytes: times and owners are not in them, permissions are.
+//! No file is read before it is sent, and none is kept in memory. The same folder gives the same
+//! bytes: the archive has permissions, but no times and no owners.
 
 mod dockerfile;
 mod glob;
@@ -25,12 +25,12 @@ use walk::Walk;
 #[doc(hidden)]
 pub use patterns::{Matched, Patterns};
 
-/// So many of the largest files are named when a context is too large.
+/// The number of largest files that the message about a too large context names.
 const LARGEST: usize = 5;
-/// So many links that lead out of the folder are named.
+/// The number of links out of the folder that a note names.
 const NAMED: usize = 3;
 
-/// A folder that can be built.
+/// A build context.
 #[derive(Debug, Clone)]
 pub struct Context {
     archive: Archive,
@@ -41,14 +41,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Finds what of a folder goes along, and its Dockerfile: the one that is named, or
-    /// `Dockerfile`. That one and the `.dockerignore` go along in any case, as the builder needs
-    /// them. Links stay links, wherever they lead.
+    /// Finds the files of a folder that belong to its context, and its Dockerfile: the one that is
+    /// named, or `Dockerfile`. The Dockerfile and the `.dockerignore` always belong to the context,
+    /// as the builder needs them. Links stay links, wherever they point.
     ///
     /// # Errors
-    /// When there is no such folder or no Dockerfile in it, one of them or the `.dockerignore`
-    /// leads out of the folder, a line is no pattern, something cannot be read, or it is all too
-    /// large (`limits::CONTEXT_BYTES`).
+    /// When there is no such folder, or no Dockerfile in it; when the Dockerfile or the
+    /// `.dockerignore` is outside of the folder; when a line is not a pattern; when something
+    /// cannot be read; when the context is too large (`limits::CONTEXT_BYTES`).
     pub fn gather(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, Failure> {
         let folder = Folder::find(dir)?;
         let (dockerfile, found_at) = folder.dockerfile(dockerfile)?;
@@ -76,33 +76,33 @@ impl Context {
         Ok(context)
     }
 
-    /// The same, with no bar while it is read, packed and sent, where somebody wants quiet.
+    /// The same context. With `quiet`, no progress bar is shown while it is read, packed and sent.
     pub fn quiet(self, quiet: bool) -> Self {
         Self { quiet, ..self }
     }
 
-    /// Whether no bar is wanted.
+    /// Whether no progress bar is shown.
     pub fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// The Dockerfile's path in the archive.
+    /// The path of the Dockerfile in the archive.
     pub fn dockerfile(&self) -> &str {
         &self.dockerfile
     }
 
-    /// The archive, from the beginning: uncompressed tar. A file that has changed since is an error
-    /// that names it.
+    /// The archive, from the beginning: an uncompressed tar. Reading it fails if a file has
+    /// changed, and names the file.
     pub fn tar(&self) -> ArchiveReader {
         self.archive.read()
     }
 
-    /// Its size in bytes.
+    /// The size of the archive in bytes.
     pub fn size(&self) -> u64 {
         self.archive.length()
     }
 
-    /// The SHA-256 of the archive, in hexadecimal digits. The first time all files are read for it.
+    /// The SHA-256 of the archive, in hexadecimal digits. The first call reads all files.
     ///
     /// # Errors
     /// When a file cannot be read or has changed.
@@ -115,7 +115,7 @@ impl Context {
         Ok(self.sha256.get_or_init(|| found).clone())
     }
 
-    /// What there is to say of it, beginning in lower case and without a full stop.
+    /// A remark about the context, if there is one. It begins in lower case and has no full stop.
     pub fn remark(&self) -> Option<String> {
         let named: Vec<String> =
             self.leaving.iter().take(NAMED).map(|name| name.display().to_string()).collect();

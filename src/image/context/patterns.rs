@@ -1,49 +1,49 @@
-//! What stays out of a build context: a `.dockerignore`, read and matched as Docker does.
+//! The files that a `.dockerignore` excludes from a build context, read and matched as Docker does.
 //!
 //! The rules are those of `moby/patternmatcher` (`ignorefile.ReadAll`, `New`,
-//! `MatchesUsingParentResults`), and for the folders that need not be looked into those of BuildKit
-//! (`tonistiigi/fsutil`, `filter.go`): one that is left out is looked into where an exception has
-//! wildcards before its end. Docker's old builder did not, and lost such files.
+//! `MatchesUsingParentResults`). Which excluded folders must be searched follows BuildKit
+//! (`tonistiigi/fsutil`, `filter.go`): an excluded folder is searched if an exception has wildcards
+//! before its end. Docker's old builder did not search it, and lost such files.
 
 use super::glob::check;
 use super::go_path::{characters, clean, trim};
 use super::go_regexp::{BadPattern, GoRegexp};
 
-/// The patterns of a file, in their order.
+/// The patterns of a file, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<Pattern>);
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// `!`: what matches comes along after all.
+    /// The pattern begins with `!`: files that match are included after all.
     is_exception: bool,
-    /// It, without the `!`.
+    /// The pattern without the `!`.
     text: Vec<u8>,
     how: How,
 }
 
-/// How a pattern is held against a path.
+/// How a pattern is compared with a path.
 #[derive(Debug, Clone)]
 enum How {
     Exact,
-    /// `dir/**`: begins so.
+    /// `dir/**`: the path begins with this.
     Prefix(Vec<u8>),
-    /// `**/name`: ends so.
+    /// `**/name`: the path ends with this.
     Suffix(Vec<u8>),
     Regexp(GoRegexp),
 }
 
-/// What was found of a folder, for what is in it: which patterns have matched it or a folder above
-/// it.
+/// The patterns that have matched a folder or one above it. The entries of the folder are matched
+/// with it.
 #[derive(Debug, Clone, Default)]
 pub struct Matched(Vec<bool>);
 
-/// A line that is no pattern.
+/// A line that is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1 on.
+    /// The number of the line, from 1 on.
     pub number: usize,
-    /// Itself.
+    /// The text of the line.
     pub text: String,
 }
 
@@ -51,7 +51,7 @@ impl Patterns {
     /// Reads a file.
     ///
     /// # Errors
-    /// When a line is no pattern. Docker refuses it, too.
+    /// When a line is not a pattern. Docker refuses it, too.
     pub fn read(file: &[u8]) -> Result<Self, BadLine> {
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         let mut patterns = Vec::new();
@@ -62,15 +62,15 @@ impl Patterns {
         Ok(Self(patterns))
     }
 
-    /// Whether a path is left out. `above` is what was found of the folder that it is in; `None` at
-    /// the top.
+    /// Whether a path is excluded. `above` has the matches of the folder that contains it, and is
+    /// `None` at the top.
     pub fn leave_out(&self, path: &[u8], above: Option<&Matched>) -> (bool, Matched) {
         let mut is_out = false;
         let mut matched = vec![false; self.0.len()];
         for (i, pattern) in self.0.iter().enumerate() {
             let with_folder = above.is_some_and(|above| above.0.get(i) == Some(&true));
-            // A pattern that could change nothing is not asked, and counts as one that does not
-            // match below either.
+            // A pattern that cannot change the result is skipped, and counts as not matching below
+            // either.
             if !with_folder && pattern.is_exception != is_out {
                 continue;
             }
@@ -82,7 +82,7 @@ impl Patterns {
         (is_out, Matched(matched))
     }
 
-    /// Whether a folder that is left out may have something in it that is not.
+    /// Whether an excluded folder may contain something that is included.
     pub fn may_keep_below(&self, folder: &[u8]) -> bool {
         let exceptions = || self.0.iter().filter(|p| p.is_exception);
         let begins: Vec<u8> = [folder, b"/"].concat();
@@ -92,7 +92,7 @@ impl Patterns {
 }
 
 impl Pattern {
-    /// The pattern of a line; `None` for a comment or a blank one.
+    /// The pattern of a line. A comment or a blank line has none.
     fn of_line(line: &[u8]) -> Result<Option<Self>, BadPattern> {
         let text = trim(line);
         if line.starts_with(b"#") || text.is_empty() {
@@ -101,12 +101,13 @@ impl Pattern {
         let is_inverted = text.starts_with(b"!");
         let text = if is_inverted { trim(&text[1..]) } else { text };
         let mut path = if text.is_empty() { Vec::new() } else { clean(text) };
-        // `/x` is `x`, as the context is the root.
+        // The context is the root, so `/x` is `x`.
         if path.len() > 1 && path.starts_with(b"/") {
             path.remove(0);
         }
         let whole = if is_inverted { [b"!", path.as_slice()].concat() } else { path };
-        // From here on it is any list of patterns for Docker, which it reads with rules of its own.
+        // From here on Docker handles the text as in any list of patterns, with a second set of
+        // rules.
         let whole = trim(&whole);
         if whole.is_empty() {
             return Ok(None);
@@ -126,7 +127,7 @@ impl Pattern {
         match &self.how {
             How::Exact => path == self.text,
             How::Prefix(head) => path.starts_with(head),
-            // `**/name` is also the name alone.
+            // `**/name` also matches the name alone.
             How::Suffix(tail) => {
                 path.ends_with(tail) || tail.strip_prefix(b"/").is_some_and(|name| path == name)
             }
@@ -145,7 +146,8 @@ impl Pattern {
 }
 
 impl How {
-    /// What Docker makes of a pattern: a comparison where that will do, and else an expression.
+    /// Translates a pattern as Docker does: into a comparison, if that is enough, or into a regular
+    /// expression.
     fn of(pattern: &[u8]) -> Result<Self, BadPattern> {
         #[derive(PartialEq)]
         enum Kind {
@@ -160,7 +162,7 @@ impl How {
         while let Some(c) = chars.next() {
             match c {
                 '*' if chars.next_if_eq(&'*').is_some() => {
-                    // `**/` is `**`.
+                    // `**/` is the same as `**`.
                     let _ = chars.next_if_eq(&'/');
                     kind = if chars.peek().is_some() {
                         text.push_str("(.*/)?");
@@ -199,7 +201,7 @@ impl How {
             Kind::Exact => Self::Exact,
             Kind::Prefix => Self::Prefix(pattern[..pattern.len() - 2].to_vec()),
             Kind::Suffix => Self::Suffix(pattern[2..].to_vec()),
-            // Behind a backslash, the `$` is a character.
+            // After a backslash, the `$` is an ordinary character.
             Kind::Regexp => Self::Regexp(GoRegexp::new(&(text + "$"))?),
         })
     }
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Whether a path is left out, found from the top down.
+    /// Whether a path is excluded, determined from the top down.
     fn is_out(file: &str, path: &str) -> bool {
         let patterns = Patterns::read(file.as_bytes()).unwrap();
         let mut above: Option<Matched> = None;
@@ -222,7 +224,7 @@ mod tests {
         found
     }
 
-    /// The cases of `moby/patternmatcher`'s own tests.
+    /// Cases from the tests of `moby/patternmatcher`.
     #[test]
     fn as_docker_does() {
         for (pattern, path, expected) in [
@@ -333,7 +335,7 @@ mod tests {
             }
         }
 
-        /// A folder that is not looked into has nothing that would have come along.
+        /// A folder that is not searched contains nothing that would be included.
         #[test]
         fn nothing_is_missed(text in "([!]?[*ab?/]{1,5}\\n){1,5}", path in "[ab](/[ab]){1,3}") {
             let Ok(patterns) = Patterns::read(text.as_bytes()) else { return Ok(()) };

@@ -106,10 +106,10 @@ fn what_the_builder_needs_always_goes_along() {
         (names(&context), context.dockerfile()),
         (vec![".dockerignore".into(), "sub".into(), "sub/Dockerfile".into()], "sub/Dockerfile")
     );
-    // From the folder, too.
+    // The path may also be relative to the folder.
     let context = Context::gather(folder.path(), Some(Path::new("sub/Dockerfile"))).unwrap();
     assert_eq!(context.dockerfile(), "sub/Dockerfile");
-    // One of the Dockerfile's own counts alone.
+    // An ignore file beside the Dockerfile replaces the other one.
     fs::write(folder.path().join("sub/Dockerfile.dockerignore"), "x").unwrap();
     let context = Context::gather(folder.path(), Some(&dockerfile)).unwrap();
     assert_eq!(
@@ -177,7 +177,7 @@ fn what_is_too_large_names_the_largest() {
 
 #[test]
 fn of_two_dockerfiles_of_one_name_it_is_the_one_in_the_folder() {
-    // Tests run in the package's folder, which has this file, too.
+    // The tests run in the folder of the package, which has a file of this name, too.
     let folder = tree(&["Cargo.toml"]);
     let context = Context::gather(folder.path(), Some(std::path::Path::new("Cargo.toml"))).unwrap();
     assert_eq!(context.dockerfile(), "Cargo.toml");

@@ -1,4 +1,4 @@
-//! What of a folder goes along.
+//! Walks through a folder, and collects the entries that belong to the context.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -13,21 +13,21 @@ use super::reading;
 use crate::stage::{Entry, EntryKind};
 use crate::ui::Failure;
 
-/// A walk through a folder, by name: what is found comes in one order on every machine.
+/// A walk through a folder in the order of names, so that the order is the same on every machine.
 #[derive(Debug)]
 pub struct Walk<'a> {
     root: &'a Path,
     patterns: &'a Patterns,
-    /// What goes along whatever the patterns say.
+    /// Paths that are included whatever the patterns say.
     always: &'a [PathBuf],
-    /// What was found, by its path in the folder; a folder comes before what is in it.
+    /// The entries, by their path in the folder. A folder comes before its entries.
     pub entries: Vec<(PathBuf, Entry)>,
-    /// Links that lead out of the folder.
+    /// Links out of the folder.
     pub leaving: Vec<PathBuf>,
-    /// Files with several names, by device and number.
+    /// Files with several names, by device and inode.
     seen: HashMap<(u64, u64), PathBuf>,
-    /// Folders above where we are that are left out themselves: they come along if something in
-    /// them does.
+    /// The excluded folders above the current one. They are included as soon as something in them
+    /// is.
     held_back: Vec<(PathBuf, Entry)>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
     /// Walks through `root`.
     ///
     /// # Errors
-    /// When something that would go along cannot be read.
+    /// When an entry that would be included cannot be read.
     pub fn through(root: &'a Path, patterns: &'a Patterns, always: &'a [PathBuf]) -> Result<Self, Failure> {
         let (entries, leaving, held_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut walk = Self { root, patterns, always, entries, leaving, seen: HashMap::new(), held_back };
@@ -43,7 +43,7 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// All that is in a folder; `is_out` says that the folder itself is left out.
+    /// Walks through a folder. `is_out` says that the folder itself is excluded.
     fn folder(&mut self, name: &Path, matched: Option<&Matched>, is_out: bool) -> Result<(), Failure> {
         let path = self.root.join(name);
         let listed = fs::read_dir(&path).and_then(|entries| {
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
         });
         let mut names = match listed {
             Ok(names) => names,
-            // What stays here may be closed.
+            // An excluded folder may be unreadable.
             Err(e) if is_out && e.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
             Err(e) => return Err(leave_out(reading(&path, &e))),
         };
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
             if leaves(self.root, name, &to) {
                 self.leaving.push(name.to_owned());
             }
-            // Not every system gives links a mode.
+            // Links have no mode on some systems.
             mode = 0o777;
             EntryKind::Link(to)
         } else if file_type.is_file() {
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
         } else if file_type.is_fifo() {
             EntryKind::Pipe
         } else if file_type.is_socket() {
-            // Archives have none; Docker leaves them out, too.
+            // An archive cannot hold a socket; Docker skips it, too.
             return Ok(());
         } else {
             let (major, minor) = device_numbers(found.rdev());
@@ -131,7 +131,7 @@ fn leave_out(failure: Failure) -> Failure {
     failure.hint("a line in .dockerignore leaves it out")
 }
 
-/// Whether a link leads out of the folder, by what it says.
+/// Whether a link points out of the folder, according to its text.
 fn leaves(root: &Path, name: &Path, to: &Path) -> bool {
     if to.is_absolute() {
         return !to.starts_with(root);
@@ -148,11 +148,11 @@ fn leaves(root: &Path, name: &Path, to: &Path) -> bool {
     false
 }
 
-/// The numbers of a device, as this system packs them (`makedev(3)`).
+/// The major and minor number of a device, as this system packs them (`makedev(3)`).
 fn device_numbers(device: u64) -> (u32, u32) {
     #[cfg(target_os = "linux")]
     let numbers = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    // macOS: 8 bits and 24.
+    // macOS has 8 and 24 bits.
     #[cfg(not(target_os = "linux"))]
     let numbers = ((device >> 24) & 0xff, device & 0xff_ffff);
     (u32::try_from(numbers.0).unwrap_or(0), u32::try_from(numbers.1).unwrap_or(0))

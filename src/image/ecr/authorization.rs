@@ -1,4 +1,4 @@
-//! What a Docker engine shows a registry of ECR.
+//! The credentials of a Docker engine for a registry of ECR.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use super::client;
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
-/// A password. It is never printed.
+/// A password, which is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// The password itself, for the one place that sends it.
+    /// The password itself. Only the function that sends it calls this.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -27,20 +27,22 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Who may pull and push: what `docker login` takes. It holds for 12 hours (ECR API, `GetAuthorizationToken`).
+/// The credentials that `docker login` takes, for pulling and pushing. They are valid for 12 hours
+/// (ECR API, `GetAuthorizationToken`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// `AWS`.
+    /// The user name, `AWS`.
     pub user: String,
     /// The token.
     pub password: Password,
-    /// The registry's URL (`proxyEndpoint`), such as `https://123456789012.dkr.ecr.eu-west-1.amazonaws.com`.
+    /// The registry's URL (`proxyEndpoint`), such as
+    /// `https://123456789012.dkr.ecr.eu-west-1.amazonaws.com`.
     pub registry: String,
-    /// Until when it holds, in milliseconds since the epoch.
+    /// When the credentials expire, in milliseconds since the epoch.
     pub expires_at: Option<i64>,
 }
 
-/// A fresh authorization, for every registry of ECR in the region of the cluster's repository.
+/// Fresh credentials for every registry of ECR in the region of the cluster's repository.
 ///
 /// # Errors
 /// When ECR cannot be asked (`ecr:GetAuthorizationToken`), or gives none.

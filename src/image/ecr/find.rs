@@ -1,4 +1,4 @@
-//! The images in the repository: one, or all.
+//! Finds images in the repository: one, or all.
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuilder;
@@ -11,10 +11,11 @@ use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, Tag};
 
-/// So many are asked for at once (ECR API, `DescribeImages`: at most 1000).
+/// The number of images of one answer (ECR API, `DescribeImages`: at most 1000).
 const PAGE: i32 = 1000;
 
-/// In the order of preference; without it, ECR tells of Docker's own alone.
+/// The accepted types of manifests, in order of preference. Without them, ECR returns only those of
+/// Docker's own type.
 const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -41,10 +42,11 @@ impl From<&ImageDetail> for Image {
     }
 }
 
-/// The image that has this tag; `None` when none has it, or it is in the archive, where nobody can pull it from. Of a registry that is not ECR's nothing is known: `None`.
+/// The image with this tag. `None`: no image has it, or the image is archived and cannot be pulled.
+/// A registry other than ECR cannot be asked, so the result is `None`.
 ///
 /// # Errors
-/// When the repository is gone, or ECR cannot be asked (`ecr:DescribeImages`).
+/// When the repository does not exist any more, or ECR cannot be asked (`ecr:DescribeImages`).
 pub async fn find(session: &Session, repository: &Repository, tag: &Tag) -> Result<Option<Image>, Failure> {
     match repository.registry.is_ecr() {
         true => {
@@ -55,7 +57,7 @@ pub async fn find(session: &Session, repository: &Repository, tag: &Tag) -> Resu
     }
 }
 
-/// The image of a repository of ECR that is called so.
+/// The image with this ID in a repository of ECR.
 pub(in crate::image) async fn find_by_id(
     session: &Session,
     repository: &Repository,
@@ -74,17 +76,18 @@ pub(in crate::image) async fn find_by_id(
     }
 }
 
-/// Whether an image of this status can be pulled. One without has no other than the usual one.
+/// Whether an image with this status can be pulled. A missing status means `ACTIVE`.
 fn is_active(status: Option<&str>) -> bool {
     status.is_none_or(|status| status == ImageStatus::Active.as_str())
 }
 
-/// All images of a repository of ECR, those in the archive, too, in ECR's order, which is none.
+/// All images of a repository of ECR, including archived ones, in no particular order.
 pub(in crate::image) async fn list(
     session: &Session,
     repository: &Repository,
 ) -> Result<Vec<Image>, Failure> {
-    // Without it, ECR tells of active images alone (ECR API, `DescribeImagesFilter`, imageStatus).
+    // Without this filter, ECR returns active images only (ECR API, `DescribeImagesFilter`,
+    // imageStatus).
     let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
     let call = describe_images(session, repository).filter(any);
     let mut pages = call.into_paginator().page_size(PAGE).send();
@@ -109,7 +112,7 @@ fn describe_images(session: &Session, repository: &Repository) -> DescribeImages
         .set_registry_id(repository.registry.account().map(str::to_owned))
 }
 
-/// An image with what its manifest says.
+/// An image with the content of its manifest.
 pub(in crate::image) async fn details(
     session: &Session,
     repository: &Repository,
@@ -125,7 +128,8 @@ pub(in crate::image) async fn details(
     let answer = call.send().await.map_err(|e| {
         explain(session, &format!("reading the manifest of the image {id} in {}", describe(repository)), &e)
     })?;
-    // An image that has gone since, and a manifest in a form that is new, are no reason to hide what is known.
+    // If the image has just been removed, or its manifest has a new form, the rest is returned all
+    // the same.
     let manifest = answer.images().first().and_then(|found| found.image_manifest());
     let manifest: Manifest = manifest.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let digest = image.image_digest.clone();

@@ -1,4 +1,4 @@
-//! The cluster's repository in ECR: where its images are, and who may fetch and send them.
+//! The cluster's repository in ECR: its images, and the credentials for pulling and pushing them.
 
 mod authorization;
 mod find;
@@ -20,7 +20,7 @@ use super::ImageId;
 use crate::aws::Session;
 use awsb_model::image::{Registry, Repository};
 
-/// A client of ECR in the region of a registry; without one, in the cluster's.
+/// A client of ECR in the region of a registry. Without a registry, it is the cluster's region.
 fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client {
     let client = session.ecr();
     match registry.and_then(Registry::region).filter(|region| *region != session.region) {
@@ -32,7 +32,7 @@ fn client(session: &Session, registry: Option<&Registry>) -> aws_sdk_ecr::Client
     }
 }
 
-/// The repository as messages name it.
+/// The repository in the form that messages have.
 pub(super) fn describe(repository: &Repository) -> String {
     match repository.registry.region() {
         Some(region) => format!("{} (ECR in {region})", repository.name),
@@ -40,7 +40,7 @@ pub(super) fn describe(repository: &Repository) -> String {
     }
 }
 
-/// An image as ECR is asked for it.
+/// The identifier of an image in requests to ECR.
 fn identifier(id: &ImageId) -> ImageIdentifier {
     let identifier = ImageIdentifier::builder();
     match id {

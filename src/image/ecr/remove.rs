@@ -1,4 +1,4 @@
-//! Images leave the repository.
+//! Removes images from the repository.
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
@@ -10,11 +10,11 @@ use crate::image::{ImageId, Removed, store};
 use crate::ui::Failure;
 use awsb_model::image::Repository;
 
-/// So many are removed with one call (ECR API, `BatchDeleteImage`: at most 100).
+/// The number of images that one call removes (ECR API, `BatchDeleteImage`: at most 100).
 const PER_CALL: usize = 100;
 
-/// Removes images. A tag goes alone while its image has others; with its last one, the image goes. All are tried; a
-/// failure for each that stays.
+/// Removes images. If an image has other tags, only the tag is removed; with its last tag, the
+/// image is removed. All are tried, and each that stays is reported as a failure.
 pub(in crate::image) async fn remove(
     session: &Session,
     repository: &Repository,

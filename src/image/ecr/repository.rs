@@ -1,4 +1,4 @@
-//! The cluster's repository: found, or made.
+//! Finds or creates the cluster's repository.
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types;
@@ -9,25 +9,25 @@ use awsb_model::image::{Repository, RepositoryPath};
 
 use crate::ui::{ErrorKind, Failure, Voice};
 
-/// What is kept of ECR's answer, for a day.
+/// The kind of cache entry for ECR's answer. It is valid for a day.
 pub(super) const CACHE_KIND: &str = "repository";
 
-/// Where the cluster's images go.
+/// The result of looking up the cluster's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::image) enum RepositoryLookup {
-    /// Its settings name no repository: they stay on the Docker engine.
+    /// The cluster's settings name no repository. Its images stay on the Docker engine.
     Unnamed,
-    /// The repository.
+    /// The repository exists.
     Found(Repository),
-    /// A repository that is not there, and is made when it is needed (`create_repository`).
+    /// The repository does not exist, and will be created when it is needed (`create_repository`).
     ToCreate(RepositoryPath),
 }
 
 impl RepositoryLookup {
-    /// The repository, made where it is to be; `None` when its settings name none.
+    /// The repository, created if necessary. `None`: the cluster's settings name none.
     ///
     /// # Errors
-    /// When it cannot be made (`ecr:CreateRepository`).
+    /// When it cannot be created (`ecr:CreateRepository`).
     pub(in crate::image) async fn or_create(
         self,
         session: &Session,
@@ -45,17 +45,17 @@ impl RepositoryLookup {
     }
 }
 
-/// The cluster's repository; `None` when its settings name none: its images stay on the Docker engine. One that is not
-/// there is made, if the settings say so (`create_repository`).
+/// The cluster's repository. `None`: the settings name none, and the images stay on the Docker
+/// engine. A missing repository is created if the settings say so (`create_repository`).
 ///
 /// # Errors
-/// When it is not there, and is not made; when ECR cannot be asked (`ecr:DescribeRepositories`,
+/// When it does not exist and is not created; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
 pub async fn repository(session: &Session, voice: Voice) -> Result<Option<Repository>, Failure> {
     look_up(session).await?.or_create(session, voice).await
 }
 
-/// The same for whoever only looks: nothing is made.
+/// The cluster's repository for a caller that only reads. Nothing is created.
 pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repository>, Failure> {
     match look_up(session).await? {
         RepositoryLookup::Unnamed => Ok(None),
@@ -64,11 +64,12 @@ pub(in crate::image) async fn existing(session: &Session) -> Result<Option<Repos
     }
 }
 
-/// Where the cluster's images go. A repository of another registry than ECR's is nobody's to look up: it is taken as it
-/// is named.
+/// Looks up the cluster's repository. A repository in a registry other than ECR cannot be looked
+/// up, and is taken as it is named.
 ///
 /// # Errors
-/// When the repository is not there, and would not be made; when ECR cannot be asked (`ecr:DescribeRepositories`).
+/// When the repository does not exist and would not be created; when ECR cannot be asked
+/// (`ecr:DescribeRepositories`).
 pub(in crate::image) async fn look_up(session: &Session) -> Result<RepositoryLookup, Failure> {
     let Some(path) = &session.cluster.images.ecr_repository else { return Ok(RepositoryLookup::Unnamed) };
     if let Some(registry) = path.registry.clone().filter(|registry| !registry.is_ecr()) {
@@ -93,7 +94,7 @@ fn cache(session: &Session, path: &RepositoryPath, found: &Repository) {
     session.cache.write(CACHE_KIND, &path.to_string(), &found.uri());
 }
 
-/// What was kept is not true any more: the repository is gone.
+/// The failure for a repository that has been removed. It evicts the cache entry.
 pub(in crate::image) fn gone(session: &Session) -> Failure {
     let path = session.cluster.images.ecr_repository.as_ref();
     let was_cached = path.is_some_and(|path| session.cache.drop(CACHE_KIND, &path.to_string()));
@@ -104,7 +105,7 @@ pub(in crate::image) fn gone(session: &Session) -> Failure {
     if was_cached { failure.with_kind(ErrorKind::Stale) } else { failure }
 }
 
-/// The failure for a repository that is not there.
+/// The failure for a repository that does not exist.
 fn missing(session: &Session, path: &RepositoryPath) -> Failure {
     let region = region(session, path);
     let name = &path.name;
@@ -134,8 +135,8 @@ async fn describe(session: &Session, path: &RepositoryPath) -> Result<Option<Rep
     }
 }
 
-/// Makes it, as AWS's own defaults have it: tags may be moved, which they are not here, as the default tag is a hash of
-/// the content.
+/// Creates the repository with AWS's defaults. They allow tags to be moved. The default tags are
+/// never moved, as they are hashes of the content.
 async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Result<Repository, Failure> {
     let registry = path.registry.as_ref();
     let call = client(session, registry)
@@ -149,7 +150,7 @@ async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Resul
             voice.say(format_args!("the repository {} has been created", made.uri()));
             Ok(made)
         }
-        // Somebody else was faster.
+        // Another client has created it in the meantime.
         Err(e) if e.code() == Some("RepositoryAlreadyExistsException") => {
             describe(session, path).await?.ok_or_else(|| missing(session, path))
         }
@@ -157,7 +158,8 @@ async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Resul
     }
 }
 
-/// ECR's answer. A registry that was named stays as it was named: ECR answers with another of its hosts' names.
+/// Reads ECR's answer. A registry keeps the name that the settings give it, as ECR answers with
+/// another of its host names.
 fn read(path: &RepositoryPath, found: &types::Repository) -> Result<Repository, Failure> {
     let answered = found.repository_uri().and_then(Repository::of_uri).ok_or_else(|| unreadable(path))?;
     Ok(Repository { registry: path.registry.clone().unwrap_or(answered.registry), name: path.name.clone() })

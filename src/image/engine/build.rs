@@ -1,4 +1,4 @@
-//! An image is built on the engine.
+//! Builds an image on the engine.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -27,44 +27,46 @@ use crate::ui::{EndSignal, Failure, Interrupts, Voice};
 use awsb_docker::{status, words};
 use awsb_model::image::{Repository, Tag};
 
-/// Between two requests of a build there may be any time: a large context goes over a slow line.
+/// The longest time between two requests of a build. It is long because a large context may go over
+/// a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-/// How often the engine is asked whether a new image has its name by now.
+/// The interval between two checks whether the new image has its name.
 const PAUSE_FOR_NAME: Duration = Duration::from_millis(50);
-/// When nothing more has come for so long, all has.
+/// The answer is complete once it has been silent for this long.
 const QUIET: Duration = Duration::from_millis(150);
-/// After this time it has it: an engine may know an image by another ID than its builder (that of an index of images).
+/// The longest time in which a new image gets its name. The check may never succeed, as the engine
+/// may know an image by another ID than the builder does (that of an index of images).
 const TIME_FOR_NAME: Duration = Duration::from_secs(5);
-/// In an error's line a step has so many characters.
+/// The number of characters of a step in an error message.
 const LONGEST_STEP: usize = 80;
-/// How long the engine may take to end what was cancelled.
+/// How long the engine may take to end a cancelled build.
 const TIME_FOR_REMAINS: Duration = Duration::from_secs(15);
 /// The first version of the API with `BuildKit` (Docker Engine API, version history, v1.39).
 const WITH_BUILDKIT: (u32, u32) = (1, 39);
 
-/// How an image is built.
+/// The options of a build on an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Builds what is there already.
+    /// Whether to build although the image is there already.
     pub force: bool,
-    /// Who builds. One that is quiet shows nothing of what goes on but the last lines of a step that fails.
+    /// Who reports about the build. A quiet voice shows only the last lines of a step that fails.
     pub voice: Voice,
 }
 
-/// This machine's Docker engine, which builds.
+/// This machine's Docker engine, for a build.
 ///
 /// # Errors
-/// When none answers; the failure names the way that needs none.
+/// When no engine answers. The failure names the way that needs none.
 pub async fn builder(session: &Session) -> Result<Engine, Failure> {
     Engine::find().await.map_err(|failure| without_engine(session, failure))
 }
 
-/// Builds an image on a Docker engine; one that is there with this tag and from this content is not built
-/// again. With a repository it is named after it and pushed, else it is `awsb:TAG` and stays.
+/// Builds an image on a Docker engine, unless it has one with this tag and from this content. With
+/// a repository, the image is named after it and pushed. Without one, it is `awsb:TAG` and stays.
 ///
 /// # Errors
-/// When a step fails (its last lines were shown then), or the push fails. An image that was
-/// built and could not be pushed stays on the engine, so that the next try has it. Ctrl-C ends the build.
+/// When a step fails (its last lines are shown then), or the push fails. An image that was built
+/// and could not be pushed stays on the engine for the next try. Ctrl-C ends the build.
 pub async fn build(
     session: &Session,
     engine: &Engine,
@@ -73,7 +75,7 @@ pub async fn build(
     repository: Option<&Repository>,
     options: Options,
 ) -> Result<BuildResult, Failure> {
-    // Who may not push is told before the image is built.
+    // Credentials come first, so that a user who may not push learns it before the build.
     let ours = match repository {
         Some(repository) => credentials::of_registry(session, repository).await?,
         None => None,
@@ -98,14 +100,14 @@ pub async fn build(
     }
 }
 
-/// Whether the engine has this image, from this content.
+/// Whether the engine has this image from this content.
 async fn has(engine: &Engine, name: &str, content: &Tag) -> Result<bool, Failure> {
     let found = engine.inspect(name).await?;
     let labels = found.and_then(|image| image.config?.labels);
     Ok(labels.is_some_and(|labels| labels.get(CONTENT_LABEL).is_some_and(|label| label == content.as_str())))
 }
 
-/// One build.
+/// A build.
 struct Build<'a> {
     engine: &'a Engine,
     input: &'a BuildInput,
@@ -114,13 +116,13 @@ struct Build<'a> {
     options: Options,
 }
 
-/// Why a build has no image.
+/// The reason why a build has no image.
 enum Stop {
     Failed(Error),
     Interrupted(EndSignal),
 }
 
-/// The two builders, and what is remembered of what each has told.
+/// The parser of the builder's output, with its state.
 enum Parser {
     BuildKit(Graph),
     Classic(Text),
@@ -151,7 +153,8 @@ impl Build<'_> {
             let received = tokio::select! {
                 biased;
                 received = answer.next() => received,
-                // The session of a build with BuildKit stays open: the answer may not end by itself.
+                // The session of a build with BuildKit stays open, so the answer may not end by
+                // itself.
                 () = self.is_named(image.as_deref()) => break Ok(()),
                 signal = interrupts.next() => break Err(Stop::Interrupted(signal)),
             };
@@ -161,14 +164,15 @@ impl Build<'_> {
                 None => break Ok(()),
             }
         };
-        // The engine names an image once it has told all of its build, which may still be on its way.
+        // The engine names an image after it has sent all output of its build, which may still be
+        // on its way.
         while outcome.is_ok()
             && image.is_some()
             && let Ok(Some(Ok(info))) = tokio::time::timeout(QUIET, answer.next()).await
         {
             view.update(parser.read(info, begun.elapsed(), &mut image));
         }
-        // The engine cancels a build that nobody waits for.
+        // The engine cancels a build when its client is gone.
         drop(answer);
         let failure = match outcome {
             Ok(()) => None,
@@ -192,19 +196,19 @@ impl Build<'_> {
             }
             return Err(failure);
         }
-        // Whoever listens and takes no signal holds it back.
+        // A listener that takes no signals would hold them back.
         drop(interrupts);
         view.update(parser.end(begun.elapsed()));
         view.finish();
-        // An answer that ends is no proof: the engine may have been stopped.
+        // An answer that ends does not prove success: the engine may have been stopped.
         if has(self.engine, self.name, self.content).await? {
             return Ok(());
         }
         Err(self.engine.went_away(&self.doing(), "the build has no end"))
     }
 
-    /// Whether the engine has `BuildKit`: it says so, or is Docker's, new enough, and was not told otherwise.
-    /// `DOCKER_BUILDKIT` is the user's word, as for `docker build`.
+    /// Whether the engine has `BuildKit`. It has if it says so, or if it is Docker's and new
+    /// enough. `DOCKER_BUILDKIT` overrides this, as for `docker build`.
     async fn has_buildkit(&self) -> Result<bool, Failure> {
         if let Some(wanted) = std::env::var("DOCKER_BUILDKIT").ok().filter(|value| !value.is_empty()) {
             return Ok(!is_no(&wanted));
@@ -240,7 +244,7 @@ impl Build<'_> {
         }
     }
 
-    /// Returns when the engine knows the image that was built by its name, or should have by now.
+    /// Returns when the engine knows the built image by its name, or when it should know it by now.
     async fn is_named(&self, image: Option<&str>) {
         let Some(image) = image else { return std::future::pending().await };
         let until = Instant::now() + TIME_FOR_NAME;
@@ -271,7 +275,8 @@ impl Build<'_> {
         }
     }
 
-    /// The classic builder leaves the image of the last step that went well, without a name.
+    /// Removes the image of the last successful step, which the classic builder leaves without a
+    /// name.
     async fn remove_remains(&self, parser: &Parser) {
         let Parser::Classic(text) = parser else { return };
         let until = Instant::now() + TIME_FOR_REMAINS;
@@ -279,9 +284,10 @@ impl Build<'_> {
             while let Some(true) = self.is_nameless(image).await {
                 let options = RemoveImageOptionsBuilder::new().build();
                 match self.engine.docker.remove_image(image, Some(options), None).await {
-                    // Those before it go along.
+                    // The images of the steps before it are removed with it.
                     Ok(_) => break,
-                    // The step's container is still being ended. (A refusal for the sake of other images is for good.)
+                    // The container of the step is still being stopped. (A refusal because of other
+                    // images is final.)
                     Err(e)
                         if status(&e) == Some(409)
                             && words(&e).contains("container")
@@ -295,7 +301,8 @@ impl Build<'_> {
         }
     }
 
-    /// Whether an image is nobody's: not one that the cache knew and that has a name; `None`: it is gone.
+    /// Whether an image has no name and belongs to nobody. An image from the cache may have a name.
+    /// `None`: the image does not exist any more.
     async fn is_nameless(&self, image: &str) -> Option<bool> {
         let found = self.engine.docker.inspect_image(image).await.ok()?;
         let none = |names: Option<Vec<String>>| names.is_none_or(|names| names.is_empty());
@@ -336,7 +343,8 @@ impl Parser {
     }
 }
 
-/// The same engine, which may take its time; credentials in the alphabet that it reads (RFC 4648, section 5).
+/// A client of the same engine with a long timeout. It sends credentials in the alphabet that the
+/// engine reads (RFC 4648, section 5).
 fn patient(docker: Docker) -> Docker {
     docker.with_timeout(BUILD_TIMEOUT).with_request_modifier(|mut request| {
         if let Some(value) = request.headers_mut().get_mut("x-registry-config") {
@@ -350,7 +358,7 @@ fn patient(docker: Docker) -> Docker {
     })
 }
 
-/// Go's words for no (`strconv.ParseBool`), which `docker build` takes.
+/// Whether a value is false for Go (`strconv.ParseBool`), as `docker build` reads it.
 fn is_no(value: &str) -> bool {
     matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")
 }

@@ -1,73 +1,73 @@
-//! The steps of a build, whichever builder tells of them. Pure.
+//! The steps of a build, independent of the builder. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use indicatif::DecimalBytes;
 
-/// Of a step that fails, this many of its last lines are shown.
+/// The number of last lines that are shown of a step that fails.
 const LAST_LINES: usize = 20;
 
-/// What a builder tells.
+/// An event in the output of a builder.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BuildEvent {
-    /// A step begins; `step` is the builder's own key for it.
+    /// A step begins.
     Started {
-        /// Its key.
+        /// The builder's own key of the step.
         step: String,
-        /// What it is, such as `[2/3] RUN make`.
+        /// The name of the step, such as `[2/3] RUN make`.
         name: String,
     },
-    /// Output of a step, in pieces as it comes.
+    /// A step prints something. It may be a part of a line.
     Output {
-        /// The step.
+        /// The key of the step.
         step: String,
-        /// How long after the step's begin.
+        /// The time since the beginning of the step.
         after: Duration,
-        /// The piece.
+        /// The text.
         text: String,
     },
-    /// How far a step is, in bytes; a total of 0 is none.
+    /// The progress of a step, in bytes. A total of 0 means that it is unknown.
     Progress {
-        /// The step.
+        /// The key of the step.
         step: String,
-        /// What is moved.
+        /// The name of the object that is transferred.
         what: String,
-        /// So much is done,
+        /// The number of bytes that are done.
         done: u64,
-        /// of so much.
+        /// The total number of bytes.
         total: u64,
     },
     /// A step has ended.
     Finished {
-        /// The step.
+        /// The key of the step.
         step: String,
-        /// How.
+        /// The outcome of the step.
         how: StepOutcome,
     },
 }
 
-/// How a step ends.
+/// The outcome of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepOutcome {
-    /// It is done, and took so long.
+    /// The step is done. It took this long.
     Done(Duration),
-    /// There was nothing to do: its outcome was there from before.
+    /// The result of the step was in the cache.
     Cached,
-    /// It failed: why.
+    /// The step failed for this reason.
     Failed(String),
-    /// Another step failed, or somebody did not want it any more.
+    /// The step was cancelled, because another one failed or by the user.
     Canceled,
 }
 
-/// What there is to be said after an event.
+/// An update to show after an event. Steps have numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepUpdate {
     /// A step has begun.
     Started(usize, String),
     /// A line of a step's output.
     Output(usize, Duration, String),
-    /// A step is so far.
+    /// The progress of a step.
     Progress(usize, String),
     /// A step has ended.
     Finished(usize, StepOutcome),
@@ -76,19 +76,19 @@ pub enum StepUpdate {
 /// A step that has begun.
 #[derive(Debug)]
 pub struct Step {
-    /// What it is.
+    /// The name of the step.
     pub name: String,
-    /// Its last lines.
+    /// The last lines of the step.
     pub last: VecDeque<String>,
-    /// How it has ended.
+    /// The outcome of the step. `None` while it runs.
     pub outcome: Option<StepOutcome>,
-    /// A line that has not ended yet.
+    /// The beginning of a line that has not ended yet.
     partial: String,
     after: Duration,
     moved: HashMap<String, (u64, u64)>,
 }
 
-/// All steps of a build that have begun, in this order: their numbers count from 1.
+/// All steps of a build that have begun, in order. Their numbers begin at 1.
 #[derive(Debug, Default)]
 pub struct Steps {
     steps: Vec<Step>,
@@ -96,7 +96,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Takes an event in.
+    /// Applies an event, and returns what to show.
     pub fn apply(&mut self, event: BuildEvent) -> Vec<StepUpdate> {
         let key = match &event {
             BuildEvent::Started { step, .. }
@@ -154,12 +154,12 @@ impl Steps {
         }
     }
 
-    /// The step that failed: its number, and what is known of it.
+    /// The step that failed.
     pub fn failed(&self) -> Option<&Step> {
         self.steps.iter().find(|step| matches!(step.outcome, Some(StepOutcome::Failed(_))))
     }
 
-    /// What a step is.
+    /// The name of a step.
     pub fn name(&self, number: usize) -> &str {
         self.steps.get(number.wrapping_sub(1)).map_or("", |step| &step.name)
     }
@@ -167,7 +167,8 @@ impl Steps {
 
 impl Step {
     fn line(&mut self, number: usize, line: &str) -> Vec<StepUpdate> {
-        // What a program has overwritten in its line (a progress bar's earlier states) is not there any more.
+        // The program has overwritten the text before the carriage return, such as earlier states
+        // of a progress bar.
         let line = line.trim_end_matches('\r');
         let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
         if self.last.len() == LAST_LINES {
@@ -178,9 +179,9 @@ impl Step {
     }
 }
 
-/// Why a step failed, without its command, which its name says. The builders' words are `executor failed running [C]:
-/// exit code: 1`, `process "C" did not complete successfully: exit code: 1` and `The command 'C' returned a non-zero
-/// code: 1`.
+/// The reason why a step failed, without its command, which is in the step's name. The builders say
+/// `executor failed running [C]: exit code: 1`, `process "C" did not complete successfully: exit
+/// code: 1` and `The command 'C' returned a non-zero code: 1`.
 pub fn reason(words: &str) -> String {
     let begins = ["executor failed running ", "process \"", "The command '"];
     let code = words.rsplit_once("code: ").map(|(_, code)| code.trim());
@@ -190,7 +191,7 @@ pub fn reason(words: &str) -> String {
     }
 }
 
-/// A step's name where there is room for so many characters of it.
+/// The name of a step, cut to this many characters.
 pub fn short(name: &str, room: usize) -> String {
     match name.char_indices().nth(room) {
         Some((end, _)) => format!("{}…", name.get(..end).unwrap_or(name)),
@@ -207,7 +208,7 @@ pub fn moved(done: u64, total: u64) -> String {
 }
 
 impl StepUpdate {
-    /// The line that a pipe shows, in the form of Docker's own.
+    /// The line for a pipe, in the form that Docker has.
     pub fn plain(&self) -> Option<String> {
         Some(match self {
             StepUpdate::Started(number, name) => format!("#{number} {name}"),

@@ -1,4 +1,4 @@
-//! What `BuildKit` tells of a build: vertexes of its graph, their output and how far they are. Pure.
+//! The output of `BuildKit`: vertexes of its graph, their output and their progress. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,17 +7,19 @@ use bollard::moby::buildkit::v1::{StatusResponse, VertexLog};
 
 use super::build_events::{BuildEvent, StepOutcome, reason};
 
-/// What is known of the vertexes that have begun.
+/// The vertexes that have begun.
 #[derive(Debug, Default)]
 pub struct Graph {
-    /// When they began, in nanoseconds since the epoch of the engine's clock.
+    /// The time at which each vertex began, in nanoseconds since the epoch of the engine's clock.
     begun: HashMap<String, i128>,
-    /// Those that have not ended, and when in the build they began by our clock.
+    /// The vertexes that have not ended, with the time at which they began, by the clock of this
+    /// process.
     open: Vec<(String, Duration)>,
 }
 
 impl Graph {
-    /// The events in what came at this time of the build, those of a vertex together.
+    /// The events in a message that came at this time of the build. Those of one vertex stay
+    /// together.
     pub fn read(&mut self, status: &StatusResponse, now: Duration) -> Vec<BuildEvent> {
         let mut events = Vec::new();
         let mut logs: Vec<_> = status.logs.iter().collect();
@@ -51,8 +53,8 @@ impl Graph {
         events
     }
 
-    /// The build is over, and has gone well: what is still open has ended with it. (That the engine has the image may be
-    /// seen before it tells so.)
+    /// Ends a build that has succeeded: steps that are still open end with it. (The engine may have
+    /// the image before it reports so.)
     pub fn end(&mut self, now: Duration) -> Vec<BuildEvent> {
         let ended =
             |(step, begun)| BuildEvent::Finished { step, how: StepOutcome::Done(now.saturating_sub(begun)) };
@@ -78,7 +80,7 @@ fn nanoseconds(seconds: i64, nanos: i32) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
 }
 
-/// An error without the words of the protocol that it came by.
+/// An error without the words of the protocol that carried it.
 pub fn without_rpc(error: &str) -> &str {
     let mut error = error.trim();
     for words in [

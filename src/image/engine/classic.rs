@@ -1,24 +1,25 @@
-//! What the classic builder tells of a build: text. Pure.
+//! The output of the classic builder, which is text. Pure.
 
 use std::time::Duration;
 
 use super::build_events::{BuildEvent, StepOutcome, reason};
 
-/// The step that the builder is at.
+/// The state of the parser: the current step.
 #[derive(Debug, Default)]
 pub struct Text {
     step: Option<(String, Duration)>,
     cached: bool,
-    /// It is a FROM: its image is somebody else's.
+    /// Whether the step is a FROM, whose image somebody else has built.
     is_base: bool,
-    /// The images that were made so far, the newest last, by the short IDs that the builder tells.
+    /// The images that the build has created, the newest last, by the short IDs in the output.
     made: Vec<String>,
 }
 
 impl Text {
-    /// The events in a piece of text that comes at this time of the build.
+    /// The events in a piece of text that came at this time of the build.
     pub fn read(&mut self, text: &str, now: Duration) -> Vec<BuildEvent> {
-        // A step's own output may look like anything, but only the builder's own lines come alone.
+        // The output of a step may look like a heading, but only the builder's own lines come
+        // alone.
         if let Some((step, name)) = heading(text) {
             let mut events = self.end(now);
             self.step = Some((step.clone(), now));
@@ -29,7 +30,7 @@ impl Text {
         if let Some(rest) = text.strip_prefix(" ---> ") {
             match rest.trim_end() {
                 "Using cache" => self.cached = true,
-                // What the cache had may be the user's own.
+                // An image from the cache may belong to the user.
                 rest if is_id(rest) && !self.is_base && !self.cached => self.made.push(rest.to_owned()),
                 _ => {}
             }
@@ -49,14 +50,14 @@ impl Text {
         }
     }
 
-    /// A layer of the base image is so far.
+    /// Reports the progress of a layer of the base image.
     pub fn pulls(&self, layer: String, current: Option<i64>, total: Option<i64>) -> Vec<BuildEvent> {
         let [done, total] = [current, total].map(|n| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
         let step = self.step.as_ref().filter(|_| total > 0).map(|(step, _)| step.clone());
         step.map(|step| BuildEvent::Progress { step, what: layer, done, total }).into_iter().collect()
     }
 
-    /// The build is over: the step that it was at has ended well.
+    /// Ends a build that has succeeded, and with it the current step.
     pub fn end(&mut self, now: Duration) -> Vec<BuildEvent> {
         let how = |begun| match self.cached {
             true => StepOutcome::Cached,
@@ -67,21 +68,22 @@ impl Text {
         ended.into_iter().collect()
     }
 
-    /// The step that it was at has failed.
+    /// Ends the current step as failed.
     pub fn fail(&mut self, why: &str) -> Vec<BuildEvent> {
         let ended = self.step.take();
         let how = StepOutcome::Failed(reason(why));
         ended.map(|(step, _)| BuildEvent::Finished { step, how }).into_iter().collect()
     }
 
-    /// The images that this build made, the newest first.
+    /// The images that this build has created, the newest first.
     pub fn made(&self) -> impl Iterator<Item = &str> {
         self.made.iter().rev().map(String::as_str)
     }
 }
 
-/// `Step 2/3 : RUN make` is the step `2/3`, called `[2/3] RUN make`. Podman, which stands in for the classic builder,
-/// writes `STEP 2/3: RUN make` (buildah, `imagebuildah/stage_executor.go`).
+/// Reads a heading: `Step 2/3 : RUN make` is the step `2/3` with the name `[2/3] RUN make`. Podman
+/// replaces the classic builder, and writes `STEP 2/3: RUN make` (buildah,
+/// `imagebuildah/stage_executor.go`).
 fn heading(text: &str) -> Option<(String, String)> {
     let (step, what) = match text.strip_prefix("Step ") {
         Some(rest) => rest.split_once(" : ")?,
@@ -92,7 +94,8 @@ fn heading(text: &str) -> Option<(String, String)> {
     (is_number(number) && is_number(all)).then(|| (step.to_owned(), format!("[{step}] {}", what.trim())))
 }
 
-/// A piece without the colour that the builder gives to what goes to stderr (moby, `streamformatter.stderrFormatter`).
+/// The text without the colour that the builder gives to output on stderr (moby,
+/// `streamformatter.stderrFormatter`).
 fn plain(text: &str) -> &str {
     match text.strip_prefix("\x1b[91m") {
         Some(text) => text.strip_suffix("\x1b[0m").unwrap_or(text),

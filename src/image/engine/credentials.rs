@@ -1,4 +1,5 @@
-//! What the user's `docker login` has left behind: who may pull the images that a build is based on.
+//! The credentials that the user's `docker login` has stored, for pulling the base images of a
+//! build.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,10 +18,11 @@ use crate::image::ecr;
 use crate::ui::Failure;
 use awsb_model::image::Repository;
 
-/// A helper that does not answer within this time is left alone: it may have asked the user something.
+/// How long a credential helper may take. A slower one may have asked the user something.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The part of `~/.docker/config.json` that is about this (Docker CLI reference, `Credential stores`).
+/// The part of `~/.docker/config.json` about credentials (Docker CLI reference, `Credential
+/// stores`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
@@ -36,14 +38,14 @@ struct Auth {
     identitytoken: Option<String>,
 }
 
-/// Whom the registries know the user as, by registry. What cannot be read is left out, as `docker build` does: the
-/// registry says so if it was needed.
+/// The user's credentials, by registry. Unreadable ones are left out, as `docker build` does; a
+/// registry that needs them reports it.
 pub async fn of_user() -> HashMap<String, DockerCredentials> {
     let Some(config) = read() else { return HashMap::new() };
     let mut found: HashMap<_, _> =
         config.auths.iter().filter_map(|(name, auth)| Some((name.clone(), auth.read()?))).collect();
     if let Some(helper) = &config.creds_store {
-        // Its registries are those that it lists, not those of the file.
+        // The helper lists its registries; those in the file do not count.
         let listed = ask(helper, "list", "").await.unwrap_or_default();
         let listed: HashMap<String, String> = serde_json::from_slice(&listed).unwrap_or_default();
         for registry in listed.into_keys() {
@@ -56,9 +58,9 @@ pub async fn of_user() -> HashMap<String, DockerCredentials> {
     found.into_iter().map(|(registry, credentials)| (host(&registry), credentials)).collect()
 }
 
-/// Whom a repository's registry knows us as; `None`: as nobody. A registry of ECR is shown a token of ours. So is
-/// one on this machine where somebody stands in for ECR, too. Any other is none of ECR's business: it is shown what the
-/// user's `docker login` has left.
+/// The credentials for the registry of a repository. A registry of ECR gets a token. So does one on
+/// this machine if ECR is simulated there, too. Any other registry gets the credentials that the
+/// user's `docker login` has stored, if any.
 ///
 /// # Errors
 /// When ECR gives no token for its own registry.
@@ -81,7 +83,7 @@ pub async fn of_registry(
     }
 }
 
-/// A registry as images name it. Docker Hub's is the one that keeps its old URL.
+/// A registry as the names of images have it. Only Docker Hub is stored under an old URL.
 fn host(registry: &str) -> String {
     if registry.contains("index.docker.io") {
         return registry.to_owned();
@@ -114,16 +116,16 @@ async fn get(helper: &str, registry: String) -> Option<(String, DockerCredential
     }
     let got: Got = serde_json::from_slice(&ask(helper, "get", &registry).await?).ok()?;
     let credentials = match got.username.as_str() {
-        // The protocol's sign that the secret is a token.
+        // This user name means in the protocol that the secret is a token.
         "<token>" => credentials("", "", Some(got.secret)),
         user => credentials(user, &got.secret, None),
     };
     Some((registry, credentials))
 }
 
-/// What a helper answers; secrets go by its pipes alone.
+/// The answer of a helper. Secrets go through pipes only.
 async fn ask(helper: &str, action: &str, input: &str) -> Option<Vec<u8>> {
-    // It becomes a part of a program's name.
+    // The name becomes a part of a program's name.
     if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return None;
     }
@@ -145,7 +147,7 @@ async fn ask(helper: &str, action: &str, input: &str) -> Option<Vec<u8>> {
     output.status.success().then_some(output.stdout)
 }
 
-/// Credentials as the engine takes them.
+/// Credentials in the form that the engine takes.
 fn credentials(user: &str, password: &str, token: Option<String>) -> DockerCredentials {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     DockerCredentials {

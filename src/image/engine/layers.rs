@@ -1,29 +1,30 @@
-//! The layers of an image that is pushed, as the engine tells of them. Pure.
+//! The layers of an image that is pushed, from the engine's output. Pure.
 
 use serde::Deserialize;
 
 use super::build_events::moved;
 
-/// A layer that is on its way has a bar of so many characters.
+/// The number of characters of a layer's progress bar.
 const BAR: usize = 30;
 
-/// A line of the engine's answer to a push (Docker Engine API, `ImagePush`; moby, `jsonmessage.JSONMessage`).
+/// A line of the engine's answer to a push (Docker Engine API, `ImagePush`; moby,
+/// `jsonmessage.JSONMessage`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Message {
-    /// The layer, by a short ID.
+    /// The short ID of the layer.
     pub id: Option<String>,
-    /// What becomes of it.
+    /// The state of the layer.
     pub status: Option<String>,
-    /// How far that is.
+    /// The progress of the layer.
     pub progress_detail: Option<Detail>,
-    /// Why the push failed.
+    /// The reason why the push failed.
     pub error: Option<String>,
-    /// At the end of a push: what was pushed.
+    /// The result, at the end of a push.
     pub aux: Option<Pushed>,
 }
 
-/// How far a layer is, in bytes.
+/// The progress of a layer, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Detail {
@@ -31,35 +32,35 @@ pub struct Detail {
     total: i64,
 }
 
-/// What was pushed.
+/// The result of a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Pushed {
-    /// `sha256:…`, of the manifest.
+    /// `sha256:…` of the manifest.
     pub digest: Option<String>,
 }
 
-/// What is known of each layer, in the order in which they were told.
+/// The state of each layer, in the order in which they appeared.
 #[derive(Debug, Default)]
 pub struct Layers {
     layers: Vec<(String, String)>,
     retried: bool,
 }
 
-/// A layer about which there is something new.
+/// A layer with a new state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// The layer.
+pub struct LayerUpdate {
+    /// The ID of the layer.
     pub id: String,
-    /// Its line now.
+    /// The current line of the layer.
     pub line: String,
-    /// Whether it is worth a line where lines do not change.
+    /// Whether the line is printed where lines cannot change in place.
     pub is_lasting: bool,
 }
 
 impl Layers {
-    /// Takes a message in.
-    pub fn take(&mut self, message: &Message) -> Option<News> {
+    /// Applies a message, and returns the layer whose state is new.
+    pub fn apply(&mut self, message: &Message) -> Option<LayerUpdate> {
         let (id, status) = (message.id.clone()?, message.status.as_deref()?);
         let is_retry = status.starts_with("Retrying in ");
         self.retried |= is_retry;
@@ -71,7 +72,7 @@ impl Layers {
         }
         let is_end =
             ["Pushed", "Layer already exists", "Mounted from "].iter().any(|end| status.starts_with(end));
-        // It counts the seconds; once is enough.
+        // The message counts down the seconds, and is reported once.
         let is_new_retry = is_retry && !before.starts_with("Retrying in ");
         let progress = message.progress_detail.and_then(Detail::bar);
         let line = match progress {
@@ -79,22 +80,22 @@ impl Layers {
             _ => format!("{id}: {status}"),
         };
         let is_lasting = (is_end && before != status) || is_new_retry;
-        Some(News { id, line, is_lasting })
+        Some(LayerUpdate { id, line, is_lasting })
     }
 
-    /// Whether the engine itself has tried a layer again.
+    /// Whether the engine itself has retried a layer.
     pub fn were_retried(&self) -> bool {
         self.retried
     }
 
-    /// A line for each layer, as they are.
+    /// The current line of each layer.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.layers.iter().map(|(id, status)| format!("{id}: {status}"))
     }
 }
 
 impl Detail {
-    /// `[=====>    ] 1.20 MB of 3.00 MB`; nothing where nothing is known.
+    /// `[=====>    ] 1.20 MB of 3.00 MB`. Without any numbers there is no bar.
     fn bar(self) -> Option<String> {
         let current = u64::try_from(self.current).ok().filter(|current| *current > 0)?;
         let total = u64::try_from(self.total).unwrap_or(0);
@@ -131,7 +132,9 @@ mod tests {
         for text in told {
             let message: Message = serde_json::from_str(text).unwrap();
             shown.extend(
-                layers.take(&message).map(|news| format!("{} {}", u8::from(news.is_lasting), news.line)),
+                layers
+                    .apply(&message)
+                    .map(|update| format!("{} {}", u8::from(update.is_lasting), update.line)),
             );
         }
         insta::assert_snapshot!(shown.join("\n"), @r"

@@ -1,4 +1,4 @@
-//! Images that are kept on a Docker engine, as `awsb:TAG`.
+//! The images of a cluster that stay on a Docker engine, as `awsb:TAG`.
 
 use std::collections::HashMap;
 
@@ -11,14 +11,14 @@ use crate::aws::Session;
 use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
 
-/// So many images are looked at, at once.
+/// The number of images that are inspected at the same time.
 const CONCURRENT: usize = 10;
 const DESCRIPTION: &str = "the Docker engine of this machine";
 
-/// The engine that keeps the cluster's images.
+/// The engine that has the cluster's images.
 ///
 /// # Errors
-/// When none answers.
+/// When no engine answers.
 pub async fn image_engine(session: &Session) -> Result<Engine, Failure> {
     let failure = |failure: Failure| {
         let message = format!("looking for the images that {DESCRIPTION} keeps: {failure}");
@@ -33,20 +33,21 @@ pub async fn image_engine(session: &Session) -> Result<Engine, Failure> {
     Engine::find().await.map_err(failure)
 }
 
-/// The images with a tag of ours.
+/// The images with a tag in the cluster's repository on the engine.
 pub async fn list(engine: &Engine) -> Result<Vec<Image>, Failure> {
     let ours = HashMap::from([("reference", vec![ENGINE_REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&ours).build();
     let found = engine.docker.list_images(Some(options)).await;
     let found = found.map_err(|e| engine.gone(&format!("listing the images of {DESCRIPTION}"), &e))?;
     let looks = found.iter().map(|image| engine.inspect(&image.id));
-    // One that has gone since was there a moment ago, and is not now.
+    // An image that has just been removed is left out.
     let looks: Vec<Option<ImageInspect>> = stream::iter(looks).buffered(CONCURRENT).try_collect().await?;
     let images = looks.iter().flatten().map(image);
     Ok(images.filter(|image| !image.image_tags.is_empty()).collect())
 }
 
-/// An image of ours; by its ID, too, if it has a tag of ours.
+/// Details of an image, by its tag or ID. Only images with a tag in the cluster's repository are
+/// found.
 pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, Failure> {
     let Some(found) = engine.inspect(&name(id)).await? else { return Ok(None) };
     let image = image(&found);
@@ -67,7 +68,8 @@ pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, F
     }))
 }
 
-/// Takes tags away, and the images with their last ones. Nothing is forced: what a container needs stays.
+/// Removes tags. An image is removed with its last tag. Nothing is forced: an image that a
+/// container needs stays.
 pub async fn remove(
     engine: &Engine,
     ids: &[ImageId],
@@ -85,7 +87,7 @@ pub async fn remove(
     Ok(())
 }
 
-/// An image that is named by its ID loses all the tags of ours; if it has others, it stays.
+/// Removes the tags of an image that is named by its ID. The image stays if it has tags elsewhere.
 async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failure> {
     let names = match id {
         ImageId::Tag(_) => vec![name(id)],
@@ -100,12 +102,12 @@ async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failu
     Ok(())
 }
 
-/// Where our images are, as messages have it.
+/// The place of the images in the form that messages have.
 pub fn describe() -> String {
     format!("{ENGINE_REPOSITORY} on {DESCRIPTION}")
 }
 
-/// The engine's name of an image of ours.
+/// The name of an image of the cluster on the engine.
 fn name(id: &ImageId) -> String {
     match id {
         ImageId::Tag(_) => id.within(ENGINE_REPOSITORY),
@@ -113,12 +115,12 @@ fn name(id: &ImageId) -> String {
     }
 }
 
-/// An image's name without the registry that Podman writes before the names of its own images.
+/// The name of an image without the registry that Podman puts before the names of local images.
 fn plain(name: &str) -> &str {
     name.strip_prefix("localhost/").unwrap_or(name)
 }
 
-/// What the engine tells, in ECR's words.
+/// The engine's description of an image, in ECR's terms.
 fn image(found: &ImageInspect) -> Image {
     let ours = format!("{ENGINE_REPOSITORY}:");
     let tags = found.repo_tags.iter().flatten().filter_map(|name| plain(name).strip_prefix(&ours));
@@ -131,7 +133,7 @@ fn image(found: &ImageInspect) -> Image {
         image_digest: found.id.clone(),
         image_tags: tags,
         image_size_in_bytes: found.size,
-        // An image that was made to be the same each time has no true time of its own.
+        // The creation time of a reproducible image is not a true time.
         image_pushed_at: tagged.or(found.created.map(|at| at.unix_timestamp())).map(|at| at * 1000),
         ..Image::default()
     }

@@ -1,9 +1,9 @@
-//! Images that only this machine's engine has under a name.
+//! Finds images that only this machine's engine has under a name.
 
 use super::Engine;
 use awsb_model::image::parted;
 
-/// The ID of an image that is in no registry under the name that it was typed by; `None` for any other, and where no
+/// The ID of an image that is in no registry under this name. `None` for any other image, and if no
 /// engine answers.
 pub async fn local_only_id(image: &str) -> Option<String> {
     let found = Engine::find().await.ok()?.inspect(image).await.ok()??;
@@ -11,14 +11,16 @@ pub async fn local_only_id(image: &str) -> Option<String> {
     found.id.filter(|_| !is_in_registry(image, &digests))
 }
 
-/// Whether an image has been pulled or pushed under this very name (Docker Engine API, `ImageInspect`, `RepoDigests`: a
-/// `NAME@sha256:…` for each repository). Elsewhere it may well be: nobody is told of that by the name.
+/// Whether an image has been pulled or pushed under this very name (Docker Engine API,
+/// `ImageInspect`, `RepoDigests`: a `NAME@sha256:…` for each repository). A registry may have it
+/// under another name, which does not help whoever pulls this one.
 fn is_in_registry(image: &str, digests: &[String]) -> bool {
     let typed = familiar(parted(image).0);
     digests.iter().filter_map(|digest| digest.split_once('@')).any(|(name, _)| familiar(name) == typed)
 }
 
-/// A repository's name without what every engine adds to it: Docker Hub, and there Docker's own images.
+/// The name of a repository without the parts that every engine adds: Docker Hub, and `library/`
+/// for Docker's own images.
 fn familiar(name: &str) -> &str {
     let of_hub = name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/"));
     let name = of_hub.unwrap_or(name);
@@ -41,7 +43,7 @@ mod tests {
             ("tool:1", "registry.example.org/library/tool", false),
             ("lab/tool", "tool", false),
             ("tool", "lab/tool", false),
-            // Made of a pulled image by `docker tag`.
+            // The image was pulled under another name, and tagged by `docker tag`.
             ("tool", "ubuntu", false),
         ] {
             let digests = ["other@sha256:00".to_owned(), format!("{name}@sha256:0f")];

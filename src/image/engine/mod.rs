@@ -1,7 +1,8 @@
-//! Images on a Docker engine: built there, and pushed from there.
+//! Images on a Docker engine: they are built there, and pushed from there.
 //!
 //! ```text
-//! Context --tar--> engine: BuildKit, or the classic builder --> REPOSITORY:TAG or awsb:TAG --push--> registry
+//! Context --tar--> engine (BuildKit or classic builder) --> REPOSITORY:TAG --push--> registry
+//!                                                        or awsb:TAG
 //! ```
 
 mod build;
@@ -33,10 +34,11 @@ use crate::ui::{EndSignal, ErrorKind, Failure};
 use awsb_docker::{RawClient, find, status, words};
 use awsb_model::image::{Platform, Repository, Tag};
 
-/// The label with the hash of what an image was made from: of the context, the build's arguments and the platform.
+/// The label with the hash of everything that an image was made from: the context, the build's
+/// arguments and the platform.
 pub const CONTENT_LABEL: &str = "awsb.content";
 
-/// What helps where no engine answers.
+/// The hint for a machine on which no engine answers.
 const START: &str = "check that the engine is started; DOCKER_HOST can name it, such as \
                      unix:///var/run/docker.sock";
 
@@ -58,7 +60,7 @@ impl Engine {
         RawClient::to(&self.address)
     }
 
-    /// What the engine has by this name; `None`: nothing.
+    /// The image with this name on the engine, if there is one.
     async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, Failure> {
         match self.docker.inspect_image(image).await {
             Ok(found) => Ok(Some(found)),
@@ -67,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// The failure when the engine does not do what every engine does, or does not answer any more.
+    /// The failure for an engine that refuses a basic request, or does not answer any more.
     fn gone(&self, doing: &str, e: &Error) -> Failure {
         match e {
             Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
@@ -82,14 +84,14 @@ impl Engine {
     }
 }
 
-/// The platform of this machine's engine, for which it builds (Docker Engine API, `SystemVersion`, Arch); `None` when there
-/// is no engine, or it is of another kind.
+/// The platform of this machine's engine, for which it builds (Docker Engine API, `SystemVersion`,
+/// Arch). `None`: there is no engine, or its platform is another one.
 pub async fn platform() -> Option<Platform> {
     let engine = Engine::find().await.ok()?;
     engine.docker.version().await.ok()?.arch?.parse().ok()
 }
 
-/// The name that an image has on the engine: that of the registry, or `awsb:TAG`.
+/// The name of an image on the engine: that of the registry, or `awsb:TAG`.
 fn name_on_engine(repository: Option<&Repository>, tag: &Tag) -> String {
     match repository {
         Some(repository) => repository.tagged(tag),
@@ -97,7 +99,7 @@ fn name_on_engine(repository: Option<&Repository>, tag: &Tag) -> String {
     }
 }
 
-/// The failure for a build without an engine, with the way that needs none.
+/// The failure for a build without an engine. It names the way that needs none.
 fn without_engine(session: &Session, failure: Failure) -> Failure {
     let cluster = &session.cluster;
     let failure = failure.hint(START);
@@ -115,7 +117,7 @@ fn without_engine(session: &Session, failure: Failure) -> Failure {
     }
 }
 
-/// The failure when a signal has ended the work.
+/// The failure for work that a signal has ended.
 fn interrupted(signal: EndSignal, what: &str) -> Failure {
     Failure::new(ErrorKind::Interrupted(signal), format!("{signal}: {what}"))
 }

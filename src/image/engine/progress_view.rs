@@ -1,12 +1,12 @@
-//! A build's steps as people see them: on a terminal what goes on now, in a pipe all of it.
+//! The progress of a build as people see it: the current steps on a terminal, everything in a pipe.
 
 use super::build_events::{BuildEvent, StepOutcome, StepUpdate, Steps, short};
 use crate::ui::{Board, note};
 
-/// Of a step's name so many characters are shown beside what goes on in it.
+/// The number of characters of a step's name before its progress.
 const NAME_WIDTH: usize = 40;
 
-/// What is shown of a build.
+/// The view of a build.
 #[derive(Debug)]
 pub struct ProgressView {
     steps: Steps,
@@ -15,12 +15,12 @@ pub struct ProgressView {
 }
 
 impl ProgressView {
-    /// A build begins; with `quiet` nothing is shown but the end of one that fails.
+    /// The view of a build that begins. With `quiet`, only the end of a failed build is shown.
     pub fn new(quiet: bool) -> Self {
         Self { steps: Steps::default(), board: Board::new(), quiet }
     }
 
-    /// Shows what came.
+    /// Shows events.
     pub fn update(&mut self, events: Vec<BuildEvent>) {
         for update in events.into_iter().flat_map(|event| self.steps.apply(event)).collect::<Vec<_>>() {
             if self.quiet {
@@ -34,7 +34,8 @@ impl ProgressView {
         }
     }
 
-    /// As `BuildKit`'s own client: a line for each step, and what goes on in those that are under way.
+    /// Shows an update as `BuildKit`'s own client does: a line for each finished step, and the
+    /// current state of each running one.
     fn on_terminal(&mut self, update: &StepUpdate) {
         let (StepUpdate::Started(number, _)
         | StepUpdate::Output(number, ..)
@@ -52,7 +53,7 @@ impl ProgressView {
             }
             StepUpdate::Finished(_, how) => {
                 self.board.remove(&key);
-                // What the builder does beside the Dockerfile's steps is of interest while it takes time.
+                // Internal steps of the builder are interesting only while they take time.
                 let is_internal = !name.starts_with('[') || name.starts_with("[internal]");
                 match how {
                     StepOutcome::Done(took) if !is_internal => {
@@ -66,7 +67,7 @@ impl ProgressView {
         }
     }
 
-    /// The build is over; when a step failed, shows its last lines and returns what it was, and why it failed.
+    /// Ends the view. If a step failed, prints its last lines and returns its name and the reason.
     pub fn finish(&mut self) -> Option<(String, String)> {
         self.board.clear();
         let step = self.steps.failed()?;

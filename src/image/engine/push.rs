@@ -1,4 +1,4 @@
-//! An image of the engine goes to a registry.
+//! Pushes an image of the engine to a registry.
 
 use std::time::Duration;
 
@@ -15,17 +15,18 @@ use crate::image::{BuildResult, ecr, queue_platform};
 use crate::ui::{Board, Failure, Interrupts, Voice, note};
 use awsb_model::image::{Platform, Repository, Tag};
 
-/// A push that breaks off is begun so often; the layers that have arrived are not sent again.
+/// The number of attempts for a push that breaks off. Layers that have arrived are not sent again.
 const TRIES: u32 = 3;
-/// How long after it broke off first, and twice as long each time.
+/// The pause after the first attempt. It doubles each time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Pushes an image of this machine's engine to the repository, where it gets this tag. What the engine is told for it,
-/// the name `REGISTRY/NAME:TAG`, is as it was before when the push fails. A quiet `voice` shows no layers.
+/// Pushes an image of this machine's engine to the repository, with this tag. The engine needs the
+/// name `REGISTRY/NAME:TAG` for it; when the push fails, the name is restored to its former state.
+/// A quiet `voice` shows no layers.
 ///
 /// # Errors
-/// When no engine answers or it has no such image, and when the registry refuses it or cannot be reached. Ctrl-C ends
-/// the push.
+/// When no engine answers or it has no such image; when the registry refuses it or cannot be
+/// reached. Ctrl-C ends the push.
 pub async fn push(
     session: &Session,
     image: &str,
@@ -60,7 +61,7 @@ pub async fn push(
     let outcome = tokio::select! {
         biased;
         outcome = push.run() => outcome,
-        // The engine ends what nobody waits for.
+        // The engine cancels a push when its client is gone.
         signal = interrupts.next() => Err(interrupted(signal, &format!("{} was not pushed", push.name()))),
     };
     match outcome {
@@ -72,8 +73,8 @@ pub async fn push(
     }
 }
 
-/// The digest of the image in the repository if it is this one, under this tag: a repository whose tags cannot be moved
-/// would refuse it. Who may not look is no worse off than before.
+/// The digest of the image, if the repository has this very image under this tag. A repository with
+/// immutable tags would refuse it. If this user may not ask, the push is tried.
 async fn is_there(
     session: &Session,
     image: &ImageInspect,
@@ -90,7 +91,7 @@ async fn is_there(
     known.contains(&there.as_str()).then_some(there)
 }
 
-/// Says so when the image is for another kind of machine than the cluster's.
+/// Prints a note if the image is for another platform than the cluster's machines.
 async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, voice: Voice) {
     let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
         return;
@@ -104,7 +105,8 @@ async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, voice
     }
 }
 
-/// What the engine shows the registry, as it takes it (Docker Engine API, "Authentication").
+/// The credentials for the registry in the form that the engine takes (Docker Engine API,
+/// "Authentication").
 async fn authorization(session: &Session, repository: &Repository) -> Result<String, Failure> {
     let known = credentials::of_registry(session, repository).await?;
     let json = match known {
@@ -119,7 +121,7 @@ async fn authorization(session: &Session, repository: &Repository) -> Result<Str
     Ok(URL_SAFE.encode(json.to_string()))
 }
 
-/// One push.
+/// A push.
 struct Push<'a> {
     session: &'a Session,
     engine: &'a Engine,
@@ -130,9 +132,9 @@ struct Push<'a> {
     voice: Voice,
 }
 
-/// Why a try has failed.
+/// The reason why an attempt has failed.
 enum Broken {
-    /// In the words of the engine or the registry; whether the engine itself has tried again.
+    /// The message of the engine or the registry, and whether the engine itself has retried.
     Refused(String, bool),
     /// The engine does not answer any more.
     Engine(String),
@@ -147,7 +149,7 @@ impl Push<'_> {
         format!("pushing {}", self.name())
     }
 
-    /// Has the engine call an image by the name that the registry is to have it by.
+    /// Gives the image the name that it will have in the registry.
     async fn name_it(&self, image: &str) -> Result<(), Failure> {
         if image == self.name() {
             return Ok(());
@@ -158,7 +160,7 @@ impl Push<'_> {
         named.map_err(|e| self.engine.gone(&format!("naming {image} {}", self.name()), &e))
     }
 
-    /// The digest of what was pushed.
+    /// Pushes with retries. Returns the digest.
     async fn run(&self) -> Result<Option<String>, Failure> {
         let mut pause = PAUSE;
         for tries_left in (0..TRIES).rev() {
@@ -198,10 +200,10 @@ impl Push<'_> {
                     break Err(Broken::Refused(why, layers.were_retried()));
                 }
                 Ok(Some(message)) => {
-                    if let Some(news) = layers.take(&message).filter(|_| !self.voice.quiet) {
-                        board.set(&news.id, &news.line);
-                        if news.is_lasting && !board.is_seen() {
-                            note(news.line);
+                    if let Some(update) = layers.apply(&message).filter(|_| !self.voice.quiet) {
+                        board.set(&update.id, &update.line);
+                        if update.is_lasting && !board.is_seen() {
+                            note(update.line);
                         }
                     }
                     digest = message.aux.and_then(|aux| aux.digest).or(digest);
@@ -237,12 +239,12 @@ impl Push<'_> {
         }
     }
 
-    /// The name goes again, or to the image that had it before.
+    /// Removes the name, or gives it back to the image that had it before.
     async fn undo(&self, image: &ImageInspect, before: Option<String>) {
         if self.image == self.name() || before == image.id {
             return;
         }
-        // An engine that is away keeps it: there is nothing more to be done.
+        // If the engine is away, the name stays.
         let _ = match before {
             Some(before) => self.name_it(&before).await.is_ok(),
             None => {

@@ -1,27 +1,27 @@
-//! Why a push failed, in the engine's words or, by way of it, in the registry's. Pure.
+//! Why a push failed, according to the engine or, through it, to the registry. Pure.
 
 use awsb_model::image::Repository;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Who pushes may not, or nobody knows who it is.
+    /// The credentials are missing, or do not allow a push.
     Denied,
     /// There is no such repository.
     NoRepository,
-    /// The tag is there, and the repository lets no tag be moved.
+    /// The tag exists, and the repository does not allow tags to be moved.
     Immutable,
     /// A disk is full.
     NoSpace,
-    /// The connection broke off, or the registry was out of order: the same may work a little later.
+    /// The connection broke off, or the registry had an error of its own. A later attempt may work.
     BrokenOff,
-    /// Something else.
+    /// Any other failure.
     Other,
 }
 
 impl Refusal {
-    /// Reads a message. The registry's part begins with the code of its error (OCI Distribution Specification, "Error
-    /// Codes"), in small letters and with blanks: `denied: `, `name unknown: `.
+    /// Reads a message. The registry's part begins with the code of its error (OCI Distribution
+    /// Specification, "Error Codes"), in lower case and with blanks: `denied: `, `name unknown: `.
     pub fn read(message: &str) -> Self {
         let message = message.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -64,7 +64,7 @@ impl Refusal {
         }
     }
 
-    /// What to do about it.
+    /// A hint for the user.
     pub fn hint(self, repository: &Repository) -> Option<String> {
         let Repository { registry, name } = repository;
         match self {

@@ -1,4 +1,4 @@
-//! The context on its way to the engine.
+//! The body of a build request: the context, sent to the engine.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex};
@@ -9,23 +9,24 @@ use tokio::sync::mpsc;
 
 use crate::ui::Progress;
 
-/// What is read at a time,
+/// The size of a chunk.
 const CHUNK: usize = 128 * 1024;
-/// and so many chunks wait for the engine.
+/// The number of chunks that wait for the engine at most.
 const QUEUED_CHUNKS: usize = 8;
 
-/// Why the context could not be read to its end, if that was so: the engine says nothing but that it ended too early.
+/// The reason why the context could not be read to its end, if so. The engine only reports that it
+/// ended too early.
 #[derive(Debug, Clone, Default)]
 pub struct ReadError(Arc<Mutex<Option<String>>>);
 
 impl ReadError {
-    /// Takes it.
+    /// Takes the reason out.
     pub fn take(&self) -> Option<String> {
         self.0.lock().ok()?.take()
     }
 }
 
-/// The archive as the body of a request, read on a thread of its own while it is sent.
+/// The archive as the body of a request. A thread reads it while it is sent.
 pub fn from_reader(
     mut tar: impl Read + Send + 'static,
     size: u64,
@@ -45,7 +46,7 @@ pub fn from_reader(
                 Err(e) => Err(e),
             };
             let is_end = read.is_err();
-            // The engine may have had enough: then there is nobody to read for.
+            // The engine may have ended the request already.
             if sender.blocking_send(read).is_err() || is_end {
                 return;
             }

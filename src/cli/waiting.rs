@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Counts, Job};
-use crate::diagnose::{self, Answer};
+use crate::diagnose::{self, Diagnosis};
 use crate::ui::{EndSignal, Failure, Interrupts, Progress, harmless, note, stderr_columns, wrapped};
 use awsb_model::{JobId, Status, words};
 
@@ -221,7 +221,7 @@ async fn tell_why(tool: &str, session: &Session, job: &Job) {
     if facts.job.status != Status::Runnable {
         return;
     }
-    let answer = Answer::of(facts);
+    let answer = Diagnosis::of(facts);
     let lines = answer.lines();
     let columns = stderr_columns();
     for (n, line) in lines.iter().enumerate() {

@@ -1,27 +1,27 @@
 //! Whether a queue and its compute environments can be used at all.
 
-use super::evidence::{Environment, Queue, Ready};
+use super::evidence::{Availability, ComputeEnvironment, Queue};
 use super::{Code, Finding};
 
-/// What is wrong with a queue.
+/// The problem of a queue, if there is one.
 pub fn queue(queue: &Queue) -> Option<Finding> {
     let name = &queue.name;
     Some(match &queue.ready {
-        Ready::Yes => return None,
+        Availability::Yes => return None,
         // API `JobQueueDetail`, `state`: "jobs already in the queue can finish".
-        Ready::Disabled => Finding::new(
+        Availability::Disabled => Finding::new(
             Code::QueueDisabled,
             format!("the queue {name} is DISABLED: it accepts no new jobs, but those in it can go on"),
         )
         .advise(format!("`aws batch update-job-queue --job-queue {name} --state ENABLED`")),
-        Ready::Invalid(why) => {
+        Availability::Invalid(why) => {
             Finding::new(Code::QueueInvalid, format!("the queue {name} is INVALID{}", because(why.as_ref())))
                 .advise(format!(
                     "fix it: `aws batch update-job-queue --job-queue {name} …`; or submit to another queue: \
                      `bsub --queue NAME`"
                 ))
         }
-        Ready::Changing(status, why) => Finding::new(
+        Availability::Changing(status, why) => Finding::new(
             Code::QueueNotReady,
             format!("the queue {name} is {status}{}", because(why.as_ref())),
         ),
@@ -32,25 +32,25 @@ fn because(why: Option<&String>) -> String {
     why.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
-/// What keeps an environment from taking jobs.
-pub fn environment(environment: &Environment) -> Option<Finding> {
+/// The reason why an environment takes no jobs, if there is one.
+pub fn environment(environment: &ComputeEnvironment) -> Option<Finding> {
     let name = &environment.name;
     Some(match &environment.ready {
-        Ready::Yes => return None,
+        Availability::Yes => return None,
         // API `ComputeEnvironmentDetail`, `state`: Batch places no jobs in a disabled one.
-        Ready::Disabled => Finding::new(
+        Availability::Disabled => Finding::new(
             Code::EnvironmentDisabled,
             format!("the compute environment {name} is DISABLED: nothing starts in it"),
         )
         .advise(format!(
             "`aws batch update-compute-environment --compute-environment {name} --state ENABLED`"
         )),
-        Ready::Invalid(why) => {
+        Availability::Invalid(why) => {
             let message = format!("the compute environment {name} is INVALID{}", because(why.as_ref()));
             let advice = mend(name, why.as_deref().unwrap_or_default());
             Finding::new(Code::EnvironmentInvalid, message).advise(advice)
         }
-        Ready::Changing(status, why) => {
+        Availability::Changing(status, why) => {
             let why = why.as_ref().filter(|w| !w.contains("Healthy"));
             Finding::new(
                 Code::EnvironmentNotReady,
@@ -60,7 +60,8 @@ pub fn environment(environment: &Environment) -> Option<Finding> {
     })
 }
 
-/// What mends an INVALID environment, by AWS's words (UG `invalid_compute_environment`).
+/// How to repair an INVALID environment, according to AWS's message (UG
+/// `invalid_compute_environment`).
 fn mend(name: &str, why: &str) -> String {
     let change = format!("aws batch update-compute-environment --compute-environment {name}");
     if why.contains("IamFleetRole") {

@@ -1,10 +1,11 @@
-//! AWS's codes for what blocks a queue, in plain words (UG `job_stuck_in_runnable` and the pages below it).
+//! AWS's codes for a blocked queue, in plain words (UG `job_stuck_in_runnable` and the pages below
+//! it).
 
-use super::evidence::{Environment, JobFacts};
+use super::evidence::{ComputeEnvironment, ObservedJob};
 use super::{Code, Finding, words};
 use awsb_model::{ADVICE, blocking_code};
 
-/// What Batch puts at the beginning of the status reason of the job at the head of a blocked queue.
+/// The beginnings of the status reason of a job at the head of a blocked queue.
 const CODES: [(&str, Code); 7] = [
     ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", Code::InsufficientInstanceCapacity),
     ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", Code::ComputeEnvironmentMaxResource),
@@ -15,14 +16,14 @@ const CODES: [(&str, Code); 7] = [
     ("UNDETERMINED", Code::Undetermined),
 ];
 
-/// The code of a reason that blocks a queue, sorted.
+/// The code and the rest of a reason that blocks a queue.
 pub fn code(reason: &str) -> Option<(Code, &str)> {
     let word = blocking_code(reason)?;
     let known = CODES.iter().find(|(text, _)| *text == word);
     Some((known.map_or(Code::Blocked, |(_, code)| *code), word))
 }
 
-/// What a code means.
+/// The meaning of a code.
 pub fn meaning(code: Code) -> &'static str {
     match code {
         Code::InsufficientInstanceCapacity => {
@@ -47,11 +48,11 @@ pub fn meaning(code: Code) -> &'static str {
     }
 }
 
-/// What AWS says of the job, if it says that the job blocks its queue.
-pub fn finding(job: &JobFacts, environments: &[Environment]) -> Option<Finding> {
+/// The finding for a job that blocks its queue, according to AWS.
+pub fn finding(job: &ObservedJob, environments: &[ComputeEnvironment]) -> Option<Finding> {
     let reason = job.end.status_reason.as_deref()?;
     let (code, word) = code(reason)?;
-    // Whoever runs the queue may know better what to do.
+    // The operator of the queue may have added better advice.
     if let Some((words, advice)) = reason.split_once(ADVICE) {
         let words = words.trim_start_matches(word).trim_start_matches(" - ");
         return Some(
@@ -68,8 +69,8 @@ pub fn finding(job: &JobFacts, environments: &[Environment]) -> Option<Finding> 
     Some(finding)
 }
 
-/// What to do about it.
-pub fn advice(code: Code, environments: &[Environment]) -> Vec<String> {
+/// The advice for a code.
+pub fn advice(code: Code, environments: &[ComputeEnvironment]) -> Vec<String> {
     let first = environments.first();
     let environment = first.map_or("NAME", |e| e.name.as_str());
     let grown = match code {
@@ -126,8 +127,8 @@ pub fn advice(code: Code, environments: &[Environment]) -> Vec<String> {
     list.into_iter().map(|text| text.replace("ENVIRONMENT", environment)).collect()
 }
 
-/// Of the job at the head of the queue, when that is another one and is blocked.
-pub fn of_head(head: &JobFacts, limits: &[(String, u32)]) -> Option<Finding> {
+/// The finding for another job at the head of the queue, if that job is blocked.
+pub fn of_head(head: &ObservedJob, limits: &[(String, u32)]) -> Option<Finding> {
     let reason = head.end.status_reason.as_deref()?;
     let (code, text) = code(reason)?;
     let message =

@@ -1,50 +1,53 @@
-//! Whether there is room for a RUNNABLE job: its queue, the compute environments, their size, their instances.
+//! Whether there is capacity for a RUNNABLE job: its queue, the compute environments, their size,
+//! their instances.
 
-use super::evidence::{Environment, Facts, Holder, Kind, Machine, Ready};
+use super::evidence::{Availability, ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJob};
 use super::{Code, Finding, availability, too_large, words};
 use awsb_model::Demand;
 
-/// Instances that take longer than this, in milliseconds, have something in their way. (AWS gives no number; a
-/// launch, the agent's start and its registration take two to five minutes.)
+/// The time, in milliseconds, after which a start of instances is considered slow. (AWS gives no
+/// number; a launch, the agent's start and its registration take two to five minutes.)
 const SLOW: i64 = 10 * 60 * 1000;
 
-/// What was found about the room.
+/// Findings about the capacity for a job.
 #[derive(Debug, Default)]
-pub struct Room {
-    /// What keeps the job from ever running, until somebody changes something.
+pub struct CapacityFindings {
+    /// Reasons why the job can never run until somebody changes something.
     pub certain: Vec<Finding>,
-    /// What keeps it waiting now.
+    /// Reasons why the job waits now.
     pub now: Vec<Finding>,
-    /// What Batch does about it.
+    /// The state of Batch's scaling.
     pub scaling: Vec<Finding>,
-    /// What else is worth knowing.
+    /// Other evidence of interest.
     pub notes: Vec<Finding>,
 }
 
-/// Looks for room.
-pub fn look(facts: &Facts) -> Room {
-    let mut room = Room::default();
-    if let Some(finding) = facts.queue.as_ref().and_then(availability::queue) {
-        // A queue that is disabled takes no new jobs, and lets those in it go on.
+/// Looks for reasons in the queue, the environments and their instances.
+pub fn findings(evidence: &Evidence) -> CapacityFindings {
+    let mut room = CapacityFindings::default();
+    if let Some(finding) = evidence.queue.as_ref().and_then(availability::queue) {
+        // A disabled queue takes no new jobs, but the jobs in it go on.
         let is_certain = finding.code != Code::QueueDisabled;
         if is_certain { room.certain.push(finding) } else { room.notes.push(finding) }
     }
-    let broken: Vec<Finding> = facts.environments.iter().filter_map(availability::environment).collect();
-    let usable: Vec<&Environment> = facts.environments.iter().filter(|e| e.ready == Ready::Yes).collect();
+    let broken: Vec<Finding> = evidence.environments.iter().filter_map(availability::environment).collect();
+    let usable: Vec<&ComputeEnvironment> =
+        evidence.environments.iter().filter(|e| e.ready == Availability::Yes).collect();
     if usable.is_empty() {
         room.certain.extend(broken);
         return room;
     }
-    let demand = facts.job.demand;
-    let no_nodes = facts.job.nodes.and_then(|nodes| no_multi_node(nodes, &usable));
-    let too_large = || demand.map(|demand| too_large::too_large(facts, &usable, demand)).unwrap_or_default();
+    let demand = evidence.job.demand;
+    let no_nodes = evidence.job.nodes.and_then(|nodes| no_multi_node(nodes, &usable));
+    let too_large =
+        || demand.map(|demand| too_large::too_large(evidence, &usable, demand)).unwrap_or_default();
     room.certain.extend(no_nodes.map_or_else(too_large, |finding| vec![finding]));
     if room.certain.is_empty()
         && let Some(demand) = demand
     {
-        room.now.extend(full(facts, &usable, demand));
+        room.now.extend(full(evidence, &usable, demand));
         for environment in &usable {
-            machines(facts, environment, demand, &mut room);
+            machines(evidence, environment, demand, &mut room);
         }
     }
     room.notes.extend(broken);
@@ -52,16 +55,16 @@ pub fn look(facts: &Facts) -> Room {
 }
 
 /// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment.
-fn no_multi_node(nodes: u32, usable: &[&Environment]) -> Option<Finding> {
-    if usable.iter().any(|e| e.kind == Kind::Ec2) {
+fn no_multi_node(nodes: u32, usable: &[&ComputeEnvironment]) -> Option<Finding> {
+    if usable.iter().any(|e| e.kind == ComputeKind::Ec2) {
         return None;
     }
     let reasons: Vec<String> = usable
         .iter()
         .map(|e| {
             let what = match e.kind {
-                Kind::Spot => "has Spot instances",
-                Kind::Fargate => "is Fargate",
+                ComputeKind::Spot => "has Spot instances",
+                ComputeKind::Fargate => "is Fargate",
                 _ => "is unmanaged",
             };
             format!("{} {what}", e.name)
@@ -80,75 +83,84 @@ fn no_multi_node(nodes: u32, usable: &[&Environment]) -> Option<Finding> {
     )
 }
 
-/// The jobs that have room in an environment, the largest first. One of which nobody says where it runs counts.
-fn holders<'f>(facts: &'f Facts, environments: &[&Environment]) -> Option<Vec<&'f Holder>> {
-    let is_there = |holder: &&Holder| {
-        holder.cluster.as_ref().is_none_or(|cluster| {
+/// The jobs that are placed in an environment, the largest first. A job whose environment is
+/// unknown counts.
+fn placed_jobs<'f>(
+    evidence: &'f Evidence,
+    environments: &[&ComputeEnvironment],
+) -> Option<Vec<&'f PlacedJob>> {
+    let is_there = |placed_job: &&PlacedJob| {
+        placed_job.cluster.as_ref().is_none_or(|cluster| {
             environments.iter().any(|e| e.cluster.as_ref().is_none_or(|other| other == cluster))
         })
     };
-    let mut there: Vec<&Holder> = facts.holders.as_ref()?.jobs.iter().filter(is_there).collect();
+    let mut there: Vec<&PlacedJob> = evidence.placed_jobs.as_ref()?.jobs.iter().filter(is_there).collect();
     there.sort_by(|a, b| b.vcpus.total_cmp(&a.vcpus).then_with(|| a.id.cmp(&b.id)));
     Some(there)
 }
 
-/// `maxvCpus` is reached in all environments.
-fn full(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let need = facts.job.vcpus(demand);
-    let uncertain = facts.holders.as_ref().is_some_and(|h| h.jobs.iter().any(|h| h.cluster.is_none()));
-    // Where it is open who runs where, the environments are looked at as one.
-    let groups: Vec<Vec<&Environment>> =
+/// The finding if all environments have reached `maxvCpus`.
+fn full(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> Option<Finding> {
+    let need = evidence.job.vcpus(demand);
+    let uncertain = evidence.placed_jobs.as_ref().is_some_and(|h| h.jobs.iter().any(|h| h.cluster.is_none()));
+    // If it is unknown which job runs in which environment, the environments are considered as one.
+    let groups: Vec<Vec<&ComputeEnvironment>> =
         if uncertain { vec![usable.to_vec()] } else { usable.iter().map(|e| vec![*e]).collect() };
     let told: Vec<String> =
-        groups.iter().map(|group| full_group(facts, group, need)).collect::<Option<_>>()?;
+        groups.iter().map(|group| full_group(evidence, group, need)).collect::<Option<_>>()?;
     let first = usable.first()?;
     let target = f64::from(first.max_vcpus?) + need.ceil();
     Some(
         Finding::new(
             Code::MaxVcpusReached,
-            format!("it needs {}, and {}", too_large::vcpus(&facts.job, demand), told.join("; ")),
+            format!("it needs {}, and {}", too_large::vcpus(&evidence.job, demand), told.join("; ")),
         )
         .advise(format!("wait until others end; or allow more: {}", too_large::raise(first, target))),
     )
 }
 
-/// Who has what of some environments that have too little left.
-fn full_group(facts: &Facts, group: &[&Environment], need: f64) -> Option<String> {
+/// The jobs in a group of environments that have too few vCPUs left.
+fn full_group(evidence: &Evidence, group: &[&ComputeEnvironment], need: f64) -> Option<String> {
     let max: u32 = group.iter().map(|e| e.max_vcpus).sum::<Option<u32>>()?;
     let names: Vec<&str> = group.iter().map(|e| e.name.as_str()).collect();
     let names = words::and(&names);
-    let Some(holders) = holders(facts, group) else {
+    let Some(placed_jobs) = placed_jobs(evidence, group) else {
         let all = group.iter().all(|e| e.desired_vcpus >= e.max_vcpus);
         return all.then(|| {
             format!("{names} already has all of the {} that it may have (maxvCpus)", words::many(max, "vCPU"))
         });
     };
-    let used: f64 = holders.iter().map(|h| h.vcpus).sum();
+    let used: f64 = placed_jobs.iter().map(|h| h.vcpus).sum();
     if used + need <= f64::from(max) {
         return None;
     }
     let who: Vec<String> =
-        holders.iter().map(|h| format!("{} ({}) {}", h.id, h.name, words::vcpus(h.vcpus))).collect();
-    let least = if facts.holders.as_ref().is_some_and(|h| h.more) { "at least " } else { "" };
+        placed_jobs.iter().map(|h| format!("{} ({}) {}", h.id, h.name, words::vcpus(h.vcpus))).collect();
+    let least = if evidence.placed_jobs.as_ref().is_some_and(|h| h.more) { "at least " } else { "" };
     let who = if who.is_empty() { String::new() } else { format!(": {}", words::some(&who, 5)) };
     let max = words::many(max, "vCPU");
     Some(format!("other jobs have {least}{used} of the {max} that {names} may have (maxvCpus){who}"))
 }
 
-/// What the instances of an environment tell.
-fn machines(facts: &Facts, environment: &Environment, demand: Demand, room: &mut Room) {
-    if environment.kind == Kind::Fargate {
+/// The findings about the instances of an environment.
+fn machines(
+    evidence: &Evidence,
+    environment: &ComputeEnvironment,
+    demand: Demand,
+    room: &mut CapacityFindings,
+) {
+    if environment.kind == ComputeKind::Fargate {
         return;
     }
     let explained = !room.now.is_empty();
-    let waited = facts.job.created_at.map_or(0, |at| facts.now - at);
+    let waited = evidence.job.created_at.map_or(0, |at| evidence.now - at);
     if let Some(machines) = &environment.machines {
         if let Some(finding) = unfit(environment, machines, demand, waited) {
             room.now.push(finding);
             return;
         }
         let ready = placeable(machines);
-        let nodes = facts.job.nodes.unwrap_or(1);
+        let nodes = evidence.job.nodes.unwrap_or(1);
         if ready.iter().map(|m| places(m.free, demand)).sum::<f64>() >= f64::from(nodes) {
             let message = match nodes {
                 1 => format!(
@@ -187,10 +199,15 @@ fn placeable(machines: &[Machine]) -> Vec<&Machine> {
     machines.iter().filter(|m| m.connected && m.status == "ACTIVE").collect()
 }
 
-/// Why the instances cannot run any job, or, where nobody starts others, not this one.
-fn unfit(environment: &Environment, machines: &[Machine], demand: Demand, waited: i64) -> Option<Finding> {
+/// Why the instances cannot run any job, or, if nobody starts other instances, not this one.
+fn unfit(
+    environment: &ComputeEnvironment,
+    machines: &[Machine],
+    demand: Demand,
+    waited: i64,
+) -> Option<Finding> {
     let name = &environment.name;
-    let unmanaged = environment.kind == Kind::Unmanaged;
+    let unmanaged = environment.kind == ComputeKind::Unmanaged;
     let ready = placeable(machines);
     if machines.is_empty() && unmanaged {
         let message = format!("{name} is unmanaged, and no instance has joined its ECS cluster");
@@ -228,9 +245,10 @@ const JOINING: &str = "instances need a way to the ECS endpoint (public address,
                        (in the ECS-optimized AMI), an instance role with AmazonEC2ContainerServiceforEC2Role, and room in the \
                        account's EC2 quota";
 
-/// What Batch does about instances.
-fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
-    let Environment { name, max_vcpus: Some(max), desired_vcpus: Some(desired), .. } = environment else {
+/// The finding about Batch's scaling of an environment.
+fn scaling(environment: &ComputeEnvironment, waited: i64) -> Option<Finding> {
+    let ComputeEnvironment { name, max_vcpus: Some(max), desired_vcpus: Some(desired), .. } = environment
+    else {
         return None;
     };
     if desired >= max {
@@ -248,12 +266,12 @@ fn scaling(environment: &Environment, waited: i64) -> Option<Finding> {
     Some(Finding::new(Code::ScalingUp, message))
 }
 
-/// Whether a container that wants so much has room there.
+/// Whether `there` has capacity for a container that asks for `wanted`.
 pub fn has(there: Demand, wanted: Demand) -> bool {
     there.vcpus >= wanted.vcpus && there.memory_mib >= wanted.memory_mib && there.gpus >= wanted.gpus
 }
 
-/// How many containers that want so much have room there.
+/// The number of containers that ask for `wanted` and fit into `there`.
 fn places(there: Demand, wanted: Demand) -> f64 {
     let of = |there: f64, wanted: f64| if wanted > 0.0 { (there / wanted).floor() } else { f64::INFINITY };
     #[allow(clippy::cast_precision_loss)] // MiB

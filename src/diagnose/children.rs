@@ -1,22 +1,22 @@
-//! Arrays and MNP jobs: their children and nodes, by what happened to them.
+//! Arrays and MNP jobs: their children and nodes, grouped by outcome.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::evidence::{Facts, JobFacts};
+use super::evidence::{Evidence, ObservedJob};
 use super::failure_cause::Cause;
 use super::{Code, Finding, failed as ends, waiting, words};
 use awsb_model::Status;
 
-/// So many runs of indices are named.
+/// The number of index ranges that a finding names.
 const NAMED: usize = 6;
 /// The exit codes of a container that is stopped: by SIGTERM, and by SIGKILL 30 seconds later.
 const STOPPED: i32 = 143;
 const KILLED: i32 = 137;
 
-/// How many parts are in which state.
-pub fn counts(facts: &Facts) -> Option<Finding> {
-    let counts: Vec<String> = facts
+/// The finding with the number of parts in each state.
+pub fn counts(evidence: &Evidence) -> Option<Finding> {
+    let counts: Vec<String> = evidence
         .parts
         .counts
         .iter()
@@ -26,25 +26,25 @@ pub fn counts(facts: &Facts) -> Option<Finding> {
     if counts.is_empty() {
         return None;
     }
-    let (what, all) = match (facts.job.size, facts.job.nodes) {
+    let (what, all) = match (evidence.job.size, evidence.job.nodes) {
         (Some(size), _) => ("children", size),
         (None, nodes) => ("nodes", nodes.unwrap_or_default()),
     };
     Some(Finding::new(Code::Parts, format!("of its {all} {what}, {}", words::and(&counts))))
 }
 
-/// An array whose children are not all done.
-pub fn pending(facts: &Facts) -> Vec<Finding> {
-    let dependencies = waiting::dependencies(facts);
-    let begun = facts.parts.counts.iter().any(|(status, count)| *count > 0 && *status > Status::Pending);
+/// The findings for an array whose children are not all done.
+pub fn pending(evidence: &Evidence) -> Vec<Finding> {
+    let dependencies = waiting::dependencies(evidence);
+    let begun = evidence.parts.counts.iter().any(|(status, count)| *count > 0 && *status > Status::Pending);
     let mut found = Vec::new();
     if !begun && !dependencies.is_empty() {
         return dependencies;
     }
-    found.extend(counts(facts));
-    if let Some(waiting) = &facts.parts.first_waiting {
+    found.extend(counts(evidence));
+    if let Some(waiting) = &evidence.parts.first_waiting {
         let index = waiting.job.part().unwrap_or_default();
-        let child = match task(facts, index) {
+        let child = match task(evidence, index) {
             Some(task) => format!("task {task} (:{index})"),
             None => format!("child {index}"),
         };
@@ -58,34 +58,34 @@ pub fn pending(facts: &Facts) -> Vec<Finding> {
             }),
         );
     }
-    found.extend(groups(facts).into_iter().map(|group| group.finding(facts)));
+    found.extend(groups(evidence).into_iter().map(|group| group.finding(evidence)));
     if found.is_empty() {
         found.push(Finding::new(Code::Parts, "its children are being made"));
     }
     found
 }
 
-/// An array or an MNP job that failed.
-pub fn failed(facts: &Facts) -> Vec<Finding> {
-    let groups = groups(facts);
-    if !facts.chain.is_empty() && groups.iter().all(|g| g.cause.code == Code::DependencyFailed) {
-        return ends::failed(facts);
+/// The findings for an array or an MNP job that failed.
+pub fn failed(evidence: &Evidence) -> Vec<Finding> {
+    let groups = groups(evidence);
+    if !evidence.chain.is_empty() && groups.iter().all(|g| g.cause.code == Code::DependencyFailed) {
+        return ends::failed(evidence);
     }
-    if facts.job.nodes.is_some() {
-        // The main node's end is the job's.
-        return ends::failed(facts).into_iter().chain(nodes(facts, groups)).collect();
+    if evidence.job.nodes.is_some() {
+        // The job ends when its main node ends.
+        return ends::failed(evidence).into_iter().chain(nodes(evidence, groups)).collect();
     }
-    let size = facts.job.size.unwrap_or_default();
+    let size = evidence.job.size.unwrap_or_default();
     let all: usize = groups.iter().map(|g| g.indices.len()).sum();
-    let first = first_failed(&facts.parts.failed);
+    let first = first_failed(&evidence.parts.failed);
     let more = first.map(|child| format!("`bout {}` shows the output of the first one", child.id));
     let mut found = match groups.as_slice() {
-        // Without children that failed, the array has: somebody ended it, or its dependency did.
-        [] => return ends::failed(facts),
+        // If no child has failed, the array itself has: a user ended it, or its dependency failed.
+        [] => return ends::failed(evidence),
         [only] => {
-            let mut finding = only.finding(facts);
-            let told = only.told(facts).message;
-            let which = tasks(facts, &only.indices).unwrap_or_else(|| {
+            let mut finding = only.finding(evidence);
+            let told = only.finding_for_first(evidence).message;
+            let which = tasks(evidence, &only.indices).unwrap_or_else(|| {
                 let children = if all == 1 { "child" } else { "children" };
                 format!(" ({children} {})", words::indices(&only.indices, NAMED))
             });
@@ -96,7 +96,7 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
             let kinds = several.len();
             let summary = format!("{all} of its {} failed, in {kinds} ways", words::many(size, "child"));
             let mut found = vec![Finding::new(Code::Parts, summary)];
-            found.extend(several.iter().map(|group| group.finding(facts)));
+            found.extend(several.iter().map(|group| group.finding(evidence)));
             found
         }
     };
@@ -106,9 +106,10 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// The nodes that failed, the main one first. Batch ends the others when that one ends (UG `multi-node-parallel-jobs`).
-fn nodes(facts: &Facts, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
-    let main = facts.job.main_node;
+/// The findings for the nodes that failed, the main node first. Batch ends the others when it ends
+/// (UG `multi-node-parallel-jobs`).
+fn nodes(evidence: &Evidence, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
+    let main = evidence.job.main_node;
     groups.sort_by_key(|group| !group.indices.contains(&main));
     let was_stopped = |cause: &Cause| matches!(cause.exit_code, Some(STOPPED | KILLED));
     let main_ended = groups.first().is_some_and(|g| g.indices.contains(&main) && !was_stopped(&g.cause));
@@ -128,67 +129,68 @@ fn nodes(facts: &Facts, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
 }
 
 /// The task of a child.
-fn task(facts: &Facts, index: u32) -> Option<u32> {
-    facts.job.tasks.as_ref()?.get(index)
+fn task(evidence: &Evidence, index: u32) -> Option<u32> {
+    evidence.job.tasks.as_ref()?.get(index)
 }
 
-/// The tasks of these children, where they are not their indices: `, tasks 10 and 20 (:0-1)`.
-fn tasks(facts: &Facts, indices: &[u32]) -> Option<String> {
-    let tasks: Vec<u32> = indices.iter().map(|index| task(facts, *index)).collect::<Option<_>>()?;
+/// The tasks of these children, if they differ from the indices: `, tasks 10 and 20 (:0-1)`.
+fn tasks(evidence: &Evidence, indices: &[u32]) -> Option<String> {
+    let tasks: Vec<u32> = indices.iter().map(|index| task(evidence, *index)).collect::<Option<_>>()?;
     let many = if tasks.len() == 1 { "task" } else { "tasks" };
     Some(format!(", {many} {} (:{})", words::indices(&tasks, NAMED), words::indices(indices, NAMED)))
 }
 
-/// The first part that failed, and not because another one had.
-pub fn first_failed(failed: &[JobFacts]) -> Option<&JobFacts> {
+/// The first part that failed by itself, and not because another one had failed.
+pub fn first_failed(failed: &[ObservedJob]) -> Option<&ObservedJob> {
     let own =
-        |part: &&JobFacts| Cause::of(&ends::end(part), part.ended_by_user).code != Code::DependencyFailed;
+        |part: &&ObservedJob| Cause::of(&ends::end(part), part.ended_by_user).code != Code::DependencyFailed;
     failed.iter().find(own).or(failed.first())
 }
 
-/// Parts that failed in one way.
+/// The parts that failed in the same way.
 struct Group<'f> {
     cause: Cause,
     indices: Vec<u32>,
-    first: &'f JobFacts,
+    first: &'f ObservedJob,
 }
 
 impl Group<'_> {
-    /// The cause, as told of the first of them.
-    fn told(&self, facts: &Facts) -> Finding {
-        // A listing does not tell what the child asked for: its array's children all ask for the same.
-        let first = JobFacts {
-            demand: self.first.demand.or(facts.job.demand),
-            image: self.first.image.clone().or_else(|| facts.job.image.clone()),
-            timeout: self.first.timeout.or(facts.job.timeout),
+    /// The finding for the first part of the group.
+    fn finding_for_first(&self, evidence: &Evidence) -> Finding {
+        // A listing does not have the child's requests, but all children of an array have the same.
+        let first = ObservedJob {
+            demand: self.first.demand.or(evidence.job.demand),
+            image: self.first.image.clone().or_else(|| evidence.job.image.clone()),
+            timeout: self.first.timeout.or(evidence.job.timeout),
             ..self.first.clone()
         };
         self.cause.finding(&first, &ends::end(&first))
     }
 
-    fn finding(&self, facts: &Facts) -> Finding {
-        let told = self.told(facts);
+    /// The finding for the group.
+    fn finding(&self, evidence: &Evidence) -> Finding {
+        let first = self.finding_for_first(evidence);
         let count = u32::try_from(self.indices.len()).unwrap_or(u32::MAX);
-        let which = tasks(facts, &self.indices)
+        let which = tasks(evidence, &self.indices)
             .unwrap_or_else(|| format!(" ({})", words::indices(&self.indices, NAMED)));
-        let message = format!("{} failed{which}: {}", words::many(count, "child"), told.message);
-        Finding { message, ..told }
+        let message = format!("{} failed{which}: {}", words::many(count, "child"), first.message);
+        Finding { message, ..first }
     }
 }
 
-/// Those that failed, by cause; the largest group first.
-fn groups(facts: &Facts) -> Vec<Group<'_>> {
+/// The parts that failed, by cause. The largest group comes first.
+fn groups(evidence: &Evidence) -> Vec<Group<'_>> {
     let mut groups: BTreeMap<(Code, Option<i32>), Group<'_>> = BTreeMap::new();
-    for child in &facts.parts.failed {
-        // Who ends an array ends its children; a listing does not always tell it of them.
-        let by_user = child.ended_by_user || facts.job.ended_by_user;
+    for child in &evidence.parts.failed {
+        // A user who ends an array ends its children; a listing does not always show this for them.
+        let by_user = child.ended_by_user || evidence.job.ended_by_user;
         let cause = Cause::of(&ends::end(child), by_user);
         let key = (cause.code, cause.exit_code);
         let group = groups.entry(key).or_insert_with(|| Group { cause, indices: Vec::new(), first: child });
         group.indices.extend(child.part());
     }
     let mut groups: Vec<Group<'_>> = groups.into_values().collect();
-    // Those that failed for another one tell nothing themselves.
+    // Parts that failed because of others say the least, and come last.
     groups.sort_by_key(|group| {
         let follows = group.cause.code == Code::DependencyFailed;
         (follows, Reverse(group.indices.len()), group.indices.first().copied())

@@ -1,72 +1,73 @@
-//! What is known of a job that does not run, and of what it waits for.
+//! The evidence about a job that does not run, and about the resources that it waits for.
 //!
-//! All times are in milliseconds since the epoch. What could not be read is `None`, and [`Facts::unseen`] says so.
+//! All times are in milliseconds since the epoch. Values that could not be read are `None`, and
+//! [`Evidence::unseen`] names them.
 
 use awsb_model::{Demand, InstanceType, Status, TaskIds};
 
-/// Everything that was looked at for one job.
+/// All evidence about one job.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// When it was looked at.
+pub struct Evidence {
+    /// When the evidence was gathered.
     pub now: i64,
     /// The job itself.
-    pub job: JobFacts,
-    /// What it waits for.
+    pub job: ObservedJob,
+    /// The jobs that it waits for.
     pub dependencies: Vec<Dependency>,
-    /// Of a job that failed because another one had: that one, the one that it failed for, and so on.
-    pub chain: Vec<JobFacts>,
-    /// The children of an array or the nodes of an MNP job, as far as they tell something.
+    /// If the job failed because of another one: that one, the one that it failed for, and so on.
+    pub chain: Vec<ObservedJob>,
+    /// The children of an array or the nodes of an MNP job, as far as they are relevant.
     pub parts: Parts,
-    /// Its queue.
+    /// The queue of the job.
     pub queue: Option<Queue>,
-    /// The queue's compute environments, in the order in which they are tried.
-    pub environments: Vec<Environment>,
-    /// The head of the queue.
-    pub line: Option<Line>,
-    /// Who has room in these environments now.
-    pub holders: Option<Holders>,
-    /// What the instance types have that the environments may start.
+    /// The compute environments of the queue, in the order in which Batch tries them.
+    pub environments: Vec<ComputeEnvironment>,
+    /// The order of jobs at the head of the queue.
+    pub queue_order: Option<QueueOrder>,
+    /// The jobs that are placed in these environments now.
+    pub placed_jobs: Option<PlacedJobs>,
+    /// The resources of the instance types that the environments may start.
     pub instance_types: Option<Vec<InstanceType>>,
-    /// What could not be looked at.
-    pub unseen: Vec<Unseen>,
+    /// The evidence that could not be read.
+    pub unseen: Vec<MissingEvidence>,
     /// The last lines of the output.
     pub log: Option<LogTail>,
 }
 
-/// A job, as far as it matters here.
+/// The parts of a job that are evidence.
 #[derive(Debug, Clone)]
-pub struct JobFacts {
-    /// Its ID.
+pub struct ObservedJob {
+    /// The ID.
     pub id: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its state.
+    /// The state.
     pub status: Status,
     /// `createdAt`.
     pub created_at: Option<i64>,
     /// When its last attempt began to run.
     pub started_at: Option<i64>,
-    /// When it ended.
+    /// When the job ended.
     pub stopped_at: Option<i64>,
-    /// How it ended, or what is said of it while it waits.
+    /// How the job ended, or Batch's status reason while it waits.
     pub end: End,
-    /// Whether somebody asked for its end (`isTerminated`, `isCancelled`).
+    /// Whether a user has asked for its end (`isTerminated`, `isCancelled`).
     pub ended_by_user: bool,
     /// The attempts that have ended, the oldest first.
     pub attempts: Vec<Attempt>,
-    /// How often it is tried.
+    /// The number of attempts that it may have.
     pub attempts_allowed: u32,
-    /// Seconds that an attempt may run.
+    /// The number of seconds that an attempt may run.
     pub timeout: Option<u32>,
-    /// What its container, or the largest of its nodes, asks for.
+    /// The resources that its container, or the largest of its nodes, asks for.
     pub demand: Option<Demand>,
-    /// vCPUs of all nodes of an MNP job together.
+    /// The vCPUs of all nodes of an MNP job together.
     pub all_vcpus: Option<f64>,
     /// The image.
     pub image: Option<String>,
-    /// Whether it runs on the machine on which this is asked.
+    /// Whether the job runs on this machine.
     pub runs_here: bool,
-    /// The share that it belongs to.
+    /// The share identifier.
     pub share: Option<String>,
     /// The number of children, for an array's parent.
     pub size: Option<u32>,
@@ -74,13 +75,13 @@ pub struct JobFacts {
     pub nodes: Option<u32>,
     /// The index of the main node, for an MNP job's parent.
     pub main_node: u32,
-    /// Its task, for a child whose task is not its index.
+    /// The task of a child, if it differs from the index.
     pub task: Option<u32>,
-    /// The tasks of the children, for an array's parent whose children's tasks are not their indices.
+    /// The tasks of an array's children, if they differ from the indices.
     pub tasks: Option<TaskIds>,
 }
 
-impl Default for JobFacts {
+impl Default for ObservedJob {
     fn default() -> Self {
         Self {
             id: String::new(),
@@ -108,8 +109,8 @@ impl Default for JobFacts {
     }
 }
 
-impl JobFacts {
-    /// How people call it: ID and name, and its task where that is not its index.
+impl ObservedJob {
+    /// The job in messages: ID and name, and the task if it differs from the index.
     pub fn called(&self) -> String {
         match self.task {
             Some(task) => format!("{} ({}, task {task})", self.id, self.name),
@@ -117,7 +118,8 @@ impl JobFacts {
         }
     }
 
-    /// vCPUs of all of it: of an MNP job's nodes together. `demand` is that of its container.
+    /// The vCPUs of the whole job. For an MNP job, these are of all nodes together, and `demand` is
+    /// that of one container.
     pub fn vcpus(&self, demand: Demand) -> f64 {
         self.all_vcpus.unwrap_or_else(|| demand.vcpus * f64::from(self.nodes.unwrap_or(1)))
     }
@@ -128,7 +130,7 @@ impl JobFacts {
     }
 }
 
-/// What Batch says of an end.
+/// Batch's description of an end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct End {
     /// `statusReason`.
@@ -142,45 +144,46 @@ pub struct End {
 /// An attempt that has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it began to run; `None` when it never did.
+    /// When it began to run. `None`: it never did.
     pub started_at: Option<i64>,
     /// When it ended.
     pub stopped_at: Option<i64>,
-    /// How.
+    /// How it ended.
     pub end: End,
 }
 
-/// A job that is waited for.
+/// A job that another one waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Dependency {
-    /// Its ID: for `N_TO_N` and `SEQUENTIAL` the child's.
+    /// The ID. For `N_TO_N` and `SEQUENTIAL` it is that of the child.
     pub id: String,
-    /// What Batch knows of it; it forgets ended jobs after some days.
-    pub job: Option<JobFacts>,
+    /// The job. `None`: Batch does not know it; it forgets ended jobs after some days.
+    pub job: Option<ObservedJob>,
 }
 
 /// The children of an array or the nodes of an MNP job.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
-    /// How many are in which state.
+    /// The number of parts in each state.
     pub counts: Vec<(Status, u32)>,
-    /// Those that failed, by index.
-    pub failed: Vec<JobFacts>,
-    /// Why the first of those that wait does so.
-    pub first_waiting: Option<Box<Facts>>,
+    /// The parts that failed, by index.
+    pub failed: Vec<ObservedJob>,
+    /// The evidence about the first part that waits.
+    pub first_waiting: Option<Box<Evidence>>,
 }
 
 /// A job queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Whether it can be used.
-    pub ready: Ready,
-    /// Whether it has a scheduling policy: its jobs do not run in the order in which they came.
+    /// Whether the queue can be used.
+    pub ready: Availability,
+    /// Whether the queue has a scheduling policy. Its jobs then do not run in the order of
+    /// submission.
     pub has_policy: bool,
-    /// After how many seconds Batch cancels a job that blocks it, by the blocking's code
-    /// (`jobStateTimeLimitActions`).
+    /// The number of seconds after which Batch cancels a job that blocks the queue, by the code of
+    /// the blocking (`jobStateTimeLimitActions`).
     pub limits: Vec<(String, u32)>,
     /// Queues that share its environments and are served first.
     pub ahead: Vec<String>,
@@ -188,21 +191,21 @@ pub struct Queue {
 
 /// Whether a queue or an environment can be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Ready {
-    /// It can.
+pub enum Availability {
+    /// It can be used.
     #[default]
     Yes,
-    /// Somebody has disabled it.
+    /// A user has disabled it.
     Disabled,
-    /// `INVALID`, and why.
+    /// It is `INVALID`, for this reason.
     Invalid(Option<String>),
-    /// `CREATING`, `UPDATING`, `DELETING`, `DELETED`, and AWS's words.
+    /// It is `CREATING`, `UPDATING`, `DELETING` or `DELETED`, with AWS's message.
     Changing(String, Option<String>),
 }
 
-/// What an environment's machines are.
+/// The kind of an environment's machines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum ComputeKind {
     /// EC2 instances that Batch starts.
     #[default]
     Ec2,
@@ -210,29 +213,29 @@ pub enum Kind {
     Spot,
     /// Fargate, on Spot or not.
     Fargate,
-    /// Instances that somebody else starts.
+    /// Instances that Batch does not start.
     Unmanaged,
 }
 
 /// A compute environment.
 #[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// Its name.
+pub struct ComputeEnvironment {
+    /// The name.
     pub name: String,
-    /// What its machines are.
-    pub kind: Kind,
-    /// Whether it can be used.
-    pub ready: Ready,
-    /// The most vCPUs that it may have; an unmanaged one has no such limit.
+    /// The kind of its machines.
+    pub kind: ComputeKind,
+    /// Whether the environment can be used.
+    pub ready: Availability,
+    /// The maximum of vCPUs. An unmanaged environment has none.
     pub max_vcpus: Option<u32>,
-    /// The vCPUs of the instances that Batch has, or is about to have.
+    /// The vCPUs of the instances that Batch has or is starting.
     pub desired_vcpus: Option<u32>,
     /// Types (`c5.xlarge`), families (`c5`), `optimal`, `default_x86_64`, `default_arm64`.
     pub instance_types: Vec<String>,
-    /// The command that sets how many vCPUs it may have (`--vcpus N`), where Batch does not.
+    /// The command that sets the number of vCPUs (`--vcpus N`), if Batch does not manage it.
     pub grown_by: Option<String>,
-    /// The command that sets what its machines have (`--vcpus N`, `--memory SIZE`, `--gpus N`), where no instance
-    /// types do.
+    /// The command that sets the resources of its machines (`--vcpus N`, `--memory SIZE`, `--gpus
+    /// N`), if there are no instance types.
     pub machines_grown_by: Option<String>,
     /// The name of its ECS cluster.
     pub cluster: Option<String>,
@@ -240,7 +243,7 @@ pub struct Environment {
     pub machines: Option<Vec<Machine>>,
 }
 
-/// An instance in an ECS cluster, and what of it is free.
+/// An instance in an ECS cluster, and its free resources.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Machine {
     /// The EC2 instance's ID.
@@ -249,66 +252,66 @@ pub struct Machine {
     pub status: String,
     /// Whether its agent is connected.
     pub connected: bool,
-    /// What it has for tasks.
+    /// The resources that it has for tasks.
     pub registered: Demand,
-    /// What of that is free.
+    /// The free resources.
     pub free: Demand,
 }
 
-/// The head of a queue (API `GetJobQueueSnapshot`).
+/// The order of jobs at the head of a queue (API `GetJobQueueSnapshot`).
 #[derive(Debug, Clone, Default)]
-pub struct Line {
+pub struct QueueOrder {
     /// The IDs of the first RUNNABLE jobs, at most 100.
     pub jobs: Vec<String>,
     /// The first of them.
-    pub head: Option<JobFacts>,
-    /// How many RUNNABLE jobs of the queue were submitted before this one, when it is not among the first; a
-    /// listing has no children of arrays, so there may be more.
+    pub head: Option<ObservedJob>,
+    /// How many RUNNABLE jobs of the queue were submitted before this one, if this one is not among
+    /// the first. A listing does not have children of arrays, so there may be more.
     pub before: Option<usize>,
-    /// vCPUs in use by share, the largest first.
+    /// The vCPUs in use by share, the largest first.
     pub shares: Vec<(String, f64)>,
 }
 
-/// The jobs that have room now.
+/// The jobs that are placed now.
 #[derive(Debug, Clone, Default)]
-pub struct Holders {
-    /// Those that were looked at.
-    pub jobs: Vec<Holder>,
+pub struct PlacedJobs {
+    /// The jobs that were read.
+    pub jobs: Vec<PlacedJob>,
     /// Whether there are more.
     pub more: bool,
 }
 
 /// A job that is STARTING or RUNNING.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Holder {
-    /// Its ID.
+pub struct PlacedJob {
+    /// The ID.
     pub id: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its vCPUs.
+    /// The vCPUs.
     pub vcpus: f64,
     /// The name of the ECS cluster in which it runs.
     pub cluster: Option<String>,
 }
 
-/// Something that could not be looked at.
+/// Evidence that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unseen {
-    /// What: `the queue q`.
+pub struct MissingEvidence {
+    /// The name of the evidence: `the queue q`.
     pub what: String,
-    /// The permission that is missing, if it is that.
+    /// The missing permission, if that is the reason.
     pub permission: Option<String>,
-    /// What was said instead.
+    /// The reason.
     pub why: String,
 }
 
 /// The last lines of a job's output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogTail {
-    /// Whose output it is: the job's own, a child's or a node's.
+    /// The job that printed it: the job itself, a child or a node.
     pub job_id: String,
-    /// The lines, and when each was printed.
+    /// The lines, each with the time at which it was printed.
     pub lines: Vec<(Option<i64>, String)>,
-    /// The log stream, when the job names one and it is not there.
+    /// The log stream, if the job names one that does not exist.
     pub missing: Option<String>,
 }

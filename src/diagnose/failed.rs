@@ -1,14 +1,14 @@
 //! Jobs that failed.
 
-use super::evidence::{End, Facts, JobFacts};
+use super::evidence::{End, Evidence, ObservedJob};
 use super::failure_cause::Cause;
 use super::{Code, Finding, words};
 
-/// The lines of output that are shown at most.
+/// The number of lines of output that are shown at most.
 pub const LINES: usize = 10;
 
-/// How the job's last attempt ended.
-pub fn end(job: &JobFacts) -> End {
+/// How the last attempt of a job ended.
+pub fn end(job: &ObservedJob) -> End {
     let last = job.attempts.last().map(|a| a.end.clone()).unwrap_or_default();
     End {
         status_reason: job.end.status_reason.clone().or(last.status_reason),
@@ -17,18 +17,18 @@ pub fn end(job: &JobFacts) -> End {
     }
 }
 
-/// Why it failed, and how its attempts went.
-pub fn failed(facts: &Facts) -> Vec<Finding> {
-    let job = &facts.job;
+/// Why a job failed, and how its attempts ended.
+pub fn failed(evidence: &Evidence) -> Vec<Finding> {
+    let job = &evidence.job;
     let end = end(job);
-    let lines = facts.log.iter().flat_map(|log| &log.lines).map(|(_, line)| line.as_str());
+    let lines = evidence.log.iter().flat_map(|log| &log.lines).map(|(_, line)| line.as_str());
     let cause = Cause::of(&end, job.ended_by_user).with_output(lines);
     let mut first = match cause.code {
-        Code::DependencyFailed => dependency(facts),
-        _ if !facts.chain.is_empty() => dependency(facts),
+        Code::DependencyFailed => dependency(evidence),
+        _ if !evidence.chain.is_empty() => dependency(evidence),
         _ => cause.finding(job, &end),
     };
-    if let Some(log) = facts.log.as_ref().filter(|log| log.lines.len() >= LINES) {
+    if let Some(log) = evidence.log.as_ref().filter(|log| log.lines.len() >= LINES) {
         first = first.advise(format!("`bout {}` shows all of the output", log.job_id));
     }
     let mut found = vec![first];
@@ -47,9 +47,9 @@ pub fn failed(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// Another job failed: which one, and for which it did so, down to the one that began it.
-fn dependency(facts: &Facts) -> Finding {
-    let Some(root) = facts.chain.last() else {
+/// Another job failed: which one, and the chain down to the first that failed.
+fn dependency(evidence: &Evidence) -> Finding {
+    let Some(root) = evidence.chain.last() else {
         return Finding::new(
             Code::DependencyFailed,
             "a job that it depended on failed; Batch does not say which (it removes jobs some days after \
@@ -57,7 +57,7 @@ fn dependency(facts: &Facts) -> Finding {
         );
     };
     let cause = Cause::of(&end(root), root.ended_by_user).short;
-    let way: Vec<String> = facts.chain.iter().map(JobFacts::called).collect();
+    let way: Vec<String> = evidence.chain.iter().map(ObservedJob::called).collect();
     let message = match way.as_slice() {
         [one] => format!("a job that it depended on failed: {one}: {cause}"),
         [first, between @ .., last] => {

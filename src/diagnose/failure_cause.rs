@@ -1,27 +1,29 @@
-//! How an attempt ended: AWS's words and the exit code, sorted.
+//! How an attempt ended, classified by AWS's message and the exit code.
 
-use super::evidence::{End, JobFacts};
+use super::evidence::{End, ObservedJob};
 use super::{Code, Finding, words};
 use awsb_model::{ADVICE, exit_code_in_words};
 
-/// How the launcher's line on a result begins that could not be uploaded; 125 is its exit code then.
+/// The beginning of the launcher's line about a result that could not be uploaded. The exit code is
+/// then 125.
 const NOT_UPLOADED: &str = "awsb: cannot upload ";
 
-/// The end of an attempt.
+/// The cause of an attempt's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// What kind of end.
+    /// The kind of the end.
     pub code: Code,
-    /// A few words, the same for all ends of this kind and exit code.
+    /// A few words, which are the same for all ends of this kind and exit code.
     pub short: String,
-    /// The exit code, where it tells this end from others.
+    /// The exit code, if it distinguishes this end from others.
     pub exit_code: Option<i32>,
 }
 
-/// Words of AWS's that tell an end; they are looked for in the container's reason and in the status reason, in this
-/// order. Sources: ECS Developer Guide `stopped-task-error-codes`, `out-of-memory`, `cannot-start-container`,
-/// `resource-initialization-error`; UG `job_timeouts`, `job_retries` (`Host EC2*`), `job_stuck_in_runnable`;
-/// amazon-ecs-agent's error names; runc's words for what the image lacks.
+/// Words in AWS's messages that identify an end. The container's reason is searched first, then the
+/// status reason. Sources: ECS Developer Guide `stopped-task-error-codes`, `out-of-memory`,
+/// `cannot-start-container`, `resource-initialization-error`; UG `job_timeouts`, `job_retries`
+/// (`Host EC2*`), `job_stuck_in_runnable`; amazon-ecs-agent's error names; runc's messages about
+/// things that the image lacks.
 const SIGNS: [(&[&str], Code, &str); 15] = [
     (
         &["Canceled by JobStateTimeLimit"],
@@ -73,7 +75,7 @@ const SIGNS: [(&[&str], Code, &str); 15] = [
 ];
 
 impl Cause {
-    /// The cause of an end. `by_user`: somebody asked for it.
+    /// The cause of an end. `by_user`: a user asked for it.
     pub fn of(end: &End, by_user: bool) -> Self {
         let reason = end.reason.as_deref().unwrap_or_default();
         let status = end.status_reason.as_deref().unwrap_or_default();
@@ -120,7 +122,7 @@ impl Cause {
         }
     }
 
-    /// The same, seen again in the light of the output: some ends are told only there.
+    /// The cause, refined by the output: some ends are visible only there.
     #[must_use]
     pub fn with_output<'l>(self, mut lines: impl Iterator<Item = &'l str>) -> Self {
         if !matches!(self.code, Code::ExitCode) {
@@ -146,11 +148,11 @@ impl Cause {
         }
     }
 
-    /// What to do about it, for a job that ended so.
-    pub fn finding(&self, job: &JobFacts, end: &End) -> Finding {
+    /// The finding, with advice, for a job that ended in this way.
+    pub fn finding(&self, job: &ObservedJob, end: &End) -> Finding {
         let reason = end.reason.as_deref().filter(|r| !r.is_empty());
         let status = end.status_reason.as_deref().filter(|r| !r.is_empty());
-        // AWS's own words, where ours leave something out.
+        // AWS's own message is added if ours leaves something out.
         let quoted = |text: Option<&str>| text.map(|text| format!("; AWS says: {text}")).unwrap_or_default();
         let image = job.image.as_deref().unwrap_or("the image");
         let had = job.demand.filter(|d| d.memory_mib > 0).map(|d| d.memory_mib);
@@ -220,15 +222,15 @@ impl Cause {
     }
 }
 
-/// A size as `--memory` takes it.
+/// A size in the form that `--memory` takes.
 fn size(mib: u64) -> String {
     if mib >= 1024 && mib.is_multiple_of(1024) { format!("{}G", mib / 1024) } else { mib.to_string() }
 }
 
-/// What to check when an image cannot be pulled, by the registry's words (ECS Developer Guide
-/// `task_cannot_pull_image`).
+/// The finding for an image that cannot be pulled, according to the registry's message (ECS
+/// Developer Guide `task_cannot_pull_image`).
 fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
-    // Whoever runs the containers may know better what to do.
+    // The operator of the containers may have added better advice.
     if let Some((words, advice)) = words.split_once(ADVICE) {
         let message = format!("{} ({image}); the cluster says: {words}", cause.short);
         return Finding::new(cause.code, message).advise(advice);
@@ -303,7 +305,8 @@ fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
     Finding::new(cause.code, format!("{} ({image}){why}{said}", cause.short)).advise(advice)
 }
 
-/// ResourceInitializationError, by what could not be had (ECS Developer Guide `resource-initialization-error`).
+/// The finding for a ResourceInitializationError, by the missing resource (ECS Developer Guide
+/// `resource-initialization-error`).
 fn initialization(cause: &Cause, words: &str) -> Finding {
     let low = words.to_lowercase();
     let advice = if low.contains("secret") || low.contains("ssm") || low.contains("registry auth") {

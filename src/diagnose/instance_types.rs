@@ -1,16 +1,16 @@
 //! Instance types: which ones an environment may start, and whether a job fits on one.
 
-use super::evidence::Environment;
+use super::evidence::ComputeEnvironment;
 use super::words;
 use awsb_model::{Demand, InstanceType};
 
-/// API `ComputeResource`, `instanceTypes`: the families that `default_x86_64` and `default_arm64` stand for.
+/// The families of `default_x86_64` and `default_arm64` (API `ComputeResource`, `instanceTypes`).
 const X86_64: [&str; 4] = ["m6i", "c6i", "r6i", "c7i"];
 const ARM64: [&str; 4] = ["m6g", "c6g", "r6g", "c7g"];
-/// The same for `optimal`, which was other families before November 2025 and can be either.
+/// The families of `optimal`. They were others before November 2025, so it can be either.
 const OPTIMAL: [&str; 10] = ["c4", "m4", "r4", "c5", "m5", "r5", "m6i", "c6i", "r6i", "c7i"];
 
-/// What an environment's `instanceTypes` stand for, as patterns of names: `c5.*`, `c5.xlarge`.
+/// The patterns of names for an environment's `instanceTypes`: `c5.*`, `c5.xlarge`.
 pub fn patterns(allowed: &[String]) -> Vec<String> {
     let families = |families: &[&str]| families.iter().map(|family| format!("{family}.*")).collect();
     let mut patterns: Vec<String> = allowed
@@ -28,8 +28,8 @@ pub fn patterns(allowed: &[String]) -> Vec<String> {
     patterns
 }
 
-/// Those of `known` that the environment may start.
-pub fn allowed<'t>(environment: &Environment, known: &'t [InstanceType]) -> Vec<&'t InstanceType> {
+/// The types in `known` that the environment may start.
+pub fn allowed<'t>(environment: &ComputeEnvironment, known: &'t [InstanceType]) -> Vec<&'t InstanceType> {
     let patterns = patterns(&environment.instance_types);
     let is_one = |name: &str| {
         patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
@@ -40,15 +40,15 @@ pub fn allowed<'t>(environment: &Environment, known: &'t [InstanceType]) -> Vec<
     known.iter().filter(|t| is_one(&t.name)).collect()
 }
 
-/// Whether a container fits on an instance of this type. Some of the memory is the system's (UG
-/// `memory-management`), so that all of it is too much.
+/// Whether a container fits on an instance of this type. The system needs some of the memory (UG
+/// `memory-management`), so a container cannot have all of it.
 pub fn fits(instance: &InstanceType, demand: &Demand) -> bool {
     f64::from(instance.vcpus) >= demand.vcpus
         && instance.memory_mib > demand.memory_mib
         && instance.gpus >= demand.gpus
 }
 
-/// Why none of these types fits; `None` when one does, or none is known.
+/// Why none of these types fits. `None`: one does, or none is known.
 pub fn lacking(types: &[&InstanceType], demand: &Demand) -> Option<String> {
     if types.is_empty() || types.iter().any(|t| fits(t, demand)) {
         return None;

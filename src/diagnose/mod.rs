@@ -1,12 +1,12 @@
-//! Why a job does not run, or why it failed: from what was read ([`Facts`]) to what is told ([`Answer`]).
+//! Why a job does not run, or why it failed: from [`Evidence`] to a [`Diagnosis`].
 //!
-//! | module    | what it explains                                                            |
+//! | module    | it explains                                                                 |
 //! |-----------|-----------------------------------------------------------------------------|
 //! | `waiting` | jobs that are SUBMITTED, PENDING, STARTING or RUNNING, and retries           |
 //! | `availability` | RUNNABLE: a queue or an environment that cannot be used                      |
-//! | `capacity` | RUNNABLE: what the compute environments have, and who has it                 |
-//! | `too_large` | RUNNABLE: a job that is larger than what the environments may ever have      |
-//! | `queue_position` | RUNNABLE: who is ahead, and what blocks the head                             |
+//! | `capacity` | RUNNABLE: the resources of the compute environments, and the jobs that use them |
+//! | `too_large` | RUNNABLE: a job that is larger than the environments may ever be             |
+//! | `queue_position` | RUNNABLE: the jobs that are ahead, and a blocked head of the queue           |
 //! | `blocked` | AWS's codes for a blocked queue                                              |
 //! | `failure_cause` | how an attempt ended                                                         |
 //! | `failed`  | FAILED: the cause, the attempts, the job that it depended on                 |
@@ -36,67 +36,67 @@ pub use instance_types::patterns;
 pub use never_fits::{NeverFits, never_fits};
 
 pub use evidence::{
-    Attempt, Dependency, End, Environment, Facts, Holder, Holders, JobFacts, Kind, Line, LogTail, Machine,
-    Parts, Queue, Ready, Unseen,
+    Attempt, Availability, ComputeEnvironment, ComputeKind, Dependency, End, Evidence, LogTail, Machine,
+    MissingEvidence, ObservedJob, Parts, PlacedJob, PlacedJobs, Queue, QueueOrder,
 };
 
 use awsb_model::{Status, words};
 
-/// What was found; its name in capitals is the `code` of `--json`, which stays as it is.
+/// The kind of a finding. Its name in capitals is the `code` of `--json`, which is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
-    /// It succeeded.
+    /// The job succeeded.
     Succeeded,
-    /// Batch has taken it and not looked at it yet.
+    /// Batch has accepted the job, and not examined it yet.
     Submitted,
-    /// It waits for other jobs.
+    /// The job waits for other jobs.
     DependencyNotDone,
-    /// What it waits for is done; it goes on in a moment.
+    /// All dependencies are done; the job goes on in a moment.
     DependenciesDone,
-    /// Batch does not know a job that it waits for (any more).
+    /// Batch does not know a job that this one waits for, or has forgotten it.
     DependencyUnknown,
     /// A job that it depended on failed.
     DependencyFailed,
-    /// An array's children, or an MNP job's nodes: how many are in which state.
+    /// The number of an array's children, or of an MNP job's nodes, in each state.
     Parts,
     /// The queue is disabled.
     QueueDisabled,
     /// The queue is INVALID.
     QueueInvalid,
-    /// The queue is being made, changed or deleted.
+    /// The queue is being created, changed or deleted.
     QueueNotReady,
     /// A compute environment is disabled.
     EnvironmentDisabled,
     /// A compute environment is INVALID.
     EnvironmentInvalid,
-    /// A compute environment is being made, changed or deleted.
+    /// A compute environment is being created, changed or deleted.
     EnvironmentNotReady,
     /// None of the queue's environments runs multi-node jobs.
     NoMultiNode,
-    /// It asks for more vCPUs than `maxvCpus` allows.
+    /// The job asks for more vCPUs than `maxvCpus` allows.
     EnvironmentTooSmall,
-    /// No instance type that is allowed has what it asks for.
+    /// None of the allowed instance types has the resources that the job asks for.
     NoInstanceFits,
     /// Other jobs have all the vCPUs that `maxvCpus` allows.
     MaxVcpusReached,
     /// No instance has joined the ECS cluster.
     NoInstances,
-    /// Instances are there and have no agent that is connected.
+    /// There are instances, but none has a connected agent.
     InstancesDisconnected,
-    /// Instances are there, and none has as much free.
+    /// There are instances, but none has enough free resources.
     InstancesFull,
-    /// An instance has room for it.
+    /// An instance has capacity for the job.
     RoomIsThere,
-    /// Nothing that can be seen is in its way.
+    /// No reason can be seen.
     NothingFound,
     /// Batch is starting instances.
     ScalingUp,
     /// Batch has not asked for instances yet.
     NotScalingYet,
-    /// Others are ahead in the queue.
+    /// Other jobs are ahead in the queue.
     BehindOthers,
-    /// It is the first in the queue.
+    /// The job is the first in the queue.
     HeadOfQueue,
     /// Queues with a higher priority share the environments.
     QueueWithHigherPriority,
@@ -116,25 +116,25 @@ pub enum Code {
     ActionRequired,
     /// AWS: `UNDETERMINED`.
     Undetermined,
-    /// Another code of AWS's.
+    /// AWS has another code.
     Blocked,
-    /// It waits, and AWS says something about it.
+    /// The job waits, and AWS has a status reason for it.
     WaitReason,
-    /// It waits for its next attempt.
+    /// The job waits for its next attempt.
     RetryWaiting,
-    /// Its container is being made.
+    /// The container of the job is being created.
     Starting,
-    /// It runs.
+    /// The job runs.
     Running,
-    /// It ended with an exit code of its own.
+    /// The job ended with an exit code of its own.
     ExitCode,
-    /// A signal ended it.
+    /// A signal ended the job.
     Signal,
-    /// It used more memory than it had.
+    /// The job used more memory than it had.
     OutOfMemory,
-    /// SIGKILL, which may have been for its memory.
+    /// The job got SIGKILL, perhaps because of its memory.
     Killed,
-    /// The instance was taken away.
+    /// The instance was terminated.
     HostTerminated,
     /// The image could not be pulled.
     ImagePull,
@@ -142,46 +142,46 @@ pub enum Code {
     NoShell,
     /// The image does not have the program.
     NoProgram,
-    /// The image is for another kind of CPU.
+    /// The image is for another CPU architecture.
     WrongArchitecture,
-    /// The container could not be made or started.
+    /// The container could not be created or started.
     CannotStart,
     /// The instance's container engine did not answer in time.
     DockerTimeout,
     /// Secrets, file systems or the network could not be prepared.
     ResourceInitialization,
-    /// The log group or stream could not be had.
+    /// The log group or stream could not be used.
     LogConfiguration,
-    /// The overrides were longer than ECS takes.
+    /// The overrides were longer than ECS accepts.
     OverridesTooLong,
     /// The disk is full.
     DiskFull,
-    /// It succeeded, and a result of it could not be uploaded.
+    /// The job succeeded, but a result could not be uploaded.
     NotUploaded,
-    /// It ran longer than its timeout.
+    /// The job ran longer than its timeout.
     Timeout,
-    /// Somebody ended it.
+    /// A user ended the job.
     Terminated,
-    /// Batch ended it, since it had blocked the queue for too long.
+    /// Batch ended the job because it had blocked the queue for too long.
     TimeLimitAction,
-    /// It failed, and AWS's words for it are all that is known.
+    /// The job failed; only AWS's message is known.
     OtherReason,
-    /// It failed, and nothing says why.
+    /// The job failed without any reason.
     NoReason,
     /// An earlier attempt failed.
     EarlierAttempt,
-    /// Something could not be looked at.
+    /// Some evidence could not be read.
     NotSeen,
 }
 
-/// One thing that was found.
+/// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind of thing.
+    /// The kind of the finding.
     pub code: Code,
-    /// In plain words.
+    /// The finding in plain words.
     pub message: String,
-    /// What to do about it, each a command or a sentence.
+    /// The advice, each item a command or a sentence.
     pub advice: Vec<String>,
 }
 
@@ -197,43 +197,44 @@ impl Finding {
     }
 }
 
-/// The answer for one job.
+/// The diagnosis of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Diagnosis {
     /// The job's ID.
     pub job_id: String,
-    /// Its state.
+    /// The state of the job.
     pub status: Status,
-    /// The job and its state, with the times that matter.
+    /// The job and its state, with the relevant times.
     pub opening: String,
-    /// What was found, what matters most first.
+    /// The findings, the most important first.
     pub findings: Vec<Finding>,
     /// The last lines of its output.
     pub log: Option<LogTail>,
 }
 
-impl Answer {
-    /// The answer that these facts give.
-    pub fn of(facts: &Facts) -> Self {
-        let mut findings = findings(facts);
-        findings.extend(facts.unseen.iter().map(unseen));
+impl Diagnosis {
+    /// The diagnosis that follows from the evidence.
+    pub fn of(evidence: &Evidence) -> Self {
+        let mut findings = findings(evidence);
+        findings.extend(evidence.unseen.iter().map(unseen));
         Self {
-            job_id: facts.job.id.clone(),
-            status: facts.job.status,
-            opening: opening(facts),
+            job_id: evidence.job.id.clone(),
+            status: evidence.job.status,
+            opening: opening(evidence),
             findings,
-            log: facts.log.clone().filter(|_| facts.job.status == Status::Failed),
+            log: evidence.log.clone().filter(|_| evidence.job.status == Status::Failed),
         }
     }
 
-    /// The job whose output is shown, and its log stream, when it names one that is not there.
+    /// The job whose output is shown and its log stream, if it names one that does not exist.
     pub fn missing_log(&self) -> Option<(&str, &str)> {
         let log = self.log.as_ref()?;
         Some((&log.job_id, log.missing.as_deref()?))
     }
 
-    /// The answer in lines: the verdict, what else was found, the output's end, what to do. Line breaks in AWS's
-    /// words become blanks; all else is exact, so that a terminal must be guarded from it.
+    /// The diagnosis in lines: the verdict, the other findings, the end of the output, the advice.
+    /// Line breaks in AWS's messages become blanks. All else is exact, so it must be sanitized
+    /// before a terminal gets it.
     pub fn lines(&self) -> Vec<String> {
         let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
         let clean = |text: &str| text.replace(breaks, " ");
@@ -274,50 +275,50 @@ impl Answer {
     }
 }
 
-/// What keeps a job from ever running in these environments, as it is: it is larger than all that they may have, or they
-/// run no multi-node jobs.
-fn permanent_obstacles(facts: &Facts) -> Vec<Finding> {
+/// Reasons why a job can never run in these environments: it is larger than they may ever be, or
+/// they do not run multi-node jobs.
+fn permanent_obstacles(evidence: &Evidence) -> Vec<Finding> {
     const NEVER: [Code; 3] = [Code::EnvironmentTooSmall, Code::NoInstanceFits, Code::NoMultiNode];
-    let mut found = capacity::look(facts).certain;
+    let mut found = capacity::findings(evidence).certain;
     found.retain(|finding| NEVER.contains(&finding.code));
     found
 }
 
-/// Whether a job failed for nothing of its own: another one, that it depended on, had failed.
-pub fn failed_for_another(job: &JobFacts) -> bool {
+/// Whether a job failed only because a job that it depended on had failed.
+pub fn failed_for_another(job: &ObservedJob) -> bool {
     job.status == Status::Failed
         && failure_cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::DependencyFailed
 }
 
-/// Whether a job failed since somebody ended it.
-pub fn failed_by_user(job: &JobFacts) -> bool {
+/// Whether a job failed because a user ended it.
+pub fn failed_by_user(job: &ObservedJob) -> bool {
     job.status == Status::Failed
         && failure_cause::Cause::of(&failed::end(job), job.ended_by_user).code == Code::Terminated
 }
 
-/// What is found for a job, in whatever state it is.
-fn findings(facts: &Facts) -> Vec<Finding> {
+/// The findings for a job in any state.
+fn findings(evidence: &Evidence) -> Vec<Finding> {
     let has_parts =
-        facts.job.size.is_some() || facts.job.nodes.is_some_and(|_| !facts.parts.counts.is_empty());
-    match facts.job.status {
-        Status::Succeeded => vec![waiting::succeeded(facts)],
-        Status::Failed if has_parts => children::failed(facts),
-        Status::Failed => failed::failed(facts),
-        Status::Pending if facts.job.size.is_some() => children::pending(facts),
-        Status::Submitted => vec![waiting::submitted(facts)],
-        Status::Pending => waiting::pending(facts),
-        Status::Runnable => waiting::runnable(facts),
-        Status::Starting => waiting::starting(facts),
-        Status::Running => waiting::running(facts),
+        evidence.job.size.is_some() || evidence.job.nodes.is_some_and(|_| !evidence.parts.counts.is_empty());
+    match evidence.job.status {
+        Status::Succeeded => vec![waiting::succeeded(evidence)],
+        Status::Failed if has_parts => children::failed(evidence),
+        Status::Failed => failed::failed(evidence),
+        Status::Pending if evidence.job.size.is_some() => children::pending(evidence),
+        Status::Submitted => vec![waiting::submitted(evidence)],
+        Status::Pending => waiting::pending(evidence),
+        Status::Runnable => waiting::runnable(evidence),
+        Status::Starting => waiting::starting(evidence),
+        Status::Running => waiting::running(evidence),
     }
 }
 
 /// The job and its state.
-fn opening(facts: &Facts) -> String {
-    let job = &facts.job;
+fn opening(evidence: &Evidence) -> String {
+    let job = &evidence.job;
     let called = job.called();
     let status = job.status;
-    let ago = |at: Option<i64>| at.filter(|at| *at > 0).map(|at| words::span(facts.now - at));
+    let ago = |at: Option<i64>| at.filter(|at| *at > 0).map(|at| words::span(evidence.now - at));
     let ran = job.started_at.zip(job.stopped_at).filter(|(from, _)| *from > 0);
     let ran = ran.map(|(from, to)| format!(" after it had run for {}", words::span(to - from)));
     let ended = || ago(job.stopped_at).map(|ago| format!(" {ago} ago")).unwrap_or_default();
@@ -332,7 +333,7 @@ fn opening(facts: &Facts) -> String {
     }
 }
 
-fn unseen(unseen: &Unseen) -> Finding {
+fn unseen(unseen: &MissingEvidence) -> Finding {
     let what = &unseen.what;
     match &unseen.permission {
         Some(permission) => Finding::new(

@@ -1,29 +1,31 @@
-//! Whether a job can ever run, from what is remembered of its queue's environments: who submits does not ask for it.
+//! Whether a job can ever run, according to the cached limits of its queue's environments. It is
+//! checked at submission.
 
 use awsb_model::request::SubmitRequest;
 use awsb_model::{Demand, Memory, Status};
 
 use super::gather::{convert, look_at_capacity};
-use super::{Environment, Facts, Finding, JobFacts, Machine, permanent_obstacles};
+use super::{ComputeEnvironment, Evidence, Finding, Machine, ObservedJob, permanent_obstacles};
 use crate::aws::Session;
 use crate::batch::cached_capacity;
 
-/// Why a job can never run.
+/// Reasons why a job can never run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeverFits {
-    /// What is in its way.
+    /// The reasons.
     pub findings: Vec<Finding>,
-    /// For how long, in milliseconds, that has been known.
+    /// The age of the cached limits, in milliseconds.
     pub age: i64,
 }
 
-/// The name of a queue, which may have been given by its ARN.
+/// The name of a queue, which may be given as an ARN.
 fn name_of(queue: &str) -> &str {
     queue.rsplit('/').next().unwrap_or(queue)
 }
 
-/// Why the job of this request can never run in its queue, as far as that is remembered and it is known what the job asks
-/// for: the request says it, and `by_definition` is what the job definition adds. Where nothing is remembered, nobody is asked unless that costs next to nothing.
+/// Why the job of this request can never run in its queue, as far as the limits are cached and the
+/// job's resources are known. They are in the request, and `by_definition` has those of the job
+/// definition. Without cached limits, AWS is asked only if that costs next to nothing.
 pub async fn never_fits(
     session: &Session,
     request: &SubmitRequest,
@@ -42,32 +44,32 @@ pub async fn never_fits(
     let machines = known.machines.unwrap_or_default();
     let environment = |known: &crate::batch::Environment| {
         let grown_by = |name| session.command_to_grow(name).map(str::to_owned);
-        let facts = convert::environment(known);
-        let (grown_by, machines_grown_by) = (grown_by(Some(facts.name.as_str())), grown_by(None));
+        let evidence = convert::environment(known);
+        let (grown_by, machines_grown_by) = (grown_by(Some(evidence.name.as_str())), grown_by(None));
         let registered =
-            machines.iter().find(|(name, _)| *name == facts.name).map(|(_, registered)| registered);
+            machines.iter().find(|(name, _)| *name == evidence.name).map(|(_, registered)| registered);
         let machine = |registered: &Demand| Machine { registered: *registered, ..Machine::default() };
         let machines = registered.map(|registered| registered.iter().map(machine).collect());
-        Environment { grown_by, machines_grown_by, machines, ..facts }
+        ComputeEnvironment { grown_by, machines_grown_by, machines, ..evidence }
     };
-    let facts = Facts {
-        job: JobFacts {
+    let evidence = Evidence {
+        job: ObservedJob {
             status: Status::Runnable,
             demand: Some(demand),
             nodes: request.node_overrides.as_ref().map(|nodes| nodes.num_nodes),
-            ..JobFacts::default()
+            ..ObservedJob::default()
         },
         environments: known.environments.iter().map(environment).collect(),
         instance_types: known.instance_types,
-        ..Facts::default()
+        ..Evidence::default()
     };
-    let findings = permanent_obstacles(&facts);
+    let findings = permanent_obstacles(&evidence);
     let age = jiff::Timestamp::now().as_millisecond().saturating_sub(known.at);
     (!findings.is_empty()).then_some(NeverFits { findings, age })
 }
 
-/// What a job asks for: its request before its job definition. `None` where neither is known to ask for anything; what is
-/// not known counts as nothing.
+/// The resources that a job asks for: the request comes before the job definition. `None`: neither
+/// asks for anything. Unknown values count as nothing.
 fn demand(request: &SubmitRequest, by_definition: &Demand) -> Option<Demand> {
     let all = request.all_overrides().flat_map(|overrides| &overrides.resource_requirements);
     let mut demand = Demand::default();

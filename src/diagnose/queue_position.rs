@@ -1,28 +1,28 @@
-//! Who is ahead of a RUNNABLE job in its queue.
+//! The position of a RUNNABLE job in its queue.
 
-use super::evidence::{Facts, JobFacts};
+use super::evidence::{Evidence, ObservedJob};
 use super::{Code, Finding, blocked, too_large, words};
 use awsb_model::Status;
 
-/// Jobs that a snapshot has at most (API `GetJobQueueSnapshot`).
+/// The number of jobs in a snapshot at most (API `GetJobQueueSnapshot`).
 const SNAPSHOT: usize = 100;
-/// So many shares are named.
+/// The number of shares that a finding names.
 const SHARES: usize = 5;
 
 /// The job at the head of the queue, if that is another one and is blocked.
-pub fn head(facts: &Facts) -> Option<Finding> {
-    let limits = facts.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
-    blocked::of_head(other_head(facts)?, limits)
+pub fn head(evidence: &Evidence) -> Option<Finding> {
+    let limits = evidence.queue.as_ref().map(|q| q.limits.as_slice()).unwrap_or_default();
+    blocked::of_head(other_head(evidence)?, limits)
 }
 
-fn other_head(facts: &Facts) -> Option<&JobFacts> {
-    facts.line.as_ref()?.head.as_ref().filter(|head| head.id != facts.job.id)
+fn other_head(evidence: &Evidence) -> Option<&ObservedJob> {
+    evidence.queue_order.as_ref()?.head.as_ref().filter(|head| head.id != evidence.job.id)
 }
 
-/// What the head of the queue waits for, where that is another job and AWS says nothing of it.
-fn with_head(facts: &Facts, mut finding: Finding) -> Finding {
-    let waits = |head: &&JobFacts| head.status == Status::Runnable;
-    let Some(head) = other_head(facts).filter(waits) else { return finding };
+/// Adds the reason why the head of the queue waits, if that is another job and AWS gives no reason.
+fn with_head(evidence: &Evidence, mut finding: Finding) -> Finding {
+    let waits = |head: &&ObservedJob| head.status == Status::Runnable;
+    let Some(head) = other_head(evidence).filter(waits) else { return finding };
     if blocked::of_head(head, &[]).is_some() {
         return finding;
     }
@@ -35,12 +35,12 @@ fn with_head(facts: &Facts, mut finding: Finding) -> Finding {
     finding.advise(format!("`bstat --why {}` shows what the job at the head waits for", head.id))
 }
 
-/// The job's place, and whose turn it is.
-pub fn place(facts: &Facts) -> Vec<Finding> {
+/// The position of the job, and the job whose turn it is.
+pub fn place(evidence: &Evidence) -> Vec<Finding> {
     let mut found = Vec::new();
-    let Some(line) = &facts.line else { return found };
-    let name = facts.queue.as_ref().map_or("its queue", |q| q.name.as_str());
-    let place = line.jobs.iter().position(|id| *id == facts.job.id);
+    let Some(line) = &evidence.queue_order else { return found };
+    let name = evidence.queue.as_ref().map_or("its queue", |q| q.name.as_str());
+    let place = line.jobs.iter().position(|id| *id == evidence.job.id);
     let count = line.jobs.len();
     match place {
         Some(0) => {
@@ -50,10 +50,10 @@ pub fn place(facts: &Facts) -> Vec<Finding> {
             let of = if count >= SNAPSHOT { format!("first {count}") } else { count.to_string() };
             let place = words::place(at + 1);
             let message = format!("it is the {place} of the {of} RUNNABLE jobs of the queue {name}");
-            found.push(with_head(facts, Finding::new(Code::BehindOthers, message)));
+            found.push(with_head(evidence, Finding::new(Code::BehindOthers, message)));
         }
         None if count >= SNAPSHOT => {
-            // A listing has no children of arrays: that it shows none before this one tells nothing.
+            // A listing does not have children of arrays, so an empty one proves nothing.
             let before = line.before.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
             let before = before.map(|n| match n {
                 1 => "; at least 1 waiting job was submitted before it".to_owned(),
@@ -63,14 +63,14 @@ pub fn place(facts: &Facts) -> Vec<Finding> {
                 "it is not among the first {count} RUNNABLE jobs of the queue {name}{}",
                 before.unwrap_or_default()
             );
-            found.push(with_head(facts, Finding::new(Code::BehindOthers, message)));
+            found.push(with_head(evidence, Finding::new(Code::BehindOthers, message)));
         }
         None => {}
     }
-    if let (Some(last), true) = (found.last_mut(), facts.queue.as_ref().is_some_and(|q| q.has_policy)) {
-        last.message.push_str(&shares(facts));
+    if let (Some(last), true) = (found.last_mut(), evidence.queue.as_ref().is_some_and(|q| q.has_policy)) {
+        last.message.push_str(&shares(evidence));
     }
-    if let Some(queue) = facts.queue.as_ref().filter(|q| !q.ahead.is_empty()) {
+    if let Some(queue) = evidence.queue.as_ref().filter(|q| !q.ahead.is_empty()) {
         let ahead = words::some(&queue.ahead, 5);
         found.push(Finding::new(
             Code::QueueWithHigherPriority,
@@ -82,15 +82,15 @@ pub fn place(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// Whose share has how much: under a scheduling policy, the order is not that of submission.
-fn shares(facts: &Facts) -> String {
-    let shares = facts.line.as_ref().map(|line| line.shares.as_slice()).unwrap_or_default();
+/// The use of the shares. Under a scheduling policy, the order is not that of submission.
+fn shares(evidence: &Evidence) -> String {
+    let shares = evidence.queue_order.as_ref().map(|line| line.shares.as_slice()).unwrap_or_default();
     let each: Vec<String> = shares.iter().map(|(share, used)| format!("{share} {used}")).collect();
     let used = if each.is_empty() {
         String::new()
     } else {
         format!("; vCPUs in use by share: {}", words::some(&each, SHARES))
     };
-    let own = facts.job.share.as_ref().map(|share| format!(", its share is {share}")).unwrap_or_default();
+    let own = evidence.job.share.as_ref().map(|share| format!(", its share is {share}")).unwrap_or_default();
     format!("; shares that have used less go first{own}{used}")
 }

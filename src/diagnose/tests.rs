@@ -1,4 +1,4 @@
-//! Every finding, in the words that users see.
+//! Every finding, with the messages that users see.
 
 mod cases;
 
@@ -15,40 +15,40 @@ const NOW: i64 = 1_000_000_000_000;
 const MINUTE: i64 = 60_000;
 
 /// A job `j` that was submitted two minutes ago.
-fn job(status: Status) -> Facts {
+fn job(status: Status) -> Evidence {
     let demand = Demand { vcpus: 4.0, memory_mib: 8192, gpus: 0 };
-    Facts {
+    Evidence {
         now: NOW,
-        job: JobFacts {
+        job: ObservedJob {
             id: "j".into(),
             name: "train".into(),
             status,
             created_at: Some(NOW - 2 * MINUTE),
             demand: Some(demand),
             image: Some("111122223333.dkr.ecr.eu-west-1.amazonaws.com/tools/train:7".into()),
-            ..JobFacts::default()
+            ..ObservedJob::default()
         },
-        ..Facts::default()
+        ..Evidence::default()
     }
 }
 
 /// A RUNNABLE job in the queue `q` with one environment `ce`.
-fn runnable(change: impl FnOnce(&mut Facts)) -> Facts {
-    let mut facts = job(Status::Runnable);
-    facts.queue = Some(Queue { name: "q".into(), ..Queue::default() });
-    facts.environments = vec![environment("ce")];
-    change(&mut facts);
-    facts
+fn runnable(change: impl FnOnce(&mut Evidence)) -> Evidence {
+    let mut evidence = job(Status::Runnable);
+    evidence.queue = Some(Queue { name: "q".into(), ..Queue::default() });
+    evidence.environments = vec![environment("ce")];
+    change(&mut evidence);
+    evidence
 }
 
-fn environment(name: &str) -> Environment {
-    Environment {
+fn environment(name: &str) -> ComputeEnvironment {
+    ComputeEnvironment {
         name: name.into(),
         max_vcpus: Some(16),
         desired_vcpus: Some(8),
         instance_types: vec!["c5".into(), "m5.xlarge".into()],
         cluster: Some(format!("{name}-cluster")),
-        ..Environment::default()
+        ..ComputeEnvironment::default()
     }
 }
 
@@ -62,16 +62,16 @@ fn machine(id: &str, free: f64) -> Machine {
     }
 }
 
-fn holder(id: &str, vcpus: f64) -> Holder {
-    Holder { id: id.into(), name: "old".into(), vcpus, cluster: Some("ce-cluster".into()) }
+fn placed_job(id: &str, vcpus: f64) -> PlacedJob {
+    PlacedJob { id: id.into(), name: "old".into(), vcpus, cluster: Some("ce-cluster".into()) }
 }
 
-fn says(reason: &str) -> Facts {
+fn says(reason: &str) -> Evidence {
     runnable(|f| f.job.end.status_reason = Some(reason.into()))
 }
 
-fn other(id: &str, status: Status) -> JobFacts {
-    JobFacts { id: id.into(), name: "align".into(), status, ..JobFacts::default() }
+fn other(id: &str, status: Status) -> ObservedJob {
+    ObservedJob { id: id.into(), name: "align".into(), status, ..ObservedJob::default() }
 }
 
 fn end(status_reason: &str, reason: &str, exit_code: Option<i32>) -> End {
@@ -79,38 +79,38 @@ fn end(status_reason: &str, reason: &str, exit_code: Option<i32>) -> End {
     End { status_reason: text(status_reason), reason: text(reason), exit_code }
 }
 
-fn failed(status_reason: &str, reason: &str, exit_code: Option<i32>) -> Facts {
-    let mut facts = job(Status::Failed);
-    facts.job.end = end(status_reason, reason, exit_code);
-    facts.job.started_at = exit_code.map(|_| NOW - 90_000);
-    facts.job.stopped_at = Some(NOW - MINUTE);
-    facts
+fn failed(status_reason: &str, reason: &str, exit_code: Option<i32>) -> Evidence {
+    let mut evidence = job(Status::Failed);
+    evidence.job.end = end(status_reason, reason, exit_code);
+    evidence.job.started_at = exit_code.map(|_| NOW - 90_000);
+    evidence.job.stopped_at = Some(NOW - MINUTE);
+    evidence
 }
 
 const EXITED: &str = "Essential container in task exited";
 const NOT_STARTED: &str = "Task failed to start";
 
-fn array(status: Status, size: u32, failed: Vec<JobFacts>) -> Facts {
-    let mut facts = job(status);
-    facts.job.size = Some(size);
+fn array(status: Status, size: u32, failed: Vec<ObservedJob>) -> Evidence {
+    let mut evidence = job(status);
+    evidence.job.size = Some(size);
     let count = u32::try_from(failed.len()).unwrap_or(0);
-    facts.parts.counts = vec![(Status::Succeeded, size - count), (Status::Failed, count)];
-    facts.parts.failed = failed;
-    facts
+    evidence.parts.counts = vec![(Status::Succeeded, size - count), (Status::Failed, count)];
+    evidence.parts.failed = failed;
+    evidence
 }
 
-fn children(indices: std::ops::Range<u32>, end: &End) -> Vec<JobFacts> {
-    indices.map(|i| JobFacts { end: end.clone(), ..other(&format!("j:{i}"), Status::Failed) }).collect()
+fn children(indices: std::ops::Range<u32>, end: &End) -> Vec<ObservedJob> {
+    indices.map(|i| ObservedJob { end: end.clone(), ..other(&format!("j:{i}"), Status::Failed) }).collect()
 }
 
 #[test]
 fn advice_is_about_the_machine_that_the_job_runs_on() {
     let printed = |code, line: &str, runs_here| {
-        let mut facts = failed(EXITED, "", Some(code));
-        facts.job.runs_here = runs_here;
-        facts.log =
+        let mut evidence = failed(EXITED, "", Some(code));
+        evidence.job.runs_here = runs_here;
+        evidence.log =
             Some(LogTail { job_id: "j".into(), lines: vec![(None, line.into())], ..LogTail::default() });
-        Answer::of(&facts).findings.remove(0)
+        Diagnosis::of(&evidence).findings.remove(0)
     };
     let full = "write: No space left on device";
     for (runs_here, says, says_not) in [(true, "df -h", "Fargate"), (false, "Fargate", "df -h")] {
@@ -125,19 +125,19 @@ fn advice_is_about_the_machine_that_the_job_runs_on() {
         "{finding:?}"
     );
     assert!(!finding.advice.join("; ").contains("s3:PutObject"), "{finding:?}");
-    // A job may print what it likes.
+    // The output of a job may contain anything.
     assert_eq!(printed(1, line, true).code, Code::ExitCode);
 
     let waits = says(&format!("CAPACITY:DISK_FULL - the disk of /h is full{ADVICE}make room on that disk"));
-    let finding = Answer::of(&waits).findings.remove(0);
+    let finding = Diagnosis::of(&waits).findings.remove(0);
     assert!(finding.message.ends_with("the cluster says: the disk of /h is full"), "{finding:?}");
     assert_eq!(finding.advice, ["make room on that disk"]);
 }
 
-/// What users see, case by case.
-fn told(cases: &[(&str, Facts)]) -> String {
-    let each = cases.iter().map(|(name, facts)| {
-        let answer = Answer::of(facts);
+/// The messages that users see, case by case.
+fn told(cases: &[(&str, Evidence)]) -> String {
+    let each = cases.iter().map(|(name, evidence)| {
+        let answer = Diagnosis::of(evidence);
         let codes: Vec<String> = answer.findings.iter().map(|f| format!("{:?}", f.code)).collect();
         format!("## {name} [{}]\n{}\n", codes.join(" "), answer.lines().join("\n"))
     });
@@ -164,7 +164,7 @@ fn arrays_and_nodes_in_words() {
     insta::assert_snapshot!(told(&parts_cases()));
 }
 
-/// The code of a finding as `--json` has it.
+/// The code of a finding in `--json`.
 fn word(code: Code) -> String {
     serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -174,7 +174,7 @@ fn every_code_is_seen_here_and_told_on_the_page() {
     let cases = [waiting_cases(), runnable_cases(), failed_cases(), parts_cases()].concat();
     let seen: BTreeSet<String> = cases
         .iter()
-        .flat_map(|(_, facts)| Answer::of(facts).findings)
+        .flat_map(|(_, evidence)| Diagnosis::of(evidence).findings)
         .map(|finding| word(finding.code))
         .collect();
     let page = include_str!("../../docs/why.md");
@@ -200,13 +200,13 @@ fn every_code_is_seen_here_and_told_on_the_page() {
 
 #[test]
 fn words_of_others_are_exact_and_no_lines_of_their_own() {
-    let mut facts = failed("\u{1b}[2Jgone\r\nwhat to do: rm -rf /", "", None);
-    facts.log = Some(LogTail {
+    let mut evidence = failed("\u{1b}[2Jgone\r\nwhat to do: rm -rf /", "", None);
+    evidence.log = Some(LogTail {
         job_id: "j".into(),
         lines: vec![(Some(1), "a\u{1b}[31mb\tc".into())],
         ..LogTail::default()
     });
-    let answer = Answer::of(&facts);
+    let answer = Diagnosis::of(&evidence);
     let lines = answer.lines();
     assert_eq!(
         lines[0], "j (train) FAILED 1 min ago: \u{1b}[2Jgone  what to do: rm -rf /",
@@ -257,7 +257,8 @@ fn types_that_an_environment_may_start() {
     assert!(of(&["optimal"]).contains(&"m5.*".to_owned()));
     let known = ["c5.large", "c5d.large", "c5n.large"]
         .map(|n| InstanceType { name: n.into(), ..InstanceType::default() });
-    let environment = Environment { instance_types: vec!["c5".into()], ..Environment::default() };
+    let environment =
+        ComputeEnvironment { instance_types: vec!["c5".into()], ..ComputeEnvironment::default() };
     let names: Vec<&str> =
         instance_types::allowed(&environment, &known).iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["c5.large"], "c5d is a family of its own");
@@ -268,7 +269,8 @@ fn statuses() -> impl Strategy<Value = Status> {
 }
 
 proptest! {
-    /// Whatever AWS says, there is an answer, a line for each thing, and the JSON has it all.
+    /// For any message of AWS there is a diagnosis with a line for each finding, and the JSON is
+    /// complete.
     #[test]
     fn there_is_always_an_answer(
         status in statuses(),
@@ -282,15 +284,15 @@ proptest! {
         max in prop::option::of(any::<u32>()),
         by_user in any::<bool>(),
     ) {
-        let mut facts = runnable(|f| f.environments[0].max_vcpus = max);
-        facts.job.status = status;
-        facts.job.end = End { status_reason, reason, exit_code };
-        (facts.job.size, facts.job.nodes) = (size, nodes.filter(|_| size.is_none()));
-        [facts.job.created_at, facts.job.started_at, facts.job.stopped_at] = times;
-        facts.job.demand = Some(Demand { vcpus, ..Demand::default() });
-        facts.job.ended_by_user = by_user;
-        facts.parts.failed = children(0..size.unwrap_or(0), &facts.job.end);
-        let answer = Answer::of(&facts);
+        let mut evidence = runnable(|f| f.environments[0].max_vcpus = max);
+        evidence.job.status = status;
+        evidence.job.end = End { status_reason, reason, exit_code };
+        (evidence.job.size, evidence.job.nodes) = (size, nodes.filter(|_| size.is_none()));
+        [evidence.job.created_at, evidence.job.started_at, evidence.job.stopped_at] = times;
+        evidence.job.demand = Some(Demand { vcpus, ..Demand::default() });
+        evidence.job.ended_by_user = by_user;
+        evidence.parts.failed = children(0..size.unwrap_or(0), &evidence.job.end);
+        let answer = Diagnosis::of(&evidence);
         prop_assert!(!answer.findings.is_empty());
         let lines = answer.lines();
         prop_assert!(lines.iter().all(|line| !line.contains('\n')));

@@ -1,26 +1,27 @@
-//! Whether a RUNNABLE job is larger than what its compute environments may ever have.
+//! Whether a RUNNABLE job is larger than its compute environments may ever be.
 
 use super::blocked;
-use super::evidence::{Environment, Facts, JobFacts, Kind};
+use super::evidence::{ComputeEnvironment, ComputeKind, Evidence, ObservedJob};
 use super::{Code, Finding, capacity, instance_types, words};
 use awsb_model::Demand;
 
-/// What keeps it from ever having room: `maxvCpus`, and the instance types.
-pub fn too_large(facts: &Facts, usable: &[&Environment], demand: Demand) -> Vec<Finding> {
-    let types = no_type_fits(facts, usable, demand);
-    // More vCPUs for the environment are of no use where no machine is large enough.
-    let reason = facts.job.end.status_reason.as_deref().unwrap_or_default();
+/// Reasons why the job can never be placed: `maxvCpus`, and the instance types.
+pub fn too_large(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> Vec<Finding> {
+    let types = no_type_fits(evidence, usable, demand);
+    // More vCPUs for the environment do not help if no machine is large enough.
+    let reason = evidence.job.end.status_reason.as_deref().unwrap_or_default();
     let blocked = blocked::code(reason).is_some_and(|(code, _)| code == Code::JobResourceRequirement);
     let fixed = usable.iter().all(|e| e.machines_grown_by.is_none());
     let in_vain = types.is_some() || blocked && fixed;
-    let found: Vec<Finding> = too_small(facts, usable, demand, in_vain).into_iter().chain(types).collect();
+    let found: Vec<Finding> = too_small(evidence, usable, demand, in_vain).into_iter().chain(types).collect();
     if found.is_empty() { no_machine_fits(usable, demand).into_iter().collect() } else { found }
 }
 
-/// Where the machines are given, and Batch starts no others: what none of them has.
-fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let given =
-        |e: &&Environment| e.machines.clone().filter(|m| !m.is_empty() && e.machines_grown_by.is_some());
+/// The resources that none of the machines has, if Batch does not start others.
+fn no_machine_fits(usable: &[&ComputeEnvironment], demand: Demand) -> Option<Finding> {
+    let given = |e: &&ComputeEnvironment| {
+        e.machines.clone().filter(|m| !m.is_empty() && e.machines_grown_by.is_some())
+    };
     let machines: Vec<Demand> = usable
         .iter()
         .map(given)
@@ -84,11 +85,16 @@ fn no_machine_fits(usable: &[&Environment], demand: Demand) -> Option<Finding> {
     })
 }
 
-/// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small". `in_vain`: raising
-/// the maximum does not help.
-fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand, in_vain: bool) -> Option<Finding> {
-    let need = facts.job.vcpus(demand);
-    let limits: Vec<(&Environment, u32)> =
+/// UG `job_stuck_in_runnable_misconfiguration`: "Compute environment maximum resource too small".
+/// `in_vain`: raising the maximum does not help.
+fn too_small(
+    evidence: &Evidence,
+    usable: &[&ComputeEnvironment],
+    demand: Demand,
+    in_vain: bool,
+) -> Option<Finding> {
+    let need = evidence.job.vcpus(demand);
+    let limits: Vec<(&ComputeEnvironment, u32)> =
         usable.iter().map(|e| e.max_vcpus.map(|max| (*e, max))).collect::<Option<_>>()?;
     if limits.iter().any(|(_, max)| f64::from(*max) >= need) {
         return None;
@@ -106,20 +112,21 @@ fn too_small(facts: &Facts, usable: &[&Environment], demand: Demand, in_vain: bo
         }
     };
     let (environment, largest) = limits.iter().max_by_key(|(_, max)| *max)?;
-    let message = format!("it needs {}, and {allowed}", vcpus(&facts.job, demand));
+    let message = format!("it needs {}, and {allowed}", vcpus(&evidence.job, demand));
     let mut finding = Finding::new(Code::EnvironmentTooSmall, message);
     let or = if in_vain { "" } else { "or " };
     if !in_vain {
         finding = finding.advise(raise(environment, need.ceil()));
     }
-    let known = facts.instance_types.as_deref().filter(|_| in_vain).unwrap_or_default();
+    let known = evidence.instance_types.as_deref().filter(|_| in_vain).unwrap_or_default();
     let type_most = usable.iter().flat_map(|e| instance_types::allowed(e, known)).map(|t| t.vcpus).max();
-    let less = less(&facts.job, demand, *largest, type_most.unwrap_or(u32::MAX));
+    let less = less(&evidence.job, demand, *largest, type_most.unwrap_or(u32::MAX));
     Some(less.into_iter().fold(finding, |finding, less| finding.advise(format!("{or}{less}"))))
 }
 
-/// How a job asks for less, where all of it may have `most` vCPUs and each container `each` of them.
-fn less(job: &JobFacts, demand: Demand, most: u32, each: u32) -> Option<String> {
+/// How the job can ask for less, if the whole job may have `most` vCPUs and each container `each`
+/// of them.
+fn less(job: &ObservedJob, demand: Demand, most: u32, each: u32) -> Option<String> {
     let Some(nodes @ 2..) = job.nodes else {
         let most = most.min(each);
         return (most > 0).then(|| format!("ask for less: at most `bsub --vcpus {most} …`"));
@@ -142,8 +149,8 @@ fn less(job: &JobFacts, demand: Demand, most: u32, each: u32) -> Option<String> 
     })
 }
 
-/// The command that lets an environment have so many vCPUs.
-pub fn raise(environment: &Environment, vcpus: f64) -> String {
+/// The command that gives an environment this many vCPUs.
+pub fn raise(environment: &ComputeEnvironment, vcpus: f64) -> String {
     let name = &environment.name;
     match &environment.grown_by {
         Some(command) => format!("`{command} --vcpus {vcpus}`"),
@@ -153,13 +160,14 @@ pub fn raise(environment: &Environment, vcpus: f64) -> String {
     }
 }
 
-/// UG `job_stuck_in_runnable_misconfiguration`: "Job resource requirements exceed available instance types".
-fn no_type_fits(facts: &Facts, usable: &[&Environment], demand: Demand) -> Option<Finding> {
-    let known = facts.instance_types.as_deref()?;
+/// UG `job_stuck_in_runnable_misconfiguration`: "Job resource requirements exceed available
+/// instance types".
+fn no_type_fits(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> Option<Finding> {
+    let known = evidence.instance_types.as_deref()?;
     let lacking: Vec<String> = usable
         .iter()
         .map(|environment| {
-            if !matches!(environment.kind, Kind::Ec2 | Kind::Spot) {
+            if !matches!(environment.kind, ComputeKind::Ec2 | ComputeKind::Spot) {
                 return None;
             }
             let lacking = instance_types::lacking(&instance_types::allowed(environment, known), &demand)?;
@@ -180,9 +188,9 @@ fn no_type_fits(facts: &Facts, usable: &[&Environment], demand: Demand) -> Optio
     )
 }
 
-/// What a container asks for.
+/// The resources that a container asks for, in words.
 pub fn asks(demand: Demand) -> String {
-    // Of a job that is yet to be submitted, not all may be known.
+    // Some requests of a job may be unknown before its submission.
     let is_known = demand.vcpus > 0.0 || (demand.memory_mib == 0 && demand.gpus == 0);
     let mut parts: Vec<String> = is_known.then(|| words::vcpus(demand.vcpus)).into_iter().collect();
     if demand.memory_mib > 0 {
@@ -194,16 +202,17 @@ pub fn asks(demand: Demand) -> String {
     words::and(&parts)
 }
 
-/// What all of a job asks for: `4 vCPUs and 8 GiB`, `2 nodes with 1 vCPU and 1 GiB each`.
-pub fn asks_in_all(job: &JobFacts, demand: Demand) -> String {
+/// The resources that a whole job asks for: `4 vCPUs and 8 GiB`, `2 nodes with 1 vCPU and 1 GiB
+/// each`.
+pub fn asks_in_all(job: &ObservedJob, demand: Demand) -> String {
     match job.nodes {
         Some(nodes @ 2..) => format!("{nodes} nodes with {}{} each", up_to(job, demand), asks(demand)),
         _ => asks(demand),
     }
 }
 
-/// The vCPUs of all of a job: `3 vCPUs (3 nodes with 1 vCPU each)`.
-pub fn vcpus(job: &JobFacts, demand: Demand) -> String {
+/// The vCPUs of a whole job: `3 vCPUs (3 nodes with 1 vCPU each)`.
+pub fn vcpus(job: &ObservedJob, demand: Demand) -> String {
     let all = words::vcpus(job.vcpus(demand));
     match job.nodes {
         Some(nodes @ 2..) => {
@@ -213,8 +222,8 @@ pub fn vcpus(job: &JobFacts, demand: Demand) -> String {
     }
 }
 
-/// `demand` is that of the largest node; the others may have less.
-fn up_to(job: &JobFacts, demand: Demand) -> &'static str {
+/// `demand` is that of the largest node; the others may ask for less.
+fn up_to(job: &ObservedJob, demand: Demand) -> &'static str {
     let alike = job.nodes.is_none_or(|nodes| job.vcpus(demand) == demand.vcpus * f64::from(nodes));
     if alike { "" } else { "up to " }
 }

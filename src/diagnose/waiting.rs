@@ -1,17 +1,17 @@
-//! Jobs that wait, start or run, and those that succeeded.
+//! Jobs that wait, start or run, and jobs that succeeded.
 
-use super::evidence::{Dependency, Facts};
+use super::evidence::{Dependency, Evidence};
 use super::failure_cause::Cause;
 use super::{Code, Finding, blocked, capacity, queue_position, words};
 use awsb_model::Status;
 
-/// A container that takes longer than this to start, in milliseconds, has something in its way.
+/// The time, in milliseconds, after which the start of a container is considered slow.
 const SLOW_START: i64 = 5 * 60 * 1000;
-/// So many dependencies are named.
+/// The number of dependencies that a finding names.
 const NAMED: usize = 5;
 
-pub fn succeeded(facts: &Facts) -> Finding {
-    let what = match (facts.job.size, facts.job.nodes, facts.job.attempts.len()) {
+pub fn succeeded(evidence: &Evidence) -> Finding {
+    let what = match (evidence.job.size, evidence.job.nodes, evidence.job.attempts.len()) {
         (Some(size), ..) => format!("{size} of {}", words::many(size, "child")),
         (_, Some(_), _) => "its main node ended with exit code 0".to_owned(),
         (.., tries @ 2..) => format!("it ended with exit code 0 at the {} attempt", words::place(tries)),
@@ -20,9 +20,9 @@ pub fn succeeded(facts: &Facts) -> Finding {
     Finding::new(Code::Succeeded, what)
 }
 
-pub fn submitted(facts: &Facts) -> Finding {
+pub fn submitted(evidence: &Evidence) -> Finding {
     let message = "Batch has accepted it and checks its dependencies next, which takes a moment".to_owned();
-    let waited = facts.job.created_at.map_or(0, |at| facts.now - at);
+    let waited = evidence.job.created_at.map_or(0, |at| evidence.now - at);
     let finding = Finding::new(Code::Submitted, message);
     if waited > SLOW_START {
         finding.advise(
@@ -34,24 +34,24 @@ pub fn submitted(facts: &Facts) -> Finding {
     }
 }
 
-pub fn pending(facts: &Facts) -> Vec<Finding> {
-    let found = dependencies(facts);
+pub fn pending(evidence: &Evidence) -> Vec<Finding> {
+    let found = dependencies(evidence);
     if !found.is_empty() {
         return found;
     }
-    let message = match facts.dependencies.is_empty() {
+    let message = match evidence.dependencies.is_empty() {
         true => "it waits for jobs that Batch does not name",
         false => "all jobs that it waited for have succeeded; it continues in a moment",
     };
     vec![Finding::new(Code::DependenciesDone, message)]
 }
 
-/// The jobs that are waited for and are not done.
-pub fn dependencies(facts: &Facts) -> Vec<Finding> {
-    let all = facts.dependencies.len();
+/// The findings for the dependencies that are not done.
+pub fn dependencies(evidence: &Evidence) -> Vec<Finding> {
+    let all = evidence.dependencies.len();
     let mut found = Vec::new();
     let known = |d: &&Dependency| d.job.as_ref().is_some_and(|job| job.status != Status::Succeeded);
-    let (failed, open): (Vec<&Dependency>, Vec<&Dependency>) = facts
+    let (failed, open): (Vec<&Dependency>, Vec<&Dependency>) = evidence
         .dependencies
         .iter()
         .filter(known)
@@ -78,7 +78,7 @@ pub fn dependencies(facts: &Facts) -> Vec<Finding> {
         found.push(Finding::new(Code::DependencyNotDone, waits).advise(why));
     }
     let unknown: Vec<&str> =
-        facts.dependencies.iter().filter(|d| d.job.is_none()).map(|d| d.id.as_str()).collect();
+        evidence.dependencies.iter().filter(|d| d.job.is_none()).map(|d| d.id.as_str()).collect();
     if !unknown.is_empty() {
         let message = format!(
             "Batch does not have a job that it waits for: {} (it removes jobs some days after their end)",
@@ -89,35 +89,35 @@ pub fn dependencies(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-pub fn runnable(facts: &Facts) -> Vec<Finding> {
-    let room = capacity::look(facts);
+pub fn runnable(evidence: &Evidence) -> Vec<Finding> {
+    let room = capacity::findings(evidence);
     let mut found = room.certain;
     let never = !found.is_empty();
-    if let Some(mut own) = blocked::finding(&facts.job, &facts.environments) {
+    if let Some(mut own) = blocked::finding(&evidence.job, &evidence.environments) {
         if never {
             own.advice.clear();
         }
         found.push(own);
     }
     if !never {
-        found.extend(queue_position::head(facts));
+        found.extend(queue_position::head(evidence));
         found.extend(room.now);
         let (first, behind): (Vec<Finding>, Vec<Finding>) =
-            queue_position::place(facts).into_iter().partition(|f| f.code == Code::HeadOfQueue);
+            queue_position::place(evidence).into_iter().partition(|f| f.code == Code::HeadOfQueue);
         found.extend(behind.into_iter().chain(room.scaling).chain(first));
     }
     found.extend(room.notes);
-    found.extend(retry(facts));
-    found.extend(said(facts));
+    found.extend(retry(evidence));
+    found.extend(said(evidence));
     if found.is_empty() {
         found.push(Finding::new(Code::NothingFound, "no obstacle can be seen: it waits for its place"));
     }
     found
 }
 
-/// A retry: which attempt comes, and how the last one ended.
-fn retry(facts: &Facts) -> Option<Finding> {
-    let job = &facts.job;
+/// The finding for a retry: the next attempt, and the end of the last one.
+fn retry(evidence: &Evidence) -> Option<Finding> {
+    let job = &evidence.job;
     let last = job.attempts.last()?;
     let next = job.attempts.len() + 1;
     let cause = Cause::of(&last.end, false).short;
@@ -126,21 +126,22 @@ fn retry(facts: &Facts) -> Option<Finding> {
     Some(Finding::new(Code::RetryWaiting, message))
 }
 
-/// AWS's words where they are no code for a blocked queue, nor those of the last attempt's end.
-fn said(facts: &Facts) -> Option<Finding> {
-    let reason = facts.job.end.status_reason.as_deref().filter(|reason| !reason.is_empty())?;
-    let of_last = facts.job.attempts.last().and_then(|last| last.end.status_reason.as_deref());
+/// The finding for AWS's status reason, unless it is a code for a blocked queue or the reason of
+/// the last attempt's end.
+fn said(evidence: &Evidence) -> Option<Finding> {
+    let reason = evidence.job.end.status_reason.as_deref().filter(|reason| !reason.is_empty())?;
+    let of_last = evidence.job.attempts.last().and_then(|last| last.end.status_reason.as_deref());
     if blocked::code(reason).is_some() || of_last == Some(reason) {
         return None;
     }
     Some(Finding::new(Code::WaitReason, format!("AWS says: {reason}")))
 }
 
-pub fn starting(facts: &Facts) -> Vec<Finding> {
-    let job = &facts.job;
+pub fn starting(evidence: &Evidence) -> Vec<Finding> {
+    let job = &evidence.job;
     let image = job.image.as_ref().map(|image| format!(" {image}")).unwrap_or_default();
     let since = job.attempts.last().and_then(|last| last.stopped_at).or(job.created_at);
-    let waited = since.map_or(0, |at| facts.now - at);
+    let waited = since.map_or(0, |at| evidence.now - at);
     let message = format!(
         "it has its place, and its container is being prepared: the image{image} is pulled and the network \
          set up"
@@ -157,22 +158,22 @@ pub fn starting(facts: &Facts) -> Vec<Finding> {
                      free addresses",
             );
     }
-    std::iter::once(first).chain(retry_of_started(facts)).collect()
+    std::iter::once(first).chain(retry_of_started(evidence)).collect()
 }
 
-fn retry_of_started(facts: &Facts) -> Option<Finding> {
-    let last = facts.job.attempts.last()?;
+fn retry_of_started(evidence: &Evidence) -> Option<Finding> {
+    let last = evidence.job.attempts.last()?;
     let cause = Cause::of(&last.end, false).short;
-    let (this, of) = (facts.job.attempts.len() + 1, facts.job.attempts_allowed);
+    let (this, of) = (evidence.job.attempts.len() + 1, evidence.job.attempts_allowed);
     Some(Finding::new(
         Code::EarlierAttempt,
         format!("this is attempt {this} of {of}; the one before failed: {cause}"),
     ))
 }
 
-pub fn running(facts: &Facts) -> Vec<Finding> {
-    let job = &facts.job;
-    let since = job.started_at.map(|at| facts.now - at);
+pub fn running(evidence: &Evidence) -> Vec<Finding> {
+    let job = &evidence.job;
+    let since = job.started_at.map(|at| evidence.now - at);
     let mut message = match since {
         Some(ms) => format!("it has been running for {}", words::span(ms)),
         None => "it runs".to_owned(),
@@ -184,17 +185,17 @@ pub fn running(facts: &Facts) -> Vec<Finding> {
             _ => "; its timeout is over: it is being ended".to_owned(),
         });
     }
-    let last = facts.log.as_ref().and_then(|log| log.lines.last()).and_then(|(at, _)| *at);
-    message.push_str(&match (last, &facts.log) {
+    let last = evidence.log.as_ref().and_then(|log| log.lines.last()).and_then(|(at, _)| *at);
+    message.push_str(&match (last, &evidence.log) {
         (None, Some(log)) if log.missing.is_some() => String::new(),
-        (Some(at), _) => format!("; its last line of output came {} ago", words::span(facts.now - at)),
+        (Some(at), _) => format!("; its last line of output came {} ago", words::span(evidence.now - at)),
         (None, Some(_)) => "; it has printed nothing so far".to_owned(),
         (None, None) => String::new(),
     });
     let mut found = vec![Finding::new(Code::Running, message)];
-    found.extend(retry_of_started(facts));
+    found.extend(retry_of_started(evidence));
     if job.nodes.is_some() {
-        found.extend(super::children::counts(facts));
+        found.extend(super::children::counts(evidence));
     }
     found
 }

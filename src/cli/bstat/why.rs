@@ -3,7 +3,7 @@
 use crate::aws::Session;
 use crate::batch::{self, Found, Job};
 use crate::cli::select::SelectArgs;
-use crate::diagnose::{self, Answer};
+use crate::diagnose::{self, Diagnosis};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
 use awsb_model::{JobId, Moment, Status};
 
@@ -41,8 +41,8 @@ pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found
 pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
     let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
     let facts = diagnose::why(session, &ids).await?;
-    let answers: Vec<Answer> = facts.iter().flatten().map(Answer::of).collect();
-    for (id, stream) in answers.iter().filter_map(Answer::missing_log) {
+    let answers: Vec<Diagnosis> = facts.iter().flatten().map(Diagnosis::of).collect();
+    for (id, stream) in answers.iter().filter_map(Diagnosis::missing_log) {
         note(format!(
             "bstat: warning: the output of the job {id} is not there: its log stream {stream} was deleted \
              or expired"
@@ -61,13 +61,13 @@ pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<E
 }
 
 struct Answers {
-    answers: Vec<Answer>,
+    answers: Vec<Diagnosis>,
     columns: Option<usize>,
 }
 
 impl Answers {
     /// The lines of an answer as they have room. Those of a job's output stay as they are.
-    fn lines(&self, answer: &Answer) -> Vec<String> {
+    fn lines(&self, answer: &Diagnosis) -> Vec<String> {
         let columns = |line: &str| self.columns.filter(|_| !line.starts_with("    "));
         answer.lines().iter().flat_map(|line| wrapped(line, columns(line))).collect()
     }
@@ -80,6 +80,6 @@ impl View for Answers {
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        self.answers.iter().map(Answer::json).collect()
+        self.answers.iter().map(Diagnosis::json).collect()
     }
 }

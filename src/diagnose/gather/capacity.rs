@@ -1,32 +1,33 @@
-//! What a RUNNABLE job waits behind and what it waits for: the queue, its environments, their instances and jobs.
+//! Gathers evidence about the capacity for a RUNNABLE job: the queue, its environments, their
+//! instances and jobs.
 
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::JobDetail;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 
-use super::{Asking, convert};
+use super::{Collector, convert};
 use crate::aws::explain;
 use crate::batch::{
     CapacityDetails, ListPage, Of, Queue, QueueSnapshot, cache_capacity, details, environments, front, pages,
     queues,
 };
-use crate::diagnose::{Environment, Facts, Holders, Kind, Line, Machine, patterns};
+use crate::diagnose::{ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJobs, QueueOrder, patterns};
 use crate::ui::Failure;
 use awsb_model::{InstanceType, JobId, Status};
 
-/// So many jobs that have room are looked at.
-const MOST_HOLDERS: usize = 500;
-/// Pages of a queue's jobs that are looked at.
+/// The number of placed jobs that are read at most.
+const MOST_PLACED_JOBS: usize = 500;
+/// The number of pages of a queue's jobs that are read at most.
 const MOST_PAGES: usize = 10;
-/// What a server answers that does not know EC2's actions.
+/// The error codes of a server that does not know EC2's actions.
 const NO_EC2: [&str; 3] = ["InvalidAction", "UnknownOperationException", "UnknownAction"];
-/// Queues with a higher priority that are looked at.
+/// The number of queues with a higher priority that are read at most.
 const MOST_AHEAD: usize = 5;
 
-impl Asking<'_> {
-    /// Everything about the room that a RUNNABLE job needs.
-    pub(super) async fn room(&self, detail: &JobDetail, facts: &mut Facts) {
+impl Collector<'_> {
+    /// Gathers all evidence about the capacity for a RUNNABLE job.
+    pub(super) async fn room(&self, detail: &JobDetail, evidence: &mut Evidence) {
         let arn = detail.job_queue().unwrap_or_default();
         let name = arn.rsplit('/').next().unwrap_or_default();
         let named =
@@ -41,35 +42,35 @@ impl Asking<'_> {
             own.map(|own| all.iter().filter(|q| shares(own, q)).collect()).unwrap_or_default();
         let higher =
             sharing.iter().filter(|q| Some(q.priority) > own.map(|own| own.priority)).take(MOST_AHEAD);
-        let ((environments, instance_types), holders, line, ahead) = tokio::join!(
+        let ((environments, instance_types), placed_jobs, line, ahead) = tokio::join!(
             async {
                 match own {
                     Some(own) => self.environments(own).await,
                     None => (Vec::new(), None),
                 }
             },
-            self.holders(&sharing),
+            self.placed_jobs(&sharing),
             async {
                 match front {
-                    Some(front) => Some(self.line(arn, detail, front).await),
+                    Some(front) => Some(self.queue_order(arn, detail, front).await),
                     None => None,
                 }
             },
             join_all(higher.map(|queue| self.has_runnable(queue))),
         );
-        facts.queue = own.map(convert::queue);
-        if let Some(queue) = &mut facts.queue {
+        evidence.queue = own.map(convert::queue);
+        if let Some(queue) = &mut evidence.queue {
             queue.ahead = ahead.into_iter().flatten().collect();
         }
-        facts.instance_types = instance_types;
-        facts.environments = environments;
-        facts.holders = holders;
-        facts.line = line;
+        evidence.instance_types = instance_types;
+        evidence.environments = environments;
+        evidence.placed_jobs = placed_jobs;
+        evidence.queue_order = line;
     }
 
-    /// The head of the queue with what is known of its first job and, where this one is not in it, how many wait
-    /// longer.
-    async fn line(&self, queue: &str, detail: &JobDetail, front: QueueSnapshot) -> Line {
+    /// The head of the queue with its first job and, if this job is not in it, the number of jobs
+    /// that wait longer.
+    async fn queue_order(&self, queue: &str, detail: &JobDetail, front: QueueSnapshot) -> QueueOrder {
         let own = detail.job_id().unwrap_or_default();
         let is_in = front.jobs.iter().any(|job| job.job_id.as_str() == own);
         let head = front.jobs.first().map(|job| job.job_id.clone()).filter(|id| id.as_str() != own);
@@ -94,18 +95,22 @@ impl Asking<'_> {
             },
         );
         let jobs = front.jobs.into_iter().map(|job| job.job_id.to_string()).collect();
-        Line { jobs, head, before, shares: front.shares }
+        QueueOrder { jobs, head, before, shares: front.shares }
     }
 
-    /// The name of a queue in which jobs are RUNNABLE.
+    /// The name of the queue, if it has RUNNABLE jobs.
     async fn has_runnable(&self, queue: &Queue) -> Option<String> {
         let mut waiting = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &[Status::Runnable]);
         let page = self.noting(waiting.next().await?, "the queues ahead of its own", "batch:ListJobs")?;
         (!page.jobs.is_empty()).then(|| queue.job_queue_name.clone())
     }
 
-    /// The queue's compute environments, each with its instances, and what the instance types have that they may start.
-    pub(super) async fn environments(&self, queue: &Queue) -> (Vec<Environment>, Option<Vec<InstanceType>>) {
+    /// The queue's compute environments with their instances, and the resources of the instance
+    /// types that they may start.
+    pub(super) async fn environments(
+        &self,
+        queue: &Queue,
+    ) -> (Vec<ComputeEnvironment>, Option<Vec<InstanceType>>) {
         if queue.compute_environments.is_empty() {
             return (Vec::new(), None);
         }
@@ -113,34 +118,38 @@ impl Asking<'_> {
         let what = format!("the compute environments of the queue {}", queue.job_queue_name);
         let known = self.noting(known, &what, "batch:DescribeComputeEnvironments").unwrap_or_default();
         let known = queue.environments(&known);
-        let facts: Vec<Environment> = known.iter().map(|known| convert::environment(known)).collect();
-        let machines = join_all(facts.iter().zip(&known).map(|(environment, known)| async move {
-            let cluster = known.ecs_cluster_arn.as_ref().filter(|_| environment.kind != Kind::Fargate)?;
+        let evidence: Vec<ComputeEnvironment> =
+            known.iter().map(|known| convert::environment(known)).collect();
+        let machines = join_all(evidence.iter().zip(&known).map(|(environment, known)| async move {
+            let cluster =
+                known.ecs_cluster_arn.as_ref().filter(|_| environment.kind != ComputeKind::Fargate)?;
             self.machines(&environment.name, cluster).await
         }));
-        let (machines, types) = tokio::join!(machines, self.instance_types(&facts));
+        let (machines, types) = tokio::join!(machines, self.instance_types(&evidence));
         let grown_by = |name: Option<&str>| self.session.command_to_grow(name).map(str::to_owned);
-        let with = |(environment, machines): (Environment, _)| Environment {
+        let with = |(environment, machines): (ComputeEnvironment, _)| ComputeEnvironment {
             machines,
             grown_by: grown_by(Some(&environment.name)),
             machines_grown_by: grown_by(None),
             ..environment
         };
-        let facts: Vec<Environment> = facts.into_iter().zip(machines).map(with).collect();
+        let evidence: Vec<ComputeEnvironment> = evidence.into_iter().zip(machines).map(with).collect();
         let all: Vec<crate::batch::Environment> = known.iter().map(|known| (*known).clone()).collect();
-        let machines = |e: &Environment| {
+        let machines = |e: &ComputeEnvironment| {
             let registered = e.machines.iter().flatten().map(|machine| machine.registered);
             (e.name.clone(), registered.collect())
         };
-        let details =
-            CapacityDetails { instance_types: types.clone(), machines: facts.iter().map(machines).collect() };
+        let details = CapacityDetails {
+            instance_types: types.clone(),
+            machines: evidence.iter().map(machines).collect(),
+        };
         cache_capacity(self.session, queue, &all, Some(details));
-        (facts, types)
+        (evidence, types)
     }
 
-    /// What the instance types have that these environments may start.
-    async fn instance_types(&self, environments: &[Environment]) -> Option<Vec<InstanceType>> {
-        let started = environments.iter().filter(|e| matches!(e.kind, Kind::Ec2 | Kind::Spot));
+    /// The resources of the instance types that these environments may start.
+    async fn instance_types(&self, environments: &[ComputeEnvironment]) -> Option<Vec<InstanceType>> {
+        let started = environments.iter().filter(|e| matches!(e.kind, ComputeKind::Ec2 | ComputeKind::Spot));
         let names: Vec<String> = started.flat_map(|e| e.instance_types.clone()).collect();
         if names.is_empty() {
             return None;
@@ -148,7 +157,8 @@ impl Asking<'_> {
         let answer = self.session.ec2.instance_types(&patterns(&names)).await;
         let code = answer.as_ref().err().and_then(|e| e.code()).map(str::to_owned);
         let answer = answer.map_err(|e| explain(self.session, "asking for the instance types", &e));
-        // An endpoint that is Batch's and not EC2's, as that of the local cluster is, does not even answer as EC2 does.
+        // An endpoint that serves Batch and not EC2, such as the local cluster's, does not even
+        // answer in EC2's form.
         let no_ec2 = |code: &str| NO_EC2.contains(&code);
         if answer.as_ref().is_err_and(|e| !e.is_retryable() && code.as_deref().is_none_or(no_ec2)) {
             return None;
@@ -177,9 +187,9 @@ impl Asking<'_> {
         Some(described.container_instances().iter().map(convert::machine).collect())
     }
 
-    /// The jobs that have room in the environments of these queues. A listing has no children, so arrays are found by
-    /// their parents, which are PENDING.
-    async fn holders(&self, queues: &[&Queue]) -> Option<Holders> {
+    /// The jobs that are placed in the environments of these queues. A listing does not have
+    /// children, so arrays are found by their parents, which are PENDING.
+    async fn placed_jobs(&self, queues: &[&Queue]) -> Option<PlacedJobs> {
         const BUSY: [Status; 3] = [Status::Pending, Status::Starting, Status::Running];
         if queues.is_empty() {
             return None;
@@ -193,8 +203,8 @@ impl Asking<'_> {
                 let has_room =
                     page.jobs.iter().filter(|job| page.status != Status::Pending || job.is_array_parent());
                 ids.extend(has_room.map(crate::batch::Job::id));
-                // Of those that are PENDING, few are arrays.
-                if ids.len() > MOST_HOLDERS || (seen >= MOST_PAGES && page.more) {
+                // Few PENDING jobs are arrays.
+                if ids.len() > MOST_PLACED_JOBS || (seen >= MOST_PAGES && page.more) {
                     return Ok((ids, true));
                 }
             }
@@ -205,11 +215,11 @@ impl Asking<'_> {
         let listed = self.noting(listed, "the jobs that run", "batch:ListJobs")?;
         let cut = listed.iter().any(|(_, cut)| *cut);
         let mut ids: Vec<JobId> = listed.into_iter().flat_map(|(ids, _)| ids).collect();
-        let more = cut || ids.len() > MOST_HOLDERS;
-        ids.truncate(MOST_HOLDERS);
+        let more = cut || ids.len() > MOST_PLACED_JOBS;
+        ids.truncate(MOST_PLACED_JOBS);
         let known =
             self.noting(details(self.session, &ids).await, "the jobs that run", "batch:DescribeJobs")?;
-        Some(Holders { jobs: known.iter().flatten().filter_map(convert::holder).collect(), more })
+        Some(PlacedJobs { jobs: known.iter().flatten().filter_map(convert::placed_job).collect(), more })
     }
 }
 
@@ -218,7 +228,7 @@ fn shares(own: &Queue, other: &Queue) -> bool {
     other.compute_environments.iter().any(|e| own.compute_environments.contains(e))
 }
 
-/// Adds up what the pages tell.
+/// Adds up the pages.
 async fn sum(
     mut pages: impl Stream<Item = Result<ListPage, Failure>> + Unpin,
     of: impl Fn(&ListPage) -> usize,

@@ -1,22 +1,24 @@
-//! AWS's shapes, and ours, as facts.
+//! Converts AWS's shapes, and those of `batch`, into evidence.
 
 use aws_sdk_batch::types::{JobDependency, JobDetail, NodeProperties, ResourceRequirement, ResourceType};
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
 use crate::aws;
 use crate::batch::{Container, Environment, Job, Queue};
-use crate::diagnose::{self as why, Attempt, End, Holder, JobFacts, Kind, Machine, Ready};
+use crate::diagnose::{
+    self as why, Attempt, Availability, ComputeKind, End, Machine, ObservedJob, PlacedJob,
+};
 use awsb_model::{Demand, InstanceType, JobId, Status};
 
-/// A job's state.
+/// The state of a job.
 pub fn status(detail: &JobDetail) -> Status {
     Job::from(detail).status
 }
 
-/// A job, from a listing.
-pub fn summary(job: &Job) -> JobFacts {
+/// A job from a listing.
+pub fn summary(job: &Job) -> ObservedJob {
     let container = job.container.as_ref();
-    JobFacts {
+    ObservedJob {
         id: job.job_id.clone(),
         name: job.job_name.clone(),
         status: job.status,
@@ -61,33 +63,33 @@ pub fn summary(job: &Job) -> JobFacts {
     }
 }
 
-/// A job, as it is described.
-pub fn job(detail: &JobDetail) -> JobFacts {
+/// A job from its description.
+pub fn job(detail: &JobDetail) -> ObservedJob {
     let job = Job::from(detail);
-    let mut facts = summary(&job);
-    facts.share = detail.share_identifier().map(str::to_owned);
-    facts.ended_by_user |= detail.is_cancelled() == Some(true);
-    if let Some(properties) = detail.node_properties().filter(|_| facts.nodes.is_some()) {
+    let mut evidence = summary(&job);
+    evidence.share = detail.share_identifier().map(str::to_owned);
+    evidence.ended_by_user |= detail.is_cancelled() == Some(true);
+    if let Some(properties) = detail.node_properties().filter(|_| evidence.nodes.is_some()) {
         let nodes: Vec<Demand> =
-            (0..facts.nodes.unwrap_or(0)).filter_map(|n| of_node(properties, n)).collect();
-        facts.main_node = number(properties.main_node()).unwrap_or(0);
-        facts.all_vcpus = (!nodes.is_empty()).then(|| nodes.iter().map(|d| d.vcpus).sum());
-        facts.demand = nodes.into_iter().reduce(|a, b| Demand {
+            (0..evidence.nodes.unwrap_or(0)).filter_map(|n| of_node(properties, n)).collect();
+        evidence.main_node = number(properties.main_node()).unwrap_or(0);
+        evidence.all_vcpus = (!nodes.is_empty()).then(|| nodes.iter().map(|d| d.vcpus).sum());
+        evidence.demand = nodes.into_iter().reduce(|a, b| Demand {
             vcpus: a.vcpus.max(b.vcpus),
             memory_mib: a.memory_mib.max(b.memory_mib),
             gpus: a.gpus.max(b.gpus),
         });
         let container = properties.node_range_properties().iter().find_map(|range| range.container());
-        facts.image = container.and_then(|c| c.image()).map(str::to_owned);
+        evidence.image = container.and_then(|c| c.image()).map(str::to_owned);
     }
-    facts
+    evidence
 }
 
 fn number(number: Option<i32>) -> Option<u32> {
     number.and_then(|n| u32::try_from(n).ok())
 }
 
-/// What a container asks for; nothing when it does not say.
+/// The resources that a container asks for, if it says so.
 fn demand(container: &Container) -> Option<Demand> {
     let all = container.resource_requirements.as_deref().unwrap_or_default();
     let value = |kind: &str| all.iter().find(|r| r.kind == kind).map(|r| r.value.as_str());
@@ -100,7 +102,8 @@ fn demand(container: &Container) -> Option<Demand> {
     })
 }
 
-/// What a node asks for: of the ranges that it is in, the narrowest counts (API `NodeRangeProperty`).
+/// The resources that a node asks for. If it is in several ranges, the narrowest counts (API
+/// `NodeRangeProperty`).
 fn of_node(properties: &NodeProperties, node: u32) -> Option<Demand> {
     let width = |target: &str| {
         let (from, to) = target.split_once(':').unwrap_or((target, target));
@@ -129,8 +132,8 @@ fn of_node(properties: &NodeProperties, node: u32) -> Option<Demand> {
     })
 }
 
-/// The jobs that a job waits for: those of its `dependsOn` and, for a child, of `N_TO_N` the child of the same index,
-/// of `SEQUENTIAL` the one before it.
+/// The jobs that a job waits for, from its `dependsOn`. For a child, `N_TO_N` means the child of
+/// the same index, and `SEQUENTIAL` the one before it.
 pub fn dependencies(detail: &JobDetail) -> Vec<JobId> {
     let own = JobId::from_batch(detail.job_id().unwrap_or_default());
     let one = |dependency: &JobDependency| {
@@ -144,19 +147,19 @@ pub fn dependencies(detail: &JobDetail) -> Vec<JobId> {
     detail.depends_on().iter().filter_map(one).collect()
 }
 
-/// How many children are in which state.
+/// The number of children in each state.
 pub fn counts(parent: &Job) -> Vec<(Status, u32)> {
     let summary = parent.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
     let count = |status: Status| number(summary?.get(status.as_str()).copied()).map(|count| (status, count));
     Status::ALL.into_iter().filter_map(count).collect()
 }
 
-fn ready(state: Option<&String>, status: Option<&String>, reason: Option<&String>) -> Ready {
+fn ready(state: Option<&String>, status: Option<&String>, reason: Option<&String>) -> Availability {
     match status.map(String::as_str) {
-        Some("INVALID") => Ready::Invalid(reason.cloned()),
-        _ if state.is_some_and(|s| s == "DISABLED") => Ready::Disabled,
-        None | Some("VALID") => Ready::Yes,
-        Some(status) => Ready::Changing(status.to_owned(), reason.cloned()),
+        Some("INVALID") => Availability::Invalid(reason.cloned()),
+        _ if state.is_some_and(|s| s == "DISABLED") => Availability::Disabled,
+        None | Some("VALID") => Availability::Yes,
+        Some(status) => Availability::Changing(status.to_owned(), reason.cloned()),
     }
 }
 
@@ -172,17 +175,17 @@ pub fn queue(queue: &Queue) -> why::Queue {
     }
 }
 
-/// A compute environment, without its machines.
-pub fn environment(environment: &Environment) -> why::Environment {
+/// A compute environment, without its instances.
+pub fn environment(environment: &Environment) -> why::ComputeEnvironment {
     let resources = environment.compute_resources.as_ref();
     let unmanaged = environment.kind.as_deref() == Some("UNMANAGED");
-    why::Environment {
+    why::ComputeEnvironment {
         name: environment.compute_environment_name.clone(),
         kind: match resources.and_then(|r| r.kind.as_deref()) {
-            _ if unmanaged => Kind::Unmanaged,
-            Some("SPOT") => Kind::Spot,
-            Some("FARGATE" | "FARGATE_SPOT") => Kind::Fargate,
-            _ => Kind::Ec2,
+            _ if unmanaged => ComputeKind::Unmanaged,
+            Some("SPOT") => ComputeKind::Spot,
+            Some("FARGATE" | "FARGATE_SPOT") => ComputeKind::Fargate,
+            _ => ComputeKind::Ec2,
         },
         ready: ready(
             environment.state.as_ref(),
@@ -203,25 +206,25 @@ pub fn environment(environment: &Environment) -> why::Environment {
     }
 }
 
-/// A job that has room: an array's children that have it count together.
-pub fn holder(detail: &JobDetail) -> Option<Holder> {
-    let facts = job(detail);
-    let demand = facts.demand?;
+/// A placed job. The children of an array count together.
+pub fn placed_job(detail: &JobDetail) -> Option<PlacedJob> {
+    let evidence = job(detail);
+    let demand = evidence.demand?;
     let container = detail.container();
-    let (vcpus, name) = match facts.size {
+    let (vcpus, name) = match evidence.size {
         Some(_) => {
             let counts = counts(&Job::from(detail));
             let at_work = |status: &Status| matches!(status, Status::Starting | Status::Running);
             let busy: u32 = counts.iter().filter(|(status, _)| at_work(status)).map(|(_, n)| n).sum();
             let children = if busy == 1 { "child" } else { "children" };
-            (f64::from(busy) * demand.vcpus, format!("{}, {busy} {children}", facts.name))
+            (f64::from(busy) * demand.vcpus, format!("{}, {busy} {children}", evidence.name))
         }
-        None => (facts.all_vcpus.unwrap_or(demand.vcpus), facts.name.clone()),
+        None => (evidence.all_vcpus.unwrap_or(demand.vcpus), evidence.name.clone()),
     };
     // arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/ID, and task/CLUSTER/ID.
     let arn = container.and_then(|c| c.container_instance_arn().or(c.task_arn()));
     let cluster = arn.and_then(|arn| arn.rsplit('/').nth(1)).map(str::to_owned);
-    (vcpus > 0.0).then_some(Holder { id: facts.id, name, vcpus, cluster })
+    (vcpus > 0.0).then_some(PlacedJob { id: evidence.id, name, vcpus, cluster })
 }
 
 /// An instance.

@@ -1,7 +1,9 @@
-//! What has to be looked at to say why a job does not run, or why it failed. What it means is decided in [`super`].
+//! Gathers the evidence that explains why a job does not run, or why it failed. [`super`]
+//! interprets it.
 //!
-//! Nothing is asked that the job's state makes pointless, and what can be asked at once is. A question that fails,
-//! as for want of a permission, is noted and the others are asked all the same.
+//! Nothing is asked that is useless in the job's state, and independent questions are asked at the
+//! same time. If a question fails, such as for a missing permission, this is noted, and the others
+//! are asked all the same.
 
 mod capacity;
 pub(super) mod convert;
@@ -14,8 +16,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 
 use super::{
-    Dependency, Facts, JobFacts, LINES, LogTail, Parts, Unseen, failed_by_user, failed_for_another,
-    first_failed,
+    Dependency, Evidence, LINES, LogTail, MissingEvidence, ObservedJob, Parts, failed_by_user,
+    failed_for_another, first_failed,
 };
 use crate::aws::Session;
 use crate::batch::{self, Job, details};
@@ -23,16 +25,16 @@ use crate::logs::{self, Place};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, Status};
 
-/// So many jobs are looked into at once.
+/// The number of jobs that are examined at the same time.
 const AT_ONCE: usize = 4;
-/// Jobs that failed one for the other are followed so far.
+/// The longest chain of jobs that failed one for the other.
 const DEEPEST: usize = 20;
 
-/// What is known of these jobs, in the given order; `None` for one that Batch does not know.
+/// The evidence about these jobs, in the given order. `None`: Batch does not know the job.
 ///
 /// # Errors
 /// When Batch cannot be asked for the jobs themselves.
-pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Facts>>, Failure> {
+pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Evidence>>, Failure> {
     let details =
         details(session, ids).await.map_err(|failure| match failure.kind() == ErrorKind::AccessDenied {
             true => failure.hint("this needs the permission batch:DescribeJobs"),
@@ -47,29 +49,30 @@ pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Facts>>,
     Ok(stream::iter(looks).buffered(AT_ONCE).collect().await)
 }
 
-/// Looks what a queue's environments may have, so that it is remembered. That it cannot be seen is no error.
+/// Caches the limits of a queue's environments. It is not an error if they cannot be read.
 pub async fn look_at_capacity(session: &Session, queue: &str) {
-    let asking = Asking { session, unseen: RefCell::default() };
+    let asking = Collector { session, unseen: RefCell::default() };
     if let Ok(Some(queue)) = batch::queue(session, queue).await {
         asking.environments(&queue).await;
     }
 }
 
-/// Questions about one job, and what could not be answered.
-struct Asking<'s> {
+/// Collects the evidence about one job, and the questions that failed.
+struct Collector<'s> {
     session: &'s Session,
-    unseen: RefCell<Vec<Unseen>>,
+    unseen: RefCell<Vec<MissingEvidence>>,
 }
 
-impl Asking<'_> {
-    /// The answer; when there is none, that is noted. `permission` is what the question takes.
+impl Collector<'_> {
+    /// The answer, if there is one; otherwise the failure is noted. `permission` is the permission
+    /// that the question needs.
     fn noting<T>(&self, answer: Result<T, Failure>, what: &str, permission: &str) -> Option<T> {
         let failure = match answer {
             Ok(answer) => return Some(answer),
             Err(failure) => failure,
         };
         let permission = (failure.kind() == ErrorKind::AccessDenied).then(|| permission.to_owned());
-        let unseen = Unseen { what: what.to_owned(), permission, why: failure.message().to_owned() };
+        let unseen = MissingEvidence { what: what.to_owned(), permission, why: failure.message().to_owned() };
         let mut all = self.unseen.borrow_mut();
         if !all.contains(&unseen) {
             all.push(unseen);
@@ -78,53 +81,54 @@ impl Asking<'_> {
     }
 }
 
-/// Looks into one job.
-fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, Facts> {
+/// Examines one job.
+fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, Evidence> {
     Box::pin(async move {
-        let asking = Asking { session, unseen: RefCell::default() };
+        let asking = Collector { session, unseen: RefCell::default() };
         let runs_here = session.command_to_grow(None).is_some();
         let job = convert::job(detail);
-        let mut facts = Facts { now: jiff::Timestamp::now().as_millisecond(), job, ..Facts::default() };
-        let status = facts.job.status;
-        let is_array = facts.job.size.is_some();
+        let mut evidence =
+            Evidence { now: jiff::Timestamp::now().as_millisecond(), job, ..Evidence::default() };
+        let status = evidence.job.status;
+        let is_array = evidence.job.size.is_some();
         match status {
             Status::Submitted | Status::Starting | Status::Succeeded => {}
             Status::Pending => {
                 let (dependencies, parts) =
                     tokio::join!(asking.dependencies(detail), asking.parts(detail, is_array));
-                (facts.dependencies, facts.parts) = (dependencies, parts);
+                (evidence.dependencies, evidence.parts) = (dependencies, parts);
             }
-            Status::Runnable => asking.room(detail, &mut facts).await,
+            Status::Runnable => asking.room(detail, &mut evidence).await,
             Status::Running => {
                 let (log, parts) = tokio::join!(
                     async { asking.log(&Job::from(detail), 1).await },
-                    asking.parts(detail, facts.job.nodes.is_some()),
+                    asking.parts(detail, evidence.job.nodes.is_some()),
                 );
-                (facts.log, facts.parts) = (log, parts);
+                (evidence.log, evidence.parts) = (log, parts);
             }
             Status::Failed => {
-                let has_parts = is_array || facts.job.nodes.is_some();
+                let has_parts = is_array || evidence.job.nodes.is_some();
                 let (log, parts, chain) = tokio::join!(
                     async { if has_parts { None } else { asking.log(&Job::from(detail), LINES).await } },
                     asking.parts(detail, has_parts),
-                    asking.chain(detail, &facts.job),
+                    asking.chain(detail, &evidence.job),
                 );
-                facts.log = match first_failed(&parts.failed) {
+                evidence.log = match first_failed(&parts.failed) {
                     Some(first) => asking.log_of(&JobId::from_batch(&first.id)).await,
                     None => log,
                 };
-                (facts.parts, facts.chain) = (parts, chain);
+                (evidence.parts, evidence.chain) = (parts, chain);
             }
         }
-        let others = facts.parts.failed.iter_mut().chain(&mut facts.chain);
-        std::iter::once(&mut facts.job).chain(others).for_each(|job| job.runs_here = runs_here);
-        facts.unseen = asking.unseen.into_inner();
-        facts
+        let others = evidence.parts.failed.iter_mut().chain(&mut evidence.chain);
+        std::iter::once(&mut evidence.job).chain(others).for_each(|job| job.runs_here = runs_here);
+        evidence.unseen = asking.unseen.into_inner();
+        evidence
     })
 }
 
-impl Asking<'_> {
-    /// What the job waits for.
+impl Collector<'_> {
+    /// The jobs that this one waits for.
     async fn dependencies(&self, detail: &JobDetail) -> Vec<Dependency> {
         let ids = convert::dependencies(detail);
         let known = details(self.session, &ids).await;
@@ -135,8 +139,8 @@ impl Asking<'_> {
     }
 
     /// The jobs that failed one for the other, down to the one that failed by itself.
-    async fn chain(&self, detail: &JobDetail, job: &JobFacts) -> Vec<JobFacts> {
-        let mut chain: Vec<JobFacts> = Vec::new();
+    async fn chain(&self, detail: &JobDetail, job: &ObservedJob) -> Vec<ObservedJob> {
+        let mut chain: Vec<ObservedJob> = Vec::new();
         if !failed_for_another(job) && (job.size.is_none() || detail.depends_on().is_empty()) {
             return chain;
         }
@@ -147,17 +151,17 @@ impl Asking<'_> {
                 break;
             };
             let failed = known.iter().flatten().filter(|d| convert::status(d) == Status::Failed);
-            // The one that failed first took the others with it.
+            // The one that failed first is the cause of the others.
             let Some(failed) = failed.min_by_key(|d| d.stopped_at().unwrap_or(i64::MAX)) else { break };
             let link = convert::job(failed);
             waiting_for = convert::dependencies(failed);
             let (for_another, is_array) = (failed_for_another(&link), link.size.is_some());
-            // Of one that somebody ended, that is the reason, and not how its children took it.
+            // If a user ended the array, that is the reason, and not the ends of its children.
             if is_array && !for_another && !failed_by_user(&link) {
                 let children = self.failed_children(&Job::from(failed)).await;
                 if let Some(first) = first_failed(&children) {
                     let ended_by_user = first.ended_by_user || link.ended_by_user;
-                    chain.push(JobFacts { ended_by_user, ..first.clone() });
+                    chain.push(ObservedJob { ended_by_user, ..first.clone() });
                     break;
                 }
             }
@@ -169,14 +173,14 @@ impl Asking<'_> {
         chain
     }
 
-    async fn failed_children(&self, parent: &Job) -> Vec<JobFacts> {
+    async fn failed_children(&self, parent: &Job) -> Vec<ObservedJob> {
         let failed = batch::parts(self.session, parent, &[Status::Failed]).await;
         let what = format!("the children or nodes of {}", parent.job_id);
         let failed = self.noting(failed, &what, "batch:ListJobs").unwrap_or_default();
         failed.iter().map(convert::summary).collect()
     }
 
-    /// The children or nodes, if the job has any to look at.
+    /// The children or nodes, if they are relevant.
     async fn parts(&self, detail: &JobDetail, look: bool) -> Parts {
         if !look {
             return Parts::default();
@@ -219,8 +223,8 @@ impl Asking<'_> {
         Parts { counts: counts.to_vec(), failed, first_waiting: None }
     }
 
-    /// Why the first child that waits does so.
-    async fn first_waiting(&self, parent: &Job, status: Status) -> Option<Box<Facts>> {
+    /// The evidence about the first child that waits.
+    async fn first_waiting(&self, parent: &Job, status: Status) -> Option<Box<Evidence>> {
         let id = parent.id();
         let first = async {
             let mut pages = batch::pages(self.session, batch::Of::Array(id), &[status]);
@@ -237,7 +241,7 @@ impl Asking<'_> {
         Some(Box::new(look(self.session, &detail).await))
     }
 
-    /// The end of a job's output; `None` where it has no stream or none can be read.
+    /// The end of a job's output. `None`: it has no stream, or it cannot be read.
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
         let place = Place::all_of(job, self.session, None).pop()?;
         let read = logs::end_of(self.session, &place, lines).await;

@@ -1,14 +1,14 @@
-//! The facts of every case.
+//! The evidence of every case.
 
 use super::*;
 use awsb_model::TaskIds;
 use awsb_model::{Demand, InstanceType};
 
-pub fn waiting_cases() -> Vec<(&'static str, Facts)> {
-    let with = |status: Status, change: &dyn Fn(&mut Facts)| {
-        let mut facts = job(status);
-        change(&mut facts);
-        facts
+pub fn waiting_cases() -> Vec<(&'static str, Evidence)> {
+    let with = |status: Status, change: &dyn Fn(&mut Evidence)| {
+        let mut evidence = job(status);
+        change(&mut evidence);
+        evidence
     };
     let waits = |id: &str, status| Dependency { id: id.into(), job: Some(other(id, status)) };
     vec![
@@ -85,10 +85,10 @@ pub fn waiting_cases() -> Vec<(&'static str, Facts)> {
     ]
 }
 
-pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
+pub fn runnable_cases() -> Vec<(&'static str, Evidence)> {
     let invalid = |why: &str| {
         runnable(|f| {
-            f.environments[0].ready = Ready::Invalid(Some(why.into()));
+            f.environments[0].ready = Availability::Invalid(Some(why.into()));
         })
     };
     let types = || {
@@ -106,19 +106,19 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             of("p3.2xlarge", 8, 61, 1),
         ])
     };
-    let line = |jobs: Vec<String>| Some(Line { jobs, ..Line::default() });
+    let line = |jobs: Vec<String>| Some(QueueOrder { jobs, ..QueueOrder::default() });
     let hundred = || (0..100).map(|i| format!("k{i}")).collect::<Vec<_>>();
     vec![
         (
             "queue disabled",
             runnable(|f| {
-                f.queue = Some(Queue { name: "q".into(), ready: Ready::Disabled, ..Queue::default() })
+                f.queue = Some(Queue { name: "q".into(), ready: Availability::Disabled, ..Queue::default() })
             }),
         ),
         (
             "queue invalid",
             runnable(|f| {
-                let ready = Ready::Invalid(Some("CLIENT_ERROR - no compute environment".into()));
+                let ready = Availability::Invalid(Some("CLIENT_ERROR - no compute environment".into()));
                 f.queue = Some(Queue { name: "q".into(), ready, ..Queue::default() });
             }),
         ),
@@ -127,16 +127,16 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             runnable(|f| {
                 f.queue = Some(Queue {
                     name: "q".into(),
-                    ready: Ready::Changing("CREATING".into(), None),
+                    ready: Availability::Changing("CREATING".into(), None),
                     ..Queue::default()
                 });
             }),
         ),
-        ("environment disabled", runnable(|f| f.environments[0].ready = Ready::Disabled)),
+        ("environment disabled", runnable(|f| f.environments[0].ready = Availability::Disabled)),
         (
             "one of two environments disabled",
             runnable(|f| {
-                f.environments[0].ready = Ready::Disabled;
+                f.environments[0].ready = Availability::Disabled;
                 f.environments.push(environment("ce2"));
             }),
         ),
@@ -155,7 +155,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             "environment updating",
             runnable(|f| {
                 f.environments[0].ready =
-                    Ready::Changing("UPDATING".into(), Some("ComputeEnvironment Healthy".into()))
+                    Availability::Changing("UPDATING".into(), Some("ComputeEnvironment Healthy".into()))
             }),
         ),
         (
@@ -166,7 +166,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             "more vCPUs than any maxvCpus",
             runnable(|f| {
                 f.job.demand = Some(Demand { vcpus: 64.0, ..Demand::default() });
-                f.environments.push(Environment { max_vcpus: Some(32), ..environment("ce2") });
+                f.environments.push(ComputeEnvironment { max_vcpus: Some(32), ..environment("ce2") });
             }),
         ),
         (
@@ -234,7 +234,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             "nodes on spot",
             runnable(|f| {
                 f.job.nodes = Some(2);
-                f.environments[0].kind = Kind::Spot;
+                f.environments[0].kind = ComputeKind::Spot;
             }),
         ),
         (
@@ -262,15 +262,16 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         (
             "maxvCpus reached",
             runnable(|f| {
-                f.holders = Some(Holders { jobs: vec![holder("a", 2.0), holder("b", 12.0)], more: false });
-                f.line = line(vec!["j".into(), "k".into()]);
+                f.placed_jobs =
+                    Some(PlacedJobs { jobs: vec![placed_job("a", 2.0), placed_job("b", 12.0)], more: false });
+                f.queue_order = line(vec!["j".into(), "k".into()]);
             }),
         ),
         (
             "maxvCpus reached, by whom is not known",
             runnable(|f| {
                 f.environments[0].desired_vcpus = Some(16);
-                f.unseen = vec![Unseen {
+                f.unseen = vec![MissingEvidence {
                     what: "the jobs that run".into(),
                     permission: Some("batch:ListJobs".into()),
                     why: String::new(),
@@ -281,8 +282,8 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             "two environments full, by an array",
             runnable(|f| {
                 f.environments.push(environment("ce2"));
-                let array = Holder { cluster: None, ..holder("a", 30.0) };
-                f.holders = Some(Holders { jobs: vec![array], more: true });
+                let array = PlacedJob { cluster: None, ..placed_job("a", 30.0) };
+                f.placed_jobs = Some(PlacedJobs { jobs: vec![array], more: true });
             }),
         ),
         (
@@ -295,8 +296,8 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         (
             "unmanaged without instances",
             runnable(|f| {
-                f.environments[0] = Environment {
-                    kind: Kind::Unmanaged,
+                f.environments[0] = ComputeEnvironment {
+                    kind: ComputeKind::Unmanaged,
                     max_vcpus: None,
                     desired_vcpus: None,
                     machines: Some(Vec::new()),
@@ -309,8 +310,8 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             runnable(|f| {
                 f.job.demand = Some(Demand { vcpus: 4.0, memory_mib: 16_384, gpus: 0 });
                 let machines = Some(vec![machine("i-1", 8.0)]);
-                f.environments[0] = Environment {
-                    kind: Kind::Unmanaged,
+                f.environments[0] = ComputeEnvironment {
+                    kind: ComputeKind::Unmanaged,
                     max_vcpus: None,
                     desired_vcpus: None,
                     machines,
@@ -341,9 +342,9 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             "behind nodes that wait for room",
             runnable(|f| {
                 f.environments[0].machines = Some(vec![machine("i-1", 8.0)]);
-                f.line = line(vec!["k".into(), "j".into(), "l".into()]);
-                if let Some(line) = &mut f.line {
-                    line.head = Some(JobFacts {
+                f.queue_order = line(vec!["k".into(), "j".into(), "l".into()]);
+                if let Some(line) = &mut f.queue_order {
+                    line.head = Some(ObservedJob {
                         nodes: Some(2),
                         demand: Some(Demand { vcpus: 1.0, memory_mib: 512, gpus: 0 }),
                         ..other("k", Status::Runnable)
@@ -353,7 +354,9 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         ),
         (
             "beyond the first hundred, in an array of its own",
-            runnable(|f| f.line = Some(Line { jobs: hundred(), before: Some(0), ..Line::default() })),
+            runnable(|f| {
+                f.queue_order = Some(QueueOrder { jobs: hundred(), before: Some(0), ..QueueOrder::default() })
+            }),
         ),
         ("scaling up", runnable(|_| ())),
         (
@@ -366,9 +369,9 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         (
             "behind others",
             runnable(|f| {
-                f.line = line(vec!["k".into(), "l".into(), "j".into()]);
-                if let Some(line) = &mut f.line {
-                    line.head = Some(JobFacts {
+                f.queue_order = line(vec!["k".into(), "l".into(), "j".into()]);
+                if let Some(line) = &mut f.queue_order {
+                    line.head = Some(ObservedJob {
                         end: end(
                             "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher",
                             "",
@@ -386,7 +389,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         (
             "beyond the first hundred, by shares",
             runnable(|f| {
-                f.line = Some(Line {
+                f.queue_order = Some(QueueOrder {
                     jobs: hundred(),
                     before: Some(1234),
                     shares: vec![("blue".into(), 12.0), ("red".into(), 4.0)],
@@ -403,7 +406,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
             runnable(|f| {
                 let mut jobs = hundred();
                 jobs[41] = "j".into();
-                f.line = line(jobs);
+                f.queue_order = line(jobs);
             }),
         ),
         (
@@ -449,8 +452,11 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
         (
             "fargate",
             runnable(|f| {
-                f.environments[0] =
-                    Environment { kind: Kind::Fargate, desired_vcpus: None, ..environment("ce") }
+                f.environments[0] = ComputeEnvironment {
+                    kind: ComputeKind::Fargate,
+                    desired_vcpus: None,
+                    ..environment("ce")
+                }
             }),
         ),
         (
@@ -459,12 +465,12 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
                 f.queue = None;
                 f.environments.clear();
                 f.unseen = vec![
-                    Unseen {
+                    MissingEvidence {
                         what: "the queue q".into(),
                         permission: Some("batch:DescribeJobQueues".into()),
                         why: String::new(),
                     },
-                    Unseen {
+                    MissingEvidence {
                         what: "the head of the queue q".into(),
                         permission: None,
                         why: "asking for the head of the queue: ClientException: no such thing".into(),
@@ -475,7 +481,7 @@ pub fn runnable_cases() -> Vec<(&'static str, Facts)> {
     ]
 }
 
-pub fn failed_cases() -> Vec<(&'static str, Facts)> {
+pub fn failed_cases() -> Vec<(&'static str, Evidence)> {
     let pull = |words: &str| failed(NOT_STARTED, &format!("CannotPullContainerError: {words}"), None);
     let mut cases = vec![
         ("exit code", failed(EXITED, "", Some(3))),
@@ -589,9 +595,9 @@ pub fn failed_cases() -> Vec<(&'static str, Facts)> {
         ("other words", failed("EKS is not at home", "", None)),
         ("no words", failed("", "", None)),
     ];
-    let with = |mut facts: Facts, change: &dyn Fn(&mut Facts)| {
-        change(&mut facts);
-        facts
+    let with = |mut evidence: Evidence, change: &dyn Fn(&mut Evidence)| {
+        change(&mut evidence);
+        evidence
     };
     let log = |lines: &[&str]| {
         Some(LogTail {
@@ -636,20 +642,20 @@ pub fn failed_cases() -> Vec<(&'static str, Facts)> {
         (
             "dependency",
             with(failed("Dependent Job failed", "", None), &|f| {
-                f.chain = vec![JobFacts { end: end(EXITED, "", Some(3)), ..other("a", Status::Failed) }]
+                f.chain = vec![ObservedJob { end: end(EXITED, "", Some(3)), ..other("a", Status::Failed) }]
             }),
         ),
         (
             "dependencies",
             with(failed("Dependent Job failed", "", None), &|f| {
-                let link = |id: &str| JobFacts {
+                let link = |id: &str| ObservedJob {
                     end: end("Dependent Job failed", "", None),
                     ..other(id, Status::Failed)
                 };
                 f.chain = vec![
                     link("c"),
                     link("b"),
-                    JobFacts { end: end(EXITED, "", Some(3)), ..other("a", Status::Failed) },
+                    ObservedJob { end: end(EXITED, "", Some(3)), ..other("a", Status::Failed) },
                 ];
             }),
         ),
@@ -658,7 +664,7 @@ pub fn failed_cases() -> Vec<(&'static str, Facts)> {
     cases
 }
 
-pub fn parts_cases() -> Vec<(&'static str, Facts)> {
+pub fn parts_cases() -> Vec<(&'static str, Evidence)> {
     let exit = |code| end(EXITED, "", Some(code));
     let memory = end(EXITED, "OutOfMemoryError: Container killed due to memory usage", Some(137));
     let mixed = || [children(0..3, &memory), children(5..17, &exit(1)), children(40..41, &exit(2))].concat();
@@ -666,7 +672,7 @@ pub fn parts_cases() -> Vec<(&'static str, Facts)> {
     waiting.parts.counts = vec![(Status::Runnable, 60), (Status::Running, 38), (Status::Failed, 2)];
     waiting.parts.first_waiting = Some(Box::new(runnable(|f| {
         f.job.id = "j:41".into();
-        f.environments[0].ready = Ready::Disabled;
+        f.environments[0].ready = Availability::Disabled;
         f.job.end.status_reason = Some("waiting for the tide".into());
     })));
     let mut before = array(Status::Pending, 100, Vec::new());
@@ -676,7 +682,7 @@ pub fn parts_cases() -> Vec<(&'static str, Facts)> {
     nodes.job.nodes = Some(4);
     nodes.parts.counts = vec![(Status::Failed, 3), (Status::Succeeded, 1)];
     nodes.parts.failed = ["j#0", "j#1", "j#2"]
-        .map(|id| JobFacts { end: exit(if id == "j#0" { 3 } else { 143 }), ..other(id, Status::Failed) })
+        .map(|id| ObservedJob { end: exit(if id == "j#0" { 3 } else { 143 }), ..other(id, Status::Failed) })
         .to_vec();
     let mut tasks = array(Status::Failed, 3, [children(0..2, &exit(1)), children(2..3, &exit(2))].concat());
     tasks.job.tasks = TaskIds::from_ids([10, 20, 31]).ok();
@@ -691,7 +697,7 @@ pub fn parts_cases() -> Vec<(&'static str, Facts)> {
     );
     sequential.job.stopped_at = Some(NOW - MINUTE);
     let mut followed = array(Status::Failed, 10, children(0..10, &end("Dependent Job failed", "", None)));
-    followed.chain = vec![JobFacts { end: exit(3), ..other("a", Status::Failed) }];
+    followed.chain = vec![ObservedJob { end: exit(3), ..other("a", Status::Failed) }];
     let mut ended = array(Status::Failed, 10, children(0..10, &end("Ended with bkill", "", Some(143))));
     ended.job.ended_by_user = true;
     ended.job.end.status_reason = Some("Ended with bkill".into());

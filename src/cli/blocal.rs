@@ -264,7 +264,7 @@ fn status(common: &CommonArgs) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         None => {
-            let last = home.last_words().filter(|words| words.contains("error"));
+            let last = awsb_local::last_error(&home).map(|message| format!("blocal: error: {message}"));
             let json = json!({
                 "running": false,
                 "home": home.path().display().to_string(),

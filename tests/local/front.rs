@@ -56,6 +56,27 @@ fn the_home_is_private_and_what_was_exported_stays_valid() {
 }
 
 #[story]
+async fn each_request_is_a_line_of_the_log_and_no_secret_is_in_it() {
+    let cluster = Cluster::started();
+    let job = cluster.batch().run(sh("echo $AWS_SECRET_ACCESS_KEY")).await;
+    assert!(job.job_id().is_some());
+    cluster.s3().put_object().bucket("awsb-local").key("a b").send().await.unwrap();
+    let log = cluster.log();
+    for wanted in
+        ["service=batch operation=SubmitJob status=200", "service=s3 operation=PutObject status=200"]
+    {
+        let line =
+            log.lines().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("{wanted}: {log}"));
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert!(fields[0].ends_with('Z') && fields[1..3] == ["INFO", "request"], "{line}");
+        assert!(line.contains(" id=") && line.contains(" duration="), "{line}");
+    }
+    for secret in ["KeyOfAwsbLocal", "Signature=", "Authorization"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[story]
 fn a_second_server_and_another_cluster_are_errors() {
     let cluster = Cluster::started();
     let second = cluster.run(&["serve"]);

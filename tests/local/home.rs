@@ -121,10 +121,11 @@ async fn a_home_of_an_earlier_version_is_taken() {
 }
 
 /// The files that a home has, or may have.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "reserve",
     "probe",
     "server.log",
+    "server.log.1",
     "server.lock",
     "start.lock",
     "server.sock",

@@ -34,15 +34,6 @@
 //! The tools need only [`client`]: [`connect`] gives the endpoint and the credentials of the
 //! running server, and starts one when none runs.
 
-/// Logs a line on stderr, which is the log of a server in the background. A log that cannot be
-/// written (a full disk) must not stop the server, as `eprintln` would.
-macro_rules! note {
-    ($($message:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "blocal: {}", format_args!($($message)*));
-    }};
-}
-
 pub mod client;
 pub mod runner;
 pub mod server;
@@ -87,6 +78,7 @@ pub mod internals {
 
 pub use access::operation;
 pub use client::control::{JobCounts, Revoked, Rotated, Status};
+pub use client::lifecycle::last_error;
 pub use client::lifecycle::{Program, Started, rotate, set, start, status, stop};
 pub use client::{Connected, connect, running};
 pub use constants::{

@@ -15,7 +15,7 @@ use crate::client::lifecycle::{Program, ask_within, reachable, served, start, st
 use crate::error::LocalError;
 use crate::home::space;
 use crate::progress::{Report, WaitNotice};
-use crate::{containers, processes};
+use crate::{containers, log, processes};
 
 /// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
 const END_ALL: Duration = Duration::from_secs(45);
@@ -36,6 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// When the folder is not a home, its server runs on another machine, or something cannot be ended
 /// or removed.
 pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), LocalError> {
+    log::init_stderr(false);
     if !home.check()? {
         return match home.path().is_symlink() {
             true => Err(LocalError::failed(format!(

@@ -294,7 +294,7 @@ impl Snapshot {
         let what = format!("the record of job {} is damaged: {damage}", row.id);
         let mut damaged = self.1.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         if damaged.insert(row.key, what.clone()).is_none() {
-            note!("{}: {what}", self.1.path.display());
+            tracing::warn!("{}: {what}", self.1.path.display());
         }
         let reason = row.status_reason.take().map(|reason| format!("{reason}; ")).unwrap_or_default();
         row.status_reason = Some(format!("{reason}{what}"));
@@ -483,7 +483,7 @@ impl Snapshot {
             let (name, body): (Text, Text) = (row.get(0)?, row.get(3)?);
             let revision: i64 = row.get(1)?;
             let body = from_json(&body.0).unwrap_or_else(|e| {
-                note!("the record of job definition {}:{revision} is damaged: {e}", name.0);
+                tracing::warn!("the record of job definition {}:{revision} is damaged: {e}", name.0);
                 json!({"type": "container"})
             });
             Ok((name.0, revision, row.get(2)?, body))

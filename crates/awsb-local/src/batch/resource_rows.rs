@@ -53,7 +53,7 @@ pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<V
 /// What a record says; one that is damaged is as if it was not there, and that is said.
 fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
     from_json(body)
-        .inspect_err(|e| note!("the record of {} {name} is damaged: {e}", kind.as_str()))
+        .inspect_err(|e| tracing::warn!("the record of {} {name} is damaged: {e}", kind.as_str()))
         .ok()
         .filter(Value::is_object)
 }

@@ -132,7 +132,7 @@ impl ApiError {
 /// A database error as an API error; what it is goes to the log.
 impl From<rusqlite::Error> for ApiError {
     fn from(e: rusqlite::Error) -> Self {
-        note!("database: {e}");
+        tracing::warn!("database: {e}");
         Self::of_database(&e)
     }
 }
@@ -279,7 +279,7 @@ impl Store {
     /// transactions take the log's.
     pub fn checkpoint(&self) -> bool {
         database::checkpoint(&self.db).unwrap_or_else(|e| {
-            note!("database: {e}");
+            tracing::warn!("database: {e}");
             false
         })
     }

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 
 use super::control::{self, ControlError, Rotated, Status};
+use super::start_report::{self, StartLine};
 use crate::access::secrets::{Placement, Secrets, attempt_of};
 use crate::error::LocalError;
 use crate::home::endpoint::{Connection, Endpoint};
@@ -30,8 +31,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 /// A server that is killed while it comes up is started again at most this many times.
 const MOST_KILLED: u32 = 3;
-/// A server's log longer than this starts anew.
-const LONG_LOG: u64 = 4 << 20;
 
 /// A server that answers.
 #[derive(Debug)]
@@ -172,7 +171,12 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
     let mut killed = 0;
     let outcome = loop {
         if let Some(started) = joined(home)? {
-            let warnings = log::warnings(&log_since(home, log));
+            let report = child.stdout.take().map(|stdout| start_report::read(stdout, deadline));
+            let warning = |line| match line {
+                StartLine::Warning(warning) => Some(warning),
+                StartLine::Failure { .. } => None,
+            };
+            let warnings = report.into_iter().flatten().filter_map(warning).collect();
             break Ok(Started { joined: false, warnings, ..started });
         }
         if let Ok(Some(status)) = child.try_wait() {
@@ -191,25 +195,27 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
     };
     drop(lock);
     outcome.map_err(|why| {
-        let mut output = String::new();
+        let mut report = Vec::new();
         if let Ok(Some(_)) = child.try_wait()
             && let Some(stdout) = child.stdout.take()
         {
-            // What it has started, if anything, does not have this pipe: it ends with the server.
-            let _ = stdout.take(64 * 1024).read_to_string(&mut output);
+            // A process that it has started does not have this pipe: the pipe ends with the server.
+            report = start_report::read(stdout, Instant::now() + ANSWER);
         }
-        let mut lines = output.lines();
-        let failure = match lines.next() {
-            Some(message) => lines.fold(LocalError::failed(format!("{doing}: {message}")), LocalError::hint),
-            None => {
-                let failure = LocalError::failed(format!("{doing}: {why}"));
-                let last = log_since(home, log);
-                match last.lines().rfind(|l| !l.trim().is_empty()) {
-                    Some(line) => failure.hint(format!("its last line: {line}")),
-                    None => failure,
-                }
+        let failure = report.into_iter().find_map(|line| match line {
+            StartLine::Failure { message, hints } => {
+                let failure = LocalError::failed(format!("{doing}: {message}"));
+                Some(hints.into_iter().fold(failure, LocalError::hint))
             }
-        };
+            StartLine::Warning(_) => None,
+        });
+        let failure = failure.unwrap_or_else(|| {
+            let failure = LocalError::failed(format!("{doing}: {why}"));
+            match log_since(home, log).lines().rfind(|l| !l.trim().is_empty()) {
+                Some(line) => failure.hint(format!("its last line: {line}")),
+                None => failure,
+            }
+        });
         failure.hint(format!("its log is {}", home.path().join(SERVER_LOG).display()))
     })
 }
@@ -247,11 +253,9 @@ fn spawn(home: &Home, program: &Program) -> Result<(Child, u64), LocalError> {
         let doing = format!("starting the local cluster: opening its log {}", path.display());
         space::failure(home.path(), &doing, &e)
     };
+    log::rotate_if_long(home.path());
     let mut options = OpenOptions::new();
     let log = contents::open_to_write(options.create(true).append(true), &path).map_err(of_log)?;
-    if log.metadata().map_err(of_log)?.len() > LONG_LOG {
-        log.set_len(0).map_err(of_log)?;
-    }
     let from = log.metadata().map_err(of_log)?.len();
     let mut command = Command::new(&program);
     // The server serves whoever comes later, too: nothing of this shell's environment may shape it.
@@ -315,6 +319,11 @@ fn log_since(home: &Home, from: u64) -> String {
         let _ = file.take(64 * 1024).read_to_end(&mut text);
     }
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The message of the error with which the last server in the background has ended, if it has.
+pub fn last_error(home: &Home) -> Option<String> {
+    log::last_error(home.path())
 }
 
 /// What the server of a home is doing; `None` when none runs.

@@ -6,11 +6,13 @@
 //! | here        | the connection to the server of this user                                  |
 //! | `lifecycle` | starting a server, stopping it, its settings                               |
 //! | `control`   | the client of the control socket                                           |
+//! | `start_report` | what a server reports to the process that starts it                     |
 //!
 //! The client uses nothing of the server: no database, no service, no HTTP.
 
 pub mod control;
 pub mod lifecycle;
+pub mod start_report;
 
 use self::lifecycle::Program;
 use crate::constants::{ACCESS_KEY_PREFIX, REGION};

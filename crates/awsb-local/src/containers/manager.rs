@@ -117,7 +117,7 @@ impl State {
         let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if *problem != new {
             if let Some(new) = &new {
-                note!("{new}");
+                tracing::warn!("{new}");
             }
             *problem = new;
         }
@@ -136,7 +136,7 @@ impl ContainerManager {
             if let Ok(Ok((address, docker))) = found
                 && let Err(e) = self.recover(&mut state, &address, &docker).await
             {
-                note!("looking on the Docker engine for what {CONTAINERS} had: {e}");
+                tracing::warn!("looking on the Docker engine for what {CONTAINERS} had: {e}");
             }
         }
         if let Some(network) = state.record.network.clone() {
@@ -191,7 +191,7 @@ impl ContainerManager {
             return Ok(());
         };
         let network = network::ensure(docker, &docker::network_name(&home_id), &home_id, &location).await?;
-        note!("{CONTAINERS}: the ID of this home is {home_id}, by the label of its network");
+        tracing::info!("{CONTAINERS}: the ID of this home is {home_id}, by the label of its network");
         self.write(state, |record| {
             record.home_id = home_id;
             record.engines.insert(address.to_owned());
@@ -303,7 +303,7 @@ impl ContainerManager {
                             }
                         });
                         if let Err(e) = forgotten {
-                            note!("{e}");
+                            tracing::warn!("{e}");
                         }
                     }
                 }
@@ -356,7 +356,7 @@ async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, task: TaskId,
         cleanup::remove_with_retries(&docker, &docker::container_name(&task)).await
     };
     if let Err(e) = remove().await {
-        note!("{e}");
+        tracing::warn!("{e}");
     }
     engine_handle.send(Message::Removed(runner));
     // The runner may have asked for the container just before it died. Then the engine has made the

@@ -51,7 +51,7 @@ pub fn read(home: &Path) -> (Record, RecordState) {
         Ok(record) => (record, RecordState::Read),
         Err(e) if e.kind() == io::ErrorKind::NotFound => (Record::default(), RecordState::Missing),
         Err(e) => {
-            note!("reading {CONTAINERS}: {e}");
+            tracing::warn!("reading {CONTAINERS}: {e}");
             (Record::default(), RecordState::Damaged)
         }
     }

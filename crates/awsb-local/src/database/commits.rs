@@ -215,8 +215,9 @@ impl Commits {
     /// When the file beside it cannot be written.
     pub(super) fn open(database: &Path, found: u64, record: Option<Record>) -> io::Result<Self> {
         let path = path_of(database);
-        let copy =
-            open_copy(database).inspect_err(|e| note!("there is no copy of {}: {e}", path.display())).ok();
+        let copy = open_copy(database)
+            .inspect_err(|e| tracing::warn!("there is no copy of {}: {e}", path.display()))
+            .ok();
         let mut options = OpenOptions::new();
         let file = contents::open_to_write(options.create(true).write(true).truncate(false), &path)?;
         let is_behind = |record: &Record| record.commits > found;
@@ -314,7 +315,7 @@ impl Commits {
         if self.failed.swap(outcome.is_err(), Ordering::Relaxed) != outcome.is_err()
             && let Err(e) = outcome
         {
-            note!("writing {}: {e}", self.path.display());
+            tracing::warn!("writing {}: {e}", self.path.display());
         }
     }
 

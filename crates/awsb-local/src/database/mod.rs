@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::home::files::ENDPOINT;
-use crate::log::warn;
+use crate::log::add_warning;
 pub use commits::{Commits, Missing, Sign};
 use commits::{Stamp, Witness};
 pub use space::{no_space, no_space_within};
@@ -44,7 +44,7 @@ impl Opened {
     pub fn accept(mut self, warnings: &mut Vec<String>, of_what: &str) -> io::Result<(Connection, Commits)> {
         report_damage(self.harm.take(), warnings);
         if let Some(missing) = &self.missing {
-            warn(warnings, format!("{missing}: some {of_what} that had been stored are missing"));
+            add_warning(warnings, format!("{missing}: some {of_what} that had been stored are missing"));
             let file = missing.file.clone();
             self.commits.losses_recovered();
             let outcome = self.db.transaction().and_then(|tx| self.commits.commit(tx));
@@ -58,7 +58,7 @@ impl Opened {
 pub fn report_damage(harm: Option<String>, warnings: &mut Vec<String>) {
     if let Some(harm) = harm {
         let meaning = "it distinguishes the last state of a database from an older copy";
-        warn(warnings, format!("{harm} ({meaning}), and is created again"));
+        add_warning(warnings, format!("{harm} ({meaning}), and is created again"));
     }
 }
 

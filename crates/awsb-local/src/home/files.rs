@@ -26,6 +26,8 @@ pub const DATABASES: [&str; 3] = [BATCH_DATABASE, OBJECT_DATABASE, LOG_DATABASE]
 pub const OBJECTS: &str = "objects";
 /// The background server's log.
 pub const SERVER_LOG: &str = "server.log";
+/// The part of the log before [`SERVER_LOG`].
+pub const SERVER_OLD_LOG: &str = "server.log.1";
 
 /// The record of everything that this home has on Docker engines.
 pub const CONTAINERS: &str = "containers.json";
@@ -40,7 +42,7 @@ pub const PROBE: &str = "probe";
 /// start on.
 pub const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, except for the files that outlive a reset.
-pub const OURS: [&str; 14] = [
+pub const OURS: [&str; 15] = [
     RESERVE,
     PROBE,
     ENDPOINT,
@@ -48,6 +50,7 @@ pub const OURS: [&str; 14] = [
     SERVER_LOCK,
     SOCKET,
     SERVER_LOG,
+    SERVER_OLD_LOG,
     BATCH_DATABASE,
     OBJECT_DATABASE,
     LOG_DATABASE,

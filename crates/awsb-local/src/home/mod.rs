@@ -8,7 +8,7 @@
 //!                 content is the mark of a home
 //! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
 //! server.sock     where runners and `blocal` talk to the server
-//! server.log      what a server in the background has to say
+//! server.log      the log of a server in the background; server.log.1 has the part before it
 //! batch.db        jobs, attempts, job definitions (SQLite); batch.db-commits has how many commits there were
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
 //! logs/           a file for each log stream of a job
@@ -34,7 +34,7 @@ use self::contents::{Folder, Left, open_to_write, write_private};
 use self::endpoint::Endpoint;
 use self::files::{
     BESIDE, COMMITS_SUFFIX, CONTAINERS, DATABASES, ENDPOINT, FOLDERS, HOME_VARIABLE, LEFT_BY_EARLIER, OURS,
-    RUNNERS, SERVER_LOCK, SERVER_LOG, START_LOCK,
+    RUNNERS, SERVER_LOCK, START_LOCK,
 };
 use crate::error::LocalError;
 
@@ -229,14 +229,6 @@ impl Home {
             }
         }
         Ok(left)
-    }
-
-    /// The last line that a server in the background has said, hints apart.
-    pub fn last_words(&self) -> Option<String> {
-        let text = contents::read(&self.path.join(SERVER_LOG)).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("hint: ");
-        text.lines().rfind(says).map(str::to_owned)
     }
 
     /// Waits for the right to start a server; it ends when the returned file is dropped.

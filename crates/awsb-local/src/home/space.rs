@@ -300,8 +300,8 @@ impl Reserve {
         let file = open_to_write(OpenOptions::new().write(true), &self.home.join(RESERVE));
         let shrunk = file.and_then(|file| file.set_len(left));
         match &shrunk {
-            Ok(()) => note!("the disk is full: {} bytes of the reserve are given up", held - left),
-            Err(e) => note!("giving up a part of the reserve: {e}"),
+            Ok(()) => tracing::warn!("the disk is full: {} bytes of the reserve are given up", held - left),
+            Err(e) => tracing::warn!("giving up a part of the reserve: {e}"),
         }
         shrunk.is_ok()
     }

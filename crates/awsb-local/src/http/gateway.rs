@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -17,9 +17,11 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::protocol::{ApiError, Protocol, REQUEST_ID};
+use super::request_info::RequestInfo;
 use super::service::Service;
 use super::signature::{self, SignedRequest};
 use crate::access::{Keys, Operation, Principal, operation};
+use crate::log::REQUEST;
 use crate::time::now_ms;
 use crate::{batch, ec2, ecs, logs, s3, sts};
 
@@ -52,15 +54,13 @@ pub struct Services {
 pub struct Gateway {
     keys: Arc<Keys>,
     services: Services,
-    /// Whether each request is told on stderr.
-    debug: bool,
 }
 
 impl Gateway {
     /// A gateway to these services. It only lets requests through that are signed with one of
     /// `keys`.
-    pub fn new(keys: Arc<Keys>, services: Services, debug: bool) -> Self {
-        Self { keys, services, debug }
+    pub fn new(keys: Arc<Keys>, services: Services) -> Self {
+        Self { keys, services }
     }
 
     /// Answers one request.
@@ -71,23 +71,30 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, Infallible> {
-        let told = self.debug.then(|| {
-            let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or("");
-            (format!("{} {} {target}", request.method(), request.uri().path()), std::time::Instant::now())
-        });
-        let mut response = self.route(request).await;
-        if let Some((what, began)) = told {
-            note!("{} {} in {:?}", what.trim(), response.status().as_u16(), began.elapsed());
-        }
+        let began = Instant::now();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let info = RequestInfo::default();
+        let mut response = self.route(request, &info).await;
         let id = uuid::Uuid::new_v4().to_string();
         // An answer in the query protocol has one already.
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().entry(REQUEST_ID).or_insert(id);
         }
+        let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let status = response.status().as_u16();
+        // The query of a URL may have a signature. A path has none.
+        let service = info.service.get().copied().unwrap_or("-");
+        let operation = info.operation.get().copied().unwrap_or("-");
+        let duration = began.elapsed();
+        if response.status().is_server_error() {
+            tracing::warn!(target: REQUEST, %method, ?path, %id, %service, %operation, status, ?duration, "request");
+        } else {
+            tracing::info!(target: REQUEST, %method, ?path, %id, %service, %operation, status, ?duration, "request");
+        }
         Ok(response)
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response<s3s::Body> {
+    async fn route(&self, mut request: Request<Incoming>, info: &RequestInfo) -> Response<s3s::Body> {
         // What a request seems to speak that does not say which service it is for.
         let guess = Protocol::of(&request);
         let scope = match signature::scope(&request) {
@@ -97,7 +104,9 @@ impl Gateway {
         let Some(service) = Service::named(&scope.service) else {
             return guess.refuse(&self.no_service(request, &scope.service).await);
         };
+        info.set_service(service.name());
         if service == Service::S3 {
+            request.extensions_mut().insert(info.clone());
             return match signature::check_s3(&request) {
                 Ok(()) => self.s3(request).await,
                 Err(refused) => Protocol::S3.refuse(&refused),
@@ -105,7 +114,7 @@ impl Gateway {
         }
         let protocol = service.protocol();
         match self.verified(request, service.longest_body()).await {
-            Ok((who, parts, body)) => protocol.answer(self.call(service, who, &parts, &body).await),
+            Ok((who, parts, body)) => protocol.answer(self.call(service, who, &parts, &body, info).await),
             Err(refused) => protocol.refuse(&refused),
         }
     }
@@ -118,8 +127,11 @@ impl Gateway {
         who: Principal,
         parts: &Parts,
         body: &Bytes,
+        info: &RequestInfo,
     ) -> Result<Value, ApiError> {
-        match asked(service, parts, body)? {
+        let operation = operation_of(service, parts, body)?;
+        info.set_operation(operation.name());
+        match operation {
             Operation::Batch(operation) => {
                 who.check(Operation::Batch(operation))?;
                 let (path, query) = (parts.uri.path(), parts.uri.query());
@@ -162,7 +174,7 @@ impl Gateway {
         match self.services.s3.call(s3::follow(request.map(s3s::Body::from))).await {
             Ok(response) => response,
             Err(e) => {
-                note!("s3: {e:?}");
+                tracing::warn!("s3: {e:?}");
                 Protocol::S3.refuse(&ApiError::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "InternalError",
@@ -194,7 +206,7 @@ impl Gateway {
 ///
 /// # Errors
 /// In the service's words, when there is no such operation.
-fn asked(service: Service, parts: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
+fn operation_of(service: Service, parts: &Parts, body: &[u8]) -> Result<Operation, ApiError> {
     let target = |prefix: &str| {
         let target = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
         target.and_then(|target| target.strip_prefix(prefix)).unwrap_or_default()

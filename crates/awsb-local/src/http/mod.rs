@@ -6,13 +6,16 @@
 //! | `service`   | the services, by the names that requests are signed for              |
 //! | `signature` | Signature Version 4, verified                                        |
 //! | `protocol`  | answers and errors in the form of each protocol                      |
+//! | `request_info` | the service and the operation of a request, for the log           |
 //! | `body`      | JSON bodies of requests                                              |
 
 pub mod body;
 mod gateway;
 pub mod protocol;
+mod request_info;
 mod service;
 pub mod signature;
 
 pub use gateway::{Gateway, Services};
+pub use request_info::RequestInfo;
 pub use signature::parameter;

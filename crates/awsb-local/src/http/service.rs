@@ -39,7 +39,19 @@ impl Service {
         }
     }
 
-    /// What it speaks.
+    /// The name that requests to it are signed for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Batch => "batch",
+            Self::Logs => "logs",
+            Self::Ecs => "ecs",
+            Self::Ec2 => "ec2",
+            Self::Sts => "sts",
+        }
+    }
+
+    /// The protocol that it uses.
     pub fn protocol(self) -> Protocol {
         match self {
             Self::S3 => Protocol::S3,

@@ -158,7 +158,7 @@ impl Api {
         loop {
             let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
             if let Err(e) = blocking(move || events.expire(&reader, now_ms())).await {
-                note!("removing expired log events: {}", e.message);
+                tracing::warn!("removing expired log events: {}", e.message);
             }
             tokio::time::sleep(EXPIRE_EVERY).await;
         }

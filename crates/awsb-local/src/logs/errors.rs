@@ -37,7 +37,7 @@ pub fn unavailable(what: &str) -> ApiError {
 
 /// A file or a database that cannot be read.
 pub fn unreadable(e: &io::Error) -> ApiError {
-    note!("logs: {e}");
+    tracing::warn!("logs: {e}");
     // The server's working directory is the home.
     if let Some(error) = ApiError::lasting(&std::path::absolute(".").unwrap_or_default(), e) {
         return error;

@@ -128,7 +128,7 @@ impl Life {
         teller.tell(&self.task, News::Ended(outcome));
         if let Err(e) = cleanup::remove_with_retries(&docker, &self.name).await {
             // The server looks for what is left behind, too.
-            note!("runner: {e}");
+            tracing::warn!("{e}");
         }
         if let Some(main) = &self.order.main_node {
             // The last node that leaves the network takes it along: to the others the engine says
@@ -383,7 +383,7 @@ fn send(docker: &Docker, container: &str, signal: Signal) {
         match docker.kill_container(&container, Some(options)).await {
             // 404 and 409: it has ended meanwhile.
             Err(e) if !matches!(status(&e), Some(404 | 409)) => {
-                note!("runner: sending {signal} to container {container}: {}", words(&e));
+                tracing::warn!("sending {signal} to container {container}: {}", words(&e));
             }
             _ => {}
         }

@@ -224,7 +224,7 @@ impl Work for HostWork {
         if !mark.is_some_and(|mark| spares.scratch.keep(&scratch, &mark, None))
             && let Err(e) = contents::remove_tree(&scratch)
         {
-            note!("runner: removing {}: {e}", scratch.display());
+            tracing::warn!("removing {}: {e}", scratch.display());
         }
         None
     }

@@ -115,7 +115,7 @@ impl Journal {
             Ok((lines, length)) => (self.lines, self.length) = (lines, length),
             // The one that is open has another name now: it is given back its own.
             Err(e) => {
-                note!("runner: beginning a journal: {e}");
+                tracing::warn!("beginning a journal: {e}");
                 let _ = fs::rename(old(&self.path), &self.path);
             }
         }
@@ -261,7 +261,7 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
         let mut own: Vec<Taken> = Vec::new();
         let path = journal_path(home, &runner);
         let (entries, is_whole) = journal(&path).unwrap_or_else(|e| {
-            note!("{e}");
+            tracing::warn!("{e}");
             (Vec::new(), false)
         });
         if !is_whole {
@@ -303,7 +303,7 @@ pub fn forget(home: &Path, runner: &RunnerId) {
         if let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound
         {
-            note!("removing {}: {e}", path.display());
+            tracing::warn!("removing {}: {e}", path.display());
         }
     }
 }
@@ -340,13 +340,13 @@ fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
         match serde_json::from_slice(&line) {
             Ok(entry) => entries.push(entry),
             Err(e) => {
-                note!("{}: line {lines} is not an entry: {e}", path.display());
+                tracing::warn!("{}: line {lines} is not an entry: {e}", path.display());
                 is_whole = false;
             }
         }
     }
     if lines == 0 {
-        note!("{}: the journal is empty, and its contents are lost", path.display());
+        tracing::warn!("{}: the journal is empty, and its contents are lost", path.display());
     }
     Ok(is_whole && lines > 0)
 }

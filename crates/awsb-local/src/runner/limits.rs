@@ -53,7 +53,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         for (resource, before) in self.0.drain(..) {
             if let Err(e) = setrlimit(resource, before) {
-                note!("runner: taking back a limit: {e}");
+                tracing::warn!("taking back a limit: {e}");
             }
         }
     }

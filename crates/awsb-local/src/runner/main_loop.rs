@@ -25,6 +25,7 @@ use super::spare::Spares;
 use crate::error::LocalError;
 use crate::home::files::SOCKET;
 use crate::home::space;
+use crate::log;
 use crate::process::room_for_a_job;
 use crate::time::now_ms;
 
@@ -50,6 +51,7 @@ const AGAIN_MS: std::ops::RangeInclusive<i64> = 50..=2000;
 pub fn run(id: &str) -> Result<(), LocalError> {
     let id = RunnerId::parse(id).ok_or_else(|| LocalError::usage("not the ID of a runner"))?;
     let failed = |what: &str, e: io::Error| LocalError::failed(format!("runner: {what}: {e}"));
+    log::init_runner();
     // A session of its own: the end of the terminal that the server was started from is not ours.
     // That fails for a group's leader only, which then has what we want already.
     let _ = nix::unistd::setsid();
@@ -214,7 +216,7 @@ impl Runner {
         let ready = match self.wait(now) {
             Ok(ready) => ready,
             Err(e) => {
-                note!("runner: waiting: {e}");
+                tracing::warn!("waiting: {e}");
                 return self.job.is_some() || !self.unwritten.is_empty();
             }
         };
@@ -368,7 +370,7 @@ impl Runner {
             let line: Vec<u8> = server.buffer.drain(..=end).collect();
             match serde_json::from_slice(&line) {
                 Ok(order) => self.obey(order),
-                Err(e) => note!("runner: an order that is none: {e}"),
+                Err(e) => tracing::warn!("an order that is none: {e}"),
             }
         }
     }
@@ -396,7 +398,7 @@ impl Runner {
 
     fn begin(&mut self, run: Run) {
         if self.job.is_some() {
-            note!("runner: a second job while one runs; not taken");
+            tracing::warn!("a second job while one runs; not taken");
             return;
         }
         let task = run.task.clone();
@@ -432,7 +434,7 @@ impl Runner {
                 if let Some(leader) = leader {
                     let at = now_ms();
                     if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
-                        note!("runner: writing the journal: {e}");
+                        tracing::warn!("writing the journal: {e}");
                     }
                     if job.work.end().is_none() {
                         self.waiter.wait(&run.task, leader);
@@ -445,7 +447,7 @@ impl Runner {
             Err(process::CannotStart { reason, lacking: Some(lacking), .. }) => {
                 let why = format!("{reason}: {lacking}");
                 if pause_ms == 0 {
-                    note!("runner: job {} waits to be started: {why}", run.job);
+                    tracing::warn!("job {} waits to be started: {why}", run.job);
                 }
                 self.say(&Report::Delayed { job: run.job.clone(), why });
                 let task = run.task.clone();
@@ -516,7 +518,7 @@ impl Runner {
         ended.reason = ended.reason.as_deref().map(masked);
         ended.unkept = ended.unkept.as_deref().map(masked);
         if let Err(e) = self.journal.ended(&ended) {
-            note!("runner: writing the journal: {e}");
+            tracing::warn!("writing the journal: {e}");
             self.unwritten.push(ended.clone());
         }
         self.idle_since = now_ms();

@@ -169,7 +169,7 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     if let Err(e) = killpg(leader, signal)
         && e != Errno::ESRCH
     {
-        note!("sending {signal} to process group {leader}: {e}");
+        tracing::warn!("sending {signal} to process group {leader}: {e}");
     }
 }
 
@@ -200,7 +200,7 @@ pub fn reap(leader: Pid, task: &TaskId) -> bool {
                     return false;
                 }
                 if Instant::now() >= deadline {
-                    note!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                    tracing::warn!("attempt {task} has ended, and its processes {dying:?} do not go away");
                     return false;
                 }
                 std::thread::sleep(pause);
@@ -218,7 +218,7 @@ fn kill_orphans(task: &TaskId) -> Vec<i32> {
     let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, task));
     let dying = orphans.filter(|pid| match kill(*pid, Signal::SIGKILL) {
         Err(Errno::EPERM) => {
-            note!("attempt {task} has ended and left process {pid}, which belongs to another user");
+            tracing::warn!("attempt {task} has ended and left process {pid}, which belongs to another user");
             false
         }
         _ => true,
@@ -326,7 +326,7 @@ pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    note!("processes of the lost attempt {task} do not go away");
+    tracing::warn!("processes of the lost attempt {task} do not go away");
 }
 
 /// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.

@@ -127,7 +127,7 @@ fn remove(folder: &Path) {
     if let Err(e) = fs::remove_dir(folder)
         && e.kind() != io::ErrorKind::NotFound
     {
-        note!("runner: removing {}: {e}", folder.display());
+        tracing::warn!("removing {}: {e}", folder.display());
     }
 }
 

@@ -54,7 +54,7 @@ impl Drop for TmpDir {
             && let Err(e) = fs::remove_file(&self.path)
             && e.kind() != io::ErrorKind::NotFound
         {
-            note!("runner: removing {}: {e}", self.path.display());
+            tracing::warn!("removing {}: {e}", self.path.display());
         }
     }
 }
@@ -149,7 +149,7 @@ fn sweep(root: &Path, home: &Path, runs: &dyn Fn(&str) -> bool) {
             && let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound
         {
-            note!("removing {}: {e}", path.display());
+            tracing::warn!("removing {}: {e}", path.display());
         }
     }
 }

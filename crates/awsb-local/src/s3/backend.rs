@@ -106,7 +106,7 @@ impl LocalS3 {
         let (store, object) = (Arc::clone(&self.store), object.clone());
         let check = Check::new(object.sum());
         let report = move || {
-            note!("s3: the content of {:?} is not what was stored", object.key);
+            tracing::warn!("s3: the content of {:?} is not what was stored", object.key);
             store.is_damaged(&object);
         };
         (check, Box::new(report))

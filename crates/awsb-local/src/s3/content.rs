@@ -192,7 +192,7 @@ async fn next(file: &mut tokio::fs::File, left: u64) -> io::Result<Bytes> {
 /// The answer for an object whose content is not what was stored. S3 has no such error. The status
 /// is none that clients try again after, and the message says what can be done.
 pub fn damaged(harm: &str) -> s3s::S3Error {
-    note!("s3: damaged content: {harm}");
+    tracing::warn!("s3: damaged content: {harm}");
     let message =
         format!("The content of the object is damaged: {harm}. Put the object again, or delete it.");
     let mut error = s3s::S3Error::with_message(s3s::S3ErrorCode::Custom("ObjectDamaged".into()), message);
@@ -239,7 +239,7 @@ pub async fn drop_rest(body: Option<StreamingBlob>) {
 
 /// A problem of ours, told in the log and not to the client.
 pub fn internal(e: impl std::fmt::Display) -> s3s::S3Error {
-    note!("s3: {e}");
+    tracing::warn!("s3: {e}");
     s3_error!(InternalError, "{e}")
 }
 

@@ -18,8 +18,8 @@ use crate::access::operation::S3;
 use crate::access::{Credentials, Keys, Operation, Principal, Rule};
 use crate::batch::{Reader, Scope};
 use crate::constants::BUCKET;
-use crate::http::parameter;
 use crate::http::protocol::ApiError;
+use crate::http::{RequestInfo, parameter};
 
 /// What is asked before a request is answered, and before its body is read.
 pub struct Guard {
@@ -215,6 +215,10 @@ fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
 #[async_trait::async_trait]
 impl S3Access for Guard {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = S3::named(cx.s3_op().name()).map_or("-", |operation| operation.name());
+        if let Some(info) = cx.extensions_mut().get::<RequestInfo>() {
+            info.set_operation(operation);
+        }
         let signed = cx.credentials().and_then(|credentials| self.keys.find(&credentials.access_key));
         let Some((who, credentials)) = signed else { return Err(not_valid()) };
         cx.extensions_mut().insert(Signer { keys: Arc::clone(&self.keys), credentials });

@@ -268,7 +268,7 @@ impl Store {
         let known: HashSet<String> = known.collect::<Result<_, _>>()?;
         // Whose content has which name is not certain then.
         if let Some(blob) = known.iter().find(|blob| !contents::is_id(blob)) {
-            note!("no content is removed: {}", no_name(blob));
+            tracing::warn!("no content is removed: {}", no_name(blob));
             return Ok(());
         }
         for entry in fs::read_dir(&self.folder)? {
@@ -297,13 +297,13 @@ impl Store {
     pub fn discard(&self, blob: &str) {
         // A damaged index must not name anything else.
         if !contents::is_id(blob) {
-            return note!("nothing is removed: {}", no_name(blob));
+            return tracing::warn!("nothing is removed: {}", no_name(blob));
         }
         self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).remove(blob);
         if let Err(e) = fs::remove_file(self.folder.join(blob))
             && e.kind() != io::ErrorKind::NotFound
         {
-            note!("removing content {blob}: {e}");
+            tracing::warn!("removing content {blob}: {e}");
         }
     }
 

@@ -71,7 +71,7 @@ impl Acceptor {
                 Ok(_) => continue,
                 Err(e) => {
                     // Most likely no descriptor is free; some will be again.
-                    note!("accepting a connection: {e}");
+                    tracing::warn!("accepting a connection: {e}");
                     self.connections.close_one();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;

@@ -72,7 +72,10 @@ impl ControlService {
             Vec::new()
         };
         let access_key_id = self.key_ring.rotate(jobs)?;
-        note!("the owner's key has been replaced{}", if jobs { ", and those of jobs revoked" } else { "" });
+        tracing::info!(
+            "the owner's key has been replaced{}",
+            if jobs { ", and those of jobs revoked" } else { "" }
+        );
         let revoked = running.into_iter().map(|(job_id, job_name)| Revoked { job_id, job_name });
         Ok(Rotated { access_key_id, revoked: revoked.collect() })
     }
@@ -100,7 +103,7 @@ pub fn open(service: ControlService) -> io::Result<()> {
                 Ok(stream) => stream,
                 Err(e) => {
                     // Most likely no descriptor is free; some will be again.
-                    note!("control socket: {e}");
+                    tracing::warn!("control socket: {e}");
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 }
@@ -109,10 +112,10 @@ pub fn open(service: ControlService) -> io::Result<()> {
             let thread = std::thread::Builder::new().name("control".to_owned());
             if let Err(e) = thread.spawn(move || {
                 if let Err(e) = serve(&service, stream, number) {
-                    note!("control socket: {e}");
+                    tracing::warn!("control socket: {e}");
                 }
             }) {
-                note!("control socket: {e}");
+                tracing::warn!("control socket: {e}");
             }
         }
     })?;
@@ -165,7 +168,7 @@ fn answer<T: Serialize>(
     let answer = match outcome {
         Ok(value) => Answer::Ok(value),
         Err(e) => {
-            note!("control socket: {e}");
+            tracing::warn!("control socket: {e}");
             Answer::Err(space::words(service.engine.home(), &e))
         }
     };

@@ -17,7 +17,7 @@ mod environment;
 mod key_ring;
 mod process;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
@@ -36,6 +36,7 @@ pub use self::process::StopReason;
 use crate::access::secrets::{new_access_key_id, new_secret};
 use crate::access::{Keys, Secrets};
 use crate::batch::{self, Engine, EngineConfig, Handle, Message, Reader};
+use crate::client::start_report::{self, StartLine};
 use crate::containers::Containers;
 use crate::containers::host::{Requests, channel};
 use crate::containers::manager::ContainerManager;
@@ -48,7 +49,7 @@ use crate::home::host_id::HostId;
 use crate::home::settings::Settings;
 use crate::home::space::{self, NoSpace, Reserve};
 use crate::http::{Gateway, Services};
-use crate::log::warn;
+use crate::log::{self, add_warning};
 use crate::time::now_ms;
 use crate::{ec2, ecs, logs, s3, sts};
 
@@ -81,27 +82,31 @@ pub fn serve(home: &Home, options: &Options) -> Result<StopReason, LocalError> {
     let outcome = serve_home(home, options);
     if let (true, Err(failure)) = (options.background, &outcome) {
         // To the process that has started this one: on a full disk the log does not take it.
-        let _ = writeln!(io::stdout(), "{}", in_lines(failure));
+        start_report::write(&failure.into());
+        tracing::error!("{}", failure.message());
+        // What is printed about it would be in the log once more.
+        let _ = null().and_then(|null| Ok(nix::unistd::dup2_stderr(null)?));
     }
     outcome
 }
 
-/// A failure in lines: its message, and its hints.
-fn in_lines(failure: &LocalError) -> String {
-    let lines = std::iter::once(failure.message()).chain(failure.hints().iter().map(String::as_str));
-    lines.map(|line| line.replace('\n', " ")).collect::<Vec<_>>().join("\n")
-}
-
-/// Closes the pipe to the process that has started this one in the background.
-fn end_of_start(options: &Options) -> io::Result<()> {
+/// Reports the warnings to the process that has started this one in the background, and closes the pipe to it.
+fn end_of_start(options: &Options, warnings: &[String]) -> io::Result<()> {
     if options.background {
-        let nothing = std::fs::File::options().write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdout(nothing)?;
+        warnings.iter().for_each(|warning| start_report::write(&StartLine::Warning(warning.clone())));
+        nix::unistd::dup2_stdout(null()?)?;
     }
     Ok(())
 }
 
+fn null() -> io::Result<std::fs::File> {
+    std::fs::File::options().write(true).open("/dev/null")
+}
+
 fn serve_home(home: &Home, options: &Options) -> Result<StopReason, LocalError> {
+    if !options.background {
+        log::init_stderr(options.debug);
+    }
     home.create()?;
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -112,6 +117,9 @@ fn serve_home(home: &Home, options: &Options) -> Result<StopReason, LocalError> 
         return Err(LocalError::failed(format!("a server is already running in {}", home.path().display()))
             .hint("`blocal status` shows it, `blocal stop` stops it"));
     };
+    if options.background {
+        log::init_file(home.path());
+    }
     // All files are for this user alone. Runners set the mask that jobs have.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let descriptors = process::raise_limits(home)?;
@@ -173,7 +181,7 @@ impl Server {
         let file = home.path().join(ENDPOINT);
         if old.is_none() && file.exists() {
             let lost = "the exports of `blocal env` and the keys of running jobs are no longer valid";
-            warn(&mut warnings, format!("{} cannot be read: {lost}", file.display()));
+            add_warning(&mut warnings, format!("{} cannot be read: {lost}", file.display()));
         }
         // The socket is bound, and does not listen before everything else is ready.
         let socket = bind_port(old.as_ref().map(|e| e.port))?;
@@ -198,7 +206,7 @@ impl Server {
         let reader = Reader::new(home.path());
         let services = services(home, &handle, &reader, &keys, &endpoint, &mut warnings)?;
         let logs = services.logs.clone();
-        let gateway = Arc::new(Gateway::new(Arc::clone(&keys), services, options.debug));
+        let gateway = Arc::new(Gateway::new(Arc::clone(&keys), services));
         let stop = Arc::new(Notify::new());
         let key_ring = Arc::new(KeyRing::new(home.clone(), keys, endpoint.clone()));
         control::open(ControlService {
@@ -208,7 +216,7 @@ impl Server {
             endpoint_url: endpoint.connection().endpoint_url,
             pid: endpoint.pid,
             started_at: endpoint.started_at,
-            warnings,
+            warnings: warnings.clone(),
             key_ring: Arc::clone(&key_ring),
             stop: Arc::clone(&stop),
         })?;
@@ -219,8 +227,8 @@ impl Server {
         })?;
         key_ring.write()?;
         let listener = socket.listen(1024)?;
-        end_of_start(options)?;
-        note!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
+        end_of_start(options, &warnings)?;
+        tracing::info!("serving {} on {}", home.path().display(), endpoint.connection().endpoint_url);
         let (graceful, last_request) =
             (Arc::new(GracefulShutdown::new()), Arc::new(AtomicI64::new(now_ms())));
         let acceptor = Acceptor::new(
@@ -267,7 +275,7 @@ impl Server {
             // there.
             _ = &mut self.engine_has_ended => ("the engine has ended", StopReason::Asked),
         };
-        note!("stopping: {why}");
+        tracing::info!("stopping: {why}");
         reason
     }
 
@@ -292,7 +300,10 @@ impl Server {
         if let Some(graceful) = Arc::into_inner(self.graceful)
             && tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err()
         {
-            note!("requests that have not ended within {} seconds are cut off", SHUTDOWN_TIMEOUT.as_secs());
+            tracing::warn!(
+                "requests that have not ended within {} seconds are cut off",
+                SHUTDOWN_TIMEOUT.as_secs()
+            );
         }
         self.engine.send(Message::Stop);
         if self.engine_thread.join().is_err() {
@@ -301,7 +312,7 @@ impl Server {
         for file in DATABASES {
             // Nothing is lost by a failure: the next start reads the write-ahead log.
             if let Err(e) = database::close(&self.home.path().join(file)) {
-                note!("closing the database: {e}");
+                tracing::warn!("closing the database: {e}");
             }
         }
         Ok(())

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Api, page_size, with_token};
 use crate::batch::messages::Needs;
-use crate::batch::request::check_tags;
-use crate::batch::request::shape;
+use crate::batch::request::{check_tags, shape};
 use crate::batch::resource_rows::Kind;
 use crate::batch::resources::NotChanged;
 use crate::batch::store::Store;

@@ -216,7 +216,7 @@ impl Engine {
                 Err(e) => {
                     // Without its state the engine must not handle any message. The server ends.
                     // The next one reports what is wrong with the database, or goes on from there.
-                    note!("error: {}", database::explained(&self.home.join(BATCH_DATABASE), e));
+                    tracing::error!("{}", database::explained(&self.home.join(BATCH_DATABASE), e));
                     return;
                 }
             }

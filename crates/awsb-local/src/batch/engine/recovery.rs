@@ -12,7 +12,7 @@ use crate::batch::state::{Current, State};
 use crate::database::{self, Missing, Sign};
 use crate::home::contents;
 use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH};
-use crate::log::warn;
+use crate::log::add_warning;
 use crate::runner::protocol::{Ended, RunnerId, TaskId};
 use crate::runner::{self, Journals, Taken};
 use crate::time::now_ms;
@@ -49,7 +49,7 @@ impl Engine {
         }
         self.state.restored(now);
         for (key, harm) in damaged {
-            note!("the record of the job with the number {} is damaged: {harm}", key.0);
+            tracing::warn!("the record of the job with the number {} is damaged: {harm}", key.0);
             self.state.give_up(key, &format!("{DAMAGED}: {harm}"), now);
         }
         self.set_keys();
@@ -83,7 +83,7 @@ impl Engine {
             let damaged: Vec<String> =
                 journals.damaged.iter().map(|path| path.display().to_string()).collect();
             let meaning = "attempts whose end is recorded nowhere else count as lost";
-            warn(warnings, format!("{} is damaged: {meaning}", damaged.join(", ")));
+            add_warning(warnings, format!("{} is damaged: {meaning}", damaged.join(", ")));
         }
         let journaled = self.journaled(&journals).map_err(|e| database::explained(&path, e))?;
         let mut missing = match self.store.missing() {
@@ -210,7 +210,7 @@ impl Engine {
             ". The last submissions and requests may be lost: `bstat` shows the jobs that are \
                           left",
         );
-        warn(warnings, warning);
+        add_warning(warnings, warning);
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Engine {
         if contents::is_id(task)
             && let Err(e) = contents::remove_tree(&path)
         {
-            note!("removing {}: {e}", path.display());
+            tracing::warn!("removing {}: {e}", path.display());
         }
     }
 }

@@ -94,7 +94,7 @@ impl Engine {
     /// Drops the connection of a runner whose order could not be read. It gets the order when it
     /// has reconnected.
     fn drop_connection(&mut self, id: &RunnerId, e: &rusqlite::Error) {
-        note!("database: {e}");
+        tracing::warn!("database: {e}");
         if let Some(runner) = self.runners.get_mut(id) {
             runner.link = None;
         }
@@ -109,7 +109,7 @@ impl Engine {
                 self.store.remove_stream(spec.1.log_group(node), &stream)
             });
             if let Err(e) = removed {
-                note!("database: {e}");
+                tracing::warn!("database: {e}");
             }
         }
         self.state.attempt_never_began(task, now_ms());
@@ -159,7 +159,7 @@ impl Engine {
                     // A runner that died before it could report anything: the next one may die,
                     // too.
                     if ours {
-                        note!("runner {} ended before it had begun", id.as_str());
+                        tracing::warn!("runner {} ended before it had begun", id.as_str());
                         self.hold_until = now_ms() + START_BACKOFF_MS;
                     }
                 }
@@ -174,7 +174,7 @@ impl Engine {
                     // is started again.
                     let what = format!("what became of an attempt is not known: reading its journal: {e}");
                     if self.delay.as_ref() != Some(&what) {
-                        note!("{what}");
+                        tracing::warn!("{what}");
                     }
                     self.set_delay(what);
                     continue;
@@ -259,7 +259,7 @@ impl Engine {
             Err(e) => {
                 let why = lacking(&e).map(|what| format!(": {what}")).unwrap_or_default();
                 let problem = format!("starting a runner: {e}{why}");
-                note!("{problem}");
+                tracing::warn!("{problem}");
                 self.set_delay(problem);
                 self.hold_until = now_ms() + START_BACKOFF_MS;
             }
@@ -272,7 +272,7 @@ impl Engine {
             && let Err(e) = link.send(order)
         {
             // It gets the order again when it reconnects, or its journal says what happened.
-            note!("telling runner {}: {e}", id.as_str());
+            tracing::warn!("telling runner {}: {e}", id.as_str());
             runner.link = None;
         }
     }

@@ -76,7 +76,7 @@ impl Engine {
                 });
                 self.publish_problem();
                 if now >= self.hold_until {
-                    note!("database: {e}");
+                    tracing::error!("database: {e}");
                     self.hold_until = now + START_BACKOFF_MS;
                 }
                 let error = match &shortage {
@@ -114,9 +114,9 @@ impl Engine {
         let shortage = self.reserve.check();
         if shortage.is_some() != self.shortage.is_some() {
             match &shortage {
-                Some(shortage) => note!("{shortage}: nothing new is begun"),
+                Some(shortage) => tracing::warn!("{shortage}: nothing new is begun"),
                 None => {
-                    note!("there is space on the disk again");
+                    tracing::info!("there is space on the disk again");
                     self.failure = None;
                 }
             }
@@ -161,7 +161,9 @@ impl Engine {
             for job in &jobs {
                 for (group, stream) in &job.streams {
                     match std::fs::remove_file(self.home.join(logs::file_of(group, stream))) {
-                        Err(e) if e.kind() != io::ErrorKind::NotFound => note!("removing a log stream: {e}"),
+                        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                            tracing::warn!("removing a log stream: {e}")
+                        }
                         _ => {}
                     }
                 }
@@ -178,7 +180,7 @@ impl Engine {
             // There may be more of them. Requests have priority.
             Ok(_) => self.expire_at = now,
             Err(e) => {
-                note!("removing old jobs: {e}");
+                tracing::warn!("removing old jobs: {e}");
                 self.store.rollback();
             }
         }
@@ -194,7 +196,7 @@ impl Engine {
         }
         match self.wal.as_ref().map(File::sync_data) {
             Some(Ok(())) => self.store.synced(),
-            Some(Err(e)) => note!("syncing the database: {e}"),
+            Some(Err(e)) => tracing::warn!("syncing the database: {e}"),
             None => {}
         }
     }
@@ -261,7 +263,7 @@ impl Engine {
                 Err(e) if database::is_damage(&e) || e == rusqlite::Error::QueryReturnedNoRows => e,
                 Err(e) => return Err(e),
             };
-            note!("the record of the job with the number {} is damaged: {e}", key.0);
+            tracing::warn!("the record of the job with the number {} is damaged: {e}", key.0);
             let Some(current) = self.state.job(key).and_then(|job| job.current.clone()) else { continue };
             self.state.attempt_impossible(&current.task, &format!("{DAMAGED}: {e}"), now);
             if let Some(runner) = self.runners.get_mut(&current.runner) {

@@ -20,15 +20,15 @@ impl Resources {
         wanted.vcpus <= self.vcpus && wanted.memory_mib <= self.memory_mib && wanted.gpus <= self.gpus
     }
 
-    /// Takes `wanted` away; the caller has seen that it fits.
-    pub fn take(&mut self, wanted: &Self) {
+    /// Subtracts resources that fit.
+    pub fn subtract(&mut self, wanted: &Self) {
         self.vcpus = self.vcpus.saturating_sub(wanted.vcpus);
         self.memory_mib = self.memory_mib.saturating_sub(wanted.memory_mib);
         self.gpus = self.gpus.saturating_sub(wanted.gpus);
     }
 
-    /// Gives `taken` back.
-    pub fn give(&mut self, taken: &Self) {
+    /// Adds resources.
+    pub fn add(&mut self, taken: &Self) {
         self.vcpus = self.vcpus.saturating_add(taken.vcpus);
         self.memory_mib = self.memory_mib.saturating_add(taken.memory_mib);
         self.gpus = self.gpus.saturating_add(taken.gpus);
@@ -84,7 +84,7 @@ mod tests {
             for _ in 0..capacity.vcpus {
                 let job = default_job(&capacity);
                 assert!(free.fits(&job), "{capacity:?}");
-                free.take(&job);
+                free.subtract(&job);
             }
         }
     }

@@ -118,7 +118,7 @@ impl Api {
 
     /// How many attempts are about to run, and how many run.
     async fn tasks(&self) -> Result<(u32, u32), ApiError> {
-        self.reader.read(|db| Ok(db.placed_tasks()?)).await
+        self.reader.read(|db| Ok(db.assigned_tasks()?)).await
     }
 
     async fn describe_container_instances(&self, body: &[u8]) -> Result<Value, ApiError> {

@@ -16,7 +16,7 @@ const GRACE: Duration = awsb_model::limits::STOP_GRACE;
 /// How long a process may take to go away after SIGKILL.
 const KILLED: Duration = Duration::from_secs(5);
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn kill_jobs(home: &Path, report: Report<'_>) {
         waiting.still_waiting(|| {
             "the processes of jobs have been sent SIGTERM, and are killed after 30 seconds".to_owned()
         });
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     // Who loses its runner has another parent: all are found before any is killed.
     let runners = of_home(home, "runner");
@@ -102,7 +102,7 @@ fn kill_all(find: impl Fn() -> Vec<i32>) {
             return;
         }
         found.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
         // Its variables are there when the program is.
         let deadline = Instant::now() + Duration::from_secs(20);
         while jobs_of(home.path()) != [pid] && Instant::now() < deadline {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         assert_eq!(jobs_of(home.path()), [pid]);
         // By another name it is the same home.

@@ -11,7 +11,7 @@ use super::home::Home;
 use super::runner::protocol::Greeting;
 use super::runner::sweep_links;
 use crate::client::control::Status;
-use crate::client::lifecycle::{Program, ask_within, reachable, served, start, stop};
+use crate::client::lifecycle::{Program, ask_within, is_served, reachable, start, stop};
 use crate::error::LocalError;
 use crate::home::space;
 use crate::progress::{Report, WaitNotice};
@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(25);
 /// How long a server that has been killed may take to go away.
 const GONE: Duration = Duration::from_secs(5);
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Ends all jobs and removes everything that a home has: jobs, logs, objects, settings,
 /// credentials.
@@ -64,7 +64,7 @@ pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
     let deadline = Instant::now() + GONE;
     // A lock that cannot be opened, as something else stands in its place, is held by nobody: what
     // ran has been killed.
-    while served(home).unwrap_or(false) {
+    while is_served(home).unwrap_or(false) {
         if Instant::now() >= deadline {
             let failure = LocalError::failed(format!(
                 "resetting the local cluster in {}: its server does not end, or has been started again",
@@ -72,7 +72,7 @@ pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
             ));
             return Err(failure.hint("run `blocal reset` again; `blocal status` shows what is running"));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     let doing = format!("resetting the local cluster in {}", home.path().display());
     let left = home.clear().map_err(|e| space::failure(home.path(), &doing, &e))?;
@@ -91,7 +91,7 @@ pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
 
 /// Has the server end all jobs, and stops it. Where none runs, one is started if any job does.
 fn by_server(home: &Home, program: &Program, report: Report<'_>) -> Result<(), LocalError> {
-    if !served(home)? {
+    if !is_served(home)? {
         if processes::has_server(home.path()) {
             return Err(LocalError::failed("it runs, and its lock is gone"));
         }
@@ -111,7 +111,7 @@ fn by_server(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
         if Instant::now() >= deadline {
             return Err(LocalError::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         left = ask_within(home, &Greeting::Status, ANSWER)?;
     }
     stop(home).map(|_| ())
@@ -129,7 +129,7 @@ fn lock(home: &Home, report: Report<'_>) -> Option<File> {
                 waiting.still_waiting(|| {
                     "another tool is starting the server, and has 25 seconds for it".to_owned()
                 });
-                std::thread::sleep(LOOK);
+                std::thread::sleep(POLL_INTERVAL);
             }
             Ok(None) | Err(_) => return None,
         }

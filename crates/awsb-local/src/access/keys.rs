@@ -85,9 +85,9 @@ impl Keys {
     }
 
     /// Records the attempts that all jobs are in now, and no others.
-    pub fn set_attempts(&self, placed: impl Iterator<Item = (JobKey, TaskId)>) {
+    pub fn set_attempts(&self, assigned: impl Iterator<Item = (JobKey, TaskId)>) {
         let mut attempts = Attempts::default();
-        for (job, task) in placed {
+        for (job, task) in assigned {
             attempts.tasks.insert(job, task.clone());
             attempts.jobs.insert(task, job);
         }

@@ -1,14 +1,14 @@
 //! Which objects of S3 a container's key reaches. Pure.
 //!
 //! All of them are in the built-in bucket, below the prefix that the cluster `local` has. What a
-//! key names is read once, into a [`Place`]; whose place it is decides.
+//! key names is read once, into a [`ObjectKind`]; whose place it is decides.
 
 use super::operation::{Rule, S3};
 use crate::constants::{BUCKET, PREFIX};
 
 /// What a key of the bucket names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ObjectKind {
     /// `outputs/JOB/…`: results, with the jobs whose folder it is in, the outermost first: an array
     /// (or a multi-node job) and its child (or node).
     Outputs(Vec<String>),
@@ -23,7 +23,7 @@ pub enum Place {
     Other,
 }
 
-impl Place {
+impl ObjectKind {
     /// Reads a key, or a prefix of keys.
     pub fn of(bucket: &str, key: &str) -> Self {
         let below = (bucket == BUCKET).then(|| key.strip_prefix(PREFIX)?.strip_prefix('/')).flatten();
@@ -76,16 +76,16 @@ fn digest(digits: &str) -> Option<[u8; 32]> {
 }
 
 /// The place of an `s3://` URL.
-pub fn place_of_url(url: &str) -> Place {
+pub fn kind_of_url(url: &str) -> ObjectKind {
     match url.strip_prefix("s3://").and_then(|url| url.split_once('/')) {
-        Some((bucket, key)) => Place::of(bucket, key),
-        None => Place::Other,
+        Some((bucket, key)) => ObjectKind::of(bucket, key),
+        None => ObjectKind::Other,
     }
 }
 
 /// What is known of the job in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
+pub struct Reachable {
     /// The job whose results it writes: a node's are its whole job's, as nodes trust each other.
     pub job: String,
     /// The job without a child's or a node's index.
@@ -100,7 +100,7 @@ pub struct Request {
     /// What is asked for.
     pub operation: S3,
     /// What its key, or the prefix of a listing, names.
-    pub place: Place,
+    pub kind: ObjectKind,
     /// On which condition it is to be answered.
     pub condition: Condition,
 }
@@ -138,22 +138,22 @@ const ONLY_IF_ABSENT: &str =
     "objects in bundles/ and once/ can only be made where there is none (If-None-Match: *)";
 
 /// What a container may do.
-pub fn verdict(request: Request, own: &Own) -> Verdict {
+pub fn verdict(request: Request, own: &Reachable) -> Verdict {
     use S3::{AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, PutObject, UploadPart};
     let (rule, operation) = (request.operation.rule(), request.operation);
-    match (rule, request.place) {
-        (Rule::Read | Rule::List | Rule::Write, Place::Outputs(jobs)) if jobs.contains(&own.job) => {
+    match (rule, request.kind) {
+        (Rule::Read | Rule::List | Rule::Write, ObjectKind::Outputs(jobs)) if jobs.contains(&own.job) => {
             Verdict::Allowed
         }
-        (Rule::Read, Place::Outputs(jobs)) => Verdict::IfReadable(jobs),
-        (Rule::List, Place::Outputs(jobs)) if operation != S3::ListMultipartUploads => {
+        (Rule::Read, ObjectKind::Outputs(jobs)) => Verdict::IfReadable(jobs),
+        (Rule::List, ObjectKind::Outputs(jobs)) if operation != S3::ListMultipartUploads => {
             Verdict::IfReadable(jobs)
         }
-        (Rule::Read | Rule::Write | Rule::NodesKey, Place::Nodes(job)) if job == own.parent => {
+        (Rule::Read | Rule::Write | Rule::NodesKey, ObjectKind::Nodes(job)) if job == own.parent => {
             Verdict::Allowed
         }
-        (Rule::Read, Place::Bundle(digest)) if own.bundles.contains(&digest) => Verdict::Allowed,
-        (Rule::Write, Place::Bundle(digest)) => match operation {
+        (Rule::Read, ObjectKind::Bundle(digest)) if own.bundles.contains(&digest) => Verdict::Allowed,
+        (Rule::Write, ObjectKind::Bundle(digest)) => match operation {
             PutObject | CompleteMultipartUpload if request.condition == Condition::Absent => {
                 Verdict::WithDigest(digest)
             }
@@ -162,8 +162,8 @@ pub fn verdict(request: Request, own: &Own) -> Verdict {
             CreateMultipartUpload | UploadPart | AbortMultipartUpload => Verdict::Allowed,
             _ => Verdict::Refused(NOT_ITS_OWN),
         },
-        (Rule::Read, Place::Once) => Verdict::IfMade,
-        (Rule::Write, Place::Once) => match (operation, request.condition) {
+        (Rule::Read, ObjectKind::Once) => Verdict::IfMade,
+        (Rule::Write, ObjectKind::Once) => match (operation, request.condition) {
             (PutObject, Condition::Absent) => Verdict::AsItsOwn,
             // `bsub --once` writes the IDs of its jobs into the record that it has made.
             (PutObject, Condition::Same) => Verdict::IfMade,
@@ -181,9 +181,9 @@ mod tests {
 
     const DIGEST: &str = "00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff";
 
-    fn own() -> Own {
+    fn own() -> Reachable {
         let bundles = vec![digest(DIGEST).unwrap()];
-        Own { job: "me:3".into(), parent: "me".into(), bundles }
+        Reachable { job: "me:3".into(), parent: "me".into(), bundles }
     }
 
     fn asked(operation: S3, key: &str, if_absent: bool) -> Verdict {
@@ -191,21 +191,24 @@ mod tests {
     }
 
     fn on(operation: S3, key: &str, condition: Condition) -> Verdict {
-        verdict(Request { operation, place: Place::of(BUCKET, key), condition }, &own())
+        verdict(Request { operation, kind: ObjectKind::of(BUCKET, key), condition }, &own())
     }
 
     #[test]
     fn keys_name_places() {
-        let place = |key: &str| Place::of(BUCKET, key);
-        let outputs = |jobs: &[&str]| Place::Outputs(jobs.iter().map(|job| (*job).to_owned()).collect());
+        let place = |key: &str| ObjectKind::of(BUCKET, key);
+        let outputs = |jobs: &[&str]| ObjectKind::Outputs(jobs.iter().map(|job| (*job).to_owned()).collect());
         assert_eq!(place("awsb/outputs/j/"), outputs(&["j"]));
         assert_eq!(place("awsb/outputs/j/r.txt"), outputs(&["j"]));
         assert_eq!(place("awsb/outputs/j/3/r.txt"), outputs(&["j", "j:3"]));
         assert_eq!(place("awsb/outputs/j/node-1/r.txt"), outputs(&["j", "j#1"]));
-        assert_eq!(place(&format!("awsb/bundles/{DIGEST}.tar.gz")), Place::Bundle(digest(DIGEST).unwrap()));
-        assert_eq!(place(&format!("awsb/bundles/{DIGEST}.tar")), Place::Bundle(digest(DIGEST).unwrap()));
-        assert_eq!(place(&format!("awsb/once/{DIGEST}.json")), Place::Once);
-        assert_eq!(place("awsb/nodes/j/1"), Place::Nodes("j".into()));
+        assert_eq!(
+            place(&format!("awsb/bundles/{DIGEST}.tar.gz")),
+            ObjectKind::Bundle(digest(DIGEST).unwrap())
+        );
+        assert_eq!(place(&format!("awsb/bundles/{DIGEST}.tar")), ObjectKind::Bundle(digest(DIGEST).unwrap()));
+        assert_eq!(place(&format!("awsb/once/{DIGEST}.json")), ObjectKind::Once);
+        assert_eq!(place("awsb/nodes/j/1"), ObjectKind::Nodes("j".into()));
         for other in [
             "",
             "awsb",
@@ -227,12 +230,12 @@ mod tests {
             "awsb/nodes/j/",
             "awsb/nodes/j/1/2",
         ] {
-            assert_eq!(place(other), Place::Other, "{other}");
+            assert_eq!(place(other), ObjectKind::Other, "{other}");
         }
-        assert_eq!(Place::of("other", "awsb/outputs/j/r"), Place::Other);
-        assert_eq!(place_of_url("s3://awsb-local/awsb/nodes/j/1"), Place::Nodes("j".into()));
-        assert_eq!(place_of_url("s3://awsb-local"), Place::Other);
-        assert_eq!(place_of_url("H4sIAAAA"), Place::Other);
+        assert_eq!(ObjectKind::of("other", "awsb/outputs/j/r"), ObjectKind::Other);
+        assert_eq!(kind_of_url("s3://awsb-local/awsb/nodes/j/1"), ObjectKind::Nodes("j".into()));
+        assert_eq!(kind_of_url("s3://awsb-local"), ObjectKind::Other);
+        assert_eq!(kind_of_url("H4sIAAAA"), ObjectKind::Other);
     }
 
     #[test]

@@ -122,7 +122,7 @@ proptest! {
                 describe::detail(&row, &spec, &attempts);
             }
             db.counts()?;
-            db.placed()?;
+            db.assigned()?;
             db.active_tasks()?;
             if victim != 2 {
                 assert_eq!(db.list(&Listing::Children(JobKey(2), Status::Runnable), None, None, 9)?.len(), 2);

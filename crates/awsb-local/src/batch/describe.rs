@@ -127,8 +127,8 @@ fn with_lists(mut container: Map<String, Value>) -> Map<String, Value> {
 fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
     let mut container = with_lists(spec.container(node(row)).clone());
     // A job that waits for its first or its next attempt is in no task.
-    let placed = row.status > Status::Runnable;
-    if let Some(task) = row.task.as_ref().filter(|_| placed) {
+    let assigned = row.status > Status::Runnable;
+    if let Some(task) = row.task.as_ref().filter(|_| assigned) {
         container.insert("taskArn".into(), json!(task_arn(task)));
         container.insert("containerInstanceArn".into(), json!(instance_arn()));
         if row.status > Status::Starting {

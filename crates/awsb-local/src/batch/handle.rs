@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::messages::{Message, Needs, Reply};
 use super::model::JobKey;
 use super::request::Plan;
-use super::resources::NotChanged;
+use super::resources::ChangeError;
 use super::store::Store;
 use crate::capacity::Resources;
 use crate::home::space::{NoSpace, Reserve};
@@ -82,7 +82,7 @@ impl Handle {
     /// disk.
     pub async fn change(
         &self,
-        change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
+        change: impl FnOnce(&Store) -> Result<Value, ChangeError> + Send + 'static,
     ) -> Result<Value, ApiError> {
         self.change_with(Needs::Space, change).await
     }
@@ -91,7 +91,7 @@ impl Handle {
     pub async fn change_with(
         &self,
         needs: Needs,
-        change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
+        change: impl FnOnce(&Store) -> Result<Value, ChangeError> + Send + 'static,
     ) -> Result<Value, ApiError> {
         self.ask(|reply| Message::Change(Box::new(change), needs, reply)).await
     }
@@ -114,9 +114,9 @@ impl Handle {
     }
 
     /// Which attempts runners have; `None` when the engine has stopped.
-    pub async fn placed(&self) -> Option<HashSet<TaskId>> {
+    pub async fn assigned(&self) -> Option<HashSet<TaskId>> {
         let (reply, answer) = oneshot::channel();
-        self.messages.send(Message::Placed(reply)).ok()?;
+        self.messages.send(Message::Assigned(reply)).ok()?;
         answer.await.ok()
     }
 
@@ -136,7 +136,7 @@ impl Handle {
         &self.published.home
     }
 
-    /// The lack of space on the disk that keeps jobs that wait from being started, if there is one.
+    /// The shortage of space on the disk that keeps jobs that wait from being started, if there is one.
     pub fn shortage(&self) -> Option<NoSpace> {
         Reserve::open(&self.published.home).shortage(0)
     }

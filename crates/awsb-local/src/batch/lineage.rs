@@ -7,9 +7,9 @@
 
 use super::model::{JobKey, Registrants, Span};
 use super::reader::{JobRow, Snapshot};
-use super::request::{Asked, Spec};
+use super::request::{RequestedDependency, Spec};
 use super::{container, log_streams};
-use crate::access::objects::{self, Place};
+use crate::access::objects::{self, ObjectKind};
 use crate::access::operation::Logs;
 use crate::access::{Attempt, Operation, Principal};
 use crate::constants::LOG_GROUP;
@@ -31,12 +31,12 @@ pub enum Scope {
     /// Everything: it is the owner's.
     All,
     /// What a job in a container may.
-    Of(Box<Own>),
+    Of(Box<ContainedJob>),
 }
 
 /// What is known of a job in a container that asks.
 #[derive(Debug, Clone)]
-pub struct Own {
+pub struct ContainedJob {
     attempt: Attempt,
     /// Itself: a child alone, and a node with its whole job, as nodes trust each other.
     span: Span,
@@ -62,7 +62,7 @@ impl Scope {
         };
         let spec = db.spec(row.owner)?;
         let ancestors = db.ancestors(row.key)?;
-        Ok(Self::Of(Box::new(Own { attempt: attempt.clone(), span, row, spec, ancestors })))
+        Ok(Self::Of(Box::new(ContainedJob { attempt: attempt.clone(), span, row, spec, ancestors })))
     }
 
     /// The lineage that what is shown has to be of, if not all of it is.
@@ -94,12 +94,12 @@ impl Scope {
     pub fn check_dependencies(
         &self,
         db: &Snapshot,
-        asked: &[Asked],
+        asked: &[RequestedDependency],
         operation: Operation,
     ) -> Result<(), ApiError> {
         let Self::Of(own) = self else { return Ok(()) };
         for dependency in asked {
-            if let Asked::On { id, .. } = dependency
+            if let RequestedDependency::On { id, .. } = dependency
                 && !own.reads(db, id)?
             {
                 let why = "dependsOn may name its own jobs, what these have submitted, and its dependencies";
@@ -116,7 +116,8 @@ impl Scope {
     /// `AccessDeniedException` when the group is not there.
     pub fn check_log_group(&self, db: &Snapshot, group: &str) -> Result<(), ApiError> {
         let Self::Of(own) = self else { return Ok(()) };
-        if group == LOG_GROUP || log_streams::has_group(db.connection(), &GroupName::known(group.to_owned()))?
+        if group == LOG_GROUP
+            || log_streams::has_group(db.connection(), &GroupName::from_valid(group.to_owned()))?
         {
             return Ok(());
         }
@@ -160,7 +161,7 @@ impl Scope {
     }
 }
 
-impl Own {
+impl ContainedJob {
     /// The attempt that asks.
     pub fn attempt(&self) -> &Attempt {
         &self.attempt
@@ -210,13 +211,13 @@ impl Own {
     /// The IDs of the jobs that this one itself depends on.
     fn dependencies(&self) -> Vec<String> {
         let index = self.row.index.filter(|_| self.row.node_of.is_none());
-        let of = |asked: &Asked| match (asked, index) {
-            (Asked::On { id, kind: Some(_) }, Some(index)) => Some(format!("{id}:{index}")),
-            (Asked::On { id, .. }, _) => Some(id.clone()),
-            (Asked::Sequential { .. }, Some(index)) => {
+        let of = |asked: &RequestedDependency| match (asked, index) {
+            (RequestedDependency::On { id, kind: Some(_) }, Some(index)) => Some(format!("{id}:{index}")),
+            (RequestedDependency::On { id, .. }, _) => Some(id.clone()),
+            (RequestedDependency::Sequential { .. }, Some(index)) => {
                 index.checked_sub(1).map(|before| format!("{}:{before}", self.parent()))
             }
-            (Asked::Sequential { .. }, None) => None,
+            (RequestedDependency::Sequential { .. }, None) => None,
         };
         self.spec.depends_on.iter().filter_map(of).collect()
     }
@@ -227,16 +228,20 @@ impl Own {
     }
 
     /// What decides which objects it reaches.
-    pub fn objects(&self) -> objects::Own {
+    pub fn objects(&self) -> objects::Reachable {
         let node = self.row.node_of.and(self.row.index);
         let job = if node.is_some() { self.parent() } else { &self.row.id };
         let named = self.spec.environment(node).into_iter();
         let named = named.filter(|(name, _)| BUNDLES.contains(&name.as_str()));
-        let bundles = named.filter_map(|(_, value)| match objects::place_of_url(&value) {
-            Place::Bundle(digest) => Some(digest),
+        let bundles = named.filter_map(|(_, value)| match objects::kind_of_url(&value) {
+            ObjectKind::Bundle(digest) => Some(digest),
             _ => None,
         });
-        objects::Own { job: job.to_owned(), parent: self.parent().to_owned(), bundles: bundles.collect() }
+        objects::Reachable {
+            job: job.to_owned(),
+            parent: self.parent().to_owned(),
+            bundles: bundles.collect(),
+        }
     }
 }
 

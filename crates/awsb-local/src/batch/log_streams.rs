@@ -78,7 +78,8 @@ pub fn apply(db: &Connection, change: &Change, now: i64) -> rusqlite::Result<Res
                 return Ok(Err(not_found("log group")));
             }
             let mut statement = db.prepare("DELETE FROM log_streams WHERE log_group = ?1 RETURNING name")?;
-            let removed = statement.query_map([group.as_str()], |row| row.get(0).map(StreamName::known))?;
+            let removed =
+                statement.query_map([group.as_str()], |row| row.get(0).map(StreamName::from_valid))?;
             removed.collect::<rusqlite::Result<_>>().map(Ok)
         }
     }
@@ -138,7 +139,7 @@ fn group_row(row: &Row<'_>) -> rusqlite::Result<Group> {
     let (name, class): (Text, Text) = (row.get(0)?, row.get(3)?);
     let days: Option<Number> = row.get(2)?;
     Ok(Group {
-        name: GroupName::known(name.0),
+        name: GroupName::from_valid(name.0),
         created_at: row.get::<_, Number>(1)?.0,
         // What is damaged removes nothing.
         retention_days: days.map(|days| days.0).filter(|days| *days > 0),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::model::JobKey;
 use super::request::Plan;
-use super::resources::NotChanged;
+use super::resources::ChangeError;
 use super::store::Store;
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::http::protocol::ApiError;
@@ -19,7 +19,7 @@ use crate::runner::protocol::{Hello, Report, RunnerId, TaskId};
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 
 /// Checks a request against the database, and writes what it changes, in the writer's transaction.
-pub type Change = Box<dyn FnOnce(&Store) -> Result<Value, NotChanged> + Send>;
+pub type Change = Box<dyn FnOnce(&Store) -> Result<Value, ChangeError> + Send>;
 
 /// Whether a change adds to what is on the disk. A change that only removes is made on a full disk,
 /// too.
@@ -62,7 +62,7 @@ pub enum Message {
     /// What a runner that is gone has left on a Docker engine is removed, as far as it can be now.
     Removed(RunnerId),
     /// Which attempts runners have.
-    Placed(oneshot::Sender<HashSet<TaskId>>),
+    Assigned(oneshot::Sender<HashSet<TaskId>>),
     /// All jobs are to end.
     EndAll(Reply<()>),
     /// The server stops.

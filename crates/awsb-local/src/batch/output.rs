@@ -15,7 +15,7 @@ use crate::time::now_ms;
 use awsb_model::OUTPUT_NOT_KEPT;
 
 /// Says of a job and its attempts which of them have lost output since their end.
-pub fn say_lost(
+pub fn mark_lost_output(
     db: &Snapshot,
     home: &Path,
     row: &mut JobRow,
@@ -55,7 +55,7 @@ pub fn say_lost(
 /// Whether a stream has been deleted, or its events have expired.
 fn is_removed(db: &Snapshot, group: &str, stream: &str, stopped_at: i64) -> rusqlite::Result<bool> {
     let (group, stream) =
-        (names::GroupName::known(group.to_owned()), names::StreamName::known(stream.to_owned()));
+        (names::GroupName::from_valid(group.to_owned()), names::StreamName::from_valid(stream.to_owned()));
     let connection = db.connection();
     if !log_streams::has_stream(connection, &group, &stream)? {
         return Ok(true);

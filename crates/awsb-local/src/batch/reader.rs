@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::definition::{DefinitionName, arn};
 use super::model::{JobKey, Registrants, Span, Summary};
 use super::request::{Definition, Spec};
-use super::resource_rows::{self, Kind};
+use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
 use super::state::Attempt;
 use crate::database;
@@ -284,12 +284,12 @@ impl Snapshot {
             }
             Err(e) => return Err(e),
         };
-        self.say_damage(row);
+        self.report_damage(row);
         Ok(spec)
     }
 
     /// Says what of a job cannot be read.
-    pub fn say_damage(&self, row: &mut JobRow) {
+    pub fn report_damage(&self, row: &mut JobRow) {
         let Some(damage) = &row.damage else { return };
         let what = format!("the record of job {} is damaged: {damage}", row.id);
         let mut damaged = self.1.damaged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -415,12 +415,12 @@ impl Snapshot {
     }
 
     /// A queue, compute environment or scheduling policy.
-    pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+    pub fn resource(&self, kind: ResourceKind, name: &str) -> rusqlite::Result<Option<Value>> {
         resource_rows::one(&self.0, kind, name)
     }
 
     /// All of a kind, by name.
-    pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+    pub fn resources(&self, kind: ResourceKind) -> rusqlite::Result<Vec<(String, Value)>> {
         resource_rows::all(&self.0, kind)
     }
 
@@ -499,7 +499,7 @@ impl Snapshot {
     }
 
     /// The IDs and names of the jobs, children and nodes that are about to run, or run.
-    pub fn placed(&self) -> rusqlite::Result<Vec<(String, String)>> {
+    pub fn assigned(&self) -> rusqlite::Result<Vec<(String, String)>> {
         let sql = format!(
             "SELECT {ROW} FROM jobs j LEFT JOIN jobs p ON p.key = j.parent
              WHERE j.status < 5 AND j.runner IS NOT NULL ORDER BY j.key"
@@ -509,7 +509,7 @@ impl Snapshot {
     }
 
     /// How many attempts are about to run, and how many run.
-    pub fn placed_tasks(&self) -> rusqlite::Result<(u32, u32)> {
+    pub fn assigned_tasks(&self) -> rusqlite::Result<(u32, u32)> {
         let sql = "SELECT count(*) FILTER (WHERE status = ?1), count(*) FILTER (WHERE status = ?2)
                    FROM jobs WHERE status < 5 AND runner IS NOT NULL";
         let statuses = [Status::Starting.code(), Status::Running.code()];

@@ -11,18 +11,18 @@ use crate::database::lossy::Text;
 /// What there is besides jobs and job definitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Kind {
+pub enum ResourceKind {
     Queue,
-    Environment,
+    ComputeEnvironment,
     Policy,
 }
 
-impl Kind {
+impl ResourceKind {
     /// As in an ARN.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queue => "job-queue",
-            Self::Environment => "compute-environment",
+            Self::ComputeEnvironment => "compute-environment",
             Self::Policy => "scheduling-policy",
         }
     }
@@ -36,14 +36,14 @@ impl Kind {
     pub fn built_in(self) -> Option<&'static str> {
         match self {
             Self::Queue => Some(QUEUE),
-            Self::Environment => Some(COMPUTE_ENVIRONMENT),
+            Self::ComputeEnvironment => Some(COMPUTE_ENVIRONMENT),
             Self::Policy => None,
         }
     }
 }
 
 /// One resource.
-pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+pub fn one(db: &Connection, kind: ResourceKind, name: &str) -> rusqlite::Result<Option<Value>> {
     db.prepare_cached("SELECT body FROM resources WHERE kind = ?1 AND name = ?2")?
         .query_row(params![kind.as_str(), name], |row| Ok(readable(kind, name, &row.get::<_, Text>(0)?.0)))
         .optional()
@@ -51,7 +51,7 @@ pub fn one(db: &Connection, kind: Kind, name: &str) -> rusqlite::Result<Option<V
 }
 
 /// What a record says; one that is damaged is as if it was not there, and that is said.
-fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
+fn readable(kind: ResourceKind, name: &str, body: &str) -> Option<Value> {
     from_json(body)
         .inspect_err(|e| tracing::warn!("the record of {} {name} is damaged: {e}", kind.as_str()))
         .ok()
@@ -59,7 +59,7 @@ fn readable(kind: Kind, name: &str, body: &str) -> Option<Value> {
 }
 
 /// All of a kind, by name.
-pub fn all(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+pub fn all(db: &Connection, kind: ResourceKind) -> rusqlite::Result<Vec<(String, Value)>> {
     let mut statement =
         db.prepare_cached("SELECT name, body FROM resources WHERE kind = ?1 ORDER BY name")?;
     let rows = statement

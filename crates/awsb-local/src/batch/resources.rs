@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 
 use super::definition::arn;
-use super::resource_rows::Kind;
-use super::state::schedule::{Environment, FairShare, Layout, Queue};
+use super::resource_rows::ResourceKind;
+use super::state::schedule::{ComputeEnvironment, FairShare, Layout, Queue};
 use super::store::Store;
 use crate::capacity::Resources;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_TYPE, QUEUE, REGION};
@@ -16,33 +16,33 @@ use crate::http::protocol::ApiError;
 
 /// Why a change is not made.
 #[derive(Debug)]
-pub enum NotChanged {
+pub enum ChangeError {
     /// The request is at fault; nothing has been written.
     Refused(ApiError),
     /// The database is.
     Database(rusqlite::Error),
 }
 
-impl From<ApiError> for NotChanged {
+impl From<ApiError> for ChangeError {
     fn from(e: ApiError) -> Self {
         Self::Refused(e)
     }
 }
 
-impl From<rusqlite::Error> for NotChanged {
+impl From<rusqlite::Error> for ChangeError {
     fn from(e: rusqlite::Error) -> Self {
         Self::Database(e)
     }
 }
 
-type Changed = Result<Value, NotChanged>;
+type Changed = Result<Value, ChangeError>;
 
-fn refused<T>(why: impl Into<String>) -> Result<T, NotChanged> {
-    Err(NotChanged::Refused(ApiError::client(why)))
+fn refused<T>(why: impl Into<String>) -> Result<T, ChangeError> {
+    Err(ChangeError::Refused(ApiError::client(why)))
 }
 
 /// What is there from the start.
-pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
+pub fn built_in(capacity: &Resources) -> Vec<(ResourceKind, &'static str, Value)> {
     let mut environment = json!({
         "type": "MANAGED",
         "computeResources": {
@@ -65,7 +65,10 @@ pub fn built_in(capacity: &Resources) -> Vec<(Kind, &'static str, Value)> {
         ],
     });
     queue_shown(&mut queue, QUEUE);
-    vec![(Kind::Environment, COMPUTE_ENVIRONMENT, environment), (Kind::Queue, QUEUE, queue)]
+    vec![
+        (ResourceKind::ComputeEnvironment, COMPUTE_ENVIRONMENT, environment),
+        (ResourceKind::Queue, QUEUE, queue),
+    ]
 }
 
 /// What Batch adds to a compute environment. On this machine it is ready at once.
@@ -123,9 +126,9 @@ fn defaults(body: &mut Value, fields: &[(&str, Value)]) {
 /// When the database cannot be read.
 pub fn layout(store: &Store) -> rusqlite::Result<Layout> {
     let mut layout = Layout::default();
-    for (name, body) in store.resources(Kind::Environment)? {
+    for (name, body) in store.resources(ResourceKind::ComputeEnvironment)? {
         let max = body["computeResources"]["maxvCpus"].as_u64();
-        let environment = Environment {
+        let environment = ComputeEnvironment {
             enabled: body["state"] != "DISABLED",
             // The built-in one is the machine, whatever size that has today.
             max_vcpus: max
@@ -134,11 +137,11 @@ pub fn layout(store: &Store) -> rusqlite::Result<Layout> {
         };
         layout.environments.insert(name, environment);
     }
-    for (name, body) in store.resources(Kind::Queue)? {
+    for (name, body) in store.resources(ResourceKind::Queue)? {
         let policy = match body["schedulingPolicyArn"].as_str() {
-            Some(arn) => {
-                store.resource(Kind::Policy, Kind::Policy.name_in(arn))?.map(|body| fair_share(&body))
-            }
+            Some(arn) => store
+                .resource(ResourceKind::Policy, ResourceKind::Policy.name_in(arn))?
+                .map(|body| fair_share(&body)),
             None => None,
         };
         let queue = Queue {
@@ -158,7 +161,7 @@ fn environments_of(queue: &Value) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter_map(|entry| {
-            let name = Kind::Environment.name_in(entry["computeEnvironment"].as_str()?);
+            let name = ResourceKind::ComputeEnvironment.name_in(entry["computeEnvironment"].as_str()?);
             Some((entry["order"].as_i64().unwrap_or(0), name.to_owned()))
         })
         .collect();
@@ -185,15 +188,15 @@ fn fair_share(policy: &Value) -> FairShare {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn create_environment(store: &Store, body: Value) -> Changed {
-    let name = new_name(store, Kind::Environment, &body, "computeEnvironmentName")?;
+    let name = new_name(store, ResourceKind::ComputeEnvironment, &body, "computeEnvironmentName")?;
     check_environment(&body)?;
     let mut body = body;
     environment_shown(&mut body, &name);
-    store.put_resource(Kind::Environment, &name, &body)?;
+    store.put_resource(ResourceKind::ComputeEnvironment, &name, &body)?;
     Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
 }
 
-fn check_environment(body: &Value) -> Result<(), NotChanged> {
+fn check_environment(body: &Value) -> Result<(), ChangeError> {
     objects(body, &["computeResources", "tags"])?;
     check_state(body)?;
     match body["type"].as_str() {
@@ -218,7 +221,7 @@ fn check_environment(body: &Value) -> Result<(), NotChanged> {
 }
 
 /// These fields are objects, where they are there.
-fn objects(body: &Value, fields: &[&str]) -> Result<(), NotChanged> {
+fn objects(body: &Value, fields: &[&str]) -> Result<(), ChangeError> {
     match fields.iter().find(|field| body.get(**field).is_some_and(|v| !v.is_object() && !v.is_null())) {
         Some(field) => Err(ApiError::serialization(&format!("{field} is not an object")).into()),
         None => Ok(()),
@@ -230,7 +233,8 @@ fn objects(body: &Value, fields: &[&str]) -> Result<(), NotChanged> {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn update_environment(store: &Store, change: Value) -> Changed {
-    let (name, mut body) = existing(store, Kind::Environment, &change, "computeEnvironment", true)?;
+    let (name, mut body) =
+        existing(store, ResourceKind::ComputeEnvironment, &change, "computeEnvironment", true)?;
     if let Value::Object(resources) = &change["computeResources"] {
         for (field, value) in resources {
             body["computeResources"][field] = value.clone();
@@ -238,7 +242,7 @@ pub fn update_environment(store: &Store, change: Value) -> Changed {
     }
     replace(&mut body, &change, &["state", "serviceRole", "unmanagedvCpus", "updatePolicy", "context"]);
     check_environment(&body)?;
-    store.put_resource(Kind::Environment, &name, &body)?;
+    store.put_resource(ResourceKind::ComputeEnvironment, &name, &body)?;
     Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
 }
 
@@ -248,16 +252,17 @@ pub fn update_environment(store: &Store, change: Value) -> Changed {
 /// # Errors
 /// `ClientException`, when that is not so.
 pub fn delete_environment(store: &Store, request: &Value) -> Changed {
-    let (name, body) = existing(store, Kind::Environment, request, "computeEnvironment", true)?;
+    let (name, body) =
+        existing(store, ResourceKind::ComputeEnvironment, request, "computeEnvironment", true)?;
     if body["state"] != "DISABLED" {
         return refused(format!("Cannot delete, compute environment {name} must be DISABLED first"));
     }
-    for (queue, body) in store.resources(Kind::Queue)? {
+    for (queue, body) in store.resources(ResourceKind::Queue)? {
         if environments_of(&body).contains(&name) {
             return refused(format!("Cannot delete, found existing JobQueue relationship: {queue}"));
         }
     }
-    store.remove_resource(Kind::Environment, &name)?;
+    store.remove_resource(ResourceKind::ComputeEnvironment, &name)?;
     Ok(json!({}))
 }
 
@@ -266,15 +271,15 @@ pub fn delete_environment(store: &Store, request: &Value) -> Changed {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn create_queue(store: &Store, body: Value) -> Changed {
-    let name = new_name(store, Kind::Queue, &body, "jobQueueName")?;
+    let name = new_name(store, ResourceKind::Queue, &body, "jobQueueName")?;
     let mut body = body;
     check_queue(store, &mut body)?;
     queue_shown(&mut body, &name);
-    store.put_resource(Kind::Queue, &name, &body)?;
+    store.put_resource(ResourceKind::Queue, &name, &body)?;
     Ok(json!({"jobQueueName": name, "jobQueueArn": body["jobQueueArn"]}))
 }
 
-fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
+fn check_queue(store: &Store, body: &mut Value) -> Result<(), ChangeError> {
     objects(body, &["tags"])?;
     if body["priority"].as_i64().and_then(|n| i32::try_from(n).ok()).is_none_or(|n| n < 0) {
         return refused("priority is required, and a number that is not negative");
@@ -289,8 +294,10 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
         return refused("computeEnvironmentOrder: one to three compute environments are required");
     };
     for entry in order {
-        let name = Kind::Environment.name_in(entry["computeEnvironment"].as_str().unwrap_or("")).to_owned();
-        if store.resource(Kind::Environment, &name)?.is_none() {
+        let name = ResourceKind::ComputeEnvironment
+            .name_in(entry["computeEnvironment"].as_str().unwrap_or(""))
+            .to_owned();
+        if store.resource(ResourceKind::ComputeEnvironment, &name)?.is_none() {
             return refused(format!("Compute environment {name:?} not found"));
         }
         if entry["order"].as_i64().is_none() {
@@ -299,14 +306,14 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), NotChanged> {
         entry["computeEnvironment"] = json!(arn("compute-environment", &name));
     }
     if let Some(policy) = body["schedulingPolicyArn"].as_str()
-        && store.resource(Kind::Policy, Kind::Policy.name_in(policy))?.is_none()
+        && store.resource(ResourceKind::Policy, ResourceKind::Policy.name_in(policy))?.is_none()
     {
         return refused(format!("Scheduling policy {policy} not found"));
     }
     check_state(body)
 }
 
-fn check_state(body: &Value) -> Result<(), NotChanged> {
+fn check_state(body: &Value) -> Result<(), ChangeError> {
     match body.get("state").map(Value::as_str) {
         None | Some(Some("ENABLED" | "DISABLED")) => Ok(()),
         Some(other) => refused(format!("state must be ENABLED or DISABLED, not {other:?}")),
@@ -318,7 +325,7 @@ fn check_state(body: &Value) -> Result<(), NotChanged> {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn update_queue(store: &Store, change: Value) -> Changed {
-    let (name, mut body) = existing(store, Kind::Queue, &change, "jobQueue", true)?;
+    let (name, mut body) = existing(store, ResourceKind::Queue, &change, "jobQueue", true)?;
     let had_policy = body["schedulingPolicyArn"].is_string();
     // API, UpdateJobQueue.schedulingPolicyArn: "Once a job queue is created, the fair-share
     // scheduling policy can be replaced but not removed."
@@ -331,7 +338,7 @@ pub fn update_queue(store: &Store, change: Value) -> Changed {
         &["state", "priority", "schedulingPolicyArn", "computeEnvironmentOrder", "jobStateTimeLimitActions"],
     );
     check_queue(store, &mut body)?;
-    store.put_resource(Kind::Queue, &name, &body)?;
+    store.put_resource(ResourceKind::Queue, &name, &body)?;
     Ok(json!({"jobQueueName": name, "jobQueueArn": body["jobQueueArn"]}))
 }
 
@@ -341,11 +348,11 @@ pub fn update_queue(store: &Store, change: Value) -> Changed {
 /// # Errors
 /// `ClientException`, when that is not so.
 pub fn delete_queue(store: &Store, request: &Value) -> Changed {
-    let (name, body) = existing(store, Kind::Queue, request, "jobQueue", true)?;
+    let (name, body) = existing(store, ResourceKind::Queue, request, "jobQueue", true)?;
     if body["state"] != "DISABLED" {
         return refused(format!("Cannot delete, job queue {name} must be DISABLED first"));
     }
-    store.remove_resource(Kind::Queue, &name)?;
+    store.remove_resource(ResourceKind::Queue, &name)?;
     Ok(json!({}))
 }
 
@@ -354,18 +361,18 @@ pub fn delete_queue(store: &Store, request: &Value) -> Changed {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn create_policy(store: &Store, body: Value) -> Changed {
-    let name = new_name(store, Kind::Policy, &body, "name")?;
+    let name = new_name(store, ResourceKind::Policy, &body, "name")?;
     check_policy(&body)?;
     let arn = arn("scheduling-policy", &name);
     let mut body = body;
     body["arn"] = json!(arn);
     defaults(&mut body, &[("tags", json!({}))]);
-    store.put_resource(Kind::Policy, &name, &body)?;
+    store.put_resource(ResourceKind::Policy, &name, &body)?;
     Ok(json!({"name": name, "arn": arn}))
 }
 
 /// API: FairsharePolicy.
-fn check_policy(body: &Value) -> Result<(), NotChanged> {
+fn check_policy(body: &Value) -> Result<(), ChangeError> {
     objects(body, &["tags", "fairsharePolicy", "quotaSharePolicy"])?;
     if body["quotaSharePolicy"].is_object() {
         return refused("The local cluster does not have quota shares.");
@@ -402,10 +409,10 @@ fn check_policy(body: &Value) -> Result<(), NotChanged> {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn update_policy(store: &Store, change: Value) -> Changed {
-    let (name, mut body) = existing(store, Kind::Policy, &change, "arn", false)?;
+    let (name, mut body) = existing(store, ResourceKind::Policy, &change, "arn", false)?;
     replace(&mut body, &change, &["fairsharePolicy"]);
     check_policy(&body)?;
-    store.put_resource(Kind::Policy, &name, &body)?;
+    store.put_resource(ResourceKind::Policy, &name, &body)?;
     Ok(json!({}))
 }
 
@@ -415,18 +422,18 @@ pub fn update_policy(store: &Store, change: Value) -> Changed {
 /// # Errors
 /// `ClientException`, when it is.
 pub fn delete_policy(store: &Store, request: &Value) -> Changed {
-    let (name, _) = existing(store, Kind::Policy, request, "arn", false)?;
-    for (queue, body) in store.resources(Kind::Queue)? {
-        if body["schedulingPolicyArn"].as_str().is_some_and(|arn| Kind::Policy.name_in(arn) == name) {
+    let (name, _) = existing(store, ResourceKind::Policy, request, "arn", false)?;
+    for (queue, body) in store.resources(ResourceKind::Queue)? {
+        if body["schedulingPolicyArn"].as_str().is_some_and(|arn| ResourceKind::Policy.name_in(arn) == name) {
             return refused(format!("Cannot delete, the scheduling policy is used by job queue {queue}"));
         }
     }
-    store.remove_resource(Kind::Policy, &name)?;
+    store.remove_resource(ResourceKind::Policy, &name)?;
     Ok(json!({}))
 }
 
 /// The name of one that is yet to be.
-fn new_name(store: &Store, kind: Kind, body: &Value, field: &str) -> Result<String, NotChanged> {
+fn new_name(store: &Store, kind: ResourceKind, body: &Value, field: &str) -> Result<String, ChangeError> {
     let name = body[field].as_str().unwrap_or("");
     let good = !name.is_empty()
         && name.len() <= 128
@@ -445,11 +452,11 @@ fn new_name(store: &Store, kind: Kind, body: &Value, field: &str) -> Result<Stri
 /// One that is there, named in a request.
 fn existing(
     store: &Store,
-    kind: Kind,
+    kind: ResourceKind,
     request: &Value,
     field: &str,
     keep_built_in: bool,
-) -> Result<(String, Value), NotChanged> {
+) -> Result<(String, Value), ChangeError> {
     let given = request[field].as_str().unwrap_or("");
     let name = kind.name_in(given);
     let Some(body) = store.resource(kind, name)? else {

@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::definition::BUILT_IN;
 use super::log_streams;
 use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
-use super::request::{Asked, Plan, Spec};
-use super::resource_rows::{self, Kind};
+use super::request::{Plan, RequestedDependency, Spec};
+use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
-use super::state::schedule::Room;
+use super::state::schedule::Allocation;
 use super::state::{Attempt, Current, Ending, Job, first_status};
 use crate::constants::LOG_GROUP;
 use crate::database::lossy::{Number, Text};
@@ -63,7 +63,7 @@ const MIGRATIONS: [&str; 7] = [
 ",
     "
     ALTER TABLE jobs ADD COLUMN nodes INTEGER;      -- multi-node parents only: how many
-    ALTER TABLE jobs ADD COLUMN environment TEXT;   -- while it has room there
+    ALTER TABLE jobs ADD COLUMN environment TEXT;   -- while it has allocation there
     ALTER TABLE jobs ADD COLUMN gpus TEXT;
     UPDATE jobs SET environment = 'local' WHERE runner IS NOT NULL;
     CREATE TABLE resources (
@@ -143,7 +143,7 @@ pub struct BuiltIn {
     /// The job definition.
     pub definition: Value,
     /// The queue and the compute environment.
-    pub resources: Vec<(Kind, &'static str, Value)>,
+    pub resources: Vec<(ResourceKind, &'static str, Value)>,
 }
 
 /// A job that has been kept long enough, with its children or nodes.
@@ -156,7 +156,7 @@ pub struct Expired {
 }
 
 /// A job whose record is damaged, and what is wrong with it.
-pub type Harmed = (JobKey, String);
+pub type DamagedJob = (JobKey, String);
 
 /// The writing end.
 #[derive(Debug)]
@@ -340,7 +340,7 @@ impl Store {
     /// Writes a job as it is now.
     pub fn save(&self, job: &Job) -> rusqlite::Result<()> {
         let summary = job.children.as_ref().and_then(|s| serde_json::to_string(s).ok());
-        let gpus = job.room.as_ref().map(|room| &room.gpus).filter(|gpus| !gpus.is_empty());
+        let gpus = job.allocation.as_ref().map(|allocation| &allocation.gpus).filter(|gpus| !gpus.is_empty());
         let gpus = gpus.and_then(|gpus| serde_json::to_string(gpus).ok());
         self.db
             .prepare_cached(
@@ -363,7 +363,7 @@ impl Store {
                 job.ending.as_ref().map(|e| &e.reason),
                 job.ending.as_ref().map(|e| e.cancelled),
                 summary,
-                job.room.as_ref().map(|room| &room.environment),
+                job.allocation.as_ref().map(|allocation| &allocation.environment),
                 gpus,
                 job.address.map(|address| address.to_string()),
             ])?;
@@ -465,7 +465,7 @@ impl Store {
     pub fn dependencies(&self, plan: &Plan) -> rusqlite::Result<Result<Vec<Dependency>, ApiError>> {
         let mut found = Vec::new();
         for asked in &plan.depends_on {
-            let Asked::On { id, kind } = asked else {
+            let RequestedDependency::On { id, kind } = asked else {
                 found.push(Dependency::Sequential);
                 continue;
             };
@@ -518,23 +518,23 @@ impl Store {
     }
 
     /// A queue, compute environment or scheduling policy.
-    pub fn resource(&self, kind: Kind, name: &str) -> rusqlite::Result<Option<Value>> {
+    pub fn resource(&self, kind: ResourceKind, name: &str) -> rusqlite::Result<Option<Value>> {
         resource_rows::one(&self.db, kind, name)
     }
 
     /// All of a kind, by name.
-    pub fn resources(&self, kind: Kind) -> rusqlite::Result<Vec<(String, Value)>> {
+    pub fn resources(&self, kind: ResourceKind) -> rusqlite::Result<Vec<(String, Value)>> {
         resource_rows::all(&self.db, kind)
     }
 
     /// Makes or changes one.
-    pub fn put_resource(&self, kind: Kind, name: &str, body: &Value) -> rusqlite::Result<()> {
+    pub fn put_resource(&self, kind: ResourceKind, name: &str, body: &Value) -> rusqlite::Result<()> {
         let change = "INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3)";
         self.db.execute(change, params![kind.as_str(), name, body.to_string()]).map(|_| ())
     }
 
     /// Removes one.
-    pub fn remove_resource(&self, kind: Kind, name: &str) -> rusqlite::Result<()> {
+    pub fn remove_resource(&self, kind: ResourceKind, name: &str) -> rusqlite::Result<()> {
         let change = "DELETE FROM resources WHERE kind = ?1 AND name = ?2";
         self.db.execute(change, params![kind.as_str(), name]).map(|_| ())
     }
@@ -596,7 +596,7 @@ impl Store {
 
     /// All jobs that have not ended, and the nodes of those that are multi-node jobs; and those of
     /// them whose records are damaged, with what is wrong.
-    pub fn active(&self) -> rusqlite::Result<(Vec<Job>, Vec<Harmed>)> {
+    pub fn active(&self) -> rusqlite::Result<(Vec<Job>, Vec<DamagedJob>)> {
         let columns =
             "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
             runner, exit_code, reason, ending, cancelled, environment, gpus, address";
@@ -668,7 +668,7 @@ fn job(
         started_at: number(6)?.map(|at| at.0),
         stopped_at: number(7)?.map(|at| at.0),
         attempts: number(8)?.map(Number::to).unwrap_or_default(),
-        room: text(15)?.map(|environment| Room { environment, gpus }),
+        allocation: text(15)?.map(|environment| Allocation { environment, gpus }),
         current: task.clone().zip(runner).map(|(task, runner)| Current { task, runner }),
         last_task: task,
         exit_code: number(11)?.map(Number::to),

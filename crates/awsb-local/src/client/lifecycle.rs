@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one connection to a server is waited for.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A server that is killed while it comes up is started again at most this many times.
 const MOST_KILLED: u32 = 3;
 
@@ -51,10 +51,10 @@ pub struct Started {
 /// # Errors
 /// When the home is not to be trusted, or its server runs on another machine.
 pub fn answering(home: &Home) -> Result<Option<Connection>, LocalError> {
-    Ok(joined(home)?.map(|started| started.connection))
+    Ok(running_server(home)?.map(|started| started.connection))
 }
 
-fn joined(home: &Home) -> Result<Option<Started>, LocalError> {
+fn running_server(home: &Home) -> Result<Option<Started>, LocalError> {
     let Some(endpoint) = reachable(home)? else { return Ok(None) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
     // The system takes connections for a process that is stopped, too.
@@ -62,14 +62,14 @@ fn joined(home: &Home) -> Result<Option<Started>, LocalError> {
     if let Ok(stream) = &answers
         && process::may_be_stopped(stream)
     {
-        running_on(home)?;
+        check_not_stopped(home)?;
     }
     let (connection, pid) = (connection(home, &endpoint), endpoint.pid);
     Ok(answers.is_ok().then_some(Started { connection, pid, joined: true, warnings: Vec::new() }))
 }
 
 /// That the server of a home is not stopped: until it is continued it answers nobody.
-fn running_on(home: &Home) -> Result<(), LocalError> {
+fn check_not_stopped(home: &Home) -> Result<(), LocalError> {
     match home.server_pid() {
         Some(pid) if process::is_stopped(pid) => Err(LocalError::failed(format!(
             "the local cluster's server in {} (process {pid}) is stopped, as by SIGSTOP or Ctrl-Z: it answers nothing",
@@ -135,7 +135,7 @@ pub fn reachable(home: &Home) -> Result<Option<Endpoint>, LocalError> {
 }
 
 /// Whether a server lives in a home.
-pub fn served(home: &Home) -> Result<bool, LocalError> {
+pub fn is_served(home: &Home) -> Result<bool, LocalError> {
     home.is_served().map_err(|e| {
         LocalError::failed(format!(
             "looking for the local cluster's server in {}: {e}",
@@ -152,7 +152,7 @@ pub fn served(home: &Home) -> Result<bool, LocalError> {
 /// words.
 pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
     // What is wrong with a home, `create` puts right or tells.
-    if let Ok(Some(started)) = joined(home) {
+    if let Ok(Some(started)) = running_server(home) {
         return Ok(started);
     }
     home.create()?;
@@ -161,16 +161,16 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
     let lock = home.lock_start().map_err(|e| space::failure(home.path(), &doing, &e))?;
     // A server that is just coming up or going down holds the lock without answering.
     let deadline = Instant::now() + TIMEOUT;
-    while served(home)? && Instant::now() < deadline {
-        if let Some(started) = joined(home)? {
+    while is_served(home)? && Instant::now() < deadline {
+        if let Some(started) = running_server(home)? {
             return Ok(started);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     let (mut child, mut log) = spawn(home, program)?;
     let mut killed = 0;
     let outcome = loop {
-        if let Some(started) = joined(home)? {
+        if let Some(started) = running_server(home)? {
             let report = child.stdout.take().map(|stdout| start_report::read(stdout, deadline));
             let warning = |line| match line {
                 StartLine::Warning(warning) => Some(warning),
@@ -191,7 +191,7 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
         if Instant::now() >= deadline {
             break Err(format!("the server does not answer after {} seconds", TIMEOUT.as_secs()));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     };
     drop(lock);
     outcome.map_err(|why| {
@@ -233,7 +233,7 @@ pub fn set(home: &Home, change: impl FnOnce(&mut Settings)) -> Result<(), LocalE
     if new == old {
         return Ok(());
     }
-    if served(home)? {
+    if is_served(home)? {
         return Err(LocalError::failed("the local cluster is already running, with other settings")
             .hint("run `blocal stop` first: running jobs continue, and the next start picks them up"));
     }
@@ -342,12 +342,12 @@ pub fn status(home: &Home) -> Result<Option<Status>, LocalError> {
 pub fn stop(home: &Home) -> Result<Option<Status>, LocalError> {
     let status: Option<Status> = ask(home, &Greeting::Stop)?;
     let deadline = Instant::now() + TIMEOUT;
-    while status.is_some() && served(home)? {
-        running_on(home)?;
+    while status.is_some() && is_served(home)? {
+        check_not_stopped(home)?;
         if Instant::now() >= deadline {
             return Err(LocalError::failed("the local cluster's server does not stop"));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(status)
 }
@@ -365,10 +365,10 @@ pub fn ask_within<T: DeserializeOwned>(
     let deadline = Instant::now() + timeout;
     reachable(home)?;
     loop {
-        if !served(home)? {
+        if !is_served(home)? {
             return Ok(None);
         }
-        running_on(home)?;
+        check_not_stopped(home)?;
         match control::ask(home.path(), greeting, timeout.min(ANSWER)) {
             Ok(answer) => return Ok(Some(answer)),
             Err(e) => {
@@ -385,7 +385,7 @@ pub fn ask_within<T: DeserializeOwned>(
                         home.path().display()
                     )));
                 }
-                std::thread::sleep(LOOK);
+                std::thread::sleep(POLL_INTERVAL);
             }
         }
     }

@@ -325,7 +325,7 @@ impl ContainerManager {
         let found = cleanup::containers(&docker, home_id, None).await?;
         let networks = cleanup::node_networks(&docker, home_id).await?;
         // Asked after the listing: an attempt is on record before anything of it is on the engine.
-        let live: HashSet<TaskId> = match self.engine.placed().await {
+        let live: HashSet<TaskId> = match self.engine.assigned().await {
             Some(live) => live,
             None => return Ok(false),
         };

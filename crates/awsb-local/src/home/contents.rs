@@ -265,14 +265,14 @@ pub fn is_folder(path: &Path) -> bool {
 
 /// What stays when a home is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Left {
+pub struct Remaining {
     /// What has no name of ours.
     pub others: Vec<PathBuf>,
     /// What could not be removed, with the reason.
     pub failed: Vec<String>,
 }
 
-impl Left {
+impl Remaining {
     fn failed(&mut self, path: &Path, e: &io::Error) {
         self.failed.push(format!("{}: {e}", path.display()));
     }
@@ -280,7 +280,7 @@ impl Left {
 
 /// Empties one of a home's folders and removes it: what has a name of ours goes, and what has not
 /// stays and is added to `left`. A link goes, and not what it leads to.
-pub fn clear_folder(home: &Path, folder: &str, left: &mut Left) {
+pub fn clear_folder(home: &Path, folder: &str, left: &mut Remaining) {
     let path = home.join(folder);
     if !is_folder(&path) {
         return remove(&path, left);
@@ -301,7 +301,7 @@ pub fn clear_folder(home: &Path, folder: &str, left: &mut Left) {
     remove_if_empty(&path, left);
 }
 
-fn clear_logs(path: &Path, left: &mut Left) {
+fn clear_logs(path: &Path, left: &mut Remaining) {
     for entry in entries(path, left) {
         match entry.file_name().to_str().is_some_and(|name| is_hex(name, 62)) {
             true => remove(&entry.path(), left),
@@ -311,7 +311,7 @@ fn clear_logs(path: &Path, left: &mut Left) {
     remove_if_empty(path, left);
 }
 
-fn entries(path: &Path, left: &mut Left) -> Vec<fs::DirEntry> {
+fn entries(path: &Path, left: &mut Remaining) -> Vec<fs::DirEntry> {
     match fs::read_dir(path) {
         Ok(entries) => entries.flatten().collect(),
         Err(e) => {
@@ -322,7 +322,7 @@ fn entries(path: &Path, left: &mut Left) -> Vec<fs::DirEntry> {
 }
 
 /// Removes a file, a socket or a link; a folder that has the name of one is somebody else's.
-pub fn remove(path: &Path, left: &mut Left) {
+pub fn remove(path: &Path, left: &mut Remaining) {
     if is_folder(path) {
         return left.others.push(path.to_owned());
     }
@@ -335,13 +335,13 @@ pub fn remove(path: &Path, left: &mut Left) {
 
 /// Removes what stands in place of a file of the home's own. A folder that is empty holds nothing
 /// of anybody's, and would be in the way of the next start.
-pub fn remove_in_place(path: &Path, left: &mut Left) {
+pub fn remove_in_place(path: &Path, left: &mut Remaining) {
     if !is_folder(path) || fs::remove_dir(path).is_err() {
         remove(path, left);
     }
 }
 
-fn remove_if_empty(path: &Path, left: &mut Left) {
+fn remove_if_empty(path: &Path, left: &mut Remaining) {
     match fs::remove_dir(path) {
         // What is in it has been said.
         Err(e) if [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {}
@@ -534,7 +534,7 @@ mod tests {
         std::os::unix::fs::symlink(at("elsewhere"), at(&format!("scratch/{}", ID.replace('0', "1"))))
             .unwrap();
         std::os::unix::fs::symlink(at("elsewhere"), at(RUNNERS)).unwrap();
-        let mut left = Left::default();
+        let mut left = Remaining::default();
         for folder in [OBJECTS, LOGS, SCRATCH, RUNNERS] {
             clear_folder(home.path(), folder, &mut left);
         }
@@ -549,7 +549,7 @@ mod tests {
         left.others.sort();
         let mut wanted: Vec<PathBuf> = there.iter().chain(&["scratch/mine"]).map(|path| at(path)).collect();
         wanted.sort();
-        assert_eq!(left, Left { others: wanted, failed: Vec::new() });
+        assert_eq!(left, Remaining { others: wanted, failed: Vec::new() });
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use self::contents::{Folder, Left, open_to_write, write_private};
+use self::contents::{Folder, Remaining, open_to_write, write_private};
 use self::endpoint::Endpoint;
 use self::files::{
     BESIDE, COMMITS_SUFFIX, CONTAINERS, DATABASES, ENDPOINT, FOLDERS, HOME_VARIABLE, LEFT_BY_EARLIER, OURS,
@@ -209,8 +209,8 @@ impl Home {
     ///
     /// # Errors
     /// When the home cannot be read.
-    pub fn clear(&self) -> io::Result<Left> {
-        let mut left = Left::default();
+    pub fn clear(&self) -> io::Result<Remaining> {
+        let mut left = Remaining::default();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -394,7 +394,7 @@ mod tests {
         // It is one now, and what is added later does not change that.
         fs::write(path.join("thesis.tex"), "x").unwrap();
         home.create().unwrap();
-        assert_eq!(home.clear().unwrap(), Left::default());
+        assert_eq!(home.clear().unwrap(), Remaining::default());
         assert!(path.join("thesis.tex").exists() && home.is_home().unwrap());
     }
 

@@ -78,14 +78,35 @@ fn bad_token() -> ApiError {
     invalid("The specified nextToken is invalid.")
 }
 
-/// A group that is there.
-fn known_group(db: &Snapshot, name: &GroupName) -> Result<Group, ApiError> {
+/// The group of a request, by its name or by its identifier.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupOfRequest {
+    log_group_name: Option<String>,
+    log_group_identifier: Option<String>,
+}
+
+impl GroupOfRequest {
+    fn name(&self) -> Result<GroupName, ApiError> {
+        GroupName::of_request(self.log_group_name.as_deref(), self.log_group_identifier.as_deref())
+    }
+}
+
+/// Cuts a page to its limit. Returns whether there are more entries.
+fn truncate<T>(rows: &mut Vec<T>, limit: usize) -> bool {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    more
+}
+
+/// A group that exists.
+fn existing_group(db: &Snapshot, name: &GroupName) -> Result<Group, ApiError> {
     log_streams::group(db.connection(), name)?.ok_or_else(|| not_found("log group"))
 }
 
-/// A group with a stream that is there.
-fn known_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Result<Group, ApiError> {
-    let known = known_group(db, group)?;
+/// A group with a stream that exists.
+fn existing_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Result<Group, ApiError> {
+    let known = existing_group(db, group)?;
     if log_streams::has_stream(db.connection(), group, stream)? {
         return Ok(known);
     }
@@ -176,7 +197,7 @@ impl Api {
         });
         let names: Vec<String> =
             serde_json::from_value(changed.await?).map_err(|e| ApiError::server(e.to_string()))?;
-        Ok(names.into_iter().map(StreamName::known).collect())
+        Ok(names.into_iter().map(StreamName::from_valid).collect())
     }
 
     async fn create_log_group(&self, body: &[u8]) -> Result<Value, ApiError> {
@@ -293,8 +314,7 @@ impl Api {
                 && identified.as_ref().is_none_or(|names| names.contains(&group.name))
         };
         let mut rows: Vec<Group> = rows.into_iter().filter(wanted).collect();
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let more = truncate(&mut rows, limit);
         let next = rows.last().filter(|_| more).map(|group| group.name.as_str().to_owned());
         Ok(with_token(json!({"logGroups": rows.iter().map(group_detail).collect::<Vec<_>>()}), next))
     }
@@ -303,8 +323,8 @@ impl Api {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
-            log_group_name: Option<String>,
-            log_group_identifier: Option<String>,
+            #[serde(flatten)]
+            group: GroupOfRequest,
             log_stream_name_prefix: Option<String>,
             order_by: Option<String>,
             descending: Option<bool>,
@@ -312,10 +332,7 @@ impl Api {
             limit: Option<i64>,
         }
         let request: Request = json_shape(body)?;
-        let name = GroupName::of_request(
-            request.log_group_name.as_deref(),
-            request.log_group_identifier.as_deref(),
-        )?;
+        let name = request.group.name()?;
         let limit = limit(request.limit, MOST_DESCRIBED)?;
         let by_time = match request.order_by.as_deref() {
             None | Some("LogStreamName") => false,
@@ -334,7 +351,7 @@ impl Api {
         let events = Arc::clone(&self.events);
         self.reader
             .read(move |db| {
-                known_group(db, &name)?;
+                existing_group(db, &name)?;
                 let lineage = Scope::of(db, &who)?.lineage();
                 let listed = |after: Option<&str>, most| {
                     log_streams::streams(db.connection(), &name, lineage, &prefix, after, descending, most)
@@ -350,8 +367,7 @@ impl Api {
                     let rows = listed(token.as_deref(), limit + 1)?;
                     rows.iter().map(detail).collect::<Result<_, _>>()?
                 };
-                let more = rows.len() > limit;
-                rows.truncate(limit);
+                let more = truncate(&mut rows, limit);
                 let next = rows.last().filter(|_| more).map(|last| match by_time {
                     true => format!("{}/{}", last.last(), last.name),
                     false => last.name.clone(),
@@ -381,7 +397,7 @@ impl Api {
             let now = now_ms();
             // Who deletes the stream waits for the writer, so it is there until the events are.
             let mut writer = events.table().writer();
-            let known = reader.read_now(|db| known_stream(db, &group, &stream))?;
+            let known = reader.read_now(|db| existing_stream(db, &group, &stream))?;
             let batch = put::check(input, now, known.expired_before(now))?;
             if !batch.events.is_empty() {
                 let put = writer.put(&group, &stream, &batch.events, now);
@@ -404,8 +420,8 @@ impl Api {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
-            log_group_name: Option<String>,
-            log_group_identifier: Option<String>,
+            #[serde(flatten)]
+            group: GroupOfRequest,
             log_stream_name: Option<String>,
             start_time: Option<i64>,
             end_time: Option<i64>,
@@ -414,10 +430,7 @@ impl Api {
             start_from_head: Option<bool>,
         }
         let request: Request = json_shape(body)?;
-        let group = GroupName::of_request(
-            request.log_group_name.as_deref(),
-            request.log_group_identifier.as_deref(),
-        )?;
+        let group = request.group.name()?;
         let mut wanted = get::Request {
             stream: (group, stream(request.log_stream_name.as_deref())?),
             token: request.next_token.as_deref().map(get::Token::parse).transpose()?,
@@ -431,7 +444,7 @@ impl Api {
             .read(move |db| {
                 let scope = Scope::of(db, &who)?;
                 check_stream(db, &scope, Logs::GetLogEvents, &wanted.stream.0, &wanted.stream.1)?;
-                let known = known_stream(db, &wanted.stream.0, &wanted.stream.1)?;
+                let known = existing_stream(db, &wanted.stream.0, &wanted.stream.1)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
                 events.table().read(|db| get::page(&events, db, &wanted))
             })
@@ -442,8 +455,8 @@ impl Api {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
-            log_group_name: Option<String>,
-            log_group_identifier: Option<String>,
+            #[serde(flatten)]
+            group: GroupOfRequest,
             log_stream_names: Option<Vec<String>>,
             log_stream_name_prefix: Option<String>,
             start_time: Option<i64>,
@@ -454,10 +467,7 @@ impl Api {
             start_from_head: Option<bool>,
         }
         let request: Request = json_shape(body)?;
-        let group = GroupName::of_request(
-            request.log_group_name.as_deref(),
-            request.log_group_identifier.as_deref(),
-        )?;
+        let group = request.group.name()?;
         if request.log_stream_names.is_some() && request.log_stream_name_prefix.is_some() {
             return Err(invalid("logStreamNames and logStreamNamePrefix are mutually exclusive."));
         }
@@ -474,7 +484,8 @@ impl Api {
             // API, FilterLogEvents.endTime: "Events with a timestamp later than this time are not
             // returned."
             to: time("endTime", request.end_time)?.map(|end| end.saturating_add(1)),
-            pattern: Pattern::parse(request.filter_pattern.as_deref().unwrap_or("")).map_err(invalid)?,
+            pattern: Pattern::parse(request.filter_pattern.as_deref().unwrap_or(""))
+                .map_err(|e| invalid(e.to_string()))?,
             limit: limit(request.limit, get::MOST_EVENTS)?,
             from_head: request.start_from_head.unwrap_or(true),
             token: request.next_token.as_deref().map(filter::Token::parse).transpose()?,
@@ -482,14 +493,14 @@ impl Api {
         let events = Arc::clone(&self.events);
         self.reader
             .read(move |db| {
-                let known = known_group(db, &wanted.group)?;
+                let known = existing_group(db, &wanted.group)?;
                 let scope = Scope::of(db, &who)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
                 wanted.streams = match named {
                     Some(names) => {
                         names.iter().try_for_each(|name| {
                             check_stream(db, &scope, Logs::FilterLogEvents, &wanted.group, name)?;
-                            known_stream(db, &wanted.group, name).map(|_| ())
+                            existing_stream(db, &wanted.group, name).map(|_| ())
                         })?;
                         names.iter().map(|name| name.as_str().to_owned()).collect()
                     }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::errors::{invalid, unreadable};
 use super::file::{FileScan, LogFile};
 use super::names::{GroupName, StreamName};
-use super::position::{Bound, Direction, Kind};
+use super::position::{Bound, Direction, SourceKind};
 use super::source::Scan;
 use super::stream_file::{file_of, hash_of};
 use super::table::{self, Table, TableScan, Writer};
@@ -91,17 +91,17 @@ impl Events {
         &self,
         db: &Connection,
         (group, stream, stored): (&GroupName, &str, Option<i64>),
-        kind: Kind,
+        kind: SourceKind,
         direction: Direction,
         from: &[Bound],
         to: &[Bound],
     ) -> Result<Scan, ApiError> {
         match kind {
-            Kind::File => FileScan::new(self.path(group, stream), direction, from, to)
+            SourceKind::File => FileScan::new(self.path(group, stream), direction, from, to)
                 .map_err(|e| unreadable(&e))?
                 .map(Scan::File)
                 .ok_or_else(|| invalid("The specified nextToken is invalid.")),
-            Kind::Table => Ok(Scan::Table(TableScan::new(db, stored, direction, from, to)?)),
+            SourceKind::Table => Ok(Scan::Table(TableScan::new(db, stored, direction, from, to)?)),
         }
     }
 

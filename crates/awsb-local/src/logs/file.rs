@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::position::{Bound, Direction, Found, Mark};
+use super::position::{Bound, Direction, FoundEvent, Position};
 use super::record;
 
 const CHUNK: usize = 64 * 1024;
@@ -145,7 +145,7 @@ pub struct FileScan {
     /// What is yet to be read.
     low: u64,
     high: u64,
-    queue: VecDeque<Found>,
+    queue: VecDeque<FoundEvent>,
 }
 
 impl FileScan {
@@ -167,8 +167,8 @@ impl FileScan {
             match (bound, &file) {
                 (Bound::Time(time), Some(file)) => file.find(*time).map(Some),
                 (Bound::Time(_), None) => Ok(Some(0)),
-                (Bound::Mark(mark), Some(file)) => Ok(file.is_position(mark.at)?.then_some(mark.at)),
-                (Bound::Mark(mark), None) => Ok((mark.at == 0).then_some(0)),
+                (Bound::Position(mark), Some(file)) => Ok(file.is_position(mark.at)?.then_some(mark.at)),
+                (Bound::Position(mark), None) => Ok((mark.at == 0).then_some(0)),
             }
         };
         for bound in from {
@@ -183,21 +183,21 @@ impl FileScan {
     }
 
     /// Where the events begin and end that have not been taken.
-    pub fn rest(&self) -> (Mark, Mark) {
+    pub fn rest(&self) -> (Position, Position) {
         let (mut low, mut high) = (self.low, self.high);
         match (self.direction, self.queue.front()) {
             (Direction::Forward, Some(next)) => low = next.before.at,
             (Direction::Backward, Some(next)) => high = next.after.at,
             (_, None) => {}
         }
-        (Mark { time: 0, at: low }, Mark { time: 0, at: high })
+        (Position { time: 0, at: low }, Position { time: 0, at: high })
     }
 
     /// The next event, which stays there.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn peek(&mut self, chunk: usize) -> io::Result<Option<&Found>> {
+    pub fn peek(&mut self, chunk: usize) -> io::Result<Option<&FoundEvent>> {
         if self.queue.is_empty() && self.low < self.high {
             self.fill(chunk)?;
         }
@@ -205,7 +205,7 @@ impl FileScan {
     }
 
     /// Takes the event that [`FileScan::peek`] has shown.
-    pub fn take(&mut self) -> Option<Found> {
+    pub fn take(&mut self) -> Option<FoundEvent> {
         self.queue.pop_front()
     }
 
@@ -273,8 +273,8 @@ impl FileScan {
     fn push(&mut self, line: &[u8], start: u64) {
         // What is no event is passed over: somebody has edited the file.
         if let Some(event) = record::parse(line) {
-            let mark = |at| Mark { time: event.time, at };
-            self.queue.push_back(Found {
+            let mark = |at| Position { time: event.time, at };
+            self.queue.push_back(FoundEvent {
                 before: mark(start),
                 after: mark(start + line.len() as u64 + 1),
                 time: event.time,
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(scan(Direction::Backward, &[from], &[to]), Some((200..206).rev().collect()));
         assert_eq!(scan(Direction::Forward, &[Bound::Time(i64::MAX)], &[]), Some(vec![]));
         assert_eq!(scan(Direction::Backward, &[], &[Bound::Time(0)]), Some(vec![]));
-        let mark = |at| Bound::Mark(Mark { time: 0, at });
+        let mark = |at| Bound::Position(Position { time: 0, at });
         // `TIME line N` and its end: 21 bytes for each of the first ten.
         assert_eq!(scan(Direction::Forward, &[mark(42)], &[mark(84)]), Some(vec![2, 3]));
         assert_eq!(scan(Direction::Forward, &[mark(5)], &[]), None, "inside of a line");

@@ -18,9 +18,9 @@ use super::events::Events;
 use super::get::MOST_BYTES;
 use super::names::GroupName;
 use super::pattern::Pattern;
-use super::position::{Bound, Direction, Found, Kind, Mark};
+use super::position::{Bound, Direction, FoundEvent, Position, SourceKind};
 use super::put::EVENT_BYTES;
-use super::source::{Merge, Waiting};
+use super::source::{Merge, PendingSource};
 use super::stream_file::hash_of;
 use super::table;
 use crate::http::protocol::ApiError;
@@ -79,12 +79,17 @@ impl Token {
         Ok(URL_SAFE_NO_PAD.encode(json))
     }
 
-    fn new(direction: Direction, stream: &str, kind: Kind, (before, after): (Mark, Mark)) -> Self {
+    fn new(
+        direction: Direction,
+        stream: &str,
+        kind: SourceKind,
+        (before, after): (Position, Position),
+    ) -> Self {
         Self {
             forward: direction == Direction::Forward,
             time: before.time,
             stream: stream.to_owned(),
-            table: kind == Kind::Table,
+            table: kind == SourceKind::Table,
             at: (before.at, after.at),
         }
     }
@@ -95,14 +100,14 @@ impl Token {
 
     /// Where a source goes on. At the event's own time, those before its own are through with it
     /// (the other way round when the page goes back in time).
-    fn bound(&self, stream: &str, kind: Kind) -> Bound {
-        let own = if self.table { Kind::Table } else { Kind::File };
+    fn bound(&self, stream: &str, kind: SourceKind) -> Bound {
+        let own = if self.table { SourceKind::Table } else { SourceKind::File };
         match (stream, kind).cmp(&(self.stream.as_str(), own)) {
             Ordering::Less => Bound::Time(self.time.saturating_add(1)),
             Ordering::Greater => Bound::Time(self.time),
             Ordering::Equal => {
                 let at = if self.forward { self.at.1 } else { self.at.0 };
-                Bound::Mark(Mark { time: self.time, at })
+                Bound::Position(Position { time: self.time, at })
             }
         }
     }
@@ -124,14 +129,16 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
         let rows = stored.get(stream);
         numbers.push(rows.map(|rows| rows.id));
         let written = events.written(&request.group, stream).map_err(|e| unreadable(&e))?;
-        for (kind, span) in [(Kind::File, written), (Kind::Table, rows.map(|rows| (rows.first, rows.last)))] {
+        for (kind, span) in
+            [(SourceKind::File, written), (SourceKind::Table, rows.map(|rows| (rows.first, rows.last)))]
+        {
             if let Some((first, last)) = span.filter(|span| request.wants(stream, kind, *span)) {
                 let time = if direction == Direction::Forward { first } else { last };
-                waiting.push(Waiting { time, stream: number, kind });
+                waiting.push(PendingSource { time, stream: number, kind });
             }
         }
     }
-    let open = |number: usize, kind: Kind| {
+    let open = |number: usize, kind: SourceKind| {
         let stream = request.streams.get(number).map_or("", String::as_str);
         let token = request.token.as_ref().map(|token| token.bound(stream, kind));
         let mut from: Vec<Bound> = request.from.map(Bound::Time).into_iter().collect();
@@ -148,8 +155,8 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
     let (mut bytes, mut looked_at) = (0, 0);
     let mut hashes: HashMap<usize, u64> = HashMap::new();
     // The last event that was looked at.
-    let mut last: Option<(&str, Kind, (Mark, Mark))> = None;
-    let token = |last: Option<(&str, Kind, (Mark, Mark))>| {
+    let mut last: Option<(&str, SourceKind, (Position, Position))> = None;
+    let token = |last: Option<(&str, SourceKind, (Position, Position))>| {
         last.map(|(stream, kind, marks)| Token::new(direction, stream, kind, marks))
     };
     while let Some((number, kind, found)) = merge.next()? {
@@ -176,12 +183,12 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
 
 impl Request {
     /// Whether a source with events of this span may have some for the page.
-    fn wants(&self, stream: &str, kind: Kind, (first, last): (i64, i64)) -> bool {
+    fn wants(&self, stream: &str, kind: SourceKind, (first, last): (i64, i64)) -> bool {
         let token = self.token.as_ref().map(|token| match token.bound(stream, kind) {
             Bound::Time(time) => (token.forward, time),
             // The mark is within the events of this time.
-            Bound::Mark(mark) if token.forward => (true, mark.time),
-            Bound::Mark(mark) => (false, mark.time.saturating_add(1)),
+            Bound::Position(mark) if token.forward => (true, mark.time),
+            Bound::Position(mark) => (false, mark.time.saturating_add(1)),
         });
         let starts = [self.from, token.filter(|(forward, _)| *forward).map(|(_, time)| time)];
         let ends = [self.to, token.filter(|(forward, _)| !*forward).map(|(_, time)| time)];
@@ -205,7 +212,7 @@ fn short_hash(group: &GroupName, stream: &str) -> u64 {
 
 /// API: FilteredLogEvent. The ID tells the event from all others, for ever: clients that ask again
 /// from the last time on leave out those that they have seen.
-fn event(stream: &str, hash: u64, kind: Kind, found: &Found) -> Value {
+fn event(stream: &str, hash: u64, kind: SourceKind, found: &FoundEvent) -> Value {
     let id = format!("{:014}{hash:020}{}{:021}", found.time, kind as u8, found.before.at);
     json!({
         "logStreamName": stream,

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::errors::invalid;
 use super::events::Events;
 use super::names::{GroupName, StreamName};
-use super::position::{Bound, Direction, Found, Kind, Mark};
+use super::position::{Bound, Direction, FoundEvent, Position, SourceKind};
 use super::put::EVENT_BYTES;
-use super::source::{Merge, Waiting};
+use super::source::{Merge, PendingSource};
 use super::table;
 use crate::http::protocol::ApiError;
 
@@ -38,23 +38,23 @@ pub struct Request {
 
 /// A place in a stream: one in each of its sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    file: Mark,
-    table: Mark,
+pub struct PagePosition {
+    file: Position,
+    table: Position,
 }
 
-impl Place {
-    fn of(&self, kind: Kind) -> Mark {
+impl PagePosition {
+    fn of(&self, kind: SourceKind) -> Position {
         match kind {
-            Kind::File => self.file,
-            Kind::Table => self.table,
+            SourceKind::File => self.file,
+            SourceKind::Table => self.table,
         }
     }
 
-    fn set(&mut self, kind: Kind, mark: Mark) {
+    fn set(&mut self, kind: SourceKind, mark: Position) {
         match kind {
-            Kind::File => self.file = mark,
-            Kind::Table => self.table = mark,
+            SourceKind::File => self.file = mark,
+            SourceKind::Table => self.table = mark,
         }
     }
 }
@@ -62,7 +62,7 @@ impl Place {
 /// Where the next page begins or ends. Its form is AWS's, its meaning is ours: the digits are the
 /// offset in the file, and the time and the number in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token(Direction, Place);
+pub struct Token(Direction, PagePosition);
 
 /// How many digits the parts of a token have: 56 together.
 const DIGITS: [usize; 3] = [21, 16, 19];
@@ -89,9 +89,9 @@ impl Token {
         }
         let (file, rest) = digits.split_at(DIGITS[0]);
         let (time, number) = rest.split_at(DIGITS[1]);
-        let file = Mark { time: 0, at: file.parse().ok()? };
-        let table = Mark { time: time.parse().ok()?, at: number.parse().ok()? };
-        Some(Self(direction, Place { file, table }))
+        let file = Position { time: 0, at: file.parse().ok()? };
+        let table = Position { time: time.parse().ok()?, at: number.parse().ok()? };
+        Some(Self(direction, PagePosition { file, table }))
     }
 
     fn text(self) -> String {
@@ -100,7 +100,7 @@ impl Token {
             Direction::Backward => 'b',
         };
         let [file, time, number] = DIGITS;
-        let Place { file: f, table: t } = self.1;
+        let PagePosition { file: f, table: t } = self.1;
         format!("{letter}/{:0file$}{:0time$}{:0number$}", f.at, t.time, t.at)
     }
 }
@@ -117,8 +117,8 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
         (None, false) => Direction::Backward,
     };
     let stored = table::id_of(db, group, stream)?;
-    let scan = |kind: Kind| {
-        let mark = request.token.map(|Token(_, place)| Bound::Mark(place.of(kind)));
+    let scan = |kind: SourceKind| {
+        let mark = request.token.map(|Token(_, place)| Bound::Position(place.of(kind)));
         let mut from: Vec<Bound> = request.from.map(Bound::Time).into_iter().collect();
         let mut to: Vec<Bound> = request.to.map(Bound::Time).into_iter().collect();
         match direction {
@@ -127,11 +127,11 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
         }
         events.scan(db, (group, stream.as_str(), stored), kind, direction, &from, &to)
     };
-    let mut scans = [Some(scan(Kind::File)?), Some(scan(Kind::Table)?)];
+    let mut scans = [Some(scan(SourceKind::File)?), Some(scan(SourceKind::Table)?)];
     let rest = scans.each_ref().map(|scan| scan.as_ref().map(|scan| scan.rest()));
     let [Some(file), Some(table)] = rest else { return Err(invalid("no source")) };
-    let mut start = Place { file: file.0, table: table.0 };
-    let mut end = Place { file: file.1, table: table.1 };
+    let mut start = PagePosition { file: file.0, table: table.0 };
+    let mut end = PagePosition { file: file.1, table: table.1 };
     match direction {
         Direction::Forward => end = start,
         Direction::Backward => start = end,
@@ -140,10 +140,10 @@ pub fn page(events: &Events, db: &Connection, request: &Request) -> Result<Value
         Direction::Forward => i64::MIN,
         Direction::Backward => i64::MAX,
     };
-    let waiting = Kind::ALL.map(|kind| Waiting { time, stream: 0, kind }).to_vec();
-    let open = |_, kind: Kind| Ok(scans[kind as usize].take());
+    let waiting = SourceKind::ALL.map(|kind| PendingSource { time, stream: 0, kind }).to_vec();
+    let open = |_, kind: SourceKind| Ok(scans[kind as usize].take());
     let mut merge = Merge::new(direction, db, waiting, open);
-    let (mut page, mut bytes): (Vec<Found>, usize) = (Vec::new(), 0);
+    let (mut page, mut bytes): (Vec<FoundEvent>, usize) = (Vec::new(), 0);
     while page.len() < request.limit
         && let Some((_, kind, found)) = merge.next()?
     {
@@ -182,8 +182,10 @@ mod tests {
 
     #[test]
     fn tokens_have_awss_form_and_come_back_as_they_were() {
-        let place =
-            Place { file: Mark { time: 0, at: 1 << 40 }, table: Mark { time: 1_800_000_000_000, at: 7 } };
+        let place = PagePosition {
+            file: Position { time: 0, at: 1 << 40 },
+            table: Position { time: 1_800_000_000_000, at: 7 },
+        };
         for direction in [Direction::Forward, Direction::Backward] {
             let token = Token(direction, place);
             assert_eq!(token.text().len(), 58);

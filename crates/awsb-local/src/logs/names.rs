@@ -52,7 +52,7 @@ impl GroupName {
 
     /// A name from the database: a request's, or the one that a job definition has for its jobs'
     /// logs.
-    pub fn known(text: String) -> Self {
+    pub fn from_valid(text: String) -> Self {
         Self(text)
     }
 
@@ -90,7 +90,7 @@ impl StreamName {
     }
 
     /// A name from the database: it has been parsed.
-    pub fn known(text: String) -> Self {
+    pub fn from_valid(text: String) -> Self {
         Self(text)
     }
 

@@ -11,6 +11,28 @@
 const LONGEST: usize = 1024;
 
 /// A pattern that messages are matched with.
+/// What is wrong with a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is too long.
+    #[error("Invalid filter pattern: it is longer than {LONGEST} characters")]
+    TooLong,
+    /// It is of a kind that the local cluster does not have.
+    #[error(
+        "Invalid filter pattern: the local cluster does not have patterns {0}; use terms and \"phrases\""
+    )]
+    NotSupported(&'static str),
+    /// A term has a character that only a phrase can have.
+    #[error(
+        "Invalid filter pattern: Invalid character(s) in term '{0}'; a term with other characters than letters, \
+         digits and _ belongs in double quotation marks"
+    )]
+    InvalidTerm(String),
+    /// A phrase has no end.
+    #[error("Invalid filter pattern: the quotation marks of {0} are not closed")]
+    NotClosed(String),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pattern {
     /// All must be there.
@@ -26,9 +48,9 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.chars().count() > LONGEST {
-            return Err(format!("Invalid filter pattern: it is longer than {LONGEST} characters"));
+            return Err(PatternError::TooLong);
         }
         let text = text.trim();
         let unsupported = match text.chars().next() {
@@ -37,7 +59,7 @@ impl Pattern {
             _ => "",
         };
         if !unsupported.is_empty() {
-            return Err(not_supported(unsupported));
+            return Err(PatternError::NotSupported(unsupported));
         }
         let mut pattern = Self::default();
         let mut rest = text;
@@ -69,32 +91,19 @@ impl Pattern {
     }
 }
 
-fn not_supported(what: &str) -> String {
-    format!(
-        "Invalid filter pattern: the local cluster does not have patterns {what}; use terms and \"phrases\""
-    )
-}
-
-fn invalid(term: &str) -> String {
-    format!(
-        "Invalid filter pattern: Invalid character(s) in term '{term}'; a term with other characters than \
-         letters, digits and _ belongs in double quotation marks"
-    )
-}
-
 /// The term at the start of a text that is not empty, and the text after it.
-fn term_of(text: &str) -> Result<(String, &str), String> {
+fn term_of(text: &str) -> Result<(String, &str), PatternError> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
         let (term, after) = text.split_at(end);
         if term.starts_with('%') {
-            return Err(not_supported("with regular expressions (% … %)"));
+            return Err(PatternError::NotSupported("with regular expressions (% … %)"));
         }
         // User Guide: "Enclose exact phrases and terms that include non-alphanumeric characters in
         // double quotation marks". The underscore is allowed in terms of JSON patterns, so here,
         // too.
         if term.is_empty() || !term.chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return Err(invalid(term));
+            return Err(PatternError::InvalidTerm(term.to_owned()));
         }
         return Ok((term.to_owned(), after));
     };
@@ -106,7 +115,7 @@ fn term_of(text: &str) -> Result<(String, &str), String> {
                 let after = &quoted[at + 1..];
                 let whole = after.is_empty() || after.starts_with(char::is_whitespace);
                 if term.is_empty() || !whole {
-                    return Err(invalid(&text[..text.len() - after.len()]));
+                    return Err(PatternError::InvalidTerm(text[..text.len() - after.len()].to_owned()));
                 }
                 return Ok((term, after));
             }
@@ -119,7 +128,7 @@ fn term_of(text: &str) -> Result<(String, &str), String> {
             c => term.push(c),
         }
     }
-    Err(format!("Invalid filter pattern: the quotation marks of {text} are not closed"))
+    Err(PatternError::NotClosed(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -182,7 +191,7 @@ mod tests {
             ("? a", "term ''"),
             (&"x".repeat(1025), "1024"),
         ] {
-            let said = Pattern::parse(bad).unwrap_err();
+            let said = Pattern::parse(bad).unwrap_err().to_string();
             assert!(said.starts_with("Invalid filter pattern") && said.contains(why), "{bad}: {said}");
         }
         assert!(Pattern::parse(&"é".repeat(1024)).is_ok());

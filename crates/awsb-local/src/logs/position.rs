@@ -14,7 +14,7 @@ pub enum Direction {
 /// In a file it is the offset of a line, and the time means nothing. Among rows it is before the
 /// row of this time and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
+pub struct Position {
     /// Milliseconds since the epoch.
     pub time: i64,
     /// The offset, or the number of the row.
@@ -27,16 +27,16 @@ pub enum Bound {
     /// Before the first event that is not before this time.
     Time(i64),
     /// Here.
-    Mark(Mark),
+    Position(Position),
 }
 
 /// An event, and where it is in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundEvent {
     /// The place before it.
-    pub before: Mark,
+    pub before: Position,
     /// The place after it.
-    pub after: Mark,
+    pub after: Position,
     /// When it happened, in milliseconds since the epoch.
     pub time: i64,
     /// When it was stored.
@@ -47,14 +47,14 @@ pub struct Found {
 
 /// The kinds of sources, in the order in which events of the same time come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum SourceKind {
     /// What a job has written.
     File,
     /// What PutLogEvents has stored.
     Table,
 }
 
-impl Kind {
+impl SourceKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::File, Self::Table];
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::errors::unreadable;
 use super::file::FileScan;
-use super::position::{Direction, Found, Kind, Mark};
+use super::position::{Direction, FoundEvent, Position, SourceKind};
 use super::table::TableScan;
 use crate::http::protocol::ApiError;
 
@@ -23,37 +23,37 @@ const CHUNK: std::ops::RangeInclusive<usize> = 4 * 1024..=256 * 1024;
 /// A source, being read.
 #[derive(Debug)]
 pub enum Scan {
-    /// See [`Kind::File`].
+    /// See [`SourceKind::File`].
     File(FileScan),
-    /// See [`Kind::Table`].
+    /// See [`SourceKind::Table`].
     Table(TableScan),
 }
 
 impl Scan {
     /// Which kind of source it reads.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> SourceKind {
         match self {
-            Self::File(_) => Kind::File,
-            Self::Table(_) => Kind::Table,
+            Self::File(_) => SourceKind::File,
+            Self::Table(_) => SourceKind::Table,
         }
     }
 
     /// Where the events begin and end that have not been taken.
-    pub fn rest(&self) -> (Mark, Mark) {
+    pub fn rest(&self) -> (Position, Position) {
         match self {
             Self::File(scan) => scan.rest(),
             Self::Table(scan) => scan.rest(),
         }
     }
 
-    fn peek(&mut self, table: &Connection, chunk: usize) -> Result<Option<&Found>, ApiError> {
+    fn peek(&mut self, table: &Connection, chunk: usize) -> Result<Option<&FoundEvent>, ApiError> {
         match self {
             Self::File(scan) => scan.peek(chunk).map_err(|e| unreadable(&e)),
             Self::Table(scan) => Ok(scan.peek(table, chunk)?),
         }
     }
 
-    fn take(&mut self) -> Option<Found> {
+    fn take(&mut self) -> Option<FoundEvent> {
         match self {
             Self::File(scan) => scan.take(),
             Self::Table(scan) => scan.take(),
@@ -63,14 +63,14 @@ impl Scan {
 
 /// A source that is yet to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PendingSource {
     /// The time of its first event (forward) or of its last one (backward). It may be too early
     /// (forward) or too late (backward), which costs time only.
     pub time: i64,
     /// Which stream, as the caller counts them: those of the same time come in this order.
     pub stream: usize,
     /// Which of its sources.
-    pub kind: Kind,
+    pub kind: SourceKind,
 }
 
 /// Events of many sources in the order of time; at the same time by stream, kind and place.
@@ -82,7 +82,7 @@ pub struct Merge<'a, Open> {
     table: &'a Connection,
     open: Open,
     /// In the order in which they are opened, the next at the end.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingSource>,
     scans: Vec<Option<(usize, Scan)>>,
     free: Vec<usize>,
     heap: BinaryHeap<Next>,
@@ -92,7 +92,7 @@ pub struct Merge<'a, Open> {
 #[derive(Debug, PartialEq, Eq)]
 struct Next {
     direction: Direction,
-    key: (i64, usize, Kind, u64),
+    key: (i64, usize, SourceKind, u64),
     scan: usize,
 }
 
@@ -113,10 +113,15 @@ impl PartialOrd for Next {
 
 impl<'a, Open> Merge<'a, Open>
 where
-    Open: FnMut(usize, Kind) -> Result<Option<Scan>, ApiError>,
+    Open: FnMut(usize, SourceKind) -> Result<Option<Scan>, ApiError>,
 {
     /// Merges the sources that `waiting` names; `open` opens one, or says that it has become empty.
-    pub fn new(direction: Direction, table: &'a Connection, mut waiting: Vec<Waiting>, open: Open) -> Self {
+    pub fn new(
+        direction: Direction,
+        table: &'a Connection,
+        mut waiting: Vec<PendingSource>,
+        open: Open,
+    ) -> Self {
         match direction {
             Direction::Forward => waiting.sort_unstable_by_key(|w| std::cmp::Reverse(w.time)),
             Direction::Backward => waiting.sort_unstable_by_key(|w| w.time),
@@ -129,7 +134,7 @@ where
     ///
     /// # Errors
     /// When a source cannot be read.
-    pub fn next(&mut self) -> Result<Option<(usize, Kind, Found)>, ApiError> {
+    pub fn next(&mut self) -> Result<Option<(usize, SourceKind, FoundEvent)>, ApiError> {
         self.open_due()?;
         let Some(next) = self.heap.pop() else { return Ok(None) };
         let (_, stream, kind, _) = next.key;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::names::{GroupName, StreamName};
-use super::position::{Bound, Direction, Found, Mark};
+use super::position::{Bound, Direction, FoundEvent, Position};
 use crate::database::lossy::{Number, Text};
 use crate::database::{self, Commits, Schema};
 use crate::home::files::LOG_DATABASE;
@@ -189,7 +189,7 @@ pub fn streams(db: &Connection) -> rusqlite::Result<Vec<(GroupName, StreamName)>
     let mut statement = db.prepare_cached("SELECT log_group, name FROM streams")?;
     let rows = statement.query_map([], |row| {
         let (group, stream): (Text, Text) = (row.get(0)?, row.get(1)?);
-        Ok((GroupName::known(group.0), StreamName::known(stream.0)))
+        Ok((GroupName::from_valid(group.0), StreamName::from_valid(stream.0)))
     })?;
     rows.collect()
 }
@@ -206,9 +206,9 @@ pub fn id_of(db: &Connection, group: &GroupName, stream: &StreamName) -> rusqlit
 pub struct TableScan {
     stream: Option<i64>,
     direction: Direction,
-    low: Mark,
-    high: Mark,
-    queue: VecDeque<Found>,
+    low: Position,
+    high: Position,
+    queue: VecDeque<FoundEvent>,
     /// Nothing is left but what is in the queue.
     done: bool,
 }
@@ -226,8 +226,8 @@ impl TableScan {
         to: &[Bound],
     ) -> rusqlite::Result<Self> {
         let mark = |bound: &Bound| match bound {
-            Bound::Time(time) => Mark { time: *time, at: 0 },
-            Bound::Mark(mark) => *mark,
+            Bound::Time(time) => Position { time: *time, at: 0 },
+            Bound::Position(mark) => *mark,
         };
         let last: Option<(i64, i64)> = db
             .prepare_cached(
@@ -235,15 +235,17 @@ impl TableScan {
             )?
             .query_row([stream], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let end = last
-            .map_or(Mark { time: 0, at: 0 }, |(time, number)| Mark { time, at: number.unsigned_abs() + 1 });
-        let low = from.iter().map(mark).max().unwrap_or(Mark { time: 0, at: 0 });
-        let high = to.iter().map(mark).fold(end, Mark::min).max(low);
+        let end = last.map_or(Position { time: 0, at: 0 }, |(time, number)| Position {
+            time,
+            at: number.unsigned_abs() + 1,
+        });
+        let low = from.iter().map(mark).max().unwrap_or(Position { time: 0, at: 0 });
+        let high = to.iter().map(mark).fold(end, Position::min).max(low);
         Ok(Self { stream, direction, low, high, queue: VecDeque::new(), done: last.is_none() })
     }
 
     /// Where the events begin and end that have not been taken.
-    pub fn rest(&self) -> (Mark, Mark) {
+    pub fn rest(&self) -> (Position, Position) {
         match (self.direction, self.queue.front()) {
             (Direction::Forward, Some(next)) => (next.before, self.high),
             (Direction::Backward, Some(next)) => (self.low, next.after),
@@ -255,7 +257,7 @@ impl TableScan {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn peek(&mut self, db: &Connection, chunk: usize) -> rusqlite::Result<Option<&Found>> {
+    pub fn peek(&mut self, db: &Connection, chunk: usize) -> rusqlite::Result<Option<&FoundEvent>> {
         if self.queue.is_empty() && !self.done {
             self.fill(db, chunk)?;
         }
@@ -263,7 +265,7 @@ impl TableScan {
     }
 
     /// Takes the event that [`TableScan::peek`] has shown.
-    pub fn take(&mut self) -> Option<Found> {
+    pub fn take(&mut self) -> Option<FoundEvent> {
         self.queue.pop_front()
     }
 
@@ -288,11 +290,11 @@ impl TableScan {
         self.done = true;
         while let Some(row) = rows.next()? {
             let (time, number): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let mark = |at: i64| Mark { time, at: at.unsigned_abs() };
+            let mark = |at: i64| Position { time, at: at.unsigned_abs() };
             let Text(message) = row.get(3)?;
             bytes += message.len();
             let (before, after) = (mark(number), mark(number + 1));
-            self.queue.push_back(Found {
+            self.queue.push_back(FoundEvent {
                 before,
                 after,
                 time,
@@ -374,8 +376,8 @@ mod tests {
                 let mut scan = TableScan::new(db, id, Direction::Forward, &[], &[])?;
                 scan.peek(db, 1000)?;
                 let first = scan.take().unwrap();
-                assert_eq!(scan.rest(), (first.after, Mark { time: 10, at: 3 }));
-                let from = [Bound::Mark(first.after)];
+                assert_eq!(scan.rest(), (first.after, Position { time: 10, at: 3 }));
+                let from = [Bound::Position(first.after)];
                 let mut rest = TableScan::new(db, id, Direction::Forward, &from, &[])?;
                 assert_eq!(rest.peek(db, 1)?.unwrap().message, "b");
                 Ok(())

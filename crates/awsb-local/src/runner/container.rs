@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::executor::{News, Outcome, Teller, Work};
+use super::executor::{Event, EventSender, Execution, Outcome};
 use super::output::{Output, Source};
 use super::protocol::{Container, Run, TaskId};
 use super::spare::Spares;
@@ -36,7 +36,7 @@ const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory us
 /// A pull that does not go on for this long is given up.
 const PULL_STALLED: Duration = Duration::from_secs(300);
 /// After its end a container's output has this long to arrive: it is in the engine's buffers.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const OUTPUT_GRACE: Duration = Duration::from_secs(10);
 /// How often an engine is asked whether it is there, and how long it may be silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(90);
@@ -45,22 +45,22 @@ const AWAY: Duration = Duration::from_secs(30);
 
 /// A container, as the runner's loop sees it.
 #[derive(Debug)]
-pub struct ContainerWork {
+pub struct ContainerExecution {
     signals: UnboundedSender<Signal>,
     thread: JoinHandle<()>,
 }
 
-impl ContainerWork {
+impl ContainerExecution {
     /// Starts the thread of an attempt, which has been journalled.
     ///
     /// # Errors
     /// When there can be no thread, or no runtime in it.
-    pub fn start(run: Run, teller: Teller) -> io::Result<Self> {
+    pub fn start(run: Run, events: EventSender) -> io::Result<Self> {
         let order = *run.container.ok_or_else(|| io::Error::other("the order has no container"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (signals, received) = unbounded_channel();
         let output = Output::new(run.log.into());
-        let life = Life {
+        let container_run = ContainerRun {
             name: docker::container_name(&run.task),
             task: run.task,
             order,
@@ -69,12 +69,12 @@ impl ContainerWork {
         };
         let thread = std::thread::Builder::new()
             .name("container".to_owned())
-            .spawn(move || runtime.block_on(life.live(&teller)))?;
+            .spawn(move || runtime.block_on(container_run.run_to_end(&events)))?;
         Ok(Self { signals, thread })
     }
 }
 
-impl Work for ContainerWork {
+impl Execution for ContainerExecution {
     fn readable(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
     }
@@ -95,7 +95,7 @@ impl Work for ContainerWork {
     }
 }
 
-struct Life {
+struct ContainerRun {
     task: TaskId,
     name: String,
     order: Container,
@@ -111,8 +111,8 @@ fn cannot(what: &str, why: impl std::fmt::Display) -> Refusal {
     Outcome { reason: Some(format!("{what}: {why}")), ..Outcome::default() }
 }
 
-impl Life {
-    async fn live(mut self, teller: &Teller) {
+impl ContainerRun {
+    async fn run_to_end(mut self, events: &EventSender) {
         let engine = match self.order.refused.take() {
             Some(why) => Err(why),
             None => connect(&self.order.engine).await.map_err(|e| e.to_string()),
@@ -120,12 +120,13 @@ impl Life {
         let docker = match engine {
             Ok(docker) => docker,
             Err(why) => {
-                return teller.tell(&self.task, News::Ended(cannot("CannotCreateContainerError", why)));
+                return events.send(&self.task, Event::Ended(cannot("CannotCreateContainerError", why)));
             }
         };
-        let outcome = self.run(&docker, teller).await;
-        let outcome = Outcome { unkept: self.output.finish().err(), ..outcome };
-        teller.tell(&self.task, News::Ended(outcome));
+        let outcome = self.run(&docker, events).await;
+        let outcome =
+            Outcome { lost_output: self.output.finish().err().map(|lost| lost.to_string()), ..outcome };
+        events.send(&self.task, Event::Ended(outcome));
         if let Err(e) = cleanup::remove_with_retries(&docker, &self.name).await {
             // The server looks for what is left behind, too.
             tracing::warn!("{e}");
@@ -137,12 +138,12 @@ impl Life {
         }
     }
 
-    async fn run(&mut self, docker: &Docker, teller: &Teller) -> Outcome {
+    async fn run(&mut self, docker: &Docker, events: &EventSender) -> Outcome {
         match self.start(docker).await {
             Ok(frames) => {
                 let at = now_ms();
                 let address = self.address(docker).await;
-                teller.tell(&self.task, News::Started(at, address));
+                events.send(&self.task, Event::Started(at, address));
                 self.follow(docker, frames).await
             }
             Err(refusal) => refusal,
@@ -307,7 +308,7 @@ impl Life {
                         },
                     };
                     match exit {
-                        Some(_) => hang_up = Instant::now() + LAST_WORDS,
+                        Some(_) => hang_up = Instant::now() + OUTPUT_GRACE,
                         None => ends = wait(&self.name),
                     }
                 }

@@ -14,8 +14,8 @@ use super::spare::Spares;
 /// An attempt that has begun: processes of the host, or a container.
 ///
 /// Its end, unless there is a descriptor for it, and its start, if that takes time, come as
-/// [`News`]. Until then it can be signalled at any time.
-pub trait Work {
+/// [`Event`]. Until then it can be signalled at any time.
+pub trait Execution {
     /// What can be read when there is output to take; `None` when the work looks after its output
     /// itself.
     fn readable(&self) -> Option<BorrowedFd<'_>>;
@@ -23,12 +23,12 @@ pub trait Work {
     /// Takes what is there of its output.
     fn take_output(&mut self);
 
-    /// What can be read when it has ended; `None` of one whose end comes as [`News`].
+    /// What can be read when it has ended; `None` of one whose end comes as [`Event`].
     fn end(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// How it has ended, when [`Work::end`] can be read.
+    /// How it has ended, when [`Execution::end`] can be read.
     fn outcome(&self) -> Option<Outcome> {
         None
     }
@@ -55,13 +55,13 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// It has not ended by itself: what it ran on is gone.
     pub lost: bool,
-    /// Why some of its output is lost, where that is known before [`Work::finish`].
-    pub unkept: Option<String>,
+    /// Why some of its output is lost, where that is known before [`Execution::finish`].
+    pub lost_output: Option<String>,
 }
 
 /// What has happened to a work.
 #[derive(Debug)]
-pub enum News {
+pub enum Event {
     /// It runs, since this time in milliseconds since the epoch, and other nodes reach it at this
     /// address. Only of work that does not run at once.
     Started(i64, Option<Ipv4Addr>),
@@ -72,17 +72,17 @@ pub enum News {
 /// Where the threads of works tell what has happened: a channel, and a pipe that can be waited for
 /// together with everything else.
 #[derive(Debug, Clone)]
-pub struct Teller {
-    sender: mpsc::Sender<(TaskId, News)>,
-    bell: Arc<PipeWriter>,
+pub struct EventSender {
+    sender: mpsc::Sender<(TaskId, Event)>,
+    waker: Arc<PipeWriter>,
 }
 
-impl Teller {
+impl EventSender {
     /// Tells the runner's loop.
-    pub fn tell(&self, task: &TaskId, news: News) {
+    pub fn send(&self, task: &TaskId, news: Event) {
         // A loop that is gone need not hear it.
         if self.sender.send((task.clone(), news)).is_ok() {
-            let _ = (&*self.bell).write_all(&[0]);
+            let _ = (&*self.waker).write_all(&[0]);
         }
     }
 }
@@ -90,14 +90,14 @@ impl Teller {
 /// An attempt whose process cannot be started yet. It ends only when it is signalled, and then it
 /// never began.
 #[derive(Debug)]
-pub struct Postponed {
+pub struct PostponedExecution {
     /// The attempt.
     pub task: TaskId,
     /// Where its end is told.
-    pub teller: Teller,
+    pub events: EventSender,
 }
 
-impl Work for Postponed {
+impl Execution for PostponedExecution {
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -105,7 +105,7 @@ impl Work for Postponed {
     fn take_output(&mut self) {}
 
     fn signal(&mut self, _: Signal) {
-        self.teller.tell(&self.task, News::Ended(Outcome::default()));
+        self.events.send(&self.task, Event::Ended(Outcome::default()));
     }
 
     fn finish(&mut self) -> Option<String> {
@@ -119,31 +119,31 @@ impl Work for Postponed {
 
 /// The loop's end of it.
 #[derive(Debug)]
-pub struct Hearer {
-    receiver: mpsc::Receiver<(TaskId, News)>,
-    bell: PipeReader,
+pub struct EventReceiver {
+    receiver: mpsc::Receiver<(TaskId, Event)>,
+    waker: PipeReader,
 }
 
 /// The two ends.
 ///
 /// # Errors
 /// When there are no descriptors left.
-pub fn grapevine() -> io::Result<(Teller, Hearer)> {
+pub fn event_channel() -> io::Result<(EventSender, EventReceiver)> {
     let (sender, receiver) = mpsc::channel();
     let (reader, writer) = io::pipe()?;
-    Ok((Teller { sender, bell: Arc::new(writer) }, Hearer { receiver, bell: reader }))
+    Ok((EventSender { sender, waker: Arc::new(writer) }, EventReceiver { receiver, waker: reader }))
 }
 
-impl Hearer {
+impl EventReceiver {
     /// What can be read when there are news.
     pub fn readable(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.waker.as_fd()
     }
 
     /// The next piece of news; the pipe has been found to be readable.
-    pub fn hear(&mut self) -> Option<(TaskId, News)> {
+    pub fn receive(&mut self) -> Option<(TaskId, Event)> {
         let mut byte = [0];
-        let _ = self.bell.read(&mut byte);
+        let _ = self.waker.read(&mut byte);
         self.receiver.recv().ok()
     }
 }

@@ -11,13 +11,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::executor::{News, Outcome, Teller, Work};
+use super::executor::{Event, EventSender, Execution, Outcome};
 use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
 use super::protocol::{Run, TASK_VARIABLE, TaskId};
 use super::ready::{Command, Folder, Ready, Unpacker};
-use super::spare::{Mark, Spare, Spares};
+use super::spare::{FolderStamp, Spare, Spares};
 use super::tmpdir::TmpDir;
 use crate::home::files::SCRATCH;
 use crate::home::{contents, space};
@@ -35,12 +35,12 @@ impl Waiter {
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub fn new(teller: Teller) -> io::Result<Self> {
+    pub fn new(events: EventSender) -> io::Result<Self> {
         let (sender, to_wait_for) = mpsc::channel::<(TaskId, Pid)>();
         std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
             for (task, pid) in to_wait_for {
                 let exit_code = Some(process::exit_code(process::wait_for_end(pid)));
-                teller.tell(&task, News::Ended(Outcome { exit_code, ..Outcome::default() }));
+                events.send(&task, Event::Ended(Outcome { exit_code, ..Outcome::default() }));
             }
         })?;
         Ok(Self(sender))
@@ -63,7 +63,7 @@ const UNPACKED: &str = "awsb.0.0";
 
 /// A process of the host and all that belongs to it.
 #[derive(Debug)]
-pub struct HostWork {
+pub struct HostExecution {
     task: TaskId,
     leader: Pid,
     end: Option<OwnedFd>,
@@ -71,15 +71,15 @@ pub struct HostWork {
     output: Option<Output>,
     scratch: PathBuf,
     /// The working directory as it was when the process was started.
-    mark: Option<Mark>,
+    mark: Option<FolderStamp>,
     tmpdir: TmpDir,
     /// What was unpacked there for the job, as it was then.
-    unpacked: Option<(Folder, Option<Mark>)>,
+    unpacked: Option<(Folder, Option<FolderStamp>)>,
     /// It has ended, and nothing of it is left that could still write to its folders.
     is_gone: bool,
 }
 
-impl HostWork {
+impl HostExecution {
     /// Starts the process of an attempt, which has been journalled; `environment` is what all jobs
     /// have.
     ///
@@ -106,9 +106,9 @@ impl HostWork {
         environment.insert(TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
         let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
         let Ready { folder: unpacked, direct } = ready(unpacker, &mut job, &mut spares.unpacked);
-        let mark = Mark::of(&scratch).ok();
+        let mark = FolderStamp::of(&scratch).ok();
         let mut unpacked = unpacked.map(|folder| {
-            let mark = Mark::of(folder.path()).ok();
+            let mark = FolderStamp::of(folder.path()).ok();
             (folder, mark)
         });
         let begin = |command: &Command| {
@@ -178,7 +178,7 @@ impl HostWork {
     }
 }
 
-impl Work for HostWork {
+impl Execution for HostExecution {
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
@@ -203,7 +203,7 @@ impl Work for HostWork {
     fn finish(&mut self) -> Option<String> {
         self.is_gone = process::reap(self.leader, &self.task);
         self.drain();
-        self.output.take().and_then(|output| output.finish().err())
+        self.output.take().and_then(|output| output.finish().err()).map(|lost| lost.to_string())
     }
 
     fn clean(self: Box<Self>, spares: &mut Spares) -> Option<JoinHandle<()>> {

@@ -365,7 +365,7 @@ mod tests {
             reason: None,
             timed_out: false,
             lost: false,
-            unkept: None,
+            lost_output: None,
             output: Some(3),
         }
     }

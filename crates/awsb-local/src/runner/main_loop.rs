@@ -13,9 +13,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 
-use super::container::ContainerWork;
-use super::executor::{Hearer, News, Outcome, Postponed, Teller, Work, grapevine};
-use super::host::{HostWork, Waiter};
+use super::container::ContainerExecution;
+use super::executor::{
+    Event, EventReceiver, EventSender, Execution, Outcome, PostponedExecution, event_channel,
+};
+use super::host::{HostExecution, Waiter};
 use super::journal::Journal;
 use super::mask::masked;
 use super::process;
@@ -39,10 +41,10 @@ const IDLE_MS: i64 = 10_000;
 const SPARE_MS: i64 = 200;
 /// How long a runner waits at first, and at most, before it connects again to a server that is
 /// gone, or that drops it without a word because its disk is full.
-const PAUSE_MS: std::ops::RangeInclusive<i64> = 10..=250;
+const RECONNECT_MS: std::ops::RangeInclusive<i64> = 10..=250;
 /// How long it waits at first, and at most, before it tries again to start a process that the
 /// machine has no room for.
-const AGAIN_MS: std::ops::RangeInclusive<i64> = 50..=2000;
+const RETRY_MS: std::ops::RangeInclusive<i64> = 50..=2000;
 
 /// Runs a runner, in the home as its working directory, until it is not needed any more.
 ///
@@ -66,8 +68,8 @@ pub fn run(id: &str) -> Result<(), LocalError> {
         let _ = nix::sys::prctl::set_name(c"blocal-runner");
     }
     let journal = Journal::open(Path::new(""), &id).map_err(|e| failed("opening the journal", e))?;
-    let (teller, news) = grapevine().map_err(|e| failed("starting", e))?;
-    let waiter = Waiter::new(teller.clone()).map_err(|e| failed("starting", e))?;
+    let (events, event_receiver) = event_channel().map_err(|e| failed("starting", e))?;
+    let waiter = Waiter::new(events.clone()).map_err(|e| failed("starting", e))?;
     let mut runner = Runner {
         id,
         journal,
@@ -78,15 +80,15 @@ pub fn run(id: &str) -> Result<(), LocalError> {
         job: None,
         ended: Vec::new(),
         unwritten: Vec::new(),
-        teller,
-        news,
+        events,
+        event_receiver,
         waiter,
         unpacker: Unpacker::default(),
         spares: Spares::default(),
         cleaners: Vec::new(),
         idle_since: now_ms(),
     };
-    while runner.turn() {}
+    while runner.run_once() {}
     for cleaner in runner.cleaners {
         let _ = cleaner.join();
     }
@@ -106,8 +108,8 @@ struct Runner {
     ended: Vec<Ended>,
     /// Those of them that the journal has not: this process is all that knows of them.
     unwritten: Vec<Ended>,
-    teller: Teller,
-    news: Hearer,
+    events: EventSender,
+    event_receiver: EventReceiver,
     waiter: Waiter,
     unpacker: Unpacker,
     spares: Spares,
@@ -122,8 +124,8 @@ struct Ready {
     output: bool,
     /// Its end.
     end: bool,
-    /// News of it.
-    news: bool,
+    /// Event of it.
+    event: bool,
     /// Orders of the server.
     order: bool,
 }
@@ -137,24 +139,24 @@ struct Job {
     task: TaskId,
     /// The file of its log stream.
     log: String,
-    work: Box<dyn Work>,
+    execution: Box<dyn Execution>,
     /// `None` while a container is being made ready.
     started_at: Option<i64>,
     /// Where other nodes reach it.
     address: Option<Ipv4Addr>,
     /// When the server is told that it runs, unless it has ended by then.
-    tell_at: Option<i64>,
+    report_start_at: Option<i64>,
     timeout_ms: Option<i64>,
     timeout_at: Option<i64>,
     timed_out: bool,
     kill_at: Option<i64>,
     kill_after_ms: i64,
     /// What is to be tried again, as it could not be started.
-    postponed: Option<Box<Again>>,
+    postponed: Option<Box<Retry>>,
 }
 
 /// A process that could not be started.
-struct Again {
+struct Retry {
     run: Run,
     /// When it is tried again.
     at: i64,
@@ -163,14 +165,14 @@ struct Again {
 }
 
 impl Job {
-    fn new(run: &Run, work: Box<dyn Work>) -> Self {
+    fn new(run: &Run, execution: Box<dyn Execution>) -> Self {
         Self {
             task: run.task.clone(),
             log: run.log.clone(),
-            work,
+            execution,
             started_at: None,
             address: None,
-            tell_at: None,
+            report_start_at: None,
             timeout_ms: run.timeout_ms,
             timeout_at: None,
             timed_out: false,
@@ -189,13 +191,13 @@ impl Job {
     /// SIGTERM now, SIGKILL later.
     fn stop(&mut self, now: i64) {
         self.kill_at = Some(now + self.kill_after_ms);
-        self.work.signal(Signal::SIGTERM);
+        self.execution.signal(Signal::SIGTERM);
     }
 }
 
 impl Runner {
     /// Waits for something to happen and handles it; `false` when the runner's life is over.
-    fn turn(&mut self) -> bool {
+    fn run_once(&mut self) -> bool {
         let now = now_ms();
         if self.server.is_none() && now >= self.reconnect_at {
             self.connect(now);
@@ -223,15 +225,15 @@ impl Runner {
         if ready.output
             && let Some(job) = &mut self.job
         {
-            job.work.take_output();
+            job.execution.take_output();
         }
         if ready.end
-            && let Some(outcome) = self.job.as_ref().and_then(|job| job.work.outcome())
+            && let Some(outcome) = self.job.as_ref().and_then(|job| job.execution.outcome())
         {
             self.job_ended(outcome);
         }
-        if ready.news {
-            self.hear();
+        if ready.event {
+            self.handle_event();
         }
         if ready.order {
             self.read_orders();
@@ -241,14 +243,14 @@ impl Runner {
 
     /// Waits for something to be there.
     fn wait(&self, now: i64) -> io::Result<Ready> {
-        let output = self.job.as_ref().and_then(|job| job.work.readable());
+        let output = self.job.as_ref().and_then(|job| job.execution.readable());
         let server = self.server.as_ref().map(|s| s.stream.as_fd());
-        let mut set = vec![PollFd::new(self.news.readable(), PollFlags::POLLIN)];
+        let mut set = vec![PollFd::new(self.event_receiver.readable(), PollFlags::POLLIN)];
         let output_at = output.map(|fd| {
             set.push(PollFd::new(fd, PollFlags::POLLIN));
             set.len() - 1
         });
-        let end_at = self.job.as_ref().and_then(|job| job.work.end()).map(|fd| {
+        let end_at = self.job.as_ref().and_then(|job| job.execution.end()).map(|fd| {
             set.push(PollFd::new(fd, PollFlags::POLLIN));
             set.len() - 1
         });
@@ -264,7 +266,7 @@ impl Runner {
         Ok(Ready {
             output: output_at.is_some_and(ready),
             end: end_at.is_some_and(ready),
-            news: ready(0),
+            event: ready(0),
             order: server_at.is_some_and(ready),
         })
     }
@@ -273,8 +275,8 @@ impl Runner {
         let mut at = Vec::new();
         match &self.job {
             Some(job) => {
-                at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.tell_at));
-                at.extend(job.postponed.as_ref().map(|again| again.at));
+                at.extend(job.kill_at.or(job.timeout_at).into_iter().chain(job.report_start_at));
+                at.extend(job.postponed.as_ref().map(|retry| retry.at));
             }
             None if self.ended.is_empty() => at.push(self.idle_since + IDLE_MS),
             None => {}
@@ -295,16 +297,16 @@ impl Runner {
     /// The start is told when the job is not over in a moment. SIGTERM when the attempt's time has
     /// run out, SIGKILL when SIGTERM has not helped.
     fn deadlines(&mut self, now: i64) {
-        if self.job.as_ref().is_some_and(|job| job.tell_at.is_some_and(|at| now >= at)) {
-            self.tell_start();
+        if self.job.as_ref().is_some_and(|job| job.report_start_at.is_some_and(|at| now >= at)) {
+            self.report_start();
         }
         let is_due = |job: &mut Job| {
-            job.kill_at.is_none() && job.postponed.as_ref().is_some_and(|again| now >= again.at)
+            job.kill_at.is_none() && job.postponed.as_ref().is_some_and(|retry| now >= retry.at)
         };
         if let Some(job) = self.job.take_if(is_due)
-            && let Some(again) = job.postponed
+            && let Some(retry) = job.postponed
         {
-            self.start(again.run, again.pause_ms);
+            self.start(retry.run, retry.pause_ms);
         }
         let Some(job) = &mut self.job else { return };
         if job.timeout_at.is_some_and(|at| now >= at) {
@@ -318,12 +320,12 @@ impl Runner {
         if job.kill_at.is_some_and(|at| now >= at) {
             // Again each second: a fork may have raced with the last one.
             job.kill_at = Some(now + 1000);
-            job.work.signal(Signal::SIGKILL);
+            job.execution.signal(Signal::SIGKILL);
         }
     }
 
     fn connect(&mut self, now: i64) {
-        self.pause_ms = (self.pause_ms * 2).clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
+        self.pause_ms = (self.pause_ms * 2).clamp(*RECONNECT_MS.start(), *RECONNECT_MS.end());
         self.reconnect_at = now + self.pause_ms;
         let Ok(stream) = UnixStream::connect(SOCKET) else { return };
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
@@ -337,10 +339,10 @@ impl Runner {
             None => {}
         }
         let hello = Hello { runner: self.id.clone(), starting, running, ended: self.ended.clone() };
-        self.say(&Greeting::Runner(hello));
+        self.send(&Greeting::Runner(hello));
     }
 
-    fn say(&mut self, what: &impl serde::Serialize) {
+    fn send(&mut self, what: &impl serde::Serialize) {
         let Some(server) = &mut self.server else { return };
         let sent = serde_json::to_vec(what).map_err(io::Error::other).and_then(|mut line| {
             line.push(b'\n');
@@ -369,13 +371,13 @@ impl Runner {
         {
             let line: Vec<u8> = server.buffer.drain(..=end).collect();
             match serde_json::from_slice(&line) {
-                Ok(order) => self.obey(order),
+                Ok(order) => self.handle_order(order),
                 Err(e) => tracing::warn!("an order that is none: {e}"),
             }
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle_order(&mut self, order: Order) {
         // A server speaks when what it has heard is on its disk: it is well.
         (self.pause_ms, self.reconnect_at) = (0, 0);
         match order {
@@ -415,16 +417,18 @@ impl Runner {
     /// fault of the job's. `pause_ms` is how long it has been waited for since the last try.
     fn start(&mut self, run: Run, pause_ms: i64) {
         let started = match run.container {
-            Some(_) => match ContainerWork::start(run.clone(), self.teller.clone()) {
-                Ok(work) => Ok((Box::new(work) as Box<dyn Work>, None)),
+            Some(_) => match ContainerExecution::start(run.clone(), self.events.clone()) {
+                Ok(work) => Ok((Box::new(work) as Box<dyn Execution>, None)),
                 Err(e) => Err(process::CannotStart::without_a_program(&e)),
             },
             None => room_for_a_job()
                 .map_err(|e| process::CannotStart::without_a_program(&e))
-                .and_then(|()| HostWork::start(&run, &self.environment, &mut self.unpacker, &mut self.spares))
+                .and_then(|()| {
+                    HostExecution::start(&run, &self.environment, &mut self.unpacker, &mut self.spares)
+                })
                 .map(|work| {
                     let leader = work.leader();
-                    (Box::new(work) as Box<dyn Work>, Some(leader))
+                    (Box::new(work) as Box<dyn Execution>, Some(leader))
                 }),
         };
         match started {
@@ -436,11 +440,11 @@ impl Runner {
                     if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
                         tracing::warn!("writing the journal: {e}");
                     }
-                    if job.work.end().is_none() {
+                    if job.execution.end().is_none() {
                         self.waiter.wait(&run.task, leader);
                     }
                     job.started(at);
-                    job.tell_at = Some(at + BRIEF_MS);
+                    job.report_start_at = Some(at + BRIEF_MS);
                 }
                 self.job = Some(job);
             }
@@ -449,12 +453,12 @@ impl Runner {
                 if pause_ms == 0 {
                     tracing::warn!("job {} waits to be started: {why}", run.job);
                 }
-                self.say(&Report::Delayed { job: run.job.clone(), why });
+                self.send(&Report::Delayed { job: run.job.clone(), why });
                 let task = run.task.clone();
-                let work = Postponed { task, teller: self.teller.clone() };
+                let work = PostponedExecution { task, events: self.events.clone() };
                 let mut job = Job::new(&run, Box::new(work));
-                let pause_ms = (pause_ms * 2).clamp(*AGAIN_MS.start(), *AGAIN_MS.end());
-                job.postponed = Some(Box::new(Again { run, at: now_ms() + pause_ms, pause_ms }));
+                let pause_ms = (pause_ms * 2).clamp(*RETRY_MS.start(), *RETRY_MS.end());
+                job.postponed = Some(Box::new(Retry { run, at: now_ms() + pause_ms, pause_ms }));
                 self.job = Some(job);
             }
             Err(e) => self.end(ended_before_start(&run.task, e.exit_code, e.reason)),
@@ -462,36 +466,36 @@ impl Runner {
     }
 
     /// The server hears that the job runs.
-    fn tell_start(&mut self) {
+    fn report_start(&mut self) {
         let Some(job) = &mut self.job else { return };
-        job.tell_at = None;
+        job.report_start_at = None;
         if let Some(at) = job.started_at {
             let started = Started { task: job.task.clone(), at, address: job.address };
-            self.say(&Report::Started(started));
+            self.send(&Report::Started(started));
         }
     }
 
-    fn hear(&mut self) {
-        let Some((task, news)) = self.news.hear() else { return };
+    fn handle_event(&mut self) {
+        let Some((task, event)) = self.event_receiver.receive() else { return };
         if self.job.as_ref().is_none_or(|job| job.task != task) {
             return;
         }
-        match news {
-            News::Started(at, address) => {
+        match event {
+            Event::Started(at, address) => {
                 if let Some(job) = &mut self.job {
                     job.started(at);
                     job.address = address;
                 }
-                self.tell_start();
+                self.report_start();
             }
-            News::Ended(outcome) => self.job_ended(outcome),
+            Event::Ended(outcome) => self.job_ended(outcome),
         }
     }
 
     fn job_ended(&mut self, outcome: Outcome) {
         let Some(mut job) = self.job.take() else { return };
-        let unkept = job.work.finish().or(outcome.unkept);
-        let reasons: Vec<String> = outcome.reason.into_iter().chain(unkept.clone()).collect();
+        let lost_output = job.execution.finish().or(outcome.lost_output);
+        let reasons: Vec<String> = outcome.reason.into_iter().chain(lost_output.clone()).collect();
         self.end(Ended {
             task: job.task,
             started_at: job.started_at,
@@ -500,11 +504,11 @@ impl Runner {
             reason: Some(reasons.join("; ")).filter(|reasons| !reasons.is_empty()),
             timed_out: job.timed_out,
             lost: outcome.lost,
-            unkept,
+            lost_output,
             output: length_of(&job.log),
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
-        self.cleaners.extend(job.work.clean(&mut self.spares));
+        self.cleaners.extend(job.execution.clean(&mut self.spares));
     }
 
     /// Whether the journal has every end. What it has not (the disk was full) is tried again.
@@ -516,7 +520,7 @@ impl Runner {
     fn end(&mut self, mut ended: Ended) {
         // The words of a shell or of an engine may repeat what a job's command or environment says.
         ended.reason = ended.reason.as_deref().map(masked);
-        ended.unkept = ended.unkept.as_deref().map(masked);
+        ended.lost_output = ended.lost_output.as_deref().map(masked);
         if let Err(e) = self.journal.ended(&ended) {
             tracing::warn!("writing the journal: {e}");
             self.unwritten.push(ended.clone());
@@ -527,7 +531,7 @@ impl Runner {
             self.reconnect_at = 0;
         }
         self.ended.push(ended.clone());
-        self.say(&Report::Ended(ended));
+        self.send(&Report::Ended(ended));
     }
 }
 
@@ -545,7 +549,7 @@ fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
         reason: Some(reason),
         timed_out: false,
         lost: false,
-        unkept: None,
+        lost_output: None,
         output: None,
     }
 }

@@ -79,18 +79,17 @@ impl Output {
     }
 
     /// The job has ended: a last line without a line end counts.
-    pub fn finish(mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// When some of the output could not be stored.
+    pub fn finish(mut self) -> Result<(), OutputLost> {
         let mut records = Vec::new();
         for partial in self.partial.iter_mut().filter(|partial| !partial.is_empty()) {
             line(partial, self.last_stamp, &mut records);
         }
         self.write(&records);
         match self.failure {
-            Some(failure) => Err(format!(
-                "{OUTPUT_NOT_KEPT}: {} of output {} lost: {failure}",
-                words::many(self.lost, "byte"),
-                if self.lost == 1 { "is" } else { "are" }
-            )),
+            Some(why) => Err(OutputLost { bytes: self.lost, why }),
             None => Ok(()),
         }
     }
@@ -122,6 +121,18 @@ impl Output {
         self.lost += lines.map(|line| line.len().saturating_sub(record::HEAD) as u64).sum::<u64>();
         self.failure.get_or_insert_with(|| format!("writing the log stream: {}", why()));
     }
+}
+
+/// Output that could not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{OUTPUT_NOT_KEPT}: {} of output {} lost: {why}",
+    words::many(*bytes, "byte"),
+    if *bytes == 1 { "is" } else { "are" }
+)]
+pub struct OutputLost {
+    bytes: u64,
+    why: String,
 }
 
 /// The home: a runner's working directory.
@@ -203,7 +214,7 @@ mod tests {
         output.take(Source::Both, b"four\nthe rest", 1_763_722_345_678);
         fs::remove_dir(&path).unwrap();
         output.take(Source::Both, b" is kept\n", 1_763_722_345_678);
-        let told = output.finish().unwrap_err();
+        let told = output.finish().unwrap_err().to_string();
         assert!(told.starts_with("OutputNotKept: 5 bytes of output are lost: "), "{told}");
         assert_eq!(fs::read_to_string(path).unwrap(), "1763722345678 the rest is kept\n");
     }

@@ -180,8 +180,8 @@ pub struct Ended {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
     /// Why not all of its output is in the log stream, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unkept: Option<String>,
+    #[serde(rename = "unkept", default, skip_serializing_if = "Option::is_none")]
+    pub lost_output: Option<String>,
     /// How many bytes the file of its log stream has, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,

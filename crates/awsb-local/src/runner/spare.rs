@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// What tells a folder in which nothing has happened from any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct FolderStamp {
     /// Its file system, and its number there.
     is: (u64, u64),
     mode: u32,
@@ -23,7 +23,7 @@ pub struct Mark {
     changed: (i64, i64),
 }
 
-impl Mark {
+impl FolderStamp {
     /// The folder as it is now.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Mark {
 #[derive(Debug)]
 pub struct Spare {
     mode: u32,
-    kept: Option<(PathBuf, Mark)>,
+    kept: Option<(PathBuf, FolderStamp)>,
 }
 
 impl Spare {
@@ -81,9 +81,10 @@ impl Spare {
 
     /// Keeps a folder for the next time, if it is the one with this mark and is empty; says whether
     /// it is. It becomes `other` if that is given, where `folder` is not to stay.
-    pub fn keep(&mut self, folder: &Path, mark: &Mark, other: Option<PathBuf>) -> bool {
-        let is_empty =
-            self.kept.is_none() && Mark::of(folder).is_ok_and(|now| mark.is_same(&now)) && is_empty(folder);
+    pub fn keep(&mut self, folder: &Path, mark: &FolderStamp, other: Option<PathBuf>) -> bool {
+        let is_empty = self.kept.is_none()
+            && FolderStamp::of(folder).is_ok_and(|now| mark.is_same(&now))
+            && is_empty(folder);
         if !is_empty {
             return false;
         }
@@ -92,7 +93,7 @@ impl Spare {
             Some(_) => return false,
             None => folder.to_owned(),
         };
-        match Mark::of(&path) {
+        match FolderStamp::of(&path) {
             Ok(now) if mark.is_same(&now) => self.kept = Some((path, now)),
             _ => remove(&path),
         }
@@ -176,12 +177,12 @@ mod tests {
         let mut spare = Spare::new(0o700);
         spare.make(&first).unwrap();
         assert_eq!(fs::metadata(&first).unwrap().mode() & 0o7777, 0o700);
-        let (mark, is) = (Mark::of(&first).unwrap(), inode(&first));
+        let (mark, is) = (FolderStamp::of(&first).unwrap(), inode(&first));
         assert!(mark.is_of(&first) && spare.keep(&first, &mark, None) && spare.keeps_one());
         spare.make(&second).unwrap();
         assert!(!first.exists() && !spare.keeps_one());
         assert_eq!(inode(&second), is);
-        let mark = Mark::of(&second).unwrap();
+        let mark = FolderStamp::of(&second).unwrap();
         assert!(spare.keep(&second, &mark, Some(other.clone())));
         assert!(!second.exists() && other.exists());
         drop(spare);
@@ -206,7 +207,7 @@ mod tests {
         for (n, change) in changes.into_iter().enumerate() {
             let mut spare = Spare::new(0o700);
             spare.make(&folder).unwrap();
-            let mark = Mark::of(&folder).unwrap();
+            let mark = FolderStamp::of(&folder).unwrap();
             change(&folder);
             assert!(!spare.keep(&folder, &mark, None) && !spare.keeps_one(), "{n}");
             let _ = fs::remove_dir_all(&folder);
@@ -220,7 +221,7 @@ mod tests {
         let mut spare = Spare::new(0o700);
         let mut kept = || {
             spare.make(&first).unwrap();
-            let mark = Mark::of(&first).unwrap();
+            let mark = FolderStamp::of(&first).unwrap();
             assert!(spare.keep(&first, &mark, None));
         };
         kept();
@@ -232,7 +233,7 @@ mod tests {
         fs::remove_dir(&second).unwrap();
         let mut spare = Spare::new(0o700);
         spare.make(&first).unwrap();
-        let mark = Mark::of(&first).unwrap();
+        let mark = FolderStamp::of(&first).unwrap();
         assert!(spare.keep(&first, &mark, None));
         // A sweep has removed it.
         fs::remove_dir(&first).unwrap();

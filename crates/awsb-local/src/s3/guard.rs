@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::headers::maker;
 use super::store::Store;
-use crate::access::objects::{self, Condition, Place, Request, Verdict};
+use crate::access::objects::{self, Condition, ObjectKind, Request, Verdict};
 use crate::access::operation::S3;
 use crate::access::{Credentials, Keys, Operation, Principal, Rule};
 use crate::batch::{Reader, Scope};
@@ -30,7 +30,7 @@ pub struct Guard {
 
 /// What goes along with a request that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Terms {
+enum Permission {
     /// The content has to have this digest.
     Digest(Digest),
     /// What is made belongs to this job.
@@ -160,26 +160,31 @@ impl Guard {
     ///
     /// # Errors
     /// `AccessDeniedException` when it is not.
-    async fn terms(&self, who: Principal, request: Request, key: String) -> Result<Terms, ApiError> {
+    async fn permission(
+        &self,
+        who: Principal,
+        request: Request,
+        key: String,
+    ) -> Result<Permission, ApiError> {
         let store = Arc::clone(&self.store);
         self.reader
             .read(move |db| {
-                let Scope::Of(own) = Scope::of(db, &who)? else { return Ok(Terms::None) };
+                let Scope::Of(own) = Scope::of(db, &who)? else { return Ok(Permission::None) };
                 let operation = request.operation;
                 let denied = |why: &str| Err(own.attempt().denied(Operation::S3(operation), why));
                 match objects::verdict(request, &own.objects()) {
-                    Verdict::Allowed => Ok(Terms::None),
-                    Verdict::WithDigest(digest) => Ok(Terms::Digest(Digest(digest))),
-                    Verdict::AsItsOwn => Ok(Terms::Maker(Maker(own.id().to_owned()))),
+                    Verdict::Allowed => Ok(Permission::None),
+                    Verdict::WithDigest(digest) => Ok(Permission::Digest(Digest(digest))),
+                    Verdict::AsItsOwn => Ok(Permission::Maker(Maker(own.id().to_owned()))),
                     Verdict::IfMade => match store.head(BUCKET, &key).ok().and_then(|object| maker(&object)) {
                         // Who replaces an object has made it.
-                        Some(job) if own.has_made(db, &job)? => Ok(Terms::Maker(Maker(own.id().to_owned()))),
+                        Some(job) if own.has_made(db, &job)? => Ok(Permission::Maker(Maker(own.id().to_owned()))),
                         _ => denied("only records of --once that its own jobs have made are"),
                     },
                     Verdict::IfReadable(jobs) => {
                         for job in &jobs {
                             if own.reads(db, job)? {
-                                return Ok(Terms::None);
+                                return Ok(Permission::None);
                             }
                         }
                         denied("only results of its own jobs, of what these have submitted, and of its dependencies are")
@@ -194,13 +199,13 @@ impl Guard {
 /// What a request asks for; `None` for an operation that is not in the table.
 fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
     let operation = S3::named(cx.s3_op().name())?;
-    let place = match (cx.s3_path(), operation.rule()) {
-        (S3Path::Object { bucket, key }, _) => Place::of(bucket, key),
+    let kind = match (cx.s3_path(), operation.rule()) {
+        (S3Path::Object { bucket, key }, _) => ObjectKind::of(bucket, key),
         // A listing is of the keys that begin with its prefix.
         (S3Path::Bucket { bucket }, Rule::List) => {
-            Place::of(bucket, &parameter(cx.uri(), "prefix").unwrap_or_default())
+            ObjectKind::of(bucket, &parameter(cx.uri(), "prefix").unwrap_or_default())
         }
-        _ => Place::Other,
+        _ => ObjectKind::Other,
     };
     let header = |name| cx.headers().get(name).map(http::HeaderValue::as_bytes);
     let condition = match (header(http::header::IF_NONE_MATCH), header(http::header::IF_MATCH)) {
@@ -209,7 +214,7 @@ fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
         (None, Some(tag)) if tag != b"*" => Condition::Same,
         _ => Condition::None,
     };
-    Some(Request { operation, place, condition })
+    Some(Request { operation, kind, condition })
 }
 
 #[async_trait::async_trait]
@@ -223,7 +228,7 @@ impl S3Access for Guard {
         let Some((who, credentials)) = signed else { return Err(not_valid()) };
         cx.extensions_mut().insert(Signer { keys: Arc::clone(&self.keys), credentials });
         if who.contained().is_none() {
-            if let (Some(Request { place: Place::Once, .. }), S3Path::Object { key, .. }) =
+            if let (Some(Request { kind: ObjectKind::Once, .. }), S3Path::Object { key, .. }) =
                 (asked(cx), cx.s3_path())
             {
                 self.forget_record_of_a_container(key.to_string()).await;
@@ -242,14 +247,14 @@ impl S3Access for Guard {
             S3Path::Object { key, .. } => key.to_string(),
             S3Path::Bucket { .. } | S3Path::Root => String::new(),
         };
-        match self.terms(who, request, key).await.map_err(denied)? {
-            Terms::Digest(digest) => {
+        match self.permission(who, request, key).await.map_err(denied)? {
+            Permission::Digest(digest) => {
                 cx.extensions_mut().insert(digest);
             }
-            Terms::Maker(maker) => {
+            Permission::Maker(maker) => {
                 cx.extensions_mut().insert(maker);
             }
-            Terms::None => {}
+            Permission::None => {}
         }
         Ok(())
     }

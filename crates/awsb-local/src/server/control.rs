@@ -67,7 +67,7 @@ impl ControlService {
         // A client that gets an error has the key that is valid: what else can fail comes before
         // the rotation.
         let running = if jobs {
-            self.reader.read_now(|db| Ok(db.placed()?)).map_err(|e| io::Error::other(e.message))?
+            self.reader.read_now(|db| Ok(db.assigned()?)).map_err(|e| io::Error::other(e.message))?
         } else {
             Vec::new()
         };

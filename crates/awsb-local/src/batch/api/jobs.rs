@@ -10,7 +10,7 @@ use crate::batch::definition::{DefinitionName, arn};
 use crate::batch::lineage::{self, Scope};
 use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
-use crate::batch::resource_rows::Kind;
+use crate::batch::resource_rows::ResourceKind;
 use crate::batch::{container, describe, output};
 use crate::home::space::NoSpace;
 use crate::http::body::json_object;
@@ -68,7 +68,7 @@ impl Api {
                 ids.len()
             )));
         }
-        let lack = self.engine.shortage();
+        let shortage = self.engine.shortage();
         let home = self.engine.home().to_owned();
         self.reader
             .read(move |db| {
@@ -78,10 +78,10 @@ impl Api {
                     // An unknown job is left out, as on AWS.
                     let Some(mut row) = db.job(&id)? else { continue };
                     scope.check(db, Some(row.key), Operation::Batch(Batch::DescribeJobs))?;
-                    say_lack(&mut row, lack.as_ref());
+                    explain_shortage(&mut row, shortage.as_ref());
                     let spec = db.readable(&mut row)?;
                     let mut attempts = db.attempts(describe::whose_attempts(&row, &spec))?;
-                    output::say_lost(db, &home, &mut row, &spec, &mut attempts)?;
+                    output::mark_lost_output(db, &home, &mut row, &spec, &mut attempts)?;
                     jobs.push(describe::detail(&row, &spec, &attempts));
                 }
                 Ok(json!({"jobs": jobs}))
@@ -141,7 +141,7 @@ impl Api {
                     ));
                 }
             };
-        let lack = self.engine.shortage();
+        let shortage = self.engine.shortage();
         self.reader
             .read(move |db| {
                 let scope = Scope::of(db, &who)?;
@@ -158,7 +158,7 @@ impl Api {
                     },
                 };
                 let mut rows = db.list(&listing, scope.lineage(), after, limit + 1)?;
-                rows.iter_mut().for_each(|row| say_lack(row, lack.as_ref()));
+                rows.iter_mut().for_each(|row| explain_shortage(row, shortage.as_ref()));
                 let more = rows.len() > limit;
                 rows.truncate(limit);
                 let next = rows.last().filter(|_| more).map(|row| row.key.0.to_string());
@@ -168,7 +168,7 @@ impl Api {
                     // Children share their parent's spec: read it once.
                     let spec = match &last {
                         Some((owner, spec)) if *owner == row.owner => {
-                            db.say_damage(row);
+                            db.report_damage(row);
                             spec
                         }
                         _ => &last.insert((row.owner, db.readable(row)?)).1,
@@ -229,17 +229,17 @@ impl Api {
 /// A job that waits is not started while the disk is full. The code is one of those of Batch's for
 /// jobs that are stuck (User Guide, job_stuck_in_runnable begins them so); it is not written down,
 /// as nothing can be.
-fn say_lack(row: &mut JobRow, lack: Option<&NoSpace>) {
-    if let Some(lack) = lack.filter(|_| row.status == Status::Runnable) {
-        row.status_reason = Some(format!("CAPACITY:DISK_FULL - {lack}{ADVICE}{}", lack.advice()));
+fn explain_shortage(row: &mut JobRow, shortage: Option<&NoSpace>) {
+    if let Some(shortage) = shortage.filter(|_| row.status == Status::Runnable) {
+        row.status_reason = Some(format!("CAPACITY:DISK_FULL - {shortage}{ADVICE}{}", shortage.advice()));
     }
 }
 
 /// The queue that a request names, by name or ARN.
 fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
-    let name = Kind::Queue.name_in(text);
+    let name = ResourceKind::Queue.name_in(text);
     let body = db
-        .resource(Kind::Queue, name)?
+        .resource(ResourceKind::Queue, name)?
         .ok_or_else(|| ApiError::client(format!("JobQueue {text} not found or not ready")))?;
     Ok(Queue {
         name: name.to_owned(),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::handle::Handle;
 use super::messages::Needs;
 use super::reader::Reader;
-use super::resource_rows::Kind;
+use super::resource_rows::ResourceKind;
 use super::resources;
 use crate::access::Principal;
 use crate::access::operation::Batch;
@@ -62,9 +62,9 @@ impl Api {
             Batch::DeregisterJobDefinition => self.deregister(&request()?).await,
             Batch::DescribeJobDefinitions => self.describe_definitions(who, request()?).await,
             Batch::DescribeComputeEnvironments => {
-                self.describe(request()?, Kind::Environment, "computeEnvironments").await
+                self.describe(request()?, ResourceKind::ComputeEnvironment, "computeEnvironments").await
             }
-            Batch::DescribeJobQueues => self.describe(request()?, Kind::Queue, "jobQueues").await,
+            Batch::DescribeJobQueues => self.describe(request()?, ResourceKind::Queue, "jobQueues").await,
             Batch::DescribeSchedulingPolicies => self.describe_policies(request()?).await,
             Batch::ListSchedulingPolicies => self.list_policies(request()?).await,
             Batch::CreateComputeEnvironment => {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Api, page_size, with_token};
 use crate::batch::messages::Needs;
 use crate::batch::request::{check_tags, shape};
-use crate::batch::resource_rows::Kind;
-use crate::batch::resources::NotChanged;
+use crate::batch::resource_rows::ResourceKind;
+use crate::batch::resources::ChangeError;
 use crate::batch::store::Store;
 use crate::http::protocol::ApiError;
 
@@ -16,7 +16,7 @@ impl Api {
         &self,
         needs: Needs,
         request: Value,
-        change: fn(&Store, Value) -> Result<Value, NotChanged>,
+        change: fn(&Store, Value) -> Result<Value, ChangeError>,
     ) -> Result<Value, ApiError> {
         if let Some(tags) = request.get("tags").and_then(Value::as_object) {
             check_tags(tags)?;
@@ -29,7 +29,7 @@ impl Api {
     pub(super) async fn describe(
         &self,
         request: Value,
-        kind: Kind,
+        kind: ResourceKind,
         field: &'static str,
     ) -> Result<Value, ApiError> {
         let names: Option<Vec<String>> = request.get(field).cloned().map(shape).transpose()?.flatten();
@@ -44,19 +44,19 @@ impl Api {
 
     pub(super) async fn describe_policies(&self, request: Value) -> Result<Value, ApiError> {
         let arns: Vec<String> = request.get("arns").cloned().map(shape).transpose()?.unwrap_or_default();
-        let mut all = self.all(Kind::Policy).await?;
+        let mut all = self.all(ResourceKind::Policy).await?;
         all.retain(|(_, body)| arns.iter().any(|arn| body["arn"] == arn.as_str()));
         let bodies: Vec<Value> = all.into_iter().map(|(_, body)| body).collect();
         Ok(json!({"schedulingPolicies": bodies}))
     }
 
     pub(super) async fn list_policies(&self, request: Value) -> Result<Value, ApiError> {
-        let (page, next) = page(&request, self.all(Kind::Policy).await?)?;
+        let (page, next) = page(&request, self.all(ResourceKind::Policy).await?)?;
         let arns: Vec<Value> = page.into_iter().map(|(_, body)| json!({"arn": body["arn"]})).collect();
         Ok(with_token(json!({"schedulingPolicies": arns}), next))
     }
 
-    async fn all(&self, kind: Kind) -> Result<Vec<(String, Value)>, ApiError> {
+    async fn all(&self, kind: ResourceKind) -> Result<Vec<(String, Value)>, ApiError> {
         self.reader.read(move |db| Ok(db.resources(kind)?)).await
     }
 }

@@ -6,8 +6,8 @@ use super::Api;
 use crate::batch::definition::DefinitionName;
 use crate::batch::model::JobKey;
 use crate::batch::request::{Spec, check_tags};
-use crate::batch::resource_rows::Kind;
-use crate::batch::resources::NotChanged;
+use crate::batch::resource_rows::ResourceKind;
+use crate::batch::resources::ChangeError;
 use crate::batch::store::Store;
 use crate::http::body::json_object;
 use crate::http::protocol::ApiError;
@@ -16,15 +16,15 @@ use crate::http::protocol::ApiError;
 enum Tagged {
     Job(JobKey, Spec),
     Definition(String, i64, Value),
-    Resource(Kind, String, Value),
+    Resource(ResourceKind, String, Value),
 }
 
 impl Tagged {
     /// What an ARN names.
-    fn find(store: &Store, arn: &str) -> Result<Self, NotChanged> {
-        let missing = || NotChanged::Refused(ApiError::client(format!("Resource not found: {arn}")));
+    fn find(store: &Store, arn: &str) -> Result<Self, ChangeError> {
+        let missing = || ChangeError::Refused(ApiError::client(format!("Resource not found: {arn}")));
         let (head, name) = arn.split_once('/').ok_or_else(missing)?;
-        let kinds = [Kind::Queue, Kind::Environment, Kind::Policy];
+        let kinds = [ResourceKind::Queue, ResourceKind::ComputeEnvironment, ResourceKind::Policy];
         match head.rsplit(':').next().unwrap_or("") {
             // Children and nodes have the tags of their job.
             "job" => {
@@ -54,7 +54,7 @@ impl Tagged {
         tags.and_then(Value::as_object).cloned().unwrap_or_default()
     }
 
-    fn store(mut self, store: &Store, tags: Map<String, Value>) -> Result<(), NotChanged> {
+    fn store(mut self, store: &Store, tags: Map<String, Value>) -> Result<(), ChangeError> {
         match &mut self {
             Self::Job(key, spec) => {
                 spec.rest.insert("tags".into(), Value::Object(tags));

@@ -108,7 +108,7 @@ pub struct Engine {
     output_problem: Option<String>,
     /// The space that is given up when the disk is full.
     reserve: Reserve,
-    /// The lack of space that keeps new work from being accepted.
+    /// The shortage of space that keeps new work from being accepted.
     shortage: Option<NoSpace>,
     /// Why the last transaction failed, if so.
     failure: Option<String>,
@@ -188,7 +188,8 @@ impl Engine {
         engine.store.report_damage(warnings);
         engine.find_losses(warnings)?;
         if engine.config.is_new_host {
-            engine.from_last_host = engine.state.placed().map(|(current, _)| current.task.clone()).collect();
+            engine.from_last_host =
+                engine.state.assigned().map(|(current, _)| current.task.clone()).collect();
         }
         engine.remove_leftovers()?;
         Ok((engine, handle))

@@ -53,10 +53,11 @@ impl Engine {
             self.state.give_up(key, &format!("{DAMAGED}: {harm}"), now);
         }
         self.set_keys();
-        let placed: HashSet<&RunnerId> = self.state.placed().map(|(current, _)| &current.runner).collect();
+        let assigned: HashSet<&RunnerId> =
+            self.state.assigned().map(|(current, _)| &current.runner).collect();
         for (id, runner) in &mut self.runners {
             runner.link = None;
-            if !placed.contains(id) {
+            if !assigned.contains(id) {
                 runner.task = None;
             }
             // The message about their removal may have been lost with the batch that failed: it is
@@ -70,8 +71,8 @@ impl Engine {
 
     /// Makes the keys of all attempts that are placed valid, and no others.
     fn set_keys(&self) {
-        let placed = self.state.placed().map(|(current, job)| (job.key, current.task.clone()));
-        self.config.keys.set_attempts(placed);
+        let assigned = self.state.assigned().map(|(current, job)| (job.key, current.task.clone()));
+        self.config.keys.set_attempts(assigned);
     }
 
     /// Finds out whether the database has lost something: by the number of its commits, and by jobs
@@ -143,7 +144,7 @@ impl Engine {
             true => Vec::new(),
             false => self.state.end_unknown(&tasks, now),
         };
-        for (current, _) in self.state.placed() {
+        for (current, _) in self.state.assigned() {
             self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
         }
         let mut write = || -> rusqlite::Result<()> {
@@ -172,9 +173,10 @@ impl Engine {
         };
         write().map_err(failed)?;
         // Runners whose attempt is not on record any more are not waited for.
-        let placed: HashSet<TaskId> = self.state.placed().map(|(current, _)| current.task.clone()).collect();
+        let assigned: HashSet<TaskId> =
+            self.state.assigned().map(|(current, _)| current.task.clone()).collect();
         for runner in self.runners.values_mut() {
-            runner.task = runner.task.take().filter(|task| placed.contains(task));
+            runner.task = runner.task.take().filter(|task| assigned.contains(task));
         }
         self.set_keys();
         let mut warning = format!(
@@ -250,18 +252,19 @@ impl Engine {
             }
         }
         self.schedule_forget(gone);
-        let placed: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+        let assigned: HashSet<&str> =
+            self.state.assigned().map(|(current, _)| current.task.as_str()).collect();
         // A link may lead to the folder of another home whose jobs run.
         if !contents::is_folder(&self.home.join(SCRATCH)) {
             return Ok(());
         }
         for entry in std::fs::read_dir(self.home.join(SCRATCH))? {
             let name = entry?.file_name();
-            if let Some(name) = name.to_str().filter(|name| !placed.contains(name)) {
+            if let Some(name) = name.to_str().filter(|name| !assigned.contains(name)) {
                 self.remove_scratch(name);
             }
         }
-        runner::sweep_links(&self.home, |task| placed.contains(task));
+        runner::sweep_links(&self.home, |task| assigned.contains(task));
         Ok(())
     }
 

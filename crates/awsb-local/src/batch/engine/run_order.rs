@@ -55,7 +55,11 @@ impl AttemptToRun<'_> {
                 is_repeated: job.attempts > 1,
                 command: std::mem::take(&mut command),
                 environment: std::mem::take(&mut environment),
-                gpus: job.room.as_ref().map(|room| room.gpus.as_slice()).unwrap_or_default(),
+                gpus: job
+                    .allocation
+                    .as_ref()
+                    .map(|allocation| allocation.gpus.as_slice())
+                    .unwrap_or_default(),
                 main_node: main_node.and_then(|main| main.last_task.as_ref()),
             };
             Box::new(container::order(spec.container(node), attempt, host))
@@ -100,11 +104,11 @@ impl AttemptToRun<'_> {
         environment.extend(self.spec.environment(node_index(job)));
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
         set("AWS_BATCH_JQ_NAME", job.terms.line.queue.clone());
-        if let Some(room) = &job.room {
-            set("AWS_BATCH_CE_NAME", room.environment.clone());
+        if let Some(allocation) = &job.allocation {
+            set("AWS_BATCH_CE_NAME", allocation.environment.clone());
             // A container sees only its own GPUs, and the Docker engine says which these are.
-            if !room.gpus.is_empty() && !is_contained {
-                let gpus: Vec<String> = room.gpus.iter().map(u32::to_string).collect();
+            if !allocation.gpus.is_empty() && !is_contained {
+                let gpus: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
                 // CUDA reads the first one. NVIDIA's container runtime and ECS set the second one.
                 set("CUDA_VISIBLE_DEVICES", gpus.join(","));
                 set("NVIDIA_VISIBLE_DEVICES", gpus.join(","));
@@ -146,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::batch::model::{JobKey, Nodes, Terms};
-    use crate::batch::state::schedule::Room;
+    use crate::batch::state::schedule::Allocation;
     use crate::runner::protocol::{RunnerId, TaskId};
 
     fn spec(container: Value) -> Spec {
@@ -167,7 +171,7 @@ mod tests {
         let terms = Arc::new(Terms { nodes, timeout_s: Some(60), ..Terms::unreadable() });
         let mut job = Job::new(JobKey(7), child, &terms, awsb_model::Status::Starting);
         job.attempts = 2;
-        job.room = Some(Room { environment: "ce".to_owned(), gpus: vec![0, 3] });
+        job.allocation = Some(Allocation { environment: "ce".to_owned(), gpus: vec![0, 3] });
         job
     }
 

@@ -35,7 +35,7 @@ impl Engine {
                 }
                 self.state.attempt_ended(ended);
                 self.output_problem =
-                    ended.unkept.as_ref().map(|why| format!("a job's output was not kept: {why}"));
+                    ended.lost_output.as_ref().map(|why| format!("a job's output was not kept: {why}"));
                 if let Some(runner) = self.runners.get_mut(id)
                     && runner.task.as_ref() == Some(&ended.task)
                 {
@@ -184,7 +184,8 @@ impl Engine {
             pending.gone.push(id);
         }
         if has_lost {
-            let runs: HashSet<&str> = self.state.placed().map(|(current, _)| current.task.as_str()).collect();
+            let runs: HashSet<&str> =
+                self.state.assigned().map(|(current, _)| current.task.as_str()).collect();
             runner::sweep_links(&self.home, |task| runs.contains(task));
         }
     }

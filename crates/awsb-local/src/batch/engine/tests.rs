@@ -9,7 +9,7 @@ use crate::access::{Credentials, Keys, Secrets};
 use crate::batch::handle::Handle;
 use crate::batch::messages::{Change, Message, Needs};
 use crate::batch::open_store;
-use crate::batch::resources::NotChanged;
+use crate::batch::resources::ChangeError;
 use crate::batch::store::Store;
 use crate::capacity::capacity;
 use crate::containers::host::channel;
@@ -37,7 +37,7 @@ fn engine() -> (tempfile::TempDir, Engine, Handle) {
 /// A request that the engine finds waiting when it begins to run.
 fn ask(
     handle: &Handle,
-    change: impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static,
+    change: impl FnOnce(&Store) -> Result<Value, ChangeError> + Send + 'static,
 ) -> Receiver<Result<Value, ApiError>> {
     let (reply, answer) = oneshot::channel();
     let change: Change = Box::new(change);
@@ -45,15 +45,15 @@ fn ask(
     answer
 }
 
-fn register(name: &'static str) -> impl FnOnce(&Store) -> Result<Value, NotChanged> + Send + 'static {
+fn register(name: &'static str) -> impl FnOnce(&Store) -> Result<Value, ChangeError> + Send + 'static {
     move |store| {
         store.register(name, &json!({}), None)?;
         Ok(json!(name))
     }
 }
 
-fn fail(_: &Store) -> Result<Value, NotChanged> {
-    Err(NotChanged::Database(rusqlite::Error::InvalidQuery))
+fn fail(_: &Store) -> Result<Value, ChangeError> {
+    Err(ChangeError::Database(rusqlite::Error::InvalidQuery))
 }
 
 #[test]

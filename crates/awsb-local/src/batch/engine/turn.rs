@@ -14,8 +14,8 @@ use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, START_BACKOFF_MS, SYNC_
 use crate::batch::messages::{Message, Needs, Reply};
 use crate::batch::model::JobKey;
 use crate::batch::request::Plan;
-use crate::batch::resource_rows::Kind;
-use crate::batch::resources::{self, NotChanged};
+use crate::batch::resource_rows::ResourceKind;
+use crate::batch::resources::{self, ChangeError};
 use crate::batch::state::{Changes, Effect};
 use crate::home::files::BATCH_DATABASE;
 use crate::home::space::NoSpace;
@@ -293,10 +293,10 @@ impl Engine {
                     self.state.configure(resources::layout(&self.store)?, now);
                     self.last_spec = None;
                 }
-                Err(NotChanged::Refused(why)) => {
+                Err(ChangeError::Refused(why)) => {
                     let _ = reply.send(Err(why));
                 }
-                Err(NotChanged::Database(e)) => {
+                Err(ChangeError::Database(e)) => {
                     pending.reply_after_commit(reply, Value::Null);
                     return Err(e);
                 }
@@ -339,9 +339,9 @@ impl Engine {
                     runner.leftovers = Some(Leftovers::Removed);
                 }
             }
-            Message::Placed(reply) => {
-                let placed = self.state.placed().map(|(current, _)| current.task.clone());
-                let _ = reply.send(placed.collect());
+            Message::Assigned(reply) => {
+                let assigned = self.state.assigned().map(|(current, _)| current.task.clone());
+                let _ = reply.send(assigned.collect());
             }
             Message::EndAll(reply) => {
                 for key in self.state.parents() {
@@ -369,7 +369,7 @@ impl Engine {
             }
             // It may have been deleted since the request was checked.
             let queue = &plan.terms.line.queue;
-            if self.store.resource(Kind::Queue, queue)?.is_none() {
+            if self.store.resource(ResourceKind::Queue, queue)?.is_none() {
                 return Ok(Err(ApiError::client(format!("Job queue {queue} not found"))));
             }
             let ended = self.store.outcomes(&plan.terms.depends_on, plan.size.unwrap_or(0))?;

@@ -19,7 +19,7 @@ pub struct JobDependency {
 /// A dependency whose form is right. It serialises as the API's JobDependency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Asked {
+pub enum RequestedDependency {
     /// On a job. Each child on its like of another array (`N_TO_N`), or all on the whole of it.
     On {
         /// The job's ID.
@@ -51,7 +51,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// `ClientException` where the API's page on JobDependency does not allow it.
-pub fn asked(given: Vec<JobDependency>, size: Option<u32>) -> Result<Vec<Asked>, ApiError> {
+pub fn asked(given: Vec<JobDependency>, size: Option<u32>) -> Result<Vec<RequestedDependency>, ApiError> {
     if given.len() > MOST {
         return Err(ApiError::client(format!(
             "a job can depend on at most {MOST} jobs, not {}",
@@ -61,18 +61,18 @@ pub fn asked(given: Vec<JobDependency>, size: Option<u32>) -> Result<Vec<Asked>,
     given.into_iter().map(|dependency| one(dependency, size.is_some())).collect()
 }
 
-fn one(given: JobDependency, array: bool) -> Result<Asked, ApiError> {
+fn one(given: JobDependency, array: bool) -> Result<RequestedDependency, ApiError> {
     let id = given.job_id.filter(|id| !id.is_empty());
     let wrong = |why: &str| Err(ApiError::client(format!("dependsOn: {why}")));
     match (given.kind.as_deref().filter(|k| !k.is_empty()), id) {
-        (None, Some(id)) => Ok(Asked::On { id, kind: None }),
+        (None, Some(id)) => Ok(RequestedDependency::On { id, kind: None }),
         (None, None) => wrong("jobId is required"),
         (Some("SEQUENTIAL" | "N_TO_N"), _) if !array => {
             wrong("the types N_TO_N and SEQUENTIAL are for array jobs only")
         }
-        (Some("N_TO_N"), Some(id)) => Ok(Asked::On { id, kind: Some(Kind::Each) }),
+        (Some("N_TO_N"), Some(id)) => Ok(RequestedDependency::On { id, kind: Some(Kind::Each) }),
         (Some("N_TO_N"), None) => wrong("N_TO_N needs a jobId"),
-        (Some("SEQUENTIAL"), None) => Ok(Asked::Sequential { kind: Kind::Sequential }),
+        (Some("SEQUENTIAL"), None) => Ok(RequestedDependency::Sequential { kind: Kind::Sequential }),
         (Some("SEQUENTIAL"), Some(_)) => wrong("SEQUENTIAL goes without a jobId"),
         (Some(other), _) => wrong(&format!("unknown type {other:?}")),
     }

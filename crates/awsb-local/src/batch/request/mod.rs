@@ -21,7 +21,7 @@ mod submit_job;
 mod tags;
 
 pub use definition::{Definition, check_definition};
-pub use dependencies::Asked;
+pub use dependencies::RequestedDependency;
 pub use shape::{resources, shape};
 pub use spec::{Plan, Spec};
 pub use submit_job::{Queue, SubmitJob, names, plan};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::dependencies::Asked;
+use super::dependencies::RequestedDependency;
 use super::nodes::NodeRange;
 use super::shape::{Variable, shape};
 use crate::batch::model::Terms;
@@ -22,7 +22,7 @@ pub struct Plan {
     /// What its life depends on; `depends_on` is yet to be filled.
     pub terms: Terms,
     /// What it is to depend on.
-    pub depends_on: Vec<Asked>,
+    pub depends_on: Vec<RequestedDependency>,
     /// What it does, and what DescribeJobs shows of it.
     pub spec: Spec,
 }
@@ -53,7 +53,7 @@ pub struct Spec {
     pub nodes: Vec<NodeRange>,
     /// What it depends on, as DescribeJobs shows it.
     #[serde(default)]
-    pub depends_on: Vec<Asked>,
+    pub depends_on: Vec<RequestedDependency>,
     /// The values for `Ref::NAME` in the command.
     pub parameters: BTreeMap<String, String>,
     /// What else DescribeJobs shows: `retryStrategy`, `timeout`, `tags`, …

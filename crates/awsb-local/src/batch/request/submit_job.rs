@@ -124,7 +124,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         })
         .collect::<Result<_, _>>()?;
     let mut all = Resources::default();
-    each.iter().for_each(|needs| all.give(needs));
+    each.iter().for_each(|needs| all.add(needs));
     let strategy = match (&request.retry_strategy, body.get("retryStrategy")) {
         (Some(given), _) => Some(given.clone()),
         (None, Some(value)) => Some(shape::<RetryStrategy>(value.clone())?),

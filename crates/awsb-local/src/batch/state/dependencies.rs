@@ -42,7 +42,7 @@ impl State {
         }
         let outcome = self.jobs.get(&on).map(|job| job.status).or_else(|| ended.get(&on).copied());
         match outcome {
-            Some(status) if !status.has_ended() => self.waits.add(key, on),
+            Some(status) if !status.has_ended() => self.dependencies.add(key, on),
             Some(Status::Failed) => self.fail_with_dependency(key, at),
             _ => {}
         }
@@ -51,7 +51,7 @@ impl State {
     /// A job, or an array's children, may run if nothing holds them back any more.
     fn release(&mut self, key: JobKey, at: i64) {
         let Some(job) = self.jobs.get(&key) else { return };
-        let held = |key: JobKey| self.waits.ahead.contains_key(&key);
+        let held = |key: JobKey| self.dependencies.pending.contains_key(&key);
         if held(key) || job.child.is_some_and(|(parent, _)| held(parent)) || job.status != Status::Pending {
             return;
         }
@@ -65,7 +65,7 @@ impl State {
                 let nodes = job.nodes().map_or(0, |n| n.count());
                 self.enter(key, Status::Runnable, None);
                 (0..nodes).for_each(|index| self.enter(key.child(index), Status::Runnable, None));
-                self.stand_in_line(key);
+                self.enqueue(key);
             }
         }
     }
@@ -94,13 +94,13 @@ impl State {
     /// Those who wait hear who has ended: a list to work off, as chains may be ten thousand jobs
     /// long.
     pub(super) fn propagate(&mut self, at: i64) {
-        while let Some(ended) = self.waits.news.pop() {
-            let Some(behind) = self.waits.behind.remove(&ended) else { continue };
+        while let Some(ended) = self.dependencies.ended.pop() {
+            let Some(behind) = self.dependencies.dependents.remove(&ended) else { continue };
             let succeeded = self.jobs.get(&ended).is_some_and(|job| job.status == Status::Succeeded);
             for key in behind {
                 if !succeeded {
                     self.fail_with_dependency(key, at);
-                } else if self.waits.one_less(key) {
+                } else if self.dependencies.one_less(key) {
                     self.release(key, at);
                 }
             }

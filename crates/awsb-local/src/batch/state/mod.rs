@@ -23,8 +23,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use self::schedule::{Fit, Layout, Room, Round, Scheduler};
-use self::waits::Waits;
+use self::schedule::{Allocation, Fit, Layout, Pass, Scheduler};
+use self::waits::DependencyGraph;
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::capacity::Resources;
 use crate::runner::protocol::{Ended, RunnerId, Started, TaskId};
@@ -71,7 +71,7 @@ pub struct Job {
     /// Attempts that have begun, the current one included.
     pub attempts: u32,
     /// The room that it has now.
-    pub room: Option<Room>,
+    pub allocation: Option<Allocation>,
     /// The attempt that a runner has.
     pub current: Option<Current>,
     /// The last attempt's exit code.
@@ -99,7 +99,7 @@ impl Job {
             started_at: None,
             stopped_at: None,
             attempts: 0,
-            room: None,
+            allocation: None,
             current: None,
             exit_code: None,
             reason: None,
@@ -201,9 +201,9 @@ pub struct State {
     scheduler: Scheduler,
     jobs: HashMap<JobKey, Job>,
     tasks: HashMap<TaskId, JobKey>,
-    waits: Waits,
+    dependencies: DependencyGraph,
     /// Nodes that have their room and wait for a runner only.
-    to_place: BTreeSet<JobKey>,
+    to_assign: BTreeSet<JobKey>,
     changed: BTreeSet<JobKey>,
     /// Ended since the last look; forgotten after they have been stored.
     ended: Vec<JobKey>,
@@ -237,8 +237,8 @@ impl State {
             scheduler: Scheduler::new(capacity, layout),
             jobs: HashMap::new(),
             tasks: HashMap::new(),
-            waits: Waits::default(),
-            to_place: BTreeSet::new(),
+            dependencies: DependencyGraph::default(),
+            to_assign: BTreeSet::new(),
             changed: BTreeSet::new(),
             ended: Vec::new(),
             attempts: Vec::new(),
@@ -247,7 +247,7 @@ impl State {
     }
 
     /// Queues or compute environments have changed: what could never run may run now, and the other
-    /// way round. Jobs of a queue that is gone are ended.
+    /// way pass. Jobs of a queue that is gone are ended.
     pub fn configure(&mut self, layout: Layout, at: i64) {
         if !self.scheduler.configure(layout) {
             return;
@@ -259,7 +259,7 @@ impl State {
             if !self.scheduler.has_queue(&job.terms.line.queue) && job.child.is_none() {
                 self.terminate(key, "Job queue was deleted", at);
             } else if job.status == Status::Runnable {
-                self.stand_in_line(key);
+                self.enqueue(key);
             }
         }
     }
@@ -270,17 +270,17 @@ impl State {
         if let Some(current) = &job.current {
             self.tasks.insert(current.task.clone(), job.key);
         }
-        if let Some(room) = &job.room {
-            self.scheduler.occupy(&job.terms.line, &job.needs(), room, at);
+        if let Some(allocation) = &job.allocation {
+            self.scheduler.occupy(&job.terms.line, &job.needs(), allocation, at);
             // A node that has its room has a place with it, or is to get one, or has run.
             if job.current.is_none() && job.status == Status::Starting && job.node().is_some() {
-                self.to_place.insert(job.key);
+                self.to_assign.insert(job.key);
             }
         }
         let (key, waits) = (job.key, job.status == Status::Runnable);
         self.jobs.insert(key, job);
         if waits {
-            self.stand_in_line(key);
+            self.enqueue(key);
         }
     }
 
@@ -288,7 +288,7 @@ impl State {
     pub fn restored(&mut self, at: i64) {
         // A multi-node job's other nodes wait for the main one.
         let jobs = &self.jobs;
-        self.to_place.retain(|key| {
+        self.to_assign.retain(|key| {
             let node = jobs.get(key).and_then(Job::node);
             node.is_some_and(|(parent, index, main)| {
                 index == main || jobs.get(&parent).is_some_and(|p| p.status == Status::Running)
@@ -328,8 +328,8 @@ impl State {
         }
         if terms.depends_on.is_empty() {
             match size {
-                None => self.stand_in_line(key),
-                Some(size) => (0..size).for_each(|index| self.stand_in_line(key.child(index))),
+                None => self.enqueue(key),
+                Some(size) => (0..size).for_each(|index| self.enqueue(key.child(index))),
             }
         } else {
             self.connect(key, ended, at);
@@ -338,7 +338,7 @@ impl State {
 
     /// Puts a RUNNABLE job in line, unless it can never run here: then it says so, and nobody waits
     /// behind it.
-    fn stand_in_line(&mut self, key: JobKey) {
+    fn enqueue(&mut self, key: JobKey) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         // Nodes stand behind their job.
         if job.node().is_some() {
@@ -364,12 +364,12 @@ impl State {
     }
 
     /// Starts what there is room for, in the order of the lines.
-    pub fn schedule(&mut self, at: i64, mut place: impl FnMut() -> Current) {
-        for key in std::mem::take(&mut self.to_place) {
-            self.begin_attempt(key, place());
+    pub fn schedule(&mut self, at: i64, mut assign: impl FnMut() -> Current) {
+        for key in std::mem::take(&mut self.to_assign) {
+            self.begin_attempt(key, assign());
         }
-        let mut round = Round::default();
-        while let Some(key) = self.scheduler.first(&round, at) {
+        let mut pass = Pass::default();
+        while let Some(key) = self.scheduler.first(&pass, at) {
             let Some(job) = self.jobs.get_mut(&key) else {
                 // Nothing ends without leaving its line.
                 debug_assert!(false, "a job that is not there stands in line");
@@ -381,16 +381,16 @@ impl State {
                 self.end(key, Status::Failed, Some(why), at);
                 continue;
             }
-            let Some(room) = self.scheduler.take(&mut round, &terms.line, &terms.resources, at) else {
+            let Some(allocation) = self.scheduler.take(&mut pass, &terms.line, &terms.resources, at) else {
                 continue;
             };
             self.scheduler.leave(&terms.line, key);
             if terms.nodes.is_some() {
-                self.begin_nodes(key, room, at, &mut place);
+                self.begin_nodes(key, allocation, at, &mut assign);
             } else {
-                job.room = Some(room);
+                job.allocation = Some(allocation);
                 job.attempts += 1;
-                self.begin_attempt(key, place());
+                self.begin_attempt(key, assign());
             }
         }
         self.propagate(at);
@@ -438,7 +438,7 @@ impl State {
             (None, _) => EXITED.to_owned(),
         };
         // Behind AWS's words, so that what matches them still does.
-        if let Some(why) = &ended.unkept {
+        if let Some(why) = &ended.lost_output {
             status_reason = format!("{status_reason}; {why}");
         }
         let key = job.key;
@@ -528,7 +528,7 @@ impl State {
                 Some(ending) => self.end(key, Status::Failed, Some(ending.reason), at),
                 None => {
                     self.enter(key, Status::Runnable, None);
-                    self.stand_in_line(key);
+                    self.enqueue(key);
                 }
             }
         }
@@ -538,8 +538,8 @@ impl State {
     /// A job's room is free again.
     fn give_back(&mut self, key: JobKey, at: i64) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        if let Some(room) = job.room.take() {
-            self.scheduler.give(&job.terms.line, &job.needs(), &room, at);
+        if let Some(allocation) = job.allocation.take() {
+            self.scheduler.give(&job.terms.line, &job.needs(), &allocation, at);
             self.changed.insert(key);
         }
     }
@@ -573,7 +573,7 @@ impl State {
             self.node_ended(key, &outcome);
         } else if again(job, &outcome) {
             self.enter(key, Status::Runnable, Some(outcome.status_reason));
-            self.stand_in_line(key);
+            self.enqueue(key);
         } else {
             let status = if outcome.succeeded { Status::Succeeded } else { Status::Failed };
             self.end(key, status, Some(outcome.status_reason), at);
@@ -656,7 +656,7 @@ impl State {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.stopped_at = Some(at);
         self.ended.push(key);
-        self.waits.has_ended(key);
+        self.dependencies.has_ended(key);
         if let Some(count) = job.nodes().map(Nodes::count) {
             self.end_nodes(key, count, reason.as_deref(), at);
         }
@@ -710,7 +710,7 @@ impl State {
     }
 
     /// The jobs that runners have.
-    pub fn placed(&self) -> impl Iterator<Item = (&Current, &Job)> {
+    pub fn assigned(&self) -> impl Iterator<Item = (&Current, &Job)> {
         self.tasks
             .values()
             .filter_map(|key| self.jobs.get(key))

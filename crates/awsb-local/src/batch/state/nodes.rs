@@ -9,7 +9,7 @@
 //! (STARTING without a place), it has a place (STARTING or RUNNING), or it has run (SUCCEEDED or
 //! FAILED). Only when all have run, or will not run any more, does the job end or begin again.
 
-use super::schedule::Room;
+use super::schedule::Allocation;
 use super::{Current, Effect, Job, NOT_STARTED, Outcome, State, TIMED_OUT, again};
 use crate::batch::model::{JobKey, Nodes};
 use awsb_model::Status;
@@ -19,9 +19,9 @@ impl State {
     pub(super) fn begin_nodes(
         &mut self,
         key: JobKey,
-        room: Room,
+        allocation: Allocation,
         at: i64,
-        mut place: impl FnMut() -> Current,
+        mut assign: impl FnMut() -> Current,
     ) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let Some((count, main)) = job.nodes().map(|n| (n.count(), n.main)) else { return };
@@ -29,22 +29,22 @@ impl State {
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         let (attempts, line, whole) = (job.attempts, job.terms.line.clone(), job.needs());
         // What was taken as a whole is held in parts.
-        self.scheduler.give(&line, &whole, &room, at);
-        let mut gpus = room.gpus.into_iter();
+        self.scheduler.give(&line, &whole, &allocation, at);
+        let mut gpus = allocation.gpus.into_iter();
         for index in 0..count {
             let Some(node) = self.jobs.get_mut(&key.child(index)) else { continue };
             let needs = node.needs();
             let own = gpus.by_ref().take(usize::try_from(needs.gpus).unwrap_or(0)).collect();
-            let part = Room { environment: room.environment.clone(), gpus: own };
+            let part = Allocation { environment: allocation.environment.clone(), gpus: own };
             self.scheduler.occupy(&line, &needs, &part, at);
-            node.room = Some(part);
+            node.allocation = Some(part);
             node.attempts = attempts;
             (node.exit_code, node.reason, node.started_at, node.stopped_at) = (None, None, None, None);
             node.last_task = None;
             self.enter(key.child(index), Status::Starting, None);
         }
         self.enter(key, Status::Starting, None);
-        self.begin_attempt(key.child(main), place());
+        self.begin_attempt(key.child(main), assign());
     }
 
     /// The main node runs: so does the job, and the other nodes may start.
@@ -56,9 +56,9 @@ impl State {
         let others = (0..count).filter(|index| *index != main).map(|index| parent.child(index));
         // Those that have been ended meanwhile have no room any more; one whose place is known from
         // its runner's journal needs none.
-        let waits = |node: &Job| node.room.is_some() && node.current.is_none();
+        let waits = |node: &Job| node.allocation.is_some() && node.current.is_none();
         let waiting = others.filter(|key| self.jobs.get(key).is_some_and(waits));
-        self.to_place.extend(waiting);
+        self.to_assign.extend(waiting);
     }
 
     /// A node's place was none: it gets another, unless the job is over.
@@ -67,10 +67,10 @@ impl State {
         let over = self.jobs.get(&key).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job));
         if !over {
             self.changed.insert(key);
-            self.to_place.insert(key);
+            self.to_assign.insert(key);
             return;
         }
-        self.to_place.remove(&key);
+        self.to_assign.remove(&key);
         self.give_back(key, at);
         self.node_is_done(key, Status::Failed, None, NOT_STARTED.to_owned(), at);
         if index == main {
@@ -114,7 +114,7 @@ impl State {
             if let Some(current) = node.current.clone() {
                 self.effects.push(Effect::Stop(current.runner, current.task));
             } else if node.status == Status::Starting {
-                self.to_place.remove(&key);
+                self.to_assign.remove(&key);
                 self.give_back(key, at);
                 self.node_is_done(key, Status::Failed, None, NOT_STARTED.to_owned(), at);
             }
@@ -163,7 +163,7 @@ impl State {
                 self.enter(key, Status::Runnable, None);
             }
             self.enter(parent, Status::Runnable, Some(outcome.status_reason));
-            self.stand_in_line(parent);
+            self.enqueue(parent);
         } else {
             let status = if outcome.succeeded { Status::Succeeded } else { Status::Failed };
             self.end(parent, status, Some(outcome.status_reason), at);
@@ -179,7 +179,7 @@ impl State {
                 self.node_is_done(key, Status::Failed, None, reason.unwrap_or(NOT_STARTED).to_owned(), at);
             }
             self.ended.push(key);
-            self.waits.has_ended(key);
+            self.dependencies.has_ended(key);
         }
     }
 }

@@ -80,20 +80,20 @@ impl State {
             let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) else { continue };
             let nodes = job.nodes().map_or(0, |nodes| nodes.count());
             let parts = std::iter::once(key).chain((0..nodes).map(|index| key.child(index)));
-            let placed: Vec<TaskId> =
+            let assigned: Vec<TaskId> =
                 parts.filter_map(|part| Some(self.jobs.get(&part)?.current.as_ref()?.task.clone())).collect();
-            if placed.iter().any(|task| known.contains(task)) {
+            if assigned.iter().any(|task| known.contains(task)) {
                 continue;
             }
             unknown.push(key);
-            for task in placed {
+            for task in assigned {
                 self.attempt_impossible(&task, FATE_UNKNOWN, at);
             }
             if let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) {
                 let line = job.terms.line.clone();
                 self.scheduler.leave(&line, key);
                 for part in (0..nodes).map(|index| key.child(index)) {
-                    self.to_place.remove(&part);
+                    self.to_assign.remove(&part);
                     self.give_back(part, at);
                 }
                 self.end(key, Status::Failed, Some(FATE_UNKNOWN.to_owned()), at);
@@ -115,7 +115,7 @@ impl State {
             // The job's room was given back to it with its main node.
             let waits = job.status == Status::Starting && job.current.is_none() && job.attempts == attempt;
             if waits {
-                self.to_place.remove(&key);
+                self.to_assign.remove(&key);
                 self.begin_attempt(key, current.clone());
             }
             return waits;
@@ -126,16 +126,18 @@ impl State {
             return false;
         }
         let terms = Arc::clone(&job.terms);
-        let Some(room) = self.scheduler.take_anyway(&terms.line, &terms.resources, at) else { return false };
+        let Some(allocation) = self.scheduler.take_anyway(&terms.line, &terms.resources, at) else {
+            return false;
+        };
         self.scheduler.leave(&terms.line, owner);
         if let Some(job) = self.jobs.get_mut(&owner) {
             match node {
                 Some(_) => job.attempts = attempt.saturating_sub(1),
-                None => (job.room, job.attempts) = (Some(room.clone()), attempt),
+                None => (job.allocation, job.attempts) = (Some(allocation.clone()), attempt),
             }
         }
         match node {
-            Some(_) => self.begin_nodes(owner, room, at, || current.clone()),
+            Some(_) => self.begin_nodes(owner, allocation, at, || current.clone()),
             None => self.begin_attempt(key, current.clone()),
         }
         true

@@ -14,14 +14,14 @@ use crate::capacity::Resources;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layout {
     /// Compute environments by name.
-    pub environments: BTreeMap<String, Environment>,
+    pub environments: BTreeMap<String, ComputeEnvironment>,
     /// Job queues by name.
     pub queues: BTreeMap<String, Queue>,
 }
 
 /// API: ComputeEnvironmentDetail, as far as it decides who runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
+pub struct ComputeEnvironment {
     /// Whether jobs may start in it.
     pub enabled: bool,
     /// How many vCPUs its jobs may have together; `None`: as many as the machine has.
@@ -65,7 +65,7 @@ impl FairShare {
 
 /// The room that a job has been given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
+pub struct Allocation {
     /// The compute environment.
     pub environment: String,
     /// Which GPUs.
@@ -137,7 +137,7 @@ pub enum Fit {
 
 /// One look at everybody who waits: where there is no room left.
 #[derive(Debug, Default)]
-pub struct Round {
+pub struct Pass {
     machine_is_full: bool,
     full: HashSet<String>,
     blocked: HashSet<String>,
@@ -166,7 +166,7 @@ impl Scheduler {
     /// What the machine has, and what of it is free.
     pub fn resources(&self) -> (Resources, Resources) {
         let mut free = self.capacity;
-        free.take(&self.in_use);
+        free.subtract(&self.in_use);
         (self.capacity, free)
     }
 
@@ -215,12 +215,12 @@ impl Scheduler {
         self.lines.entry(line.queue.clone()).or_default().entry(share.to_owned()).or_default()
     }
 
-    /// Who is next in line, in this round.
-    pub fn first(&self, round: &Round, at: i64) -> Option<JobKey> {
-        if round.machine_is_full {
+    /// Who is next in line, in this pass.
+    pub fn first(&self, pass: &Pass, at: i64) -> Option<JobKey> {
+        if pass.machine_is_full {
             return None;
         }
-        let heads = self.layout.queues.iter().filter(|(name, _)| !round.blocked.contains(*name)).filter_map(
+        let heads = self.layout.queues.iter().filter(|(name, _)| !pass.blocked.contains(*name)).filter_map(
             |(name, queue)| {
                 let key = self.head(name, queue, at)?;
                 Some((Reverse(queue.priority), key))
@@ -268,66 +268,66 @@ impl Scheduler {
         }
     }
 
-    /// Gives the job at the head of a line its room; without any, the round knows who is held up by
+    /// Gives the job at the head of a line its room; without any, the pass knows who is held up by
     /// it.
-    pub fn take(&mut self, round: &mut Round, line: &Line, wanted: &Resources, at: i64) -> Option<Room> {
+    pub fn take(&mut self, pass: &mut Pass, line: &Line, wanted: &Resources, at: i64) -> Option<Allocation> {
         let environments = self.layout.queues.get(&line.queue).map_or(&[][..], |q| &q.environments[..]);
         let (_, free) = self.resources();
         let mut found = None;
         for name in environments {
             let Some(environment) = self.layout.environments.get(name) else { continue };
-            if !environment.enabled || !self.is_large_enough(name, wanted) || round.full.contains(name) {
+            if !environment.enabled || !self.is_large_enough(name, wanted) || pass.full.contains(name) {
                 continue;
             }
             let used = self.used.get(name).copied().unwrap_or(0);
             if environment.max_vcpus.is_some_and(|max| used + wanted.vcpus > max) {
-                round.full.insert(name.clone());
+                pass.full.insert(name.clone());
             } else if free.fits(wanted) {
                 found = Some(name.clone());
                 break;
             } else {
-                round.machine_is_full = true;
+                pass.machine_is_full = true;
             }
         }
         let Some(environment) = found else {
-            round.blocked.insert(line.queue.clone());
+            pass.blocked.insert(line.queue.clone());
             return None;
         };
         let gpus: Vec<u32> =
             self.free_gpus.iter().copied().take(usize::try_from(wanted.gpus).unwrap_or(0)).collect();
-        let room = Room { environment, gpus };
-        self.occupy(line, wanted, &room, at);
-        Some(room)
+        let allocation = Allocation { environment, gpus };
+        self.occupy(line, wanted, &allocation, at);
+        Some(allocation)
     }
 
     /// Gives a job that runs already a room, also where there is none; `None` when its queue is
     /// gone.
-    pub fn take_anyway(&mut self, line: &Line, wanted: &Resources, at: i64) -> Option<Room> {
+    pub fn take_anyway(&mut self, line: &Line, wanted: &Resources, at: i64) -> Option<Allocation> {
         let environments = &self.layout.queues.get(&line.queue)?.environments;
         let fitting = environments.iter().find(|name| self.is_large_enough(name, wanted));
         let environment = fitting.or_else(|| environments.first())?.clone();
         let gpus = self.free_gpus.iter().copied().take(usize::try_from(wanted.gpus).unwrap_or(0)).collect();
-        let room = Room { environment, gpus };
-        self.occupy(line, wanted, &room, at);
-        Some(room)
+        let allocation = Allocation { environment, gpus };
+        self.occupy(line, wanted, &allocation, at);
+        Some(allocation)
     }
 
     /// A job has this room, whoever gave it.
-    pub fn occupy(&mut self, line: &Line, wanted: &Resources, room: &Room, at: i64) {
-        self.in_use.give(wanted);
-        room.gpus.iter().for_each(|gpu| {
+    pub fn occupy(&mut self, line: &Line, wanted: &Resources, allocation: &Allocation, at: i64) {
+        self.in_use.add(wanted);
+        allocation.gpus.iter().for_each(|gpu| {
             self.free_gpus.remove(gpu);
         });
-        *self.used.entry(room.environment.clone()).or_default() += wanted.vcpus;
+        *self.used.entry(allocation.environment.clone()).or_default() += wanted.vcpus;
         self.count(line, at, |running| running.saturating_add(wanted.vcpus));
     }
 
     /// A job gives its room back.
-    pub fn give(&mut self, line: &Line, taken: &Resources, room: &Room, at: i64) {
-        self.in_use.take(taken);
+    pub fn give(&mut self, line: &Line, taken: &Resources, allocation: &Allocation, at: i64) {
+        self.in_use.subtract(taken);
         let there = 0..self.capacity.gpus;
-        self.free_gpus.extend(room.gpus.iter().filter(|gpu| there.contains(gpu)));
-        if let Some(used) = self.used.get_mut(&room.environment) {
+        self.free_gpus.extend(allocation.gpus.iter().filter(|gpu| there.contains(gpu)));
+        if let Some(used) = self.used.get_mut(&allocation.environment) {
             *used = used.saturating_sub(taken.vcpus);
         }
         self.count(line, at, |running| running.saturating_sub(taken.vcpus));
@@ -356,7 +356,9 @@ mod tests {
         Layout {
             environments: environments
                 .iter()
-                .map(|(name, max)| ((*name).to_owned(), Environment { enabled: true, max_vcpus: *max }))
+                .map(|(name, max)| {
+                    ((*name).to_owned(), ComputeEnvironment { enabled: true, max_vcpus: *max })
+                })
                 .collect(),
             queues: queues
                 .iter()
@@ -378,10 +380,10 @@ mod tests {
 
     /// Starts whoever can start, each with so many vCPUs.
     fn start_all(s: &mut Scheduler, jobs: &HashMap<JobKey, (Line, Resources)>, at: i64) -> Vec<i64> {
-        let (mut round, mut started) = (Round::default(), Vec::new());
-        while let Some(key) = s.first(&round, at) {
+        let (mut pass, mut started) = (Pass::default(), Vec::new());
+        while let Some(key) = s.first(&pass, at) {
             let (line, wanted) = &jobs[&key];
-            if s.take(&mut round, line, wanted, at).is_some() {
+            if s.take(&mut pass, line, wanted, at).is_some() {
                 s.leave(line, key);
                 started.push(key.0);
             }
@@ -430,8 +432,8 @@ mod tests {
         assert_eq!(start_all(&mut s, &jobs, 0), [1, 3]);
         let fits = |queue, n| s.could_fit(queue, &vcpus(n));
         assert_eq!([fits("a", 3), fits("b", 3), fits("b", 9)], [Fit::TooSmall, Fit::Enabled, Fit::Nowhere]);
-        let room = Room { environment: "small".to_owned(), gpus: Vec::new() };
-        s.give(&line("a", None, 0), &vcpus(2), &room, 1);
+        let allocation = Allocation { environment: "small".to_owned(), gpus: Vec::new() };
+        s.give(&line("a", None, 0), &vcpus(2), &allocation, 1);
         assert_eq!(start_all(&mut s, &jobs, 1), [2]);
     }
 
@@ -473,24 +475,24 @@ mod tests {
             Some(FairShare { decay_ms: 1000.0, weights: Vec::new() });
         let mut s = Scheduler::new(MACHINE, layout);
         let (a, b) = (line("q", Some("a"), 0), line("q", Some("b"), 0));
-        let room = Room { environment: "e".to_owned(), gpus: Vec::new() };
-        s.occupy(&a, &vcpus(8), &room, 0);
-        s.give(&a, &vcpus(8), &room, 1000);
+        let allocation = Allocation { environment: "e".to_owned(), gpus: Vec::new() };
+        s.occupy(&a, &vcpus(8), &allocation, 0);
+        s.give(&a, &vcpus(8), &allocation, 1000);
         s.wait(&a, JobKey(1));
         s.wait(&b, JobKey(2));
-        assert_eq!(s.first(&Round::default(), 1000), Some(JobKey(2)));
+        assert_eq!(s.first(&Pass::default(), 1000), Some(JobKey(2)));
         assert_eq!(s.line("q", 1000, 9), [JobKey(2), JobKey(1)]);
     }
 
     #[test]
     fn each_gpu_is_given_once() {
         let mut s = Scheduler::new(MACHINE, layout(&[("q", 1, &["e"])], &[("e", None)]));
-        let (q, mut round) = (line("q", None, 0), Round::default());
+        let (q, mut pass) = (line("q", None, 0), Pass::default());
         let wanted = Resources { vcpus: 1, memory_mib: 1, gpus: 1 };
-        let rooms: Vec<Room> = (0..2).filter_map(|_| s.take(&mut round, &q, &wanted, 0)).collect();
+        let rooms: Vec<Allocation> = (0..2).filter_map(|_| s.take(&mut pass, &q, &wanted, 0)).collect();
         assert_eq!((&rooms[0].gpus, &rooms[1].gpus), (&vec![0], &vec![1]));
-        assert_eq!(s.take(&mut round, &q, &wanted, 0), None);
+        assert_eq!(s.take(&mut pass, &q, &wanted, 0), None);
         s.give(&q, &wanted, &rooms[0], 0);
-        assert_eq!(s.take(&mut Round::default(), &q, &wanted, 0).unwrap().gpus, [0]);
+        assert_eq!(s.take(&mut Pass::default(), &q, &wanted, 0).unwrap().gpus, [0]);
     }
 }

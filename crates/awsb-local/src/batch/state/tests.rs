@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
-use super::schedule::{Environment, Queue};
+use super::schedule::{ComputeEnvironment, Queue};
 use super::*;
 use crate::batch::model::{Dependency, ExitRule, Line, Retry};
 use crate::constants::QUEUE;
@@ -14,7 +14,7 @@ use crate::constants::QUEUE;
 const MACHINE: Resources = Resources { vcpus: 2, memory_mib: 1000, gpus: 0 };
 
 fn layout() -> Layout {
-    let environment = Environment { enabled: true, max_vcpus: None };
+    let environment = ComputeEnvironment { enabled: true, max_vcpus: None };
     let queue = Queue { priority: 1, environments: vec!["e".to_owned()], policy: None };
     Layout {
         environments: [("e".to_owned(), environment)].into(),
@@ -140,7 +140,7 @@ impl Cluster {
             reason: None,
             timed_out: false,
             lost: false,
-            unkept: None,
+            lost_output: None,
             output: None,
         };
         self.state.attempt_ended(&ended);
@@ -291,7 +291,7 @@ fn a_timed_out_attempt_is_the_last() {
         reason: None,
         timed_out: true,
         lost: false,
-        unkept: None,
+        lost_output: None,
         output: None,
     });
     c.turn();
@@ -311,7 +311,7 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
         reason: Some("CannotInspectContainerError: away".to_owned()),
         timed_out: false,
         lost: true,
-        unkept: None,
+        lost_output: None,
         output: None,
     };
     c.state.attempt_ended(&lost(Cluster::task(1), 2));
@@ -335,7 +335,7 @@ fn a_job_whose_output_could_not_be_kept_says_so() {
         reason: None,
         timed_out: false,
         lost: false,
-        unkept: Some("writing the log stream: no space".to_owned()),
+        lost_output: Some("writing the log stream: no space".to_owned()),
         output: None,
     });
     c.turn();
@@ -624,7 +624,7 @@ proptest! {
         }
         // Everything that can run runs to its end.
         for _ in 0..2000 {
-            let Some(task) = c.state.placed().next().map(|(current, _)| current.task.clone()) else { break };
+            let Some(task) = c.state.assigned().next().map(|(current, _)| current.task.clone()) else { break };
             let number: u32 = task.as_str().parse().unwrap();
             c.end(number, i32::from(number.is_multiple_of(3)));
             c.turn();
@@ -666,7 +666,7 @@ fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseErro
         if let Some(current) = &job.current {
             prop_assert!(matches!(job.status, Status::Starting | Status::Running));
             prop_assert!(tasks.insert(current.task.clone()));
-            prop_assert!(job.room.is_some());
+            prop_assert!(job.allocation.is_some());
             for dependency in &job.terms.depends_on {
                 let on = match (dependency, job.child) {
                     (Dependency::Whole(on), _) => *on,
@@ -677,8 +677,8 @@ fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseErro
                 prop_assert_eq!(c.stored[&on].status, Status::Succeeded);
             }
         }
-        if job.room.is_some() {
-            used.give(&job.needs());
+        if job.allocation.is_some() {
+            used.add(&job.needs());
         }
         prop_assert!(job.attempts <= job.terms.retry.attempts);
         prop_assert_eq!(job.status.has_ended(), job.stopped_at.is_some());

@@ -31,7 +31,7 @@ pub enum DockerError {
     Refused {
         /// The address of the engine.
         address: String,
-        /// What the client says.
+        /// The error of the client.
         source: Error,
     },
     /// The engine has not answered in time.
@@ -52,7 +52,7 @@ fn listed(tried: &[DockerError]) -> String {
     tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What the engine says, in the form in which ECS hands it on.
+/// The error of the engine, in the form in which ECS passes it on.
 pub fn words(e: &Error) -> String {
     match e {
         Error::DockerResponseServerError { message, .. } => {

@@ -22,8 +22,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 fn addresses(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<String>, DockerError> {
     let variable = |name: &str| variable(name)?.into_string().ok().filter(|value| !value.is_empty());
     if let Some(host) = variable("DOCKER_HOST") {
-        // Docker's own command takes any value for a yes. What is sent may be secret: never without
-        // TLS then.
+        // The `docker` command takes any value as a yes. Requests may contain secrets, so they are
+        // never sent without TLS then.
         if !host.starts_with("unix://") && variable("DOCKER_TLS_VERIFY").is_some() {
             return Err(DockerError::Tls { host });
         }

@@ -26,19 +26,19 @@ pub struct RawClient {
     address: String,
 }
 
-/// What carries bytes to the engine and back.
+/// A byte stream to the engine and back.
 trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 
-/// What an engine says of itself when it is pinged (Docker Engine API, `SystemPing`).
+/// The answer of an engine to a ping (Docker Engine API, `SystemPing`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ping {
-    /// The builder that it was told to have: `1` the classic one, `2` `BuildKit`. Docker from 23.0
-    /// on names one, earlier ones do when their settings do, and Podman names none.
+    /// The builder that it prefers: `1` is the classic one, `2` is `BuildKit`. Docker from 23.0 on
+    /// names one, earlier versions do when their settings do, and Podman names none.
     pub builder: Option<String>,
     /// The newest version of the API that it speaks.
     pub api_version: Option<(u32, u32)>,
-    /// `linux` or `windows`: what its containers are.
+    /// `linux` or `windows`: the operating system of its containers.
     pub os: Option<String>,
     /// The program and its version, such as `Docker/20.10.24 (linux)`.
     pub server: Option<String>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a job asks for, or what a machine has.
+/// The resources of a job, or of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resources {
     /// Virtual CPUs.
@@ -35,19 +35,20 @@ impl Resources {
     }
 }
 
-/// What this machine has.
+/// The resources of this machine.
 pub fn capacity() -> Resources {
     let vcpus =
         std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
     // A machine that does not say: enough for a job of the built-in definition on each CPU.
     let memory_mib = memory_mib().unwrap_or(u64::from(vcpus) * DEFAULT_JOB_MIB);
-    // What GPUs there are is for the user to say: each vendor's driver says it in its own way.
+    // The user says how many GPUs there are, because each vendor's driver reports it in its own
+    // way.
     Resources { vcpus, memory_mib, gpus: 0 }
 }
 
 const DEFAULT_JOB_MIB: u64 = 512;
 
-/// What a job of the built-in job definition gets when it asks for nothing: one vCPU and at most
+/// The resources of a job of the built-in job definition that asks for none: one vCPU and at most
 /// 512 MiB, less where that would leave CPUs without work.
 pub fn default_job(capacity: &Resources) -> Resources {
     let share = capacity.memory_mib / u64::from(capacity.vcpus.max(1));

@@ -1,5 +1,4 @@
-//! The part of EC2 that tells what the one instance is: this machine, and its size as an instance
-//! type of its own.
+//! The part of EC2 that describes the one instance: this machine, with an instance type of its own.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -43,7 +42,7 @@ pub fn asked(parameters: &[(String, String)]) -> Result<Ec2, ApiError> {
     }
 }
 
-/// What can be filtered by: the name of a filter, and the value that the one thing here has.
+/// The properties to filter by: the name of a filter, and the value that the instance has.
 type Facts = Vec<(&'static str, String)>;
 
 impl Api {
@@ -181,8 +180,8 @@ fn passes(parameters: &[(String, String)], facts: &[(&'static str, String)]) -> 
 
 /// Whether a text is such as a pattern, in which `*` stands for anything and `?` for one character.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // Where the last `*` was, and how far it has reached: what does not fit behind it makes it
-    // reach further.
+    // The position of the last `*`, and how far it has matched: a mismatch behind it makes it match
+    // more.
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {

@@ -1,4 +1,4 @@
-//! The part of ECS that tells on which machine the jobs run: this one, as the only container
+//! The part of ECS that says on which machine the jobs run: this one, as the only container
 //! instance of the cluster that the compute environment names.
 
 use http::StatusCode;

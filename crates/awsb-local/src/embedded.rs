@@ -34,7 +34,7 @@ pub struct LocalCluster {
     _folder: tempfile::TempDir,
 }
 
-/// What a [`LocalCluster`] is started with.
+/// The settings of a [`LocalCluster`] before its start.
 #[derive(Debug, Clone)]
 pub struct Builder {
     program: Program,
@@ -72,7 +72,7 @@ impl LocalCluster {
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
-        // Nobody is left who could be told.
+        // There is nobody left to report an error to.
         let _ = self.reset();
     }
 }

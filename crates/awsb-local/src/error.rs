@@ -1,4 +1,4 @@
-//! What the local cluster's functions fail with.
+//! The error of the local cluster's functions.
 
 /// Why something cannot be done with a local cluster: for people, with hints what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,8 @@ pub struct LocalError {
 }
 
 impl LocalError {
-    /// Something that failed: what was being done, to what, and why it failed, in one line.
+    /// An operation that failed. The message says in one line what was being done, to what, and why
+    /// it failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), hints: Vec::new(), is_usage: false }
     }
@@ -27,7 +28,7 @@ impl LocalError {
         self
     }
 
-    /// What was being done, to what, and why it failed, in one line.
+    /// The message: one line that says what was being done, to what, and why it failed.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -87,7 +87,7 @@ fn absolute(module: &[String], path: &[String], sources: &BTreeMap<Module, Strin
     }
 }
 
-/// What a source imports: each path, and whether it is exported again.
+/// The imports of a source: each path, and whether it is exported again.
 fn imports(module: &[String], source: &str, sources: &BTreeMap<Module, String>) -> Vec<(Module, bool)> {
     let mut found = Vec::new();
     for statement in source.split(';') {
@@ -125,7 +125,7 @@ fn graph(sources: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module
         sources.iter().map(|(module, source)| (module, imports(module, source, sources))).collect();
     let file_of = |path: &Module| -> Option<Module> {
         let mut path = path.clone();
-        // What a module exports again is in another file.
+        // A module exports names of other files again.
         for _ in 0..8 {
             let length = (0..=path.len()).rev().find(|n| sources.contains_key(&path[..*n]))?;
             let (module, rest) = (path[..length].to_vec(), path[length..].to_vec());

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-/// What the machine lacks now and may have later, if an error says that: to try again makes sense.
+/// The resource that the machine lacks now and may have later, if an error means that: a retry
+/// makes sense.
 pub fn lacking(e: &io::Error) -> Option<&'static str> {
     match Errno::from_raw(e.raw_os_error()?) {
         // fork(2), pthread_create(3)

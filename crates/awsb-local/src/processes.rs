@@ -49,7 +49,7 @@ pub fn kill_server(home: &Path) {
     kill_all(|| of_home(home, "serve"));
 }
 
-/// Whether a server of a home lives, whatever its lock says.
+/// Whether a server of a home lives, regardless of its lock.
 pub fn has_server(home: &Path) -> bool {
     !of_home(home, "serve").is_empty()
 }
@@ -81,7 +81,7 @@ pub fn kill_jobs(home: &Path, report: Report<'_>) {
         });
         std::thread::sleep(POLL_INTERVAL);
     }
-    // Who loses its runner has another parent: all are found before any is killed.
+    // A process that loses its runner gets another parent, so all are found before any is killed.
     let runners = of_home(home, "runner");
     let jobs = jobs_of(home);
     runners.iter().chain(&jobs).for_each(|pid| send(*pid, Signal::SIGKILL));
@@ -107,7 +107,7 @@ fn kill_all(find: impl Fn() -> Vec<i32>) {
 }
 
 fn send(pid: i32, signal: Signal) {
-    // One that is gone, or another user's, is none of ours.
+    // A process that is gone, or another user's, is not one of this home.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 

@@ -1,4 +1,4 @@
-//! `blocal reset`: everything ends, and everything goes, whatever state it is in.
+//! `blocal reset`: everything is ended and removed, in any state.
 //!
 //! A server ends jobs in good order, so one that answers is asked to. One that is stopped, hangs,
 //! cannot start or does not come to an end is not needed: processes are found by what they are, and
@@ -62,8 +62,8 @@ pub fn reset(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
     }
     let _start = lock(home, report);
     let deadline = Instant::now() + GONE;
-    // A lock that cannot be opened, as something else stands in its place, is held by nobody: what
-    // ran has been killed.
+    // A lock that cannot be opened, because something else stands in its place, is not held: all
+    // processes have been killed.
     while is_served(home).unwrap_or(false) {
         if Instant::now() >= deadline {
             let failure = LocalError::failed(format!(

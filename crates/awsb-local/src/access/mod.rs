@@ -1,5 +1,5 @@
-//! Who may do what: the owner and host jobs everything, a job in a container what `docs/blocal.md`
-//! lists.
+//! Permissions. The owner and host jobs may do everything; `docs/blocal.md` lists what a job in a
+//! container may do.
 //!
 //! | module      | what lives there                                                            |
 //! |-------------|-----------------------------------------------------------------------------|

@@ -1,12 +1,12 @@
 //! Which objects of S3 a container's key reaches. Pure.
 //!
-//! All of them are in the built-in bucket, below the prefix that the cluster `local` has. What a
-//! key names is read once, into a [`ObjectKind`]; whose place it is decides.
+//! All of them are in the built-in bucket, below the prefix of the cluster `local`. A key is read
+//! once, into an [`ObjectKind`], which decides.
 
 use super::operation::{Rule, S3};
 use crate::constants::{BUCKET, PREFIX};
 
-/// What a key of the bucket names.
+/// The kind of object that a key of the bucket names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectKind {
     /// `outputs/JOB/…`: results, with the jobs whose folder it is in, the outermost first: an array
@@ -52,7 +52,7 @@ fn is_segment(text: &str) -> bool {
 /// would be `JOB2`, too.
 fn outputs(path: &str) -> Option<Vec<String>> {
     let (job, rest) = path.split_once('/').filter(|(job, _)| is_segment(job))?;
-    // What the launcher makes of an ID: `JOB/INDEX/` for an array's child, `JOB/node-INDEX/` for a
+    // The launcher's form of an ID: `JOB/INDEX/` for an array's child, `JOB/node-INDEX/` for a
     // node.
     let part = rest.split_once('/').map(|(part, _)| match part.strip_prefix("node-") {
         Some(index) => format!("{job}#{index}"),
@@ -83,7 +83,7 @@ pub fn kind_of_url(url: &str) -> ObjectKind {
     }
 }
 
-/// What is known of the job in the container.
+/// The objects that a job in a container reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reachable {
     /// The job whose results it writes: a node's are its whole job's, as nodes trust each other.
@@ -97,9 +97,9 @@ pub struct Reachable {
 /// A request for an object, or for a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is asked for.
+    /// The operation.
     pub operation: S3,
-    /// What its key, or the prefix of a listing, names.
+    /// The kind of object that its key, or the prefix of a listing, names.
     pub kind: ObjectKind,
     /// On which condition it is to be answered.
     pub condition: Condition,
@@ -116,7 +116,7 @@ pub enum Condition {
     Same,
 }
 
-/// What is to become of a request.
+/// The decision on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is allowed.
@@ -137,7 +137,7 @@ const NOT_ITS_OWN: &str = "this object is none of its own, nor a result of a job
 const ONLY_IF_ABSENT: &str =
     "objects in bundles/ and once/ can only be made where there is none (If-None-Match: *)";
 
-/// What a container may do.
+/// Decides whether a job in a container may make a request.
 pub fn verdict(request: Request, own: &Reachable) -> Verdict {
     use S3::{AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, PutObject, UploadPart};
     let (rule, operation) = (request.operation.rule(), request.operation);
@@ -158,7 +158,8 @@ pub fn verdict(request: Request, own: &Reachable) -> Verdict {
                 Verdict::WithDigest(digest)
             }
             PutObject | CompleteMultipartUpload => Verdict::Refused(ONLY_IF_ABSENT),
-            // Who knows an upload's ID has begun it: those of others cannot be listed.
+            // Only the job that has begun an upload knows its ID: uploads of others cannot be
+            // listed.
             CreateMultipartUpload | UploadPart | AbortMultipartUpload => Verdict::Allowed,
             _ => Verdict::Refused(NOT_ITS_OWN),
         },

@@ -5,12 +5,12 @@
 
 use http::Method;
 
-/// What a container's key may do with an operation.
+/// The permission of a container's key for an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Nothing.
     Refused,
-    /// It may ask for it: what is answered tells nothing of others' jobs.
+    /// It is allowed: the answer reveals nothing of others' jobs.
     Allowed,
     /// It may for jobs of its lineage: its own, its parts, and what was submitted with their keys.
     Lineage,
@@ -20,7 +20,7 @@ pub enum Rule {
     Visible,
     /// It may for objects that it may read.
     Read,
-    /// It may for objects that it may write, or make where there is none.
+    /// It is allowed for objects that it may write, or make where none exists.
     Write,
     /// It may for folders that it may read.
     List,
@@ -49,7 +49,7 @@ macro_rules! operations {
                 Self::ALL.iter().copied().find(|operation| operation.name() == name)
             }
 
-            /// What a container's key may do with it.
+            /// The permission of a container's key for it.
             pub fn rule(self) -> Rule {
                 match self { $($(Self::$name)|* => Rule::$rule,)* }
             }
@@ -154,7 +154,7 @@ impl Operation {
         }
     }
 
-    /// What a container's key may do with it.
+    /// The permission of a container's key for it.
     pub fn rule(self) -> Rule {
         match self {
             Self::Batch(operation) => operation.rule(),

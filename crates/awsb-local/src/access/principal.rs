@@ -1,4 +1,4 @@
-//! Who has signed a request.
+//! The signer of a request.
 
 use super::operation::{Operation, Rule};
 use crate::batch::JobKey;
@@ -7,7 +7,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::TaskId;
 use awsb_model::ADVICE;
 
-/// Who has signed a request.
+/// The signer of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// The owner of the home.

@@ -35,7 +35,7 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// What access key IDs have between the prefix and the attempt's ID.
+    /// The part of access key IDs between the prefix and the attempt's ID.
     fn letter(self) -> &'static str {
         match self {
             Self::Host => "H",
@@ -44,12 +44,12 @@ impl Placement {
     }
 }
 
-/// What all keys are, or are made of.
+/// The owner's key pair, and the secret that all other keys are derived from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secrets {
     /// The owner's key pair.
     pub owner: Credentials,
-    /// What the secrets of attempts are made of.
+    /// The secret that the keys of attempts are derived from.
     pub jobs: String,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Those of a home, as its file has them.
+    /// The secrets in the file of a home.
     pub fn of(endpoint: &Endpoint) -> Self {
         let owner = Credentials {
             access_key_id: endpoint.access_key_id.clone(),
@@ -82,7 +82,7 @@ fn access_key_id(task: &TaskId, place: Placement) -> String {
     format!("{ACCESS_KEY_PREFIX}{}{}", place.letter(), task.as_str().to_ascii_uppercase())
 }
 
-/// What is said of a job's key that is not valid.
+/// The explanation for a job's key that is not valid.
 pub const OF_AN_ENDED_JOB: &str =
     "it is the key of a job that has ended, or whose key `blocal rotate --jobs` has revoked";
 

@@ -1,4 +1,4 @@
-//! The container of a job: what its properties say, as what the Docker engine is asked for. Pure.
+//! The container of a job: from its properties to the request to the Docker engine. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,9 +19,8 @@ use awsb_model::ADVICE;
 
 const MIB: i64 = 1024 * 1024;
 
-/// API: ContainerProperties, as far as a container is made of it. Whatever else there is (roles,
-/// log configuration, Fargate's own fields) is kept, shown by DescribeJobs, and without effect
-/// here.
+/// API: ContainerProperties, as far as they affect the container. All other fields (roles, log
+/// configuration, Fargate's own fields) are stored, shown by DescribeJobs, and without effect here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
@@ -175,8 +174,8 @@ fn permissions(device: &Device) -> Result<String, ApiError> {
         .collect()
 }
 
-/// Checks what SubmitJob wants to run: what AWS would do and this cluster cannot is refused, not
-/// left out.
+/// Checks the container of a SubmitJob. What AWS would do and this cluster cannot do is refused,
+/// not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -220,8 +219,8 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks what SubmitJob wants to run as a process of this machine: a process has no user, no files
-/// and no `/dev/shm` of its own.
+/// Checks the container of a SubmitJob. What AWS would do and this cluster cannot do is refused,
+/// not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -252,8 +251,9 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What a container's key pair may start: nothing that reaches out of a container. Else whoever
-/// runs in one could run on the host, through the owner's job definitions or its own.
+/// Checks that a container's key pair may start a job: nothing of the job may reach out of a
+/// container. Otherwise a job in a container could run on the host, through the owner's job
+/// definitions or its own.
 ///
 /// # Errors
 /// `AccessDeniedException`, when the job definition asks for more.
@@ -266,7 +266,8 @@ pub fn check_contained(definition: &Value) -> Result<(), ApiError> {
             let Value::Object(container) = container else { return denied("what is no container") };
             reaches_out(container)?;
         }
-        // Nothing of these runs here today; whoever changes that has to look at them here first.
+        // Jobs with these properties do not run here today. When they do, they have to be checked
+        // here first.
         for other in ["ecsProperties", "eksProperties"] {
             if part.get(other).is_some_and(|value| !value.is_null()) {
                 return denied(other);
@@ -324,8 +325,8 @@ pub struct Attempt<'a> {
     pub task: &'a TaskId,
     /// Whether it is not the first one.
     pub is_repeated: bool,
-    /// What replaces the image's CMD; the image's own is used when it is empty. ENTRYPOINT stays,
-    /// as on ECS (API: ContainerProperties.command).
+    /// The command that replaces the image's CMD. When it is empty, the image's own is used.
+    /// ENTRYPOINT stays, as on ECS (API: ContainerProperties.command).
     pub command: Vec<String>,
     /// Batch's variables and the job's; a later one wins.
     pub environment: Vec<(String, String)>,

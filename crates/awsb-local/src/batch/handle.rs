@@ -27,12 +27,12 @@ pub struct Handle {
     published: Arc<Published>,
 }
 
-/// What the engine publishes for everybody.
+/// The state that the engine publishes for everybody.
 #[derive(Debug)]
 pub struct Published {
     home: PathBuf,
     is_active: AtomicBool,
-    /// What there is, and what is free.
+    /// The resources in total, and the free ones.
     resources: Mutex<(Resources, Resources)>,
     /// The problem that keeps the engine from working as it should.
     problem: Mutex<Option<String>>,
@@ -154,7 +154,7 @@ impl Handle {
         self.published.is_active.load(Ordering::Relaxed)
     }
 
-    /// What this machine has, and what of it is free.
+    /// The resources of this machine in total, and the free ones.
     pub fn resources(&self) -> (Resources, Resources) {
         *self.published.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Who has submitted what: the jobs that a container's key may see, end and read.
+//! The lineage of jobs: the jobs that a container's key may see, end and read.
 //!
 //! The *lineage* of a job is the job itself (an array with its children), and all that was
 //! submitted with the keys of its attempts, of these jobs' attempts, and so on. Each job that was
@@ -25,16 +25,16 @@ const MOST_OPEN: u64 = *limits::ARRAY_SIZE.end() as u64;
 /// The variables in which a submitter names what the launcher fetches.
 const BUNDLES: [&str; 2] = [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE];
 
-/// What a request may see.
+/// The jobs that a request may see.
 #[derive(Debug, Clone)]
 pub enum Scope {
     /// Everything: it is the owner's.
     All,
-    /// What a job in a container may.
+    /// The lineage of a job in a container.
     Of(Box<ContainedJob>),
 }
 
-/// What is known of a job in a container that asks.
+/// A job in a container that makes a request.
 #[derive(Debug, Clone)]
 pub struct ContainedJob {
     attempt: Attempt,
@@ -87,7 +87,8 @@ impl Scope {
         }
     }
 
-    /// That a new job may depend on these: whoever depends on a job may read its results.
+    /// Checks that a new job may depend on these jobs: a job may read the results of its
+    /// dependencies.
     ///
     /// # Errors
     /// `AccessDeniedException` when one is out of the scope.
@@ -180,7 +181,7 @@ impl ContainedJob {
         }
     }
 
-    /// The first job of the lineage that runs in a container: whatever its jobs submit counts
+    /// The first job of the lineage that runs in a container. All jobs that come from it count
     /// together.
     fn root(&self, db: &Snapshot) -> Result<Span, ApiError> {
         let mut root = self.span;
@@ -227,7 +228,7 @@ impl ContainedJob {
         self.row.id.split([':', '#']).next().unwrap_or_default()
     }
 
-    /// What decides which objects it reaches.
+    /// The objects that it reaches.
     pub fn objects(&self) -> objects::Reachable {
         let node = self.row.node_of.and(self.row.index);
         let job = if node.is_some() { self.parent() } else { &self.row.id };

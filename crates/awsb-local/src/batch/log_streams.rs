@@ -11,7 +11,7 @@ use crate::http::protocol::ApiError;
 use crate::logs::errors::{exists, not_found};
 use crate::logs::names::{GroupName, StreamName};
 
-/// What the rows of groups have besides their name and their time of creation; a migration.
+/// A migration: the settings of log groups.
 pub const GROUP_SETTINGS: &str = "
     ALTER TABLE log_groups ADD COLUMN retention_days INTEGER;    -- NULL: for ever
     ALTER TABLE log_groups ADD COLUMN class TEXT NOT NULL DEFAULT 'STANDARD';
@@ -120,7 +120,7 @@ pub struct Group {
     pub name: GroupName,
     /// When it was made, in milliseconds since the epoch.
     pub created_at: i64,
-    /// For how long events are kept; `None` means for ever.
+    /// The retention of events in days; `None` means for ever.
     pub retention_days: Option<i64>,
     /// API: LogGroupClass.
     pub class: String,
@@ -141,7 +141,7 @@ fn group_row(row: &Row<'_>) -> rusqlite::Result<Group> {
     Ok(Group {
         name: GroupName::from_valid(name.0),
         created_at: row.get::<_, Number>(1)?.0,
-        // What is damaged removes nothing.
+        // A damaged value removes nothing.
         retention_days: days.map(|days| days.0).filter(|days| *days > 0),
         class: class.0,
     })
@@ -223,7 +223,8 @@ pub fn streams(
     rows.collect()
 }
 
-/// The least text that is greater than all that begin with `prefix`; none when there is none.
+/// The least text that is greater than all texts that begin with `prefix`; `None` when there is no
+/// such text.
 fn successor(prefix: &str) -> Option<String> {
     let mut characters: Vec<char> = prefix.chars().collect();
     while let Some(last) = characters.pop() {

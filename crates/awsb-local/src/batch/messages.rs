@@ -59,7 +59,8 @@ pub enum Message {
     /// The host of containers is ready, or cannot be: the runners that wait for it get their
     /// orders.
     Prepared(Result<Arc<ContainerHost>, NoContainerHost>),
-    /// What a runner that is gone has left on a Docker engine is removed, as far as it can be now.
+    /// The leftovers of a runner that is gone are removed from a Docker engine, as far as possible
+    /// now.
     Removed(RunnerId),
     /// Which attempts runners have.
     Assigned(oneshot::Sender<HashSet<TaskId>>),

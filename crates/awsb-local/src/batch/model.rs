@@ -99,7 +99,8 @@ impl Summary {
         self.0[usize::from(status.code())]
     }
 
-    /// What has become of the array: `None` while children live, FAILED when any failed.
+    /// The outcome of the array: `None` while children have not ended, FAILED when any child
+    /// failed.
     pub fn outcome(&self) -> Option<Status> {
         let living: u32 = Status::ALL.iter().filter(|s| !s.has_ended()).map(|s| self.count(*s)).sum();
         match (living, self.count(Status::Failed)) {
@@ -110,11 +111,11 @@ impl Summary {
     }
 }
 
-/// What a job's life depends on, apart from what it does; an array's children, or a multi-node
-/// job's nodes, share it.
+/// The terms under which a job runs, apart from its specification. The children of an array, or the
+/// nodes of a multi-node job, share them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// What each attempt needs; for a multi-node job, all its nodes together.
+    /// The resources of each attempt; for a multi-node job, of all its nodes together.
     pub resources: Resources,
     /// The nodes, for a multi-node job.
     #[serde(default)]
@@ -122,20 +123,20 @@ pub struct Terms {
     /// Where it waits for resources.
     #[serde(default)]
     pub line: Line,
-    /// What has to succeed before it may run.
+    /// The jobs that have to succeed before it may run.
     #[serde(default)]
     pub depends_on: Vec<Dependency>,
     /// When failed attempts are repeated.
     pub retry: Retry,
     /// How long an attempt may take.
     pub timeout_s: Option<u32>,
-    /// Why no attempt can ever begin, although the job was accepted: said when its turn comes, as
-    /// on AWS.
+    /// Why no attempt can ever begin, although the job was accepted. The job fails with it when its
+    /// turn comes, as on AWS.
     pub doomed: Option<String>,
 }
 
 impl Terms {
-    /// What stands in for terms that cannot be read.
+    /// Terms in place of ones that cannot be read.
     pub fn unreadable() -> Self {
         Self {
             resources: Resources::default(),
@@ -154,7 +155,7 @@ impl Terms {
 pub struct Nodes {
     /// The index of the main node, whose end is the job's.
     pub main: u32,
-    /// What each node needs.
+    /// The resources of each node.
     pub each: Vec<Resources>,
 }
 
@@ -199,7 +200,7 @@ pub enum Dependency {
 pub struct Retry {
     /// How many attempts there are at most, 1 to 10.
     pub attempts: u32,
-    /// What decides, in order; none means that every failure is repeated.
+    /// The rules, in order. Without rules every failure is repeated.
     pub rules: Vec<ExitRule>,
 }
 

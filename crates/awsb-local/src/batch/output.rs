@@ -1,8 +1,8 @@
 //! Whether the output of an attempt is as long as it was at the end of the attempt.
 //!
-//! A runner says with an attempt's end how long the file of its log stream is. A file that is
-//! shorter, or gone though nobody has deleted or expired the stream, has lost lines: the attempt
-//! says so, as that of a job whose output could not be kept.
+//! A runner reports the length of the log stream's file with the end of an attempt. A file that is
+//! shorter, or gone though nobody has deleted or expired the stream, has lost lines. The attempt
+//! then says that its output is incomplete.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn mark_lost_output(
         let there = match std::fs::metadata(home.join(logs::file_of(group, &stream))) {
             Ok(meta) => meta.len(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-            // Whoever reads it hears that.
+            // Reading the stream reports this error.
             Err(_) => continue,
         };
         if there >= length || is_removed(db, group, &stream, attempt.stopped_at)? {

@@ -64,7 +64,7 @@ pub struct JobRow {
     pub cancelled: Option<bool>,
     /// Where its spec is: its own key or its parent's.
     pub owner: JobKey,
-    /// What of it cannot be read, if anything.
+    /// The part of it that cannot be read, if there is one.
     pub damage: Option<String>,
 }
 
@@ -234,7 +234,7 @@ impl Snapshot {
         while let Some(key) = next {
             let found: Option<Option<i64>> = above.query_row([key], |row| row.get(0)).optional()?;
             ancestors.push(JobKey(key));
-            // What submitted a job, and what it is a part of, was there before it.
+            // A job's submitter and its parent have lower keys.
             next = found.flatten().filter(|above| *above < key);
         }
         Ok(ancestors)
@@ -264,7 +264,7 @@ impl Snapshot {
         Ok(u64::try_from(open).unwrap_or(0))
     }
 
-    /// What a job does; `owner` is [`JobRow::owner`].
+    /// A job's specification; `owner` is [`JobRow::owner`].
     pub fn spec(&self, owner: JobKey) -> rusqlite::Result<Spec> {
         let text: String = self
             .0
@@ -273,8 +273,8 @@ impl Snapshot {
         from_json(&text)
     }
 
-    /// What is shown of a job: as much as can be read. What is damaged is said in its reason, in
-    /// the log, and to whoever asks for the status.
+    /// The specification of a job for showing it, as far as it can be read. Damage is reported in
+    /// the job's reason, in the log, and in the status of the cluster.
     pub fn readable(&self, row: &mut JobRow) -> rusqlite::Result<Spec> {
         let spec = match self.spec(row.owner) {
             Ok(spec) => spec,
@@ -451,7 +451,7 @@ impl Snapshot {
             .transpose()
     }
 
-    /// Whether there is a revision of a job definition, whoever has registered it.
+    /// Whether a revision of a job definition exists, with any registrant.
     pub fn has_definition(&self, name: &DefinitionName) -> rusqlite::Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM definitions WHERE name = ?1 AND (?2 IS NULL OR revision = ?2) AND active)";
         self.0.prepare_cached(sql)?.query_row(params![name.name, name.revision], |row| row.get(0))
@@ -468,7 +468,7 @@ impl Snapshot {
         after: (&str, i64),
         limit: usize,
     ) -> rusqlite::Result<Vec<(String, i64, bool, Value)>> {
-        // Said outright, so that the index is used.
+        // Explicit, so that the index is used.
         let by_name = if only.is_some() { "name = ?1" } else { "?1 IS NULL" };
         let mut statement = self.0.prepare_cached(&format!(
             "SELECT name, revision, active, body FROM definitions

@@ -8,7 +8,7 @@ use super::rows::from_json;
 use crate::constants::{COMPUTE_ENVIRONMENT, QUEUE};
 use crate::database::lossy::Text;
 
-/// What there is besides jobs and job definitions.
+/// The kinds of resources besides jobs and job definitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum ResourceKind {
@@ -50,7 +50,7 @@ pub fn one(db: &Connection, kind: ResourceKind, name: &str) -> rusqlite::Result<
         .map(Option::flatten)
 }
 
-/// What a record says; one that is damaged is as if it was not there, and that is said.
+/// The content of a record. A damaged record counts as missing, and is logged.
 fn readable(kind: ResourceKind, name: &str, body: &str) -> Option<Value> {
     from_json(body)
         .inspect_err(|e| tracing::warn!("the record of {} {name} is damaged: {e}", kind.as_str()))

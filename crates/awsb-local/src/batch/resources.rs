@@ -1,8 +1,8 @@
-//! Queues, compute environments and scheduling policies: what the API accepts, what it shows, and
-//! what of it decides who runs.
+//! Queues, compute environments and scheduling policies: the operations on them, and the part of
+//! them that decides what runs.
 //!
-//! Each is a JSON object in the database, in the form in which Describe… shows it. What decides
-//! nothing here (subnets, instance types, roles) is kept as it was given.
+//! Each is a JSON object in the database, in the form in which Describe… shows it. Fields without
+//! effect here (subnets, instance types, roles) are stored as they were given.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn refused<T>(why: impl Into<String>) -> Result<T, ChangeError> {
     Err(ChangeError::Refused(ApiError::client(why)))
 }
 
-/// What is there from the start.
+/// The built-in queue and compute environment.
 pub fn built_in(capacity: &Resources) -> Vec<(ResourceKind, &'static str, Value)> {
     let mut environment = json!({
         "type": "MANAGED",
@@ -71,7 +71,7 @@ pub fn built_in(capacity: &Resources) -> Vec<(ResourceKind, &'static str, Value)
     ]
 }
 
-/// What Batch adds to a compute environment. On this machine it is ready at once.
+/// Adds the fields that Batch adds to a compute environment. On this machine it is ready at once.
 fn environment_shown(body: &mut Value, name: &str) {
     let ours = [
         ("computeEnvironmentName", json!(name)),
@@ -86,7 +86,7 @@ fn environment_shown(body: &mut Value, name: &str) {
     defaults(body, &[("state", json!("ENABLED")), ("tags", json!({}))]);
 }
 
-/// What Batch adds to a job queue.
+/// Adds the fields that Batch adds to a job queue.
 fn queue_shown(body: &mut Value, name: &str) {
     let ours = [
         ("jobQueueName", json!(name)),
@@ -130,7 +130,7 @@ pub fn layout(store: &Store) -> rusqlite::Result<Layout> {
         let max = body["computeResources"]["maxvCpus"].as_u64();
         let environment = ComputeEnvironment {
             enabled: body["state"] != "DISABLED",
-            // The built-in one is the machine, whatever size that has today.
+            // The built-in one is the machine, with its size of today.
             max_vcpus: max
                 .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
                 .filter(|_| name != COMPUTE_ENVIRONMENT),

@@ -93,8 +93,8 @@ const SCHEMA: Schema<'_> = Schema {
     contradictions: &CONTRADICTIONS,
 };
 
-/// What cannot be in a database that is whole, and would have a job run that has ended, or never
-/// run.
+/// Contradictions that an intact database cannot have. A job with one could run again after its
+/// end, or never run.
 const CONTRADICTIONS: [&str; 2] = [
     "SELECT 'the job with the number ' || key || ' has the status ' || quote(status) || ' and '
          || iif(stopped_at IS NULL, 'no end', 'an end')
@@ -111,7 +111,7 @@ const CONTRADICTIONS: [&str; 2] = [
 ];
 
 impl ApiError {
-    /// What is answered when the database says this.
+    /// The answer for an error of the database.
     pub fn of_database(e: &rusqlite::Error) -> Self {
         if database::is_damage(e) {
             return Self::damaged(format!(
@@ -129,7 +129,7 @@ impl ApiError {
     }
 }
 
-/// A database error as an API error; what it is goes to the log.
+/// A database error as an API error; the details are logged.
 impl From<rusqlite::Error> for ApiError {
     fn from(e: rusqlite::Error) -> Self {
         tracing::warn!("database: {e}");
@@ -137,7 +137,7 @@ impl From<rusqlite::Error> for ApiError {
     }
 }
 
-/// What is there from the start, as this machine has it.
+/// The built-in resources, as this machine has them.
 #[derive(Debug)]
 pub struct BuiltIn {
     /// The job definition.
@@ -146,7 +146,7 @@ pub struct BuiltIn {
     pub resources: Vec<(ResourceKind, &'static str, Value)>,
 }
 
-/// A job that has been kept long enough, with its children or nodes.
+/// A job whose retention is over, with its children or nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     first: JobKey,
@@ -188,7 +188,7 @@ impl Store {
     fn fill(&mut self, built_in: &BuiltIn, now: i64) -> rusqlite::Result<()> {
         self.begin(true)?;
         let mut definition = built_in.definition.clone();
-        // What is damaged is written anew.
+        // A damaged record is written again.
         if let Ok(Some(old)) = definition_body(&self.db, BUILT_IN, 1) {
             definition["tags"] = old["tags"].clone();
         }
@@ -227,7 +227,7 @@ impl Store {
         self.commits.journals_removed();
     }
 
-    /// What the database had and has not any more.
+    /// The loss of the database, if there is one.
     pub fn missing(&self) -> Option<&Missing> {
         self.missing.as_ref()
     }
@@ -421,7 +421,7 @@ impl Store {
             }
             let (first, below, may_have_nodes) = row?;
             let last = JobKey(first.0 + i64::from(below));
-            // What cannot be read must not keep the others from going.
+            // An unreadable record must not block the others.
             let spec = self.spec(first).or_else(|e| match database::is_damage(&e) {
                 true => Ok(Spec::unreadable()),
                 false => Err(e),
@@ -442,7 +442,7 @@ impl Store {
     /// Removes a job with its children or nodes, its attempts and its log streams.
     pub fn remove(&self, job: &Expired) -> rusqlite::Result<()> {
         let range = [job.first.0, job.last.0];
-        // What it has submitted was submitted for whoever submitted it.
+        // The jobs that it has submitted now belong to its own submitter.
         let above = "UPDATE jobs SET submitter = (SELECT submitter FROM jobs WHERE key = ?1)
                      WHERE submitter BETWEEN ?1 AND ?2";
         self.db.prepare_cached(above)?.execute(range)?;
@@ -461,7 +461,7 @@ impl Store {
         self.db.prepare_cached(delete)?.execute([group, name]).map(|_| ())
     }
 
-    /// What a request asks to depend on, found: or why it cannot be.
+    /// Finds the jobs that a request depends on, or says why there are none.
     pub fn dependencies(&self, plan: &Plan) -> rusqlite::Result<Result<Vec<Dependency>, ApiError>> {
         let mut found = Vec::new();
         for asked in &plan.depends_on {
@@ -558,7 +558,7 @@ impl Store {
     }
 
     /// Registers a revision of a job definition, for a job in a container or else for the owner,
-    /// and returns its number. Numbers are the same for all: what one names is one thing.
+    /// and returns its number. Revisions are numbered for all registrants together.
     pub fn register(&self, name: &str, body: &Value, registrant: Option<JobKey>) -> rusqlite::Result<i64> {
         self.db.query_row(
             "INSERT INTO definitions (name, revision, active, body, registrant)
@@ -580,7 +580,7 @@ impl Store {
         find(&self.db, id)
     }
 
-    /// What a job does.
+    /// The specification of a job.
     pub fn spec(&self, key: JobKey) -> rusqlite::Result<Spec> {
         let text: String = self
             .db
@@ -589,7 +589,7 @@ impl Store {
         from_json(&text)
     }
 
-    /// The ID of a job that is no child.
+    /// The ID of a job that is not a child.
     pub fn id(&self, key: JobKey) -> rusqlite::Result<String> {
         self.db.prepare_cached("SELECT id FROM jobs WHERE key = ?1")?.query_row([key.0], |row| row.get(0))
     }

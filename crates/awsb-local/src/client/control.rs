@@ -24,9 +24,9 @@ pub struct Status {
     pub started_at: i64,
     /// Jobs by status; an array counts as one.
     pub jobs: JobCounts,
-    /// What this machine has.
+    /// The resources of this machine.
     pub capacity: Resources,
-    /// What of it is not in use.
+    /// The resources that are not in use.
     pub free: Resources,
     /// The problem that keeps it from working as it should, if there is one.
     #[serde(default, rename = "trouble")]
@@ -124,7 +124,7 @@ pub fn ask<T: DeserializeOwned>(
 pub enum Answer<T> {
     /// The value that was asked for.
     Ok(T),
-    /// Why there is none, for people.
+    /// Why there is no value, for people.
     Err(String),
 }
 

@@ -41,7 +41,7 @@ pub struct Started {
     pub pid: u32,
     /// Whether it was there before.
     pub joined: bool,
-    /// What it found to be lost when it started.
+    /// The losses that it found when it started.
     pub warnings: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ fn connection(home: &Home, endpoint: &Endpoint) -> Connection {
     let exported = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
     let (access_key_id, secret_access_key) = match exported {
         Some((id, secret)) if attempt_of(&id).is_some_and(|(attempt, _)| attempt == task) => (id, secret),
-        // The job has other credentials in its environment, for AWS: its own are made anew.
+        // The job has other credentials in its environment, for AWS: its own are derived again.
         _ => {
             let own = Secrets::of(endpoint).of_attempt(&task, Placement::Host);
             (own.access_key_id, own.secret_access_key)
@@ -112,8 +112,8 @@ pub fn rotate(home: &Home, program: &Program, jobs: bool) -> Result<Rotated, Loc
     ask(home, &Greeting::Rotate { jobs })?.ok_or_else(stopped)
 }
 
-/// What the server that runs in a home wrote down, if it is the user's own and can be reached from
-/// here.
+/// The endpoint of the server that runs in a home, if it is the user's own and can be reached from
+/// this machine.
 pub fn reachable(home: &Home) -> Result<Option<Endpoint>, LocalError> {
     // Before anything in the home is read.
     if !home.check()? {
@@ -151,7 +151,7 @@ pub fn is_served(home: &Home) -> Result<bool, LocalError> {
 /// When the home cannot be used or the server does not come up; the message has the server's own
 /// words.
 pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
-    // What is wrong with a home, `create` puts right or tells.
+    // `create` repairs or reports problems with a home.
     if let Ok(Some(started)) = running_server(home) {
         return Ok(started);
     }
@@ -258,7 +258,7 @@ fn spawn(home: &Home, program: &Program) -> Result<(Child, u64), LocalError> {
     let log = contents::open_to_write(options.create(true).append(true), &path).map_err(of_log)?;
     let from = log.metadata().map_err(of_log)?.len();
     let mut command = Command::new(&program);
-    // The server serves whoever comes later, too: nothing of this shell's environment may shape it.
+    // The server also serves later users: nothing of this shell's environment may affect it.
     command.env_clear();
     // The last two say where the Docker engine is.
     for name in ["HOME", "PATH", "TZ", "DOCKER_HOST", "XDG_RUNTIME_DIR"] {
@@ -326,7 +326,7 @@ pub fn last_error(home: &Home) -> Option<String> {
     log::last_error(home.path())
 }
 
-/// What the server of a home is doing; `None` when none runs.
+/// The status of the server of a home; `None` when none runs.
 ///
 /// # Errors
 /// When one runs and does not answer.
@@ -375,7 +375,7 @@ pub fn ask_within<T: DeserializeOwned>(
                 let again = match &e {
                     // It may be coming up or going down.
                     ControlError::NotReached(_) => true,
-                    // What has been done must not be done twice.
+                    // A request that may have been performed must not be repeated.
                     ControlError::NoAnswer(_) => !matches!(greeting, Greeting::Rotate { .. }),
                     ControlError::Refused(_) => false,
                 };

@@ -1,5 +1,5 @@
-//! What a server in the background reports to the process that has started it: a JSON object a line, over its
-//! standard output, which it closes once it serves.
+//! The report of a server in the background to the process that has started it: a JSON object a
+//! line, over its standard output, which it closes once it serves.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! What the engine asks of the container manager, and what it gets.
+//! The interface between the engine and the container manager.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::runner::protocol::{RunnerId, TaskId};
 /// How long the server waits for the Docker engine when it stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where containers run: what the creation of one needs to know of this server.
+/// The host of containers: what the creation of a container needs to know of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerHost {
     /// The address of the Docker engine.
@@ -31,18 +31,17 @@ pub struct ContainerHost {
 #[error("{0}")]
 pub struct NoContainerHost(pub String);
 
-/// The sending end: what the scheduler's thread may ask of the container manager. The answers come
-/// as messages to the engine.
+/// The sending end, for the engine's thread. The answers come as messages to the engine.
 #[derive(Debug, Clone)]
 pub struct Containers {
     requests: UnboundedSender<Request>,
     problem: Problem,
 }
 
-/// What cannot be done on the Docker engine now, though it is needed.
+/// The problem with the Docker engine that prevents something that is needed now.
 pub type Problem = Arc<Mutex<Option<String>>>;
 
-/// What the container manager is asked for.
+/// A request to the container manager.
 #[derive(Debug)]
 pub enum Request {
     /// Make the network ready.
@@ -73,7 +72,7 @@ impl Containers {
         let _ = self.requests.send(Request::Remove { runner, task, engine });
     }
 
-    /// What is wrong with the Docker engine, if it is needed and anything is.
+    /// The problem with the Docker engine, if it is needed and there is one.
     pub fn problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -90,7 +89,7 @@ impl Containers {
 /// The receiving end, for the container manager.
 #[derive(Debug)]
 pub struct Requests {
-    /// What is asked for.
+    /// The requests.
     pub receiver: UnboundedReceiver<Request>,
     /// Where the manager reports what is wrong.
     pub problem: Problem,

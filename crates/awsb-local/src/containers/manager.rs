@@ -100,7 +100,7 @@ struct Listening {
     task: JoinHandle<()>,
 }
 
-/// What the manager knows.
+/// The state of the manager.
 struct State {
     record: Record,
     /// Whether the record was read. If not, the manager looks by the home's location for what it

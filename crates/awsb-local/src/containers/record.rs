@@ -1,5 +1,5 @@
-//! `containers.json`: what this home has on Docker engines. It is written before anything is made
-//! there.
+//! `containers.json`: the record of everything that this home has on Docker engines. It is written
+//! before anything is made there.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use crate::docker::network::Network;
 use crate::home::contents;
 use crate::home::files::CONTAINERS;
 
-/// What is on record.
+/// The content of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {

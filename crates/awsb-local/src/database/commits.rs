@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::home::contents;
 use crate::home::files::{COMMITS_SUFFIX, RUNNERS};
 
-/// What the files outside a database say.
+/// The content of the files outside a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Record {
     /// The number of commits.
@@ -41,7 +41,7 @@ pub(super) struct Record {
     pub(super) closed: Option<Stamp>,
 }
 
-/// Tells whether a file has been written since.
+/// Detects whether a file has been written since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     length: u64,
@@ -80,7 +80,7 @@ impl Record {
         Some(Self { commits, durable, journaled, is_copied, closed })
     }
 
-    /// Always as long as the one before, so that writing it anew never takes room on the disk.
+    /// Always of the same length, so that writing it again never takes more space on the disk.
     fn text(&self) -> String {
         let (length, modified) = match self.closed {
             Some(stamp) => (stamp.length.to_string(), stamp.modified.to_string()),
@@ -95,12 +95,12 @@ impl Record {
     }
 }
 
-/// Tells a number that has been changed by accident from one that was written.
+/// Distinguishes a number that has been changed by accident from one that was written.
 fn sum_of(text: &str) -> String {
     hex::encode(&Sha256::digest(text)[..8])
 }
 
-/// What there is of one of the files.
+/// The state of one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -130,7 +130,7 @@ impl Found {
     }
 }
 
-/// What is known of a database's commits outside it.
+/// The knowledge of a database's commits outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Witness {
     beside: Found,
@@ -146,7 +146,7 @@ impl Witness {
         Ok(Self { beside: Found::read(&path_of(database))?, copy: Found::read(&copy_of(database))? })
     }
 
-    /// What was true last, as far as one of the files tells.
+    /// The last known state, as far as one of the files has it.
     pub(super) fn record(&self) -> Option<Record> {
         let records = [self.beside, self.copy].map(Found::record).into_iter().flatten();
         records.reduce(|a, b| Record {
@@ -191,7 +191,7 @@ fn open_copy(database: &Path) -> io::Result<File> {
     contents::open_to_write(OpenOptions::new().create(true).write(true).truncate(false), &path)
 }
 
-/// Counts the commits of one database; only whoever writes to it has this.
+/// Counts the commits of one database. Only its writer has this.
 #[derive(Debug)]
 pub struct Commits {
     path: PathBuf,
@@ -222,7 +222,7 @@ impl Commits {
         let file = contents::open_to_write(options.create(true).write(true).truncate(false), &path)?;
         let is_behind = |record: &Record| record.commits > found;
         let ahead = match record {
-            // Nothing tells how much there was.
+            // Nothing says how much there was.
             None => found,
             Some(record) => Some(record.commits).filter(|commits| *commits > found).unwrap_or(0),
         };
@@ -273,8 +273,8 @@ impl Commits {
         self.commits.load(Ordering::Relaxed) + 1
     }
 
-    /// Journals are about to be removed: what they have is in the database's own file, and only
-    /// what happens from now on is in a journal for certain.
+    /// Journals are about to be removed. Their content is in the database's own file; from now on
+    /// only new events are certain to be in a journal.
     pub fn journals_removed(&self) {
         self.journaled.store(self.commits.load(Ordering::Relaxed), Ordering::Relaxed);
         self.tell();
@@ -339,19 +339,19 @@ impl Commits {
     }
 }
 
-/// What a database has had and does not have any more.
+/// A loss: commits that a database has had and does not have any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// The database.
     pub file: PathBuf,
-    /// What tells that.
+    /// The evidence of the loss.
     pub sign: Sign,
     /// The runners' journals have all that has happened to jobs since the last commit that is
     /// there.
     pub is_journaled: bool,
 }
 
-/// What tells that something is missing in a database.
+/// The evidence that something is missing in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// It has fewer commits than it had.
@@ -361,7 +361,7 @@ pub enum Sign {
         /// Whether some of them were on the disk for certain.
         were_durable: bool,
     },
-    /// Nothing tells how many commits it had, and so it may be an older copy.
+    /// Nothing says how many commits it had, so it may be an older copy.
     Nothing,
     /// The runners' journals know of attempts of which it does not.
     Journals,

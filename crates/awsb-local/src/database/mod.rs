@@ -30,14 +30,14 @@ pub struct Opened {
     pub db: Connection,
     /// Counts what it commits.
     pub commits: Commits,
-    /// What is missing at its end, if anything is.
+    /// The loss at its end, if there is one.
     pub missing: Option<Missing>,
-    /// What is wrong with the files that tell how much it had, if anything is.
+    /// The damage of the files that record its number of commits, if there is any.
     pub harm: Option<String>,
 }
 
 impl Opened {
-    /// Takes a database as it is, without what is missing; that is said.
+    /// Accepts a database without what is missing, and adds a warning.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -54,7 +54,7 @@ impl Opened {
     }
 }
 
-/// Says what is wrong with the files that tell how much a database had; they are made anew.
+/// Warns of damage to the files that record the number of commits. They are written again.
 pub fn report_damage(harm: Option<String>, warnings: &mut Vec<String>) {
     if let Some(harm) = harm {
         let meaning = "it distinguishes the last state of a database from an older copy";
@@ -62,7 +62,7 @@ pub fn report_damage(harm: Option<String>, warnings: &mut Vec<String>) {
     }
 }
 
-/// What a database has, and how it is found to be whole.
+/// The schema of a database, and how to check whether it is intact.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
     /// Each leads to the next version of the schema. The version is SQLite's `user_version`: the
@@ -291,7 +291,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// What can be done, a line each.
+    /// What to do, a line each.
     pub fn hints(&self) -> [String; 2] {
         let file = self.file.display();
         [
@@ -475,7 +475,7 @@ mod tests {
             let sign = opened.missing.as_ref().map(|missing| missing.sign);
             assert_eq!(sign, Some(Sign::Commits { lost: 20, were_durable: true }));
         }
-        // What is committed next has a number that none of the lost ones had.
+        // The next commit has a number that none of the lost ones had.
         let mut warnings = Vec::new();
         let (_, commits) = open(&path, &STEPS, &[]).unwrap().accept(&mut warnings, "rows").unwrap();
         assert_eq!((warnings.len(), commits.next()), (1, 42));

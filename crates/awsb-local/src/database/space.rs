@@ -7,7 +7,7 @@ use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
 
 use crate::home::space::NoSpace;
 
-/// What an error of a database says of the disk under a home, if it is one of space. SQLite has a
+/// The lack of space that an error of a database means for a home, if it means one. SQLite has a
 /// code of its own only for a full disk. For the rest, the disk is tested.
 pub fn no_space(home: &Path, e: &rusqlite::Error) -> Option<NoSpace> {
     match e.sqlite_error_code()? {

@@ -29,7 +29,7 @@ pub struct Leftover {
     pub id: String,
 }
 
-/// The containers of a home, whatever state they are in; of one job only, if it is named.
+/// The containers of a home in any state; only of one job, if it is named.
 ///
 /// # Errors
 /// When the engine does not say.

@@ -16,7 +16,7 @@ pub enum EngineError {
     Network {
         /// The name of the network.
         name: String,
-        /// What the engine says.
+        /// The error of the engine.
         source: bollard::errors::Error,
     },
     /// The engine does not say where a network is.
@@ -30,7 +30,7 @@ pub enum EngineError {
     Removal {
         /// The name or ID of the container.
         container: String,
-        /// What the engine says.
+        /// The error of the engine.
         source: bollard::errors::Error,
     },
 }

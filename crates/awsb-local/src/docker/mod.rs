@@ -1,4 +1,4 @@
-//! What the local cluster has on the [Docker engine](awsb_docker), and what it calls it there.
+//! The local cluster's objects on the [Docker engine](awsb_docker), and their names.
 //!
 //! Server and runners both talk to it. Everything that they make there carries the home's ID in a
 //! label, so that what somebody's death has left behind is found again and removed.

@@ -1,5 +1,4 @@
-//! What a home contains: the mark that makes a folder one, the names that are given there, and how
-//! they go.
+//! The contents of a home: the mark that identifies it, the names of its files, and their removal.
 //!
 //! A server sweeps and a reset removes. Both must never touch what somebody else has put into the
 //! folder, so that they go by two rules. A folder is a home only when it was empty when it became
@@ -25,10 +24,10 @@ const MARK: &[u8] =
 /// The first line of [`MARK`]: later versions may say more.
 const FIRST_LINE: usize = 19;
 
-/// What the root of a file system may have without being anybody's.
+/// A folder that the root of a file system may have. It does not make the folder foreign.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What a folder is.
+/// The kind of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Folder {
     /// Nobody's: there is nothing in it, or the mark has just been begun.
@@ -39,7 +38,7 @@ pub enum Folder {
     Foreign(Vec<String>),
 }
 
-/// What a folder is, whoever may use it.
+/// Finds out the kind of a folder.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -51,8 +50,8 @@ pub fn examine(folder: &Path) -> io::Result<Folder> {
             names.push(name);
         }
     }
-    // Read after the names: whoever makes a home at this moment writes the mark before anything
-    // else.
+    // The mark is read after the names: a tool that makes a home at this moment writes the mark
+    // first.
     let mark = mark(folder)?;
     if mark.as_ref().is_some_and(|mark| mark.starts_with(&MARK[..FIRST_LINE])) {
         return Ok(Folder::Home);
@@ -120,7 +119,7 @@ fn open_with(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// What is said of a file that [has another name](has_another_name).
+/// The error for a file that [has another name](has_another_name).
 const HARD_LINK: &str = "it has another name elsewhere (a hard link), where each change would show";
 
 /// Whether a file is also in another place, under another name.
@@ -128,7 +127,7 @@ fn has_another_name(meta: &fs::Metadata) -> bool {
     meta.is_file() && meta.nlink() > 1
 }
 
-/// What is in a file of a home; a link in its place is not followed.
+/// Reads a file of a home. A link in its place is not followed.
 ///
 /// # Errors
 /// When it cannot be read, or is a link.
@@ -167,8 +166,8 @@ pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// What stands at a path that is ours, and must not: the server would write through a link, and
-/// cannot use a folder as a file, or a file as a folder.
+/// Checks that nothing else stands at a path of the home: the server would write through a link,
+/// and cannot use a folder as a file, or a file as a folder.
 ///
 /// # Errors
 /// With words that name the path.
@@ -197,7 +196,7 @@ pub fn check_place(path: &Path, is_to_be_folder: bool) -> io::Result<()> {
     )))
 }
 
-/// What the mark's file has; `None` when there is none, or when it is not a file.
+/// The content of the mark's file; `None` when it does not exist, or is not a file.
 fn mark(folder: &Path) -> io::Result<Option<Vec<u8>>> {
     let path = folder.join(START_LOCK);
     match fs::symlink_metadata(&path) {
@@ -258,17 +257,17 @@ fn is_hex(name: &str, digits: usize) -> bool {
     name.len() == digits && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether this is a folder itself, and no link to one: what a link leads to is not in the home.
+/// Whether this is a folder, and not a link to one: the target of a link is not in the home.
 pub fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
-/// What stays when a home is cleared.
+/// The files that remain when a home is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Remaining {
-    /// What has no name of ours.
+    /// Files that do not belong to the local cluster.
     pub others: Vec<PathBuf>,
-    /// What could not be removed, with the reason.
+    /// Files that could not be removed, with the reasons.
     pub failed: Vec<String>,
 }
 
@@ -278,8 +277,8 @@ impl Remaining {
     }
 }
 
-/// Empties one of a home's folders and removes it: what has a name of ours goes, and what has not
-/// stays and is added to `left`. A link goes, and not what it leads to.
+/// Empties one of a home's folders and removes it. Files of the local cluster are removed; others
+/// stay and are added to `left`. A link is removed, and not its target.
 pub fn clear_folder(home: &Path, folder: &str, left: &mut Remaining) {
     let path = home.join(folder);
     if !is_folder(&path) {
@@ -343,15 +342,16 @@ pub fn remove_in_place(path: &Path, left: &mut Remaining) {
 
 fn remove_if_empty(path: &Path, left: &mut Remaining) {
     match fs::remove_dir(path) {
-        // What is in it has been said.
+        // Its remaining files have been reported.
         Err(e) if [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&e.kind()) => {}
         Err(e) => left.failed(path, &e),
         Ok(()) => {}
     }
 }
 
-/// Removes a folder of a job with everything in it. Links in it go, and not what they lead to. A
-/// folder in which another file system is mounted stays as it is: what is there is not the job's.
+/// Removes a folder of a job with everything in it. Links in it are removed, and not their targets.
+/// A folder in which another file system is mounted stays as it is, because its content is not the
+/// job's.
 ///
 /// # Errors
 /// When not all of it could be removed.
@@ -400,7 +400,7 @@ fn mounted_within(folder: &Path) -> Option<PathBuf> {
         .find(|point| point.starts_with(&folder))
 }
 
-/// The same where there is no such table: a folder that is on another device.
+/// The same where no such table exists: a folder on another device.
 #[cfg(not(target_os = "linux"))]
 fn mounted_within(folder: &Path) -> Option<PathBuf> {
     fn look(folder: &Path, device: u64) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::host_id::HostId;
 use crate::constants::REGION;
 
-/// How to reach the local cluster: what an AWS client needs to know.
+/// How to reach the local cluster: everything that an AWS client needs to know.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
     /// `http://127.0.0.1:PORT`, for every service.
@@ -30,7 +30,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What `endpoint.json` says: how to reach the server that last ran here. The credentials and,
+/// The content of `endpoint.json`: how to reach the server that last ran here. The credentials and,
 /// where it is free, the port stay the same over restarts, so that exported variables stay valid.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,13 +48,13 @@ pub struct Endpoint {
     pub access_key_id: String,
     /// The owner's secret access key.
     pub secret_access_key: String,
-    /// What the secret access keys of jobs are made of.
+    /// The secret that the keys of jobs are derived from.
     #[serde(default)]
     pub jobs_secret: String,
 }
 
 impl Endpoint {
-    /// What a client needs of this.
+    /// The part of it that a client needs.
     pub fn connection(&self) -> Connection {
         Connection {
             endpoint_url: format!("http://127.0.0.1:{}", self.port),

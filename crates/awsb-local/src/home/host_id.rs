@@ -23,9 +23,9 @@ impl HostId {
 
     /// Whether it is this one.
     pub fn is_here(&self) -> bool {
-        // A laptop's name changes with its network, so the name alone is no proof that it is
-        // another one. Where the boot costs the start of a program, it is asked for only if the
-        // name has changed.
+        // A laptop's name changes with its network, so another name alone does not prove another
+        // machine. Where reading the boot ID needs another program, it is read only if the name has
+        // changed.
         if !cfg!(target_os = "linux") && self.name == name() {
             return true;
         }

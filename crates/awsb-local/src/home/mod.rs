@@ -81,8 +81,8 @@ impl Home {
         &self.path
     }
 
-    /// Makes the folder and what is in it from the start. A folder that is there already is taken
-    /// when it is empty or a home, whatever its mode, and never when it holds somebody's files.
+    /// Makes the folder and its initial contents. An existing folder is taken when it is empty or a
+    /// home, with any mode, and never when it holds somebody's files.
     ///
     /// # Errors
     /// When it cannot be made, belongs to another user, or holds other things.
@@ -148,7 +148,7 @@ impl Home {
         }
     }
 
-    /// What is said of a folder that holds somebody's files.
+    /// The error for a folder that holds somebody's files.
     fn foreign(&self, doing: &str, names: &[String]) -> LocalError {
         LocalError::failed(format!(
             "{doing} the local cluster's home {}: the folder is not a home of a local cluster and holds other \
@@ -160,8 +160,8 @@ impl Home {
                        does not exist yet"))
     }
 
-    /// That what is in the folder can be trusted: no other user can have put it there. `false` when
-    /// there is no folder.
+    /// Checks that the folder can be trusted: no other user can have put anything there. `false`
+    /// when there is no folder.
     ///
     /// # Errors
     /// When it is another user's, or others can write to it.
@@ -186,7 +186,7 @@ impl Home {
         let mut folders = vec![self.path.clone()];
         let (mut bytes, mut files) = (0, 0);
         while let Some(folder) = folders.pop() {
-            // What goes away meanwhile takes nothing.
+            // A file that is removed meanwhile takes no space.
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 match entry.metadata() {
                     Ok(meta) if meta.is_dir() => folders.push(entry.path()),
@@ -202,10 +202,10 @@ impl Home {
         (bytes, files)
     }
 
-    /// Removes everything of ours in this home, and nothing else. The lock that guards its starts
-    /// is held by the caller, and stays; so does what tells of leftovers on Docker engines, which
-    /// the next server removes. Returns what stays: what has no name of ours, and what cannot be
-    /// removed.
+    /// Removes everything of the local cluster in this home, and nothing else. The caller holds the
+    /// lock that guards starts; it stays. So does the record of leftovers on Docker engines, which
+    /// the next server removes. Returns the files that stay: those of others, and those that cannot
+    /// be removed.
     ///
     /// # Errors
     /// When the home cannot be read.
@@ -263,7 +263,8 @@ impl Home {
         let mut options = OpenOptions::new();
         let options = options.create(true).write(true).truncate(false);
         let file = open_to_write(options, &self.path.join(SERVER_LOCK))?;
-        // `is_served` holds the lock for an instant to look at it: one refusal is no proof.
+        // `is_served` holds the lock for an instant, so one refusal does not prove that a server
+        // runs.
         for _ in 0..50 {
             match file.try_lock() {
                 Ok(()) => {
@@ -299,8 +300,8 @@ impl Home {
         String::from_utf8(contents::read(&self.path.join(SERVER_LOCK)).ok()?).ok()?.trim().parse().ok()
     }
 
-    /// What the server that runs here wrote down; `None` when none runs, or it has not come that
-    /// far.
+    /// The endpoint of the server that runs here; `None` when none runs, or it has not written one
+    /// yet.
     pub fn served_endpoint(&self) -> Option<Endpoint> {
         let mut pid = String::new();
         let mut lock = contents::open(&self.path.join(SERVER_LOCK)).ok()?;
@@ -311,7 +312,8 @@ impl Home {
         self.endpoint().filter(|endpoint| endpoint.pid.to_string() == pid)
     }
 
-    /// What the server that runs here, or ran here last, wrote down; never what another user did.
+    /// The endpoint of the server that runs here, or ran here last; never one that another user
+    /// wrote.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let mut text = String::new();
         let mut file = contents::open(&self.path.join(ENDPOINT)).ok()?;

@@ -1,4 +1,4 @@
-//! What the user has set about the local cluster: how large it is, and how long it remembers.
+//! The settings of the local cluster: its size, and its retention.
 //!
 //! `blocal start` and `blocal serve` set it; it stays in the home, so that a server that a tool
 //! starts on demand is the same cluster.
@@ -13,11 +13,11 @@ use super::contents;
 use super::files::SETTINGS;
 use crate::capacity::{self, Resources};
 
-/// How long ended jobs and their logs are kept, unless it is set. AWS keeps jobs for at least 7
-/// days (User Guide, job_states).
+/// The default retention of ended jobs and their logs. AWS stores jobs for at least 7 days (User
+/// Guide, job_states).
 const RETENTION_DAYS: u32 = 30;
 
-/// What has been set; `None` leaves it to the machine, or to what is usual.
+/// The settings; `None` means the size of the machine, or the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
@@ -27,12 +27,12 @@ pub struct Settings {
     pub memory_mib: Option<u64>,
     /// GPUs that jobs may have.
     pub gpus: Option<u32>,
-    /// How long ended jobs and their logs are kept, in days.
+    /// The retention of ended jobs and their logs, in days.
     pub retention_days: Option<u32>,
 }
 
 impl Settings {
-    /// What has been set in a home.
+    /// Reads the settings of a home.
     ///
     /// # Errors
     /// When the file cannot be read, or is none of ours.
@@ -60,7 +60,7 @@ impl Settings {
         fs::rename(&new, home.join(SETTINGS))
     }
 
-    /// What jobs may have: what is set, else what the machine has.
+    /// The resources that jobs may have: those of the settings, else those of the machine.
     pub fn capacity(&self) -> Resources {
         let machine = capacity::capacity();
         Resources {
@@ -70,7 +70,7 @@ impl Settings {
         }
     }
 
-    /// How long ended jobs and their logs are kept, in milliseconds.
+    /// The retention of ended jobs and their logs, in milliseconds.
     pub fn retention_ms(&self) -> i64 {
         i64::from(self.retention_days.unwrap_or(RETENTION_DAYS)) * 24 * 60 * 60 * 1000
     }

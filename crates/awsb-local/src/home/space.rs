@@ -1,5 +1,5 @@
-//! Space on the disk under a home: what is said where there is none, and the reserve that is given
-//! up so that the ends of jobs can still be recorded.
+//! Space on the disk of a home: the errors when it is full, and the reserve that is released so
+//! that the ends of jobs can still be recorded.
 //!
 //! | what                                    | when little space is left                                    |
 //! |-----------------------------------------|--------------------------------------------------------------|
@@ -22,7 +22,7 @@ use crate::error::LocalError;
 
 /// Nothing new is begun while less than this is left beside the whole reserve, in bytes.
 pub const LOW: u64 = 256 * 1024;
-/// Lines of jobs are not kept while less than this is left, in bytes: ends come first.
+/// Output of jobs is not stored while less than this is left, in bytes: ends have priority.
 pub const LEAST: u64 = 128 * 1024;
 /// Nothing new is begun while fewer files than this can be made: a job takes about five.
 const LOW_FILES: u64 = 8;
@@ -55,7 +55,7 @@ pub struct NoSpace {
 }
 
 impl NoSpace {
-    /// What an error says of the disk under a home, if it is one of space.
+    /// The lack of space that an error means for a home, if it means one.
     pub fn of(home: &Path, e: &io::Error) -> Option<Self> {
         let why = match e.kind() {
             io::ErrorKind::StorageFull => match free(home) {
@@ -113,13 +113,13 @@ impl NoSpace {
         Self { path: home.to_owned(), ..self }
     }
 
-    /// Whether this is the same reason at the same path, whatever the number of bytes.
+    /// Whether this is the same reason at the same path, with any number of bytes.
     #[cfg(test)]
     pub fn is_like(&self, other: &Self) -> bool {
         (self.why, &self.path) == (other.why, &other.path)
     }
 
-    /// What can be done about it.
+    /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self.why {
             Why::Full => {
@@ -142,8 +142,7 @@ impl NoSpace {
         }
     }
 
-    /// What it is, with what can be done about it, in one line: an answer to a request has no
-    /// hints.
+    /// The message and what to do, in one line: an answer to a request has no hints.
     pub fn with_advice(&self) -> String {
         format!("{self}; {}", self.advice())
     }
@@ -197,7 +196,7 @@ fn file_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// What a disk has left.
+/// The free space of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Free {
     bytes: u64,
@@ -206,7 +205,7 @@ struct Free {
     read_only: bool,
 }
 
-/// What the disk under a path has left for this user; the path may not be there yet.
+/// The free space of the disk of a path for this user; the path need not exist yet.
 // The counts are of other types elsewhere.
 #[allow(clippy::useless_conversion)]
 fn free(path: &Path) -> Option<Free> {
@@ -223,7 +222,7 @@ fn free(path: &Path) -> Option<Free> {
     })
 }
 
-/// What keeps the disk under a home from taking so many bytes, and a few files.
+/// The lack of space that prevents writing this many bytes, and a few files, to the disk of a home.
 pub fn shortage(home: &Path, bytes: u64) -> Option<NoSpace> {
     let free = free(home)?;
     let of = |why, needed| Some(NoSpace { why, path: home.to_owned(), free: Some(free.bytes), needed });
@@ -239,7 +238,7 @@ pub fn shortage(home: &Path, bytes: u64) -> Option<NoSpace> {
     }
 }
 
-/// What keeps lines of jobs from being kept: that little is left, though not nothing.
+/// The lack of space that prevents storing the output of jobs: little is left, though not nothing.
 pub fn output_shortage(home: &Path) -> Option<NoSpace> {
     let free = free(home).filter(|free| free.bytes < LEAST)?;
     Some(NoSpace { why: Why::Full, path: home.to_owned(), free: Some(free.bytes), needed: Some(LEAST) })
@@ -263,13 +262,14 @@ impl Reserve {
         reserve.map_or(0, |meta| meta.len().min(WHOLE))
     }
 
-    /// What keeps something new of so many bytes from being begun: [`LOW`] is left for what is
-    /// recorded, and what the reserve lacks comes first.
+    /// The lack of space that prevents accepting something new of this size: [`LOW`] bytes are left
+    /// for records, and the reserve is refilled first.
     pub fn shortage(&self, bytes: u64) -> Option<NoSpace> {
         shortage(&self.home, (LOW + (WHOLE - self.held())).saturating_add(bytes))
     }
 
-    /// What keeps new things from being begun. A reserve that is not whole takes its part first.
+    /// The lack of space that prevents accepting anything new. A reserve that is not whole is
+    /// refilled first.
     pub fn check(&self) -> Option<NoSpace> {
         let shortage = self.shortage(0);
         if shortage.is_some() || self.held() == WHOLE {
@@ -292,7 +292,7 @@ impl Reserve {
     /// nothing is left.
     pub fn release(&self) -> bool {
         let held = self.held();
-        // What a limit of the size of files keeps from being written, more space does not help.
+        // More space does not help against a limit of the size of files.
         if held == 0 || NoSpace::at_file_limit(&self.home).is_some() {
             return false;
         }
@@ -355,7 +355,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let length = || fs::metadata(home.path().join(RESERVE)).map_or(0, |meta| meta.len());
         let reserve = Reserve::open(home.path());
-        // Whoever asks hears of the same bound as whoever makes the reserve whole.
+        // The check and the refill use the same bound.
         let needed = |reserve: &Reserve, bytes| reserve.shortage(u64::MAX / 2 + bytes).unwrap().needed;
         assert_eq!(needed(&reserve, 7), Some(u64::MAX / 2 + 7 + LOW + WHOLE));
         assert_eq!((length(), reserve.release()), (0, false));

@@ -95,7 +95,8 @@ impl Gateway {
     }
 
     async fn route(&self, mut request: Request<Incoming>, info: &RequestInfo) -> Response<s3s::Body> {
-        // What a request seems to speak that does not say which service it is for.
+        // The protocol that a request seems to use, for one that does not say which service it is
+        // for.
         let guess = Protocol::of(&request);
         let scope = match signature::scope(&request) {
             Ok(scope) => scope,
@@ -158,7 +159,7 @@ impl Gateway {
         }
     }
 
-    /// What is said to a request for a service that is not there.
+    /// The answer to a request for a service that does not exist.
     async fn no_service(&self, request: Request<Incoming>, name: &str) -> ApiError {
         match self.verified(request, UNKNOWN_BODY).await {
             Ok(_) => ApiError::new(
@@ -184,8 +185,8 @@ impl Gateway {
         }
     }
 
-    /// Who has signed the request, and the request with its whole body, once its signature has been
-    /// found to be good.
+    /// The signer of the request, and the request with its whole body, once its signature has been
+    /// verified.
     async fn verified(
         &self,
         request: Request<Incoming>,

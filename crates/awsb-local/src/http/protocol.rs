@@ -17,14 +17,14 @@ pub const REQUEST_ID: &str = "x-amzn-requestid";
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
-/// What kind of error it is, whatever a service calls it.
+/// The kind of an error, independent of the service's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The request is wrong, or not allowed.
     Client,
     /// Something on this machine went wrong, and may go well the next time.
     Server,
-    /// What has been stored cannot be read any more, or the disk fails.
+    /// Stored data cannot be read any more, or the disk fails.
     Damaged,
     /// The disk takes no more.
     NoSpace,
@@ -35,11 +35,11 @@ pub enum ErrorKind {
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What kind it is.
+    /// Its kind.
     pub kind: ErrorKind,
     /// AWS's name for it, e.g. `ClientException`.
     pub code: &'static str,
-    /// What is wrong.
+    /// The message.
     pub message: String,
 }
 
@@ -55,7 +55,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "ClientException", message)
     }
 
-    /// A body that is no JSON, or not of the operation's shape.
+    /// A body that is not JSON, or not of the operation's shape.
     pub fn serialization(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "SerializationException", message)
     }
@@ -70,14 +70,14 @@ impl ApiError {
         Self { kind: ErrorKind::NoSpace, ..Self::client(shortage.with_advice()) }
     }
 
-    /// What has been stored cannot be read any more. To ask again does not help, so the status is
-    /// none that clients try again after (AWS SDKs: 500, 502, 503 and 504).
+    /// Stored data cannot be read any more. A retry does not help, so clients do not retry this
+    /// status (AWS SDKs retry 500, 502, 503 and 504).
     pub fn damaged(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Damaged, ..Self::new(StatusCode::GONE, "ServerException", message) }
     }
 
-    /// What is answered when a file or a database of a home says this; `None` for what may go well
-    /// the next time.
+    /// The answer for a lasting error of a file or a database of a home; `None` for an error that
+    /// may not occur again.
     pub fn lasting(home: &Path, e: &io::Error) -> Option<Self> {
         if let Some(shortage) = database::no_space_within(home, e) {
             return Some(Self::no_space(&shortage));
@@ -119,7 +119,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// What a request seems to speak; it matters only for refusing a request without a signature.
+    /// The protocol that a request seems to use. It matters only for refusing a request without a
+    /// signature.
     pub fn of<B>(request: &Request<B>) -> Self {
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         if request.headers().contains_key("x-amz-target") {
@@ -191,7 +192,7 @@ impl Protocol {
     }
 }
 
-/// A response of the query protocol, which tells its request's ID in its XML, too.
+/// A response of the query protocol, which has its request's ID in its XML, too.
 fn query_response(status: StatusCode, xml: impl FnOnce(&str) -> String) -> Response<s3s::Body> {
     let id = uuid::Uuid::new_v4().to_string();
     let mut response = Protocol::Query.response(status, xml(&id).into());

@@ -1,4 +1,4 @@
-//! What a request asks for, for the log.
+//! The service and the operation of a request, for the log.
 
 use std::sync::{Arc, OnceLock};
 

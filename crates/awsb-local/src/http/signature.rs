@@ -15,7 +15,7 @@ use crate::access::secrets::{OF_AN_ENDED_JOB, attempt_of};
 use crate::access::{Credentials, Keys, Principal};
 use awsb_model::ADVICE;
 
-/// What is percent-encoded: all but the unreserved characters (RFC 3986).
+/// The characters that are percent-encoded: all but the unreserved ones (RFC 3986).
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// The same in a path, whose slashes stay.
 pub const RESERVED_IN_PATH: AsciiSet = RESERVED.remove(b'/');
@@ -26,7 +26,7 @@ const SKEW_MS: i64 = 15 * 60 * 1000;
 /// Query Parameters": "the maximum value is 604800 (seven days)").
 const LONGEST_PRESIGNED_SECONDS: u64 = 604_800;
 
-/// What a signature is good for: the scope of its credential.
+/// The scope of a signature's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     access_key_id: String,
@@ -58,8 +58,8 @@ fn incomplete(what: &str) -> ApiError {
     ApiError::refused("IncompleteSignatureException", format!("The signature: {what}"))
 }
 
-/// What the request says that it is signed for, in its `Authorization` header or, as a presigned
-/// URL does, in its query. Nothing is verified yet.
+/// The scope that a request claims, in its `Authorization` header or, as a presigned URL does, in
+/// its query. Nothing is verified yet.
 ///
 /// # Errors
 /// When the request is not signed with Version 4.
@@ -68,7 +68,7 @@ pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
         return Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"));
     }
-    // AWS CLI version 1 presigns like this unless it is told otherwise.
+    // AWS CLI version 1 presigns like this by default.
     if query(request).any(|(name, _)| name == "AWSAccessKeyId") {
         return Err(incomplete("Signature Version 2 is not supported; use AWS4-HMAC-SHA256 (s3v4)"));
     }
@@ -76,9 +76,9 @@ pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
     Scope::parse(&credential).ok_or_else(|| incomplete("X-Amz-Credential is malformed"))
 }
 
-/// What has to hold for an S3 request before the `s3s` crate verifies its signature: that it is of
-/// Version 4 (the crate takes Version 2 as well), in the header or in the query, and covers the
-/// host and every header that S3 gives a meaning to.
+/// Checks an S3 request before the `s3s` crate verifies its signature: the signature is of Version
+/// 4 (the crate takes Version 2 as well), in the header or in the query, and covers the host and
+/// every header that S3 gives a meaning to.
 ///
 /// # Errors
 /// When it does not hold.
@@ -113,8 +113,8 @@ pub fn check_s3<B>(request: &Request<B>) -> Result<(), ApiError> {
         return Err(denied("the host header must be signed"));
     }
     // S3 API Reference, "Authenticating Requests: Using the Authorization Header": "any x-amz-*
-    // headers that you plan to include in your request" have to be signed. Whoever is given a
-    // presigned URL could otherwise make a copy of any object of it, with `x-amz-copy-source`.
+    // headers that you plan to include in your request" have to be signed. Otherwise a presigned
+    // URL could be used to copy any object, with `x-amz-copy-source`.
     let unsigned = request.headers().keys().map(http::HeaderName::as_str);
     let unsigned: Vec<&str> =
         unsigned.filter(|name| name.starts_with("x-amz-") && !is_signed(name)).collect();
@@ -260,7 +260,7 @@ impl SignedRequest {
             return Err(incomplete("the credential's date is not the request's"));
         }
         let signed_headers: Vec<String> = fields.signed_headers.split(';').map(str::to_owned).collect();
-        // What decides where a request goes and what it means has to be under the signature.
+        // The headers that decide where a request goes and what it means have to be signed.
         for needed in ["host", "x-amz-date", "x-amz-target"] {
             if parts.headers.contains_key(needed) && !signed_headers.iter().any(|h| h == needed) {
                 return Err(incomplete(&format!("{needed} must be signed")));

@@ -113,7 +113,7 @@ fn existing_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Res
     Err(not_found("log stream"))
 }
 
-/// That the output of a stream may be read by whoever has this scope.
+/// Checks that a scope may read the output of a stream.
 fn check_stream(
     db: &Snapshot,
     scope: &Scope,
@@ -159,7 +159,7 @@ impl Api {
             Logs::GetLogEvents => self.get_log_events(who, body).await,
             Logs::FilterLogEvents => self.filter_log_events(who, body).await,
         };
-        // What is Batch's ServerException is this service's ServiceUnavailableException.
+        // This service's name for Batch's ServerException is ServiceUnavailableException.
         outcome.map_err(|e| match e.kind {
             ErrorKind::Server => unavailable(&e.message),
             // This service has no word for it, and what is refused with this one is not tried
@@ -230,7 +230,8 @@ impl Api {
 
     async fn create_log_stream(&self, body: &[u8]) -> Result<Value, ApiError> {
         let (group, stream) = names(body)?;
-        // What an earlier stream has left is removed with a transaction before there is a new one.
+        // The leftovers of an earlier stream are removed, with a transaction, before there is a new
+        // one.
         self.require_space()?;
         let (events, reader) = (Arc::clone(&self.events), self.reader.clone());
         let (of, new) = (group.clone(), stream.clone());
@@ -395,7 +396,8 @@ impl Api {
         let home = self.engine.home().to_owned();
         blocking(move || {
             let now = now_ms();
-            // Who deletes the stream waits for the writer, so it is there until the events are.
+            // A deletion of the stream waits for the writer, so the stream exists until the events
+            // are stored.
             let mut writer = events.table().writer();
             let known = reader.read_now(|db| existing_stream(db, &group, &stream))?;
             let batch = put::check(input, now, known.expired_before(now))?;
@@ -599,7 +601,7 @@ impl Detail {
         Ok(Self { name: name.clone(), created_at: *created_at, times })
     }
 
-    /// What LastEventTime orders by. Streams without an event come first; unverified.
+    /// The key of the order LastEventTime. Streams without an event come first; unverified.
     fn last(&self) -> i64 {
         self.times.map_or(0, |(_, last, _)| last)
     }

@@ -19,7 +19,7 @@ use crate::batch::Reader;
 use crate::batch::log_streams::{self, Group};
 use crate::http::protocol::ApiError;
 
-/// Beyond this number of files, what is known of them is found out anew: 10 MB.
+/// Beyond this number of files the cache is cleared: 10 MB.
 const MOST_KNOWN: usize = 200_000;
 
 /// The events of a home's log streams.
@@ -30,7 +30,7 @@ pub struct Events {
     known: Mutex<HashMap<u128, Known>>,
 }
 
-/// What was found out of a file of this length, which only ever grows.
+/// The cached properties of a file of this length, which only ever grows.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     length: u64,
@@ -38,7 +38,7 @@ struct Known {
 }
 
 impl Events {
-    /// The events of a home; what of them has been lost is said.
+    /// The events of a home. Losses are added to `warnings`.
     ///
     /// # Errors
     /// When the table of stored events cannot be opened or is of a newer version of awsb.
@@ -56,8 +56,8 @@ impl Events {
         self.home.join(file_of(group.as_str(), stream))
     }
 
-    /// The times of the first and the last event that a job has written; `None` when there is none.
-    /// As long as the file has the same length, this costs one look at its length.
+    /// The times of the first and the last event that a job has written; `None` when there is no
+    /// event. As long as the file has the same length, this costs only reading its length.
     ///
     /// # Errors
     /// When its file cannot be read.

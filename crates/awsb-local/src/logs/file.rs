@@ -23,7 +23,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Looks at a file as it is now; `None` when there is none, as before a stream's first event.
+    /// Opens a file as it is now; `None` when it does not exist, as before a stream's first event.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -142,7 +142,7 @@ impl LogFile {
 pub struct FileScan {
     path: PathBuf,
     direction: Direction,
-    /// What is yet to be read.
+    /// The part that is not read yet.
     low: u64,
     high: u64,
     queue: VecDeque<FoundEvent>,
@@ -271,7 +271,7 @@ impl FileScan {
     }
 
     fn push(&mut self, line: &[u8], start: u64) {
-        // What is no event is passed over: somebody has edited the file.
+        // Text that is not an event is skipped: somebody has edited the file.
         if let Some(event) = record::parse(line) {
             let mark = |at| Position { time: event.time, at };
             self.queue.push_back(FoundEvent {

@@ -1,8 +1,8 @@
 //! FilterLogEvents: the events of many streams as one, in the order of time, page by page.
 //!
-//! A page begins where the token says: after an event. What a page costs depends on the streams
-//! that have events at its time; of the others only the file's length is looked at. Of all that are
-//! there, a page holds at most what it answers with, and what is read ahead.
+//! A page begins where the token says: after an event. The cost of a page depends on the streams
+//! that have events at its time; for the others only the length of the file is read. A page holds
+//! in memory at most its own events, and a bounded amount that is read ahead.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ use crate::http::protocol::ApiError;
 /// (API: "A returned page might only be partially full, or even empty.")
 const MOST_LOOKED_AT: usize = 64 * 1024 * 1024;
 
-/// What is wanted.
+/// The request.
 #[derive(Debug)]
 pub struct Request {
     /// The group; it is there.
@@ -50,8 +50,8 @@ pub struct Request {
     pub token: Option<Token>,
 }
 
-/// The last event that a page has looked at. Nothing but events after it, in its direction, comes
-/// on the next page, whatever has been written meanwhile.
+/// The last event that a page has examined. The next page has only events after it, in its
+/// direction, also when others have been written meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     forward: bool,
@@ -210,8 +210,8 @@ fn short_hash(group: &GroupName, stream: &str) -> u64 {
     hash.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte))
 }
 
-/// API: FilteredLogEvent. The ID tells the event from all others, for ever: clients that ask again
-/// from the last time on leave out those that they have seen.
+/// API: FilteredLogEvent. The ID distinguishes the event from all others, for ever: clients that
+/// ask again from the last time on skip those that they have seen.
 fn event(stream: &str, hash: u64, kind: SourceKind, found: &FoundEvent) -> Value {
     let id = format!("{:014}{hash:020}{}{:021}", found.time, kind as u8, found.before.at);
     json!({

@@ -19,7 +19,7 @@ pub const MOST_EVENTS: usize = 10_000;
 /// counting).
 pub const MOST_BYTES: usize = 1024 * 1024;
 
-/// What is wanted.
+/// The request.
 #[derive(Debug)]
 pub struct Request {
     /// Which stream; it is there.

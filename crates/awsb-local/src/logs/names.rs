@@ -26,8 +26,8 @@ impl GroupName {
         Ok(Self(text.to_owned()))
     }
 
-    /// What a request names by `logGroupName` or by `logGroupIdentifier`, which is a name or an
-    /// ARN.
+    /// The group that a request names by `logGroupName` or by `logGroupIdentifier`, which is a name
+    /// or an ARN.
     ///
     /// # Errors
     /// `InvalidParameterException`, when it names none, or two.

@@ -10,7 +10,6 @@
 /// API: FilterPattern has up to 1,024 characters.
 const LONGEST: usize = 1024;
 
-/// A pattern that messages are matched with.
 /// What is wrong with a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
@@ -33,6 +32,7 @@ pub enum PatternError {
     NotClosed(String),
 }
 
+/// A pattern that messages are matched with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pattern {
     /// All must be there.

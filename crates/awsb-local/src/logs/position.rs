@@ -48,9 +48,9 @@ pub struct FoundEvent {
 /// The kinds of sources, in the order in which events of the same time come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceKind {
-    /// What a job has written.
+    /// The output of a job.
     File,
-    /// What PutLogEvents has stored.
+    /// The events that PutLogEvents has stored.
     Table,
 }
 

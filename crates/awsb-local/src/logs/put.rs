@@ -80,8 +80,8 @@ pub fn check(events: Vec<InputEvent>, now: i64, expired: Option<i64>) -> Result<
     Ok(Batch { events: events.map(|event| (event.timestamp, event.message)).collect(), rejected })
 }
 
-/// Which of the events, in the order of time, are neither too old nor too new, and what is said of
-/// the others.
+/// The events, in the order of time, that are neither too old nor too new, and the rejection of the
+/// others.
 fn accepted(events: &[InputEvent], now: i64, expired: Option<i64>) -> (Range<usize>, Option<Value>) {
     let before = |time: i64| events.partition_point(|event| event.timestamp < time);
     let too_old = before(now - TOO_OLD);

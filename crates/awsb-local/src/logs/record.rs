@@ -17,7 +17,7 @@ pub struct Event {
     pub message: String,
 }
 
-/// Appends an event to what is to be written. What is no UTF-8 is replaced.
+/// Appends an event to a buffer. Bytes that are not UTF-8 are replaced.
 pub fn append(buffer: &mut Vec<u8>, time: i64, message: &[u8]) {
     use std::io::Write;
     let _ = write!(buffer, "{:013} ", time.clamp(0, 9_999_999_999_999));

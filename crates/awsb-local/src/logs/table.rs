@@ -47,7 +47,7 @@ pub struct Table {
     readers: Mutex<Vec<Connection>>,
 }
 
-/// What there is of a stream in the table.
+/// The properties of a stream in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// The stream's number here.
@@ -71,7 +71,8 @@ impl Table {
         Ok(Self { path, writer: Mutex::new(writer), commits, readers: Mutex::new(Vec::new()) })
     }
 
-    /// The right to change it. Whoever looks first whether a stream is there holds it meanwhile.
+    /// The exclusive right to change it. It is held while somebody checks that a stream exists
+    /// before writing.
     pub fn writer(&self) -> Writer<'_> {
         Writer(self.writer.lock().unwrap_or_else(PoisonError::into_inner), &self.commits)
     }

@@ -30,7 +30,7 @@ use crate::time::now_ms;
 use awsb_docker::{connect, status, words};
 use awsb_model::ADVICE;
 
-/// What ECS says of a container that was killed because it used more memory than it may
+/// The reason that ECS gives for a container that was killed because it exceeded its memory
 /// (amazon-ecs-agent, `OutOfMemoryError`; AWS Batch shows it as the container's reason).
 const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// A pull that does not go on for this long is given up.
@@ -82,7 +82,7 @@ impl Execution for ContainerExecution {
     fn take_output(&mut self) {}
 
     fn signal(&mut self, signal: Signal) {
-        // A thread that is gone has told the end already.
+        // A thread that is gone has reported the end already.
         let _ = self.signals.send(signal);
     }
 
@@ -103,7 +103,7 @@ struct ContainerRun {
     signals: UnboundedReceiver<Signal>,
 }
 
-/// Why there is no container that runs.
+/// Why no container runs.
 type Refusal = Outcome;
 
 /// A refusal in ECS's form: its name for what could not be done, then the engine's words.
@@ -215,8 +215,8 @@ impl ContainerRun {
         }
     }
 
-    /// The main node makes the network of the nodes: it is there before the others are started.
-    /// Nobody makes it anew when the main node has left.
+    /// The main node makes the network of the nodes: it exists before the others are started. It is
+    /// not made again when the main node has left.
     async fn join_nodes(&self, docker: &Docker) -> Result<(), Refusal> {
         let Some(main) = &self.order.main_node else { return Ok(()) };
         let failed = |why: EngineError| cannot("CannotStartContainerError", why);
@@ -411,8 +411,8 @@ fn code(code: i64) -> i32 {
     i32::try_from(code).unwrap_or(255)
 }
 
-/// What to do about an image that this machine's engine could not pull: by the registry's words,
-/// which AWS hands on in the same form.
+/// The advice for an image that this machine's engine could not pull, depending on the registry's
+/// message.
 fn pull_advice(image: &str, engine: &str, words: &str) -> String {
     let low = words.to_lowercase();
     let has = |needles: &[&str]| needles.iter().any(|needle| low.contains(needle));

@@ -1,4 +1,4 @@
-//! What a runner runs: to its loop, a process of the host and a container are the same.
+//! The interface between the runner's loop and what it runs: a process of the host, or a container.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Ipv4Addr;
@@ -16,14 +16,14 @@ use super::spare::Spares;
 /// Its end, unless there is a descriptor for it, and its start, if that takes time, come as
 /// [`Event`]. Until then it can be signalled at any time.
 pub trait Execution {
-    /// What can be read when there is output to take; `None` when the work looks after its output
-    /// itself.
+    /// A descriptor that is readable when there is output to take; `None` when the execution
+    /// handles its output itself.
     fn readable(&self) -> Option<BorrowedFd<'_>>;
 
     /// Takes what is there of its output.
     fn take_output(&mut self);
 
-    /// What can be read when it has ended; `None` of one whose end comes as [`Event`].
+    /// A descriptor that is readable when it has ended; `None` when the end comes as an [`Event`].
     fn end(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -33,33 +33,33 @@ pub trait Execution {
         None
     }
 
-    /// SIGTERM asks all of it to end, SIGKILL ends it. Said of work that has not started yet, it
-    /// never does.
+    /// SIGTERM asks all of it to end, SIGKILL ends it. An execution that gets a signal before it
+    /// has started never starts.
     fn signal(&mut self, signal: Signal);
 
-    /// Its end has been told: what it has left running is killed, the rest of its output taken.
-    /// Returns what there is to be said of that, e.g. that output could not be written.
+    /// Finishes it after its end: processes that are left are killed, and the rest of the output is
+    /// taken. Returns why output is lost, if it is.
     fn finish(&mut self) -> Option<String>;
 
-    /// Removes what is left of it, after its end has been written down, or keeps it for the next
-    /// work. What takes time happens in a thread, which the runner waits for before it goes.
+    /// Removes its leftovers after its end has been recorded, or stores them for the next
+    /// execution. Slow work happens in a thread, which the runner joins before it exits.
     fn clean(self: Box<Self>, spares: &mut Spares) -> Option<JoinHandle<()>>;
 }
 
 /// How a work has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// The exit code, 128 + signal for an end by a signal; `None` when there is none.
+    /// The exit code; 128 + signal after a signal; `None` without an exit code.
     pub exit_code: Option<i32>,
-    /// What else is to be said (`container.reason`).
+    /// More about the end (`container.reason`).
     pub reason: Option<String>,
-    /// It has not ended by itself: what it ran on is gone.
+    /// It has not ended by itself: its host is gone.
     pub lost: bool,
     /// Why some of its output is lost, where that is known before [`Execution::finish`].
     pub lost_output: Option<String>,
 }
 
-/// What has happened to a work.
+/// An event of an execution.
 #[derive(Debug)]
 pub enum Event {
     /// It runs, since this time in milliseconds since the epoch, and other nodes reach it at this
@@ -78,7 +78,7 @@ pub struct EventSender {
 }
 
 impl EventSender {
-    /// Tells the runner's loop.
+    /// Sends an event to the runner's loop.
     pub fn send(&self, task: &TaskId, news: Event) {
         // A loop that is gone need not hear it.
         if self.sender.send((task.clone(), news)).is_ok() {
@@ -93,7 +93,7 @@ impl EventSender {
 pub struct PostponedExecution {
     /// The attempt.
     pub task: TaskId,
-    /// Where its end is told.
+    /// Where its end is reported.
     pub events: EventSender,
 }
 
@@ -135,7 +135,7 @@ pub fn event_channel() -> io::Result<(EventSender, EventReceiver)> {
 }
 
 impl EventReceiver {
-    /// What can be read when there are news.
+    /// A descriptor that is readable when an event has come.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
     }

@@ -46,7 +46,7 @@ impl Waiter {
         Ok(Self(sender))
     }
 
-    /// Has the end of a process told.
+    /// Reports the end of a process.
     pub fn wait(&self, task: &TaskId, pid: Pid) {
         let waiting = self.0.send((task.clone(), pid));
         debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
@@ -73,7 +73,7 @@ pub struct HostExecution {
     /// The working directory as it was when the process was started.
     mark: Option<FolderStamp>,
     tmpdir: TmpDir,
-    /// What was unpacked there for the job, as it was then.
+    /// The folder that was unpacked there for the job, and its state then.
     unpacked: Option<(Folder, Option<FolderStamp>)>,
     /// It has ended, and nothing of it is left that could still write to its folders.
     is_gone: bool,
@@ -116,7 +116,8 @@ impl HostExecution {
             let _limits = Lent::take(&run.limits);
             Ok((pipe, process::start(&command.argv, &command.environment, &command.directory, writer)?))
         };
-        // What cannot be started without its launcher is left to that: it says what is wrong.
+        // A job that cannot be started without its launcher is left to the launcher, which says
+        // what is wrong.
         let begun = direct.and_then(|direct| begin(&direct).ok()).map_or_else(|| begin(&job), Ok);
         let (pipe, leader) = begun.inspect_err(|_| {
             // It is tried again, in a new folder. These need no descriptor, of which there may be
@@ -235,8 +236,7 @@ fn home() -> PathBuf {
     std::path::absolute(".").unwrap_or_default()
 }
 
-/// Does its launcher's work for a job, as far as that can be done. What could not the launcher
-/// does.
+/// Does the work of a job's launcher, as far as possible. The launcher does the rest.
 fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready {
     let folder = job.directory.join(UNPACKED);
     let fetch =

@@ -1,4 +1,4 @@
-//! A runner's journal and lock: what is known of a job when nobody is left to ask.
+//! A runner's journal and lock: the record of a job for when its runner is gone.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -35,7 +35,7 @@ enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         engine: Option<String>,
     },
-    /// The process exists. `born` tells it from a later process with the same pid.
+    /// The process exists. `born` distinguishes it from a later process with the same pid.
     Started { task: TaskId, pid: i32, at: i64, born: Option<u64> },
     /// The attempt has ended.
     Ended(Ended),
@@ -96,7 +96,7 @@ impl Journal {
         self.write(&Entry::Started { task: task.clone(), pid, at, born: process::born(pid) })
     }
 
-    /// When the attempt has ended, before the server is told.
+    /// Records the end of the attempt, before the server gets a report.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -177,16 +177,16 @@ pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
     }
 }
 
-/// What became of an attempt that was given to a runner which is gone.
+/// The fate of an attempt that was given to a runner which is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// The runner never took it: its process has never existed.
     NeverBegan,
     /// It ended like this.
     Ended(Ended),
-    /// The runner died while it ran. What was left of its processes has been killed.
+    /// The runner died while it ran. Its remaining processes have been killed.
     Lost,
-    /// The runner died while it ran in a container on this Docker engine, where it may still be.
+    /// The runner died while it ran. Its remaining processes have been killed.
     Abandoned(String),
 }
 
@@ -221,7 +221,7 @@ pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate
 /// An attempt that a runner has taken, and how it ended, if it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// Who has taken it.
+    /// The runner that has taken it.
     pub runner: RunnerId,
     /// The attempt.
     pub task: TaskId,
@@ -233,7 +233,7 @@ pub struct Taken {
     pub ended: Option<Ended>,
 }
 
-/// What the journals of a home have, of runners that live and of those that are gone.
+/// The content of the journals of a home, of runners that live and of those that are gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Journals {
     /// All attempts.
@@ -241,7 +241,7 @@ pub struct Journals {
     /// A runner that has written much keeps the last of it only: what has happened since this
     /// commit.
     pub since: u64,
-    /// Those that do not have all that was written to them, or cannot be read.
+    /// The journals that are incomplete, or cannot be read.
     pub damaged: Vec<PathBuf>,
 }
 
@@ -286,7 +286,7 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
         }
         all.taken.append(&mut own);
     }
-    // What an earlier version has written does not say which job it was.
+    // An entry of an earlier version does not name its job.
     all.taken.retain(|taken| !taken.job.is_empty());
     Ok(all)
 }
@@ -332,7 +332,7 @@ fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(named)?;
         if line.last() != Some(&b'\n') {
-            // A part of a line is text; whatever else is there was not written by a runner.
+            // A part of a line is text; anything else was not written by a runner.
             is_whole &= line.is_ascii() && !line.iter().any(u8::is_ascii_control);
             break;
         }

@@ -35,7 +35,7 @@ impl Lent {
         for (name, limit) in limits {
             let Some(resource) = resource(name) else { continue };
             let before = getrlimit(resource);
-            // For rustix, no number is no limit.
+            // For rustix, no number means no limit.
             let hard = before.maximum;
             let wanted = match u64::try_from(*limit) {
                 Ok(limit) => Some(hard.map_or(limit, |hard| limit.min(hard))),

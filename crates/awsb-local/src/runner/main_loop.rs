@@ -31,12 +31,12 @@ use crate::log;
 use crate::process::room_for_a_job;
 use crate::time::now_ms;
 
-/// A job that is over within this time, in milliseconds, is told once, when it has ended: its start
-/// would cost the server as much again.
+/// A job that ends within this time, in milliseconds, is reported once, when it has ended: a report
+/// of its start would cost the server as much again.
 const BRIEF_MS: i64 = 5;
 /// An idle runner goes after this time: it keeps memory, and the next one starts in milliseconds.
 const IDLE_MS: i64 = 10_000;
-/// How long the folders of the last job are kept for the next one, which comes at once where many
+/// How long the folders of the last job are stored for the next one, which comes at once where many
 /// wait.
 const SPARE_MS: i64 = 200;
 /// How long a runner waits at first, and at most, before it connects again to a server that is
@@ -63,7 +63,8 @@ pub fn run(id: &str) -> Result<(), LocalError> {
     umask(Mode::from_bits_truncate(0o022));
     #[cfg(target_os = "linux")]
     {
-        // What flees from a job's group becomes ours; and `ps` shows a name, not `exe`.
+        // Processes that leave a job's group become children of this process, and `ps` shows a name
+        // instead of `exe`.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let _ = nix::sys::prctl::set_name(c"blocal-runner");
     }
@@ -100,13 +101,13 @@ struct Runner {
     journal: Journal,
     server: Option<Server>,
     reconnect_at: i64,
-    /// How long the last pause before a connection was; 0 when the server has said something since.
+    /// The last pause before a connection; 0 when the server has sent something since.
     pause_ms: i64,
     environment: BTreeMap<String, String>,
     job: Option<Job>,
-    /// Ends that the server has not told us to forget.
+    /// Ends that the server has not told this runner to forget.
     ended: Vec<Ended>,
-    /// Those of them that the journal has not: this process is all that knows of them.
+    /// The ends among them that are not in the journal: only this process knows them.
     unwritten: Vec<Ended>,
     events: EventSender,
     event_receiver: EventReceiver,
@@ -118,7 +119,7 @@ struct Runner {
     idle_since: i64,
 }
 
-/// What is there.
+/// What is ready after a wait.
 struct Ready {
     /// Output of the job.
     output: bool,
@@ -144,14 +145,14 @@ struct Job {
     started_at: Option<i64>,
     /// Where other nodes reach it.
     address: Option<Ipv4Addr>,
-    /// When the server is told that it runs, unless it has ended by then.
+    /// When the start is reported to the server, unless it has ended by then.
     report_start_at: Option<i64>,
     timeout_ms: Option<i64>,
     timeout_at: Option<i64>,
     timed_out: bool,
     kill_at: Option<i64>,
     kill_after_ms: i64,
-    /// What is to be tried again, as it could not be started.
+    /// The start to be tried again.
     postponed: Option<Box<Retry>>,
 }
 
@@ -294,8 +295,8 @@ impl Runner {
         }
     }
 
-    /// The start is told when the job is not over in a moment. SIGTERM when the attempt's time has
-    /// run out, SIGKILL when SIGTERM has not helped.
+    /// Reports the start of a job that does not end in a moment. Sends SIGTERM when the attempt's
+    /// time is over, and SIGKILL when SIGTERM has not helped.
     fn deadlines(&mut self, now: i64) {
         if self.job.as_ref().is_some_and(|job| job.report_start_at.is_some_and(|at| now >= at)) {
             self.report_start();
@@ -348,8 +349,8 @@ impl Runner {
             line.push(b'\n');
             server.stream.write_all(&line)
         });
-        // What could not be said is in the journal and in the next greeting. The server's last
-        // orders are read to their end first: one of them may be a job for us.
+        // A message that could not be sent is in the journal and in the next greeting. The server's
+        // last orders are read to their end first: one of them may be a job for this runner.
         if sent.is_err() {
             let _ = server.stream.shutdown(std::net::Shutdown::Write);
         }
@@ -413,8 +414,8 @@ impl Runner {
         self.start(run, 0);
     }
 
-    /// Starts what is to run. What the machine has no room for now is tried again later: that is no
-    /// fault of the job's. `pause_ms` is how long it has been waited for since the last try.
+    /// Starts an attempt. If the machine lacks a resource for it now, the start is tried again
+    /// later: that is not the job's fault. `pause_ms` is the pause since the last try.
     fn start(&mut self, run: Run, pause_ms: i64) {
         let started = match run.container {
             Some(_) => match ContainerExecution::start(run.clone(), self.events.clone()) {
@@ -434,7 +435,7 @@ impl Runner {
         match started {
             Ok((work, leader)) => {
                 let mut job = Job::new(&run, work);
-                // A container tells it when it has been started.
+                // A container reports its start.
                 if let Some(leader) = leader {
                     let at = now_ms();
                     if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
@@ -511,7 +512,8 @@ impl Runner {
         self.cleaners.extend(job.execution.clean(&mut self.spares));
     }
 
-    /// Whether the journal has every end. What it has not (the disk was full) is tried again.
+    /// Whether the journal has every end. Ends that could not be written (the disk was full) are
+    /// tried again.
     fn all_written(&mut self) -> bool {
         self.unwritten.retain(|ended| self.journal.ended(ended).is_err());
         self.unwritten.is_empty()

@@ -1,15 +1,14 @@
 //! Secrets of the cluster do not come to stand in what a runner writes.
 //!
-//! A secret begins with words of its own ([`SECRET_PREFIX`]), so that it is known when it is seen:
-//! this attempt's, another's, and the owner's, which a job on the host can read. What follows these
-//! words is replaced by as many asterisks as it is written, also when line ends are between its
-//! characters.
+//! A secret begins with [`SECRET_PREFIX`], so that it can be recognised: this attempt's, another's,
+//! and the owner's, which a job on the host can read. The digits that follow are replaced by as
+//! many asterisks, also when line ends are between them.
 
 use std::borrow::Cow;
 
 use super::protocol::{SECRET_DIGITS, SECRET_PREFIX};
 
-/// What has been seen so far of one stream of bytes.
+/// The state of one stream of bytes.
 #[derive(Debug, Default)]
 pub struct Mask {
     /// How many bytes of the prefix the stream ends with.

@@ -1,10 +1,9 @@
 //! Runners: the processes that own the jobs.
 //!
 //! A runner is a process in a session of its own. It runs one job at a time for the server and then
-//! takes the next; it outlives the server, as containerd's shims outlive containerd. Whatever
-//! happens to a job it writes into its *journal* before it says so, so that a server that comes
-//! back learns from the runner, or from the journal of a runner that is gone, what became of every
-//! job.
+//! takes the next. It outlives the server, as containerd's shims outlive containerd. It writes
+//! everything that happens to a job into its *journal* before it reports it. So a new server learns
+//! from the runner, or from the journal of a runner that is gone, what became of every job.
 //!
 //! The rules from which "nothing is lost, nothing runs twice" follows:
 //!

@@ -16,8 +16,7 @@ use awsb_model::{OUTPUT_NOT_KEPT, words};
 /// event).
 pub const LONGEST_MESSAGE: usize = 256 * 1024 - 26;
 
-/// Where output comes from: lines of one source are put together, whatever another writes
-/// meanwhile.
+/// The source of output: the lines of one source are put together, independent of the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Standard output, or both streams where they are one pipe.
@@ -28,8 +27,7 @@ pub enum Source {
 
 /// Appends what a job writes to its log stream's file, a stamped line for each of its lines.
 ///
-/// Memory stays bounded whatever the job writes: one line of each source at most is held back until
-/// its end is seen.
+/// Memory stays bounded: at most one line of each source is held back until its end comes.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
@@ -58,7 +56,7 @@ impl Output {
 
     /// Takes what the job has just written, at `now`.
     pub fn take(&mut self, source: Source, bytes: &[u8], now: i64) {
-        // Stamps never go backwards, whatever the clock does: readers search the file by time.
+        // Time stamps never go backwards, even if the clock does: readers search the file by time.
         self.last_stamp = self.last_stamp.max(now);
         let mut records = Vec::with_capacity(bytes.len() + bytes.len() / 4);
         let bytes = self.masks[source as usize].apply(bytes);
@@ -115,7 +113,8 @@ impl Output {
         }
     }
 
-    // The job goes on: its work may be worth more than its words. The reason is told with its end.
+    // The job goes on: its results may be worth more than its output. The reason is reported with
+    // its end.
     fn fail(&mut self, records: &[u8], why: impl FnOnce() -> String) {
         let lines = records.split_inclusive(|b| *b == b'\n');
         self.lost += lines.map(|line| line.len().saturating_sub(record::HEAD) as u64).sum::<u64>();

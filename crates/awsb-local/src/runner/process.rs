@@ -21,12 +21,12 @@ use crate::process::lacking;
 /// A program that could not be started, in the words of a container engine.
 #[derive(Debug)]
 pub struct CannotStart {
-    /// 127 when there is no such program, 126 when it cannot be executed (as a shell and Docker
-    /// have it).
+    /// 127 when the program does not exist, 126 when it cannot be executed (as for a shell and
+    /// Docker).
     pub exit_code: i32,
     /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
     pub reason: String,
-    /// What the machine lacks now and may have later, if that is why.
+    /// The resource that the machine lacks now and may have later, if that is the reason.
     pub lacking: Option<&'static str>,
 }
 
@@ -36,7 +36,7 @@ impl CannotStart {
         Self { exit_code, reason, lacking: None }
     }
 
-    /// What has failed is none of the program's doing.
+    /// The failure is not the program's fault.
     pub fn without_a_program(e: &io::Error) -> Self {
         let reason = format!("CannotStartContainerError: {e}");
         Self { exit_code: 126, reason, lacking: lacking(e) }
@@ -64,7 +64,7 @@ pub fn start(
         .ok_or_else(|| CannotStart::new(127, "", "no command specified"))?;
     let path = find(program, environment.get("PATH").map_or("", String::as_str), directory)?;
     let stderr = output.try_clone().map_err(|e| CannotStart::of_error(program, &e))?;
-    // What a `#!` line names is told the path by which its script was started.
+    // The interpreter of a `#!` line gets the path by which its script was started.
     let path = if program.starts_with("./") { Path::new(program) } else { &path };
     let child = Command::new(path)
         .arg0(program)
@@ -114,7 +114,7 @@ pub fn end_of(pid: Pid) -> Option<OwnedFd> {
     pidfd_open(Process::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok()
 }
 
-/// There are no such descriptors.
+/// These descriptors do not exist here.
 #[cfg(not(target_os = "linux"))]
 pub fn end_of(_: Pid) -> Option<OwnedFd> {
     None
@@ -138,8 +138,8 @@ pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
     {
         use rustix::process::{Pid as Process, WaitId, WaitIdOptions, waitid};
         // The waitid of macOS does not say which signal has ended a process (its si_status is 0
-        // then), so the status comes from waitpid, which frees the group's ID. What the job has
-        // left in its group is killed before that.
+        // then), so the status comes from waitpid, which frees the group's ID. Processes that are
+        // left in the group are killed before that.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let process = Process::from_raw(pid.as_raw())?;
         while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), ended) {}
@@ -177,10 +177,9 @@ pub fn signal_group(leader: Pid, signal: Signal) {
 /// that sleeps in the kernel, as on a network disk that is gone: that one may never wake.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// After the end of a job's main process: whatever it has left running is killed, as in a container
-/// whose first process has ended, and every zombie is reaped. What cannot be killed is said and
-/// left alone: the job's end is worth more than its processes'. Returns whether it is certain that
-/// nothing is left.
+/// Kills all processes that a job has left running after the end of its main process, as in a
+/// container, and reaps every zombie. Processes that cannot be killed are logged and left alone:
+/// the job's end is more important. Returns whether it is certain that none is left.
 pub fn reap(leader: Pid, task: &TaskId) -> bool {
     // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
     if cfg!(target_os = "linux") {
@@ -226,16 +225,16 @@ fn kill_orphans(task: &TaskId) -> Vec<i32> {
     dying.map(Pid::as_raw).collect()
 }
 
-/// Whether a child of ours is none of the attempt's processes: a tool in a job may have started the
-/// local cluster's server, which is there for all, and whose own runners and their jobs come to us
-/// with its end.
+/// Whether a child of this process does not belong to the attempt: a tool in a job may have started
+/// the local cluster's server, which serves all, and whose own runners and their jobs become
+/// children of this process with its end.
 fn is_anothers(pid: Pid, task: &TaskId) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
     match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
         Some(carried) => carried != task.as_str(),
-        // A server is started without the variables of whoever starts it; other programs that have
-        // shed them are the job's.
+        // A server is started with an empty environment; other programs without these variables are
+        // the job's.
         None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|name| ["blocal", "blocal-runner", "awsb"].contains(&name.trim_end())),
     }

@@ -1,4 +1,4 @@
-//! What server and runner say to each other: a JSON object a line, over the home's Unix socket.
+//! The messages between server and runner: a JSON object a line, over the home's Unix socket.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use awsb_model::limits;
 
-/// What every secret access key of a local cluster begins with, so that runners know one when they
-/// see it.
+/// The prefix of every secret access key of a local cluster, so that runners can recognise one.
 pub const SECRET_PREFIX: &str = "KeyOfAwsbLocal";
 /// How many hexadecimal digits follow: 160 bits.
 pub const SECRET_DIGITS: usize = 40;
@@ -104,8 +103,8 @@ pub enum Greeting {
     Status,
     /// `blocal reset`; all jobs are ended, and the answer is a status.
     EndAll,
-    /// `blocal rotate`: the owner's key is replaced, and those of the jobs that run if `jobs` says
-    /// so; answered with what has become of them.
+    /// `blocal rotate`: the owner's key is replaced, and with `jobs` those of running jobs; the
+    /// answer says what was replaced.
     Rotate {
         /// Whether the keys of jobs go, too.
         jobs: bool,
@@ -118,14 +117,14 @@ pub enum Greeting {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
-    /// Who.
+    /// The runner.
     pub runner: RunnerId,
     /// The job that it makes ready to run: its container is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting: Option<TaskId>,
     /// The job that it runs.
     pub running: Option<Started>,
-    /// The jobs whose end it has not been told to forget.
+    /// The jobs whose end the server has not told it to forget.
     pub ended: Vec<Ended>,
 }
 
@@ -172,7 +171,7 @@ pub struct Ended {
     /// The exit code, 128 + signal for a process that a signal ended; `None` for a container that
     /// never was, or whose end nobody has seen.
     pub exit_code: Option<i32>,
-    /// What else is to be said (`container.reason`).
+    /// More about the end (`container.reason`).
     pub reason: Option<String>,
     /// Whether the attempt's time had run out.
     pub timed_out: bool,
@@ -191,7 +190,7 @@ pub struct Ended {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Order {
-    /// The environment that every job has, apart from its key pair; said once, after the greeting.
+    /// The environment that every job has, apart from its key pair; sent once, after the greeting.
     Setup {
         /// Names and values.
         environment: Vec<(String, String)>,
@@ -266,6 +265,6 @@ pub struct Container {
     pub main_node: Option<TaskId>,
     /// Why there can be no container; the attempt ends with this reason.
     pub refused: Option<String>,
-    /// What the engine is asked to create: command, environment, limits, mounts, labels.
+    /// The request to the engine: command, environment, limits, mounts, labels.
     pub body: ContainerCreateBody,
 }

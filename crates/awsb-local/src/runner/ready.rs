@@ -1,11 +1,11 @@
-//! What the launcher would unpack, unpacked by whoever starts the job.
+//! Unpacking in place of the launcher, by the runner that starts the job.
 //!
-//! On a machine of its own a job's launcher fetches, checks and unpacks what was staged, with the
+//! On a machine of its own a job's launcher fetches, checks and unpacks the staged files, with the
 //! image's `curl`, `sha256sum`, `gzip` and `tar`. Where the children of an array are processes of
 //! one machine, that would be the same work for each of them, and take longer than most of them
-//! run. A runner of the local cluster unpacks it once and tells the launcher so. Where the launcher
-//! does nothing unusual besides, the runner starts what the launcher would start. What it cannot
-//! do, or does not know, is left to the launcher.
+//! run. A runner of the local cluster unpacks them once and tells the launcher so. Where the
+//! launcher does nothing else, the runner starts the program that the launcher would start.
+//! Everything else is left to the launcher.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -21,7 +21,7 @@ use awsb_model::payload::launcher::{self, LINES_FILE, START_FILE, Usual};
 use awsb_model::payload::unpack::{Carried, Limited, is_named};
 use awsb_model::{LineUse, Tasks, interpreter};
 
-/// Bytes of an unpacked bundle that are kept in memory; larger ones are left to the launcher.
+/// The size of an unpacked bundle that is stored in memory; larger ones are left to the launcher.
 const LARGEST: u64 = 4 << 20;
 /// Bytes of a variable with the start in it (execve(2): 128 KiB).
 const LARGEST_START: usize = 100 << 10;
@@ -34,7 +34,7 @@ pub struct Unpacker {
     last_launcher: Option<(String, Option<Usual>)>,
 }
 
-/// What is started.
+/// The program that is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// The program and its arguments.
@@ -58,10 +58,10 @@ pub struct Folder {
 /// A job that can be started with less work for its launcher, or with none.
 #[derive(Debug)]
 pub struct Ready {
-    /// What was unpacked.
+    /// The folder that was unpacked.
     pub folder: Option<Folder>,
-    /// What the launcher would start in the end. Where that cannot be started the launcher says
-    /// why.
+    /// The program that the launcher would start in the end. If it cannot be started, the launcher
+    /// says why.
     pub direct: Option<Command>,
 }
 
@@ -91,17 +91,17 @@ impl Folder {
     }
 }
 
-/// What tells a folder from all others; of a link, the link's own.
+/// The identity of a folder; of a link, the link's own.
 fn identity(folder: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(folder).map(|found| (found.dev(), found.ino()))
 }
 
-/// What is in a bundle.
+/// The content of a bundle.
 #[derive(Debug, Default)]
 struct Unpacked {
     files: Vec<File>,
     start: String,
-    /// What the start does, if it does nothing else.
+    /// The action of the start, if it is the usual one.
     usual: Option<Usual>,
     lines: Option<Lines>,
 }
@@ -301,8 +301,9 @@ fn fill(folder: &Path, files: &[File]) -> io::Result<Folder> {
     Ok(made)
 }
 
-/// What the launcher would start in the end, where that is a shell, or a script whose interpreter
-/// is there. All others are left to it, as it says what is wrong with them.
+/// The program that the launcher would start in the end, if it is a shell, or a script whose
+/// interpreter exists. All others are left to the launcher, because it says what is wrong with
+/// them.
 fn direct(usual: &Usual, job: &Command, folder: &Path, files: &[File]) -> Option<Command> {
     let mut environment = job.environment.clone();
     let mut argv = launcher::without_launcher(&job.argv).to_vec();
@@ -400,7 +401,7 @@ fn number(environment: &BTreeMap<String, String>, name: &str, default: u32) -> O
 fn write(path: &Path, mode: u32, contents: &[u8]) -> io::Result<fs::File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(contents)?;
-    // What the file mode mask has taken.
+    // The permissions that the file mode mask has removed.
     file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))?;
     Ok(file)
 }

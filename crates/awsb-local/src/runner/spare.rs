@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// What tells a folder in which nothing has happened from any other.
+/// The state of a folder, to detect that nothing has happened in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderStamp {
     /// Its file system, and its number there.
@@ -46,7 +46,7 @@ impl FolderStamp {
         Self::of(folder).is_ok_and(|now| now == *self)
     }
 
-    /// Whether it is the same folder, whatever has been in it meanwhile.
+    /// Whether it is the same folder, with any content.
     fn is_same(&self, now: &Self) -> bool {
         (self.is, self.mode, self.owner) == (now.is, now.mode, now.owner)
     }
@@ -132,7 +132,7 @@ fn remove(folder: &Path) {
     }
 }
 
-/// What a runner keeps.
+/// The folders that a runner stores for the next job.
 #[derive(Debug)]
 pub struct Spares {
     /// For a job's working directory.

@@ -131,7 +131,7 @@ fn sweep(root: &Path, home: &Path, runs: &dyn Fn(&str) -> bool) {
     let scratch = home.canonicalize().unwrap_or_else(|_| home.to_owned()).join(SCRATCH);
     let folder = folder_of_links(root);
     let mut found = Vec::new();
-    // What is in a folder that is not ours is not ours either.
+    // Files in a folder of somebody else are not this cluster's either.
     if fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir() && meta.uid() == me()) {
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
         found.extend(entries.map(|entry| entry.path()).filter(|path| {
@@ -248,7 +248,7 @@ mod tests {
             let made = link(&root, &home.join(SCRATCH).join(A)).unwrap();
             assert_eq!(made.parent(), Some(root.as_path()), "{n}");
             assert_eq!((links(&folder), links(&home)), (0, 0), "{n}");
-            // Such a link is found again, too.
+            // Such a link is found, too.
             sweep(&root, &home, &|_| false);
             assert!(fs::symlink_metadata(&made).is_err(), "{n}");
         }
@@ -275,7 +275,8 @@ mod tests {
         make("00000002", &ours.join(B));
         make("00000003", &others.join(A));
         make("00000004", &others.join(B));
-        // What we have not named, or what leads elsewhere, whether it is there or not.
+        // Names that are not this cluster's, or links that lead elsewhere, with or without a
+        // target.
         make("mine", &ours.join(B));
         make("0000000G", &ours.join(B));
         make("00000005", &dir.path().join("thesis"));

@@ -1,4 +1,4 @@
-//! What the S3 operations have in common: receiving content, and making it an object.
+//! The common parts of the S3 operations: receiving content, and making it an object.
 
 use std::sync::Arc;
 

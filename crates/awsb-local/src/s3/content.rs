@@ -22,7 +22,7 @@ use crate::http::protocol::{ApiError, ErrorKind};
 /// How long the rest of a body is read that nobody wants.
 const DROP_TIME: Duration = Duration::from_millis(1500);
 
-/// What has been written to a file.
+/// Content that has been written to a file.
 #[derive(Debug)]
 pub struct Written {
     /// The MD5 of the content, in hexadecimal digits: the ETag of a plain object.
@@ -36,7 +36,7 @@ pub struct Written {
 }
 
 /// Writes a body to a new file and syncs it, checking it against the checksums given beforehand (in
-/// `expected`) and in the trailer. What its frames were like, if it had any, is in the request's
+/// `expected`) and in the trailer. The verdict on its frames, if it has any, is in the request's
 /// `extensions`.
 pub async fn write(
     path: &Path,
@@ -125,7 +125,7 @@ pub async fn read(file: std::fs::File, from: u64, length: u64) -> S3Result<Strea
     read_checked(file, from, length, None).await
 }
 
-/// What is compared while a body is sent, and who is told when it is not what was stored.
+/// A check while a body is sent, and the callback for content that is not what was stored.
 pub type Comparison = (Check, Box<dyn FnOnce() + Send + Sync>);
 
 /// The same of content that is compared with its checksum. When it is not what was stored, its last

@@ -111,7 +111,7 @@ fn tagged(path: &str) -> Result<String, ApiError> {
     tags::decoded(path.strip_prefix("/v1/tags/").unwrap_or_default())
 }
 
-/// How many a page is to have: what is asked for, at most `most`.
+/// The size of a page: the one that is asked for, at most `most`.
 fn page_size(asked: Option<i64>, most: usize) -> Result<usize, ApiError> {
     match asked {
         None => Ok(most),

@@ -24,8 +24,8 @@ impl Api {
         self.engine.change_with(needs, move |store| change(store, request)).await
     }
 
-    /// API: DescribeComputeEnvironments and DescribeJobQueues. What is not there is left out, as on
-    /// AWS.
+    /// API: DescribeComputeEnvironments and DescribeJobQueues. Names that do not exist are left
+    /// out, as on AWS.
     pub(super) async fn describe(
         &self,
         request: Value,

@@ -12,7 +12,7 @@ use crate::batch::store::Store;
 use crate::http::body::json_object;
 use crate::http::protocol::ApiError;
 
-/// What has the tags, as it is stored.
+/// A resource with tags, as it is stored.
 enum Tagged {
     Job(JobKey, Spec),
     Definition(String, i64, Value),
@@ -20,7 +20,7 @@ enum Tagged {
 }
 
 impl Tagged {
-    /// What an ARN names.
+    /// Finds the resource that an ARN names.
     fn find(store: &Store, arn: &str) -> Result<Self, ChangeError> {
         let missing = || ChangeError::Refused(ApiError::client(format!("Resource not found: {arn}")));
         let (head, name) = arn.split_once('/').ok_or_else(missing)?;
@@ -116,7 +116,7 @@ impl Api {
     }
 }
 
-/// What percent-encoding stands for (RFC 3986).
+/// Decodes percent-encoding (RFC 3986).
 pub(super) fn decoded(text: &str) -> Result<String, ApiError> {
     let wrong = || ApiError::client(format!("{text:?} is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());

@@ -50,8 +50,8 @@ use crate::runner::link::Link;
 use crate::runner::protocol::{RunnerId, TaskId};
 use crate::time::now_ms;
 
-/// How long reports of runners may be in the page cache only. What clients have been promised never
-/// is.
+/// How long reports of runners may be only in the page cache. Changes that clients have been
+/// promised are synced at once.
 const SYNC_AFTER_MS: i64 = 100;
 /// How often a runner without a connection is checked.
 const RUNNER_CHECK_MS: i64 = 20;
@@ -59,7 +59,8 @@ const RUNNER_CHECK_MS: i64 = 20;
 const START_BACKOFF_MS: i64 = 1000;
 /// How often the engine looks for ended jobs whose retention is over.
 const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
-/// How long the journals of runners that are gone are kept at least: see [`Engine::forget`].
+/// The least time for which the journals of runners that are gone are stored: see
+/// [`Engine::forget`].
 const FORGET_AFTER_MS: i64 = 5000;
 /// Why a job ends whose record is damaged.
 const DAMAGED: &str = "The record of this job is damaged, so it is not run";
@@ -71,13 +72,13 @@ const MAX_BATCH: usize = 512;
 /// The conditions under which jobs run.
 #[derive(Debug)]
 pub struct EngineConfig {
-    /// What they may have, together.
+    /// The resources that all jobs together may have.
     pub capacity: Resources,
     /// The environment that every job on the host has, apart from its key pair.
     pub environment: Vec<(String, String)>,
     /// The keys of those that run.
     pub keys: Arc<Keys>,
-    /// How long ended jobs and their logs are kept, in milliseconds.
+    /// The retention of ended jobs and their logs, in milliseconds.
     pub retention_ms: i64,
     /// The last server ran on another machine, or before this machine was last started. No runner
     /// of it lives, and what their journals do not say may have been lost with the machine.
@@ -143,8 +144,8 @@ enum Leftovers {
 }
 
 impl Engine {
-    /// Reads the database and prepares the engine. It runs when [`Engine::run`] is called. What the
-    /// database has lost is taken from the runners' journals, and becomes a warning.
+    /// Reads the database and prepares the engine. It runs when [`Engine::run`] is called. Losses
+    /// of the database are recovered from the runners' journals, and become warnings.
     ///
     /// # Errors
     /// When the database cannot be read.

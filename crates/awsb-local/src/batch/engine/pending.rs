@@ -9,7 +9,8 @@ use crate::runner::protocol::{Order, RunnerId};
 /// Answers a request, once it is known whether its transaction is on the disk.
 type PendingReply = Box<dyn FnOnce(Result<(), ApiError>)>;
 
-/// What a batch of messages sends to others after its transaction has been committed.
+/// The replies and orders of a batch of messages, to be sent after its transaction has been
+/// committed.
 #[derive(Default)]
 pub struct PendingReplies {
     /// Answers to requests.

@@ -38,7 +38,7 @@ impl Engine {
     pub(super) fn recover(&mut self) -> rusqlite::Result<()> {
         let now = now_ms();
         self.state = State::new(self.config.capacity, resources::layout(&self.store)?);
-        // What was read in a transaction that has failed is not true.
+        // Values that were read in a transaction that has failed are not valid.
         self.last_spec = None;
         let (jobs, damaged) = self.store.active()?;
         for job in jobs {

@@ -1,4 +1,4 @@
-//! The order to run an attempt: what a runner has to know of it. Pure.
+//! The order to run an attempt: everything that a runner has to know of it. Pure.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ pub struct AttemptToRun<'a> {
     pub current: &'a Current,
     /// The ID of the job, or of its parent.
     pub parent_id: &'a str,
-    /// What the job does.
+    /// The job's specification.
     pub spec: &'a Spec,
     /// The main node, for a node of a multi-node job.
     pub main_node: Option<&'a Job>,

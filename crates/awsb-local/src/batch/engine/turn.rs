@@ -245,8 +245,7 @@ impl Engine {
         Ok(changes)
     }
 
-    /// Ends those of the jobs to be started whose records are damaged: what cannot be read cannot
-    /// be run.
+    /// Ends the jobs among those to be started whose records are damaged: they cannot be run.
     fn give_up_damaged(&mut self, changes: &mut Changes, now: i64) -> rusqlite::Result<()> {
         let starts: Vec<JobKey> = changes
             .effects

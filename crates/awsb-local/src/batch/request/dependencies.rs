@@ -1,4 +1,4 @@
-//! What a job is to depend on, as a request says it.
+//! The dependencies of a job, as a request names them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A job that has been checked: what it does, and what DescribeJobs shows of it.
+//! A job that has been checked, and the parts of it that DescribeJobs shows.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ pub struct Plan {
     pub name: String,
     /// How many children, for an array.
     pub size: Option<u32>,
-    /// What its life depends on; `depends_on` is yet to be filled.
+    /// The terms under which it runs; `depends_on` is filled later.
     pub terms: Terms,
-    /// What it is to depend on.
+    /// The dependencies that the request names.
     pub depends_on: Vec<RequestedDependency>,
-    /// What it does, and what DescribeJobs shows of it.
+    /// Its specification.
     pub spec: Spec,
 }
 
@@ -35,7 +35,8 @@ impl Plan {
     }
 }
 
-/// What a job does, and what DescribeJobs shows of it; an array's children share it.
+/// The specification of a job: what it runs, and what DescribeJobs shows of it. The children of an
+/// array share it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Spec {
@@ -51,17 +52,17 @@ pub struct Spec {
     /// The nodes' containers, for a multi-node job.
     #[serde(default)]
     pub nodes: Vec<NodeRange>,
-    /// What it depends on, as DescribeJobs shows it.
+    /// Its dependencies, as DescribeJobs shows them.
     #[serde(default)]
     pub depends_on: Vec<RequestedDependency>,
     /// The values for `Ref::NAME` in the command.
     pub parameters: BTreeMap<String, String>,
-    /// What else DescribeJobs shows: `retryStrategy`, `timeout`, `tags`, …
+    /// The other fields of DescribeJobs: `retryStrategy`, `timeout`, `tags`, …
     pub rest: Map<String, Value>,
 }
 
 impl Spec {
-    /// What is shown of a job whose own cannot be read.
+    /// A specification in place of one that cannot be read.
     pub fn unreadable() -> Self {
         Self {
             job_definition: String::new(),
@@ -82,7 +83,7 @@ fn built_in_queue() -> String {
 }
 
 impl Spec {
-    /// The container of a job that is no node, or of the node with this index.
+    /// The container of a job that is not a node, or of the node with this index.
     pub fn container(&self, node: Option<u32>) -> &Map<String, Value> {
         let range = node.and_then(|index| self.nodes.iter().find(|range| range.has(index)));
         range.map_or(&self.container, |range| &range.container)

@@ -216,7 +216,7 @@ fn line(queue: &Queue, share: Option<String>, priority: i32) -> Result<Line, Api
     Ok(Line { queue: queue.name.clone(), share, priority })
 }
 
-/// What a container has to be for this cluster to run it.
+/// Checks that this cluster can run a container.
 fn check_container(container: &Map<String, Value>) -> Result<(), ApiError> {
     if container::is_contained(container) {
         container::check_runnable(container)

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::http::protocol::ApiError;
 
-/// What the API says about tags: at most 50, and names that begin with `aws:` are AWS's own.
+/// Checks tags: at most 50, and no name that begins with `aws:`, which are AWS's own (API:
+/// TagResource).
 ///
 /// # Errors
 /// `ClientException`, when they are not so.

@@ -1,4 +1,4 @@
-//! Who waits for whom, and what becomes of them.
+//! Dependencies between jobs, and their outcomes.
 //!
 //! A job with dependencies is PENDING until all of them have succeeded; when one has failed, it
 //! fails without having run (User Guide, job_dependencies). An array that depends on another job as
@@ -91,8 +91,8 @@ impl State {
         }
     }
 
-    /// Those who wait hear who has ended: a list to work off, as chains may be ten thousand jobs
-    /// long.
+    /// Passes the outcomes of ended jobs on to the jobs that depend on them. It works off a list,
+    /// because chains may be ten thousand jobs long.
     pub(super) fn propagate(&mut self, at: i64) {
         while let Some(ended) = self.dependencies.ended.pop() {
             let Some(behind) = self.dependencies.dependents.remove(&ended) else { continue };

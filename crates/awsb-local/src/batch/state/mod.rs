@@ -1,7 +1,7 @@
-//! What happens to jobs: a state machine from events to effects, without clock, disk or processes.
+//! The life of jobs: a state machine from events to effects, without clock, disk or processes.
 //!
-//! It holds the jobs that have not ended, and nothing else. What it changes it marks: the writer
-//! stores the marked jobs in one transaction, and only then lets the effects happen.
+//! It holds only the jobs that have not ended. It marks what it changes: the writer stores the
+//! marked jobs in one transaction, and only then performs the effects.
 //!
 //! | module         | what lives there                                                   |
 //! |----------------|--------------------------------------------------------------------|
@@ -30,16 +30,16 @@ use crate::capacity::Resources;
 use crate::runner::protocol::{Ended, RunnerId, Started, TaskId};
 use awsb_model::Status;
 
-/// User Guide, `job_stuck_in_runnable`: what Batch says of a job that no compute environment can
-/// hold.
+/// The status reason of a job that no compute environment can hold (User Guide,
+/// `job_stuck_in_runnable`).
 pub const CANNOT_FIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement \
                               (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
 /// The same, of a job that needs more vCPUs than `maxvCpus` of every compute environment.
 pub const TOO_SMALL: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue \
                              cannot meet the CPU requirement of the job.";
-/// What ECS says of a container that has ended, whatever its exit code.
+/// The reason that ECS gives for a container that has ended, with any exit code.
 pub const EXITED: &str = "Essential container in task exited";
-/// What ECS says of a container that could not be started. Unverified for Batch.
+/// The reason that ECS gives for a container that could not be started. Unverified for Batch.
 pub const NOT_STARTED: &str = "Task failed to start";
 /// User Guide, `job_timeouts`.
 pub const TIMED_OUT: &str = "Job attempt duration exceeded timeout";
@@ -58,7 +58,7 @@ pub struct Job {
     pub child: Option<(JobKey, u32)>,
     /// The children's statuses, for an array parent.
     pub children: Option<Summary>,
-    /// What its life depends on.
+    /// The terms under which it runs.
     pub terms: Arc<Terms>,
     /// Where it stands.
     pub status: Status,
@@ -120,7 +120,7 @@ impl Job {
         Some((parent, index, self.terms.nodes.as_ref()?.main))
     }
 
-    /// What an attempt of it needs.
+    /// The resources of an attempt.
     pub fn needs(&self) -> Resources {
         match (&self.terms.nodes, self.child) {
             (Some(nodes), Some((_, index))) => {
@@ -172,7 +172,7 @@ pub struct Attempt {
     pub output: Option<u64>,
 }
 
-/// What is to be done once the changes are on disk.
+/// What is done once the changes are on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Give this attempt to the runner that it is meant for.
@@ -181,7 +181,7 @@ pub enum Effect {
     Stop(RunnerId, TaskId),
 }
 
-/// How an attempt has ended, whoever tells it.
+/// How an attempt has ended.
 struct Outcome {
     task: TaskId,
     at: i64,
@@ -211,14 +211,14 @@ pub struct State {
     effects: Vec<Effect>,
 }
 
-/// What has changed since the last look.
+/// The changes since the last call of [`State::take_changes`].
 #[derive(Debug)]
 pub struct Changes {
     /// Jobs as they are now.
     pub jobs: Vec<Job>,
     /// Attempts that have ended.
     pub attempts: Vec<Attempt>,
-    /// What to do once all that is on disk.
+    /// The effects to perform once the changes are on the disk.
     pub effects: Vec<Effect>,
 }
 
@@ -246,8 +246,8 @@ impl State {
         }
     }
 
-    /// Queues or compute environments have changed: what could never run may run now, and the other
-    /// way pass. Jobs of a queue that is gone are ended.
+    /// Applies a change of queues or compute environments. A job that could never run may run now,
+    /// or the reverse. Jobs of a queue that is gone are ended.
     pub fn configure(&mut self, layout: Layout, at: i64) {
         if !self.scheduler.configure(layout) {
             return;
@@ -284,7 +284,7 @@ impl State {
         }
     }
 
-    /// All jobs are there: what waits for others is connected with them.
+    /// All jobs have been restored: connects those that wait for others.
     pub fn restored(&mut self, at: i64) {
         // A multi-node job's other nodes wait for the main one.
         let jobs = &self.jobs;
@@ -336,8 +336,8 @@ impl State {
         }
     }
 
-    /// Puts a RUNNABLE job in line, unless it can never run here: then it says so, and nobody waits
-    /// behind it.
+    /// Adds a RUNNABLE job to its queue. A job that can never run here gets a status reason
+    /// instead, and no job waits behind it.
     fn enqueue(&mut self, key: JobKey) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         // Nodes stand behind their job.
@@ -426,7 +426,7 @@ impl State {
         }
     }
 
-    /// An attempt has ended. Said of an attempt that has ended before, it changes nothing.
+    /// An attempt has ended. A second report of the same end changes nothing.
     pub fn attempt_ended(&mut self, ended: &Ended) {
         let Some(job) = self.by_task(&ended.task) else { return };
         let ending = self.ending_of(job).cloned();
@@ -501,8 +501,7 @@ impl State {
         );
     }
 
-    /// What a job's life depends on cannot be read: if it has not begun, it ends, as nobody knows
-    /// when it may.
+    /// The terms of a job cannot be read. If the job has not begun, it ends.
     pub fn give_up(&mut self, key: JobKey, why: &str, at: i64) {
         let begun = |job: &Job| job.status.has_ended() || job.current.is_some() || job.children.is_some();
         let Some(job) = self.jobs.get(&key).filter(|job| !begun(job) && job.node().is_none()) else { return };
@@ -581,7 +580,7 @@ impl State {
         self.propagate(at);
     }
 
-    /// TerminateJob: ends a job in whatever state; one that has ended already stays as it is.
+    /// TerminateJob: ends a job in any state. A job that has ended already stays as it is.
     /// Terminating an array ends all its children.
     pub fn terminate(&mut self, key: JobKey, reason: &str, at: i64) {
         self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: false }, at);
@@ -685,7 +684,7 @@ impl State {
         }
     }
 
-    /// What has changed since the last call. Jobs that have ended are forgotten.
+    /// Takes the changes since the last call. Jobs that have ended are forgotten.
     pub fn take_changes(&mut self) -> Changes {
         let jobs = std::mem::take(&mut self.changed);
         let jobs = jobs.into_iter().filter_map(|key| self.jobs.get(&key).cloned()).collect();
@@ -737,7 +736,7 @@ impl State {
         !self.jobs.is_empty()
     }
 
-    /// What this machine has, and what is not in use.
+    /// The resources of this machine in total, and the free ones.
     pub fn resources(&self) -> (Resources, Resources) {
         self.scheduler.resources()
     }

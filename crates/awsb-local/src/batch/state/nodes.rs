@@ -28,7 +28,7 @@ impl State {
         job.attempts += 1;
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         let (attempts, line, whole) = (job.attempts, job.terms.line.clone(), job.needs());
-        // What was taken as a whole is held in parts.
+        // The allocation was taken as a whole, and is held in parts.
         self.scheduler.give(&line, &whole, &allocation, at);
         let mut gpus = allocation.gpus.into_iter();
         for index in 0..count {
@@ -54,8 +54,8 @@ impl State {
         let (count, main) = job.nodes().map_or((0, 0), |n| (n.count(), n.main));
         self.enter(parent, Status::Running, None);
         let others = (0..count).filter(|index| *index != main).map(|index| parent.child(index));
-        // Those that have been ended meanwhile have no room any more; one whose place is known from
-        // its runner's journal needs none.
+        // Nodes that have been ended meanwhile have no allocation any more. A node whose runner is
+        // known from its journal needs none.
         let waits = |node: &Job| node.allocation.is_some() && node.current.is_none();
         let waiting = others.filter(|key| self.jobs.get(key).is_some_and(waits));
         self.to_assign.extend(waiting);
@@ -105,7 +105,8 @@ impl State {
         self.enter(key, status, Some(reason));
     }
 
-    /// The job is over, or is to be: what runs is stopped, what has not been started will not be.
+    /// Ends the nodes of a job that has ended or is to end: running ones are stopped, and the
+    /// others are not started.
     pub(super) fn stop_nodes(&mut self, parent: JobKey, at: i64) {
         let Some(count) = self.jobs.get(&parent).and_then(Job::nodes).map(Nodes::count) else { return };
         for index in 0..count {

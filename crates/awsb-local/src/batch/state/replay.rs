@@ -1,5 +1,4 @@
-//! What has happened to jobs since the state that the database has, as the runners' journals have
-//! it.
+//! Replaying what has happened to jobs since the state of the database, from the runners' journals.
 //!
 //! A database that has lost its last commits shows jobs as they were before: some that have ended
 //! are still RUNNABLE there, and would run a second time. A runner writes down that it has taken an
@@ -35,8 +34,9 @@ pub struct Record {
 }
 
 impl State {
-    /// Takes jobs to where these attempts say they were, and returns the attempts of which the jobs
-    /// knew nothing. What has not ended is placed now, as if it had just been given to its runner.
+    /// Brings jobs to the state that these attempts have, and returns the attempts that the jobs
+    /// did not have. Attempts that have not ended are assigned now, as if their runners had just
+    /// got them.
     pub fn replay(&mut self, records: Vec<Record>, at: i64) -> Vec<(JobKey, TaskId)> {
         // The attempts of a job in their order. Those that a job depends on come before it: they
         // are older, and so are their keys.

@@ -1,4 +1,5 @@
-//! Who runs next: queues by priority, jobs in their order, compute environments up to their size.
+//! The scheduler decides what runs next: queues by priority, jobs in their order, compute
+//! environments up to their size.
 //!
 //! Pure. All compute environments share one machine: a job needs room in an environment *and* on
 //! the machine. A job that could run here but finds no room keeps those behind it waiting; else a
@@ -42,7 +43,8 @@ pub struct Queue {
 /// API: FairsharePolicy. `computeReservation` does not change who runs next, and is not here.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FairShare {
-    /// Over how long usage counts, in milliseconds; 0: what is in use now.
+    /// The time over which usage counts, in milliseconds. With 0 only the resources in use now
+    /// count.
     pub decay_ms: f64,
     /// Weight factors by share identifier; a `*` at the end stands for any end.
     pub weights: Vec<(String, f64)>,
@@ -76,7 +78,8 @@ pub struct Allocation {
 #[derive(Debug)]
 pub struct Scheduler {
     capacity: Resources,
-    /// What is in use: more than there is, when the machine has become smaller while jobs ran.
+    /// The resources in use. They exceed the capacity when the machine has become smaller while
+    /// jobs ran.
     in_use: Resources,
     free_gpus: BTreeSet<u32>,
     layout: Layout,
@@ -85,7 +88,7 @@ pub struct Scheduler {
     lines: BTreeMap<String, BTreeMap<String, Share>>,
 }
 
-/// Who waits with one share identifier (or with none), and how much that share has used.
+/// The jobs that wait with one share identifier (or with none), and the usage of that share.
 #[derive(Debug, Default)]
 struct Share {
     waiting: BTreeSet<(Reverse<i32>, JobKey)>,
@@ -117,7 +120,7 @@ impl Share {
     }
 }
 
-/// Milliseconds for arithmetic; what is too long to be exact is long enough.
+/// Milliseconds for arithmetic; a value that is too long to be exact is long enough.
 fn ms(ms: i64) -> f64 {
     f64::from(u32::try_from(ms).unwrap_or(u32::MAX))
 }
@@ -135,7 +138,7 @@ pub enum Fit {
     Nowhere,
 }
 
-/// One look at everybody who waits: where there is no room left.
+/// A pass over all jobs that wait: it remembers where there is no room left.
 #[derive(Debug, Default)]
 pub struct Pass {
     machine_is_full: bool,
@@ -163,7 +166,7 @@ impl Scheduler {
         changed
     }
 
-    /// What the machine has, and what of it is free.
+    /// The resources of the machine in total, and the free ones.
     pub fn resources(&self) -> (Resources, Resources) {
         let mut free = self.capacity;
         free.subtract(&self.in_use);
@@ -215,7 +218,7 @@ impl Scheduler {
         self.lines.entry(line.queue.clone()).or_default().entry(share.to_owned()).or_default()
     }
 
-    /// Who is next in line, in this pass.
+    /// The next job in this pass.
     pub fn first(&self, pass: &Pass, at: i64) -> Option<JobKey> {
         if pass.machine_is_full {
             return None;
@@ -233,7 +236,7 @@ impl Scheduler {
         let shares = self.lines.get(name)?.iter().filter(|(_, share)| !share.waiting.is_empty());
         let first = |share: &Share| share.waiting.first().copied();
         match &queue.policy {
-            // Without a policy there is one line, whatever the jobs say.
+            // Without a policy there is one line, with any share identifiers.
             None => shares.filter_map(|(_, share)| first(share)).min_by_key(|(_, key)| *key),
             Some(policy) => shares
                 .filter_map(|(id, share)| Some((share.usage(policy, id, at), first(share)?)))
@@ -300,8 +303,8 @@ impl Scheduler {
         Some(allocation)
     }
 
-    /// Gives a job that runs already a room, also where there is none; `None` when its queue is
-    /// gone.
+    /// Allocates resources to a job that runs already, also where none are free; `None` when its
+    /// queue is gone.
     pub fn take_anyway(&mut self, line: &Line, wanted: &Resources, at: i64) -> Option<Allocation> {
         let environments = &self.layout.queues.get(&line.queue)?.environments;
         let fitting = environments.iter().find(|name| self.is_large_enough(name, wanted));
@@ -312,7 +315,7 @@ impl Scheduler {
         Some(allocation)
     }
 
-    /// A job has this room, whoever gave it.
+    /// Records that a job has this allocation.
     pub fn occupy(&mut self, line: &Line, wanted: &Resources, allocation: &Allocation, at: i64) {
         self.in_use.add(wanted);
         allocation.gpus.iter().for_each(|gpu| {
@@ -378,7 +381,7 @@ mod tests {
         Resources { vcpus, memory_mib: 1, gpus: 0 }
     }
 
-    /// Starts whoever can start, each with so many vCPUs.
+    /// Starts all jobs that can start, with these vCPUs each.
     fn start_all(s: &mut Scheduler, jobs: &HashMap<JobKey, (Line, Resources)>, at: i64) -> Vec<i64> {
         let (mut pass, mut started) = (Pass::default(), Vec::new());
         while let Some(key) = s.first(&pass, at) {

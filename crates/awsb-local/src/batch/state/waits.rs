@@ -1,13 +1,13 @@
-//! Who waits for whom.
+//! The dependencies between jobs that have not ended.
 
 use std::collections::HashMap;
 
 use crate::batch::model::JobKey;
 
-/// Who waits for whom.
+/// The dependencies between jobs that have not ended.
 #[derive(Debug, Default)]
 pub struct DependencyGraph {
-    /// Those who wait for a job.
+    /// The jobs that wait for a job.
     pub dependents: HashMap<JobKey, Vec<JobKey>>,
     /// For how many others a job waits.
     pub pending: HashMap<JobKey, u32>,

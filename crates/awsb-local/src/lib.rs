@@ -34,6 +34,8 @@
 //! The tools need only [`client`]: [`connect`] gives the endpoint and the credentials of the
 //! running server, and starts one when none runs.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod client;
 pub mod runner;
 pub mod server;

@@ -26,14 +26,14 @@ pub mod handle;
 mod lineage;
 pub mod log_streams;
 pub mod messages;
-mod model;
+pub mod model;
 mod output;
 mod reader;
 pub mod request;
 mod resource_rows;
 mod resources;
 mod rows;
-mod state;
+pub mod state;
 mod store;
 
 pub use api::Api;

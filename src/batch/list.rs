@@ -66,21 +66,21 @@ pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Resu
 
 /// The children of an array or the nodes of an MNP job by index, all of them: each comes as soon as those before it are
 /// there. One that moves on meanwhile is told as it was when it came.
-pub fn parts_in_order<'a>(session: &'a Session, parent: &'a Job) -> BoxStream<'a, Result<Vec<Job>, Failure>> {
+pub fn parts_in_order<'a>(session: &'a Session, parent: &Job) -> BoxStream<'a, Result<Vec<Job>, Failure>> {
     let of = if parent.is_mnp_parent() { Of::Nodes(parent.id()) } else { Of::Array(parent.id()) };
-    let state = (Some(pages(session, of, &Status::ALL)), InOrder::default());
-    let steps = stream::try_unfold(state, move |(pages, mut parts)| async move {
-        let Some(mut pages) = pages else { return Ok(None) };
+    let open = (pages(session, of, &Status::ALL), InOrder::default(), parent.clone());
+    let steps = stream::try_unfold(Some(open), move |open| async move {
+        let Some((mut pages, mut parts, parent)) = open else { return Ok(None) };
         while let Some(page) = pages.next().await {
             page?.jobs.into_iter().for_each(|job| parts.add(job));
             let ready = parts.ready();
             if !ready.is_empty() {
-                return Ok(Some((ready, (Some(pages), parts))));
+                return Ok(Some((ready, Some((pages, parts, parent)))));
             }
         }
         let ids: Vec<JobId> = parts.missing(parent.parts().unwrap_or(0)).map(|i| parent.part(i)).collect();
         describe(session, &ids).await?.into_iter().flatten().for_each(|job| parts.add(job));
-        Ok(Some((parts.rest(), (None, parts))))
+        Ok(Some((parts.rest(), None)))
     });
     steps.boxed()
 }

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
+use super::cell_value::{CellValue, Viewer};
 use super::progress::Progress;
-use super::value::{Value, Viewer};
+use super::row::{JobRow, ListingTraits};
 use crate::batch::Job;
 use crate::ui::{Column, Gives};
 use awsb_model::payload::launcher;
@@ -12,79 +13,86 @@ use awsb_model::{Invalid, JobNumber};
 
 /// A column that there is.
 #[derive(Debug)]
-pub struct Known {
+pub struct ColumnDefinition {
     column: Column,
     /// Whether a listing does not tell it.
     described: bool,
-    value: fn(&Job, &Viewer) -> Value,
+    value: fn(&Job, &Viewer) -> CellValue,
 }
 
-const fn column(name: &'static str, rank: u8, gives: Gives, value: fn(&Job, &Viewer) -> Value) -> Known {
-    Known { column: Column { name, rank, gives }, described: false, value }
+const fn column(
+    name: &'static str,
+    rank: u8,
+    gives: Gives,
+    value: fn(&Job, &Viewer) -> CellValue,
+) -> ColumnDefinition {
+    ColumnDefinition { column: Column { name, rank, gives }, described: false, value }
 }
 
-const fn described(name: &'static str, value: fn(&Job, &Viewer) -> Value) -> Known {
-    Known { column: Column { name, rank: 10, gives: Gives::Ends(8) }, described: true, value }
+const fn described(name: &'static str, value: fn(&Job, &Viewer) -> CellValue) -> ColumnDefinition {
+    ColumnDefinition { column: Column { name, rank: 10, gives: Gives::Ends(8) }, described: true, value }
 }
 
 /// All columns, in the order in which `--help` lists them. Their ranks are those of the usual view.
-static KNOWN: [Known; 27] = [
-    column("jobId", 0, Gives::Middles(9), |job, _| Value::Id(job.job_id.clone(), job.id().part())),
-    column("jobName", 1, Gives::Ends(8), |job, _| Value::text(Some(&job.job_name))),
-    column("status", 0, Gives::Nothing, |job, _| Value::Status(job.status)),
-    column("createdAt", 9, Gives::Nothing, |job, _| Value::time(job.created_at)),
-    column("startedAt", 7, Gives::Nothing, |job, _| Value::time(job.started_at)),
-    column("stoppedAt", 8, Gives::Nothing, |job, _| Value::time(job.stopped_at)),
+static COLUMNS: [ColumnDefinition; 27] = [
+    column("jobId", 0, Gives::Middles(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
+    column("jobName", 1, Gives::Ends(8), |job, _| CellValue::text(Some(&job.job_name))),
+    column("status", 0, Gives::Nothing, |job, _| CellValue::Status(job.status)),
+    column("createdAt", 9, Gives::Nothing, |job, _| CellValue::time(job.created_at)),
+    column("startedAt", 7, Gives::Nothing, |job, _| CellValue::time(job.started_at)),
+    column("stoppedAt", 8, Gives::Nothing, |job, _| CellValue::time(job.stopped_at)),
     column("elapsed", 4, Gives::Nothing, |job, viewer| {
-        elapsed(job, viewer.now).map_or(Value::Nothing, Value::Span)
+        elapsed(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
     }),
     column("waited", 9, Gives::Nothing, |job, viewer| {
-        waited(job, viewer.now).map_or(Value::Nothing, Value::Span)
+        waited(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
     }),
-    column("exitCode", 2, Gives::Nothing, |job, _| job.exit_code().map_or(Value::Nothing, Value::ExitCode)),
+    column("exitCode", 2, Gives::Nothing, |job, _| {
+        job.exit_code().map_or(CellValue::Nothing, CellValue::ExitCode)
+    }),
     column("statusReason", 6, Gives::Ends(16), |job, viewer| {
-        Value::text(match viewer.is_on_terminal() {
+        CellValue::text(match viewer.is_on_terminal() {
             true => job.telling_reason(),
             false => job.status_reason.as_deref(),
         })
     }),
     column("reason", 9, Gives::Ends(16), |job, _| {
-        Value::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
+        CellValue::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),
     column("progress", 3, Gives::Pictures(18), |job, _| {
-        Progress::of(job).map_or(Value::Nothing, Value::Progress)
+        Progress::of(job).map_or(CellValue::Nothing, CellValue::Progress)
     }),
-    column("nodes", 9, Gives::Nothing, |job, _| Value::number(job.nodes)),
+    column("nodes", 9, Gives::Nothing, |job, _| CellValue::number(job.nodes)),
     column("number", 9, Gives::Nothing, |job, _| {
-        Value::number(JobNumber::of(&job.id()).and_then(|number| i64::try_from(number.get()).ok()))
+        CellValue::number(JobNumber::of(&job.id()).and_then(|number| i64::try_from(number.get()).ok()))
     }),
     column("jobDefinition", 9, Gives::Ends(8), |job, _| {
-        Value::text(job.job_definition.as_deref().map(name_of))
+        CellValue::text(job.job_definition.as_deref().map(name_of))
     }),
-    column("jobQueue", 5, Gives::Ends(8), |job, _| Value::text(job.job_queue.as_deref().map(name_of))),
-    column("shareIdentifier", 9, Gives::Ends(8), |job, _| Value::text(job.share_identifier.as_deref())),
-    described("task", |job, _| Value::number(job.task)),
-    described("vcpus", |job, _| Value::digits(job.resource("VCPU"))),
-    described("memory", |job, _| Value::digits(job.resource("MEMORY"))),
-    described("gpus", |job, _| Value::digits(job.resource("GPU"))),
+    column("jobQueue", 5, Gives::Ends(8), |job, _| CellValue::text(job.job_queue.as_deref().map(name_of))),
+    column("shareIdentifier", 9, Gives::Ends(8), |job, _| CellValue::text(job.share_identifier.as_deref())),
+    described("task", |job, _| CellValue::number(job.task)),
+    described("vcpus", |job, _| CellValue::digits(job.resource("VCPU"))),
+    described("memory", |job, _| CellValue::digits(job.resource("MEMORY"))),
+    described("gpus", |job, _| CellValue::digits(job.resource("GPU"))),
     described("attempts", |job, _| {
-        Value::number(job.attempts.as_ref().and_then(|a| i64::try_from(a.len()).ok()))
+        CellValue::number(job.attempts.as_ref().and_then(|a| i64::try_from(a.len()).ok()))
     }),
-    described("image", |job, _| Value::text(job.main_container().and_then(|c| c.image.as_deref()))),
-    described("command", |job, _| Value::text(Some(&command(job)))),
+    described("image", |job, _| CellValue::text(job.main_container().and_then(|c| c.image.as_deref()))),
+    described("command", |job, _| CellValue::text(Some(&command(job)))),
     described("logStreamName", |job, _| {
-        Value::text(job.container.as_ref().and_then(|c| c.log_stream_name.as_deref()))
+        CellValue::text(job.container.as_ref().and_then(|c| c.log_stream_name.as_deref()))
     }),
-    described("submitter", |job, _| Value::text(job.submitter.as_ref().map(|s| s.as_str()))),
-    described("dependsOn", |job, _| Value::text(Some(&depends_on(job)))),
+    described("submitter", |job, _| CellValue::text(job.submitter.as_ref().map(|s| s.as_str()))),
+    described("dependsOn", |job, _| CellValue::text(Some(&depends_on(job)))),
 ];
 
 /// A column, by its name.
 #[derive(Debug, Clone, Copy)]
-pub struct Which(&'static Known);
+pub struct ColumnRef(&'static ColumnDefinition);
 
-impl Which {
-    pub fn value(self, job: &Job, viewer: &Viewer) -> Value {
+impl ColumnRef {
+    pub fn value(self, job: &Job, viewer: &Viewer) -> CellValue {
         (self.0.value)(job, viewer)
     }
 
@@ -103,14 +111,14 @@ impl Which {
     }
 }
 
-impl FromStr for Which {
+impl FromStr for ColumnRef {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let name = if text.eq_ignore_ascii_case("queue") { "jobQueue" } else { text };
-        KNOWN.iter().find(|known| known.column.name.eq_ignore_ascii_case(name)).map(Self).ok_or_else(|| {
-            let names: Vec<&str> = KNOWN.iter().map(|known| known.column.name).collect();
+        COLUMNS.iter().find(|known| known.column.name.eq_ignore_ascii_case(name)).map(Self).ok_or_else(|| {
+            let names: Vec<&str> = COLUMNS.iter().map(|known| known.column.name).collect();
             Invalid::because(format!("the columns are {}", names.join(", ")))
         })
     }
@@ -118,7 +126,7 @@ impl FromStr for Which {
 
 /// The value of `--columns`.
 #[derive(Debug, Clone)]
-pub struct Columns(pub Vec<Which>);
+pub struct Columns(pub Vec<ColumnRef>);
 
 impl FromStr for Columns {
     type Err = Invalid;
@@ -131,7 +139,7 @@ impl FromStr for Columns {
 /// The value of `--sort`: a column, the other way around with a `-` before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sort {
-    by: Which,
+    by: ColumnRef,
     descending: bool,
 }
 
@@ -146,14 +154,14 @@ impl FromStr for Sort {
 
 impl Sort {
     /// The column.
-    pub fn by(self) -> Which {
+    pub fn by(self) -> ColumnRef {
         self.by
     }
 
-    /// Sorts the jobs; equal ones stay in their order.
-    pub fn sort(self, jobs: &mut [Job], viewer: &Viewer) {
-        jobs.sort_by_cached_key(|job| Sorted {
-            value: self.by.value(job, viewer),
+    /// Sorts the rows; equal ones stay in their order.
+    pub fn sort(self, rows: &mut [JobRow], viewer: &Viewer) {
+        rows.sort_by_cached_key(|row| Sorted {
+            value: self.by.value(&row.job, viewer),
             descending: self.descending,
         });
     }
@@ -161,7 +169,7 @@ impl Sort {
 
 #[derive(PartialEq, Eq)]
 struct Sorted {
-    value: Value,
+    value: CellValue,
     descending: bool,
 }
 
@@ -177,38 +185,27 @@ impl PartialOrd for Sorted {
     }
 }
 
-/// What of a listing decides which columns the usual table has.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Has {
-    /// Children whose tasks are not their indices.
-    pub tasks: bool,
-    /// Parents.
-    pub parents: bool,
-    /// Jobs of several queues.
-    pub queues: bool,
-}
-
 /// The columns of the usual table in a pipe. Scripts count on them: new ones come at the end.
-pub fn usual(has: Has) -> Vec<Which> {
-    let tail = [("task", has.tasks), ("progress", has.parents)];
+pub fn default_in_pipe(traits: ListingTraits) -> Vec<ColumnRef> {
+    let tail = [("task", traits.tasks), ("progress", traits.parents)];
     let names = ["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"].into_iter();
     named(names.chain(tail.into_iter().filter_map(|(name, there)| there.then_some(name))))
 }
 
 /// The columns of the usual table on a terminal; those in which nothing stands are left out.
-pub fn usual_on_terminal(has: Has, jobs: &[Job], viewer: &Viewer) -> Vec<Which> {
+pub fn default_on_terminal(traits: ListingTraits, rows: &[JobRow], viewer: &Viewer) -> Vec<ColumnRef> {
     let names = ["jobId", "jobName", "status", "exitCode", "elapsed", "progress"].into_iter();
     let times = ["statusReason", "createdAt", "startedAt", "stoppedAt"];
-    let (queue, task) = (has.queues.then_some("jobQueue"), has.tasks.then_some("task"));
+    let (queue, task) = (traits.queues.then_some("jobQueue"), traits.tasks.then_some("task"));
     let all = named(names.chain(queue).chain(task).chain(times));
-    let has_cells = |which: &Which| {
-        ["jobId", "jobName", "status"].contains(&which.name())
-            || jobs.iter().any(|job| which.value(job, viewer) != Value::Nothing)
+    let has_cells = |column: &ColumnRef| {
+        ["jobId", "jobName", "status"].contains(&column.name())
+            || rows.iter().any(|row| column.value(&row.job, viewer) != CellValue::Nothing)
     };
     all.into_iter().filter(has_cells).collect()
 }
 
-fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<Which> {
+fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<ColumnRef> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
@@ -259,10 +256,10 @@ mod tests {
         let unknown = "jobId,colour".parse::<Columns>().map(|_| ()).map_err(|e| e.to_string());
         assert!(unknown.is_err_and(|e| e.starts_with("the columns are jobId, jobName, status,")));
         assert!("".parse::<Columns>().is_err() && "-".parse::<Sort>().is_err());
-        let mut names: Vec<&str> = KNOWN.iter().map(|known| known.column.name).collect();
+        let mut names: Vec<&str> = COLUMNS.iter().map(|known| known.column.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), KNOWN.len());
+        assert_eq!(names.len(), COLUMNS.len());
     }
 
     #[test]

@@ -1,67 +1,36 @@
 //! One job in detail: what it is, where its time went, its attempts, what it waits for, its children or nodes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::EnvWhich;
 use super::columns::{command, waited};
-use super::packed::PackedVariables;
 use super::progress::by_status;
-use super::value::Viewer;
-use crate::aws::Session;
-use crate::batch::{self, Attempt, Job, JobDetails, Of};
-use crate::config;
-use crate::ui::{Failure, Layout, Output, local_rfc3339, span};
+use super::row::{JobRow, PartsExcerpt, RowDetails};
+use crate::batch::{self, Attempt, Job, JobDetails};
+use crate::ui::{local_rfc3339, span};
 use awsb_model::payload::launcher;
-use awsb_model::{JobId, Secrets, Status, exit_code_in_words, words};
+use awsb_model::{Secrets, Status, exit_code_in_words, words};
 
-/// So many failed children are named.
-const NAMED_CHILDREN: usize = 5;
-/// So many nodes are named.
-const NAMED_NODES: usize = 20;
-
+/// Keys and values.
 type Lines = Vec<(String, String)>;
 
-/// Shows each of these jobs in detail, with an empty line between two of them.
-pub async fn show(
-    session: &Session,
-    output: &Output,
-    env: Option<EnvWhich>,
-    packed: &PackedVariables,
-    viewer: &Viewer,
-    jobs: &[Job],
-    is_first: bool,
-) -> Result<(), Failure> {
-    let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
-    let env = match env {
-        Some(which) => Some((which, config::secrets()?)),
-        None => None,
-    };
-    let mut known = batch::detailed(session, &ids).await?;
-    if env.is_some() {
-        packed.add(session, known.iter_mut().flatten()).await;
-    }
-    let others = dependencies(session, known.iter().flatten()).await?;
-    let mut is_first = is_first;
-    for (listed, detailed) in jobs.iter().zip(known) {
-        // One that Batch has forgotten meanwhile stays as it was listed.
-        let mut detailed =
-            detailed.unwrap_or_else(|| JobDetails { job: listed.clone(), environment: Vec::new() });
-        detailed.job.task = detailed.job.task.or(listed.task);
-        let job = &detailed.job;
-        let parts = parts(session, job).await?;
-        let environment = env.as_ref().map(|(which, secrets)| environment(&detailed, *which, secrets));
-        let lines =
-            [about(job), times(job, viewer), container(job), attempts(job), waits_for(job, &others), parts];
-        let lines = lines.into_iter().flatten().chain(environment.into_iter().flatten()).collect();
-        if !std::mem::take(&mut is_first) {
-            output.write(b"\n")?;
-        }
-        output.show_layout(&Layout::Details(lines))?;
-    }
-    Ok(())
+/// A row in detail: keys and values.
+pub fn lines(row: &JobRow, environment: Option<&EnvironmentView>, now: i64) -> Lines {
+    let Some(details) = &row.details else { return Vec::new() };
+    let RowDetails { described, dependencies, parts } = details.as_ref();
+    let job = &Job { task: described.job.task.or(row.job.task), ..described.job.clone() };
+    let environment = environment.map(|environment| environment.lines(described)).unwrap_or_default();
+    let groups = [
+        identity(job),
+        times(job, now),
+        container(job),
+        attempts(job),
+        waits_for(job, dependencies),
+        part_lines(job, parts),
+        environment,
+    ];
+    groups.concat()
 }
 
 fn line(key: impl Into<String>, value: impl Into<String>) -> (String, String) {
@@ -76,8 +45,8 @@ fn time(epoch_ms: Option<i64>) -> String {
     epoch_ms.filter(|t| *t > 0).map(local_rfc3339).unwrap_or_default()
 }
 
-/// What it is and how it stands.
-fn about(job: &Job) -> Lines {
+/// The job's names and its state.
+fn identity(job: &Job) -> Lines {
     let share = job.share_identifier.as_ref().map(|share| line("share", share));
     let priority = job.scheduling_priority.map(|n| line("priority", n.to_string()));
     let submitter = job.submitter.as_ref().map(|s| line("submittedBy", s.as_str()));
@@ -96,19 +65,19 @@ fn about(job: &Job) -> Lines {
 
 /// When it was where. Batch tells when a job was submitted, and when its attempts began to run and ended; not since
 /// when it has been in its state, so that waiting in the queue and starting are one.
-fn times(job: &Job, viewer: &Viewer) -> Lines {
+fn times(job: &Job, now: i64) -> Lines {
     let mut lines = vec![
         line("createdAt", time(job.created_at)),
         line("startedAt", time(job.started_at)),
         line("stoppedAt", time(job.stopped_at)),
     ];
-    if let Some(waited) = waited(job, viewer.now) {
+    if let Some(waited) = waited(job, now) {
         // docs/bstat.md says what the time is made of.
         let is_waiting = !matches!(job.status, Status::Running | Status::Succeeded | Status::Failed);
         let so_far = if is_waiting { " so far" } else { "" };
         lines.push(line("waited", format!("{}{so_far}", span(waited))));
     }
-    if let Some((ran, all)) = ran(job, viewer.now) {
+    if let Some((ran, all)) = ran(job, now) {
         let of_all = if all > 1 { format!(" (its {all} attempts together)") } else { String::new() };
         let so_far = if job.status == Status::Running { " so far" } else { "" };
         lines.push(line("ran", format!("{}{so_far}{of_all}", span(ran))));
@@ -176,8 +145,8 @@ fn attempt(attempt: &Attempt) -> String {
     let stream = attempt.container.log_stream_name.as_ref().map(|stream| format!("log {stream}"));
     let reasons = batch::reasons(attempt.status_reason.as_deref(), attempt.container.reason.as_deref());
     let reasons = reasons.into_iter().map(|reason| Some(reason.to_owned()));
-    let told = [Some(ran), code].into_iter().chain(reasons).chain([stream]);
-    told.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
+    let facts = [Some(ran), code].into_iter().chain(reasons).chain([stream]);
+    facts.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// An exit code, with what shells and signals mean by it.
@@ -185,24 +154,12 @@ fn exit_code(code: i32) -> String {
     exit_code_in_words(code).map_or_else(|| code.to_string(), |words| format!("{code} ({words})"))
 }
 
-/// What the jobs depend on, by ID.
-async fn dependencies(
-    session: &Session,
-    jobs: impl Iterator<Item = &JobDetails>,
-) -> Result<HashMap<String, Job>, Failure> {
-    let all = jobs.flat_map(|detailed| detailed.job.depends_on.iter().flatten());
-    let ids: BTreeSet<JobId> = all.filter_map(|on| on.job_id.as_ref()).map(JobId::from_batch).collect();
-    let ids: Vec<JobId> = ids.into_iter().collect();
-    let known = batch::describe(session, &ids).await?;
-    Ok(known.into_iter().flatten().map(|job| (job.job_id.clone(), job)).collect())
-}
-
 fn waits_for(job: &Job, others: &HashMap<String, Job>) -> Lines {
     let one = |on: &batch::Dependency| {
         let kind = on.kind.as_deref();
-        let told = match on.job_id.as_deref() {
+        let other = match on.job_id.as_deref() {
             Some(id) => match others.get(id) {
-                Some(other) => format!("{id} {} ({})", other.status, other.job_name),
+                Some(job) => format!("{id} {} ({})", job.status, job.job_name),
                 None => format!("{id} (Batch no longer has it)"),
             },
             None => "each child on the one before it".to_owned(),
@@ -212,82 +169,82 @@ fn waits_for(job: &Job, others: &HashMap<String, Job>) -> Lines {
             Some("SEQUENTIAL") | None => "",
             Some(_) => ", by a kind of dependency that bstat does not know",
         };
-        line("dependsOn", format!("{told}{how}"))
+        line("dependsOn", format!("{other}{how}"))
     };
     job.depends_on.iter().flatten().map(one).collect()
 }
 
-/// The children of an array, by state, and the first ones that failed; the nodes of an MNP job.
-async fn parts(session: &Session, job: &Job) -> Result<Lines, Failure> {
-    let Some(size) = job.parts() else { return Ok(Vec::new()) };
-    if job.is_mnp_parent() {
-        return nodes(session, job, size).await;
+/// The children of an array, by state, and some that failed; the nodes of an MNP job.
+fn part_lines(job: &Job, parts: &PartsExcerpt) -> Lines {
+    let Some(size) = job.parts() else { return Vec::new() };
+    match parts {
+        PartsExcerpt::None => Vec::new(),
+        PartsExcerpt::FailedChildren(first, more) => {
+            let counts: Vec<String> = by_status(job).iter().map(|(s, n)| format!("{n} {s}")).collect();
+            let mut lines = vec![line("children", size.to_string()), line("progress", counts.join(", "))];
+            lines.extend(
+                first.iter().map(|child| line(format!("failed {}", part(child)), part_summary(child))),
+            );
+            if *more > 0 {
+                lines.push(line("failed …", format!("{more} more: `bstat --failed {}`", job.job_id)));
+            }
+            lines
+        }
+        PartsExcerpt::Nodes(first, more) => {
+            let main = job.node_properties.as_ref().and_then(|nodes| nodes.main_node);
+            let is_main = main.map(|index| format!(" (the main node is {index})")).unwrap_or_default();
+            let mut lines = vec![line("nodes", format!("{size}{is_main}"))];
+            lines.extend(first.iter().map(|node| line(format!("node {}", part(node)), part_summary(node))));
+            if *more > 0 {
+                lines.push(line("node …", format!("{more} more: `bstat -e {}`", job.job_id)));
+            }
+            lines
+        }
     }
-    let counts: Vec<String> = by_status(job).iter().map(|(s, n)| format!("{n} {s}")).collect();
-    let mut lines = vec![line("children", size.to_string()), line("progress", counts.join(", "))];
-    let (first, more) = first_failures(session, job).await?;
-    lines.extend(first.iter().map(|child| line(format!("failed {}", part(child)), part_told(child))));
-    if more > 0 {
-        lines.push(line("failed …", format!("{more} more: `bstat --failed {}`", job.job_id)));
-    }
-    Ok(lines)
-}
-
-/// Some children of an array that have failed, and how many more there are.
-///
-/// # Errors
-/// When Batch cannot be asked.
-pub async fn first_failures(session: &Session, array: &Job) -> Result<(Vec<Job>, usize), Failure> {
-    let failed = by_status(array).into_iter().find(|(s, _)| *s == Status::Failed).map_or(0, |(_, n)| n);
-    if failed == 0 {
-        return Ok((Vec::new(), 0));
-    }
-    // Those of the first page: to find the very first, all of them would have to be read.
-    let page = batch::pages(session, Of::Array(array.id()), &[Status::Failed]).next().await;
-    let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
-    first.sort_by_key(|child| child.id().part());
-    first.truncate(NAMED_CHILDREN);
-    let more = usize::try_from(failed).unwrap_or(usize::MAX).saturating_sub(first.len());
-    Ok((first, more))
-}
-
-async fn nodes(session: &Session, job: &Job, size: u32) -> Result<Lines, Failure> {
-    let main = job.node_properties.as_ref().and_then(|nodes| nodes.main_node);
-    let is_main = main.map(|index| format!(" (the main node is {index})")).unwrap_or_default();
-    let mut lines = vec![line("nodes", format!("{size}{is_main}"))];
-    let nodes = batch::parts(session, job, &Status::ALL).await?;
-    lines.extend(
-        nodes.iter().take(NAMED_NODES).map(|node| line(format!("node {}", part(node)), part_told(node))),
-    );
-    if nodes.len() > NAMED_NODES {
-        lines.push(line("node …", format!("{} more: `bstat -e {}`", nodes.len() - NAMED_NODES, job.job_id)));
-    }
-    Ok(lines)
 }
 
 fn part(job: &Job) -> u32 {
     job.id().part().unwrap_or_default()
 }
 
-fn part_told(job: &Job) -> String {
+fn part_summary(job: &Job) -> String {
     let code = job.exit_code().map(|code| format!("exit code {}", exit_code(code)));
-    let told = [Some(job.status.to_string()), code, Some(job.reasons())];
-    told.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
+    let facts = [Some(job.status.to_string()), code, Some(job.reasons())];
+    facts.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// The variables, sorted by name. Those of the launcher, which carry the job's script, are long and nobody's.
-fn shown_environment<'d>(
-    detailed: &'d JobDetails,
-    which: EnvWhich,
-    secrets: &Secrets,
-) -> impl Iterator<Item = (&'d str, String)> {
-    let mut all: Vec<&(String, String)> = detailed.environment.iter().collect();
-    all.sort();
-    all.into_iter().map(move |(name, value)| {
-        let value = match which {
-            EnvWhich::All => value.clone(),
-            EnvWhich::Harmless if launcher::carries(name, value) => {
-                let hint = match name.as_str() {
+/// How the values of environment variables are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvValues {
+    /// Values that look like secrets are masked, and the launcher's variables are described.
+    Masked,
+    /// All values are shown as they are.
+    Unmasked,
+}
+
+/// Environment variables as a view shows them.
+#[derive(Debug)]
+pub struct EnvironmentView {
+    /// How values are shown.
+    pub values: EnvValues,
+    /// Which values look like secrets.
+    pub secrets: Secrets,
+}
+
+impl EnvironmentView {
+    /// The variables of a job, sorted by name.
+    fn variables<'d>(&self, job: &'d JobDetails) -> impl Iterator<Item = (&'d str, String)> {
+        let mut all: Vec<&(String, String)> = job.environment.iter().collect();
+        all.sort();
+        all.into_iter().map(move |(name, value)| (name.as_str(), self.value(name, value)))
+    }
+
+    fn value(&self, name: &str, value: &str) -> String {
+        match self.values {
+            EnvValues::Unmasked => value.to_owned(),
+            // They carry the job's script, and are long.
+            EnvValues::Masked if launcher::carries(name, value) => {
+                let hint = match name {
                     launcher::LINES_VARIABLE => "",
                     launcher::BUNDLE_VARIABLE => {
                         "; `bstat --script` prints its script, if it has one; its arguments are not shown"
@@ -296,39 +253,22 @@ fn shown_environment<'d>(
                 };
                 format!("({}{hint})", words::many(value.chars().count(), "character"))
             }
-            EnvWhich::Harmless => secrets.shown(name, value).to_owned(),
-        };
-        (name.as_str(), value)
-    })
-}
+            EnvValues::Masked => self.secrets.shown(name, value).to_owned(),
+        }
+    }
 
-fn environment(detailed: &JobDetails, which: EnvWhich, secrets: &Secrets) -> Lines {
-    let shown = shown_environment(detailed, which, secrets);
-    shown.map(|(name, value)| line("environment", format!("{name}={value}"))).collect()
-}
+    fn lines(&self, job: &JobDetails) -> Lines {
+        self.variables(job).map(|(name, value)| line("environment", format!("{name}={value}"))).collect()
+    }
 
-/// The jobs as JSON, with their environment where AWS has it.
-pub async fn with_environment(
-    session: &Session,
-    which: EnvWhich,
-    packed: &PackedVariables,
-    jobs: &[Job],
-) -> Result<Vec<Value>, Failure> {
-    let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
-    let secrets = config::secrets()?;
-    let mut known = batch::detailed(session, &ids).await?;
-    packed.add(session, known.iter_mut().flatten()).await;
-    let one = |(job, detailed): (&Job, Option<JobDetails>)| {
-        let Some(detailed) = detailed else { return job.to_json() };
-        let variables = shown_environment(&detailed, which, &secrets);
+    /// The JSON of a job with its variables: in its container, where AWS has them.
+    pub fn add_to(&self, mut element: Value, job: &JobDetails) -> Value {
         let variables: Vec<Value> =
-            variables.map(|(name, value)| json!({"name": name, "value": value})).collect();
-        let mut element = Job { task: job.task, ..detailed.job.clone() }.to_json();
+            self.variables(job).map(|(name, value)| json!({"name": name, "value": value})).collect();
         match element.get_mut("container").filter(|container| container.is_object()) {
             Some(container) => container["environment"] = json!(variables),
             None => element["environment"] = json!(variables),
         }
         element
-    };
-    Ok(jobs.iter().zip(known).map(one).collect())
+    }
 }

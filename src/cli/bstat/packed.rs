@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read;
 
-use super::script;
+use super::bundle;
 use crate::aws::Session;
 use crate::batch::JobDetails;
 use crate::ui::{Failure, note};
@@ -43,7 +43,7 @@ impl PackedVariables {
         if let Some(found) = self.fetched.borrow().get(&url) {
             return found.clone();
         }
-        let object = script::fetch(session, bucket, key).await;
+        let object = bundle::fetch(session, bucket, key).await;
         let (found, is_final) = match object.and_then(|object| read(id, object)) {
             Ok(found) => (found, true),
             // Contact may be back at the next look; a bundle that is gone or damaged stays so, and is mentioned once.

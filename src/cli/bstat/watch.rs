@@ -1,51 +1,44 @@
 //! `--watch`: the same view again and again, until nothing in it is active.
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use super::Args;
+use super::args::Args;
+use super::interval::Every;
 use super::packed::PackedVariables;
+use super::show::Look;
+use super::view::ViewSummary;
 use crate::aws::{Contact, Session};
 use crate::batch::PollInterval;
-use crate::ui::{Exit, Failure, Format, Screen, local_rfc3339};
-use awsb_model::{Invalid, JobId};
+use crate::ui::{Failure, Format, Screen, local_rfc3339};
+use awsb_model::JobId;
 
-/// The pause when nobody says how long it is: the first one while something happens,
+/// The shortest pause, right after a change, when the user has not chosen one.
 const SHORTEST: Duration = Duration::from_secs(2);
-/// and the second after a while in which nothing did.
+/// The longest pause, after a while without a change.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The value of `--watch`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Every {
-    /// As often as it pays.
-    Adaptive,
-    /// With so long a pause.
-    Pause(Duration),
+/// The jobs that are watched.
+#[derive(Debug)]
+pub enum Watched {
+    /// The jobs of queues, which come and go.
+    Queues,
+    /// Jobs that were named.
+    Jobs(Vec<JobId>),
 }
 
-impl FromStr for Every {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() {
-            return Ok(Every::Adaptive);
-        }
-        let seconds = text.parse::<f64>().ok().filter(|s| (0.1..=86_400.0).contains(s));
-        let seconds = seconds.ok_or_else(|| Invalid::because("the pause is 0.1 to 86400 seconds"))?;
-        Ok(Every::Pause(Duration::from_secs_f64(seconds)))
-    }
-}
-
-/// Shows the view of these jobs, or of the queues, until nothing in it is active.
-pub async fn tell(
+/// Shows the view until nothing in it is active. Returns its last state, and the session, which may have
+/// been renewed meanwhile.
+///
+/// # Errors
+/// When contact was lost for good, or the view cannot be written.
+pub async fn run(
     args: &Args,
     session: Session,
     every: Every,
-    ids: Option<Vec<JobId>>,
-) -> Result<Exit, Failure> {
+    watched: Watched,
+) -> Result<(ViewSummary, Session), Failure> {
     let mut contact = Contact::new(session, "bstat");
-    let mut pace = PollInterval::new(SHORTEST, LONGEST);
+    let mut interval = PollInterval::new(SHORTEST, LONGEST);
     let mut screen = Screen::default();
     let mut before: Option<u64> = None;
     let packed = PackedVariables::default();
@@ -56,42 +49,30 @@ pub async fn tell(
         let looked = contact
             .keep(async |session| {
                 let kept = output.keeping();
-                Ok((args.look(session, &kept, &packed, ids.as_deref()).await?, kept.taken()))
+                let look = Look { args, output: &kept, packed: &packed };
+                let summary = match &watched {
+                    Watched::Queues => look.at_queues(session).await?,
+                    Watched::Jobs(ids) => look.at_ids(session, ids).await?,
+                };
+                Ok((summary, kept.taken()))
             })
             .await;
-        let (shown, text) = looked?;
-        let is_last = shown.active == 0;
+        let (summary, text) = looked?;
+        let is_last = summary.active == 0;
         let has_time = output.is_terminal() || (output.format() == Format::Plain && !args.no_header);
         let time = has_time.then(|| local_rfc3339(jiff::Timestamp::now().as_millisecond()));
         screen.show(&output, time.as_deref(), &text, is_last)?;
         if is_last {
-            if shown.jobs == 0 && ids.is_none() {
-                args.say_empty(contact.session());
-            }
-            return Ok(Exit::Done);
+            return Ok((summary, contact.session().clone()));
         }
-        if before.replace(shown.states).is_some_and(|before| before != shown.states) {
-            pace.quicken();
+        if before.replace(summary.states).is_some_and(|before| before != summary.states) {
+            interval.quicken();
         }
         let pause = match every {
-            Every::Adaptive => pace.pause(),
+            Every::Adaptive => interval.pause(),
             Every::Pause(pause) => pause,
         };
-        // What takes long to answer is not asked without a break.
+        // A look that takes long is followed by a pause of the same length.
         tokio::time::sleep(pause.max(begun.elapsed())).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses() {
-        assert_eq!("".parse(), Ok(Every::Adaptive));
-        assert_eq!("0.5".parse(), Ok(Every::Pause(Duration::from_millis(500))));
-        for bad in ["0", "-1", "x", "nan", "inf", "1e9"] {
-            assert!(bad.parse::<Every>().is_err(), "{bad}");
-        }
     }
 }

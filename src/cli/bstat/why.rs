@@ -37,8 +37,8 @@ pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found
     Ok(Found { jobs, failures: Vec::new() })
 }
 
-/// Tells why of each of these jobs.
-pub async fn tell(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
+/// Prints the answer for each of these jobs.
+pub async fn print(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
     let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
     let facts = diagnose::why(session, &ids).await?;
     let answers: Vec<Diagnosis> = facts.iter().flatten().map(Diagnosis::of).collect();

@@ -11,7 +11,7 @@ use awsb_model::Status;
 
 /// What a cell says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum CellValue {
     Nothing,
     Text(String),
     Id(String, Option<u32>),
@@ -63,50 +63,51 @@ impl Viewer {
     }
 }
 
-impl Value {
+impl CellValue {
     pub fn text(text: Option<&str>) -> Self {
-        text.filter(|text| !text.is_empty()).map_or(Value::Nothing, |text| Value::Text(text.to_owned()))
+        text.filter(|text| !text.is_empty())
+            .map_or(CellValue::Nothing, |text| CellValue::Text(text.to_owned()))
     }
 
     pub fn number(number: Option<impl Into<i64>>) -> Self {
-        number.map_or(Value::Nothing, |number| Value::Number(number.into()))
+        number.map_or(CellValue::Nothing, |number| CellValue::Number(number.into()))
     }
 
     pub fn digits(text: Option<String>) -> Self {
         match text {
-            Some(text) => text.parse().map_or(Value::Text(text), Value::Number),
-            None => Value::Nothing,
+            Some(text) => text.parse().map_or(CellValue::Text(text), CellValue::Number),
+            None => CellValue::Nothing,
         }
     }
 
     /// A time; 0 is none.
     pub fn time(epoch_ms: Option<i64>) -> Self {
-        epoch_ms.filter(|t| *t > 0).map_or(Value::Nothing, Value::Time)
+        epoch_ms.filter(|t| *t > 0).map_or(CellValue::Nothing, CellValue::Time)
     }
 
     pub fn cell(&self, viewer: &Viewer) -> Cell {
         match self {
-            Value::Nothing => Cell::default(),
-            Value::Text(text) => Cell::from(text.as_str()),
-            Value::Id(id, _) => Cell::from(viewer.id(id)),
-            Value::Number(number) => Cell::from(number.to_string()),
-            Value::Time(at) => Cell::from(viewer.time(*at)),
-            Value::Span(span_ms) => Cell::from(span(*span_ms)),
-            Value::Status(status) => Cell::toned(status.as_str(), tone(*status)),
-            Value::ExitCode(code) => {
+            CellValue::Nothing => Cell::default(),
+            CellValue::Text(text) => Cell::from(text.as_str()),
+            CellValue::Id(id, _) => Cell::from(viewer.id(id)),
+            CellValue::Number(number) => Cell::from(number.to_string()),
+            CellValue::Time(at) => Cell::from(viewer.time(*at)),
+            CellValue::Span(span_ms) => Cell::from(span(*span_ms)),
+            CellValue::Status(status) => Cell::toned(status.as_str(), tone(*status)),
+            CellValue::ExitCode(code) => {
                 Cell::toned(code.to_string(), if *code == 0 { Tone::Plain } else { Tone::Bad })
             }
-            Value::Progress(progress) => progress.cell(viewer.on_terminal),
+            CellValue::Progress(progress) => progress.cell(viewer.on_terminal),
         }
     }
 
     /// How two values of one column sort; nothing comes last, whichever way is `descending`.
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {
-            (Value::Nothing, Value::Nothing) => return Ordering::Equal,
-            (Value::Nothing, _) => return Ordering::Greater,
-            (_, Value::Nothing) => return Ordering::Less,
-            (Value::Id(a, i), Value::Id(b, j)) => (whole(a), i).cmp(&(whole(b), j)),
+            (CellValue::Nothing, CellValue::Nothing) => return Ordering::Equal,
+            (CellValue::Nothing, _) => return Ordering::Greater,
+            (_, CellValue::Nothing) => return Ordering::Less,
+            (CellValue::Id(a, i), CellValue::Id(b, j)) => (whole(a), i).cmp(&(whole(b), j)),
             (a, b) => a.rank().cmp(&b.rank()).then_with(|| a.words().cmp(b.words())),
         };
         if descending { order.reverse() } else { order }
@@ -114,16 +115,16 @@ impl Value {
 
     fn rank(&self) -> i64 {
         match self {
-            Value::Nothing | Value::Text(_) | Value::Id(..) => 0,
-            Value::Number(n) | Value::Time(n) | Value::Span(n) => *n,
-            Value::ExitCode(code) => i64::from(*code),
-            Value::Status(status) => i64::from(status.code()),
-            Value::Progress(progress) => progress.per_mille(),
+            CellValue::Nothing | CellValue::Text(_) | CellValue::Id(..) => 0,
+            CellValue::Number(n) | CellValue::Time(n) | CellValue::Span(n) => *n,
+            CellValue::ExitCode(code) => i64::from(*code),
+            CellValue::Status(status) => i64::from(status.code()),
+            CellValue::Progress(progress) => progress.per_mille(),
         }
     }
 
     fn words(&self) -> &str {
-        if let Value::Text(text) = self { text } else { "" }
+        if let CellValue::Text(text) = self { text } else { "" }
     }
 }
 
@@ -148,18 +149,18 @@ mod tests {
 
     #[test]
     fn values_sort_by_what_they_mean() {
-        let id = |id: &str, part| Value::Id(id.to_owned(), part);
+        let id = |id: &str, part| CellValue::Id(id.to_owned(), part);
         let sorted = [
-            [Value::Number(9), Value::Number(10)],
-            [Value::Text("a".into()), Value::Text("b".into())],
+            [CellValue::Number(9), CellValue::Number(10)],
+            [CellValue::Text("a".into()), CellValue::Text("b".into())],
             [id("a:9", Some(9)), id("a:10", Some(10))],
             [id("a", None), id("a:0", Some(0))],
-            [Value::Status(Status::Pending), Value::Status(Status::Failed)],
-            [Value::Time(5), Value::Nothing],
+            [CellValue::Status(Status::Pending), CellValue::Status(Status::Failed)],
+            [CellValue::Time(5), CellValue::Nothing],
         ];
         for [a, b] in sorted {
             assert_eq!(a.compare(&b, false), Ordering::Less, "{a:?} {b:?}");
-            let descending = if b == Value::Nothing { Ordering::Less } else { Ordering::Greater };
+            let descending = if b == CellValue::Nothing { Ordering::Less } else { Ordering::Greater };
             assert_eq!(a.compare(&b, true), descending, "{a:?} {b:?}");
         }
     }

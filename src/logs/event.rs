@@ -1,4 +1,4 @@
-//! What is read, and from where.
+//! Lines of output, the streams that hold them, and queries for them.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use awsb_model::JobId;
 /// A line of a job's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Where it stands.
-    pub place: Arc<Place>,
+    /// The stream in which it stands.
+    pub stream: Arc<LogStreamRef>,
     /// When it was printed, in milliseconds since the epoch.
     pub timestamp: Option<i64>,
     /// The line, without its line break.
@@ -20,12 +20,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// By what lines are ordered.
+    /// The time by which lines are ordered.
     pub fn time(&self) -> i64 {
         self.timestamp.unwrap_or(0)
     }
 
-    /// About as much memory as it takes, in bytes.
+    /// About how many bytes of memory it takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + 16 + self.message.len()
     }
@@ -34,31 +34,31 @@ impl Event {
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("jobId", &self.place.job_id)?;
-        if let Some(task) = self.place.task {
+        object.serialize_entry("jobId", &self.stream.job_id)?;
+        if let Some(task) = self.stream.task {
             object.serialize_entry("task", &task)?;
         }
-        object.serialize_entry("logStreamName", &self.place.stream)?;
+        object.serialize_entry("logStreamName", &self.stream.name)?;
         object.serialize_entry("timestamp", &self.timestamp)?;
         object.serialize_entry("message", &self.message)?;
         object.end()
     }
 }
 
-/// What writes a log stream.
+/// The kind of program that writes a log stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writer {
-    /// A job of Batch's.
+pub enum StreamWriter {
+    /// A job of AWS Batch.
     Job,
-    /// A build of CodeBuild's.
+    /// A build of CodeBuild.
     Build,
 }
 
 /// A log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// What writes it.
-    pub writer: Writer,
+pub struct LogStreamRef {
+    /// The kind of program that writes it.
+    pub writer: StreamWriter,
     /// The job that writes it, or the build.
     pub job_id: String,
     /// The ID of its task, where that is not its index.
@@ -66,27 +66,29 @@ pub struct Place {
     /// The log group.
     pub group: String,
     /// The stream's name.
-    pub stream: String,
+    pub name: String,
 }
 
-impl Place {
-    /// The streams of a job's attempts, the oldest first; of one attempt alone, if one is wanted.
-    pub fn all_of(job: &Job, session: &Session, attempt: Option<u32>) -> Vec<Arc<Place>> {
-        // The job's own log configuration names the group (API `ContainerDetail`, logConfiguration).
+impl LogStreamRef {
+    /// The streams of a job's attempts, the oldest first; of one attempt alone, if a number is
+    /// given.
+    pub fn all_of(job: &Job, session: &Session, attempt: Option<u32>) -> Vec<Arc<LogStreamRef>> {
+        // The job's own log configuration names the group (API `ContainerDetail`,
+        // logConfiguration).
         let own = job.container.as_ref().and_then(|c| c.log_group.clone());
         let group = own.unwrap_or_else(|| session.cluster.log_group.clone());
-        let place = |stream| {
-            Arc::new(Place {
-                writer: Writer::Job,
+        let stream = |name| {
+            Arc::new(LogStreamRef {
+                writer: StreamWriter::Job,
                 job_id: job.job_id.clone(),
                 task: job.task,
                 group: group.clone(),
-                stream,
+                name,
             })
         };
         match attempt {
-            None => job.log_streams().into_iter().map(place).collect(),
-            Some(number) => job.log_stream_of(number).map(place).into_iter().collect(),
+            None => job.log_streams().into_iter().map(stream).collect(),
+            Some(number) => job.log_stream_of(number).map(stream).into_iter().collect(),
         }
     }
 
@@ -96,37 +98,38 @@ impl Place {
     }
 }
 
-/// Which lines are wanted.
+/// The lines that a reader asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// None from before this time, in milliseconds since the epoch.
+pub struct LogQuery {
+    /// Lines from this time on, in milliseconds since the epoch.
     pub since: Option<i64>,
-    /// When the job was submitted, in milliseconds since the epoch: nothing can be older.
+    /// When the job was submitted, in milliseconds since the epoch. No line is older.
     pub created_at: Option<i64>,
-    /// Only those of this attempt, which counts from 1.
+    /// Only the lines of this attempt, counted from 1.
     pub attempt: Option<u32>,
-    /// Only those that match this pattern, in the syntax of CloudWatch Logs (User Guide, FilterAndPatternSyntax).
+    /// Only lines that match this pattern, in the syntax of CloudWatch Logs (User Guide,
+    /// FilterAndPatternSyntax).
     pub pattern: Option<String>,
-    /// Only those of these children or nodes, by index.
+    /// Only the lines of these children or nodes, by index in ascending order.
     pub indices: Option<Vec<u32>>,
-    /// Only those of children or nodes that have failed.
+    /// Only the lines of children or nodes that have failed.
     pub failed: bool,
 }
 
-/// The clock of the machine that a job runs on may be behind AWS's by this much, in milliseconds.
-pub(super) const SKEW: i64 = 600_000;
+/// The clock of a job's machine may be behind the clock of AWS by this much, in milliseconds.
+pub(super) const CLOCK_SKEW: i64 = 600_000;
 
-impl Wanted {
-    /// From when on FilterLogEvents is asked, which looks through every day of a log group since then, years of nothing,
-    /// too.
+impl LogQuery {
+    /// The start time for FilterLogEvents, which searches every day of a log group from then on,
+    /// and so also years without a line.
     pub(super) fn begin(&self) -> Option<i64> {
-        self.since.or_else(|| Some(self.created_at?.saturating_sub(SKEW).max(0)))
+        self.since.or_else(|| Some(self.created_at?.saturating_sub(CLOCK_SKEW).max(0)))
     }
 
-    /// Whether a part of a whole is wanted.
+    /// Whether the lines of a child or node are asked for.
     pub fn has_part(&self, index: Option<u32>) -> bool {
         match (&self.indices, index) {
-            (Some(wanted), Some(index)) => wanted.binary_search(&index).is_ok(),
+            (Some(indices), Some(index)) => indices.binary_search(&index).is_ok(),
             _ => true,
         }
     }

@@ -1,4 +1,4 @@
-//! Many streams as one, in the order of time. Within a stream the order is never changed.
+//! Many streams as one, in the order of time. The order within a stream never changes.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,52 +6,53 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::call::MOST_LINES;
-use super::event::{Event, Place, Wanted};
-use super::filtered::{Filtered, FilteredPage};
-use super::read::{Page, Reader};
-use super::segments::{broken, persist};
+use super::api::MAX_LINES;
+use super::event::{Event, LogQuery, LogStreamRef};
+use super::filtered_reader::{FilteredPage, FilteredReader};
+use super::reader::{StreamPage, StreamReader};
+use super::retry::{retry, task_failure};
 use crate::aws::Session;
 use crate::ui::Failure;
 
-/// So few streams are read one by one; more of them a hundred at a time.
-pub(super) const FEW: usize = 10;
-/// So many calls are made at once.
-const AT_ONCE: usize = 8;
-/// The lines that wait to be handed on take about so many bytes.
-const MEMORY: usize = 20 << 20;
-/// So many bytes a line has as long as none is known.
-const FIRST_GUESS: usize = 1024;
-/// So many lines are handed on together.
-const TOGETHER: usize = 5_000;
+/// At most this many streams are read one by one; more of them a hundred at a time.
+pub(super) const MAX_SINGLE_STREAMS: usize = 10;
+/// At most this many calls are made at the same time.
+const CALLS_AT_ONCE: usize = 8;
+/// The lines that wait to be handed on take about this many bytes.
+const BUFFER_BYTES: usize = 20 << 20;
+/// The size of a line in bytes, as long as no line is known.
+const EXPECTED_LINE_BYTES: usize = 1024;
+/// At most this many lines are handed on together.
+const BATCH_LINES: usize = 5_000;
 
-/// Where lines come from.
+/// A reader of one stream or of several.
 #[derive(Debug, Clone)]
 enum Feed {
-    One(Reader),
-    Several(Box<Filtered>),
+    One(StreamReader),
+    Several(Box<FilteredReader>),
 }
 
-/// What came from there.
-enum Came {
+/// The answer of a feed.
+enum FeedPage {
+    /// Lines, and whether they were the last.
     Lines(Vec<Event>, bool),
-    Parted([Box<Filtered>; 2]),
-    NoStream(Arc<Place>),
+    Split([Box<FilteredReader>; 2]),
+    NoStream(Arc<LogStreamRef>),
 }
 
 impl Feed {
-    async fn next(&mut self, session: &Session) -> Result<Came, Failure> {
+    async fn next(&mut self, session: &Session) -> Result<FeedPage, Failure> {
         match self {
             Feed::One(reader) => match reader.next(session).await? {
-                Page::Lines(lines) => Ok(Came::Lines(lines, false)),
-                Page::End => Ok(Came::Lines(Vec::new(), true)),
-                Page::NoStream => Ok(Came::NoStream(reader.place.clone())),
-                Page::NoGroup(failure) => Err(failure),
+                StreamPage::Lines(lines) => Ok(FeedPage::Lines(lines, false)),
+                StreamPage::End => Ok(FeedPage::Lines(Vec::new(), true)),
+                StreamPage::NoStream => Ok(FeedPage::NoStream(reader.stream.clone())),
+                StreamPage::NoGroup(failure) => Err(failure),
             },
             Feed::Several(filtered) => match filtered.next(session, false).await? {
-                FilteredPage::Lines(lines, is_last) => Ok(Came::Lines(lines, is_last)),
-                FilteredPage::Parted(halves) => Ok(Came::Parted(halves)),
-                FilteredPage::NoStream(place) => Ok(Came::NoStream(place)),
+                FilteredPage::Lines(lines, is_last) => Ok(FeedPage::Lines(lines, is_last)),
+                FilteredPage::Split(halves) => Ok(FeedPage::Split(halves)),
+                FilteredPage::NoStream(stream) => Ok(FeedPage::NoStream(stream)),
                 FilteredPage::NoGroup(failure) => Err(failure),
             },
         }
@@ -68,43 +69,49 @@ impl Feed {
 
 #[derive(Debug)]
 struct Source {
-    /// It is away while its call is under way, and gone at the end.
+    /// `None` while its call is under way, and after its end.
     feed: Option<Feed>,
     ended: bool,
     lines: VecDeque<Event>,
-    /// When so few lines are left, more are fetched.
-    low: usize,
-    /// The bytes of a line, about.
-    average: usize,
+    /// When at most this many lines are left, more are fetched.
+    refill_at: usize,
+    /// The average size of a line, in bytes.
+    line_bytes: usize,
 }
 
 impl Source {
     fn new(feed: Feed) -> Self {
-        Self { feed: Some(feed), ended: false, lines: VecDeque::new(), low: 0, average: FIRST_GUESS }
+        Self {
+            feed: Some(feed),
+            ended: false,
+            lines: VecDeque::new(),
+            refill_at: 0,
+            line_bytes: EXPECTED_LINE_BYTES,
+        }
     }
 
-    /// Nothing can be handed on before it has more.
-    fn holds_up(&self) -> bool {
+    /// Whether nothing can be handed on before this source has more lines.
+    fn blocks(&self) -> bool {
         self.lines.is_empty() && !self.ended
     }
 }
 
-/// Hands on the lines of all these streams by time, those of one millisecond in the order of the streams, until
-/// `show` says that it has enough. What waits to be handed on is bounded, however many streams there are. Returns the
-/// streams that are not there.
+/// Hands on the lines of all these streams by time, and those of one millisecond in the order of
+/// the streams, until `show` returns `false`. The memory for lines that wait is bounded, however
+/// many streams there are. Returns the streams that do not exist.
 ///
 /// # Errors
-/// When CloudWatch Logs cannot be asked, a log group is not there, or `show` fails.
+/// When CloudWatch Logs cannot be asked, a log group does not exist, or `show` fails.
 pub async fn merge(
     session: &Arc<Session>,
-    places: &[Arc<Place>],
-    wanted: &Wanted,
+    streams: &[Arc<LogStreamRef>],
+    query: &LogQuery,
     mut show: impl FnMut(Vec<Event>) -> Result<bool, Failure>,
-) -> Result<Vec<Arc<Place>>, Failure> {
-    let feeds: Vec<Feed> = if places.len() <= FEW && wanted.pattern.is_none() {
-        places.iter().map(|place| Feed::One(Reader::new(place.clone(), wanted.since))).collect()
+) -> Result<Vec<Arc<LogStreamRef>>, Failure> {
+    let feeds: Vec<Feed> = if streams.len() <= MAX_SINGLE_STREAMS && query.pattern.is_none() {
+        streams.iter().map(|stream| Feed::One(StreamReader::new(stream.clone(), query.since))).collect()
     } else {
-        let all = Filtered::all(places, wanted.begin(), wanted.pattern.as_deref());
+        let all = FilteredReader::all(streams, query.begin(), query.pattern.as_deref());
         all.into_iter().map(|filtered| Feed::Several(Box::new(filtered))).collect()
     };
     let mut sources: Vec<Source> = feeds.into_iter().map(Source::new).collect();
@@ -113,61 +120,61 @@ pub async fn merge(
     let mut has_begun = false;
     let mut missing = Vec::new();
     loop {
-        let each = MEMORY / sources.len().max(1);
-        // Those first that all others wait for.
+        let each = BUFFER_BYTES / sources.len().max(1);
+        // The sources for which all others wait come first.
         let mut order: Vec<usize> = (0..sources.len()).collect();
         order.sort_by_key(|n| sources.get(*n).map_or(usize::MAX, |s| s.lines.len()));
         for n in order {
             let Some(source) = sources.get_mut(n) else { continue };
-            if calls.len() >= AT_ONCE || source.lines.len() > source.low {
+            if calls.len() >= CALLS_AT_ONCE || source.lines.len() > source.refill_at {
                 continue;
             }
             if let Some(feed) = source.feed.take() {
-                let feed = feed.limited((each / source.average).clamp(20, MOST_LINES));
+                let feed = feed.limited((each / source.line_bytes).clamp(20, MAX_LINES));
                 let session = session.clone();
                 calls.spawn(async move {
                     let call = || {
                         let (mut feed, session) = (feed.clone(), &session);
                         async move {
-                            let came = feed.next(session).await?;
-                            Ok((feed, came))
+                            let page = feed.next(session).await?;
+                            Ok((feed, page))
                         }
                     };
-                    (n, persist(has_begun, call).await)
+                    (n, retry(has_begun, call).await)
                 });
             }
         }
-        let mut held_up = sources.iter().filter(|s| s.holds_up()).count();
-        let mut page = Vec::new();
-        while held_up == 0
-            && page.len() < TOGETHER
+        let mut blocking = sources.iter().filter(|s| s.blocks()).count();
+        let mut batch = Vec::new();
+        while blocking == 0
+            && batch.len() < BATCH_LINES
             && let Some(Reverse((_, n))) = next.pop()
         {
             let Some(source) = sources.get_mut(n) else { continue };
-            page.extend(source.lines.pop_front());
+            batch.extend(source.lines.pop_front());
             match source.lines.front() {
                 Some(line) => next.push(Reverse((line.time(), n))),
-                None if !source.ended => held_up += 1,
+                None if !source.ended => blocking += 1,
                 None => {}
             }
         }
-        if !page.is_empty() {
-            if !show(page)? {
+        if !batch.is_empty() {
+            if !show(batch)? {
                 return Ok(missing);
             }
             continue;
         }
         let Some(answer) = calls.join_next().await else { return Ok(missing) };
-        let (n, answer) = answer.map_err(|e| broken(&e))?;
-        let (feed, came) = answer?;
+        let (n, answer) = answer.map_err(|e| task_failure(&e))?;
+        let (feed, page) = answer?;
         has_begun = true;
         let Some(source) = sources.get_mut(n) else { continue };
-        match came {
-            Came::Lines(lines, is_last) => {
+        match page {
+            FeedPage::Lines(lines, is_last) => {
                 let bytes: usize = lines.iter().map(Event::size).sum();
                 if !lines.is_empty() {
-                    source.average = bytes / lines.len();
-                    source.low = lines.len() / 2;
+                    source.line_bytes = bytes / lines.len();
+                    source.refill_at = lines.len() / 2;
                 }
                 let was_empty = source.lines.is_empty();
                 source.lines.extend(lines);
@@ -177,13 +184,13 @@ pub async fn merge(
                 source.ended = is_last;
                 source.feed = Some(feed).filter(|_| !is_last);
             }
-            Came::Parted([left, right]) => {
+            FeedPage::Split([left, right]) => {
                 source.feed = Some(Feed::Several(left));
                 sources.push(Source::new(Feed::Several(right)));
             }
-            Came::NoStream(place) => {
+            FeedPage::NoStream(stream) => {
                 source.ended = true;
-                missing.push(place);
+                missing.push(stream);
             }
         }
     }

@@ -1,27 +1,27 @@
-//! Log streams: what jobs have printed, read to its end or followed while they run.
+//! Log streams: the output of jobs, read to its end or followed while they run.
 //!
 //! * [`read`]: one stream, fast, from several points in time at once;
 //! * [`tail`]: the last lines, from the end backwards;
 //! * [`merge`]: many streams as one, in the order of time;
-//! * [`follow`]: the lines of a job or an array as they come, until the last one after the job's end;
-//! * [`Stream`]: the lines of one stream as they come.
+//! * [`follow`]: the lines of a job or an array as they come, until the last one after the job's
+//!   end;
+//! * [`StreamFollower`]: the lines of one stream as they come.
 
-mod call;
+mod api;
 mod cursor;
 mod event;
-mod filtered;
+mod filtered_reader;
 mod follow;
-mod many;
 mod merge;
-mod read;
-mod segments;
-mod stream;
+mod parallel_read;
+mod reader;
+mod retry;
+mod stream_follower;
 mod tail;
-mod window;
 
-pub use event::{Event, Place, Wanted, Writer};
-pub use follow::{Ended, Followed, follow};
+pub use event::{Event, LogQuery, LogStreamRef, StreamWriter};
+pub use follow::{FollowEnd, FollowOptions, follow};
 pub use merge::merge;
-pub use segments::{Stretch, read};
-pub use stream::Stream;
-pub use tail::{Tail, end_of, tail};
+pub use parallel_read::{TimeRange, read};
+pub use stream_follower::StreamFollower;
+pub use tail::{Tail, last_lines, tail};

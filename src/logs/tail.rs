@@ -5,28 +5,29 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::call::{self, Answer, MOST_LINES, Question};
-use super::event::{Event, Place, Wanted};
-use super::filtered::{Filtered, FilteredPage};
-use super::merge::{FEW, merge};
-use super::read::{Reader, events};
-use super::segments::persist;
+use super::api::{self, MAX_LINES, Page, Request};
+use super::event::{Event, LogQuery, LogStreamRef};
+use super::filtered_reader::{FilteredPage, FilteredReader};
+use super::merge::{MAX_SINGLE_STREAMS, merge};
+use super::reader::{StreamReader, events};
+use super::retry::retry;
 use crate::aws::Session;
 use crate::ui::Failure;
 
-/// FilterLogEvents reads backwards only from here on, 2024-01-01 (API `FilterLogEvents`, startFromHead).
+/// FilterLogEvents reads backwards only from this time on, 2024-01-01 (API `FilterLogEvents`,
+/// startFromHead).
 const BACKWARDS_SINCE: i64 = 1_704_067_200_000;
-/// So many calls are made at once.
-const AT_ONCE: usize = 8;
+/// At most this many calls are made at the same time.
+const CALLS_AT_ONCE: usize = 8;
 
 /// The end of one stream.
 #[derive(Debug)]
-pub(super) enum End {
-    /// The last lines, and a reader for what comes behind them.
-    Lines(Vec<Event>, Reader),
-    /// The stream is not there.
+pub(super) enum StreamTail {
+    /// The last lines, and a reader for the lines behind them.
+    Lines(Vec<Event>, StreamReader),
+    /// The stream does not exist.
     NoStream,
-    /// The log group is not there.
+    /// The log group does not exist.
     NoGroup(Failure),
 }
 
@@ -34,82 +35,82 @@ pub(super) enum End {
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
-pub(super) async fn of_stream(
+pub(super) async fn stream_tail(
     session: &Session,
-    place: &Arc<Place>,
+    stream: &Arc<LogStreamRef>,
     since: Option<i64>,
     lines: usize,
-) -> Result<End, Failure> {
+) -> Result<StreamTail, Failure> {
     let mut token = None;
     let mut pages = Vec::new();
-    let mut behind: Option<Reader> = None;
+    let mut behind: Option<StreamReader> = None;
     let mut left = lines;
     let reader = loop {
-        let limit = Some(left.clamp(1, MOST_LINES));
-        let question =
-            Question { from: since, token: token.clone(), from_tail: true, limit, ..Question::default() };
+        let limit = Some(left.clamp(1, MAX_LINES));
+        let request =
+            Request { from: since, token: token.clone(), from_tail: true, limit, ..Request::default() };
         let has_begun = token.is_some();
-        let answer = persist(has_begun, || call::get(session, place, &question)).await?;
-        let (mut page, tokens) = match answer {
-            Answer::Lines(page, tokens) => (page, tokens),
-            Answer::NoStream => return Ok(End::NoStream),
-            Answer::NoGroup(failure) => return Ok(End::NoGroup(failure)),
-            Answer::TokenExpired => return Err(Failure::failed("reading the last lines took a day")),
+        let page = retry(has_begun, || api::get(session, stream, &request)).await?;
+        let (mut lines_of_page, tokens) = match page {
+            Page::Lines(lines, tokens) => (lines, tokens),
+            Page::NoStream => return Ok(StreamTail::NoStream),
+            Page::NoGroup(failure) => return Ok(StreamTail::NoGroup(failure)),
+            Page::TokenExpired => return Err(Failure::failed("reading the last lines took a day")),
         };
-        let new = || Reader::behind(place.clone(), since, tokens.forward, &page);
+        let new = || StreamReader::behind(stream.clone(), since, tokens.forward, &lines_of_page);
         let reader = behind.take().unwrap_or_else(new);
-        let is_end = page.is_empty() && (tokens.backward.is_none() || tokens.backward == token);
+        let is_end = lines_of_page.is_empty() && (tokens.backward.is_none() || tokens.backward == token);
         token = tokens.backward;
-        page.drain(..page.len().saturating_sub(left));
-        left -= page.len();
-        pages.push(page);
+        lines_of_page.drain(..lines_of_page.len().saturating_sub(left));
+        left -= lines_of_page.len();
+        pages.push(lines_of_page);
         if is_end || left == 0 || token.is_none() {
             break reader;
         }
         behind = Some(reader);
     };
     let lines = pages.into_iter().rev().flatten().collect();
-    Ok(End::Lines(events(place, lines), reader))
+    Ok(StreamTail::Lines(events(stream, lines), reader))
 }
 
-/// The last lines of one stream; `None` where there is no such stream (yet).
+/// The last lines of one stream; `None` where it does not exist (yet).
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
-pub async fn end_of(
+pub async fn last_lines(
     session: &Session,
-    place: &Arc<Place>,
+    stream: &Arc<LogStreamRef>,
     lines: usize,
 ) -> Result<Option<Vec<Event>>, Failure> {
-    match of_stream(session, place, None, lines).await? {
-        End::Lines(lines, _) => Ok(Some(lines)),
-        End::NoStream | End::NoGroup(_) => Ok(None),
+    match stream_tail(session, stream, None, lines).await? {
+        StreamTail::Lines(lines, _) => Ok(Some(lines)),
+        StreamTail::NoStream | StreamTail::NoGroup(_) => Ok(None),
     }
 }
 
-/// The last lines of several streams, by time, and the streams that are not there.
+/// The last lines of several streams, by time, and the streams that do not exist.
 ///
 /// # Errors
-/// When CloudWatch Logs cannot be asked, or a log group is not there.
+/// When CloudWatch Logs cannot be asked, or a log group does not exist.
 pub async fn tail(
     session: &Arc<Session>,
-    places: &[Arc<Place>],
-    wanted: &Wanted,
+    streams: &[Arc<LogStreamRef>],
+    query: &LogQuery,
     lines: usize,
 ) -> Result<Tail, Failure> {
-    if places.len() > FEW || wanted.pattern.is_some() {
-        return of_many(session, places, wanted, lines).await;
+    if streams.len() > MAX_SINGLE_STREAMS || query.pattern.is_some() {
+        return many_streams_tail(session, streams, query, lines).await;
     }
-    let asked = places.iter().map(|place| of_stream(session, place, wanted.since, lines));
-    let mut answers = stream::iter(places).zip(stream::iter(asked).buffered(AT_ONCE));
+    let asked = streams.iter().map(|stream| stream_tail(session, stream, query.since, lines));
+    let mut answers = stream::iter(streams).zip(stream::iter(asked).buffered(CALLS_AT_ONCE));
     let mut tail = Tail::default();
-    while let Some((place, answer)) = answers.next().await {
+    while let Some((stream, answer)) = answers.next().await {
         match answer? {
-            End::Lines(lines, _) => tail.lines.extend(lines),
-            End::NoStream => tail.missing.push(place.clone()),
-            End::NoGroup(failure) => return Err(failure),
+            StreamTail::Lines(lines, _) => tail.lines.extend(lines),
+            StreamTail::NoStream => tail.missing.push(stream.clone()),
+            StreamTail::NoGroup(failure) => return Err(failure),
         }
-        cut(&mut tail.lines, lines);
+        keep_last(&mut tail.lines, lines);
     }
     Ok(tail)
 }
@@ -119,27 +120,28 @@ pub async fn tail(
 pub struct Tail {
     /// The lines, by time.
     pub lines: Vec<Event>,
-    /// The streams that are not there.
-    pub missing: Vec<Arc<Place>>,
+    /// The streams that do not exist.
+    pub missing: Vec<Arc<LogStreamRef>>,
 }
 
-/// Orders lines by time (those of one stream are in order), and keeps the last ones.
-pub(super) fn cut(lines: &mut Vec<Event>, last: usize) {
+/// Sorts lines by time, and drops all but the last ones. The lines of one stream are in order
+/// already.
+pub(super) fn keep_last(lines: &mut Vec<Event>, last: usize) {
     lines.sort_by_key(Event::time);
     lines.drain(..lines.len().saturating_sub(last));
 }
 
 /// The last lines of many streams, a hundred streams at a time.
-async fn of_many(
+async fn many_streams_tail(
     session: &Arc<Session>,
-    places: &[Arc<Place>],
-    wanted: &Wanted,
+    streams: &[Arc<LogStreamRef>],
+    query: &LogQuery,
     lines: usize,
 ) -> Result<Tail, Failure> {
-    let since = Some(wanted.begin().unwrap_or(BACKWARDS_SINCE).max(BACKWARDS_SINCE));
-    let hundreds = Filtered::all(places, since, wanted.pattern.as_deref());
-    let asked = hundreds.into_iter().map(|hundred| of_hundred(session, hundred, lines));
-    let mut answers = stream::iter(asked).buffered(AT_ONCE);
+    let since = Some(query.begin().unwrap_or(BACKWARDS_SINCE).max(BACKWARDS_SINCE));
+    let readers = FilteredReader::all(streams, since, query.pattern.as_deref());
+    let asked = readers.into_iter().map(|reader| reader_tail(session, reader, lines));
+    let mut answers = stream::iter(asked).buffered(CALLS_AT_ONCE);
     let mut tail = Tail::default();
     while let Some(answer) = answers.next().await {
         match answer? {
@@ -149,49 +151,53 @@ async fn of_many(
             }
             None => {
                 drop(answers);
-                return forwards(session, places, wanted, lines).await;
+                return tail_by_reading_all(session, streams, query, lines).await;
             }
         }
-        cut(&mut tail.lines, lines);
+        keep_last(&mut tail.lines, lines);
     }
     Ok(tail)
 }
 
-/// The last lines of up to a hundred streams; `None` when the server does not read backwards.
-async fn of_hundred(session: &Session, hundred: Filtered, lines: usize) -> Result<Option<Tail>, Failure> {
+/// The last lines of the streams of one reader; `None` when the server does not read backwards.
+async fn reader_tail(
+    session: &Session,
+    reader: FilteredReader,
+    lines: usize,
+) -> Result<Option<Tail>, Failure> {
     let mut tail = Tail::default();
-    let mut waiting = vec![hundred];
-    while let Some(mut filtered) = waiting.pop() {
+    let mut readers = vec![reader];
+    while let Some(mut reader) = readers.pop() {
         let mut own: Vec<Event> = Vec::new();
         while own.len() < lines.max(1) {
-            filtered.limit(lines - own.len());
+            reader.limit(lines - own.len());
             let call = || {
-                let mut filtered = filtered.clone();
+                let mut reader = reader.clone();
                 async move {
-                    let page = filtered.next(session, true).await?;
-                    Ok((filtered, page))
+                    let page = reader.next(session, true).await?;
+                    Ok((reader, page))
                 }
             };
-            let (next, page) = persist(true, call).await?;
-            filtered = next;
+            let (next, page) = retry(true, call).await?;
+            reader = next;
             match page {
                 FilteredPage::Lines(page, is_last) => {
                     let ascends = page.iter().zip(page.iter().skip(1)).any(|(a, b)| a.time() < b.time());
                     if ascends && !is_last {
                         return Ok(None);
                     }
-                    // A server that knows no other order, but has all of them here.
+                    // The server has no other order than ascending, but this page has all lines.
                     own.extend(if ascends { page.into_iter().rev().collect() } else { page });
                     if is_last {
                         break;
                     }
                 }
-                FilteredPage::Parted(halves) => {
-                    waiting.extend(halves.map(|half| *half));
+                FilteredPage::Split(halves) => {
+                    readers.extend(halves.map(|half| *half));
                     break;
                 }
-                FilteredPage::NoStream(place) => {
-                    tail.missing.push(place);
+                FilteredPage::NoStream(stream) => {
+                    tail.missing.push(stream);
                     break;
                 }
                 FilteredPage::NoGroup(failure) => return Err(failure),
@@ -199,22 +205,22 @@ async fn of_hundred(session: &Session, hundred: Filtered, lines: usize) -> Resul
         }
         own.reverse();
         tail.lines.extend(own);
-        cut(&mut tail.lines, lines);
+        keep_last(&mut tail.lines, lines);
     }
     Ok(Some(tail))
 }
 
-/// The last lines, found by reading all of them.
-async fn forwards(
+/// The last lines, found by reading all lines.
+async fn tail_by_reading_all(
     session: &Arc<Session>,
-    places: &[Arc<Place>],
-    wanted: &Wanted,
+    streams: &[Arc<LogStreamRef>],
+    query: &LogQuery,
     lines: usize,
 ) -> Result<Tail, Failure> {
     let mut last = Vec::new();
-    let missing = merge(session, places, wanted, |page| {
+    let missing = merge(session, streams, query, |page| {
         last.extend(page);
-        cut(&mut last, lines);
+        keep_last(&mut last, lines);
         Ok(true)
     })
     .await?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::CommonArgs;
 use crate::aws::Contact;
 use crate::image::codebuild::{self, Build, BuildName, BuildUpdate, Log};
-use crate::logs::{Event, Stream};
+use crate::logs::{Event, StreamFollower};
 use crate::ui::{
     Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
     until_signal,
@@ -68,7 +68,7 @@ impl Args {
             });
         };
         let mut array = (output.format() == Format::Json).then(|| output.json_array());
-        let mut stream = Stream::new(place.clone());
+        let mut stream = StreamFollower::new(place.clone());
         while stream
             .read(&mut contact, |events| match &mut array {
                 Some(array) => array.extend(events.iter().flat_map(|event| lines.json(event))),
@@ -140,7 +140,7 @@ impl Lines<'_> {
         }
         let row = |message| Row {
             build_id: self.id,
-            log_stream_name: &event.place.stream,
+            log_stream_name: &event.stream.name,
             timestamp: event.timestamp,
             message,
         };

@@ -1,4 +1,4 @@
-//! `bout --files`: what a job has left beside its output.
+//! `bout --files`: the result files of a job.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use crate::stage::{OutputFile, fetch_outputs, list_outputs};
 use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, note};
 use awsb_model::JobId;
 
-/// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for each.
-pub async fn tell(
+/// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for
+/// each.
+pub async fn run(
     session: &Session,
     output: &Output,
     ids: &[JobId],
@@ -48,7 +49,8 @@ pub async fn tell(
 async fn files_of(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Failure> {
     let files = list_outputs(session, id).await?;
     if files.is_empty() {
-        // Batch forgets a job after a week, its files stay: it is asked only when there is nothing.
+        // Batch removes a job after a week, but its files stay. So Batch is asked only when there
+        // are none.
         let job = batch::describe_one(session, id).await?;
         match job.status.has_ended() {
             true => note(format!("bout: the job {id} has left no files")),
@@ -58,7 +60,7 @@ async fn files_of(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Fail
     Ok(files)
 }
 
-/// Files, and where they have been fetched to.
+/// Files, and the paths to which they have been fetched.
 struct Listing(Vec<(OutputFile, Option<PathBuf>)>);
 
 impl View for Listing {

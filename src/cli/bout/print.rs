@@ -5,16 +5,17 @@ use jiff::tz::TimeZone;
 use crate::logs::Event;
 use crate::ui::{Failure, Format, Output, harmless_json, harmless_line, local_rfc3339_ms};
 
-/// What stands before the lines.
+/// The text before a line.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// Not even a child's index.
+    /// Leave out the index of a child.
     pub bare: bool,
-    /// When each was printed.
+    /// Add the time at which the line was printed.
     pub timestamps: bool,
 }
 
-/// Prints lines: the messages alone (behind a child's index or task, for an array), or an object each.
+/// Prints lines: the messages alone (behind a child's index or task, for an array), or an object
+/// each.
 #[derive(Debug)]
 pub struct Printer {
     output: Output,
@@ -23,12 +24,12 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Lines go to this output.
+    /// A printer for this output.
     pub fn new(output: Output, style: Style) -> Self {
         Self { output, style, zone: TimeZone::system() }
     }
 
-    /// Prints lines; those of an array's children or of nodes behind their index, when they were asked for together.
+    /// Prints lines. With `of_parts`, each line of a child or a node begins with its index.
     ///
     /// # Errors
     /// When stdout cannot be written.
@@ -42,7 +43,7 @@ impl Printer {
                 Format::Json if self.output.is_terminal() => text.push_str(&harmless_json(&json(event)?)),
                 Format::Json => text.push_str(&json(event)?),
                 Format::Plain => {
-                    self.head(event, of_parts, &mut text);
+                    self.prefix(event, of_parts, &mut text);
                     match self.output.is_terminal() {
                         true => text.push_str(&harmless_line(&event.message)),
                         false => text.push_str(&event.message),
@@ -54,18 +55,18 @@ impl Printer {
         self.output.write(text.as_bytes())
     }
 
-    /// What stands before a line.
-    fn head(&self, event: &Event, of_parts: bool, text: &mut String) {
+    /// The text before a line.
+    fn prefix(&self, event: &Event, of_parts: bool, text: &mut String) {
         if self.style.timestamps {
             time(event, &self.zone, text);
         }
-        let Some(index) = event.place.part().filter(|_| of_parts && !self.style.bare) else { return };
+        let Some(index) = event.stream.part().filter(|_| of_parts && !self.style.bare) else { return };
         if self.output.has_colour() {
-            // Neighbours differ; black and white are the terminal's own.
+            // Neighbours differ. Black and white are left to the terminal.
             text.push_str(&format!("\x1b[3{}m", index % 6 + 1));
         }
-        // Where a task has an ID of its own, Batch's index stands beside it.
-        text.push_str(&match event.place.task {
+        // A task with an ID of its own has the index of Batch beside it.
+        text.push_str(&match event.stream.task {
             Some(task) => format!("{task} (:{index}): "),
             None => format!("{index}: "),
         });
@@ -75,7 +76,7 @@ impl Printer {
     }
 }
 
-/// When a line was printed, and a blank.
+/// Adds the time at which a line was printed, and a blank.
 pub fn time(event: &Event, zone: &TimeZone, text: &mut String) {
     text.push_str(&event.timestamp.map_or_else(|| "-".to_owned(), |at| local_rfc3339_ms(at, zone)));
     text.push(' ');
@@ -84,6 +85,6 @@ pub fn time(event: &Event, zone: &TimeZone, text: &mut String) {
 /// A line as JSON.
 pub fn json(event: &Event) -> Result<String, Failure> {
     serde_json::to_string(event).map_err(|e| {
-        Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.place.job_id))
+        Failure::failed(format!("writing a line of the job {} as JSON: {e}", event.stream.job_id))
     })
 }

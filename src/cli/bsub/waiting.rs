@@ -17,7 +17,7 @@ use crate::cli::waiting::{
     Bar, Outcome, Stuck, end_with_waiter, outcome, outcomes, tell_failure, tell_goes_on, tell_stuck_children,
     tell_success, tell_why_stuck,
 };
-use crate::logs::{self, Event, Followed};
+use crate::logs::{self, Event, FollowOptions};
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
 use awsb_model::{JobId, JobNumber, Status};
 
@@ -234,7 +234,7 @@ impl Args {
             let printer = Printer::new(self.common.output().outliving_its_reader(), Style::default());
             let print =
                 |events: &[Event]| printer.print(events, true).inspect_err(|_| is_unwritten.set(true));
-            logs::follow(contact, &id, &Followed::default(), seen, print).await.map(|ended| ended.job)
+            logs::follow(contact, &id, &FollowOptions::default(), seen, print).await.map(|ended| ended.job)
         };
         let job = tokio::select! {
             job = end => job?,

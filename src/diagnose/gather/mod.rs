@@ -21,7 +21,7 @@ use super::{
 };
 use crate::aws::Session;
 use crate::batch::{self, Job, details};
-use crate::logs::{self, Place};
+use crate::logs::{self, LogStreamRef};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, Status};
 
@@ -243,10 +243,10 @@ impl Collector<'_> {
 
     /// The end of a job's output. `None`: it has no stream, or it cannot be read.
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
-        let place = Place::all_of(job, self.session, None).pop()?;
-        let read = logs::end_of(self.session, &place, lines).await;
+        let stream = LogStreamRef::all_of(job, self.session, None).pop()?;
+        let read = logs::last_lines(self.session, &stream, lines).await;
         let read = self.noting(read, "its output", "logs:GetLogEvents")?;
-        let missing = read.is_none().then(|| place.stream.clone());
+        let missing = read.is_none().then(|| stream.name.clone());
         let lines = read.into_iter().flatten().map(|line| (line.timestamp, line.message)).collect();
         Some(LogTail { job_id: job.job_id.clone(), lines, missing })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_codebuild::types;
 
-use crate::logs::{Place, Writer};
+use crate::logs::{LogStreamRef, StreamWriter};
 use awsb_model::Invalid;
 
 /// A build (API `Build`).
@@ -45,7 +45,7 @@ pub struct Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Log {
     /// The log is in CloudWatch Logs.
-    Stream(Arc<Place>),
+    Stream(Arc<LogStreamRef>),
     /// There is no log yet: its stream comes with the phase PROVISIONING (API `LogsLocation`).
     NotYet,
     /// The project does not write a log to CloudWatch Logs. There may be one in S3, at this
@@ -119,12 +119,12 @@ impl Phase {
 fn log(id: &str, logs: Option<&types::LogsLocation>) -> Log {
     let Some(logs) = logs else { return Log::NotYet };
     if let (Some(group), Some(stream)) = (logs.group_name(), logs.stream_name()) {
-        return Log::Stream(Arc::new(Place {
-            writer: Writer::Build,
+        return Log::Stream(Arc::new(LogStreamRef {
+            writer: StreamWriter::Build,
             job_id: id.to_owned(),
             task: None,
             group: group.to_owned(),
-            stream: stream.to_owned(),
+            name: stream.to_owned(),
         }));
     }
     let disabled = types::LogsConfigStatusType::Disabled;

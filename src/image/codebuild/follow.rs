@@ -8,7 +8,7 @@ use super::build::{Build, BuildName, Log};
 use super::project::{self, refused};
 use crate::aws::{Contact, Session, explain};
 use crate::batch::PollInterval;
-use crate::logs::{Event, Stream};
+use crate::logs::{Event, StreamFollower};
 use crate::ui::Failure;
 
 /// The shortest interval between two requests for the state of a build: right after a change.
@@ -41,7 +41,7 @@ pub async fn follow(
     let started = Instant::now();
     let mut pace = PollInterval::new(SHORTEST, LONGEST);
     let mut current: Option<Build> = None;
-    let mut stream: Option<Stream> = None;
+    let mut stream: Option<StreamFollower> = None;
     let mut has_log = true;
     let mut ended_at: Option<Instant> = None;
     loop {
@@ -60,7 +60,7 @@ pub async fn follow(
         if let Some(Log::Stream(place)) = current.as_ref().map(|build| &build.log)
             && stream.is_none()
         {
-            stream = Some(Stream::new(place.clone()));
+            stream = Some(StreamFollower::new(place.clone()));
         }
         let mut any = false;
         if let Some(stream) = stream.as_mut().filter(|_| has_log) {

@@ -1,56 +1,56 @@
-//! Where the lines of a job are.
+//! The log streams of a job.
 
 use std::sync::Arc;
 
 use crate::aws::Session;
 use crate::batch::{self, Job};
-use crate::logs::{Place, Wanted};
+use crate::logs::{LogQuery, LogStreamRef};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
 
-/// So many children are asked for at once: a description takes about 10 KB.
-const DESCRIBED: usize = 1_000;
+/// At most this many children are described together: a description takes about 10 KB.
+const DESCRIBE_BATCH: usize = 1_000;
 
-/// The streams of a job's attempts, or of all children or nodes that are wanted, by index. Those whose output was not all
-/// kept are added to `lossy`.
+/// The streams of a job's attempts, or of all children or nodes that the query asks for, by index.
+/// Parts whose output was not all kept are added to `lossy`.
 ///
 /// # Errors
 /// When Batch cannot be asked, or there is no such attempt.
-pub async fn of(
+pub async fn of_job(
     session: &Session,
     job: &Job,
-    wanted: &Wanted,
+    query: &LogQuery,
     lossy: &mut Vec<Job>,
-) -> Result<Vec<Arc<Place>>, Failure> {
+) -> Result<Vec<Arc<LogStreamRef>>, Failure> {
     if job.parts().is_none() {
-        let places = Place::all_of(job, session, wanted.attempt);
-        return match wanted.attempt {
-            Some(number) if places.is_empty() => Err(no_such_attempt(job, number)),
-            _ => Ok(places),
+        let streams = LogStreamRef::all_of(job, session, query.attempt);
+        return match query.attempt {
+            Some(number) if streams.is_empty() => Err(no_such_attempt(job, number)),
+            _ => Ok(streams),
         };
     }
-    let mut places = Vec::new();
-    for ids in parts(session, job, wanted).await?.chunks(DESCRIBED) {
+    let mut streams = Vec::new();
+    for ids in parts(session, job, query).await?.chunks(DESCRIBE_BATCH) {
         for part in batch::describe(session, ids).await?.into_iter().flatten() {
-            if !wanted.failed || part.status == Status::Failed {
-                places.extend(Place::all_of(&part, session, wanted.attempt));
+            if !query.failed || part.status == Status::Failed {
+                streams.extend(LogStreamRef::all_of(&part, session, query.attempt));
                 lossy.extend(part.lost_output().is_some().then_some(part));
             }
         }
     }
-    Ok(places)
+    Ok(streams)
 }
 
 /// The children or nodes that may have lines.
-async fn parts(session: &Session, job: &Job, wanted: &Wanted) -> Result<Vec<JobId>, Failure> {
+async fn parts(session: &Session, job: &Job, query: &LogQuery) -> Result<Vec<JobId>, Failure> {
     let size = job.parts().unwrap_or(0);
-    if let Some(indices) = &wanted.indices {
+    if let Some(indices) = &query.indices {
         return Ok(indices.iter().filter(|i| **i < size).map(|i| job.part(*i)).collect());
     }
     let mut statuses = vec![Status::Failed];
-    if !wanted.failed {
+    if !query.failed {
         statuses.extend([Status::Starting, Status::Running, Status::Succeeded]);
-        // Between two attempts there are the lines of the first.
+        // A job between two attempts has the lines of the first.
         if job.retry_strategy.as_ref().and_then(|r| r.attempts).is_some_and(|n| n > 1) {
             statuses.push(Status::Runnable);
         }

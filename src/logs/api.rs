@@ -7,69 +7,69 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use serde::Deserialize;
 
-use super::event::{Place, Writer};
+use super::event::{LogStreamRef, StreamWriter};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::words;
 
-/// The most lines of one answer (API `EventsLimit`).
-pub(super) const MOST_LINES: usize = 10_000;
-/// The most streams that one call of FilterLogEvents can name (API `InputLogStreamNames`).
-pub(super) const MOST_STREAMS: usize = 100;
+/// The maximum of lines in one page (API `EventsLimit`).
+pub(super) const MAX_LINES: usize = 10_000;
+/// The maximum of streams in one call of FilterLogEvents (API `InputLogStreamNames`).
+pub(super) const MAX_STREAMS: usize = 100;
 
-/// A line as it came.
+/// A line as the API returns it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Its stream; GetLogEvents does not say it.
+    /// The name of its stream; GetLogEvents leaves it out.
     pub stream: String,
     /// When it was printed, in milliseconds since the epoch.
     pub timestamp: Option<i64>,
-    /// When CloudWatch Logs had it.
+    /// When CloudWatch Logs received it.
     pub ingested: Option<i64>,
     /// The line.
     pub message: String,
 }
 
-/// What came.
+/// The answer to a request.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// Lines (perhaps none), and where to go on.
+pub(super) enum Page {
+    /// Lines (perhaps none), and the tokens of the neighbouring pages.
     Lines(Vec<Line>, Tokens),
-    /// A stream is not there (yet): it comes with the container, or with its first line.
+    /// A stream does not exist (yet): it is created with the container, or with its first line.
     NoStream,
-    /// Not even the log group is there (yet): Batch makes it with the first job that prints.
+    /// The log group does not exist (yet): Batch creates it with the first job that prints.
     NoGroup(Failure),
-    /// A token lives for 24 hours (API `GetLogEvents`, nextToken).
+    /// The token has expired, after 24 hours (API `GetLogEvents`, nextToken).
     TokenExpired,
 }
 
-/// Where to go on.
+/// The tokens of the neighbouring pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
-    /// Behind the lines; FilterLogEvents has none when there are no more.
+    /// The page behind the lines. FilterLogEvents has no token at the end.
     pub forward: Option<String>,
-    /// Before them.
+    /// The page before the lines.
     pub backward: Option<String>,
 }
 
-/// What is asked for.
+/// The parameters of a call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Question {
+pub(super) struct Request {
     /// Lines from this time on.
     pub from: Option<i64>,
-    /// From where the last page ended.
+    /// The token that the page before has given.
     pub token: Option<String>,
     /// The latest lines first.
     pub from_tail: bool,
-    /// So many lines at most.
+    /// At most this many lines.
     pub limit: Option<usize>,
-    /// Only lines that match (FilterLogEvents).
+    /// Only lines that match this pattern (FilterLogEvents).
     pub pattern: Option<String>,
 }
 
-impl Question {
+impl Request {
     fn limit(&self) -> Option<i32> {
-        self.limit.map(|n| i32::try_from(n.clamp(1, MOST_LINES)).unwrap_or(i32::MAX))
+        self.limit.map(|n| i32::try_from(n.clamp(1, MAX_LINES)).unwrap_or(i32::MAX))
     }
 }
 
@@ -77,33 +77,38 @@ impl Question {
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
-pub(super) async fn get(session: &Session, place: &Place, question: &Question) -> Result<Answer, Failure> {
+pub(super) async fn get(
+    session: &Session,
+    stream: &LogStreamRef,
+    request: &Request,
+) -> Result<Page, Failure> {
     let answer = session
         .logs
         .get_log_events()
-        .log_group_name(&place.group)
-        .log_stream_name(&place.stream)
-        .start_from_head(!question.from_tail)
-        .set_start_time(question.from)
-        .set_next_token(question.token.clone())
-        .set_limit(question.limit())
+        .log_group_name(&stream.group)
+        .log_stream_name(&stream.name)
+        .start_from_head(!request.from_tail)
+        .set_start_time(request.from)
+        .set_next_token(request.token.clone())
+        .set_limit(request.limit())
         .send()
         .await;
     match answer {
         Ok(answer) => Ok(answer.into()),
         Err(e) => {
-            let doing = match place.writer {
-                Writer::Job => format!("reading the output of the job {}", place.job_id),
-                Writer::Build => format!("reading the log of the build {}", place.job_id),
+            let doing = match stream.writer {
+                StreamWriter::Job => format!("reading the output of the job {}", stream.job_id),
+                StreamWriter::Build => format!("reading the log of the build {}", stream.job_id),
             };
-            refused(session, "GetLogEvents", &place.group, &doing, question, &e, got_leniently)
+            page_of_error(session, "GetLogEvents", &stream.group, &doing, request, &e, parse_get)
         }
     }
 }
 
-/// Reads a page of several streams of a group, in the order of time. Lines of the same millisecond come by the time
-/// at which CloudWatch Logs had them, then by the ID of the request that brought them (API `FilterLogEvents`): within
-/// one stream, whose lines are brought one request after the other, that is the order in which they were printed.
+/// Reads a page of several streams of a group, in the order of time. Lines of the same millisecond
+/// are ordered by the time at which CloudWatch Logs received them, then by the ID of the request
+/// that brought them (API `FilterLogEvents`). A stream's lines are brought by one request after the
+/// other, so within one stream this is the order in which they were printed.
 ///
 /// # Errors
 /// When CloudWatch Logs cannot be asked.
@@ -111,55 +116,57 @@ pub(super) async fn filter(
     session: &Session,
     group: &str,
     streams: &[String],
-    question: &Question,
-) -> Result<Answer, Failure> {
-    // Ignored by AWS since 2019, where it is always so; other servers read one stream after the other without it.
+    request: &Request,
+) -> Result<Page, Failure> {
+    // AWS has ignored this parameter since 2019, and always interleaves. Other servers read one
+    // stream after the other without it.
     #[expect(deprecated, reason = "for servers other than AWS")]
     let call = session.logs.filter_log_events().interleaved(true);
     let answer = call
         .log_group_name(group)
         .set_log_stream_names(Some(streams.to_vec()))
-        .set_start_from_head(question.from_tail.then_some(false))
-        .set_start_time(question.from)
-        .set_next_token(question.token.clone())
-        .set_filter_pattern(question.pattern.clone())
-        .set_limit(question.limit())
+        .set_start_from_head(request.from_tail.then_some(false))
+        .set_start_time(request.from)
+        .set_next_token(request.token.clone())
+        .set_filter_pattern(request.pattern.clone())
+        .set_limit(request.limit())
         .send()
         .await;
     match answer {
         Ok(answer) => Ok(answer.into()),
         Err(e) => {
             let doing = format!("reading the output of {}", words::many(streams.len(), "log stream"));
-            refused(session, "FilterLogEvents", group, &doing, question, &e, filtered_leniently)
+            page_of_error(session, "FilterLogEvents", group, &doing, request, &e, parse_filter)
         }
     }
 }
 
-/// What an error means.
-fn refused<E>(
+/// Turns an error into a page where it says that something does not exist, or where only the SDK
+/// refuses the answer.
+fn page_of_error<E>(
     session: &Session,
     operation: &str,
     group: &str,
     doing: &str,
-    question: &Question,
+    request: &Request,
     error: &SdkError<E, HttpResponse>,
-    leniently: fn(&[u8]) -> Option<Answer>,
-) -> Result<Answer, Failure>
+    parse: fn(&[u8]) -> Option<Page>,
+) -> Result<Page, Failure>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error.code() {
         Some("ResourceNotFoundException") => {
             if !error.message().is_some_and(|m| m.contains("log group")) {
-                return Ok(Answer::NoStream);
+                return Ok(Page::NoStream);
             }
             let failure = explain(session, &format!("reading the log group {group}"), error);
-            Ok(Answer::NoGroup(failure.hint(format!(
+            Ok(Page::NoGroup(failure.hint(format!(
                 "`log_group` of the cluster `{}` names it; Batch makes it with the first job that prints",
                 session.cluster.name
             ))))
         }
-        Some("InvalidParameterException") if question.token.is_some() => Ok(Answer::TokenExpired),
+        Some("InvalidParameterException") if request.token.is_some() => Ok(Page::TokenExpired),
         Some("AccessDeniedException" | "AccessDenied") => {
             let region = &session.region;
             Err(explain(session, doing, error).hint(format!(
@@ -168,7 +175,7 @@ where
         }
         _ => {
             let body = error.raw_response().filter(|r| r.status().is_success());
-            match body.and_then(|response| leniently(response.body().bytes()?)) {
+            match body.and_then(|response| parse(response.body().bytes()?)) {
                 Some(answer) => Ok(answer),
                 None => Err(explain(session, doing, error)),
             }
@@ -176,7 +183,7 @@ where
     }
 }
 
-impl From<GetLogEventsOutput> for Answer {
+impl From<GetLogEventsOutput> for Page {
     fn from(output: GetLogEventsOutput) -> Self {
         let lines = output.events.unwrap_or_default().into_iter().map(|e| Line {
             stream: String::new(),
@@ -185,11 +192,11 @@ impl From<GetLogEventsOutput> for Answer {
             message: e.message.unwrap_or_default(),
         });
         let tokens = Tokens { forward: output.next_forward_token, backward: output.next_backward_token };
-        Answer::Lines(lines.collect(), tokens)
+        Page::Lines(lines.collect(), tokens)
     }
 }
 
-impl From<FilterLogEventsOutput> for Answer {
+impl From<FilterLogEventsOutput> for Page {
     fn from(output: FilterLogEventsOutput) -> Self {
         let lines = output.events.unwrap_or_default().into_iter().map(|e| Line {
             stream: e.log_stream_name.unwrap_or_default(),
@@ -198,14 +205,15 @@ impl From<FilterLogEventsOutput> for Answer {
             message: e.message.unwrap_or_default(),
         });
         let token = output.next_token.filter(|token| !token.is_empty());
-        Answer::Lines(lines.collect(), Tokens { forward: token, backward: None })
+        Page::Lines(lines.collect(), Tokens { forward: token, backward: None })
     }
 }
 
-/// An answer that the SDK refuses: moto's log events carry fractions of a millisecond, where the API has integers.
+/// An answer that the SDK refuses: the times of moto have fractions of a millisecond, where the API
+/// has integers.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Lenient {
+struct LenientPage {
     events: Vec<LenientLine>,
     next_forward_token: Option<String>,
     next_backward_token: Option<String>,
@@ -222,7 +230,7 @@ struct LenientLine {
     message: String,
 }
 
-impl Lenient {
+impl LenientPage {
     fn lines(self) -> Vec<Line> {
         let line = |line: LenientLine| Line {
             stream: line.log_stream_name,
@@ -234,14 +242,14 @@ impl Lenient {
     }
 }
 
-fn got_leniently(body: &[u8]) -> Option<Answer> {
-    let mut output: Lenient = serde_json::from_slice(body).ok()?;
+fn parse_get(body: &[u8]) -> Option<Page> {
+    let mut output: LenientPage = serde_json::from_slice(body).ok()?;
     let (forward, backward) = (output.next_forward_token.take(), output.next_backward_token.take());
-    Some(Answer::Lines(output.lines(), Tokens { forward, backward }))
+    Some(Page::Lines(output.lines(), Tokens { forward, backward }))
 }
 
-fn filtered_leniently(body: &[u8]) -> Option<Answer> {
-    let mut output: Lenient = serde_json::from_slice(body).ok()?;
+fn parse_filter(body: &[u8]) -> Option<Page> {
+    let mut output: LenientPage = serde_json::from_slice(body).ok()?;
     let forward = output.next_token.take();
-    Some(Answer::Lines(output.lines(), Tokens { forward, backward: None }))
+    Some(Page::Lines(output.lines(), Tokens { forward, backward: None }))
 }

@@ -1,9 +1,9 @@
 //! `bout`: shows a job's output.
 
 mod files;
-mod folder;
-mod places;
+mod output_dir;
 mod print;
+mod streams;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use self::folder::Folder;
+use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
 use super::waiting::{tell_goes_on, tell_lost_output};
 use super::{CommonArgs, named};
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Job};
-use crate::logs::{self, Ended, Event, Followed, Place, Stretch, Wanted};
+use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
 use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
 use awsb_model::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 
@@ -44,7 +44,8 @@ pub struct Args {
     /// Lines printed at this time or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<Moment>,
-    /// Lines that match a pattern of CloudWatch Logs: 'ERROR', '?WARN ?ERROR', '"out of memory"', '%p=0\.[0-9]+%'
+    /// Lines that match a pattern of CloudWatch Logs: 'ERROR', '?WARN ?ERROR', '"out of memory"',
+    /// '%p=0\.[0-9]+%'
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     filter: Option<String>,
     /// The lines of one attempt, counted from 1, or of all attempts
@@ -68,13 +69,14 @@ pub struct Args {
     /// Of the old tools: how often they looked for new lines
     #[arg(long, value_name = "SECONDS", hide = true, requires = "follow")]
     stream_period: Option<u32>,
-    /// List the result files of the job (kept by `bsub -o`, or put at $AWSB_OUTPUT_URL) instead of its output
+    /// List the result files of the job (kept by `bsub -o`, or put at $AWSB_OUTPUT_URL) instead of
+    /// its output
     #[arg(long, conflicts_with_all = [
         "follow", "head", "tail", "since", "filter", "attempt", "timestamps", "index", "failed", "no_prefix",
     ])]
     files: bool,
-    /// Write the output into this directory: INDEX.out for each child of an array, ID.out for other jobs.
-    /// With --files: fetch the files into it
+    /// Write the output into this directory: INDEX.out for each child of an array, ID.out for other
+    /// jobs. With --files: fetch the files into it
     #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// A job or an array's child (ID:INDEX): an ID, its beginning, an ARN, or `last`
@@ -104,41 +106,41 @@ impl FromStr for AttemptArg {
 
 /// `bout`'s entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    super::run("bout", words, |args: Args| super::block_on_threads(args.tell()))
+    super::run("bout", words, |args: Args| super::block_on_threads(args.run()))
 }
 
-/// Where lines go.
+/// The destination of lines.
 enum Sink {
-    Screen(Printer),
-    Folder(Folder),
+    Stdout(Printer),
+    Directory(OutputDir),
 }
 
 impl Sink {
     fn show(&mut self, job: &Job, events: &[Event]) -> Result<(), Failure> {
         match self {
-            Sink::Screen(printer) => printer.print(events, job.parts().is_some()),
-            Sink::Folder(folder) => folder.write(events),
+            Sink::Stdout(printer) => printer.print(events, job.parts().is_some()),
+            Sink::Directory(directory) => directory.write(events),
         }
     }
 }
 
 impl Args {
-    async fn tell(&self) -> Result<Exit, Failure> {
+    async fn run(&self) -> Result<Exit, Failure> {
         if self.stream_period.is_some() {
             note("bout: note: --stream-period has no effect: bout chooses how often it looks for new lines");
         }
         let named = named::Wanted::read("bout", &self.jobs)?;
         let session = Arc::new(self.common.open().await?);
         if self.files {
-            // Files outlive Batch's memory of their jobs.
+            // The files of a job stay when Batch has removed the job.
             let ids = named.meant(&session, self.task).await?;
-            return files::tell(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
+            return files::run(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
         let found = named.find(&session, self.task).await?;
         let is_one = found.jobs.len() + found.failures.len() == 1;
         let mut sink = match &self.directory {
-            Some(directory) => Sink::Folder(Folder::new(directory.clone(), !is_one, self.timestamps)),
-            None => Sink::Screen(Printer::new(
+            Some(directory) => Sink::Directory(OutputDir::new(directory.clone(), !is_one, self.timestamps)),
+            None => Sink::Stdout(Printer::new(
                 self.common.output(),
                 Style { bare: self.no_prefix, timestamps: self.timestamps },
             )),
@@ -151,12 +153,12 @@ impl Args {
         for (at, job) in found.jobs.iter().enumerate() {
             let left = &found.jobs[at..];
             let shown = async {
-                let wanted = self.wanted(job)?;
+                let query = self.query(job)?;
                 if self.follow {
                     let left = left.iter().filter(|job| !job.status.has_ended());
                     let left: Vec<String> = left.map(|job| job.job_id.clone()).collect();
                     let last = move |signal| async move { tell_goes_on("bout", signal, &left) };
-                    let followed = self.follow(&mut contact, job, wanted, &mut sink);
+                    let followed = self.follow(&mut contact, job, query, &mut sink);
                     return match until_signal(followed, last).await {
                         Ok(followed) => followed.map(|()| None),
                         Err(signal) => Ok(Some(signal)),
@@ -169,7 +171,7 @@ impl Args {
                     }
                     None => sink.show(job, &events),
                 };
-                self.read(&session, job, &wanted, &mut show).await.map(|()| None)
+                self.read(&session, job, &query, &mut show).await.map(|()| None)
             };
             match shown.await {
                 // The other jobs are shown all the same.
@@ -187,15 +189,15 @@ impl Args {
         }
         if !found.jobs.is_empty() {
             array.map_or(Ok(()), JsonArray::finish)?;
-            if let Sink::Folder(folder) = sink {
-                folder.tell(&output)?;
+            if let Sink::Directory(directory) = sink {
+                directory.report(&output)?;
             }
         }
         Ok(found.report("bout", exit))
     }
 
-    /// Which of a job's lines are wanted.
-    fn wanted(&self, job: &Job) -> Result<Wanted, Failure> {
+    /// The lines of a job that the options ask for.
+    fn query(&self, job: &Job) -> Result<LogQuery, Failure> {
         let parts = job.parts();
         if let Some(option) = [self.index.as_ref().map(|_| "--index"), self.failed.then_some("--failed")]
             .into_iter()
@@ -214,7 +216,7 @@ impl Args {
                 parts - 1
             )));
         }
-        Ok(Wanted {
+        Ok(LogQuery {
             since: self.since.map(Moment::epoch_ms).map(|at| at.max(0)),
             created_at: job.created_at,
             attempt: self.attempt.0,
@@ -228,90 +230,91 @@ impl Args {
         &self,
         contact: &mut Contact,
         job: &Job,
-        wanted: Wanted,
+        query: LogQuery,
         sink: &mut Sink,
     ) -> Result<(), Failure> {
-        if !has_started(job) || nobody_has_started(job) {
+        if !has_started(job) || no_child_has_started(job) {
             note(format!("bout: {}; waiting", not_started(job)));
         }
-        let followed = Followed { wanted, tail: self.tail, needs_group: true };
-        let ended =
-            logs::follow(contact, &job.id(), &followed, |_| (), |events| sink.show(job, events)).await?;
-        let Ended { job, missing } = ended;
-        may_have_printed(&job)?;
+        let options = FollowOptions { query, tail: self.tail, needs_group: true };
+        let FollowEnd { job, missing } =
+            logs::follow(contact, &job.id(), &options, |_| (), |events| sink.show(job, events)).await?;
+        check_printed(&job)?;
         tell_lost_output("bout", &job);
         if job.is_array_parent() || job.is_mnp_parent() {
             let ended =
                 if self.failed { vec![Status::Failed] } else { vec![Status::Succeeded, Status::Failed] };
-            let meant: Option<Vec<JobId>> =
+            let chosen: Option<Vec<JobId>> =
                 self.index.as_ref().map(|indices| indices.iter().map(|index| job.part(index)).collect());
-            let parts = contact.keep(async |session| match &meant {
+            let parts = contact.keep(async |session| match &chosen {
                 Some(ids) => Ok(batch::describe(session, ids).await?.into_iter().flatten().collect()),
                 None => batch::parts(session, &job, &ended).await,
             });
             let parts: Vec<Job> = parts.await?;
-            tell_lost_outputs(&parts.iter().collect::<Vec<_>>());
+            warn_lost_outputs(&parts.iter().collect::<Vec<_>>());
         }
         let all = job.parts().map_or(job.log_streams().len(), |parts| parts as usize);
-        are_there(&job, &missing, all)
+        check_missing(&job, &missing, all)
     }
 
-    /// Shows the lines that are there of one job, and says which are lost.
+    /// Prints the lines of one job that exist, and warns about those that are lost.
     async fn read(
         &self,
         session: &Arc<Session>,
         job: &Job,
-        wanted: &Wanted,
+        query: &LogQuery,
         show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut lossy = Vec::new();
-        let (missing, all) = self.read_lines(session, job, wanted, show, &mut lossy).await?;
+        let (missing, all) = self.read_lines(session, job, query, show, &mut lossy).await?;
         tell_lost_output("bout", job);
-        tell_lost_outputs(&lossy.iter().collect::<Vec<_>>());
-        are_there(job, &missing, all)
+        warn_lost_outputs(&lossy.iter().collect::<Vec<_>>());
+        check_missing(job, &missing, all)
     }
 
-    /// Shows the lines; the streams that are not there, and how many there should be.
+    /// Prints the lines. Returns the streams that do not exist, and the number that there should
+    /// be.
     async fn read_lines(
         &self,
         session: &Arc<Session>,
         job: &Job,
-        wanted: &Wanted,
+        query: &LogQuery,
         show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
         lossy: &mut Vec<Job>,
-    ) -> Result<(Vec<Arc<Place>>, usize), Failure> {
+    ) -> Result<(Vec<Arc<LogStreamRef>>, usize), Failure> {
         if !has_started(job) {
             return Err(
                 Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
             );
         }
-        may_have_printed(job)?;
-        let places = places::of(session, job, wanted, lossy).await?;
-        if places.is_empty() && job.parts().is_some() && !job.status.has_ended() && !wanted.failed {
+        check_printed(job)?;
+        let streams = streams::of_job(session, job, query, lossy).await?;
+        if streams.is_empty() && job.parts().is_some() && !job.status.has_ended() && !query.failed {
             let id = &job.job_id;
             return Err(Failure::failed(format!("none of the chosen children of the job {id} has started"))
                 .hint(format!("`bout -f {id}` waits for them")));
         }
-        let all = places.len();
-        if job.parts().is_some() || wanted.pattern.is_some() {
+        let all = streams.len();
+        if job.parts().is_some() || query.pattern.is_some() {
             if let Some(lines) = self.tail {
-                let tail = logs::tail(session, &places, wanted, lines).await?;
+                let tail = logs::tail(session, &streams, query, lines).await?;
                 show(tail.lines)?;
                 return Ok((tail.missing, all));
             }
             let mut left = self.head.unwrap_or(usize::MAX);
             let missing =
-                logs::merge(session, &places, wanted, |events| some(&mut left, events, show)).await?;
+                logs::merge(session, &streams, query, |events| print_at_most(&mut left, events, show))
+                    .await?;
             return Ok((missing, all));
         }
         let mut missing = Vec::new();
-        // Attempts follow each other.
+        // One attempt follows the other, and so do their lines.
         if let Some(lines) = self.tail {
             let mut last = Vec::new();
-            for place in places.into_iter().rev() {
+            for stream in streams.into_iter().rev() {
                 let left = lines - last.iter().map(Vec::len).sum::<usize>();
                 if left > 0 {
-                    let tail = logs::tail(session, &[place], wanted, left).await?;
+                    let tail = logs::tail(session, &[stream], query, left).await?;
                     last.push(tail.lines);
                     missing.extend(tail.missing);
                 }
@@ -320,21 +323,22 @@ impl Args {
             return Ok((missing, all));
         }
         let mut left = self.head.unwrap_or(usize::MAX);
-        for place in places {
+        for stream in streams {
             let ended_at = job.stopped_at.filter(|_| job.status.has_ended());
-            let stretch = Stretch { since: wanted.since, most: self.head.map(|_| left), ended_at };
+            let range = TimeRange { since: query.since, max_lines: self.head.map(|_| left), ended_at };
             if left > 0
-                && !logs::read(session, &place, stretch, |events| some(&mut left, events, show)).await?
+                && !logs::read(session, &stream, range, |events| print_at_most(&mut left, events, show))
+                    .await?
             {
-                missing.push(place);
+                missing.push(stream);
             }
         }
         Ok((missing, all))
     }
 }
 
-/// Shows as many lines as are left to be shown. Says whether there are any left.
-fn some(
+/// Prints at most `left` lines. Returns whether more are to be printed.
+fn print_at_most(
     left: &mut usize,
     mut events: Vec<Event>,
     show: &mut impl FnMut(Vec<Event>) -> Result<(), Failure>,
@@ -354,9 +358,9 @@ fn has_started(job: &Job) -> bool {
     }
 }
 
-/// Whether an array has counted its children, and none of them is further than RUNNABLE. The counts may be older than
-/// the children's states: this is for a note.
-fn nobody_has_started(job: &Job) -> bool {
+/// Whether an array has counts of its children, and none of them is further than RUNNABLE. The
+/// counts may be older than the children's states, so this is for a note only.
+fn no_child_has_started(job: &Job) -> bool {
     let counts = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
     counts.is_some_and(|counts| {
         let of = |status: Status| counts.get(status.as_str()).copied().unwrap_or(0);
@@ -365,12 +369,12 @@ fn nobody_has_started(job: &Job) -> bool {
     })
 }
 
-/// Whether a job that has ended can have left lines. Of the children of an array, some may have none.
+/// Checks whether a job that has ended can have lines. Some children of an array may have none.
 ///
 /// # Errors
-/// When it has no log stream: it failed before it had a container, or its containers have streams that Batch names
-/// elsewhere (`ecsProperties`).
-fn may_have_printed(job: &Job) -> Result<(), Failure> {
+/// When it has no log stream: it failed before it had a container, or its containers have streams
+/// that Batch names elsewhere (`ecsProperties`).
+fn check_printed(job: &Job) -> Result<(), Failure> {
     if !job.status.has_ended() || job.parts().is_some() || !job.log_streams().is_empty() {
         return Ok(());
     }
@@ -380,25 +384,29 @@ fn may_have_printed(job: &Job) -> Result<(), Failure> {
         .hint(format!("`bstat --why {id}` shows why")))
 }
 
-/// So many parts whose output was not all kept are named.
-const NAMED: usize = 10;
+/// At most this many children or nodes are named whose output was not all kept.
+const NAMED_PARTS: usize = 10;
 
-/// Says of which children or nodes not all of the output was kept.
-fn tell_lost_outputs(parts: &[&Job]) {
+/// Warns about the children or nodes whose output was not all kept.
+fn warn_lost_outputs(parts: &[&Job]) {
     let lossy: Vec<&&Job> = parts.iter().filter(|part| part.lost_output().is_some()).collect();
-    lossy.iter().take(NAMED).for_each(|part| tell_lost_output("bout", part));
-    if lossy.len() > NAMED {
-        note(format!("bout: warning: nor was that of {} more", words::many(lossy.len() - NAMED, "part")));
+    lossy.iter().take(NAMED_PARTS).for_each(|part| tell_lost_output("bout", part));
+    if lossy.len() > NAMED_PARTS {
+        note(format!(
+            "bout: warning: nor was that of {} more",
+            words::many(lossy.len() - NAMED_PARTS, "part")
+        ));
     }
 }
 
-/// Says which of the `all` log streams that a job names, or its children do, are not there.
+/// Warns about the log streams that do not exist, of the `all` streams that a job or its children
+/// name.
 ///
 /// # Errors
-/// When none of them is, and the job has ended: its output is gone.
-fn are_there(job: &Job, missing: &[Arc<Place>], all: usize) -> Result<(), Failure> {
+/// When none of them exists, and the job has ended: its output is gone.
+fn check_missing(job: &Job, missing: &[Arc<LogStreamRef>], all: usize) -> Result<(), Failure> {
     let Some(first) = missing.first() else { return Ok(()) };
-    let (id, Place { group, stream, .. }) = (&job.job_id, &**first);
+    let (id, LogStreamRef { group, name: stream, .. }) = (&job.job_id, &**first);
     let of_part = first.part().filter(|_| job.parts().is_some()).map(|index| {
         let kind = if job.is_mnp_parent() { "node" } else { "child" };
         format!(" of its {kind} {index}")
@@ -432,7 +440,7 @@ fn are_there(job: &Job, missing: &[Arc<Place>], all: usize) -> Result<(), Failur
     )))
 }
 
-/// That a job has not started, and what it waits for, as far as the job itself tells.
+/// The message that a job has not started, and for what it waits, as far as the job itself tells.
 fn not_started(job: &Job) -> String {
     let others = job.depends_on.iter().flatten().filter_map(|other| other.job_id.as_deref());
     let others: Vec<&str> = others.collect();

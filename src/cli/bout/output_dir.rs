@@ -12,38 +12,38 @@ use crate::logs::Event;
 use crate::ui::{Failure, Format, Layout, Output, View, note};
 use awsb_model::JobId;
 
-/// A directory that is being filled. A file is there from its first line on.
+/// A directory of output files. A file is created with its first line.
 #[derive(Debug)]
-pub struct Folder {
+pub struct OutputDir {
     directory: PathBuf,
-    /// Several jobs: each has a directory of its own for its children.
-    several: bool,
+    /// There are several jobs, and each has a directory of its own for its children.
+    several_jobs: bool,
     timestamps: bool,
     zone: TimeZone,
-    files: BTreeMap<String, Written>,
+    files: BTreeMap<String, JobFile>,
 }
 
-/// What was written of one job or child.
+/// The file of one job or child.
 #[derive(Debug)]
-struct Written {
+struct JobFile {
     path: PathBuf,
     lines: u64,
 }
 
-impl Folder {
-    /// Files go to this directory.
-    pub fn new(directory: PathBuf, several: bool, timestamps: bool) -> Self {
-        Self { directory, several, timestamps, zone: TimeZone::system(), files: BTreeMap::new() }
+impl OutputDir {
+    /// Files are written to this directory.
+    pub fn new(directory: PathBuf, several_jobs: bool, timestamps: bool) -> Self {
+        Self { directory, several_jobs, timestamps, zone: TimeZone::system(), files: BTreeMap::new() }
     }
 
-    /// Writes lines behind those that are there.
+    /// Appends lines to the files of their jobs.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&mut self, events: &[Event]) -> Result<(), Failure> {
         let mut texts: BTreeMap<&str, (String, u64)> = BTreeMap::new();
         for event in events {
-            let (text, lines) = texts.entry(&event.place.job_id).or_default();
+            let (text, lines) = texts.entry(&event.stream.job_id).or_default();
             if self.timestamps {
                 print::time(event, &self.zone, text);
             }
@@ -60,13 +60,14 @@ impl Folder {
         Ok(())
     }
 
-    /// The file of a job. It is opened for each page: an array may have more children than files can be open.
-    fn file(&mut self, id: &str) -> Result<(File, &mut Written), Failure> {
+    /// The file of a job. It is opened for each page: an array may have more children than files
+    /// can be open.
+    fn file(&mut self, id: &str) -> Result<(File, &mut JobFile), Failure> {
         let path = self.path(id);
         let is_new = !self.files.contains_key(id);
-        let written = self.files.entry(id.to_owned()).or_insert(Written { path, lines: 0 });
-        let folder = written.path.parent().filter(|_| is_new);
-        let file = folder.map_or(Ok(()), fs::create_dir_all).and_then(|()| match is_new {
+        let written = self.files.entry(id.to_owned()).or_insert(JobFile { path, lines: 0 });
+        let parent = written.path.parent().filter(|_| is_new);
+        let file = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| match is_new {
             true => File::create(&written.path),
             false => OpenOptions::new().append(true).open(&written.path),
         });
@@ -79,7 +80,7 @@ impl Folder {
     fn path(&self, id: &str) -> PathBuf {
         let id = JobId::from_batch(id);
         match id.part() {
-            Some(part) if self.several => {
+            Some(part) if self.several_jobs => {
                 self.directory.join(id.whole().as_str()).join(format!("{part}.out"))
             }
             Some(part) => self.directory.join(format!("{part}.out")),
@@ -87,11 +88,11 @@ impl Folder {
         }
     }
 
-    /// Says what was written: on stderr, or the files as JSON.
+    /// Reports the files: on stderr, or as JSON on stdout.
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub fn tell(&self, output: &Output) -> Result<(), Failure> {
+    pub fn report(&self, output: &Output) -> Result<(), Failure> {
         if output.format() == Format::Json {
             return output.show(self);
         }
@@ -109,13 +110,13 @@ impl Folder {
     }
 }
 
-impl View for Folder {
+impl View for OutputDir {
     fn plain(&self) -> Layout {
         Layout::Lines(self.files.values().map(|f| f.path.display().to_string()).collect())
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        let object = |(id, file): (&String, &Written)| serde_json::json!({ "jobId": id, "File": file.path.display().to_string(), "Lines": file.lines });
+        let object = |(id, file): (&String, &JobFile)| serde_json::json!({ "jobId": id, "File": file.path.display().to_string(), "Lines": file.lines });
         self.files.iter().map(object).collect()
     }
 }

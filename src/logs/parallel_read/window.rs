@@ -1,22 +1,27 @@
-//! Which parts of a log are read at once: the pure half of reading one stream from several points in time.
+//! The parts of a log that are read at the same time: the pure half of reading one stream from
+//! several points in time.
 //!
-//! Nobody says how long a stream is, or where in time its lines are. A call that starts at a time returns the lines
-//! from there on as far as a page goes, without a hole. So a *probe* that starts at a time has everything from its
-//! start to its last line, its *reach*; when the next probe has started by then, reading goes on with that one, and
-//! otherwise the probe goes on by its token. Where probes start is guessed from the time that full pages took, and a
-//! wrong guess costs calls, never lines: a line is handed on from the one probe that is before all others. Lines of
-//! the same millisecond are never parted: those at a probe's reach are left to the next probe, which has all of them.
+//! The API does not tell how long a stream is, or where in time its lines are. A call that starts
+//! at a time returns the lines from there on, as many as a page has, without a hole. So a *probe*
+//! that starts at a time has every line from its start to its last line, its *reach*. When the next
+//! probe starts before that, reading goes on with the next probe; otherwise the probe goes on by
+//! its token.
+//!
+//! The starts of probes are guessed from the time that full pages span. A wrong guess costs calls,
+//! but no lines: each line is handed on from the first of all probes. Lines of the same millisecond
+//! stay together: the lines at a probe's reach are left to the next probe, which has all of them.
 
 use std::collections::VecDeque;
 
-use super::event::Event;
+use crate::logs::event::Event;
 
-/// So many pages are under way or waiting to be handed on.
+/// At most this many pages are under way or wait to be handed on.
 const PAGES: usize = 12;
-/// So many calls are made at once.
-pub(super) const AT_ONCE: usize = 8;
-/// A page of so many lines, or bytes, says that there are more behind it.
+/// At most this many calls are made at the same time.
+const CALLS_AT_ONCE: usize = 8;
+/// A page of at least this many lines is full: more lines are behind it, in all likelihood.
 const FULL_LINES: usize = 2_000;
+/// A page of at least this many bytes is full, too.
 const FULL_BYTES: usize = 256 * 1024;
 
 /// One of the points from which the stream is read.
@@ -38,35 +43,36 @@ impl Probe {
     }
 }
 
-/// What has been read, and what is to be read next.
+/// The pages that have been read, and the calls that come next.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// By start; each starts later than the one before.
+    /// The probes in the order of their starts, which all differ.
     probes: VecDeque<Probe>,
-    /// The lines before this time have been handed on, and none from the present probe at this time.
+    /// All lines before this time have been handed on, and no line of the present probe at this
+    /// time.
     passed: i64,
     next_number: u64,
-    /// The time that a full page took lately.
+    /// The time that the last full page spans.
     step: Option<i64>,
     speculates: bool,
-    /// No probe starts later by guess.
+    /// No probe is guessed to start later.
     horizon: i64,
-    /// A page of so many lines is a full one.
+    /// A page of at least this many lines is full.
     full: usize,
 }
 
 /// A call to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Call {
-    /// Whose it is; a new one starts at `start`, a known one goes on.
+    /// The number of its probe. A new probe starts at `start`, another one goes on.
     pub probe: u64,
-    /// Where it starts; `None` for the stream's head.
+    /// The time at which it starts; `None` for the stream's head.
     pub start: Option<i64>,
 }
 
 impl Window {
-    /// Nothing has been read. Without `speculates`, one page comes after the other; lines are not expected later
-    /// than at `horizon`, though there may be some.
+    /// A stream of which nothing has been read. Without `speculates`, one page comes after the
+    /// other. Lines are not expected later than at `horizon`, though there may be some.
     pub fn new(speculates: bool, horizon: Option<i64>) -> Self {
         let first = Probe::new(0, i64::MIN);
         Self {
@@ -85,7 +91,7 @@ impl Window {
         self.probes.front().is_none_or(|front| front.ended && front.pages.is_empty())
     }
 
-    /// The calls to make now. They are under way from here on.
+    /// The calls to make now. From then on, they count as under way.
     pub fn calls(&mut self) -> Vec<Call> {
         let mut calls = Vec::new();
         self.look_ahead();
@@ -98,9 +104,9 @@ impl Window {
             if probe.under_way || probe.ended || meets_the_next {
                 continue;
             }
-            // What all others wait for is always read.
+            // The page that all others wait for is always read.
             let is_needed = at == 0 && probe.pages.is_empty();
-            if !is_needed && (under_way >= AT_ONCE || pages >= PAGES) {
+            if !is_needed && (under_way >= CALLS_AT_ONCE || pages >= PAGES) {
                 continue;
             }
             probe.under_way = true;
@@ -120,7 +126,7 @@ impl Window {
             && !last.ended
         {
             let start = last.start.max(last.reach).saturating_add(ahead(step));
-            // A page that went far (over a silence) has made those between superfluous.
+            // A page that spans a long silence has made the probes in between superfluous.
             let known = self.probes.iter().rev().skip(1).map(|p| p.reach).max().unwrap_or(i64::MIN);
             let start = start.max(known).max(self.passed);
             if start > self.horizon {
@@ -136,8 +142,8 @@ impl Window {
         self.probes.iter().any(|p| p.number == number)
     }
 
-    /// A page has come; `None` is the end of the stream.
-    pub fn came(&mut self, number: u64, page: Option<Vec<Event>>) {
+    /// Takes a page of a probe; `None` is the end of the stream.
+    pub fn add_page(&mut self, number: u64, page: Option<Vec<Event>>) {
         let Some(at) = self.probes.iter().position(|p| p.number == number) else { return };
         let is_last = at + 1 == self.probes.len();
         let next = self.probes.get(at + 1).map(|p| p.start);
@@ -145,7 +151,7 @@ impl Window {
         probe.under_way = false;
         let Some(page) = page else {
             probe.ended = true;
-            // Behind the end there is nothing.
+            // There is nothing behind the end.
             self.probes.truncate(at + 1);
             self.step = None;
             return;
@@ -161,7 +167,7 @@ impl Window {
         probe.reach = probe.reach.max(last);
         probe.pages.push_back(page);
         if !is_full {
-            // The stream's end is near, or nothing is known.
+            // Either the stream's end is near, or the page tells nothing.
             if is_last {
                 self.step = None;
             }
@@ -170,7 +176,8 @@ impl Window {
         let step = last.saturating_sub(first).max(1);
         match next {
             None => self.step = Some(step),
-            // It is denser here than was thought: the hole before the next probe is read from several points.
+            // The lines are denser than expected: the gap before the next probe is read from
+            // several points.
             Some(next) if self.speculates => self.fill(at, last, next, step),
             Some(_) => {}
         }
@@ -180,7 +187,7 @@ impl Window {
     fn fill(&mut self, after: usize, reach: i64, next: i64, step: i64) {
         let mut start = reach.saturating_add(ahead(step));
         let mut at = after + 1;
-        while at <= after + AT_ONCE && start.saturating_add(step / 4) < next {
+        while at <= after + CALLS_AT_ONCE && start.saturating_add(step / 4) < next {
             self.probes.insert(at, Probe::new(self.next_number, start));
             self.next_number += 1;
             at += 1;
@@ -190,7 +197,7 @@ impl Window {
 
     /// The next page that is in order.
     pub fn take(&mut self) -> Option<Vec<Event>> {
-        // A probe behind which another has begun already.
+        // Drop probes that the next probe has overtaken.
         while self.probes.get(1).is_some_and(|next| next.start <= self.passed) {
             self.probes.pop_front();
         }
@@ -210,12 +217,12 @@ impl Window {
     }
 }
 
-/// Whether there are more lines behind those of a page, in all likelihood.
-pub(super) fn is_full(page: &[Event]) -> bool {
+/// Whether more lines are behind a page, in all likelihood.
+pub(in crate::logs) fn is_full(page: &[Event]) -> bool {
     page.len() >= FULL_LINES || page.iter().map(Event::size).sum::<usize>() >= FULL_BYTES
 }
 
-/// How far the next probe starts behind one: pages should meet.
+/// The time between the starts of two probes: a bit less than a page spans, so that pages meet.
 fn ahead(step: i64) -> i64 {
     (step / 10 * 9).max(1)
 }
@@ -227,46 +234,53 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::event::{Place, Writer};
     use super::*;
+    use crate::logs::event::{LogStreamRef, StreamWriter};
 
-    fn place() -> Arc<Place> {
+    fn stream() -> Arc<LogStreamRef> {
         let word = || String::from("x");
-        Arc::new(Place { writer: Writer::Job, job_id: word(), task: None, group: word(), stream: word() })
+        Arc::new(LogStreamRef {
+            writer: StreamWriter::Job,
+            job_id: word(),
+            task: None,
+            group: word(),
+            name: word(),
+        })
     }
 
-    /// Reads a stream of lines at these times, with pages of up to `most` lines of which `page` says how many come;
-    /// the calls are answered in an order that `order` says. Returns the lines and how many calls were made.
+    /// Reads a stream of lines at these times, with pages of up to `most` lines whose sizes `page`
+    /// gives; the calls are answered in the order that `order` gives. Returns the lines and the
+    /// number of calls.
     fn read(times: &[i64], most: usize, page: &[usize], order: &[usize]) -> (Vec<usize>, usize) {
-        // Rightly said for one, wrongly for another, and for the third not at all.
+        // The horizon is right in some runs, wrong in others, and unknown in the rest.
         let horizon = [times.last().copied(), times.first().copied(), None][times.len() % 3];
-        let place = place();
+        let stream = stream();
         let event = |n: usize| Event {
-            place: place.clone(),
+            stream: stream.clone(),
             timestamp: times.get(n).copied(),
             message: n.to_string(),
         };
         let mut window = Window { full: most.div_ceil(2), ..Window::new(true, horizon) };
-        let mut places: HashMap<u64, (usize, bool)> = HashMap::new();
+        let mut streams: HashMap<u64, (usize, bool)> = HashMap::new();
         let (mut waiting, mut seen, mut calls) = (Vec::new(), Vec::new(), 0);
         while !window.is_done() {
             let asked = window.calls();
             calls += asked.len();
             waiting.extend(asked);
             waiting.retain(|call| window.needs(call.probe));
-            assert!(waiting.len() <= AT_ONCE + 1 && calls < 100_000);
+            assert!(waiting.len() <= CALLS_AT_ONCE + 1 && calls < 100_000);
             assert!(!waiting.is_empty(), "nothing goes on: {window:?}");
             let turn = order.get(calls % order.len().max(1)).copied().unwrap_or(0);
             let Call { probe, start } = waiting.remove(turn % waiting.len());
             let (at, has_token) =
-                places.get(&probe).copied().unwrap_or((times.partition_point(|t| Some(*t) < start), false));
+                streams.get(&probe).copied().unwrap_or((times.partition_point(|t| Some(*t) < start), false));
             let size = page.get(calls % page.len().max(1)).copied().unwrap_or(most).min(most);
             let lines: Vec<Event> = (at..times.len().min(at + size)).map(event).collect();
             let next = at + lines.len();
-            places.insert(probe, (next, true));
+            streams.insert(probe, (next, true));
             // An empty page whose token is new is not the end.
             let is_end = at >= times.len() && has_token;
-            window.came(probe, (!is_end).then_some(lines));
+            window.add_page(probe, (!is_end).then_some(lines));
             while let Some(page) = window.take() {
                 seen.extend(page.iter().map(|e| e.message.parse::<usize>().unwrap()));
             }

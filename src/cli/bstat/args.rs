@@ -14,8 +14,8 @@ use awsb_model::{Invalid, Named, Status};
 #[derive(Debug, Parser)]
 #[command(name = "bstat", version)]
 pub struct Args {
-    /// Jobs, array children (ID:INDEX) or nodes (ID#INDEX): an ID, its beginning, an ARN, `last`, or `-` to
-    /// read them from standard input
+    /// Jobs, array children (ID:INDEX) or nodes (ID#INDEX): an ID, its beginning, an ARN, `last`,
+    /// or `-` to read them from standard input
     #[arg(
         value_name = "ID",
         conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]
@@ -35,8 +35,8 @@ pub struct Args {
     /// Show each job in detail
     #[arg(short, long, conflicts_with = "columns", help_heading = "Output")]
     pub(super) details: bool,
-    /// Show each job in detail with its environment variables; without =all, values that look like secrets
-    /// are masked
+    /// Show each job in detail with its environment variables; without =all, values that look like
+    /// secrets are masked
     #[arg(
         long,
         value_name = "all",
@@ -79,8 +79,8 @@ pub struct Args {
         help_heading = "Output"
     )]
     pub(super) watch: Option<Every>,
-    /// Show why these jobs do not run or why they failed, and what to do; without IDs, for your active jobs
-    /// and those that failed in the last day
+    /// Show why these jobs do not run or why they failed, and what to do; without IDs, for your
+    /// active jobs and those that failed in the last day
     #[arg(
         long,
         conflicts_with_all = ["status", "failed", "details", "env", "expand_children", "sort", "columns", "watch", "script"],

@@ -8,7 +8,8 @@ use crate::aws::{Call, Session, explain};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::payload::unpack;
 
-/// Fetches a bundle into a file without a name, and compares its hash with its name, as the job does.
+/// Fetches a bundle into a file without a name, and compares its hash with its name, as the job
+/// does.
 ///
 /// # Errors
 /// When S3 cannot be asked, the bundle is damaged, or the file cannot be written.

@@ -1,4 +1,5 @@
-//! The columns of the table: what stands in them, how they sort, and what they give up on a narrow terminal.
+//! The columns of the table: what stands in them, how they sort, and what they give up on a narrow
+//! terminal.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
@@ -105,7 +106,8 @@ impl ColumnRef {
         self.0.described
     }
 
-    /// The column in a table of its user's choice, from which none is left out; or in the usual one.
+    /// The column in a table of its user's choice, from which none is left out; or in the usual
+    /// one.
     pub fn column(self, chosen: bool) -> Column {
         Column { rank: if chosen { 0 } else { self.0.column.rank }, ..self.0.column }
     }
@@ -209,7 +211,8 @@ fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<ColumnRef> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// How long its last attempt ran, or has run; an array's parent and nodes have no attempts of their own.
+/// How long its last attempt ran, or has run; an array's parent and nodes have no attempts of their
+/// own.
 fn elapsed(job: &Job, now: i64) -> Option<i64> {
     let started = job.started_at.filter(|t| *t > 0)?;
     let stopped = job.stopped_at.filter(|t| *t > 0);
@@ -217,7 +220,8 @@ fn elapsed(job: &Job, now: i64) -> Option<i64> {
     (until >= started).then_some(until - started)
 }
 
-/// From its submission to the start of its (last) attempt, or until now. What it waited for, Batch does not tell.
+/// From its submission to the start of its (last) attempt, or until now. What it waited for, Batch
+/// does not tell.
 pub fn waited(job: &Job, now: i64) -> Option<i64> {
     let created = job.created_at.filter(|t| *t > 0)?;
     let first = job.attempts.as_ref().and_then(|attempts| attempts.first()?.started_at);

@@ -1,4 +1,5 @@
-//! One job in detail: what it is, where its time went, its attempts, what it waits for, its children or nodes.
+//! One job in detail: what it is, where its time went, its attempts, what it waits for, its
+//! children or nodes.
 
 use std::collections::HashMap;
 
@@ -63,8 +64,9 @@ fn identity(job: &Job) -> Lines {
     .collect()
 }
 
-/// When it was where. Batch tells when a job was submitted, and when its attempts began to run and ended; not since
-/// when it has been in its state, so that waiting in the queue and starting are one.
+/// When it was where. Batch tells when a job was submitted, and when its attempts began to run and
+/// ended; not since when it has been in its state, so that waiting in the queue and starting are
+/// one.
 fn times(job: &Job, now: i64) -> Lines {
     let mut lines = vec![
         line("createdAt", time(job.created_at)),

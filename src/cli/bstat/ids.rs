@@ -16,7 +16,8 @@ impl ShortIds {
         Self(whole)
     }
 
-    /// The shortest beginning of the ID that none of the others has, and the place of a child or a node behind it.
+    /// The shortest beginning of the ID that none of the others has, and the place of a child or a
+    /// node behind it.
     pub fn shortest(&self, id: &str) -> String {
         let (whole, part) = split(id);
         let at = self.0.partition_point(|other| other.as_str() < whole);

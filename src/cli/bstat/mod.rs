@@ -88,7 +88,8 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(found.report("bstat", exit))
 }
 
-/// Explains an empty view to a person, who may wonder. One who has chosen the jobs by options knows why.
+/// Explains an empty view to a person, who may wonder. One who has chosen the jobs by options knows
+/// why.
 fn explain_empty(args: &Args, session: &Session) {
     if !args.select.is_given() && !args.failed && std::io::stderr().is_terminal() {
         let queue = &session.cluster.job_queue;

@@ -14,7 +14,8 @@ use awsb_model::payload::unpack::{self, Carried};
 /// Names and values.
 type Variables = Vec<(String, String)>;
 
-/// The variables in bundles, each of which is fetched once: a bundle never changes, and a view may be shown again and again.
+/// The variables in bundles, each of which is fetched once: a bundle never changes, and a view may
+/// be shown again and again.
 #[derive(Debug, Default)]
 pub struct PackedVariables {
     /// By the bundle's `s3://` URL.
@@ -22,8 +23,8 @@ pub struct PackedVariables {
 }
 
 impl PackedVariables {
-    /// Adds the variables that travel in the jobs' bundles to those of the requests: in the job they take the place of others
-    /// of the same name. A bundle that cannot be read is a warning.
+    /// Adds the variables that travel in the jobs' bundles to those of the requests: in the job
+    /// they take the place of others of the same name. A bundle that cannot be read is a warning.
     pub async fn add(&self, session: &Session, all: impl Iterator<Item = &mut JobDetails>) {
         for detailed in all.filter(|detailed| is_packed(detailed)) {
             let id = &detailed.job.job_id;
@@ -46,7 +47,8 @@ impl PackedVariables {
         let object = bundle::fetch(session, bucket, key).await;
         let (found, is_final) = match object.and_then(|object| read(id, object)) {
             Ok(found) => (found, true),
-            // Contact may be back at the next look; a bundle that is gone or damaged stays so, and is mentioned once.
+            // Contact may be back at the next look; a bundle that is gone or damaged stays so, and
+            // is mentioned once.
             Err(failure) => (warn(id, &failure), !failure.is_retryable()),
         };
         if is_final {

@@ -56,8 +56,8 @@ impl Group {
 /// The columns that a bar takes.
 const BAR: usize = 10;
 
-/// The columns of a bar that each group has. A single child of thousands has one, too: that one has failed, or that not
-/// all have ended, is what matters.
+/// The columns of a bar that each group has. A single child of thousands has one, too: that one has
+/// failed, or that not all have ended, is what matters.
 fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
     let all: u64 = counts.iter().map(|(_, n)| u64::from(*n)).sum();
     let share = |n: u32| match n {
@@ -97,7 +97,8 @@ impl Progress {
         }
     }
 
-    /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; nothing of what has no children.
+    /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; nothing of what has no
+    /// children.
     pub fn summary(&self) -> Option<String> {
         let Progress::Array(size, counts) = self else { return None };
         let counts = counts.iter().filter(|(_, n)| *n > 0);

@@ -1,4 +1,5 @@
-//! The rows of a view: jobs with everything that is shown of them. `stream.rs` makes them, `view.rs` renders them.
+//! The rows of a view: jobs with everything that is shown of them. `stream.rs` makes them,
+//! `view.rs` renders them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -25,7 +26,8 @@ impl From<Job> for JobRow {
 pub struct RowDetails {
     /// The job as DescribeJobs has it, and its environment.
     pub described: JobDetails,
-    /// The jobs on which this one depends, by ID, and perhaps others. Batch may no longer have all of them.
+    /// The jobs on which this one depends, by ID, and perhaps others. Batch may no longer have all
+    /// of them.
     pub dependencies: Rc<HashMap<String, Job>>,
     /// A few of its children or nodes.
     pub parts: PartsExcerpt,

@@ -61,8 +61,8 @@ impl Look<'_> {
         show(session, rows, view).await
     }
 
-    /// Shows the jobs of queues. If the cluster's queue is gone and came from the cache, the cluster is
-    /// read again.
+    /// Shows the jobs of queues. If the cluster's queue is gone and came from the cache, the
+    /// cluster is read again.
     ///
     /// # Errors
     /// When Batch cannot be asked, or the result cannot be written.
@@ -74,8 +74,8 @@ impl Look<'_> {
         }
     }
 
-    /// Lists the jobs of queues. At most a page of each state is shown newest last. In a pipe, a longer
-    /// listing is printed as it comes.
+    /// Lists the jobs of queues. At most a page of each state is shown newest last. In a pipe, a
+    /// longer listing is printed as it comes.
     async fn list(self, session: &Session) -> Result<ViewSummary, Failure> {
         let statuses = self.args.statuses().unwrap_or(&Status::ACTIVE);
         let query = self.args.select.selection(session, statuses)?;

@@ -1,10 +1,12 @@
-//! The jobs of a view as they come from Batch: listed, expanded and completed. `view.rs` renders them.
+//! The jobs of a view as they come from Batch: listed, expanded and completed. `view.rs` renders
+//! them.
 //!
 //! ```text
 //! listing or named jobs -> complete -> add children and nodes -> add details -> JobRow
 //! ```
 //!
-//! Nothing is read ahead: the next page is taken only when the rows of the one before have been taken.
+//! Nothing is read ahead: the next page is taken only when the rows of the one before have been
+//! taken.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -75,8 +77,9 @@ pub struct RowRequest {
 pub struct JobStream<'a>(LocalBoxStream<'a, Result<RowBatch, Failure>>);
 
 impl<'a> JobStream<'a> {
-    /// The jobs that a query selects. A listing of at most one page for each state comes newest last.
-    /// A longer one comes in that order, too, unless `any_order`: then it comes as Batch lists it.
+    /// The jobs that a query selects. A listing of at most one page for each state comes newest
+    /// last. A longer one comes in that order, too, unless `any_order`: then it comes as Batch
+    /// lists it.
     pub fn of_query(source: RowSource<'a>, query: &'a JobQuery, any_order: bool) -> Self {
         let listing = Listing::new(source.session, query, any_order);
         let chunks = stream::try_unfold(listing, |mut listing| async move {
@@ -175,8 +178,8 @@ impl<'a> Listing<'a> {
     async fn last_chunk(&mut self) -> Result<ListedChunk, Failure> {
         // This removes the progress bar.
         self.state = ListingState::Done;
-        // Watches and scripts end when nothing is active. So the answer "nothing" must not come only
-        // because the one active job was just between two states that were asked for.
+        // Watches and scripts end when nothing is active. So the answer "nothing" must not come
+        // only because the one active job was just between two states that were asked for.
         if !self.any_active && self.query.may_miss() {
             let mut active = self.query.clone();
             active.statuses.retain(|status| !status.has_ended());
@@ -253,8 +256,8 @@ impl<'a> RowSource<'a> {
         groups
     }
 
-    /// Whether the parts of a job come page by page. They cannot when only some of them are asked for:
-    /// then nobody knows which one comes next.
+    /// Whether the parts of a job come page by page. They cannot when only some of them are asked
+    /// for: then nobody knows which one comes next.
     fn is_large(self, job: &Job) -> bool {
         let RowRequest { expand, part_statuses, .. } = self.request;
         expand.applies_to(job)
@@ -292,7 +295,8 @@ impl<'a> RowSource<'a> {
         batches.boxed_local()
     }
 
-    /// A large parent and its parts. It comes with the first of them, which make the columns wide enough.
+    /// A large parent and its parts. It comes with the first of them, which make the columns wide
+    /// enough.
     fn with_many_parts(self, parent: Job) -> LocalBoxStream<'a, Result<Vec<Job>, Failure>> {
         let pages = batch::parts_in_order(self.session, &parent);
         let state = (pages, vec![parent.clone()], Rc::new(parent));
@@ -422,7 +426,8 @@ async fn first_failures(session: &Session, array: &Job) -> Result<(Vec<Job>, usi
     if failed == 0 {
         return Ok((Vec::new(), 0));
     }
-    // They are from the first page. To find those with the lowest indices, all pages would have to be read.
+    // They are from the first page. To find those with the lowest indices, all pages would have to
+    // be read.
     let page = batch::pages(session, Of::Array(array.id()), &[Status::Failed]).next().await;
     let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
     first.sort_by_key(|child| child.id().part());

@@ -1,4 +1,5 @@
-//! Rows rendered: a table, details, or a JSON array. Nothing here asks AWS; `stream.rs` makes the rows.
+//! Rows rendered: a table, details, or a JSON array. Nothing here asks AWS; `stream.rs` makes the
+//! rows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -161,7 +162,8 @@ impl<'a> JobView<'a> {
         match self.form {
             Form::Json(array) => array.finish()?,
             Form::Table(Some((_, table))) => table.finish()?,
-            // A person at a terminal sees that there is nothing. A script's table always has its header.
+            // A person at a terminal sees that there is nothing. A script's table always has its
+            // header.
             Form::Table(None) if !self.output.is_terminal() => {
                 begin(self.output, &self.options, self.traits, &[], &self.viewer).1.finish()?;
             }

@@ -26,8 +26,8 @@ pub enum Watched {
     Jobs(Vec<JobId>),
 }
 
-/// Shows the view until nothing in it is active. Returns its last state, and the session, which may have
-/// been renewed meanwhile.
+/// Shows the view until nothing in it is active. Returns its last state, and the session, which may
+/// have been renewed meanwhile.
 ///
 /// # Errors
 /// When contact was lost for good, or the view cannot be written.

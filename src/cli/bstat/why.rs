@@ -12,7 +12,8 @@ const MOST: usize = 20;
 /// and those that have failed, when they were submitted at most so long ago.
 const LATELY: &str = "1d";
 
-/// The jobs of whoever asks that are active, and those of the last day that have failed: the newest of them.
+/// The jobs of whoever asks that are active, and those of the last day that have failed: the newest
+/// of them.
 ///
 /// # Errors
 /// When Batch cannot be asked, or nobody knows who asks.

@@ -6,52 +6,87 @@ use aws_sdk_batch::types::JobDetail;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::Job;
+use super::{Job, convert};
 use crate::aws::{Session, apart, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, limits, words};
 
-/// So many calls are under way at once; when Batch turns one away, all of them slow down together.
-const AT_ONCE: usize = 10;
+/// At most this many calls run at the same time. When Batch throttles one, all of them slow down
+/// together.
+const CALLS_AT_ONCE: usize = 10;
 
-/// What Batch knows of these jobs, in the given order; `None` for one that it does not know.
+/// These jobs, in the given order; `None` for a job that Batch does not know.
 ///
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn describe(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
-    // A job's details are many times as long as what we keep of them.
-    told(session, ids, |detail| Job::from(&detail)).await
+    // The SDK's shape of a job takes many times the memory of ours.
+    describe_each(session, ids, |detail| Job::from(&detail)).await
 }
 
-/// The same in the API's own words.
+/// The same jobs in the SDK's shape.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
-    told(session, ids, |detail| detail).await
+pub async fn sdk_details(session: &Session, ids: &[JobId]) -> Result<Vec<Option<JobDetail>>, Failure> {
+    describe_each(session, ids, |detail| detail).await
 }
 
-async fn told<T: Clone>(
+/// A job with what [`Job`] leaves out, because it may be large.
+#[derive(Debug, Clone)]
+pub struct JobDetails {
+    /// The job.
+    pub job: Job,
+    /// The names and values of its environment variables; of an MNP job, those of its first node
+    /// range.
+    pub environment: Vec<(String, String)>,
+}
+
+impl From<&JobDetail> for JobDetails {
+    fn from(detail: &JobDetail) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let environment =
+            convert::environment(detail).iter().map(|v| (text(v.name()), text(v.value()))).collect();
+        Self { job: Job::from(detail), environment }
+    }
+}
+
+/// These jobs with their environment variables, in the given order; `None` for a job that Batch
+/// does not know.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn describe_with_environment(
     session: &Session,
     ids: &[JobId],
-    kept: fn(JobDetail) -> T,
+) -> Result<Vec<Option<JobDetails>>, Failure> {
+    let details = sdk_details(session, ids).await?;
+    Ok(details.iter().map(|detail| detail.as_ref().map(JobDetails::from)).collect())
+}
+
+/// Describes jobs in batches, and converts each as it comes.
+async fn describe_each<T: Clone>(
+    session: &Session,
+    ids: &[JobId],
+    convert: fn(JobDetail) -> T,
 ) -> Result<Vec<Option<T>>, Failure> {
-    let mut known: HashMap<String, T> = HashMap::new();
+    let mut described: HashMap<String, T> = HashMap::new();
     let chunks: Vec<Vec<JobId>> = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(<[_]>::to_vec).collect();
     let asked = chunks.into_iter().map(|chunk| {
         let session = session.clone();
-        apart(async move { hundred(&session, chunk).await })
+        apart(async move { describe_batch(&session, chunk).await })
     });
-    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    let mut answers = stream::iter(asked).buffer_unordered(CALLS_AT_ONCE);
     while let Some(jobs) = answers.next().await {
-        known.extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), kept(job))));
+        described
+            .extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), convert(job))));
     }
     drop(answers);
-    Ok(ids.iter().map(|id| known.get(id.as_str()).cloned()).collect())
+    Ok(ids.iter().map(|id| described.get(id.as_str()).cloned()).collect())
 }
 
-/// What Batch knows of up to 100 jobs, in any order.
-async fn hundred(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDetail>, Failure> {
+/// One call of DescribeJobs, for at most [`limits::DESCRIBE_JOBS_IDS`] jobs.
+async fn describe_batch(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDetail>, Failure> {
     let asked = ids.iter().map(|id| id.as_str().to_owned()).collect();
     let answer = session.batch.describe_jobs().set_jobs(Some(asked)).send().await.map_err(|e| {
         let what = match ids.as_slice() {
@@ -63,7 +98,7 @@ async fn hundred(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDetail>, F
     Ok(answer.jobs.unwrap_or_default())
 }
 
-/// What Batch knows of one job.
+/// One job.
 ///
 /// # Errors
 /// When Batch cannot be asked, or does not know the job.

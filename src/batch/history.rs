@@ -1,9 +1,11 @@
-//! The jobs that are known here: those that were submitted from this machine, by cluster and region.
+//! The history of submissions: the jobs that were submitted from this machine, by cluster and
+//! region.
 //!
-//! A file has a line `ID NAME TIME ENDPOINT SESSION` for each; the lines of one submission have one time. ENDPOINT tells
-//! apart what goes by the same name, such as two local clusters, and SESSION says from which login or script a job came.
-//! Earlier versions had neither. Lines are appended by one write, so that tools that run at once do not mix theirs; when
-//! there are many, the oldest go.
+//! A file has a line `ID NAME TIME ENDPOINT SESSION` for each job; the lines of one submission have
+//! the same time. ENDPOINT tells apart clusters of the same name, such as two local clusters.
+//! SESSION identifies the login or script from which a job came. Earlier versions had neither.
+//! Lines are appended by one write, so that tools that run at the same time do not mix theirs. When
+//! there are many lines, the oldest are removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,16 +20,17 @@ use crate::aws::Session;
 use crate::ui::{Failure, note};
 use awsb_model::{JobId, JobRef, Unresolved};
 
-/// So many jobs are kept,
-const KEPT: usize = 10_000;
-/// when the file has become longer than this many lines of the usual length.
-const PRUNED_AT: u64 = 2 * KEPT as u64 * 80;
-/// So many candidates are listed.
-const LISTED: usize = 10;
+/// The number of jobs to keep in the history.
+const MAX_ENTRIES: usize = 10_000;
+/// Remove the oldest lines once the file exceeds this size in bytes (about twice [`MAX_ENTRIES`]
+/// lines).
+const PRUNE_BYTES: u64 = 2 * MAX_ENTRIES as u64 * 80;
+/// At most this many candidates are listed in a failure.
+const MAX_LISTED: usize = 10;
 
-/// A job that was submitted from here.
+/// A job that was submitted from this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
+struct Entry {
     id: JobId,
     name: String,
     time: String,
@@ -35,14 +38,15 @@ struct Known {
     session: Option<String>,
 }
 
-/// What stands for the endpoint of AWS itself, and for a session that the system does not tell.
-const NONE: &str = "-";
+/// Stands for the endpoint of AWS itself, and for a session that the system does not identify.
+const NOT_RECORDED: &str = "-";
 
-/// Notes what was submitted just now, as one submission. That it cannot be noted is no error: the jobs are there.
-pub fn remember(session: &Session, ids: &[JobId], name: &str) {
+/// Records jobs that were submitted just now, as one submission. A failure is not an error: the
+/// jobs exist.
+pub fn record_submission(session: &Session, ids: &[JobId], name: &str) {
     let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return };
     let time = jiff::Timestamp::now();
-    let (endpoint, from) = (endpoint(session), this_session().unwrap_or_else(|| NONE.to_owned()));
+    let (endpoint, from) = (endpoint(session), this_session().unwrap_or_else(|| NOT_RECORDED.to_owned()));
     let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9} {endpoint} {from}\n")).collect();
     if let Err(e) = append(&path, &lines)
         && session.is_debugging()
@@ -51,11 +55,11 @@ pub fn remember(session: &Session, ids: &[JobId], name: &str) {
     }
 }
 
-/// The jobs that each of these references means by what is known here. A whole ID is taken as it is, and so is the
-/// beginning of one that nobody here knows.
-pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<Vec<JobId>, Failure>> {
+/// The jobs that each of these references names, by the history. A whole ID is taken as it is, and
+/// so is the beginning of an ID that the history does not have.
+pub(super) fn resolve_locally(session: &Session, references: &[&JobRef]) -> Vec<Result<Vec<JobId>, Failure>> {
     let needed = references.iter().any(|reference| reference.needs_known());
-    let known = if needed { known_of(session) } else { Vec::new() };
+    let known = if needed { entries_of(session) } else { Vec::new() };
     let last: Vec<JobId> = latest(&known).map(|job| job.id.clone()).collect();
     let own = own_job();
     let resolve = |reference: &&JobRef| {
@@ -65,21 +69,21 @@ pub(super) fn resolve(session: &Session, references: &[&JobRef]) -> Vec<Result<V
     references.iter().map(resolve).collect()
 }
 
-/// The IDs of the jobs that were submitted from here to this cluster.
-pub fn known_ids(session: &Session) -> Vec<JobId> {
-    known_of(session).into_iter().map(|job| job.id).collect()
+/// The IDs of the jobs that were submitted from this machine to this cluster.
+pub fn recorded_ids(session: &Session) -> Vec<JobId> {
+    entries_of(session).into_iter().map(|job| job.id).collect()
 }
 
-/// The job that this process belongs to, as Batch tells each of its jobs (User Guide, `AWS Batch job environment
-/// variables`). Its parts are named behind it.
+/// The job to which this process belongs, by the variable that Batch sets (User Guide, `AWS Batch
+/// job environment variables`). Its parts are named behind it.
 fn own_job() -> Option<JobId> {
     std::env::var("AWS_BATCH_JOB_ID").ok()?.parse().ok().map(|id: JobId| id.whole())
 }
 
-/// What `last` means, when another session is known to have submitted it: another login, a script or a job. The jobs,
-/// and when they were submitted.
+/// The jobs that `last` names, and the time of their submission, when another session submitted
+/// them: another login, a script or a job.
 pub fn last_of_another_session(session: &Session) -> Option<(Vec<JobId>, String)> {
-    let known = known_of(session);
+    let known = entries_of(session);
     let mut last = latest(&known);
     let first = last.next()?;
     let is_anothers = first.session.is_some() && first.session != this_session();
@@ -88,47 +92,51 @@ pub fn last_of_another_session(session: &Session) -> Option<(Vec<JobId>, String)
 }
 
 /// The jobs of the latest submission.
-fn latest(known: &[Known]) -> impl Iterator<Item = &Known> {
+fn latest(known: &[Entry]) -> impl Iterator<Item = &Entry> {
     let latest = known.last().map(|job| job.time.as_str());
     known.iter().filter(move |job| Some(job.time.as_str()) == latest)
 }
 
-/// The jobs that were submitted to this cluster at this endpoint. Where it is not said, they may have been.
-fn known_of(session: &Session) -> Vec<Known> {
+/// The jobs that were submitted to this cluster at this endpoint, or at an unknown one.
+fn entries_of(session: &Session) -> Vec<Entry> {
     let endpoint = endpoint(session);
     let mut known = path(session).map(|path| read(&path)).unwrap_or_default();
     known.retain(|job| job.endpoint.as_ref().is_none_or(|of| *of == endpoint));
     known
 }
 
-/// A word for the session's endpoint.
+/// A short hash of the session's endpoint.
 fn endpoint(session: &Session) -> String {
-    let Some(endpoint) = session.endpoint() else { return NONE.to_owned() };
+    let Some(endpoint) = session.endpoint() else { return NOT_RECORDED.to_owned() };
     hex::encode(&Sha256::digest(endpoint.as_bytes())[..6])
 }
 
-/// A word for the session (setsid(2)) of this process: a login, a window, a service's script. `None` where the system
-/// does not tell. A session's number comes again, on this machine and on others that see the same folder.
+/// A short hash of the session (setsid(2)) of this process: a login, a window, the script of a
+/// service. `None` where the system does not identify it. A session's number alone is reused, on
+/// this machine and on others that see the same folder.
 fn this_session() -> Option<String> {
     let leader = nix::unistd::getsid(None).ok()?;
     let host = nix::unistd::gethostname().ok()?;
-    // Where there is a /proc, field 22 of proc_pid_stat(5) says when the leader was born; one that has gone left none.
+    // With a /proc, field 22 of proc_pid_stat(5) is the start time of the leader, unless the leader
+    // has ended.
     let stat = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap_or_default();
-    let born = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).unwrap_or(NONE);
+    let born =
+        stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).unwrap_or(NOT_RECORDED);
     let text = format!("{leader} {born} {}", host.to_string_lossy());
     Some(hex::encode(&Sha256::digest(text.as_bytes())[..6]))
 }
 
-/// Which of these jobs were submitted from here within `time`: Batch may not show them yet.
+/// Those of these jobs that were submitted from this machine within `time`: Batch may not show them
+/// yet.
 pub(super) fn submitted_within(session: &Session, ids: &[JobId], time: Duration) -> Vec<JobId> {
     let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return Vec::new() };
     let since = jiff::Timestamp::now().checked_sub(time).unwrap_or(jiff::Timestamp::MIN);
-    let is_new = |job: &Known| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);
+    let is_new = |job: &Entry| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);
     let new: Vec<JobId> = read(&path).into_iter().filter(is_new).map(|job| job.id).collect();
     ids.iter().filter(|id| new.contains(&id.whole())).cloned().collect()
 }
 
-fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Known]) -> Failure {
+fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Entry]) -> Failure {
     let cluster = &session.cluster.name;
     match why {
         Unresolved::NoneSubmitted => Failure::usage(format!(
@@ -144,13 +152,17 @@ fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[
     }
 }
 
-/// The failure for what may mean any of these jobs: their IDs and names.
+/// The failure for a reference that may name any of these jobs: their IDs and names.
 pub(super) fn several(message: &str, jobs: &[(&str, &str)]) -> Failure {
     let mut failure = Failure::usage(message);
-    for (id, name) in jobs.iter().take(LISTED) {
+    for (id, name) in jobs.iter().take(MAX_LISTED) {
         failure = failure.hint(format!("{id} ({name})"));
     }
-    if jobs.len() > LISTED { failure.hint(format!("and {} more", jobs.len() - LISTED)) } else { failure }
+    if jobs.len() > MAX_LISTED {
+        failure.hint(format!("and {} more", jobs.len() - MAX_LISTED))
+    } else {
+        failure
+    }
 }
 
 /// The file of the session's cluster and region, in `awsb/jobs` of the XDG state folder.
@@ -161,56 +173,58 @@ fn path(session: &Session) -> Option<PathBuf> {
     Some(state.join("awsb").join("jobs").join(name))
 }
 
-/// What the name of a file has as its number.
+/// The characters that are percent-encoded in the name of a file.
 const NOT_IN_A_NAME: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
-/// A cluster may have any name; what could mean something in a path is written as its number.
+/// The name of a file. A cluster may have any name, so characters with a meaning in a path are
+/// percent-encoded.
 fn file_name(cluster: &str, region: &str) -> String {
     format!("{}.{region}", utf8_percent_encode(cluster, &NOT_IN_A_NAME))
 }
 
-/// What a file has; whatever is no line of ours is passed over.
-fn read(path: &Path) -> Vec<Known> {
+/// The entries of a file. Other lines are skipped.
+fn read(path: &Path) -> Vec<Entry> {
     let text = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(line).collect()
 }
 
-fn line(text: &str) -> Option<Known> {
+fn line(text: &str) -> Option<Entry> {
     let mut words = text.split(' ');
     let (id, name, time) = (words.next()?, words.next()?, words.next()?);
     let (endpoint, session) = (words.next().map(str::to_owned), words.next().map(str::to_owned));
     if words.next().is_some() || time.parse::<jiff::Timestamp>().is_err() {
         return None;
     }
-    let session = session.filter(|session| session != NONE);
-    Some(Known { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned(), endpoint, session })
+    let session = session.filter(|session| session != NOT_RECORDED);
+    Some(Entry { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned(), endpoint, session })
 }
 
-/// Appends lines. Whoever appends shares the lock, so that nobody's lines go to a file that is being replaced.
+/// Appends lines. All writers share the lock, so that no lines go to a file that is being replaced.
 fn append(path: &Path, lines: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let lock = private().create(true).append(true).open(path.with_extension("lock"))?;
-    // A file system without locks: then it is as good as it gets.
+    // A file system without locks is used without a lock.
     let _ = lock.lock_shared();
     let mut file = private().create(true).append(true).open(path)?;
     file.write_all(lines.as_bytes())?;
-    let long = file.metadata()?.len() > PRUNED_AT;
+    let long = file.metadata()?.len() > PRUNE_BYTES;
     lock.unlock()?;
     if long { prune(path, &lock) } else { Ok(()) }
 }
 
-/// Leaves the latest lines. When somebody else is at it, later is as good.
+/// Removes all but the latest lines. When another process is doing that, the next time is early
+/// enough.
 fn prune(path: &Path, lock: &File) -> io::Result<()> {
     if lock.try_lock().is_err() {
         return Ok(());
     }
     let text = fs::read(path)?;
     let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
-    let kept = lines.get(lines.len().saturating_sub(KEPT)..).unwrap_or_default();
-    // Only its owner may read a temporary file.
+    let latest = lines.get(lines.len().saturating_sub(MAX_ENTRIES)..).unwrap_or_default();
+    // A temporary file is readable by its owner alone.
     let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    new.write_all(&kept.concat())?;
+    new.write_all(&latest.concat())?;
     new.persist(path)?;
     lock.unlock()
 }
@@ -226,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_are_none_are_passed_over() {
+    fn other_lines_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jobs/c.eu-west-1");
         append(&path, "8f2c one 2026-01-02T03:04:05.000000006Z\nhalf a li").unwrap();
@@ -252,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.eu-west-1");
         let old = format!("{} old 2026-01-02T03:04:05Z\n", "0".repeat(60));
-        fs::write(&path, old.repeat(2 * KEPT)).unwrap();
+        fs::write(&path, old.repeat(2 * MAX_ENTRIES)).unwrap();
         std::thread::scope(|scope| {
             for writer in 0..8 {
                 let path = &path;
@@ -265,11 +279,11 @@ mod tests {
         });
         let known = read(&path);
         assert_eq!(known.iter().filter(|job| job.name == "new").count(), 400);
-        assert!(known.len() <= KEPT + 400, "{}", known.len());
+        assert!(known.len() <= MAX_ENTRIES + 400, "{}", known.len());
     }
 
     #[test]
-    fn a_clusters_name_is_no_path() {
+    fn a_clusters_name_is_not_a_path() {
         assert_eq!(file_name("big-1", "eu-west-1"), "big-1.eu-west-1");
         assert_eq!(file_name("../a b", "r"), "%2E%2E%2Fa%20b.r");
     }

@@ -1,4 +1,4 @@
-//! What Batch tells about a job.
+//! A job as Batch describes it, in a type of our own.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use awsb_model::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
 
-/// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's field
-/// names; what is not known is `null`.
+/// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's
+/// field names; an unknown field is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
@@ -17,7 +17,7 @@ pub struct Job {
     pub job_name: String,
     /// Its ARN.
     pub job_arn: Option<String>,
-    /// The ARN of its queue; a listing does not tell it.
+    /// The ARN of its queue; a listing lacks it.
     pub job_queue: Option<String>,
     /// The ARN of its job definition.
     pub job_definition: Option<String>,
@@ -33,22 +33,22 @@ pub struct Job {
     pub stopped_at: Option<i64>,
     /// Whether it was asked to end.
     pub is_terminated: Option<bool>,
-    /// Its place in an array, or its children.
+    /// Its index in an array, or its children.
     pub array_properties: Option<ArrayProperties>,
     /// The number of nodes of an MNP job.
     #[serde(skip)]
     pub nodes: Option<u32>,
-    /// The nodes of an MNP job, or the place of a node among them. Only there for these.
+    /// The nodes of an MNP job, or the index of a node. Other jobs do not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_properties: Option<NodeProperties>,
     /// Its share, in a queue that shares fairly.
     pub share_identifier: Option<String>,
     /// Its priority in the share, where it has one of its own.
     pub scheduling_priority: Option<i32>,
-    /// Who submitted it, as the job's environment says; a listing does not tell it.
+    /// The user who submitted it, as the job's environment names him; a listing lacks it.
     #[serde(skip)]
     pub submitter: Option<Submitter>,
-    /// What it waits for.
+    /// The jobs on which it depends.
     pub depends_on: Option<Vec<Dependency>>,
     /// The container of its last attempt.
     pub container: Option<Container>,
@@ -58,20 +58,20 @@ pub struct Job {
     pub retry_strategy: Option<RetryStrategy>,
     /// How long an attempt may run.
     pub timeout: Option<Timeout>,
-    /// The ID of its task, where that is not its index. Not AWS's, so it is there only when there is one.
+    /// The ID of its task, where that differs from its index. AWS has no such field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<u32>,
 }
 
-/// What ECS says of each job whose program has ended, whatever its exit code is.
+/// The reason that ECS gives for every job whose program has ended, whatever its exit code is.
 const EXITED: &str = "Essential container in task exited";
 
-/// Why a job, or an attempt, is in its state, and why its container ended: what one of the two says already, the other
-/// need not say again.
+/// The reason for the state of a job or an attempt, and the reason for the end of its container.
+/// The second is left out where the first contains it.
 pub fn reasons<'a>(of_status: Option<&'a str>, of_container: Option<&'a str>) -> Vec<&'a str> {
     let of_status = of_status.filter(|reason| !reason.is_empty());
     let of_container = of_container.filter(|reason| !reason.is_empty());
-    let is_new = |reason: &&str| of_status.is_none_or(|said| !said.contains(*reason));
+    let is_new = |reason: &&str| of_status.is_none_or(|of_status| !of_status.contains(*reason));
     of_status.into_iter().chain(of_container.filter(is_new)).collect()
 }
 
@@ -93,13 +93,13 @@ pub struct ArrayProperties {
 pub struct NodeProperties {
     /// How many nodes there are.
     pub num_nodes: Option<i32>,
-    /// The index of the main node; a listing does not tell it.
+    /// The index of the main node; a listing lacks it.
     pub main_node: Option<i32>,
     /// The index, for a node.
     pub node_index: Option<i32>,
     /// Whether it is the main node, for a node.
     pub is_main_node: Option<bool>,
-    /// The containers of the nodes; a listing does not tell them.
+    /// The containers of the nodes; a listing lacks them.
     pub node_range_properties: Option<Vec<NodeRange>>,
 }
 
@@ -109,12 +109,13 @@ pub struct NodeProperties {
 pub struct NodeRange {
     /// The nodes: `0:3`.
     pub target_nodes: Option<String>,
-    /// What runs on each of them.
+    /// The container that runs on each of them.
     pub container: Option<Container>,
 }
 
 impl NodeRange {
-    /// Whether a node is in the range: `0:3`, `4:`, `:3` or `5` (API `NodeRangeProperty`, `targetNodes`).
+    /// Whether a node is in the range: `0:3`, `4:`, `:3` or `5` (API `NodeRangeProperty`,
+    /// `targetNodes`).
     fn has(&self, node: i32) -> bool {
         let text = self.target_nodes.as_deref().unwrap_or_default();
         let (first, last) = text.split_once(':').unwrap_or((text, text));
@@ -141,7 +142,7 @@ pub struct Container {
     pub image: Option<String>,
     /// The command and its arguments.
     pub command: Option<Vec<String>>,
-    /// vCPUs, in the field that `resourceRequirements` has replaced; old job definitions have it.
+    /// vCPUs, in the field that `resourceRequirements` has replaced. Old job definitions have it.
     pub vcpus: Option<i32>,
     /// Memory in MiB, in the old field.
     pub memory: Option<i32>,
@@ -149,14 +150,14 @@ pub struct Container {
     pub resource_requirements: Option<Vec<Resource>>,
     /// The exit code.
     pub exit_code: Option<i32>,
-    /// A few words on why the container ended.
+    /// The reason for the end of the container, in a few words.
     pub reason: Option<String>,
-    /// Where its output is, in the log group.
+    /// The log stream with its output.
     pub log_stream_name: Option<String>,
     /// The log group, when the job definition names one.
     #[serde(skip)]
     pub log_group: Option<String>,
-    /// What the launcher starts, quoted for sh, when it is not in the command.
+    /// The command that the launcher starts, quoted for sh, where the container's command lacks it.
     #[serde(skip)]
     pub launched: Option<String>,
     /// The job's tasks, where they are not the indices of its children.
@@ -194,9 +195,9 @@ pub struct Attempt {
 pub struct AttemptContainer {
     /// The exit code.
     pub exit_code: Option<i32>,
-    /// A few words on why the container ended.
+    /// The reason for the end of the container, in a few words.
     pub reason: Option<String>,
-    /// Where its output is, in the log group.
+    /// The log stream with its output.
     pub log_stream_name: Option<String>,
 }
 
@@ -250,7 +251,8 @@ impl Job {
         JobId::from_batch(&self.job_id)
     }
 
-    /// The job as JSON: AWS's fields, and its [number](JobNumber), which is null where the ID has none.
+    /// The job as JSON: AWS's fields, and its [number](JobNumber), which is null for an ID without
+    /// one.
     pub fn to_json(&self) -> serde_json::Value {
         let mut element = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = element.as_object_mut() {
@@ -266,15 +268,16 @@ impl Job {
         u32::try_from(size).ok().filter(|s| *s > 0)
     }
 
-    /// How many of an array's children have ended, and how many have not, as far as that is known.
+    /// The number of an array's children that have ended, and of those that have not, if it is
+    /// known.
     pub fn children_ended(&self) -> Option<(u32, u32)> {
         let summary = self.array_properties.as_ref()?.status_summary.as_ref()?;
-        let told = |status: Status| summary.get(status.as_str()).copied().unwrap_or(0);
-        let ended = u32::try_from(told(Status::Succeeded) + told(Status::Failed)).ok()?;
+        let count = |status: Status| summary.get(status.as_str()).copied().unwrap_or(0);
+        let ended = u32::try_from(count(Status::Succeeded) + count(Status::Failed)).ok()?;
         Some((ended, self.array_size()?.saturating_sub(ended)))
     }
 
-    /// Whether it is an array's parent, and how many children are in which state is not known.
+    /// Whether it is an array's parent without counts of its children by state.
     pub fn lacks_progress(&self) -> bool {
         let summary = self.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
         self.is_array_parent() && summary.is_none_or(BTreeMap::is_empty)
@@ -286,16 +289,16 @@ impl Job {
         tasks.is_some_and(|ids| ids.min() != 0 || ids.max() + 1 != ids.count())
     }
 
-    /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words (runc's, which ECS
-    /// hands on behind `CannotStartContainerError`).
+    /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words
+    /// (runc's, which ECS hands on behind `CannotStartContainerError`).
     pub fn lacks_sh(&self) -> bool {
         let reason = self.container.as_ref().and_then(|c| c.reason.as_deref()).unwrap_or_default();
         reason.contains("exec: \"/bin/sh\": ")
             && ["no such file", "not found"].iter().any(|words| reason.contains(words))
     }
 
-    /// Why it is stuck, when Batch says so: with a code before the reason, of a job that blocks its queue (UG
-    /// `job_stuck_in_runnable`).
+    /// The reason why it is stuck: Batch gives a job that blocks its queue a reason that begins
+    /// with a code (UG `job_stuck_in_runnable`).
     pub fn stuck(&self) -> Option<&str> {
         let reason = self.status_reason.as_deref().filter(|_| !self.status.has_ended())?;
         ["MISCONFIGURATION:", "CAPACITY:"].iter().any(|code| reason.starts_with(code)).then_some(reason)
@@ -332,8 +335,8 @@ impl Job {
         self.container.as_ref().or_else(nodes)
     }
 
-    /// A resource: `VCPU`, `MEMORY` (MiB) or `GPU`, of a node for an MNP job. Old job definitions have the first two
-    /// in fields of their own.
+    /// A resource: `VCPU`, `MEMORY` (MiB) or `GPU`, of a node for an MNP job. Old job definitions
+    /// have the first two in fields of their own.
     pub fn resource(&self, kind: &str) -> Option<String> {
         let container = self.main_container()?;
         let named = container.resource_requirements.iter().flatten().find(|r| r.kind == kind);
@@ -345,36 +348,36 @@ impl Job {
         named.map(|r| r.value.clone()).or_else(|| old().map(|n| n.to_string()))
     }
 
-    /// Why it is in its state and why its container ended, as far as Batch says.
+    /// The reasons for its state and for the end of its container, as far as Batch gives them.
     pub fn reasons(&self) -> String {
         let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
         reasons(self.status_reason.as_deref(), of_container).join("; ")
     }
 
-    /// Why it is in its state, unless that says no more than the exit code does.
-    pub fn telling_reason(&self) -> Option<&str> {
+    /// The reason for its state, unless the exit code already says as much.
+    pub fn informative_reason(&self) -> Option<&str> {
         let says_nothing = self.exit_code().is_some_and(|code| code != 0);
         self.status_reason.as_deref().filter(|reason| !(says_nothing && *reason == EXITED))
     }
 
-    /// What is said of output that is not all in its log stream, of any of its attempts.
+    /// The message that a part of its output is not in the log stream, of any of its attempts.
     pub fn lost_output(&self) -> Option<&str> {
         let of_attempts = self.attempts.iter().flatten().filter_map(|a| a.container.reason.as_deref());
         let mut reasons = self.container.iter().filter_map(|c| c.reason.as_deref()).chain(of_attempts);
         reasons.find_map(|reason| reason.get(reason.find(OUTPUT_NOT_KEPT)?..))
     }
 
-    /// How many jobs write its output, when they are not itself: children or nodes.
+    /// The number of its parts: the children of an array, the nodes of an MNP job.
     pub fn parts(&self) -> Option<u32> {
         if self.is_array_parent() { self.array_size() } else { self.nodes.filter(|_| self.is_mnp_parent()) }
     }
 
-    /// One of the jobs that write its output: a child or a node.
+    /// The ID of a part: a child or a node.
     pub fn part(&self, index: u32) -> JobId {
         if self.is_mnp_parent() { self.id().node(index) } else { self.id().child(index) }
     }
 
-    /// Tells the job its task, found out from its array's tasks: its own know it themselves.
+    /// Sets the job's task by the tasks of its array.
     pub fn set_task(&mut self, of_array: Option<&Tasks>) {
         let index = self.id().array_index();
         let task = of_array.and_then(|tasks| tasks.ids().get(index.unwrap_or(0)));
@@ -400,7 +403,8 @@ impl Job {
         of_container.or_else(|| self.attempts.as_ref()?.last()?.container.exit_code)
     }
 
-    /// What a tool that waits exits with for this job: its exit code, and 1 for one that failed without.
+    /// The exit code of a tool that waits for this job: the job's exit code, or 1 for a job that
+    /// failed without one.
     pub fn exit(&self) -> u8 {
         match (self.status, self.exit_code()) {
             (Status::Succeeded, _) => 0,
@@ -409,7 +413,7 @@ impl Job {
         }
     }
 
-    /// How many attempts have begun, as far as is known.
+    /// The number of attempts that have begun, as far as it is known.
     pub fn attempts_begun(&self) -> u32 {
         let ended: Vec<&Attempt> = self.attempts.iter().flatten().collect();
         let last = self.container.as_ref().and_then(|c| c.log_stream_name.as_ref());

@@ -11,19 +11,19 @@ use crate::aws::{Call, Session, apart, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
-/// What is listed.
+/// The jobs that a listing has.
 #[derive(Debug, Clone)]
-pub enum Of {
+pub enum ListTarget {
     /// The jobs of a queue: a name or an ARN.
     Queue(String),
-    /// The jobs of a queue that were submitted after a time, in milliseconds since the epoch. They come in every
-    /// state, and fewer to a page.
-    Since(String, i64),
-    /// The jobs of a queue whose names begin so; with `false`, that have this name. Upper and lower case are the same. They
-    /// come in every state, without children.
-    Named(String, String, bool),
+    /// The jobs of a queue that were submitted after a time, in milliseconds since the epoch. They
+    /// come in every state, and fewer to a page.
+    QueueSince(String, i64),
+    /// The jobs of a queue whose names begin with a text; with `false`, whose name is this text.
+    /// Upper and lower case are the same. They come in every state, without children.
+    QueueNamed(String, String, bool),
     /// The children of an array.
-    Array(JobId),
+    Children(JobId),
     /// The nodes of an MNP job.
     Nodes(JobId),
 }
@@ -33,7 +33,7 @@ pub enum Of {
 /// # Errors
 /// When Batch cannot be asked or does not know the queue.
 pub async fn list(session: &Session, queue: &str, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut jobs = all(session, Of::Queue(queue.to_owned()), statuses).await?;
+    let mut jobs = all(session, ListTarget::Queue(queue.to_owned()), statuses).await?;
     jobs.sort_by(|a, b| (a.created_at, &a.job_id).cmp(&(b.created_at, &b.job_id)));
     Ok(jobs)
 }
@@ -43,31 +43,36 @@ pub async fn list(session: &Session, queue: &str, statuses: &[Status]) -> Result
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn children(session: &Session, parent: &JobId, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
-    let mut jobs = all(session, Of::Array(parent.clone()), statuses).await?;
+    let mut jobs = all(session, ListTarget::Children(parent.clone()), statuses).await?;
     jobs.sort_by_key(|j| j.id().array_index());
     Ok(jobs)
 }
 
-/// The jobs that write the output of an array or an MNP job, by index. When all states are asked for, all of them
-/// are there.
+/// The children of an array or the nodes of an MNP job that are in one of these states, by index.
+/// When all states are asked for, none is missing.
 ///
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn parts(session: &Session, parent: &Job, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
     let id = parent.id();
-    let of = if parent.is_mnp_parent() { Of::Nodes(id) } else { Of::Array(id) };
+    let of = if parent.is_mnp_parent() { ListTarget::Nodes(id) } else { ListTarget::Children(id) };
     let mut jobs = all(session, of, statuses).await?;
     if statuses == Status::ALL {
-        jobs.extend(passed_between(session, parent, &jobs).await?);
+        jobs.extend(missed_parts(session, parent, &jobs).await?);
     }
     jobs.sort_by_key(|j| j.id().part());
     Ok(jobs)
 }
 
-/// The children of an array or the nodes of an MNP job by index, all of them: each comes as soon as those before it are
-/// there. One that moves on meanwhile is told as it was when it came.
+/// All children of an array or all nodes of an MNP job, by index. Each comes as soon as those
+/// before it have come. A job that changes its state meanwhile comes with the state that it had in
+/// the listing.
 pub fn parts_in_order<'a>(session: &'a Session, parent: &Job) -> BoxStream<'a, Result<Vec<Job>, Failure>> {
-    let of = if parent.is_mnp_parent() { Of::Nodes(parent.id()) } else { Of::Array(parent.id()) };
+    let of = if parent.is_mnp_parent() {
+        ListTarget::Nodes(parent.id())
+    } else {
+        ListTarget::Children(parent.id())
+    };
     let open = (pages(session, of, &Status::ALL), InOrder::default(), parent.clone());
     let steps = stream::try_unfold(Some(open), move |open| async move {
         let Some((mut pages, mut parts, parent)) = open else { return Ok(None) };
@@ -85,7 +90,7 @@ pub fn parts_in_order<'a>(session: &'a Session, parent: &Job) -> BoxStream<'a, R
     steps.boxed()
 }
 
-/// Parts that come in any order and leave by index.
+/// Brings parts that come in any order into the order of their indices.
 #[derive(Debug, Default)]
 struct InOrder {
     next: u32,
@@ -95,13 +100,13 @@ struct InOrder {
 impl InOrder {
     fn add(&mut self, job: Job) {
         let Some(index) = job.id().part().filter(|index| *index >= self.next) else { return };
-        // Of two answers, the one counts where it had got further.
-        if self.waiting.get(&index).is_none_or(|known| known.status < job.status) {
+        // When a job is in two answers, its later state counts.
+        if self.waiting.get(&index).is_none_or(|listed| listed.status < job.status) {
             self.waiting.insert(index, job);
         }
     }
 
-    /// Those before which none is missing.
+    /// The next parts before which none is missing.
     fn ready(&mut self) -> Vec<Job> {
         let mut ready = Vec::new();
         while let Some(job) = self.waiting.remove(&self.next) {
@@ -111,18 +116,19 @@ impl InOrder {
         ready
     }
 
-    /// The indices below `size` that have not come.
+    /// The indices below `size` whose parts have not come.
     fn missing(&self, size: u32) -> impl Iterator<Item = u32> {
         (self.next..size).filter(|index| !self.waiting.contains_key(index))
     }
 
+    /// All parts that are left.
     fn rest(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
 }
 
-/// The parts that no listing had: they were no longer in the one state and not yet in the next.
-async fn passed_between(session: &Session, parent: &Job, listed: &[Job]) -> Result<Vec<Job>, Failure> {
+/// The parts that no listing had, because they changed their state between two calls.
+async fn missed_parts(session: &Session, parent: &Job, listed: &[Job]) -> Result<Vec<Job>, Failure> {
     let mut missing = vec![true; parent.parts().unwrap_or(0) as usize];
     for part in listed.iter().filter_map(|job| job.id().part()) {
         if let Some(missing) = missing.get_mut(part as usize) {
@@ -134,14 +140,14 @@ async fn passed_between(session: &Session, parent: &Job, listed: &[Job]) -> Resu
     Ok(describe(session, &ids).await?.into_iter().flatten().collect())
 }
 
-/// All pages together. A job that moves on meanwhile may be in two answers, and then counts where it had got further.
-async fn all(session: &Session, of: Of, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
+/// The jobs of all pages. When a job is in two answers, its later state counts.
+async fn all(session: &Session, of: ListTarget, statuses: &[Status]) -> Result<Vec<Job>, Failure> {
     let mut jobs: HashMap<String, Job> = HashMap::new();
     let mut pages = pages(session, of, statuses);
     while let Some(page) = pages.next().await {
         for job in page?.jobs {
             match jobs.get(&job.job_id) {
-                Some(known) if known.status >= job.status => {}
+                Some(listed) if listed.status >= job.status => {}
                 _ => drop(jobs.insert(job.job_id.clone(), job)),
             }
         }
@@ -152,7 +158,7 @@ async fn all(session: &Session, of: Of, statuses: &[Status]) -> Result<Vec<Job>,
 /// A page of a listing.
 #[derive(Debug, Clone)]
 pub struct ListPage {
-    /// The state that was asked for.
+    /// The state for which Batch was asked.
     pub status: Status,
     /// The jobs, as Batch orders them.
     pub jobs: Vec<Job>,
@@ -160,31 +166,36 @@ pub struct ListPage {
     pub more: bool,
 }
 
-/// The pages of a listing as they come. One call is for one state; the active states are asked for at once, so that they
-/// cost one round trip together, and those of ended jobs behind them, so that one that ends meanwhile is met. An active job
-/// that changes its state just then can be in two answers or, rarely, in none: for what cannot wait for the next look,
-/// there is [`pages_in_turn`].
+/// The pages of a listing as they come. One call is for one state. The active states are asked for
+/// at the same time, so that they cost one round trip together. The states of ended jobs come
+/// behind them, so that a job that ends meanwhile is not missed.
+///
+/// An active job that changes its state just then can be in two answers or, rarely, in none. A
+/// caller that must not miss it uses [`pages_in_turn`].
 pub fn pages<'a>(
     session: &'a Session,
-    of: Of,
+    of: ListTarget,
     statuses: &[Status],
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
-    let (ended, active): (Vec<_>, Vec<_>) = to_ask(&of, statuses).into_iter().partition(|s| s.has_ended());
+    let (ended, active): (Vec<_>, Vec<_>) =
+        states_to_ask(&of, statuses).into_iter().partition(|s| s.has_ended());
     let at_once = move |statuses: Vec<Status>| {
         stream::select_all(statuses.into_iter().map(|status| of_status(session, of.clone(), status)))
     };
     at_once(active).chain(at_once(ended)).boxed()
 }
 
-/// The same pages, one state after the other in the order in which jobs go through them. A job that moves on meanwhile
-/// is met later, perhaps twice. For those that go back, from RUNNING to RUNNABLE for another attempt, the latter is asked for
-/// once more: only one that has by then moved on again is missed.
+/// The same pages, one state after the other in the order in which jobs go through them. A job that
+/// changes its state meanwhile comes later, perhaps twice.
+///
+/// A job goes back from RUNNING to RUNNABLE for another attempt, so RUNNABLE is asked for once
+/// more. A job is missed only if it has left RUNNABLE again by then.
 pub fn pages_in_turn<'a>(
     session: &'a Session,
-    of: Of,
+    of: ListTarget,
     statuses: &[Status],
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
-    let mut statuses = to_ask(&of, statuses);
+    let mut statuses = states_to_ask(&of, statuses);
     statuses.sort_unstable();
     if statuses.contains(&Status::Runnable)
         && let Some(running) = statuses.iter().position(|status| *status == Status::Running)
@@ -196,17 +207,17 @@ pub fn pages_in_turn<'a>(
         .boxed()
 }
 
-/// The states for which Batch is asked to tell of these.
-fn to_ask(of: &Of, statuses: &[Status]) -> Vec<Status> {
+/// The states with which ListJobs is called for these states.
+fn states_to_ask(of: &ListTarget, statuses: &[Status]) -> Vec<Status> {
     match of {
-        // The filter knows no states.
-        Of::Since(..) | Of::Named(..) => vec![Status::Running],
+        // A listing with a filter has the jobs of all states.
+        ListTarget::QueueSince(..) | ListTarget::QueueNamed(..) => vec![Status::Running],
         _ => statuses.to_vec(),
     }
 }
 
 /// The pages of one state, one after the other: each has the token of the next.
-fn of_status(session: &Session, of: Of, status: Status) -> BoxStream<'_, Result<ListPage, Failure>> {
+fn of_status(session: &Session, of: ListTarget, status: Status) -> BoxStream<'_, Result<ListPage, Failure>> {
     let first = Some((of, None::<String>));
     let pages = stream::unfold(first, move |state| async move {
         let (of, token) = state?;
@@ -221,38 +232,42 @@ fn of_status(session: &Session, of: Of, status: Status) -> BoxStream<'_, Result<
 /// One page, and the token of the next.
 async fn page(
     session: &Session,
-    of: &Of,
+    of: &ListTarget,
     status: Status,
     token: Option<String>,
 ) -> Result<(ListPage, Option<String>), Failure> {
     let call = session.batch.list_jobs().set_next_token(token);
     let all = call.clone().job_status(JobStatus::from(status.as_str())).max_results(limits::LIST_JOBS_PAGE);
     let call = match of {
-        Of::Queue(queue) => all.job_queue(queue),
-        Of::Array(parent) => all.array_job_id(parent.as_str()),
-        Of::Nodes(parent) => all.multi_node_job_id(parent.as_str()),
-        Of::Since(queue, time) => {
+        ListTarget::Queue(queue) => all.job_queue(queue),
+        ListTarget::Children(parent) => all.array_job_id(parent.as_str()),
+        ListTarget::Nodes(parent) => all.multi_node_job_id(parent.as_str()),
+        ListTarget::QueueSince(queue, time) => {
             let filter = KeyValuesPair::builder().name("AFTER_CREATED_AT").values(time.to_string()).build();
             call.job_queue(queue).filters(filter)
         }
-        Of::Named(queue, name, begins) => {
+        ListTarget::QueueNamed(queue, name, begins) => {
             let value = if *begins { format!("{name}*") } else { name.clone() };
             call.job_queue(queue).filters(KeyValuesPair::builder().name("JOB_NAME").values(value).build())
         }
     };
     let answer = call.send().await.map_err(|e| {
         let what = match of {
-            Of::Queue(queue) | Of::Since(queue, _) | Of::Named(queue, ..) => {
+            ListTarget::Queue(queue)
+            | ListTarget::QueueSince(queue, _)
+            | ListTarget::QueueNamed(queue, ..) => {
                 format!("the jobs of the queue {queue}")
             }
-            Of::Array(parent) => format!("the children of the array {parent}"),
-            Of::Nodes(parent) => format!("the nodes of the job {parent}"),
+            ListTarget::Children(parent) => format!("the children of the array {parent}"),
+            ListTarget::Nodes(parent) => format!("the nodes of the job {parent}"),
         };
         let doing = format!("listing {what}");
         let call = Call::new(&doing);
         let call = match of {
-            Of::Queue(queue) | Of::Since(queue, _) | Of::Named(queue, ..) => call.job_queue(queue),
-            Of::Array(_) | Of::Nodes(_) => call,
+            ListTarget::Queue(queue)
+            | ListTarget::QueueSince(queue, _)
+            | ListTarget::QueueNamed(queue, ..) => call.job_queue(queue),
+            ListTarget::Children(_) | ListTarget::Nodes(_) => call,
         };
         explain(session, call, &e)
     })?;

@@ -1,46 +1,40 @@
 //! Talking to AWS Batch: submit, list, describe, terminate, wait.
 //!
-//! [`Job`] is what Batch tells about a job, in our own type: the AWS shapes end here.
+//! [`Job`] is a job as Batch describes it, in a type of our own. The SDK's shapes end at `convert`.
 
 mod capacity_cache;
+mod convert;
 pub mod definition;
 mod describe;
-mod from_aws;
 mod history;
 mod hosts;
 mod job;
-mod job_details;
 mod list;
-mod occupancy;
-mod placement;
+mod poll;
 mod protocol;
 mod query;
-mod queue;
+mod queues;
 mod rejection;
 mod resolve;
-mod resources;
 mod resubmit;
 mod submit;
 mod terminate;
 mod wait_set;
-mod watch;
-mod wire;
 
 pub use capacity_cache::{CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity};
-pub use describe::{describe, describe_one, details, unknown};
-pub use history::{known_ids, last_of_another_session, remember};
-pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances};
+pub use describe::{JobDetails, describe, describe_one, describe_with_environment, sdk_details, unknown};
+pub use history::{last_of_another_session, record_submission, recorded_ids};
+pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
 pub use job::{Attempt, Container, Dependency, Job, reasons};
-pub use job_details::{JobDetails, detailed};
-pub use list::{ListPage, Of, children, list, pages, pages_in_turn, parts, parts_in_order};
-pub use occupancy::{Blocked, Count, Occupancy, QueueSnapshot, SnapshotJob, front, occupancy};
-pub use placement::placed;
-pub use query::{JobQuery, Order, newest_last, of_name, select, selected};
-pub use queue::queue;
-pub use resolve::{Found, find, meant, task};
-pub use resources::{Environment, Queue, TimeLimit, environments, environments_of, queues};
-pub use resubmit::{Resubmission, again};
+pub use list::{ListPage, ListTarget, children, list, pages, pages_in_turn, parts, parts_in_order};
+pub use poll::{PollInterval, poll_job};
+pub use query::{JobQuery, ListOrder, newest_last, select, select_by_name, select_pages};
+pub use queues::{
+    BlockingJob, ComputeEnvironment, JobCount, Queue, QueueSnapshot, QueueUsage, SnapshotJob, TimeLimit,
+    environments, environments_of, find_queue, queue_snapshot, queue_usage, queues,
+};
+pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
+pub use resubmit::{Resubmission, resubmissions};
 pub use submit::{Once, Progress, RetryPolicy, Submitted, once, submit};
-pub use terminate::{Ending, terminate, terminate_all, terminate_each};
+pub use terminate::{TerminationProgress, terminate, terminate_all, terminate_each};
 pub use wait_set::{Counts, JobWaitSet};
-pub use watch::{PollInterval, look};

@@ -1,37 +1,37 @@
-//! Why Batch refused a job, in plain words.
+//! Explanations for a job that Batch has rejected.
 //!
-//! Batch's own words for it are not documented, and some (`Container overrides or node overrides should not be
-//! set`) do not help. What is wrong can be seen, so it is looked up once a job has been refused; a job that is
-//! taken costs no extra call.
+//! Batch's own messages are not documented, and some (`Container overrides or node overrides should
+//! not be set`) do not help. The reason can be seen elsewhere, so it is looked up after a
+//! rejection. A job that is accepted costs no extra call.
 
 use std::time::Duration;
 
 use super::definition::{self, DefinitionKind, takes_no_overrides};
 use super::describe;
-use super::queue::queue;
+use super::queues::find_queue;
 use crate::aws::Session;
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, NamePattern, SubmitRequest, words};
 
-/// A job that Batch has refused.
+/// A request that Batch has rejected.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused<'a> {
+pub struct RejectedRequest<'a> {
     /// What was being done.
     pub doing: &'a str,
-    /// What Batch was asked.
+    /// The request.
     pub request: &'a SubmitRequest,
-    /// Batch's words.
+    /// Batch's message.
     pub message: &'a str,
 }
 
-/// How long may be looked for the reason; the user waits for a failure.
-const LOOKING: Duration = Duration::from_secs(4);
+/// The time limit of the search for the reason, as the user waits for the failure.
+const MAX_TIME: Duration = Duration::from_secs(4);
 
-/// The refusal in plain words, if its reason can be seen; else `failure` as it is.
-pub async fn in_plain_words(session: &Session, refused: Refused<'_>, failure: Failure) -> Failure {
+/// A failure that explains the rejection, if its reason is found; else `failure` as it is.
+pub async fn explain_rejection(session: &Session, refused: RejectedRequest<'_>, failure: Failure) -> Failure {
     let message = refused.message;
-    match tokio::time::timeout(LOOKING, seen(session, refused)).await.ok().flatten() {
-        Some(seen) => seen.hint(format!("Batch says: {message}")),
+    match tokio::time::timeout(MAX_TIME, find_reason(session, refused)).await.ok().flatten() {
+        Some(find_reason) => find_reason.hint(format!("Batch says: {message}")),
         None if message.contains("schedulingPriority") => {
             failure.hint("set the job's priority within its share with `--priority N`")
         }
@@ -39,8 +39,8 @@ pub async fn in_plain_words(session: &Session, refused: Refused<'_>, failure: Fa
     }
 }
 
-/// A job that this one waits for and that Batch does not know.
-async fn forgotten(session: &Session, refused: Refused<'_>) -> Option<Failure> {
+/// The failure for a dependency that Batch does not know.
+async fn unknown_dependency(session: &Session, refused: RejectedRequest<'_>) -> Option<Failure> {
     let ids = refused.request.depends_on.iter().filter_map(|d| d.job_id.as_deref());
     let ids: Vec<JobId> = ids.map(JobId::from_batch).collect();
     let known = describe(session, &ids).await.ok()?;
@@ -74,16 +74,16 @@ async fn forgotten(session: &Session, refused: Refused<'_>) -> Option<Failure> {
     )
 }
 
-/// What is wrong with the queue or the job definition. What goes wrong with looking is nothing to the user, who
-/// has a failure already.
-async fn seen(session: &Session, refused: Refused<'_>) -> Option<Failure> {
-    let Refused { doing, request, .. } = refused;
-    let queue = queue(session, &request.job_queue).await.ok().flatten();
-    if let Some(refusal) = queue.and_then(|q| q.refusal(doing, request.share_identifier.is_some())) {
+/// The reason, in the queue, the dependencies or the job definition. A failure of the search itself
+/// does not matter to the user, who has a failure already.
+async fn find_reason(session: &Session, refused: RejectedRequest<'_>) -> Option<Failure> {
+    let RejectedRequest { doing, request, .. } = refused;
+    let queue = find_queue(session, &request.job_queue).await.ok().flatten();
+    if let Some(refusal) = queue.and_then(|q| q.rejection(doing, request.share_identifier.is_some())) {
         return Some(refusal);
     }
-    if let Some(forgotten) = forgotten(session, refused).await {
-        return Some(forgotten);
+    if let Some(unknown_dependency) = unknown_dependency(session, refused).await {
+        return Some(unknown_dependency);
     }
     let summary = match definition::describe(session, &request.job_definition).await {
         Ok(summary) => summary,

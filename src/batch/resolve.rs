@@ -1,29 +1,30 @@
-//! Which jobs are meant: by ID or ARN, by an ID's beginning, as `last`, by the ID of a task.
+//! References to jobs resolved to IDs: an ID or ARN, the beginning of an ID, `last`, the ID of a
+//! task.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::history::{resolve, several, submitted_within};
-use super::watch::SETTLE;
-use super::{Job, Of, describe, pages_in_turn, unknown};
+use super::history::{resolve_locally, several, submitted_within};
+use super::poll::SETTLE;
+use super::{Job, ListTarget, describe, pages_in_turn, unknown};
 use crate::aws::Session;
 use crate::ui::{ErrorKind, Exit, Failure};
 use awsb_model::{Home, JobId, JobRef, Status};
 
-/// The jobs that were named, as far as there are such jobs.
+/// The jobs that references name, and the references that name none.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// Those that Batch knows, in the order in which they were named.
+pub struct ResolvedJobs {
+    /// The jobs that Batch knows, in the order of the references.
     pub jobs: Vec<Job>,
-    /// Why some mean none.
+    /// A failure for each reference that names no job.
     pub failures: Vec<Failure>,
 }
 
-impl Found {
-    /// Says what was not found, an error line for each. The exit code: `otherwise` when everything was found; that of
-    /// wrong usage when nothing was, because nothing was named in a way that can be right.
+impl ResolvedJobs {
+    /// Prints the failures. The exit code is `otherwise` without a failure; that of wrong usage
+    /// when no reference can name a job.
     pub fn report(&self, tool: &str, otherwise: Exit) -> Exit {
         self.failures.iter().for_each(|failure| failure.report(tool));
         let is_usage = self.jobs.is_empty() && self.failures.iter().all(|f| f.kind() == ErrorKind::Usage);
@@ -35,31 +36,31 @@ impl Found {
     }
 }
 
-/// The jobs that these references mean, as Batch knows them; with a task, the one job among them or their children
-/// that has it.
+/// The jobs that these references name, as Batch describes them; with a task, the one job among
+/// them or their children that has it.
 ///
 /// # Errors
 /// When Batch cannot be asked, or none of the jobs has this task.
-pub async fn find<'r>(
+pub async fn resolve_jobs<'r>(
     session: &Session,
     references: impl IntoIterator<Item = &'r JobRef>,
     of_task: Option<u32>,
-) -> Result<Found, Failure> {
+) -> Result<ResolvedJobs, Failure> {
     let references: Vec<&JobRef> = references.into_iter().collect();
-    let mut found = Found::default();
+    let mut found = ResolvedJobs::default();
     let mut ids = Vec::new();
-    for (reference, meant) in references.iter().zip(each(session, &references).await?) {
-        match meant {
-            Ok(meant) => ids.extend(meant.into_iter().map(|id| (id, reference.home()))),
+    for (reference, resolved) in references.iter().zip(each(session, &references).await?) {
+        match resolved {
+            Ok(resolved) => ids.extend(resolved.into_iter().map(|id| (id, reference.home()))),
             Err(failure) => found.failures.push(failure),
         }
     }
     if let Some(wanted) = of_task.filter(|_| !ids.is_empty()) {
         let whole: Vec<JobId> = ids.into_iter().map(|(id, _)| id).collect();
-        ids = vec![(task(session, &whole, wanted).await?, None)];
+        ids = vec![(find_task(session, &whole, wanted).await?, None)];
     }
     let asked: Vec<JobId> = ids.iter().map(|(id, _)| id.clone()).collect();
-    let known = settled(session, &asked).await?;
+    let known = describe_settled(session, &asked).await?;
     for ((id, home), job) in ids.into_iter().zip(known) {
         match (job, home) {
             (Some(job), _) => found.jobs.push(job),
@@ -72,9 +73,9 @@ pub async fn find<'r>(
     Ok(found)
 }
 
-/// What Batch knows of these jobs. It may take a moment to show what was submitted just now: what was so from here is
-/// asked for again.
-async fn settled(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
+/// Describes these jobs. Batch may take a moment to show a new job, so jobs that were submitted
+/// just now from this machine are asked for again.
+async fn describe_settled(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
     let mut jobs = describe(session, ids).await?;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -97,24 +98,24 @@ async fn settled(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, F
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The IDs of the jobs that these references mean; with a task, of the one job among them or their children that has
-/// it. A whole ID is not asked for.
+/// The IDs of the jobs that these references name; with a task, of the one job among them or their
+/// children that has it. Batch is not asked for a whole ID.
 ///
 /// # Errors
-/// When one of them means no job or may mean several (exit code 2), Batch cannot be asked, or none of the jobs has
-/// this task.
-pub async fn meant<'r>(
+/// When one of them names no job or may name several (exit code 2), Batch cannot be asked, or none
+/// of the jobs has this task.
+pub async fn resolve_ids<'r>(
     session: &Session,
     references: impl IntoIterator<Item = &'r JobRef>,
     of_task: Option<u32>,
 ) -> Result<Vec<JobId>, Failure> {
     let references: Vec<&JobRef> = references.into_iter().collect();
     let mut ids = Vec::new();
-    for meant in each(session, &references).await? {
-        ids.extend(meant?);
+    for resolved in each(session, &references).await? {
+        ids.extend(resolved?);
     }
     match of_task {
-        Some(wanted) => Ok(vec![task(session, &ids, wanted).await?]),
+        Some(wanted) => Ok(vec![find_task(session, &ids, wanted).await?]),
         None => Ok(ids),
     }
 }
@@ -123,7 +124,7 @@ pub async fn meant<'r>(
 ///
 /// # Errors
 /// When Batch cannot be asked, knows none of the jobs, or none of them has this task.
-pub async fn task(session: &Session, parents: &[JobId], task: u32) -> Result<JobId, Failure> {
+pub async fn find_task(session: &Session, parents: &[JobId], task: u32) -> Result<JobId, Failure> {
     let jobs = describe(session, parents).await?;
     if let Some(id) = jobs.iter().flatten().find_map(|job| job.of_task(task)) {
         return Ok(id);
@@ -136,77 +137,80 @@ pub async fn task(session: &Session, parents: &[JobId], task: u32) -> Result<Job
     }
 }
 
-/// The IDs that each reference means. What is known here comes first; the beginning of another ID is looked for in the
-/// cluster's queue, unless Batch takes it for an ID.
+/// The IDs that each reference names. The history of this machine comes first. The beginning of
+/// another ID is looked for in the cluster's queue, unless it is an ID that Batch knows.
 async fn each(
     session: &Session,
     references: &[&JobRef],
 ) -> Result<Vec<Result<Vec<JobId>, Failure>>, Failure> {
-    let mut meant = resolve(session, references);
+    let mut resolved = resolve_locally(session, references);
     let mut open: BTreeMap<usize, String> = BTreeMap::new();
-    for (at, (reference, meant)) in references.iter().zip(&mut meant).enumerate() {
+    for (at, (reference, resolved)) in references.iter().zip(&mut resolved).enumerate() {
         if let Some(elsewhere) = reference.home().and_then(|home| elsewhere(session, reference, home)) {
-            *meant = Err(elsewhere);
+            *resolved = Err(elsewhere);
         }
-        if let (Some(beginning), Ok([id])) = (reference.beginning(), meant.as_deref())
+        if let (Some(beginning), Ok([id])) = (reference.beginning(), resolved.as_deref())
             && !id.is_full()
         {
             open.insert(at, beginning);
         }
     }
     if open.is_empty() {
-        return Ok(meant);
+        return Ok(resolved);
     }
     let asked: Vec<JobId> =
-        open.keys().filter_map(|at| meant.get(*at)?.as_ref().ok()?.first().cloned()).collect();
+        open.keys().filter_map(|at| resolved.get(*at)?.as_ref().ok()?.first().cloned()).collect();
     let known = describe(session, &asked).await?;
     let unknown_ones: BTreeMap<usize, String> =
         open.into_iter().zip(known).filter(|(_, job)| job.is_none()).map(|(open, _)| open).collect();
     if unknown_ones.is_empty() {
-        return Ok(meant);
+        return Ok(resolved);
     }
     let beginnings: Vec<&str> = unknown_ones.values().map(String::as_str).collect();
     let in_queue = match in_queue(session, &beginnings).await {
         Err(failure) if failure.is_retryable() => return Err(failure),
-        // Who may not list jobs is told that there is no such job.
+        // For a user who may not list jobs, there is no such job.
         listed => listed.unwrap_or_default(),
     };
     for (at, beginning) in &unknown_ones {
-        let (Some(meant), Some(reference)) = (meant.get_mut(*at), references.get(*at)) else { continue };
-        let fitting: Vec<(&str, &str)> = in_queue
+        let (Some(resolved), Some(reference)) = (resolved.get_mut(*at), references.get(*at)) else {
+            continue;
+        };
+        let matching: Vec<(&str, &str)> = in_queue
             .iter()
             .filter(|(id, _)| id.starts_with(beginning.as_str()))
             .map(|(id, name)| (id.as_str(), name.as_str()))
             .collect();
-        match fitting.as_slice() {
+        match matching.as_slice() {
             [] => {}
-            [(id, _)] => *meant = Ok(vec![reference.of(&JobId::from_batch(*id))]),
+            [(id, _)] => *resolved = Ok(vec![reference.of(&JobId::from_batch(*id))]),
             candidates => {
                 let queue = &session.cluster.job_queue;
                 let count = candidates.len();
                 let message = format!("{count} jobs of the queue {queue} {}", reference.in_common());
-                *meant = Err(several(&message, candidates));
+                *resolved = Err(several(&message, candidates));
             }
         }
     }
-    Ok(meant)
+    Ok(resolved)
 }
 
-/// The jobs of the cluster's queue, in whatever state, whose IDs begin with one of these: IDs and names.
+/// The jobs of the cluster's queue, in any state, whose IDs begin with one of these texts: IDs and
+/// names.
 async fn in_queue(session: &Session, beginnings: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
-    let mut fitting = BTreeMap::new();
-    // Were one missed, another would be taken for the only one, and perhaps ended.
-    let of = Of::Queue(session.cluster.job_queue.clone());
+    let mut matching = BTreeMap::new();
+    // If one were missed, another would pass for the only one, and perhaps be terminated.
+    let of = ListTarget::Queue(session.cluster.job_queue.clone());
     let mut pages = pages_in_turn(session, of, &Status::ALL);
     while let Some(page) = pages.next().await {
         let jobs = page?.jobs.into_iter();
-        let fits = |job: &Job| beginnings.iter().any(|beginning| job.job_id.starts_with(beginning));
-        fitting.extend(jobs.filter(fits).map(|job| (job.job_id, job.job_name)));
+        let matches = |job: &Job| beginnings.iter().any(|beginning| job.job_id.starts_with(beginning));
+        matching.extend(jobs.filter(matches).map(|job| (job.job_id, job.job_name)));
     }
-    Ok(fitting)
+    Ok(matching)
 }
 
-/// The failure for a job whose ARN is of another region or account than the cluster's, as far as those are known.
+/// The failure for a job whose ARN belongs to another region or account than the cluster.
 fn elsewhere(session: &Session, reference: &JobRef, home: &Home) -> Option<Failure> {
     let cluster = &session.cluster;
     if home.region != session.region {

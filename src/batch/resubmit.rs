@@ -1,10 +1,10 @@
-//! The request that a job came from, out of what Batch tells of the job (API `JobDetail`).
+//! The request from which a job came, derived from its description (API `JobDetail`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
 
-use super::{describe, unknown};
+use super::{sdk_details, unknown};
 use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::payload::launcher;
@@ -21,31 +21,31 @@ pub struct Resubmission {
     pub id: JobId,
     /// Its state.
     pub status: Status,
-    /// What Batch was asked, as far as it still matters: what it waited for has happened, and its mark was its own.
+    /// The request, without its dependencies, which are over, and without its mark, which was for one job.
     pub request: SubmitRequest,
     /// Its tasks, for an array or a part of one.
     pub tasks: Option<Tasks>,
-    /// The task that is meant, when it is a child of an array; the request and the tasks are its array's.
+    /// The task of a child of an array. The request and the tasks are those of the array.
     pub child: Option<Tasks>,
 }
 
-/// The requests that these jobs came from.
+/// The requests from which these jobs came.
 ///
 /// # Errors
-/// When Batch does not know one of them, or it is no job that `bsub` can make.
-pub async fn again(session: &Session, ids: &[JobId]) -> Result<Vec<Resubmission>, Failure> {
-    // A child does not tell how many there are.
+/// When Batch does not know one of them, or `bsub` cannot submit such a job.
+pub async fn resubmissions(session: &Session, ids: &[JobId]) -> Result<Vec<Resubmission>, Failure> {
+    // The description of a child lacks the size of its array.
     let asked: BTreeSet<JobId> = ids.iter().flat_map(|id| [id.whole(), id.clone()]).collect();
     let asked: Vec<JobId> = asked.into_iter().collect();
-    let details = describe::details(session, &asked).await?;
+    let details = sdk_details(session, &asked).await?;
     let known: BTreeMap<&JobId, &JobDetail> =
         asked.iter().zip(&details).filter_map(|(id, detail)| Some((id, detail.as_ref()?))).collect();
     let find = |id: &JobId| known.get(id).copied().ok_or_else(|| unknown(session, id));
-    ids.iter().map(|id| one(id, find(&id.whole())?, find(id)?)).collect()
+    ids.iter().map(|id| resubmission(id, find(&id.whole())?, find(id)?)).collect()
 }
 
 /// `whole` is the job, and `part` too, unless that is a child of it.
-fn one(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resubmission, Failure> {
+fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resubmission, Failure> {
     let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
     if id.node_index().is_some() {
         return Err(Failure::usage(format!(
@@ -128,7 +128,7 @@ fn overrides<'a>(
         command: command.to_vec(),
         environment: environment
             .filter_map(|(name, value)| Some(KeyValue::new(name?, value.unwrap_or_default())))
-            // Whose it is, and which submission it was, is said anew.
+            // The new submission sets its own submitter and mark.
             .filter(|v| ![Mark::VARIABLE, Submitter::VARIABLE].contains(&v.name.as_str()))
             .filter(|v| !v.name.starts_with(awsb_model::limits::RESERVED_ENV_PREFIX))
             .collect(),
@@ -160,6 +160,6 @@ fn retry_strategy(strategy: &RetryStrategy) -> awsb_model::request::RetryStrateg
 
 fn sorted(map: Option<&std::collections::HashMap<String, String>>) -> BTreeMap<String, String> {
     let pairs = map.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone()));
-    // AWS's own tags cannot be set.
+    // Tags that belong to AWS cannot be set.
     pairs.filter(|(key, _)| !key.starts_with("aws:")).collect()
 }

@@ -3,19 +3,19 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::watch::SETTLE;
+use super::poll::SETTLE;
 use super::{Job, PollInterval, Submitted, describe};
 use crate::aws::Contact;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
-/// A call for a hundred jobs is made no more often than this, however much happens: Batch's limit is one for all who
-/// use the account.
+/// The shortest pause between two calls for a hundred jobs: all users of the account share Batch's
+/// limit.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
-/// When nothing happens, a call is made this often.
+/// The longest pause between two calls, when nothing happens.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Jobs that are waited for together. Those that are done are not asked for again.
+/// Jobs for which a tool waits together. Batch is not asked again for those that are done.
 #[derive(Debug)]
 pub struct JobWaitSet {
     members: Vec<Member>,
@@ -23,24 +23,24 @@ pub struct JobWaitSet {
     lost: Vec<JobId>,
     last_change: PollInterval,
     begun: Instant,
-    /// Whether Batch has not been asked for any of them yet.
+    /// Batch has not been asked for any of them yet.
     is_fresh: bool,
 }
 
 #[derive(Debug)]
 struct Member {
     job: Job,
-    /// Of an array, how many of its children had ended when the waiting began.
+    /// The number of an array's children that had ended when the waiting began.
     ended_before: u32,
-    /// Of an array, how many of its children had ended at the last look, and how many had not, if some have ended since the
-    /// look before.
+    /// The number of an array's children that had ended at the last poll, and of those that had
+    /// not, if some have ended since the poll before.
     children: (u32, Option<u32>),
-    /// Since when Batch has not known it.
+    /// The time since when Batch has not known it.
     missing_since: Option<Instant>,
     is_open: bool,
 }
 
-/// How far jobs have come, the children of arrays counted one by one.
+/// The number of jobs by state. The children of arrays count one by one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All of them.
@@ -54,7 +54,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How far these jobs have come.
+    /// The counts of these jobs.
     pub fn of<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Self {
         let mut counts = Self::default();
         for job in jobs {
@@ -62,16 +62,16 @@ impl Counts {
             let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
             let of = |status: Status| match (size, summary) {
                 (Some(size), Some(summary)) => {
-                    let told = |status: Status| {
+                    let count = |status: Status| {
                         let n = summary.get(status.as_str()).copied().unwrap_or(0);
                         u64::try_from(n).unwrap_or(0).min(u64::from(size))
                     };
                     // A parent that has ended may come with an older summary.
                     match (job.status, status) {
                         (Status::Succeeded, Status::Succeeded) => u64::from(size),
-                        (Status::Failed, Status::Failed) => u64::from(size) - told(Status::Succeeded),
+                        (Status::Failed, Status::Failed) => u64::from(size) - count(Status::Succeeded),
                         (Status::Succeeded, _) | (Status::Failed, Status::Running) => 0,
-                        _ => told(status),
+                        _ => count(status),
                     }
                 }
                 (Some(size), None) => {
@@ -120,33 +120,33 @@ impl JobWaitSet {
         Self { is_fresh: true, ..Self::new(jobs.collect(), |job| job.status.has_ended()) }
     }
 
-    /// All jobs, as they were seen last.
+    /// All jobs, as they were at the last poll.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.members.iter().map(|member| &member.job)
     }
 
-    /// Whether a job of it need not be waited for.
+    /// Whether the waiting for a job is over.
     pub fn is_done(&self, job: &Job) -> bool {
         (self.is_done)(job)
     }
 
-    /// Those that are still waited for.
+    /// The jobs for which the waiting goes on.
     pub fn open(&self) -> impl Iterator<Item = &Job> {
         self.members.iter().filter(|member| member.is_open).map(|member| &member.job)
     }
 
-    /// Those that Batch has forgotten, so that nobody can wait for them.
+    /// The jobs that Batch has forgotten, so that no tool can wait for them.
     pub fn lost(&self) -> &[JobId] {
         &self.lost
     }
 
-    /// How far they have come.
+    /// The counts of all jobs.
     pub fn counts(&self) -> Counts {
         Counts::of(self.jobs())
     }
 
-    /// Waits for the next look, and looks at those that are open, a hundred with each call: the jobs whose state, its
-    /// reason or whose children's states have changed.
+    /// Waits for the next poll, and polls the open jobs, a hundred with each call. Returns the jobs
+    /// whose state, its reason, or whose children's states have changed.
     ///
     /// # Errors
     /// When contact was lost for good.
@@ -155,13 +155,13 @@ impl JobWaitSet {
             tokio::time::sleep(self.pause()).await;
         }
         let asked: Vec<JobId> = self.open().map(Job::id).collect();
-        let told = contact.keep(async |session| describe(session, &asked).await).await?;
+        let described = contact.keep(async |session| describe(session, &asked).await).await?;
         let now = Instant::now();
         let mut changed = Vec::new();
-        let mut is_news = false;
+        let mut any_change = false;
         let open = self.members.iter_mut().filter(|member| member.is_open);
-        for (member, told) in open.zip(told) {
-            let Some(job) = told else {
+        for (member, described) in open.zip(described) {
+            let Some(job) = described else {
                 // One answer may lack what the one before had.
                 let since = *member.missing_since.get_or_insert(now);
                 if now.duration_since(since) >= SETTLE {
@@ -175,27 +175,27 @@ impl JobWaitSet {
             if let Some((ended, left)) = job.children_ended() {
                 member.children = (ended, (ended > member.children.0).then_some(left));
             }
-            is_news |= state(&job) != state(&member.job);
-            if seen(&job) != seen(&member.job) {
+            any_change |= state(&job) != state(&member.job);
+            if reported_state(&job) != reported_state(&member.job) {
                 changed.push(job.clone());
             }
             member.job = job;
         }
-        if is_news {
+        if any_change {
             self.last_change.quicken();
         }
         Ok(changed)
     }
 
-    /// How long the next look may wait.
+    /// The pause before the next poll.
     fn pause(&self) -> Duration {
-        self.last_change.no_later_than(self.foreseen(self.begun.elapsed()))
+        self.last_change.no_later_than(self.time_to_first_end(self.begun.elapsed()))
     }
 
-    /// When the first of the arrays should have ended, if they go on as they did in this time.
-    fn foreseen(&self, elapsed: Duration) -> Option<Duration> {
+    /// The time until the first of the arrays ends, if they go on as they did in this time.
+    fn time_to_first_end(&self, elapsed: Duration) -> Option<Duration> {
         let open = self.members.iter().filter(|member| member.is_open);
-        // Where no child has ended since the last look, what is left may take long.
+        // When no child has ended since the last poll, the rest may take long.
         let left = open.filter_map(|member| {
             let (ended, left) = member.children;
             Some(time_left(elapsed, ended.saturating_sub(member.ended_before), left?))
@@ -204,18 +204,20 @@ impl JobWaitSet {
     }
 }
 
-/// How long an array takes until its end, if it goes on as it did: so many of its children have `ended` in this time.
+/// The time until the end of an array, if it goes on as before: `ended` of its children have ended
+/// in this time.
 fn time_left(elapsed: Duration, ended: u32, left: u32) -> Duration {
     elapsed.checked_mul(left).map_or(Duration::MAX, |all| all / ended.max(1))
 }
 
-/// What soon has news again when it is another than before: an array's children may end one by one for hours.
+/// A change of this makes the next poll come soon. The children of an array do not count: they may
+/// end one by one for hours.
 fn state(job: &Job) -> impl PartialEq + '_ {
     (job.status, job.status_reason.as_deref())
 }
 
-/// What is told when it is another than before.
-fn seen(job: &Job) -> impl PartialEq + '_ {
+/// A change of this is reported.
+fn reported_state(job: &Job) -> impl PartialEq + '_ {
     let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.as_ref());
     (state(job), summary)
 }
@@ -230,10 +232,10 @@ mod tests {
         let properties = job.array_properties.insert(Default::default());
         properties.size = Some(1000);
         properties.status_summary = Some([("SUCCEEDED".to_owned(), 900)].into());
-        let mut crowd = JobWaitSet::new(vec![job], |job| job.status.has_ended());
-        assert_eq!(crowd.foreseen(Duration::from_secs(10)), None, "none has ended since");
-        crowd.members[0].children = (901, Some(99));
-        assert_eq!(crowd.foreseen(Duration::from_secs(10)), Some(Duration::from_secs(990)));
+        let mut set = JobWaitSet::new(vec![job], |job| job.status.has_ended());
+        assert_eq!(set.time_to_first_end(Duration::from_secs(10)), None, "none has ended since");
+        set.members[0].children = (901, Some(99));
+        assert_eq!(set.time_to_first_end(Duration::from_secs(10)), Some(Duration::from_secs(990)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use clap::Parser;
 use super::CommonArgs;
 use super::bqueues::{between, named};
 use crate::aws::Session;
-use crate::batch::{self, Environment, Host, HostJob, HostResources, Queue};
+use crate::batch::{self, ComputeEnvironment, Host, HostJob, HostResources, Queue};
 use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
 use awsb_model::{JobId, queue_name};
 
@@ -49,7 +49,8 @@ impl Args {
         let session = self.common.open().await?;
         let (session, queues, mut failures) = self.queues(session).await?;
         let environments = batch::environments_of(&session, &queues).await?;
-        let with_hosts: Vec<&Environment> = environments.iter().filter(|e| without(e).is_none()).collect();
+        let with_hosts: Vec<&ComputeEnvironment> =
+            environments.iter().filter(|e| without(e).is_none()).collect();
         let mut hosts = batch::hosts(&session, &with_hosts).await?;
         let any = !hosts.is_empty();
         if !self.hosts.is_empty() {
@@ -106,7 +107,7 @@ impl Args {
         &self,
         session: &Session,
         hosts: &mut [Host],
-        environments: &[&Environment],
+        environments: &[&ComputeEnvironment],
     ) -> Result<(), Failure> {
         let (instances, jobs) =
             tokio::join!(batch::instances(session, hosts), self.jobs(session, hosts, environments));
@@ -132,7 +133,7 @@ impl Args {
         &self,
         session: &Session,
         hosts: &[Host],
-        environments: &[&Environment],
+        environments: &[&ComputeEnvironment],
     ) -> Result<Option<HashMap<String, Vec<HostJob>>>, Failure> {
         if self.no_jobs {
             return Ok(None);
@@ -145,7 +146,7 @@ impl Args {
         queues.retain(|queue| {
             queue.compute_environments.iter().any(|named| environments.iter().any(|e| e.is(named)))
         });
-        batch::placed(session, &queues).await.map(Some)
+        batch::jobs_by_host(session, &queues).await.map(Some)
     }
 
     fn show(&self, hosts: &[Host]) -> Result<(), Failure> {
@@ -175,7 +176,7 @@ impl Args {
 }
 
 /// Why an environment has no machines to show.
-fn without(environment: &Environment) -> Option<String> {
+fn without(environment: &ComputeEnvironment) -> Option<String> {
     if environment.resource_kind().is_some_and(|kind| kind.starts_with("FARGATE")) {
         return Some("is Fargate: its jobs do not run on machines of this account".to_owned());
     }

@@ -11,7 +11,7 @@ use super::CommonArgs;
 use super::named::Wanted;
 use super::select::SelectArgs;
 use crate::aws::Session;
-use crate::batch::{self, Ending, Found, Job};
+use crate::batch::{self, Job, ResolvedJobs, TerminationProgress};
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
 use awsb_model::{Named, Status, words};
 
@@ -76,9 +76,9 @@ impl Args {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
-        let Found { jobs, failures } = found;
+        let ResolvedJobs { jobs, failures } = found;
         let exit = self.end(&session, &jobs).await?;
-        let reported = Found { jobs, failures }.report("bkill", Exit::Done);
+        let reported = ResolvedJobs { jobs, failures }.report("bkill", Exit::Done);
         Ok(if exit == Exit::Done { reported } else { exit })
     }
 
@@ -132,7 +132,7 @@ impl Args {
             jobs.iter().cloned().partition(|job| job.status.has_ended());
         ended.iter().try_for_each(&mut tell)?;
         let count = active.len();
-        let ending = Ending::default();
+        let ending = TerminationProgress::default();
         let all = async {
             let mut exit = Exit::Done;
             let mut outcomes = batch::terminate_all(session, active, &self.reason, &ending);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::CommonArgs;
 use super::bhosts::vcpus;
 use crate::aws::{Resource, Session, not_found};
-use crate::batch::{self, Blocked, Environment, Occupancy, Queue, QueueSnapshot};
+use crate::batch::{self, BlockingJob, ComputeEnvironment, Queue, QueueSnapshot, QueueUsage};
 use crate::ui::{
     Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
 };
@@ -33,7 +33,7 @@ pub struct Args {
     /// is the default
     #[arg(short, long)]
     details: bool,
-    /// Count jobs that have ended, too
+    /// JobCount jobs that have ended, too
     #[arg(long)]
     ended: bool,
     /// Leave out the table's header
@@ -93,17 +93,18 @@ impl Args {
         };
         let detailed = self.is_detailed();
         let looks = queues.iter().map(|queue| async move {
-            let front = async { if detailed { Some(batch::front(session, queue).await) } else { None } };
-            let (occupancy, front) = tokio::join!(batch::occupancy(session, queue, statuses), front);
-            Ok((occupancy?, front))
+            let front =
+                async { if detailed { Some(batch::queue_snapshot(session, queue).await) } else { None } };
+            let (usage, front) = tokio::join!(batch::queue_usage(session, queue, statuses), front);
+            Ok((usage?, front))
         });
         let looks = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
         let ((environments, used), looks) = tokio::try_join!(environments, looks)?;
-        let seen = queues.iter().zip(looks).map(|(queue, (occupancy, front))| {
-            let environments: Vec<Environment> =
+        let seen = queues.iter().zip(looks).map(|(queue, (usage, front))| {
+            let environments: Vec<ComputeEnvironment> =
                 queue.environments(&environments).into_iter().cloned().collect();
             let used_units = used_of(&environments, &used);
-            Seen { environments, queue: queue.clone(), occupancy, used_units, front }
+            Seen { environments, queue: queue.clone(), usage, used_units, front }
         });
         Ok(seen.collect())
     }
@@ -137,8 +138,8 @@ impl Args {
 
 /// What jobs use of the machines of each ECS cluster that these environments have, in ECS's units; nothing of a cluster
 /// that may not be asked.
-async fn used_units(session: &Session, environments: &[Environment]) -> HashMap<String, i64> {
-    let clusters: BTreeMap<&str, &Environment> =
+async fn used_units(session: &Session, environments: &[ComputeEnvironment]) -> HashMap<String, i64> {
+    let clusters: BTreeMap<&str, &ComputeEnvironment> =
         environments.iter().filter_map(|e| Some((e.ecs_cluster_arn.as_deref()?, e))).collect();
     let asked = clusters.into_iter().map(|(cluster, environment)| async move {
         let hosts = batch::hosts(session, &[environment]).await.ok()?;
@@ -149,7 +150,7 @@ async fn used_units(session: &Session, environments: &[Environment]) -> HashMap<
 }
 
 /// What jobs use of the machines of these environments, unless it is not known of one of them.
-fn used_of(environments: &[Environment], used: &HashMap<String, i64>) -> Option<i64> {
+fn used_of(environments: &[ComputeEnvironment], used: &HashMap<String, i64>) -> Option<i64> {
     let clusters: BTreeSet<&str> = environments.iter().filter_map(|e| e.ecs_cluster_arn.as_deref()).collect();
     if clusters.is_empty() {
         return None;
@@ -246,8 +247,8 @@ fn region(name: &str) -> Option<&str> {
 struct Seen {
     queue: Queue,
     /// In the order in which they are tried.
-    environments: Vec<Environment>,
-    occupancy: Occupancy,
+    environments: Vec<ComputeEnvironment>,
+    usage: QueueUsage,
     /// What jobs use of the machines behind the queue, in ECS's units. `None` where there are no machines to ask, or
     /// ECS may not be asked.
     used_units: Option<i64>,
@@ -268,7 +269,7 @@ impl Seen {
     /// Says what Batch would not tell.
     fn tell_unknown(&self) {
         let front = self.front.as_ref().and_then(|front| front.as_ref().err());
-        if let Some(why) = self.occupancy.unknown.as_ref().or(front) {
+        if let Some(why) = self.usage.unknown.as_ref().or(front) {
             let name = &self.queue.job_queue_name;
             note(harmless(&format!("bqueues: note: cannot tell what blocks the queue {name}: {why}")));
         }
@@ -302,10 +303,10 @@ impl Seen {
             Cell::toned(text(state), tone(state == Some("ENABLED"))),
             Cell::toned(text(status), tone(status != Some("INVALID"))),
         ];
-        row.extend(self.occupancy.with_children.iter().map(|(_, count)| {
+        row.extend(self.usage.with_children.iter().map(|(_, count)| {
             Cell::toned(count.to_string(), if count.jobs == 0 { Tone::Faint } else { Tone::Plain })
         }));
-        let code = self.occupancy.blocked.as_ref().map(Blocked::code).unwrap_or_default();
+        let code = self.usage.blocked.as_ref().map(BlockingJob::code).unwrap_or_default();
         row.extend([Cell::from(self.vcpus().as_str()), Cell::toned(code, Tone::Bad)]);
         row
     }
@@ -314,8 +315,8 @@ impl Seen {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let queue = &self.queue;
         let counts: Vec<String> =
-            self.occupancy.with_children.iter().map(|(status, count)| format!("{count} {status}")).collect();
-        let blocked = self.occupancy.blocked.as_ref().map(|blocked| {
+            self.usage.with_children.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        let blocked = self.usage.blocked.as_ref().map(|blocked| {
             let since = self.since(&blocked.job_id).map(|since| format!(", {since}")).unwrap_or_default();
             format!("by {} ({}){since}: {}", blocked.job_id, blocked.job_name, blocked.status_reason)
         });
@@ -349,7 +350,7 @@ impl Seen {
 }
 
 /// A compute environment, in a few lines.
-fn of_environment(environment: &Environment) -> Vec<(&'static str, String)> {
+fn of_environment(environment: &ComputeEnvironment) -> Vec<(&'static str, String)> {
     let kind = environment.resource_kind().or(environment.kind.as_deref()).unwrap_or("?");
     let reason = environment.status_reason.as_deref().map(|reason| format!(": {reason}"));
     let state = state(environment.state.as_deref(), environment.status.as_deref());
@@ -377,15 +378,15 @@ impl Seen {
             .collect();
         element["computeEnvironments"] =
             self.environments.iter().map(|e| serde_json::to_value(e).unwrap_or_default()).collect();
-        let by_state = |counts: &[(Status, batch::Count)]| -> Value {
+        let by_state = |counts: &[(Status, batch::JobCount)]| -> Value {
             counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count.jobs))).collect()
         };
-        let counts = &self.occupancy.counts;
+        let counts = &self.usage.counts;
         element["jobCounts"] = by_state(counts);
-        element["jobCountsWithChildren"] = by_state(&self.occupancy.with_children);
+        element["jobCountsWithChildren"] = by_state(&self.usage.with_children);
         element["jobCountsCapped"] =
             counts.iter().filter(|(_, count)| count.more).map(|(status, _)| json!(status.as_str())).collect();
-        element["blocked"] = json!(self.occupancy.blocked.as_ref().map(|blocked| {
+        element["blocked"] = json!(self.usage.blocked.as_ref().map(|blocked| {
             json!({
                 "jobId": blocked.job_id,
                 "jobName": blocked.job_name,

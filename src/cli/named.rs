@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use crate::aws::Session;
-use crate::batch::{self, Found};
+use crate::batch::{self, ResolvedJobs};
 use crate::ui::Failure;
 use awsb_model::{JobId, JobRef, Named};
 
@@ -67,20 +67,20 @@ impl Wanted {
     /// The IDs alone, whether Batch knows such jobs or not.
     ///
     /// # Errors
-    /// As [`batch::meant`], and when a word names no job.
+    /// As [`batch::resolve_ids`], and when a word names no job.
     pub async fn meant(self, session: &Session, of_task: Option<u32>) -> Result<Vec<JobId>, Failure> {
         match self.malformed.into_iter().next() {
             Some(failure) => Err(failure),
-            None => batch::meant(session, &self.references, of_task).await,
+            None => batch::resolve_ids(session, &self.references, of_task).await,
         }
     }
 
     /// The jobs as Batch knows them, each once, and what is wrong with the others.
     ///
     /// # Errors
-    /// As [`batch::find`].
-    pub async fn find(self, session: &Session, of_task: Option<u32>) -> Result<Found, Failure> {
-        let mut found = batch::find(session, &self.references, of_task).await?;
+    /// As [`batch::resolve_jobs`].
+    pub async fn find(self, session: &Session, of_task: Option<u32>) -> Result<ResolvedJobs, Failure> {
+        let mut found = batch::resolve_jobs(session, &self.references, of_task).await?;
         let mut seen = HashSet::new();
         found.jobs.retain(|job| seen.insert(job.job_id.clone()));
         found.failures.splice(0..0, self.malformed);

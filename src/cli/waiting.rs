@@ -299,7 +299,7 @@ pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
 
 fn line_on(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
     let of_container = job.container.as_ref().and_then(|c| c.reason.as_deref());
-    let mut reasons = batch::reasons(job.telling_reason(), of_container).into_iter();
+    let mut reasons = batch::reasons(job.informative_reason(), of_container).into_iter();
     // An exit code may be all that there is to say.
     let reason = match (reasons.next(), job.exit_code()) {
         (Some(reason), _) => format!(": {reason}"),

@@ -42,7 +42,7 @@ pub async fn never_fits(
         _ => return None,
     };
     let machines = known.machines.unwrap_or_default();
-    let environment = |known: &crate::batch::Environment| {
+    let environment = |known: &crate::batch::ComputeEnvironment| {
         let grown_by = |name| session.command_to_grow(name).map(str::to_owned);
         let evidence = convert::environment(known);
         let (grown_by, machines_grown_by) = (grown_by(Some(evidence.name.as_str())), grown_by(None));

@@ -1,7 +1,7 @@
 //! The platform of a job queue's machines, as far as the names of instance types show it.
 
 use crate::aws::Session;
-use crate::batch::{Environment, environments_of, queue};
+use crate::batch::{ComputeEnvironment, environments_of, find_queue};
 use crate::ui::Failure;
 use awsb_model::image::Platform;
 
@@ -12,7 +12,7 @@ use awsb_model::image::Platform;
 /// When Batch cannot be asked.
 pub async fn of_queue(session: &Session, name: &str) -> Result<Option<Platform>, Failure> {
     let asked = async {
-        let Some(queue) = queue(session, name).await? else { return Ok(Vec::new()) };
+        let Some(queue) = find_queue(session, name).await? else { return Ok(Vec::new()) };
         environments_of(session, std::slice::from_ref(&queue)).await
     };
     match asked.await {
@@ -22,7 +22,7 @@ pub async fn of_queue(session: &Session, name: &str) -> Result<Option<Platform>,
     }
 }
 
-fn common(environments: &[Environment]) -> Option<Platform> {
+fn common(environments: &[ComputeEnvironment]) -> Option<Platform> {
     let mut all = Vec::new();
     for environment in environments {
         let resources = environment.compute_resources.as_ref()?;

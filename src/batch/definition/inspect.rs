@@ -3,7 +3,7 @@
 use super::derive::{EVERY_NODE, JobDefinitionRef, inspect_derived, inspect_multi_node};
 use super::{ContainerSummary, DefinitionKind, DefinitionSummary, describe};
 use crate::aws::Session;
-use crate::batch::queue::{self, queue};
+use crate::batch::queues::{find_queue, no_nodes};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{ContainerChanges, FargateSize, Gpus, JobNodes, Memory, NodeTargets, Vcpus, words};
 
@@ -209,8 +209,8 @@ fn is_denied(failure: &Failure) -> bool {
 /// Fails if the queue has no instances for multi-node parallel jobs.
 async fn check_nodes(session: &Session, name: &str) -> Result<(), Failure> {
     let obstacle = async {
-        let Some(found) = queue(session, name).await? else { return Ok(None) };
-        Ok(queue::no_nodes(session, &found).await?.map(|why| (found.job_queue_name, why)))
+        let Some(found) = find_queue(session, name).await? else { return Ok(None) };
+        Ok(no_nodes(session, &found).await?.map(|why| (found.job_queue_name, why)))
     };
     let (name, why) = match obstacle.await {
         Ok(Some(found)) => found,

@@ -20,7 +20,7 @@ const SCHEDULES: usize = 200;
 struct Result {
     /// How each submitter ended, and which jobs it named.
     ends: Vec<(String, Vec<usize>)>,
-    /// Of each job that was taken, whether it lives.
+    /// ListTarget each job that was taken, whether it lives.
     alive: Vec<bool>,
     submits: usize,
 }

@@ -18,12 +18,13 @@ use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Once, Outcome, Submitted};
 use crate::aws::{self, CallError, Session, explain, trouble};
+use crate::batch::convert::to_sdk;
 use crate::batch::protocol::{
     Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
     SubmitReply, Trouble as Failed,
 };
-use crate::batch::rejection::{Refused, in_plain_words};
-use crate::batch::{terminate, wire};
+use crate::batch::rejection::{RejectedRequest, explain_rejection};
+use crate::batch::terminate;
 use crate::ui::{Failure, note};
 use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 
@@ -278,7 +279,7 @@ impl<'a> Driver<'a> {
         let request = &request.marked(mark);
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
-        let sent = wire::submit_job(&session.batch, request).customize().config_override(once).send().await;
+        let sent = to_sdk::submit_job(&session.batch, request).customize().config_override(once).send().await;
         let error = match sent {
             Ok(answer) => {
                 return match answer.job_id().filter(|id| !id.is_empty()) {
@@ -310,8 +311,8 @@ impl<'a> Driver<'a> {
                 SubmitReply::Open(self.number(failure))
             }
             CallError::Service { code, message, .. } if code == "ClientException" => {
-                let refused = Refused { doing: &doing, request, message: &message };
-                SubmitReply::Refused(self.number(in_plain_words(&session, refused, failure).await))
+                let refused = RejectedRequest { doing: &doing, request, message: &message };
+                SubmitReply::Refused(self.number(explain_rejection(&session, refused, failure).await))
             }
             CallError::Service { .. }
             | CallError::WebPage { .. }

@@ -53,7 +53,7 @@ static COLUMNS: [ColumnDefinition; 27] = [
     }),
     column("statusReason", 6, Gives::Ends(16), |job, viewer| {
         CellValue::text(match viewer.is_on_terminal() {
-            true => job.telling_reason(),
+            true => job.informative_reason(),
             false => job.status_reason.as_deref(),
         })
     }),

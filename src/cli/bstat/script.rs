@@ -13,7 +13,7 @@ use awsb_model::payload::unpack::{self, Carried};
 pub async fn print(session: &Session, output: &Output, jobs: &[Job]) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let ids: Vec<JobId> = jobs.iter().map(Job::id).collect();
-    for detailed in batch::detailed(session, &ids).await?.into_iter().flatten() {
+    for detailed in batch::describe_with_environment(session, &ids).await?.into_iter().flatten() {
         match script(session, output, &detailed).await {
             Ok(()) => {}
             Err(failure) if failure.is_reader_gone() => return Err(failure),

@@ -139,6 +139,6 @@ async fn show(
     while let Some(batch) = rows.next().await? {
         view.add(batch)?;
     }
-    let other_ids = if view.shortens_ids() { batch::known_ids(session) } else { Vec::new() };
+    let other_ids = if view.shortens_ids() { batch::recorded_ids(session) } else { Vec::new() };
     view.finish(&other_ids)
 }

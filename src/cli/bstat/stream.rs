@@ -18,7 +18,7 @@ use super::packed::PackedVariables;
 use super::progress::by_status;
 use super::row::{JobRow, ListingTraits, PartsExcerpt, RowBatch, RowDetails};
 use crate::aws::Session;
-use crate::batch::{self, Job, JobDetails, JobQuery, ListPage, Of, Order};
+use crate::batch::{self, Job, JobDetails, JobQuery, ListOrder, ListPage, ListTarget};
 use crate::ui::{Failure, Progress};
 use awsb_model::{JobId, Status};
 
@@ -155,7 +155,7 @@ impl<'a> Listing<'a> {
 
     async fn next(&mut self) -> Result<Option<ListedChunk>, Failure> {
         if let ListingState::NotBegun = self.state {
-            let pages = batch::selected(self.session, self.query, Order::AtOnce).await?;
+            let pages = batch::select_pages(self.session, self.query, ListOrder::AtOnce).await?;
             self.state = ListingState::Open(pages, Progress::of_listing());
         }
         while let ListingState::Open(pages, progress) = &mut self.state {
@@ -371,7 +371,7 @@ impl<'a> RowSource<'a> {
     /// Adds to rows what DescribeJobs has of them, their variables, and what they depend on.
     async fn describe(self, rows: &mut [JobRow]) -> Result<(), Failure> {
         let ids: Vec<JobId> = rows.iter().map(|row| row.job.id()).collect();
-        let mut described = batch::detailed(self.session, &ids).await?;
+        let mut described = batch::describe_with_environment(self.session, &ids).await?;
         if self.request.environment {
             self.packed.add(self.session, described.iter_mut().flatten()).await;
         }
@@ -428,7 +428,7 @@ async fn first_failures(session: &Session, array: &Job) -> Result<(Vec<Job>, usi
     }
     // They are from the first page. To find those with the lowest indices, all pages would have to
     // be read.
-    let page = batch::pages(session, Of::Array(array.id()), &[Status::Failed]).next().await;
+    let page = batch::pages(session, ListTarget::Children(array.id()), &[Status::Failed]).next().await;
     let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
     first.sort_by_key(|child| child.id().part());
     first.truncate(NAMED_CHILDREN);

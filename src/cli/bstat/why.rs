@@ -1,7 +1,7 @@
 //! `bstat --why`: why a job does not run, or why it failed, and what to do about it.
 
 use crate::aws::Session;
-use crate::batch::{self, Found, Job};
+use crate::batch::{self, Job, ResolvedJobs};
 use crate::cli::select::SelectArgs;
 use crate::diagnose::{self, Diagnosis};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
@@ -17,7 +17,7 @@ const LATELY: &str = "1d";
 ///
 /// # Errors
 /// When Batch cannot be asked, or nobody knows who asks.
-pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found, Failure> {
+pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<ResolvedJobs, Failure> {
     let mine = SelectArgs { mine: true, ..select.clone() };
     let lately = || LATELY.parse::<Moment>().ok();
     let of_failed = SelectArgs { since: mine.since.or_else(lately), ..mine.clone() };
@@ -35,11 +35,11 @@ pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<Found
     if jobs.is_empty() {
         note("bstat: note: you have no active jobs, and none has failed in the last day");
     }
-    Ok(Found { jobs, failures: Vec::new() })
+    Ok(ResolvedJobs { jobs, failures: Vec::new() })
 }
 
 /// Prints the answer for each of these jobs.
-pub async fn print(session: &Session, output: &Output, found: &Found) -> Result<Exit, Failure> {
+pub async fn print(session: &Session, output: &Output, found: &ResolvedJobs) -> Result<Exit, Failure> {
     let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
     let facts = diagnose::why(session, &ids).await?;
     let answers: Vec<Diagnosis> = facts.iter().flatten().map(Diagnosis::of).collect();

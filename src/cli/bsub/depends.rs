@@ -25,7 +25,7 @@ pub async fn dependencies(
         match dependency {
             Dependency::Sequential => list.push(Dependency::Sequential),
             Dependency::On(Awaited::Job(job), kind) => {
-                let ids = batch::meant(session, [job], None).await?;
+                let ids = batch::resolve_ids(session, [job], None).await?;
                 list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
             }
             Dependency::On(Awaited::Named(name), kind) => {
@@ -83,7 +83,7 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
         ))
         .hint(format!("set `{}=NAME` in the environment", Submitter::VARIABLE))
     })?;
-    let found = batch::of_name(session, &queues, name, submitter).await?;
+    let found = batch::select_by_name(session, &queues, name, submitter).await?;
     let now = jiff::Timestamp::now().as_millisecond();
     let known = found.iter().map(|job| NamedJob {
         id: job.id(),

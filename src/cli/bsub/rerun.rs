@@ -33,7 +33,7 @@ pub async fn requests(
     environment: &Environment,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut requests = Vec::new();
-    for job in batch::again(session, ids).await? {
+    for job in batch::resubmissions(session, ids).await? {
         bundle_is_there(session, &job).await?;
         let parts = if only_failed { failed_parts(session, &job).await? } else { vec![job.child.clone()] };
         for part in parts {

@@ -186,7 +186,7 @@ impl Args {
         let options = ResolvedOptions::for_rerun(&self.options)?;
         let build_input = image::build_input(&options, self.quiet)?;
         let mut session = self.common.open().await?;
-        let ids = batch::meant(&session, &ids.0, None).await?;
+        let ids = batch::resolve_ids(&session, &ids.0, None).await?;
         let variables = environment::gather(&options, self.quiet)?;
         let requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
@@ -247,7 +247,7 @@ impl Args {
             Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
             Err(_) => progress.jobs(),
         };
-        batch::remember(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        batch::record_submission(&session, &ids, requests.first().map_or("", |r| &r.job_name));
         if let Err(ErrorKind::Interrupted(signal)) = submitted.as_ref().map_err(Failure::kind)
             && !ids.is_empty()
             && options.ends_with_waiter()

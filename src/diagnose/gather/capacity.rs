@@ -9,8 +9,8 @@ use futures_util::{Stream, StreamExt};
 use super::{Collector, convert};
 use crate::aws::explain;
 use crate::batch::{
-    CapacityDetails, ListPage, Of, Queue, QueueSnapshot, cache_capacity, details, environments, front, pages,
-    queues,
+    CapacityDetails, ListPage, ListTarget, Queue, QueueSnapshot, cache_capacity, environments, pages,
+    queue_snapshot, queues, sdk_details,
 };
 use crate::diagnose::{ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJobs, QueueOrder, patterns};
 use crate::ui::Failure;
@@ -32,7 +32,7 @@ impl Collector<'_> {
         let name = arn.rsplit('/').next().unwrap_or_default();
         let named =
             Queue { job_queue_name: name.to_owned(), job_queue_arn: arn.to_owned(), ..Queue::default() };
-        let (all, front) = tokio::join!(queues(self.session, &[]), front(self.session, &named));
+        let (all, front) = tokio::join!(queues(self.session, &[]), queue_snapshot(self.session, &named));
         let what = format!("the queue {name}");
         let all = self.noting(all, &what, "batch:DescribeJobQueues").unwrap_or_default();
         let own = all.iter().find(|q| q.is(arn));
@@ -77,7 +77,7 @@ impl Collector<'_> {
         let (head, before) = tokio::join!(
             async {
                 let head = head?;
-                let known = details(self.session, std::slice::from_ref(&head)).await;
+                let known = sdk_details(self.session, std::slice::from_ref(&head)).await;
                 let known = self.noting(known, "the job at the head of the queue", "batch:DescribeJobs")?;
                 known.into_iter().flatten().next().map(|detail| convert::job(&detail))
             },
@@ -86,8 +86,8 @@ impl Collector<'_> {
                     return None;
                 }
                 let created = detail.created_at().unwrap_or(i64::MAX);
-                let waiting =
-                    pages(self.session, Of::Queue(queue.to_owned()), &[Status::Runnable]).take(MOST_PAGES);
+                let waiting = pages(self.session, ListTarget::Queue(queue.to_owned()), &[Status::Runnable])
+                    .take(MOST_PAGES);
                 let earlier = |page: &ListPage| {
                     page.jobs.iter().filter(|job| job.created_at.is_some_and(|at| at < created)).count()
                 };
@@ -100,7 +100,8 @@ impl Collector<'_> {
 
     /// The name of the queue, if it has RUNNABLE jobs.
     async fn has_runnable(&self, queue: &Queue) -> Option<String> {
-        let mut waiting = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &[Status::Runnable]);
+        let mut waiting =
+            pages(self.session, ListTarget::Queue(queue.job_queue_arn.clone()), &[Status::Runnable]);
         let page = self.noting(waiting.next().await?, "the queues ahead of its own", "batch:ListJobs")?;
         (!page.jobs.is_empty()).then(|| queue.job_queue_name.clone())
     }
@@ -134,7 +135,7 @@ impl Collector<'_> {
             ..environment
         };
         let evidence: Vec<ComputeEnvironment> = evidence.into_iter().zip(machines).map(with).collect();
-        let all: Vec<crate::batch::Environment> = known.iter().map(|known| (*known).clone()).collect();
+        let all: Vec<crate::batch::ComputeEnvironment> = known.iter().map(|known| (*known).clone()).collect();
         let machines = |e: &ComputeEnvironment| {
             let registered = e.machines.iter().flatten().map(|machine| machine.registered);
             (e.name.clone(), registered.collect())
@@ -195,7 +196,7 @@ impl Collector<'_> {
             return None;
         }
         let lists = join_all(queues.iter().map(|queue| async {
-            let mut busy = pages(self.session, Of::Queue(queue.job_queue_arn.clone()), &BUSY);
+            let mut busy = pages(self.session, ListTarget::Queue(queue.job_queue_arn.clone()), &BUSY);
             let (mut ids, mut seen): (Vec<JobId>, usize) = (Vec::new(), 0);
             while let Some(page) = busy.next().await {
                 let page = page?;
@@ -218,7 +219,7 @@ impl Collector<'_> {
         let more = cut || ids.len() > MOST_PLACED_JOBS;
         ids.truncate(MOST_PLACED_JOBS);
         let known =
-            self.noting(details(self.session, &ids).await, "the jobs that run", "batch:DescribeJobs")?;
+            self.noting(sdk_details(self.session, &ids).await, "the jobs that run", "batch:DescribeJobs")?;
         Some(PlacedJobs { jobs: known.iter().flatten().filter_map(convert::placed_job).collect(), more })
     }
 }

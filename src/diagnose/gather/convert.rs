@@ -4,7 +4,7 @@ use aws_sdk_batch::types::{JobDependency, JobDetail, NodeProperties, ResourceReq
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
 use crate::aws;
-use crate::batch::{Container, Environment, Job, Queue};
+use crate::batch::{ComputeEnvironment, Container, Job, Queue};
 use crate::diagnose::{
     self as why, Attempt, Availability, ComputeKind, End, Machine, ObservedJob, PlacedJob,
 };
@@ -176,7 +176,7 @@ pub fn queue(queue: &Queue) -> why::Queue {
 }
 
 /// A compute environment, without its instances.
-pub fn environment(environment: &Environment) -> why::ComputeEnvironment {
+pub fn environment(environment: &ComputeEnvironment) -> why::ComputeEnvironment {
     let resources = environment.compute_resources.as_ref();
     let unmanaged = environment.kind.as_deref() == Some("UNMANAGED");
     why::ComputeEnvironment {

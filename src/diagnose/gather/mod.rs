@@ -20,7 +20,7 @@ use super::{
     failed_for_another, first_failed,
 };
 use crate::aws::Session;
-use crate::batch::{self, Job, details};
+use crate::batch::{self, Job, sdk_details};
 use crate::logs::{self, LogStreamRef};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, Status};
@@ -35,11 +35,12 @@ const DEEPEST: usize = 20;
 /// # Errors
 /// When Batch cannot be asked for the jobs themselves.
 pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Evidence>>, Failure> {
-    let details =
-        details(session, ids).await.map_err(|failure| match failure.kind() == ErrorKind::AccessDenied {
+    let details = sdk_details(session, ids).await.map_err(|failure| {
+        match failure.kind() == ErrorKind::AccessDenied {
             true => failure.hint("this needs the permission batch:DescribeJobs"),
             false => failure,
-        })?;
+        }
+    })?;
     let looks = details.iter().map(|detail| async move {
         match detail {
             Some(detail) => Some(look(session, detail).await),
@@ -52,7 +53,7 @@ pub async fn why(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Evidence
 /// Caches the limits of a queue's environments. It is not an error if they cannot be read.
 pub async fn look_at_capacity(session: &Session, queue: &str) {
     let asking = Collector { session, unseen: RefCell::default() };
-    if let Ok(Some(queue)) = batch::queue(session, queue).await {
+    if let Ok(Some(queue)) = batch::find_queue(session, queue).await {
         asking.environments(&queue).await;
     }
 }
@@ -131,7 +132,7 @@ impl Collector<'_> {
     /// The jobs that this one waits for.
     async fn dependencies(&self, detail: &JobDetail) -> Vec<Dependency> {
         let ids = convert::dependencies(detail);
-        let known = details(self.session, &ids).await;
+        let known = sdk_details(self.session, &ids).await;
         let known =
             self.noting(known, "the jobs that it waits for", "batch:DescribeJobs").unwrap_or_default();
         let jobs = known.iter().map(|detail| detail.as_ref().map(convert::job));
@@ -146,7 +147,7 @@ impl Collector<'_> {
         }
         let mut waiting_for = convert::dependencies(detail);
         while chain.len() < DEEPEST && !waiting_for.is_empty() {
-            let known = details(self.session, &waiting_for).await;
+            let known = sdk_details(self.session, &waiting_for).await;
             let Some(known) = self.noting(known, "the jobs that it depended on", "batch:DescribeJobs") else {
                 break;
             };
@@ -227,7 +228,7 @@ impl Collector<'_> {
     async fn first_waiting(&self, parent: &Job, status: Status) -> Option<Box<Evidence>> {
         let id = parent.id();
         let first = async {
-            let mut pages = batch::pages(self.session, batch::Of::Array(id), &[status]);
+            let mut pages = batch::pages(self.session, batch::ListTarget::Children(id), &[status]);
             let mut first: Option<JobId> = None;
             while let Some(page) = pages.next().await {
                 let ids = page?.jobs.into_iter().map(|job| job.id());
@@ -236,7 +237,7 @@ impl Collector<'_> {
             Ok(first)
         };
         let first = self.noting(first.await, "its children", "batch:ListJobs")??;
-        let known = details(self.session, std::slice::from_ref(&first)).await;
+        let known = sdk_details(self.session, std::slice::from_ref(&first)).await;
         let detail = self.noting(known, "its children", "batch:DescribeJobs")?.pop()??;
         Some(Box::new(look(self.session, &detail).await))
     }
@@ -252,7 +253,7 @@ impl Collector<'_> {
     }
 
     async fn log_of(&self, id: &JobId) -> Option<LogTail> {
-        let known = details(self.session, std::slice::from_ref(id)).await;
+        let known = sdk_details(self.session, std::slice::from_ref(id)).await;
         let detail = self.noting(known, &format!("the job {id}"), "batch:DescribeJobs")?.pop()??;
         self.log(&Job::from(&detail), LINES).await
     }

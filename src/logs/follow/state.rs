@@ -102,7 +102,7 @@ impl JobState {
     ) -> Result<bool, Failure> {
         let mut changed = false;
         if self.ended_at.is_none() && Instant::now() >= self.next_poll {
-            if let Some(job) = batch::look(contact, id, self.known_at).await? {
+            if let Some(job) = batch::poll_job(contact, id, self.known_at).await? {
                 self.known_at = Instant::now();
                 self.ended_at = job.status.has_ended().then_some(self.known_at);
                 let state = |j: &Job| (j.status, j.status_reason.clone());

@@ -1,4 +1,7 @@
-//! The machines behind compute environments: ECS's container instances, and what EC2 says of them.
+//! The machines behind compute environments: the container instances of ECS, and their EC2
+//! instances.
+
+mod placement;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,18 +10,19 @@ use aws_sdk_ecs::types::{ContainerInstance, Resource};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::Environment;
+use super::ComputeEnvironment;
 use crate::aws::{Instance, Session, explain};
 use crate::ui::Failure;
+pub use placement::jobs_by_host;
 
-/// So many instances are described in one call (ECS API `DescribeContainerInstances`).
-const DESCRIBED: usize = 100;
-/// So many calls are under way at once.
-const AT_ONCE: usize = 5;
-/// ECS counts so many units for a vCPU (ECS Developer Guide, "Task definition parameters", `cpu`).
+/// At most this many instances are described in one call (ECS API `DescribeContainerInstances`).
+const INSTANCES_PER_CALL: usize = 100;
+/// At most this many calls run at the same time.
+const CALLS_AT_ONCE: usize = 5;
+/// The units of ECS for one vCPU (ECS Developer Guide, "Task definition parameters", `cpu`).
 pub const UNITS: i32 = 1024;
 
-/// A machine. It is serialised under the field names of ECS and EC2; what is not known is `null`.
+/// A machine. It is serialised under the field names of ECS and EC2; an unknown field is `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Host {
@@ -30,21 +34,21 @@ pub struct Host {
     pub compute_environments: Vec<String>,
     /// `ACTIVE`, `DRAINING`, `REGISTERING`, …
     pub status: Option<String>,
-    /// Why, where ECS says so.
+    /// The reason for the status, where ECS gives one.
     pub status_reason: Option<String>,
-    /// Whether ECS hears from it.
+    /// Whether its agent has contact with ECS.
     pub agent_connected: bool,
-    /// Such as `c5.xlarge`.
+    /// Its instance type, such as `c5.xlarge`.
     pub instance_type: Option<String>,
-    /// Such as `eu-west-1a`.
+    /// Its zone, such as `eu-west-1a`.
     pub availability_zone: Option<String>,
     /// `spot`, `on-demand`, …
     pub instance_lifecycle: Option<String>,
-    /// EC2's state of it, such as `running`.
+    /// Its state in EC2, such as `running`.
     pub instance_state: Option<String>,
-    /// What it has for jobs.
+    /// Its resources for jobs.
     pub registered_resources: HostResources,
-    /// What is free of it.
+    /// The resources that are free.
     pub remaining_resources: HostResources,
     /// Tasks that run: one for each job, array child and node.
     pub running_tasks_count: i32,
@@ -56,15 +60,16 @@ pub struct Host {
     pub private_ip_address: Option<String>,
     /// Its name in its VPC.
     pub private_dns_name: Option<String>,
-    /// Its address in the world.
+    /// Its public address.
     pub public_ip_address: Option<String>,
-    /// Its name in the world.
+    /// Its public name.
     pub public_dns_name: Option<String>,
-    /// The jobs on it, if it was asked for them.
+    /// The jobs on it, if they were asked for.
     pub jobs: Option<Vec<HostJob>>,
 }
 
-/// What a machine has for jobs. It is serialised under the names that ECS has for its resources.
+/// The resources of a machine for jobs. They are serialised under the names that ECS has for its
+/// resources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub struct HostResources {
@@ -80,7 +85,7 @@ pub struct HostResources {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostJob {
-    /// Its ID: a job's, an array child's or a node's.
+    /// The ID of a job, a child or a node.
     pub job_id: String,
     /// Its name.
     pub job_name: String,
@@ -89,14 +94,14 @@ pub struct HostJob {
 }
 
 impl Host {
-    /// Whether a text means it: the ID of the EC2 instance, or the ARN or ID of the container instance.
+    /// Whether this is the ID of its EC2 instance, or the ARN or ID of its container instance.
     pub fn is(&self, text: &str) -> bool {
         self.ec2_instance_id.as_deref() == Some(text)
             || self.container_instance_arn == text
             || self.id() == text
     }
 
-    /// The ID of the container instance: its ARN has had two forms.
+    /// The ID of the container instance. Its ARN has had two forms.
     pub fn id(&self) -> &str {
         instance_id(&self.container_instance_arn)
     }
@@ -125,7 +130,7 @@ impl Host {
         }
     }
 
-    /// Adds what EC2 says.
+    /// Adds the data of its EC2 instance.
     pub fn complete(&mut self, instance: &Instance) {
         let Instance { instance_type, state, availability_zone, lifecycle, .. } = instance.clone();
         self.instance_type = self.instance_type.take().or(instance_type);
@@ -155,12 +160,12 @@ pub(super) fn instance_id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or_default()
 }
 
-/// The machines of compute environments, by the IDs of their instances. Those that have no ECS cluster (Fargate, EKS)
-/// have none.
+/// The machines of compute environments, by the IDs of their instances. An environment without an
+/// ECS cluster (Fargate, EKS) has none.
 ///
 /// # Errors
 /// When ECS cannot be asked.
-pub async fn hosts(session: &Session, environments: &[&Environment]) -> Result<Vec<Host>, Failure> {
+pub async fn hosts(session: &Session, environments: &[&ComputeEnvironment]) -> Result<Vec<Host>, Failure> {
     // Environments may have a cluster in common.
     let mut clusters: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for environment in environments {
@@ -169,7 +174,7 @@ pub async fn hosts(session: &Session, environments: &[&Environment]) -> Result<V
         }
     }
     let asked = clusters.iter().map(|(cluster, environments)| of_cluster(session, cluster, environments));
-    let mut hosts: Vec<Host> = stream::iter(asked).buffer_unordered(AT_ONCE).try_concat().await?;
+    let mut hosts: Vec<Host> = stream::iter(asked).buffer_unordered(CALLS_AT_ONCE).try_concat().await?;
     let key = |host: &Host| (host.ec2_instance_id.clone(), host.container_instance_arn.clone());
     hosts.sort_by_cached_key(key);
     Ok(hosts)
@@ -183,23 +188,23 @@ async fn of_cluster(session: &Session, cluster: &str, environments: &[String]) -
     while let Some(page) = pages.next().await {
         match page {
             Ok(page) => arns.extend(page.container_instance_arns.unwrap_or_default()),
-            // An environment that is INVALID may have lost it.
+            // An environment that is INVALID may have lost its cluster.
             Err(e) if e.code() == Some("ClusterNotFoundException") => return Ok(Vec::new()),
             Err(e) => return Err(explain(session, &doing, &e)),
         }
     }
-    let described = arns.chunks(DESCRIBED).map(|arns| {
+    let described = arns.chunks(INSTANCES_PER_CALL).map(|arns| {
         let call = session.ecs.describe_container_instances().cluster(cluster);
         call.set_container_instances(Some(arns.to_vec())).send()
     });
-    let answers = stream::iter(described).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await;
+    let answers = stream::iter(described).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>().await;
     let answers = answers.map_err(|e| explain(session, &doing, &e))?;
-    // What has gone since the listing is among the answer's failures.
+    // An instance that has gone since the listing is among the failures of the answer.
     let instances = answers.iter().flat_map(|answer| answer.container_instances());
     Ok(instances.map(|instance| Host::of(instance, environments)).collect())
 }
 
-/// What EC2 says of machines, by the IDs of its instances: addresses, names, whether they are Spot.
+/// The EC2 instances of machines, by their IDs: addresses, names, whether they are Spot instances.
 ///
 /// # Errors
 /// When EC2 cannot be asked (the permission is `ec2:DescribeInstances`).

@@ -1,4 +1,4 @@
-//! Our SubmitJob request as the SDK's.
+//! Requests in the SDK's shapes, from ours.
 
 use aws_sdk_batch::operation::submit_job::builders::SubmitJobFluentBuilder;
 use aws_sdk_batch::types::{

@@ -1,12 +1,12 @@
-//! What a queue allows.
+//! The jobs that a queue accepts.
 
-use super::resources::{Environment, Queue, environments_of, queues};
+use super::model::{ComputeEnvironment, Queue, environments_of, queues};
 use crate::aws::Session;
 use crate::ui::Failure;
 
 impl Queue {
-    /// The failure that jobs in this queue have, if they have one.
-    pub fn refusal(&self, doing: &str, has_share: bool) -> Option<Failure> {
+    /// The failure of a submission that this queue does not accept; `None` if it does.
+    pub fn rejection(&self, doing: &str, has_share: bool) -> Option<Failure> {
         let name = &self.job_queue_name;
         if self.state.as_deref() == Some("DISABLED") {
             return Some(
@@ -46,17 +46,18 @@ impl Queue {
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn queue(session: &Session, name: &str) -> Result<Option<Queue>, Failure> {
+pub async fn find_queue(session: &Session, name: &str) -> Result<Option<Queue>, Failure> {
     Ok(queues(session, &[name.to_owned()]).await?.into_iter().next())
 }
 
-/// Why no compute environment of the queue runs multi-node parallel jobs (UG `mnp-ce`); `None` when one does.
+/// The reason why no compute environment of the queue runs multi-node parallel jobs (UG `mnp-ce`);
+/// `None` when one does.
 ///
 /// # Errors
 /// When Batch cannot be asked.
 pub async fn no_nodes(session: &Session, queue: &Queue) -> Result<Option<String>, Failure> {
     let environments = environments_of(session, std::slice::from_ref(queue)).await?;
-    let reason = |environment: &Environment| {
+    let reason = |environment: &ComputeEnvironment| {
         let reason = match (environment.kind.as_deref(), environment.resource_kind()) {
             (Some("UNMANAGED"), _) => "is unmanaged",
             (_, Some("SPOT")) => "has Spot instances",
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_a_queue_refuses() {
-        let told = [
+        let messages = [
             (queue(), false),
             (Queue { scheduling_policy_arn: Some("p".into()), ..queue() }, true),
             (Queue { state: Some("DISABLED".into()), ..queue() }, false),
@@ -94,10 +95,10 @@ mod tests {
             (Queue { scheduling_policy_arn: Some("p".into()), ..queue() }, false),
             (queue(), true),
         ]
-        .map(|(queue, share)| match queue.refusal("submitting the job j", share) {
+        .map(|(queue, share)| match queue.rejection("submitting the job j", share) {
             Some(f) => format!("{} {:?}", f.message(), f.hints()),
             None => "fine".to_owned(),
         });
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(messages.join("\n"));
     }
 }

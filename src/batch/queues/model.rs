@@ -3,8 +3,8 @@
 use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use serde::{Deserialize, Serialize};
 
-use super::cache_capacity;
 use crate::aws::{Session, explain};
+use crate::batch::cache_capacity;
 use crate::ui::Failure;
 
 /// A job queue (API `JobQueueDetail`). It is serialised under AWS's field names.
@@ -19,15 +19,15 @@ pub struct Queue {
     pub state: Option<String>,
     /// `VALID`, `INVALID`, `CREATING`, …
     pub status: Option<String>,
-    /// Why it has this status; AWS leaves it out where there is nothing to say.
+    /// The reason for this status; AWS may leave it out.
     pub status_reason: Option<String>,
-    /// Among queues that share an environment, the higher one is served first.
+    /// Of queues that share an environment, the one with the higher priority is served first.
     pub priority: Option<i32>,
     /// The ARN of its scheduling policy, if it has one.
     pub scheduling_policy_arn: Option<String>,
     /// The ARNs of its compute environments, in the order in which they are tried.
     pub compute_environments: Vec<String>,
-    /// After which time Batch cancels a job that blocks the queue.
+    /// The times after which Batch cancels a job that blocks the queue.
     pub job_state_time_limit_actions: Vec<TimeLimit>,
 }
 
@@ -37,7 +37,7 @@ pub struct Queue {
 pub struct TimeLimit {
     /// The code of the blocking, such as `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY`.
     pub reason: Option<String>,
-    /// The state in which a job may be so long: `RUNNABLE`.
+    /// The state to which the limit applies: `RUNNABLE`.
     pub state: Option<String>,
     /// Seconds.
     pub max_time_seconds: Option<i32>,
@@ -45,10 +45,11 @@ pub struct TimeLimit {
     pub action: Option<String>,
 }
 
-/// A compute environment (API `ComputeEnvironmentDetail`). It is serialised under AWS's field names.
+/// A compute environment (API `ComputeEnvironmentDetail`). It is serialised under AWS's field
+/// names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Environment {
+pub struct ComputeEnvironment {
     /// Its name.
     pub compute_environment_name: String,
     /// Its ARN.
@@ -123,7 +124,7 @@ impl From<&JobQueueDetail> for Queue {
     }
 }
 
-impl From<&ComputeEnvironmentDetail> for Environment {
+impl From<&ComputeEnvironmentDetail> for ComputeEnvironment {
     fn from(environment: &ComputeEnvironmentDetail) -> Self {
         Self {
             compute_environment_name: environment.compute_environment_name().unwrap_or_default().to_owned(),
@@ -149,13 +150,14 @@ impl From<&ComputeEnvironmentDetail> for Environment {
     }
 }
 
-/// So many are named in one call (API `DescribeJobQueues`, `DescribeComputeEnvironments`: "up to 100").
-const NAMED: usize = 100;
+/// At most this many names go into one call (API `DescribeJobQueues`,
+/// `DescribeComputeEnvironments`: "up to 100").
+const NAMES_PER_CALL: usize = 100;
 
-/// What one call after the other asks for; nothing named is one call for all.
+/// The names of one call after the other. Without names, there is one call for all.
 fn calls(names: &[String]) -> impl Iterator<Item = Option<Vec<String>>> {
     let all = names.is_empty().then_some(None);
-    all.into_iter().chain(names.chunks(NAMED).map(|names| Some(names.to_vec())))
+    all.into_iter().chain(names.chunks(NAMES_PER_CALL).map(|names| Some(names.to_vec())))
 }
 
 fn asking(what: &str, names: &[String]) -> String {
@@ -165,8 +167,8 @@ fn asking(what: &str, names: &[String]) -> String {
     }
 }
 
-/// These job queues (names or ARNs), or all of the account and region when none is named. One that Batch does not
-/// know is left out.
+/// These job queues (names or ARNs), or all of the account and region when none is named. A queue
+/// that Batch does not know is left out.
 ///
 /// # Errors
 /// When Batch cannot be asked.
@@ -183,29 +185,32 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
     Ok(queues)
 }
 
-/// These compute environments (names or ARNs), or all of the account and region when none is named. One that Batch
-/// does not know is left out.
+/// These compute environments (names or ARNs), or all of the account and region when none is named.
+/// An environment that Batch does not know is left out.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Environment>, Failure> {
+pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<ComputeEnvironment>, Failure> {
     let mut environments = Vec::new();
     for named in calls(names) {
         let call = session.batch.describe_compute_environments().set_compute_environments(named);
         let mut pages = call.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| explain(session, &asking("compute environment", names), &e))?;
-            environments.extend(page.compute_environments().iter().map(Environment::from));
+            environments.extend(page.compute_environments().iter().map(ComputeEnvironment::from));
         }
     }
     Ok(environments)
 }
 
-/// The compute environments of these queues; none for no queues.
+/// The compute environments of these queues.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn environments_of(session: &Session, queues: &[Queue]) -> Result<Vec<Environment>, Failure> {
+pub async fn environments_of(
+    session: &Session,
+    queues: &[Queue],
+) -> Result<Vec<ComputeEnvironment>, Failure> {
     let mut names: Vec<String> = queues.iter().flat_map(|queue| queue.compute_environments.clone()).collect();
     names.sort();
     names.dedup();
@@ -217,24 +222,24 @@ pub async fn environments_of(session: &Session, queues: &[Queue]) -> Result<Vec<
 }
 
 impl Queue {
-    /// Whether a name or an ARN means it.
+    /// Whether this is its name or its ARN.
     pub fn is(&self, named: &str) -> bool {
         named == self.job_queue_name || named == self.job_queue_arn
     }
 
     /// Its compute environments among these, in the order in which they are tried.
-    pub fn environments<'a>(&self, all: &'a [Environment]) -> Vec<&'a Environment> {
+    pub fn environments<'a>(&self, all: &'a [ComputeEnvironment]) -> Vec<&'a ComputeEnvironment> {
         self.compute_environments.iter().filter_map(|named| all.iter().find(|e| e.is(named))).collect()
     }
 }
 
-impl Environment {
-    /// Whether a name or an ARN means it.
+impl ComputeEnvironment {
+    /// Whether this is its name or its ARN.
     pub fn is(&self, named: &str) -> bool {
         named == self.compute_environment_name || named == self.compute_environment_arn
     }
 
-    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`; an unmanaged one has no such kind.
+    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`; `None` for an unmanaged environment.
     pub fn resource_kind(&self) -> Option<&str> {
         self.compute_resources.as_ref()?.kind.as_deref()
     }

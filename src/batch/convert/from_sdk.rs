@@ -1,24 +1,25 @@
-//! Jobs out of the SDK's shapes: what DescribeJobs and ListJobs answer.
+//! Jobs from the SDK's shapes, which DescribeJobs and ListJobs return.
 
 use aws_sdk_batch::types::{
     ArrayPropertiesDetail, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
     LogConfiguration, ResourceRequirement,
 };
 
-use super::job::{
+use crate::batch::job::{
     ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
     Resource, RetryStrategy, Timeout,
 };
 use awsb_model::payload::launcher;
 use awsb_model::{Status, Submitter, Tasks};
 
-/// AWS's word for a state; one that is new to us counts as submitted, so that nobody stops waiting.
+/// A state by AWS's name for it. A state that is new to us counts as SUBMITTED, so that waiting
+/// goes on.
 fn status(text: Option<&str>) -> Status {
     text.and_then(|t| t.parse().ok()).unwrap_or(Status::Submitted)
 }
 
 /// The variables of a job's environment, of an MNP job those of its first node range.
-pub(super) fn environment(detail: &JobDetail) -> &[KeyValuePair] {
+pub fn environment(detail: &JobDetail) -> &[KeyValuePair] {
     let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
     match detail.container() {
         Some(container) => container.environment(),
@@ -31,7 +32,7 @@ fn submitter(detail: &JobDetail) -> Option<Submitter> {
     Submitter::cleaned(&variable(environment(detail), Submitter::VARIABLE)?)
 }
 
-/// The SDK takes a time that is not there for 0.
+/// Whether a time is set: the SDK returns 0 for a missing one.
 fn happened(at: &i64) -> bool {
     *at > 0
 }
@@ -90,7 +91,7 @@ impl From<&ArrayPropertiesDetail> for ArrayProperties {
     }
 }
 
-/// What Batch tells of the nodes: of a job that has some, and of one that is one.
+/// The nodes of an MNP job, or the index of a node.
 fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
     let (nodes, node) = (detail.node_properties(), detail.node_details());
     if nodes.is_none() && node.is_none() {
@@ -126,8 +127,8 @@ fn resources(requirements: &[ResourceRequirement]) -> Vec<Resource> {
     requirements.iter().map(resource).collect()
 }
 
-/// What containers that ran and those of nodes' properties have in common; `old` are the vCPUs and the memory in
-/// their old fields.
+/// The fields that a container that ran and the container of a node range have in common. `old` are
+/// the vCPUs and the memory in their old fields.
 fn container(
     image: Option<&str>,
     old: (Option<i32>, Option<i32>),

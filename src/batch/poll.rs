@@ -1,4 +1,4 @@
-//! Waiting for a job.
+//! Polling a job, and the pauses between polls.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,17 @@ use crate::aws::Contact;
 use crate::ui::Failure;
 use awsb_model::JobId;
 
-/// A job that Batch has just taken may not be there to be described at once, and one answer may lack a job that
-/// the one before had.
+/// For this long, Batch may not describe a job that it has just accepted, and an answer may lack a
+/// job that the one before had.
 pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
-/// A job that has been there for longer is looked for so often before it is taken for gone,
-const LOOKS: u32 = 3;
-/// with such a pause in between.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// A job that is older than that counts as gone when this many answers lack it.
+const TRIES: u32 = 3;
+/// The pause between these calls.
+const TRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often something is asked for: often when it may change any moment, and the less often the longer
-/// nothing has happened.
+/// The pauses between two polls: short after a change, and the longer the more time has passed
+/// without one.
 #[derive(Debug, Clone, Copy)]
 pub struct PollInterval {
     since: Instant,
@@ -26,25 +26,25 @@ pub struct PollInterval {
 }
 
 impl PollInterval {
-    /// One job may be asked for this often.
+    /// The shortest pause between two calls for one job.
     pub const SHORTEST: Duration = Duration::from_millis(50);
 
-    /// From `shortest` to `longest` between two questions.
+    /// Pauses from `shortest` to `longest`.
     pub fn new(shortest: Duration, longest: Duration) -> Self {
         Self { since: Instant::now(), shortest, longest }
     }
 
-    /// Something happened: back to the shortest pause.
+    /// Begins again with the shortest pause, after a change.
     pub fn quicken(&mut self) {
         self.since = Instant::now();
     }
 
-    /// The pause before the next question: a tenth of the time that has passed.
+    /// The pause before the next poll: a tenth of the time since the last change.
     pub fn pause(&self) -> Duration {
         (self.since.elapsed() / 10).clamp(self.shortest, self.longest)
     }
 
-    /// The same, but no later than something is foreseen.
+    /// The same pause, but not beyond a change that is foreseen.
     pub fn no_later_than(&self, foreseen: Option<Duration>) -> Duration {
         let pause = self.pause();
         foreseen.map_or(pause, |at| pause.min(at).max(self.shortest))
@@ -57,19 +57,19 @@ impl Default for PollInterval {
     }
 }
 
-/// The job as it is now; `None` when Batch does not know it at this moment.
+/// The job as it is now; `None` when Batch does not know it at the moment.
 ///
 /// # Errors
-/// When the job is not known some time after `since`, when it was known for certain, or contact was lost for good.
-pub async fn look(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
+/// When Batch has not known the job for some time since `since`, or contact was lost for good.
+pub async fn poll_job(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
     let begun = Instant::now();
-    // However long ago the last look was, one answer without the job is none: see SETTLE.
-    for _ in 0..LOOKS {
+    // One answer without the job proves nothing, however long ago the last poll was: see SETTLE.
+    for _ in 0..TRIES {
         let mut known = contact.keep(async |s| describe::describe(s, std::slice::from_ref(id)).await).await?;
         match known.pop().flatten() {
             Some(job) => return Ok(Some(job)),
             None if begun.duration_since(since) < SETTLE => return Ok(None),
-            None => tokio::time::sleep(BETWEEN_LOOKS).await,
+            None => tokio::time::sleep(TRY_PAUSE).await,
         }
     }
     Err(describe::unknown(contact.session(), id))

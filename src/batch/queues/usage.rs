@@ -1,46 +1,48 @@
-//! How full a queue is, and what blocks it.
+//! The jobs in a queue, and the job that blocks it.
 
 use std::fmt;
 
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
-use super::{Job, ListPage, Of, Queue, describe, pages};
+use super::Queue;
 use crate::aws::{Call, Session, explain};
+use crate::batch::{Job, ListPage, ListTarget, describe, pages};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, blocking_code};
 
-/// How many jobs are in a state, as far as one page tells.
+/// The number of jobs in a state, as far as one page tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// So many at least.
+pub struct JobCount {
+    /// At least this many.
     pub jobs: usize,
-    /// Whether there are more.
+    /// Whether there may be more.
     pub more: bool,
 }
 
-impl fmt::Display for Count {
+impl fmt::Display for JobCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.jobs, if self.more { "+" } else { "" })
     }
 }
 
-/// What is in a queue.
+/// The jobs in a queue.
 #[derive(Debug, Clone)]
-pub struct Occupancy {
-    /// The jobs by state, in the order that was asked for. An array counts as one job, as Batch lists it.
-    pub counts: Vec<(Status, Count)>,
-    /// The same, but of an array its children count, each in its own state.
-    pub with_children: Vec<(Status, Count)>,
-    /// The job that blocks the queue, if Batch says that one does.
-    pub blocked: Option<Blocked>,
-    /// Why it is not known whether one does.
+pub struct QueueUsage {
+    /// The number of jobs by state, in the order of the request. An array counts as one job, as
+    /// Batch lists it.
+    pub counts: Vec<(Status, JobCount)>,
+    /// The same, but in place of an array, its children count, each in its own state.
+    pub with_children: Vec<(Status, JobCount)>,
+    /// The job that blocks the queue, if Batch names one.
+    pub blocked: Option<BlockingJob>,
+    /// The reason why it is not known whether a job blocks the queue.
     pub unknown: Option<Failure>,
 }
 
-/// A job that cannot be placed, and holds up those behind it (UG `job_stuck_in_runnable`).
+/// A job that cannot be placed, and blocks those behind it (UG `job_stuck_in_runnable`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocked {
+pub struct BlockingJob {
     /// Its ID.
     pub job_id: String,
     /// Its name.
@@ -49,7 +51,7 @@ pub struct Blocked {
     pub status_reason: String,
 }
 
-impl Blocked {
+impl BlockingJob {
     /// The code of the reason, such as `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT`.
     pub fn code(&self) -> &str {
         blocking_code(&self.status_reason).unwrap_or(&self.status_reason)
@@ -66,36 +68,40 @@ impl Blocked {
     }
 }
 
-/// What is in a queue: one page of each state, all asked for at once.
+/// The jobs in a queue, by one page of each state. All pages are asked for at the same time.
 ///
 /// # Errors
 /// When Batch cannot be asked.
-pub async fn occupancy(session: &Session, queue: &Queue, statuses: &[Status]) -> Result<Occupancy, Failure> {
+pub async fn queue_usage(
+    session: &Session,
+    queue: &Queue,
+    statuses: &[Status],
+) -> Result<QueueUsage, Failure> {
     let firsts = statuses.iter().map(|status| async {
-        let mut pages = pages(session, Of::Queue(queue.job_queue_arn.clone()), &[*status]);
+        let mut pages = pages(session, ListTarget::Queue(queue.job_queue_arn.clone()), &[*status]);
         let nothing = ListPage { status: *status, jobs: Vec::new(), more: false };
         pages.next().await.unwrap_or(Ok(nothing))
     });
     let firsts = try_join_all(firsts).await?;
-    let counts = firsts.iter().map(|page| (page.status, Count { jobs: page.jobs.len(), more: page.more }));
-    let (blocked, unknown) = match blocking(session, queue, &firsts).await {
+    let counts = firsts.iter().map(|page| (page.status, JobCount { jobs: page.jobs.len(), more: page.more }));
+    let (blocked, unknown) = match find_blocking_job(session, queue, &firsts).await {
         Ok(blocked) => (blocked, None),
         Err(failure) => (None, Some(failure)),
     };
-    let counts: Vec<(Status, Count)> = counts.collect();
+    let counts: Vec<(Status, JobCount)> = counts.collect();
     let arrays = arrays(session, &firsts).await;
     let with_children = count_children(&counts, &arrays);
-    Ok(Occupancy { counts, with_children, blocked, unknown })
+    Ok(QueueUsage { counts, with_children, blocked, unknown })
 }
 
-/// The arrays on these pages, with the states of their children. A listing may not tell them.
+/// The arrays on these pages, with the states of their children, which a listing may lack.
 async fn arrays(session: &Session, firsts: &[ListPage]) -> Vec<Job> {
     let listed = firsts.iter().flat_map(|page| &page.jobs).filter(|job| job.is_array_parent());
     let (unknown, mut arrays): (Vec<Job>, Vec<Job>) = listed.cloned().partition(Job::lacks_progress);
     let ids: Vec<JobId> = unknown.iter().map(Job::id).collect();
     let described = match ids.is_empty() {
         true => Vec::new(),
-        // Who may only list jobs sees such an array as one.
+        // For a user who may only list jobs, such an array counts as one job.
         false => describe(session, &ids).await.unwrap_or_default(),
     };
     let described = described.into_iter().chain(std::iter::repeat(None));
@@ -108,7 +114,7 @@ async fn arrays(session: &Session, firsts: &[ListPage]) -> Vec<Job> {
 }
 
 /// The counts with the children of these arrays in place of the arrays.
-fn count_children(counts: &[(Status, Count)], arrays: &[Job]) -> Vec<(Status, Count)> {
+fn count_children(counts: &[(Status, JobCount)], arrays: &[Job]) -> Vec<(Status, JobCount)> {
     let mut counts = counts.to_vec();
     for array in arrays.iter().filter(|array| !array.lacks_progress()) {
         let summary = array.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
@@ -121,11 +127,15 @@ fn count_children(counts: &[(Status, Count)], arrays: &[Job]) -> Vec<(Status, Co
     counts
 }
 
-/// The oldest RUNNABLE job that Batch has given a code to. It may be on a page that was not read, or a child, which no
-/// listing of a queue has: then the queue's snapshot knows the head of the queue.
-async fn blocking(session: &Session, queue: &Queue, firsts: &[ListPage]) -> Result<Option<Blocked>, Failure> {
+/// The oldest RUNNABLE job whose reason has a code. It may be on a page that was not read, or be a
+/// child, which no listing of a queue has. Then the queue's snapshot names the head of the queue.
+async fn find_blocking_job(
+    session: &Session,
+    queue: &Queue,
+    firsts: &[ListPage],
+) -> Result<Option<BlockingJob>, Failure> {
     let of = |status| firsts.iter().filter(move |page| page.status == status);
-    let coded = of(Status::Runnable).flat_map(|page| &page.jobs).filter(|job| Blocked::of(job).is_some());
+    let coded = of(Status::Runnable).flat_map(|page| &page.jobs).filter(|job| BlockingJob::of(job).is_some());
     let oldest = coded.min_by(|a, b| (a.created_at, &a.job_id).cmp(&(b.created_at, &b.job_id)));
     let has_runnable_children = |job: &Job| {
         let summary = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
@@ -134,12 +144,12 @@ async fn blocking(session: &Session, queue: &Queue, firsts: &[ListPage]) -> Resu
     let elsewhere = of(Status::Runnable).any(|page| page.more)
         || of(Status::Pending).flat_map(|page| &page.jobs).any(has_runnable_children);
     if oldest.is_some() || !elsewhere {
-        return Ok(oldest.and_then(Blocked::of));
+        return Ok(oldest.and_then(BlockingJob::of));
     }
-    let front = front(session, queue).await?;
-    let Some(head) = front.jobs.first() else { return Ok(None) };
+    let snapshot = queue_snapshot(session, queue).await?;
+    let Some(head) = snapshot.jobs.first() else { return Ok(None) };
     let head = describe(session, std::slice::from_ref(&head.job_id)).await?.pop().flatten();
-    Ok(head.as_ref().filter(|job| job.status == Status::Runnable).and_then(Blocked::of))
+    Ok(head.as_ref().filter(|job| job.status == Status::Runnable).and_then(BlockingJob::of))
 }
 
 /// The front of a queue: the first 100 of its RUNNABLE jobs (API `FrontOfQueueDetail`).
@@ -149,7 +159,7 @@ pub struct QueueSnapshot {
     pub jobs: Vec<SnapshotJob>,
     /// vCPUs in use by share, where the queue has a scheduling policy, the largest first.
     pub shares: Vec<(String, f64)>,
-    /// When Batch looked, in milliseconds since the epoch.
+    /// The time of the snapshot, in milliseconds since the epoch.
     pub updated_at: Option<i64>,
 }
 
@@ -160,7 +170,7 @@ pub struct SnapshotJob {
     pub job_id: JobId,
     /// Its ARN.
     pub job_arn: String,
-    /// Since when it is at this place, in milliseconds since the epoch.
+    /// The time since when it has this position, in milliseconds since the epoch.
     pub since: Option<i64>,
 }
 
@@ -168,7 +178,7 @@ pub struct SnapshotJob {
 ///
 /// # Errors
 /// When Batch cannot be asked (the permission is `batch:GetJobQueueSnapshot`).
-pub async fn front(session: &Session, queue: &Queue) -> Result<QueueSnapshot, Failure> {
+pub async fn queue_snapshot(session: &Session, queue: &Queue) -> Result<QueueSnapshot, Failure> {
     let answer =
         session.batch.get_job_queue_snapshot().job_queue(&queue.job_queue_arn).send().await.map_err(|e| {
             let doing =
@@ -204,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_count_that_goes_on_says_so() {
-        assert_eq!(Count { jobs: 1000, more: true }.to_string(), "1000+");
-        assert_eq!(Count { jobs: 0, more: false }.to_string(), "0");
+        assert_eq!(JobCount { jobs: 1000, more: true }.to_string(), "1000+");
+        assert_eq!(JobCount { jobs: 0, more: false }.to_string(), "0");
     }
 }

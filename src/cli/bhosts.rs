@@ -41,16 +41,16 @@ pub struct Args {
 
 /// `bhosts`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    super::run("bhosts", words, |args: Args| super::block_on(args.tell()))
+    super::run("bhosts", words, |args: Args| super::block_on(args.run()))
 }
 
 impl Args {
-    async fn tell(&self) -> Result<Exit, Failure> {
+    async fn run(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
         let (session, queues, mut failures) = self.queues(session).await?;
         let environments = batch::environments_of(&session, &queues).await?;
         let with_hosts: Vec<&ComputeEnvironment> =
-            environments.iter().filter(|e| without(e).is_none()).collect();
+            environments.iter().filter(|e| reason_without_hosts(e).is_none()).collect();
         let mut hosts = batch::hosts(&session, &with_hosts).await?;
         let any = !hosts.is_empty();
         if !self.hosts.is_empty() {
@@ -63,7 +63,7 @@ impl Args {
             self.show(&hosts)?;
         }
         for environment in &environments {
-            if let Some(why) = without(environment) {
+            if let Some(why) = reason_without_hosts(environment) {
                 let name = &environment.compute_environment_name;
                 note(format!("bhosts: note: the compute environment {name} {why}"));
             }
@@ -78,7 +78,7 @@ impl Args {
         Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// The queues that are meant, and a failure for each that is not there.
+    /// The queues that the arguments name, and a failure for each that does not exist.
     async fn queues(&self, session: Session) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
         if self.all_queues {
             let queues = batch::queues(&session, &[]).await?;
@@ -87,7 +87,7 @@ impl Args {
         named(session, &self.queue).await
     }
 
-    /// A failure for each machine that is not there.
+    /// A failure for each machine that does not exist.
     fn unknown(&self, session: &Session, hosts: &[Host]) -> Vec<Failure> {
         let unknown = self.hosts.iter().filter(|id| !hosts.iter().any(|host| host.is(id)));
         let place = match self.queue.as_slice() {
@@ -102,7 +102,8 @@ impl Args {
         unknown.map(failure).collect()
     }
 
-    /// Asks EC2 for the addresses and Batch for the jobs, at once. Without the addresses, there is still much to show.
+    /// Asks EC2 for the addresses and Batch for the jobs, at the same time. Without the addresses,
+    /// the rest is shown.
     async fn complete(
         &self,
         session: &Session,
@@ -175,8 +176,8 @@ impl Args {
     }
 }
 
-/// Why an environment has no machines to show.
-fn without(environment: &ComputeEnvironment) -> Option<String> {
+/// The reason why an environment has no machines to show.
+fn reason_without_hosts(environment: &ComputeEnvironment) -> Option<String> {
     if environment.resource_kind().is_some_and(|kind| kind.starts_with("FARGATE")) {
         return Some("is Fargate: its jobs do not run on machines of this account".to_owned());
     }
@@ -190,7 +191,8 @@ fn without(environment: &ComputeEnvironment) -> Option<String> {
     None
 }
 
-/// The columns of the table. Those that come last are the first to be left out on a terminal that is too narrow.
+/// The columns of the table. A terminal that is too narrow leaves out those with the highest rank
+/// first.
 fn columns() -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     vec![
@@ -274,7 +276,7 @@ fn status(host: &Host) -> String {
     format!("{}{contact}", host.status.as_deref().unwrap_or_default())
 }
 
-/// What jobs use, of what there is for them.
+/// The amount that jobs use, of the amount that the machine has for them.
 fn used(host: &Host, of: &str, amount: fn(&HostResources) -> i64, shown: impl Fn(i64) -> String) -> String {
     let (all, free) = (amount(&host.registered_resources), amount(&host.remaining_resources));
     format!("{}{of}{}", shown((all - free).max(0)), shown(all))
@@ -289,7 +291,7 @@ pub(super) fn vcpus(units: i64) -> String {
     vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Those that run, and behind a `+` those that are about to.
+/// The number of tasks that run, and behind a `+` that of tasks that are about to run.
 fn tasks(host: &Host) -> String {
     match host.pending_tasks_count {
         0 => host.running_tasks_count.to_string(),

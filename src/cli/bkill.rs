@@ -31,14 +31,15 @@ pub struct Args {
     /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
     task: Option<u32>,
-    /// Do not ask before ending jobs that are selected by options, or a `last` that another session submitted
+    /// Do not ask before ending jobs that are selected by options, or a `last` that another session
+    /// submitted
     #[arg(short, long)]
     yes: bool,
     /// Show the jobs that would be ended, without ending them
     #[arg(long)]
     dry_run: bool,
-    /// Jobs or array children (ID:INDEX): an ID, its beginning, an ARN, `last`, or `-` to read them from
-    /// standard input
+    /// Jobs or array children (ID:INDEX): an ID, its beginning, an ARN, `last`, or `-` to read them
+    /// from standard input
     #[arg(value_name = "ID", required_unless_present = "SelectArgs", conflicts_with = "SelectArgs")]
     jobs: Vec<Named>,
     #[command(flatten)]
@@ -60,7 +61,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 }
 
 impl Args {
-    /// The jobs that were named.
+    /// Ends the jobs that were named.
     async fn end_named(&self, wanted: Wanted) -> Result<Exit, Failure> {
         if wanted.is_empty() {
             note("bkill: note: nothing is ended, because standard input has no job ID");
@@ -72,7 +73,7 @@ impl Args {
             self.show(&found.jobs)?;
             return Ok(found.report("bkill", Exit::Done));
         }
-        if has_last && !self.yes && !is_last_meant(&session, &found.jobs).await? {
+        if has_last && !self.yes && !confirm_last(&session, &found.jobs).await? {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
@@ -82,11 +83,11 @@ impl Args {
         Ok(if exit == Exit::Done { reported } else { exit })
     }
 
-    /// Who is not asked has to have said so.
+    /// Fails when nobody can be asked, and no option says that nobody has to be.
     fn check_selection(&self) -> Result<(), Failure> {
-        let asked = self.select.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
-        if !asked.iter().any(|status| !status.has_ended()) {
-            let ended: Vec<&str> = asked.iter().map(|status| status.as_str()).collect();
+        let statuses = self.select.status.as_ref().map_or(&Status::ACTIVE[..], |s| &s.0);
+        if !statuses.iter().any(|status| !status.has_ended()) {
+            let ended: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
             return Err(Failure::usage(format!(
                 "--status {}: jobs in this state have already ended",
                 ended.join(",")
@@ -100,7 +101,7 @@ impl Args {
             .hint("`--yes` ends them without asking, and `--dry-run` only shows them"))
     }
 
-    /// The jobs that the options select.
+    /// Ends the jobs that the options select.
     async fn end_selected(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
         let mut jobs = self.select.jobs(&session, &Status::ACTIVE).await?;
@@ -111,34 +112,34 @@ impl Args {
         }
         if jobs.is_empty() {
             note("bkill: note: nothing is ended, because no job matches");
-        } else if !self.yes && !are_meant(&jobs).await? {
+        } else if !self.yes && !confirm(&jobs).await? {
             note("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
         self.end(&session, &jobs).await
     }
 
-    /// Ends those that have not ended, many at once, and tells of each when it was asked to; a failure is no reason
-    /// not to end the others.
+    /// Ends the jobs that have not ended, many at the same time, and prints each when Batch has
+    /// been asked to end it. After a failure, the others are ended all the same.
     async fn end(&self, session: &Session, jobs: &[Job]) -> Result<Exit, Failure> {
-        // What could not be ended is said even when nobody reads the rest.
+        // Failures are reported even when nobody reads the rest.
         let output = self.common.output().outliving_its_reader();
         let mut array = (output.format() == Format::Json).then(|| output.json_array());
-        let mut tell = |job: &Job| match &mut array {
+        let mut print = |job: &Job| match &mut array {
             Some(array) => array.push(&json(job)),
-            None => output.show(&Ended(job)),
+            None => output.show(&EndedJob(job)),
         };
         let (ended, active): (Vec<Job>, Vec<Job>) =
             jobs.iter().cloned().partition(|job| job.status.has_ended());
-        ended.iter().try_for_each(&mut tell)?;
+        ended.iter().try_for_each(&mut print)?;
         let count = active.len();
-        let ending = TerminationProgress::default();
+        let progress = TerminationProgress::default();
         let all = async {
             let mut exit = Exit::Done;
-            let mut outcomes = batch::terminate_all(session, active, &self.reason, &ending);
+            let mut outcomes = batch::terminate_all(session, active, &self.reason, &progress);
             while let Some((job, outcome)) = outcomes.next().await {
                 match outcome {
-                    Ok(()) => tell(&job)?,
+                    Ok(()) => print(&job)?,
                     Err(failure) => {
                         failure.report("bkill");
                         exit = Exit::Failed;
@@ -149,11 +150,11 @@ impl Args {
         };
         let mut signals = Interrupts::listen();
         let exit = tokio::select! {
-            // A signal that comes with the last answer ends nothing that is not done.
+            // When a signal comes with the last answer, all jobs are ended.
             biased;
             exit = all => exit?,
             signal = signals.next() => {
-                let (asked, open) = (ending.asked.get(), ending.under_way.get());
+                let (asked, open) = (progress.asked.get(), progress.under_way.get());
                 let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
                 let were = if asked == 1 { "was" } else { "were" };
                 let count = words::many(count, "job");
@@ -174,21 +175,21 @@ impl Args {
         }
         match active.is_empty() && !self.common.json {
             true => note("bkill: note: no job would be ended"),
-            false => self.common.output().show(&Meant(active))?,
+            false => self.common.output().show(&ActiveJobs(active))?,
         }
         Ok(())
     }
 }
 
-/// So many jobs are shown before bkill asks.
-const SHOWN: usize = 20;
+/// At most this many jobs are shown before bkill asks.
+const MAX_SHOWN: usize = 20;
 
-/// Whether `last` is the job that is meant. Where another session submitted it (another window, a script, a job), whoever
-/// types `last` may think of an earlier one: it is shown, and asked for.
+/// Asks whether to end the job that `last` names, where another session submitted it (another
+/// window, a script, a job). The user may think of an earlier job, so this one is shown.
 ///
 /// # Errors
-/// When there is nobody to ask.
-async fn is_last_meant(session: &Session, jobs: &[Job]) -> Result<bool, Failure> {
+/// When nobody can be asked.
+async fn confirm_last(session: &Session, jobs: &[Job]) -> Result<bool, Failure> {
     let Some((ids, time)) = batch::last_of_another_session(session) else { return Ok(true) };
     let of_last = |job: &&Job| !job.status.has_ended() && ids.contains(&job.id().whole());
     let last: Vec<Job> = jobs.iter().filter(of_last).cloned().collect();
@@ -203,16 +204,16 @@ async fn is_last_meant(session: &Session, jobs: &[Job]) -> Result<bool, Failure>
         .hint(format!("`bkill {id}` or `--yes` ends it")));
     }
     note(format!("bkill: another session submitted `last`, at {time}:"));
-    are_meant(&last).await
+    confirm(&last).await
 }
 
-/// Shows the jobs on the terminal, and asks whether they are meant.
-async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
-    for job in jobs.iter().take(SHOWN) {
+/// Shows the jobs on the terminal, and asks whether to end them.
+async fn confirm(jobs: &[Job]) -> Result<bool, Failure> {
+    for job in jobs.iter().take(MAX_SHOWN) {
         note(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
     }
-    if jobs.len() > SHOWN {
-        note(format!("and {} more", jobs.len() - SHOWN));
+    if jobs.len() > MAX_SHOWN {
+        note(format!("and {} more", jobs.len() - MAX_SHOWN));
     }
     let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
     let children =
@@ -221,7 +222,7 @@ async fn are_meant(jobs: &[Job]) -> Result<bool, Failure> {
     ui::ask(&format!("End {these}{children}?")).await
 }
 
-/// A job that was asked to end, with the state that it had then.
+/// A job that Batch was asked to end, with the state that it had then.
 fn json(job: &Job) -> serde_json::Value {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -234,10 +235,10 @@ fn json(job: &Job) -> serde_json::Value {
     serde_json::to_value(row).unwrap_or_default()
 }
 
-/// A job that was asked to end, or had ended.
-struct Ended<'a>(&'a Job);
+/// A job that Batch was asked to end, or that had already ended.
+struct EndedJob<'a>(&'a Job);
 
-impl View for Ended<'_> {
+impl View for EndedJob<'_> {
     fn plain(&self) -> Layout {
         let Job { job_id, job_name, status, .. } = self.0;
         Layout::Lines(vec![match status.has_ended() {
@@ -252,9 +253,9 @@ impl View for Ended<'_> {
 }
 
 /// The jobs that would be ended.
-struct Meant<'a>(Vec<&'a Job>);
+struct ActiveJobs<'a>(Vec<&'a Job>);
 
-impl View for Meant<'_> {
+impl View for ActiveJobs<'_> {
     fn plain(&self) -> Layout {
         let row = |job: &&Job| vec![job.job_id.clone(), job.job_name.clone(), job.status.to_string()];
         Layout::Table {

@@ -17,10 +17,10 @@ use crate::ui::{
 };
 use awsb_model::{Status, queue_name};
 
-/// Of so many queues, the jobs are counted at once: a call for each state.
-const AT_ONCE: usize = 4;
-/// So many jobs of the front of a queue are shown to people.
-const FRONT: usize = 10;
+/// The jobs of at most this many queues are counted at the same time: a call for each state.
+const QUEUES_AT_ONCE: usize = 4;
+/// At most this many jobs at the front of a queue are shown in the details.
+const MAX_FRONT: usize = 10;
 
 /// Show job queues: their state, their jobs, and the machines behind them
 #[derive(Debug, Parser)]
@@ -29,8 +29,8 @@ pub struct Args {
     /// All queues of the account and region
     #[arg(short, long, conflicts_with = "queues")]
     all_queues: bool,
-    /// Show all details, such as the compute environments and the front of the queue; for a single NAME this
-    /// is the default
+    /// Show all details, such as the compute environments and the front of the queue; for a single
+    /// NAME this is the default
     #[arg(short, long)]
     details: bool,
     /// JobCount jobs that have ended, too
@@ -48,19 +48,19 @@ pub struct Args {
 
 /// `bqueues`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    super::run("bqueues", words, |args: Args| super::block_on(args.tell()))
+    super::run("bqueues", words, |args: Args| super::block_on(args.run()))
 }
 
 impl Args {
-    async fn tell(&self) -> Result<Exit, Failure> {
+    async fn run(&self) -> Result<Exit, Failure> {
         let session = self.common.open().await?;
         let (session, queues, missing) = self.find(session).await?;
-        let seen = self.look(&session, queues).await?;
-        if !seen.is_empty() || missing.is_empty() || self.common.json {
-            self.show(&seen)?;
+        let views = self.inspect(&session, queues).await?;
+        if !views.is_empty() || missing.is_empty() || self.common.json {
+            self.show(&views)?;
         }
-        for queue in &seen {
-            queue.tell_unknown();
+        for view in &views {
+            view.report_unknown();
         }
         for failure in &missing {
             failure.report("bqueues");
@@ -68,7 +68,7 @@ impl Args {
         Ok(if missing.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// The queues that are meant, and a failure for each that is not there.
+    /// The queues that the arguments name, and a failure for each that does not exist.
     async fn find(&self, session: Session) -> Result<(Session, Vec<Queue>, Vec<Failure>), Failure> {
         if self.all_queues {
             let mut queues = batch::queues(&session, &[]).await?;
@@ -83,8 +83,9 @@ impl Args {
         self.details || self.queues.len() == 1
     }
 
-    /// Looks what is in the queues, in their order.
-    async fn look(&self, session: &Session, queues: Vec<Queue>) -> Result<Vec<Seen>, Failure> {
+    /// Asks for the jobs and the environments of the queues. The views have the order of the
+    /// queues.
+    async fn inspect(&self, session: &Session, queues: Vec<Queue>) -> Result<Vec<QueueView>, Failure> {
         let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
         let environments = async {
             let environments = batch::environments_of(session, &queues).await?;
@@ -98,29 +99,29 @@ impl Args {
             let (usage, front) = tokio::join!(batch::queue_usage(session, queue, statuses), front);
             Ok((usage?, front))
         });
-        let looks = stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let looks = stream::iter(looks).buffered(QUEUES_AT_ONCE).try_collect::<Vec<_>>();
         let ((environments, used), looks) = tokio::try_join!(environments, looks)?;
-        let seen = queues.iter().zip(looks).map(|(queue, (usage, front))| {
+        let views = queues.iter().zip(looks).map(|(queue, (usage, front))| {
             let environments: Vec<ComputeEnvironment> =
                 queue.environments(&environments).into_iter().cloned().collect();
             let used_units = used_of(&environments, &used);
-            Seen { environments, queue: queue.clone(), usage, used_units, front }
+            QueueView { environments, queue: queue.clone(), usage, used_units, front }
         });
-        Ok(seen.collect())
+        Ok(views.collect())
     }
 
-    fn show(&self, seen: &[Seen]) -> Result<(), Failure> {
+    fn show(&self, views: &[QueueView]) -> Result<(), Failure> {
         let output = self.common.output().without_header(self.no_header);
         match output.format() {
             Format::Json => {
                 let mut array = output.json_array();
-                for element in seen.iter().map(Seen::element) {
+                for element in views.iter().map(QueueView::element) {
                     array.push(&element)?;
                 }
                 array.finish()
             }
             Format::Plain if self.is_detailed() => {
-                for (n, queue) in seen.iter().enumerate() {
+                for (n, queue) in views.iter().enumerate() {
                     between(&output, n)?;
                     output.show_layout(&queue.details())?;
                 }
@@ -129,15 +130,15 @@ impl Args {
             Format::Plain => {
                 let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
                 let mut table = output.table(columns(statuses));
-                table.rows(&seen.iter().map(Seen::row).collect::<Vec<_>>())?;
+                table.rows(&views.iter().map(QueueView::row).collect::<Vec<_>>())?;
                 table.finish()
             }
         }
     }
 }
 
-/// What jobs use of the machines of each ECS cluster that these environments have, in ECS's units; nothing of a cluster
-/// that may not be asked.
+/// The vCPUs that jobs use on the machines of these environments, by ECS cluster, in ECS's units. A
+/// cluster that may not be asked is left out.
 async fn used_units(session: &Session, environments: &[ComputeEnvironment]) -> HashMap<String, i64> {
     let clusters: BTreeMap<&str, &ComputeEnvironment> =
         environments.iter().filter_map(|e| Some((e.ecs_cluster_arn.as_deref()?, e))).collect();
@@ -146,10 +147,10 @@ async fn used_units(session: &Session, environments: &[ComputeEnvironment]) -> H
         let used = |host: &batch::Host| host.registered_resources.cpu - host.remaining_resources.cpu;
         Some((cluster.to_owned(), hosts.iter().map(used).map(i64::from).sum()))
     });
-    stream::iter(asked).buffer_unordered(AT_ONCE).filter_map(async |used| used).collect().await
+    stream::iter(asked).buffer_unordered(QUEUES_AT_ONCE).filter_map(async |used| used).collect().await
 }
 
-/// What jobs use of the machines of these environments, unless it is not known of one of them.
+/// The vCPUs that jobs use on the machines of these environments; `None` if one of them is unknown.
 fn used_of(environments: &[ComputeEnvironment], used: &HashMap<String, i64>) -> Option<i64> {
     let clusters: BTreeSet<&str> = environments.iter().filter_map(|e| e.ecs_cluster_arn.as_deref()).collect();
     if clusters.is_empty() {
@@ -183,13 +184,13 @@ fn columns(statuses: &[Status]) -> Vec<Column> {
     columns
 }
 
-/// An empty line between two.
+/// Prints an empty line before each but the first.
 pub(super) fn between(output: &Output, n: usize) -> Result<(), Failure> {
     if n == 0 { Ok(()) } else { output.write(b"\n") }
 }
 
-/// The queues that are named, or that of the cluster, each once, and a failure for each that does not exist. If the
-/// cluster's queue is gone and came from the cache, the cluster is read again.
+/// The queues that are named, or that of the cluster, each once, and a failure for each that does
+/// not exist. If the cluster's queue is gone and came from the cache, the cluster is read again.
 pub(super) async fn named(
     mut session: Session,
     names: &[String],
@@ -243,21 +244,21 @@ fn region(name: &str) -> Option<&str> {
     name.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2))
 }
 
-/// What there is to say about a queue.
-struct Seen {
+/// A queue, with everything that is shown of it.
+struct QueueView {
     queue: Queue,
-    /// In the order in which they are tried.
+    /// Its compute environments, in the order in which they are tried.
     environments: Vec<ComputeEnvironment>,
     usage: QueueUsage,
-    /// What jobs use of the machines behind the queue, in ECS's units. `None` where there are no machines to ask, or
-    /// ECS may not be asked.
+    /// The vCPUs that jobs use on the machines behind the queue, in ECS's units. `None` where there
+    /// are no machines, or ECS may not be asked.
     used_units: Option<i64>,
-    /// Only if asked for.
+    /// The front of the queue, if details are shown.
     front: Option<Result<QueueSnapshot, Failure>>,
 }
 
-impl Seen {
-    /// vCPUs that jobs use, of the most that the environments may have.
+impl QueueView {
+    /// The vCPUs that jobs use, of the maximum of the environments.
     fn vcpus(&self) -> String {
         let used = self.used_units.map_or_else(|| "-".to_owned(), vcpus);
         let max = self.environments.iter().filter_map(|e| e.compute_resources.as_ref()?.maxv_cpus);
@@ -266,8 +267,8 @@ impl Seen {
         format!("{used}/{max}")
     }
 
-    /// Says what Batch would not tell.
-    fn tell_unknown(&self) {
+    /// Reports the data that Batch has refused.
+    fn report_unknown(&self) {
         let front = self.front.as_ref().and_then(|front| front.as_ref().err());
         if let Some(why) = self.usage.unknown.as_ref().or(front) {
             let name = &self.queue.job_queue_name;
@@ -279,7 +280,7 @@ impl Seen {
         self.front.as_ref()?.as_ref().ok()
     }
 
-    /// Since when a job is at its place.
+    /// The time since when a job has its position.
     fn since(&self, job_id: &str) -> Option<String> {
         let job = self.front()?.jobs.iter().find(|job| job.job_id.as_str() == job_id)?;
         Some(format!("since {}", local_rfc3339(job.since?)))
@@ -292,7 +293,7 @@ fn state(state: Option<&str>, status: Option<&str>) -> String {
     [state, status].into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
-impl Seen {
+impl QueueView {
     fn row(&self) -> Vec<Cell> {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let (state, status) = (self.queue.state.as_deref(), self.queue.status.as_deref());
@@ -333,16 +334,16 @@ impl Seen {
             ("blocked", blocked.unwrap_or_default()),
         ];
         for environment in &self.environments {
-            details.extend(of_environment(environment));
+            details.extend(environment_lines(environment));
         }
         if let Some(front) = self.front() {
-            let shown = front.jobs.iter().take(FRONT).map(|job| {
+            let shown = front.jobs.iter().take(MAX_FRONT).map(|job| {
                 let since = job.since.map(|since| format!(" since {}", local_rfc3339(since)));
                 ("frontOfQueue", format!("{}{}", job.job_id.as_str(), since.unwrap_or_default()))
             });
             details.extend(shown);
-            if front.jobs.len() > FRONT {
-                details.push(("frontOfQueue", format!("and {} more", front.jobs.len() - FRONT)));
+            if front.jobs.len() > MAX_FRONT {
+                details.push(("frontOfQueue", format!("and {} more", front.jobs.len() - MAX_FRONT)));
             }
         }
         Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
@@ -350,7 +351,7 @@ impl Seen {
 }
 
 /// A compute environment, in a few lines.
-fn of_environment(environment: &ComputeEnvironment) -> Vec<(&'static str, String)> {
+fn environment_lines(environment: &ComputeEnvironment) -> Vec<(&'static str, String)> {
     let kind = environment.resource_kind().or(environment.kind.as_deref()).unwrap_or("?");
     let reason = environment.status_reason.as_deref().map(|reason| format!(": {reason}"));
     let state = state(environment.state.as_deref(), environment.status.as_deref());
@@ -368,8 +369,8 @@ fn of_environment(environment: &ComputeEnvironment) -> Vec<(&'static str, String
     lines
 }
 
-impl Seen {
-    /// The queue in AWS's words, with what belongs to it.
+impl QueueView {
+    /// The queue as JSON, under AWS's field names, with its environments and jobs.
     fn element(&self) -> Value {
         let mut element = serde_json::to_value(&self.queue).unwrap_or_default();
         let order = (1..).zip(&self.queue.compute_environments);

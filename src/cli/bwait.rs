@@ -49,7 +49,8 @@ pub struct Args {
     /// Print nothing but errors
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
-    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on standard input
+    /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on
+    /// standard input
     #[arg(value_name = "ID", required = true)]
     jobs: Vec<Named>,
     #[command(flatten)]
@@ -73,79 +74,80 @@ impl Args {
         let session = self.common.open().await?;
         let mut found = wanted.find(&session, self.task).await?;
         let is_done = if self.started { Job::is_under_way } else { |job: &Job| job.status.has_ended() };
-        let mut crowd = JobWaitSet::new(found.jobs.clone(), is_done);
+        let mut set = JobWaitSet::new(found.jobs.clone(), is_done);
         let output = self.common.output().outliving_its_reader();
         let (stuck, untold) = Stuck::new("bwait");
-        let mut teller = Teller::new(self, &output, crowd.jobs().count(), stuck);
-        let seen = Seen::default();
+        let mut reporter = OutcomeReporter::new(self, &output, set.jobs().count(), stuck);
+        let observed = Observed::default();
         let mut contact = Contact::new(session.clone(), "bwait");
-        let (open, kills, of_last) = (seen.open.clone(), self.kill_on_interrupt, session.clone());
+        let (open, kills, of_last) = (observed.open.clone(), self.kill_on_interrupt, session.clone());
         let last = move |signal| async move {
             let open = open.get();
             match kills {
                 true => end_with_waiter("bwait", &of_last, signal, &open.ids).await,
-                false => open.tell_they_go_on(signal),
+                false => open.report_going_on(signal),
             }
         };
         let outcome = {
-            let mut through = pin!(self.see_through(&mut crowd, &mut contact, &mut teller, &seen));
+            let mut all_done = pin!(self.wait_for_all(&mut set, &mut contact, &mut reporter, &observed));
             let in_time = async {
                 tokio::select! {
-                    // What is known by now counts before the time does: with no time at all, bwait looks once.
+                    // The state of the jobs counts before the timeout: with a timeout of 0, bwait
+                    // asks once.
                     biased;
-                    outcome = &mut through => outcome,
-                    () = until(deadline) => match seen.open.get().ids.len() {
-                        // All are done. What is still asked for is how they ended.
-                        0 => through.await,
-                        _ => Err(self.timed_out(&seen.open.get())),
+                    outcome = &mut all_done => outcome,
+                    () = until(deadline) => match observed.open.get().ids.len() {
+                        // All are done. Only their outcomes are still asked for.
+                        0 => all_done.await,
+                        _ => Err(self.timed_out(&observed.open.get())),
                     },
-                    never = tell_stuck_children("bwait", &session, &seen.arrays) => match never {},
+                    never = tell_stuck_children("bwait", &session, &observed.arrays) => match never {},
                     never = tell_why_stuck("bwait", &session, untold) => match never {},
                 }
             };
             until_signal(in_time, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
         };
-        teller.finish()?;
-        found.failures.extend(crowd.lost().iter().map(|id| batch::unknown(&session, id)));
+        reporter.finish()?;
+        found.failures.extend(set.lost().iter().map(|id| batch::unknown(&session, id)));
         let reported = found.report("bwait", Exit::Done);
         match outcome? {
-            // What is not known counts as one that has failed.
+            // A job that is not known counts as failed.
             Exit::Done | Exit::Job(0) => Ok(reported),
             exit => Ok(exit),
         }
     }
 
-    /// Waits for those that are open, and tells of each that is done.
-    async fn see_through(
+    /// Waits for the open jobs, and reports each that is done.
+    async fn wait_for_all(
         &self,
-        crowd: &mut JobWaitSet,
+        set: &mut JobWaitSet,
         contact: &mut Contact,
-        teller: &mut Teller<'_>,
-        seen: &Seen,
+        reporter: &mut OutcomeReporter<'_>,
+        observed: &Observed,
     ) -> Result<Exit, Failure> {
         let mut highest = 0;
-        let mut news: Vec<Job> = crowd.jobs().cloned().collect();
+        let mut changed: Vec<Job> = set.jobs().cloned().collect();
         loop {
-            seen.look(crowd);
-            teller.progress(crowd);
-            let (done, open): (Vec<Job>, Vec<Job>) = news.into_iter().partition(|job| crowd.is_done(job));
+            observed.update(set);
+            reporter.progress(set);
+            let (done, open): (Vec<Job>, Vec<Job>) = changed.into_iter().partition(|job| set.is_done(job));
             let mut done = match self.started {
                 true => done.into_iter().map(|job| Outcome { job, exit: 0, first: None }).collect(),
-                false => outcomes(contact, done).await.map_err(|f| contact_lost(f, &seen.open.get()))?,
+                false => outcomes(contact, done).await.map_err(|f| contact_lost(f, &observed.open.get()))?,
             };
             if self.any {
                 done.sort_by_key(|outcome| outcome.job.stopped_at);
                 done.truncate(1);
             }
             for outcome in &done {
-                teller.tell(outcome)?;
+                reporter.report(outcome)?;
                 highest = highest.max(outcome.exit);
             }
-            open.iter().for_each(|job| teller.stuck.look(job));
-            if crowd.open().next().is_none() || (self.any && !done.is_empty()) {
+            open.iter().for_each(|job| reporter.stuck.look(job));
+            if set.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }
-            news = crowd.changes(contact).await.map_err(|f| contact_lost(f, &seen.open.get()))?;
+            changed = set.changes(contact).await.map_err(|f| contact_lost(f, &observed.open.get()))?;
         }
     }
 
@@ -163,7 +165,7 @@ impl Args {
     }
 }
 
-/// Waits until a deadline; for ever, where there is none.
+/// Waits until a deadline; without one, for ever.
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -171,41 +173,42 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// A failure while one waits is one of contact alone: the jobs go on.
+/// The failure of a call while the jobs go on.
 fn contact_lost(failure: Failure, open: &Open) -> Failure {
     let message = format!("contact is lost; {}: {failure}", open.go_on());
     failure.wrap(message).with_kind(ErrorKind::ContactLost)
 }
 
-/// So many of the jobs that go on are named.
-const NAMED: usize = 20;
+/// At most this many of the jobs that go on are named.
+const MAX_NAMED: usize = 20;
 
-/// What has been seen of the jobs.
+/// The open jobs and arrays at the last poll, which other futures read.
 #[derive(Debug, Default)]
-struct Seen {
-    open: Latest,
+struct Observed {
+    open: SharedOpen,
     arrays: RefCell<Vec<JobId>>,
 }
 
-impl Seen {
-    fn look(&self, crowd: &JobWaitSet) {
-        let ids = crowd.open().map(Job::id).collect();
-        let running = crowd.open().filter(|job| runs(job)).count();
-        self.open.set(Open { ids, all: crowd.jobs().count(), running });
-        *self.arrays.borrow_mut() = crowd.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
+impl Observed {
+    fn update(&self, set: &JobWaitSet) {
+        let ids = set.open().map(Job::id).collect();
+        let running = set.open().filter(|job| runs(job)).count();
+        self.open.set(Open { ids, all: set.jobs().count(), running });
+        *self.arrays.borrow_mut() = set.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
     }
 }
 
-/// Whether it runs, or a child of it: the parent of an array whose children run is PENDING (UG, `array_jobs`).
+/// Whether a job runs, or a child of it: the parent of an array whose children run is PENDING (UG,
+/// `array_jobs`).
 fn runs(job: &Job) -> bool {
     batch::Counts::of([job]).running > 0
 }
 
-/// The jobs that were open when they were last looked at, for whoever breaks off, on whatever thread.
+/// The open jobs at the last poll. A signal handler on another thread reads them.
 #[derive(Debug, Clone, Default)]
-struct Latest(Arc<Mutex<Open>>);
+struct SharedOpen(Arc<Mutex<Open>>);
 
-impl Latest {
+impl SharedOpen {
     fn set(&self, open: Open) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = open;
     }
@@ -215,22 +218,23 @@ impl Latest {
     }
 }
 
-/// The jobs that have not come as far as they are waited for, and how many are waited for in all.
+/// The jobs for which the waiting goes on.
 #[derive(Debug, Clone, Default)]
 struct Open {
     ids: Vec<JobId>,
+    /// The number of all jobs of this wait.
     all: usize,
-    /// So many of the open ones run.
+    /// The number of open jobs that run.
     running: usize,
 }
 
 impl Open {
-    /// Says that nobody waits for the open ones any more.
-    fn tell_they_go_on(&self, signal: EndSignal) {
+    /// Reports that the open jobs go on without being waited for.
+    fn report_going_on(&self, signal: EndSignal) {
         note(format!("bwait: {signal}; {}", self.go_on()));
         let ids = &self.ids;
-        let mut named = ids.iter().take(NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
-        if ids.len() > NAMED {
+        let mut named = ids.iter().take(MAX_NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
+        if ids.len() > MAX_NAMED {
             named.push_str(",…");
         }
         if !ids.is_empty() {
@@ -251,31 +255,31 @@ impl Open {
     }
 }
 
-/// Tells of jobs that are done.
-struct Teller<'a> {
+/// Reports the jobs that are done.
+struct OutcomeReporter<'a> {
     args: &'a Args,
     output: &'a Output,
     array: Option<JsonArray<'a>>,
     bar: Option<Bar>,
-    /// So many jobs are waited for.
+    /// The number of jobs.
     count: usize,
-    /// So many have failed.
+    /// The number of jobs that have failed.
     failed: usize,
-    /// A job that is stuck may be stuck for ever: whoever waits for it has to know, once.
+    /// A job that is stuck may be stuck for ever, so the user has to know, once.
     stuck: Stuck,
 }
 
-/// Of so many jobs that fail it is told why.
-const TOLD: usize = 10;
+/// At most this many failed jobs are explained.
+const MAX_EXPLAINED: usize = 10;
 
-impl<'a> Teller<'a> {
+impl<'a> OutcomeReporter<'a> {
     fn new(args: &'a Args, output: &'a Output, count: usize, stuck: Stuck) -> Self {
         let array = (output.format() == Format::Json).then(|| output.json_array());
         let bar = (!args.quiet).then(|| if args.started { Bar::of_starts() } else { Bar::of_ends() });
         Self { args, output, array, bar, count, failed: 0, stuck }
     }
 
-    fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+    fn report(&mut self, outcome: &Outcome) -> Result<(), Failure> {
         let Outcome { job, exit, first } = outcome;
         let has_ended = job.status.has_ended();
         let row = Row {
@@ -298,24 +302,24 @@ impl<'a> Teller<'a> {
         self.failed += 1;
         match self.count {
             1 => tell_failure("bwait", job, *exit, first.as_ref(), false, false),
-            _ if self.failed <= TOLD => note(failure_line("bwait", job, *exit)),
+            _ if self.failed <= MAX_EXPLAINED => note(failure_line("bwait", job, *exit)),
             _ => {}
         }
         Ok(())
     }
 
-    fn progress(&mut self, crowd: &JobWaitSet) {
+    fn progress(&mut self, set: &JobWaitSet) {
         if let Some(bar) = &mut self.bar {
-            bar.show(crowd.counts());
+            bar.show(set.counts());
         }
     }
 
-    /// What is to be said at the end.
+    /// Prints the lines at the end.
     fn finish(mut self) -> Result<(), Failure> {
         self.bar = None;
         if self.count > 1 && self.failed > 0 {
-            if self.failed > TOLD {
-                let more = self.failed - TOLD;
+            if self.failed > MAX_EXPLAINED {
+                let more = self.failed - MAX_EXPLAINED;
                 note(format!("bwait: and {more} more {} failed", if more == 1 { "has" } else { "have" }));
             }
             note(
@@ -326,7 +330,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// A job that is done, as it is told.
+/// A job that is done, as it is printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {

@@ -53,8 +53,6 @@ mod embedded;
 mod error;
 mod home;
 mod http;
-#[cfg(test)]
-mod layers;
 mod log;
 mod logs;
 mod process;

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 /// The resource that the machine lacks now and may have later, if an error means that: a retry
 /// makes sense.
-pub fn lacking(e: &io::Error) -> Option<&'static str> {
+pub fn missing_resource(e: &io::Error) -> Option<&'static str> {
     match Errno::from_raw(e.raw_os_error()?) {
         // fork(2), pthread_create(3)
         Errno::EAGAIN => {

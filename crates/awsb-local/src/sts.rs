@@ -1,4 +1,4 @@
-//! The part of STS that tells who one is: whoever holds the credentials of the home.
+//! The part of STS that returns the identity of the caller: the owner of the home's credentials.
 
 use http::StatusCode;
 use serde_json::{Value, json};

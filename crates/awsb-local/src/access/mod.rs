@@ -1,7 +1,7 @@
 //! Permissions. The owner and host jobs may do everything; `docs/blocal.md` lists what a job in a
 //! container may do.
 //!
-//! | module      | what lives there                                                            |
+//! | module      | contents                                                                    |
 //! |-------------|-----------------------------------------------------------------------------|
 //! | `principal` | who has signed a request: the owner, or a job                               |
 //! | `secrets`   | the key pairs, and the secrets that they are derived from; pure             |

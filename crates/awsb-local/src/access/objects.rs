@@ -255,7 +255,7 @@ mod tests {
         {
             assert!(matches!(read(operation), Verdict::Refused(_)), "{operation:?}");
         }
-        // A sibling's are read only if it is a dependency; what belongs to the whole array, too.
+        // A sibling's objects are read only if it is a dependency; so are those of the whole array.
         assert_eq!(
             asked(S3::GetObject, "awsb/outputs/me/4/r", false),
             Verdict::IfReadable(vec!["me".to_owned(), "me:4".to_owned()])
@@ -304,7 +304,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the key is, nothing is written but at the four places.
+        /// No key other than the four kinds is written.
         #[test]
         fn nothing_else_is_written(key in "(awsb/)?(outputs|bundles|once|nodes|x)?/?[a-z0-9:#./-]{0,12}(/[a-z0-9.]{0,6}){0,3}") {
             for operation in S3::ALL.iter().filter(|o| matches!(o.rule(), Rule::Write | Rule::NodesKey)) {

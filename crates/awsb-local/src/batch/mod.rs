@@ -1,7 +1,7 @@
 //! AWS Batch: the API, the pure state machine with the scheduler in it, the database, and the one
 //! writer that holds them together.
 //!
-//! | module       | what lives there                                                          |
+//! | module       | contents                                                                  |
 //! |--------------|---------------------------------------------------------------------------|
 //! | `api`        | operations: JSON in, JSON out                                             |
 //! | `request`    | what a SubmitJob says, checked and merged with its job definition; pure   |

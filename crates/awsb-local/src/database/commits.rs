@@ -9,9 +9,9 @@
 //!
 //! The row is written in each transaction that changes something. The files are overwritten after
 //! it, in the page cache only: that survives the end of this process. The end of the machine may
-//! take commits that were not synced, so the files have two numbers: all commits, and those that
-//! were on the disk. A third number tells since which commit the runners' journals have all that
-//! has happened to jobs.
+//! lose commits that were not synced, so the files have two numbers: all commits, and those that
+//! were on the disk. A third number says since which commit the runners' journals have everything
+//! that has happened to jobs.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -201,8 +201,8 @@ pub struct Commits {
     commits: AtomicU64,
     durable: AtomicU64,
     journaled: AtomicU64,
-    /// The database has less than the files say, which is this, or they say nothing; what follows
-    /// from that is not in it yet.
+    /// The number of commits in the files while the database has fewer, or while the files have no
+    /// number. The consequences are not in the database yet.
     ahead: AtomicU64,
     /// The file could not be written the last time.
     failed: AtomicBool,
@@ -311,7 +311,7 @@ impl Commits {
             return;
         }
         let outcome = self.write(&self.record());
-        // Said once. A number that is too low raises no false alarm.
+        // Logged once. A number that is too low raises no false alarm.
         if self.failed.swap(outcome.is_err(), Ordering::Relaxed) != outcome.is_err()
             && let Err(e) = outcome
         {

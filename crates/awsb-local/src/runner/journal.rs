@@ -17,8 +17,8 @@ use crate::home::files::{RUNNER_JOURNAL, RUNNER_LOCK, RUNNER_OLD_JOURNAL, RUNNER
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    /// The first line: without it, the rest is not all that was there. What came before is in the
-    /// journal before this one, as far as that is there, and was in the database with this commit.
+    /// The first line: without it, the journal is incomplete. Earlier lines are in the journal
+    /// before this one, if it exists, and were in the database with this commit.
     Opened {
         runner: RunnerId,
         #[serde(default, skip_serializing_if = "is_zero")]
@@ -238,8 +238,7 @@ pub struct Taken {
 pub struct Journals {
     /// All attempts.
     pub taken: Vec<Taken>,
-    /// A runner that has written much keeps the last of it only: what has happened since this
-    /// commit.
+    /// A runner with a long journal stores only the newest part: events since this commit.
     pub since: u64,
     /// The journals that are incomplete, or cannot be read.
     pub damaged: Vec<PathBuf>,

@@ -449,8 +449,8 @@ impl Runner {
                 }
                 self.job = Some(job);
             }
-            Err(process::CannotStart { reason, lacking: Some(lacking), .. }) => {
-                let why = format!("{reason}: {lacking}");
+            Err(process::CannotStart { reason, missing_resource: Some(missing_resource), .. }) => {
+                let why = format!("{reason}: {missing_resource}");
                 if pause_ms == 0 {
                     tracing::warn!("job {} waits to be started: {why}", run.job);
                 }

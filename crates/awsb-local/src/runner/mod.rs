@@ -7,13 +7,12 @@
 //!
 //! The rules from which "nothing is lost, nothing runs twice" follows:
 //!
-//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake
-//!    that.
-//! 2. The server records which runner a job goes to before it says so to the runner.
+//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake that.
+//! 2. The server records which runner a job goes to before it sends the job to the runner.
 //! 3. A runner journals that it has taken a job before the job's process or container exists, and
 //!    how the job ended before it reports it.
-//! 4. A runner handles what it has been sent in order; it says what it has only after it has seen
-//!    the end of what the previous server sent.
+//! 4. A runner handles its orders one after the other. It reports what it has only after it has
+//!    seen the end of what the previous server sent.
 //!
 //! So a job that was given to a runner is in one of four states: the runner lives and says that it
 //! has it; it lives and says that it has not (then it never began); it is gone and its journal has

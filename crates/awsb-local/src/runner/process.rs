@@ -16,7 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::protocol::{TASK_VARIABLE, TaskId};
-use crate::process::lacking;
+use crate::process::missing_resource;
 
 /// A program that could not be started, in the words of a container engine.
 #[derive(Debug)]
@@ -27,23 +27,23 @@ pub struct CannotStart {
     /// `CannotStartContainerError: …`, the words that ECS puts before the engine's.
     pub reason: String,
     /// The resource that the machine lacks now and may have later, if that is the reason.
-    pub lacking: Option<&'static str>,
+    pub missing_resource: Option<&'static str>,
 }
 
 impl CannotStart {
     fn new(exit_code: i32, program: &str, why: impl std::fmt::Display) -> Self {
         let reason = format!("CannotStartContainerError: exec: \"{program}\": {why}");
-        Self { exit_code, reason, lacking: None }
+        Self { exit_code, reason, missing_resource: None }
     }
 
     /// The failure is not the program's fault.
     pub fn without_a_program(e: &io::Error) -> Self {
         let reason = format!("CannotStartContainerError: {e}");
-        Self { exit_code: 126, reason, lacking: lacking(e) }
+        Self { exit_code: 126, reason, missing_resource: missing_resource(e) }
     }
 
     fn of_error(program: &str, e: &io::Error) -> Self {
-        Self { lacking: lacking(e), ..Self::new(126, program, e) }
+        Self { missing_resource: missing_resource(e), ..Self::new(126, program, e) }
     }
 }
 

@@ -189,8 +189,8 @@ async fn next(file: &mut tokio::fs::File, left: u64) -> io::Result<Bytes> {
     Ok(Bytes::from(chunk))
 }
 
-/// The answer for an object whose content is not what was stored. S3 has no such error. The status
-/// is none that clients try again after, and the message says what can be done.
+/// The answer for an object whose content is not what was stored. S3 has no such error. Clients do
+/// not retry this status, and the message says what to do.
 pub fn damaged(harm: &str) -> s3s::S3Error {
     tracing::warn!("s3: damaged content: {harm}");
     let message =
@@ -205,8 +205,8 @@ fn home_of(path: &Path) -> &Path {
     path.ancestors().nth(2).unwrap_or(path)
 }
 
-/// What an error of the disk is to a client: a disk that takes no more, or that fails, and an index
-/// that is damaged are no reason to try again.
+/// The answer for an error of the disk. A disk that is full or fails, and a damaged index, are not
+/// reasons to retry.
 pub fn disk(home: &Path, e: &io::Error) -> S3Error {
     match ApiError::lasting(home, e) {
         Some(error) => {
@@ -237,7 +237,7 @@ pub async fn drop_rest(body: Option<StreamingBlob>) {
     let _ = tokio::time::timeout(DROP_TIME, read).await;
 }
 
-/// A problem of ours, told in the log and not to the client.
+/// An internal problem. It is logged, and the client gets no details.
 pub fn internal(e: impl std::fmt::Display) -> s3s::S3Error {
     tracing::warn!("s3: {e}");
     s3_error!(InternalError, "{e}")

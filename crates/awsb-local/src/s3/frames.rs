@@ -25,10 +25,10 @@ const LONGEST_TRAILERS: usize = 16 * 1024;
 /// The trailer that signs the others; it is not announced.
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 
-/// What is wrong with the frames of a body.
+/// The fault in the frames of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
-    /// The bytes are no frames.
+    /// The bytes are not frames.
     Malformed,
     /// It ends before its final chunk.
     BreaksOff,
@@ -105,14 +105,14 @@ impl Frames {
         Self { at: At::Size(Vec::new()), left: length, announced }
     }
 
-    /// The frames that a request's headers speak of; `None` when its body is not `aws-chunked`.
-    /// What else is wrong with these headers `s3s` finds.
+    /// The frames that a request's headers announce; `None` when its body is not `aws-chunked`.
+    /// `s3s` checks the rest of these headers.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if !get("x-amz-content-sha256")?.starts_with("STREAMING-") {
             return None;
         }
-        // A length that is no number is one that no body has.
+        // A length that is not a number matches no body.
         let length = get("x-amz-decoded-content-length")?.parse().unwrap_or(u64::MAX);
         let announced: Vec<_> =
             headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok()).collect();
@@ -213,12 +213,12 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(size, 16).ok().filter(|_| is_good)
 }
 
-/// What was found wrong with a request's frames, if anything: in the request's extensions.
+/// The verdict on a request's frames, in the request's extensions.
 #[derive(Debug, Clone, Default)]
 pub struct Verdict(Arc<OnceLock<Broken>>);
 
 impl Verdict {
-    /// What is wrong.
+    /// The fault.
     pub fn broken(&self) -> Option<&Broken> {
         self.0.get()
     }
@@ -343,8 +343,7 @@ mod tests {
                 frames.take(body).and_then(|()| frames.end())
             };
             prop_assert_eq!(outcome(&body), Ok(()));
-            // The value of the trailer is compared with the content's checksum by whoever knows
-            // that.
+            // The value of the trailer is compared where the content's checksum is known.
             let end_of_names = body.len() - "NSRBwg==".len();
             prop_assert!(outcome(&body[..cut.index(end_of_names)]).is_err());
         }

@@ -21,19 +21,19 @@ use crate::constants::BUCKET;
 use crate::http::protocol::ApiError;
 use crate::http::{RequestInfo, parameter};
 
-/// What is asked before a request is answered, and before its body is read.
+/// The check before a request is answered, and before its body is read.
 pub struct Guard {
     keys: Arc<Keys>,
     reader: Reader,
     store: Arc<Store>,
 }
 
-/// What goes along with a request that is allowed.
+/// The permission for a request, which goes along with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Permission {
     /// The content has to have this digest.
     Digest(Digest),
-    /// What is made belongs to this job.
+    /// The new object belongs to this job.
     Maker(Maker),
     /// Nothing.
     None,
@@ -44,7 +44,7 @@ enum Permission {
 pub struct Maker(String);
 
 impl Maker {
-    /// Who makes what a request writes, if that is kept.
+    /// The maker of the object that a request writes, if it is recorded.
     pub fn of<T>(request: &S3Request<T>) -> Option<String> {
         request.extensions.get::<Self>().map(|maker| maker.0.clone())
     }
@@ -77,18 +77,18 @@ impl Signer {
     }
 }
 
-/// What is said of a key that was valid when the request began.
+/// The error for a key that was valid when the request began.
 fn not_valid() -> S3Error {
     s3_error!(AccessDenied, "The key that the request is signed with is not valid any more")
 }
 
-/// The SHA-256 that the content of an object has to have: its name says so. It goes along with the
-/// request.
+/// The SHA-256 that the content of an object must have, according to its name. It goes along with
+/// the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// What a request has to write, if its object's name says so.
+    /// The digest of the content that a request must write, if the object's name has one.
     pub fn of<T>(request: &S3Request<T>) -> Option<Self> {
         request.extensions.get().copied()
     }
@@ -128,7 +128,7 @@ impl Digest {
         if hash.finalize().as_slice() == self.0 { Ok(()) } else { Err(Self::wrong()) }
     }
 
-    /// What is said of content whose name is that of other content.
+    /// The error for content whose name is that of other content.
     pub fn wrong() -> S3Error {
         s3_error!(
             BadDigest,
@@ -144,14 +144,14 @@ impl Guard {
     }
 
     /// Removes a record of `--once` that a job in a container has made, because the owner asks for
-    /// its key: what a container has submitted is never taken for the owner's.
+    /// its key: a submission of a container must not pass for the owner's.
     async fn forget_record_of_a_container(&self, key: String) {
         let store = Arc::clone(&self.store);
         let forget = move || match store.head(BUCKET, &key) {
             Ok(object) if maker(&object).is_some() => store.delete(BUCKET, &key),
             _ => Ok(()),
         };
-        // What goes wrong with the store, the request itself meets, too.
+        // The request itself meets the same error of the store.
         let _ = tokio::task::spawn_blocking(forget).await;
     }
 
@@ -177,7 +177,7 @@ impl Guard {
                     Verdict::WithDigest(digest) => Ok(Permission::Digest(Digest(digest))),
                     Verdict::AsItsOwn => Ok(Permission::Maker(Maker(own.id().to_owned()))),
                     Verdict::IfMade => match store.head(BUCKET, &key).ok().and_then(|object| maker(&object)) {
-                        // Who replaces an object has made it.
+                        // A job that replaces an object becomes its maker.
                         Some(job) if own.has_made(db, &job)? => Ok(Permission::Maker(Maker(own.id().to_owned()))),
                         _ => denied("only records of --once that its own jobs have made are"),
                     },
@@ -196,7 +196,8 @@ impl Guard {
     }
 }
 
-/// What a request asks for; `None` for an operation that is not in the table.
+/// The operation, object and condition of a request; `None` for an operation that is not in the
+/// table.
 fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
     let operation = S3::named(cx.s3_op().name())?;
     let kind = match (cx.s3_path(), operation.rule()) {
@@ -210,7 +211,7 @@ fn asked(cx: &S3AccessContext<'_>) -> Option<Request> {
     let header = |name| cx.headers().get(name).map(http::HeaderValue::as_bytes);
     let condition = match (header(http::header::IF_NONE_MATCH), header(http::header::IF_MATCH)) {
         (Some(b"*"), _) => Condition::Absent,
-        // `*` is met by whatever is there.
+        // `*` matches any object.
         (None, Some(tag)) if tag != b"*" => Condition::Same,
         _ => Condition::None,
     };

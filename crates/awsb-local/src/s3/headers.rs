@@ -155,7 +155,7 @@ pub fn time(ms: i64) -> Timestamp {
     Timestamp::from(at)
 }
 
-/// What a checksum is of, where it is not of the whole content.
+/// The type of a checksum that is not of the whole content.
 pub fn checksum_type(checksum: &str) -> Option<ChecksumType> {
     checksum.contains('-').then(|| ChecksumType::from_static(ChecksumType::COMPOSITE))
 }

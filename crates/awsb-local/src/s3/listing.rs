@@ -12,9 +12,9 @@ use super::store::{Object as Stored, Store, StoreError};
 pub struct Listing {
     /// The bucket.
     pub bucket: String,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: String,
-    /// What ends a common prefix; never empty.
+    /// The end of a common prefix; never empty.
     pub delimiter: Option<String>,
     /// The key or common prefix that the page comes after.
     pub after: String,
@@ -22,7 +22,7 @@ pub struct Listing {
     pub limit: usize,
 }
 
-/// What a page holds.
+/// The entries of a page.
 #[derive(Debug, Default)]
 pub struct Page {
     /// Keys.
@@ -96,7 +96,7 @@ impl Listing {
     }
 }
 
-/// The first text behind all that begins with a prefix; `None` when there is none. Text is compared
+/// The first text behind all texts with a prefix; `None` when no such text exists. Text is compared
 /// by its bytes, which in UTF-8 is the order of the characters.
 fn behind(prefix: &str) -> Option<String> {
     let (at, last) = prefix.char_indices().rfind(|(_, c)| *c != char::MAX)?;

@@ -28,8 +28,8 @@ pub use frames::follow;
 use guard::Guard;
 pub use store::{Store, content};
 
-/// S3 over the home's store, for requests signed with one of `keys`; what one in a container may
-/// do, the database says. What of the store has been lost is added to `warnings`.
+/// S3 over the home's store, for requests signed with one of `keys`. The database says what a
+/// request of a container may do. Losses of the store are added to `warnings`.
 ///
 /// # Errors
 /// When the store cannot be opened.

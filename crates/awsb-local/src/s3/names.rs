@@ -1,4 +1,4 @@
-//! Keys in answers: what XML can carry of them, and the encoding of what it cannot.
+//! Keys in answers: which ones XML can carry, and the encoding of the others.
 
 use percent_encoding::utf8_percent_encode;
 use s3s::dto::EncodingType;
@@ -17,7 +17,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// What a request asks for.
+    /// The encoding that a request asks for.
     ///
     /// # Errors
     /// When it is an encoding that S3 does not have.
@@ -38,8 +38,8 @@ impl Encoding {
     }
 }
 
-/// The key, if XML can carry it: an answer with one that it cannot is none, and one without a key
-/// still has what the client needs, such as the ID of an upload.
+/// The key, if XML can carry it. An answer with another key could not be parsed, and an answer
+/// without a key still has the rest, such as the ID of an upload.
 pub fn in_xml(key: String) -> Option<String> {
     key.chars().all(is_in_xml).then_some(key)
 }
@@ -50,7 +50,7 @@ fn is_in_xml(c: char) -> bool {
     !matches!(c, '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// A parameter that is there without a value is none: clients write `delimiter=`.
+/// A parameter without a value counts as missing: clients write `delimiter=`.
 pub fn given(parameter: Option<String>) -> Option<String> {
     parameter.filter(|value| !value.is_empty())
 }

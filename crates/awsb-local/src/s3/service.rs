@@ -13,8 +13,8 @@ use super::store::{Condition, New, Object as Stored, Store};
 use crate::constants::{ACCOUNT, REGION};
 use crate::time::now_ms;
 
-/// What is not larger is compared with its checksum before there is an answer; what is, while it is
-/// sent.
+/// The size up to which content is compared with its checksum before the answer; larger content is
+/// compared while it is sent.
 const SMALL: u64 = 1024 * 1024;
 /// The most objects that one request deletes (API: DeleteObjects).
 const MOST_DELETED: usize = 1000;
@@ -151,7 +151,7 @@ impl S3 for LocalS3 {
         let object = self
             .with(move |store| {
                 let object = store.head(&bucket, &key)?;
-                // Who asks for the checksum relies on it.
+                // A client that asks for the checksum relies on it.
                 if asked {
                     store.verify(&object, false)?;
                 }

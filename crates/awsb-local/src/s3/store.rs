@@ -24,7 +24,7 @@ use crate::home::files::{OBJECT_DATABASE, OBJECTS};
 use crate::home::space::Reserve;
 use crate::time::now_ms;
 
-/// What is known of an object.
+/// An object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its key.
@@ -105,11 +105,11 @@ pub enum Condition {
 /// Why the store says no.
 #[derive(Debug)]
 pub enum StoreError {
-    /// There is no such bucket.
+    /// The bucket does not exist.
     NoSuchBucket,
-    /// There is no such object.
+    /// The object does not exist.
     NoSuchKey,
-    /// There is no such multipart upload.
+    /// The multipart upload does not exist.
     NoSuchUpload,
     /// The bucket holds objects.
     NotEmpty,
@@ -142,7 +142,7 @@ pub struct Store {
     looked_at: Mutex<HashMap<String, Look>>,
 }
 
-/// What was found when the content of a file was compared with its checksum.
+/// The result of comparing the content of a file with its checksum.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     /// When the file had been changed last: seconds, and nanoseconds.
@@ -150,7 +150,7 @@ struct Look {
     is_whole: bool,
 }
 
-/// Beyond this number of files, they are looked at anew.
+/// Beyond this number of files, the cached results are dropped.
 const MOST_LOOKS: usize = 100_000;
 
 /// The content of an object, read beside the server that has it, if it has no more than `limit`
@@ -204,7 +204,7 @@ const SCHEMA: Schema<'_> =
 
 const COLUMNS: &str = "key, etag, size, modified, headers, blob, crc64";
 
-/// What is said of what the index has as the name of content, and which is none.
+/// The message for a name of content in the index that is not a name.
 fn no_name(blob: &str) -> String {
     format!("{OBJECT_DATABASE} names the content {blob:?}, which is not a name of content")
 }
@@ -319,7 +319,7 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Makes a bucket; one that is there already is the caller's own, so that is no error (as in
+    /// Makes a bucket. One that exists already is the caller's own, so that is not an error (as in
     /// us-east-1).
     pub fn create_bucket(&self, bucket: &str) -> Result<(), StoreError> {
         let mut index = self.index();
@@ -368,7 +368,7 @@ impl Store {
         Ok(())
     }
 
-    /// What is known of an object that can be read.
+    /// An object that can be read.
     pub fn head(&self, bucket: &str, key: &str) -> Result<Object, StoreError> {
         let index = self.index();
         let object = head(&index, bucket, key)?;
@@ -389,8 +389,8 @@ impl Store {
         Ok((object, file))
     }
 
-    /// Compares the content of an object with its checksum. What was found once holds as long as
-    /// the file has not been written to, unless it is to be looked at `again`.
+    /// Compares the content of an object with its checksum. An earlier result holds as long as the
+    /// file has not been written to, unless `again` asks for another comparison.
     pub fn verify(&self, object: &Object, again: bool) -> Result<(), StoreError> {
         let damaged = || StoreError::Damaged(self.changed(&object.blob));
         let path = self.folder.join(&object.blob);
@@ -425,17 +425,18 @@ impl Store {
         format!("{} has other bytes than were stored", self.folder.join(blob).display())
     }
 
-    /// Who puts an object only if it is not there relies on what is there: that is looked at.
+    /// A request that puts an object only if none exists relies on an existing one, so its content
+    /// is compared.
     fn look_before(&self, bucket: &str, key: &str, condition: &Condition) {
         if *condition == Condition::Absent
             && let Ok(object) = self.head(bucket, key)
         {
-            // What is wrong is known now, and counts when the condition is checked.
+            // The damage is known now, and counts when the condition is checked.
             let _ = self.verify(&object, false);
         }
     }
 
-    /// What is wrong with a file of so many bytes, if its length tells, or an earlier look.
+    /// The damage of a file of this size, if its length or an earlier comparison shows it.
     fn harm(&self, blob: &str, size: u64) -> Option<String> {
         // Of a damaged index: it could lead to any file.
         if !contents::is_id(blob) {
@@ -454,8 +455,8 @@ impl Store {
         }
     }
 
-    /// Removes an object; one that is not there is no error (as on S3). On a full disk that makes
-    /// room, and takes a little before: a part of the reserve is given up for it.
+    /// Removes an object. One that does not exist is not an error (as on S3). On a full disk that
+    /// makes room, and first takes a little: a part of the reserve is released for it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
         match self.delete_now(bucket, key) {
             Err(StoreError::Io(e))
@@ -667,7 +668,8 @@ impl Store {
         match (condition, &old) {
             (Condition::None, _) | (Condition::Absent, None) | (Condition::Matches(None), Some(_)) => {}
             (Condition::Matches(Some(wanted)), Some((etag, ..))) if wanted == etag => {}
-            // What cannot be read may be put again by whoever puts it only if it is not there.
+            // An object that cannot be read may be put again by a request that puts it only if none
+            // exists.
             (Condition::Absent, Some((_, blob, size))) if self.harm(blob, *size).is_some() => {}
             (Condition::Matches(_), None) => return Err(StoreError::NoSuchKey),
             _ => return Err(StoreError::PreconditionFailed),

@@ -1,4 +1,4 @@
-//! Whether content is what was stored: a checksum is kept with each object and each part, and
+//! Whether content is what was stored: a checksum is stored with each object and each part, and
 //! compared when it is read.
 
 use std::fs::File;
@@ -22,7 +22,7 @@ pub enum Sum {
 }
 
 impl Sum {
-    /// What is known of content with this checksum and this ETag.
+    /// The check of content with this checksum and this ETag.
     pub fn of(crc64: Option<&str>, etag: &str) -> Self {
         match crc64 {
             Some(crc64) => Self::Crc64(crc64.to_owned()),

@@ -1,10 +1,10 @@
-//! How many connections are open at once, and which one is closed when there is no room for
-//! another.
+//! The limit of open connections, and the choice of the one that is closed when there is no room
+//! for another.
 //!
-//! Anybody on this machine can connect to a port of 127.0.0.1. Whoever opens connections and says
-//! nothing must not keep others out: when all places are taken, the oldest connection that has
-//! never made a request with a good signature gives way, then the one that has been idle for the
-//! longest time. A connection whose request is being answered never does.
+//! Anybody on this machine can connect to a port of 127.0.0.1. A client that opens connections and
+//! sends nothing must not keep others out. When all slots are taken, the oldest connection that has
+//! never made a request with a valid signature is closed, then the one that has been idle for the
+//! longest time. A connection whose request is being answered is never closed.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
 
-/// How old a connection is whose first request is no longer awaited.
+/// The age from which a connection's first request is no longer awaited.
 const YOUNG: Duration = Duration::from_millis(50);
 
 /// The places for connections.
@@ -61,7 +61,7 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection, once there is one, and what tells it to close.
+    /// Waits for a slot for a connection. The receiver signals that the connection has to close.
     pub async fn enter(self: &Arc<Self>) -> (Arc<Slot>, oneshot::Receiver<()>) {
         loop {
             let freed = self.freed.notified();

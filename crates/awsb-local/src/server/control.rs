@@ -22,7 +22,7 @@ use crate::home::space;
 use crate::runner::link::Link;
 use crate::runner::protocol::{Greeting, Report, write_line};
 
-/// What answers on the control socket.
+/// The service on the control socket.
 pub struct ControlService {
     /// The engine.
     pub engine: Handle,
@@ -64,8 +64,8 @@ impl ControlService {
 
     /// Answers `blocal rotate`.
     fn rotate(&self, jobs: bool) -> io::Result<Rotated> {
-        // A client that gets an error has the key that is valid: what else can fail comes before
-        // the rotation.
+        // A client that gets an error has the key that is valid: everything else that can fail
+        // comes before the rotation.
         let running = if jobs {
             self.reader.read_now(|db| Ok(db.assigned()?)).map_err(|e| io::Error::other(e.message))?
         } else {

@@ -6,7 +6,7 @@ use crate::home::endpoint::Endpoint;
 use crate::home::files::HOME_VARIABLE;
 
 /// The environment of every job on the host, apart from its key pair. As far as possible it is the
-/// same on every machine and from whatever shell the server was started.
+/// same on every machine, and independent of the shell that has started the server.
 pub fn of_host_jobs(home: &Home, endpoint: &Endpoint) -> Vec<(String, String)> {
     let connection = endpoint.connection();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();

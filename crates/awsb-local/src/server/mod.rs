@@ -84,7 +84,7 @@ pub fn serve(home: &Home, options: &Options) -> Result<StopReason, LocalError> {
         // To the process that has started this one: on a full disk the log does not take it.
         start_report::write(&failure.into());
         tracing::error!("{}", failure.message());
-        // What is printed about it would be in the log once more.
+        // A message on stderr would be in the log once more.
         let _ = null().and_then(|null| Ok(nix::unistd::dup2_stderr(null)?));
     }
     outcome

@@ -47,7 +47,7 @@ pub fn raise_limits(home: &Home) -> Result<u64, LocalError> {
 }
 
 /// Raises the limit of open files. A runner takes two descriptors, a request one or two. Jobs
-/// inherit the limit, so it is the same from whatever shell the server was started. Returns the
+/// inherit the limit, so it is independent of the shell that has started the server. Returns the
 /// limit.
 fn raise_descriptor_limit() -> u64 {
     const ENOUGH: nix::sys::resource::rlim_t = 65_536;
@@ -58,8 +58,8 @@ fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
 }
 
-/// Raises the limit of the size of files, from whatever shell the server was started. Jobs inherit
-/// it.
+/// Raises the limit of the size of files, so that it is independent of the shell that has started
+/// the server. Jobs inherit it.
 fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_FSIZE) {
         // A limit that stays is named when it is met.

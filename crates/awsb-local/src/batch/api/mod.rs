@@ -9,6 +9,7 @@
 
 mod definitions;
 mod jobs;
+mod path;
 mod shared;
 mod tags;
 
@@ -108,7 +109,7 @@ impl Api {
 
 /// The ARN in the path of an operation on tags.
 fn tagged(path: &str) -> Result<String, ApiError> {
-    tags::decoded(path.strip_prefix("/v1/tags/").unwrap_or_default())
+    path::decoded(path.strip_prefix("/v1/tags/").unwrap_or_default())
 }
 
 /// The size of a page: the one that is asked for, at most `most`.

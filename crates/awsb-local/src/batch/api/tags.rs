@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Api;
+use super::path::decoded;
 use crate::batch::definition::DefinitionName;
 use crate::batch::model::JobKey;
 use crate::batch::request::{Spec, check_tags};
@@ -114,22 +115,4 @@ impl Api {
             })
             .await
     }
-}
-
-/// Decodes percent-encoding (RFC 3986).
-pub(super) fn decoded(text: &str) -> Result<String, ApiError> {
-    let wrong = || ApiError::client(format!("{text:?} is not percent-encoded UTF-8"));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first == b'%' {
-            let digits = rest.get(..2).and_then(|d| std::str::from_utf8(d).ok()).ok_or_else(wrong)?;
-            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-            rest = &rest[2..];
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
 }

@@ -12,7 +12,7 @@ use crate::batch::model::JobKey;
 use crate::batch::request::Spec;
 use crate::batch::state::{Current, Effect};
 use crate::containers::host::{ContainerHost, NoContainerHost};
-use crate::process::lacking;
+use crate::process::missing_resource;
 use crate::runner::link::Link;
 use crate::runner::protocol::{Hello, Order, Report, RunnerId, TaskId};
 use crate::runner::{self, Fate};
@@ -258,7 +258,7 @@ impl Engine {
         match spawn(&self.home, &id) {
             Ok(child) => runner.child = Some(child),
             Err(e) => {
-                let why = lacking(&e).map(|what| format!(": {what}")).unwrap_or_default();
+                let why = missing_resource(&e).map(|what| format!(": {what}")).unwrap_or_default();
                 let problem = format!("starting a runner: {e}{why}");
                 tracing::warn!("{problem}");
                 self.set_delay(problem);

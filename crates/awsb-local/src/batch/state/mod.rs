@@ -3,7 +3,7 @@
 //! It holds only the jobs that have not ended. It marks what it changes: the writer stores the
 //! marked jobs in one transaction, and only then performs the effects.
 //!
-//! | module         | what lives there                                                   |
+//! | module         | contents                                                           |
 //! |----------------|--------------------------------------------------------------------|
 //! | here           | a job's life: attempts, retries, ends                              |
 //! | `dependencies` | who waits for whom, and what becomes of them                       |

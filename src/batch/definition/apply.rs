@@ -11,8 +11,7 @@ use awsb_model::{ContainerChanges, Efs, Mount};
 /// Makes the changes to the container of the job definition `definition` (its ARN).
 ///
 /// # Errors
-/// When the container would lack what the changes need: a role, or a place of its own for each
-/// mount.
+/// When the container lacks a role that the changes need, or two mounts have the same path.
 pub fn apply(
     container: &mut ContainerProperties,
     changes: &ContainerChanges,
@@ -59,7 +58,7 @@ pub fn apply(
         )));
     }
     for mount in &changes.mounts {
-        place(container, &mount.container, mount.read_only, folder(mount));
+        mount_volume(container, &mount.container, mount.read_only, folder(mount));
     }
     for efs in &changes.efs {
         if efs.iam && container.job_role_arn.is_none() {
@@ -69,7 +68,7 @@ pub fn apply(
             ))
             .hint("`--job-role ROLE` sets one"));
         }
-        place(container, &efs.container, efs.read_only, file_system(efs));
+        mount_volume(container, &efs.container, efs.read_only, file_system(efs));
     }
     Ok(())
 }
@@ -97,8 +96,8 @@ fn secrets(
     Ok(())
 }
 
-/// Mounts a volume at a place of the container, instead of whatever was mounted there.
-fn place(container: &mut ContainerProperties, path: &str, read_only: bool, volume: Volume) {
+/// Mounts a volume at a path of the container, and replaces an earlier mount at that path.
+fn mount_volume(container: &mut ContainerProperties, path: &str, read_only: bool, volume: Volume) {
     let volumes = container.volumes.get_or_insert_default();
     let name = (0..)
         .map(|n| format!("awsb-{n}"))
@@ -123,8 +122,8 @@ fn folder(mount: &Mount) -> Volume {
     Volume::builder().host(Host::builder().source_path(&mount.host).build()).build()
 }
 
-/// Encrypted on its way: access points and roles demand it (API `EFSVolumeConfiguration`), and it
-/// harms nobody.
+/// The volume for an EFS file system. Its transfer is always encrypted, because access points and
+/// roles require it (API `EFSVolumeConfiguration`).
 fn file_system(efs: &Efs) -> Volume {
     let authorization = (efs.access_point.is_some() || efs.iam).then(|| {
         EfsAuthorizationConfig::builder()

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::CommonArgs;
-use super::named::Wanted;
-use super::select::SelectArgs;
+use super::job_args::JobArgs;
+use super::job_filter::JobFilterArgs;
 use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs, TerminationProgress};
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
     reason: String,
     /// Only the child with this task ID
-    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "SelectArgs")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "JobFilterArgs")]
     task: Option<u32>,
     /// Do not ask before ending jobs that are selected by options, or a `last` that another session
     /// submitted
@@ -40,10 +40,10 @@ pub struct Args {
     dry_run: bool,
     /// Jobs or array children (ID:INDEX): an ID, its beginning, an ARN, `last`, or `-` to read them
     /// from standard input
-    #[arg(value_name = "ID", required_unless_present = "SelectArgs", conflicts_with = "SelectArgs")]
+    #[arg(value_name = "ID", required_unless_present = "JobFilterArgs", conflicts_with = "JobFilterArgs")]
     jobs: Vec<Named>,
     #[command(flatten)]
-    select: SelectArgs,
+    select: JobFilterArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -55,14 +55,14 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
             args.check_selection()?;
             return super::block_on(args.end_selected());
         }
-        let wanted = Wanted::read("bkill", &args.jobs)?;
+        let wanted = JobArgs::read("bkill", &args.jobs)?;
         super::block_on(args.end_named(wanted))
     })
 }
 
 impl Args {
     /// Ends the jobs that were named.
-    async fn end_named(&self, wanted: Wanted) -> Result<Exit, Failure> {
+    async fn end_named(&self, wanted: JobArgs) -> Result<Exit, Failure> {
         if wanted.is_empty() {
             note("bkill: note: nothing is ended, because standard input has no job ID");
         }

@@ -1,4 +1,4 @@
-//! `blocal`: the local cluster, started, stopped and looked at.
+//! `blocal`: starts, stops and shows the local cluster.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -52,10 +52,10 @@ enum Action {
     Serve {
         #[command(flatten)]
         settings: SettingsArgs,
-        /// Leave the session and the descriptors of whoever has started us
+        /// Leave the session and close the descriptors of the process that started this one
         #[arg(long, hide = true)]
         background: bool,
-        /// Stop after so many seconds with nothing to do
+        /// Stop after this many seconds without work
         #[arg(long, hide = true, value_name = "SECONDS")]
         idle: Option<u64>,
     },
@@ -69,14 +69,15 @@ enum Action {
     },
 }
 
-/// What stays set until it is set anew; `auto` takes it back.
+/// The settings that later starts keep; `auto` restores the default.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Settings (kept for later starts; `auto` restores the default)")]
 struct SettingsArgs {
     /// How many vCPUs all jobs together may have [default: the machine's]
     #[arg(long, value_name = "N|auto")]
     vcpus: Option<Setting<u32>>,
-    /// How much memory all jobs together may have, in MiB or as a size such as 4G [default: the machine's]
+    /// How much memory all jobs together may have, in MiB or as a size such as 4G [default: the
+    /// machine's]
     #[arg(long, value_name = "SIZE|auto")]
     memory: Option<Setting<Memory>>,
     /// How many GPUs all jobs together may have [default: none]
@@ -126,7 +127,7 @@ impl<T: FromStr> FromStr for Setting<T> {
     }
 }
 
-/// The home of the local cluster; any other cluster is not `blocal`'s business.
+/// The home of the local cluster. `blocal` manages no other cluster.
 fn home(common: &CommonArgs) -> Result<Home, Failure> {
     match common.cluster.as_deref() {
         None | Some("local") => Ok(Home::find()?),
@@ -162,7 +163,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     })
 }
 
-/// How the process of a server ends.
+/// The exit status of a server's process.
 fn exit(ended: StopReason) -> Exit {
     match ended {
         StopReason::Asked => Exit::Done,
@@ -178,14 +179,15 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
     awsb_local::set(&home, |old| settings.apply(old))?;
     let started = awsb_local::start(&home, &Program::default())?;
     started.warnings.iter().for_each(|warning| note(format!("blocal: warning: {warning}")));
-    let did = if started.joined { "was already running" } else { "has been started" };
-    let line = format!("The local cluster {did}: {} (pid {})", started.connection.endpoint_url, started.pid);
+    let outcome = if started.joined { "was already running" } else { "has been started" };
+    let line =
+        format!("The local cluster {outcome}: {} (pid {})", started.connection.endpoint_url, started.pid);
     let json = json!({
         "endpointUrl": started.connection.endpoint_url,
         "pid": started.pid,
         "started": !started.joined,
     });
-    common.output().show(&Said { line, json })?;
+    common.output().show(&Message { line, json })?;
     Ok(Exit::Done)
 }
 
@@ -206,7 +208,7 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
         }
     }
     let json = json!({"stopped": stopped.is_some(), "pid": stopped.map(|s| s.pid)});
-    common.output().show(&Said { line, json })?;
+    common.output().show(&Message { line, json })?;
     Ok(Exit::Done)
 }
 
@@ -231,11 +233,11 @@ fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
     }
     awsb_local::reset(&home, &Program::default(), &|what| note(format!("blocal: {what}")))?;
     let line = format!("The local cluster in {} has been reset", home.path().display());
-    common.output().show(&Said { line, json: json!({"reset": true}) })?;
+    common.output().show(&Message { line, json: json!({"reset": true}) })?;
     Ok(Exit::Done)
 }
 
-/// Asks on the terminal; whoever cannot be asked has to say `--yes`.
+/// Asks the user on the terminal. Without a terminal, `--yes` is required.
 fn confirmed(question: &str) -> Result<bool, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
@@ -274,7 +276,7 @@ fn status(common: &CommonArgs) -> Result<Exit, Failure> {
             if let Some(last) = last {
                 line.push_str(&format!("; the last one said: {last}"));
             }
-            common.output().show(&Said { line, json })?;
+            common.output().show(&Message { line, json })?;
             Ok(Exit::Failed)
         }
     }
@@ -286,13 +288,13 @@ fn env(common: &CommonArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// One line for people, one object for scripts.
-struct Said {
+/// A message: a line for people, and an object for scripts.
+struct Message {
     line: String,
     json: Value,
 }
 
-impl View for Said {
+impl View for Message {
     fn plain(&self) -> Layout {
         Layout::Lines(vec![self.line.clone()])
     }
@@ -306,7 +308,7 @@ impl View for Said {
 struct KeyReplaced(Rotated);
 
 impl KeyReplaced {
-    /// Where a job stores its results, as its launcher has it.
+    /// The URL below which a job stores its results, as its launcher derives it.
     fn output_url(revoked: &Revoked) -> String {
         let folder = revoked.job_id.replace(':', "/").replace('#', "/node-");
         format!("s3://{BUCKET}/{PREFIX}/outputs/{folder}/")
@@ -348,11 +350,11 @@ impl View for KeyReplaced {
     }
 }
 
-/// A cluster that runs.
+/// The status of a running cluster.
 struct Running {
     home: Home,
     status: Status,
-    /// Bytes and files.
+    /// The number of bytes and of files.
     disk: (u64, u64),
 }
 
@@ -432,7 +434,7 @@ fn uptime(ms: i64) -> String {
     }
 }
 
-/// What a shell needs to talk to the local cluster.
+/// The variables with which AWS tools use the local cluster.
 struct Exports(Connection);
 
 impl Exports {
@@ -455,7 +457,8 @@ impl View for Exports {
             .iter()
             .map(|(name, value)| format!("export {name}='{}'", value.replace('\'', r"'\''")))
             .collect();
-        // A profile would beat the exported keys, and a session token does not go with them.
+        // A profile would take precedence over the exported keys, and a session token does not
+        // belong to them.
         lines.push("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN".to_owned());
         Layout::Lines(lines)
     }
@@ -476,7 +479,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uptimes_read_well() {
+    fn uptimes_in_words() {
         assert_eq!(uptime(0), "00:00:00");
         assert_eq!(uptime(3_661_000), "01:01:01");
         assert_eq!(uptime(90_061_000), "1d 01:01:01");

@@ -11,10 +11,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::CommonArgs;
-use super::named::Wanted;
-use super::waiting::{
-    Bar, Outcome, Stuck, end_with_waiter, failure_line, outcomes, tell_failure, tell_stuck_children,
-    tell_why_stuck,
+use super::job_args::JobArgs;
+use super::wait::{
+    Outcome, StuckJobs, WaitBar, end_with_waiter, failure_line, outcomes, report_failure,
+    report_stuck_children, report_stuck_jobs,
 };
 use crate::aws::Contact;
 use crate::batch::{self, Job, JobWaitSet};
@@ -60,13 +60,13 @@ pub struct Args {
 /// `bwait`'s entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
     super::run("bwait", words, |args: Args| {
-        let wanted = Wanted::read("bwait", &args.jobs)?;
+        let wanted = JobArgs::read("bwait", &args.jobs)?;
         super::block_on_threads(args.wait(wanted))
     })
 }
 
 impl Args {
-    async fn wait(&self, wanted: Wanted) -> Result<Exit, Failure> {
+    async fn wait(&self, wanted: JobArgs) -> Result<Exit, Failure> {
         let deadline = self.timeout.map(|period| Instant::now() + period.get());
         if wanted.is_empty() {
             note("bwait: note: there is nothing to wait for: standard input names no job");
@@ -76,7 +76,7 @@ impl Args {
         let is_done = if self.started { Job::is_under_way } else { |job: &Job| job.status.has_ended() };
         let mut set = JobWaitSet::new(found.jobs.clone(), is_done);
         let output = self.common.output().outliving_its_reader();
-        let (stuck, untold) = Stuck::new("bwait");
+        let (stuck, unreported) = StuckJobs::new("bwait");
         let mut reporter = OutcomeReporter::new(self, &output, set.jobs().count(), stuck);
         let observed = Observed::default();
         let mut contact = Contact::new(session.clone(), "bwait");
@@ -101,8 +101,8 @@ impl Args {
                         0 => all_done.await,
                         _ => Err(self.timed_out(&observed.open.get())),
                     },
-                    never = tell_stuck_children("bwait", &session, &observed.arrays) => match never {},
-                    never = tell_why_stuck("bwait", &session, untold) => match never {},
+                    never = report_stuck_children("bwait", &session, &observed.arrays) => match never {},
+                    never = report_stuck_jobs("bwait", &session, unreported) => match never {},
                 }
             };
             until_signal(in_time, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
@@ -143,7 +143,7 @@ impl Args {
                 reporter.report(outcome)?;
                 highest = highest.max(outcome.exit);
             }
-            open.iter().for_each(|job| reporter.stuck.look(job));
+            open.iter().for_each(|job| reporter.stuck.check(job));
             if set.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }
@@ -260,22 +260,22 @@ struct OutcomeReporter<'a> {
     args: &'a Args,
     output: &'a Output,
     array: Option<JsonArray<'a>>,
-    bar: Option<Bar>,
+    bar: Option<WaitBar>,
     /// The number of jobs.
     count: usize,
     /// The number of jobs that have failed.
     failed: usize,
     /// A job that is stuck may be stuck for ever, so the user has to know, once.
-    stuck: Stuck,
+    stuck: StuckJobs,
 }
 
 /// At most this many failed jobs are explained.
 const MAX_EXPLAINED: usize = 10;
 
 impl<'a> OutcomeReporter<'a> {
-    fn new(args: &'a Args, output: &'a Output, count: usize, stuck: Stuck) -> Self {
+    fn new(args: &'a Args, output: &'a Output, count: usize, stuck: StuckJobs) -> Self {
         let array = (output.format() == Format::Json).then(|| output.json_array());
-        let bar = (!args.quiet).then(|| if args.started { Bar::of_starts() } else { Bar::of_ends() });
+        let bar = (!args.quiet).then(|| if args.started { WaitBar::of_starts() } else { WaitBar::of_ends() });
         Self { args, output, array, bar, count, failed: 0, stuck }
     }
 
@@ -301,7 +301,7 @@ impl<'a> OutcomeReporter<'a> {
         }
         self.failed += 1;
         match self.count {
-            1 => tell_failure("bwait", job, *exit, first.as_ref(), false, false),
+            1 => report_failure("bwait", job, *exit, first.as_ref(), false, false),
             _ if self.failed <= MAX_EXPLAINED => note(failure_line("bwait", job, *exit)),
             _ => {}
         }

@@ -1,7 +1,9 @@
-//! Which tool the program `awsb` is this time: the name that it was started by says it, or else its first word.
+//! The choice of the tool that the program `awsb` runs, by the name of the program, or else by its
+//! first word.
 //!
-//! `bsub` and its sisters in `bin/` are small programs that execute the `awsb` beside them under their own names.
-//! Packages may have links in their place. `awsb sub` is `bsub`, for machines where LSF has that name.
+//! `bsub` and the other tools in `bin/` are small programs that execute the `awsb` beside them
+//! under their own names. Packages can have links instead. `awsb sub` is `bsub`, for machines where
+//! LSF has that name.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -13,7 +15,7 @@ use clap::{Command, CommandFactory};
 
 use crate::ui::{self, Exit, Failure, Format, Output};
 
-/// A tool of the family.
+/// A tool.
 struct Tool {
     /// Its name, such as `bstat`.
     name: &'static str,
@@ -23,7 +25,7 @@ struct Tool {
     main: fn(Vec<OsString>) -> ExitCode,
 }
 
-/// All tools, in the order in which a user meets them.
+/// All tools, in the order of the overview.
 const TOOLS: [Tool; 9] = [
     Tool { name: "bsub", command: super::bsub::Args::command, main: super::bsub::main },
     Tool { name: "bstat", command: super::bstat::Args::command, main: super::bstat::main },
@@ -37,13 +39,13 @@ const TOOLS: [Tool; 9] = [
 ];
 
 impl Tool {
-    /// The tool that has this name.
+    /// The tool with this name.
     fn named(name: &OsStr) -> Option<&'static Tool> {
         TOOLS.iter().find(|tool| name == tool.name)
     }
 
-    /// The tool that a first word means: its name, with or without the `b`.
-    fn meant_by(word: &OsStr) -> Option<&'static Tool> {
+    /// The tool with this name, with or without the `b`.
+    fn by_word(word: &OsStr) -> Option<&'static Tool> {
         TOOLS.iter().find(|tool| word == tool.name || word == tool.short())
     }
 
@@ -53,7 +55,8 @@ impl Tool {
     }
 }
 
-/// The entry point of the program. `exit` ends the process at once; it is for a signal that meets a tool which hangs.
+/// The entry point of the program. `exit` ends the process at once, after a signal that a hanging
+/// tool does not handle.
 pub fn main(exit: fn(i32) -> !) -> ExitCode {
     ui::exit_by(exit);
     outlive_file_limit();
@@ -62,15 +65,15 @@ pub fn main(exit: fn(i32) -> !) -> ExitCode {
     let words: Vec<OsString> = words.collect();
     match Path::new(&program).file_name().and_then(Tool::named) {
         Some(tool) => start(tool, words),
-        None => own(words),
+        None => run_awsb(words),
     }
 }
 
-/// From now on a write beyond `ulimit -f` fails, as on a full disk, and does not end this process (setrlimit(2): SIGXFSZ).
-/// The signal has a handler, as jobs would inherit that it is ignored.
+/// Makes a write beyond `ulimit -f` fail, as on a full disk, instead of ending this process
+/// (setrlimit(2): SIGXFSZ). The signal has a handler, because jobs would inherit an ignored signal.
 fn outlive_file_limit() {
     let signal = nix::sys::signal::Signal::SIGXFSZ as i32;
-    // Without it, the limit ends the process as it ends others.
+    // If this fails, the limit ends the process, as without the handler.
     let _ = signal_hook::flag::register(signal, Arc::default());
 }
 
@@ -80,25 +83,25 @@ fn start(tool: &Tool, words: Vec<OsString>) -> ExitCode {
     (tool.main)(std::iter::once(tool.name.into()).chain(words).collect())
 }
 
-/// The program under its own name: its first word is a tool, or asks for the list of them.
-fn own(mut words: Vec<OsString>) -> ExitCode {
-    let Some(first) = words.first().cloned() else { return reported(print(&overview())) };
-    if let Some(tool) = Tool::meant_by(&first) {
+/// Runs the program under its own name: its first word is a tool, or asks for the list of tools.
+fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
+    let Some(first) = words.first().cloned() else { return report(print(&overview())) };
+    if let Some(tool) = Tool::by_word(&first) {
         words.remove(0);
         return start(tool, words);
     }
     match (first.to_str(), words.get(1)) {
-        (Some("-h" | "--help" | "help"), None) => reported(print(&overview())),
-        (Some("-V" | "--version"), _) => reported(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
-        (Some("-h" | "--help" | "help"), Some(word)) => match Tool::meant_by(word) {
+        (Some("-h" | "--help" | "help"), None) => report(print(&overview())),
+        (Some("-V" | "--version"), _) => report(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
+        (Some("-h" | "--help" | "help"), Some(word)) => match Tool::by_word(word) {
             Some(tool) => start(tool, vec!["--help".into()]),
-            None => reported(Err(unknown(word))),
+            None => report(Err(unknown(word))),
         },
-        _ => reported(Err(unknown(&first))),
+        _ => report(Err(unknown(&first))),
     }
 }
 
-fn reported(outcome: Result<(), Failure>) -> ExitCode {
+fn report(outcome: Result<(), Failure>) -> ExitCode {
     let exit = outcome.map_or_else(
         |failure| {
             failure.report("awsb");
@@ -113,7 +116,7 @@ fn print(text: &str) -> Result<(), Failure> {
     Output::new(Format::Plain).write(text.as_bytes())
 }
 
-/// All tools with a line each, and how to begin.
+/// The overview: all tools with a line each, and how to begin.
 fn overview() -> String {
     let mut text = String::from("AWS Batch from the shell. The tools:\n\n");
     for tool in &TOOLS {
@@ -129,7 +132,7 @@ fn overview() -> String {
     text
 }
 
-/// A first word that is not a tool.
+/// The failure of a first word that is not a tool.
 fn unknown(word: &OsStr) -> Failure {
     let word = word.to_string_lossy();
     let failure = Failure::usage(format!("`{word}` is not a tool of awsb"));
@@ -143,11 +146,12 @@ fn unknown(word: &OsStr) -> Failure {
     }
 }
 
-/// Has the process listed under the tool's name, where it is not listed by its first word anyway.
+/// Sets the name of the process to that of the tool. Only Linux needs it; elsewhere processes are
+/// listed by their first word.
 fn show_name(tool: &str) {
     #[cfg(target_os = "linux")]
     if let Ok(name) = std::ffi::CString::new(tool) {
-        // A list that says `awsb` is no reason to stop.
+        // A process that is listed as `awsb` works as well.
         let _ = nix::sys::prctl::set_name(&name);
     }
     #[cfg(not(target_os = "linux"))]
@@ -163,7 +167,7 @@ mod tests {
         for tool in &TOOLS {
             assert_eq!((tool.command)().get_name(), tool.name);
             for word in [tool.name, tool.short()] {
-                assert_eq!(Tool::meant_by(OsStr::new(word)).map(|found| found.name), Some(tool.name));
+                assert_eq!(Tool::by_word(OsStr::new(word)).map(|found| found.name), Some(tool.name));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The jobs that a command line names, or standard input for it.
+//! The jobs that a command line names, or standard input in its place.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -8,44 +8,44 @@ use crate::batch::{self, ResolvedJobs};
 use crate::ui::Failure;
 use awsb_model::{JobId, JobRef, Named};
 
-/// The references to jobs in the words of a command line, and what is wrong with the other words.
+/// The references to jobs in the words of a command line, and a failure for each malformed word.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct JobArgs {
     references: Vec<JobRef>,
     malformed: Vec<Failure>,
 }
 
-impl Wanted {
-    /// Reads the words, and standard input where one of them is `-`. Nothing that a command line names: all of them are
-    /// said to be wrong, and nothing is sent.
+impl JobArgs {
+    /// Reads the words, and standard input if one of them is `-`. If no word can name a job, all
+    /// failures but the last are printed.
     ///
     /// # Errors
     /// When standard input cannot be read, or no word can name a job (exit code 2).
     pub fn read(tool: &str, words: &[Named]) -> Result<Self, Failure> {
-        let mut wanted = Self::default();
+        let mut jobs = Self::default();
         let mut stdin_is_read = false;
         for word in words {
             if !word.is_stdin() {
-                wanted.take(word);
+                jobs.add(word);
             } else if !std::mem::replace(&mut stdin_is_read, true) {
                 let mut bytes = Vec::new();
                 std::io::stdin()
                     .lock()
                     .read_to_end(&mut bytes)
                     .map_err(|e| Failure::failed(format!("reading the jobs from standard input: {e}")))?;
-                Named::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| wanted.take(&word));
+                Named::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| jobs.add(&word));
             }
         }
-        match wanted.malformed.split_last() {
-            Some((last, others)) if wanted.references.is_empty() => {
+        match jobs.malformed.split_last() {
+            Some((last, others)) if jobs.references.is_empty() => {
                 others.iter().for_each(|failure| failure.report(tool));
                 Err(last.clone())
             }
-            _ => Ok(wanted),
+            _ => Ok(jobs),
         }
     }
 
-    fn take(&mut self, word: &Named) {
+    fn add(&mut self, word: &Named) {
         for reference in &word.0 {
             match reference {
                 Ok(reference) => self.references.push(reference.clone()),
@@ -64,18 +64,18 @@ impl Wanted {
         self.references.is_empty()
     }
 
-    /// The IDs alone, whether Batch knows such jobs or not.
+    /// The IDs of the jobs, which Batch may not have.
     ///
     /// # Errors
     /// As [`batch::resolve_ids`], and when a word names no job.
-    pub async fn meant(self, session: &Session, of_task: Option<u32>) -> Result<Vec<JobId>, Failure> {
+    pub async fn resolve(self, session: &Session, of_task: Option<u32>) -> Result<Vec<JobId>, Failure> {
         match self.malformed.into_iter().next() {
             Some(failure) => Err(failure),
             None => batch::resolve_ids(session, &self.references, of_task).await,
         }
     }
 
-    /// The jobs as Batch knows them, each once, and what is wrong with the others.
+    /// The jobs as Batch has them, each once, and a failure for each of the others.
     ///
     /// # Errors
     /// As [`batch::resolve_jobs`].

@@ -1,14 +1,15 @@
-//! Jobs that are not named: the options by which bstat and bkill find them.
+//! The options by which bstat and bkill find jobs that are not named.
 
+use super::submitter;
 use crate::aws::Session;
 use crate::batch::{self, Job, JobQuery};
 use crate::ui::Failure;
 use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
 
-/// Which jobs are meant.
+/// The options that select jobs.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Selecting jobs")]
-pub struct SelectArgs {
+pub struct JobFilterArgs {
     /// Jobs in these states, separated by commas; ALL means every state. With an array's ID: its
     /// children in these states
     #[arg(short, long, value_name = "LIST", value_parser = statuses)]
@@ -51,8 +52,8 @@ fn statuses(text: &str) -> Result<Statuses, Invalid> {
     Ok(Statuses(list))
 }
 
-impl SelectArgs {
-    /// Whether any of them was given.
+impl JobFilterArgs {
+    /// Whether one of the options is given.
     pub fn is_given(&self) -> bool {
         let Self { status, queue, all_queues, name, since, until, mine } = self;
         status.is_some()
@@ -64,11 +65,11 @@ impl SelectArgs {
             || *mine
     }
 
-    /// The jobs that are meant in a cluster; in `usual` states, when none is named.
+    /// The query for the selected jobs of a cluster; in the `usual` states if no state is given.
     ///
     /// # Errors
-    /// For `--mine`, when nobody knows who the user is.
-    pub fn selection(&self, session: &Session, usual: &[Status]) -> Result<JobQuery, Failure> {
+    /// For `--mine`, when the user has no name.
+    pub fn query(&self, session: &Session, usual: &[Status]) -> Result<JobQuery, Failure> {
         let queues = match self.queue.as_slice() {
             [] if !self.all_queues => vec![session.cluster.job_queue.clone()],
             queues => queues.to_vec(),
@@ -93,19 +94,10 @@ impl SelectArgs {
     /// # Errors
     /// When Batch cannot be asked or does not know a queue.
     pub async fn jobs(&self, session: &Session, usual: &[Status]) -> Result<Vec<Job>, Failure> {
-        let select = async |session: &Session| batch::select(session, &self.selection(session, usual)?).await;
+        let select = async |session: &Session| batch::select(session, &self.query(session, usual)?).await;
         match self.queue.is_empty() {
             true => session.clone().with_fresh_cluster(select).await,
             false => select(session).await,
         }
     }
-}
-
-/// Who submits jobs from here: `AWSB_USER`, else the user's name on this machine.
-pub fn submitter() -> Option<Submitter> {
-    let said = std::env::var(Submitter::VARIABLE).ok();
-    said.as_deref().and_then(Submitter::cleaned).or_else(|| {
-        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten()?;
-        Submitter::cleaned(&user.name)
-    })
 }

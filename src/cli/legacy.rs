@@ -1,7 +1,9 @@
-//! The old tools' options of two letters behind one dash (`-jn`), and their long ones that have other names here.
+//! The options of ParallelCluster's tools that have other names here: those of two letters behind
+//! one dash (`-jn`), and some long ones.
 //!
-//! clap has no such options, so a command line is rewritten before it is parsed: `-jn NAME` is `--job-name NAME`.
-//! That costs the joined forms that look the same: `-eb` is no `-e b`.
+//! clap has no options such as `-jn`, so a command line is rewritten before it is parsed:
+//! `-jn NAME` becomes `--job-name NAME`. A short option with an attached value that looks the same
+//! is lost: `-eb` is not `-e b`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,32 +12,31 @@ use clap::{Arg, Command};
 
 use crate::ui::note;
 
-/// What an old option is here.
+/// The replacement of an old option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum Replacement {
     /// An option by its long name.
-    Is(&'static str),
-    /// Nothing; its value goes with it. What does the like here, if anything.
-    Nothing(&'static str),
+    Option(&'static str),
+    /// None: the option and its value have no effect. The text names the nearest thing that awsb
+    /// has.
+    None(&'static str),
 }
 
-use Meaning::{Is, Nothing};
+const LOG_LEVEL: Replacement = Replacement::None("--debug shows requests and answers");
 
-const LOG_LEVEL: Meaning = Nothing("--debug shows requests and answers");
-
-/// Tool, old option, meaning (`aws-parallelcluster-awsbatch-cli`, each tool's `_get_parser`).
-const OLD: [(&str, &str, Meaning); 16] = [
-    ("bsub", "-jn", Is("--job-name")),
-    ("bsub", "-cf", Is("--script")),
-    ("bsub", "--command-file", Is("--script")),
-    ("bsub", "-if", Is("--input")),
-    ("bsub", "-pw", Is("--parent-working-dir")),
-    ("bsub", "-eb", Is("--env-exclude")),
-    ("bsub", "--env-blacklist", Is("--env-exclude")),
+/// Tool, old option, replacement (`aws-parallelcluster-awsbatch-cli`, each tool's `_get_parser`).
+const OLD_OPTIONS: [(&str, &str, Replacement); 16] = [
+    ("bsub", "-jn", Replacement::Option("--job-name")),
+    ("bsub", "-cf", Replacement::Option("--script")),
+    ("bsub", "--command-file", Replacement::Option("--script")),
+    ("bsub", "-if", Replacement::Option("--input")),
+    ("bsub", "-pw", Replacement::Option("--parent-working-dir")),
+    ("bsub", "-eb", Replacement::Option("--env-exclude")),
+    ("bsub", "--env-blacklist", Replacement::Option("--env-exclude")),
     ("bsub", "-ll", LOG_LEVEL),
     ("bsub", "--log-level", LOG_LEVEL),
-    ("bout", "-hd", Is("--head")),
-    ("bout", "-sp", Is("--stream-period")),
+    ("bout", "-hd", Replacement::Option("--head")),
+    ("bout", "-sp", Replacement::Option("--stream-period")),
     ("bout", "-ll", LOG_LEVEL),
     ("bstat", "-ll", LOG_LEVEL),
     ("bkill", "-ll", LOG_LEVEL),
@@ -43,37 +44,37 @@ const OLD: [(&str, &str, Meaning); 16] = [
     ("bhosts", "-ll", LOG_LEVEL),
 ];
 
-/// The command line `args` (the tool's own name first) with options of today.
-pub fn rewritten(command: &Command, args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// Rewrites the old options of a command line, which begins with the tool's name.
+pub fn rewrite(command: &Command, args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut command = command.clone();
     command.build();
     let tool = command.get_name().to_owned();
     let mut args = args.into_iter();
     let mut new: Vec<OsString> = args.next().into_iter().collect();
-    if !OLD.iter().any(|(of, ..)| *of == tool) {
+    if !OLD_OPTIONS.iter().any(|(of, ..)| *of == tool) {
         new.extend(args);
         return new;
     }
-    // Behind the first operand of such a tool, everything is the job's.
+    // All words behind the first operand of such a tool belong to the job.
     let ends_at_operand = command.get_positionals().any(Arg::is_trailing_var_arg_set);
     while let Some(word) = args.next() {
         let (name, joined) = split(&word);
-        let old = OLD.iter().find(|(of, option, _)| *of == tool && name == OsStr::new(option));
+        let old = OLD_OPTIONS.iter().find(|(of, option, _)| *of == tool && name == OsStr::new(option));
         let takes_next = match old {
-            Some((_, option, Nothing(instead))) => {
+            Some((_, option, Replacement::None(instead))) => {
                 note(format!("{tool}: note: {option} has no effect: {instead}"));
                 if joined.is_none() {
                     args.next();
                 }
                 continue;
             }
-            Some((_, _, Is(option))) => {
-                let mut today = OsString::from(option);
+            Some((_, _, Replacement::Option(option))) => {
+                let mut new_option = OsString::from(option);
                 if let Some(value) = &joined {
-                    today.push("=");
-                    today.push(value);
+                    new_option.push("=");
+                    new_option.push(value);
                 }
-                new.push(today);
+                new.push(new_option);
                 joined.is_none() && takes_value(long(&command, option.trim_start_matches('-')))
             }
             None => {
@@ -99,7 +100,7 @@ pub fn rewritten(command: &Command, args: impl IntoIterator<Item = OsString>) ->
     new
 }
 
-/// `-xx=VALUE` and `--name=VALUE` in two.
+/// Splits `-xx=VALUE` and `--name=VALUE` in two.
 fn split(word: &OsStr) -> (OsString, Option<OsString>) {
     let bytes = word.as_bytes();
     match bytes.iter().position(|b| *b == b'=') {
@@ -162,14 +163,14 @@ mod tests {
             ("-jn=x -eb A,B job.sh", "--job-name=x --env-exclude A,B job.sh"),
             ("-K -cf job.sh", "-K --script job.sh"),
             ("--env-blacklist=A -e all job.sh", "--env-exclude=A -e all job.sh"),
-            // Values of other options.
+            // These are values of other options.
             ("-J -jn job.sh", "-J -jn job.sh"),
             ("-KJ -jn job.sh", "-KJ -jn job.sh"),
             ("-Jx -cf job.sh", "-Jx --script job.sh"),
             ("--name -jn job.sh", "--name -jn job.sh"),
             ("--name=y -cf job.sh", "--name=y --script job.sh"),
             ("-jn -cf job.sh", "--job-name -cf job.sh"),
-            // What is the job's.
+            // These words belong to the job.
             ("job.sh -jn x -cf", "job.sh -jn x -cf"),
             ("-- -jn x", "-- -jn x"),
             ("-ll DEBUG -K true", "-K true"),
@@ -179,7 +180,7 @@ mod tests {
             ("-cfx -jnx y", "-cfx -jnx y"),
         ] {
             let args = ["bsub"].into_iter().chain(line.split(' ')).map(OsString::from);
-            let new = rewritten(&bsub(), args);
+            let new = rewrite(&bsub(), args);
             assert_eq!(new[1..].join(OsStr::new(" ")), OsStr::new(expected), "{line}");
         }
     }
@@ -188,9 +189,9 @@ mod tests {
     fn operands_do_not_end_the_options_of_the_other_tools() {
         let bout = Command::new("bout").arg(Arg::new("head").long("head")).arg(Arg::new("id"));
         let args = ["bout", "8f2c", "-hd", "3"].map(OsString::from);
-        assert_eq!(rewritten(&bout, args), ["bout", "8f2c", "--head", "3"]);
+        assert_eq!(rewrite(&bout, args), ["bout", "8f2c", "--head", "3"]);
         let other = Command::new("blocal");
         let args = ["blocal", "-ll", "x"].map(OsString::from);
-        assert_eq!(rewritten(&other, args.clone()), args);
+        assert_eq!(rewrite(&other, args.clone()), args);
     }
 }

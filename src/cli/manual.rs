@@ -1,4 +1,5 @@
-//! Manual pages and completions, made from each tool's own definition: `--man` and `--completions SHELL`.
+//! `--man` and `--completions SHELL`: manual pages and completions, made from the definition of
+//! each tool.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,7 +14,7 @@ use crate::ui::{Failure, Format, Output};
 
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// The definition with the two options in it; the short help leaves them out.
+/// The definition with the two options, which the short help leaves out.
 pub fn with_options(command: Command) -> Command {
     let option = |name: &'static str| {
         Arg::new(name).long(name).exclusive(true).hide_short_help(true).help_heading("Common options")
@@ -31,10 +32,11 @@ pub fn with_options(command: Command) -> Command {
         )
 }
 
-/// Prints what was asked for when the first argument asks for it; says whether it did.
+/// Prints the manual page or the completions if the first argument asks for them. Returns whether
+/// it did.
 ///
 /// # Errors
-/// When there is no such shell, or stdout cannot be written.
+/// When standard output cannot be written.
 pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
     let words: Vec<&[u8]> = args.iter().skip(1).map(|word| word.as_bytes()).collect();
     let shell: &[u8] = match words.as_slice() {
@@ -50,7 +52,7 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
         },
         _ => return Ok(false),
     };
-    // Whatever it is, clap has the words for it.
+    // clap reports an unknown shell.
     let Some(shell) = std::str::from_utf8(shell).ok().filter(|name| SHELLS.contains(name)) else {
         return Ok(false);
     };
@@ -69,7 +71,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone());
     if !command.has_subcommands() {
         man.render(&mut page)?;
-        // clap_mangen's own title for what stands below the options.
+        // clap_mangen has its own title for the section below the options.
         return Ok(String::from_utf8_lossy(&page).replace("\n.SH EXTRA\n", "\n.SH NOTES\n").into_bytes());
     }
     man.render_title(&mut page)?;
@@ -77,7 +79,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     for part in command.get_subcommands() {
-        // The options that all have are those of the tool.
+        // The options of all subcommands are those of the tool.
         let title = format!("{} {}", command.get_name(), part.get_name());
         let about = part.get_about().map(ToString::to_string).unwrap_or_default();
         let part = Man::new(part.clone().bin_name(&title).disable_help_flag(true));
@@ -93,7 +95,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Text that means nothing to troff.
+/// The text with troff's special characters escaped.
 fn roff_text(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\*(Aq")
 }

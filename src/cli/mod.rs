@@ -1,7 +1,7 @@
-//! One file per tool: its arguments (a clap struct) and the story that it tells, top to bottom.
+//! One module for each tool: its arguments (a clap struct), and the steps that it takes.
 //!
-//! What all tools share is here: the common options, how a command line becomes arguments, and how
-//! a story's outcome becomes an exit code.
+//! This file has the parts that all tools share: the common options, the way from a command line to
+//! arguments, and the way from an outcome to an exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::aws::Session;
 use crate::config::ClusterSelector;
 use crate::ui::{Exit, Failure, Format, Interrupts, Output};
-use awsb_model::{Invalid, words};
+use awsb_model::{Invalid, Submitter, words};
 
 pub use dispatch::main;
 
@@ -27,14 +27,15 @@ pub mod bsub;
 pub mod bwait;
 mod dispatch;
 mod foreign;
+mod job_args;
+pub mod job_filter;
 mod legacy;
 mod manual;
-mod named;
-mod optional;
-pub mod select;
-mod waiting;
+mod optional_values;
+mod wait;
 
-/// The options that every tool has; in a tool with subcommands they may stand before or behind the subcommand.
+/// The options that every tool has; in a tool with subcommands they may stand before or behind the
+/// subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
@@ -56,12 +57,12 @@ pub struct CommonArgs {
 }
 
 impl CommonArgs {
-    /// stdout in the format that was asked for.
+    /// Standard output in the format that the options ask for.
     pub fn output(&self) -> Output {
         Output::new(if self.json { Format::Json } else { Format::Plain })
     }
 
-    /// The clients of the cluster that is meant.
+    /// Opens a session with the cluster that the options name.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -69,7 +70,7 @@ impl CommonArgs {
         Session::open(&self.choice(), self.debug).await
     }
 
-    /// What is said about the cluster.
+    /// The options that select the cluster.
     pub fn choice(&self) -> ClusterSelector {
         let variable = || std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
         ClusterSelector {
@@ -80,7 +81,16 @@ impl CommonArgs {
     }
 }
 
-/// A region's name, which becomes a part of host names.
+/// The user who submits jobs: `AWSB_USER`, or else the user's name on this machine.
+pub fn submitter() -> Option<Submitter> {
+    let variable = std::env::var(Submitter::VARIABLE).ok();
+    variable.as_deref().and_then(Submitter::cleaned).or_else(|| {
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten()?;
+        Submitter::cleaned(&user.name)
+    })
+}
+
+/// Parses the name of a region, which becomes a part of host names.
 fn region(text: &str) -> Result<String, Invalid> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         return Ok(text.to_owned());
@@ -88,27 +98,27 @@ fn region(text: &str) -> Result<String, Invalid> {
     Err(Invalid::because("a region has a name such as eu-west-1"))
 }
 
-/// Runs a story that talks to AWS, to its end or until a signal asks it to end.
-pub fn block_on(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    run_on(tokio::runtime::Builder::new_current_thread(), 0, story)
+/// Runs the future of a tool to its end, or until a signal ends it.
+pub fn block_on(tool: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    run_on(tokio::runtime::Builder::new_current_thread(), 0, tool)
 }
 
-/// The same for a story that reads so much that it takes more than one processor.
-pub fn block_on_threads(story: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+/// Runs the future of a tool that needs several processors because it reads much.
+pub fn block_on_threads(tool: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
     threads.worker_threads(workers);
-    run_on(threads, workers, story)
+    run_on(threads, workers, tool)
 }
 
-/// Two threads beside those of the runtime: one hears signals, one looks up names.
+/// The threads besides those of the runtime: one receives signals, and one looks up host names.
 const MORE_THREADS: usize = 2;
 
-/// Fails where this many threads cannot be made: tokio panics, or waits for ever, for one that it cannot make.
+/// Fails if this many threads cannot be started. Without this check, tokio panics or waits forever.
 fn check_threads(threads: usize) -> Result<(), Failure> {
     let gate = std::sync::Mutex::new(());
     let made = std::thread::scope(|scope| {
-        // All of them are there at once.
+        // All threads exist at the same time.
         let _closed = gate.lock();
         (0..threads).try_for_each(|_| {
             std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(|_| ())
@@ -123,43 +133,44 @@ fn check_threads(threads: usize) -> Result<(), Failure> {
 fn run_on(
     mut runtime: tokio::runtime::Builder,
     workers: usize,
-    story: impl Future<Output = Result<Exit, Failure>>,
+    tool: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
     check_threads(workers + MORE_THREADS)?;
     let runtime = runtime
         .enable_all()
         .build()
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
-    // For what nobody else listens for. Before the story begins nothing is missed: a signal ends the process.
+    // For signals that the tool does not handle. Before this line, a signal ends the process.
     let mut signals = Interrupts::listen();
     let outcome = runtime.block_on(async {
         tokio::select! {
             biased;
-            outcome = story => outcome,
+            outcome = tool => outcome,
             signal = signals.next() => Ok(Exit::Interrupted(signal)),
         }
     });
-    // A look-up of a host name that hangs must not hold the process.
+    // A hanging look-up of a host name must not delay the end of the process.
     runtime.shutdown_background();
     outcome
 }
 
-/// Runs one tool on a command line, whose first word is the tool's name: parses it, tells the story, reports how it ended.
+/// Runs a tool on a command line, whose first word is the tool's name, and reports its outcome.
 pub fn run<A: Parser>(
     tool: &str,
     words: Vec<OsString>,
-    story: impl FnOnce(A) -> Result<Exit, Failure>,
+    tool_main: impl FnOnce(A) -> Result<Exit, Failure>,
 ) -> ExitCode {
-    run_noting(tool, words, |args, _| story(args))
+    run_with_remark(tool, words, |args, _| tool_main(args))
 }
 
-/// The same for a story that says what else its command line could mean, once it is clear that nothing is wrong with it.
-pub fn run_noting<A: Parser>(
+/// Runs a tool that prints a second meaning of its command line, once the command line is known to
+/// be right.
+pub fn run_with_remark<A: Parser>(
     tool: &str,
     words: Vec<OsString>,
-    story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
+    tool_main: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
 ) -> ExitCode {
-    let exit = told(tool, words, story).unwrap_or_else(|failure| {
+    let exit = parse_and_run(tool, words, tool_main).unwrap_or_else(|failure| {
         failure.report(tool);
         failure.exit()
     });
@@ -169,24 +180,24 @@ pub fn run_noting<A: Parser>(
     ExitCode::from(exit.code())
 }
 
-fn told<A: Parser>(
+fn parse_and_run<A: Parser>(
     tool: &str,
     words: Vec<OsString>,
-    story: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
+    tool_main: impl FnOnce(A, Option<String>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let command = manual::with_options(A::command());
-    let args = legacy::rewritten(&command, words);
-    let world = foreign::World {
+    let args = legacy::rewrite(&command, words);
+    let context = foreign::Context {
         is_cluster: &|name| {
             let of =
                 |cluster| crate::config::defaults(&ClusterSelector { cluster, ..ClusterSelector::default() });
-            // What is wrong with the settings themselves is said later.
+            // A mistake in the settings is reported later.
             of(Some(name.to_owned())).is_ok() || of(None).is_err()
         },
         is_set: &|name| std::env::var_os(name).is_some(),
     };
-    let remark = foreign::look(&command, &args, &world)?;
-    let args = optional::joined(&command, args);
+    let remark = foreign::check(&command, &args, &context)?;
+    let args = optional_values::join(&command, args);
     if manual::print(&command, &args)? {
         return Ok(Exit::Done);
     }
@@ -194,12 +205,12 @@ fn told<A: Parser>(
         .try_get_matches_from(args)
         .and_then(|matches| A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command())));
     match parsed {
-        Ok(args) => story(args, remark),
+        Ok(args) => tool_main(args, remark),
         Err(e) => usage(tool, &A::command(), &e),
     }
 }
 
-/// clap's own outcome in the form that all our errors have; `--help` and `--version` are results.
+/// Turns clap's error into a failure. `--help` and `--version` are printed instead.
 fn usage(tool: &str, commands: &clap::Command, error: &clap::Error) -> Result<Exit, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let text = error.render();
@@ -214,11 +225,11 @@ fn usage(tool: &str, commands: &clap::Command, error: &clap::Error) -> Result<Ex
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or(&text);
     let message = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-    // clap's other tip, to put a mistyped option behind `--`, is hardly ever what is meant.
+    // clap's other tip, to put a mistyped option behind `--`, is hardly ever right.
     let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
     let tips = tips.filter(|tip| !tip.starts_with("to pass")).map(str::to_owned);
     let failure = Failure::usage(message);
-    // Its nearest name among ours is hardly what a user of Slurm or LSF means.
+    // For an option of Slurm or LSF, clap's nearest name is hardly ever right.
     let failure = match foreign::hint_for(tool, error) {
         Some(hint) => failure.hint(hint),
         None => tips.fold(failure, Failure::hint),
@@ -233,13 +244,13 @@ fn usage(tool: &str, commands: &clap::Command, error: &clap::Error) -> Result<Ex
     })
 }
 
-/// Whether the help has an answer that the message has not: something unknown, or something missing.
+/// Whether the help answers more than the message: something is unknown or missing.
 fn needs_help(error: &clap::Error) -> bool {
     match error.kind() {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::MissingRequiredArgument => {
             true
         }
-        // An option without its value. One that has a list of values names them itself.
+        // An option without its value. The message lists the possible values if there is a list.
         ErrorKind::InvalidValue => {
             matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
                 && !matches!(error.get(ContextKind::ValidValue), Some(ContextValue::Strings(valid)) if !valid.is_empty())
@@ -248,13 +259,13 @@ fn needs_help(error: &clap::Error) -> bool {
     }
 }
 
-/// The names of the commands of a tool that its help lists: `start, stop or status`.
+/// The names of a tool's commands as its help lists them: `start, stop or status`.
 fn names(command: &clap::Command) -> String {
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
     words::or(&shown.map(clap::Command::get_name).collect::<Vec<_>>())
 }
 
-/// Help in colour where stdout is a terminal that wants it.
+/// The help, with colours if standard output is a terminal that allows them.
 fn styled(text: &clap::builder::StyledStr) -> String {
     use std::io::IsTerminal;
     let plain =
@@ -262,6 +273,6 @@ fn styled(text: &clap::builder::StyledStr) -> String {
     if plain { text.to_string() } else { text.ansi().to_string() }
 }
 
-/// What to do about a job whose image has no shell.
+/// The hint for a job whose image has no shell.
 const LACKS_SH: &str = "hint: the image has no /bin/sh, which scripts and commands need to start; `bsub \
                         --bare COMMAND` starts a command without it";

@@ -1,14 +1,15 @@
-//! Options whose value may be left out, such as `-w [SECONDS]`.
+//! Options with an optional value, such as `-w [SECONDS]`.
 //!
-//! clap wants `-w=5` there: a word behind `-w` could be an operand. Ours take numbers, and an operand that is one, the
-//! beginning of a job's ID, has four digits or more. So a shorter number behind such an option, as in `watch -n 5`, is its value.
+//! clap requires `-w=5`, because a word behind `-w` could be an operand. Our optional values are
+//! numbers. An operand that is a number is the beginning of a job's ID, and has at least four
+//! digits. So a shorter number behind such an option, as in `watch -n 5`, is its value.
 
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command};
 
-/// The command line with `-w 5`, `-w5` and `--watch 5` written as `-w=5` and `--watch=5`.
-pub fn joined(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
+/// Rewrites `-w 5`, `-w5` and `--watch 5` in a command line as `-w=5` and `--watch=5`.
+pub fn join(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
     let options: Vec<&Arg> =
         command.get_arguments().filter(|arg| arg.is_require_equals_set() && takes_number(arg)).collect();
     if options.is_empty() {
@@ -22,7 +23,7 @@ pub fn joined(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
         if let Some((option, number)) = attached(&options, &text) {
             joined.push(format!("{option}={number}").into());
         } else if options.iter().any(|option| ends_with(option, &text))
-            && let Some(number) = args.next_if(|next| next.to_str().is_some_and(is_no_id))
+            && let Some(number) = args.next_if(|next| next.to_str().is_some_and(is_too_short_for_an_id))
         {
             joined.push(format!("{text}={}", number.to_string_lossy()).into());
         } else {
@@ -40,7 +41,7 @@ fn takes_number(arg: &Arg) -> bool {
     arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "SECONDS"))
 }
 
-/// `-w5` in two.
+/// Splits `-w5` in two.
 fn attached<'t>(options: &[&Arg], text: &'t str) -> Option<(&'t str, &'t str)> {
     let letter = text.strip_prefix('-')?.chars().next().filter(char::is_ascii)?;
     let (option, number) = text.split_at_checked(2)?;
@@ -48,7 +49,7 @@ fn attached<'t>(options: &[&Arg], text: &'t str) -> Option<(&'t str, &'t str)> {
         .then_some((option, number))
 }
 
-/// Whether a word is the option, or a group of short ones of which it is the last.
+/// Whether a word is the option, or a group of short options that ends with it.
 fn ends_with(option: &Arg, text: &str) -> bool {
     match text.strip_prefix("--") {
         Some(name) => option.get_long() == Some(name),
@@ -59,7 +60,7 @@ fn ends_with(option: &Arg, text: &str) -> bool {
 }
 
 /// Whether a number is too short for the beginning of a job's ID, which has four digits or more.
-fn is_no_id(text: &str) -> bool {
+fn is_too_short_for_an_id(text: &str) -> bool {
     is_number(text) && (text.len() < 4 || text.contains('.'))
 }
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_the_options_and_a_job_is_not() {
+    fn a_number_is_a_value_and_an_id_is_not() {
         let watch = Arg::new("watch").short('w').long("watch").num_args(0..=1).require_equals(true);
         let command = Command::new("x").arg(watch.value_name("SECONDS")).arg(Arg::new("job").num_args(0..));
         for (line, expected) in [
@@ -94,7 +95,7 @@ mod tests {
             ("-w 120", "-w=120"),
         ] {
             let args = line.split(' ').map(OsString::from).collect();
-            assert_eq!(joined(&command, args).join(OsStr::new(" ")), OsStr::new(expected), "{line}");
+            assert_eq!(join(&command, args).join(OsStr::new(" ")), OsStr::new(expected), "{line}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Conte
 use crate::ui::{Exit, Failure, Layout, View, Voice};
 use awsb_model::image::{BuildArg, Platform, Tag};
 
-/// Its arguments.
+/// The arguments of `bimage build`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder with the Dockerfile
@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story.
+    /// Builds an image and prints its name.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let voice = Voice { tool: "bimage", quiet: self.quiet };
         let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(voice.quiet);

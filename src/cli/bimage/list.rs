@@ -1,10 +1,10 @@
-//! `bimage list`: the images that the cluster has.
+//! `bimage list`: lists the images of the cluster.
 
 use super::{CommonArgs, table};
 use crate::image::Store;
 use crate::ui::{Exit, Failure};
 
-/// Its arguments.
+/// The arguments of `bimage list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Leave out the table's header
@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story.
+    /// Lists the images of the cluster.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
         let store = Store::open(&session).await?;

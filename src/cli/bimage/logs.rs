@@ -1,4 +1,4 @@
-//! `bimage logs`: what a build said.
+//! `bimage logs`: prints the log of a build.
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::ui::{
     until_signal,
 };
 
-/// Its arguments.
+/// The arguments of `bimage logs`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The build: its ID, as `bimage build` shows it, or `last`
@@ -27,12 +27,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story. The exit code is 0 for the log of a build that has failed, too, unless it was followed.
+    /// Prints the log of a build. The exit code is 0 even if the build has failed, unless it was
+    /// followed.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
         let id = codebuild::resolve(&session, &self.build).await?;
         let output = common.output();
-        let lines = Lines { id: &id, output: &output, timestamps: self.timestamps };
+        let lines = LinePrinter { id: &id, output: &output, timestamps: self.timestamps };
         let mut contact = Contact::new(session, "bimage");
         if self.follow {
             let followed = codebuild::follow(&mut contact, &id, |news| match news {
@@ -81,7 +82,7 @@ impl Args {
     }
 }
 
-/// A project that writes no log to CloudWatch Logs is known as soon as its build is.
+/// Fails if the project of a build writes no log to CloudWatch Logs.
 fn has_log(build: &Build) -> Result<(), Failure> {
     let Log::Elsewhere(place) = &build.log else { return Ok(()) };
     let failure =
@@ -92,15 +93,15 @@ fn has_log(build: &Build) -> Result<(), Failure> {
     })
 }
 
-/// The lines of a build on stdout.
-struct Lines<'a> {
+/// Prints the lines of a build on standard output.
+struct LinePrinter<'a> {
     id: &'a str,
     output: &'a Output,
     timestamps: bool,
 }
 
-impl Lines<'_> {
-    /// The lines as they are, or an object for each.
+impl LinePrinter<'_> {
+    /// Prints the lines, or an object for each.
     fn print(&self, events: &[Event]) -> Result<(), Failure> {
         let mut text = String::new();
         for event in events {
@@ -148,7 +149,7 @@ impl Lines<'_> {
     }
 }
 
-/// CodeBuild's events end with a line break, and some are several lines.
+/// The lines of an event. CodeBuild's events end with a line break, and some have several lines.
 fn lines(event: &Event) -> impl Iterator<Item = &str> {
     event.message.trim_end_matches(['\r', '\n']).split('\n')
 }

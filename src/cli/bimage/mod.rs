@@ -1,4 +1,4 @@
-//! `bimage`: builds images for jobs, and looks after those that there are.
+//! `bimage`: builds images for jobs, and manages them.
 
 mod build;
 mod list;

@@ -9,7 +9,7 @@ use awsb_model::image::{Tag, parted};
 
 const VOICE: Voice = Voice { tool: "bimage", quiet: false };
 
-/// Its arguments.
+/// The arguments of `bimage push`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The image's name on the engine
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story.
+    /// Pushes an image and prints its name.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let tag = match &self.tag {
             Some(tag) => tag.clone(),

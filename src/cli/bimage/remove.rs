@@ -1,4 +1,4 @@
-//! `bimage rm`: images go.
+//! `bimage rm`: removes images.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
@@ -8,12 +8,12 @@ use super::{CommonArgs, table};
 use crate::image::{Image, ImageId, NamedImage, Removed, Store, not_there};
 use crate::ui::{self, Exit, Failure, Format, JsonArray, Layout, note};
 
-/// So many images are looked for at once.
-const AT_ONCE: usize = 10;
-/// So many are shown before bimage asks.
+/// At most this many images are looked up at the same time.
+const CONCURRENCY: usize = 10;
+/// At most this many images are shown before bimage asks.
 const SHOWN: usize = 20;
 
-/// Its arguments.
+/// The arguments of `bimage rm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Remove them without asking
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story.
+    /// Removes images.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         if !self.yes && !self.dry_run && !ui::can_ask() {
             return Err(Failure::usage(
@@ -46,7 +46,7 @@ impl Args {
         if self.yes && !self.dry_run {
             return remove(&store, common, &tags).await;
         }
-        let (found, missing) = look(&store, tags).await?;
+        let (found, missing) = find(&store, tags).await?;
         missing.iter().for_each(|failure| failure.report("bimage"));
         let exit = if missing.is_empty() { Exit::Done } else { Exit::Failed };
         if self.dry_run {
@@ -56,7 +56,7 @@ impl Args {
         if found.is_empty() {
             return Ok(exit);
         }
-        if !are_meant(&store, &found).await? {
+        if !confirm(&store, &found).await? {
             note("bimage: nothing has been removed");
             return Ok(Exit::Failed);
         }
@@ -66,15 +66,15 @@ impl Args {
     }
 }
 
-/// The images that are there, and a failure for each that is not.
-async fn look(
+/// The images that exist, and a failure for each that does not.
+async fn find(
     store: &Store<'_>,
     tags: Vec<ImageId>,
 ) -> Result<(Vec<(ImageId, Image)>, Vec<Failure>), Failure> {
-    let looks = tags.into_iter().map(|tag| async move { Ok::<_, Failure>((store.find(&tag).await?, tag)) });
-    let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    let lookups = tags.into_iter().map(|tag| async move { Ok::<_, Failure>((store.find(&tag).await?, tag)) });
+    let lookups: Vec<_> = stream::iter(lookups).buffered(CONCURRENCY).try_collect().await?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for (image, tag) in looks {
+    for (image, tag) in lookups {
         match image {
             Some(image) => found.push((tag, image)),
             None => missing.push(not_there(&tag, &store.describe())),
@@ -83,8 +83,8 @@ async fn look(
     Ok((found, missing))
 }
 
-/// Shows the images on the terminal, and asks whether they are meant.
-async fn are_meant(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool, Failure> {
+/// Shows the images on the terminal, and asks whether to remove them.
+async fn confirm(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool, Failure> {
     for (tag, image) in found.iter().take(SHOWN) {
         let digest = image.image_digest.as_deref().map(short).unwrap_or_default();
         let size = image.image_size_in_bytes.map(|size| format!("  {}", bytes(size))).unwrap_or_default();
@@ -98,7 +98,7 @@ async fn are_meant(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool
     ui::ask(&format!("Remove {these} from {}?", store.describe())).await
 }
 
-/// What else an image is called.
+/// The other tags of an image, in words.
 fn others(id: &ImageId, image: &Image) -> String {
     let others: Vec<&str> =
         image.image_tags.iter().map(String::as_str).filter(|tag| *tag != id.to_string()).collect();
@@ -109,13 +109,13 @@ fn others(id: &ImageId, image: &Image) -> String {
     }
 }
 
-/// Removes them, and tells of each what became of it; a failure is no reason not to remove the others.
+/// Removes the images, and reports on each. After a failure, the others are still removed.
 async fn remove(store: &Store<'_>, common: &CommonArgs, tags: &[ImageId]) -> Result<Exit, Failure> {
-    // What could not be removed is said even when nobody reads the rest.
+    // Failures are printed even if nobody reads the output.
     let output = common.output().outliving_its_reader();
     let mut array = (output.format() == Format::Json).then(|| output.json_array());
     let mut exit = Exit::Done;
-    let mut tell = |outcome: Result<Removed, Failure>| {
+    let mut report = |outcome: Result<Removed, Failure>| {
         let removed = match outcome {
             Ok(removed) => removed,
             Err(failure) => {
@@ -132,12 +132,12 @@ async fn remove(store: &Store<'_>, common: &CommonArgs, tags: &[ImageId]) -> Res
             )])),
         }
     };
-    let outcome = store.remove(tags, &mut tell).await;
+    let outcome = store.remove(tags, &mut report).await;
     array.map_or(Ok(()), JsonArray::finish)?;
     outcome.map(|()| exit)
 }
 
-/// What is gone, in ECR's words (`ImageIdentifier`).
+/// A removed image in the shape of ECR's `ImageIdentifier`.
 fn json(removed: &Removed) -> serde_json::Value {
     let tag = match &removed.id {
         ImageId::Tag(tag) => Some(tag.as_str()),

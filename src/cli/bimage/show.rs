@@ -1,4 +1,4 @@
-//! `bimage show`: an image in detail.
+//! `bimage show`: shows an image in detail.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::table::bytes;
 use crate::image::{Details, NamedImage, Store, not_there};
 use crate::ui::{Exit, Failure, Layout, View, local_rfc3339};
 
-/// Its arguments.
+/// The arguments of `bimage show`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A tag or a digest (sha256:…), with or without the repository
@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The story.
+    /// Shows an image in detail.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let session = common.open().await?;
         let store = Store::open(&session).await?;

@@ -1,4 +1,4 @@
-//! Images in a table.
+//! The table of images.
 
 use indicatif::DecimalBytes;
 use jiff::Zoned;
@@ -31,7 +31,7 @@ pub(super) fn show(output: &Output, images: &[Image]) -> Result<(), Failure> {
     table.finish()
 }
 
-/// As exact as a program wants it, or with `now`, as short as somebody at a terminal does.
+/// A row of the table: exact values for programs, or with `now` short ones for a terminal.
 fn row(image: &Image, now: Option<&Zoned>) -> Vec<Cell> {
     let time = |at: Option<i64>| match (at, now) {
         (None, _) => String::new(),
@@ -57,13 +57,13 @@ fn row(image: &Image, now: Option<&Zoned>) -> Vec<Cell> {
     ]
 }
 
-/// The part of a digest that tells images apart.
+/// The first characters of a digest, which are enough to distinguish images.
 pub(super) fn short(digest: &str) -> &str {
     let hash = digest.strip_prefix("sha256:").unwrap_or(digest);
     hash.get(..12).unwrap_or(hash)
 }
 
-/// A size as `docker images` and ECR's console have it: in powers of ten.
+/// A size in powers of ten, as `docker images` and ECR's console show it.
 pub(super) fn bytes(size: i64) -> String {
     DecimalBytes(u64::try_from(size).unwrap_or_default()).to_string()
 }

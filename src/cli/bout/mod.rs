@@ -15,8 +15,8 @@ use clap::Parser;
 
 use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
-use super::waiting::{tell_goes_on, tell_lost_output};
-use super::{CommonArgs, named};
+use super::wait::{note_jobs_go_on, warn_of_lost_output};
+use super::{CommonArgs, job_args};
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
@@ -129,11 +129,11 @@ impl Args {
         if self.stream_period.is_some() {
             note("bout: note: --stream-period has no effect: bout chooses how often it looks for new lines");
         }
-        let named = named::Wanted::read("bout", &self.jobs)?;
+        let named = job_args::JobArgs::read("bout", &self.jobs)?;
         let session = Arc::new(self.common.open().await?);
         if self.files {
             // The files of a job stay when Batch has removed the job.
-            let ids = named.meant(&session, self.task).await?;
+            let ids = named.resolve(&session, self.task).await?;
             return files::run(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
         let found = named.find(&session, self.task).await?;
@@ -157,7 +157,7 @@ impl Args {
                 if self.follow {
                     let left = left.iter().filter(|job| !job.status.has_ended());
                     let left: Vec<String> = left.map(|job| job.job_id.clone()).collect();
-                    let last = move |signal| async move { tell_goes_on("bout", signal, &left) };
+                    let last = move |signal| async move { note_jobs_go_on("bout", signal, &left) };
                     let followed = self.follow(&mut contact, job, query, &mut sink);
                     return match until_signal(followed, last).await {
                         Ok(followed) => followed.map(|()| None),
@@ -240,7 +240,7 @@ impl Args {
         let FollowEnd { job, missing } =
             logs::follow(contact, &job.id(), &options, |_| (), |events| sink.show(job, events)).await?;
         check_printed(&job)?;
-        tell_lost_output("bout", &job);
+        warn_of_lost_output("bout", &job);
         if job.is_array_parent() || job.is_mnp_parent() {
             let ended =
                 if self.failed { vec![Status::Failed] } else { vec![Status::Succeeded, Status::Failed] };
@@ -267,7 +267,7 @@ impl Args {
     ) -> Result<(), Failure> {
         let mut lossy = Vec::new();
         let (missing, all) = self.read_lines(session, job, query, show, &mut lossy).await?;
-        tell_lost_output("bout", job);
+        warn_of_lost_output("bout", job);
         warn_lost_outputs(&lossy.iter().collect::<Vec<_>>());
         check_missing(job, &missing, all)
     }
@@ -390,7 +390,7 @@ const NAMED_PARTS: usize = 10;
 /// Warns about the children or nodes whose output was not all kept.
 fn warn_lost_outputs(parts: &[&Job]) {
     let lossy: Vec<&&Job> = parts.iter().filter(|part| part.lost_output().is_some()).collect();
-    lossy.iter().take(NAMED_PARTS).for_each(|part| tell_lost_output("bout", part));
+    lossy.iter().take(NAMED_PARTS).for_each(|part| warn_of_lost_output("bout", part));
     if lossy.len() > NAMED_PARTS {
         note(format!(
             "bout: warning: nor was that of {} more",

@@ -6,7 +6,7 @@ use super::columns::{Columns, Sort};
 use super::details::EnvValues;
 use super::interval::Every;
 use crate::cli::CommonArgs;
-use crate::cli::select::SelectArgs;
+use crate::cli::job_filter::JobFilterArgs;
 use crate::ui::Output;
 use awsb_model::{Invalid, Named, Status};
 
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     pub(super) task: Option<u32>,
     #[command(flatten)]
-    pub(super) select: SelectArgs,
+    pub(super) select: JobFilterArgs,
     /// Jobs that have FAILED; with an array's ID, its failed children
     #[arg(long, conflicts_with = "status", help_heading = "Selecting jobs")]
     pub(super) failed: bool,

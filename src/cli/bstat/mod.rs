@@ -35,7 +35,7 @@ pub use self::args::Args;
 use self::packed::PackedVariables;
 use self::show::Look;
 use self::view::ViewSummary;
-use super::named::Wanted;
+use super::job_args::JobArgs;
 use crate::aws::Session;
 use crate::batch::Job;
 use crate::ui::{Exit, Failure, note};
@@ -46,7 +46,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<Exit, Failure> {
-    let wanted = Wanted::read("bstat", &args.jobs)?;
+    let wanted = JobArgs::read("bstat", &args.jobs)?;
     let session = args.common.open().await?;
     let (output, packed) = (args.output(), PackedVariables::default());
     let look = Look { args, output: &output, packed: &packed };

@@ -78,7 +78,7 @@ impl Look<'_> {
     /// longer listing is printed as it comes.
     async fn list(self, session: &Session) -> Result<ViewSummary, Failure> {
         let statuses = self.args.statuses().unwrap_or(&Status::ACTIVE);
-        let query = self.args.select.selection(session, statuses)?;
+        let query = self.args.select.query(session, statuses)?;
         let expand = if self.args.expand_children { Expand::All } else { Expand::Nothing };
         let request = self.request(expand, self.args.is_detailed());
         let view = self.view(expand, self.args.is_detailed())?;

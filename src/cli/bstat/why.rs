@@ -2,7 +2,7 @@
 
 use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs};
-use crate::cli::select::SelectArgs;
+use crate::cli::job_filter::JobFilterArgs;
 use crate::diagnose::{self, Diagnosis};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
 use awsb_model::{JobId, Moment, Status};
@@ -17,10 +17,10 @@ const LATELY: &str = "1d";
 ///
 /// # Errors
 /// When Batch cannot be asked, or nobody knows who asks.
-pub async fn of_interest(session: &Session, select: &SelectArgs) -> Result<ResolvedJobs, Failure> {
-    let mine = SelectArgs { mine: true, ..select.clone() };
+pub async fn of_interest(session: &Session, select: &JobFilterArgs) -> Result<ResolvedJobs, Failure> {
+    let mine = JobFilterArgs { mine: true, ..select.clone() };
     let lately = || LATELY.parse::<Moment>().ok();
-    let of_failed = SelectArgs { since: mine.since.or_else(lately), ..mine.clone() };
+    let of_failed = JobFilterArgs { since: mine.since.or_else(lately), ..mine.clone() };
     let (active, failed) =
         tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))?;
     let mut jobs: Vec<Job> = active.into_iter().chain(failed).collect();

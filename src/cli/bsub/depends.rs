@@ -1,20 +1,20 @@
-//! The jobs that a job waits for, by ID.
+//! The dependencies of a job: from names to IDs.
 
 use super::about;
 use crate::aws::Session;
 use crate::batch::{self, Job};
-use crate::cli::select;
+use crate::cli::submitter;
 use crate::ui::Failure;
 use awsb_model::{
     self, Awaited, Dependency, DependencyKind, JobId, NAME_LASTS, NamePattern, NamedJob, NoneToAwait, Status,
     Submitter, limits, words,
 };
 
-/// What the job waits for, by ID. A name is looked for among the jobs of the cluster's queue and of
-/// the job's own.
+/// Resolves dependencies to IDs. A name is looked up among the jobs of the cluster's queue and of
+/// the job's own queue.
 ///
 /// # Errors
-/// When a job is not known, a name means none, or they are too many.
+/// When a job is unknown, a name has no job, or the dependencies are too many.
 pub async fn dependencies(
     session: &Session,
     queue: Option<&str>,
@@ -29,12 +29,12 @@ pub async fn dependencies(
                 list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
             }
             Dependency::On(Awaited::Named(name), kind) => {
-                let ids = of_name(session, queue, name).await?;
+                let ids = by_name(session, queue, name).await?;
                 list.extend(ids.into_iter().map(|id| Dependency::On(id, *kind)));
             }
         }
     }
-    // A name, or `last`, may have been several jobs.
+    // A name, or `last`, can be several jobs.
     awsb_model::dependencies(&list).map_err(about("--depends-on")).map_err(|failure| {
         let mut ids: Vec<String> = Vec::new();
         for dependency in &list {
@@ -56,8 +56,8 @@ pub async fn dependencies(
     Ok(list)
 }
 
-/// A job among these that has failed, so that a job which depends on it fails at once; looking for
-/// it is worth a call of its own, and no error.
+/// The failure for a dependency that has failed, which makes the job fail at once. A failure of the
+/// look-up is not an error.
 pub async fn failed(session: &Session, list: &[Dependency<JobId>]) -> Option<Failure> {
     let whole = list.iter().filter_map(|dependency| match dependency {
         Dependency::On(id, DependencyKind::Whole) => Some(id.clone()),
@@ -67,17 +67,18 @@ pub async fn failed(session: &Session, list: &[Dependency<JobId>]) -> Option<Fai
     if ids.is_empty() {
         return None;
     }
-    let known = batch::describe(session, &ids).await.ok()?;
-    let failed = known.into_iter().flatten().find(|job| job.status == Status::Failed)?;
+    let jobs = batch::describe(session, &ids).await.ok()?;
+    let failed = jobs.into_iter().flatten().find(|job| job.status == Status::Failed)?;
     let (id, name) = (failed.id(), &failed.job_name);
     let message = format!("--depends-on: {id} ({name}) has FAILED: a job that depends on it fails at once");
     Some(Failure::usage(message).hint(format!("`bstat --why {id}` says why it failed")))
 }
 
-async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> Result<Vec<JobId>, Failure> {
+/// The IDs of the user's jobs with a name.
+async fn by_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> Result<Vec<JobId>, Failure> {
     let mut queues = vec![session.cluster.job_queue.as_str()];
     queues.extend(queue.filter(|queue| *queue != session.cluster.job_queue));
-    let submitter = select::submitter().ok_or_else(|| {
+    let submitter = submitter().ok_or_else(|| {
         Failure::usage(format!(
             "--depends-on: name:{name} means your own jobs, and this user has no user name here"
         ))
@@ -85,13 +86,13 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
     })?;
     let found = batch::select_by_name(session, &queues, name, submitter).await?;
     let now = jiff::Timestamp::now().as_millisecond();
-    let known = found.iter().map(|job| NamedJob {
+    let named = found.iter().map(|job| NamedJob {
         id: job.id(),
         name: job.job_name.clone(),
         status: job.status,
         stopped_at: job.stopped_at.filter(|at| *at > 0),
     });
-    awsb_model::awaited(known.collect(), now).map_err(|none| match none {
+    awsb_model::awaited(named.collect(), now).map_err(|none| match none {
         NoneToAwait::Nothing(last) => {
             let queues = queues.join(" and ");
             let message = format!("--depends-on: you have no job named {name} in the queue {queues}");
@@ -125,7 +126,7 @@ async fn of_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
     })
 }
 
-/// The active jobs but this one, as `--depends-on` takes them.
+/// The active jobs except for this one, in the form of `--depends-on`.
 fn others(found: &[Job], failed: &JobId) -> String {
     let active = found.iter().filter(|job| !job.status.has_ended() && job.id() != *failed);
     let ids: Vec<String> = active.take(limits::DEPENDENCIES).map(|job| job.job_id.clone()).collect();

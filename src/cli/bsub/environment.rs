@@ -1,4 +1,4 @@
-//! The variables that a job gets from the shell that submits it.
+//! The variables that a job gets from the shell of the submitter.
 
 use std::ffi::OsString;
 
@@ -7,11 +7,11 @@ use crate::config;
 use crate::ui::{Failure, note};
 use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
 
-/// So many of the variables that `--env all` holds back are named.
-const NAMED: usize = 20;
+/// A note lists at most this many variables that `--env all` leaves out.
+const LISTED: usize = 20;
 
-/// The variables that `--env` names. What `--env all` holds back is said, unless it is to be
-/// `quiet`.
+/// The variables that `--env` names. A note lists those that `--env all` leaves out, unless `quiet`
+/// is set.
 ///
 /// # Errors
 /// When the settings, which name secrets, cannot be read.
@@ -23,10 +23,10 @@ pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Fai
             EnvArg::All => {
                 let secrets = config::secrets()?;
                 let all = All::of(std::env::vars_os(), &options.env_exclude, &secrets);
-                if let Some(held_back) = all.held_back().filter(|_| !quiet) {
-                    note(format!("bsub: note: `-e all` leaves out {held_back}; `-e NAME` passes one on"));
+                if let Some(left_out) = all.left_out().filter(|_| !quiet) {
+                    note(format!("bsub: note: `-e all` leaves out {left_out}; `-e NAME` passes one on"));
                 }
-                all.handed_on.into_iter().for_each(|(name, value)| environment.set(name, value));
+                all.passed_on.into_iter().for_each(|(name, value)| environment.set(name, value));
             }
             EnvArg::HandOn(names) => {
                 for name in names {
@@ -43,10 +43,10 @@ pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Fai
     Ok(environment)
 }
 
-/// All variables of this shell, apart.
+/// The variables of this shell, sorted by what `--env all` does with them.
 #[derive(Debug, Default)]
 struct All {
-    handed_on: Vec<(EnvName, OsString)>,
+    passed_on: Vec<(EnvName, OsString)>,
     secrets: Vec<String>,
     of_the_session: Vec<String>,
 }
@@ -61,9 +61,9 @@ impl All {
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
             match (ByAll::of(&shown, &value.to_string_lossy(), exclude, secrets), shown.parse()) {
-                (ByAll::HandedOn, Ok(name)) => all.handed_on.push((name, value)),
+                (ByAll::HandedOn, Ok(name)) => all.passed_on.push((name, value)),
                 (ByAll::Secret, _) => all.secrets.push(shown),
-                // The shell's own, which changes with each command.
+                // The shell changes this variable with each command.
                 (ByAll::OfTheSession, _) if shown == "_" => {}
                 (ByAll::OfTheSession | ByAll::HandedOn, _) => all.of_the_session.push(shown),
                 (ByAll::Excluded, _) => {}
@@ -72,15 +72,16 @@ impl All {
         all
     }
 
-    /// What is held back, in words; `None` for nothing.
-    fn held_back(&self) -> Option<String> {
+    /// The variables that are left out, in words; `None` if there are none.
+    fn left_out(&self) -> Option<String> {
         let kinds = [
             ("variables that look like secrets", &self.secrets),
             ("variables of this session", &self.of_the_session),
         ];
-        let told = kinds.into_iter().filter(|(_, names)| !names.is_empty());
-        let told: Vec<String> = told.map(|(what, names)| format!("{what} ({})", listed(names))).collect();
-        (!told.is_empty()).then(|| told.join(" and "))
+        let described = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+        let described: Vec<String> =
+            described.map(|(what, names)| format!("{what} ({})", listed(names))).collect();
+        (!described.is_empty()).then(|| described.join(" and "))
     }
 }
 
@@ -88,8 +89,8 @@ impl All {
 fn listed(names: &[String]) -> String {
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.sort_unstable();
-    let more = names.len().saturating_sub(NAMED);
-    names.truncate(NAMED);
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
     let names = names.join(", ");
     if more > 0 { format!("{names} and {more} more") } else { names }
 }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_holds_back_is_named() {
+    fn variables_that_all_leaves_out_are_listed() {
         let some = all(
             &[
                 ("LANG", "C"),
@@ -118,14 +119,14 @@ mod tests {
             ],
             &["MINE_*".to_owned()],
         );
-        let names: Vec<&str> = some.handed_on.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = some.passed_on.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["LANG", "GIT_AUTHOR_NAME"]);
-        let told = "variables that look like secrets (DATABASE_URL, DB_PASS) and variables of this session \
+        let expected = "variables that look like secrets (DATABASE_URL, DB_PASS) and variables of this session \
                     (BASH_FUNC_module%%, PATH)";
-        assert_eq!(some.held_back().as_deref(), Some(told));
-        assert_eq!(all(&[("LANG", "C")], &[]).held_back(), None);
+        assert_eq!(some.left_out().as_deref(), Some(expected));
+        assert_eq!(all(&[("LANG", "C")], &[]).left_out(), None);
         let many: Vec<String> = (100..125).map(|n| format!("A{n}_KEY")).collect();
         let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "x")).collect();
-        assert!(all(&many, &[]).held_back().is_some_and(|told| told.ends_with("A119_KEY and 5 more)")));
+        assert!(all(&many, &[]).left_out().is_some_and(|text| text.ends_with("A119_KEY and 5 more)")));
     }
 }

@@ -1,4 +1,4 @@
-//! The files that a job takes along.
+//! The input files of a job.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,12 +8,12 @@ use crate::stage::{Inputs, unsent_files};
 use crate::ui::{Failure, note};
 use awsb_model::{Input, Work};
 
-/// Finds what `--input` names, and tells of files that arguments name and that the job would not
-/// find.
+/// Finds the files that `--input` names, and notes files that the arguments name and that the job
+/// will not have.
 pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failure> {
     let (script, words) = match work {
         Work::Script { script, args } => (Some((script.file_name(), script.contents())), args.as_slice()),
-        // The command itself is the image's.
+        // The command itself is in the image.
         Work::Command(argv) => (None, argv.get(1..).unwrap_or_default()),
     };
     let inputs = Inputs::gather(args, script)?;
@@ -31,9 +31,9 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     Ok(inputs)
 }
 
-/// That `-i FILE` is not the job's standard input, where the command line reads as if it were: one
-/// file, under its own name, of which neither the command nor a script says anything. To Slurm and
-/// LSF, `-i FILE` is the standard input.
+/// The note that `-i FILE` is not the job's standard input, as it is in Slurm and LSF. It is for a
+/// command line with one input file under its own name that neither the command nor the script
+/// mentions.
 pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
     let [input] = given else { return None };
     let path = input.path();
@@ -48,9 +48,9 @@ pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
     ))
 }
 
-/// Whether a job seems to know of a file: its command, the arguments or the script have the file's
-/// name, or a pattern that may fit it, or the file is called like the program that reads it
-/// (`Makefile` and `make`).
+/// Whether a job may read a file: its command, the arguments or the script have the file's name or
+/// a pattern that may match it, or the file has the name of the program that reads it (`Makefile`
+/// and `make`).
 fn may_read(path: &Path, work: &Work) -> bool {
     let lossy = |text: &OsStr| text.to_string_lossy().into_owned();
     let (name, stem) = (path.file_name().map(lossy), path.file_stem().map(lossy));
@@ -84,7 +84,7 @@ mod tests {
     use awsb_model::Script;
 
     #[test]
-    fn who_reads_an_input() {
+    fn jobs_that_may_read_an_input() {
         let command = |line: &str| Work::Command(line.split(' ').map(Into::into).collect());
         for (file, line, expected) in [
             ("in.txt", "cat", false),

@@ -14,7 +14,7 @@ mod resolved_options;
 mod spec;
 mod stdin;
 mod submit;
-mod waiting;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -90,7 +90,7 @@ pub struct Args {
 
 /// `bsub`'s entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    super::run_noting("bsub", words, |args: Args, remark| {
+    super::run_with_remark("bsub", words, |args: Args, remark| {
         if let Some(ids) = &args.rerun {
             return super::block_on_threads(args.submit_again(ids));
         }

@@ -97,7 +97,7 @@ impl Args {
                 note(format!("bsub: note: {shown} has no `#!` line, so /bin/sh runs it"));
             }
             if !self.quiet {
-                remarks::tell(self, path, &script, rest);
+                remarks::print(self, path, &script, rest);
             }
             return Ok((name, Work::Script { script, args: rest.to_vec() }));
         }

@@ -1,5 +1,5 @@
-//! What is said of a script that may not be what is meant: a program of this machine, and options
-//! behind it.
+//! Notes about a script that may be a mistake: a program of this machine, or options behind the
+//! script.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -11,14 +11,14 @@ use super::Args;
 use crate::ui::note;
 use awsb_model::Script;
 
-/// Folders with the programs of a system.
-const OF_THE_SYSTEM: [&str; 7] = ["/bin", "/sbin", "/usr", "/opt", "/nix", "/snap", "/Library"];
-/// Long options of bsub that many scripts have, too.
-const OF_MANY: [&str; 10] =
+/// The folders with the programs of a system.
+const SYSTEM_FOLDERS: [&str; 7] = ["/bin", "/sbin", "/usr", "/opt", "/nix", "/snap", "/Library"];
+/// The long options of bsub that many scripts have, too.
+const COMMON_OPTIONS: [&str; 10] =
     ["help", "version", "debug", "quiet", "json", "input", "output-file", "script", "man", "completions"];
 
-/// Says what there is to say.
-pub(super) fn tell(args: &Args, path: &Path, script: &Script, behind: &[OsString]) {
+/// Prints the notes.
+pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsString]) {
     if !args.script && is_of_this_machine(path, script) {
         let shown = path.display();
         note(format!(
@@ -36,19 +36,20 @@ pub(super) fn tell(args: &Args, path: &Path, script: &Script, behind: &[OsString
     }
 }
 
-/// Whether a script is a program that is installed here, or was built for this machine.
+/// Whether a script is a program that is installed on this machine or built for it.
 fn is_of_this_machine(path: &Path, script: &Script) -> bool {
-    path.is_absolute() && (script.is_program() || OF_THE_SYSTEM.iter().any(|folder| path.starts_with(folder)))
+    path.is_absolute()
+        && (script.is_program() || SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder)))
 }
 
-/// The first option of bsub's among a script's arguments, unless the script knows it.
+/// The first option of bsub among the arguments of a script, unless the script mentions it.
 fn stray(command: &Command, behind: &[OsString], script: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(script);
     let words = behind.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
     let is_ours = |word: &str| match word.strip_prefix("--") {
         Some(long) => {
             let name = long.split('=').next().unwrap_or_default();
-            !OF_MANY.contains(&name)
+            !COMMON_OPTIONS.contains(&name)
                 && !text.contains(name)
                 && command.get_arguments().any(|arg| {
                     arg.get_long() == Some(name)

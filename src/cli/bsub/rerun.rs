@@ -8,7 +8,7 @@ use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
 use crate::batch::definition::{self, DefinitionRequest, JobDefinitionRef};
 use crate::batch::{self, Resubmission};
-use crate::cli::select;
+use crate::cli::submitter;
 use crate::stage;
 use crate::ui::{Failure, note};
 use awsb_model::payload::launcher::{self, Prelude};
@@ -57,7 +57,7 @@ fn of_part(
         take_part(session, &mut request, part, all);
     }
     apply_options(&mut request, options, environment)?;
-    if let Some(submitter) = select::submitter() {
+    if let Some(submitter) = submitter() {
         request.submitted_by(&submitter);
     }
     let length = request.overrides().map_or(0, Overrides::length);

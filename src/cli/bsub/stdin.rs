@@ -1,4 +1,4 @@
-//! The job's standard input: `--stdin`, and what is said where it has none.
+//! The job's standard input: `--stdin`, and the note about a job without one.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Seek};
@@ -18,14 +18,14 @@ use awsb_model::Work;
 
 /// The file with a job's standard input.
 pub(super) enum StdinFile {
-    /// The user's.
+    /// The user's own file.
     Own(PathBuf),
-    /// One into which it was read, which goes with this value.
+    /// A temporary file with the content, which is removed with this value.
     Read(NamedTempFile),
 }
 
 impl StdinFile {
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Own(path) => path,
@@ -35,8 +35,8 @@ impl StdinFile {
 }
 
 impl Args {
-    /// The file that `--stdin` names. What is no regular file, such as a pipe, is read to its end
-    /// first.
+    /// The file that `--stdin` names. A source that is not a regular file, such as a pipe, is read
+    /// to its end first.
     pub(super) fn stdin(&self, options: &ResolvedOptions) -> Result<Option<StdinFile>, Failure> {
         let Some(file) = &options.stdin else { return Ok(None) };
         let wrong =
@@ -59,7 +59,7 @@ impl Args {
             }
             Box::new(File::open(file).map_err(wrong)?)
         };
-        let keeping = |e: io::Error| {
+        let copying = |e: io::Error| {
             Failure::failed(format!(
                 "--stdin: copying {} to a temporary file in {}: {}",
                 file.display(),
@@ -67,12 +67,12 @@ impl Args {
                 reason(&e)
             ))
         };
-        let mut kept = NamedTempFile::with_prefix("awsb-stdin-").map_err(keeping)?;
-        io::copy(&mut source, &mut kept).map_err(keeping)?;
-        Ok(Some(StdinFile::Read(kept)))
+        let mut copy = NamedTempFile::with_prefix("awsb-stdin-").map_err(copying)?;
+        io::copy(&mut source, &mut copy).map_err(copying)?;
+        Ok(Some(StdinFile::Read(copy)))
     }
 
-    /// Whether this command reads its standard input itself: the script, or the list of the tasks.
+    /// Whether this command reads the script or the list of tasks from its standard input.
     fn stdin_is_taken(&self, options: &ResolvedOptions) -> bool {
         let mut lines = [&options.each, &options.commands].into_iter().flatten();
         let is_script = self.operands.first().map(|first| is_stdin(Path::new(first)) && !self.command);
@@ -80,7 +80,7 @@ impl Args {
             || is_script.unwrap_or(self.wrap.is_none() && self.options.commands.is_none())
     }
 
-    /// Whether a job without a standard input could be meant to have this command's own.
+    /// Whether the user may expect the job to get this command's standard input.
     pub(super) fn may_want_stdin(&self, options: &ResolvedOptions, work: &Work) -> bool {
         !self.stdin_is_taken(options)
             && (has_data()
@@ -91,7 +91,7 @@ impl Args {
     }
 }
 
-/// Says that the job has nothing on its standard input, or has another one than this command.
+/// Notes that the job does not get the standard input of this command.
 pub(super) fn note_unread(has_another: bool) {
     note(if has_another {
         "bsub: note: the job does not get this standard input: its script names a file for that; `--stdin -` sends this one"
@@ -102,7 +102,7 @@ pub(super) fn note_unread(has_another: bool) {
     });
 }
 
-/// Programs that read from a terminal when they are given nothing to do.
+/// Whether a command is a program that reads from a terminal if it has no arguments.
 fn reads_commands(work: &Work) -> bool {
     const PROGRAMS: [&str; 17] = [
         "sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "ipython", "R", "julia", "octave",
@@ -111,11 +111,11 @@ fn reads_commands(work: &Work) -> bool {
     let Work::Command(argv) = work else { return false };
     let [program] = argv.as_slice() else { return false };
     let name = Path::new(program).file_name().unwrap_or_default();
-    PROGRAMS.iter().any(|known| name.as_bytes() == known.as_bytes())
+    PROGRAMS.iter().any(|program| name.as_bytes() == program.as_bytes())
 }
 
-/// Whether standard input has something to read now that nobody has begun to read: a file at its
-/// beginning, or a pipe. A loop (`while read …`) has read a part of its file when it comes here.
+/// Whether standard input has unread data: it is a file at its beginning, or a pipe with data. A
+/// loop (`while read …`) has read a part of its file already when it starts this command.
 fn has_data() -> bool {
     let Ok(mut file) = io::stdin().as_fd().try_clone_to_owned().map(File::from) else { return false };
     let Ok(found) = file.metadata() else { return false };

@@ -19,8 +19,8 @@ use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
 };
 use crate::batch::{self, Once, Progress, RetryPolicy, Submitted};
-use crate::cli::select;
-use crate::cli::waiting::end_with_waiter;
+use crate::cli::submitter;
+use crate::cli::wait::end_with_waiter;
 use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::image::BuildInput;
@@ -342,7 +342,7 @@ impl Submission<'_> {
     /// Plans the requests of the job. Pure.
     fn plan(&self, job: &ResolvedJob) -> Result<Plan, Failure> {
         let Session { cluster, region, .. } = &self.session;
-        let submitter = select::submitter();
+        let submitter = submitter();
         let target = Target {
             bucket: &cluster.bucket,
             prefix: &cluster.prefix,

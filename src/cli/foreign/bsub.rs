@@ -1,36 +1,36 @@
-//! What the values of `bsub`'s options can mean to Slurm and LSF.
+//! The meanings that values of `bsub`'s options have in Slurm and LSF.
 
 use std::path::Path;
 
-use super::{Given, World};
+use super::{Context, GivenOption};
 use crate::ui::Failure;
 use awsb_model::{JobNumber, JobRef, NamePattern, TaskIds, WallTime, words};
 
-/// Letters of options that take any word as their value.
+/// The letters of the options that take any word as their value.
 pub const TAKES_A_WORD: &str = "Jceiowdq";
 
-/// The note on values that have another meaning elsewhere.
+/// The note about values that have another meaning in Slurm or LSF.
 ///
 /// # Errors
-/// When a value has a meaning only elsewhere.
-pub fn judge(given: &[Given<'_>], world: &World<'_>) -> Result<Option<String>, Failure> {
+/// When a value has a meaning only in Slurm or LSF.
+pub fn check(given: &[GivenOption<'_>], context: &Context<'_>) -> Result<Option<String>, Failure> {
     for one in given {
-        if let Some(failure) = refusal(one, world) {
+        if let Some(failure) = refusal(one, context) {
             return Err(failure);
         }
     }
-    // Who says how many vCPUs a node has means nodes by -n.
+    // With a number of vCPUs, -n can only be the number of nodes.
     let has_vcpus = given.iter().any(|one| one.id == "vcpus");
     let notes: Vec<String> = given
         .iter()
         .filter(|one| one.letter != Some('n') || !has_vcpus)
-        .filter_map(|one| note(one, world))
+        .filter_map(|one| note(one, context))
         .collect();
     Ok((!notes.is_empty()).then(|| notes.join("; ")))
 }
 
-/// The refusal of a value that only Slurm or LSF has.
-fn refusal(given: &Given<'_>, world: &World<'_>) -> Option<Failure> {
+/// The failure of a value that only Slurm or LSF has.
+fn refusal(given: &GivenOption<'_>, context: &Context<'_>) -> Option<Failure> {
     let value = given.value.as_deref()?;
     let letter = given.letter?;
     match letter {
@@ -70,7 +70,7 @@ fn refusal(given: &Given<'_>, world: &World<'_>) -> Option<Failure> {
             ))
             .hint(OUTPUT),
         ),
-        'c' if value.bytes().all(|b| b.is_ascii_digit()) && !(world.is_cluster)(value) => Some(
+        'c' if value.bytes().all(|b| b.is_ascii_digit()) && !(context.is_cluster)(value) => Some(
             Failure::usage(format!(
                 "`-c {value}`: in this bsub, -c names a cluster, and there is no cluster \
                                     `{value}`"
@@ -85,8 +85,8 @@ const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout 
                       keeps files that the job writes";
 const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time";
 
-/// What a value could mean elsewhere, too.
-fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
+/// The note about a value that could also have a meaning in Slurm or LSF.
+fn note(given: &GivenOption<'_>, context: &Context<'_>) -> Option<String> {
     let value = given.value.as_deref()?;
     let number = || value.parse::<u32>().ok();
     match given.letter? {
@@ -95,7 +95,7 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
             1 => "-t 1 is 1 second (1 minute is -t 1m)".to_owned(),
             _ => format!("-t {n} is {n} seconds ({n} minutes are -t {n}m)"),
         }),
-        // Nobody means the one task with such a high ID.
+        // A higher number is hardly ever the ID of a single task.
         'a' => number().filter(|n| *n <= 100).map(|n| match n {
             0 | 1 => format!("-a {n} is {}, 0 (the task {n} is --array {n})", words::many(n, "task")),
             _ => format!("-a {n} is {n} tasks, 0 to {} (the task {n} alone is --array {n})", n - 1),
@@ -104,7 +104,7 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
             "-w {value} makes a directory {value} in the job and runs there (-d ID waits for a job; nodes \
              cannot be chosen)"
         )),
-        'e' if !(world.is_set)(value) && is_log(value) => Some(format!(
+        'e' if !(context.is_set)(value) && is_log(value) => Some(format!(
             "-e {value} passes on a variable named {value} (`bout` shows the job's errors with \
                           its output)"
         )),
@@ -116,12 +116,12 @@ fn note(given: &Given<'_>, world: &World<'_>) -> Option<String> {
     }
 }
 
-/// Whether a directory is named in a way in which people name nodes and jobs.
+/// Whether a value could be the name of a node or job as well as of a directory.
 fn is_one_word(value: &str) -> bool {
     !value.is_empty() && !value.contains(['/', '.', '$', '~'])
 }
 
-/// Whether a name is one that people give to a file with a job's output.
+/// Whether a name is usual for a file with a job's output.
 fn is_log(value: &str) -> bool {
     const ENDINGS: [&str; 6] = ["out", "err", "log", "txt", "o", "e"];
     const NAMES: [&str; 9] =
@@ -134,7 +134,8 @@ fn is_log(value: &str) -> bool {
     !value.contains(['*', '?', '[']) && (is(path.extension(), &ENDINGS) || is(path.file_stem(), &NAMES))
 }
 
-/// `%J`, `%I` of LSF and `%j`, `%A_%a`, `%x`, `%4t` of Slurm; not what a URL has instead of a byte (`%A0`).
+/// Whether a value has `%J` or `%I` of LSF, or `%j`, `%A_%a`, `%x` or `%4t` of Slurm. An escaped
+/// byte of a URL (`%A0`) does not count.
 fn has_job_pattern(value: &str) -> bool {
     value.split('%').skip(1).any(|behind| {
         let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -148,7 +149,7 @@ fn has_job_pattern(value: &str) -> bool {
     })
 }
 
-/// Whether it is a condition of LSF's: `done(ID)`, `ended("name*") && exit(3)`, `12 && 13`.
+/// Whether a value is a condition of LSF: `done(ID)`, `ended("name*") && exit(3)`, `12 && 13`.
 fn is_condition(value: &str) -> bool {
     const WORDS: [&str; 7] = ["done", "ended", "exit", "started", "external", "post_done", "post_err"];
     let text = value.trim_start_matches(|c: char| c == '(' || c == '!' || c.is_whitespace());
@@ -158,7 +159,7 @@ fn is_condition(value: &str) -> bool {
         || call.is_some_and(|word| WORDS.contains(&word) || (word.starts_with("num") && word.len() > 3))
 }
 
-/// `done(A) && done(B)` in our words.
+/// The options for a condition of LSF such as `done(A) && done(B)`.
 fn instead_of_condition(value: &str) -> String {
     let ours = |part: &str| {
         let part = part.trim();
@@ -194,14 +195,15 @@ fn instead_of_condition(value: &str) -> String {
     }
 }
 
-/// A list of dependencies in which those that cannot be IDs are names; `None` where they cannot be names either.
+/// A list of dependencies in which words that cannot be IDs are names; `None` if they cannot be
+/// names either.
 fn by_names(value: &str) -> Option<String> {
     let ours = |word: &str| match word.parse::<JobRef>() {
         Ok(_) => Some(word.to_owned()),
         Err(_) => word.parse::<NamePattern>().ok().map(|name| format!("name:{name}")),
     };
     let list = value.split(',').map(|word| ours(word.trim())).collect::<Option<Vec<_>>>()?.join(",");
-    // Where nothing would be another, the list is wrong for another reason.
+    // If nothing changes, the list is wrong for another reason.
     if list == value {
         return None;
     }
@@ -211,14 +213,14 @@ fn by_names(value: &str) -> Option<String> {
     )
 }
 
-/// What is meant by a value that an option does not take.
+/// The hint for a value that an option does not take.
 pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     let first = value.chars().next()?;
     let is_word = first.is_ascii_alphabetic();
     Some(match option {
         "array-size" => match value.split_once('%') {
             None => format!("to give the IDs of tasks: `--array {}`", value.parse::<TaskIds>().ok()?),
-            // Batch has jobs one after the other, and no other number of them.
+            // Batch can run tasks one after the other, and has no other limit.
             Some((ids, "1")) => format!("`--array {}%1`", ids.parse::<TaskIds>().ok()?),
             Some((ids, _)) => format!("`--array {}`: {NO_LIMIT}", ids.parse::<TaskIds>().ok()?),
         },

@@ -1,9 +1,10 @@
-//! Forms of other schedulers' command lines: what only Slurm or LSF means by them is refused, with our way in the hint,
-//! and what both may mean is said in one note.
+//! Command lines of other schedulers. A form that only Slurm or LSF has is refused, with our form
+//! in the hint. A form with two meanings leads to a note.
 //!
-//! The rule: an option that the tool documents keeps its documented meaning. A word that only Slurm or LSF has (`-oo`,
-//! `-env`, `done(ID)`, `%J`, `name[1-3]`) is an error, even where its letters could be bundled options of ours: a wrong job
-//! is worse than none. Nothing here reads files or variables; [`World`] knows them.
+//! The rule: an option that the tool documents keeps its documented meaning. A word that only Slurm
+//! or LSF has (`-oo`, `-env`, `done(ID)`, `%J`, `name[1-3]`) is an error, even if its letters could
+//! be bundled options of ours, because a wrong job is worse than none. Nothing here reads files or
+//! variables; a [`Context`] does.
 
 mod bsub;
 mod tables;
@@ -17,23 +18,23 @@ use super::legacy::{long, short, takes_value};
 use crate::ui::Failure;
 use awsb_model::directives::{about_lsfs, about_slurms};
 
-/// What only this machine can tell.
-pub struct World<'w> {
+/// The facts about this machine that the check needs.
+pub struct Context<'w> {
     /// Whether a cluster has this name.
     pub is_cluster: &'w dyn Fn(&str) -> bool,
     /// Whether this shell has a variable of this name.
     pub is_set: &'w dyn Fn(&str) -> bool,
 }
 
-/// Whose a form is.
+/// The scheduler that has a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum Scheduler {
     Slurm,
     Lsf,
     Both,
 }
 
-impl Whose {
+impl Scheduler {
     fn text(self) -> &'static str {
         match self {
             Self::Slurm => "Slurm",
@@ -43,22 +44,27 @@ impl Whose {
     }
 }
 
-/// An option as it was given, with its value if it takes one.
+/// An option of a command line, with its value if it takes one.
 #[derive(Debug)]
-struct Given<'a> {
-    /// Its letter, where it was given by that.
+struct GivenOption<'a> {
+    /// Its letter, if it was given by its letter.
     letter: Option<char>,
-    /// The option of the tool.
+    /// The ID of the tool's option.
     id: &'a str,
     /// Its value.
     value: Option<String>,
 }
 
-/// Looks through a command line, the tool's name first. The text of the one note, if there is something to note.
+/// Checks a command line, which begins with the tool's name. Returns the text of a note, if a form
+/// has two meanings.
 ///
 /// # Errors
-/// When a word has a meaning that only Slurm or LSF knows.
-pub fn look(command: &Command, words: &[OsString], world: &World<'_>) -> Result<Option<String>, Failure> {
+/// When a word has a meaning only in Slurm or LSF.
+pub fn check(
+    command: &Command,
+    words: &[OsString],
+    context: &Context<'_>,
+) -> Result<Option<String>, Failure> {
     let mut command = command.clone();
     command.build();
     let tool = command.get_name().to_owned();
@@ -68,20 +74,21 @@ pub fn look(command: &Command, words: &[OsString], world: &World<'_>) -> Result<
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let (given, operands) = walk(&command, &tool, &texts)?;
     match tool.as_str() {
-        "bsub" => bsub::judge(&given, world),
+        "bsub" => bsub::check(&given, context),
         _ => {
-            tables::judge(&tool, &given, &operands)?;
+            tables::check(&tool, &given, &operands)?;
             Ok(None)
         }
     }
 }
 
-/// The options of a command line and, of a tool whose operands end no options, its operands.
+/// The options of a command line. For a tool whose options can follow its operands, the operands,
+/// too.
 fn walk<'c>(
     command: &'c Command,
     tool: &str,
     words: &[String],
-) -> Result<(Vec<Given<'c>>, Vec<String>), Failure> {
+) -> Result<(Vec<GivenOption<'c>>, Vec<String>), Failure> {
     let ends_at_operand = command.get_positionals().any(Arg::is_trailing_var_arg_set);
     let (mut given, mut operands) = (Vec::new(), Vec::new());
     let mut rest = words.get(1..).unwrap_or_default().iter();
@@ -91,14 +98,14 @@ fn walk<'c>(
             Some("") => break,
             Some(name) => {
                 let (name, attached) = split(name);
-                // One that nobody knows is clap's to refuse.
+                // clap refuses an unknown option.
                 let Some(arg) = long(command, name) else { break };
                 let value = match attached {
                     Some(value) => Some(value.to_owned()),
                     None if takes_value(Some(arg)) => rest.next().cloned(),
                     None => None,
                 };
-                given.push(Given { letter: None, id: arg.get_id().as_str(), value });
+                given.push(GivenOption { letter: None, id: arg.get_id().as_str(), value });
             }
             None if !word.starts_with('-') || word == "-" => {
                 if ends_at_operand {
@@ -118,19 +125,23 @@ fn walk<'c>(
                     let Some(arg) = short(command, letter) else {
                         return match tables::letter(tool, letter, value_of(letter, behind, next)) {
                             Some(failure) => Err(failure),
-                            // clap refuses it.
+                            // clap refuses the option.
                             None => Ok((given, operands)),
                         };
                     };
                     if !takes_value(Some(arg)) {
-                        given.push(Given { letter: Some(letter), id: arg.get_id().as_str(), value: None });
+                        given.push(GivenOption {
+                            letter: Some(letter),
+                            id: arg.get_id().as_str(),
+                            value: None,
+                        });
                         continue;
                     }
                     let value = match behind {
                         "" => rest.next().cloned(),
                         _ => Some(behind.strip_prefix('=').unwrap_or(behind).to_owned()),
                     };
-                    given.push(Given { letter: Some(letter), id: arg.get_id().as_str(), value });
+                    given.push(GivenOption { letter: Some(letter), id: arg.get_id().as_str(), value });
                     break;
                 }
             }
@@ -139,8 +150,8 @@ fn walk<'c>(
     Ok((given, operands))
 }
 
-/// The value of an option that is not ours: what is attached, or a word behind it that could be one. Of options that Slurm or
-/// LSF has as flags, only a number is taken for a value.
+/// The value of an option that is not ours: the attached text, or the next word if it could be a
+/// value. For flags of Slurm or LSF, only a number counts as a value.
 fn value_of<'a>(letter: char, attached: &'a str, next: Option<&'a str>) -> Option<&'a str> {
     let is_flag = "BHNQsvx".contains(letter);
     let could_be = |next: &&str| match is_flag {
@@ -157,7 +168,7 @@ fn split(word: &str) -> (&str, Option<&str>) {
     word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)))
 }
 
-/// The refusal of a signal, as kill(1) takes it: `-9`, `-USR1`.
+/// The failure of a signal in the form of kill(1): `-9`, `-USR1`.
 fn signal_word(command: &Command, tool: &str, word: &str) -> Option<Failure> {
     let name = word.strip_prefix('-')?;
     let is_ours = name.chars().next().is_none_or(|letter| short(command, letter).is_some());
@@ -168,7 +179,7 @@ fn signal_word(command: &Command, tool: &str, word: &str) -> Option<Failure> {
     Some(failure.hint(tables::NO_SIGNAL))
 }
 
-/// The refusal of a word of several letters behind one dash that is an option of LSF's `bsub`.
+/// The failure of a word with several letters behind one dash that is an option of LSF's `bsub`.
 fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
     let (name, attached) = split(word.strip_prefix('-')?);
     if tool != "bsub" || name.chars().count() < 2 {
@@ -189,7 +200,7 @@ fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
                                           -{name}"
     ));
     let failure = failure.hint(tables::instead_of_lsfs(name).or(reason).unwrap_or_default());
-    // A letter that takes a value here could have the others as its value.
+    // If the first letter takes a value here, the other letters could be its value.
     let (letter, value) = name.split_at(1);
     let is_ours = attached.is_none() && bsub::TAKES_A_WORD.contains(letter);
     Some(if is_ours {
@@ -199,7 +210,7 @@ fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
     })
 }
 
-/// What to do instead of what clap refuses: an option that is not ours, or a value that is none here.
+/// The hint for an option or a value that clap has refused.
 pub fn hint_for(tool: &str, error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -223,7 +234,7 @@ pub fn hint_for(tool: &str, error: &clap::Error) -> Option<String> {
     }
 }
 
-/// What is ours instead of a long option.
+/// The hint for a long option that is not ours.
 fn unknown_long(tool: &str, name: &str) -> Option<String> {
     let ours = tables::LONG.iter().find(|(tools, long, _)| tools.contains(&tool) && *long == name);
     match ours {

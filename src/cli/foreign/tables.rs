@@ -1,20 +1,21 @@
-//! The options that Slurm's and LSF's tools have and ours do not: whose each is, and what is ours instead.
+//! The options of Slurm's and LSF's tools that ours do not have: the scheduler of each, and the
+//! replacement.
 
-use super::Given;
-use super::Whose::{self, Both, Lsf, Slurm};
+use super::GivenOption;
+use super::Scheduler::{self, Both, Lsf, Slurm};
 use crate::ui::Failure;
 use awsb_model::directives::{about_lsfs, about_slurms_letter};
 use awsb_model::{JobRef, Memory, Status};
 
-/// The tools that have a namesake, or a counterpart, elsewhere.
+/// The tools with a counterpart in Slurm or LSF.
 pub const TOOLS: [&str; 7] = ["bsub", "bstat", "bkill", "bout", "bwait", "bqueues", "bhosts"];
 
 const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout ID` shows them; `-o GLOB` \
                       keeps files that the job writes";
 const TERMINAL: &str = "`-I` shows the output while the job runs; a job of Batch has no terminal";
 
-/// Options of LSF's `bsub` with several letters, and what is ours instead. The others have a reason in the table of
-/// `#BSUB` lines.
+/// Options of LSF's `bsub` with several letters, and their replacements. The other options have a
+/// reason in the table of `#BSUB` lines.
 const LSF_WORDS: [(&str, &str); 30] = [
     ("oo", OUTPUT),
     ("eo", OUTPUT),
@@ -48,13 +49,13 @@ const LSF_WORDS: [(&str, &str); 30] = [
     ("Ep", "Batch runs nothing after a job; the script can do it"),
 ];
 
-/// What is ours instead of an option of LSF's with several letters.
+/// The replacement of an option of LSF with several letters.
 pub fn instead_of_lsfs(name: &str) -> Option<&'static str> {
     LSF_WORDS.iter().find(|(word, _)| *word == name).map(|(_, instead)| *instead)
 }
 
-/// Tools, letter, whose it is, and what is ours instead.
-const LETTERS: &[(&[&str], char, Whose, &str)] = &[
+/// Tools, letter, scheduler, and replacement.
+const LETTERS: &[(&[&str], char, Scheduler, &str)] = &[
     (&["bsub"], 'A', Slurm, "Batch has no accounts; `--tag account=NAME` marks the job for the bill"),
     (
         &["bsub"],
@@ -166,7 +167,8 @@ const LETTERS: &[(&[&str], char, Whose, &str)] = &[
     (&["bhosts"], 'R', Lsf, "`-q QUEUE` shows the machines of a queue"),
 ];
 
-/// Tools, long option, and what is ours instead. sbatch's other options have a reason in the table of `#SBATCH` lines.
+/// Tools, long option, and replacement. The other options of sbatch have a reason in the table of
+/// `#SBATCH` lines.
 pub const LONG: &[(&[&str], &str, &str)] = &[
     (
         &["bsub"],
@@ -217,7 +219,7 @@ pub const LONG: &[(&[&str], &str, &str)] = &[
     (&["bkill"], "signal", "leave it out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL"),
 ];
 
-/// The refusal of a letter that is no option of ours.
+/// The failure of a letter that is not an option of ours.
 pub fn letter(tool: &str, letter: char, value: Option<&str>) -> Option<Failure> {
     let known = LETTERS.iter().find(|(tools, one, ..)| tools.contains(&tool) && *one == letter);
     let (whose, instead) = match known {
@@ -239,12 +241,12 @@ pub fn letter(tool: &str, letter: char, value: Option<&str>) -> Option<Failure> 
     Some(Failure::usage(message).hint(instead))
 }
 
-/// The same with the very value, where one reading alone is possible.
+/// The replacement with the value itself, if the value has only one meaning.
 fn exactly(letter: char, value: Option<&str>) -> Option<String> {
     let value = value?;
     match letter {
         'M' => value.strip_suffix('!').unwrap_or(value).parse::<Memory>().ok().and_then(|memory| {
-            // Whether a bare number is KB or MB is up to each of LSF's clusters.
+            // The unit of a bare number, KB or MB, depends on the LSF cluster.
             value.contains(|c: char| c.is_ascii_alphabetic()).then(|| format!("`-m {}M`", memory.mib()))
         }),
         'W' => {
@@ -262,8 +264,8 @@ fn exactly(letter: char, value: Option<&str>) -> Option<String> {
     }
 }
 
-/// What is given to the other tools and means something only elsewhere.
-pub fn judge(tool: &str, given: &[Given<'_>], operands: &[String]) -> Result<(), Failure> {
+/// Fails if a word of another tool's command line has a meaning only in Slurm or LSF.
+pub fn check(tool: &str, given: &[GivenOption<'_>], operands: &[String]) -> Result<(), Failure> {
     if tool == "bkill" && operands.iter().any(|operand| operand == "0") {
         return Err(Failure::usage("`bkill 0` ends all your jobs only in LSF: here, 0 is not a job")
             .hint("`bkill --mine` ends your own jobs"));
@@ -288,7 +290,7 @@ pub fn judge(tool: &str, given: &[Given<'_>], operands: &[String]) -> Result<(),
     Ok(())
 }
 
-/// What is meant by a value that an option of the other tools does not take.
+/// The hint for a value that an option of another tool does not take.
 pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     match option {
         "status" => {
@@ -308,7 +310,7 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     }
 }
 
-/// A state of Slurm's or LSF's, in Batch's words.
+/// The state of Batch for a state of Slurm or LSF.
 fn state(word: &str) -> Option<String> {
     let batch = match word.to_ascii_uppercase().as_str() {
         "PD" | "PEND" => "SUBMITTED,PENDING,RUNNABLE",
@@ -322,7 +324,7 @@ fn state(word: &str) -> Option<String> {
     Some(batch.to_owned())
 }
 
-/// What to do instead of choosing a signal.
+/// The hint instead of a choice of signals.
 pub const NO_SIGNAL: &str = "leave the signal out: Batch sends a job SIGTERM and, 30 seconds later, SIGKILL";
 
 /// Whether a word is a signal: its number, or its name with or without `SIG`.

@@ -2,7 +2,7 @@ use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::{bhosts, bkill, bout, bqueues, bstat, bwait, legacy, manual, optional};
+use crate::cli::{bhosts, bkill, bout, bqueues, bstat, bwait, legacy, manual, optional_values};
 
 type BsubArgs = crate::cli::bsub::Args;
 
@@ -18,16 +18,16 @@ fn command(tool: &str) -> Command {
     })
 }
 
-const WORLD: World<'static> =
-    World { is_cluster: &|name| !name.starts_with('4'), is_set: &|name| name == "ERRORS" };
+const CONTEXT: Context<'static> =
+    Context { is_cluster: &|name| !name.starts_with('4'), is_set: &|name| name == "ERRORS" };
 
-/// What is said of a command line: by the classifier, else by clap with its hint.
-fn said(words: &[&str]) -> Result<Option<String>, Failure> {
+/// The message about a command line: from the check, or else from clap with its hint.
+fn outcome_of(words: &[&str]) -> Result<Option<String>, Failure> {
     let tool = words[0].to_owned();
     let command = command(&tool);
-    let words = legacy::rewritten(&command, words.iter().map(OsString::from));
-    let note = look(&command, &words, &WORLD)?;
-    let words = optional::joined(&command, words);
+    let words = legacy::rewrite(&command, words.iter().map(OsString::from));
+    let note = check(&command, &words, &CONTEXT)?;
+    let words = optional_values::join(&command, words);
     match command.try_get_matches_from(words) {
         Ok(_) => Ok(note),
         Err(error) => {
@@ -39,17 +39,18 @@ fn said(words: &[&str]) -> Result<Option<String>, Failure> {
     }
 }
 
-/// A command line of the tests: blanks are between words, and `_` is one within a word.
+/// The words of a command line in a test: a blank separates words, and `_` is a blank within a
+/// word.
 fn words(line: &str) -> Vec<String> {
     line.split(' ').map(|word| word.replace('_', " ")).collect()
 }
 
-fn told(line: &str) -> Result<Option<String>, Failure> {
+fn message_for(line: &str) -> Result<Option<String>, Failure> {
     let words = words(line);
-    said(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    outcome_of(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A value of each option of bsub's that has a letter and takes one, as docs/bsub.md has them.
+/// A value for each option of bsub with a letter and a value, as docs/bsub.md has them.
 const DOCUMENTED: [(char, &[&str]); 15] = [
     ('J', &["sum", "n", "d"]),
     ('p', &["4", "1", "0.5"]),
@@ -67,7 +68,7 @@ const DOCUMENTED: [(char, &[&str]); 15] = [
     ('t', &["90m", "2h", "5400", "1-12:00:00"]),
     ('c', &["local", "hpc"]),
 ];
-/// Those that take none, and can stand before the others in one word.
+/// The options without a value, which can come before the others in one word.
 const FLAGS: [char; 2] = ['K', 'I'];
 
 #[test]
@@ -90,17 +91,17 @@ fn every_documented_form_keeps_its_meaning() {
             for form in forms {
                 let line: Vec<&str> =
                     ["bsub"].into_iter().chain(form.iter().map(String::as_str)).chain(["true"]).collect();
-                // A letter with its value is an option of LSF's: `-Jd`, `-is`.
+                // A letter with its value can be an option of LSF: `-Jd`, `-is`.
                 if form[0]
                     .strip_prefix('-')
                     .is_some_and(|name| about_lsfs(name).is_some_and(|_| name.len() > 1))
                 {
-                    assert!(said(&line).is_err(), "{form:?}");
+                    assert!(outcome_of(&line).is_err(), "{form:?}");
                     continue;
                 }
                 let parsed = BsubArgs::try_parse_from(&line).map(|_| ());
                 assert!(parsed.is_ok(), "{form:?}: {parsed:?}");
-                if let Err(failure) = said(&line) {
+                if let Err(failure) = outcome_of(&line) {
                     panic!(
                         "{form:?} is documented as {:?}, and refused: {}",
                         arg.get_id(),
@@ -138,8 +139,8 @@ fn what_the_documentation_shows_is_not_refused() {
         words.retain(|word| !word.is_empty());
         seen += 1;
         let command = command("bsub");
-        let rewritten = legacy::rewritten(&command, words.iter().map(OsString::from));
-        if let Err(failure) = look(&command, &rewritten, &WORLD) {
+        let rewritten = legacy::rewrite(&command, words.iter().map(OsString::from));
+        if let Err(failure) = check(&command, &rewritten, &CONTEXT) {
             panic!("{line}: {}", failure.message());
         }
     }
@@ -156,7 +157,7 @@ fn old_options_and_bundles_of_ours() {
         "bsub -KIp 4 job.sh",
         "bsub -Kn2 -p1 job.sh",
         "bsub -Jname -m4G -g1 -qlocal -r3 job.sh",
-        // What is behind the first operand is the job's.
+        // The words behind the first operand belong to the job.
         "bsub job.sh -oo f -w done(8f2c) -R x --test-only",
         "bsub --wrap true",
         "bsub -- -oo f",
@@ -170,7 +171,7 @@ fn old_options_and_bundles_of_ours() {
         "bkill -r no_longer_needed 8f2c",
         "bout -f 8f2c",
     ] {
-        let noted = told(line);
+        let noted = message_for(line);
         assert!(
             matches!(noted, Ok(None)),
             "{line}: {:?}",
@@ -190,11 +191,11 @@ fn one_note_where_both_readings_are_plausible() {
         "bsub -o logs/err job.sh",
         "bsub -KIt 5400 job.sh",
     ];
-    let told = lines.map(|line| match told(line) {
+    let messages = lines.map(|line| match message_for(line) {
         Ok(Some(note)) => format!("{line}\n  {note}"),
         other => panic!("{line}: {:?}", other.map_err(|failure| failure.message().to_owned())),
     });
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
 }
 
 const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
@@ -282,7 +283,7 @@ fn all_refusals() {
     for tool in tables::TOOLS {
         let letters: Vec<char> = tables::letters(tool).collect();
         lines.extend(letters.iter().map(|letter| format!("{tool} -{letter} x")));
-        // What a letter of ours means is ours.
+        // Our letters keep our meaning.
         let command = command(tool);
         let ours: Vec<&char> = letters.iter().filter(|letter| short(&command, **letter).is_some()).collect();
         assert_eq!(ours, Vec::<&char>::new(), "{tool}");
@@ -291,8 +292,8 @@ fn all_refusals() {
     }
     lines.extend(tables::lsf_words().map(|word| format!("bsub -{word} x")));
     lines.dedup();
-    let told = lines.iter().map(|line| {
-        let failure = match told(line) {
+    let messages = lines.iter().map(|line| {
+        let failure = match message_for(line) {
             Err(failure) => failure,
             Ok(note) => panic!("{line} is not refused: {note:?}"),
         };
@@ -303,7 +304,7 @@ fn all_refusals() {
         assert_eq!(failure.exit().code(), 2, "{line}");
         format!("{line}\n  {}\n  {}\n", failure.message(), failure.hints().join("\n  "))
     });
-    insta::assert_snapshot!(told.collect::<String>());
+    insta::assert_snapshot!(messages.collect::<String>());
 }
 
 proptest! {
@@ -320,7 +321,7 @@ proptest! {
             let value = values[which % values.len()];
             match form {
                 0 => line.extend([format!("-{letter}"), value.to_owned()]),
-                // Two letters may spell an option of LSF's.
+                // Two letters can be an option of LSF.
                 1 if value.len() > 1 => line.push(format!("-{letter}{value}")),
                 _ => line.push(format!("-{letter}={value}")),
             }
@@ -328,14 +329,14 @@ proptest! {
         line.extend((!flags.is_empty()).then(|| format!("-{flags}")));
         line.push("true".to_owned());
         let words: Vec<OsString> = line.iter().map(OsString::from).collect();
-        prop_assert!(look(&command("bsub"), &words, &WORLD).is_ok(), "{:?}", line);
+        prop_assert!(check(&command("bsub"), &words, &CONTEXT).is_ok(), "{:?}", line);
     }
 
     #[test]
     fn nothing_panics(words in proptest::collection::vec("[-]{0,2}[a-zA-Z%\\[\\]()&0-9=,:é]{0,8}", 0..6)) {
         for tool in tables::TOOLS {
             let words: Vec<OsString> = [tool.to_owned()].iter().chain(&words).map(OsString::from).collect();
-            let _ = look(&command(tool), &words, &WORLD);
+            let _ = check(&command(tool), &words, &CONTEXT);
         }
     }
 }

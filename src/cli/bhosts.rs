@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::CommonArgs;
-use super::bqueues::{between, named};
+use super::bqueues::{between, named, vcpus};
 use crate::aws::Session;
 use crate::batch::{self, ComputeEnvironment, Host, HostJob, HostResources, Queue};
 use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
@@ -280,15 +280,6 @@ fn status(host: &Host) -> String {
 fn used(host: &Host, of: &str, amount: fn(&HostResources) -> i64, shown: impl Fn(i64) -> String) -> String {
     let (all, free) = (amount(&host.registered_resources), amount(&host.remaining_resources));
     format!("{}{of}{}", shown((all - free).max(0)), shown(all))
-}
-
-/// ECS's units as vCPUs: `2`, `0.25`.
-pub(super) fn vcpus(units: i64) -> String {
-    let (whole, rest) =
-        (units.div_euclid(i64::from(batch::UNITS)), units.rem_euclid(i64::from(batch::UNITS)));
-    let hundredths = (rest * 100 + i64::from(batch::UNITS) / 2) / i64::from(batch::UNITS);
-    let vcpus = format!("{}.{:02}", whole + hundredths / 100, hundredths % 100);
-    vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The number of tasks that run, and behind a `+` that of tasks that are about to run.

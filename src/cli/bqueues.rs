@@ -9,7 +9,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use super::bhosts::vcpus;
 use crate::aws::{Resource, Session, not_found};
 use crate::batch::{self, BlockingJob, ComputeEnvironment, Queue, QueueSnapshot, QueueUsage};
 use crate::ui::{
@@ -237,6 +236,15 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
         .hint(format!("to ask there, add `--region {region}`"))
     }));
     Ok((queues, missing))
+}
+
+/// ECS's units as vCPUs: `2`, `0.25`.
+pub(super) fn vcpus(units: i64) -> String {
+    let (whole, rest) =
+        (units.div_euclid(i64::from(batch::UNITS)), units.rem_euclid(i64::from(batch::UNITS)));
+    let hundredths = (rest * 100 + i64::from(batch::UNITS) / 2) / i64::from(batch::UNITS);
+    let vcpus = format!("{}.{:02}", whole + hundredths / 100, hundredths % 100);
+    vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The region in an ARN.

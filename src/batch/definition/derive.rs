@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::apply::apply;
-use super::{DefinitionKind, DefinitionSummary, find, missing, parts};
+use super::summary::{DefinitionKind, DefinitionSummary, find, missing, parts};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::{ContainerChanges, limits};
@@ -275,7 +275,7 @@ mod tests {
         ContainerProperties, JobTimeout, PlatformCapability, RetryStrategy, builders::JobDefinitionBuilder,
     };
 
-    use super::super::ContainerSummary;
+    use super::super::summary::ContainerSummary;
     use super::*;
 
     const ARN: &str = "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics:3";

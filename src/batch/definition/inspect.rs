@@ -1,7 +1,7 @@
 //! Which job definition a job takes. Nothing is changed.
 
 use super::derive::{EVERY_NODE, JobDefinitionRef, inspect_derived, inspect_multi_node};
-use super::{ContainerSummary, DefinitionKind, DefinitionSummary, describe};
+use super::summary::{ContainerSummary, DefinitionKind, DefinitionSummary, describe};
 use crate::aws::Session;
 use crate::batch::queues::{find_queue, no_nodes};
 use crate::ui::{ErrorKind, Failure};
@@ -226,7 +226,7 @@ async fn check_nodes(session: &Session, name: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NodeRange;
+    use super::super::summary::NodeRange;
     use super::*;
 
     fn summary(kind: DefinitionKind, fargate: bool) -> DefinitionSummary {

@@ -1,6 +1,6 @@
 //! The dependencies of a job: from names to IDs.
 
-use super::about;
+use super::args::about;
 use crate::aws::Session;
 use crate::batch::{self, Job};
 use crate::cli::submitter;

@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
-use super::Args;
+use super::args::Args;
 use super::options::Options;
-use super::payload::{is_stdin, reason};
+use super::stdin::is_stdin;
+use crate::stage::one_line;
 use crate::ui::{Failure, note};
 use awsb_model::Directives;
 use awsb_model::directives::{About, Remark, Said};
@@ -124,7 +125,7 @@ fn options_of(said: &Said, others: &Options, script: &str, given: &Options) -> R
         && !is_stdin(file)
         && let Err(e) = std::fs::metadata(file)
     {
-        return Err(Failure::usage(format!("{place}: reading {}: {}", file.display(), reason(&e))));
+        return Err(Failure::usage(format!("{place}: reading {}: {}", file.display(), one_line(&e))));
     }
     Ok(more)
 }

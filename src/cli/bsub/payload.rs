@@ -6,10 +6,13 @@ use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::args::Args;
 use super::options::Options;
 use super::resolved_options::ResolvedOptions;
-use super::{Args, option_sources, remarks};
+use super::stdin::is_stdin;
+use super::{option_sources, remarks};
 use crate::config;
+use crate::stage::one_line;
 use crate::ui::{Failure, note};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
@@ -89,7 +92,7 @@ impl Args {
         if self.script || (!self.command && is_script(path)?) {
             let shown = path.display().to_string();
             let contents = std::fs::read(path)
-                .map_err(|e| Failure::usage(format!("reading the script {shown}: {}", reason(&e))))?;
+                .map_err(|e| Failure::usage(format!("reading the script {shown}: {}", one_line(&e))))?;
             let script = script(path, contents, &format!("the script {shown}"))?;
             if !script.is_self_contained()
                 && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
@@ -140,7 +143,7 @@ impl Args {
         } else {
             let shown = file.display();
             let contents = std::fs::read(file)
-                .map_err(|e| Failure::usage(format!("{option}: reading {shown}: {}", reason(&e))))?;
+                .map_err(|e| Failure::usage(format!("{option}: reading {shown}: {}", one_line(&e))))?;
             (shown.to_string(), contents)
         };
         let has_mark = contents.starts_with(BYTE_ORDER_MARK);
@@ -186,16 +189,12 @@ fn unusual(lines: &Lines) -> Option<String> {
     (!described.is_empty()).then(|| described.join("; "))
 }
 
-pub(super) fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
 fn stdin(what: &str) -> Result<Vec<u8>, Failure> {
     let mut contents = Vec::new();
     std::io::stdin()
         .lock()
         .read_to_end(&mut contents)
-        .map_err(|e| Failure::usage(format!("reading {what} from standard input: {}", reason(&e))))?;
+        .map_err(|e| Failure::usage(format!("reading {what} from standard input: {}", one_line(&e))))?;
     Ok(contents)
 }
 
@@ -245,10 +244,4 @@ fn looks_like_a_file(path: &Path) -> bool {
     (path.is_relative() && bytes.contains(&b'/'))
         || path.extension().is_some_and(|e| ENDINGS.iter().any(|known| OsStr::new(known) == e))
         || bytes.iter().any(u8::is_ascii_whitespace)
-}
-
-/// The text of an I/O error without the number of the operating system.
-pub(super) fn reason(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

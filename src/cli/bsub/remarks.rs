@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory};
 
-use super::Args;
+use super::args::Args;
 use crate::ui::note;
 use awsb_model::Script;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::about;
+use super::args::about;
 use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
 use crate::batch::definition::{self, DefinitionRequest, JobDefinitionRef};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::args::{Args, about};
+use super::environment;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
-use super::{Args, about, environment};
 use crate::ui::{Failure, note};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{

@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::NamedTempFile;
 
-use super::Args;
-use super::payload::{is_stdin, reason};
+use super::args::Args;
 use super::resolved_options::ResolvedOptions;
+use crate::stage::one_line;
 use crate::ui::{Failure, note};
 use awsb_model::Work;
+
+/// Whether the name of a file stands for standard input.
+pub(super) fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
 
 /// The file with a job's standard input.
 pub(super) enum StdinFile {
@@ -40,7 +45,7 @@ impl Args {
     pub(super) fn stdin(&self, options: &ResolvedOptions) -> Result<Option<StdinFile>, Failure> {
         let Some(file) = &options.stdin else { return Ok(None) };
         let wrong =
-            |e: io::Error| Failure::usage(format!("--stdin: reading {}: {}", file.display(), reason(&e)));
+            |e: io::Error| Failure::usage(format!("--stdin: reading {}: {}", file.display(), one_line(&e)));
         let mut source: Box<dyn io::Read> = if is_stdin(file) {
             if self.stdin_is_taken(options) {
                 return Err(Failure::usage(
@@ -64,7 +69,7 @@ impl Args {
                 "--stdin: copying {} to a temporary file in {}: {}",
                 file.display(),
                 std::env::temp_dir().display(),
-                reason(&e)
+                one_line(&e)
             ))
         };
         let mut copy = NamedTempFile::with_prefix("awsb-stdin-").map_err(copying)?;

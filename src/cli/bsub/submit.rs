@@ -9,11 +9,12 @@ use std::io::IsTerminal;
 
 use futures_util::future::{OptionFuture, join_all};
 
+use super::args::Args;
 use super::image::{ImageStep, JobImage};
 use super::inputs;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
-use super::{Args, depends, dry_run, environment, image, option_sources, rerun, stdin};
+use super::{depends, dry_run, environment, image, option_sources, rerun, stdin};
 use crate::aws::Session;
 use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::bout::{Printer, Style};
-use super::Args;
+use super::args::Args;
 use super::resolved_options::ResolvedOptions;
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Job, JobWaitSet, Once, Submitted};

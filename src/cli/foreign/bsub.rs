@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Context, GivenOption};
+use super::types::{Context, GivenOption};
 use crate::ui::Failure;
 use awsb_model::{JobNumber, JobRef, NamePattern, TaskIds, WallTime, words};
 

@@ -8,52 +8,19 @@
 
 mod bsub;
 mod tables;
+mod types;
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
+pub use types::Context;
+use types::GivenOption;
+
 use super::legacy::{long, short, takes_value};
 use crate::ui::Failure;
 use awsb_model::directives::{about_lsfs, about_slurms};
-
-/// The facts about this machine that the check needs.
-pub struct Context<'w> {
-    /// Whether a cluster has this name.
-    pub is_cluster: &'w dyn Fn(&str) -> bool,
-    /// Whether this shell has a variable of this name.
-    pub is_set: &'w dyn Fn(&str) -> bool,
-}
-
-/// The scheduler that has a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheduler {
-    Slurm,
-    Lsf,
-    Both,
-}
-
-impl Scheduler {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Slurm => "Slurm",
-            Self::Lsf => "LSF",
-            Self::Both => "Slurm or LSF",
-        }
-    }
-}
-
-/// An option of a command line, with its value if it takes one.
-#[derive(Debug)]
-struct GivenOption<'a> {
-    /// Its letter, if it was given by its letter.
-    letter: Option<char>,
-    /// The ID of the tool's option.
-    id: &'a str,
-    /// Its value.
-    value: Option<String>,
-}
 
 /// Checks a command line, which begins with the tool's name. Returns the text of a note, if a form
 /// has two meanings.

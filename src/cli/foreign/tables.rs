@@ -1,8 +1,8 @@
 //! The options of Slurm's and LSF's tools that ours do not have: the scheduler of each, and the
 //! replacement.
 
-use super::GivenOption;
-use super::Scheduler::{self, Both, Lsf, Slurm};
+use super::types::GivenOption;
+use super::types::Scheduler::{self, Both, Lsf, Slurm};
 use crate::ui::Failure;
 use awsb_model::directives::{about_lsfs, about_slurms_letter};
 use awsb_model::{JobRef, Memory, Status};

@@ -1,0 +1,262 @@
+//! The properties of a job definition that its jobs depend on.
+
+use aws_sdk_batch::types::{
+    ContainerProperties, JobDefinition, NodeProperties, PlatformCapability, ResourceType,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::{Call, Resource, Session, explain, not_found};
+use crate::ui::Failure;
+use awsb_model::Demand;
+
+/// The properties of a job definition (API `JobDefinition`) that its jobs depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DefinitionSummary {
+    /// Its ARN with the revision. The revision that it names never changes.
+    pub arn: String,
+    /// Its name, without the revision.
+    pub name: String,
+    /// The containers or nodes that its jobs consist of.
+    pub kind: DefinitionKind,
+    /// Whether its jobs run on Fargate.
+    pub fargate: bool,
+}
+
+/// The containers or nodes that the jobs of a job definition consist of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DefinitionKind {
+    /// One container (API `containerProperties`).
+    Container(ContainerSummary),
+    /// Nodes (API `nodeProperties`).
+    MultiNode {
+        /// The number of nodes of a job that does not set it.
+        nodes: u32,
+        /// Its node ranges.
+        ranges: Vec<NodeRange>,
+    },
+    /// A pod (API `eksProperties`).
+    Eks,
+    /// Several containers (API `ecsProperties`).
+    Ecs,
+}
+
+/// One range of a multi-node job definition (API `NodeRangeProperty`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeRange {
+    /// Its nodes, such as `0:`. Overrides have to name a range exactly as the job definition does:
+    /// Batch refuses others with `NodeOverride targets should match job definition`.
+    pub targets: String,
+    /// The container of each node; `None` for a pod or several containers.
+    pub container: Option<ContainerSummary>,
+}
+
+/// The size of a container (API `ContainerProperties`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSummary {
+    /// The number of its vCPUs.
+    pub vcpus: Option<f64>,
+    /// Its memory in MiB.
+    pub memory_mib: Option<u64>,
+}
+
+impl DefinitionSummary {
+    fn of(definition: &JobDefinition) -> Self {
+        let kind = if definition.eks_properties().is_some() {
+            DefinitionKind::Eks
+        } else if let Some(nodes) = definition.node_properties() {
+            multi_node_kind(nodes)
+        } else if let Some(container) = definition.container_properties() {
+            DefinitionKind::Container(ContainerSummary::of(container))
+        } else {
+            DefinitionKind::Ecs
+        };
+        Self {
+            arn: definition.job_definition_arn().unwrap_or_default().to_owned(),
+            name: definition.job_definition_name().unwrap_or_default().to_owned(),
+            kind,
+            fargate: definition.platform_capabilities().contains(&PlatformCapability::Fargate),
+        }
+    }
+
+    /// The container of its jobs, or of the first node range that has one.
+    pub fn container(&self) -> Option<&ContainerSummary> {
+        match &self.kind {
+            DefinitionKind::Container(container) => Some(container),
+            DefinitionKind::MultiNode { ranges, .. } => {
+                ranges.iter().find_map(|range| range.container.as_ref())
+            }
+            DefinitionKind::Eks | DefinitionKind::Ecs => None,
+        }
+    }
+
+    /// The most that a container of its jobs asks for.
+    pub fn demand(&self) -> Demand {
+        let containers: Vec<&ContainerSummary> = match &self.kind {
+            DefinitionKind::Container(container) => vec![container],
+            DefinitionKind::MultiNode { ranges, .. } => {
+                ranges.iter().filter_map(|range| range.container.as_ref()).collect()
+            }
+            DefinitionKind::Eks | DefinitionKind::Ecs => Vec::new(),
+        };
+        containers.iter().fold(Demand::default(), |most, container| Demand {
+            vcpus: most.vcpus.max(container.vcpus.unwrap_or_default()),
+            memory_mib: most.memory_mib.max(container.memory_mib.unwrap_or_default()),
+            gpus: 0,
+        })
+    }
+}
+
+fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
+    let ranges = nodes.node_range_properties().iter().map(|range| NodeRange {
+        targets: range.target_nodes().unwrap_or_default().to_owned(),
+        container: range.container().map(ContainerSummary::of),
+    });
+    let ranges: Vec<NodeRange> = ranges.collect();
+    if nodes.node_range_properties().iter().any(|range| range.eks_properties().is_some()) {
+        return DefinitionKind::Eks;
+    }
+    if ranges.iter().any(|range| range.container.is_none()) {
+        return DefinitionKind::Ecs;
+    }
+    DefinitionKind::MultiNode {
+        nodes: nodes.num_nodes().and_then(|n| n.try_into().ok()).unwrap_or(1),
+        ranges,
+    }
+}
+
+impl ContainerSummary {
+    #[expect(deprecated, reason = "old job definitions have nothing else")]
+    fn of(container: &ContainerProperties) -> Self {
+        let required = |kind: ResourceType| {
+            let requirement = container.resource_requirements().iter().find(|r| r.r#type() == Some(&kind));
+            requirement.and_then(|r| r.value())
+        };
+        // The deprecated fields count only without a requirement (API `ContainerProperties`).
+        let vcpus = required(ResourceType::Vcpu).and_then(|v| v.parse().ok());
+        let memory = required(ResourceType::Memory).and_then(|v| v.parse().ok());
+        Self {
+            vcpus: vcpus.or(container.vcpus().filter(|n| *n > 0).map(f64::from)),
+            memory_mib: memory.or(container.memory().and_then(|n| n.try_into().ok()).filter(|n| *n > 0)),
+        }
+    }
+}
+
+/// The kind of the cache's entries: from the name to [`DefinitionSummary`].
+const CACHE_KIND: &str = "definition";
+
+/// Reads a job definition. `name` is a name (its latest active revision), `NAME:REVISION` or an
+/// ARN.
+///
+/// # Errors
+/// When Batch cannot be asked, or has no such active job definition.
+pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary, Failure> {
+    // A revision never changes, but a name may have a newer revision since.
+    let is_cacheable = parts(name).1.is_some();
+    if let Some(cached) = is_cacheable.then(|| session.cache.read(CACHE_KIND, name)).flatten() {
+        return Ok(cached);
+    }
+    let definition = find(session, name).await?.ok_or_else(|| missing(session, name))?;
+    let summary = DefinitionSummary::of(&definition);
+    if is_cacheable {
+        session.cache.write(CACHE_KIND, name, &summary);
+    }
+    Ok(summary)
+}
+
+/// The latest active revision of a job definition.
+pub(super) async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Failure> {
+    let doing = format!("asking for the job definition {name}");
+    let wrong = |e| explain(session, Call::new(&doing).job_definition(name), &e);
+    let call = session.batch.describe_job_definitions();
+    let (short, revision) = parts(name);
+    if revision.is_some() {
+        let answer = call.clone().job_definitions(name).send().await.map_err(wrong)?;
+        if let Some(found) = answer.job_definitions().iter().find(|d| is_active(d)) {
+            return Ok(Some(found.clone()));
+        }
+        // moto finds a revision only by its ARN.
+    }
+    let wanted = |d: &JobDefinition| is_active(d) && revision.is_none_or(|r| d.revision() == Some(r));
+    let mut pages = call.job_definition_name(short).status("ACTIVE").into_paginator().send();
+    let mut latest: Option<JobDefinition> = None;
+    while let Some(page) = pages.next().await {
+        for definition in page.map_err(wrong)?.job_definitions() {
+            if wanted(definition) && latest.as_ref().is_none_or(|l| l.revision() < definition.revision()) {
+                latest = Some(definition.clone());
+            }
+        }
+    }
+    Ok(latest)
+}
+
+fn is_active(definition: &JobDefinition) -> bool {
+    definition.status().is_none_or(|status| status == "ACTIVE")
+}
+
+/// The name without the first part of an ARN, and the revision, if there is one.
+pub(super) fn parts(name: &str) -> (&str, Option<i32>) {
+    let short = match name.split_once(":job-definition/") {
+        Some((_, short)) if name.starts_with("arn:") => short,
+        _ => name,
+    };
+    match short.rsplit_once(':').map(|(head, revision)| (head, revision.parse())) {
+        Some((head, Ok(revision))) => (head, Some(revision)),
+        _ => (short, None),
+    }
+}
+
+pub(super) fn missing(session: &Session, name: &str) -> Failure {
+    let failure = Failure::usage(format!("there is no active job definition {name} ({})", session.place()))
+        .hint("`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region");
+    not_found(session, failure, Resource::JobDefinition(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_batch::types::{NodeRangeProperty, ResourceRequirement};
+
+    use super::*;
+
+    fn requirement(kind: ResourceType, value: &str) -> ResourceRequirement {
+        ResourceRequirement::builder().r#type(kind).value(value).build()
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "old job definitions have nothing else")]
+    fn requirements_count_before_the_old_fields() {
+        let container = ContainerProperties::builder().image("i").vcpus(2).memory(512);
+        let old = ContainerSummary::of(&container.clone().build());
+        assert_eq!((old.vcpus, old.memory_mib), (Some(2.0), Some(512)));
+        let new = container.resource_requirements(requirement(ResourceType::Vcpu, "0.25"));
+        let new = ContainerSummary::of(&new.build());
+        assert_eq!((new.vcpus, new.memory_mib), (Some(0.25), Some(512)));
+    }
+
+    #[test]
+    fn kinds() {
+        let container = ContainerProperties::builder().image("i").build();
+        let range = NodeRangeProperty::builder().target_nodes("0:");
+        let nodes = |range| NodeProperties::builder().num_nodes(3).node_range_properties(range).build();
+        let kind = |definition: aws_sdk_batch::types::builders::JobDefinitionBuilder| {
+            DefinitionSummary::of(&definition.build()).kind
+        };
+        let definition = JobDefinition::builder;
+        assert!(matches!(
+            kind(definition().container_properties(container.clone())),
+            DefinitionKind::Container(_)
+        ));
+        assert_eq!(kind(definition()), DefinitionKind::Ecs);
+        assert_eq!(kind(definition().node_properties(nodes(range.clone().build()))), DefinitionKind::Ecs);
+        let good = kind(definition().node_properties(nodes(range.container(container).build())));
+        assert!(
+            matches!(good, DefinitionKind::MultiNode { nodes: 3, ref ranges } if ranges[0].targets == "0:")
+        );
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(parts("arn:aws:batch:r:1:job-definition/d:3"), ("d", Some(3)));
+        assert_eq!(parts("arn:aws:batch:r:1:job-definition/d"), ("d", None));
+        assert_eq!((parts("d"), parts("d:3"), parts("d:x")), (("d", None), ("d", Some(3)), ("d:x", None)));
+    }
+}

@@ -1,8 +1,8 @@
-//! What a ParallelCluster stack says of its Batch cluster.
+//! Reads the Batch cluster of a ParallelCluster stack.
 //!
-//! The names are those that `aws-parallelcluster-awsbatch-cli` (`common.py`) reads. ParallelCluster 2 tells the
-//! bucket among the outputs and calls its stack `parallelcluster-NAME`, ParallelCluster 3 tells it among the
-//! parameters and calls its stack `NAME`; here a name is looked for in both places.
+//! The names are those that `aws-parallelcluster-awsbatch-cli` (`common.py`) reads. ParallelCluster 2
+//! has the bucket among the outputs and calls its stack `parallelcluster-NAME`. ParallelCluster 3 has
+//! it among the parameters and calls its stack `NAME`. Each name is looked for in both places.
 
 use std::collections::HashMap;
 
@@ -15,21 +15,22 @@ use crate::config::Stack;
 use crate::ui::Failure;
 
 const KIND: &str = "stack";
-/// In these states a stack's outputs are what is there.
+/// The states in which the outputs of a stack are true.
 const READY: [&str; 4] =
     ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"];
 
-/// Reads a stack, or what was kept of it.
+/// Reads a stack, from the cache if it is there.
 ///
 /// # Errors
-/// When CloudFormation cannot be asked, or the stack is not there, not ready, or of another scheduler.
+/// When CloudFormation cannot be asked, or when the stack does not exist, is not ready, or has another
+/// scheduler.
 pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Result<Stack, Failure> {
     if let Some(stack) = context.cache.read(KIND, name) {
         return Ok(stack);
     }
     let described = match describe(client, context, name).await? {
         Some(stack) => Some(stack),
-        // ParallelCluster 2 was told `NAME`, too, and made a stack of this name.
+        // ParallelCluster 2 made a stack of this name for the cluster `NAME`.
         None => describe(client, context, &format!("parallelcluster-{name}")).await?,
     };
     let cluster = &context.cluster.name;
@@ -45,12 +46,13 @@ pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Res
     };
     let stack = resources(&described).map_err(|why| {
         Failure::failed(format!("the CloudFormation stack `{name}` of the cluster `{cluster}` {why}"))
+            .with_source(why)
     })?;
     context.cache.write(KIND, name, &stack);
     Ok(stack)
 }
 
-/// DescribeStacks; `None` for one that is not there, which CloudFormation calls a ValidationError.
+/// Calls DescribeStacks. `None`: the stack does not exist, which CloudFormation calls a ValidationError.
 async fn describe(
     client: &Client,
     context: &CallContext<'_>,
@@ -71,30 +73,38 @@ async fn describe(
     }
 }
 
+/// Why a stack is not that of a Batch cluster which can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum StackError {
+    #[error("is not ready: it is {0}")]
+    NotReady(String),
+    #[error(
+        "belongs to a cluster with the scheduler `{0}`, which has no AWS Batch queue; only `awsbatch` has one"
+    )]
+    OtherScheduler(String),
+    #[error("has no output BatchJobQueueArn, so it is not a ParallelCluster with the scheduler awsbatch")]
+    NoJobQueue,
+}
+
 /// The resources that a stack names.
-fn resources(stack: &Described) -> Result<Stack, String> {
+fn resources(stack: &Described) -> Result<Stack, StackError> {
     let status = stack.stack_status().map_or("", |s| s.as_str());
     if !READY.contains(&status) {
-        return Err(format!("is not ready: it is {status}"));
+        return Err(StackError::NotReady(status.to_owned()));
     }
     let parameters = stack.parameters().iter().map(|p| (p.parameter_key(), p.parameter_value()));
     let outputs = stack.outputs().iter().map(|o| (o.output_key(), o.output_value()));
-    // Where both have a name, the output is what came out.
+    // An output is later than a parameter of the same name.
     let facts: HashMap<&str, &str> = parameters
         .chain(outputs)
         .filter_map(|(key, value)| Some((key?, value.filter(|v| !v.is_empty())?)))
         .collect();
     let fact = |key: &str| facts.get(key).map(|value| (*value).to_owned());
     match (facts.get("Scheduler"), fact("BatchJobQueueArn")) {
-        (Some(scheduler), _) if *scheduler != "awsbatch" => Err(format!(
-            "belongs to a cluster with the scheduler `{scheduler}`, which has no AWS Batch queue; only \
-             `awsbatch` has one"
-        )),
-        (_, None) => {
-            Err("has no output BatchJobQueueArn, so it is not a ParallelCluster with the scheduler \
-                 awsbatch"
-                .to_owned())
+        (Some(scheduler), _) if *scheduler != "awsbatch" => {
+            Err(StackError::OtherScheduler((*scheduler).to_owned()))
         }
+        (_, None) => Err(StackError::NoJobQueue),
         (_, Some(job_queue)) => Ok(Stack {
             bucket: fact("ResourcesS3Bucket"),
             directory: fact("ArtifactS3RootDirectory"),
@@ -153,7 +163,7 @@ mod tests {
         let failed = described("ROLLBACK_COMPLETE", &[("Scheduler", "awsbatch")], &[]);
         for (stack, words) in [(slurm, "`slurm`"), (other, "BatchJobQueueArn"), (failed, "ROLLBACK_COMPLETE")]
         {
-            let why = resources(&stack).unwrap_err();
+            let why = resources(&stack).unwrap_err().to_string();
             assert!(why.contains(words), "{why}");
         }
     }

@@ -50,10 +50,10 @@ impl Proxy {
     }
 
     fn config(&self) -> Result<ProxyConfig, Failure> {
-        let wrong = |why: &str| Failure::usage(format!("{} {why}", self.named_by));
+        let wrong = |why: &dyn fmt::Display| Failure::usage(format!("{} {why}", self.named_by));
         check(&self.url).map_err(|why| wrong(&why))?;
         let exceptions = first(EXCEPTIONS).map(|(_, list)| list).unwrap_or_default();
-        let config = ProxyConfig::https(self.url.as_str()).map_err(|e| wrong(&e.to_string()))?;
+        let config = ProxyConfig::https(self.url.as_str()).map_err(|e| wrong(&e))?;
         Ok(config.no_proxy(format!("{LOOPBACK},{exceptions}")))
     }
 }

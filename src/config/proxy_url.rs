@@ -1,13 +1,15 @@
 //! The URL of a proxy, as settings and variables give it.
 
-/// The old tools' word for no proxy of one's own.
+use awsb_model::Invalid;
+
+/// The word of the old tools for no proxy.
 const NONE: &str = "NONE";
 
-/// That a text names a proxy which can be used, or none.
+/// Checks that a text is the URL of a proxy, or says that there is none.
 ///
 /// # Errors
-/// What it has to be; not the text itself, in which a password may be.
-pub fn check(text: &str) -> Result<(), String> {
+/// The error says what the text has to be. It does not contain the text, which may have a password.
+pub fn check(text: &str) -> Result<(), Invalid> {
     let good = is_none(text)
         || with_scheme(text).parse::<http::Uri>().is_ok_and(|u| {
             matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty())
@@ -15,7 +17,7 @@ pub fn check(text: &str) -> Result<(), String> {
     if good {
         return Ok(());
     }
-    Err(format!("has to be a URL such as http://proxy.example.org:8080, or {NONE}"))
+    Err(Invalid::because(format!("has to be a URL such as http://proxy.example.org:8080, or {NONE}")))
 }
 
 /// Whether a text says that there is no proxy.

@@ -1,22 +1,22 @@
-//! AWS's words for a permission that is missing.
+//! The message of AWS about a missing permission.
 
 use std::fmt;
 
-/// Who may not do what, and why (IAM User Guide, `Troubleshoot access denied error messages`):
-/// `User: WHO is not authorized to perform: ACTION on resource: RESOURCE because REASON`.
+/// A missing permission (IAM User Guide, `Troubleshoot access denied error messages`):
+/// `User: PRINCIPAL is not authorized to perform: ACTION on resource: RESOURCE because REASON`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied<'m> {
-    who: &'m str,
+pub struct AccessDenied<'m> {
+    principal: &'m str,
     action: &'m str,
     resource: Option<&'m str>,
     reason: Option<&'m str>,
 }
 
-impl<'m> Denied<'m> {
-    /// Reads a message; `None` when it is in other words.
+impl<'m> AccessDenied<'m> {
+    /// Reads a message. `None`: it does not have this form.
     pub fn read(message: &'m str) -> Option<Self> {
-        let (who, rest) = message.split_once(" is not authorized to perform: ")?;
-        let who = who.rsplit_once("User: ").map_or(who, |(_, who)| who);
+        let (head, rest) = message.split_once(" is not authorized to perform: ")?;
+        let principal = head.rsplit_once("User: ").map_or(head, |(_, principal)| principal);
         let (what, reason) = [" because ", " with "]
             .iter()
             .find_map(|word| rest.split_once(word))
@@ -27,13 +27,13 @@ impl<'m> Denied<'m> {
         };
         let action = action.trim();
         let is_action = action.contains(':') && !action.contains(' ');
-        (is_action && !who.is_empty()).then_some(Self { who, action, resource, reason })
+        (is_action && !principal.is_empty()).then_some(Self { principal, action, resource, reason })
     }
 }
 
-impl fmt::Display for Denied<'_> {
+impl fmt::Display for AccessDenied<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has no permission for {}", self.who, self.action)?;
+        write!(f, "{} has no permission for {}", self.principal, self.action)?;
         if let Some(resource) = self.resource {
             write!(f, " on {resource}")?;
         }
@@ -49,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_not_do_what_to_what_and_why() {
-        for (message, said) in [
+    fn a_message_names_the_principal_the_action_the_resource_and_the_reason() {
+        for (message, text) in [
             (
                 "User: arn:aws:iam::1:user/me is not authorized to perform: batch:ListJobs on resource: * because no \
                  identity-based policy allows the batch:ListJobs action",
@@ -68,7 +68,7 @@ mod tests {
                 "arn:aws:iam::1:user/me has no permission for batch:TerminateJob",
             ),
         ] {
-            assert_eq!(Denied::read(message).map(|d| d.to_string()).as_deref(), Some(said));
+            assert_eq!(AccessDenied::read(message).map(|d| d.to_string()).as_deref(), Some(text));
         }
         for other in [
             "Access Denied",
@@ -76,7 +76,7 @@ mod tests {
             "User: x is not authorized to perform: ",
             "a is not authorized to perform: b c",
         ] {
-            assert_eq!(Denied::read(other), None, "{other}");
+            assert_eq!(AccessDenied::read(other), None, "{other}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What AWS said of things that hardly ever change, kept for a day.
+//! A cache of answers of AWS about things that hardly ever change. An entry lives for a day.
 //!
-//! An entry is a file of its own in `awsb` of the XDG cache folder. Whatever is wrong with it (age, form,
-//! permissions, no folder at all), there is no entry, and AWS is asked.
+//! Each entry is a file in the folder `awsb` of the XDG cache folder. An entry that is too old or cannot
+//! be read counts as missing, and AWS is asked.
 
 use std::fs::{self, DirBuilder};
 use std::io::Write;
@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What is older was perhaps true once.
+/// The age from which on an entry counts as missing.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The entries of one account and region, as far as can be told without asking AWS. It knows which entries were
-/// read, so that they can be dropped when one of them turns out to be stale.
+/// The entries of one account and region, as far as these can be distinguished without a call. The cache
+/// records which entries were read, so that they can be evicted when one of them turns out to be stale.
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
@@ -26,16 +26,16 @@ pub struct Cache {
     used: Arc<Mutex<Vec<PathBuf>>>,
 }
 
-/// A file's content.
+/// The content of a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry<T> {
-    /// When it was written, in seconds since the epoch.
+    /// The time of writing, in seconds since the epoch.
     at: u64,
     value: T,
 }
 
 impl Cache {
-    /// The user's cache. `scope` is what tells accounts and regions apart: profile, region, endpoint, key.
+    /// The user's cache. `scope` distinguishes accounts and regions: profile, region, endpoint, key.
     pub fn new(scope: Vec<String>) -> Self {
         let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
         let home = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
@@ -48,21 +48,21 @@ impl Cache {
         Self { folder: Some(folder), ..Self::default() }
     }
 
-    /// A cache that never has anything.
+    /// A cache without entries, which stays empty.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The entry of this kind and key, if there is one that is not too old.
+    /// The entry of this kind and key, unless it is missing or too old.
     pub fn read<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<T> {
         self.read_younger(kind, key, MAX_AGE)
     }
 
-    /// The same for what may be no older than this.
+    /// The entry of this kind and key, unless it is missing or older than this.
     pub fn read_younger<T: DeserializeOwned>(&self, kind: &str, key: &str, age: Duration) -> Option<T> {
         let path = self.path(kind, key)?;
         let entry: Entry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-        // An entry from the future is as little worth as one from long ago.
+        // An entry from the future is as useless as one from long ago.
         if now().checked_sub(entry.at)? > age.min(MAX_AGE).as_secs() {
             return None;
         }
@@ -70,12 +70,12 @@ impl Cache {
         Some(entry.value)
     }
 
-    /// Keeps an entry: whole or not at all. That it cannot be kept is no error.
+    /// Writes an entry as a whole, or not at all. A cache that cannot be written is not an error.
     pub fn write<T: Serialize>(&self, kind: &str, key: &str, value: &T) {
         let write = |path: PathBuf| -> std::io::Result<()> {
             let folder = path.parent().map(PathBuf::from).unwrap_or_default();
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            // Only its owner may read a temporary file.
+            // Only its owner can read a temporary file.
             let mut file = tempfile::NamedTempFile::new_in(&folder)?;
             serde_json::to_writer(&mut file, &Entry { at: now(), value })?;
             file.flush()?;
@@ -85,12 +85,12 @@ impl Cache {
         let _ = self.path(kind, key).map(write);
     }
 
-    /// Drops one entry. Says whether there was one.
+    /// Evicts one entry, and returns whether it existed.
     pub fn drop(&self, kind: &str, key: &str) -> bool {
         self.path(kind, key).is_some_and(|path| fs::remove_file(path).is_ok())
     }
 
-    /// Drops every entry that was read: one of them is stale. Says whether there was any.
+    /// Evicts every entry that was read, as one of them is stale. Returns whether there was any.
     pub fn drop_used(&self) -> bool {
         let used = std::mem::take(&mut *self.used());
         used.iter().for_each(|path| drop(fs::remove_file(path)));
@@ -168,7 +168,7 @@ mod tests {
         cache.write("stack", "b", &2);
         assert!(!cache.drop_used());
         assert_eq!(cache.read("stack", "a"), Some(1));
-        // A clone, as every session's clone has, knows it, too.
+        // A clone, as each clone of a session has, shares the record.
         assert!(cache.clone().drop_used());
         assert_eq!((cache.read::<i32>("stack", "a"), cache.read("stack", "b")), (None, Some(2)));
     }

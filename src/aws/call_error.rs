@@ -1,4 +1,4 @@
-//! What can be wrong with an AWS call.
+//! Why an AWS call has failed.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -18,22 +18,22 @@ pub enum CallError {
     /// The service answered with an error.
     #[error("{code}: {message}")]
     Service {
-        /// AWS's name of the error, such as `ClientException`.
+        /// The error code, such as `ClientException`.
         code: String,
-        /// AWS's words.
+        /// The message of the service.
         message: String,
         /// The HTTP status.
         status: u16,
-        /// AWS's ID of the request.
+        /// The request ID.
         request_id: Option<String>,
     },
-    /// No connection came about, so nothing was done.
+    /// There was no connection, so nothing was done.
     #[error("no connection: {0}")]
     Unreachable(String),
-    /// No answer came: whether something was done is open.
+    /// No answer came. It is open whether something was done.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// A web page came, as proxies and the login pages of networks send it, and no answer of AWS's.
+    /// A web page came in place of an answer, as proxies and the login pages of networks send it.
     #[error("a web page came in place of an answer (HTTP status {status})")]
     WebPage {
         /// The HTTP status.
@@ -41,18 +41,18 @@ pub enum CallError {
         /// The page's title.
         title: Option<String>,
     },
-    /// The service takes this machine's clock, by which requests are signed, for wrong.
+    /// The service refuses the time of this machine's clock, with which requests are signed.
     #[error("{code}: the clocks differ")]
     ClockSkew {
-        /// AWS's name of the error.
+        /// The error code.
         code: String,
-        /// By how many seconds this machine's clock is before the service's.
+        /// The seconds by which this machine's clock is ahead of the service's.
         ahead: Option<i64>,
     },
-    /// There are no credentials to sign with.
+    /// There are no credentials.
     #[error("no credentials: {0}")]
     NoCredentials(String),
-    /// Credentials could not be fetched, because the network did not let them through.
+    /// The network kept the credentials from being fetched.
     #[error("no connection for credentials: {0}")]
     CredentialsUnreachable(String),
 }
@@ -68,7 +68,7 @@ pub enum ResourceKind {
     JobDefinition,
 }
 
-/// Sorts an SDK error.
+/// The reason of an SDK error.
 pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -83,7 +83,7 @@ where
     match error {
         SdkError::ServiceError(e) => {
             let status = e.raw().status().as_u16();
-            // An error of AWS's has a code; what cannot be read as one may be anything.
+            // An error of AWS has a code. An answer without a code can be anything.
             if (status < 300 || e.err().code().is_none())
                 && let Some(page) = web_page(e.raw())
             {
@@ -123,7 +123,7 @@ where
     }
 }
 
-/// What services say of credentials that have run out, or of keys that they do not know (any more).
+/// The error codes of services for credentials that have expired, and for keys that do not exist (any more).
 const OF_CREDENTIALS: [&str; 5] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -139,12 +139,12 @@ const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "Unauthorize
 /// everything.
 const MISSING: [&str; 6] = ["not exist", "not found", "not active", "could not", "invalid", "unknown"];
 
-/// Seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature Version 4: five
-/// minutes; S3 tolerates fifteen).
+/// The seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature
+/// Version 4: five minutes; S3 tolerates fifteen).
 const TOLERATED_SKEW: i64 = 300;
 
-/// Whether an error is about the time at which the request was signed. The words are those of Signature Version 4's
-/// errors (IAM User Guide, `Troubleshooting Signature Version 4`).
+/// Whether an error is about the time at which the request was signed. The words are those of the IAM User
+/// Guide, `Troubleshooting Signature Version 4`.
 fn is_of_clock(code: &str, message: Option<&str>) -> bool {
     match code {
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => true,
@@ -154,18 +154,18 @@ fn is_of_clock(code: &str, message: Option<&str>) -> bool {
     }
 }
 
-/// By how many seconds our clock is before the server's, which sends its time with each answer.
+/// The seconds by which this machine's clock is ahead of the server's, which sends its time with each answer.
 fn ahead_of(response: &HttpResponse) -> Option<i64> {
     let theirs = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
-/// The trouble when a response is a web page, or sends its reader to one.
+/// The error of a response that is a web page, or redirects to one.
 fn web_page(response: &HttpResponse) -> Option<CallError> {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).unwrap_or_default();
     let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
-    // Letters of ASCII alone change, so that places in it are places in the text.
+    // Only letters of ASCII change, so an offset in it is an offset in the text.
     let lower = text.to_ascii_lowercase();
     let is_page = header("content-type").to_ascii_lowercase().starts_with("text/html")
         || ["<!doctype html", "<html"].iter().any(|start| lower.trim_start().starts_with(start));
@@ -180,11 +180,11 @@ fn web_page(response: &HttpResponse) -> Option<CallError> {
     (is_page || leads_away).then(|| CallError::WebPage { status, title: title() })
 }
 
-/// Of a page's title, this many characters are shown.
+/// The number of characters of a page's title that are shown.
 const LONGEST_TITLE: usize = 80;
 
-/// Whether the error arose before the request could have left: hyper's words for a connection that did not
-/// come about. (Its error types are not part of the SDK's interface.)
+/// Whether the error arose before the request could have left. The words are hyper's for a connection that
+/// could not be made; its error types are not part of the SDK's interface.
 fn is_connecting(error: &ConnectorError) -> bool {
     const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
     causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
@@ -228,11 +228,11 @@ impl CallError {
         kinds.into_iter().find(|(word, _)| message.contains(word)).map(|(_, kind)| kind)
     }
 
-    /// Whether the service has turned the request away because there are too many of them.
+    /// Whether the service has throttled the call.
     pub fn is_throttling(&self) -> bool {
         matches!(self, CallError::Service { code, status, .. }
             if *status == 429 || code.contains("Throttl") || code.contains("TooManyRequests")
-                // EC2's word for it.
+                // EC2 has this code.
                 || code == "RequestLimitExceeded")
     }
 }
@@ -241,7 +241,8 @@ fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (d
     causes(error).find(|e| e.is::<CredentialsError>())
 }
 
-/// What the network did to a request for credentials; a machine without a metadata service is no such case.
+/// Why the network kept a request for credentials from its answer. A machine without a metadata service is
+/// another case.
 fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
     let no_network = |e: &&(dyn Error + 'static)| {
         e.is::<ConnectorError>()
@@ -254,13 +255,13 @@ fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
     causes(credentials).find(no_network).map(innermost)
 }
 
-/// An error and what caused it, the outermost first.
+/// An error and its sources, the outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let cause = |e: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> { (*e).source() };
     std::iter::successors(Some(error), cause)
 }
 
-/// The words of the error at the bottom, which says what really happened.
+/// The message of the innermost error, which is the most precise.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cache;
-use super::access_denied::Denied;
+use super::access_denied::AccessDenied;
 use super::call_error::{CallError, ResourceKind, trouble};
 use super::endpoints::exported;
 use super::proxy::Proxy;
@@ -215,7 +215,9 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
                 Some((message, advice)) => (message, Some(advice)),
                 None => (message.as_str(), None),
             };
-            if let Some(denied) = Denied::read(message).filter(|_| error.kind() == ErrorKind::AccessDenied) {
+            if let Some(denied) =
+                AccessDenied::read(message).filter(|_| error.kind() == ErrorKind::AccessDenied)
+            {
                 return failure(format!("{code}: {denied}{id}")).hint(advice.unwrap_or(
                     "docs/iam.md has the permissions that each tool needs; an administrator can grant them",
                 ));

@@ -1,19 +1,19 @@
-//! Calls that go on by themselves.
+//! Calls that run on tasks of their own.
 
 use tokio::task::JoinSet;
 
 use crate::ui::Failure;
 
-/// Makes a call that goes on while nobody waits for it, as one of many that were begun at once and are looked at one
-/// after the other: a future that is not polled would keep its turn, which others wait for, and its answer would
-/// come too late. It ends when nobody can wait for it any more.
+/// Runs the call on its own task. A `buffered` stream polls only some of its futures; a future that is not
+/// polled would hold its slot in the rate limiter, and time out. The task is cancelled when the returned
+/// future is dropped.
 ///
 /// # Errors
-/// The call's own, and when it has broken off.
+/// The error of the call, or that its task has panicked.
 pub async fn apart<T: Send + 'static>(
     call: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
-    // Its tasks are ended when it is dropped.
+    // A dropped set cancels its tasks.
     let mut tasks = JoinSet::new();
     tasks.spawn(call);
     match tasks.join_next().await {

@@ -1,7 +1,7 @@
 //! awsb: AWS Batch from the shell.
 //!
-//! One core library and one program, `awsb`; each tool has a small program in `bin/` that executes it. The
-//! way of a job through the house:
+//! One core library and one program, `awsb`; each tool has a small program in `bin/` that executes
+//! it. The way of a job through the house:
 //!
 //! ```text
 //! bsub: arguments -> awsb_model::{JobSpec -> ResolvedJob} -> stage::Plan -> S3 -> SubmitJob -> job ID
@@ -20,12 +20,12 @@
 //! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
 //! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O. So do the Docker
-//! engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services on this machine, really running
-//! the jobs.
+//! engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services on this
+//! machine, really running the jobs.
 //!
-//! Two rules hold the house together. The tools know only AWS: nothing but [`config`] and [`aws`] knows that
-//! a cluster can be local. And the core is pure: what decides is a function from values to values,
-//! what touches the world is a thin layer around it.
+//! Two rules hold the house together. The tools know only AWS: nothing but [`config`] and [`aws`]
+//! knows that a cluster can be local. And the core is pure: what decides is a function from values
+//! to values, what touches the world is a thin layer around it.
 
 pub mod aws;
 pub mod batch;

@@ -1,7 +1,7 @@
 //! A cache of answers of AWS about things that hardly ever change. An entry lives for a day.
 //!
-//! Each entry is a file in the folder `awsb` of the XDG cache folder. An entry that is too old or cannot
-//! be read counts as missing, and AWS is asked.
+//! Each entry is a file in the folder `awsb` of the XDG cache folder. An entry that is too old or
+//! cannot be read counts as missing, and AWS is asked.
 
 use std::fs::{self, DirBuilder};
 use std::io::Write;
@@ -17,8 +17,9 @@ use sha2::{Digest, Sha256};
 /// The age from which on an entry counts as missing.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The entries of one account and region, as far as these can be distinguished without a call. The cache
-/// records which entries were read, so that they can be evicted when one of them turns out to be stale.
+/// The entries of one account and region, as far as these can be distinguished without a call. The
+/// cache records which entries were read, so that they can be evicted when one of them turns out to
+/// be stale.
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
@@ -35,7 +36,8 @@ struct Entry<T> {
 }
 
 impl Cache {
-    /// The user's cache. `scope` distinguishes accounts and regions: profile, region, endpoint, key.
+    /// The user's cache. `scope` distinguishes accounts and regions: profile, region, endpoint,
+    /// key.
     pub fn new(scope: Vec<String>) -> Self {
         let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
         let home = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));

@@ -123,7 +123,8 @@ where
     }
 }
 
-/// The error codes of services for credentials that have expired, and for keys that do not exist (any more).
+/// The error codes of services for credentials that have expired, and for keys that do not exist
+/// (any more).
 const OF_CREDENTIALS: [&str; 5] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -135,16 +136,16 @@ const OF_CREDENTIALS: [&str; 5] = [
 /// The error codes of services for a permission that is missing (`UnauthorizedOperation` is EC2's).
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
 
-/// The words by which Batch says that something does not exist. Its errors have one code, `ClientException`, for
-/// everything.
+/// The words by which Batch says that something does not exist. Its errors have one code,
+/// `ClientException`, for everything.
 const MISSING: [&str; 6] = ["not exist", "not found", "not active", "could not", "invalid", "unknown"];
 
 /// The seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature
 /// Version 4: five minutes; S3 tolerates fifteen).
 const TOLERATED_SKEW: i64 = 300;
 
-/// Whether an error is about the time at which the request was signed. The words are those of the IAM User
-/// Guide, `Troubleshooting Signature Version 4`.
+/// Whether an error is about the time at which the request was signed. The words are those of the
+/// IAM User Guide, `Troubleshooting Signature Version 4`.
 fn is_of_clock(code: &str, message: Option<&str>) -> bool {
     match code {
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => true,
@@ -154,7 +155,8 @@ fn is_of_clock(code: &str, message: Option<&str>) -> bool {
     }
 }
 
-/// The seconds by which this machine's clock is ahead of the server's, which sends its time with each answer.
+/// The seconds by which this machine's clock is ahead of the server's, which sends its time with
+/// each answer.
 fn ahead_of(response: &HttpResponse) -> Option<i64> {
     let theirs = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
@@ -183,8 +185,8 @@ fn web_page(response: &HttpResponse) -> Option<CallError> {
 /// The number of characters of a page's title that are shown.
 const LONGEST_TITLE: usize = 80;
 
-/// Whether the error arose before the request could have left. The words are hyper's for a connection that
-/// could not be made; its error types are not part of the SDK's interface.
+/// Whether the error arose before the request could have left. The words are hyper's for a
+/// connection that could not be made; its error types are not part of the SDK's interface.
 fn is_connecting(error: &ConnectorError) -> bool {
     const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
     causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
@@ -198,7 +200,8 @@ impl CallError {
             // A login page of a network goes away once its user has logged in.
             CallError::NoAnswer(_) | CallError::WebPage { .. } => ErrorKind::NoAnswer,
             CallError::NoCredentials(_) => ErrorKind::Credentials,
-            // With a clock that is right, the request was late, as on a laptop that slept meanwhile.
+            // With a clock that is right, the request was late, as on a laptop that slept
+            // meanwhile.
             CallError::ClockSkew { ahead: Some(ahead), .. } if ahead.abs() < TOLERATED_SKEW => {
                 ErrorKind::Unavailable
             }
@@ -241,8 +244,8 @@ fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (d
     causes(error).find(|e| e.is::<CredentialsError>())
 }
 
-/// Why the network kept a request for credentials from its answer. A machine without a metadata service is
-/// another case.
+/// Why the network kept a request for credentials from its answer. A machine without a metadata
+/// service is another case.
 fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
     let no_network = |e: &&(dyn Error + 'static)| {
         e.is::<ConnectorError>()

@@ -1,6 +1,6 @@
 //! Endpoints other than AWS's own.
 
-/// The endpoints that the environment names, with the variables that name them.
+/// The endpoints in the environment, each with the name of its variable.
 pub fn exported() -> impl Iterator<Item = (&'static str, String)> {
     const NAMES: [&str; 9] = [
         "AWS_ENDPOINT_URL",

@@ -129,8 +129,8 @@ where
     failure.with_source(error)
 }
 
-/// The failure for a resource that AWS does not have. If the cached description of the cluster names the resource,
-/// the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
+/// The failure for a resource that AWS does not have. If the cached description of the cluster
+/// names the resource, the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
 pub fn not_found(context: &CallContext<'_>, failure: Failure, resource: Resource<'_>) -> Failure {
     if resource.is_own(context.cluster) && context.cache.drop_used() {
         return failure

@@ -1,7 +1,7 @@
 //! The AWS clients of one cluster, and the errors of their calls.
 //!
-//! [`Session::open`] makes the clients for the cluster that [`crate::config`] finds. From there on, a local cluster is
-//! one more endpoint with credentials.
+//! [`Session::open`] makes the clients for the cluster that [`crate::config`] finds. From there on,
+//! a local cluster is one more endpoint with credentials.
 
 mod access_denied;
 mod cache;

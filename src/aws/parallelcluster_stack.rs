@@ -1,8 +1,8 @@
 //! Reads the Batch cluster of a ParallelCluster stack.
 //!
-//! The names are those that `aws-parallelcluster-awsbatch-cli` (`common.py`) reads. ParallelCluster 2
-//! has the bucket among the outputs and calls its stack `parallelcluster-NAME`. ParallelCluster 3 has
-//! it among the parameters and calls its stack `NAME`. Each name is looked for in both places.
+//! The names are those that `aws-parallelcluster-awsbatch-cli` (`common.py`) reads. ParallelCluster
+//! 2 has the bucket among the outputs and calls its stack `parallelcluster-NAME`. ParallelCluster 3
+//! has it among the parameters and calls its stack `NAME`. Each name is looked for in both places.
 
 use std::collections::HashMap;
 
@@ -22,8 +22,8 @@ const READY: [&str; 4] =
 /// Reads a stack, from the cache if it is there.
 ///
 /// # Errors
-/// When CloudFormation cannot be asked, or when the stack does not exist, is not ready, or has another
-/// scheduler.
+/// When CloudFormation cannot be asked, or when the stack does not exist, is not ready, or has
+/// another scheduler.
 pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Result<Stack, Failure> {
     if let Some(stack) = context.cache.read(KIND, name) {
         return Ok(stack);
@@ -52,7 +52,8 @@ pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Res
     Ok(stack)
 }
 
-/// Calls DescribeStacks. `None`: the stack does not exist, which CloudFormation calls a ValidationError.
+/// Calls DescribeStacks. `None`: the stack does not exist, which CloudFormation calls a
+/// ValidationError.
 async fn describe(
     client: &Client,
     context: &CallContext<'_>,

@@ -1,7 +1,8 @@
 //! The proxy between this machine and AWS.
 //!
-//! The SDK's own HTTPS client would take a proxy from the environment, for loopback and for the metadata services
-//! that give credentials, too. The client here takes one for `https://` alone, and never for this machine.
+//! The SDK's own HTTPS client would take a proxy from the environment, for loopback and for the
+//! metadata services that give credentials, too. The client here takes one for `https://` alone,
+//! and never for this machine.
 
 use std::fmt;
 
@@ -20,12 +21,12 @@ use crate::config::Cluster;
 use crate::config::proxy_url::{check, is_none, with_scheme};
 use crate::ui::Failure;
 
-/// As curl and Python have it: the small letters win.
+/// The variable in small letters has precedence, as in curl and Python.
 const VARIABLES: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
-/// A proxy, and who named it.
+/// A proxy, and the setting or variable that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     url: String,
@@ -33,7 +34,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy of a cluster: the one of its settings, else the environment's.
+    /// The proxy of a cluster, from its settings or else from the environment.
     pub fn of(cluster: &Cluster) -> Option<Self> {
         if cluster.is_local {
             return None;
@@ -58,10 +59,11 @@ impl Proxy {
     }
 }
 
-/// The HTTP client for a cluster: `https://` through its proxy, but for what `NO_PROXY` lists and this machine itself.
+/// The HTTP client for a cluster. `https://` goes through its proxy, except for the hosts in
+/// `NO_PROXY` and this machine.
 ///
 /// # Errors
-/// When what names the proxy is no URL of one.
+/// When the URL of the proxy is invalid.
 pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
     let config = Proxy::of(cluster).map_or(Ok(ProxyConfig::disabled()), |proxy| proxy.config())?;
     let plain = Builder::new().build_http();
@@ -83,8 +85,8 @@ pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
     }))
 }
 
-/// Asks the client for `https://` only when there is something for it: with its first connector it reads the
-/// machine's root certificates, some hundred files. Both clients keep their connectors.
+/// Uses the client for `https://` only on demand: with its first connector it reads the machine's
+/// root certificates, some hundred files. Both clients cache their connectors.
 #[derive(Debug)]
 struct ByScheme {
     plain: SharedHttpClient,
@@ -101,7 +103,7 @@ impl HttpConnector for ByScheme {
 }
 
 impl fmt::Display for Proxy {
-    /// Without the password that may be in it.
+    /// The URL is shown without its password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);

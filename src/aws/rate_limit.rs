@@ -1,8 +1,8 @@
-//! Many calls at once, and no more than the service takes.
+//! A rate limiter for the calls to one service.
 //!
-//! Each service has a pace of its own, which all calls to it share, the SDK's retries among them: so many are under way
-//! at once, and when the service turns one away, all of them slow down together, to what it has answered in the last
-//! second, and speed up again little by little.
+//! All calls to a service share one limiter, including the SDK's retries. It bounds the number of
+//! concurrent calls. When the service throttles a call, all calls slow down together to the rate
+//! that it has answered in the last second. Then they speed up again little by little.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,98 +21,99 @@ use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
-/// So many calls to a service are under way at once.
-const AT_ONCE: usize = 16;
-/// The pace is what was answered within this time.
+/// Upper bound of the number of concurrent calls to a service.
+const CONCURRENT_CALLS: usize = 16;
+/// The rate is that of the answers within this time.
 const WINDOW: Duration = Duration::from_secs(1);
-/// Calls that are turned away within this time were sent at the same pace: they count once.
+/// Calls that are throttled within this time were sent at the same rate, so they count once.
 const BURST: Duration = Duration::from_millis(200);
-/// At the beginning it is shorter, but not shorter than this.
+/// Lower bound of the window, which is shorter at the beginning.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(50);
-/// Fewer answers within the window are no pace to be kept.
+/// Fewer answers within the window than this say nothing about the service's rate.
 const FEW: usize = 8;
-/// So long no call goes when one has been turned away.
+/// How long no call is sent after one has been throttled.
 const REST: Duration = Duration::from_millis(100);
-/// No pause between two calls is longer, so that all that wait have their turn well before their time has run out,
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// and one that has become shorter is none.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+/// Upper bound of the delay between calls. It keeps queued calls inside their operation timeout.
+const LONGEST_DELAY: Duration = Duration::from_millis(500);
+/// A shorter delay counts as zero.
+const SHORTEST_DELAY: Duration = Duration::from_millis(2);
 
-/// The pace of calls to one service.
+/// The rate limiter for the calls to one service.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
-    turns: Arc<Semaphore>,
-    beat: Arc<Mutex<Beat>>,
+    slots: Arc<Semaphore>,
+    window: Arc<Mutex<Window>>,
 }
 
-/// When the next call may go.
+/// The recent calls, and the rate that follows from them.
 #[derive(Debug)]
-struct Beat {
+struct Window {
     begun: Instant,
-    /// Between two calls.
-    pause: Duration,
+    /// The delay between two calls.
+    delay: Duration,
+    /// The time of the next call.
     next: Instant,
-    /// The calls that were answered within the window.
+    /// The times of the calls that were answered within the window.
     answered: VecDeque<Instant>,
-    /// Those that were turned away.
-    away: VecDeque<Instant>,
+    /// The times of the calls that were throttled within the window.
+    throttled: VecDeque<Instant>,
     slowed_at: Option<Instant>,
 }
 
-impl Beat {
+impl Window {
     fn new(now: Instant) -> Self {
         Self {
             begun: now,
-            pause: Duration::ZERO,
+            delay: Duration::ZERO,
             next: now,
             answered: VecDeque::new(),
-            away: VecDeque::new(),
+            throttled: VecDeque::new(),
             slowed_at: None,
         }
     }
 
-    /// When a call may go that wants to go now.
+    /// Reserves the time at which the next call is sent.
     fn slot(&mut self, now: Instant) -> Instant {
         let slot = self.next.max(now);
-        self.next = slot + self.pause;
+        self.next = slot + self.delay;
         slot
     }
 
     fn answered(&mut self, now: Instant) {
-        remember(&mut self.answered, now);
+        record(&mut self.answered, now);
         if self.slowed_at.is_none_or(|at| now.duration_since(at) > BURST) {
-            self.pause = self.pause.mul_f64(0.97);
-            if self.pause < SHORTEST_PAUSE {
-                self.pause = Duration::ZERO;
+            self.delay = self.delay.mul_f64(0.97);
+            if self.delay < SHORTEST_DELAY {
+                self.delay = Duration::ZERO;
             }
         }
     }
 
-    fn turned_away(&mut self, now: Instant) {
-        remember(&mut self.away, now);
+    fn throttled(&mut self, now: Instant) {
+        record(&mut self.throttled, now);
         let since = self.slowed_at.map(|at| now.duration_since(at));
         if since.is_some_and(|since| since < BURST) {
             return;
         }
         self.slowed_at = Some(now);
-        // A moment of rest for all.
+        // All calls rest for a moment.
         self.next = self.next.max(now + REST);
         let answered = self.answered.iter().filter(|at| now.duration_since(**at) <= WINDOW).count();
-        // One of many is no sign of a pace that is too fast.
-        if self.away.len() * 10 < answered {
+        // One throttled call of many is not a sign of a rate that is too high.
+        if self.throttled.len() * 10 < answered {
             return;
         }
-        // At the beginning the window is not full yet, and others may have used up what the service takes: few answers
-        // are no pace to be kept.
+        // At the beginning the window is not full yet, and others may have used the service's
+        // capacity. Few answers say nothing about its rate.
         let within = now.duration_since(self.begun).clamp(SHORTEST_WINDOW, WINDOW);
         let as_answered = within.div_f64(answered.max(FEW) as f64).mul_f64(1.1);
-        let factor = if self.away.len() * 2 > answered { 2.0 } else { 1.3 };
-        self.pause = as_answered.max(self.pause.mul_f64(factor)).min(LONGEST_PAUSE);
+        let factor = if self.throttled.len() * 2 > answered { 2.0 } else { 1.3 };
+        self.delay = as_answered.max(self.delay.mul_f64(factor)).min(LONGEST_DELAY);
     }
 }
 
-/// Adds a call to those of the window.
-fn remember(calls: &mut VecDeque<Instant>, now: Instant) {
+/// Adds a call, and removes those that have left the window.
+fn record(calls: &mut VecDeque<Instant>, now: Instant) {
     calls.push_back(now);
     while calls.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
         calls.pop_front();
@@ -120,48 +121,48 @@ fn remember(calls: &mut VecDeque<Instant>, now: Instant) {
 }
 
 impl RateLimiter {
-    /// A pace that knows no limit yet.
+    /// A limiter without a limit yet.
     pub fn new() -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            beat: Arc::new(Mutex::new(Beat::new(Instant::now()))),
+            slots: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
+            window: Arc::new(Mutex::new(Window::new(Instant::now()))),
         }
     }
 
-    fn beat<T>(&self, change: impl FnOnce(&mut Beat) -> T) -> T {
-        change(&mut self.beat.lock().unwrap_or_else(PoisonError::into_inner))
+    fn window<T>(&self, change: impl FnOnce(&mut Window) -> T) -> T {
+        change(&mut self.window.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A client whose calls go at this pace.
+    /// A client whose calls go through this limiter.
     pub fn client(&self, client: SharedHttpClient) -> SharedHttpClient {
-        let pace = self.clone();
+        let limiter = self.clone();
         http_client_fn(move |settings: &HttpConnectorSettings, components: &RuntimeComponents| {
             let connector = client.http_connector(settings, components);
-            SharedHttpConnector::new(Paced { pace: pace.clone(), connector })
+            SharedHttpConnector::new(LimitedConnector { limiter: limiter.clone(), connector })
         })
     }
 }
 
 #[derive(Debug)]
-struct Paced {
-    pace: RateLimiter,
+struct LimitedConnector {
+    limiter: RateLimiter,
     connector: SharedHttpConnector,
 }
 
-impl HttpConnector for Paced {
+impl HttpConnector for LimitedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (pace, connector) = (self.pace.clone(), self.connector.clone());
+        let (limiter, connector) = (self.limiter.clone(), self.connector.clone());
         HttpConnectorFuture::new(async move {
-            // It is never closed; and if it were, the call would go as well.
-            let _turn = pace.turns.acquire().await;
-            let slot = pace.beat(|beat| beat.slot(Instant::now()));
+            // The semaphore is never closed. If it were, the call would be sent all the same.
+            let _slot = limiter.slots.acquire().await;
+            let slot = limiter.window(|window| window.slot(Instant::now()));
             sleep_until(slot).await;
             connector.call(request).await
         })
     }
 }
 
-/// Hears what became of each attempt.
+/// Records the outcome of each attempt.
 impl Intercept for RateLimiter {
     fn name(&self) -> &'static str {
         "RateLimiter"
@@ -175,81 +176,85 @@ impl Intercept for RateLimiter {
     ) -> Result<(), BoxError> {
         let now = Instant::now();
         match context.response() {
-            Some(response) if turns_away(response) => self.beat(|beat| beat.turned_away(now)),
-            Some(_) => self.beat(|beat| beat.answered(now)),
+            Some(response) if is_throttling(response) => self.window(|window| window.throttled(now)),
+            Some(_) => self.window(|window| window.answered(now)),
             None => {}
         }
         Ok(())
     }
 }
 
-/// Whether there were too many calls. The names are those that the SDKs take for it (Smithy, retry behaviour).
-fn turns_away(response: &HttpResponse) -> bool {
+/// Whether a response throttles the call. The error codes are those of the SDKs (Smithy, retry
+/// behaviour).
+fn is_throttling(response: &HttpResponse) -> bool {
     const WORDS: [&str; 4] = ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"];
     let status = response.status().as_u16();
     if status < 400 {
         return false;
     }
-    let said = [
+    let texts = [
         response.headers().get("x-amzn-errortype"),
         response.body().bytes().and_then(|b| str::from_utf8(b).ok()),
     ];
-    status == 429 || said.into_iter().flatten().any(|text| WORDS.iter().any(|word| text.contains(word)))
+    status == 429 || texts.into_iter().flatten().any(|text| WORDS.iter().any(|word| text.contains(word)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A service that answers so many calls a second, in a time of its own; the calls that it answered and those that it
-    /// turned away within ten seconds, when `lanes` of them are under way at once.
+    /// The calls that a service answers and throttles within ten seconds, in virtual time. It
+    /// answers at most `limit` calls a second, and `lanes` calls are concurrent.
     fn ten_seconds(limit: usize, lanes: usize) -> (usize, usize) {
         let begun = Instant::now();
-        let (mut beat, mut answered, mut away) = (Beat::new(begun), Vec::new(), 0);
+        let (mut window, mut answered, mut throttled) = (Window::new(begun), Vec::new(), 0);
         let mut lanes = vec![begun; lanes];
         loop {
             lanes.sort();
-            let sent = beat.slot(lanes[0]);
+            let sent = window.slot(lanes[0]);
             if sent > begun + Duration::from_secs(10) {
-                return (answered.len(), away);
+                return (answered.len(), throttled);
             }
             let recent =
                 answered.iter().filter(|at| sent.duration_since(**at) < Duration::from_secs(1)).count();
             let heard = sent + Duration::from_millis(50);
             if recent < limit {
                 answered.push(sent);
-                beat.answered(heard);
+                window.answered(heard);
                 lanes[0] = heard;
             } else {
-                away += 1;
-                beat.turned_away(heard);
+                throttled += 1;
+                window.throttled(heard);
                 lanes[0] = heard + Duration::from_millis(150);
             }
         }
     }
 
     #[test]
-    fn the_pace_is_that_of_the_service() {
+    fn the_rate_is_that_of_the_service() {
         for limit in [5, 10, 25, 100] {
-            let (answered, away) = ten_seconds(limit, 10);
+            let (answered, throttled) = ten_seconds(limit, 10);
             assert!(answered >= limit * 6, "{limit} a second: {answered} answered");
-            assert!(away * 2 <= answered, "{limit} a second: {answered} answered, {away} turned away");
+            assert!(
+                throttled * 2 <= answered,
+                "{limit} a second: {answered} answered, {throttled} throttled"
+            );
         }
     }
 
     #[test]
-    fn one_call_that_is_turned_away_for_another_reason_slows_down_little() {
+    fn one_call_that_is_throttled_for_another_reason_slows_down_little() {
         let begun = Instant::now();
-        let (mut beat, mut now) = (Beat::new(begun), begun);
+        let (mut window, mut now) = (Window::new(begun), begun);
         for call in 0..1000 {
-            now = beat.slot(now) + Duration::from_millis(5);
-            if call % 25 == 24 { beat.turned_away(now) } else { beat.answered(now) }
+            now = window.slot(now) + Duration::from_millis(5);
+            if call % 25 == 24 { window.throttled(now) } else { window.answered(now) }
         }
         assert!(now.duration_since(begun) < Duration::from_secs(20), "{:?}", now.duration_since(begun));
     }
 
     #[test]
-    fn a_service_that_takes_all_is_not_slowed_down() {
+    fn a_service_that_answers_all_calls_is_not_slowed_down() {
         assert_eq!(ten_seconds(10_000, 10), (10 * 201, 0));
     }
 }

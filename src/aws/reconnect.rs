@@ -1,4 +1,4 @@
-//! Contact with a cluster that outlasts a lost network.
+//! Calls that are repeated until a lost network is back.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -6,46 +6,47 @@ use std::time::{Duration, Instant};
 use super::Session;
 use crate::ui::{ErrorKind, Failure, note};
 
-/// How long contact is sought when `AWSB_CONTACT_TIMEOUT` (in seconds) does not say.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The default of `AWSB_CONTACT_TIMEOUT`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A call that has no answer by then is looked into: something may hinder the cluster that can be told at once.
+/// After this time without an answer, the session is renewed once to find out why the cluster does
+/// not answer.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// How long contact is sought once it was lost: `AWSB_CONTACT_TIMEOUT` says it, in seconds.
+/// How long a lost contact is sought: `AWSB_CONTACT_TIMEOUT`, in seconds.
 pub fn contact_timeout() -> Duration {
     let seconds = std::env::var("AWSB_CONTACT_TIMEOUT").ok().and_then(|s| s.parse().ok());
-    seconds.map_or(PATIENCE, Duration::from_secs)
+    seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs)
 }
 
-/// A session for something that takes long: calls that fail in passing are made again until contact has
-/// been lost for good.
+/// A session for a task that takes long: calls that fail with a retryable error are repeated until
+/// the contact timeout is over.
 #[derive(Debug)]
 pub struct Contact {
     session: Session,
     tool: &'static str,
-    patience: Duration,
-    /// What has been said to hinder the cluster.
-    said: Option<String>,
+    timeout: Duration,
+    /// The last reason that was printed why the cluster cannot be reached.
+    printed: Option<String>,
 }
 
 impl Contact {
-    /// Keeps contact through `session`, and says on stderr in the name of `tool` when it is lost.
+    /// Makes calls through `session`, and reports a lost contact on stderr in the name of `tool`.
     pub fn new(session: Session, tool: &'static str) -> Self {
-        Self { session, tool, patience: contact_timeout(), said: None }
+        Self { session, tool, timeout: contact_timeout(), printed: None }
     }
 
-    /// The session as it is now.
+    /// The current session.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Makes a call that only asks, again and again while it fails in passing, or until credentials that have run out
-    /// are renewed.
+    /// Makes a call that only reads. It is repeated while it fails with a retryable error, or until
+    /// expired credentials are renewed.
     ///
     /// # Errors
-    /// The call's own failure, when it is no passing one or when contact was lost for longer than
+    /// The failure of the call, when it is not retryable or when contact was lost for longer than
     /// `AWSB_CONTACT_TIMEOUT`.
     pub async fn keep<T>(
         &mut self,
@@ -60,9 +61,9 @@ impl Contact {
                 match tokio::time::timeout(SLOW, &mut call).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
-                        let hindered =
+                        let obstacle =
                             self.session.renew(&Failure::new(ErrorKind::NoAnswer, "no answer")).await.err();
-                        tell(self.tool, &mut self.said, hindered);
+                        print_once(self.tool, &mut self.printed, obstacle);
                         call.await
                     }
                 }
@@ -74,7 +75,7 @@ impl Contact {
             };
             let needs_credentials = failure.kind() == ErrorKind::Credentials;
             if needs_credentials && !std::mem::replace(&mut credentials_are_fresh, true) {
-                // The session keeps what it was given; there may be better ones by now.
+                // The session has cached its credentials; newer ones may exist by now.
                 self.renew(&failure).await;
                 continue;
             }
@@ -85,7 +86,7 @@ impl Contact {
                 }
                 Instant::now()
             });
-            if since.elapsed() + pause > self.patience {
+            if since.elapsed() + pause > self.timeout {
                 return Err(failure);
             }
             tokio::time::sleep(pause).await;
@@ -97,15 +98,15 @@ impl Contact {
     async fn renew(&mut self, failure: &Failure) {
         match self.session.renew(failure).await {
             Ok(session) => self.session = session,
-            Err(hindered) => tell(self.tool, &mut self.said, Some(hindered)),
+            Err(obstacle) => print_once(self.tool, &mut self.printed, Some(obstacle)),
         }
     }
 }
 
-/// Says why a cluster cannot be reached, once: what is lost in passing is said by whoever has lost it.
-fn tell(tool: &str, said: &mut Option<String>, hindered: Option<Failure>) {
-    let Some(failure) = hindered.filter(|failure| !failure.is_retryable()) else { return };
-    if said.replace(failure.message().to_owned()).as_deref() != Some(failure.message()) {
+/// Prints once why a cluster cannot be reached. The caller reports a retryable failure itself.
+fn print_once(tool: &str, printed: &mut Option<String>, obstacle: Option<Failure>) {
+    let Some(failure) = obstacle.filter(|failure| !failure.is_retryable()) else { return };
+    if printed.replace(failure.message().to_owned()).as_deref() != Some(failure.message()) {
         note(format!("{tool}: {failure}"));
         failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
     }

@@ -28,9 +28,10 @@ use super::trace::Trace;
 use crate::config::{self, Cluster, ClusterSelector};
 use crate::ui::{ErrorKind, Failure, note};
 
-/// An unreachable endpoint is said within 15 seconds: one connection may take this long,
+/// Upper bound of the time for one connection. An unreachable endpoint is reported within 15
+/// seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
-/// and one call, with all its tries, this long.
+/// Upper bound of the time for one call with all its attempts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(13);
 
 /// The clients that talk to one cluster.
@@ -38,19 +39,19 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(13);
 pub struct Session {
     /// The cluster.
     pub cluster: Cluster,
-    /// The region that came out of the options, the settings and the AWS configuration.
+    /// The region, from the options, the settings or the AWS configuration.
     pub region: String,
     /// AWS Batch.
     pub batch: aws_sdk_batch::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
-    /// ECS: on which machines the jobs run.
+    /// ECS, which knows on which machines the jobs run.
     pub ecs: aws_sdk_ecs::Client,
-    /// EC2: what these machines are.
+    /// EC2, which knows what these machines are.
     pub ec2: Ec2,
     /// S3.
     pub s3: aws_sdk_s3::Client,
-    /// What was kept of this account and region; nothing is kept of the local cluster.
+    /// The cache of this account and region. The local cluster has no cache.
     pub cache: Cache,
     cloudformation: aws_sdk_cloudformation::Client,
     config: SdkConfig,
@@ -59,12 +60,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Finds the cluster and makes its clients; with `debug`, every exchange is shown on stderr. Nothing
-    /// is sent but a question for the cluster's stack, if it has one that was not read lately; the local cluster
-    /// is started if it does not run.
+    /// Finds the cluster and makes its clients; with `debug`, every exchange is shown on stderr.
+    /// The only call is one for the cluster's stack, if it has one that is not cached. A local
+    /// cluster that does not run is started.
     ///
     /// # Errors
-    /// When the cluster cannot be found or its stack cannot be read, or no region is known for it.
+    /// When the cluster does not exist, its stack cannot be read, or no region is set for it.
     pub async fn open(choice: &ClusterSelector, debug: bool) -> Result<Self, Failure> {
         let cluster = config::resolve(choice)?;
         for option in
@@ -87,8 +88,9 @@ impl Session {
         Ok(Self { cluster, ..session })
     }
 
-    /// The same cluster again, after a call has failed: a local one that has ended is started, perhaps at another port;
-    /// credentials that have run out are read anew, as somebody may have renewed them.
+    /// A new session with the same cluster, after a call has failed. A local cluster that has ended
+    /// is started, perhaps at another port. Expired credentials are read again, as somebody may
+    /// have renewed them.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -101,8 +103,8 @@ impl Session {
         }
     }
 
-    /// The cluster as messages name it: `cluster genomics, region eu-west-1`.
-    pub fn place(&self) -> String {
+    /// The cluster in the words of messages: `cluster genomics, region eu-west-1`.
+    pub fn describe(&self) -> String {
         let name = &self.cluster.name;
         match self.cluster.is_local {
             true => format!("cluster {name}"),
@@ -110,8 +112,8 @@ impl Session {
         }
     }
 
-    /// What tells its services from others under the same name: the folder of a local cluster, whose port may change, or
-    /// the URL of Batch where it is not AWS's own.
+    /// The endpoint, which distinguishes clusters of the same name: the folder of a local cluster,
+    /// whose port may change, or the URL of Batch where it is not AWS's own.
     pub fn endpoint(&self) -> Option<String> {
         if self.cluster.is_local {
             let home = awsb_local::Home::find().ok()?;
@@ -124,7 +126,7 @@ impl Session {
         url.map(|url| url.trim_end_matches('/').to_owned())
     }
 
-    /// How one looks at what is in another region.
+    /// A hint how to use a resource of another region.
     pub fn hint_to_region(&self, region: &str) -> String {
         match self.cluster.is_local {
             true => "choose the cluster that it is in with `--cluster NAME`".to_owned(),
@@ -132,13 +134,15 @@ impl Session {
         }
     }
 
-    /// A line of the cluster's section, as hints name it; `None` where its settings cannot be set.
+    /// A line of the cluster's section in the settings file, for hints. `None`: the cluster has no
+    /// section.
     pub fn setting(&self, key: &str, value: &str) -> Option<String> {
         let name = &self.cluster.name;
         (!self.cluster.is_local).then(|| format!("`{key} = {value}` in [cluster.{name}]"))
     }
 
-    /// How one gets to a cluster with this setting, and what that does then, such as `names one`.
+    /// A hint to a cluster with this setting, and to the effect of the setting, such as `names
+    /// one`.
     pub fn hint_to_setting(&self, key: &str, value: &str, does: &str) -> String {
         match self.setting(key, value) {
             Some(line) => format!("{line} of the settings file {does}").trim_end().to_owned(),
@@ -146,17 +150,17 @@ impl Session {
         }
     }
 
-    /// The command that sets how large a compute environment is or, without its name, how large the machines are that
-    /// jobs run on; `None` where Batch's own API does. Settings of a cluster that runs are not taken, so it is
-    /// stopped; its jobs go on.
+    /// The command that sets the size of a compute environment or, without a name, of the machines
+    /// that jobs run on. `None`: Batch's own API does. A cluster that runs does not read its
+    /// settings again, so it is stopped first; its jobs go on.
     pub fn command_to_grow(&self, environment: Option<&str>) -> Option<&'static str> {
         let is_ours = environment.is_none_or(|name| name == awsb_local::COMPUTE_ENVIRONMENT);
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
-    /// Where it is kept what the queues' environments may have: of a local cluster for as long as one server runs, as the
-    /// next may have another size.
-    pub fn cache_of_room(&self) -> Cache {
+    /// The cache of the capacity of queues. That of a local cluster lives as long as its server, as
+    /// the next server may have another size.
+    pub fn capacity_cache(&self) -> Cache {
         if !self.cluster.is_local {
             return self.cache.clone();
         }
@@ -167,12 +171,12 @@ impl Session {
         Cache::new(vec![home.path().display().to_string(), pid.to_string(), url.to_owned()])
     }
 
-    /// Whether it costs next to nothing to ask for what is not in [`Session::cache_of_room`].
+    /// Whether a call is so cheap that a missing entry of [`Session::capacity_cache`] is asked for.
     pub fn is_near(&self) -> bool {
         self.cluster.is_local
     }
 
-    /// A client of ECR. Made when it is needed, as few tools do.
+    /// A client of ECR. It is made on demand, as few tools need it.
     pub fn ecr(&self) -> aws_sdk_ecr::Client {
         let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config);
         if self.debug {
@@ -181,7 +185,7 @@ impl Session {
         aws_sdk_ecr::Client::from_conf(ecr.build())
     }
 
-    /// A client of CodeBuild, likewise.
+    /// A client of CodeBuild. It is made on demand, as few tools need it.
     pub fn codebuild(&self) -> aws_sdk_codebuild::Client {
         let mut codebuild = aws_sdk_codebuild::config::Builder::from(&self.config);
         if self.debug {
@@ -190,8 +194,8 @@ impl Session {
         aws_sdk_codebuild::Client::from_conf(codebuild.build())
     }
 
-    /// Whether the ECR that is asked is AWS's own, whose tokens are nobody else's business: neither the settings nor the
-    /// environment name another one.
+    /// Whether the ECR is AWS's own: neither the settings nor the environment name another
+    /// endpoint. The tokens of AWS's own ECR are secrets.
     pub fn ecr_is_aws(&self) -> bool {
         let is_of_ecr = |(name, _)| matches!(name, "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_ECR");
         self.config.endpoint_url().is_none() && !exported().any(is_of_ecr)
@@ -202,8 +206,8 @@ impl Session {
         self.debug
     }
 
-    /// Makes the attempt, and once more with fresh cluster data if it fails because cached data was stale. The session
-    /// has the fresh data afterwards.
+    /// Makes the attempt, and once more with fresh cluster data if it fails because cached data was
+    /// stale. The session has the fresh data afterwards.
     ///
     /// # Errors
     /// As the attempt, and as [`Session::open`].
@@ -220,7 +224,8 @@ impl Session {
         }
     }
 
-    /// Reads the cluster again if the failure was caused by stale cached data. Returns whether it was.
+    /// Reads the cluster again if the failure was caused by stale cached data. Returns whether it
+    /// was.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -232,7 +237,7 @@ impl Session {
         Ok(is_stale)
     }
 
-    /// The circumstances of its calls.
+    /// The circumstances of this session's calls.
     fn context(&self) -> CallContext<'_> {
         CallContext { cluster: &self.cluster, region: &self.region, cache: &self.cache }
     }
@@ -243,7 +248,7 @@ impl Session {
         Self::configured(cluster, config, choice, debug)
     }
 
-    /// A session with a server of a test. No call is repeated.
+    /// A session with the server of a test. No call is repeated.
     #[cfg(test)]
     pub(crate) fn with_server(endpoint_url: &str) -> Result<Self, Failure> {
         let cluster = Cluster::at(endpoint_url);
@@ -278,16 +283,17 @@ impl Session {
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
         let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
-        // A bucket's name in the path, not in the host name, is what every other server understands.
+        // Other servers than AWS expect the bucket in the path, not in the host name.
         let elsewhere = config.endpoint_url().is_some() || exported().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
         if let Some(client) = config.http_client() {
-            let paces = [RateLimiter::new(), RateLimiter::new(), RateLimiter::new()];
-            let [of_batch, of_logs, of_ecs] = paces.each_ref().map(|pace| pace.client(client.clone()));
-            let [pace, logs_pace, ecs_pace] = paces;
-            batch = batch.http_client(of_batch).interceptor(pace);
-            logs = logs.http_client(of_logs).interceptor(logs_pace);
-            ecs = ecs.http_client(of_ecs).interceptor(ecs_pace);
+            let limiters = [RateLimiter::new(), RateLimiter::new(), RateLimiter::new()];
+            let [of_batch, of_logs, of_ecs] =
+                limiters.each_ref().map(|limiter| limiter.client(client.clone()));
+            let [batch_limiter, logs_limiter, ecs_limiter] = limiters;
+            batch = batch.http_client(of_batch).interceptor(batch_limiter);
+            logs = logs.http_client(of_logs).interceptor(logs_limiter);
+            ecs = ecs.http_client(of_ecs).interceptor(ecs_limiter);
         }
         if let Some(trace) = trace {
             batch = batch.interceptor(trace.clone());
@@ -314,8 +320,8 @@ impl Session {
     }
 }
 
-/// The failure that an SDK error is for the user. `call` says what was being done, and to what:
-/// `submitting the job x to the queue y`.
+/// The failure that an SDK error is for the user. `call` says what was being done, and to what,
+/// such as `submitting the job x to the queue y`.
 pub fn explain<'c, E>(
     session: &Session,
     call: impl Into<Call<'c>>,
@@ -327,29 +333,29 @@ where
     error_text::explain(&session.context(), &call.into(), error)
 }
 
-/// The failure for a resource that AWS does not have. If the cached description of the cluster names the resource,
-/// the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
+/// The failure for a resource that AWS does not have. If the cached description of the cluster
+/// names the resource, the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
 pub fn not_found(session: &Session, failure: Failure, resource: Resource<'_>) -> Failure {
     error_text::not_found(&session.context(), failure, resource)
 }
 
-/// What shows exchanges. Settings that cannot be read name no more secrets.
+/// The interceptor that shows exchanges. Settings that cannot be read add no secrets.
 fn trace() -> Trace {
     Trace::new(config::secrets().unwrap_or_default())
 }
 
-/// What tells one account and region from another without asking.
+/// The cache of an account and region, as far as these can be distinguished without a call.
 fn cache(cluster: &Cluster, region: &str) -> Cache {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let profile = cluster.profile.clone().or_else(|| variable("AWS_PROFILE"));
-    // A profile that was asked for by name beats the keys in the environment.
+    // A profile that is given by name has precedence over keys in the environment.
     let key = if cluster.profile.is_none() { variable("AWS_ACCESS_KEY_ID") } else { None };
     let endpoint = cluster.endpoint_url.clone().or_else(|| variable("AWS_ENDPOINT_URL"));
     let scope = [profile, key, endpoint].map(Option::unwrap_or_default);
     Cache::new(scope.into_iter().chain([region.to_owned()]).collect())
 }
 
-/// The configuration of the local cluster: nothing of the user's AWS configuration is read.
+/// The configuration of the local cluster. The user's AWS configuration is not read.
 async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     let Connected { connection: local, warnings } = awsb_local::connect(Program::default()).await?;
     for warning in warnings {
@@ -357,7 +363,7 @@ async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     }
     let credentials =
         Credentials::new(local.access_key_id, local.secret_access_key, None, None, "awsb local cluster");
-    // Not through the loader: nothing of the user's AWS configuration may count here.
+    // The loader would read the user's AWS configuration, which must have no effect here.
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(local.region))
@@ -369,7 +375,8 @@ async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     Ok(config.build())
 }
 
-/// The configuration of any other cluster. Option beats setting beats `AWS_*` variable.
+/// The configuration of any other cluster. An option has precedence over a setting, and a setting
+/// over an `AWS_*` variable.
 async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     refuse_local_exports(cluster)?;
     let mut config = aws_config::defaults(BehaviorVersion::latest());
@@ -382,7 +389,8 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     let client = proxy::client(cluster)?;
     config = config.http_client(client.clone());
     if let Some(profile) = &cluster.profile {
-        // The SDK's own order lets keys in the environment win over a profile that was asked for by name.
+        // In the SDK's own order, keys in the environment have precedence over a profile given by
+        // name.
         let region = match &cluster.region {
             Some(region) => Some(Region::new(region.clone())),
             None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
@@ -406,7 +414,8 @@ fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
 }
 
-/// The exports of `blocal env` are for other tools; they must not make a named cluster mean the laptop.
+/// The exports of `blocal env` are for other tools. They must not send the jobs of a named cluster
+/// to this machine.
 fn refuse_local_exports(cluster: &Cluster) -> Result<(), Failure> {
     let local_key =
         std::env::var("AWS_ACCESS_KEY_ID").is_ok_and(|key| key.starts_with(awsb_local::ACCESS_KEY_PREFIX));

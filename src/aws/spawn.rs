@@ -4,9 +4,9 @@ use tokio::task::JoinSet;
 
 use crate::ui::Failure;
 
-/// Runs the call on its own task. A `buffered` stream polls only some of its futures; a future that is not
-/// polled would hold its slot in the rate limiter, and time out. The task is cancelled when the returned
-/// future is dropped.
+/// Runs the call on its own task. A `buffered` stream polls only some of its futures; a future that
+/// is not polled would hold its slot in the rate limiter, and time out. The task is cancelled when
+/// the returned future is dropped.
 ///
 /// # Errors
 /// The error of the call, or that its task has panicked.

@@ -1,4 +1,4 @@
-//! `--debug`: what is sent and what comes back, on stderr, secrets masked.
+//! `--debug`: requests and answers on stderr, with secrets masked.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// One that masks these secrets.
+    /// An interceptor that masks these secrets.
     pub fn new(secrets: Secrets) -> Self {
         Self { secrets: Arc::new(secrets) }
     }
 }
 
-/// Of a body, this many characters are shown.
+/// The number of characters of a body that are shown.
 const SHOWN: usize = 20_000;
 
 impl Intercept for Trace {
@@ -78,7 +78,7 @@ fn show(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A presigned URL's query carries a signature.
+/// A URL without the signature that the query of a presigned one has.
 fn masked_url(url: &str) -> String {
     match url.split_once("X-Amz-Signature=") {
         Some((before, _)) => format!("{before}X-Amz-Signature=***"),
@@ -118,8 +118,8 @@ fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
     format!("{mark} {shown}{cut}\n")
 }
 
-/// Masks the values of all variables, wherever they are in a document: their names need not tell which ones are secret,
-/// and a bundle may hold others. What else a user has named is masked where it is a secret.
+/// Masks the values of all variables in a document: a variable may be secret without a telling
+/// name, and a bundle may contain others. Other named values are masked if they are secrets.
 fn mask(json: &mut Value, secrets: &Secrets) {
     each_named_value(json, &mut |named_in, name, value| match named_in {
         NamedIn::Variable => *value = format!("{MASK} ({})", words::many(value.chars().count(), "character")),
@@ -129,7 +129,7 @@ fn mask(json: &mut Value, secrets: &Secrets) {
     mask_tokens(json);
 }
 
-/// Masks the session's token, and that of a registry of images (ECR API, `authorizationToken`).
+/// Masks session tokens, and the tokens of registries (ECR API, `authorizationToken`).
 fn mask_tokens(json: &mut Value) {
     match json {
         Value::Object(fields) => {

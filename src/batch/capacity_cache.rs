@@ -44,7 +44,7 @@ pub fn cache_capacity(
     details: Option<Details>,
 ) {
     let environments: Vec<ComputeEnvironment> = queue.environments(all).into_iter().cloned().collect();
-    let cache = session.cache_of_room();
+    let cache = session.capacity_cache();
     let startable = |environments: &[ComputeEnvironment]| -> Vec<(String, Vec<String>)> {
         let of = |e: &ComputeEnvironment| {
             let types = e.compute_resources.as_ref().map(|r| r.instance_types.clone());
@@ -66,5 +66,5 @@ pub fn cache_capacity(
 
 /// The cached environments of a queue, by its name.
 pub fn cached_capacity(session: &Session, queue: &str) -> Option<CachedCapacity> {
-    session.cache_of_room().read(KIND, queue)
+    session.capacity_cache().read(KIND, queue)
 }

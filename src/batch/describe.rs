@@ -109,7 +109,7 @@ pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure>
 
 /// The failure for a job that Batch does not know.
 pub fn unknown(session: &Session, id: &JobId) -> Failure {
-    let failure = Failure::failed(format!("there is no job {id} ({})", session.place()))
+    let failure = Failure::failed(format!("there is no job {id} ({})", session.describe()))
         .hint("`bstat -s ALL` lists the jobs that Batch still has; it removes ended jobs after some days");
     if id.is_full() {
         failure

@@ -220,8 +220,9 @@ async fn known(session: &Session, names: &[String]) -> Result<(Vec<Queue>, Vec<F
             Some(queue) if queues.contains(queue) => {}
             Some(queue) => queues.push(queue.clone()),
             None => {
-                let failure = Failure::failed(format!("there is no job queue {name} ({})", session.place()))
-                    .hint("`bqueues --all-queues` lists the queues");
+                let failure =
+                    Failure::failed(format!("there is no job queue {name} ({})", session.describe()))
+                        .hint("`bqueues --all-queues` lists the queues");
                 missing.push(not_found(session, failure, Resource::JobQueue(&name)));
             }
         }

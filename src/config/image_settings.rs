@@ -40,16 +40,18 @@ impl FromStr for Builder {
 /// What a cluster's settings say about images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    /// Where they are built; `codebuild` where a project is named and nothing else is said, else `docker`.
+    /// Where they are built; `codebuild` where a project is named and nothing else is said, else
+    /// `docker`.
     pub builder: Builder,
     /// The CodeBuild project.
     pub codebuild_project: Option<String>,
-    /// The ECR repository: its name, or its URI (`REGISTRY/NAME`). Without one images stay on the engine.
+    /// The ECR repository: its name, or its URI (`REGISTRY/NAME`). Without one images stay on the
+    /// engine.
     pub ecr_repository: Option<RepositoryPath>,
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
-    /// Whether this machine's engine keeps the images and runs the cluster's jobs, as far as its settings tell: they name no
-    /// repository, and an endpoint on this machine.
+    /// Whether this machine's engine keeps the images and runs the cluster's jobs, as far as its
+    /// settings tell: they name no repository, and an endpoint on this machine.
     pub engine_runs_jobs: bool,
 }
 

@@ -1,8 +1,9 @@
 //! The configuration: the settings file, the defaults of jobs, and which cluster a command uses.
 //!
-//! A [`Cluster`] is a name for a queue, its job definitions, a bucket and a region. [`resolve()`] finds the one that a
-//! command uses. Nothing here talks to AWS: files and variables are all that is read. This is the only module
-//! that knows how a cluster can be local; all that follows from it is an endpoint and credentials.
+//! A [`Cluster`] is a name for a queue, its job definitions, a bucket and a region. [`resolve()`]
+//! finds the one that a command uses. Nothing here talks to AWS: files and variables are all that
+//! is read. This is the only module that knows how a cluster can be local; all that follows from it
+//! is an endpoint and credentials.
 
 mod defaults;
 mod image_settings;

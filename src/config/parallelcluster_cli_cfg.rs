@@ -1,8 +1,9 @@
 //! The settings of the old tools: `~/.parallelcluster/awsbatch-cli.cfg`.
 //!
-//! Its form and keys are those that `aws-parallelcluster-awsbatch-cli` (`common.py`, `awsbatch-cli.cfg`) has: an INI
-//! file as Python's `configparser` reads it, `[main]` with the default cluster, and `[cluster NAME]` sections. The
-//! default may have no section: then the stack of its name is read.
+//! Its form and keys are those that `aws-parallelcluster-awsbatch-cli` (`common.py`,
+//! `awsbatch-cli.cfg`) has: an INI file as Python's `configparser` reads it, `[main]` with the
+//! default cluster, and `[cluster NAME]` sections. The default may have no section: then the stack
+//! of its name is read.
 
 use std::path::{Path, PathBuf};
 
@@ -100,8 +101,8 @@ fn wrong(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("the old tools' settings {}, line {line}: {message}", path.display()))
 }
 
-/// The sections: `key = value` or `key: value` in each, comments on lines of their own, and lines that begin with
-/// a blank go on with the value before.
+/// The sections: `key = value` or `key: value` in each, comments on lines of their own, and lines
+/// that begin with a blank go on with the value before.
 fn parts(path: &Path, text: &str) -> Result<Vec<Part>, Failure> {
     let mut parts: Vec<Part> = Vec::new();
     for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {

@@ -52,8 +52,8 @@ pub struct Cluster {
     pub job_definition_mnp: Option<String>,
     /// The log group of the jobs' output.
     pub log_group: String,
-    /// How long after a job's end its last lines may still be on their way. CloudWatch Logs gives no
-    /// promise; the local cluster has all lines before it says that a job has ended.
+    /// How long after a job's end its last lines may still be on their way. CloudWatch Logs gives
+    /// no promise; the local cluster has all lines before it says that a job has ended.
     pub log_settle: Duration,
     /// What is known about its images.
     pub images: Images,
@@ -65,12 +65,12 @@ const PREFIX: &str = "awsb";
 const LOG_GROUP: &str = "/aws/batch/job";
 const LOG_SETTLE: Duration = Duration::from_secs(4);
 
-/// Finds the cluster: the one that was named, else the settings file's default, else the old tools' default, else
-/// the local one. What its stack has to say is still empty in it.
+/// Finds the cluster: the one that was named, else the settings file's default, else the old tools'
+/// default, else the local one. What its stack has to say is still empty in it.
 ///
 /// # Errors
-/// When the named one is not there, or the settings file has clusters and no default: never a silent
-/// run on the laptop.
+/// When the named one is not there, or the settings file has clusters and no default: never a
+/// silent run on the laptop.
 pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     // Whatever is wrong with the settings, this machine can be named.
     if choice.cluster.as_deref() == Some(LOCAL) {
@@ -83,8 +83,8 @@ pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     })
 }
 
-/// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that is meant, which
-/// beat them. Nothing but the settings is read for it.
+/// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that
+/// is meant, which beat them. Nothing but the settings is read for it.
 ///
 /// # Errors
 /// As for the cluster itself.
@@ -106,7 +106,8 @@ pub fn secrets() -> Result<Secrets, Failure> {
     Ok(Secrets::with(settings.map(|settings| settings.secret_words).unwrap_or_default()))
 }
 
-/// The unit of sizes without one in scripts for LSF: `LSF_UNIT_FOR_LIMITS` of the environment, else what the settings say.
+/// The unit of sizes without one in scripts for LSF: `LSF_UNIT_FOR_LIMITS` of the environment, else
+/// what the settings say.
 ///
 /// # Errors
 /// When the variable is no unit, or the settings cannot be read.
@@ -122,7 +123,8 @@ pub fn lsf_unit() -> Result<Option<LsfUnit>, Failure> {
     }
 }
 
-/// The settings file, and the old tools'. What is wrong with the latter counts only when it is needed.
+/// The settings file, and the old tools'. What is wrong with the latter counts only when it is
+/// needed.
 fn read() -> Result<(Option<Settings>, Result<OldSettings, Failure>), Failure> {
     let old = OldSettings::read();
     let elsewhere = old.as_ref().map(OldSettings::names).unwrap_or_default();

@@ -97,10 +97,12 @@ const CLUSTER_KEYS: [&str; 17] = [
 pub const LOCAL: &str = "local";
 
 impl Settings {
-    /// Reads the settings file, if there is one. Its default may be one of the clusters `elsewhere`, too.
+    /// Reads the settings file, if there is one. Its default may be one of the clusters
+    /// `elsewhere`, too.
     ///
     /// # Errors
-    /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG` names has to exist.
+    /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG`
+    /// names has to exist.
     pub fn read(elsewhere: &[&str]) -> Result<Option<Self>, Failure> {
         let (path, demanded) = match std::env::var_os("AWSB_CONFIG").filter(|v| !v.is_empty()) {
             Some(path) => (PathBuf::from(path), true),

@@ -38,7 +38,8 @@ pub struct InstanceType {
     pub name: String,
     /// Its vCPUs, as it comes.
     pub vcpus: u32,
-    /// Its memory in MiB. What a job can get of it is less: ECS's agent and the system have their part.
+    /// Its memory in MiB. What a job can get of it is less: ECS's agent and the system have their
+    /// part.
     pub memory_mib: u64,
     /// Its GPUs, one entry for each kind.
     pub gpus: Vec<Gpu>,
@@ -101,7 +102,8 @@ impl Answer for InstanceTypesAnswer {
     }
 }
 
-/// A document with this root: a page of HTML, say, would do for a shape in which everything may be missing.
+/// A document with this root: a page of HTML, say, would do for a shape in which everything may be
+/// missing.
 fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
     let mut reader = quick_xml::Reader::from_str(xml);
     loop {
@@ -117,7 +119,8 @@ fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
     }
 }
 
-/// Behind this, a denial has hundreds of letters for `aws sts decode-authorization-message` alone (EC2 User Guide).
+/// Behind this, a denial has hundreds of letters for `aws sts decode-authorization-message` alone
+/// (EC2 User Guide).
 const ENCODED: &str = "Encoded authorization failure message:";
 
 /// What an error answer says; nothing, when it is none of EC2's.
@@ -293,7 +296,8 @@ mod tests {
 
     #[test]
     fn instances() {
-        // The sample of the EC2 API Reference, DescribeInstances, shortened, and an instance on Spot beside it.
+        // The sample of the EC2 API Reference, DescribeInstances, shortened, and an instance on
+        // Spot beside it.
         let xml = r#"<?xml version="1.0" encoding="UTF-8"?>
 <DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
     <requestId>8f7724cf-496f-496e-8fe3-example</requestId>
@@ -373,7 +377,8 @@ mod tests {
 
     #[test]
     fn instance_types() {
-        // The sample of the EC2 API Reference, DescribeInstanceTypes, shortened, with the GPUs of a g4dn.
+        // The sample of the EC2 API Reference, DescribeInstanceTypes, shortened, with the GPUs of a
+        // g4dn.
         let xml = r#"<DescribeInstanceTypesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
     <requestId>f8b86168-d034-4e65-b48d-3b84c78e64af</requestId>
     <instanceTypeSet>

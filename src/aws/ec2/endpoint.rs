@@ -3,7 +3,8 @@
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-/// What follows the region in the names of hosts: of IPv4 alone, and of both (botocore's `partitions.json`).
+/// What follows the region in the names of hosts: of IPv4 alone, and of both (botocore's
+/// `partitions.json`).
 const SUFFIXES: [(&str, [&str; 2]); 6] = [
     ("cn-", ["amazonaws.com.cn", "api.amazonwebservices.com.cn"]),
     ("eusc-", ["amazonaws.eu", "api.amazonwebservices.eu"]),
@@ -14,7 +15,8 @@ const SUFFIXES: [(&str, [&str; 2]); 6] = [
 ];
 const OTHERS: [&str; 2] = ["amazonaws.com", "api.aws"];
 
-/// The endpoint, as the SDK's own clients find theirs: what was set for the client, for EC2, for all services, or AWS's.
+/// The endpoint, as the SDK's own clients find theirs: what was set for the client, for EC2, for
+/// all services, or AWS's.
 pub fn url(config: &SdkConfig, region: &str) -> String {
     let for_all = config.endpoint_url().map(str::to_owned);
     let set = match config.get_origin("endpoint_url").is_client_config() {

@@ -1,7 +1,8 @@
 //! EC2, as far as the tools need it: its crate costs more to build than all else together.
 //!
-//! A call goes the way of all others (credentials, proxy, time limits, retries, `--debug`), for it is run by the
-//! same parts of the SDK. The form that is sent and the shapes of the answers are ours.
+//! A call goes the way of all others (credentials, proxy, time limits, retries, `--debug`), for it
+//! is run by the same parts of the SDK. The form that is sent and the shapes of the answers are
+//! ours.
 
 mod answers;
 mod endpoint;
@@ -75,7 +76,8 @@ impl Ec2 {
         all("instance-id", ids, 1000, &self.instances).await
     }
 
-    /// The instance types that have one of these names, or that a pattern such as `c5.*` matches, in any order.
+    /// The instance types that have one of these names, or that a pattern such as `c5.*` matches,
+    /// in any order.
     ///
     /// # Errors
     /// When EC2 cannot be asked.

@@ -115,7 +115,7 @@ pub async fn describe(session: &Session, id: &str) -> Result<Option<Build>, Fail
 /// The failure for a build that does not exist. CodeBuild keeps the history for a year (User Guide,
 /// `Quotas for AWS CodeBuild`).
 pub fn no_such_build(session: &Session, id: &str) -> Failure {
-    Failure::failed(format!("there is no build {id} ({})", session.place()))
+    Failure::failed(format!("there is no build {id} ({})", session.describe()))
         .hint("CodeBuild forgets a build after a year")
 }
 

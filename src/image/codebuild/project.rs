@@ -120,7 +120,7 @@ pub(super) fn refused(session: &Session, project: &str, code: Option<&str>, fail
 
 fn missing(session: &Session, project: &str) -> Failure {
     let (name, region) = (&session.cluster.name, &session.region);
-    Failure::failed(format!("there is no CodeBuild project {project} ({})", session.place()))
+    Failure::failed(format!("there is no CodeBuild project {project} ({})", session.describe()))
         .hint(format!("`codebuild_project` in [cluster.{name}] of the settings file names it"))
         .hint(format!("`aws codebuild list-projects --region {region}` lists the projects"))
 }

@@ -109,7 +109,7 @@ pub(in crate::image) fn gone(session: &Session) -> Failure {
 fn missing(session: &Session, path: &RepositoryPath) -> Failure {
     let region = region(session, path);
     let name = &path.name;
-    let failure = Failure::failed(format!("there is no repository {name} in ECR ({})", session.place()));
+    let failure = Failure::failed(format!("there is no repository {name} in ECR ({})", session.describe()));
     if session.cluster.images.create_repository {
         return failure.hint("`bimage build` and `bimage push` make it, as create_repository says");
     }

@@ -1,7 +1,7 @@
 //! What a Rust source uses: the paths that it names, resolved to modules and files of its crate.
 //!
-//! This reads tokens, not types. A method that is called without an import is not seen, and an item that a macro makes is
-//! looked for in the file of its module.
+//! This reads tokens, not types. A method that is called without an import is not seen, and an item
+//! that a macro makes is looked for in the file of its module.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -358,7 +358,8 @@ impl Crate {
         self.sources.iter().filter_map(names)
     }
 
-    /// Each use of something in this crate: the file, the line, and the path from the root of the crate.
+    /// Each use of something in this crate: the file, the line, and the path from the root of the
+    /// crate.
     pub fn uses(&self) -> Vec<(&Path, usize, Names)> {
         let of = |(module, source): (&Names, &'_ Source)| -> Vec<(&Path, usize, Names)> {
             let uses = source.uses.iter();
@@ -482,7 +483,8 @@ fn files(root: &Path, below: &Path) -> Vec<(PathBuf, String)> {
     sources
 }
 
-/// The module that a file has: `a/b.rs` and `a/b/mod.rs` have `a::b`, `lib.rs` and `main.rs` the root.
+/// The module that a file has: `a/b.rs` and `a/b/mod.rs` have `a::b`, `lib.rs` and `main.rs` the
+/// root.
 fn module_of(file: &Path) -> Names {
     let mut names: Names =
         file.with_extension("").iter().map(|name| name.to_string_lossy().into_owned()).collect();

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::Session;
-use crate::ui::{ErrorKind, Failure, note};
+use crate::ui::{ErrorKind, Failure, print_message};
 
 /// The default of `AWSB_CONTACT_TIMEOUT`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -80,9 +80,9 @@ impl Contact {
                 continue;
             }
             let since = *lost_since.get_or_insert_with(|| {
-                note(format!("{}: contact lost, trying again: {failure}", self.tool));
+                print_message(format!("{}: contact lost, trying again: {failure}", self.tool));
                 if needs_credentials {
-                    failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
+                    failure.hints().iter().for_each(|hint| print_message(format!("hint: {hint}")));
                 }
                 Instant::now()
             });
@@ -107,7 +107,7 @@ impl Contact {
 fn print_once(tool: &str, printed: &mut Option<String>, obstacle: Option<Failure>) {
     let Some(failure) = obstacle.filter(|failure| !failure.is_retryable()) else { return };
     if printed.replace(failure.message().to_owned()).as_deref() != Some(failure.message()) {
-        note(format!("{tool}: {failure}"));
-        failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
+        print_message(format!("{tool}: {failure}"));
+        failure.hints().iter().for_each(|hint| print_message(format!("hint: {hint}")));
     }
 }

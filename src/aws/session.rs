@@ -26,7 +26,7 @@ use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
 use super::trace::Trace;
 use crate::config::{self, Cluster, ClusterSelector};
-use crate::ui::{ErrorKind, Failure, note};
+use crate::ui::{ErrorKind, Failure, print_message};
 
 /// Upper bound of the time for one connection. An unreachable endpoint is reported within 15
 /// seconds.
@@ -72,7 +72,7 @@ impl Session {
             [choice.profile.as_ref().map(|_| "--profile"), choice.region.as_ref().map(|_| "--region")]
         {
             if let Some(option) = option.filter(|_| cluster.is_local) {
-                note(format!("note: {option} has no effect on the local cluster"));
+                print_message(format!("note: {option} has no effect on the local cluster"));
             }
         }
         let session = Self::connect(cluster, choice, debug).await?;
@@ -359,7 +359,7 @@ fn cache(cluster: &Cluster, region: &str) -> Cache {
 async fn local_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     let Connected { connection: local, warnings } = awsb_local::connect(Program::default()).await?;
     for warning in warnings {
-        note(format!("blocal: warning: {warning}"));
+        print_message(format!("blocal: warning: {warning}"));
     }
     let credentials =
         Credentials::new(local.access_key_id, local.secret_access_key, None, None, "awsb local cluster");

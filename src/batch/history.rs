@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::aws::Session;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::{JobId, JobRef, Unresolved};
 
 /// The number of jobs to keep in the history.
@@ -51,7 +51,7 @@ pub fn record_submission(session: &Session, ids: &[JobId], name: &str) {
     if let Err(e) = append(&path, &lines)
         && session.is_debugging()
     {
-        note(format!("note: recording the job in {}: {e}", path.display()));
+        print_message(format!("note: recording the job in {}: {e}", path.display()));
     }
 }
 

@@ -10,7 +10,9 @@ use super::CommonArgs;
 use super::bqueues::{between, named, vcpus};
 use crate::aws::Session;
 use crate::batch::{self, ComputeEnvironment, Host, HostJob, HostResources, Queue};
-use crate::ui::{Cell, Column, Exit, Failure, Format, Gives, Layout, Tone, harmless, local_rfc3339, note};
+use crate::ui::{
+    Cell, Column, Exit, Failure, Format, Layout, Tone, Truncate, local_rfc3339, print_message, sanitize,
+};
 use awsb_model::{JobId, queue_name};
 
 /// Show the machines of a cluster: what they have, what is in use, and which jobs run on them
@@ -65,12 +67,15 @@ impl Args {
         for environment in &environments {
             if let Some(why) = reason_without_hosts(environment) {
                 let name = &environment.compute_environment_name;
-                note(format!("bhosts: note: the compute environment {name} {why}"));
+                print_message(format!("bhosts: note: the compute environment {name} {why}"));
             }
         }
         if !any && !with_hosts.is_empty() {
             let names: Vec<&str> = with_hosts.iter().map(|e| e.compute_environment_name.as_str()).collect();
-            note(format!("bhosts: note: there are no machines in {} at the moment", names.join(", ")));
+            print_message(format!(
+                "bhosts: note: there are no machines in {} at the moment",
+                names.join(", ")
+            ));
         }
         for failure in &failures {
             failure.report("bhosts");
@@ -113,7 +118,7 @@ impl Args {
         let (instances, jobs) =
             tokio::join!(batch::instances(session, hosts), self.jobs(session, hosts, environments));
         let instances = instances.unwrap_or_else(|why| {
-            note(harmless(&format!("bhosts: note: addresses and names are not shown: {why}")));
+            print_message(sanitize(&format!("bhosts: note: addresses and names are not shown: {why}")));
             HashMap::new()
         });
         let mut jobs =
@@ -196,7 +201,7 @@ fn reason_without_hosts(environment: &ComputeEnvironment) -> Option<String> {
 fn columns() -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     vec![
-        Column { gives: Gives::Middles(9), ..Column::new("ec2InstanceId") },
+        Column { truncate: Truncate::Middle(9), ..Column::new("ec2InstanceId") },
         column("instanceType", 4),
         column("zone", 7),
         column("status", 3),
@@ -208,7 +213,7 @@ fn columns() -> Vec<Column> {
         column("publicIpAddress", 9),
         column("privateDnsName", 11),
         column("publicDnsName", 10),
-        Column { name: "jobs", rank: 1, gives: Gives::Ends(8) },
+        Column { name: "jobs", rank: 1, truncate: Truncate::End(8) },
     ]
 }
 

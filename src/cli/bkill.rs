@@ -12,7 +12,7 @@ use super::job_args::JobArgs;
 use super::job_filter::JobFilterArgs;
 use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs, TerminationProgress};
-use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, note};
+use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, print_message};
 use awsb_model::{Named, Status, words};
 
 /// End jobs in any state; ending an array ends all its children
@@ -64,7 +64,7 @@ impl Args {
     /// Ends the jobs that were named.
     async fn end_named(&self, wanted: JobArgs) -> Result<Exit, Failure> {
         if wanted.is_empty() {
-            note("bkill: note: nothing is ended, because standard input has no job ID");
+            print_message("bkill: note: nothing is ended, because standard input has no job ID");
         }
         let session = self.common.open().await?;
         let has_last = wanted.has_last();
@@ -74,7 +74,7 @@ impl Args {
             return Ok(found.report("bkill", Exit::Done));
         }
         if has_last && !self.yes && !confirm_last(&session, &found.jobs).await? {
-            note("bkill: nothing is ended");
+            print_message("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
         let ResolvedJobs { jobs, failures } = found;
@@ -111,9 +111,9 @@ impl Args {
             return Ok(Exit::Done);
         }
         if jobs.is_empty() {
-            note("bkill: note: nothing is ended, because no job matches");
+            print_message("bkill: note: nothing is ended, because no job matches");
         } else if !self.yes && !confirm(&jobs).await? {
-            note("bkill: nothing is ended");
+            print_message("bkill: nothing is ended");
             return Ok(Exit::Failed);
         }
         self.end(&session, &jobs).await
@@ -158,7 +158,7 @@ impl Args {
                 let perhaps = if open > 0 { format!(", and perhaps {open} more") } else { String::new() };
                 let were = if asked == 1 { "was" } else { "were" };
                 let count = words::many(count, "job");
-                note(format!("bkill: {signal}; {asked} of {count} {were} asked to end{perhaps}"));
+                print_message(format!("bkill: {signal}; {asked} of {count} {were} asked to end{perhaps}"));
                 Exit::Interrupted(signal)
             }
         };
@@ -171,10 +171,10 @@ impl Args {
         let active: Vec<&Job> = jobs.iter().filter(|job| !job.status.has_ended()).collect();
         let ended = jobs.len() - active.len();
         if ended > 0 {
-            note(format!("bkill: note: {} had already ended", words::many(ended, "job")));
+            print_message(format!("bkill: note: {} had already ended", words::many(ended, "job")));
         }
         match active.is_empty() && !self.common.json {
-            true => note("bkill: note: no job would be ended"),
+            true => print_message("bkill: note: no job would be ended"),
             false => self.common.output().show(&ActiveJobs(active))?,
         }
         Ok(())
@@ -203,17 +203,17 @@ async fn confirm_last(session: &Session, jobs: &[Job]) -> Result<bool, Failure> 
         ))
         .hint(format!("`bkill {id}` or `--yes` ends it")));
     }
-    note(format!("bkill: another session submitted `last`, at {time}:"));
+    print_message(format!("bkill: another session submitted `last`, at {time}:"));
     confirm(&last).await
 }
 
 /// Shows the jobs on the terminal, and asks whether to end them.
 async fn confirm(jobs: &[Job]) -> Result<bool, Failure> {
     for job in jobs.iter().take(MAX_SHOWN) {
-        note(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
+        print_message(format!("{}  {}  {}", job.job_id, job.job_name, job.status));
     }
     if jobs.len() > MAX_SHOWN {
-        note(format!("and {} more", jobs.len() - MAX_SHOWN));
+        print_message(format!("and {} more", jobs.len() - MAX_SHOWN));
     }
     let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
     let children =

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::ui::{EndSignal, Exit, Failure, Layout, View, ignores_hangup, local_rfc3339, note};
+use crate::ui::{EndSignal, Exit, Failure, Layout, View, ignores_hangup, local_rfc3339, print_message};
 use awsb_local::server::{IDLE, Options, StopReason};
 use awsb_local::{BUCKET, Connection, Home, PREFIX, Program, Revoked, Rotated, Settings, Status};
 use awsb_model::{Memory, words};
@@ -178,7 +178,7 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
     settings.check()?;
     awsb_local::set(&home, |old| settings.apply(old))?;
     let started = awsb_local::start(&home, &Program::default())?;
-    started.warnings.iter().for_each(|warning| note(format!("blocal: warning: {warning}")));
+    started.warnings.iter().for_each(|warning| print_message(format!("blocal: warning: {warning}")));
     let outcome = if started.joined { "was already running" } else { "has been started" };
     let line =
         format!("The local cluster {outcome}: {} (pid {})", started.connection.endpoint_url, started.pid);
@@ -231,7 +231,7 @@ fn reset(common: &CommonArgs, yes: bool) -> Result<Exit, Failure> {
             return Err(Failure::failed("nothing has been removed"));
         }
     }
-    awsb_local::reset(&home, &Program::default(), &|what| note(format!("blocal: {what}")))?;
+    awsb_local::reset(&home, &Program::default(), &|what| print_message(format!("blocal: {what}")))?;
     let line = format!("The local cluster in {} has been reset", home.path().display());
     common.output().show(&Message { line, json: json!({"reset": true}) })?;
     Ok(Exit::Done)

@@ -12,7 +12,8 @@ use super::CommonArgs;
 use crate::aws::{Resource, Session, not_found};
 use crate::batch::{self, BlockingJob, ComputeEnvironment, Queue, QueueSnapshot, QueueUsage};
 use crate::ui::{
-    Cell, Column, Exit, Failure, Format, Gives, Layout, Output, Tone, harmless, local_rfc3339, note,
+    Cell, Column, Exit, Failure, Format, Layout, Output, Tone, Truncate, local_rfc3339, print_message,
+    sanitize,
 };
 use awsb_model::{Status, queue_name};
 
@@ -162,7 +163,7 @@ fn used_of(environments: &[ComputeEnvironment], used: &HashMap<String, i64>) -> 
 fn columns(statuses: &[Status]) -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     let mut columns = vec![
-        Column { gives: Gives::Ends(8), ..Column::new("jobQueueName") },
+        Column { truncate: Truncate::End(8), ..Column::new("jobQueueName") },
         column("priority", 7),
         column("state", 0),
         column("status", 1),
@@ -179,7 +180,7 @@ fn columns(statuses: &[Status]) -> Vec<Column> {
         column(status.as_str(), rank)
     }));
     columns.push(column("vcpus", 5));
-    columns.push(Column { name: "blocked", rank: 1, gives: Gives::Ends(10) });
+    columns.push(Column { name: "blocked", rank: 1, truncate: Truncate::End(10) });
     columns
 }
 
@@ -281,7 +282,9 @@ impl QueueView {
         let front = self.front.as_ref().and_then(|front| front.as_ref().err());
         if let Some(why) = self.usage.unknown.as_ref().or(front) {
             let name = &self.queue.job_queue_name;
-            note(harmless(&format!("bqueues: note: cannot tell what blocks the queue {name}: {why}")));
+            print_message(sanitize(&format!(
+                "bqueues: note: cannot tell what blocks the queue {name}: {why}"
+            )));
         }
     }
 

@@ -19,7 +19,7 @@ use super::wait::{
 use crate::aws::Contact;
 use crate::batch::{self, Job, JobWaitSet};
 use crate::ui::{
-    EndSignal, ErrorKind, Exit, Failure, Format, JsonArray, Layout, Output, View, note, until_signal,
+    EndSignal, ErrorKind, Exit, Failure, Format, JsonArray, Layout, Output, View, print_message, until_signal,
 };
 use awsb_model::{JobId, Named, Period, Status, words};
 
@@ -69,7 +69,7 @@ impl Args {
     async fn wait(&self, wanted: JobArgs) -> Result<Exit, Failure> {
         let deadline = self.timeout.map(|period| Instant::now() + period.get());
         if wanted.is_empty() {
-            note("bwait: note: there is nothing to wait for: standard input names no job");
+            print_message("bwait: note: there is nothing to wait for: standard input names no job");
         }
         let session = self.common.open().await?;
         let mut found = wanted.find(&session, self.task).await?;
@@ -231,7 +231,7 @@ struct Open {
 impl Open {
     /// Reports that the open jobs go on without being waited for.
     fn report_going_on(&self, signal: EndSignal) {
-        note(format!("bwait: {signal}; {}", self.go_on()));
+        print_message(format!("bwait: {signal}; {}", self.go_on()));
         let ids = &self.ids;
         let mut named = ids.iter().take(MAX_NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
         if ids.len() > MAX_NAMED {
@@ -239,8 +239,8 @@ impl Open {
         }
         if !ids.is_empty() {
             let them = if ids.len() == 1 { "it" } else { "them" };
-            note(format!("hint: `bwait {named}` waits for {them} again"));
-            note(format!("hint: `bkill {named}` ends {them}"));
+            print_message(format!("hint: `bwait {named}` waits for {them} again"));
+            print_message(format!("hint: `bkill {named}` ends {them}"));
         }
     }
 
@@ -302,7 +302,7 @@ impl<'a> OutcomeReporter<'a> {
         self.failed += 1;
         match self.count {
             1 => report_failure("bwait", job, *exit, first.as_ref(), false, false),
-            _ if self.failed <= MAX_EXPLAINED => note(failure_line("bwait", job, *exit)),
+            _ if self.failed <= MAX_EXPLAINED => print_message(failure_line("bwait", job, *exit)),
             _ => {}
         }
         Ok(())
@@ -320,9 +320,12 @@ impl<'a> OutcomeReporter<'a> {
         if self.count > 1 && self.failed > 0 {
             if self.failed > MAX_EXPLAINED {
                 let more = self.failed - MAX_EXPLAINED;
-                note(format!("bwait: and {more} more {} failed", if more == 1 { "has" } else { "have" }));
+                print_message(format!(
+                    "bwait: and {more} more {} failed",
+                    if more == 1 { "has" } else { "have" }
+                ));
             }
-            note(
+            print_message(
                 "hint: `bout ID` shows a job's output, `bstat --why ID` tells why it failed, and what to do",
             );
         }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, Command};
 
-use crate::ui::note;
+use crate::ui::print_message;
 
 /// The replacement of an old option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub fn rewrite(command: &Command, args: impl IntoIterator<Item = OsString>) -> V
         let old = OLD_OPTIONS.iter().find(|(of, option, _)| *of == tool && name == OsStr::new(option));
         let takes_next = match old {
             Some((_, option, Replacement::None(instead))) => {
-                note(format!("{tool}: note: {option} has no effect: {instead}"));
+                print_message(format!("{tool}: note: {option} has no effect: {instead}"));
                 if joined.is_none() {
                     args.next();
                 }

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Counts, Job};
 use crate::diagnose::{self, Diagnosis};
-use crate::ui::{EndSignal, Failure, Interrupts, Progress, harmless, note, stderr_columns, wrapped};
+use crate::ui::{
+    EndSignal, Failure, Interrupts, ProgressBar, print_message, sanitize, stderr_columns, wrapped,
+};
 use awsb_model::{JobId, Status, words};
 
 /// The children of arrays are checked for the first time after this time, to see whether they are
@@ -75,19 +77,19 @@ pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outco
 /// The progress bar of a tool that waits: how many jobs and children of arrays have come so far.
 #[derive(Debug)]
 pub struct WaitBar {
-    bar: Progress,
+    bar: ProgressBar,
     is_of_starts: bool,
 }
 
 impl WaitBar {
     /// The bar of a tool that waits until jobs have ended.
     pub fn of_ends() -> Self {
-        Self { bar: Progress::of_jobs(), is_of_starts: false }
+        Self { bar: ProgressBar::of_jobs(), is_of_starts: false }
     }
 
     /// The bar of a tool that waits until jobs have started.
     pub fn of_starts() -> Self {
-        Self { bar: Progress::of_jobs(), is_of_starts: true }
+        Self { bar: ProgressBar::of_jobs(), is_of_starts: true }
     }
 
     /// Shows how many jobs have come so far.
@@ -118,19 +120,22 @@ fn children_succeeded(job: &Job) -> Option<String> {
 /// Prints that a job has succeeded.
 pub fn report_success(tool: &str, job: &Job) {
     let children = children_succeeded(job).map(|children| format!(": {children}")).unwrap_or_default();
-    note(format!("{tool}: job {} ({}) {}{children}", job.job_id, job.job_name, ended(job)));
+    print_message(format!("{tool}: job {} ({}) {}{children}", job.job_id, job.job_name, ended(job)));
 }
 
 /// Prints that jobs continue after the tool has stopped waiting, and how to reach them.
 pub fn note_jobs_go_on(tool: &str, signal: EndSignal, ids: &[String]) {
     let (all, it) = (ids.join(","), if ids.len() == 1 { "it" } else { "them" });
     match ids.len() {
-        0 => return note(format!("{tool}: {signal}")),
-        1 => note(format!("{tool}: {signal}; the job {all} goes on")),
-        _ => note(format!("{tool}: {signal}; the jobs {all} go on")),
+        0 => return print_message(format!("{tool}: {signal}")),
+        1 => print_message(format!("{tool}: {signal}; the job {all} goes on")),
+        _ => print_message(format!("{tool}: {signal}; the jobs {all} go on")),
     }
-    note(format!("hint: `bout -f {all}` shows {} output", if ids.len() == 1 { "its" } else { "their" }));
-    note(format!("hint: `bkill {all}` ends {it}"));
+    print_message(format!(
+        "hint: `bout -f {all}` shows {} output",
+        if ids.len() == 1 { "its" } else { "their" }
+    ));
+    print_message(format!("hint: `bkill {all}` ends {it}"));
 }
 
 /// The tool takes at least this time to end jobs, even if more signals come.
@@ -164,10 +169,10 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     };
     let failures = tokio::select! {
         failures = end => failures,
-        () = second_signal => return note(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+        () = second_signal => return print_message(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
     };
     if failures.is_empty() {
-        return note(format!("{tool}: {signal}; the job {listed} is being ended"));
+        return print_message(format!("{tool}: {signal}; the job {listed} is being ended"));
     }
     for (id, failure) in failures {
         failure.hint(format!("the job {id} may go on; `bkill {id}` ends it")).report(tool);
@@ -230,13 +235,13 @@ async fn report_reason(tool: &str, session: &Session, job: &Job) {
     let columns = stderr_columns();
     for (n, line) in lines.iter().enumerate() {
         let line = if n == 0 { format!("{tool}: job {line}") } else { line.clone() };
-        wrapped(&harmless(&line), columns).iter().for_each(note);
+        wrapped(&sanitize(&line), columns).iter().for_each(print_message);
     }
 }
 
 /// Prints that a job is stuck, in Batch's words.
 fn report_stuck(tool: &str, job: &Job, reason: &str) {
-    note(format!("{tool}: job {} is {}: {}", job.job_id, job.status, harmless(reason)));
+    print_message(format!("{tool}: job {} is {}: {}", job.job_id, job.status, sanitize(reason)));
 }
 
 /// Reports stuck children of these arrays, because Batch gives the reason for children, not for the
@@ -276,34 +281,41 @@ pub fn report_failure(
     is_timed: bool,
 ) {
     if let Some(child) = first {
-        note(failure_line(tool, child, child.exit()));
+        print_message(failure_line(tool, child, child.exit()));
     }
     match is_timed {
         true => {
             let children = children_succeeded(job).map(|children| format!("; {children}"));
-            note(format!("{}{}", line_about(tool, job, &ended(job), exit), children.unwrap_or_default()));
+            print_message(format!(
+                "{}{}",
+                line_about(tool, job, &ended(job), exit),
+                children.unwrap_or_default()
+            ));
         }
-        false => note(failure_line(tool, job, exit)),
+        false => print_message(failure_line(tool, job, exit)),
     }
     if job.lacks_sh() {
-        note(super::LACKS_SH);
+        print_message(super::LACKS_SH);
     } else if job.started_at.is_none() && !job.is_array_parent() {
-        note(format!("hint: `bstat --why {}` tells why it never ran", job.job_id));
+        print_message(format!("hint: `bstat --why {}` tells why it never ran", job.job_id));
     } else {
         if !has_output {
-            note(format!("hint: `bout {}` shows its output", job.job_id));
+            print_message(format!("hint: `bout {}` shows its output", job.job_id));
         }
-        note(format!("hint: `bstat --why {}` tells why it failed, and what to do", job.job_id));
+        print_message(format!("hint: `bstat --why {}` tells why it failed, and what to do", job.job_id));
     }
     if job.is_array_parent() {
-        note(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
+        print_message(format!("hint: `bstat -s FAILED {}` tells which children failed", job.job_id));
     }
 }
 
 /// Warns if a part of a job's output is lost.
 pub fn warn_of_lost_output(tool: &str, job: &Job) {
     if let Some(lost) = job.lost_output() {
-        note(format!("{tool}: warning: not all of the output of the job {} was kept: {lost}", job.job_id));
+        print_message(format!(
+            "{tool}: warning: not all of the output of the job {} was kept: {lost}",
+            job.job_id
+        ));
     }
 }
 
@@ -327,5 +339,5 @@ fn line_about(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
     let line = format!("{tool}: job {} ({}) {ended}{code}{reason}{detail}", job.job_id, job.job_name);
     // The user who ended the job can have given a reason with line breaks; the message is one line.
-    harmless(&line).into_owned()
+    sanitize(&line).into_owned()
 }

@@ -4,7 +4,7 @@ use super::ecr::RepositoryLookup;
 use super::{BuildInput, BuildPlan, BuildResult, codebuild, ecr, engine};
 use crate::aws::Session;
 use crate::config::Builder;
-use crate::ui::{Failure, Voice};
+use crate::ui::{Failure, Reporter};
 use awsb_model::image::{Repository, Tag};
 
 /// The options of a build.
@@ -16,7 +16,7 @@ pub struct BuildOptions {
     /// Whether to build although the image is there already.
     pub force: bool,
     /// Who reports about the build. A quiet voice shows nothing while the build runs.
-    pub voice: Voice,
+    pub reporter: Reporter,
 }
 
 /// Builds an image, unless the same input has been built before. It finds the cluster's repository,
@@ -31,7 +31,7 @@ pub async fn build(
     plan: &BuildPlan,
     options: BuildOptions,
 ) -> Result<BuildResult, Failure> {
-    let (input, voice) = (&plan.input, options.voice);
+    let (input, reporter) = (&plan.input, options.reporter);
     let lookup = ecr::look_up(session).await?;
     let from_content = options.tag.is_none();
     let tag = match options.tag {
@@ -49,16 +49,16 @@ pub async fn build(
     match plan.builder {
         Builder::CodeBuild => {
             let project = plan.project(session).await?;
-            let Some(repository) = lookup.or_create(session, voice).await? else {
+            let Some(repository) = lookup.or_create(session, reporter).await? else {
                 return Err(codebuild::no_repository(session));
             };
-            let options = codebuild::Options { voice, from_content };
+            let options = codebuild::Options { reporter, from_content };
             codebuild::build(session, &project, input, &tag, &repository, options).await
         }
         Builder::Docker => {
             let engine = engine::builder(session).await?;
-            let repository = lookup.or_create(session, voice).await?;
-            let options = engine::Options { force: options.force, voice };
+            let repository = lookup.or_create(session, reporter).await?;
+            let options = engine::Options { force: options.force, reporter };
             engine::build(session, &engine, input, &tag, repository.as_ref(), options).await
         }
     }

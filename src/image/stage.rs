@@ -5,7 +5,7 @@ use std::io;
 use super::Context;
 use crate::aws::Session;
 use crate::stage::{ObjectState, Spool, inspect_context, upload_context};
-use crate::ui::{Failure, Progress};
+use crate::ui::{Failure, ProgressBar};
 use awsb_model::{object_key, object_url};
 
 /// Stores the context, gzipped, in the cluster's bucket, unless it is there already. Returns its
@@ -30,7 +30,8 @@ pub async fn stage(session: &Session, context: &Context) -> Result<String, Failu
 }
 
 fn pack(context: &Context, sha256: &str) -> Result<Spool, Failure> {
-    let mut progress = Progress::new("packing the build context", context.size()).unless(context.is_quiet());
+    let mut progress =
+        ProgressBar::new("packing the build context", context.size()).unless(context.is_quiet());
     let (spool, packed) =
         Spool::gzip(context.tar(), |n| progress.advance(n)).map_err(|e| Failure::failed(e.to_string()))?;
     if packed != sha256 {

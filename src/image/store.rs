@@ -2,7 +2,7 @@
 
 use super::{Details, ENGINE_REPOSITORY, Image, ImageId, NamedImage, ecr, engine};
 use crate::aws::Session;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::image::Repository;
 
 /// The store of a cluster's images.
@@ -46,7 +46,7 @@ impl<'s> Store<'s> {
     pub fn print_location_note(&self, session: &Session) {
         if matches!(self, Self::Engine(_)) && !session.cluster.images.engine_runs_jobs {
             let name = &session.cluster.name;
-            note(format!(
+            print_message(format!(
                 "bimage: note: these images are on this machine's Docker engine; jobs of the cluster {name} \
                  cannot use them, as its settings have no ecr_repository"
             ));

@@ -22,7 +22,7 @@ use super::part_source::{PartSource, part_size};
 use super::parts::{self, Part, PartContent, StoredPart};
 use super::upload::{Content, ObjectState, inspect, storing, time_for};
 use crate::aws::{Call, Session, explain};
-use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, Progress};
+use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, ProgressBar};
 use awsb_model::object_key;
 
 /// At most this many bytes of parts are sent at the same time.
@@ -246,7 +246,7 @@ impl<S: PartSource> Upload<'_, S> {
         let (sender, mut cut) = mpsc::channel(1);
         let (source, sha256) = (self.source.clone(), self.checksums.sha256.clone());
         tokio::task::spawn_blocking(move || parts::cut(&source, &sha256, &stored_parts, &sender));
-        let mut progress = Progress::new(self.labels.sending, length).unless(self.quiet);
+        let mut progress = ProgressBar::new(self.labels.sending, length).unless(self.quiet);
         let (mut done, mut sending) = (Vec::new(), FuturesUnordered::new());
         let mut all_cut = false;
         while !(all_cut && sending.is_empty()) {

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::inputs::one_line;
 use super::listing::decode_key;
 use crate::aws::{Call, Session, explain};
-use crate::ui::{Failure, Progress};
+use crate::ui::{Failure, ProgressBar};
 use awsb_model::{JobId, object_key};
 
 /// At most this many files are fetched at the same time.
@@ -81,7 +81,7 @@ pub async fn fetch_outputs(
     files: &[OutputFile],
     directory: &Path,
 ) -> Vec<Result<PathBuf, Failure>> {
-    let mut progress = Progress::new("fetching", files.iter().map(|f| f.size).sum());
+    let mut progress = ProgressBar::new("fetching", files.iter().map(|f| f.size).sum());
     let progress = std::cell::RefCell::new(&mut progress);
     let on_read = |n: u64| progress.borrow_mut().advance(n);
     let fetched = files.iter().map(|file| fetch(session, file, directory, &on_read));

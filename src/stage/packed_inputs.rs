@@ -5,7 +5,7 @@ use std::io;
 use super::archive::Archive;
 use super::checksum::{Checksums, checksums};
 use super::inputs::Inputs;
-use crate::ui::{Failure, Progress};
+use crate::ui::{Failure, ProgressBar};
 use awsb_model::Place;
 use awsb_model::payload::launcher::INPUTS_FOLDER;
 
@@ -51,7 +51,7 @@ impl PackedInputs {
         let archive = if elsewhere && inputs.has_stdin() { below(inputs)? } else { archive };
         let reading = archive.clone();
         let hashed = tokio::task::spawn_blocking(move || {
-            let mut progress = Progress::new("reading the inputs", reading.length());
+            let mut progress = ProgressBar::new("reading the inputs", reading.length());
             checksums(&reading, |n| progress.advance(n))
         });
         let checksums = hashed.await.map_err(io::Error::other).flatten().map_err(wrong)?;

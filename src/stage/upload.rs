@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::{Checksums, md5_hex};
 use crate::aws::{Call, OPERATION_TIMEOUT, Session, explain};
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::payload::Bundle;
 
 /// The `Content-Type` of a gzipped object.
@@ -94,7 +94,7 @@ impl Repair {
             Ok::<_, Failure>(())
         };
         if let Err(failure) = repaired.await {
-            note(format!("bsub: note: {failure}"));
+            print_message(format!("bsub: note: {failure}"));
         }
     }
 }

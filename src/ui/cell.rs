@@ -1,8 +1,9 @@
-//! What stands in a cell of a table: text, with a meaning that a terminal shows as a colour.
+//! A cell of a table: text with a meaning, which a terminal shows as a colour.
 
-use super::text::{beginning, harmless, width};
+use super::sanitize::sanitize;
+use super::text_width::{beginning, width};
 
-/// What a piece of text means to the reader.
+/// The meaning of a piece of text to the reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing in particular.
@@ -12,7 +13,7 @@ pub enum Tone {
     Good,
     /// It went wrong.
     Bad,
-    /// It is being worked on.
+    /// The work is in progress.
     Busy,
     /// It waits.
     Waiting,
@@ -43,7 +44,8 @@ impl Tone {
     }
 }
 
-/// A cell: pieces of text, each with its tone, and perhaps a picture of them in front, which goes where the room is little.
+/// A cell: pieces of text, each with its tone. A picture can stand in front of them, and is left
+/// out where the room is little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
     picture: Vec<(String, Tone)>,
@@ -83,11 +85,11 @@ impl Cell {
         self.pieces().map(|(text, _)| text.as_str()).collect()
     }
 
-    /// The same on a terminal, with nothing in it that a terminal acts upon; an empty cell is `-`.
+    /// The cell for a terminal, sanitized. An empty cell is `-`.
     pub(super) fn for_terminal(&self) -> Self {
         let safe = |pieces: &[(String, Tone)]| -> Vec<(String, Tone)> {
             let pieces = pieces.iter().filter(|(text, _)| !text.is_empty());
-            pieces.map(|(text, tone)| (harmless(text).into_owned(), *tone)).collect()
+            pieces.map(|(text, tone)| (sanitize(text).into_owned(), *tone)).collect()
         };
         let words = safe(&self.words);
         if words.is_empty() {
@@ -96,24 +98,26 @@ impl Cell {
         Self { picture: safe(&self.picture), words }
     }
 
-    /// The same as one word, for `awk`: an empty cell is `-`, blanks and control characters are `_`.
+    /// The cell as one word, for `awk`: an empty cell is `-`, blanks and control characters are
+    /// `_`.
     pub(super) fn for_pipe(&self) -> Self {
         let text = self.text();
         let word = |c: char| if c.is_whitespace() || c.is_control() { '_' } else { c };
         Self::from(if text.is_empty() { "-".to_owned() } else { text.chars().map(word).collect() })
     }
 
-    /// The columns of a terminal that it takes.
+    /// The columns of a terminal that the cell takes.
     pub(super) fn width(&self) -> usize {
         self.pieces().map(|(text, _)| width(text)).sum()
     }
 
-    /// Those that it takes without its picture.
+    /// The columns that the cell takes without its picture.
     pub(super) fn width_of_words(&self) -> usize {
         self.words.iter().map(|(text, _)| width(text)).sum()
     }
 
-    /// The beginning of it, in so many columns; its picture is there only where all of it is.
+    /// The beginning of the cell, in this many columns. The picture stays only if the whole cell
+    /// fits.
     pub(super) fn cut(&self, columns: usize) -> Self {
         if self.width() <= columns {
             return self.clone();
@@ -138,7 +142,8 @@ impl Cell {
         Self::of(pieces)
     }
 
-    /// An ID in so many columns: its beginning, and the place in an array or an MNP job behind it.
+    /// A job ID in this many columns: its beginning, and the index in an array or an MNP job behind
+    /// it.
     pub(super) fn cut_id(&self, columns: usize) -> Self {
         let text = self.text();
         let (id, part) = text.split_at(text.find([':', '#']).unwrap_or(text.len()));
@@ -149,7 +154,7 @@ impl Cell {
         Self::toned(id, tone).cut(columns - part.len()).and(part, tone)
     }
 
-    /// The text with its colours, where there are any.
+    /// The text, with its colours if `colour`.
     pub(super) fn paint(&self, colour: bool) -> String {
         self.pieces().map(|(text, tone)| if colour { tone.paint(text) } else { text.clone() }).collect()
     }

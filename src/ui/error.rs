@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::EndSignal;
 use super::exit::Exit;
-use super::messages::note;
+use super::messages::print_message;
 
-/// The kind of a failure, by which code decides what to do next. The words of a message are for people.
+/// The kind of a failure, by which code decides what to do next. The words of a message are for
+/// people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The command line, the settings or the script are wrong.
@@ -27,8 +28,8 @@ pub enum ErrorKind {
     AccessDenied,
     /// Something that a call names does not exist.
     NotFound,
-    /// Something that a call names does not exist any more, and a cache named it. The cache entry is evicted, so a
-    /// retry reads fresh data.
+    /// Something that a call names does not exist any more, and a cache named it. The cache entry
+    /// is evicted, so a retry reads fresh data.
     Stale,
     /// Contact was lost for good while a job or a build goes on.
     ContactLost,
@@ -48,12 +49,14 @@ impl ErrorKind {
         matches!(self, Self::Throttled | Self::Unreachable | Self::NoAnswer | Self::Unavailable)
     }
 
-    /// Whether the same call may succeed a little later, or with credentials that have been renewed.
+    /// Whether the same call may succeed a little later, or with credentials that have been
+    /// renewed.
     pub fn is_recoverable(self) -> bool {
         self.is_retryable() || self == Self::Credentials
     }
 
-    /// How a tool ends after a failure of this kind; `None` if the kind has no exit code of its own.
+    /// How a tool ends after a failure of this kind; `None` if the kind has no exit code of its
+    /// own.
     fn exit(self) -> Option<Exit> {
         match self {
             Self::Usage => Some(Exit::Usage),
@@ -66,7 +69,8 @@ impl ErrorKind {
     }
 }
 
-/// An error on its way to the user: what was being done, to what, why it failed, and what to do next.
+/// An error on its way to the user: what was being done, to what, why it failed, and what to do
+/// next.
 ///
 /// It is printed as one `TOOL: error: MESSAGE` line and a `hint: …` line for each hint.
 #[derive(Debug, Clone)]
@@ -112,8 +116,8 @@ impl Failure {
         self
     }
 
-    /// The same failure of another kind. The exit code stays unless that kind has its own. A reader that is gone stays
-    /// gone.
+    /// The same failure of another kind. The exit code stays unless that kind has its own. A reader
+    /// that is gone stays gone.
     #[must_use]
     pub fn with_kind(self, kind: ErrorKind) -> Self {
         if self.is_reader_gone() {
@@ -128,8 +132,8 @@ impl Failure {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
-    /// A failure that came of this one: of the same kind and with the same hints, in other words. A reader that is
-    /// gone is reported by nobody, so its failure stays as it is.
+    /// A failure that came of this one: of the same kind and with the same hints, in other words. A
+    /// reader that is gone is reported by nobody, so its failure stays as it is.
     #[must_use]
     pub fn wrap(self, message: impl Into<String>) -> Self {
         if self.is_reader_gone() {
@@ -170,27 +174,31 @@ impl Failure {
         self.kind.is_retryable()
     }
 
-    /// Whether the same call may succeed a little later, or with credentials that have been renewed.
+    /// Whether the same call may succeed a little later, or with credentials that have been
+    /// renewed.
     pub fn is_recoverable(&self) -> bool {
         self.kind.is_recoverable()
     }
 
-    /// Whether the reader of stdout is gone. Nothing more can be printed then, and nothing is wrong.
+    /// Whether the reader of stdout is gone. Nothing more can be printed then, and nothing is
+    /// wrong.
     pub fn is_reader_gone(&self) -> bool {
         self.kind == ErrorKind::ReaderGone
     }
 
-    /// Prints the failure on stderr in the name of `tool`. A stderr that cannot be written is not a further error.
+    /// Prints the failure on stderr in the name of `tool`. A stderr that cannot be written is not a
+    /// further error.
     pub fn report(&self, tool: &str) {
         if self.is_reader_gone() {
             return;
         }
         let hints = self.hints.iter().map(|hint| format!("\nhint: {}", one_line(hint)));
-        note(format!("{tool}: error: {}{}", one_line(&self.message), hints.collect::<String>()));
+        print_message(format!("{tool}: error: {}{}", one_line(&self.message), hints.collect::<String>()));
     }
 }
 
-/// Line breaks and control characters in a message (it may quote a server) must not break the one-line promise.
+/// Line breaks and control characters in a message (it may quote a server) must not break the
+/// one-line promise.
 fn one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -3,22 +3,22 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use super::progress::beside;
+use super::progress::suspend_bars;
+use super::sanitize::sanitize;
 use super::signal::{is_ending, last_write};
-use super::text::harmless;
 
-/// Prints a message on stderr: a line, or several. On a terminal it is [harmless]. A stderr that cannot be written
-/// is not an error.
-pub fn note(text: impl fmt::Display) {
+/// Prints a message on stderr: a line, or several. On a terminal it is
+/// [sanitized](super::sanitize()). A stderr that cannot be written is not an error.
+pub fn print_message(text: impl fmt::Display) {
     let text = format!("{text}\n");
     let text = match std::io::stderr().is_terminal() {
         true => text
             .split_inclusive('\n')
-            .map(|line| format!("{}\n", harmless(line.trim_end_matches('\n'))))
+            .map(|line| format!("{}\n", sanitize(line.trim_end_matches('\n'))))
             .collect(),
         false => text,
     };
-    let write = move || beside(|| write_stderr(&text));
+    let write = move || suspend_bars(|| write_stderr(&text));
     match is_ending() {
         true => _ = last_write(write),
         false => write(),
@@ -40,18 +40,18 @@ fn write_stderr(text: &str) {
 
 /// How a tool reports the progress of its work on stderr.
 #[derive(Debug, Clone, Copy)]
-pub struct Voice {
+pub struct Reporter {
     /// The tool's name, which stands in front of each message.
     pub tool: &'static str,
     /// Whether progress is not reported. Errors are.
     pub quiet: bool,
 }
 
-impl Voice {
+impl Reporter {
     /// Reports how the work goes, unless the tool is quiet.
-    pub fn say(self, text: impl fmt::Display) {
+    pub fn print(self, text: impl fmt::Display) {
         if !self.quiet {
-            note(format!("{}: {text}", self.tool));
+            print_message(format!("{}: {text}", self.tool));
         }
     }
 }

@@ -1,41 +1,37 @@
-//! What people and scripts see.
+//! The output for people and for scripts.
 //!
-//! Tools make a [`View`] and hand it to [`Output`], which prints it as a table, as `key : value`
+//! Tools make a [`View`] and pass it to [`Output`], which prints it as a table, as `key : value`
 //! lines or as JSON; no tool formats by hand. [`Failure`] is the one shape in which an error
 //! reaches the user; its [`ErrorKind`] is for code. [`Exit`] lists every exit code.
 
-mod board;
 mod cell;
 mod error;
 mod exit;
-mod line;
+mod live_view;
 mod messages;
 mod output;
 mod progress;
-mod question;
-mod screen;
+mod prompt;
+mod sanitize;
 mod signal;
-mod size;
+mod status_lines;
 mod table;
-mod text;
+mod terminal;
+mod text_width;
 mod time;
 
-pub use board::Board;
 pub use cell::{Cell, Tone};
 pub use error::{ErrorKind, Failure};
 pub use exit::Exit;
-pub use line::harmless_line;
-pub use messages::{Voice, note};
+pub use live_view::LiveView;
+pub use messages::{Reporter, print_message};
 pub use output::{Format, JsonArray, Layout, OpenArray, Output, View};
-pub use progress::Progress;
-pub use question::{ask, can_ask};
-pub use screen::Screen;
+pub use progress::ProgressBar;
+pub use prompt::{ask, can_ask};
+pub use sanitize::{sanitize, sanitize_json, sanitize_line};
 pub use signal::{EndSignal, Interrupts, exit_by, ignores_hangup, until_signal};
-pub use table::{Column, Gives, Table};
-pub use text::{harmless, harmless_json, wrapped};
+pub use status_lines::StatusLines;
+pub use table::{Column, Table, Truncate};
+pub use terminal::stderr_columns;
+pub use text_width::wrapped;
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};
-
-/// The columns of the terminal that stderr is; `None` where it is none.
-pub fn stderr_columns() -> Option<usize> {
-    size::size(std::io::stderr()).0
-}

@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 
 use super::cell::Cell;
-use super::progress::beside;
+use super::progress::suspend_bars;
+use super::sanitize::{sanitize, sanitize_json};
 use super::signal::{is_ending, last_write};
-use super::size::size;
-use super::table::{Column, Gives, Table, TableOutput};
-use super::text::{harmless, harmless_json, one_line, width};
+use super::table::{Column, Table, TableOutput, Truncate};
+use super::terminal::size;
+use super::text_width::{one_line, width};
 use super::{ErrorKind, Failure};
 
 /// How stdout is written.
@@ -24,11 +25,12 @@ pub enum Format {
 /// The plain form of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// Lines as they are; on a terminal they are [harmless].
+    /// Lines as they are; on a terminal they are [sanitized](super::sanitize()).
     Lines(Vec<String>),
-    /// A header and rows. An empty cell is printed as `-`, in a pipe blanks inside a cell are `_`, so that every
-    /// row has the same number of fields for `awk`. On a terminal that is too narrow, cells of the column
-    /// `shrinks` are cut; what is still too wide wraps, so that nothing else is lost.
+    /// A header and rows. An empty cell is printed as `-`, in a pipe blanks inside a cell are `_`,
+    /// so that every row has the same number of fields for `awk`. On a terminal that is too narrow,
+    /// cells of the column `shrinks` are cut; what is still too wide wraps, so that nothing else is
+    /// lost.
     Table {
         /// The header.
         columns: Vec<&'static str>,
@@ -37,8 +39,9 @@ pub enum Layout {
         /// The column that gives way, if any.
         shrinks: Option<usize>,
     },
-    /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`, a line
-    /// break as a blank. On a terminal values are [harmless], in a pipe they are exact otherwise.
+    /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`, a
+    /// line break as a blank. On a terminal values are [sanitized](super::sanitize()), in a pipe
+    /// they are exact otherwise.
     Details(Vec<(String, String)>),
 }
 
@@ -78,7 +81,7 @@ impl JsonArray<'_> {
         for element in elements {
             text.push_str(if self.begun { ",\n  " } else { "[\n  " });
             match self.output.terminal {
-                true => text.push_str(&harmless_json(&element.to_string())),
+                true => text.push_str(&sanitize_json(&element.to_string())),
                 false => text.push_str(&element.to_string()),
             }
             self.begun = true;
@@ -95,8 +98,8 @@ impl JsonArray<'_> {
     }
 }
 
-/// One JSON array whose first element is begun before all of its fields are known, so that whoever reads line by line has
-/// them at once.
+/// One JSON array whose first element is begun before all of its fields are known, so that whoever
+/// reads line by line has them at once.
 #[derive(Debug)]
 pub struct OpenArray<'a> {
     output: &'a Output,
@@ -129,8 +132,9 @@ impl OpenArray<'_> {
         Ok(())
     }
 
-    /// Writes what is left of the elements; the first one is what it was at the beginning, with more fields behind it. All of
-    /// them, if none was begun; nothing, if the beginning could not be written.
+    /// Writes what is left of the elements; the first one is what it was at the beginning, with
+    /// more fields behind it. All of them, if none was begun; nothing, if the beginning could not
+    /// be written.
     ///
     /// # Errors
     /// As [`Output::write`]; when the first element is another one than at the beginning.
@@ -221,8 +225,8 @@ impl Output {
         Self { header: !without, ..self }
     }
 
-    /// The same, for a tool that has more to do than to print: when the reader of stdout has gone away, it
-    /// goes on without printing.
+    /// The same, for a tool that has more to do than to print: when the reader of stdout has gone
+    /// away, it goes on without printing.
     #[must_use]
     pub fn outliving_its_reader(self) -> Self {
         Self { outlives_reader: true, ..self }
@@ -255,13 +259,13 @@ impl Output {
         match layout {
             Layout::Lines(lines) => {
                 for line in lines {
-                    let line = if self.terminal { harmless(line) } else { line.as_str().into() };
+                    let line = if self.terminal { sanitize(line) } else { line.as_str().into() };
                     text.extend([line.as_ref(), "\n"]);
                 }
             }
             Layout::Table { columns, rows, shrinks } => {
                 let column = |(i, name): (usize, &&'static str)| Column {
-                    gives: if *shrinks == Some(i) { Gives::Ends(NARROWEST) } else { Gives::Nothing },
+                    truncate: if *shrinks == Some(i) { Truncate::End(NARROWEST) } else { Truncate::Never },
                     ..Column::new(name)
                 };
                 let mut table = self.table(columns.iter().enumerate().map(column).collect());
@@ -275,7 +279,7 @@ impl Output {
                     let value = one_line(value);
                     let value = match value.as_str() {
                         "" => "-".into(),
-                        value if self.terminal => harmless(value),
+                        value if self.terminal => sanitize(value),
                         value => value.into(),
                     };
                     text.push_str(&format!("{key:<keys$} : {value}\n"));
@@ -302,14 +306,15 @@ impl Output {
 
     /// JSON as it is written: on a terminal it does nothing to it.
     pub fn as_shown<'t>(&self, json: &'t str) -> Cow<'t, str> {
-        if self.terminal { harmless_json(json) } else { Cow::Borrowed(json) }
+        if self.terminal { sanitize_json(json) } else { Cow::Borrowed(json) }
     }
 
     /// Writes bytes to stdout at once.
     ///
     /// # Errors
-    /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: its failure is of the
-    /// kind [`ErrorKind::ReaderGone`], unless the output [outlives its reader](Self::outliving_its_reader).
+    /// When stdout cannot be written (a full disk). A closed pipe is the reader's choice: its
+    /// failure is of the kind [`ErrorKind::ReaderGone`], unless the output [outlives its
+    /// reader](Self::outliving_its_reader).
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         if let Some(kept) = &self.kept {
             kept.borrow_mut().extend_from_slice(bytes);
@@ -377,7 +382,7 @@ impl TableOutput for Output {
 
 /// Writes to stdout without getting into the bars.
 fn write_beside(bytes: &[u8]) -> io::Result<()> {
-    beside(|| {
+    suspend_bars(|| {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush())
     })
@@ -419,7 +424,8 @@ mod tests {
         assert_eq!(array.close(whole.as_array().expect("an array")), Ok(()));
         let text = begun + &output.taken();
         assert_eq!(text, serde_json::to_string_pretty(&whole).expect("JSON") + "\n");
-        // One that was never begun is written as a whole, and one whose beginning could not be written not at all.
+        // One that was never begun is written as a whole, and one whose beginning could not be
+        // written not at all.
         assert_eq!(output.open_array().close(whole.as_array().expect("an array")), Ok(()));
         assert_eq!(output.taken(), text);
         let failed = OpenArray { output: &output, state: Opened::Failed };

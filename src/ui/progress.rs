@@ -1,24 +1,24 @@
-//! A bar for what takes a while: on a terminal, on stderr, and only once it has taken a moment.
+//! A progress bar on stderr. It is shown on a terminal, and only once the work has taken a moment.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
 
 use super::signal::{is_ending, last_write};
-use super::size::size;
+use super::terminal::size;
 
-/// What is done sooner needs no bar.
+/// Work that takes less time has no bar.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// Where the terminal is narrower than this, the bar gives way.
+/// On a terminal with fewer columns, the counts are shown without a bar.
 const NARROW: usize = 80;
 
-/// The bars that are on the terminal now. What else is written steps aside for them.
+/// The bars that are on the terminal now. They are suspended while something else is written.
 static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// The bars of the terminal; there is one set of them.
+/// The bars of the terminal. There is one set of them.
 pub(super) fn bars() -> MultiProgress {
     match SHOWN.lock() {
         Ok(mut shown) => shown.get_or_insert_default().clone(),
@@ -26,12 +26,12 @@ pub(super) fn bars() -> MultiProgress {
     }
 }
 
-/// Writes to the terminal, or elsewhere, without getting into the bars.
-pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
+/// Writes while the bars are suspended, so that they do not mix with the text.
+pub(super) fn suspend_bars<T>(write: impl FnOnce() -> T) -> T {
     let shown = SHOWN.lock().ok().and_then(|bars| bars.clone());
     match shown {
         Some(bars) => {
-            // A terminal that has gone away takes nothing any more, and `suspend` panics then.
+            // `suspend` panics when the terminal is gone.
             if bars.clear().is_err() {
                 bars.set_draw_target(ProgressDrawTarget::hidden());
             }
@@ -41,7 +41,7 @@ pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
-/// What is measured.
+/// The unit of the progress.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
     Bytes,
@@ -61,36 +61,36 @@ impl Unit {
     }
 }
 
-/// The progress of something that is measured in bytes or jobs. The bar is gone when this is.
+/// The progress of work that is measured in bytes or jobs. Dropping it removes the bar.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressBar {
     unit: Unit,
     what: String,
     total: u64,
     done: u64,
     begun: Instant,
     on_terminal: bool,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
 }
 
-impl Progress {
-    /// Something begins; `what` stands before the bar, `total` is in bytes.
+impl ProgressBar {
+    /// The bar of work with this many bytes in total. `what` stands in front of the bar.
     pub fn new(what: &'static str, total: u64) -> Self {
         Self::of(Unit::Bytes, what, total)
     }
 
-    /// The same without a bar, where somebody wants quiet.
+    /// The same without a bar if `quiet`.
     pub fn unless(mut self, quiet: bool) -> Self {
         self.on_terminal &= !quiet;
         self
     }
 
-    /// Jobs are waited for; how many of how many says [`Progress::at`].
+    /// The bar of a wait for jobs. [`ProgressBar::at`] sets its counts.
     pub fn of_jobs() -> Self {
         Self::of(Unit::Jobs, "", 0)
     }
 
-    /// Jobs are listed, nobody knows how many; [`Progress::advance`] is told of them.
+    /// The bar of a listing whose total is unknown. [`ProgressBar::advance`] counts its jobs.
     pub fn of_listing() -> Self {
         Self::of(Unit::Listed, "", u64::MAX)
     }
@@ -100,13 +100,13 @@ impl Progress {
         Self { unit, what: what.to_owned(), total, done: 0, begun: Instant::now(), on_terminal, bar: None }
     }
 
-    /// So many bytes, or listed jobs, more are done.
+    /// Adds this many bytes or listed jobs.
     pub fn advance(&mut self, more: u64) {
         self.done += more;
         self.show();
     }
 
-    /// So many of so many are done; `what` is said of them behind the bar.
+    /// Sets the counts, and the text behind the bar.
     pub fn at(&mut self, done: u64, total: u64, what: String) {
         (self.done, self.total, self.what) = (done, total, what);
         self.show();
@@ -116,13 +116,13 @@ impl Progress {
         if self.bar.is_none() && self.on_terminal && self.begun.elapsed() >= MOMENT {
             let style = ProgressStyle::with_template(self.unit.template());
             if let Ok(style) = style {
-                let bar = bars().add(ProgressBar::new(self.total));
+                let bar = bars().add(Bar::new(self.total));
                 let bar = bar.with_style(style.progress_chars("=> "));
                 let bar = bar
                     .with_message(self.what.clone())
                     .with_elapsed(self.begun.elapsed())
                     .with_position(self.done);
-                // What was done before must not count as done in no time.
+                // Work from before the bar must not count as done in no time.
                 bar.reset_eta();
                 self.bar = Some(bar);
             }
@@ -137,7 +137,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if let Some(bar) = self.bar.take() {
             let clear = move || {

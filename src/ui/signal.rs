@@ -1,10 +1,11 @@
 //! The signals that ask a tool to end: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes.
 //!
-//! Whoever waits for something says what becomes of it, and the tool ends. After SIGTERM and SIGHUP it ends by the signal
-//! itself, so that its parent sees what ended it (`WIFSIGNALED`).
+//! Whoever waits for something says what becomes of it, and the tool ends. After SIGTERM and SIGHUP
+//! it ends by the signal itself, so that its parent sees what ended it (`WIFSIGNALED`).
 //!
-//! One thread hears all signals. It hands each on to whoever has begun to [listen](Interrupts) last, and so to one place
-//! only. A signal that this place does not take before it stops listening is for the one before it.
+//! One thread hears all signals. It hands each on to whoever has begun to [listen](Interrupts)
+//! last, and so to one place only. A signal that this place does not take before it stops listening
+//! is for the one before it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -55,8 +56,8 @@ impl EndSignal {
         128 + self.number()
     }
 
-    /// Ends this process by the signal. It returns for Ctrl-C, which has an exit code, and where the signal cannot end
-    /// the process: the first one of a container.
+    /// Ends this process by the signal. It returns for Ctrl-C, which has an exit code, and where
+    /// the signal cannot end the process: the first one of a container.
     pub fn end_process(self) {
         if self == EndSignal::Interrupt || std::process::id() == 1 {
             return;
@@ -64,8 +65,8 @@ impl EndSignal {
         let _ = emulate_default_handler(self.number().into());
     }
 
-    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code. A program that has not
-    /// said how it exits ends by the signal in any case.
+    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code. A
+    /// program that has not said how it exits ends by the signal in any case.
     fn end_tool(self) {
         self.end_process();
         match EXIT.get() {
@@ -86,11 +87,13 @@ pub fn exit_by(exit: fn(i32) -> !) {
 /// What is known of the signals, and who listens.
 static HEARD: LazyLock<watch::Sender<Heard>> = LazyLock::new(|| watch::Sender::new(Heard::default()));
 
-/// A signal that nobody has taken after this time ends the tool: it hangs, as in a write to a pipe that nobody reads.
+/// A signal that nobody has taken after this time ends the tool: it hangs, as in a write to a pipe
+/// that nobody reads.
 const DEAF: Duration = Duration::from_secs(2);
 
-/// A signal that follows another within this time is no second one: `timeout` sends each to its child and to the child's
-/// group, and a service manager or a terminal that goes sends several kinds.
+/// A signal that follows another within this time is no second one: `timeout` sends each to its
+/// child and to the child's group, and a service manager or a terminal that goes sends several
+/// kinds.
 const AS_ONE: Duration = Duration::from_millis(200);
 
 /// What is printed at the end waits no longer than this for a reader.
@@ -103,9 +106,11 @@ struct Heard {
     last: Option<(EndSignal, Instant)>,
     /// Those that nobody has taken yet, each with its number.
     untaken: VecDeque<(u64, EndSignal)>,
-    /// How many somebody has taken: after the first the tool ends for it. What it still prints must not keep it from that.
+    /// How many somebody has taken: after the first the tool ends for it. What it still prints must
+    /// not keep it from that.
     taken: usize,
-    /// Whether something that was printed at the end has found no reader: then nothing more is tried.
+    /// Whether something that was printed at the end has found no reader: then nothing more is
+    /// tried.
     is_unread: bool,
     /// Who listens, the last one at the end.
     listeners: Vec<Listener>,
@@ -147,7 +152,8 @@ impl Heard {
         let before = self.last;
         let is_repeated = before.is_some_and(|(_, at)| now.duration_since(at) < AS_ONE);
         if !is_repeated {
-            // Repeated signals begin no new span: of those that come again and again, one counts in the end.
+            // Repeated signals begin no new span: of those that come again and again, one counts in
+            // the end.
             self.last = Some((signal, now));
         }
         let awaits = self.listeners.last().map_or(Awaits::Nothing, |listener| listener.awaits);
@@ -196,7 +202,8 @@ impl Heard {
         }
     }
 
-    /// The signal that this listener is to take, if there is one, with its number: it has begun to listen after all others.
+    /// The signal that this listener is to take, if there is one, with its number: it has begun to
+    /// listen after all others.
     fn take(&mut self, listener: u64) -> Option<(u64, EndSignal)> {
         self.listeners.last().filter(|last| last.number == listener)?;
         let untaken = self.untaken.pop_front()?;
@@ -230,7 +237,8 @@ fn heard<T>(with: impl FnOnce(&mut Heard) -> T) -> Option<T> {
 /// Whether SIGHUP was ignored when the tool was started, as `nohup` has it: then it stays so.
 static HANGUP_IS_IGNORED: LazyLock<bool> = LazyLock::new(|| ignored_signals() & 1 != 0);
 
-/// The signals that this process ignores, as a mask whose lowest bit is signal 1; none where that cannot be found out.
+/// The signals that this process ignores, as a mask whose lowest bit is signal 1; none where that
+/// cannot be found out.
 fn ignored_signals() -> u64 {
     let mask = match std::fs::read_to_string("/proc/self/status") {
         // proc_pid_status(5).
@@ -246,13 +254,14 @@ fn ignored_signals() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim().trim_start_matches("0x"), 16).ok()).unwrap_or(0)
 }
 
-/// Whether SIGHUP was ignored when this process was started, as `nohup` has it. To be asked before there is a handler.
+/// Whether SIGHUP was ignored when this process was started, as `nohup` has it. To be asked before
+/// there is a handler.
 pub fn ignores_hangup() -> bool {
     *HANGUP_IS_IGNORED
 }
 
-/// From here on, signals are handed on. A tool that does not take them ends by them all the same, after a while, and at once by
-/// a second one.
+/// From here on, signals are handed on. A tool that does not take them ends by them all the same,
+/// after a while, and at once by a second one.
 fn watch_signals() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
@@ -291,7 +300,8 @@ fn hand_on(signal: EndSignal) {
     }
 }
 
-/// Ends the tool by a signal if this is so after a while. Where there can be no thread that waits for that, it ends at once.
+/// Ends the tool by a signal if this is so after a while. Where there can be no thread that waits
+/// for that, it ends at once.
 fn end_later_if(signal: EndSignal, is_so: impl FnOnce() -> bool + Send + 'static) {
     let wait = move || {
         std::thread::sleep(DEAF);
@@ -309,8 +319,9 @@ pub(super) fn is_ending() -> bool {
     HEARD.borrow().taken > 0
 }
 
-/// Writes something while the tool ends for a signal. A reader that does not read, or a terminal that is stopped, does not
-/// keep it from ending; once that has happened nothing more is written, and the answer is `None`.
+/// Writes something while the tool ends for a signal. A reader that does not read, or a terminal
+/// that is stopped, does not keep it from ending; once that has happened nothing more is written,
+/// and the answer is `None`.
 pub(super) fn last_write<T, F>(write: F) -> Option<T>
 where
     T: Send + 'static,
@@ -334,8 +345,8 @@ where
     written
 }
 
-/// While it lives, the signals end nothing by themselves: whoever has it hears of them, says what becomes of it, and ends the
-/// tool. Of several, the one that has begun last hears of a signal.
+/// While it lives, the signals end nothing by themselves: whoever has it hears of them, says what
+/// becomes of it, and ends the tool. Of several, the one that has begun last hears of a signal.
 #[derive(Debug)]
 pub struct Interrupts {
     number: u64,
@@ -357,8 +368,8 @@ impl Interrupts {
         self.next_while(Awaits::Signal).await
     }
 
-    /// Waits for the next one while somebody is asked what becomes of the last one: Ctrl-C may be the answer, however soon it
-    /// comes.
+    /// Waits for the next one while somebody is asked what becomes of the last one: Ctrl-C may be
+    /// the answer, however soon it comes.
     pub async fn next_for_answer(&mut self) -> EndSignal {
         self.next_while(Awaits::Answer).await
     }
@@ -386,7 +397,8 @@ impl Interrupts {
         }
     }
 
-    /// Gives back the last signal, which it has taken in vain: it is for the one who listens after it, or before.
+    /// Truncate back the last signal, which it has taken in vain: it is for the one who listens
+    /// after it, or before.
     fn give_back(mut self) {
         if let Some(taken) = self.taken.take() {
             heard(|heard| heard.give_back(taken));
@@ -401,10 +413,12 @@ impl Drop for Interrupts {
     }
 }
 
-/// Runs a story until it ends or one of the signals comes; `last` is what is done then, before the tool ends.
+/// Runs a story until it ends or one of the signals comes; `last` is what is done then, before the
+/// tool ends.
 ///
-/// That runs beside the story, on a runtime with threads: a story that hangs in a write, to a pipe that nobody reads, cannot
-/// hear of a signal. `last` is done all the same, and the process ends a little later.
+/// That runs beside the story, on a runtime with threads: a story that hangs in a write, to a pipe
+/// that nobody reads, cannot hear of a signal. `last` is done all the same, and the process ends a
+/// little later.
 ///
 /// # Errors
 /// The signal that came.
@@ -461,7 +475,8 @@ mod tests {
             assert_eq!(i32::from(signal.number()), number as i32);
         }
     }
-    /// How signals end up that come at these times, in milliseconds; each is taken at once if somebody listens.
+    /// How signals end up that come at these times, in milliseconds; each is taken at once if
+    /// somebody listens.
     fn fates(heard: &mut Heard, signals: &[(EndSignal, u64)]) -> Vec<Fate> {
         let begin = Instant::now();
         signals.iter().map(|(signal, at)| heard.comes(*signal, begin + Duration::from_millis(*at))).collect()

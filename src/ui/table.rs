@@ -3,11 +3,11 @@
 use super::Failure;
 use super::cell::{Cell, Tone};
 
-/// Between two columns.
+/// The blanks between two columns.
 const GAP: usize = 2;
-/// Columns of this rank and above are there only when the others have what they should.
+/// Columns of this rank and above are shown only if the others have their usual width.
 const NICE_TO_HAVE: u8 = 6;
-/// A cell of usual length has no more columns. What is longer has them only when no other column needs the room.
+/// The usual width of a cell. A longer cell gets more only if no other column needs the room.
 const COMFORT: usize = 24;
 
 /// A column of a table.
@@ -15,49 +15,52 @@ const COMFORT: usize = 24;
 pub struct Column {
     /// Its header.
     pub name: &'static str,
-    /// How soon it is left out on a terminal that is too narrow: those with the highest number go first, those with
-    /// 0 never. From 6 on, it goes before a cell of another column is cut that is not very long.
+    /// How soon the column is left out on a terminal that is too narrow. The highest number goes
+    /// first, 0 never goes. From 6 on, the column goes before a cell of usual length is truncated
+    /// in another column.
     pub rank: u8,
-    /// What it gives up there.
-    pub gives: Gives,
+    /// How its cells are truncated there.
+    pub truncate: Truncate,
 }
 
-/// What the cells of a column give up on a terminal that is too narrow. In a pipe nothing is ever cut.
+/// How the cells of a column are truncated on a terminal that is too narrow. In a pipe no cell is
+/// truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gives {
-    /// Nothing.
-    Nothing,
-    /// Their ends, down to so many columns of the terminal.
-    Ends(usize),
-    /// Their pictures, and only then, when no column is left that could go or has more than usual, their ends, down to so
+pub enum Truncate {
+    /// The cells stay as they are.
+    Never,
+    /// At the end, down to this many columns of the terminal.
+    End(usize),
+    /// The picture goes first. If no other column can give way, the end is truncated, down to this
     /// many columns.
-    Pictures(usize),
-    /// They are job IDs: when nothing else is left to give, their middle, down to so many columns.
-    Middles(usize),
+    Picture(usize),
+    /// The cells are job IDs, which are truncated last: in the middle, down to this many columns.
+    Middle(usize),
 }
 
 impl Column {
-    /// A column that is always there, as it is.
+    /// A column that is always shown and never truncated.
     pub fn new(name: &'static str) -> Self {
-        Self { name, rank: 0, gives: Gives::Nothing }
+        Self { name, rank: 0, truncate: Truncate::Never }
     }
 
-    /// What it should have, so that a cell of usual length is whole.
+    /// The width at which a cell of usual length is whole.
     fn comfort(&self, natural: usize, words: usize) -> usize {
-        match self.gives {
-            Gives::Pictures(_) => words,
-            Gives::Ends(least) => natural.min(least.max(COMFORT)),
-            Gives::Nothing | Gives::Middles(_) => natural,
+        match self.truncate {
+            Truncate::Picture(_) => words,
+            Truncate::End(least) => natural.min(least.max(COMFORT)),
+            Truncate::Never | Truncate::Middle(_) => natural,
         }
     }
 
-    /// Below this it does not go, whose widest cell takes `natural` columns; with `last`, all is given.
+    /// The minimal width of a column whose widest cell takes `natural` columns. With `last`, IDs
+    /// are truncated too.
     fn least(&self, natural: usize, last: bool) -> usize {
-        match self.gives {
-            Gives::Nothing => natural,
-            Gives::Ends(least) | Gives::Pictures(least) => natural.min(least),
-            Gives::Middles(least) if last => natural.min(least),
-            Gives::Middles(_) => natural,
+        match self.truncate {
+            Truncate::Never => natural,
+            Truncate::End(least) | Truncate::Picture(least) => natural.min(least),
+            Truncate::Middle(least) if last => natural.min(least),
+            Truncate::Middle(_) => natural,
         }
     }
 }
@@ -79,7 +82,8 @@ pub trait TableOutput: std::fmt::Debug {
     fn write(&self, bytes: &[u8]) -> Result<(), Failure>;
 }
 
-/// A table whose rows come a few at a time. The widths of the first ones hold; in a pipe, a later cell may be wider.
+/// A table whose rows come a few at a time. The widths of the first rows stay; in a pipe, a later
+/// cell may be wider.
 #[derive(Debug)]
 pub struct Table<'a> {
     output: &'a dyn TableOutput,
@@ -141,11 +145,11 @@ impl<'a> Table<'a> {
         let mut blanks = 0;
         for Shown { index, width } in shown {
             let (Some(cell), Some(column)) = (row.get(*index), self.columns.get(*index)) else { continue };
-            let cell = match column.gives {
+            let cell = match column.truncate {
                 _ if !self.output.is_terminal() => cell.clone(),
-                Gives::Nothing => cell.clone(),
-                Gives::Ends(_) | Gives::Pictures(_) => cell.cut(*width),
-                Gives::Middles(_) => cell.cut_id(*width),
+                Truncate::Never => cell.clone(),
+                Truncate::End(_) | Truncate::Picture(_) => cell.cut(*width),
+                Truncate::Middle(_) => cell.cut_id(*width),
             };
             line.extend(std::iter::repeat_n(' ', blanks));
             line.push_str(&cell.paint(self.output.has_colour()));
@@ -168,7 +172,7 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     let least = |shown: &[Shown], last| {
         gaps(shown) + shown.iter().map(|s| columns[s.index].least(s.width, last)).sum::<usize>()
     };
-    // What would only be nice to have does not stay at the cost of others.
+    // A column that is nice to have does not stay at the cost of others.
     let comfort = |shown: &[Shown]| {
         gaps(shown) + shown.iter().map(|s| columns[s.index].comfort(s.width, words(s.index))).sum::<usize>()
     };
@@ -179,7 +183,7 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
             None => break,
         }
     }
-    // What is of the first rank only goes when cut IDs do not help either.
+    // A column of the first rank goes only if truncated IDs do not help either.
     for (keeps, last) in [(1, false), (0, true)] {
         while least(&shown, last) > width {
             let droppable = shown.iter().enumerate().filter(|(_, s)| columns[s.index].rank > keeps);
@@ -192,16 +196,16 @@ fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Sho
     let last = least(&shown, false) > width;
     let mut spare = width.saturating_sub(least(&shown, last));
     let mut by_rank: Vec<usize> = (0..shown.len()).collect();
-    // Counts are worth more than long names.
+    // Counts have precedence over long names.
     by_rank.sort_by_key(|at| {
         let column = &columns[shown[*at].index];
-        if matches!(column.gives, Gives::Pictures(_)) { 0 } else { column.rank }
+        if matches!(column.truncate, Truncate::Picture(_)) { 0 } else { column.rank }
     });
     let natural: Vec<usize> = shown.iter().map(|s| s.width).collect();
     for s in &mut shown {
         s.width = columns[s.index].least(s.width, last);
     }
-    // Each has what is usual before one has all that it could use.
+    // Each column gets its usual width before any gets more.
     for is_usual in [true, false] {
         for at in &by_rank {
             let s = &mut shown[*at];
@@ -223,13 +227,13 @@ mod tests {
     const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 
     fn jobs() -> (Vec<Column>, Vec<Vec<Cell>>) {
-        let column = |name, rank, gives| Column { name, rank, gives };
+        let column = |name, rank, truncate| Column { name, rank, truncate };
         let columns = vec![
-            column("jobId", 0, Gives::Middles(9)),
-            column("jobName", 1, Gives::Ends(8)),
-            column("status", 0, Gives::Nothing),
-            column("elapsed", 2, Gives::Nothing),
-            column("reason", 3, Gives::Ends(10)),
+            column("jobId", 0, Truncate::Middle(9)),
+            column("jobName", 1, Truncate::End(8)),
+            column("status", 0, Truncate::Never),
+            column("elapsed", 2, Truncate::Never),
+            column("reason", 3, Truncate::End(10)),
         ];
         let row = |id: &str, name: &str, reason: &str| {
             let status = Cell::toned("RUNNING", Tone::Busy);
@@ -300,7 +304,7 @@ mod tests {
             let mut table = output.table(columns);
             proptest::prop_assert_eq!(table.rows(&rows), Ok(()));
             for line in output.taken().lines() {
-                proptest::prop_assert!(super::super::text::width(line) <= width, "{}", line);
+                proptest::prop_assert!(super::super::text_width::width(line) <= width, "{}", line);
             }
         }
     }

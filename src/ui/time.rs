@@ -2,7 +2,8 @@
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-/// `2026-11-21T14:03:07+01:00`: RFC 3339 in the local time zone, to the second; `-` when out of range.
+/// `2026-11-21T14:03:07+01:00`: RFC 3339 in the local time zone, to the second; `-` when out of
+/// range.
 pub fn local_rfc3339(epoch_ms: i64) -> String {
     match Timestamp::from_millisecond(epoch_ms) {
         Ok(at) => at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
@@ -18,7 +19,8 @@ pub fn local_rfc3339_ms(epoch_ms: i64, zone: &TimeZone) -> String {
     }
 }
 
-/// A time in few letters, as seen from `now`: `14:03:07` of today, `Nov 20 14:03` of this year, else `2025-11-20`.
+/// A time in few letters, as seen from `now`: `14:03:07` of today, `Nov 20 14:03` of this year,
+/// else `2025-11-20`.
 pub fn local_short(epoch_ms: i64, now: &Zoned) -> String {
     let Ok(at) = Timestamp::from_millisecond(epoch_ms) else { return "-".to_owned() };
     let at = at.to_zoned(now.time_zone().clone());
@@ -30,7 +32,8 @@ pub fn local_short(epoch_ms: i64, now: &Zoned) -> String {
     at.strftime(form).to_string()
 }
 
-/// A time span as Slurm writes it: `3:04`, `2:03:04`, `1-02:03:04` (a day and two hours). Below zero is zero.
+/// A time span as Slurm writes it: `3:04`, `2:03:04`, `1-02:03:04` (a day and two hours). Below
+/// zero is zero.
 pub fn span(milliseconds: i64) -> String {
     let seconds = milliseconds.max(0) / 1000;
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);

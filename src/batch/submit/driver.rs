@@ -25,7 +25,7 @@ use crate::batch::protocol::{
 };
 use crate::batch::rejection::{RejectedRequest, explain_rejection};
 use crate::batch::terminate;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
@@ -384,7 +384,7 @@ impl<'a> Driver<'a> {
         let (double, kept) = (&double.job_id, &kept.job_id);
         let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
         terminate(&session, &JobId::from_batch(double), &reason).await?;
-        note(format!(
+        print_message(format!(
             "bsub: note: an answer was lost, and the job was submitted twice: {double} has been ended, \
              {kept} is kept"
         ));
@@ -470,7 +470,7 @@ impl Telling {
                 *self = Self { request, begun: Instant::now(), untold: None, told: false, told_of_holder };
             }
             if let Some(by) = key.waits_for().filter(|_| on_terminal && !self.told_of_holder) {
-                note(format!("bsub: waiting for {by}, who is submitting with the same key"));
+                print_message(format!("bsub: waiting for {by}, who is submitting with the same key"));
                 self.told_of_holder = true;
             }
         }
@@ -485,7 +485,7 @@ impl Telling {
 
     fn tell(&mut self, driver: &Driver<'_>) {
         if let Some(failure) = self.untold.take() {
-            note(format!("bsub: trying again: {}", driver.failure(failure)));
+            print_message(format!("bsub: trying again: {}", driver.failure(failure)));
         }
     }
 }

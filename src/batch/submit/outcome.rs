@@ -4,7 +4,7 @@ use super::driver::{Driver, looking_for};
 use super::progress::Lost;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
-use crate::ui::{ErrorKind, Failure, note};
+use crate::ui::{ErrorKind, Failure, print_message};
 use awsb_model::{Mark, words};
 
 impl Driver<'_> {
@@ -14,7 +14,9 @@ impl Driver<'_> {
             Outcome::Submitted { jobs, earlier, unnoted } => {
                 if let Some(trouble) = unnoted {
                     let failure = self.failure(trouble.failure);
-                    note(format!("bsub: warning: recording the jobs under their key failed: {failure}"));
+                    print_message(format!(
+                        "bsub: warning: recording the jobs under their key failed: {failure}"
+                    ));
                 }
                 return Ok(Once { jobs, earlier });
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::batch::protocol::{Limits, Millis};
-use crate::ui::note;
+use crate::ui::print_message;
 
 /// How long Batch is tried when nobody says otherwise.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -41,7 +41,7 @@ impl RetryPolicy {
         let settle = given.as_deref().and_then(seconds);
         if let (Some(text), None) = (&given, settle) {
             let usual = SETTLE.as_secs();
-            note(format!(
+            print_message(format!(
                 "warning: AWSB_SUBMIT_SETTLE is `{text}`, which is not a number of seconds; {usual} is used"
             ));
         }

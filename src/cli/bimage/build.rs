@@ -8,7 +8,7 @@ use super::CommonArgs;
 use crate::aws::Session;
 use crate::config::Builder;
 use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Context};
-use crate::ui::{Exit, Failure, Layout, View, Voice};
+use crate::ui::{Exit, Failure, Layout, Reporter, View};
 use awsb_model::image::{BuildArg, Platform, Tag};
 
 /// The arguments of `bimage build`.
@@ -43,20 +43,20 @@ pub struct Args {
 impl Args {
     /// Builds an image and prints its name.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let voice = Voice { tool: "bimage", quiet: self.quiet };
-        let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(voice.quiet);
+        let reporter = Reporter { tool: "bimage", quiet: self.quiet };
+        let context = Context::gather(&self.dir, self.file.as_deref())?.quiet(reporter.quiet);
         if let Some(remark) = context.remark() {
-            voice.say(format_args!("note: {remark}"));
+            reporter.print(format_args!("note: {remark}"));
         }
         let input = BuildInput { context, build_args: self.build_arg.clone(), platform: self.platform };
         let mut session = common.open().await?;
-        let build = async |session: &Session| self.built(session, input.clone(), voice).await;
+        let build = async |session: &Session| self.built(session, input.clone(), reporter).await;
         let built = session.with_fresh_cluster(build).await?;
         let outcome = match built.earlier {
             true => "is already there; `--force` builds it again",
             false => "is built",
         };
-        voice.say(format_args!("{} {outcome}", built.describe()));
+        reporter.print(format_args!("{} {outcome}", built.describe()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
@@ -65,11 +65,12 @@ impl Args {
         &self,
         session: &Session,
         input: BuildInput,
-        voice: Voice,
+        reporter: Reporter,
     ) -> Result<BuildResult, Failure> {
         let builder = self.builder.unwrap_or(session.cluster.images.builder);
         let plan = BuildPlan::new(session, &session.cluster.job_queue, builder, input).await?;
-        image::build(session, &plan, BuildOptions { tag: self.tag.clone(), force: self.force, voice }).await
+        image::build(session, &plan, BuildOptions { tag: self.tag.clone(), force: self.force, reporter })
+            .await
     }
 }
 

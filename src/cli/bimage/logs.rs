@@ -8,7 +8,7 @@ use crate::aws::Contact;
 use crate::image::codebuild::{self, Build, BuildName, BuildUpdate, Log};
 use crate::logs::{Event, StreamFollower};
 use crate::ui::{
-    Exit, Failure, Format, JsonArray, Output, harmless_json, harmless_line, local_rfc3339_ms, note,
+    Exit, Failure, Format, JsonArray, Output, local_rfc3339_ms, print_message, sanitize_json, sanitize_line,
     until_signal,
 };
 
@@ -43,15 +43,15 @@ impl Args {
             });
             let build = id.clone();
             let last = move |signal| async move {
-                note(format!("bimage: {signal}; the build {build} goes on"));
-                note(format!("hint: `bimage logs --follow {build}` follows it again"));
+                print_message(format!("bimage: {signal}; the build {build} goes on"));
+                print_message(format!("hint: `bimage logs --follow {build}` follows it again"));
             };
             let ended = match until_signal(followed, last).await {
                 Ok(ended) => ended?,
                 Err(signal) => return Ok(Exit::Interrupted(signal)),
             };
             if !ended.has_succeeded() {
-                note(format!("bimage: the build {id} has ended: {}", ended.status));
+                print_message(format!("bimage: the build {id} has ended: {}", ended.status));
                 return Ok(Exit::Failed);
             }
             return Ok(Exit::Done);
@@ -108,7 +108,7 @@ impl LinePrinter<'_> {
             if self.output.format() == Format::Json {
                 for json in self.json(event) {
                     text.push_str(&if self.output.is_terminal() {
-                        harmless_json(&json).into_owned()
+                        sanitize_json(&json).into_owned()
                     } else {
                         json
                     });
@@ -123,7 +123,7 @@ impl LinePrinter<'_> {
                     text.push_str(&time);
                     text.push(' ');
                 }
-                text.push_str(&if self.output.is_terminal() { harmless_line(line) } else { line.into() });
+                text.push_str(&if self.output.is_terminal() { sanitize_line(line) } else { line.into() });
                 text.push('\n');
             }
         }

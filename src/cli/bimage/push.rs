@@ -4,10 +4,10 @@ use super::CommonArgs;
 use super::build::Shown;
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, engine};
-use crate::ui::{Exit, Failure, Voice};
+use crate::ui::{Exit, Failure, Reporter};
 use awsb_model::image::{Tag, parted};
 
-const VOICE: Voice = Voice { tool: "bimage", quiet: false };
+const REPORTER: Reporter = Reporter { tool: "bimage", quiet: false };
 
 /// The arguments of `bimage push`.
 #[derive(Debug, clap::Args)]
@@ -31,18 +31,18 @@ impl Args {
         let built =
             session.with_fresh_cluster(async |session: &Session| self.pushed(session, &tag).await).await?;
         let outcome = if built.earlier { "is already there" } else { "is pushed" };
-        VOICE.say(format_args!("{} {outcome}", built.describe()));
+        REPORTER.print(format_args!("{} {outcome}", built.describe()));
         common.output().show(&Shown(built))?;
         Ok(Exit::Done)
     }
 
     async fn pushed(&self, session: &Session, tag: &Tag) -> Result<BuildResult, Failure> {
-        let Some(repository) = ecr::repository(session, VOICE).await? else {
+        let Some(repository) = ecr::repository(session, REPORTER).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))
                 .hint(session.hint_to_setting("ecr_repository", "\"…\"", "sets one")));
         };
-        engine::push(session, &self.image, &repository, tag, VOICE).await
+        engine::push(session, &self.image, &repository, tag, REPORTER).await
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::table::{bytes, short};
 use super::{CommonArgs, table};
 use crate::image::{Image, ImageId, NamedImage, Removed, Store, not_there};
-use crate::ui::{self, Exit, Failure, Format, JsonArray, Layout, note};
+use crate::ui::{self, Exit, Failure, Format, JsonArray, Layout, print_message};
 
 /// At most this many images are looked up at the same time.
 const CONCURRENCY: usize = 10;
@@ -57,7 +57,7 @@ impl Args {
             return Ok(exit);
         }
         if !confirm(&store, &found).await? {
-            note("bimage: nothing has been removed");
+            print_message("bimage: nothing has been removed");
             return Ok(Exit::Failed);
         }
         let tags: Vec<ImageId> = found.into_iter().map(|(tag, _)| tag).collect();
@@ -88,10 +88,10 @@ async fn confirm(store: &Store<'_>, found: &[(ImageId, Image)]) -> Result<bool, 
     for (tag, image) in found.iter().take(SHOWN) {
         let digest = image.image_digest.as_deref().map(short).unwrap_or_default();
         let size = image.image_size_in_bytes.map(|size| format!("  {}", bytes(size))).unwrap_or_default();
-        note(format!("{tag}  {digest}{size}{}", others(tag, image)));
+        print_message(format!("{tag}  {digest}{size}{}", others(tag, image)));
     }
     if found.len() > SHOWN {
-        note(format!("and {} more", found.len() - SHOWN));
+        print_message(format!("and {} more", found.len() - SHOWN));
     }
     let these =
         if found.len() == 1 { "this image".to_owned() } else { format!("these {} images", found.len()) };

@@ -4,7 +4,7 @@ use indicatif::DecimalBytes;
 use jiff::Zoned;
 
 use crate::image::{ArtifactKind, Image};
-use crate::ui::{Cell, Column, Failure, Format, Gives, Output, Tone, local_rfc3339, local_short};
+use crate::ui::{Cell, Column, Failure, Format, Output, Tone, Truncate, local_rfc3339, local_short};
 
 /// Shows images, as a table or as JSON.
 pub(super) fn show(output: &Output, images: &[Image]) -> Result<(), Failure> {
@@ -17,7 +17,7 @@ pub(super) fn show(output: &Output, images: &[Image]) -> Result<(), Failure> {
     }
     let column = |name, rank| Column { rank, ..Column::new(name) };
     let mut table = output.table(vec![
-        Column { gives: Gives::Ends(8), ..Column::new("imageTags") },
+        Column { truncate: Truncate::End(8), ..Column::new("imageTags") },
         column("imageDigest", 3),
         column("size", 2),
         column("imagePushedAt", 1),

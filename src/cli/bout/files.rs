@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::aws::Session;
 use crate::batch;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
-use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, note};
+use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, print_message};
 use awsb_model::JobId;
 
 /// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for
@@ -53,8 +53,8 @@ async fn files_of(session: &Session, id: &JobId) -> Result<Vec<OutputFile>, Fail
         // are none.
         let job = batch::describe_one(session, id).await?;
         match job.status.has_ended() {
-            true => note(format!("bout: the job {id} has left no files")),
-            false => note(format!("bout: the job {id} is {} and has left no files yet", job.status)),
+            true => print_message(format!("bout: the job {id} has left no files")),
+            false => print_message(format!("bout: the job {id} is {} and has left no files yet", job.status)),
         }
     }
     Ok(files)

@@ -20,7 +20,7 @@ use super::{CommonArgs, job_args};
 use crate::aws::{Contact, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
-use crate::ui::{Exit, Failure, Format, JsonArray, note, until_signal};
+use crate::ui::{Exit, Failure, Format, JsonArray, print_message, until_signal};
 use awsb_model::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
 
 /// Show a job's output: all lines that it has printed
@@ -127,7 +127,9 @@ impl Sink {
 impl Args {
     async fn run(&self) -> Result<Exit, Failure> {
         if self.stream_period.is_some() {
-            note("bout: note: --stream-period has no effect: bout chooses how often it looks for new lines");
+            print_message(
+                "bout: note: --stream-period has no effect: bout chooses how often it looks for new lines",
+            );
         }
         let named = job_args::JobArgs::read("bout", &self.jobs)?;
         let session = Arc::new(self.common.open().await?);
@@ -234,7 +236,7 @@ impl Args {
         sink: &mut Sink,
     ) -> Result<(), Failure> {
         if !has_started(job) || no_child_has_started(job) {
-            note(format!("bout: {}; waiting", not_started(job)));
+            print_message(format!("bout: {}; waiting", not_started(job)));
         }
         let options = FollowOptions { query, tail: self.tail, needs_group: true };
         let FollowEnd { job, missing } =
@@ -392,7 +394,7 @@ fn warn_lost_outputs(parts: &[&Job]) {
     let lossy: Vec<&&Job> = parts.iter().filter(|part| part.lost_output().is_some()).collect();
     lossy.iter().take(NAMED_PARTS).for_each(|part| warn_of_lost_output("bout", part));
     if lossy.len() > NAMED_PARTS {
-        note(format!(
+        print_message(format!(
             "bout: warning: nor was that of {} more",
             words::many(lossy.len() - NAMED_PARTS, "part")
         ));
@@ -419,14 +421,14 @@ fn check_missing(job: &Job, missing: &[Arc<LogStreamRef>], all: usize) -> Result
         }
     };
     if !job.status.has_ended() {
-        note(format!(
+        print_message(format!(
             "bout: note: reading the output of the job {id}: {which} (yet), in the log group {group}"
         ));
         return Ok(());
     }
     let why = "deleted or expired";
     if missing.len() < all {
-        note(format!(
+        print_message(format!(
             "bout: warning: the output of the job {id} is incomplete: {which} in the log group {group}: \
              {why}"
         ));

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::print;
 use crate::logs::Event;
-use crate::ui::{Failure, Format, Layout, Output, View, note};
+use crate::ui::{Failure, Format, Layout, Output, View, print_message};
 use awsb_model::JobId;
 
 /// A directory of output files. A file is created with its first line.
@@ -99,11 +99,11 @@ impl OutputDir {
         let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let lines = plural(self.files.values().map(|f| f.lines).sum(), "line");
         match self.files.values().collect::<Vec<_>>().as_slice() {
-            [] => note("bout: the job has no output lines, so nothing was written"),
-            [file] => note(format!("bout: {lines} in {}", file.path.display())),
+            [] => print_message("bout: the job has no output lines, so nothing was written"),
+            [file] => print_message(format!("bout: {lines} in {}", file.path.display())),
             files => {
                 let count = plural(files.len() as u64, "file");
-                note(format!("bout: {lines} in {count} in {}", self.directory.display()));
+                print_message(format!("bout: {lines} in {count} in {}", self.directory.display()));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::logs::Event;
-use crate::ui::{Failure, Format, Output, harmless_json, harmless_line, local_rfc3339_ms};
+use crate::ui::{Failure, Format, Output, local_rfc3339_ms, sanitize_json, sanitize_line};
 
 /// The text before a line.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,12 +40,12 @@ impl Printer {
         let mut text = String::new();
         for event in events {
             match self.output.format() {
-                Format::Json if self.output.is_terminal() => text.push_str(&harmless_json(&json(event)?)),
+                Format::Json if self.output.is_terminal() => text.push_str(&sanitize_json(&json(event)?)),
                 Format::Json => text.push_str(&json(event)?),
                 Format::Plain => {
                     self.prefix(event, of_parts, &mut text);
                     match self.output.is_terminal() {
-                        true => text.push_str(&harmless_line(&event.message)),
+                        true => text.push_str(&sanitize_line(&event.message)),
                         false => text.push_str(&event.message),
                     }
                 }

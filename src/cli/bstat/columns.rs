@@ -8,7 +8,7 @@ use super::cell_value::{CellValue, Viewer};
 use super::progress::Progress;
 use super::row::{JobRow, ListingTraits};
 use crate::batch::Job;
-use crate::ui::{Column, Gives};
+use crate::ui::{Column, Truncate};
 use awsb_model::payload::launcher;
 use awsb_model::{Invalid, JobNumber};
 
@@ -24,54 +24,54 @@ pub struct ColumnDefinition {
 const fn column(
     name: &'static str,
     rank: u8,
-    gives: Gives,
+    truncate: Truncate,
     value: fn(&Job, &Viewer) -> CellValue,
 ) -> ColumnDefinition {
-    ColumnDefinition { column: Column { name, rank, gives }, described: false, value }
+    ColumnDefinition { column: Column { name, rank, truncate }, described: false, value }
 }
 
 const fn described(name: &'static str, value: fn(&Job, &Viewer) -> CellValue) -> ColumnDefinition {
-    ColumnDefinition { column: Column { name, rank: 10, gives: Gives::Ends(8) }, described: true, value }
+    ColumnDefinition { column: Column { name, rank: 10, truncate: Truncate::End(8) }, described: true, value }
 }
 
 /// All columns, in the order in which `--help` lists them. Their ranks are those of the usual view.
 static COLUMNS: [ColumnDefinition; 27] = [
-    column("jobId", 0, Gives::Middles(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
-    column("jobName", 1, Gives::Ends(8), |job, _| CellValue::text(Some(&job.job_name))),
-    column("status", 0, Gives::Nothing, |job, _| CellValue::Status(job.status)),
-    column("createdAt", 9, Gives::Nothing, |job, _| CellValue::time(job.created_at)),
-    column("startedAt", 7, Gives::Nothing, |job, _| CellValue::time(job.started_at)),
-    column("stoppedAt", 8, Gives::Nothing, |job, _| CellValue::time(job.stopped_at)),
-    column("elapsed", 4, Gives::Nothing, |job, viewer| {
+    column("jobId", 0, Truncate::Middle(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
+    column("jobName", 1, Truncate::End(8), |job, _| CellValue::text(Some(&job.job_name))),
+    column("status", 0, Truncate::Never, |job, _| CellValue::Status(job.status)),
+    column("createdAt", 9, Truncate::Never, |job, _| CellValue::time(job.created_at)),
+    column("startedAt", 7, Truncate::Never, |job, _| CellValue::time(job.started_at)),
+    column("stoppedAt", 8, Truncate::Never, |job, _| CellValue::time(job.stopped_at)),
+    column("elapsed", 4, Truncate::Never, |job, viewer| {
         elapsed(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
     }),
-    column("waited", 9, Gives::Nothing, |job, viewer| {
+    column("waited", 9, Truncate::Never, |job, viewer| {
         waited(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
     }),
-    column("exitCode", 2, Gives::Nothing, |job, _| {
+    column("exitCode", 2, Truncate::Never, |job, _| {
         job.exit_code().map_or(CellValue::Nothing, CellValue::ExitCode)
     }),
-    column("statusReason", 6, Gives::Ends(16), |job, viewer| {
+    column("statusReason", 6, Truncate::End(16), |job, viewer| {
         CellValue::text(match viewer.is_on_terminal() {
             true => job.informative_reason(),
             false => job.status_reason.as_deref(),
         })
     }),
-    column("reason", 9, Gives::Ends(16), |job, _| {
+    column("reason", 9, Truncate::End(16), |job, _| {
         CellValue::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),
-    column("progress", 3, Gives::Pictures(18), |job, _| {
+    column("progress", 3, Truncate::Picture(18), |job, _| {
         Progress::of(job).map_or(CellValue::Nothing, CellValue::Progress)
     }),
-    column("nodes", 9, Gives::Nothing, |job, _| CellValue::number(job.nodes)),
-    column("number", 9, Gives::Nothing, |job, _| {
+    column("nodes", 9, Truncate::Never, |job, _| CellValue::number(job.nodes)),
+    column("number", 9, Truncate::Never, |job, _| {
         CellValue::number(JobNumber::of(&job.id()).and_then(|number| i64::try_from(number.get()).ok()))
     }),
-    column("jobDefinition", 9, Gives::Ends(8), |job, _| {
+    column("jobDefinition", 9, Truncate::End(8), |job, _| {
         CellValue::text(job.job_definition.as_deref().map(name_of))
     }),
-    column("jobQueue", 5, Gives::Ends(8), |job, _| CellValue::text(job.job_queue.as_deref().map(name_of))),
-    column("shareIdentifier", 9, Gives::Ends(8), |job, _| CellValue::text(job.share_identifier.as_deref())),
+    column("jobQueue", 5, Truncate::End(8), |job, _| CellValue::text(job.job_queue.as_deref().map(name_of))),
+    column("shareIdentifier", 9, Truncate::End(8), |job, _| CellValue::text(job.share_identifier.as_deref())),
     described("task", |job, _| CellValue::number(job.task)),
     described("vcpus", |job, _| CellValue::digits(job.resource("VCPU"))),
     described("memory", |job, _| CellValue::digits(job.resource("MEMORY"))),

@@ -38,7 +38,7 @@ use self::view::ViewSummary;
 use super::job_args::JobArgs;
 use crate::aws::Session;
 use crate::batch::Job;
-use crate::ui::{Exit, Failure, note};
+use crate::ui::{Exit, Failure, print_message};
 
 /// `bstat`'s entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
@@ -93,14 +93,16 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
 fn explain_empty(args: &Args, session: &Session) {
     if !args.select.is_given() && !args.failed && std::io::stderr().is_terminal() {
         let queue = &session.cluster.job_queue;
-        note(format!("bstat: no job is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"));
+        print_message(format!(
+            "bstat: no job is active in the queue {queue}; `bstat -s ALL` shows ended jobs, too"
+        ));
     }
 }
 
 /// Prints the hint for which the jobs of a view give reason.
 fn finish(summary: &ViewSummary) -> Exit {
     if summary.lacks_sh {
-        note(super::LACKS_SH);
+        print_message(super::LACKS_SH);
     }
     Exit::Done
 }

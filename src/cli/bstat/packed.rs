@@ -7,7 +7,7 @@ use std::io::Read;
 use super::bundle;
 use crate::aws::Session;
 use crate::batch::JobDetails;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::payload::launcher;
 use awsb_model::payload::unpack::{self, Carried};
 
@@ -74,6 +74,8 @@ fn read(id: &str, bundle: impl Read) -> Result<Variables, Failure> {
 
 /// Says that a bundle could not be read: its job is shown without what is in it.
 fn warn(id: &str, failure: &Failure) -> Variables {
-    note(format!("bstat: warning: variables in the bundle of the job {id} are not shown: {failure}"));
+    print_message(format!(
+        "bstat: warning: variables in the bundle of the job {id} are not shown: {failure}"
+    ));
     Vec::new()
 }

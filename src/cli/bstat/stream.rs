@@ -19,7 +19,7 @@ use super::progress::by_status;
 use super::row::{JobRow, ListingTraits, PartsExcerpt, RowBatch, RowDetails};
 use crate::aws::Session;
 use crate::batch::{self, Job, JobDetails, JobQuery, ListOrder, ListPage, ListTarget};
-use crate::ui::{Failure, Progress};
+use crate::ui::{Failure, ProgressBar};
 use awsb_model::{JobId, Status};
 
 /// A parent with more parts than this is large: its parts come page by page, and not all at once.
@@ -135,7 +135,7 @@ struct Listing<'a> {
 
 enum ListingState<'a> {
     NotBegun,
-    Open(BoxStream<'a, Result<ListPage, Failure>>, Progress),
+    Open(BoxStream<'a, Result<ListPage, Failure>>, ProgressBar),
     Done,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Listing<'a> {
     async fn next(&mut self) -> Result<Option<ListedChunk>, Failure> {
         if let ListingState::NotBegun = self.state {
             let pages = batch::select_pages(self.session, self.query, ListOrder::AtOnce).await?;
-            self.state = ListingState::Open(pages, Progress::of_listing());
+            self.state = ListingState::Open(pages, ProgressBar::of_listing());
         }
         while let ListingState::Open(pages, progress) = &mut self.state {
             let Some(page) = pages.next().await.transpose()? else {

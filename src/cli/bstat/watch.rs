@@ -9,7 +9,7 @@ use super::show::Look;
 use super::view::ViewSummary;
 use crate::aws::{Contact, Session};
 use crate::batch::PollInterval;
-use crate::ui::{Failure, Format, Screen, local_rfc3339};
+use crate::ui::{Failure, Format, LiveView, local_rfc3339};
 use awsb_model::JobId;
 
 /// The shortest pause, right after a change, when the user has not chosen one.
@@ -39,7 +39,7 @@ pub async fn run(
 ) -> Result<(ViewSummary, Session), Failure> {
     let mut contact = Contact::new(session, "bstat");
     let mut interval = PollInterval::new(SHORTEST, LONGEST);
-    let mut screen = Screen::default();
+    let mut screen = LiveView::default();
     let mut before: Option<u64> = None;
     let packed = PackedVariables::default();
     loop {

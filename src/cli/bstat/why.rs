@@ -4,7 +4,7 @@ use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs};
 use crate::cli::job_filter::JobFilterArgs;
 use crate::diagnose::{self, Diagnosis};
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, note, wrapped};
+use crate::ui::{Exit, Failure, Format, Layout, Output, View, print_message, wrapped};
 use awsb_model::{JobId, Moment, Status};
 
 /// So many jobs are told of that nobody has named,
@@ -28,12 +28,12 @@ pub async fn of_interest(session: &Session, select: &JobFilterArgs) -> Result<Re
     let all = jobs.len();
     let jobs = jobs.split_off(all.saturating_sub(MOST));
     if all > MOST {
-        note(format!(
+        print_message(format!(
             "bstat: note: these are the newest {MOST} of {all} jobs; `bstat --why ID` explains any job"
         ));
     }
     if jobs.is_empty() {
-        note("bstat: note: you have no active jobs, and none has failed in the last day");
+        print_message("bstat: note: you have no active jobs, and none has failed in the last day");
     }
     Ok(ResolvedJobs { jobs, failures: Vec::new() })
 }
@@ -44,7 +44,7 @@ pub async fn print(session: &Session, output: &Output, found: &ResolvedJobs) -> 
     let facts = diagnose::why(session, &ids).await?;
     let answers: Vec<Diagnosis> = facts.iter().flatten().map(Diagnosis::of).collect();
     for (id, stream) in answers.iter().filter_map(Diagnosis::missing_log) {
-        note(format!(
+        print_message(format!(
             "bstat: warning: the output of the job {id} is not there: its log stream {stream} was deleted \
              or expired"
         ));

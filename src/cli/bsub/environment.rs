@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::resolved_options::ResolvedOptions;
 use crate::config;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
 
 /// A note lists at most this many variables that `--env all` leaves out.
@@ -24,7 +24,9 @@ pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Fai
                 let secrets = config::secrets()?;
                 let all = All::of(std::env::vars_os(), &options.env_exclude, &secrets);
                 if let Some(left_out) = all.left_out().filter(|_| !quiet) {
-                    note(format!("bsub: note: `-e all` leaves out {left_out}; `-e NAME` passes one on"));
+                    print_message(format!(
+                        "bsub: note: `-e all` leaves out {left_out}; `-e NAME` passes one on"
+                    ));
                 }
                 all.passed_on.into_iter().for_each(|(name, value)| environment.set(name, value));
             }
@@ -32,7 +34,7 @@ pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Fai
                 for name in names {
                     match std::env::var_os(name.as_str()) {
                         Some(value) => environment.set(name.clone(), value),
-                        None => note(format!(
+                        None => print_message(format!(
                             "bsub: warning: the variable {name} is not set here, so the job will not have it"
                         )),
                     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
 use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Context, ResolvedImage};
-use crate::ui::{Failure, Voice};
+use crate::ui::{Failure, Reporter};
 use awsb_model::Image;
 use awsb_model::image::{Platform, Tag};
 
@@ -46,7 +46,7 @@ pub fn build_input(options: &ResolvedOptions, quiet: bool) -> Result<Option<Buil
     };
     let context = Context::gather(dir, options.dockerfile.as_deref())?.quiet(quiet);
     if let Some(remark) = context.remark() {
-        voice(quiet).say(format_args!("note: {remark}"));
+        reporter(quiet).print(format_args!("note: {remark}"));
     }
     Ok(Some(BuildInput { context, build_args: options.build_arg.clone(), platform: None }))
 }
@@ -94,12 +94,13 @@ impl ImageStep {
     /// # Errors
     /// When the image cannot be built or pushed.
     pub async fn run(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
-        let voice = voice(quiet);
-        let made =
-            session.with_fresh_cluster(async |session: &Session| self.attempt(session, voice).await).await?;
+        let reporter = reporter(quiet);
+        let made = session
+            .with_fresh_cluster(async |session: &Session| self.attempt(session, reporter).await)
+            .await?;
         let name = made.pinned();
         let what = if made.earlier { "is already there" } else { self.verb() };
-        voice.say(format_args!("the image {name} {what}"));
+        reporter.print(format_args!("the image {name} {what}"));
         named(&name)
     }
 
@@ -110,22 +111,22 @@ impl ImageStep {
         }
     }
 
-    async fn attempt(&self, session: &Session, voice: Voice) -> Result<BuildResult, Failure> {
+    async fn attempt(&self, session: &Session, reporter: Reporter) -> Result<BuildResult, Failure> {
         match self {
             Self::Build(plan) => {
-                image::build(session, plan, BuildOptions { tag: None, force: false, voice }).await
+                image::build(session, plan, BuildOptions { tag: None, force: false, reporter }).await
             }
             Self::Push { name, tag } => {
-                let repository = image::ecr::repository(session, voice).await?.ok_or_else(|| {
+                let repository = image::ecr::repository(session, reporter).await?.ok_or_else(|| {
                     Failure::failed(format!(
                         "pushing the image {name}: the cluster no longer has a repository"
                     ))
                 })?;
                 let to = repository.uri();
-                voice.say(format_args!(
+                reporter.print(format_args!(
                     "only this machine's Docker engine has the image {name}; it is pushed to {to}"
                 ));
-                image::engine::push(session, name, &repository, tag, voice).await
+                image::engine::push(session, name, &repository, tag, reporter).await
             }
         }
     }
@@ -153,8 +154,8 @@ impl ImageStep {
     }
 }
 
-fn voice(quiet: bool) -> Voice {
-    Voice { tool: "bsub", quiet }
+fn reporter(quiet: bool) -> Reporter {
+    Reporter { tool: "bsub", quiet }
 }
 
 fn named(name: &str) -> Result<Image, Failure> {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::stage::{Inputs, unsent_files};
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::{Input, Work};
 
 /// Finds the files that `--input` names, and notes files that the arguments name and that the job
@@ -22,7 +22,7 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
     }
     for (path, value) in unsent_files(words.iter().map(|w| w.as_os_str()), |p| p.is_file(), &inputs) {
         let value = awsb_model::payload::launcher::quote(OsStr::from_bytes(value.as_bytes()));
-        note(format!(
+        print_message(format!(
             "bsub: note: {} is a file here, but not in the job; to send it with the job, add `-i {}`",
             path.display(),
             value.display()

@@ -10,7 +10,7 @@ use super::args::Args;
 use super::options::Options;
 use super::stdin::is_stdin;
 use crate::stage::one_line;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::Directives;
 use awsb_model::directives::{About, Remark, Said};
 
@@ -104,10 +104,10 @@ pub fn by_directives(
         return Err(if is_wrong { last } else { last.hint("without `--strict`, this is a warning") });
     }
     for remark in directives.notes.iter().filter(|_| !quiet) {
-        note(format!("bsub: note: {script}, {remark}"));
+        print_message(format!("bsub: note: {script}, {remark}"));
     }
     for remark in warnings {
-        note(format!("bsub: warning: {script}, {remark}"));
+        print_message(format!("bsub: warning: {script}, {remark}"));
     }
     Ok(options)
 }

@@ -13,7 +13,7 @@ use super::stdin::is_stdin;
 use super::{option_sources, remarks};
 use crate::config;
 use crate::stage::one_line;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
 use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
@@ -97,7 +97,7 @@ impl Args {
             if !script.is_self_contained()
                 && path.extension().is_some_and(|e| e != "sh" && looks_like_a_file(path))
             {
-                note(format!("bsub: note: {shown} has no `#!` line, so /bin/sh runs it"));
+                print_message(format!("bsub: note: {shown} has no `#!` line, so /bin/sh runs it"));
             }
             if !self.quiet {
                 remarks::print(self, path, &script, rest);
@@ -160,7 +160,9 @@ impl Args {
             }
         })?;
         if let Some(unusual) = unusual(&lines).filter(|_| !self.quiet) {
-            note(format!("bsub: note: {option}: {what}: {unusual}; `--skip-comments` leaves such lines out"));
+            print_message(format!(
+                "bsub: note: {option}: {what}: {unusual}; `--skip-comments` leaves such lines out"
+            ));
         }
         Ok(lines)
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 
 use super::args::Args;
-use crate::ui::note;
+use crate::ui::print_message;
 use awsb_model::Script;
 
 /// The folders with the programs of a system.
@@ -21,7 +21,7 @@ const COMMON_OPTIONS: [&str; 10] =
 pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsString]) {
     if !args.script && is_of_this_machine(path, script) {
         let shown = path.display();
-        note(format!(
+        print_message(format!(
             "bsub: note: {shown} is a program of this machine and is sent with the job; `--command` runs \
              the image's own {shown}"
         ));
@@ -29,7 +29,7 @@ pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsStrin
     if std::io::stderr().is_terminal()
         && let Some(option) = stray(&Args::command(), behind, script.contents())
     {
-        note(format!(
+        print_message(format!(
             "bsub: note: {option} comes after the script, so it is an argument of the script; bsub's own \
              options come before the script"
         ));

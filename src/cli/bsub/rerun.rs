@@ -10,7 +10,7 @@ use crate::batch::definition::{self, DefinitionRequest, JobDefinitionRef};
 use crate::batch::{self, Resubmission};
 use crate::cli::submitter;
 use crate::stage;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::payload::launcher::{self, Prelude};
 use awsb_model::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
@@ -149,7 +149,7 @@ async fn failed_parts(session: &Session, job: &Resubmission) -> Result<Vec<Optio
         return Ok(if has_failed { vec![job.child.clone()] } else { Vec::new() });
     };
     if !job.status.has_ended() {
-        note(format!(
+        print_message(format!(
             "bsub: note: the job {} is still running: tasks that fail from now on are not submitted again",
             job.id
         ));

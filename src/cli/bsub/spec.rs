@@ -6,7 +6,7 @@ use super::args::{Args, about};
 use super::environment;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
     Awaited, Dependency, Gpus, JobSpec, Lines, Nodes, Resources, Retries, Scheduling, Shape, Stdin, Tasks,
@@ -17,7 +17,7 @@ impl Args {
     /// Prints how Batch differs from Slurm and LSF when a task fails or the time is up.
     fn warn_of_differences(&self, options: &ResolvedOptions, spec: &JobSpec) -> Result<(), Failure> {
         if let Some(array) = options.array.as_ref().filter(|array| array.one_at_a_time && !self.quiet) {
-            note(format!(
+            print_message(format!(
                 "bsub: note: --array {array}: the tasks run one after the other, and when one fails, Batch \
                  does not run those after it"
             ));
@@ -31,7 +31,7 @@ impl Args {
             if self.strict {
                 return Err(Failure::usage(unsent).hint("`-t TIME` sets a time limit"));
             }
-            note(format!("bsub: warning: {unsent}"));
+            print_message(format!("bsub: warning: {unsent}"));
         }
         Ok(())
     }
@@ -75,8 +75,8 @@ impl Args {
                 let failure = hints.into_iter().fold(Failure::usage(unset), Failure::hint);
                 return Err(failure.hint("without `--strict`, this is a warning"));
             }
-            note(format!("bsub: warning: {unset}"));
-            hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+            print_message(format!("bsub: warning: {unset}"));
+            hints.iter().for_each(|hint| print_message(format!("hint: {hint}")));
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Args {
         if let (Some(file), false) = (&options.each, self.quiet)
             && !mentions_line(&work)
         {
-            note(format!(
+            print_message(format!(
                 "bsub: note: --each {}: all tasks run the same command, as it has neither `{{}}` in its arguments nor \
                  AWSB_TASK_LINE",
                 file.display()

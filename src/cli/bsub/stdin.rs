@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use super::args::Args;
 use super::resolved_options::ResolvedOptions;
 use crate::stage::one_line;
-use crate::ui::{Failure, note};
+use crate::ui::{Failure, print_message};
 use awsb_model::Work;
 
 /// Whether the name of a file stands for standard input.
@@ -98,7 +98,7 @@ impl Args {
 
 /// Notes that the job does not get the standard input of this command.
 pub(super) fn note_unread(has_another: bool) {
-    note(if has_another {
+    print_message(if has_another {
         "bsub: note: the job does not get this standard input: its script names a file for that; `--stdin -` sends this one"
     } else if io::stdin().is_terminal() {
         "bsub: note: a job has no terminal, and its standard input is empty; `--stdin FILE` gives it a file"

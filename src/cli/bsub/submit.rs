@@ -26,7 +26,7 @@ use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::image::BuildInput;
 use crate::stage::{self, PackedInputs, Plan, Target};
-use crate::ui::{ErrorKind, Exit, Failure, Interrupts, note};
+use crate::ui::{ErrorKind, Exit, Failure, Interrupts, print_message};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
@@ -75,7 +75,7 @@ impl Args {
         if let ResolvedShape::Nodes(nodes) = &job.shape
             && !self.quiet
         {
-            note(format!("bsub: {nodes}"));
+            print_message(format!("bsub: {nodes}"));
         }
         if let Some(directive) = whole_node.filter(|_| !self.quiet) {
             note_memory(&submission.session, &directive, &job, inspected.summary.as_ref()).await;
@@ -88,7 +88,7 @@ impl Args {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
         }
         for remark in remark.into_iter().chain(not_stdin) {
-            note(format!("bsub: note: {remark}"));
+            print_message(format!("bsub: note: {remark}"));
         }
         if self.dry_run {
             return submission.show(&job, &inspected.definition, step.as_ref(), &plan).await;
@@ -159,8 +159,8 @@ impl Args {
             let failure = hints.into_iter().fold(Failure::usage(message), Failure::hint);
             return Err(failure.hint("without `--strict`, this is a warning"));
         }
-        note(format!("bsub: warning: {message}"));
-        hints.iter().for_each(|hint| note(format!("hint: {hint}")));
+        print_message(format!("bsub: warning: {message}"));
+        hints.iter().for_each(|hint| print_message(format!("hint: {hint}")));
         Ok(())
     }
 
@@ -177,8 +177,8 @@ impl Args {
         if self.strict {
             return Err(failure.hint("without `--strict`, this is a warning"));
         }
-        note(format!("bsub: warning: {failure}"));
-        failure.hints().iter().for_each(|hint| note(format!("hint: {hint}")));
+        print_message(format!("bsub: warning: {failure}"));
+        failure.hints().iter().for_each(|hint| print_message(format!("hint: {hint}")));
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Args {
         let variables = environment::gather(&options, self.quiet)?;
         let requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
-            note("bsub: note: nothing is submitted, because no task of the job has failed");
+            print_message("bsub: note: nothing is submitted, because no task of the job has failed");
             return Ok(Exit::Done);
         }
         let queue = requests.first().map(|request| request.job_queue.as_str());
@@ -405,7 +405,7 @@ impl Submission<'_> {
         if std::io::stderr().is_terminal() && !args.quiet {
             let Cluster { name, .. } = &session.cluster;
             let queue = plan.requests.first().map_or("", |r| &r.job_queue);
-            note(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
+            print_message(format!("bsub: cluster {name}, region {}, queue {queue}", session.region));
         }
         let repairs = stage::upload(&session, &plan.bundles, plan.is_fetched()).await?;
         stage::upload_inputs(&session, inputs).await?;
@@ -462,7 +462,7 @@ async fn note_memory(
         }
     };
     if let Some(mib) = mib {
-        note(format!("bsub: note: `{}`: the job has {mib} MiB of memory{source}", asked.directive));
+        print_message(format!("bsub: note: `{}`: the job has {mib} MiB of memory{source}", asked.directive));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::cli::wait::{
     report_stuck_children, report_stuck_jobs, report_success,
 };
 use crate::logs::{self, Event, FollowOptions};
-use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, note, until_signal};
+use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, print_message, until_signal};
 use awsb_model::{JobId, JobNumber, Status};
 
 impl Args {
@@ -83,7 +83,7 @@ impl Args {
             return Ok(());
         }
         if submitted.earlier && (self.parsable || self.common.json) {
-            note("bsub: note: nothing was submitted, as this key's job is there already");
+            print_message("bsub: note: nothing was submitted, as this key's job is there already");
         }
         if options.wait && !options.interactive && self.common.json {
             // The JSON array is opened instead.
@@ -93,7 +93,7 @@ impl Args {
             Announcement { submitted: &submitted.jobs, earlier: submitted.earlier, parsable: self.parsable };
         if options.interactive || (options.wait && !self.parsable) {
             if let Layout::Lines(lines) = announcement.plain() {
-                lines.iter().for_each(note);
+                lines.iter().for_each(print_message);
             }
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Args {
             .map(|number| number.to_string())
             .collect();
         if !self.quiet && numbers.len() > 1 {
-            note(format!(
+            print_message(format!(
                 "bsub: note: the array has {} parts, and each has a number of its own: {}",
                 numbers.len(),
                 numbers.join(", ")
@@ -172,7 +172,7 @@ impl Args {
                     && job.stuck().is_none()
                     && stages.insert(job.job_id.clone(), job.status) != Some(job.status)
                 {
-                    note(format!("bsub: job {} is {}", job.job_id, job.status));
+                    print_message(format!("bsub: job {} is {}", job.job_id, job.status));
                 }
             }
             if let Some(bar) = bar.as_mut().filter(|_| !is_one) {
@@ -225,7 +225,7 @@ impl Args {
             }
             stuck.check(job);
             if on_terminal && job.stuck().is_none() && !job.status.has_ended() {
-                note(format!("bsub: job {} is {}", job.job_id, job.status));
+                print_message(format!("bsub: job {} is {}", job.job_id, job.status));
             }
         };
         let session = contact.session().clone();
@@ -260,7 +260,7 @@ fn report_end(outcome: &Outcome, has_output: bool, is_timed: bool) {
     }
     if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
         // A part of the output may be lost.
-        note(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
+        print_message(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
     }
     if is_timed {
         report_success("bsub", job);
@@ -309,7 +309,7 @@ fn open(json: &mut OpenArray<'_>, submitted: &Once) -> Result<(), Failure> {
     let all = ids(&submitted.jobs);
     json.begin(&json!(first)).map_err(|f| f.hint(format!("the job {all} has been submitted")))?;
     if submitted.jobs.len() > 1 {
-        note(format!("bsub: note: the array has {} parts: {all}", submitted.jobs.len()));
+        print_message(format!("bsub: note: the array has {} parts: {all}", submitted.jobs.len()));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use self::progress_view::ProgressView;
 use self::start::{StartRequest, start};
 use super::{BuildInput, BuildResult, ecr, stage};
 use crate::aws::{Contact, Session, explain};
-use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Voice, note};
+use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Reporter, print_message};
 use awsb_model::image::{Repository, Tag};
 
 /// How long to wait, after a signal, for the answer that has the build's ID.
@@ -34,7 +34,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Who reports about the build. A quiet voice shows neither phases nor log.
-    pub voice: Voice,
+    pub reporter: Reporter,
     /// Whether the tag is a hash of the content. An image with this tag then has the same content,
     /// whoever pushed it.
     pub from_content: bool,
@@ -56,7 +56,7 @@ pub async fn build(
     let context = stage(session, &input.context).await?;
     // From here on a build may exist, and its ID must be printed.
     let mut interrupts = Interrupts::listen();
-    let mut contact = Contact::new(session.clone(), options.voice.tool);
+    let mut contact = Contact::new(session.clone(), options.reporter.tool);
     let request = StartRequest {
         project: &project.name,
         machine: project.machine(input.platform),
@@ -69,8 +69,8 @@ pub async fn build(
         from_content: options.from_content,
     };
     let id = started(session, &mut contact, &request, &mut interrupts).await?;
-    options.voice.say(format_args!("build {id} has been started"));
-    let mut progress_view = ProgressView::new(options.voice);
+    options.reporter.print(format_args!("build {id} has been started"));
+    let mut progress_view = ProgressView::new(options.reporter);
     let ended = tokio::select! {
         ended = follow(&mut contact, &id, |update| progress_view.update(update)) => ended,
         signal = interrupts.next() => {
@@ -166,7 +166,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
         answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
         // The second Ctrl-C answers nothing.
         again = interrupts.next_for_answer() => {
-            note("");
+            print_message("");
             return goes_on(again);
         }
     };

@@ -7,7 +7,7 @@ use super::build::{Build, Log};
 use super::failure_reason::is_command;
 use super::follow::BuildUpdate;
 use crate::logs::Event;
-use crate::ui::{Board, Failure, Voice, note, span};
+use crate::ui::{Failure, Reporter, StatusLines, print_message, span};
 
 /// The number of last lines that are printed of a build that has failed.
 const LINES_SHOWN: usize = 20;
@@ -20,23 +20,23 @@ const PHASE: &str = "phase";
 /// Prints to stderr: the phases as they end, and the log.
 #[derive(Debug)]
 pub(super) struct ProgressView {
-    voice: Voice,
+    reporter: Reporter,
     phases: usize,
     log_is_missed: bool,
     /// The current phase, on a terminal.
-    board: Board,
+    status_lines: StatusLines,
     begun: Option<(usize, Instant)>,
     last: VecDeque<String>,
 }
 
 impl ProgressView {
     /// A view that reports with the voice of the tool that builds.
-    pub fn new(voice: Voice) -> Self {
+    pub fn new(reporter: Reporter) -> Self {
         Self {
-            voice,
+            reporter,
             phases: 0,
             log_is_missed: false,
-            board: Board::new(),
+            status_lines: StatusLines::new(),
             begun: None,
             last: VecDeque::new(),
         }
@@ -48,7 +48,7 @@ impl ProgressView {
             BuildUpdate::Build(build) => self.build(build),
             BuildUpdate::Lines(events) => self.lines(events),
             BuildUpdate::NoLog(failure) => {
-                self.voice.say(format_args!("note: the log is not shown: {failure}"))
+                self.reporter.print(format_args!("note: the log is not shown: {failure}"))
             }
         }
         Ok(())
@@ -59,30 +59,31 @@ impl ProgressView {
             && !std::mem::replace(&mut self.log_is_missed, true)
         {
             let place = place.as_ref().map(|place| format!("; it is at {place}")).unwrap_or_default();
-            self.voice.say(format_args!("note: the project writes no log to CloudWatch Logs{place}"));
+            self.reporter.print(format_args!("note: the project writes no log to CloudWatch Logs{place}"));
         }
         while let Some(phase) = build.phases.get(self.phases) {
             // The phase COMPLETED only marks the end.
             let (Some(status), true) = (&phase.status, phase.name != "COMPLETED") else { break };
             let took = phase.seconds.map(|s| format!(" ({})", span(s * 1000))).unwrap_or_default();
-            self.voice.say(format_args!("{} {status}{took}", phase.name));
+            self.reporter.print(format_args!("{} {status}{took}", phase.name));
             self.phases += 1;
         }
-        match build.phases.get(self.phases).filter(|phase| !self.voice.quiet && phase.status.is_none()) {
+        match build.phases.get(self.phases).filter(|phase| !self.reporter.quiet && phase.status.is_none()) {
             Some(phase) => {
                 let begun = self.begun.filter(|(n, _)| *n == self.phases);
                 let (_, since) = *self.begun.insert(begun.unwrap_or((self.phases, Instant::now())));
                 let took = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
-                self.board.set(PHASE, &format!("{}: {} {}", self.voice.tool, phase.name, span(took)));
+                self.status_lines
+                    .set(PHASE, &format!("{}: {} {}", self.reporter.tool, phase.name, span(took)));
             }
-            None => self.board.remove(PHASE),
+            None => self.status_lines.remove(PHASE),
         }
     }
 
     fn lines(&mut self, events: &[Event]) {
         for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
-            if !self.voice.quiet {
-                note(line);
+            if !self.reporter.quiet {
+                print_message(line);
             }
             // Commands would hide the lines before them.
             if is_command(line) {
@@ -97,7 +98,7 @@ impl ProgressView {
 
     /// Clears the lines that change in place.
     pub fn clear(&mut self) {
-        self.board.clear();
+        self.status_lines.clear();
     }
 
     /// The last lines of the log.
@@ -107,8 +108,8 @@ impl ProgressView {
 
     /// Prints the end of the log, unless the log has been printed already.
     pub fn show_end(&self) {
-        if self.voice.quiet {
-            self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(note);
+        if self.reporter.quiet {
+            self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(print_message);
         }
     }
 }

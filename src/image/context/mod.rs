@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::stage::{Archive, ArchiveReader, Entry, EntryKind, one_line};
-use crate::ui::{Failure, Progress};
+use crate::ui::{Failure, ProgressBar};
 use awsb_model::limits;
 use dockerfile::Folder;
 use walk::Walk;
@@ -110,7 +110,7 @@ impl Context {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());
         }
-        let mut progress = Progress::new("reading the build context", self.size()).unless(self.quiet);
+        let mut progress = ProgressBar::new("reading the build context", self.size()).unless(self.quiet);
         let found = self.archive.sha256(|n| progress.advance(n)).map_err(failed)?;
         Ok(self.sha256.get_or_init(|| found).clone())
     }

@@ -7,7 +7,7 @@ use super::client;
 use crate::aws::{Session, explain};
 use awsb_model::image::{Repository, RepositoryPath};
 
-use crate::ui::{ErrorKind, Failure, Voice};
+use crate::ui::{ErrorKind, Failure, Reporter};
 
 /// The kind of cache entry for ECR's answer. It is valid for a day.
 pub(super) const CACHE_KIND: &str = "repository";
@@ -31,13 +31,13 @@ impl RepositoryLookup {
     pub(in crate::image) async fn or_create(
         self,
         session: &Session,
-        voice: Voice,
+        reporter: Reporter,
     ) -> Result<Option<Repository>, Failure> {
         match self {
             Self::Unnamed => Ok(None),
             Self::Found(repository) => Ok(Some(repository)),
             Self::ToCreate(path) => {
-                let made = create(session, &path, voice).await?;
+                let made = create(session, &path, reporter).await?;
                 cache(session, &path, &made);
                 Ok(Some(made))
             }
@@ -51,8 +51,8 @@ impl RepositoryLookup {
 /// # Errors
 /// When it does not exist and is not created; when ECR cannot be asked (`ecr:DescribeRepositories`,
 /// `ecr:CreateRepository`).
-pub async fn repository(session: &Session, voice: Voice) -> Result<Option<Repository>, Failure> {
-    look_up(session).await?.or_create(session, voice).await
+pub async fn repository(session: &Session, reporter: Reporter) -> Result<Option<Repository>, Failure> {
+    look_up(session).await?.or_create(session, reporter).await
 }
 
 /// The cluster's repository for a caller that only reads. Nothing is created.
@@ -137,7 +137,7 @@ async fn describe(session: &Session, path: &RepositoryPath) -> Result<Option<Rep
 
 /// Creates the repository with AWS's defaults. They allow tags to be moved. The default tags are
 /// never moved, as they are hashes of the content.
-async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Result<Repository, Failure> {
+async fn create(session: &Session, path: &RepositoryPath, reporter: Reporter) -> Result<Repository, Failure> {
     let registry = path.registry.as_ref();
     let call = client(session, registry)
         .create_repository()
@@ -147,7 +147,7 @@ async fn create(session: &Session, path: &RepositoryPath, voice: Voice) -> Resul
         Ok(answer) => {
             let made = answer.repository().map(|made| read(path, made)).transpose()?;
             let made = made.ok_or_else(|| unreadable(path))?;
-            voice.say(format_args!("the repository {} has been created", made.uri()));
+            reporter.print(format_args!("the repository {} has been created", made.uri()));
             Ok(made)
         }
         // Another client has created it in the meantime.

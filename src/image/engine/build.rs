@@ -23,7 +23,7 @@ use super::{
 use crate::aws::Session;
 use crate::image::build::tag_of;
 use crate::image::{BuildInput, BuildResult};
-use crate::ui::{EndSignal, Failure, Interrupts, Voice};
+use crate::ui::{EndSignal, Failure, Interrupts, Reporter};
 use awsb_docker::{status, words};
 use awsb_model::image::{Repository, Tag};
 
@@ -50,7 +50,7 @@ pub struct Options {
     /// Whether to build although the image is there already.
     pub force: bool,
     /// Who reports about the build. A quiet voice shows only the last lines of a step that fails.
-    pub voice: Voice,
+    pub reporter: Reporter,
 }
 
 /// This machine's Docker engine, for a build.
@@ -93,7 +93,7 @@ pub async fn build(
     }
     match repository {
         Some(repository) => {
-            let pushed = push(session, &name, repository, tag, options.voice).await?;
+            let pushed = push(session, &name, repository, tag, options.reporter).await?;
             Ok(BuildResult { earlier: earlier && pushed.earlier, ..pushed })
         }
         None => Ok(BuildResult { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
@@ -140,12 +140,12 @@ impl Build<'_> {
         };
         let context = &self.input.context;
         let (tar, read_error) =
-            request_body::from_reader(context.tar(), context.size(), self.options.voice.quiet);
+            request_body::from_reader(context.tar(), context.size(), self.options.reporter.quiet);
         let docker = patient(self.engine.docker.clone());
         let answer =
             docker.build_image(self.request_options(&parser), Some(known), Some(body_try_stream(tar)));
         let mut answer = Box::pin(answer);
-        let mut view = ProgressView::new(self.options.voice.quiet);
+        let mut view = ProgressView::new(self.options.reporter.quiet);
         let begun = Instant::now();
         let mut image = None;
         let mut interrupts = Interrupts::listen();

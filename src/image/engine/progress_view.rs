@@ -1,7 +1,7 @@
 //! The progress of a build as people see it: the current steps on a terminal, everything in a pipe.
 
 use super::build_events::{BuildEvent, StepOutcome, StepUpdate, Steps, short};
-use crate::ui::{Board, note};
+use crate::ui::{StatusLines, print_message};
 
 /// The number of characters of a step's name before its progress.
 const NAME_WIDTH: usize = 40;
@@ -10,14 +10,14 @@ const NAME_WIDTH: usize = 40;
 #[derive(Debug)]
 pub struct ProgressView {
     steps: Steps,
-    board: Board,
+    status_lines: StatusLines,
     quiet: bool,
 }
 
 impl ProgressView {
     /// The view of a build that begins. With `quiet`, only the end of a failed build is shown.
     pub fn new(quiet: bool) -> Self {
-        Self { steps: Steps::default(), board: Board::new(), quiet }
+        Self { steps: Steps::default(), status_lines: StatusLines::new(), quiet }
     }
 
     /// Shows events.
@@ -26,10 +26,10 @@ impl ProgressView {
             if self.quiet {
                 continue;
             }
-            if self.board.is_seen() {
+            if self.status_lines.is_visible() {
                 self.on_terminal(&update);
             } else if let Some(line) = update.plain() {
-                note(line);
+                print_message(line);
             }
         }
     }
@@ -44,23 +44,23 @@ impl ProgressView {
         let key = number.to_string();
         let name = self.steps.name(*number);
         match update {
-            StepUpdate::Started(..) => self.board.set(&key, &format!(" => {name}")),
+            StepUpdate::Started(..) => self.status_lines.set(&key, &format!(" => {name}")),
             StepUpdate::Output(_, _, line) => {
-                self.board.set(&key, &format!(" => {} | {}", short(name, NAME_WIDTH), line.trim()))
+                self.status_lines.set(&key, &format!(" => {} | {}", short(name, NAME_WIDTH), line.trim()))
             }
             StepUpdate::Progress(_, moved) => {
-                self.board.set(&key, &format!(" => {} {moved}", short(name, NAME_WIDTH)))
+                self.status_lines.set(&key, &format!(" => {} {moved}", short(name, NAME_WIDTH)))
             }
             StepUpdate::Finished(_, how) => {
-                self.board.remove(&key);
+                self.status_lines.remove(&key);
                 // Internal steps of the builder are interesting only while they take time.
                 let is_internal = !name.starts_with('[') || name.starts_with("[internal]");
                 match how {
                     StepOutcome::Done(took) if !is_internal => {
-                        note(format!(" => {name} {:.1}s", took.as_secs_f64()));
+                        print_message(format!(" => {name} {:.1}s", took.as_secs_f64()));
                     }
-                    StepOutcome::Cached if !is_internal => note(format!(" => CACHED {name}")),
-                    StepOutcome::Failed(_) => note(format!(" => ERROR {name}")),
+                    StepOutcome::Cached if !is_internal => print_message(format!(" => CACHED {name}")),
+                    StepOutcome::Failed(_) => print_message(format!(" => ERROR {name}")),
                     StepOutcome::Done(_) | StepOutcome::Cached | StepOutcome::Canceled => {}
                 }
             }
@@ -69,7 +69,7 @@ impl ProgressView {
 
     /// Ends the view. If a step failed, prints its last lines and returns its name and the reason.
     pub fn finish(&mut self) -> Option<(String, String)> {
-        self.board.clear();
+        self.status_lines.clear();
         let step = self.steps.failed()?;
         let Some(StepOutcome::Failed(why)) = &step.outcome else { return None };
         if step.last.is_empty() {
@@ -78,7 +78,7 @@ impl ProgressView {
         let mut block = vec![format!("------\n > {}:", step.name)];
         block.extend(step.last.iter().cloned());
         block.push("------".to_owned());
-        note(block.join("\n"));
+        print_message(block.join("\n"));
         Some((step.name.clone(), why.clone()))
     }
 }

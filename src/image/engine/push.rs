@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, queue_platform};
-use crate::ui::{Board, Failure, Interrupts, Voice, note};
+use crate::ui::{Failure, Interrupts, Reporter, StatusLines, print_message};
 use awsb_model::image::{Platform, Repository, Tag};
 
 /// The number of attempts for a push that breaks off. Layers that have arrived are not sent again.
@@ -32,7 +32,7 @@ pub async fn push(
     image: &str,
     repository: &Repository,
     tag: &Tag,
-    voice: Voice,
+    reporter: Reporter,
 ) -> Result<BuildResult, Failure> {
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
@@ -51,10 +51,10 @@ pub async fn push(
         return Ok(built(Some(digest), true));
     }
     let authorization = authorization(session, repository).await?;
-    if !voice.quiet {
-        tell_misfit(session, image, &found, voice).await;
+    if !reporter.quiet {
+        tell_misfit(session, image, &found, reporter).await;
     }
-    let push = Push { session, engine: &engine, image, repository, tag, authorization, voice };
+    let push = Push { session, engine: &engine, image, repository, tag, authorization, reporter };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
     let mut interrupts = Interrupts::listen();
     push.name_it(image).await?;
@@ -92,13 +92,13 @@ async fn is_there(
 }
 
 /// Prints a note if the image is for another platform than the cluster's machines.
-async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, voice: Voice) {
+async fn tell_misfit(session: &Session, image: &str, found: &ImageInspect, reporter: Reporter) {
     let Some(own) = found.architecture.as_deref().and_then(|own| own.parse::<Platform>().ok()) else {
         return;
     };
     let theirs = queue_platform::of_queue(session, &session.cluster.job_queue).await.ok().flatten();
     if let Some(theirs) = theirs.filter(|theirs| *theirs != own) {
-        voice.say(format_args!(
+        reporter.print(format_args!(
             "note: the image {image} is for {own}, and the machines of the job queue {} are {theirs}",
             session.cluster.job_queue
         ));
@@ -129,7 +129,7 @@ struct Push<'a> {
     repository: &'a Repository,
     tag: &'a Tag,
     authorization: String,
-    voice: Voice,
+    reporter: Reporter,
 }
 
 /// The reason why an attempt has failed.
@@ -172,7 +172,8 @@ impl Push<'_> {
                     if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
                         return Err(self.refused(refusal, &why));
                     }
-                    self.voice.say(format_args!("note: the push was interrupted and is tried again: {why}"));
+                    self.reporter
+                        .print(format_args!("note: the push was interrupted and is tried again: {why}"));
                 }
             }
             tokio::time::sleep(pause).await;
@@ -193,17 +194,17 @@ impl Push<'_> {
         let wire = self.engine.raw_client();
         let answer = wire.post::<Message>(&path, &[("x-registry-auth", &self.authorization)]).await;
         let mut answer = answer.map_err(|e| self.broken(e, false))?;
-        let (mut layers, mut board, mut digest) = (Layers::default(), Board::new(), None);
+        let (mut layers, mut status_lines, mut digest) = (Layers::default(), StatusLines::new(), None);
         let outcome = loop {
             match answer.next().await {
                 Ok(Some(Message { error: Some(why), .. })) => {
                     break Err(Broken::Refused(why, layers.were_retried()));
                 }
                 Ok(Some(message)) => {
-                    if let Some(update) = layers.apply(&message).filter(|_| !self.voice.quiet) {
-                        board.set(&update.id, &update.line);
-                        if update.is_lasting && !board.is_seen() {
-                            note(update.line);
+                    if let Some(update) = layers.apply(&message).filter(|_| !self.reporter.quiet) {
+                        status_lines.set(&update.id, &update.line);
+                        if update.is_lasting && !status_lines.is_visible() {
+                            print_message(update.line);
                         }
                     }
                     digest = message.aux.and_then(|aux| aux.digest).or(digest);
@@ -213,10 +214,10 @@ impl Push<'_> {
                 Err(e) => break Err(Broken::Engine(e.to_string())),
             }
         };
-        let was_seen = board.is_seen();
-        drop(board);
-        if was_seen && !self.voice.quiet && outcome.is_ok() {
-            layers.lines().for_each(note);
+        let was_seen = status_lines.is_visible();
+        drop(status_lines);
+        if was_seen && !self.reporter.quiet && outcome.is_ok() {
+            layers.lines().for_each(print_message);
         }
         outcome
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use crate::ui::Progress;
+use crate::ui::ProgressBar;
 
 /// The size of a chunk.
 const CHUNK: usize = 128 * 1024;
@@ -53,7 +53,7 @@ pub fn from_reader(
         }
     });
     let read_error = ReadError::default();
-    let begin = (receiver, Progress::new("sending the context", size).unless(quiet), read_error.clone());
+    let begin = (receiver, ProgressBar::new("sending the context", size).unless(quiet), read_error.clone());
     let body = stream::unfold(begin, async |(mut receiver, mut progress, read_error)| {
         let chunk = receiver.recv().await?;
         match &chunk {

@@ -1,17 +1,17 @@
-//! A view that is shown again and again: in place on a terminal, one below the other elsewhere.
+//! A view that is printed repeatedly: in place on a terminal, and else one below the other.
 
-use super::text::width;
+use super::text_width::width;
 use super::{Failure, Output};
 
-/// Where the views are shown.
+/// The place of a view that is printed repeatedly.
 #[derive(Debug, Default)]
-pub struct Screen {
+pub struct LiveView {
     is_cleared: bool,
 }
 
-impl Screen {
-    /// Shows a view, which was [kept](Output::keeping), below its title. On a terminal only what fits into the screen,
-    /// but all of the last one, which stays there.
+impl LiveView {
+    /// Prints a view, which was [buffered](Output::keeping), below its title. On a terminal it is
+    /// truncated to the screen, except for the last view, which stays there.
     ///
     /// # Errors
     /// As [`Output::write`].
@@ -26,7 +26,7 @@ impl Screen {
             let title = title.map(|title| format!("{title}\n")).unwrap_or_default();
             return output.write(format!("{title}{view}").as_bytes());
         }
-        // The cursor stands in the last row.
+        // The last row is the cursor's.
         let room = output.rows().filter(|_| !is_last).map(|rows| rows.saturating_sub(1));
         let lines: Vec<&str> = title.into_iter().chain(view.lines()).collect();
         let head = usize::from(title.is_some()) + usize::from(output.has_header());
@@ -34,7 +34,7 @@ impl Screen {
         let mut text = String::from(if self.is_cleared { "\x1b[H" } else { "\x1b[2J\x1b[H" });
         self.is_cleared = true;
         for line in fitting(&lines, head, room, output.columns()) {
-            // What was there before and was longer goes (EL).
+            // A longer line from before is erased (EL).
             text.extend([line, "\x1b[K\n"]);
         }
         text.push_str("\x1b[J");
@@ -42,9 +42,9 @@ impl Screen {
     }
 }
 
-/// The lines for which there is room: the first ones, so many as are the `head`, and the last ones.
+/// The lines that fit: the first `head` lines, and the last ones.
 fn fitting<'l>(lines: &[&'l str], head: usize, room: Option<usize>, columns: Option<usize>) -> Vec<&'l str> {
-    // Coloured lines are a table's, which fit.
+    // Coloured lines come from a table, whose lines fit.
     let rows = |line: &str| match columns {
         Some(columns) if columns > 0 && !line.contains('\x1b') => width(line).div_ceil(columns).max(1),
         _ => 1,
@@ -53,7 +53,7 @@ fn fitting<'l>(lines: &[&'l str], head: usize, room: Option<usize>, columns: Opt
         return lines.to_vec();
     };
     let (head, others) = lines.split_at(head.min(lines.len()));
-    // One row is for the sign that something is left out.
+    // One row is for the sign of omitted lines.
     let mut left = room.saturating_sub(1 + head.iter().map(|line| rows(line)).sum::<usize>());
     let fits = |line: &&&str| {
         let rows = rows(line);
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_view_is_drawn_over_the_one_before() {
         let output = Output::in_memory(super::super::Format::Plain, Some(80), false);
-        let mut screen = Screen::default();
+        let mut screen = LiveView::default();
         assert_eq!(screen.show(&output, Some("now"), "a\nb\n", false), Ok(()));
         assert_eq!(output.taken(), "\x1b[2J\x1b[Hnow\x1b[K\na\x1b[K\nb\x1b[K\n\x1b[J");
         assert_eq!(screen.show(&output, None, "c\n", true), Ok(()));

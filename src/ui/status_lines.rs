@@ -1,4 +1,4 @@
-//! Lines that change in place: on a terminal, on stderr.
+//! Status lines at the bottom of the terminal, which change in place.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -6,45 +6,46 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::progress::bars;
-use super::text::harmless;
+use super::sanitize::sanitize;
 
-/// What several things do at the same time, a line for each at the bottom of the terminal. Where there is no terminal
-/// there is nothing to see. What is [noted](super::note) goes above.
+/// The status of several concurrent tasks, a line each at the bottom of the terminal. Without a
+/// terminal nothing is shown. A message of [`print_message`](super::print_message) appears above
+/// the lines.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct StatusLines {
     on_terminal: bool,
     lines: HashMap<String, ProgressBar>,
 }
 
-impl Board {
-    /// An empty one.
+impl StatusLines {
+    /// No lines yet.
     pub fn new() -> Self {
         Self { on_terminal: std::io::stderr().is_terminal(), lines: HashMap::new() }
     }
 
-    /// Whether it can be seen.
-    pub fn is_seen(&self) -> bool {
+    /// Whether the lines are visible.
+    pub fn is_visible(&self) -> bool {
         self.on_terminal
     }
 
-    /// Has the line of `key` say this; a new one comes below the others.
+    /// Sets the text of the line `key`. A new line is added below the others.
     pub fn set(&mut self, key: &str, text: &str) {
         if !self.on_terminal {
             return;
         }
         if let Some(line) = self.lines.get(key) {
-            line.set_message(harmless(text).into_owned());
+            line.set_message(sanitize(text).into_owned());
             return;
         }
-        // A line that is wider than the terminal is cut.
+        // A line that is wider than the terminal is truncated.
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             let line = bars().add(ProgressBar::new_spinner().with_style(style));
-            line.set_message(harmless(text).into_owned());
+            line.set_message(sanitize(text).into_owned());
             self.lines.insert(key.to_owned(), line);
         }
     }
 
-    /// Takes a line away.
+    /// Removes a line.
     pub fn remove(&mut self, key: &str) {
         if let Some(line) = self.lines.remove(key) {
             line.finish_and_clear();
@@ -52,7 +53,7 @@ impl Board {
         }
     }
 
-    /// Takes all lines away.
+    /// Removes all lines.
     pub fn clear(&mut self) {
         for (_, line) in self.lines.drain() {
             line.finish_and_clear();
@@ -61,7 +62,7 @@ impl Board {
     }
 }
 
-impl Drop for Board {
+impl Drop for StatusLines {
     fn drop(&mut self) {
         self.clear();
     }

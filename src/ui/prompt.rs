@@ -1,21 +1,21 @@
-//! A question on the terminal.
+//! A prompt on the terminal.
 
 use std::io::IsTerminal;
 
-use super::{Failure, note};
+use super::{Failure, print_message};
 
-/// Whether there is somebody to ask: stdin and stderr are a terminal.
+/// Whether a prompt is possible: stdin and stderr are terminals.
 pub fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks on the terminal; anything but `y` and `yes` is a no.
+/// Asks on the terminal. Any answer but `y` and `yes` is a no.
 ///
 /// # Errors
 /// When the terminal cannot be read.
 pub async fn ask(question: &str) -> Result<bool, Failure> {
     eprint!("{question} [y/N] ");
-    // On a thread, so that Ctrl-C is an answer, too.
+    // The answer is read on a thread, so that Ctrl-C is an answer, too.
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).map(|_| line)
@@ -23,7 +23,7 @@ pub async fn ask(question: &str) -> Result<bool, Failure> {
     let answer = answer.await.map_err(std::io::Error::other).flatten();
     let answer = answer.map_err(|e| Failure::failed(format!("reading the answer from the terminal: {e}")))?;
     if !answer.ends_with('\n') {
-        note("");
+        print_message("");
     }
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -7,8 +7,9 @@
 use awsb_model::{Demand, InstanceType};
 use serde::{Deserialize, Serialize};
 
-use super::{ComputeEnvironment, Queue};
+use super::{ComputeEnvironment, Queue, environments};
 use crate::aws::Session;
+use crate::ui::Failure;
 
 /// The kind of the cache's entries: a queue's name to [`CachedCapacity`].
 const KIND: &str = "room";
@@ -67,4 +68,22 @@ pub fn cache_capacity(
 /// The cached environments of a queue, by its name.
 pub fn cached_capacity(session: &Session, queue: &str) -> Option<CachedCapacity> {
     session.capacity_cache().read(KIND, queue)
+}
+
+/// The compute environments of these queues, whose capacity is cached.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn environments_of(
+    session: &Session,
+    queues: &[Queue],
+) -> Result<Vec<ComputeEnvironment>, Failure> {
+    let mut names: Vec<String> = queues.iter().flat_map(|queue| queue.compute_environments.clone()).collect();
+    names.sort();
+    names.dedup();
+    let known = if names.is_empty() { Vec::new() } else { environments(session, &names).await? };
+    for queue in queues {
+        cache_capacity(session, queue, &known, None);
+    }
+    Ok(known)
 }

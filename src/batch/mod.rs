@@ -21,7 +21,9 @@ mod submit;
 mod terminate;
 mod wait_set;
 
-pub use capacity_cache::{CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity};
+pub use capacity_cache::{
+    CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity, environments_of,
+};
 pub use describe::{JobDetails, describe, describe_one, describe_with_environment, sdk_details, unknown};
 pub use history::{last_of_another_session, record_submission, recorded_ids};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
@@ -31,7 +33,7 @@ pub use poll::{PollInterval, poll_job};
 pub use query::{JobQuery, ListOrder, newest_last, select, select_by_name, select_pages};
 pub use queues::{
     BlockingJob, ComputeEnvironment, JobCount, Queue, QueueSnapshot, QueueUsage, SnapshotJob, TimeLimit,
-    environments, environments_of, find_queue, queue_snapshot, queue_usage, queues,
+    environments, find_queue, queue_snapshot, queue_usage, queues,
 };
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};

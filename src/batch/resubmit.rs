@@ -21,7 +21,8 @@ pub struct Resubmission {
     pub id: JobId,
     /// Its state.
     pub status: Status,
-    /// The request, without its dependencies, which are over, and without its mark, which was for one job.
+    /// The request, without its dependencies, which are over, and without its mark, which was for
+    /// one job.
     pub request: SubmitRequest,
     /// Its tasks, for an array or a part of one.
     pub tasks: Option<Tasks>,

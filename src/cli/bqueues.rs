@@ -414,3 +414,15 @@ impl QueueView {
         element
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_vcpus() {
+        for (units, text) in [(0, "0"), (256, "0.25"), (1024, "1"), (10_240, "10"), (1536, "1.5")] {
+            assert_eq!(vcpus(units), text);
+        }
+    }
+}

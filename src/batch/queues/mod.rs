@@ -5,6 +5,6 @@ mod model;
 mod rules;
 mod usage;
 
-pub use model::{ComputeEnvironment, Queue, TimeLimit, environments, environments_of, queues};
+pub use model::{ComputeEnvironment, Queue, TimeLimit, environments, queues};
 pub use rules::{find_queue, no_nodes};
 pub use usage::{BlockingJob, JobCount, QueueSnapshot, QueueUsage, SnapshotJob, queue_snapshot, queue_usage};

@@ -4,7 +4,6 @@ use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{Session, explain};
-use crate::batch::cache_capacity;
 use crate::ui::Failure;
 
 /// A job queue (API `JobQueueDetail`). It is serialised under AWS's field names.
@@ -69,7 +68,7 @@ pub struct ComputeEnvironment {
     pub ecs_cluster_arn: Option<String>,
     /// The role with which Batch acts.
     pub service_role: Option<String>,
-    /// What it may have; an unmanaged one has none.
+    /// Its resources; an unmanaged environment has none.
     pub compute_resources: Option<ComputeResources>,
 }
 
@@ -201,24 +200,6 @@ pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Com
         }
     }
     Ok(environments)
-}
-
-/// The compute environments of these queues.
-///
-/// # Errors
-/// When Batch cannot be asked.
-pub async fn environments_of(
-    session: &Session,
-    queues: &[Queue],
-) -> Result<Vec<ComputeEnvironment>, Failure> {
-    let mut names: Vec<String> = queues.iter().flat_map(|queue| queue.compute_environments.clone()).collect();
-    names.sort();
-    names.dedup();
-    let known = if names.is_empty() { Vec::new() } else { environments(session, &names).await? };
-    for queue in queues {
-        cache_capacity(session, queue, &known, None);
-    }
-    Ok(known)
 }
 
 impl Queue {

@@ -1,7 +1,8 @@
 //! The jobs that a queue accepts.
 
-use super::model::{ComputeEnvironment, Queue, environments_of, queues};
+use super::model::{ComputeEnvironment, Queue, queues};
 use crate::aws::Session;
+use crate::batch::environments_of;
 use crate::ui::Failure;
 
 impl Queue {

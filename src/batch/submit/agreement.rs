@@ -1,4 +1,5 @@
-//! The model and the wire agree: schedules of the model go through the driver and the SDK, to a server that follows them.
+//! The model and the wire agree: schedules of the model go through the driver and the SDK, to a
+//! server that follows them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,8 +26,8 @@ struct Result {
     submits: usize,
 }
 
-/// A schedule of this number without anything that takes time on the wire: each call is answered at once, by the test's
-/// clock, and one submitter comes after the other.
+/// A schedule of this number without anything that takes time on the wire: each call is answered at
+/// once, by the test's clock, and one submitter comes after the other.
 fn schedule(number: u64) -> Schedule {
     let mut schedule = generate(number);
     schedule.holders.truncate(2);

@@ -30,7 +30,8 @@ use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
 const FILTERED_PAGE: i32 = 100;
-/// After this time, it is said why a submission takes long, wherever stderr goes; on a terminal it is said at once.
+/// After this time, it is said why a submission takes long, wherever stderr goes; on a terminal it
+/// is said at once.
 const TELL_AFTER: Duration = Duration::from_millis(1500);
 
 /// The machine that is driven.
@@ -74,13 +75,13 @@ pub struct Driver<'a> {
     stepped: Option<&'a Stepped>,
 }
 
-/// The clock of a test, which goes on when nothing is due, and the step at which the submitter is killed, with the
-/// number of its actions that are executed.
+/// The clock of a test, which goes on when nothing is due, and the step at which the submitter is
+/// killed, with the number of its actions that are executed.
 #[cfg(test)]
 pub struct Stepped {
     clock: std::sync::Arc<std::sync::atomic::AtomicI64>,
-    /// Replies and wakes, by their times. Those of the same time come in the order of the actions that they belong to,
-    /// as in the model.
+    /// Replies and wakes, by their times. Those of the same time come in the order of the actions
+    /// that they belong to, as in the model.
     due: RefCell<std::collections::BTreeMap<(Millis, usize), Event>>,
     actions: Cell<usize>,
     kill: Option<(usize, usize)>,
@@ -88,8 +89,8 @@ pub struct Stepped {
     killed: tokio::sync::Notify,
 }
 
-/// What is said while a submission takes long, once for each request: at once on a terminal, and else when it has taken
-/// long. Most of what scripts do works at the second try.
+/// What is said while a submission takes long, once for each request: at once on a terminal, and
+/// else when it has taken long. Most of what scripts do works at the second try.
 #[derive(Debug)]
 struct Telling {
     request: usize,
@@ -327,7 +328,8 @@ impl<'a> Driver<'a> {
         SubmitReply::NotNow(number)
     }
 
-    /// The session for the next call. A local cluster that has ended is started after a call has failed.
+    /// The session for the next call. A local cluster that has ended is started after a call has
+    /// failed.
     async fn renewed(&self) -> Session {
         let session = self.session.borrow().clone();
         let Some(failure) = self.renew_after.take().map(|number| self.failure(number)) else {
@@ -399,8 +401,8 @@ impl<'a> Driver<'a> {
         Self { stepped: Some(stepped), ..self }
     }
 
-    /// Executes one action after the other: a call takes no time by the clock of the test. The last actions of a
-    /// submitter that is killed are executed, too, and nobody hears of them.
+    /// Executes one action after the other: a call takes no time by the clock of the test. The last
+    /// actions of a submitter that is killed are executed, too, and nobody hears of them.
     async fn execute_in_order(&self, stepped: &Stepped, actions: Vec<Action>) -> Option<Outcome> {
         let executed = stepped.dies();
         for action in actions.into_iter().take(executed.unwrap_or(usize::MAX)) {

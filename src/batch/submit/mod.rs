@@ -1,12 +1,14 @@
 //! SubmitJob: never twice, never lost.
 //!
-//! SubmitJob has no idempotency token, and an SDK that retries it submits twice when a reply is lost. So the SDK's
-//! retries are off, each submission carries a [`Mark`] in the job's environment, and [`protocol`](super::protocol)
-//! says what to do when a reply is lost. Here its actions are executed with the SDK, and its outcomes put into words.
+//! SubmitJob has no idempotency token, and an SDK that retries it submits twice when a reply is
+//! lost. So the SDK's retries are off, each submission carries a [`Mark`] in the job's environment,
+//! and [`protocol`](super::protocol) says what to do when a reply is lost. Here its actions are
+//! executed with the SDK, and its outcomes put into words.
 
 #[cfg(test)]
 mod agreement;
 mod driver;
+mod once;
 mod outcome;
 mod progress;
 mod retry_policy;
@@ -16,6 +18,7 @@ use std::slice;
 
 use uuid::Uuid;
 
+pub use once::Once;
 pub use progress::Progress;
 pub use retry_policy::RetryPolicy;
 pub(super) use retry_policy::some_of;
@@ -36,21 +39,13 @@ impl Submitted {
     }
 }
 
-/// The jobs of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
-    /// One for each request, in order.
-    pub jobs: Vec<Submitted>,
-    /// Nothing was submitted: they were there already.
-    pub earlier: bool,
-}
-
 /// Submits a job, once: `batch::protocol` says how.
 ///
 /// # Errors
-/// When Batch refuses the job or was busy for all of the submit timeout. Unless a try before left it open whether the
-/// job exists, there is no job then. When nobody can tell whether there is one, the failure says so, with the mark and
-/// how to look for it; [`Progress::is_open`] tells the two apart.
+/// When Batch refuses the job or was busy for all of the submit timeout. Unless a try before left
+/// it open whether the job exists, there is no job then. When nobody can tell whether there is one,
+/// the failure says so, with the mark and how to look for it; [`Progress::is_open`] tells the two
+/// apart.
 pub async fn submit(
     session: &Session,
     request: &SubmitRequest,
@@ -67,14 +62,15 @@ pub async fn submit(
 
 /// Submits the jobs of a key, unless they are there: `batch::protocol` says how.
 ///
-/// * All of them active or SUCCEEDED: nothing is submitted. The same while any is active, whatever has become of the
-///   others: the work goes on.
-/// * All ended, and some FAILED: those are submitted again, the others are kept. When the requests are others than
-///   before (in number, names or queues), all are submitted again.
+/// * All of them active or SUCCEEDED: nothing is submitted. The same while any is active, whatever
+///   has become of the others: the work goes on.
+/// * All ended, and some FAILED: those are submitted again, the others are kept. When the requests
+///   are others than before (in number, names or queues), all are submitted again.
 /// * Somebody else is submitting them: they are waited for.
 ///
 /// # Errors
-/// As [`submit`]; when the key's object cannot be read or written; when Batch has forgotten the jobs.
+/// As [`submit`]; when the key's object cannot be read or written; when Batch has forgotten the
+/// jobs.
 pub async fn once(
     session: &Session,
     key: &OnceKey,

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use crate::ui::{EndSignal, ErrorKind, Failure};
 use awsb_model::{JobId, Mark, SubmitRequest};
 
-/// What is known of one submission, or of one after the other, for whoever has to break off (Ctrl-C).
+/// What is known of one submission, or of one after the other, for whoever has to break off
+/// (Ctrl-C).
 #[derive(Debug, Default)]
 pub struct Progress {
     known: RefCell<Known>,

@@ -15,10 +15,11 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// How long a submission goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For how long the job is tried anew when Batch is busy, cannot be reached or loses the answer. A search
-    /// for what has been sent goes on beyond it.
+    /// For how long the job is tried anew when Batch is busy, cannot be reached or loses the
+    /// answer. A search for what has been sent goes on beyond it.
     pub submit_timeout: Duration,
-    /// How long Batch may take to act on a request whose answer was lost, and to list and describe the job.
+    /// How long Batch may take to act on a request whose answer was lost, and to list and describe
+    /// the job.
     pub settle: Duration,
 }
 
@@ -34,7 +35,8 @@ impl RetryPolicy {
         Limits { submit_timeout: milliseconds(self.submit_timeout), settle: milliseconds(self.settle) }
     }
 
-    /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in seconds).
+    /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in
+    /// seconds).
     pub fn new(submit_timeout: Option<Duration>) -> Self {
         let given = std::env::var("AWSB_SUBMIT_SETTLE").ok().filter(|text| !text.is_empty());
         let seconds = |text: &str| Duration::try_from_secs_f64(text.trim().parse().ok()?).ok();
@@ -55,8 +57,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A random part of a pause, so that many who were turned away together do not come back together ("full jitter", AWS
-/// Architecture Blog, Exponential Backoff And Jitter).
+/// A random part of a pause, so that many who were turned away together do not come back together
+/// ("full jitter", AWS Architecture Blog, Exponential Backoff And Jitter).
 pub(in crate::batch) fn some_of(pause: Duration) -> Duration {
     // 53 bits are what an f64 holds exactly.
     let random = (Uuid::new_v4().as_u128() & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64;

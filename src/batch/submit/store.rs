@@ -62,8 +62,9 @@ impl Store {
         Ok(Some((record, etag)))
     }
 
-    /// Writes the record, if there is none or if the one there is still the version `over`; `None` when that is not so.
-    /// It may have been ourselves, as the SDK repeats a put whose answer was lost.
+    /// Writes the record, if there is none or if the one there is still the version `over`; `None`
+    /// when that is not so. It may have been ourselves, as the SDK repeats a put whose answer was
+    /// lost.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -95,8 +96,8 @@ impl Store {
     }
 }
 
-/// A condition that does not hold: 412, 409 and, where the version to be replaced has been deleted, 404 (S3 User
-/// Guide, conditional writes).
+/// A condition that does not hold: 412, 409 and, where the version to be replaced has been deleted,
+/// 404 (S3 User Guide, conditional writes).
 fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|r| r.status().as_u16());
     matches!(status, Some(404 | 409 | 412)) && error.code() != Some("NoSuchBucket")

@@ -1,4 +1,4 @@
-//! What stands in a cell of the table, for whom, and how it sorts.
+//! The values of cells: how they are rendered, and how they sort.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::ui::{Cell, Tone, local_rfc3339, local_short, span};
 use awsb_model::Status;
 
-/// What a cell says.
+/// The value of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CellValue {
     Nothing,
@@ -32,7 +32,7 @@ pub struct Viewer {
     pub now: i64,
     here: Zoned,
     on_terminal: bool,
-    /// How IDs are shown, where they are not shown whole.
+    /// The IDs among which a shortened one must be unique; without them, IDs are whole.
     ids: Option<ShortIds>,
 }
 
@@ -42,12 +42,12 @@ impl Viewer {
         Self { now: here.timestamp().as_millisecond(), here, on_terminal, ids: None }
     }
 
-    /// The same, with IDs that are no longer than it takes to tell these apart.
+    /// The same viewer, with IDs that are shortened as far as these stay different.
     pub fn shortening(&self, ids: ShortIds) -> Self {
         Self { ids: Some(ids), ..self.clone() }
     }
 
-    /// Whether a person looks at it.
+    /// Whether the output is a terminal.
     pub fn is_on_terminal(&self) -> bool {
         self.on_terminal
     }
@@ -57,7 +57,7 @@ impl Viewer {
         self.ids.as_ref().map_or_else(|| id.to_owned(), |ids| ids.shortest(id))
     }
 
-    /// A time as people read it: all of it, or on a terminal what is not the same as now.
+    /// A time as text. A terminal shows only the part in which it differs from now.
     fn time(&self, epoch_ms: i64) -> String {
         if self.on_terminal { local_short(epoch_ms, &self.here) } else { local_rfc3339(epoch_ms) }
     }
@@ -80,7 +80,7 @@ impl CellValue {
         }
     }
 
-    /// A time; 0 is none.
+    /// A time; 0 counts as missing.
     pub fn time(epoch_ms: Option<i64>) -> Self {
         epoch_ms.filter(|t| *t > 0).map_or(CellValue::Nothing, CellValue::Time)
     }
@@ -101,7 +101,7 @@ impl CellValue {
         }
     }
 
-    /// How two values of one column sort; nothing comes last, whichever way is `descending`.
+    /// The order of two values of one column. Missing values come last, in descending order, too.
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let order = match (self, other) {
             (CellValue::Nothing, CellValue::Nothing) => return Ordering::Equal,

@@ -1,4 +1,4 @@
-//! The columns of the table: what stands in them, how they sort, and what they give up on a narrow
+//! The columns of the table: their values, their order, and how they are truncated on a narrow
 //! terminal.
 
 use std::cmp::Ordering;
@@ -12,11 +12,11 @@ use crate::ui::{Column, Truncate};
 use awsb_model::payload::launcher;
 use awsb_model::{Invalid, JobNumber};
 
-/// A column that there is.
+/// The definition of a column.
 #[derive(Debug)]
 pub struct ColumnDefinition {
     column: Column,
-    /// Whether a listing does not tell it.
+    /// Whether a listing lacks it, so that it costs a DescribeJobs call.
     described: bool,
     value: fn(&Job, &Viewer) -> CellValue,
 }
@@ -34,7 +34,8 @@ const fn described(name: &'static str, value: fn(&Job, &Viewer) -> CellValue) ->
     ColumnDefinition { column: Column { name, rank: 10, truncate: Truncate::End(8) }, described: true, value }
 }
 
-/// All columns, in the order in which `--help` lists them. Their ranks are those of the usual view.
+/// All columns, in the order in which `--help` lists them. Their ranks are those of the default
+/// view.
 static COLUMNS: [ColumnDefinition; 27] = [
     column("jobId", 0, Truncate::Middle(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
     column("jobName", 1, Truncate::End(8), |job, _| CellValue::text(Some(&job.job_name))),
@@ -101,13 +102,12 @@ impl ColumnRef {
         self.0.column.name
     }
 
-    /// Whether a listing does not tell it.
+    /// Whether a listing lacks it.
     pub fn is_described(self) -> bool {
         self.0.described
     }
 
-    /// The column in a table of its user's choice, from which none is left out; or in the usual
-    /// one.
+    /// The column in a table. Columns that the user has chosen are never left out.
     pub fn column(self, chosen: bool) -> Column {
         Column { rank: if chosen { 0 } else { self.0.column.rank }, ..self.0.column }
     }
@@ -138,7 +138,7 @@ impl FromStr for Columns {
     }
 }
 
-/// The value of `--sort`: a column, the other way around with a `-` before it.
+/// The value of `--sort`: a column, in descending order with a `-` before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sort {
     by: ColumnRef,
@@ -187,14 +187,14 @@ impl PartialOrd for Sorted {
     }
 }
 
-/// The columns of the usual table in a pipe. Scripts count on them: new ones come at the end.
+/// The columns of the default table in a pipe. Scripts depend on them, so new ones come at the end.
 pub fn default_in_pipe(traits: ListingTraits) -> Vec<ColumnRef> {
     let tail = [("task", traits.tasks), ("progress", traits.parents)];
     let names = ["jobId", "jobName", "status", "startedAt", "stoppedAt", "exitCode"].into_iter();
     named(names.chain(tail.into_iter().filter_map(|(name, there)| there.then_some(name))))
 }
 
-/// The columns of the usual table on a terminal; those in which nothing stands are left out.
+/// The columns of the default table on a terminal. Empty columns are left out.
 pub fn default_on_terminal(traits: ListingTraits, rows: &[JobRow], viewer: &Viewer) -> Vec<ColumnRef> {
     let names = ["jobId", "jobName", "status", "exitCode", "elapsed", "progress"].into_iter();
     let times = ["statusReason", "createdAt", "startedAt", "stoppedAt"];
@@ -211,8 +211,8 @@ fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<ColumnRef> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// How long its last attempt ran, or has run; an array's parent and nodes have no attempts of their
-/// own.
+/// The time that the last attempt has run, in milliseconds. The parent of an array or of nodes has
+/// no attempts of its own.
 fn elapsed(job: &Job, now: i64) -> Option<i64> {
     let started = job.started_at.filter(|t| *t > 0)?;
     let stopped = job.stopped_at.filter(|t| *t > 0);
@@ -220,8 +220,8 @@ fn elapsed(job: &Job, now: i64) -> Option<i64> {
     (until >= started).then_some(until - started)
 }
 
-/// From its submission to the start of its (last) attempt, or until now. What it waited for, Batch
-/// does not tell.
+/// The time from the submission to the start of the (last) attempt, or until now. Batch does not
+/// tell for what the job waited.
 pub fn waited(job: &Job, now: i64) -> Option<i64> {
     let created = job.created_at.filter(|t| *t > 0)?;
     let first = job.attempts.as_ref().and_then(|attempts| attempts.first()?.started_at);
@@ -235,7 +235,7 @@ fn name_of(arn: &str) -> &str {
     if arn.starts_with("arn:") { arn.rsplit_once('/').map_or(arn, |(_, name)| name) } else { arn }
 }
 
-/// The command as its user gave it, quoted for a shell.
+/// The command as the user wrote it, quoted for a shell.
 pub fn command(job: &Job) -> String {
     let container = job.main_container();
     let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();

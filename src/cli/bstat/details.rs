@@ -1,5 +1,4 @@
-//! One job in detail: what it is, where its time went, its attempts, what it waits for, its
-//! children or nodes.
+//! One job in detail: its identity, times, attempts and dependencies, its children or nodes.
 
 use std::collections::HashMap;
 
@@ -64,8 +63,8 @@ fn identity(job: &Job) -> Lines {
     .collect()
 }
 
-/// When it was where. Batch tells when a job was submitted, and when its attempts began to run and
-/// ended; not since when it has been in its state, so that waiting in the queue and starting are
+/// The times of a job. Batch has the time of the submission, and those at which attempts began and
+/// ended. It does not have the time of a change of state, so waiting in the queue and starting are
 /// one.
 fn times(job: &Job, now: i64) -> Lines {
     let mut lines = vec![
@@ -74,7 +73,7 @@ fn times(job: &Job, now: i64) -> Lines {
         line("stoppedAt", time(job.stopped_at)),
     ];
     if let Some(waited) = waited(job, now) {
-        // docs/bstat.md says what the time is made of.
+        // docs/bstat.md defines this time.
         let is_waiting = !matches!(job.status, Status::Running | Status::Succeeded | Status::Failed);
         let so_far = if is_waiting { " so far" } else { "" };
         lines.push(line("waited", format!("{}{so_far}", span(waited))));
@@ -87,7 +86,7 @@ fn times(job: &Job, now: i64) -> Lines {
     lines
 }
 
-/// For how long its attempts ran, in milliseconds, and how many they are.
+/// The time that the attempts ran, in milliseconds, and the number of attempts.
 fn ran(job: &Job, now: i64) -> Option<(i64, usize)> {
     let ended = job.attempts.as_deref().unwrap_or_default();
     let spans = ended.iter().filter_map(|a| Some((a.started_at?, a.stopped_at?)));
@@ -103,7 +102,7 @@ fn ran(job: &Job, now: i64) -> Option<(i64, usize)> {
     (all > 0).then(|| (spans.iter().map(|(from, to)| to - from).sum(), all))
 }
 
-/// What runs, and with what. An MNP job has it on its main node.
+/// The container and its resources; of an MNP job, those of its main node.
 fn container(job: &Job) -> Lines {
     let container = job.main_container();
     let gpus = job.resource("GPU").map(|n| line("gpus", n));
@@ -122,7 +121,7 @@ fn container(job: &Job) -> Lines {
     .collect()
 }
 
-/// Its attempts, each in a line, and what the last one left.
+/// The attempts, each in a line, and the result of the last one.
 fn attempts(job: &Job) -> Lines {
     let ended = job.attempts.as_deref().unwrap_or_default();
     let mut lines = vec![line("attempts", ended.len().to_string())];
@@ -139,7 +138,7 @@ fn attempts(job: &Job) -> Lines {
 fn attempt(attempt: &Attempt) -> String {
     let ran = match (attempt.started_at, attempt.stopped_at) {
         (Some(from), Some(to)) if from > 0 => format!("{} for {}", local_rfc3339(from), span(to - from)),
-        // It was ended before it ran, or never got so far.
+        // It was ended before it ran.
         (_, Some(to)) if to > 0 => format!("never ran, until {}", local_rfc3339(to)),
         _ => "never ran".to_owned(),
     };
@@ -151,7 +150,7 @@ fn attempt(attempt: &Attempt) -> String {
     facts.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// An exit code, with what shells and signals mean by it.
+/// An exit code, with its meaning for shells and signals.
 fn exit_code(code: i32) -> String {
     exit_code_in_words(code).map_or_else(|| code.to_string(), |words| format!("{code} ({words})"))
 }
@@ -215,7 +214,7 @@ fn part_summary(job: &Job) -> String {
     facts.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// How the values of environment variables are shown.
+/// The way in which values of environment variables are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvValues {
     /// Values that look like secrets are masked, and the launcher's variables are described.

@@ -1,14 +1,14 @@
-//! Job IDs as a terminal shows them: no longer than it takes to tell them apart.
+//! Job IDs as a terminal shows them: as short as they can be without becoming ambiguous.
 
 /// A shortened ID has at least this many characters.
-const LEAST: usize = 8;
+const MIN_LENGTH: usize = 8;
 
-/// The IDs that have to be told apart.
+/// The IDs among which a shortened one must be unique.
 #[derive(Debug, Clone, Default)]
 pub struct ShortIds(Vec<String>);
 
 impl ShortIds {
-    /// Of these IDs; children and nodes count as their parents.
+    /// These IDs. Children and nodes count as their parents.
     pub fn of<'i>(ids: impl IntoIterator<Item = &'i str>) -> Self {
         let mut whole: Vec<String> = ids.into_iter().map(|id| split(id).0.to_owned()).collect();
         whole.sort_unstable();
@@ -16,17 +16,21 @@ impl ShortIds {
         Self(whole)
     }
 
-    /// The shortest beginning of the ID that none of the others has, and the place of a child or a
-    /// node behind it.
+    /// The shortest beginning of the ID that none of the others has, with the index of a child or
+    /// node.
     pub fn shortest(&self, id: &str) -> String {
         let (whole, part) = split(id);
         let at = self.0.partition_point(|other| other.as_str() < whole);
         let before = at.checked_sub(1).and_then(|before| self.0.get(before));
         let mut behind = self.0[at..].iter().filter(|other| *other != whole);
-        let shared =
-            before.into_iter().chain(behind.next()).map(|other| in_common(whole, other)).max().unwrap_or(0);
-        let mut length = LEAST.max(shared + 1);
-        // A hyphen at the end tells nothing.
+        let shared = before
+            .into_iter()
+            .chain(behind.next())
+            .map(|other| common_length(whole, other))
+            .max()
+            .unwrap_or(0);
+        let mut length = MIN_LENGTH.max(shared + 1);
+        // A hyphen at the end does not help.
         if whole.as_bytes().get(length - 1) == Some(&b'-') {
             length += 1;
         }
@@ -34,13 +38,13 @@ impl ShortIds {
     }
 }
 
-/// The ID, and the place of a child (`:7`) or a node (`#0`) behind it.
+/// The ID of the whole job, and the index of a child (`:7`) or a node (`#0`).
 fn split(id: &str) -> (&str, &str) {
     id.split_at(id.find([':', '#']).unwrap_or(id.len()))
 }
 
-/// So many bytes both begin with.
-fn in_common(one: &str, other: &str) -> usize {
+/// The length of the common beginning, in bytes.
+fn common_length(one: &str, other: &str) -> usize {
     one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
 }
 

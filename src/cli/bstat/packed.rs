@@ -1,4 +1,4 @@
-//! The variables that travel in jobs' bundles, because they were too large for the request.
+//! The variables in the bundles of jobs, which were too large for the request.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -47,8 +47,8 @@ impl PackedVariables {
         let object = bundle::fetch(session, bucket, key).await;
         let (found, is_final) = match object.and_then(|object| read(id, object)) {
             Ok(found) => (found, true),
-            // Contact may be back at the next look; a bundle that is gone or damaged stays so, and
-            // is mentioned once.
+            // Contact may be back at the next look. A bundle that is gone or damaged stays so, and
+            // one warning is enough.
             Err(failure) => (warn(id, &failure), !failure.is_retryable()),
         };
         if is_final {
@@ -72,7 +72,7 @@ fn read(id: &str, bundle: impl Read) -> Result<Variables, Failure> {
         .map_err(|e| Failure::failed(format!("unpacking the bundle of the job {id}: {e}")))
 }
 
-/// Says that a bundle could not be read: its job is shown without what is in it.
+/// Warns that a bundle could not be read, so that its job is shown without these variables.
 fn warn(id: &str, failure: &Failure) -> Variables {
     print_message(format!(
         "bstat: warning: variables in the bundle of the job {id} are not shown: {failure}"

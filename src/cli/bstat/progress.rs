@@ -1,4 +1,4 @@
-//! How far an array has come, and how many nodes a multi-node parallel job has.
+//! The progress of an array, and the number of nodes of a multi-node parallel job.
 
 use crate::batch::Job;
 use crate::ui::{Cell, Tone};
@@ -7,9 +7,9 @@ use awsb_model::{Status, words};
 /// The progress of a parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Of an array: its size, and how many children are in which group of states.
+    /// The size of an array, and the number of its children by group of states.
     Array(u32, Vec<(Group, u32)>),
-    /// Of an MNP job: its nodes.
+    /// The number of nodes of an MNP job.
     Nodes(u32),
 }
 
@@ -53,11 +53,11 @@ impl Group {
     }
 }
 
-/// The columns that a bar takes.
+/// The width of a bar, in columns of the terminal.
 const BAR: usize = 10;
 
-/// The columns of a bar that each group has. A single child of thousands has one, too: that one has
-/// failed, or that not all have ended, is what matters.
+/// The width of each group in a bar. A single child of thousands has a column, too: it matters that
+/// one has failed, or that not all have ended.
 fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
     let all: u64 = counts.iter().map(|(_, n)| u64::from(*n)).sum();
     let share = |n: u32| match n {
@@ -66,7 +66,7 @@ fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
     };
     let mut bar: Vec<(Group, usize)> = counts.iter().map(|(group, n)| (*group, share(*n))).collect();
     let taken: usize = bar.iter().map(|(_, columns)| columns).sum();
-    // What rounding leaves, or takes too much, the largest group has.
+    // The largest group takes the difference that rounding makes.
     if let Some((_, largest)) = bar.iter_mut().max_by_key(|(_, columns)| *columns) {
         *largest = (*largest + BAR).saturating_sub(taken);
     }
@@ -74,7 +74,7 @@ fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
 }
 
 impl Progress {
-    /// The progress of a parent, as far as it is known.
+    /// The progress of a parent, if the job is one.
     pub fn of(job: &Job) -> Option<Self> {
         if job.is_mnp_parent() {
             return job.nodes.map(Progress::Nodes);
@@ -85,7 +85,7 @@ impl Progress {
         Some(Progress::Array(size, Group::ALL.map(|group| (group, count(group))).into()))
     }
 
-    /// So many thousandths of it have ended.
+    /// The part of it that has ended, in thousandths.
     pub fn per_mille(&self) -> i64 {
         match self {
             Progress::Array(size, counts) => {
@@ -97,8 +97,7 @@ impl Progress {
         }
     }
 
-    /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; nothing of what has no
-    /// children.
+    /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; `None` without counts.
     pub fn summary(&self) -> Option<String> {
         let Progress::Array(size, counts) = self else { return None };
         let counts = counts.iter().filter(|(_, n)| *n > 0);
@@ -114,14 +113,14 @@ impl Progress {
         };
         let cell = Cell::from(format!("[{size}]"));
         let mut written: Vec<&(Group, u32)> = counts.iter().filter(|(_, n)| *n > 0).collect();
-        // A terminal may be too narrow for all of them. What has failed is the last to be cut.
+        // A terminal may be too narrow for all counts. The count of failed children is cut last.
         if on_terminal {
             written.sort_by_key(|(group, _)| *group != Group::Failed);
         }
         let words = written.into_iter().fold(cell, |cell, (group, n)| {
             cell.and(" ", Tone::Plain).and(format!("{n} {}", group.word()), group.tone())
         });
-        // Of a parent whose children nobody has counted, the size is all there is.
+        // A parent without counts shows its size alone.
         if !on_terminal || counts.iter().all(|(_, n)| *n == 0) {
             return words;
         }
@@ -138,7 +137,7 @@ impl Progress {
     }
 }
 
-/// How many children are in which state, in the order in which a job goes through them.
+/// The number of children by state, in the order in which a job goes through the states.
 pub fn by_status(job: &Job) -> Vec<(Status, u32)> {
     let summary = job.array_properties.as_ref().and_then(|array| array.status_summary.as_ref());
     let counts = Status::ALL.into_iter().filter_map(|status| {

@@ -21,7 +21,7 @@ impl From<Job> for JobRow {
     }
 }
 
-/// What a view in detail shows of a job.
+/// The data that a view in detail shows of a job.
 #[derive(Debug, Clone)]
 pub struct RowDetails {
     /// The job as DescribeJobs has it, and its environment.

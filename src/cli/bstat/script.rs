@@ -1,4 +1,4 @@
-//! `bstat --script`: what a job runs, as it was staged.
+//! `bstat --script`: the script of a job, as it was staged.
 
 use std::io::{self, Cursor, Read, Seek, Write};
 
@@ -46,7 +46,7 @@ async fn script(session: &Session, output: &Output, detailed: &JobDetails) -> Re
 
 /// Prints the script in a bundle; `false` when there is none.
 fn print_packed(output: &Output, id: &str, bundle: impl Read + Seek) -> Result<bool, Failure> {
-    let mut out = To { output, failed: None };
+    let mut out = OutputWriter { output, failed: None };
     let unpacked = unpack::script(bundle, &mut out);
     match (out.failed, unpacked) {
         (Some(failure), _) => Err(failure),
@@ -57,13 +57,13 @@ fn print_packed(output: &Output, id: &str, bundle: impl Read + Seek) -> Result<b
 }
 
 /// Standard output as a writer.
-struct To<'a> {
+struct OutputWriter<'a> {
     output: &'a Output,
-    /// Why it could not be written.
+    /// The failure of writing to it.
     failed: Option<Failure>,
 }
 
-impl Write for To<'_> {
+impl Write for OutputWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.output.write(bytes) {
             Ok(()) => Ok(bytes.len()),

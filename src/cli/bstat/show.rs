@@ -12,7 +12,7 @@ use crate::config;
 use crate::ui::{Failure, Format, Output};
 use awsb_model::{JobId, Status};
 
-/// What every look of one command has in common.
+/// The parts that all looks of one command share.
 #[derive(Debug, Clone, Copy)]
 pub struct Look<'a> {
     /// The arguments of the command.

@@ -56,7 +56,7 @@ impl Expand {
     }
 }
 
-/// What the rows of a view need.
+/// The data that the rows of a view need.
 #[derive(Debug, Clone)]
 pub struct RowRequest {
     /// Which parts follow their parents.
@@ -210,7 +210,7 @@ enum Group {
 pub struct RowSource<'a> {
     /// Where Batch is asked.
     pub session: &'a Session,
-    /// What the rows need.
+    /// The data that the rows need.
     pub request: &'a RowRequest,
     /// The variables in the jobs' bundles.
     pub packed: &'a PackedVariables,

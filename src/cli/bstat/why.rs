@@ -7,29 +7,28 @@ use crate::diagnose::{self, Diagnosis};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, print_message, wrapped};
 use awsb_model::{JobId, Moment, Status};
 
-/// So many jobs are told of that nobody has named,
-const MOST: usize = 20;
-/// and those that have failed, when they were submitted at most so long ago.
-const LATELY: &str = "1d";
+/// At most this many jobs are explained when none is named.
+const MAX_JOBS: usize = 20;
+/// Failed jobs are explained when they were submitted at most this long ago.
+const FAILED_SINCE: &str = "1d";
 
-/// The jobs of whoever asks that are active, and those of the last day that have failed: the newest
-/// of them.
+/// The user's active jobs, and his failed jobs of the last day: the newest of them.
 ///
 /// # Errors
-/// When Batch cannot be asked, or nobody knows who asks.
+/// When Batch cannot be asked, or the user has no name.
 pub async fn of_interest(session: &Session, select: &JobFilterArgs) -> Result<ResolvedJobs, Failure> {
     let mine = JobFilterArgs { mine: true, ..select.clone() };
-    let lately = || LATELY.parse::<Moment>().ok();
-    let of_failed = JobFilterArgs { since: mine.since.or_else(lately), ..mine.clone() };
+    let failed_since = || FAILED_SINCE.parse::<Moment>().ok();
+    let of_failed = JobFilterArgs { since: mine.since.or_else(failed_since), ..mine.clone() };
     let (active, failed) =
         tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))?;
     let mut jobs: Vec<Job> = active.into_iter().chain(failed).collect();
     batch::newest_last(&mut jobs);
     let all = jobs.len();
-    let jobs = jobs.split_off(all.saturating_sub(MOST));
-    if all > MOST {
+    let jobs = jobs.split_off(all.saturating_sub(MAX_JOBS));
+    if all > MAX_JOBS {
         print_message(format!(
-            "bstat: note: these are the newest {MOST} of {all} jobs; `bstat --why ID` explains any job"
+            "bstat: note: these are the newest {MAX_JOBS} of {all} jobs; `bstat --why ID` explains any job"
         ));
     }
     if jobs.is_empty() {
@@ -67,7 +66,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// The lines of an answer as they have room. Those of a job's output stay as they are.
+    /// The lines of an answer, wrapped. The lines of a job's output are not.
     fn lines(&self, answer: &Diagnosis) -> Vec<String> {
         let columns = |line: &str| self.columns.filter(|_| !line.starts_with("    "));
         answer.lines().iter().flat_map(|line| wrapped(line, columns(line))).collect()

@@ -34,8 +34,8 @@ struct JobLog {
     missing: Vec<Arc<LogStreamRef>>,
 }
 
-/// Follows a job, or all children of an array. Returns `None` as soon as it is clear that the job has
-/// more streams than can be read one by one, or that its lines are filtered.
+/// Follows a job, or all children of an array. Returns `None` as soon as it is clear that the job
+/// has more streams than can be read one by one, or that its lines are filtered.
 ///
 /// # Errors
 /// As [`super::follow`].

@@ -12,7 +12,7 @@ use super::stdin::is_stdin;
 use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::Directives;
-use awsb_model::directives::{About, Remark, Said};
+use awsb_model::directives::{About, DirectiveOptions, Remark};
 
 /// A line of options, without a command.
 #[derive(Debug, Parser)]
@@ -113,7 +113,12 @@ pub fn by_directives(
 }
 
 /// The options of one directive, which comes after `others`.
-fn options_of(said: &Said, others: &Options, script: &str, given: &Options) -> Result<Options, Failure> {
+fn options_of(
+    said: &DirectiveOptions,
+    others: &Options,
+    script: &str,
+    given: &Options,
+) -> Result<Options, Failure> {
     let place = format!("{script}, line {}: `{}`", said.line, shortened(&said.text));
     let more = parse(&said.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
     // All directives of a script count together. Only another source can replace one.

@@ -1,7 +1,7 @@
 //! The options in a script's head: `#AWSB`, `#SBATCH` and `#BSUB` lines.
 //!
-//! All that they ask for becomes options of `bsub`'s own, so that one parser checks the values and the
-//! command line can override them. What Batch cannot give is said, never dropped.
+//! All become options of awsb's `bsub`, so that one parser checks the values, and the command line
+//! can override them. Whatever Batch cannot provide is reported, and never dropped silently.
 
 mod lsf;
 mod slurm;
@@ -18,32 +18,34 @@ pub use slurm::{SlurmShape, about as about_slurms, about_letter as about_slurms_
 pub use variables::{instead_of_variable, read_variables};
 use words::{Quoting, split};
 
-/// What the head of a script says.
+/// The directives of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directives {
-    /// Options of `bsub`'s own, in the order in which they hold: a later one wins.
-    pub options: Vec<Said>,
-    /// What is done as it was asked for, and may yet surprise.
+    /// The options of awsb's `bsub`, in order. A later one replaces an earlier one.
+    pub options: Vec<DirectiveOptions>,
+    /// Directives that are honoured, but may surprise.
     pub notes: Vec<Remark>,
-    /// What was asked for and cannot be had; the job runs without it.
+    /// Directives that are not honoured. The job runs without them.
     pub warnings: Vec<Remark>,
-    /// What is wrong, or cannot be left out without the job being another one. It must not be submitted.
+    /// Directives that are wrong, or without which the job would be another one. It must not be
+    /// submitted.
     pub errors: Vec<Remark>,
-    /// How many tasks on how many nodes, for a script with `#SBATCH` lines.
+    /// The number of tasks and nodes, for a script with `#SBATCH` lines.
     pub slurm: Option<SlurmShape>,
-    /// How many slots, for a script with `#BSUB` lines.
+    /// The number of slots, for a script with `#BSUB` lines.
     pub lsf: Option<LsfShape>,
-    /// What asks for all of a node, which Batch does not give: whoever submits says how much memory the job has.
+    /// The directive that asks for all resources of a node, which Batch does not give. The
+    /// submitter must say how much memory the job has.
     pub whole_node: Option<Remark>,
-    /// The job's name as a `#SBATCH` or `#BSUB` line gives it.
+    /// The job's name in a `#SBATCH` or `#BSUB` line.
     pub name: Option<String>,
-    /// The signal that is asked for before the job's time is up.
+    /// The signal before the job's time is up.
     pub signal: Option<EarlySignal>,
 }
 
-/// Options of `bsub`'s own that one directive comes to.
+/// The options that follow from one directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct DirectiveOptions {
     /// The words of a command line, such as `--memory=4G`.
     pub words: Vec<OsString>,
     /// The line of the script, from 1.
@@ -52,20 +54,20 @@ pub struct Said {
     pub text: String,
 }
 
-/// A directive about which there is something to say.
+/// A remark about a directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// The line of the script, from 1.
     pub line: usize,
     /// The directive as it was written, such as `#SBATCH --exclusive`.
     pub directive: String,
-    /// What there is to say, beginning in lower case and without a full stop.
+    /// The remark, beginning in lower case and without a full stop.
     pub reason: String,
-    /// What it is about, where an option of the command line can take its place.
+    /// The subject, if an option of the command line can replace it.
     pub about: Option<About>,
 }
 
-/// What a remark is about that the command line can override.
+/// The subject of a remark that the command line can override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
     /// The job queue.
@@ -78,7 +80,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// Who a line is addressed to.
+/// The scheduler to which a line is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     Awsb,
@@ -93,8 +95,8 @@ impl Dialect {
         (Self::Lsf, "#BSUB", Quoting::Shell),
     ];
 
-    /// Whether its lines count behind the first command, too. LSF reads the whole script (bsub, `job_script`: the last line
-    /// of its example is a directive).
+    /// Whether lines after the first command count, too. LSF reads the whole script (bsub,
+    /// `job_script`: the last line of its example is a directive).
     fn reads_the_whole_script(self) -> bool {
         self == Self::Lsf
     }
@@ -108,7 +110,7 @@ struct Line {
     words: Vec<OsString>,
 }
 
-/// One directive of a line: where it is, for whoever has to be told.
+/// One directive of a line, and its place for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct At {
     line: usize,
@@ -125,7 +127,7 @@ impl Line {
         At { line: self.number, text }
     }
 
-    /// The words as text; none, once that is said, when one of them is no text.
+    /// The words as text. If one of them is not text, this is reported, and there are none.
     fn texts(&self, found: &mut Directives) -> Vec<String> {
         let texts: Option<_> = self.words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
         texts.unwrap_or_else(|| {
@@ -136,15 +138,16 @@ impl Line {
 }
 
 impl Directives {
-    /// Reads a script's head, which is the lines before the first that is neither a comment nor blank, and the `#BSUB`
-    /// lines behind it. Any bytes will do; a binary has no directives.
+    /// Reads the head of a script, which are the lines before the first that is neither a comment
+    /// nor blank, and the `#BSUB` lines after it. Any bytes are accepted; a binary has no
+    /// directives.
     ///
-    /// Where more than one dialect is used, `#AWSB` lines win over the others.
+    /// If several dialects are used, `#AWSB` lines take precedence over the others.
     pub fn read(script: &[u8]) -> Self {
         Self::read_with(script, None)
     }
 
-    /// The same where the user's LSF cluster has this `LSF_UNIT_FOR_LIMITS`.
+    /// Reads the head of a script for a user whose LSF cluster has this `LSF_UNIT_FOR_LIMITS`.
     pub fn read_with(script: &[u8], lsf_unit: Option<LsfUnit>) -> Self {
         let mut found = Self::default();
         if is_binary(script) {
@@ -180,7 +183,7 @@ impl Directives {
                 continue;
             };
             if dialect == Dialect::Lsf && !rest.trim_ascii_start().starts_with(b"-") {
-                // To LSF, too, it is a comment.
+                // LSF, too, considers it a comment.
                 continue;
             }
             if !is_head && !dialect.reads_the_whole_script() {
@@ -194,7 +197,7 @@ impl Directives {
             let mut whole = rest.to_vec();
             if dialect == Dialect::Lsf {
                 let mut after = number;
-                // A line goes on in the next one, which is not a directive of its own.
+                // The line continues in the next one, which is then not a directive of its own.
                 while whole.last() == Some(&b'\\') {
                     whole.pop();
                     let next = lines.get(after).copied().filter(|next| !next.starts_with(b"#"));
@@ -244,14 +247,14 @@ impl Directives {
 
     fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
         let words = words.into_iter().map(Into::into).collect();
-        self.options.push(Said { words, line: at.line, text: at.text.clone() });
+        self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
     }
 
     fn note(&mut self, at: &At, reason: impl Into<String>) {
         self.notes.push(Self::remark(at, reason));
     }
 
-    /// Warns of what asks for all of a node.
+    /// Warns of a directive that asks for all resources of a node.
     fn warn_of_whole_node(&mut self, at: &At, reason: &str) {
         self.warn(at, reason);
         self.whole_node = self.warnings.last().cloned();
@@ -261,7 +264,7 @@ impl Directives {
         self.warnings.push(Self::remark(at, reason));
     }
 
-    /// Warns that of several queues the first is taken.
+    /// Warns that the first of several queues is used.
     fn warn_of_queues(&mut self, at: &At) {
         let reason = "Batch takes one queue for a job: the first is used";
         self.warnings.push(Remark { about: Some(About::Queue), ..Self::remark(at, reason) });
@@ -277,18 +280,18 @@ pub fn may_be_for_lsf(script: &[u8]) -> bool {
     script.split(|b| *b == b'\n').any(|line| line.starts_with(b"#BSUB"))
 }
 
-/// `--stdin` for a file as Slurm and LSF name it: a relative name begins where the job is to run, if that is said, and else
-/// where the job is submitted.
+/// The option `--stdin` for a file as Slurm and LSF name it. A relative name begins in the job's
+/// directory, if one is given, and else where the job is submitted.
 fn stdin(file: &str, directory: Option<&str>) -> String {
     match directory.filter(|_| !file.starts_with('/')) {
         Some(directory) => format!("--stdin={}/{file}", directory.trim_end_matches('/')),
-        // It would be bsub's own standard input.
+        // A bare `-` would be bsub's own standard input.
         None if file == "-" => "--stdin=./-".to_owned(),
         None => format!("--stdin={file}"),
     }
 }
 
-/// Why the name of an input cannot have such a pattern in it.
+/// The error for an input whose name has such a pattern.
 fn no_pattern(cluster: &str, pattern: &str) -> Invalid {
     Invalid::because(format!(
         "{cluster} replaces {pattern} in the name when the job runs, and the file goes along when it is submitted: \
@@ -296,8 +299,8 @@ fn no_pattern(cluster: &str, pattern: &str) -> Invalid {
     ))
 }
 
-/// Whose directives a line has, and the rest of it. A prefix stands at the line's begin; the originals need no blank
-/// between it and an option.
+/// The dialect of a line, and the rest of it. A prefix is at the beginning of the line. Slurm and
+/// LSF need no blank between it and an option.
 fn directive(line: &[u8]) -> Option<(Dialect, &'static str, Quoting, &[u8])> {
     Dialect::ALL.into_iter().find_map(|(dialect, prefix, quoting)| {
         let rest = line.strip_prefix(prefix.as_bytes())?;
@@ -307,8 +310,8 @@ fn directive(line: &[u8]) -> Option<(Dialect, &'static str, Quoting, &[u8])> {
     })
 }
 
-/// The prefix that somebody may have had in mind with a line that looks like a directive and is a comment: `# SBATCH -n 4`,
-/// ` #SBATCH -n 4`, `#sbatch -n 4`. Two `#` are the usual way to switch a directive off.
+/// The prefix that a line probably intends which looks like a directive and is a comment: `# SBATCH
+/// -n 4`, ` #SBATCH -n 4`, `#sbatch -n 4`. Two `#` are the usual way to disable a directive.
 fn resembles(line: &[u8]) -> Option<&'static str> {
     let word = line.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
     Dialect::ALL.into_iter().map(|(_, prefix, _)| prefix).find(|prefix| {
@@ -323,7 +326,8 @@ fn resembles(line: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The prefix of a directive for PBS or Grid Engine, which bsub does not read: `#PBS -l nodes=1`, `#$ -N name`.
+/// The prefix of a directive for PBS or Grid Engine, which bsub does not read: `#PBS -l nodes=1`,
+/// `#$ -N name`.
 fn of_others(line: &[u8]) -> Option<&'static str> {
     ["#PBS", "#$"].into_iter().find(|prefix| {
         let rest = line.strip_prefix(prefix.as_bytes());
@@ -336,7 +340,7 @@ fn of_others(line: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// A line as a message shows it.
+/// A line in the form that messages have.
 fn shown(line: &[u8]) -> String {
     String::from_utf8_lossy(line.trim_ascii()).into_owned()
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{About, Directives};
 
-/// What a script's head comes to, as a test can show it.
+/// The directives of a script in a form for tests.
 fn shown(script: &str) -> String {
     let found = Directives::read(script.as_bytes());
     let mut text = String::new();
@@ -40,7 +40,7 @@ fn words(script: &str) -> Vec<String> {
     found.options.into_iter().flat_map(|said| said.words).filter_map(|w| w.into_string().ok()).collect()
 }
 
-/// What is wrong with one line, or an empty text.
+/// The error about one line, or an empty text.
 fn error(line: &str) -> String {
     let found = Directives::read(line.as_bytes());
     found.errors.iter().map(|e| e.reason.clone()).collect::<Vec<_>>().join("; ")
@@ -182,7 +182,7 @@ fn every_way_to_write_an_option() {
     {
         assert_eq!(words(&format!("#SBATCH {options}\n")), ["--vcpus=3", "--memory=5M"], "{options}");
     }
-    // A value is never taken for an option, whatever becomes of its option.
+    // A value is never taken for an option, whatever the treatment of its option.
     assert_eq!(words("#SBATCH --account --wait --nice -W --exclusive=user -A -W\n"), ["--wait"]);
     assert_eq!(words("#SBATCH --requeue=expedite --oom-kill-step=0 -W\n"), ["--retry-on=spot", "--wait"]);
     assert_eq!(words("#BSUB -P -K -n4 -W1:00 -K\n"), ["--time=60", "--wait", "--vcpus=4"]);
@@ -262,7 +262,8 @@ fn what_would_be_another_job_is_refused() {
 fn lsf_lines_count_anywhere_in_a_script() {
     let script = "#!/bin/sh\n#BSUB-n 2\necho hi\n#BSUB -q other\n#BSUB this is a comment\n";
     assert_eq!(words(script), ["--queue=other", "--vcpus=2"]);
-    // A line goes on where it ends in a backslash; what the shell runs then is the script's own affair.
+    // A line that ends in a backslash continues in the next one. The shell then runs it in its own
+    // way.
     assert_eq!(words("#BSUB -n 4 \\\n-R \"span[ptile=2]\"\n"), ["--nodes=2", "--vcpus=2"]);
     assert_eq!(words("#BSUB -n 4 \\\n#BSUB -q a\n"), ["--queue=a", "--vcpus=4"]);
     assert_eq!(words("#BSUB -n 4 \\\n# more\n"), ["--vcpus=4"]);

@@ -1,13 +1,13 @@
-//! Variables of Slurm and LSF that a job reads and does not have: bsub sets them only in the job of a script with
-//! `#SBATCH` or `#BSUB` lines.
+//! Variables of Slurm and LSF that a job reads and does not have: bsub sets them only in the job of
+//! a script with `#SBATCH` or `#BSUB` lines.
 
-/// Before the name of a variable whose value is read: in a shell, and in Python.
+/// The text before the name of a variable that is read: in a shell, and in Python.
 const READS: [&str; 4] = ["$", "${", "environ[\"", "environ['"];
-/// Behind a name in `${NAME…}`: the script says itself what holds without the variable.
+/// The characters after a name in `${NAME…}` with which the script provides a default.
 const DEFAULTS: [char; 5] = [':', '-', '=', '+', '?'];
 
-/// The variables with this prefix that a script or a shell command line reads, each once, in the order in which they
-/// come. Left out are those that it sets or tests itself, or for which it has a default value.
+/// The variables with this prefix that a script or a shell command line reads, without duplicates
+/// and in order. Variables that it sets or tests, or for which it has a default, are left out.
 pub fn read_variables(text: &str, prefix: &str) -> Vec<String> {
     let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let (mut read, mut handled): (Vec<String>, Vec<String>) = Default::default();
@@ -35,8 +35,9 @@ pub fn read_variables(text: &str, prefix: &str) -> Vec<String> {
     read
 }
 
-/// The variable that every job has in the place of one of Slurm's or LSF's. `has_ids`: the tasks of an array have IDs of
-/// their own; where they are indices, a plain command finds Batch's variables alone.
+/// The variable that every job has instead of one of Slurm's or LSF's. `has_ids`: the tasks of an
+/// array have IDs that differ from the indices. Otherwise a plain command has Batch's variables
+/// only.
 pub fn instead_of_variable(name: &str, has_ids: bool) -> Option<&'static str> {
     Some(match name {
         "SLURM_ARRAY_TASK_ID" | "LSB_JOBINDEX" if !has_ids => "AWS_BATCH_JOB_ARRAY_INDEX",

@@ -1,19 +1,20 @@
-//! A line into words, with quotes.
+//! Splits a line into words, with quotes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// Whose rules hold for quotes, backslashes and comments.
+/// The rules for quotes, backslashes and comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quoting {
-    /// The shell's: nothing is special in single quotes, and a `#` begins a comment where a word could.
+    /// The shell's rules: nothing is special in single quotes, and a `#` at the beginning of a word
+    /// begins a comment.
     Shell,
-    /// sbatch's (`src/sbatch/opt.c`, `_get_argument`): a backslash escapes in any quotes, and a `#` that
-    /// is not quoted begins a comment, even within a word.
+    /// sbatch's rules (`src/sbatch/opt.c`, `_get_argument`): a backslash escapes in any quotes, and
+    /// an unquoted `#` begins a comment, even within a word.
     Slurm,
 }
 
-/// The quote that a line opens and does not close.
+/// A quote that a line opens and does not close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the quote {} is never closed", char::from(*.0))]
 pub struct Unclosed(u8);
@@ -31,7 +32,7 @@ pub fn split(line: &[u8], quoting: Quoting) -> Result<Vec<OsString>, Unclosed> {
                 quote = None;
                 continue;
             }
-            // To sbatch white space ends a word all the same (tried on 22.05).
+            // sbatch ends a word at white space all the same (tested with 22.05).
             (b'\\', None) if quoting == Quoting::Slurm => match bytes.next_if(|b| !b.is_ascii_whitespace()) {
                 Some(escaped) => escaped,
                 None => continue,

@@ -1,4 +1,4 @@
-//! What `#BSUB` lines come to, in `bsub`'s own options.
+//! Translates `#BSUB` lines into options of awsb's `bsub`.
 
 use std::ffi::OsStr;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use super::require::{Per, sections, usages};
 use crate::tasks::NO_LIMIT;
 use crate::{ArrayIds, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
 
-/// How an LSF job is laid out, for its script's `LSB_*` variables.
+/// The layout of an LSF job, for its script's `LSB_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LsfShape {
     /// Slots of the whole job (`-n`), at least 1.
     pub slots: u32,
 }
 
-/// The unit of sizes that name none: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the user's cluster. It goes for the
-/// limits of a job and for its resource requirements.
+/// The unit of sizes without a unit: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the
+/// user's cluster. It applies to the limits of a job and to its resource requirements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LsfUnit {
     /// KB.
@@ -31,7 +31,7 @@ pub enum LsfUnit {
 }
 
 impl LsfUnit {
-    /// As a size has it behind its number.
+    /// The letter of the unit after a number.
     fn letter(self) -> &'static str {
         match self {
             Self::Kilo => "K",
@@ -56,48 +56,48 @@ impl FromStr for LsfUnit {
     }
 }
 
-/// A value and where it was said.
-type Said<T> = Option<(T, At)>;
+/// A value, and the place of its directive.
+type Placed<T> = Option<(T, At)>;
 
-/// What was said so far of what has to be seen as a whole; a later line replaces an earlier one.
+/// The values so far that must be considered together. A later line replaces an earlier one.
 #[derive(Debug, Default)]
 pub struct Job {
-    slots: Said<u32>,
+    slots: Placed<u32>,
     /// Slots on each host (`span[ptile=N]`).
-    per_host: Said<u32>,
+    per_host: Placed<u32>,
     /// The limit of a process (`-M`).
-    limit: Said<Memory>,
-    /// What is reserved (`rusage[mem=…]`), in MiB.
-    reserved: Said<(Memory, Per)>,
-    gpus: Said<(u32, Per)>,
+    limit: Placed<Memory>,
+    /// The reserved memory (`rusage[mem=…]`), in MiB.
+    reserved: Placed<(Memory, Per)>,
+    gpus: Placed<(u32, Per)>,
     /// vCPUs of each task (`affinity[core(N)]`).
-    cpus_per_task: Said<u32>,
-    /// What is sent before the end (`-wa`), and how long before it (`-wt`).
-    warning_action: Said<String>,
-    warning_time: Said<String>,
-    /// Options that say where the job talks, or that it is run again, which exclude each other.
-    waits: Said<()>,
-    is_interactive: Said<()>,
-    reruns: Said<()>,
+    cpus_per_task: Placed<u32>,
+    /// The signal before the end (`-wa`), and how long before it (`-wt`).
+    warning_action: Placed<String>,
+    warning_time: Placed<String>,
+    /// The first option for interactive or rerunnable jobs. These options exclude each other.
+    waits: Placed<()>,
+    is_interactive: Placed<()>,
+    reruns: Placed<()>,
     told_of_output: bool,
-    /// The unit of sizes that name none, if the user has said it.
+    /// The unit of sizes without a unit, if the user has configured it.
     unit: Option<LsfUnit>,
-    /// Where the job runs, and the file that it reads from its standard input.
+    /// The working directory, and the file for the standard input.
     cwd: Option<String>,
-    input: Said<String>,
+    input: Placed<String>,
 }
 
-/// Below this a size without a unit is more likely in another unit than in LSF's default.
+/// Below this, a size without a unit is probably not in LSF's default unit.
 const UNLIKELY_MIB: u64 = 128;
 
 impl Job {
-    /// A job of which nothing is said yet.
+    /// A job without any values yet.
     pub fn of(unit: Option<LsfUnit>) -> Self {
         Self { unit, ..Self::default() }
     }
 
-    /// Takes what one option says.
-    pub fn take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
+    /// Applies one option.
+    pub fn apply(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
         if let Err(invalid) = self.try_take(key, value, at, found) {
             found.refuse(at, invalid.to_string());
         }
@@ -107,10 +107,12 @@ impl Job {
         match key {
             Key::Slots => {
                 let slots = slots(value, at, found)?;
-                // LSF takes the first of several (bsub's parser of 2007, which says so of these two options alone).
+                // LSF uses the first of several (bsub's parser of 2007 does this for these two
+                // options alone).
                 self.slots.get_or_insert((slots, at.clone()));
             }
-            // In KB unless LSF_UNIT_FOR_LIMITS says otherwise; `!` makes the limit a hard one, as all are here.
+            // The unit is KB unless LSF_UNIT_FOR_LIMITS changes it. `!` makes the limit a hard one,
+            // as all are here.
             Key::Memory => {
                 let limit = self.memory(value.trim_end_matches('!'), "K", at, found)?;
                 self.limit.get_or_insert((limit, at.clone()));
@@ -163,7 +165,7 @@ impl Job {
             }
             Key::Input if value == "/dev/null" => self.input = None,
             Key::Input => {
-                // LSF knows no others (`lsf_command_ref`, bsub -i).
+                // LSF does not know others (`lsf_command_ref`, bsub -i).
                 if let Some(pattern) = ["%J", "%I"].into_iter().find(|pattern| value.contains(pattern)) {
                     return Err(no_pattern("LSF", pattern));
                 }
@@ -187,7 +189,7 @@ impl Job {
         Ok(())
     }
 
-    /// The sections of `-R`.
+    /// Reads the sections of `-R`.
     fn resources(&mut self, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         if value.contains(['{', '}']) {
             return Err(Invalid::because(
@@ -200,8 +202,9 @@ impl Job {
                 "rusage" => {
                     for (name, value, per) in usages(section.body) {
                         match name {
-                            // In MB unless LSF_UNIT_FOR_LIMITS says otherwise (`lsf_admin`, per-task memory
-                            // reservation: `rusage[mem=500]` is 500 MB on each host).
+                            // The unit is MB unless LSF_UNIT_FOR_LIMITS changes it (`lsf_admin`,
+                            // per-task memory reservation: `rusage[mem=500]` is 500 MB on each
+                            // host).
                             "mem" => {
                                 let memory = self.memory(value, "M", at, found)?;
                                 self.reserved = Some(((memory, per), at.clone()));
@@ -209,14 +212,14 @@ impl Job {
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
                                 self.gpus = Some(((count(value)?, per), at.clone()));
                             }
-                            // Phases of a reservation: the largest one is taken.
+                            // Of the phases of a reservation, the largest is used.
                             "duration" | "decay" => {}
                             _ => found.warn(at, format!("Batch has no resource '{name}'")),
                         }
                     }
                 }
                 "span" => match section.body.trim().split_once('=') {
-                    // -1 undoes what the queue has, which is nothing here.
+                    // -1 cancels the queue's setting, of which there is none here.
                     Some(("hosts", "1" | "-1")) => self.per_host = None,
                     Some(("ptile", number)) => self.per_host = Some((count(number)?, at.clone())),
                     _ => found.warn(
@@ -247,7 +250,7 @@ impl Job {
         Ok(())
     }
 
-    /// `num=2:mode=shared`; `-` is one GPU (LSF's default).
+    /// Reads `num=2:mode=shared`. `-` is one GPU (LSF's default).
     fn gpu(&mut self, value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         let mut number = (1, Per::Host);
         let mut others = Vec::new();
@@ -270,8 +273,8 @@ impl Job {
         Ok(())
     }
 
-    /// A size, in `unit` if it names none and the user has not said what it counts in then. LSF's clusters may have another
-    /// unit, so a size that is hardly meant is not taken in silence.
+    /// Reads a size. A size without a unit is in the unit that the user has configured, or else in
+    /// `unit`. Other LSF clusters may have another unit, so an unlikely size gets a warning.
     fn memory(&self, value: &str, unit: &str, at: &At, found: &mut Directives) -> Result<Memory, Invalid> {
         if !value.bytes().all(|b| b.is_ascii_digit()) || value.is_empty() {
             return value.parse();
@@ -293,7 +296,7 @@ impl Job {
         Ok(memory)
     }
 
-    /// Says what the numbers come to on a host.
+    /// Computes the resources of a host.
     pub fn finish(self, found: &mut Directives) -> LsfShape {
         if let Some((file, at)) = &self.input {
             found.say(at, [stdin(file, self.cwd.as_deref())]);
@@ -338,8 +341,8 @@ impl Job {
         if let Some(((number, per), at)) = &self.gpus {
             found.say(at, [format!("--gpus={}", on_a_host((*number).into(), *per))]);
         }
-        // Batch has one number for what is reserved and what may be used. A single process may use `-M`, so
-        // the job needs as much.
+        // Batch has one number for reserved and usable memory. A single process may use `-M`, so
+        // the job needs at least that.
         let limit = self.limit.map(|(memory, at)| (memory.mib(), at));
         let reserved = self.reserved.map(|((memory, per), at)| (on_a_host(memory.mib(), per), at));
         if let Some((mib, at)) = limit.into_iter().chain(reserved).max_by_key(|(mib, _)| *mib) {
@@ -352,7 +355,7 @@ impl Job {
     }
 }
 
-/// A whole number, at least 1.
+/// Reads a whole number, at least 1.
 fn count(value: &str) -> Result<u32, Invalid> {
     let plain = value.bytes().all(|b| b.is_ascii_digit());
     match value.parse::<u32>() {
@@ -361,7 +364,7 @@ fn count(value: &str) -> Result<u32, Invalid> {
     }
 }
 
-/// `4`, or `4,8`: LSF starts with 4 and tries for 8.
+/// Reads `4`, or `4,8`: LSF starts with 4 and tries for 8.
 fn slots(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     let Some((least, most)) = value.split_once(',') else { return count(value) };
     let (least, most) = (count(least)?, count(most)?);
@@ -377,7 +380,7 @@ fn slots(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     Ok(least)
 }
 
-/// vCPUs for a task, and what is about their place within a host: `core(4)`, `thread(2):cpubind=core`.
+/// Reads the vCPUs of a task, and its placement within a host: `core(4)`, `thread(2):cpubind=core`.
 fn affinity(body: &str) -> Result<(u32, String), Invalid> {
     let mut cpus: u32 = 1;
     let mut others = Vec::new();
@@ -397,7 +400,7 @@ fn affinity(body: &str) -> Result<(u32, String), Invalid> {
     Ok((cpus, others.join(":")))
 }
 
-/// The exit codes of `-Q`, such as `1 75 EXCLUDE(9)`: after them a job is tried again.
+/// Reads the exit codes of `-Q`, such as `1 75 EXCLUDE(9)`. After them a job is retried.
 fn requeue(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
     let mut codes = Vec::new();
     for word in value.split_whitespace() {
@@ -420,7 +423,8 @@ fn requeue(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, 
     Ok(vec![format!("--retry-on=exit:{}", codes.join(","))])
 }
 
-/// `-f "LOCAL OPERATOR [REMOTE]"`: `>` copies to the job before it runs, `<` back when it has ended, `><` and `<>` both.
+/// Reads `-f "LOCAL OPERATOR [REMOTE]"`: `>` copies to the job before it runs, `<` back when it has
+/// ended, `><` and `<>` do both.
 fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
     let form = || Invalid::because("LSF's form is \"LOCAL > REMOTE\", with >, <, <<, >< or <>");
     let from = value.find(['<', '>']).ok_or_else(form)?;
@@ -458,7 +462,7 @@ fn file(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Inv
     Ok(words)
 }
 
-/// `name`, `name[1-10:2]`, `[1,3,5-7]`, `name[1-10]%4`.
+/// Reads `name`, `name[1-10:2]`, `[1,3,5-7]`, `name[1-10]%4`.
 fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
     found.name = Some(value.to_owned());
     let Some((name, rest)) = value.split_once('[') else {
@@ -492,7 +496,7 @@ fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// `[HOURS:]MINUTES[/HOST]`.
+/// Reads `[HOURS:]MINUTES[/HOST]`.
 fn minutes(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     let wrong =
         || Invalid::because("a time limit is a number of minutes, or hours and minutes such as 12:30");
@@ -512,13 +516,14 @@ fn minutes(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid>
         None => number(time),
     };
     let minutes = minutes.filter(|m| *m >= 1).ok_or_else(wrong)?;
-    // What the option could not take would be said of an option that nobody wrote.
+    // The value is checked here, so that the message names the directive and not an option that
+    // nobody wrote.
     minutes.to_string().parse::<crate::WallTime>()?;
     Ok(minutes)
 }
 
-/// `done(ID) && done(ID)`, where an ID alone means the same; or it is refused, as running too early would be
-/// wrong.
+/// Reads `done(ID) && done(ID)`, where an ID alone means the same. Anything else is refused, as the
+/// job might run too early.
 fn dependencies(value: &str) -> Result<Vec<String>, Invalid> {
     if value.contains("||") || value.contains('!') {
         return Err(Invalid::because("Batch always waits for all dependencies"));
@@ -541,13 +546,13 @@ fn dependency(condition: &str) -> Result<String, Invalid> {
     let id = id.trim();
     let is_quoted = id.starts_with('"');
     let id = id.trim_matches('"');
-    // Child i after child i of the other array.
+    // Child i depends on child i of the other array.
     let (id, each) = id.strip_suffix("[*]").map_or((id, ""), |id| (id, "n_to_n:"));
     Ok(format!("--depends-on={each}{}", awaited(id.trim(), is_quoted)?))
 }
 
-/// A job's ID, or all jobs of a name. What is no ID as a whole is a name, and never the beginning of an ID; digits are
-/// a number unless they stand in quotes.
+/// Reads the ID of a job, or a name for all jobs with it. A text that is not a complete ID is a
+/// name, and never the beginning of an ID. Digits are a number unless they are quoted.
 fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
     let is_number = !is_quoted && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if text.parse::<JobRef>().is_ok_and(|job| job.is_whole())
@@ -561,7 +566,7 @@ fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
              name that is a number"
         )));
     }
-    // As the names of jobs are cleaned.
+    // The same characters are replaced as in the names of jobs.
     let clean: String = text
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*') { c } else { '-' })
@@ -573,8 +578,8 @@ fn awaited(text: &str, is_quoted: bool) -> Result<String, Invalid> {
     }
 }
 
-/// `all`, `none`, names with or without a value, and `~NAME` for what `all` is not to have. A value with a comma or a blank
-/// stands in single quotes.
+/// Reads `all`, `none`, names with or without a value, and `~NAME` for exceptions from `all`. A
+/// value with a comma or a blank is in single quotes.
 fn environment(value: &str) -> Result<Vec<String>, Invalid> {
     let mut parts = vec![String::new()];
     let mut is_quoted = false;

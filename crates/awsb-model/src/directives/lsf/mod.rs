@@ -9,7 +9,7 @@ use job::Job;
 pub use job::{LsfShape, LsfUnit};
 use table::{Meaning, OPTIONS, Opt};
 
-/// What of a job an option speaks of.
+/// The part of a job that an option sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     JobName,
@@ -34,8 +34,8 @@ pub enum Key {
     Output,
 }
 
-/// Whether an option of LSF's `bsub` (its name without the dash) takes a value, and why it is not honoured, if it is not;
-/// `None` for one that LSF does not know.
+/// Whether an option of LSF's `bsub` (its name without the dash) takes a value, and why it is not
+/// honoured, if it is not. `None`: LSF does not know it.
 pub fn about(name: &str) -> Option<(bool, Option<&'static str>)> {
     let option = OPTIONS.iter().find(|option| option.name == name)?;
     let reason = match option.meaning {
@@ -46,7 +46,7 @@ pub fn about(name: &str) -> Option<(bool, Option<&'static str>)> {
     Some((option.value, reason))
 }
 
-/// Reads all `#BSUB` lines; `None` when there is none.
+/// Reads all `#BSUB` lines. `None`: there are none.
 pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Option<LsfShape> {
     let mut job = Job::of(unit);
     for line in lines {
@@ -54,13 +54,13 @@ pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Op
         let mut words = texts.iter();
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix('-') else {
-                // LSF would run it; here the script is what runs.
+                // LSF would run it as a command; here the script is run.
                 found.refuse(&line.at(&[word]), "is not an option");
                 continue;
             };
             let Some((opt, attached)) = find(name) else {
                 found.refuse(&line.at(&[word]), format!("LSF's bsub has no option `-{name}`"));
-                // What could be its value is not taken for anything else.
+                // A possible value of the unknown option is skipped, too.
                 let _ =
                     words.as_slice().first().filter(|next| !next.starts_with('-')).and_then(|_| words.next());
                 continue;
@@ -71,7 +71,7 @@ pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Op
             let value = attached.or(next.map(String::as_str));
             match opt.meaning {
                 _ if opt.value && value.is_none() => found.refuse(&at, "needs a value"),
-                Meaning::Job(key) => job.take(key, value.unwrap_or_default(), &at, found),
+                Meaning::Job(key) => job.apply(key, value.unwrap_or_default(), &at, found),
                 Meaning::Unhonoured(reason) if opt.name == "x" => found.warn_of_whole_node(&at, reason),
                 Meaning::Unhonoured(reason) => found.warn(&at, reason),
                 Meaning::Nothing => {}
@@ -83,7 +83,8 @@ pub fn read(lines: &[Line], unit: Option<LsfUnit>, found: &mut Directives) -> Op
     (!lines.is_empty()).then_some(shape)
 }
 
-/// The option of this name; or the longest that the word begins with, and its value behind it (`-n4`, `-Pproject`).
+/// The option with this name, or the longest one that the word begins with, and its value after it
+/// (`-n4`, `-Pproject`).
 fn find(name: &str) -> Option<(&'static Opt, Option<&str>)> {
     if let Some(opt) = OPTIONS.iter().find(|o| o.name == name) {
         return Some((opt, None));

@@ -1,16 +1,16 @@
 //! LSF's resource requirement strings (`lsf_admin`, Resource requirement strings).
 
-/// A section such as `rusage[mem=4000]`; a selection may come without its name.
+/// A section such as `rusage[mem=4000]`. A selection may have no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section<'a> {
     /// `select`, `rusage`, `span`, …
     pub name: &'a str,
-    /// What is between the brackets.
+    /// The text between the brackets.
     pub body: &'a str,
 }
 
-/// The sections of a requirement. What cannot be told apart comes as one `select`: it is not honoured, and
-/// shown as it was written.
+/// Splits a requirement into its sections. A text that cannot be split becomes one `select`, which
+/// is not honoured, and is shown as it was written.
 pub fn sections(text: &str) -> Vec<Section<'_>> {
     let mut found = Vec::new();
     let mut rest = text.trim();
@@ -19,9 +19,9 @@ pub fn sections(text: &str) -> Vec<Section<'_>> {
             found.push(Section { name: "select", body: rest });
             break;
         };
-        // A selection without a name stands before the other sections, with white space behind it.
+        // A selection without a name stands before the other sections, followed by white space.
         let name_from = rest[..open].rfind(|c: char| !c.is_ascii_alphabetic()).map_or(0, |at| {
-            // The character before the name may be of any length.
+            // The character before the name may have any length.
             at + rest[at..].chars().next().map_or(1, char::len_utf8)
         });
         let selection = rest[..name_from].trim();
@@ -35,18 +35,20 @@ pub fn sections(text: &str) -> Vec<Section<'_>> {
     found
 }
 
-/// What a value of `rusage` counts for.
+/// The scope of a value of `rusage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
-    /// Each host that the job runs on, LSF's default (`lsf_admin`, per-task memory reservation).
+    /// The value is for each host of the job, LSF's default (`lsf_admin`, per-task memory
+    /// reservation).
     Host,
-    /// Each task, that is each slot.
+    /// The value is for each task, which is each slot.
     Task,
-    /// The whole job.
+    /// The value is for the whole job.
     Job,
 }
 
-/// `NAME=VALUE[/task|/host|/job]` of a `rusage`; only the first of alternatives (`||`) and phases counts.
+/// Reads `NAME=VALUE[/task|/host|/job]` of a `rusage`. Only the first of alternatives (`||`) and
+/// phases counts.
 pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {
     let first = body.split("||").next().unwrap_or_default();
     first.split([',', ':']).filter_map(|one| {
@@ -57,7 +59,7 @@ pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {
             Some((value, "host")) => (value, Per::Host),
             _ => (value.trim(), Per::Host),
         };
-        // `mem=(4000 2000)` are phases, the first being the largest.
+        // `mem=(4000 2000)` are phases. The first is the largest.
         let value = value.trim_start_matches('(').split_whitespace().next().unwrap_or_default();
         Some((name.trim(), value.trim_end_matches(')'), per))
     })

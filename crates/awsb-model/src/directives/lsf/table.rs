@@ -5,24 +5,24 @@ use super::Key;
 /// An option of LSF's `bsub`.
 #[derive(Debug)]
 pub struct Opt {
-    /// Its name, without the dash.
+    /// The name, without the dash.
     pub name: &'static str,
     /// Whether it has a value.
     pub value: bool,
-    /// What becomes of it.
+    /// The treatment of the option.
     pub meaning: Meaning,
 }
 
-/// What becomes of an option.
+/// The treatment of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// It is honoured.
     Job(Key),
     /// The job runs without it, for this reason.
     Unhonoured(&'static str),
-    /// It changes nothing that a job could notice.
+    /// It has no effect that a job could notice.
     Nothing,
-    /// Without it the job would be another one.
+    /// It is refused for this reason, as the job would be another one without it.
     Refused(&'static str),
 }
 
@@ -54,7 +54,7 @@ pub const OPTIONS: &[Opt] = &[
     job("e", Key::Output),
     job("eo", Key::Output),
     job("outdir", Key::Output),
-    // Who pays and who is told.
+    // Accounting and notifications.
     not("P", "Batch has no projects; `--tag` marks a job for the bill"),
     not("Lp", "Batch has no projects; `--tag` marks a job for the bill"),
     not("G", "the nearest in Batch is a share of the queue's scheduling policy (`--share`)"),
@@ -68,10 +68,10 @@ pub const OPTIONS: &[Opt] = &[
     not("g", "Batch has no groups of jobs; `--tag` marks them"),
     not("sla", "the queue decides on priority and limits"),
     not("sp", "`--priority` is the priority within a share, in a queue with a scheduling policy"),
-    // When.
+    // Times.
     refused("b", "Batch cannot start a job at a given time: remove this, and submit the job at that time"),
     refused("t", "Batch has no deadlines: -W limits how long a job runs"),
-    // An estimate for LSF's scheduler; nothing is ended by it.
+    // This is an estimate for LSF's scheduler, by which nothing is ended.
     Opt { name: "We", value: true, meaning: Meaning::Nothing },
     flag("H", Meaning::Refused("Batch cannot hold a job: submit it when it is to run")),
     not("E", HOOKS),
@@ -80,7 +80,7 @@ pub const OPTIONS: &[Opt] = &[
     not("ptl", START),
     flag("ti", Meaning::Nothing),
     not("s", "Batch ends a job that is terminated with SIGTERM, and 30 seconds later with SIGKILL"),
-    // Where.
+    // Hosts.
     not("m", CHOICE),
     not("clusters", CHOICE),
     refused("hostfile", "Batch chooses the instances; -n and span[ptile=N] say how many a job has"),

@@ -1,30 +1,31 @@
-//! Values that sbatch refuses, of options that are not honoured: a script that Slurm would not take is not taken here.
+//! Values of unhonoured options that sbatch refuses. A script that Slurm would refuse is refused
+//! here, too.
 
 use crate::{Invalid, WallTime};
 
-/// What the value of an option may be.
+/// The valid values of an option.
 #[derive(Debug, Clone, Copy)]
 enum Check {
     /// A whole number.
     Number,
-    /// Numbers or `*`, with colons between them.
+    /// Numbers or `*`, separated by colons.
     Numbers,
-    /// A number of megabytes, perhaps with a unit.
+    /// A number of megabytes, optionally with a unit.
     Size,
     /// A time limit.
     Time,
-    /// A number with `@` and a time behind it, or without.
+    /// A number, optionally followed by `@` and a time.
     NumberAtTime,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Some of these words, with commas between them.
+    /// Some of these words, separated by commas.
     SomeOf(&'static [&'static str]),
-    /// What the hints are about.
+    /// The values of `--hint`.
     Hint,
 }
 
-/// What sbatch accepts (sbatch(1) of Slurm 25.11; tried on 22.05). Options that are not here are not looked at: their
-/// values are names, texts, or too many to know.
+/// The values that sbatch accepts (sbatch(1) of Slurm 25.11; tested with 22.05). The values of
+/// other options are not checked: they are names, texts, or too many to list.
 const CHECKS: &[(&str, Check)] = &[
     ("mail-type", Check::SomeOf(MAIL_TYPES)),
     ("open-mode", Check::OneOf(&["append", "a", "truncate", "t"])),
@@ -64,7 +65,7 @@ const MAIL_TYPES: &[&str] = &[
     "ARRAY_TASKS",
 ];
 
-/// Looks at the value of an option that is not honoured.
+/// Checks the value of an option that is not honoured.
 ///
 /// # Errors
 /// When sbatch would refuse it.

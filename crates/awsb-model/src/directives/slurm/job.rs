@@ -1,4 +1,4 @@
-//! What `#SBATCH` lines come to, in `bsub`'s own options.
+//! Translates `#SBATCH` lines into options of awsb's `bsub`.
 
 use std::ffi::OsStr;
 use std::str::FromStr;
@@ -14,47 +14,47 @@ use crate::{
 /// Why a file for the output cannot be named.
 pub(super) const OUTPUT: &str = "a job's output and standard error go to CloudWatch; `bout` shows them";
 
-/// How a Slurm job is laid out, for its script's `SLURM_*` variables.
+/// The layout of a Slurm job, for its script's `SLURM_*` variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlurmShape {
     /// Tasks of the whole job (`--ntasks`).
     pub ntasks: u32,
-    /// CPUs of each task (`--cpus-per-task`), where it was said.
+    /// CPUs of each task (`--cpus-per-task`), if given.
     pub cpus_per_task: Option<u32>,
-    /// Tasks on each node (`--ntasks-per-node`), where it was said.
+    /// Tasks on each node (`--ntasks-per-node`), if given.
     pub ntasks_per_node: Option<u32>,
     /// Nodes, at least 1.
     pub nodes: u32,
-    /// Memory of each CPU in MiB (`--mem-per-cpu`), where it was said.
+    /// Memory of each CPU in MiB (`--mem-per-cpu`), if given.
     pub mem_per_cpu: Option<u64>,
 }
 
-/// A value and where it was said.
-type Said<T> = Option<(T, At)>;
+/// A value, and the place of its directive.
+type Placed<T> = Option<(T, At)>;
 
-/// What was said so far of what has to be seen as a whole; a later line replaces an earlier one.
+/// The values so far that must be considered together. A later line replaces an earlier one.
 #[derive(Debug, Default)]
 pub struct Job {
-    ntasks: Said<u32>,
-    cpus_per_task: Said<u32>,
-    ntasks_per_node: Said<u32>,
-    nodes: Said<u32>,
-    mem: Said<Memory>,
-    mem_per_cpu: Said<Memory>,
-    mem_per_gpu: Said<Memory>,
-    gpus: Said<u32>,
-    gpus_per_node: Said<u32>,
-    gpus_per_task: Said<u32>,
-    cpus_per_gpu: Said<u32>,
+    ntasks: Placed<u32>,
+    cpus_per_task: Placed<u32>,
+    ntasks_per_node: Placed<u32>,
+    nodes: Placed<u32>,
+    mem: Placed<Memory>,
+    mem_per_cpu: Placed<Memory>,
+    mem_per_gpu: Placed<Memory>,
+    gpus: Placed<u32>,
+    gpus_per_node: Placed<u32>,
+    gpus_per_task: Placed<u32>,
+    cpus_per_gpu: Placed<u32>,
     told_of_output: bool,
-    /// Where the job runs, and the file that it reads from its standard input.
+    /// The working directory, and the file for the standard input.
     chdir: Option<String>,
-    input: Said<String>,
+    input: Placed<String>,
 }
 
 impl Job {
-    /// Takes what one option says.
-    pub fn take(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
+    /// Applies one option.
+    pub fn apply(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
         if let Err(invalid) = self.try_take(key, value, at, found) {
             found.refuse(at, invalid.to_string());
         }
@@ -101,7 +101,7 @@ impl Job {
             }
             Key::Time => {
                 let time = value.parse::<WallTime>()?;
-                // No limit is what a job has anyway.
+                // A job has no limit anyway.
                 if let Some(seconds) = time.seconds() {
                     found.say(at, [format!("--time={value}")]);
                     if seconds == limits::TIMEOUT_MIN_SECONDS && !["1", "01", "1:00"].contains(&value) {
@@ -148,15 +148,15 @@ impl Job {
         Ok(())
     }
 
-    /// Says what the numbers come to on a node.
+    /// Computes the resources of a node.
     pub fn finish(self, found: &mut Directives) -> SlurmShape {
         if let Some((file, at)) = &self.input {
             found.say(at, [stdin(file, self.chdir.as_deref())]);
         }
-        let number = |said: &Said<u32>| said.as_ref().map(|(n, _)| *n);
+        let number = |said: &Placed<u32>| said.as_ref().map(|(n, _)| *n);
         let (cpus_per_task, per_node) = (number(&self.cpus_per_task), number(&self.ntasks_per_node));
         let nodes = match (number(&self.nodes), number(&self.ntasks), per_node) {
-            // sbatch, too, says so and takes fewer (tried on 22.05).
+            // sbatch, too, warns and takes fewer nodes (tested with 22.05).
             (Some(nodes), Some(ntasks), _) if ntasks < nodes => {
                 if let Some((_, at)) = &self.nodes {
                     found.note(
@@ -173,7 +173,7 @@ impl Job {
             (None, Some(ntasks), Some(per_node)) => ntasks.div_ceil(per_node),
             _ => 1,
         };
-        // Slurm's default is a task for each node.
+        // Slurm's default is one task for each node.
         let ntasks = number(&self.ntasks).unwrap_or_else(|| nodes.saturating_mul(per_node.unwrap_or(1)));
         let mem_per_cpu = self.mem_per_cpu.as_ref().map(|(memory, _)| memory.mib());
         let shape = SlurmShape { ntasks, cpus_per_task, ntasks_per_node: per_node, nodes, mem_per_cpu };
@@ -200,7 +200,7 @@ impl Job {
         if let Some((_, at)) = memories.into_iter().flatten().nth(1) {
             found.refuse(at, "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, as in Slurm");
         }
-        let each = |said: Said<Memory>, n: Option<u32>| {
+        let each = |said: Placed<Memory>, n: Option<u32>| {
             said.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
         };
         let memory = self
@@ -218,8 +218,8 @@ impl Job {
     }
 }
 
-/// The name of a file of `--input`, in which `%%` is `%`. A `%` before a letter that Slurm does not replace stays (sbatch(1),
-/// filename pattern).
+/// The name of a file for `--input`, in which `%%` is `%`. A `%` before a letter that Slurm does
+/// not replace stays (sbatch(1), filename pattern).
 fn input(value: &str) -> Result<String, Invalid> {
     let mut name = String::new();
     let mut rest = value;
@@ -235,11 +235,11 @@ fn input(value: &str) -> Result<String, Invalid> {
     Ok(name + rest)
 }
 
-/// Says how many of something a node has, if that is a number that somebody could mean.
+/// Checks how many of something a node has, if the number is plausible.
 fn checked(number: Option<(Option<u32>, At)>, option: &str, found: &mut Directives) -> Option<u32> {
     let (number, at) = number?;
     match number.filter(|n| *n <= 100_000) {
-        // None of them is what a job has anyway.
+        // A job has none anyway.
         Some(0) => {}
         Some(n) => found.say(&at, [format!("{option}={n}")]),
         None => found.refuse(&at, "that is more than a node can have"),
@@ -247,7 +247,7 @@ fn checked(number: Option<(Option<u32>, At)>, option: &str, found: &mut Directiv
     number
 }
 
-/// A whole number, at least 1.
+/// Reads a whole number, at least 1.
 fn count(value: &str) -> Result<u32, Invalid> {
     match whole(value) {
         Some(n) if n >= 1 => Ok(n),
@@ -256,11 +256,11 @@ fn count(value: &str) -> Result<u32, Invalid> {
 }
 
 fn whole(value: &str) -> Option<u32> {
-    // As in sbatch, a sign may stand before it.
+    // As in sbatch, it may have a sign.
     u32::from_str(value).ok()
 }
 
-/// `4`, or `2-4`, which is content with 2. Newer versions have `2,4` and `2-8:2`, too.
+/// Reads `4`, or `2-4`, for which 2 are enough. Newer versions have `2,4` and `2-8:2`, too.
 fn nodes(value: &str) -> Result<u32, Invalid> {
     let (first, rest) =
         value.split_once([',', '-', ':']).map_or((value, None), |(first, rest)| (first, Some(rest)));
@@ -279,8 +279,8 @@ fn nodes(value: &str) -> Result<u32, Invalid> {
     Ok(least)
 }
 
-/// The tasks. sbatch lets brackets, blanks and empty parts pass (tried on 22.05), and takes a limit that is none, or 0,
-/// for no limit.
+/// Reads the tasks. sbatch accepts brackets, blanks and empty parts (tested with 22.05), and
+/// considers an invalid limit, or 0, as no limit.
 fn array(value: &str, at: &At, found: &mut Directives) -> Result<ArrayIds, Invalid> {
     let (ids, limit) = value.split_once('%').map_or((value, ""), |(ids, limit)| (ids, limit));
     let ids = ids.trim().strip_prefix('[').map_or(ids, |inner| inner.strip_suffix(']').unwrap_or(inner));
@@ -294,8 +294,8 @@ fn array(value: &str, at: &At, found: &mut Directives) -> Result<ArrayIds, Inval
     Ok(ArrayIds { ids, one_at_a_time: limit == 1 })
 }
 
-/// A size; a bare number is in MB (sbatch, `--mem`), which are MiB.
-fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, Invalid> {
+/// Reads a size. A bare number is in MB (sbatch, `--mem`), which are MiB.
+fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Placed<Memory>, Invalid> {
     if value == "0" {
         found.warn_of_whole_node(
             at,
@@ -303,7 +303,7 @@ fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, 
         );
         return Ok(None);
     }
-    // sbatch refuses fractions and `GiB`, which `--memory` takes.
+    // sbatch refuses fractions and `GiB`, which `--memory` accepts.
     let number = value.strip_prefix('+').unwrap_or(value);
     if number.contains(['.', 'i', 'I']) {
         return Err(Invalid::because(format!(
@@ -313,11 +313,11 @@ fn memory(value: &str, at: &At, found: &mut Directives) -> Result<Said<Memory>, 
     Ok(Some((number.parse()?, at.clone())))
 }
 
-/// `[TYPE:]N`.
+/// Reads `[TYPE:]N`.
 fn gpus(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     let (kind, number) = match value.rsplit_once(':') {
         Some((kind, number)) => (Some(kind), number),
-        // A type alone is one of it.
+        // A type alone means one GPU of it.
         None if whole(value).is_none() && value.starts_with(|c: char| c.is_ascii_alphabetic()) => {
             (Some(value), "1")
         }
@@ -332,7 +332,8 @@ fn gpus(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     whole(number).ok_or_else(|| Invalid::because(format!("'{number}' is not a number of GPUs")))
 }
 
-/// `gpu`, `gpu:N`, `gpu:TYPE:N`, with `gres/` or `gres:` before it; and others, which Batch does not have.
+/// Reads `gpu`, `gpu:N`, `gpu:TYPE:N`, with `gres/` or `gres:` before it. Batch does not have other
+/// resources.
 fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Invalid> {
     let mut number: Option<u32> = None;
     for one in value.split(',').filter(|one| !one.eq_ignore_ascii_case("none")) {
@@ -350,7 +351,7 @@ fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Inv
     Ok(number)
 }
 
-/// `afterok:ID:ID,aftercorr:ID`, which `--depends-on` takes as it is.
+/// Reads `afterok:ID:ID,aftercorr:ID`, which `--depends-on` takes as it is.
 fn dependencies(value: &str) -> Result<String, Invalid> {
     let clauses: Vec<(&str, Option<&str>)> = value
         .split([',', '?'])
@@ -388,7 +389,7 @@ fn dependencies(value: &str) -> Result<String, Invalid> {
     Ok(format!("--depends-on={value}"))
 }
 
-/// `ALL`, `NONE`, `NIL`, or names of variables, with or without a value.
+/// Reads `ALL`, `NONE`, `NIL`, or names of variables, with or without a value.
 fn export(value: &str) -> Result<Vec<String>, Invalid> {
     let mut words = Vec::new();
     for one in value.split(',').filter(|one| !one.is_empty()) {
@@ -404,8 +405,8 @@ fn export(value: &str) -> Result<Vec<String>, Invalid> {
     Ok(words)
 }
 
-/// The nearest value that a tag can have: at most 256 letters, digits, spaces and `_.:/=+-@`
-/// (Batch User Guide, `using-tags`).
+/// The nearest valid value of a tag: at most 256 letters, digits, spaces and `_.:/=+-@` (Batch User
+/// Guide, `using-tags`).
 fn tag_value(text: &str) -> String {
     let allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
     text.chars().map(|c| if allowed(c) { c } else { '-' }).take(256).collect()

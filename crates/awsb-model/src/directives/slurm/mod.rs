@@ -9,7 +9,7 @@ pub use job::SlurmShape;
 use job::{Job, OUTPUT};
 use table::{Meaning, OPTIONS, Opt, Value};
 
-/// What of a job an option speaks of.
+/// The part of a job that an option sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     JobName,
@@ -40,17 +40,18 @@ pub enum Key {
     Output,
 }
 
-/// What becomes of an option of sbatch that `bsub` itself has not; `None` for one that Slurm does not know either.
+/// The treatment of an option of sbatch that awsb's `bsub` does not have. `None`: Slurm does not
+/// know it either.
 pub fn about(long: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|option| option.long == long).map(told)
 }
 
-/// The same for its letter.
+/// The treatment of a one-letter option of sbatch that awsb's `bsub` does not have.
 pub fn about_letter(letter: char) -> Option<&'static str> {
     OPTIONS.iter().find(|option| option.short == Some(letter)).map(told)
 }
 
-/// What is said of an option that is honoured.
+/// The text about an option that is honoured.
 const WORKS: &str = "it works as an #SBATCH line in the script";
 
 fn told(option: &Opt) -> &'static str {
@@ -63,7 +64,7 @@ fn told(option: &Opt) -> &'static str {
     }
 }
 
-/// Reads all `#SBATCH` lines; `None` when there is none.
+/// Reads all `#SBATCH` lines. `None`: there are none.
 pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
     let mut job = Job::default();
     let mut ended = false;
@@ -91,7 +92,7 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
 
 type Words<'a> = std::slice::Iter<'a, String>;
 
-/// `--name`, `--name=value` or `--name value`.
+/// Reads `--name`, `--name=value` or `--name value`.
 fn read_long(
     long: &str,
     word: &str,
@@ -120,9 +121,10 @@ fn read_long(
     settle(opt, value, &line.at(&written), job, found);
 }
 
-/// The option of this name, or the only one that begins so (getopt_long(3) takes such abbreviations).
+/// The option with this name, or the only one that begins with it (getopt_long(3) accepts such
+/// abbreviations).
 fn find(name: &str) -> Result<&'static Opt, NoOption> {
-    // What only old versions had makes no abbreviation ambiguous.
+    // Options of old versions do not make an abbreviation ambiguous.
     let is_old = |long: &str| {
         ["workdir", "share", "immediate", "jobid", "checkpoint", "checkpoint-dir"].contains(&long)
     };
@@ -143,20 +145,20 @@ fn unknown(word: &str, words: &mut Words<'_>, line: &Line, found: &mut Directive
     let name = word.split('=').next().unwrap_or(word);
     let nearest = nearest(name).map(|long| format!("; did you mean --{long}?")).unwrap_or_default();
     found.refuse(&line.at(&[word]), format!("sbatch has no option `{name}`{nearest}"));
-    // What could be its value is not taken for anything else.
+    // A possible value of the unknown option is skipped, too.
     if words.as_slice().first().is_some_and(|next| !next.starts_with('-')) {
         words.next();
     }
 }
 
-/// sbatch's option whose name is most like this one.
+/// The option of sbatch with the most similar name.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.strip_prefix("--")?;
     let alike = OPTIONS.iter().map(|option| (strsim::jaro_winkler(option.long, name), option.long));
     alike.filter(|(likeness, _)| *likeness > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, long)| long)
 }
 
-/// `-xvalue`, `-x value`, or flags together with it.
+/// Reads `-xvalue`, `-x value`, or combined flags.
 fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, found: &mut Directives) {
     let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
         let reason = match word {
@@ -183,7 +185,7 @@ fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, fou
 }
 
 fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Directives) {
-    // getopt takes an empty word for a value, sbatch's own reading of a line drops it.
+    // getopt accepts an empty word as a value, but sbatch drops it when it reads a line.
     let is_missing = value.is_none() || (value == Some("") && !at.text.contains('='));
     if opt.value == Value::Needed && is_missing {
         return found.refuse(at, "needs a value");
@@ -194,7 +196,7 @@ fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Di
         return found.refuse(at, invalid.to_string());
     }
     match opt.meaning {
-        Meaning::Job(key) => job.take(key, value.unwrap_or_default(), at, found),
+        Meaning::Job(key) => job.apply(key, value.unwrap_or_default(), at, found),
         Meaning::Unhonoured(reason) if opt.long == "exclusive" => found.warn_of_whole_node(at, reason),
         Meaning::Unhonoured(reason) => found.warn(at, reason),
         Meaning::Nothing => {}

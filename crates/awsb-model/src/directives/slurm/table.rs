@@ -5,13 +5,13 @@ use super::Key;
 /// An option of sbatch.
 #[derive(Debug)]
 pub struct Opt {
-    /// Its letter, if it has one.
+    /// The letter, if it has one.
     pub short: Option<char>,
-    /// Its long name, without the dashes.
+    /// The long name, without the dashes.
     pub long: &'static str,
     /// Whether it has a value.
     pub value: Value,
-    /// What becomes of it.
+    /// The treatment of the option.
     pub meaning: Meaning,
 }
 
@@ -22,24 +22,25 @@ pub enum Value {
     None,
     /// It has one, attached or in the next word.
     Needed,
-    /// It may have one, attached.
+    /// It may have one, attached to it.
     Optional,
 }
 
-/// What becomes of an option.
+/// The treatment of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// It is honoured.
     Job(Key),
     /// The job runs without it, for this reason.
     Unhonoured(&'static str),
-    /// It changes nothing that a job could notice.
+    /// It has no effect that a job could notice.
     Nothing,
-    /// Without it the job would be another one.
+    /// It is refused for this reason, as the job would be another one without it.
     Refused(&'static str),
 }
 
-/// sbatch's options (`src/common/slurm_opt.c` of Slurm 26.11; names that it no longer has are marked).
+/// sbatch's options (`src/common/slurm_opt.c` of Slurm 26.11; names that it no longer has are
+/// marked).
 pub const OPTIONS: &[Opt] = &[
     // What a job is.
     job('J', "job-name", Key::JobName),
@@ -71,13 +72,13 @@ pub const OPTIONS: &[Opt] = &[
     job('o', "output", Key::Output),
     job('e', "error", Key::Output),
     long_job("open-mode", Key::Output),
-    // Who pays and who is told.
+    // Accounting and notifications.
     not('A', "account", "Batch has no accounts; `--tag` marks a job for the bill"),
     long_not("wckey", "Batch has no accounts; `--tag` marks a job for the bill"),
     not('q', "qos", "the queue decides on priority and limits"),
     long_not("mail-type", MAIL),
     long_not("mail-user", MAIL),
-    // When.
+    // Times.
     long_not("priority", "the queue decides on priority and limits"),
     optional(None, "nice", "the queue decides on priority and limits"),
     job('b', "begin", Key::Begin),
@@ -89,7 +90,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("kill-on-invalid-dep", "a job whose dependency failed always fails"),
     flag('I', "immediate", Meaning::Unhonoured("Batch starts a job as soon as it can")),
     long_flag("test-only", Meaning::Refused("this submits nothing; remove the line to submit the job")),
-    // Where.
+    // Hosts.
     not('C', "constraint", CHOICE),
     long_not("prefer", CHOICE),
     long_not("cluster-constraint", CHOICE),
@@ -117,7 +118,7 @@ pub const OPTIONS: &[Opt] = &[
     long_not("tmp", "the job definition sets a job's disk"),
     long_not("network", "the compute environment sets a job's network"),
     optional(None, "resv-ports", "the compute environment sets a job's network"),
-    // Which parts of a node.
+    // Parts of a node.
     long_not("mincpus", "Batch takes one number of vCPUs for a node, from `--cpus-per-task` and `--ntasks`"),
     not('B', "extra-node-info", LAYOUT),
     long_not("sockets-per-node", LAYOUT),

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::{Job, ListPage, ListTarget, describe, pages, pages_in_turn, queues};
 use crate::aws::Session;
 use crate::ui::Failure;
-use awsb_model::{JobId, Moment, NameGlob, NamePattern, Status, Submitter};
+use awsb_model::{JobId, NameGlob, NamePattern, Status, Submitter, TimeArg};
 
 /// At most this many queues are listed at the same time.
 const QUEUES_AT_ONCE: usize = 4;
@@ -22,9 +22,9 @@ pub struct JobQuery {
     /// Their names.
     pub name: Option<NameGlob>,
     /// They were submitted at this time or later.
-    pub since: Option<Moment>,
+    pub since: Option<TimeArg>,
     /// They were submitted before this time.
-    pub until: Option<Moment>,
+    pub until: Option<TimeArg>,
     /// The user who submitted them. ListJobs lacks it, so this costs a DescribeJobs call for each
     /// 100 jobs that are left.
     pub submitter: Option<Submitter>,

@@ -12,7 +12,7 @@ use awsb_model::request::{
     ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use awsb_model::{self, JobId, Mark, Status, Submitter, TaskIds, Tasks};
+use awsb_model::{self, JobId, Status, SubmissionId, Submitter, TaskIds, Tasks};
 
 /// A job that can be submitted again.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ fn overrides<'a>(
         environment: environment
             .filter_map(|(name, value)| Some(KeyValue::new(name?, value.unwrap_or_default())))
             // The new submission sets its own submitter and mark.
-            .filter(|v| ![Mark::VARIABLE, Submitter::VARIABLE].contains(&v.name.as_str()))
+            .filter(|v| ![SubmissionId::VARIABLE, Submitter::VARIABLE].contains(&v.name.as_str()))
             .filter(|v| !v.name.starts_with(awsb_model::limits::RESERVED_ENV_PREFIX))
             .collect(),
         resource_requirements: resources

@@ -13,7 +13,7 @@ use super::job_filter::JobFilterArgs;
 use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs, TerminationProgress};
 use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, print_message};
-use awsb_model::{Named, Status, words};
+use awsb_model::{ParsedJobRefs, Status, words};
 
 /// End jobs in any state; ending an array ends all its children
 #[derive(Debug, Parser)]
@@ -41,7 +41,7 @@ pub struct Args {
     /// Jobs or array children (ID:INDEX): an ID, its beginning, an ARN, `last`, or `-` to read them
     /// from standard input
     #[arg(value_name = "ID", required_unless_present = "JobFilterArgs", conflicts_with = "JobFilterArgs")]
-    jobs: Vec<Named>,
+    jobs: Vec<ParsedJobRefs>,
     #[command(flatten)]
     select: JobFilterArgs,
     #[command(flatten)]

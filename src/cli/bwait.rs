@@ -21,7 +21,7 @@ use crate::batch::{self, Job, JobWaitSet};
 use crate::ui::{
     EndSignal, ErrorKind, Exit, Failure, Format, JsonArray, Layout, Output, View, print_message, until_signal,
 };
-use awsb_model::{JobId, Named, Period, Status, words};
+use awsb_model::{JobId, ParsedJobRefs, Period, Status, words};
 
 /// Wait until jobs have ended, and exit with the highest of their exit codes
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ pub struct Args {
     /// Jobs, array children (ID:INDEX) or ARNs; the beginning of an ID, `last`, or `-` for those on
     /// standard input
     #[arg(value_name = "ID", required = true)]
-    jobs: Vec<Named>,
+    jobs: Vec<ParsedJobRefs>,
     #[command(flatten)]
     common: CommonArgs,
 }

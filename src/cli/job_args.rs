@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::aws::Session;
 use crate::batch::{self, ResolvedJobs};
 use crate::ui::Failure;
-use awsb_model::{JobId, JobRef, Named};
+use awsb_model::{JobId, JobRef, ParsedJobRefs};
 
 /// The references to jobs in the words of a command line, and a failure for each malformed word.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl JobArgs {
     ///
     /// # Errors
     /// When standard input cannot be read, or no word can name a job (exit code 2).
-    pub fn read(tool: &str, words: &[Named]) -> Result<Self, Failure> {
+    pub fn read(tool: &str, words: &[ParsedJobRefs]) -> Result<Self, Failure> {
         let mut jobs = Self::default();
         let mut stdin_is_read = false;
         for word in words {
@@ -33,7 +33,7 @@ impl JobArgs {
                     .lock()
                     .read_to_end(&mut bytes)
                     .map_err(|e| Failure::failed(format!("reading the jobs from standard input: {e}")))?;
-                Named::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| jobs.add(&word));
+                ParsedJobRefs::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| jobs.add(&word));
             }
         }
         match jobs.malformed.split_last() {
@@ -45,7 +45,7 @@ impl JobArgs {
         }
     }
 
-    fn add(&mut self, word: &Named) {
+    fn add(&mut self, word: &ParsedJobRefs) {
         for reference in &word.0 {
             match reference {
                 Ok(reference) => self.references.push(reference.clone()),

@@ -4,7 +4,7 @@ use super::submitter;
 use crate::aws::Session;
 use crate::batch::{self, Job, JobQuery};
 use crate::ui::Failure;
-use awsb_model::{Invalid, Moment, NameGlob, Status, Submitter, queue_name};
+use awsb_model::{Invalid, NameGlob, Status, Submitter, TimeArg, queue_name};
 
 /// The options that select jobs.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -25,10 +25,10 @@ pub struct JobFilterArgs {
     pub name: Option<NameGlob>,
     /// Jobs submitted at this time or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub since: Option<Moment>,
+    pub since: Option<TimeArg>,
     /// Jobs submitted before this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub until: Option<Moment>,
+    pub until: Option<TimeArg>,
     /// Your own jobs: those submitted by this user
     #[arg(long)]
     pub mine: bool,

@@ -10,7 +10,7 @@ use super::stack::Stack;
 use super::toml_reader::with_nearest;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
-use awsb_model::{Secrets, Shared};
+use awsb_model::{Secrets, SharedDir};
 
 /// What the command line and the environment say about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Cluster {
     /// What is known about its images.
     pub images: Images,
     /// The directories that its jobs share.
-    pub shared: Vec<Shared>,
+    pub shared: Vec<SharedDir>,
 }
 
 const PREFIX: &str = "awsb";

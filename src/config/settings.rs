@@ -12,7 +12,7 @@ use super::toml_reader::{File, with_nearest};
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::image::RepositoryPath;
-use awsb_model::{SecretWord, Shared};
+use awsb_model::{SecretWord, SharedDir};
 
 /// What the settings file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Section {
     /// Whether a repository that is not there is made.
     pub create_repository: bool,
     /// The directories that its jobs share.
-    pub shared: Vec<Shared>,
+    pub shared: Vec<SharedDir>,
     /// `[cluster.NAME.defaults]`.
     pub defaults: Defaults,
 }

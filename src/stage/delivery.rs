@@ -17,7 +17,7 @@ use super::target::Target;
 use awsb_model::payload::launcher::{self, Plain, Prelude, StartScript, Transport};
 use awsb_model::payload::{Bundle, Entry as BundleEntry};
 use awsb_model::request::KeyValue;
-use awsb_model::{Environment, JobSpec, ResolvedJob, ResolvedShape, Script, Stdin, Tasks, Work, limits};
+use awsb_model::{EnvVars, JobSpec, ResolvedJob, ResolvedShape, Script, Stdin, Tasks, Work, limits};
 
 /// A way in which a job travels, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,7 +177,7 @@ pub(super) fn unchanged_by_batch(argv: &[OsString]) -> Option<Vec<String>> {
 }
 
 /// The variables, if all values are UTF-8.
-pub(super) fn plain_variables(environment: &Environment) -> Option<Vec<KeyValue>> {
+pub(super) fn plain_variables(environment: &EnvVars) -> Option<Vec<KeyValue>> {
     environment.iter().map(|(name, value)| Some(KeyValue::new(name.as_str(), utf8(value)?))).collect()
 }
 

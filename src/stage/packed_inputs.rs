@@ -6,7 +6,7 @@ use super::archive::Archive;
 use super::checksum::{Checksums, checksums};
 use super::inputs::Inputs;
 use crate::ui::{Failure, ProgressBar};
-use awsb_model::Place;
+use awsb_model::WorkDir;
 use awsb_model::payload::launcher::INPUTS_FOLDER;
 
 /// Inputs whose archive has at least this size in bytes travel in an archive of their own, smaller
@@ -33,12 +33,12 @@ impl PackedInputs {
     ///
     /// # Errors
     /// When a file cannot be read, or changes while it is read.
-    pub async fn pack(inputs: Inputs, place: &Place) -> Result<Self, Failure> {
+    pub async fn pack(inputs: Inputs, place: &WorkDir) -> Result<Self, Failure> {
         if inputs.is_empty() {
             return Ok(Self::None);
         }
         let wrong = |e: io::Error| Failure::failed(e.to_string());
-        let elsewhere = *place != Place::Own;
+        let elsewhere = *place != WorkDir::Own;
         let below = |inputs: Inputs| Archive::of_inputs(inputs.below(INPUTS_FOLDER)).map_err(wrong);
         let archive = Archive::of_inputs(inputs.clone()).map_err(wrong)?;
         if archive.length() < LARGE {

@@ -17,8 +17,8 @@ use awsb_model::payload::Bundle;
 use awsb_model::payload::launcher;
 use awsb_model::request::{KeyValue, Overrides, SubmitRequest};
 use awsb_model::{
-    self, FileSystem, Invalid, JobSpec, Mark, Place, ResolvedJob, ResolvedShape, Shape, Shared, Stdin,
-    Submitter, Tasks, Work, limits,
+    self, FileSystem, Invalid, JobSpec, ResolvedJob, ResolvedShape, Shape, SharedDir, Stdin, SubmissionId,
+    Submitter, Tasks, Work, WorkDir, limits,
 };
 
 /// The requests of a job, and the bundles that they rely on.
@@ -76,7 +76,7 @@ impl Plan {
         job: &ResolvedJob,
         inputs: &PackedInputs,
         target: &Target<'_>,
-        mut mark: impl FnMut() -> Mark,
+        mut mark: impl FnMut() -> SubmissionId,
     ) -> Result<Self, PlanError> {
         let parts = match &job.shape {
             ResolvedShape::Array(tasks) => tasks.parts().into_iter().map(Some).collect(),
@@ -112,7 +112,7 @@ impl Plan {
                     environment.extend(task_variables(part, all));
                 }
                 environment.extend(cluster_variables(job, target));
-                environment.push(KeyValue::new(Mark::VARIABLE, mark().as_str()));
+                environment.push(KeyValue::new(SubmissionId::VARIABLE, mark().as_str()));
                 let request = job.submit_request(part.as_ref(), encoded.command.clone(), environment)?;
                 let length = request.all_overrides().map(Overrides::length).max().unwrap_or(0);
                 if length <= OVERRIDES_BUDGET && fits_for_all_ranges(length, &job.shape) {
@@ -173,7 +173,7 @@ fn starts_bare(job: &ResolvedJob) -> bool {
     can_be_bare
         && (spec.bare || !is_shell_line)
         && matches!(spec.work, Work::Command(_))
-        && spec.place == Place::Own
+        && spec.place == WorkDir::Own
         && !needs_a_bundle(spec)
 }
 
@@ -186,7 +186,7 @@ pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str
         (spec.stdin != Stdin::Nothing, "--stdin"),
         (has_inputs, "--input"),
         (!spec.outputs.is_empty(), "--output-file"),
-        (spec.place != Place::Own, "--working-dir and --parent-working-dir"),
+        (spec.place != WorkDir::Own, "--working-dir and --parent-working-dir"),
         (is_array_of_its_own, "tasks other than the 2 to 10000 children of --array-size"),
         (
             unchanged_by_batch(argv).is_none(),
@@ -220,7 +220,7 @@ fn cluster_variables(job: &ResolvedJob, target: &Target<'_>) -> Vec<KeyValue> {
         variables.push(KeyValue::new(launcher::NODES_REGION_VARIABLE, target.region));
     }
     let mounts: Vec<_> =
-        target.shared.iter().filter_map(Shared::mounted).map(FileSystem::to_string).collect();
+        target.shared.iter().filter_map(SharedDir::mounted).map(FileSystem::to_string).collect();
     if !mounts.is_empty() {
         variables.push(KeyValue::new(launcher::SHARED_VARIABLE, mounts.join("\n")));
     }

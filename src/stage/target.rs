@@ -1,6 +1,6 @@
 //! The cluster that a job goes to, as far as staging needs it.
 
-use awsb_model::{Shared, Submitter};
+use awsb_model::{SharedDir, Submitter};
 
 /// The cluster that a job goes to.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Target<'a> {
     /// The bucket's region.
     pub region: &'a str,
     /// The directories that the cluster's jobs share.
-    pub shared: &'a [Shared],
+    pub shared: &'a [SharedDir],
     /// The user who submits the job.
     pub submitter: Option<&'a Submitter>,
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Output;
 
 use awsb::stage::Plan;
-use awsb_model::{EnvArg, Environment, JobName, JobSpec, LineUse, Lines, Place, Script, Shape, Tasks, Work};
+use awsb_model::{
+    EnvArg, EnvVars, JobName, JobSpec, LineUse, Script, Shape, TaskLines, Tasks, Work, WorkDir,
+};
 use proptest::prelude::*;
 
 use awsb_testkit::shells::{command, executable, link, overrides, plan, shellcheck, shells};
@@ -85,7 +87,7 @@ proptest! {
     }
 }
 
-fn set(environment: &mut Environment, name: &str, value: &OsStr) {
+fn set(environment: &mut EnvVars, name: &str, value: &OsStr) {
     let arg = [OsStr::new(name), OsStr::new("="), value].iter().copied().collect::<OsString>();
     if let Ok(EnvArg::Set(name, value)) = EnvArg::parse(&arg) {
         environment.set(name, value);
@@ -177,7 +179,7 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
 fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
     let mut job = spec(Work::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
     // The last one is no text, so they are in a file.
-    let lines = Lines::new(b"one\ntwo\n\x01".to_vec(), LineUse::Argument)?;
+    let lines = TaskLines::new(b"one\ntwo\n\x01".to_vec(), LineUse::Argument)?;
     job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     job.lines = Some(lines);
     let plan = plan(&job)?;
@@ -208,7 +210,7 @@ fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
 #[story]
 fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
     let mut job = spec(Work::Command(["pwd", "-P"].map(OsString::from).to_vec()));
-    job.place = Place::In("data".into());
+    job.place = WorkDir::In("data".into());
     let elsewhere = tempfile::tempdir()?;
     std::fs::create_dir(elsewhere.path().join("data"))?;
     for shell in shells() {
@@ -284,7 +286,7 @@ fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::erro
 
 #[story]
 fn a_launcher_starts_few_programs() -> Outcome {
-    let lines = Lines::new(b"false\necho done\n".to_vec(), LineUse::Command)?;
+    let lines = TaskLines::new(b"false\necho done\n".to_vec(), LineUse::Command)?;
     let mut commands = spec(Work::Command(vec!["/bin/sh".into()]));
     commands.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     commands.lines = Some(lines);
@@ -292,7 +294,7 @@ fn a_launcher_starts_few_programs() -> Outcome {
     array.shape = Shape::Array(Tasks::with_ids("3,7,9".parse()?));
     // Its variables and arguments are quoted, and it runs elsewhere.
     let mut elsewhere = spec(script(b"echo done\n", vec!["".into()])?);
-    elsewhere.place = Place::In("data".into());
+    elsewhere.place = WorkDir::In("data".into());
     for shell in shells() {
         // busybox has these itself.
         let of_its_own = shell[0] == "busybox";
@@ -347,7 +349,7 @@ proptest! {
 
 fn line_arrives(lines: &[String], at: usize) -> Outcome {
     let mut job = spec(Work::Command(["printf", "%s", "{}"].map(OsString::from).to_vec()));
-    let all = Lines::new(lines.join("\n").into_bytes(), LineUse::Argument)?;
+    let all = TaskLines::new(lines.join("\n").into_bytes(), LineUse::Argument)?;
     // What is empty at the end is no line.
     if all.ids()?.count() as usize <= at {
         return Ok(());
@@ -373,7 +375,7 @@ fn line_arrives(lines: &[String], at: usize) -> Outcome {
 #[story]
 fn a_part_of_an_array_has_its_own_lines() -> Outcome {
     let text: String = (1..=10_003).map(|n| format!("printf '%s' 'line {n}: {}'\n", n * 7919)).collect();
-    let lines = Lines::new(text.into_bytes(), LineUse::Command)?;
+    let lines = TaskLines::new(text.into_bytes(), LineUse::Command)?;
     let mut job = spec(Work::Command(vec!["/bin/sh".into()]));
     job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     job.lines = Some(lines);
@@ -492,7 +494,7 @@ fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
             (LineUse::Argument, Work::Command(words(&["/bin/sh", "-c", PROBE, "<{}>", "{}{}", "x"]))),
             (LineUse::Argument, script(&text("", ""), words(&["<{}>", "x"]))?),
         ] {
-            let lines = Lines::new(format!("false\n{line}\nfalse\n").into_bytes(), is)?;
+            let lines = TaskLines::new(format!("false\n{line}\nfalse\n").into_bytes(), is)?;
             let mut job = spec(work);
             job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
             job.lines = Some(lines);
@@ -515,7 +517,7 @@ fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
 #[story]
 fn the_launchers_pass_shellcheck() -> Outcome {
     use awsb_model::payload::launcher::{Plain, Prelude, StartScript, Transport, for_bundle, for_command};
-    let places = [Place::Own, Place::In("/data/x y".into()), Place::Below("/data".into())];
+    let places = [WorkDir::Own, WorkDir::In("/data/x y".into()), WorkDir::Below("/data".into())];
     let mut launchers = vec![for_bundle(Transport::Inline).into(), for_bundle(Transport::Fetched).into()];
     for place in &places {
         let prelude = Prelude { outputs: "s3://bucket/awsb/outputs", has_tasks: true, place };

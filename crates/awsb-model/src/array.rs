@@ -1,4 +1,4 @@
-//! The tasks of an array, and the array jobs that they become.
+//! The tasks of an array, and the array jobs into which they are divided.
 
 use std::str::FromStr;
 
@@ -28,18 +28,20 @@ impl FromStr for ArraySize {
 
 /// The tasks of a submission.
 ///
-/// Batch numbers an array's children from 0 and takes 10,000 of them ([`limits::ARRAY_SIZE`]). Where that is
-/// not what was asked for, the launcher finds a child's task out from the job's own list, [`Tasks::variable`].
+/// Batch numbers an array's children from 0 and allows 10,000 of them ([`limits::ARRAY_SIZE`]). If
+/// other tasks were asked for, the launcher looks up the task of a child in the job's own list,
+/// [`Tasks::variable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tasks {
     ids: TaskIds,
     are_indices: bool,
 }
 
-/// What precedes the list when the IDs are the indices of an array.
+/// The prefix of the list if the IDs are the indices of an array.
 const INDICES: &str = "i:";
 
-/// Characters of a list that a request has room for: an array of more scattered tasks becomes several.
+/// The number of characters of a list in a request. An array of more scattered tasks is divided
+/// into several.
 const LIST_LENGTH: usize = 1000;
 
 impl Tasks {
@@ -51,7 +53,7 @@ impl Tasks {
         Ok(Self { ids: TaskIds::numbered(0, size.get())?, are_indices: true })
     }
 
-    /// Tasks with IDs of their own.
+    /// Tasks with the given IDs.
     pub fn with_ids(ids: TaskIds) -> Self {
         Self { ids, are_indices: false }
     }
@@ -64,7 +66,7 @@ impl Tasks {
     /// The tasks of a job, from its variable.
     ///
     /// # Errors
-    /// When it is no list of tasks.
+    /// When the text is not a list of tasks.
     pub fn from_variable(text: &str) -> Result<Self, Invalid> {
         let (list, are_indices) = match text.strip_prefix(INDICES) {
             Some(list) => (list, true),
@@ -78,7 +80,7 @@ impl Tasks {
         format!("{}{}", if self.are_indices { INDICES } else { "" }, self.ids)
     }
 
-    /// Their IDs.
+    /// The IDs of the tasks.
     pub fn ids(&self) -> &TaskIds {
         &self.ids
     }
@@ -89,7 +91,7 @@ impl Tasks {
         Self { ids, are_indices: self.are_indices }
     }
 
-    /// Whether Batch's own indices are the tasks, so that a child needs nothing to find its task out.
+    /// Whether the tasks are Batch's own indices, so that a child need not look up its task.
     pub fn are_batchs_own(&self) -> bool {
         self.are_indices
             && self.ids.min() == 0
@@ -97,7 +99,7 @@ impl Tasks {
             && limits::ARRAY_SIZE.contains(&self.ids.count())
     }
 
-    /// The tasks of each job that they become.
+    /// The tasks of each job into which they are divided.
     pub fn parts(&self) -> Vec<Tasks> {
         let mut parts = Vec::new();
         for chunk in self.ids.chunks(*limits::ARRAY_SIZE.end()) {

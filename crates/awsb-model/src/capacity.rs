@@ -1,27 +1,27 @@
-//! What jobs ask for and instance types have.
+//! The resources that jobs ask for and that instance types have.
 
 use serde::{Deserialize, Serialize};
 
-/// What a container asks for (API `ResourceRequirement`).
+/// The resources that a container asks for (API `ResourceRequirement`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Demand {
-    /// vCPUs; on Fargate also a half and a quarter.
+    /// The number of vCPUs. On Fargate it may be a half or a quarter.
     pub vcpus: f64,
-    /// Memory in MiB.
+    /// The memory in MiB.
     pub memory_mib: u64,
-    /// GPUs.
+    /// The number of GPUs.
     pub gpus: u32,
 }
 
-/// What an instance type has (EC2 API `InstanceTypeInfo`).
+/// The resources of an instance type (EC2 API `InstanceTypeInfo`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceType {
-    /// `c5.xlarge`.
+    /// The name, such as `c5.xlarge`.
     pub name: String,
-    /// vCPUs.
+    /// The number of vCPUs.
     pub vcpus: u32,
-    /// Memory in MiB, of which jobs get a little less (UG `memory-management`).
+    /// The memory in MiB, of which jobs get a little less (UG `memory-management`).
     pub memory_mib: u64,
-    /// GPUs.
+    /// The number of GPUs.
     pub gpus: u32,
 }

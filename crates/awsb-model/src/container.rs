@@ -1,4 +1,5 @@
-//! What a job's container is to have that SubmitJob cannot say (API `ContainerOverrides` has none of it).
+//! Options for a job's container that SubmitJob cannot express (API `ContainerOverrides` does not
+//! have them).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ pub struct ContainerChanges {
     /// The image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// The role that the job's own calls have.
+    /// The role of the job's own calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_role: Option<Role>,
     /// The role that fetches images and secrets, and writes the log.
@@ -23,22 +24,22 @@ pub struct ContainerChanges {
     /// The user that the container's processes run as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// Limits; a later one of a name replaces an earlier one.
+    /// Limits. A later limit replaces an earlier one of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<Ulimit>,
-    /// Folders of the instance; a later one at a place replaces an earlier one.
+    /// Folders of the instance. A later one replaces an earlier one at the same path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
-    /// EFS file systems, likewise.
+    /// EFS file systems. A later one replaces an earlier one at the same path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub efs: Vec<Efs>,
-    /// Variables with secrets; a later one of a name replaces an earlier one.
+    /// Variables with secrets. A later one replaces an earlier one of the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<Secret>,
     /// The size of `/dev/shm`.
     #[serde(serialize_with = "mib", skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<Memory>,
-    /// The disk of a Fargate job.
+    /// The size of a Fargate job's disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<EphemeralStorage>,
 }
@@ -49,8 +50,8 @@ impl ContainerChanges {
         *self == Self::default()
     }
 
-    /// The same changes in the one order that they have, without what a later one replaces: as JSON, equal
-    /// changes are the same text.
+    /// The same changes in canonical order and without replaced ones, so that equal changes have
+    /// the same JSON text.
     #[must_use]
     pub fn canonical(&self) -> Self {
         Self {
@@ -62,7 +63,8 @@ impl ContainerChanges {
         }
     }
 
-    /// What of it a job on Fargate cannot have (UG `fargate-job-definitions`), by its option.
+    /// The first change that a job on Fargate cannot have, as its option (UG
+    /// `fargate-job-definitions`).
     pub fn not_on_fargate(&self) -> Option<&'static str> {
         [
             (!self.ulimits.is_empty(), "--ulimit"),
@@ -113,8 +115,8 @@ impl fmt::Display for Image {
 pub struct Role(String);
 
 impl Role {
-    /// Its ARN. A role that was named alone is in the partition and account of `neighbour`, another ARN;
-    /// `None` when that has none.
+    /// The ARN of the role. A role that was given by its name is in the partition and account of
+    /// `neighbour`, another ARN. `None`: that ARN has none.
     pub fn arn(&self, neighbour: &str) -> Option<String> {
         if self.0.starts_with("arn:") {
             return Some(self.0.clone());
@@ -164,7 +166,8 @@ impl FromStr for Role {
     }
 }
 
-/// Who a container's processes are, as for `docker run --user`: `USER[:GROUP]`, names or numbers.
+/// The user of a container's processes, as for `docker run --user`: `USER[:GROUP]`, names or
+/// numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User(String);
 
@@ -198,7 +201,8 @@ pub struct Secret {
     /// The variable.
     #[serde(serialize_with = "text")]
     pub name: EnvName,
-    /// The ARN of a secret of Secrets Manager, or the ARN or name of a parameter of Systems Manager.
+    /// The ARN of a secret of Secrets Manager, or the ARN or name of a parameter of Systems
+    /// Manager.
     pub source: String,
 }
 
@@ -219,7 +223,7 @@ impl FromStr for Secret {
         let (name, source) = text.split_once('=').ok_or_else(wrong)?;
         let name: EnvName = name.parse()?;
         let fine = match source.strip_prefix("arn:") {
-            // Behind a secret's ARN there may be `:json-key:stage:version`.
+            // A secret's ARN may be followed by `:json-key:stage:version`.
             Some(rest) => match rest.splitn(5, ':').collect::<Vec<_>>()[..] {
                 [_, "secretsmanager", _, _, resource] => resource.starts_with("secret:"),
                 [_, "ssm", _, _, resource] => resource.starts_with("parameter/"),

@@ -1,4 +1,4 @@
-//! What a job waits for.
+//! The dependencies of a job.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,31 +6,31 @@ use std::str::FromStr;
 use super::request::JobDependency;
 use super::{Invalid, JobId, JobRef, Shape, Status, limits};
 
-/// How a job waits for another one (API `JobDependency`, UG `job_dependencies`). Batch knows only jobs that
-/// have succeeded: when one fails, those that wait for it fail, too.
+/// How a job depends on another one (API `JobDependency`, UG `job_dependencies`). Batch's
+/// dependencies are fulfilled by success only: when a job fails, those that depend on it fail, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// For all of it.
+pub enum DependencyKind {
+    /// The job depends on the whole other job.
     Whole,
-    /// Each child for the child of the same index.
+    /// Each child depends on the child of the same index.
     NToN,
 }
 
-/// One dependency; `J` is how the other job is named: as the user does it, or by its ID.
+/// One dependency. `J` is the name of the other job, as the user gives it, or its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dependency<J> {
-    /// On another job.
-    On(J, Kind),
-    /// Each child of an array on the one before it.
+    /// A dependency on another job.
+    On(J, DependencyKind),
+    /// Each child of an array depends on the one before it.
     Sequential,
 }
 
-/// Jobs that are waited for, as the user names them.
+/// The jobs of a dependency, as the user names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
     /// One job, or the jobs of the last submission.
     Job(JobRef),
-    /// All of the user's jobs of such a name.
+    /// All jobs of the user with such a name.
     Named(NamePattern),
 }
 
@@ -43,18 +43,18 @@ impl fmt::Display for Awaited {
     }
 }
 
-/// A job's name; a `*` in it stands for any letters, as LSF has it.
+/// A pattern of job names. A `*` stands for any characters, as in LSF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern(String);
 
 impl NamePattern {
-    /// Whether a name is such a name.
+    /// Whether a name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = name.strip_prefix(first) else { return false };
         let Some(last) = parts.next_back() else { return rest.is_empty() };
-        // The earliest place is as good as any other for what is between two stars.
+        // For the text between two stars, the earliest match is as good as any other.
         for part in parts {
             match rest.find(part) {
                 Some(at) => rest = &rest[at + part.len()..],
@@ -64,7 +64,7 @@ impl NamePattern {
         rest.ends_with(last)
     }
 
-    /// What all such names begin with, and whether more may follow.
+    /// The beginning of all matching names, and whether more may follow.
     pub fn beginning(&self) -> (&str, bool) {
         self.0.split_once('*').map_or((self.0.as_str(), false), |(beginning, _)| (beginning, true))
     }
@@ -90,7 +90,7 @@ impl FromStr for NamePattern {
     }
 }
 
-/// What is known of a job that a name means.
+/// A job that a name pattern matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedJob {
     /// Its ID.
@@ -99,25 +99,25 @@ pub struct NamedJob {
     pub name: String,
     /// Its state.
     pub status: Status,
-    /// When it ended, in milliseconds since the epoch.
+    /// When the job ended, in milliseconds since the epoch.
     pub stopped_at: Option<i64>,
 }
 
-/// For so long, in milliseconds, a job that has ended is still meant by its name, as LSF has it (`CLEAN_PERIOD` of
+/// How long a name still means a job that has ended, in milliseconds, as in LSF (`CLEAN_PERIOD` of
 /// lsb.params: "Default: 3600 (1 hour)").
 pub const NAME_LASTS: i64 = 60 * 60 * 1000;
 
-/// Why a name means no jobs that could be waited for.
+/// Why a name gives no jobs to depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoneToAwait {
-    /// There is none, or they ended long ago: the last of those.
+    /// No job has the name, or all ended long ago. The last of those.
     Nothing(Option<NamedJob>),
-    /// This one has failed, so that whoever waits for it fails, too.
+    /// This job has failed, so jobs that depend on it would fail, too.
     Failed(NamedJob),
 }
 
-/// The jobs to wait for, of all that have the name: those that have not ended. Those that have succeeded within the last
-/// hour are done.
+/// The jobs to depend on, of all that have the name: those that have not ended. Those that have
+/// succeeded within the last hour are done.
 ///
 /// # Errors
 /// When there is none, or one has failed.
@@ -136,14 +136,15 @@ pub fn awaited(mut jobs: Vec<NamedJob>, now: i64) -> Result<Vec<JobId>, NoneToAw
     Ok(meant.into_iter().filter(|job| !job.status.has_ended()).map(|job| job.id).collect())
 }
 
-/// How the jobs that are too many become few enough: the command line that submits a job for each [`limits::DEPENDENCIES`]
-/// of them which does nothing but wait, and the new job behind those. `None` where even these are too many.
+/// How to depend on more jobs than Batch allows: a command line that submits, for each
+/// [`limits::DEPENDENCIES`] of them, a job that only waits, and the new job after those. `None`:
+/// even these are too many.
 pub fn joining(ids: &[String]) -> Option<String> {
     let most = limits::DEPENDENCIES;
     if ids.len() <= most || ids.len() > most * most {
         return None;
     }
-    // What is left over needs no job of its own, if there is room for it.
+    // The rest needs no job of its own if there are dependencies left for it.
     let whole = ids.len() / most;
     let (joined, rest) = ids.split_at(whole * most);
     let join = |ids: &[String]| format!("$(bsub --parsable -J join -d {} true)", ids.join(","));
@@ -156,15 +157,16 @@ pub fn joining(ids: &[String]) -> Option<String> {
     Some(format!("bsub -d \"{}\" …", words.join(",")))
 }
 
-/// What one `--depends-on` says.
+/// The value of one `--depends-on`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DependencyArg(pub Vec<Dependency<Awaited>>);
 
 impl FromStr for DependencyArg {
     type Err = Invalid;
 
-    /// Takes `ID,ID`, Slurm's `afterok:ID:ID,aftercorr:ID`, `n_to_n:ID`, `name:NAME`, `sequential`, and the form of
-    /// `awsbsub`: `jobId=ID,type=N_TO_N;jobId=ID`. Blanks are between words as commas are; an empty text is nothing.
+    /// Parses `ID,ID`, Slurm's `afterok:ID:ID,aftercorr:ID`, `n_to_n:ID`, `name:NAME`,
+    /// `sequential`, and the form of `awsbsub`: `jobId=ID,type=N_TO_N;jobId=ID`. Blanks separate
+    /// words as commas do. An empty text has no dependencies.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.trim().is_empty() {
             return Ok(Self(Vec::new()));
@@ -179,7 +181,7 @@ impl FromStr for DependencyArg {
             ));
         }
         let mut list = Vec::new();
-        // After `afterok:1:2,3` a bare `3` is a job of its own.
+        // After `afterok:1:2,3`, the `3` is a separate job.
         for part in text.split(',') {
             if part.trim().is_empty() {
                 return Err(Invalid::because(MISSING));
@@ -199,14 +201,16 @@ fn one(word: &str) -> Result<Vec<Dependency<Awaited>>, Invalid> {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (word, None),
     };
-    let all = |kind: Kind| -> Result<Vec<Dependency<Awaited>>, Invalid> {
+    let all = |kind: DependencyKind| -> Result<Vec<Dependency<Awaited>>, Invalid> {
         jobs(rest.unwrap_or_default())?.into_iter().map(|job| Ok(Dependency::On(job, kind))).collect()
     };
     match (kind.to_ascii_lowercase().as_str(), rest) {
         ("sequential", None) => Ok(vec![Dependency::Sequential]),
-        ("afterok", Some(_)) => all(Kind::Whole),
-        ("n_to_n" | "aftercorr", Some(_)) => all(Kind::NToN),
-        ("name", Some(name)) => Ok(vec![Dependency::On(Awaited::Named(name.parse()?), Kind::Whole)]),
+        ("afterok", Some(_)) => all(DependencyKind::Whole),
+        ("n_to_n" | "aftercorr", Some(_)) => all(DependencyKind::NToN),
+        ("name", Some(name)) => {
+            Ok(vec![Dependency::On(Awaited::Named(name.parse()?), DependencyKind::Whole)])
+        }
         ("after" | "afterany" | "afternotok" | "afterburstbuffer" | "singleton" | "expand", _) => {
             Err(Invalid::because(format!(
                 "Batch has no `{kind}`: a job can only wait for others to succeed (`afterok`), and fails \
@@ -220,11 +224,12 @@ fn one(word: &str) -> Result<Vec<Dependency<Awaited>>, Invalid> {
         ("afterok" | "n_to_n" | "aftercorr", None) => {
             Err(Invalid::because(format!("`{kind}:` takes a job's ID")))
         }
-        _ => Ok(vec![Dependency::On(job(word)?, Kind::Whole)]),
+        _ => Ok(vec![Dependency::On(job(word)?, DependencyKind::Whole)]),
     }
 }
 
-/// `ID:ID`; a child's index is digits behind a colon, too, and shorter than any ID.
+/// Parses `ID:ID`. A child's index also consists of digits after a colon, and is shorter than any
+/// ID.
 fn jobs(text: &str) -> Result<Vec<Awaited>, Invalid> {
     if let Some(name) = text.strip_prefix("name:") {
         return Ok(vec![Awaited::Named(name.parse()?)]);
@@ -247,11 +252,11 @@ fn job(text: &str) -> Result<Awaited, Invalid> {
     if text.is_empty() {
         return Err(Invalid::because(MISSING));
     }
-    // Whether there is such a job is Batch's to say; what cannot be one is said here.
+    // Batch decides whether the job exists. An impossible name is refused here.
     text.parse().map(Awaited::Job)
 }
 
-/// `awsbsub`'s form: `jobId=ID,type=N_TO_N;…`.
+/// Parses the form of `awsbsub`: `jobId=ID,type=N_TO_N;…`.
 fn old_form(text: &str) -> Result<Vec<Dependency<Awaited>>, Invalid> {
     text.split(';').filter(|part| !part.trim().is_empty()).map(old_part).collect()
 }
@@ -266,8 +271,8 @@ fn old_part(part: &str) -> Result<Dependency<Awaited>, Invalid> {
         }
     }
     match (id, kind.as_deref()) {
-        (Some(id), None) => Ok(Dependency::On(id, Kind::Whole)),
-        (Some(id), Some("N_TO_N")) => Ok(Dependency::On(id, Kind::NToN)),
+        (Some(id), None) => Ok(Dependency::On(id, DependencyKind::Whole)),
+        (Some(id), Some("N_TO_N")) => Ok(Dependency::On(id, DependencyKind::NToN)),
         (None, Some("SEQUENTIAL")) => Ok(Dependency::Sequential),
         (Some(_), Some("SEQUENTIAL")) => {
             Err(Invalid::because("SEQUENTIAL is about the array itself and takes no jobId"))
@@ -280,24 +285,24 @@ fn old_part(part: &str) -> Result<Dependency<Awaited>, Invalid> {
     }
 }
 
-/// What a job of this shape can wait for. `sequential` and `n_to_n` are about the children of one array job
-/// (API `JobDependency`, `type`): of an array with a single task, which is no array job, the one asks for
-/// nothing and the other for all of the other job.
+/// Checks and adapts the dependencies for a job of this shape. `sequential` and `n_to_n` concern
+/// the children of one array job (API `JobDependency`, `type`). An array with a single task is not
+/// an array job: there, `sequential` has no effect, and `n_to_n` means the whole other job.
 ///
 /// # Errors
-/// When it is no array, or one that becomes several array jobs.
-pub fn in_shape<J: PartialEq>(
+/// When the job is not an array, or is divided into several array jobs.
+pub fn validate_for<J: PartialEq>(
     list: Vec<Dependency<J>>,
     shape: &Shape,
 ) -> Result<Vec<Dependency<J>>, Invalid> {
     let mut fitting: Vec<Dependency<J>> = Vec::new();
     for dependency in list {
         let (word, alone) = match dependency {
-            Dependency::On(job, Kind::Whole) => {
-                fitting.push(Dependency::On(job, Kind::Whole));
+            Dependency::On(job, DependencyKind::Whole) => {
+                fitting.push(Dependency::On(job, DependencyKind::Whole));
                 continue;
             }
-            Dependency::On(job, Kind::NToN) => ("n_to_n", Some(job)),
+            Dependency::On(job, DependencyKind::NToN) => ("n_to_n", Some(job)),
             Dependency::Sequential => ("sequential", None),
         };
         let Shape::Array(tasks) = shape else {
@@ -306,9 +311,9 @@ pub fn in_shape<J: PartialEq>(
             )));
         };
         match (tasks.ids().count(), tasks.parts().len(), alone) {
-            (1, _, Some(job)) => fitting.push(Dependency::On(job, Kind::Whole)),
+            (1, _, Some(job)) => fitting.push(Dependency::On(job, DependencyKind::Whole)),
             (1, _, None) => {}
-            (_, 1, Some(job)) => fitting.push(Dependency::On(job, Kind::NToN)),
+            (_, 1, Some(job)) => fitting.push(Dependency::On(job, DependencyKind::NToN)),
             (_, 1, None) => fitting.push(Dependency::Sequential),
             (tasks, jobs, _) => {
                 return Err(Invalid::because(format!(
@@ -336,17 +341,17 @@ fn few_enough(count: usize) -> Result<(), Invalid> {
     }
 }
 
-/// What Batch is asked; doubles are left out.
+/// The dependencies of the request, without duplicates.
 ///
 /// # Errors
-/// When there are more than Batch takes ([`limits::DEPENDENCIES`]).
+/// When there are more than Batch allows ([`limits::DEPENDENCIES`]).
 pub fn dependencies(list: &[Dependency<JobId>]) -> Result<Vec<JobDependency>, Invalid> {
     let mut asked: Vec<JobDependency> = Vec::new();
     for dependency in list {
         let one = match dependency {
             Dependency::On(id, kind) => JobDependency {
                 job_id: Some(id.to_string()),
-                kind: (*kind == Kind::NToN).then_some("N_TO_N"),
+                kind: (*kind == DependencyKind::NToN).then_some("N_TO_N"),
             },
             Dependency::Sequential => JobDependency { job_id: None, kind: Some("SEQUENTIAL") },
         };
@@ -364,34 +369,34 @@ mod tests {
     use crate::Tasks;
     use proptest::prelude::*;
 
-    fn on(id: &str, kind: Kind) -> Dependency<Awaited> {
+    fn on(id: &str, kind: DependencyKind) -> Dependency<Awaited> {
         Dependency::On(Awaited::Job(id.parse().expect("a job")), kind)
     }
 
-    fn named(name: &str, kind: Kind) -> Dependency<Awaited> {
+    fn named(name: &str, kind: DependencyKind) -> Dependency<Awaited> {
         Dependency::On(Awaited::Named(name.parse().expect("a name")), kind)
     }
 
     #[test]
     fn every_form() {
-        let whole = |id| on(id, Kind::Whole);
+        let whole = |id| on(id, DependencyKind::Whole);
         for (text, expected) in [
             ("8f2c", vec![whole("8f2c")]),
             ("8f2c:3,9d", vec![whole("8f2c:3"), whole("9d")]),
             ("afterok:8f2c:9d:4", vec![whole("8f2c"), whole("9d:4")]),
-            ("afterok:8f2c,aftercorr:9d", vec![whole("8f2c"), on("9d", Kind::NToN)]),
-            ("n_to_n:last", vec![on("last", Kind::NToN)]),
+            ("afterok:8f2c,aftercorr:9d", vec![whole("8f2c"), on("9d", DependencyKind::NToN)]),
+            ("n_to_n:last", vec![on("last", DependencyKind::NToN)]),
             ("sequential", vec![Dependency::Sequential]),
-            ("jobId=8f2c,type=N_TO_N;jobId=9d", vec![on("8f2c", Kind::NToN), whole("9d")]),
+            ("jobId=8f2c,type=N_TO_N;jobId=9d", vec![on("8f2c", DependencyKind::NToN), whole("9d")]),
             ("type=SEQUENTIAL", vec![Dependency::Sequential]),
             ("", vec![]),
             (" \t", vec![]),
             ("8f2c 9d", vec![whole("8f2c"), whole("9d")]),
             (" 8f2c , 9d\tafterok:1:x ", vec![whole("8f2c"), whole("9d"), whole("1"), whole("x")]),
-            ("name:align", vec![named("align", Kind::Whole)]),
-            ("name:align*,8f2c", vec![named("align*", Kind::Whole), whole("8f2c")]),
-            ("afterok:name:a-1", vec![named("a-1", Kind::Whole)]),
-            ("n_to_n:name:a_1", vec![named("a_1", Kind::NToN)]),
+            ("name:align", vec![named("align", DependencyKind::Whole)]),
+            ("name:align*,8f2c", vec![named("align*", DependencyKind::Whole), whole("8f2c")]),
+            ("afterok:name:a-1", vec![named("a-1", DependencyKind::Whole)]),
+            ("n_to_n:name:a_1", vec![named("a_1", DependencyKind::NToN)]),
         ] {
             assert_eq!(text.parse(), Ok(DependencyArg(expected)), "{text}");
         }
@@ -422,18 +427,21 @@ mod tests {
     #[test]
     fn children_wait_within_one_array_job() -> Result<(), Invalid> {
         let array = |ids: &str| ids.parse().map(|ids| Shape::Array(Tasks::with_ids(ids)));
-        let list = || vec![on("8f2c", Kind::NToN), Dependency::Sequential, on("9d", Kind::Whole)];
-        assert_eq!(in_shape(list(), &array("1-5")?), Ok(list()));
-        let of_one = vec![on("8f2c", Kind::Whole), on("9d", Kind::Whole)];
-        assert_eq!(in_shape(list(), &array("5")?), Ok(of_one));
+        let list = || {
+            vec![on("8f2c", DependencyKind::NToN), Dependency::Sequential, on("9d", DependencyKind::Whole)]
+        };
+        assert_eq!(validate_for(list(), &array("1-5")?), Ok(list()));
+        let of_one = vec![on("8f2c", DependencyKind::Whole), on("9d", DependencyKind::Whole)];
+        assert_eq!(validate_for(list(), &array("5")?), Ok(of_one));
         for bad in [Shape::Single, Shape::Nodes(2), array("0-10000")?] {
-            assert!(in_shape(list(), &bad).is_err(), "{bad:?}");
-            assert!(in_shape(vec![on("9d", Kind::Whole)], &bad).is_ok());
+            assert!(validate_for(list(), &bad).is_err(), "{bad:?}");
+            assert!(validate_for(vec![on("9d", DependencyKind::Whole)], &bad).is_ok());
         }
-        let many = |n: usize| (0..n).map(|n| on(&format!("job-{n}"), Kind::Whole)).collect::<Vec<_>>();
-        assert_eq!(in_shape([many(20), many(20)].concat(), &Shape::Single), Ok(many(20)));
+        let many =
+            |n: usize| (0..n).map(|n| on(&format!("job-{n}"), DependencyKind::Whole)).collect::<Vec<_>>();
+        assert_eq!(validate_for([many(20), many(20)].concat(), &Shape::Single), Ok(many(20)));
         let ids = |n: usize| {
-            let one = |n: usize| Dependency::On(JobId::from_batch(format!("job-{n}")), Kind::Whole);
+            let one = |n: usize| Dependency::On(JobId::from_batch(format!("job-{n}")), DependencyKind::Whole);
             (0..n).map(one).collect::<Vec<_>>()
         };
         assert!(dependencies(&ids(20)).is_ok() && dependencies(&ids(21)).is_err());

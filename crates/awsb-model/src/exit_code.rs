@@ -1,10 +1,11 @@
-//! What an exit code says, in words.
+//! Explanations of exit codes.
 
-/// What an exit code says beyond that it is not 0; `None` for one that means what its program says it means.
+/// The explanation of an exit code, beyond that it is not 0. `None`: its meaning is the program's.
 ///
-/// Above 128 it is 128 and the signal that ended the process (POSIX.1-2024 XCU 2.8.2, which asks for more than 128;
-/// all shells and container engines add 128), by Linux's numbers. 126 and 127 are the shell's (XCU 2.8.2).
-/// A killed process and one that exited with the same number of its own cannot be told apart.
+/// A code above 128 is 128 plus the signal that ended the process (POSIX.1-2024 XCU 2.8.2 requires
+/// more than 128; all shells and container engines add 128), with Linux's numbers. 126 and 127 are
+/// the shell's (XCU 2.8.2). A killed process cannot be distinguished from one that exits with the
+/// same number.
 pub fn exit_code_in_words(code: i32) -> Option<String> {
     let words = match code {
         124 => "`timeout` ended it",
@@ -16,7 +17,7 @@ pub fn exit_code_in_words(code: i32) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// Signals by their number on Linux (signal(7), x86 and ARM), and what they mean to whoever looks for the reason.
+/// Signals by their number on Linux (signal(7), x86 and ARM), each with its usual cause.
 const SIGNALS: [(i32, &str, &str); 18] = [
     (1, "SIGHUP", "its terminal was closed"),
     (2, "SIGINT", "interrupted"),

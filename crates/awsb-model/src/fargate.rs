@@ -1,4 +1,4 @@
-//! The sizes that a job on Fargate can have.
+//! The sizes of jobs on Fargate.
 
 use std::fmt;
 
@@ -15,13 +15,14 @@ pub struct FargateSize {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("Fargate has no size of {asked}; the nearest that is large enough is {nearest}")]
 pub struct NoSuchSize {
-    /// What was asked for.
+    /// The pair that was asked for.
     pub asked: FargateSize,
-    /// The smallest pair that has at least both; the largest of all, if none has.
+    /// The smallest pair that has at least both, or the largest pair.
     pub nearest: FargateSize,
 }
 
-/// API `ResourceRequirement`, `value`: the memory in MiB for each number of vCPUs, as first, last and step.
+/// API `ResourceRequirement`, `value`: the memory in MiB for each number of vCPUs, as first, last
+/// and step.
 const SIZES: [(f64, u64, u64, u64); 8] = [
     (0.25, 512, 2048, 512),
     (0.5, 1024, 4096, 1024),
@@ -33,8 +34,8 @@ const SIZES: [(f64, u64, u64, u64); 8] = [
     (32.0, 61_440, 249_856, 1024),
 ];
 
-/// Of the steps above, those that Fargate leaves out: 0.25 vCPUs have 512, 1024 and 2048 MiB, and 32 vCPUs
-/// have three sizes only.
+/// The sizes that Fargate leaves out of these steps: 0.25 vCPUs have 512, 1024 and 2048 MiB, and 32
+/// vCPUs have three sizes only.
 fn left_out(vcpus: f64, memory_mib: u64) -> bool {
     (vcpus == 0.25 && memory_mib == 1536)
         || (vcpus == 32.0 && ![61_440, 122_880, 249_856].contains(&memory_mib))
@@ -51,7 +52,7 @@ fn sizes() -> impl Iterator<Item = FargateSize> {
 }
 
 impl FargateSize {
-    /// Whether Fargate has this size.
+    /// Checks whether Fargate has this size.
     ///
     /// # Errors
     /// Names the nearest size that it has.
@@ -59,7 +60,7 @@ impl FargateSize {
         if sizes().any(|size| size == self) {
             return Ok(());
         }
-        // The sizes come with rising vCPUs, and then rising memory.
+        // The sizes are sorted by vCPUs, then by memory.
         let fits = |size: &FargateSize| size.vcpus >= self.vcpus && size.memory_mib >= self.memory_mib;
         let largest = FargateSize { vcpus: 32.0, memory_mib: 249_856 };
         Err(NoSuchSize { asked: self, nearest: sizes().find(fits).unwrap_or(largest) })

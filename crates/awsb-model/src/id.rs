@@ -10,7 +10,7 @@ use super::Invalid;
 pub struct JobId(pub(super) String);
 
 impl JobId {
-    /// An ID that Batch gave us.
+    /// An ID that came from Batch.
     pub fn from_batch(id: impl Into<String>) -> Self {
         Self(id.into())
     }
@@ -32,13 +32,13 @@ impl JobId {
         Self(format!("{}#{index}", self.0))
     }
 
-    /// The whole that an array's child or a node is a part of; a whole is its own.
+    /// The job that this child or node is a part of. For a whole job it is the job itself.
     #[must_use]
     pub fn whole(&self) -> Self {
         Self(self.0.split([':', '#']).next().unwrap_or_default().to_owned())
     }
 
-    /// Whether it has the form that Batch gives its IDs (no page documents it): a UUID.
+    /// Whether the ID has the form of Batch's IDs, a UUID. (No page documents it.)
     pub fn is_full(&self) -> bool {
         let id = self.0.split([':', '#']).next().unwrap_or_default();
         id.len() == UUID.len() && begins_uuid(id)
@@ -63,8 +63,8 @@ impl JobId {
 impl FromStr for JobId {
     type Err = Invalid;
 
-    /// Takes an ID or a job's ARN. Batch does not document the form of its IDs, so whatever could be
-    /// one is taken, and Batch is asked whether it is.
+    /// Parses an ID or the ARN of a job. Batch does not document the form of its IDs, so anything
+    /// possible is accepted, and Batch is asked.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let id = match text.strip_prefix("arn:") {
             Some(rest) => rest.rsplit_once(":job/").map_or("", |(_, id)| id),
@@ -93,7 +93,7 @@ impl FromStr for JobId {
 /// The form of a UUID.
 pub(super) const UUID: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
-/// Whether a text is a UUID's beginning.
+/// Whether a text is the beginning of a UUID.
 pub(super) fn begins_uuid(text: &str) -> bool {
     text.len() <= UUID.len()
         && text

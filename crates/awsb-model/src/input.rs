@@ -9,32 +9,32 @@ use super::Invalid;
 /// Folders in a job's working directory that belong to the launcher.
 const RESERVED: [&str; 2] = [".awsb", ".awsb-slurm"];
 
-/// The launcher's own folder, if a path in a job's working directory is that or below it.
+/// The launcher's folder that contains a path in a job's working directory, if one does.
 pub fn reserved(path: &Path) -> Option<&'static str> {
     RESERVED.into_iter().find(|folder| path.starts_with(folder))
 }
 
-/// A file or directory of the submitter's, and the name that it has in the job's working directory.
+/// A file or directory of the submitter, and its name in the job's working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     path: PathBuf,
     name: Option<Name>,
 }
 
-/// Where an input goes: a path below the working directory.
+/// The destination of an input: a path below the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Name {
     path: PathBuf,
-    /// It ends with a slash, or is `.`: what goes there is put *into* it.
+    /// Whether it ends with a slash, or is `.`. The input is then placed *into* it.
     is_folder: bool,
 }
 
 impl Input {
-    /// Takes `PATH` or `PATH:NAME`. A path may have a colon in it: `exists` tells whether there is a file of the
-    /// whole name, which is what is then meant.
+    /// Parses `PATH` or `PATH:NAME`. A path may contain a colon: `exists` says whether there is a
+    /// file of the whole name, which then takes precedence.
     ///
     /// # Errors
-    /// When the path is empty, or the name would lead out of the working directory.
+    /// When the path is empty, or the name leads out of the working directory.
     pub fn parse(text: &OsStr, exists: impl Fn(&Path) -> bool) -> Result<Self, Invalid> {
         let bytes = text.as_bytes();
         let colon = bytes.iter().rposition(|b| *b == b':').filter(|_| !exists(Path::new(text)));
@@ -53,15 +53,15 @@ impl Input {
         &self.path
     }
 
-    /// Whether it is given a name of its own in the job.
+    /// Whether the input gets a new name in the job.
     pub fn is_renamed(&self) -> bool {
         self.name.is_some()
     }
 
-    /// Its path in the job's working directory; an empty one is the working directory itself.
+    /// The path in the job's working directory. An empty path is the working directory itself.
     ///
     /// # Errors
-    /// When the path has no name that it could have there (`..`, `/`).
+    /// When the path has no name to use there (`..`, `/`).
     pub fn destination(&self, is_directory: bool) -> Result<PathBuf, Invalid> {
         match &self.name {
             Some(name) if is_directory || !name.is_folder => Ok(name.path.clone()),

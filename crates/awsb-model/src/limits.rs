@@ -21,9 +21,9 @@ pub const DEPENDENCIES: usize = 20;
 /// Tags of a job (API `TagrisTagsMap`).
 pub const TAGS: usize = 50;
 
-/// Characters of a tag's key and of its value (API `TagKey`, `TagValue`).
+/// Characters of a tag's key (API `TagKey`).
 pub const TAG_KEY_LENGTH: usize = 128;
-/// See [`TAG_KEY_LENGTH`].
+/// Characters of a tag's value (API `TagValue`).
 pub const TAG_VALUE_LENGTH: usize = 256;
 
 /// Priorities of a job in its share (API `SubmitJob`, `schedulingPriorityOverride`).
@@ -41,21 +41,23 @@ pub const TIMEOUT_MAX_SECONDS: u32 = i32::MAX as u32;
 /// The least memory of a container, in MiB (API `ResourceRequirement`, `MEMORY`).
 pub const MEMORY_MIN_MIB: u64 = 4;
 
-/// Bytes of one argument or variable (Linux, execve(2): 128 KiB with its name), with some room for the name.
+/// Bytes of one argument or variable (Linux, execve(2): 128 KiB with its name), with some room for
+/// the name.
 pub const LINE_BYTES: usize = 127 * 1024;
 
 /// Characters of a job's name (API `SubmitJob`, `jobName`).
 pub const JOB_NAME_LENGTH: usize = 128;
 
-/// Variables whose names begin so are Batch's own and are refused in a job (UG `job_env_vars`).
+/// The prefix of Batch's own variables, which are refused in a job (UG `job_env_vars`).
 pub const RESERVED_ENV_PREFIX: &str = "AWS_BATCH_";
 
-/// Characters of a container's overrides as serialised JSON (ECS API `TaskOverride`). Batch's SubmitJob takes
-/// more, and the job then fails with `Container Overrides length must be at most 8192`.
+/// Characters of a container's overrides as serialised JSON (ECS API `TaskOverride`). Batch's
+/// SubmitJob takes more, and the job then fails with `Container Overrides length must be at most
+/// 8192`.
 pub const OVERRIDES_LENGTH: usize = 8192;
 
-/// What we leave free of [`OVERRIDES_LENGTH`] for the variables that Batch adds itself. How many it
-/// adds is not documented; the longest set (an MNP node's) stays below half of this.
+/// The part of [`OVERRIDES_LENGTH`] that stays free for the variables that Batch adds itself. How
+/// many it adds is not documented; the longest set (an MNP node's) is below half of this.
 pub const OVERRIDES_RESERVE: usize = 1024;
 
 /// Bytes of a SubmitJob request (UG `service_limits`).
@@ -67,8 +69,8 @@ pub const DESCRIBE_JOBS_IDS: usize = 100;
 /// Jobs in a page of ListJobs (API `ListJobs`, `maxResults`).
 pub const LIST_JOBS_PAGE: i32 = 1000;
 
-/// Nodes of a multi-node parallel job (UG `mnp-node-groups`: "up to 1,000 nodes in a single job"; one is no
-/// parallel job).
+/// Nodes of a multi-node parallel job (UG `mnp-node-groups`: "up to 1,000 nodes in a single job"; a
+/// job with one node is an ordinary job).
 pub const NODES: RangeInclusive<u32> = 2..=1000;
 
 /// Characters of an image's name (API `ContainerProperties`, `image`).
@@ -83,13 +85,14 @@ pub const QUEUE_NAME_LENGTH: usize = 128;
 /// Bytes of a RegisterJobDefinition request (UG `service_limits`).
 pub const REGISTER_JOB_DEFINITION_BYTES: usize = 24 * 1024;
 
-/// GiB of a Fargate task's disk that can be asked for (API `EphemeralStorage`, `sizeInGiB`).
+/// GiB of a Fargate task's disk (API `EphemeralStorage`, `sizeInGiB`).
 pub const EPHEMERAL_STORAGE_GIB: RangeInclusive<u32> = 21..=200;
 
-/// After SIGTERM a container has this long until SIGKILL (UG `job_timeouts`).
+/// The time between SIGTERM and SIGKILL when a container is stopped (UG `job_timeouts`).
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
 
-/// Bytes of a build context, as an archive. Not a limit of AWS's own: the smallest machine of CodeBuild has a disk of 64 GB
-/// (CodeBuild User Guide, `build-env-ref-compute-types`), on which the context is as it was sent, unpacked, and copied
-/// into a layer and its cache: a quarter of it.
+/// Bytes of a build context, as an archive. This is not a limit of AWS. The smallest machine of
+/// CodeBuild has a disk of 64 GB (CodeBuild User Guide, `build-env-ref-compute-types`). It holds
+/// the context as it was sent, unpacked, and copied into a layer and its cache, so the limit is a
+/// quarter.
 pub const CONTEXT_BYTES: u64 = 16 << 30;

@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use super::{Invalid, limits};
 
-/// 1 to 128 letters, digits, `-` and `_`, the first one a letter or a digit (API `SubmitJob`, `jobName`).
+/// A job name: 1 to 128 letters, digits, `-` and `_`, the first one a letter or a digit (API
+/// `SubmitJob`, `jobName`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobName(String);
 
 impl JobName {
-    /// The nearest valid name: what is not allowed becomes `-`, and the whole is cut to length.
-    /// Text without a letter or digit gives `job`.
+    /// The nearest valid name. Invalid characters become `-`, and the name is cut to length. Text
+    /// without a letter or digit becomes `job`.
     pub fn cleaned(text: &str) -> Self {
         let clean: String = text
             .chars()
@@ -42,7 +43,7 @@ impl FromStr for JobName {
             return Ok(Self(text.to_owned()));
         }
         let rule = "a job's name has 1 to 128 letters, digits, '-' and '_' and begins with a letter or digit";
-        // A name that has lost its letters helps nobody.
+        // A name without its letters is useless.
         let has_letters = text.is_ascii() && text.contains(|c: char| c.is_ascii_alphanumeric());
         Err(Invalid::because(match has_letters {
             true => format!("{rule}, such as '{}'", Self::cleaned(text)),
@@ -51,10 +52,10 @@ impl FromStr for JobName {
     }
 }
 
-/// The name or ARN of a queue (API `CreateJobQueue`, `jobQueueName`).
+/// Checks the name or ARN of a queue (API `CreateJobQueue`, `jobQueueName`).
 ///
 /// # Errors
-/// When no queue can have it.
+/// When a queue cannot have it.
 pub fn queue_name(text: &str) -> Result<String, Invalid> {
     if text.starts_with("arn:") || is_name(text, limits::QUEUE_NAME_LENGTH) {
         return Ok(text.to_owned());
@@ -62,10 +63,11 @@ pub fn queue_name(text: &str) -> Result<String, Invalid> {
     Err(Invalid::because("a queue is a name of 1 to 128 letters, digits, '-' and '_', or an ARN"))
 }
 
-/// `NAME`, `NAME:REVISION` or the ARN of a job definition (API `SubmitJob`, `jobDefinition`).
+/// Checks `NAME`, `NAME:REVISION` or the ARN of a job definition (API `SubmitJob`,
+/// `jobDefinition`).
 ///
 /// # Errors
-/// When no job definition can have it.
+/// When a job definition cannot have it.
 pub fn definition_name(text: &str) -> Result<String, Invalid> {
     let (name, revision) = text.split_once(':').unwrap_or((text, "1"));
     let revision_is_fine = revision.parse::<u32>().is_ok_and(|n| n > 0);

@@ -1,4 +1,4 @@
-//! `--name GLOB`: jobs by their names.
+//! `--name GLOB`: selects jobs by their names.
 
 use std::str::FromStr;
 
@@ -6,12 +6,13 @@ use globset::{Glob, GlobMatcher};
 
 use super::Invalid;
 
-/// A pattern of names: `*`, `?`, `[…]` and `{a,b}` as in a shell; a name without any is itself.
+/// A pattern of names: `*`, `?`, `[…]` and `{a,b}` as in a shell. A name without them matches
+/// itself.
 #[derive(Debug, Clone)]
 pub struct NameGlob(GlobMatcher);
 
 impl NameGlob {
-    /// Whether a job's name is of this pattern.
+    /// Whether a job's name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
     }

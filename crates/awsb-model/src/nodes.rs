@@ -1,39 +1,9 @@
-//! GPUs of a container, and nodes of a multi-node parallel job.
+//! The nodes of a multi-node parallel job.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use super::{Invalid, limits, words};
-
-/// GPUs of a container (API `ResourceRequirement`, `GPU`): one or more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gpus(NonZeroU32);
-
-impl Gpus {
-    /// How many.
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl FromStr for Gpus {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        digits(text)
-            .and_then(NonZeroU32::new)
-            .filter(|n| n.get() <= i32::MAX.unsigned_abs())
-            .map(Self)
-            .ok_or_else(|| Invalid::because("a whole number of GPUs, 1 or more"))
-    }
-}
-
-impl fmt::Display for Gpus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within
 /// [`limits::NODES`].
@@ -41,24 +11,23 @@ impl fmt::Display for Gpus {
 pub struct Nodes(u32);
 
 impl Nodes {
-    /// How many.
+    /// The number of nodes.
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// How many of a multi-node parallel job; `None` for an ordinary job.
+    /// The number of nodes of a multi-node parallel job. `None` for an ordinary job.
     pub fn parallel(self) -> Option<u32> {
         Some(self.0).filter(|n| *n > 1)
     }
 }
 
-/// Nodes of a job that are alike: one of its job definition's ranges.
+/// A range of nodes in a job definition. The nodes of a range are alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeTargets {
-    /// Which they are, such as `0:`, in the job definition's own words, which overrides have to
-    /// repeat.
+    /// The range in the job definition's own words, such as `0:`. Overrides must repeat them.
     pub targets: String,
-    /// vCPUs of each; `None` when neither the job nor its definition says.
+    /// The vCPUs of each node. `None`: neither the job nor its definition has them.
     pub vcpus: Option<f64>,
 }
 
@@ -67,7 +36,7 @@ pub struct NodeTargets {
 pub struct JobNodes {
     /// The number of nodes.
     pub count: u32,
-    /// The node ranges of the job definition. Overrides for all nodes have to name each of them.
+    /// The node ranges of the job definition. Overrides for all nodes must name each of them.
     pub ranges: Vec<NodeTargets>,
 }
 
@@ -104,13 +73,14 @@ impl fmt::Display for Nodes {
     }
 }
 
-/// A number of digits alone; `parse` would take a sign, too.
-fn digits(text: &str) -> Option<u32> {
+/// Parses digits alone; `parse` would accept a sign, too.
+pub(super) fn digits(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Gpus;
     use super::*;
 
     #[test]

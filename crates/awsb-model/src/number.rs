@@ -1,8 +1,9 @@
-//! The number of a job, for scripts that count on one.
+//! Job numbers, for scripts that expect a number.
 //!
-//! Slurm and LSF give jobs whole numbers, and scripts calculate with them, or make them part of a file's name. Batch's
-//! IDs are UUIDs. The number of a job is made of the first 40 bits of its UUID, so that a job computes its own number in
-//! the shell (`src/stage/dialect/number.sh`), and whoever has the number finds the job.
+//! Slurm and LSF give jobs whole numbers, and scripts calculate with them, or make them part of a
+//! file's name. Batch's IDs are UUIDs. The number of a job consists of the first 40 bits of its
+//! UUID, so that a job computes its own number in the shell (`src/stage/dialect/number.sh`), and a
+//! number leads to its job.
 
 use std::fmt;
 
@@ -10,20 +11,21 @@ use super::JobId;
 
 /// Bits of the UUID that are in a number.
 const BITS: u32 = 40;
-/// What follows the bits of the UUID is this for a job, and `FIRST_CHILD` + i for child i of an array.
+/// The value above these bits: this for a job, and `FIRST_CHILD` + i for child i of an array.
 const JOB: u64 = 1;
 const FIRST_CHILD: u64 = 2;
 /// Children of an array (User Guide, `Service quotas`: array size).
 const CHILDREN: u64 = 10_000;
 
-/// The number of a job, or of a child of an array: with p the first 40 bits of the UUID, a job has p + 2^40, and child i
-/// has p + (i + 2) · 2^40. So a number has 13 digits at least, and is never taken for the beginning of a UUID.
+/// The number of a job, or of a child of an array. With p as the first 40 bits of the UUID, a job
+/// has p + 2^40, and child i has p + (i + 2) · 2^40. A number therefore has at least 13 digits, and
+/// is never taken for the beginning of a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobNumber(u64);
 
 impl JobNumber {
-    /// The number of a job; a node of an MNP job has the number of its job. `None` for an ID that is not a UUID as Batch
-    /// writes it: such an ID has no number.
+    /// The number of a job. A node of an MNP job has the number of its job. An ID that is not a
+    /// UUID has no number.
     pub fn of(id: &JobId) -> Option<Self> {
         let whole = id.whole();
         let text = whole.as_str();
@@ -44,7 +46,7 @@ impl JobNumber {
         (JOB..FIRST_CHILD + CHILDREN).contains(&(number >> BITS)).then_some(Self(number))
     }
 
-    /// What the UUID of the job begins with: ten hexadecimal digits, and the dash that is among them.
+    /// The beginning of the job's UUID: ten hexadecimal digits, and the dash among them.
     pub fn beginning(self) -> String {
         let digits = format!("{:010x}", self.0 & ((1 << BITS) - 1));
         let (first, second) = digits.split_at(8);
@@ -89,7 +91,7 @@ mod tests {
         for other in ["8f2c0d3e", "8F2C0D3E-1111-4222-8333-444455556666", "a-job", ""] {
             assert_eq!(number(other), None, "{other}");
         }
-        // The smallest and the largest have no zero in front and 13 digits at least.
+        // The smallest and the largest number have no leading zero and at least 13 digits.
         assert_eq!(number("00000000-0000-4000-8000-000000000000"), Some(1_099_511_627_776));
         for text in [
             "1099511627775",

@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use super::{Invalid, object_key};
 
-/// A text that stands for one piece of work, of 1 to 1,024 bytes: whatever is submitted under the same key is
-/// the same work, from whichever machine.
+/// A text of 1 to 1,024 bytes that identifies one piece of work. Submissions with the same key are
+/// the same work, from any machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnceKey(String);
 
 impl OnceKey {
-    /// Bytes of a key.
+    /// The length of a key in bytes at most.
     const LONGEST: usize = 1024;
 
     /// The key as text.
@@ -21,8 +21,8 @@ impl OnceKey {
         &self.0
     }
 
-    /// The name of the object that stands for it, below the cluster's prefix: a key may have any characters, and
-    /// an object's name should not.
+    /// The key of the object for this key, below the cluster's prefix. The text may have characters
+    /// that the key of an object should not have.
     pub fn object(&self, prefix: &str) -> String {
         let digest = hex::encode(Sha256::digest(self.0.as_bytes()));
         object_key(prefix, &format!("once/{digest}.json"))

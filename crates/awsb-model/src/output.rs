@@ -1,4 +1,4 @@
-//! Files that come back: `-o GLOB`.
+//! Files that a job returns: `-o GLOB`.
 
 use std::path::{Component, Path};
 use std::str::FromStr;

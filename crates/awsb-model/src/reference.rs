@@ -1,4 +1,4 @@
-//! The ways in which people name jobs.
+//! The ways to name jobs.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,20 +7,20 @@ use std::str::FromStr;
 use super::id::{UUID, begins_uuid};
 use super::{Invalid, JobId, JobNumber};
 
-/// Fewer digits are no beginning of an ID: they are typed too easily.
+/// The number of digits of an abbreviated ID at least. Fewer are typed by mistake too easily.
 const SHORTEST: usize = 4;
 
-/// A job as somebody names it: by ID, a child's or node's place behind it or not, by ARN, by the beginning of the
-/// ID, by its [number](JobNumber), or as `last`, the one that was submitted last.
+/// A job as a user names it: by its ID, with or without the index of a child or node; by its ARN;
+/// by the beginning of its ID; by its [number](JobNumber); or as `last`, the latest submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRef {
     base: Base,
-    /// `:INDEX` or `#NODE`, or nothing.
+    /// `:INDEX` or `#NODE`, or empty.
     part: String,
     home: Option<Home>,
 }
 
-/// Where a job is, as its ARN says (`arn:aws:batch:REGION:ACCOUNT:job/ID`).
+/// The place of a job, from its ARN (`arn:aws:batch:REGION:ACCOUNT:job/ID`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     /// The region.
@@ -30,7 +30,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// Where a resource of Batch is; `None` for what is no ARN that says so.
+    /// The place of a resource of Batch. `None`: the text is not such an ARN.
     pub fn of_arn(arn: &str) -> Option<Self> {
         let mut parts = arn.strip_prefix("arn:")?.split(':').skip(2);
         let (region, account) = (parts.next()?, parts.next()?);
@@ -48,11 +48,12 @@ enum Base {
 }
 
 impl JobRef {
-    /// The jobs that it names. `last` are the jobs of the latest submission, `known` are all jobs that are known here, and
-    /// `own` is the job that this process belongs to, which counts where none of the known jobs fits.
+    /// Resolves the name. `last` are the jobs of the latest submission, `known` are all jobs in the
+    /// local history, and `own` is the job that this process belongs to. It counts if none of the
+    /// known jobs matches.
     ///
     /// # Errors
-    /// When nothing was submitted yet, or several known jobs fit: those.
+    /// When nothing was submitted yet, or several known jobs match.
     pub fn resolve<'k>(
         &self,
         last: &[JobId],
@@ -72,7 +73,7 @@ impl JobRef {
                 fitting.dedup();
                 match (fitting.as_slice(), own.filter(fits)) {
                     ([], Some(own)) => Ok(vec![part(own.as_str())]),
-                    // Not submitted here: Batch is asked whether it is an ID.
+                    // The job was not submitted here, so Batch is asked.
                     ([], None) => Ok(vec![JobId(self.to_string())]),
                     ([id], _) => Ok(vec![part(id.as_str())]),
                     (several, _) => {
@@ -83,7 +84,7 @@ impl JobRef {
         }
     }
 
-    /// What the IDs of several jobs have in common that it may name, as a message says it.
+    /// The common part of the IDs that this name may mean, for messages.
     pub fn in_common(&self) -> String {
         match &self.base {
             Base::Number(_) => format!("have the number {self}"),
@@ -91,12 +92,12 @@ impl JobRef {
         }
     }
 
-    /// Where the job is, when its ARN was given.
+    /// The place of the job, if its ARN was given.
     pub fn home(&self) -> Option<&Home> {
         self.home.as_ref()
     }
 
-    /// What the ID of the job begins with, in lower case as Batch writes it, when no more than that is given.
+    /// The beginning of the job's ID, in lower case as Batch writes it, if only that was given.
     pub fn beginning(&self) -> Option<String> {
         match &self.base {
             Base::Beginning(text) => Some(text.to_ascii_lowercase()),
@@ -105,34 +106,34 @@ impl JobRef {
         }
     }
 
-    /// The job that is meant when `id` is the one that begins so: the same child or node of it.
+    /// The job with the ID `id`, or the same child or node of it as in this name.
     pub fn of(&self, id: &JobId) -> JobId {
         JobId(format!("{}{}", id.as_str(), self.part))
     }
 
-    /// Whether the whole of an ID was given, or its ARN.
+    /// Whether the complete ID was given, or the ARN.
     pub fn is_whole(&self) -> bool {
         self.home.is_some()
             || matches!(&self.base, Base::Exact(id) if id.len() == UUID.len() && begins_uuid(id))
     }
 
-    /// Whether it is `last`, or a child or node of it.
+    /// Whether the name is `last`, or a child or node of it.
     pub fn is_last(&self) -> bool {
         self.base == Base::Last
     }
 
-    /// Whether the jobs that are known here have to be looked at for it.
+    /// Whether the local history is needed to resolve the name.
     pub fn needs_known(&self) -> bool {
         !matches!(self.base, Base::Exact(_))
     }
 }
 
-/// Why a reference means no job.
+/// Why a name cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unresolved {
-    /// `last`, and nothing was submitted from here.
+    /// The name is `last`, and nothing was submitted from here.
     NoneSubmitted,
-    /// It is the beginning of all these.
+    /// The name is the beginning of all these IDs.
     Several(Vec<JobId>),
 }
 
@@ -174,14 +175,14 @@ impl fmt::Display for JobRef {
         match &self.base {
             Base::Last => write!(f, "last{}", self.part),
             Base::Exact(id) | Base::Beginning(id) => write!(f, "{id}{}", self.part),
-            // The number of a child says which child it is.
+            // The number of a child includes its index.
             Base::Number(number) if number.index().is_some() => write!(f, "{number}"),
             Base::Number(number) => write!(f, "{number}{}", self.part),
         }
     }
 }
 
-/// One word that names jobs: one, or several with commas between them, as `bsub --parsable` prints them.
+/// One word with the names of jobs, separated by commas, as `bsub --parsable` prints them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRefs(pub Vec<JobRef>);
 
@@ -193,12 +194,12 @@ impl FromStr for JobRefs {
     }
 }
 
-/// One word of a command line that is to name jobs, as [`JobRefs`]; what in it names none is said when the others have
-/// been seen to.
+/// One word of a command line with the names of jobs. A malformed name is reported after the other
+/// jobs have been handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named(pub Vec<Result<JobRef, Malformed>>);
+pub struct ParsedJobRefs(pub Vec<Result<JobRef, Malformed>>);
 
-/// What cannot name a job.
+/// A malformed name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a job: {why}")]
 pub struct Malformed {
@@ -206,13 +207,13 @@ pub struct Malformed {
     why: Invalid,
 }
 
-impl Named {
+impl ParsedJobRefs {
     /// Whether it is the word for standard input.
     pub fn is_stdin(&self) -> bool {
         matches!(self.0.as_slice(), [Err(malformed)] if malformed.text == "-")
     }
 
-    /// The words of a text: blanks, line breaks and commas are between them.
+    /// The words of a text, which are separated by blanks, line breaks and commas.
     pub fn in_text(text: &str) -> impl Iterator<Item = Self> {
         let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
         words.map(|word| Self(vec![one(word)]))
@@ -220,12 +221,12 @@ impl Named {
 }
 
 fn one(word: &str) -> Result<JobRef, Malformed> {
-    // A dash has a meaning of its own.
+    // A dash means the standard input, and only as a separate word.
     let parsed = if word == "-" { "".parse() } else { word.parse() };
     parsed.map_err(|why| Malformed { text: word.to_owned(), why })
 }
 
-impl FromStr for Named {
+impl FromStr for ParsedJobRefs {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -258,7 +259,7 @@ mod tests {
             ("8f3", "8f3".into()),
             ("9999", "9999".into()),
             ("a-name", "a-name".into()),
-            // An ARN has the whole ID.
+            // An ARN contains the complete ID.
             ("arn:aws:batch:eu-west-1:1:job/8f2c:3", "8f2c:3".into()),
             ("arn:aws:batch:eu-west-1:1:job/last", "last".into()),
         ] {
@@ -316,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_names_no_job_does_not_hide_what_does() {
-        let Ok(Named(words)) = format!("{A},x y, last").parse();
+        let Ok(ParsedJobRefs(words)) = format!("{A},x y, last").parse();
         let said: Vec<Result<String, String>> = words
             .into_iter()
             .map(|word| word.map(|job| job.to_string()).map_err(|malformed| malformed.to_string()))
@@ -324,12 +325,16 @@ mod tests {
         let [Ok(first), Err(second), Ok(third)] = said.as_slice() else { panic!("{said:?}") };
         assert_eq!((first.as_str(), third.as_str()), (A, "last"));
         assert!(second.starts_with("'x y' is not a job: give its ID"), "{second}");
-        let named: Vec<Named> = Named::in_text(&format!("  {A}\n\n9d00:3,8f2c\t-\r\n")).collect();
+        let named: Vec<ParsedJobRefs> =
+            ParsedJobRefs::in_text(&format!("  {A}\n\n9d00:3,8f2c\t-\r\n")).collect();
         assert_eq!(
             named.iter().map(|n| n.0.iter().filter(|w| w.is_ok()).count()).collect::<Vec<_>>(),
             [1, 1, 1, 0]
         );
-        assert_eq!(named.iter().map(Named::is_stdin).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(
+            named.iter().map(ParsedJobRefs::is_stdin).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! What Batch is asked: the SubmitJob request in the very shape of the API, so that what `--dry-run` prints is
-//! what is sent.
+//! The SubmitJob request in the exact form of the API, so that `--dry-run` prints what is sent.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Mark, Submitter};
+use super::{SubmissionId, Submitter};
 
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +19,7 @@ pub struct SubmitRequest {
     /// Children, for an array job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array_properties: Option<ArrayProperties>,
-    /// Jobs that have to succeed first.
+    /// Jobs that must succeed first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<JobDependency>,
     /// The share of the queue's scheduling policy.
@@ -29,22 +28,22 @@ pub struct SubmitRequest {
     /// The priority within the share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduling_priority_override: Option<i32>,
-    /// Values for the job definition's `Ref::` places.
+    /// Values for the `Ref::` placeholders of the job definition.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
-    /// What differs from the job definition's container; not of an MNP job.
+    /// Changes to the container of the job definition. An MNP job has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_overrides: Option<Overrides>,
-    /// What differs from an MNP job's definition.
+    /// Changes to the job definition of an MNP job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_overrides: Option<NodeOverrides>,
-    /// How often it is tried, and after which ends.
+    /// The number of attempts, and the ends after which a job is retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_strategy: Option<RetryStrategy>,
-    /// How long an attempt may run.
+    /// The time limit of an attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<JobTimeout>,
-    /// Whether the job's tags go to its ECS task, too.
+    /// Whether the job's tags are copied to its ECS task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagate_tags: Option<bool>,
     /// Tags of the job.
@@ -63,10 +62,10 @@ pub struct ArrayProperties {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobDependency {
-    /// The other job; none of a `SEQUENTIAL` dependency.
+    /// The other job. A `SEQUENTIAL` dependency has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// `N_TO_N` or `SEQUENTIAL`; none: the whole other job.
+    /// `N_TO_N` or `SEQUENTIAL`. `None` means the whole other job.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
 }
@@ -78,7 +77,7 @@ pub struct RetryStrategy {
     /// Attempts, 1 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u8>,
-    /// Rules, the first that matches counts; no match means: try again.
+    /// Rules. The first that matches counts; without a match the job is retried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evaluate_on_exit: Vec<EvaluateOnExit>,
 }
@@ -122,9 +121,9 @@ pub struct NodeOverrides {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodePropertyOverride {
-    /// The nodes that it is for.
+    /// The nodes of this entry.
     pub target_nodes: String,
-    /// What differs.
+    /// The changes.
     pub container_overrides: Overrides,
 }
 
@@ -177,26 +176,26 @@ impl SubmitRequest {
         nodes.map(|node| &node.container_overrides).chain(&self.container_overrides)
     }
 
-    /// The overrides of its container, or of each of its node ranges, to be changed.
+    /// Mutable overrides of its container, or of each of its node ranges.
     pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
         let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
         nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides)
     }
 
-    /// The mark that it carries.
-    pub fn mark(&self) -> Option<Mark> {
-        self.variable(Mark::VARIABLE).map(Mark::recorded)
+    /// The ID of its submission.
+    pub fn mark(&self) -> Option<SubmissionId> {
+        self.variable(SubmissionId::VARIABLE).map(SubmissionId::recorded)
     }
 
-    /// The same request with this mark, on all nodes of an MNP job.
+    /// The same request with this submission ID, on all nodes of an MNP job.
     #[must_use]
-    pub fn marked(&self, mark: &Mark) -> Self {
+    pub fn marked(&self, mark: &SubmissionId) -> Self {
         let mut marked = self.clone();
-        marked.set_variable(Mark::VARIABLE, mark.as_str());
+        marked.set_variable(SubmissionId::VARIABLE, mark.as_str());
         marked
     }
 
-    /// Says who submits it, on all nodes of an MNP job.
+    /// Sets the submitter, on all nodes of an MNP job.
     pub fn submitted_by(&mut self, submitter: &Submitter) {
         self.set_variable(Submitter::VARIABLE, submitter.as_str());
     }
@@ -208,7 +207,7 @@ impl SubmitRequest {
         }
     }
 
-    /// The value of a variable that the job has from this request.
+    /// The value of a variable that the job gets from this request.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let environment = &self.overrides()?.environment;
         environment.iter().find(|v| v.name == name).map(|v| v.value.as_str())
@@ -223,8 +222,9 @@ impl KeyValue {
 }
 
 impl Overrides {
-    /// Their length as serialised JSON, which [`super::limits::OVERRIDES_LENGTH`] is about. Characters beyond ASCII are counted as `\uXXXX`: which form ECS
-    /// counts is not documented, and this is the longer one.
+    /// The length as serialised JSON, for [`super::limits::OVERRIDES_LENGTH`]. Characters beyond
+    /// ASCII are counted as `\uXXXX`: which form ECS counts is not documented, and this is the
+    /// longer one.
     pub fn length(&self) -> usize {
         let json = serde_json::to_string(self).unwrap_or_default();
         json.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum()
@@ -245,7 +245,7 @@ mod tests {
         let nodes = SubmitRequest { node_overrides: Some(nodes), ..SubmitRequest::default() };
         for request in [container, nodes] {
             assert_eq!(request.mark(), None);
-            let (first, second) = (Mark::random(), Mark::random());
+            let (first, second) = (SubmissionId::random(), SubmissionId::random());
             let marked = request.marked(&first).marked(&second);
             assert_eq!(marked.mark(), Some(second));
             assert_eq!(marked.overrides().map(|o| o.environment.len()), Some(1));

@@ -15,31 +15,31 @@ use super::{
 pub struct ResolvedJob {
     /// The job as the user describes it.
     pub spec: JobSpec,
-    /// One container or many, after the job definition has been read.
+    /// One container or many, according to the job definition.
     pub shape: ResolvedShape,
     /// The queue's name or ARN.
     pub job_queue: String,
     /// The job definition: `NAME`, `NAME:REVISION` or an ARN.
     pub job_definition: String,
-    /// The image, if the job does not run in that of its job definition.
+    /// The image, if it is not that of the job definition.
     pub image: Option<Image>,
-    /// The jobs that have to succeed first.
+    /// The jobs that must succeed first.
     pub depends_on: Vec<Dependency<JobId>>,
 }
 
-/// One container, or many. Unlike a [`Shape`], it knows the node ranges of the job definition.
+/// One container, or many. Unlike a [`Shape`], it has the node ranges of the job definition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResolvedShape {
     /// One container.
     Single,
-    /// An array of tasks: one array job, several of them, or for one task a single job.
+    /// An array of tasks: one array job, several of them, or a single job for one task.
     Array(Tasks),
     /// A multi-node parallel job.
     Nodes(JobNodes),
 }
 
 impl ResolvedShape {
-    /// The shape of a job whose job definition gives it these nodes; `None` for an array with
+    /// The shape of a job whose job definition gives it these nodes. `None`: it is an array with
     /// nodes, which Batch does not have.
     pub fn new(shape: &Shape, nodes: Option<JobNodes>) -> Option<Self> {
         match (shape, nodes) {
@@ -100,7 +100,7 @@ impl ResolvedJob {
 }
 
 impl Resources {
-    /// The requirements that differ from the job definition's.
+    /// The requirements that differ from those of the job definition.
     fn requirements(&self) -> Vec<ResourceRequirement> {
         let values = [
             ("VCPU", self.vcpus.map(|v| v.to_string())),

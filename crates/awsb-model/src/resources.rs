@@ -1,16 +1,19 @@
-//! vCPUs and memory.
+//! vCPUs, memory and GPUs.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use super::nodes::digits;
 use super::{Invalid, limits};
 
-/// vCPUs of a container: a whole number, or on Fargate `0.25` or `0.5` (API `ResourceRequirement`, `VCPU`).
+/// vCPUs of a container: a whole number, or on Fargate `0.25` or `0.5` (API `ResourceRequirement`,
+/// `VCPU`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vcpus(f64);
 
 impl Vcpus {
-    /// How many.
+    /// The number of vCPUs.
     pub fn count(self) -> f64 {
         self.0
     }
@@ -53,8 +56,8 @@ impl Memory {
 impl FromStr for Memory {
     type Err = Invalid;
 
-    /// A number of MiB, or one with a suffix `K`, `M`, `G` or `T` (powers of 1024; `KiB`, `MB` and so on are
-    /// the same). What is no whole number of MiB is rounded up.
+    /// Parses a number of MiB, or one with a suffix `K`, `M`, `G` or `T` (powers of 1024; `KiB`,
+    /// `MB` and so on mean the same). A fraction of a MiB is rounded up.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because("a size is a number of MiB, or a number with K, M, G or T, such as 512M or 4G")
@@ -73,7 +76,7 @@ impl FromStr for Memory {
         if mib > f64::from(i32::MAX) {
             return Err(Invalid::because("a job can request at most 2147483647 MiB from Batch"));
         }
-        // In range and whole, so nothing is lost.
+        // The value is whole and in range, so nothing is lost.
         let mib = mib as u64;
         if mib < limits::MEMORY_MIN_MIB {
             return Err(Invalid::because("a job needs at least 4 MiB (a bare number is MiB; 4G is 4 GiB)"));
@@ -83,6 +86,35 @@ impl FromStr for Memory {
 }
 
 impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of GPUs of a container (API `ResourceRequirement`, `GPU`): one or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gpus(NonZeroU32);
+
+impl Gpus {
+    /// The number of GPUs.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl FromStr for Gpus {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        digits(text)
+            .and_then(NonZeroU32::new)
+            .filter(|n| n.get() <= i32::MAX.unsigned_abs())
+            .map(Self)
+            .ok_or_else(|| Invalid::because("a whole number of GPUs, 1 or more"))
+    }
+}
+
+impl fmt::Display for Gpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

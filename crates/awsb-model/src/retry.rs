@@ -1,11 +1,11 @@
-//! How often a job is tried, and after which ends it is tried again.
+//! The number of attempts of a job, and the ends after which it is retried.
 
 use std::str::FromStr;
 
 use super::request::{EvaluateOnExit, RetryStrategy};
 use super::{Invalid, limits};
 
-/// Attempts of a job, 1 to 10 ([`limits::ATTEMPTS`]).
+/// The number of attempts of a job, 1 to 10 ([`limits::ATTEMPTS`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts(u8);
 
@@ -27,18 +27,19 @@ impl FromStr for Attempts {
     }
 }
 
-/// An end after which a job is tried again (`--retry-on`).
+/// An end after which a job is retried (`--retry-on`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryOn {
-    /// Its instance was lost, as when a Spot instance is reclaimed (UG `bestpractice6`: `Host EC2*`).
+    /// The instance was lost, such as a Spot instance that is reclaimed (UG `bestpractice6`: `Host
+    /// EC2*`).
     Spot,
     /// An exit code, or the beginning of one with `*`.
     Exit(String),
-    /// The container's reason, with `*` at its end for any.
+    /// The container's reason. A `*` at its end stands for any characters.
     Reason(String),
 }
 
-/// What one `--retry-on` says: `exit:137,143` are two ends.
+/// The value of one `--retry-on`: `exit:137,143` are two ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOnArg(Vec<RetryOn>);
 
@@ -92,14 +93,14 @@ fn glob_at_the_end(text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// How often, and after which ends.
+/// The number of attempts, and the ends after which a job is retried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retries {
     attempts: Option<Attempts>,
     on: Vec<RetryOn>,
 }
 
-/// Attempts of a job with `--retry-on` and without `--retry-attempts`.
+/// The number of attempts of a job with `--retry-on` and without `--retry-attempts`.
 const ATTEMPTS_WITH_RULES: u8 = 3;
 
 impl Retries {
@@ -126,7 +127,7 @@ impl Retries {
         }
     }
 
-    /// What Batch is asked; `None` leaves it to the job definition.
+    /// The retry strategy of the request. `None` leaves it to the job definition.
     pub fn strategy(&self) -> Option<RetryStrategy> {
         if self.on.is_empty() {
             let attempts = Some(self.attempts?.get());
@@ -144,7 +145,7 @@ impl Retries {
                 RetryOn::Reason(reason) => EvaluateOnExit { on_reason: Some(reason), ..retry.clone() },
             })
             .collect();
-        // What matches no rule is tried again (UG job_retries), which nobody who names ends wants.
+        // Without this rule, Batch would also retry after all other ends (UG `job_retries`).
         let any = Some("*".to_owned());
         rules.push(EvaluateOnExit { on_reason: any, action: "EXIT", ..EvaluateOnExit::default() });
         let attempts = self.attempts.map_or(ATTEMPTS_WITH_RULES, Attempts::get);

@@ -1,15 +1,16 @@
-//! What a job's place in its queue, and its name tags, depend on.
+//! Options for a job's position in its queue, and its name tags.
 
 use std::str::FromStr;
 
 use super::{Invalid, limits};
 
-/// A priority in its share, 0 to 9999; more goes first (API `SubmitJob`, `schedulingPriorityOverride`).
+/// A priority in a share, 0 to 9999. Higher priorities run first (API `SubmitJob`,
+/// `schedulingPriorityOverride`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Priority(i32);
 
 impl Priority {
-    /// The number.
+    /// The priority.
     pub fn get(self) -> i32 {
         self.0
     }
@@ -54,9 +55,9 @@ impl FromStr for Share {
 /// A tag (`--tag KEY=VALUE`; API `TagKey`, `TagValue`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// Its key.
+    /// The key.
     pub key: String,
-    /// Its value; may be empty.
+    /// The value, which may be empty.
     pub value: String,
 }
 
@@ -79,9 +80,9 @@ impl FromStr for Tag {
 /// A parameter of the job definition (`--param NAME=VALUE`; UG `job_definition_parameters`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name, as behind `Ref::`.
+    /// The name, as after `Ref::`.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: String,
 }
 

@@ -4,40 +4,40 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{program, reserved};
+use super::reserved;
 
-/// A script's bytes, known to be something that a Unix system can run.
+/// A script that a Unix system can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     file_name: String,
     contents: Vec<u8>,
 }
 
-/// Why some bytes are no script. Worded to follow the script's name.
+/// Why a script is refused. The message reads well after the script's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    /// Nothing but white space.
+    /// The script has only white space.
     #[error("is empty")]
     Empty,
-    /// Lines end as on Windows: the kernel would look for an interpreter named `sh\r`.
+    /// The lines end as on Windows, so the kernel would look for an interpreter named `sh\r`.
     #[error("has Windows (CRLF) line ends, which a Unix system cannot run")]
     CrLf,
     /// A byte order mark hides the `#!` line from the kernel.
     #[error("begins with a byte order mark, which hides its `#!` line")]
     ByteOrderMark,
-    /// A script in a language that `/bin/sh` does not speak, without a line that names its interpreter.
+    /// The script is in a language other than that of `/bin/sh`, and does not name its interpreter.
     #[error("is {} without a `#!` line, and /bin/sh cannot run it", .0.what)]
     NoInterpreter(&'static Language),
-    /// A program for a system that is not Linux.
+    /// The program is for a system other than Linux.
     #[error("is a program for {0}, and jobs run on Linux")]
     OtherSystem(&'static str),
-    /// A program for a processor that AWS Batch does not have.
+    /// The program is for a processor that AWS Batch does not have.
     #[error("is a program for a processor that jobs do not run on (ELF machine {0})")]
     OtherProcessor(u16),
 }
 
 impl ScriptError {
-    /// How to mend the script called `name`.
+    /// How to repair the script called `name`.
     pub fn hint(self, name: &str) -> Option<String> {
         match self {
             ScriptError::NoInterpreter(Language { program, .. }) => {
@@ -60,10 +60,10 @@ impl ScriptError {
 }
 
 impl Script {
-    /// Takes the bytes of a script; `path` gives the file name under which the job will see it.
+    /// Checks a script. `path` gives the name of the file in the job.
     ///
     /// # Errors
-    /// When the bytes cannot be run, see [`ScriptError`].
+    /// When a job could not run it, see [`ScriptError`].
     pub fn new(path: &Path, contents: Vec<u8>) -> Result<Self, ScriptError> {
         if contents.iter().all(u8::is_ascii_whitespace) {
             return Err(ScriptError::Empty);
@@ -71,7 +71,7 @@ impl Script {
         if contents.starts_with(b"\xef\xbb\xbf") {
             return Err(ScriptError::ByteOrderMark);
         }
-        program::check(&contents)?;
+        check_program(&contents)?;
         if has_crlf_lines(&contents) {
             return Err(ScriptError::CrLf);
         }
@@ -81,51 +81,51 @@ impl Script {
         Ok(Self { file_name: file_name(path), contents })
     }
 
-    /// The name of the file in the job's working directory: the script's own, with what a `PATH` or a shell
-    /// could stumble over replaced.
+    /// The name of the file in the job's working directory: the script's own name, without
+    /// characters that `PATH` or a shell would misread.
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
 
-    /// The bytes.
+    /// The content.
     pub fn contents(&self) -> &[u8] {
         &self.contents
     }
 
-    /// What its `#!` line names, as [`interpreter`]; empty without such a line.
+    /// The interpreter in its `#!` line, as for [`interpreter`]. Empty without such a line.
     pub fn interpreter(&self) -> &OsStr {
         interpreter(&self.contents).unwrap_or_default()
     }
 
-    /// Whether it is a program and no text.
+    /// Whether it is a program, and not text.
     pub fn is_program(&self) -> bool {
         is_binary(&self.contents)
     }
 
-    /// Whether the kernel finds out by itself how to run it: a `#!` line or a binary. Anything else is for
-    /// `/bin/sh`, as POSIX has it for a shell that is given such a file.
+    /// Whether the kernel can run it: it has a `#!` line, or is a program. Any other script is run
+    /// by `/bin/sh`, as POSIX has it for a shell that is given such a file.
     pub fn is_self_contained(&self) -> bool {
         self.contents.starts_with(b"#!") || is_binary(&self.contents)
     }
 }
 
-/// What the `#!` line of a file names, if it has one: the first word on it.
+/// The interpreter in the `#!` line of a file, if there is one: the first word on it.
 pub fn interpreter(contents: &[u8]) -> Option<&OsStr> {
     let line = contents.split(|b| *b == b'\n').next()?.strip_prefix(b"#!")?;
     let mut words = line.split(|b| [b' ', b'\t'].contains(b));
     words.find(|word| !word.is_empty()).map(OsStr::from_bytes)
 }
 
-/// A language whose scripts need an interpreter of their own.
+/// A language whose scripts need an interpreter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Language {
-    /// What its scripts are called.
+    /// The name of its scripts in messages.
     what: &'static str,
     /// The program that runs them.
     program: &'static str,
-    /// What their names end in.
+    /// The endings of its scripts' names.
     endings: &'static [&'static str],
-    /// What the first line of code begins with in many of them, and in no shell script.
+    /// The beginnings of the first line of code in many of its scripts, and in no shell script.
     openings: &'static [&'static str],
 }
 
@@ -150,7 +150,8 @@ const LANGUAGES: [Language; 8] = [
     Language { what: "a Tcl script", program: "tclsh", endings: &["tcl"], openings: &[] },
 ];
 
-/// The language of a script that names no interpreter and is not for `/bin/sh`, by its name or by how it begins.
+/// The language of a script without a `#!` line that is not for `/bin/sh`, by its name or its
+/// beginning.
 fn language(path: &Path, contents: &[u8]) -> Option<&'static Language> {
     const OF_A_SHELL: [&str; 9] = ["sh", "bash", "ksh", "zsh", "sbatch", "slurm", "lsf", "bsub", "job"];
     if contents.starts_with(b"#!") || is_binary(contents) {
@@ -169,7 +170,8 @@ fn language(path: &Path, contents: &[u8]) -> Option<&'static Language> {
     })
 }
 
-/// `import os`, `import a.b as c`, `from a import b`. ImageMagick's `import` has options and a file.
+/// Recognises `import os`, `import a.b as c`, `from a import b`. ImageMagick's `import` has options
+/// and a file.
 fn is_import(line: &str) -> bool {
     let is_name = |word: &str| {
         !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | ','))
@@ -188,7 +190,7 @@ pub(super) fn is_binary(contents: &[u8]) -> bool {
     contents.iter().take(8192).any(|b| *b == 0)
 }
 
-/// Whether the first line, or most lines, end in CRLF. A here-document may have some.
+/// Whether the first line, or most lines, end in CRLF. A here-document may have a few.
 fn has_crlf_lines(contents: &[u8]) -> bool {
     if is_binary(contents) {
         return false;
@@ -216,6 +218,41 @@ fn file_name(path: &Path) -> String {
         _ => clean,
     }
 }
+
+/// Refuses programs that no job can run. The processor is not checked beyond Linux's own, as a
+/// compute environment may have several kinds.
+fn check_program(contents: &[u8]) -> Result<(), ScriptError> {
+    match contents {
+        // elf(5): the byte order is at 5, the system at 7, the machine at 18. Programs for Linux
+        // have System V (0) or GNU (3) as their system.
+        [0x7f, b'E', b'L', b'F', _, order, _, system, ..] if contents.len() >= 20 => {
+            let machine = [contents[18], contents[19]];
+            let machine = if *order == 2 { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
+            match (system, machine) {
+                (0 | 3, ELF_386 | ELF_ARM | ELF_X86_64 | ELF_AARCH64) => Ok(()),
+                (0 | 3, other) => Err(ScriptError::OtherProcessor(other)),
+                (9, _) => Err(ScriptError::OtherSystem("FreeBSD")),
+                _ => Err(ScriptError::OtherSystem("another system than Linux")),
+            }
+        }
+        // Mach-O, of 32 and 64 bits, in both byte orders (mach-o/loader.h).
+        [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] => {
+            Err(ScriptError::OtherSystem("macOS"))
+        }
+        // A program for several processors begins with their number. Java's class files have their
+        // version (45 or more) in the same place.
+        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 0..=20, ..] => Err(ScriptError::OtherSystem("macOS")),
+        // A PE program has `MZ` and many zeros.
+        [b'M', b'Z', ..] if is_binary(contents) => Err(ScriptError::OtherSystem("Windows")),
+        _ => Ok(()),
+    }
+}
+
+/// Machines of elf.h.
+const ELF_386: u16 = 3;
+const ELF_ARM: u16 = 40;
+const ELF_X86_64: u16 = 62;
+const ELF_AARCH64: u16 = 183;
 
 #[cfg(test)]
 mod tests {
@@ -280,5 +317,28 @@ mod tests {
         assert_eq!(script(b"#!/usr/bin/env python3\n").map(|s| s.is_self_contained()), Ok(true));
         assert_eq!(script(b"\x7fELF\0").map(|s| s.is_self_contained()), Ok(true));
         assert_eq!(script(b"x").map(|s| s.file_name().to_owned()), Ok("my_script.sh".to_owned()));
+    }
+
+    #[test]
+    fn programs_for_another_system_are_refused() {
+        let elf = |order: u8, system: u8, machine: [u8; 2]| {
+            let head = [b"\x7fELF\x02".as_slice(), &[order, 1, system], &[0; 8], &[2, 0], &machine, &[0; 44]];
+            check_program(&head.concat())
+        };
+        assert_eq!(elf(1, 0, [62, 0]), Ok(()));
+        assert_eq!(elf(1, 3, [183, 0]), Ok(()));
+        assert_eq!(elf(1, 0, [3, 0]), Ok(()));
+        assert_eq!(elf(1, 0, [243, 0]), Err(ScriptError::OtherProcessor(243)));
+        assert_eq!(elf(2, 0, [0, 21]), Err(ScriptError::OtherProcessor(21)));
+        assert_eq!(elf(1, 9, [62, 0]), Err(ScriptError::OtherSystem("FreeBSD")));
+        for (head, system) in [
+            (b"\xcf\xfa\xed\xfe\x0c\0\0\x01".as_slice(), "macOS"),
+            (b"\xca\xfe\xba\xbe\0\0\0\x02", "macOS"),
+            (b"MZ\x90\0\x03\0", "Windows"),
+        ] {
+            assert_eq!(check_program(head), Err(ScriptError::OtherSystem(system)));
+        }
+        assert!(check_program(b"MZ=1\necho $MZ\n").is_ok());
+        assert!(check_program(b"\xca\xfe\xba\xbe\0\0\0\x41").is_ok());
     }
 }

@@ -1,7 +1,8 @@
-//! Which variables are secrets: by the words of their names, and by values that carry a password.
+//! Recognises secret variables: by the words of their names, and by passwords in their values.
 //!
-//! There is one list for all tools. A name is taken apart at `_` (and at whatever else is neither a letter nor a digit),
-//! and its words are compared whole, so that `PATH`, `KEYBOARD` and `GIT_AUTHOR_NAME` are none.
+//! All tools use the same list. A name is split at `_` (and at all other characters that are
+//! neither letters nor digits), and whole words are compared. `PATH`, `KEYBOARD` and
+//! `GIT_AUTHOR_NAME` are therefore not secrets.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -10,10 +11,10 @@ use serde_json::Value;
 
 use super::Invalid;
 
-/// What stands for the value of a secret.
+/// The replacement of a secret value.
 pub const MASK: &str = "***";
 
-/// The words that make a name a secret's. Their plurals do so, too; see [`COUNTS`].
+/// The words in the names of secrets. Their plurals count, too; see [`COUNTS`].
 const WORDS: [&str; 21] = [
     "apikey",
     "auth",
@@ -38,8 +39,8 @@ const WORDS: [&str; 21] = [
     "userpass",
 ];
 
-/// What a word ends with that was written without `_`, such as `PGPASSWORD`. Shorter words are the ends of ordinary
-/// ones, too: `COMPASS`, `MONKEY`, `SPAT`.
+/// The endings of words in names without `_`, such as `PGPASSWORD`. Shorter words would also match
+/// ordinary ones: `COMPASS`, `MONKEY`, `SPAT`.
 const ENDINGS: [&str; 14] = [
     "accesskey",
     "accountkey",
@@ -60,20 +61,20 @@ const ENDINGS: [&str; 14] = [
 /// Beside one of these words, a plural is a number: `MAX_TOKENS`, `NUM_KEYS`.
 const COUNTS: [&str; 7] = ["count", "max", "min", "n", "nr", "num", "total"];
 
-/// A name that ends so says where something is. With a path as its value it is no secret: `SSH_AUTH_SOCK`,
-/// `POSTGRES_PASSWORD_FILE`.
+/// The last words of names of places. With a path as its value, such a variable is not a secret:
+/// `SSH_AUTH_SOCK`, `POSTGRES_PASSWORD_FILE`.
 const PLACES: [&str; 6] = ["dir", "directory", "file", "path", "sock", "socket"];
 
-/// A name alone before the host is a token when it is this long: nobody's user name is.
+/// A user name of this length before the host of a URL is a token.
 const TOKEN_LENGTH: usize = 20;
 
-/// What is a secret: the words above, and those of the settings.
+/// The definition of secrets: the words above, and those of the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     more: Vec<SecretWord>,
 }
 
-/// One more word of the settings, or several that have to stand side by side: `dsn`, `license_server`.
+/// A word from the settings, or several that must be adjacent: `dsn`, `license_server`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretWord(Vec<String>);
 
@@ -93,7 +94,7 @@ impl FromStr for SecretWord {
 }
 
 impl Secrets {
-    /// The usual words and `more`.
+    /// The usual words, and `more`.
     pub fn with(more: Vec<SecretWord>) -> Self {
         Self { more }
     }
@@ -103,7 +104,7 @@ impl Secrets {
         self.is_secret_name(name, value) || has_password(name, value)
     }
 
-    /// The value as it may be shown.
+    /// The value, masked if it is secret.
     pub fn shown<'v>(&self, name: &str, value: &'v str) -> &'v str {
         if self.is_secret(name, value) { MASK } else { value }
     }
@@ -118,7 +119,8 @@ impl Secrets {
         if is_path && words.last().is_some_and(|last| PLACES.contains(&last.as_str())) {
             return false;
         }
-        // PWD itself is the working directory, as is whatever else has a path in it.
+        // `PWD` itself is the working directory. So is any other such variable whose value is a
+        // path.
         let is_pwd = words.len() > 1 && !is_path && words.iter().any(|word| word == "pwd");
         let is_count = words.iter().any(|word| COUNTS.contains(&word.as_str()));
         is_pwd || words.iter().any(|word| is_secret_word(word, !is_count))
@@ -144,8 +146,8 @@ fn has_ending(word: &str) -> bool {
     ENDINGS.iter().any(|ending| word.ends_with(ending))
 }
 
-/// Whether a value carries a password: a URL such as `postgres://me:password@host/db`, a setting such as
-/// `Server=host;Password=…` or `?access_token=…`, or a private key.
+/// Whether a value contains a password: a URL such as `postgres://me:password@host/db`, a setting
+/// such as `Server=host;Password=…` or `?access_token=…`, or a private key.
 fn has_password(name: &str, value: &str) -> bool {
     // A proxy may be named without `http://` (curl(1), --proxy).
     let bare = !value.contains("://") && words(name).iter().any(|word| word == "proxy");
@@ -155,8 +157,8 @@ fn has_password(name: &str, value: &str) -> bool {
         || value.split([';', '&', '?', ',', ' ', '\t', '\n', '"', '\'']).any(is_secret_setting)
 }
 
-/// Whether a text is `NAME=VALUE` with the name of a secret. Short words such as `key` say nothing here: they are
-/// options of all kinds.
+/// Whether a text is `NAME=VALUE` with the name of a secret. Short words such as `key` do not count
+/// here, as many kinds of options have them.
 fn is_secret_setting(text: &str) -> bool {
     let Some((name, value)) = text.split_once('=') else { return false };
     let last = words(name).pop().unwrap_or_default();
@@ -168,7 +170,7 @@ fn is_secret_setting(text: &str) -> bool {
 pub fn without_url_passwords(text: &str) -> String {
     let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
     for Range { start, end } in url_passwords(text) {
-        // A URL within another one's password has gone with it.
+        // A URL within the password of another URL has been removed with it.
         if let Some(before) = text.get(at..start) {
             shown.push_str(before);
             shown.push_str(MASK);
@@ -179,16 +181,17 @@ pub fn without_url_passwords(text: &str) -> String {
     shown
 }
 
-/// Where a request or an answer of AWS has a value that a user has named.
+/// The place of a value with a user-defined name in a request or an answer of AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedIn {
     /// `{"name": …, "value": …}`: a variable.
     Variable,
-    /// An entry of an object: of a job's parameters or tags, a log driver's options, the arguments of a build.
+    /// An entry of an object: a parameter or tag of a job, an option of a log driver, an argument
+    /// of a build.
     Entry,
 }
 
-/// Calls `see` for each value in a document that a user has named, with its name.
+/// Calls `see` for each value with a user-defined name in a document.
 pub fn each_named_value(document: &mut Value, see: &mut impl FnMut(NamedIn, &str, &mut String)) {
     match document {
         Value::Object(fields) => {
@@ -214,7 +217,7 @@ pub fn each_named_value(document: &mut Value, see: &mut impl FnMut(NamedIn, &str
     }
 }
 
-/// Where the passwords of the URLs in a text are.
+/// The ranges of the passwords of the URLs in a text.
 fn url_passwords(text: &str) -> impl Iterator<Item = Range<usize>> {
     const SCHEME_END: &str = "://";
     text.match_indices(SCHEME_END).filter_map(|(scheme_end, _)| {
@@ -224,7 +227,7 @@ fn url_passwords(text: &str) -> impl Iterator<Item = Range<usize>> {
         // RFC 3986, 3.2: the authority ends with the next `/`, `?` or `#`.
         let authority = url.split(['/', '?', '#']).next()?;
         let user_end = authority.rfind('@').or_else(|| {
-            // Somebody's password has a `/` that should have been `%2F`; a port is a number.
+            // The password has a `/` that should have been `%2F`; a port would be a number.
             let (_, port) = authority.split_once(':').filter(|_| !authority.starts_with('['))?;
             let is_port = port.bytes().all(|b| b.is_ascii_digit());
             url.rfind('@').filter(|_| !is_port)

@@ -1,37 +1,38 @@
-//! A signal that a job gets before its time is up, as Slurm's `--signal` and LSF's `-wa` and `-wt` have it.
+//! A signal that a job gets before its time is up, as with Slurm's `--signal` and LSF's `-wa` and
+//! `-wt`.
 
 use super::Invalid;
 
-/// Who gets the signal.
+/// The receivers of the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalTo {
     /// The script alone (Slurm's `B:`).
     Script,
-    /// What the script has started with `srun`, and not the script (Slurm's default).
+    /// The processes that the script has started with `srun`, without the script (Slurm's default).
     Steps,
-    /// The script and all that it has started (LSF).
+    /// The script and all its processes (LSF).
     All,
 }
 
 /// A signal that a job gets before its time is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlySignal {
-    /// What `kill` takes: `-USR1` or `-10`.
+    /// The option of `kill`: `-USR1` or `-10`.
     pub option: String,
-    /// How many seconds before the end of the job's time.
+    /// The number of seconds before the end of the job's time.
     pub seconds_before: u32,
-    /// Who gets it.
+    /// The receivers.
     pub to: SignalTo,
 }
 
-/// The signals that Slurm knows by name (tried on 22.05).
+/// The signals that Slurm knows by name (tested with 22.05).
 const SLURMS: [&str; 16] = [
     "HUP", "INT", "QUIT", "ABRT", "KILL", "ALRM", "TERM", "USR1", "USR2", "URG", "CONT", "STOP", "TSTP",
     "TTIN", "TTOU", "XCPU",
 ];
 
 impl EarlySignal {
-    /// `[R|B:]SIGNAL[@SECONDS]` (sbatch(1), `--signal`); without the seconds it is 60.
+    /// Parses `[R|B:]SIGNAL[@SECONDS]` (sbatch(1), `--signal`). The default is 60 seconds.
     ///
     /// # Errors
     /// When sbatch would refuse it, or the signal has a number that no system has.
@@ -44,7 +45,7 @@ impl EarlySignal {
         let (to, rest) = match value.split_once(':') {
             Some((flags, rest)) => match flags.to_ascii_uppercase().as_str() {
                 "B" | "BR" | "RB" => (SignalTo::Script, rest),
-                // It is about reservations, which Batch has not.
+                // `R` concerns reservations, which Batch does not have.
                 "R" => (SignalTo::Steps, rest),
                 _ => return Err(wrong(format!("'{flags}' is not R or B"))),
             },
@@ -61,10 +62,11 @@ impl EarlySignal {
         Ok(Self { option, seconds_before, to })
     }
 
-    /// The signal of LSF's `-wa`, and the time of its `-wt`, which is minutes or hours and minutes.
+    /// Parses the signal of LSF's `-wa`, and the time of its `-wt`, which is minutes or hours and
+    /// minutes.
     ///
     /// # Errors
-    /// When one of them is none.
+    /// When one of them is invalid.
     pub fn from_lsf(action: &str, time: &str) -> Result<Self, Invalid> {
         let option = option(
             action,
@@ -88,7 +90,7 @@ impl EarlySignal {
     }
 }
 
-/// What `kill` takes for a signal's name or number.
+/// The option of `kill` for a signal's name or number.
 fn option(name: &str, known: &[&str]) -> Option<String> {
     if let Some(number) = number(name) {
         return (1..=64).contains(&number).then(|| format!("-{number}"));

@@ -1,144 +1,144 @@
-//! The job as the user says it.
+//! The job as the user describes it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Awaited, Dependency, EarlySignal, Environment, JobName, Lines, Memory, OutputGlob, Priority, Retries,
-    Script, Share, Tasks, Timeout, Vcpus,
+    Awaited, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Share,
+    TaskLines, Tasks, Timeout, Vcpus,
 };
 
-/// A job, before anything is known of where it will run. What is `None` is left to the job definition.
+/// A job before its cluster is known. `None` leaves a value to the job definition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSpec {
-    /// Its name.
+    /// The name.
     pub name: JobName,
-    /// What it does.
+    /// The script or command.
     pub work: Work,
-    /// Where it does it.
-    pub place: Place,
-    /// What it reads from its standard input.
+    /// The working directory.
+    pub place: WorkDir,
+    /// The standard input.
     pub stdin: Stdin,
-    /// What comes back.
+    /// The results to store.
     pub outputs: Vec<OutputGlob>,
-    /// A line for each task of its array.
-    pub lines: Option<Lines>,
-    /// Its variables, on top of the job definition's.
-    pub environment: Environment,
-    /// What each of its containers has.
+    /// The lines of the array's tasks.
+    pub lines: Option<TaskLines>,
+    /// The environment variables, in addition to those of the job definition.
+    pub environment: EnvVars,
+    /// The resources of each container.
     pub resources: Resources,
     /// One container, or many.
     pub shape: Shape,
-    /// The jobs that it waits for, as the user names them.
+    /// The jobs that must succeed first, as the user names them.
     pub depends_on: Vec<Dependency<Awaited>>,
-    /// How often it is tried, and after which ends.
+    /// The number of attempts, and the ends after which the job is retried.
     pub retries: Retries,
-    /// How long an attempt may run.
+    /// The time limit of an attempt.
     pub timeout: Option<Timeout>,
-    /// Its place in the queue, and its tags.
+    /// The position in the queue, and the tags.
     pub scheduling: Scheduling,
-    /// A plain command starts with nothing in front of it.
+    /// Whether a plain command starts without the launcher.
     pub bare: bool,
-    /// The layout that a script's `#SBATCH` lines give, which then finds Slurm's variables and `srun`.
+    /// The layout in a script's `#SBATCH` lines. Such a script finds Slurm's variables and `srun`.
     pub slurm: Option<SlurmShape>,
-    /// The layout that a script's `#BSUB` lines give, which then finds LSF's variables.
+    /// The layout in a script's `#BSUB` lines. Such a script finds LSF's variables.
     pub lsf: Option<LsfShape>,
-    /// The name that its script gives it, as it stands there.
+    /// The name in the script, unchanged.
     pub given_name: Option<String>,
-    /// The machine where it is submitted.
+    /// The host name of the submitter's machine.
     pub submit_host: String,
     /// The signal that a script's directives ask for before its time is up.
     pub signal: Option<EarlySignal>,
 }
 
-/// What a job does.
+/// The script or command of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// A script of the submitter's, staged for the job.
+    /// A script of the submitter, which is staged for the job.
     Script {
         /// The script.
         script: Script,
-        /// Its arguments.
+        /// The arguments of the script.
         args: Vec<OsString>,
     },
-    /// A command that the image has, and its arguments; never empty.
+    /// A command in the image with its arguments. It is never empty.
     Command(Vec<OsString>),
 }
 
-/// Where a job runs.
+/// The working directory of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Place {
-    /// An empty directory of its own; for a plain command without inputs, the image's.
+pub enum WorkDir {
+    /// An empty directory for this job. A plain command without inputs has the image's.
     #[default]
     Own,
-    /// This directory, which is made if it is not there.
+    /// This directory. It is created if necessary.
     In(OsString),
     /// A directory `job-ID` in this one.
     Below(OsString),
 }
 
-/// What a job reads from its standard input.
+/// The standard input of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Stdin {
-    /// Nothing.
+    /// The job has no standard input.
     #[default]
     Nothing,
-    /// A file that travels with it, which is all that does.
+    /// A file that is staged, without any input files.
     Alone,
-    /// A file that travels with its input files.
+    /// A file that is staged together with input files.
     BesideInputs,
 }
 
-/// What a container has; `None` is left to the job definition.
+/// The resources of a container. `None` leaves a value to the job definition.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Resources {
-    /// vCPUs.
+    /// The vCPUs.
     pub vcpus: Option<Vcpus>,
-    /// Memory.
+    /// The memory.
     pub memory: Option<Memory>,
-    /// GPUs.
+    /// The GPUs.
     pub gpus: Option<u32>,
 }
 
 /// One container, or many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// One.
+    /// One container.
     #[default]
     Single,
-    /// An array of tasks: an array job, or several, or for one task a single job.
+    /// An array of tasks: an array job, or several, or a single job for one task.
     Array(Tasks),
     /// A multi-node parallel job of this many nodes.
     Nodes(u32),
 }
 
-/// The job's place in its queue, and its tags.
+/// The position of a job in its queue, and its tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scheduling {
     /// The priority within its share.
     pub priority: Option<Priority>,
-    /// The share of the queue's scheduling policy.
+    /// The share identifier in the queue's scheduling policy.
     pub share: Option<Share>,
-    /// Its tags.
+    /// The tags.
     pub tags: BTreeMap<String, String>,
-    /// Whether they go to its ECS task, too.
+    /// Whether the tags are copied to its ECS task.
     pub propagate_tags: bool,
-    /// Values for the job definition's `Ref::` places.
+    /// Values for the `Ref::` placeholders of the job definition.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl JobSpec {
-    /// A job of which nothing but its name and work is said.
+    /// A job with a name and work, and without any options.
     pub fn new(name: JobName, work: Work) -> Self {
         Self {
             name,
             work,
-            place: Place::default(),
+            place: WorkDir::default(),
             stdin: Stdin::default(),
             outputs: Vec::new(),
             lines: None,
-            environment: Environment::default(),
+            environment: EnvVars::default(),
             resources: Resources::default(),
             shape: Shape::default(),
             depends_on: Vec::new(),

@@ -7,28 +7,28 @@ use serde::Serialize;
 
 use super::Invalid;
 
-/// The state of a job, in the order in which a job goes through them (UG `job_states`).
+/// The state of a job, in the order in which a job passes through them (UG `job_states`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// Acknowledged, not yet looked at.
+    /// Batch has accepted the job, but not examined it yet.
     Submitted,
-    /// Waits for other jobs; an array's parent while its children run.
+    /// The job waits for other jobs. An array's parent is in this state while its children run.
     Pending,
-    /// Ready, waits for room.
+    /// The job is ready, and waits for capacity.
     Runnable,
-    /// Has its place; the container is being made.
+    /// The job has been placed, and its container is being created.
     Starting,
-    /// Runs.
+    /// The job runs.
     Running,
-    /// Ended with exit code 0.
+    /// The job has ended with exit code 0.
     Succeeded,
-    /// All its attempts failed, or it was ended.
+    /// All attempts of the job have failed, or it was ended.
     Failed,
 }
 
 impl Status {
-    /// Every state.
+    /// All states.
     pub const ALL: [Status; 7] = [
         Status::Submitted,
         Status::Pending,
@@ -43,17 +43,17 @@ impl Status {
     pub const ACTIVE: [Status; 5] =
         [Status::Submitted, Status::Pending, Status::Runnable, Status::Starting, Status::Running];
 
-    /// Its place in [`Status::ALL`], as a database keeps it.
+    /// The index in [`Status::ALL`], as a database stores it.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// Whether the job is over.
+    /// Whether the job has ended.
     pub fn has_ended(self) -> bool {
         matches!(self, Status::Succeeded | Status::Failed)
     }
 
-    /// AWS's word for it.
+    /// AWS's name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Submitted => "SUBMITTED",

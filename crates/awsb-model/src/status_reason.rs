@@ -1,8 +1,8 @@
-//! What the status reasons of jobs begin with.
+//! The codes at the beginning of status reasons.
 
-/// The code that the reason of a job which blocks its queue begins with, such as
-/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other reasons, such as
-/// that of an attempt before, have none.
+/// The code in the reason of a job that blocks its queue, such as
+/// `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY` (UG `job_stuck_in_runnable`: `CODE - words`). Other
+/// reasons, such as that of an earlier attempt, have none.
 pub fn blocking_code(reason: &str) -> Option<&str> {
     let code = reason.split([' ', ';', ',']).next().unwrap_or_default().trim_end_matches(':');
     let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == ':';

@@ -1,21 +1,21 @@
-//! Who has submitted a job.
+//! The submitter of a job.
 
 use std::fmt;
 
-/// Who has submitted a job. SubmitJob takes no such thing, so it travels in the job's environment; `--mine` looks for
-/// it there.
+/// The submitter of a job. SubmitJob has no field for it, so it travels in the job's environment;
+/// `--mine` searches it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitter(String);
 
-/// As long as Linux lets a user's name be, and twice that for whoever adds where.
+/// The length at most. It is twice that of Linux's user names, for names with a host.
 const LONGEST: usize = 64;
 
 impl Submitter {
-    /// The variable of the job that carries it, and the one that says who the user is where the user's name here
-    /// does not: on a laptop and a login node one may have two names.
+    /// The variable of the job with the submitter. It also sets the submitter for all commands of a
+    /// user whose name differs between a laptop and a login node.
     pub const VARIABLE: &str = "AWSB_USER";
 
-    /// A name without what has no place in one: blanks and control characters. `None` when nothing is left.
+    /// A name without blanks and control characters. `None`: nothing is left.
     pub fn cleaned(text: &str) -> Option<Self> {
         let name: String =
             text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(LONGEST).collect();

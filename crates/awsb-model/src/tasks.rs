@@ -1,4 +1,4 @@
-//! The tasks of an array, as a cluster's user numbers them.
+//! The tasks of an array, with the IDs that the user gives them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,27 +8,27 @@ use super::Invalid;
 /// The highest ID of a task (Slurm's `MaxArraySize` is at most 4000001, slurm.conf).
 pub const MAX_TASK_ID: u32 = 4_000_000;
 
-/// The most tasks that one submission may have: 100 of Batch's array jobs.
+/// The number of tasks of a submission at most: 100 of Batch's array jobs.
 pub const MAX_TASKS: u32 = 1_000_000;
 
-/// Why `%` cannot be had.
+/// Why `%` is not supported.
 pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time, \
                                    except one at a time (%1); use a queue whose compute environment has a \
                                    small maxvCpus";
 
-/// What `--array` says: which tasks there are, and whether one waits for the one before it.
+/// The value of `--array`: the tasks, and whether each waits for the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayIds {
     /// The tasks.
     pub ids: TaskIds,
-    /// `%1`: one task runs at a time.
+    /// Whether one task runs at a time (`%1`).
     pub one_at_a_time: bool,
 }
 
 impl FromStr for ArrayIds {
     type Err = Invalid;
 
-    /// `1-10`, or `1-10%1`.
+    /// Parses `1-10`, or `1-10%1`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (ids, one_at_a_time) = text.strip_suffix("%1").map_or((text, false), |ids| (ids, true));
         Ok(Self { ids: ids.parse()?, one_at_a_time })
@@ -41,17 +41,18 @@ impl fmt::Display for ArrayIds {
     }
 }
 
-/// The IDs of an array's tasks, ascending and each once; at least one, at most [`MAX_TASKS`].
+/// The IDs of an array's tasks, ascending and distinct; at least one, at most [`MAX_TASKS`].
 ///
-/// They are kept as ranges, so a million tasks with a pattern take no more room than ten. Two values that
-/// stand for the same IDs are equal, however they were written.
+/// They are stored as ranges, so a million tasks with a pattern take as much memory as ten. Two
+/// values with the same IDs are equal, however they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskIds {
     runs: Vec<Run>,
     count: u32,
 }
 
-/// `count` IDs from `first` on, `step` apart. A run of two has step 1: `3,7` are two runs of one.
+/// `count` IDs from `first` on, with distance `step`. A run of two has step 1: `3,7` are two runs
+/// of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     first: u32,
@@ -87,12 +88,12 @@ impl TaskIds {
         Self::from_ascending(first..first + count)
     }
 
-    /// The tasks with these IDs, in any order; one that comes twice counts once.
+    /// The tasks with these IDs, in any order. Duplicates count once.
     ///
     /// # Errors
     /// When there are none or too many, or an ID is too high.
     pub fn from_ids(ids: impl IntoIterator<Item = u32>) -> Result<Self, Invalid> {
-        // The list ends at 16 MB, whatever is repeated.
+        // The list ends at 16 MB, whatever the iterator repeats.
         let most = MAX_TASK_ID as usize;
         let mut all: Vec<u32> = ids.into_iter().take(most + 1).collect();
         if all.len() > most {
@@ -118,7 +119,7 @@ impl TaskIds {
                 None => Run { first: id, step: 1, count: 1, position: 0 },
                 Some(run) if run.count == 1 => Run { step: id - run.first, count: 2, ..run },
                 Some(run) if id - run.last() == run.step => Run { count: run.count + 1, ..run },
-                // Two IDs that lie apart are no pattern yet: the second may begin one.
+                // Two distant IDs are not a pattern yet: the second may begin another one.
                 Some(run) if run.count == 2 && run.step > 1 => {
                     tasks.push(Run { step: 1, count: 1, ..run });
                     Run { first: run.last(), step: id - run.last(), count: 2, position: 0 }
@@ -145,7 +146,7 @@ impl TaskIds {
         self.count += run.count;
     }
 
-    /// How many tasks there are, at least 1.
+    /// The number of tasks, at least 1.
     pub fn count(&self) -> u32 {
         self.count
     }
@@ -160,8 +161,9 @@ impl TaskIds {
         self.runs.last().map_or(0, |run| run.last())
     }
 
-    /// How far the IDs are apart (`SLURM_ARRAY_TASK_STEP`); 1 where that differs, and for a single task. Slurm
-    /// takes what is written behind the first `:`, which is the same for a range of several tasks.
+    /// The distance of the IDs (`SLURM_ARRAY_TASK_STEP`). It is 1 if that differs, and for a single
+    /// task. Slurm takes the text after the first `:`, which is the same for a range of several
+    /// tasks.
     pub fn step(&self) -> u32 {
         match (self.runs.as_slice(), self.count) {
             ([run], _) => run.step,
@@ -170,7 +172,7 @@ impl TaskIds {
         }
     }
 
-    /// The ID at a position, which counts from 0; `None` beyond the last.
+    /// The ID at a position, which counts from 0. `None` after the last.
     pub fn get(&self, position: u32) -> Option<u32> {
         let after = self.runs.partition_point(|run| run.position <= position);
         let run = self.runs.get(after.checked_sub(1)?)?;
@@ -178,7 +180,7 @@ impl TaskIds {
         (within < run.count).then(|| run.first + within * run.step)
     }
 
-    /// The position of an ID, counted from 0; `None` for one that is no task's.
+    /// The position of an ID, which counts from 0. `None`: no task has it.
     pub fn position(&self, id: u32) -> Option<u32> {
         let after = self.runs.partition_point(|run| run.first <= id);
         let run = self.runs.get(after.checked_sub(1)?)?;
@@ -191,7 +193,8 @@ impl TaskIds {
         self.runs.iter().flat_map(|run| run.ids())
     }
 
-    /// The same tasks in groups of `size` (the last one may be smaller), in order. A `size` of 0 counts as 1.
+    /// The tasks in groups of `size`, in order. The last group may be smaller. A `size` of 0 counts
+    /// as 1.
     pub fn chunks(&self, size: u32) -> Vec<TaskIds> {
         let mut ids = self.iter();
         std::iter::from_fn(|| Self::from_ascending(ids.by_ref().take(size.max(1) as usize)).ok()).collect()
@@ -209,8 +212,8 @@ fn too_high() -> Invalid {
 impl FromStr for TaskIds {
     type Err = Invalid;
 
-    /// Slurm's `--array` (sbatch, `--array`): IDs and ranges, a range with a step if wanted. What is named
-    /// twice counts once, as in Slurm.
+    /// Parses Slurm's `--array` (sbatch, `--array`): IDs and ranges, a range optionally with a
+    /// step. Duplicates count once, as in Slurm.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains('%') {
             return Err(Invalid::because(NO_LIMIT));
@@ -220,7 +223,7 @@ impl FromStr for TaskIds {
         for part in text.split(',') {
             let run = run(part)?;
             named += u64::from(run.count);
-            // What is named twice makes it more than there are, but nobody writes a million IDs four times.
+            // Duplicates make this more than there are, but nobody writes a million IDs four times.
             if run.count > MAX_TASKS || named > u64::from(MAX_TASK_ID) {
                 return Err(too_many());
             }
@@ -233,7 +236,7 @@ impl FromStr for TaskIds {
     }
 }
 
-/// `7`, `1-100` or `1-100:5`.
+/// Parses `7`, `1-100` or `1-100:5`.
 fn run(text: &str) -> Result<Run, Invalid> {
     let wrong = || {
         Invalid::because(
@@ -244,7 +247,7 @@ fn run(text: &str) -> Result<Run, Invalid> {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(wrong());
         }
-        // What is too long for the type is too high for a task.
+        // A number that is too long for the type is too high for a task.
         digits.parse::<u32>().ok().filter(|n| *n <= MAX_TASK_ID).ok_or_else(too_high)
     };
     let Some((first, rest)) = text.split_once('-') else {
@@ -265,7 +268,7 @@ fn run(text: &str) -> Result<Run, Invalid> {
 }
 
 impl fmt::Display for TaskIds {
-    /// A short form that [`TaskIds::from_str`] takes, such as `0-9,20-40:10`.
+    /// Writes a short form that [`TaskIds::from_str`] parses, such as `0-9,20-40:10`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, run) in self.runs.iter().enumerate() {
             if n > 0 {
@@ -380,7 +383,7 @@ mod tests {
         Ok(())
     }
 
-    /// Few, close together, so that patterns come about; or far apart.
+    /// A small number of IDs: close together, so that there are patterns, or far apart.
     fn some_ids() -> impl Strategy<Value = Vec<u32>> {
         prop_oneof![
             proptest::collection::vec(0u32..40, 1..30),

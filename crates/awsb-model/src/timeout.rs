@@ -1,4 +1,4 @@
-//! How long an attempt may run.
+//! The time limit of an attempt.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ impl Timeout {
         self.0
     }
 
-    /// A time in seconds.
+    /// A time limit in seconds.
     ///
     /// # Errors
-    /// When it is shorter or longer than Batch takes.
+    /// When it is shorter or longer than Batch allows.
     pub fn of_seconds(seconds: u32) -> Result<Self, Invalid> {
         if seconds < limits::TIMEOUT_MIN_SECONDS {
             return Err(Invalid::because(
@@ -45,12 +45,12 @@ impl FromStr for Timeout {
     }
 }
 
-/// Any time, for waiting: from none at all to as long as one likes.
+/// A duration for waiting, from zero up to any length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(Duration);
 
 impl Period {
-    /// The time.
+    /// The duration.
     pub fn get(self) -> Duration {
         self.0
     }
@@ -60,14 +60,14 @@ impl FromStr for Period {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        // Some hundred years: more would overflow a clock.
+        // The limit is some hundred years; more would overflow a clock.
         let seconds = seconds(text).filter(|s| *s <= u64::from(u32::MAX));
         let what = "give a number of seconds, or a time such as 90s, 5m, 2h30m or 12:00:00";
         seconds.map(|s| Self(Duration::from_secs(s))).ok_or_else(|| Invalid::because(what))
     }
 }
 
-/// Seconds in `90`, `90s`, `90m`, `2h30m`, `1d`, `MM:SS`, `HH:MM:SS`, `D-HH[:MM[:SS]]`.
+/// Parses `90`, `90s`, `90m`, `2h30m`, `1d`, `MM:SS`, `HH:MM:SS`, `D-HH[:MM[:SS]]` into seconds.
 fn seconds(text: &str) -> Option<u64> {
     match text.split_once('-') {
         Some((days, clock)) => {
@@ -86,7 +86,7 @@ fn seconds(text: &str) -> Option<u64> {
     }
 }
 
-/// `2h30m`: numbers with units; a bare number is seconds.
+/// Parses `2h30m`: numbers with units. A bare number is seconds.
 fn units(text: &str) -> Option<u64> {
     if let Some(n) = number(text) {
         return Some(n);

@@ -11,9 +11,9 @@ use super::Invalid;
 pub struct Ulimit {
     /// One of the API's names.
     pub name: &'static str,
-    /// The soft limit; -1 is none.
+    /// The soft limit. -1 means unlimited.
     pub soft: i32,
-    /// The hard limit, not below the soft one; -1 is none.
+    /// The hard limit, not below the soft one. -1 means unlimited.
     pub hard: i32,
 }
 

@@ -1,16 +1,16 @@
-//! How long a job may run, as Slurm's users say it.
+//! The time limit of a job in Slurm's form.
 
 use std::str::FromStr;
 
 use super::{Invalid, limits};
 
-/// A time limit with Slurm's meanings (sbatch, `--time`): a bare number is minutes, what is no whole minute
-/// is rounded up, and `0` is no limit.
+/// A time limit with Slurm's meanings (sbatch, `--time`): a bare number is minutes, a fraction of a
+/// minute is rounded up, and `0` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WallTime(Option<u32>);
 
 impl WallTime {
-    /// The limit in seconds, whole minutes; `None` where there is none.
+    /// The limit in seconds, which are whole minutes. `None` if it is unlimited.
     pub fn seconds(self) -> Option<u32> {
         self.0
     }
@@ -19,7 +19,7 @@ impl WallTime {
 impl FromStr for WallTime {
     type Err = Invalid;
 
-    /// `MM`, `MM:SS`, `HH:MM:SS`, `D-`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`, or `UNLIMITED`.
+    /// Parses `MM`, `MM:SS`, `HH:MM:SS`, `D-`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`, or `UNLIMITED`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
             Invalid::because(
@@ -31,7 +31,7 @@ impl FromStr for WallTime {
             return Ok(Self(None));
         }
         let (days, clock) = match text.split_once('-') {
-            // Slurm reads `2-` as two days (tried on 22.05).
+            // Slurm reads `2-` as two days (tested with 22.05).
             Some((days, clock)) => {
                 (Some(number(days).ok_or_else(wrong)?), if clock.is_empty() { "0" } else { clock })
             }
@@ -61,7 +61,7 @@ impl FromStr for WallTime {
 
 fn number(digits: &str) -> Option<u64> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    // What is longer than the type is too long anyway, and is said to be.
+    // A number that is too long for the type is too long anyway, and is reported as such.
     plain.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 

@@ -32,7 +32,7 @@ pub fn vcpus(count: f64) -> String {
     many(count, "vCPU")
 }
 
-/// Memory: whole GiB as such, else MiB.
+/// Memory: a whole number of GiB, or else MiB.
 pub fn memory(mib: u64) -> String {
     if mib >= 1024 && mib.is_multiple_of(1024) { format!("{} GiB", mib / 1024) } else { format!("{mib} MiB") }
 }
@@ -58,7 +58,7 @@ fn joined<T: AsRef<str>>(items: &[T], by: &str) -> String {
     }
 }
 
-/// The first few of many, and how many more there are.
+/// The first items of a list, and the number of the others.
 pub fn some<T: AsRef<str>>(items: &[T], most: usize) -> String {
     if items.len() <= most {
         return and(items);
@@ -67,7 +67,7 @@ pub fn some<T: AsRef<str>>(items: &[T], most: usize) -> String {
     format!("{} and {} more", shown.join(", "), items.len() - most)
 }
 
-/// Indices with their runs put together: `0-3, 7 and 9-12`.
+/// Indices with consecutive ones combined: `0-3, 7 and 9-12`.
 pub fn indices(sorted: &[u32], most: usize) -> String {
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for &index in sorted {
@@ -84,7 +84,7 @@ pub fn indices(sorted: &[u32], most: usize) -> String {
     if runs.len() > most { format!("{}, …", shown.join(", ")) } else { and(&shown) }
 }
 
-/// A place in a line: `1st`, `2nd`, `11th`.
+/// An ordinal number: `1st`, `2nd`, `11th`.
 pub fn place(n: usize) -> String {
     let ending = match (n % 10, n % 100) {
         (_, 11..=13) => "th",

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use awsb::stage::{PackedInputs, Plan, PlanError, Target};
 use awsb_model::request::Overrides;
-use awsb_model::{JobNodes, JobSpec, Mark, NodeTargets, ResolvedJob, ResolvedShape, Shape, Submitter};
+use awsb_model::{
+    JobNodes, JobSpec, NodeTargets, ResolvedJob, ResolvedShape, Shape, SubmissionId, Submitter,
+};
 
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
@@ -48,7 +50,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         shared: &[],
         submitter: submitter.as_ref(),
     };
-    Plan::new(&job, &PackedInputs::None, &target, Mark::random)
+    Plan::new(&job, &PackedInputs::None, &target, SubmissionId::random)
 }
 
 /// What a plan says of its job's container.

@@ -7,7 +7,7 @@ use super::{
     Action, Bug, CLOCK_SKEW, CONTACT, ETag, Event, FAILED_LOOKS, Limits, LookTrouble, Millis, Outcome, Place,
     Random, Refusal, Standing, State as JobState, Submitted, TERMINATE_PAUSE, TERMINATE_TRIES, Trouble, has,
 };
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// A holder that has not written for this many settle times is dead, or as good as dead. Longer than twice the settle
 /// time and the time between two writings: whatever it has submitted has shown by then.
@@ -93,7 +93,7 @@ enum Then {
 struct Ours {
     /// The request that it was for.
     at: usize,
-    mark: Mark,
+    mark: SubmissionId,
     job: Submitted,
 }
 
@@ -103,7 +103,7 @@ struct Ours {
 struct Open {
     at: usize,
     place: Place,
-    mark: Mark,
+    mark: SubmissionId,
     since: Millis,
 }
 
@@ -265,7 +265,7 @@ impl KeyHolder {
     }
 
     /// The submission that is under way: its request, and its mark.
-    pub fn under_way(&self) -> Option<(usize, &Mark)> {
+    pub fn under_way(&self) -> Option<(usize, &SubmissionId)> {
         match &self.state {
             State::Holding(held) => held.submission.as_ref().map(|s| (held.at, s.mark())),
             _ => None,

@@ -26,7 +26,7 @@ pub use submission::{Standing, Submission};
 
 use serde::Serialize;
 
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// A time or a period in milliseconds. A time is since the epoch, by this machine's clock when the submission began, and
 /// goes on steadily from there.
@@ -117,7 +117,7 @@ pub struct Described {
     /// The job.
     pub job: Submitted,
     /// The mark in its environment.
-    pub mark: Option<Mark>,
+    pub mark: Option<SubmissionId>,
     /// Whether it is active, or how it has ended.
     pub state: State,
 }
@@ -175,7 +175,7 @@ pub enum Action {
         /// Which of the requests.
         request: usize,
         /// The mark for its environment.
-        mark: Mark,
+        mark: SubmissionId,
     },
     /// ListJobs, one page.
     List {
@@ -256,7 +256,7 @@ pub enum Outcome {
         /// The request.
         request: usize,
         /// Its mark.
-        mark: Mark,
+        mark: SubmissionId,
         /// The try that left it open.
         lost: usize,
         /// Why it could not be looked for.
@@ -267,7 +267,7 @@ pub enum Outcome {
         /// The request.
         request: usize,
         /// Its mark.
-        mark: Mark,
+        mark: SubmissionId,
         /// One of its jobs.
         taken: Option<Submitted>,
         /// Why they could not be looked for.
@@ -278,7 +278,7 @@ pub enum Outcome {
         /// The request.
         request: usize,
         /// Its mark.
-        mark: Mark,
+        mark: SubmissionId,
     },
     /// A double could not be terminated.
     NotTerminated {
@@ -325,7 +325,7 @@ pub struct Refusal {
     /// The request.
     pub request: usize,
     /// Its mark.
-    pub mark: Mark,
+    pub mark: SubmissionId,
     /// Why.
     pub failure: usize,
     /// For how long the job was looked for, when a try left it open whether it exists. None: there is no job.
@@ -354,8 +354,10 @@ impl Random {
         i64::try_from(self.next() % below).unwrap_or(pause)
     }
 
-    pub(super) fn mark(&mut self) -> Mark {
-        Mark::recorded(uuid::Builder::from_random_bytes(self.next().to_be_bytes()).into_uuid().to_string())
+    pub(super) fn mark(&mut self) -> SubmissionId {
+        SubmissionId::recorded(
+            uuid::Builder::from_random_bytes(self.next().to_be_bytes()).into_uuid().to_string(),
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, Place, Random, Submitted};
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// Who has taken a key, and for which jobs. The object is JSON, for people too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Record {
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Its mark.
-    pub mark: Mark,
+    pub mark: SubmissionId,
     /// Its name.
     pub job_name: String,
     /// Its queue.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Action, Bug, CLOCK_SKEW, Described, LookTrouble, Millis, Page, Place, State, Trouble, has};
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// For how long a queue's jobs of all names are fewer than its jobs of one name.
 const RECENT: Millis = 60 * 60 * 1000;
@@ -44,7 +44,7 @@ pub struct Search {
 #[derive(Debug, Clone, Default)]
 struct Look {
     /// The mark whose first job ends the look.
-    enough: Option<Mark>,
+    enough: Option<SubmissionId>,
     /// The IDs that are still to be described.
     new: Vec<String>,
     asked: usize,
@@ -79,7 +79,7 @@ impl Search {
     }
 
     /// Begins a look: through all jobs, or with `enough` no further than to the first job with this mark.
-    pub fn look(&mut self, enough: Option<&Mark>) -> Action {
+    pub fn look(&mut self, enough: Option<&SubmissionId>) -> Action {
         self.look = Look { enough: enough.cloned(), ..Look::default() };
         self.list()
     }
@@ -120,7 +120,7 @@ impl Search {
 
     /// The jobs with this mark that have been found so far, the one to be kept first: the oldest, unless it has failed,
     /// as one does that somebody has terminated for a double.
-    pub fn with(&self, mark: &Mark) -> Vec<&Described> {
+    pub fn with(&self, mark: &SubmissionId) -> Vec<&Described> {
         let mut found: Vec<&Described> =
             self.seen.values().flatten().filter(|job| job.mark.as_ref() == Some(mark)).collect();
         let order = |job: &'_ Described| {

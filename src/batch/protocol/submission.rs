@@ -5,7 +5,7 @@ use super::{
     Action, Bug, CONTACT, Event, FAILED_LOOKS, Limits, LookTrouble, Millis, Outcome, Place, Random, Refusal,
     SubmitReply, Submitted, TERMINATE_PAUSE, TERMINATE_TRIES, has,
 };
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// The pauses between tries that Batch has throttled.
 const FIRST_PAUSE: Millis = 500;
@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Millis = 10_000;
 pub struct Submission {
     /// Which of the requests.
     request: usize,
-    mark: Mark,
+    mark: SubmissionId,
     settle: Millis,
     deadline: Millis,
     random: Random,
@@ -106,7 +106,7 @@ impl Submission {
     /// The submission of a request that is looked for at `place`, which begins at `now`.
     pub fn new(
         (request, place): (usize, &Place),
-        mark: Mark,
+        mark: SubmissionId,
         limits: Limits,
         random: Random,
         now: Millis,
@@ -151,7 +151,7 @@ impl Submission {
     }
 
     /// The mark of its jobs.
-    pub fn mark(&self) -> &Mark {
+    pub fn mark(&self) -> &SubmissionId {
         &self.mark
     }
 

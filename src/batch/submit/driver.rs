@@ -26,7 +26,7 @@ use crate::batch::protocol::{
 use crate::batch::rejection::{RejectedRequest, explain_rejection};
 use crate::batch::terminate;
 use crate::ui::{Failure, print_message};
-use awsb_model::{JobId, Mark, OnceKey, SubmitRequest, words};
+use awsb_model::{JobId, OnceKey, SubmissionId, SubmitRequest, words};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
 const FILTERED_PAGE: i32 = 100;
@@ -51,7 +51,7 @@ impl Machine {
     }
 
     /// The submission that is under way.
-    fn under_way(&self) -> Option<(usize, &Mark, Standing)> {
+    fn under_way(&self) -> Option<(usize, &SubmissionId, Standing)> {
         match self {
             Self::One(submission) => Some((0, submission.mark(), submission.standing())),
             Self::Key(key) => key.under_way().map(|(at, mark)| (at, mark, key.standing())),
@@ -275,7 +275,7 @@ impl<'a> Driver<'a> {
     }
 
     /// One request. It has the session's limit of time for itself, as the SDK does not repeat it.
-    async fn submit(&self, request: &SubmitRequest, mark: &Mark) -> SubmitReply {
+    async fn submit(&self, request: &SubmitRequest, mark: &SubmissionId) -> SubmitReply {
         let session = self.renewed().await;
         let request = &request.marked(mark);
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
@@ -515,12 +515,12 @@ fn described(job: &JobDetail) -> Described {
 }
 
 /// The mark that a job carries; a multi-node job has it in its nodes' environment.
-fn mark_of(job: &JobDetail) -> Option<Mark> {
+fn mark_of(job: &JobDetail) -> Option<SubmissionId> {
     let container = job.container().map(|c| c.environment()).unwrap_or_default();
     let nodes = job.node_properties().map(|n| n.node_range_properties()).unwrap_or_default();
     let nodes = nodes.iter().filter_map(|range| range.container()).flat_map(|c| c.environment());
     let value = |v: &KeyValuePair| match v.name() {
-        Some(Mark::VARIABLE) => v.value().map(Mark::recorded),
+        Some(SubmissionId::VARIABLE) => v.value().map(SubmissionId::recorded),
         _ => None,
     };
     container.iter().chain(nodes).find_map(value)
@@ -537,8 +537,8 @@ mod tests {
 
     #[test]
     fn the_mark_is_in_the_container_or_in_the_nodes() {
-        let mark = Mark::random();
-        let marked = variable(Mark::VARIABLE, mark.as_str());
+        let mark = SubmissionId::random();
+        let marked = variable(SubmissionId::VARIABLE, mark.as_str());
         let container =
             ContainerDetail::builder().environment(variable("A", "1")).environment(marked.clone());
         let job = JobDetail::builder().container(container.build()).build();

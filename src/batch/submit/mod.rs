@@ -1,7 +1,7 @@
 //! SubmitJob: never twice, never lost.
 //!
 //! SubmitJob has no idempotency token, and an SDK that retries it submits twice when a reply is
-//! lost. So the SDK's retries are off, each submission carries a [`Mark`] in the job's environment,
+//! lost. So the SDK's retries are off, each submission carries a [`SubmissionId`] in the job's environment,
 //! and [`protocol`](super::protocol) says what to do when a reply is lost. Here its actions are
 //! executed with the SDK, and its outcomes put into words.
 
@@ -26,7 +26,7 @@ pub(super) use retry_policy::some_of;
 use super::protocol::{Holder, KeyHolder, Outcome, Place, Random, Submission};
 use crate::aws::Session;
 use crate::ui::Failure;
-use awsb_model::{JobId, Mark, OnceKey, SubmitRequest};
+use awsb_model::{JobId, OnceKey, SubmissionId, SubmitRequest};
 use driver::{Driver, Machine};
 use store::Store;
 
@@ -49,7 +49,7 @@ impl Submitted {
 pub async fn submit(
     session: &Session,
     request: &SubmitRequest,
-    mark: &Mark,
+    mark: &SubmissionId,
     patience: &RetryPolicy,
     progress: &Progress,
 ) -> Result<Submitted, Failure> {

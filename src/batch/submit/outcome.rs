@@ -5,7 +5,7 @@ use super::progress::Lost;
 use super::{Once, Outcome, Submitted};
 use crate::batch::protocol::{LookTrouble, Millis, Place, Refusal};
 use crate::ui::{ErrorKind, Failure, print_message};
-use awsb_model::{Mark, words};
+use awsb_model::{SubmissionId, words};
 
 impl Driver<'_> {
     /// The jobs, or why there are none, or why that is not known.
@@ -130,7 +130,7 @@ impl Driver<'_> {
     }
 
     /// The failure with how to look for the job.
-    fn marked(&self, failure: Failure, request: usize, mark: &Mark) -> Failure {
+    fn marked(&self, failure: Failure, request: usize, mark: &SubmissionId) -> Failure {
         match self.requests.get(request) {
             Some(request) => Lost::new(request, mark).hints(failure),
             None => failure,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::ui::{EndSignal, ErrorKind, Failure};
-use awsb_model::{JobId, Mark, SubmitRequest};
+use awsb_model::{JobId, SubmissionId, SubmitRequest};
 
 /// What is known of one submission, or of one after the other, for whoever has to break off
 /// (Ctrl-C).
@@ -32,7 +32,7 @@ impl Progress {
     }
 
     /// The request is on its way, or its answer was lost.
-    pub(super) fn open(&self, request: &SubmitRequest, mark: &Mark) {
+    pub(super) fn open(&self, request: &SubmitRequest, mark: &SubmissionId) {
         self.set(Known::Open(Lost::new(request, mark)));
     }
 
@@ -95,11 +95,11 @@ impl Progress {
 pub(super) struct Lost {
     job_name: String,
     job_queue: String,
-    mark: Mark,
+    mark: SubmissionId,
 }
 
 impl Lost {
-    pub(super) fn new(request: &SubmitRequest, mark: &Mark) -> Self {
+    pub(super) fn new(request: &SubmitRequest, mark: &SubmissionId) -> Self {
         Self { job_name: request.job_name.clone(), job_queue: request.job_queue.clone(), mark: mark.clone() }
     }
 
@@ -107,7 +107,7 @@ impl Lost {
     pub(super) fn hints(&self, failure: Failure) -> Failure {
         let Self { job_name, job_queue, mark } = self;
         failure
-            .hint(format!("the job, if it exists, has {}={mark} in its environment", Mark::VARIABLE))
+            .hint(format!("the job, if it exists, has {}={mark} in its environment", SubmissionId::VARIABLE))
             .hint(format!(
                 "`aws batch list-jobs --job-queue {job_queue} --filters name=JOB_NAME,values={job_name}` lists the jobs of \
                  its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment"
@@ -128,7 +128,7 @@ mod tests {
     fn an_interrupted_submission_says_what_is_known() {
         let request =
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
-        let mark = Mark::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
+        let mark = SubmissionId::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
         insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; nothing was being submitted at that moment");
         progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));

@@ -21,7 +21,7 @@ use crate::aws::{Contact, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
 use crate::ui::{Exit, Failure, Format, JsonArray, print_message, until_signal};
-use awsb_model::{Invalid, JobId, Moment, Named, Status, TaskIds, words};
+use awsb_model::{Invalid, JobId, ParsedJobRefs, Status, TaskIds, TimeArg, words};
 
 /// Show a job's output: all lines that it has printed
 #[derive(Debug, Parser)]
@@ -43,7 +43,7 @@ pub struct Args {
     tail: Option<usize>,
     /// Lines printed at this time or later: 2h (ago), yesterday, 14:30, 2026-01-31, RFC 3339
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<Moment>,
+    since: Option<TimeArg>,
     /// Lines that match a pattern of CloudWatch Logs: 'ERROR', '?WARN ?ERROR', '"out of memory"',
     /// '%p=0\.[0-9]+%'
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
@@ -81,7 +81,7 @@ pub struct Args {
     directory: Option<PathBuf>,
     /// A job or an array's child (ID:INDEX): an ID, its beginning, an ARN, or `last`
     #[arg(value_name = "ID", required = true)]
-    jobs: Vec<Named>,
+    jobs: Vec<ParsedJobRefs>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -219,7 +219,7 @@ impl Args {
             )));
         }
         Ok(LogQuery {
-            since: self.since.map(Moment::epoch_ms).map(|at| at.max(0)),
+            since: self.since.map(TimeArg::epoch_ms).map(|at| at.max(0)),
             created_at: job.created_at,
             attempt: self.attempt.0,
             pattern: self.filter.clone(),

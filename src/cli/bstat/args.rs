@@ -8,7 +8,7 @@ use super::interval::Every;
 use crate::cli::CommonArgs;
 use crate::cli::job_filter::JobFilterArgs;
 use crate::ui::Output;
-use awsb_model::{Invalid, Named, Status};
+use awsb_model::{Invalid, ParsedJobRefs, Status};
 
 /// Show jobs: the active jobs of the cluster's queue, or the given jobs
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ pub struct Args {
         value_name = "ID",
         conflicts_with_all = ["queue", "all_queues", "name", "since", "until", "mine"]
     )]
-    pub(super) jobs: Vec<Named>,
+    pub(super) jobs: Vec<ParsedJobRefs>,
     /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "jobs")]
     pub(super) task: Option<u32>,

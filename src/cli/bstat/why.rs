@@ -5,7 +5,7 @@ use crate::batch::{self, Job, ResolvedJobs};
 use crate::cli::job_filter::JobFilterArgs;
 use crate::diagnose::{self, Diagnosis};
 use crate::ui::{Exit, Failure, Format, Layout, Output, View, print_message, wrapped};
-use awsb_model::{JobId, Moment, Status};
+use awsb_model::{JobId, Status, TimeArg};
 
 /// At most this many jobs are explained when none is named.
 const MAX_JOBS: usize = 20;
@@ -18,7 +18,7 @@ const FAILED_SINCE: &str = "1d";
 /// When Batch cannot be asked, or the user has no name.
 pub async fn of_interest(session: &Session, select: &JobFilterArgs) -> Result<ResolvedJobs, Failure> {
     let mine = JobFilterArgs { mine: true, ..select.clone() };
-    let failed_since = || FAILED_SINCE.parse::<Moment>().ok();
+    let failed_since = || FAILED_SINCE.parse::<TimeArg>().ok();
     let of_failed = JobFilterArgs { since: mine.since.or_else(failed_since), ..mine.clone() };
     let (active, failed) =
         tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))?;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::resolved_options::ResolvedOptions;
 use crate::config;
 use crate::ui::{Failure, print_message};
-use awsb_model::{ByAll, EnvArg, EnvName, Environment, Secrets};
+use awsb_model::{ByAll, EnvArg, EnvName, EnvVars, Secrets};
 
 /// A note lists at most this many variables that `--env all` leaves out.
 const LISTED: usize = 20;
@@ -15,8 +15,8 @@ const LISTED: usize = 20;
 ///
 /// # Errors
 /// When the settings, which name secrets, cannot be read.
-pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<Environment, Failure> {
-    let mut environment = Environment::default();
+pub fn gather(options: &ResolvedOptions, quiet: bool) -> Result<EnvVars, Failure> {
+    let mut environment = EnvVars::default();
     for arg in &options.env {
         match arg {
             EnvArg::Set(name, value) => environment.set(name.clone(), value.clone()),

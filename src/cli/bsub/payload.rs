@@ -16,7 +16,7 @@ use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
-use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Lines, Script, Work};
+use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Script, TaskLines, Work};
 
 /// The program of a job, with everything that its script says about the job.
 pub(super) struct Invocation {
@@ -122,7 +122,7 @@ impl Args {
     }
 
     /// The lines of `--each` or `--commands`.
-    pub(super) fn lines(&self, options: &ResolvedOptions) -> Result<Option<Lines>, Failure> {
+    pub(super) fn lines(&self, options: &ResolvedOptions) -> Result<Option<TaskLines>, Failure> {
         match (&options.each, &options.commands) {
             (Some(file), _) => self.lines_of(file, LineUse::Argument, options.skip_comments).map(Some),
             (None, Some(file)) => self.lines_of(file, LineUse::Command, options.skip_comments).map(Some),
@@ -130,7 +130,7 @@ impl Args {
         }
     }
 
-    fn lines_of(&self, file: &Path, is: LineUse, skip_comments: bool) -> Result<Lines, Failure> {
+    fn lines_of(&self, file: &Path, is: LineUse, skip_comments: bool) -> Result<TaskLines, Failure> {
         let option = match is {
             LineUse::Argument => "--each",
             LineUse::Command => "--commands",
@@ -148,8 +148,8 @@ impl Args {
         };
         let has_mark = contents.starts_with(BYTE_ORDER_MARK);
         let lines = match skip_comments {
-            true => Lines::without_comments(&contents, is),
-            false => Lines::new(contents, is),
+            true => TaskLines::without_comments(&contents, is),
+            false => TaskLines::new(contents, is),
         };
         let lines = lines.map_err(|e| {
             let failure = Failure::usage(format!("{option}: {what} {e}"));
@@ -169,7 +169,7 @@ impl Args {
 }
 
 /// The lines that are tasks and probably should not be, in words.
-fn unusual(lines: &Lines) -> Option<String> {
+fn unusual(lines: &TaskLines) -> Option<String> {
     const LISTED: usize = 10;
     let (blank, comments) = lines.unusual();
     let describe = |numbers: &[u32], what: &str| {

@@ -16,7 +16,7 @@ use awsb_model::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
 use awsb_model::{
-    ContainerChanges, Environment, Image, Invalid, JobId, Mark, Place, Retries, Status, TaskIds, Tasks,
+    ContainerChanges, EnvVars, Image, Invalid, JobId, Retries, Status, SubmissionId, TaskIds, Tasks, WorkDir,
     limits, object_url,
 };
 
@@ -30,7 +30,7 @@ pub async fn requests(
     ids: &[JobId],
     only_failed: bool,
     options: &ResolvedOptions,
-    environment: &Environment,
+    environment: &EnvVars,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut requests = Vec::new();
     for job in batch::resubmissions(session, ids).await? {
@@ -50,7 +50,7 @@ fn of_part(
     job: &Resubmission,
     part: Option<&Tasks>,
     options: &ResolvedOptions,
-    environment: &Environment,
+    environment: &EnvVars,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut request = job.request.clone();
     if let (Some(part), Some(all)) = (part, &job.tasks) {
@@ -76,7 +76,7 @@ fn of_part(
         ))
         .hint("submit the script again instead of using --rerun"));
     }
-    Ok(vec![request.marked(&Mark::random())])
+    Ok(vec![request.marked(&SubmissionId::random())])
 }
 
 /// The job definitions for an image, each derived from one of the jobs: from its name to what was
@@ -174,7 +174,7 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
     for overrides in request.overrides_mut() {
         if launcher::without_launcher(&overrides.command).len() == overrides.command.len() {
             // The command had no launcher, which finds out the ID of its task.
-            let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &Place::Own };
+            let prelude = Prelude { outputs: &outputs, has_tasks: true, place: &WorkDir::Own };
             let text = launcher::for_command(prelude).to_string_lossy().into_owned();
             overrides.command = launcher::command(text, std::mem::take(&mut overrides.command));
         }
@@ -191,7 +191,7 @@ fn take_part(session: &Session, request: &mut SubmitRequest, part: &Tasks, all: 
 fn apply_options(
     request: &mut SubmitRequest,
     options: &ResolvedOptions,
-    variables: &Environment,
+    variables: &EnvVars,
 ) -> Result<(), Failure> {
     if let Some(name) = &options.job_name {
         request.job_name = name.to_string();

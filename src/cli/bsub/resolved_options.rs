@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::options::Options;
 use crate::ui::Failure;
-use awsb_model::{ContainerChanges, EnvArg, Image, Invalid, Place, Timeout, WallTime};
+use awsb_model::{ContainerChanges, EnvArg, Image, Invalid, Timeout, WallTime, WorkDir};
 
 /// The options of a job. They are resolved once and cannot be changed afterwards.
 #[derive(Debug, Clone)]
@@ -93,11 +93,11 @@ impl ResolvedOptions {
     }
 
     /// The working directory of the job.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> WorkDir {
         match (&self.working_dir, &self.parent_working_dir) {
-            (Some(place), _) => Place::In(place.into()),
-            (None, Some(parent)) => Place::Below(parent.into()),
-            (None, None) => Place::Own,
+            (Some(place), _) => WorkDir::In(place.into()),
+            (None, Some(parent)) => WorkDir::Below(parent.into()),
+            (None, None) => WorkDir::Own,
         }
     }
 }

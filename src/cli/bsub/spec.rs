@@ -9,8 +9,8 @@ use super::resolved_options::ResolvedOptions;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
-    Awaited, Dependency, Gpus, JobSpec, Lines, Nodes, Resources, Retries, Scheduling, Shape, Stdin, Tasks,
-    Work, limits, words,
+    Awaited, Dependency, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Stdin, TaskLines,
+    Tasks, Work, limits, words,
 };
 
 impl Args {
@@ -150,7 +150,7 @@ impl Args {
 }
 
 /// One container, or many; `lines` are those of the tasks.
-fn shape(options: &ResolvedOptions, lines: Option<&Lines>) -> Result<Shape, Failure> {
+fn shape(options: &ResolvedOptions, lines: Option<&TaskLines>) -> Result<Shape, Failure> {
     let tasks = match (options.array_size, &options.array, lines) {
         (Some(size), _, _) => Some(Tasks::sized(size).map_err(about("--array-size"))?),
         (None, Some(array), _) => Some(Tasks::with_ids(array.ids.clone())),
@@ -193,7 +193,7 @@ fn waits_for(options: &ResolvedOptions, shape: &Shape) -> Result<Vec<Dependency<
     if one_at_a_time && !list.contains(&Dependency::Sequential) {
         list.push(Dependency::Sequential);
     }
-    awsb_model::in_shape(list, shape).map_err(about("--depends-on"))
+    awsb_model::validate_for(list, shape).map_err(about("--depends-on"))
 }
 
 /// Whether the program may use the line of its task. Only a command is checked, because a script

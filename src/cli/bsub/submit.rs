@@ -30,8 +30,8 @@ use crate::ui::{ErrorKind, Exit, Failure, Interrupts, print_message};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
-    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Mark, Period, ResolvedJob,
-    ResolvedShape, Shape, Shared, Stdin, words,
+    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Period, ResolvedJob, ResolvedShape,
+    Shape, SharedDir, Stdin, SubmissionId, words,
 };
 
 /// Cached capacity of a queue that is older than this, in milliseconds, has probably changed.
@@ -272,7 +272,7 @@ impl Args {
         }
         let mut jobs = Vec::new();
         for request in requests {
-            let mark = request.mark().unwrap_or_else(Mark::random);
+            let mark = request.mark().unwrap_or_else(SubmissionId::random);
             jobs.push(batch::submit(session, request, &mark, &policy, progress).await?);
         }
         Ok(Once { jobs, earlier: false })
@@ -351,7 +351,7 @@ impl Submission<'_> {
             shared: &cluster.shared,
             submitter: submitter.as_ref(),
         };
-        Plan::new(job, self.inputs, &target, Mark::random).map_err(|e| {
+        Plan::new(job, self.inputs, &target, SubmissionId::random).map_err(|e| {
             // Without `--bare`, a bundle holds whatever is too long.
             Failure::usage(if job.spec.bare { format!("--bare: {e}") } else { e.to_string() })
         })
@@ -468,8 +468,8 @@ async fn note_memory(
 
 /// The changes, with the EFS file systems that the cluster's jobs share. A mount of the job
 /// replaces one of the cluster at the same path.
-fn with_shared(shared: &[Shared], changes: ContainerChanges) -> ContainerChanges {
-    let of_cluster = shared.iter().filter_map(Shared::efs).cloned();
+fn with_shared(shared: &[SharedDir], changes: ContainerChanges) -> ContainerChanges {
+    let of_cluster = shared.iter().filter_map(SharedDir::efs).cloned();
     let given = |efs: &Efs| changes.mounts.iter().any(|mount| mount.container == efs.container);
     let efs = of_cluster.filter(|efs| !given(efs)).chain(changes.efs.iter().cloned()).collect();
     ContainerChanges { efs, ..changes }

@@ -411,7 +411,7 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use awsb_model::Place;
+    use awsb_model::WorkDir;
     use awsb_model::payload::Bundle;
     use awsb_model::payload::Entry;
     use awsb_model::payload::launcher::{Plain, Prelude, Transport, command, for_bundle};
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn a_script_is_a_file_before_its_launcher_starts() {
         let place = tempfile::tempdir().unwrap();
-        let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &Place::Own };
+        let prelude = Prelude { outputs: "s3://b/outputs", has_tasks: false, place: &WorkDir::Own };
         let plain = Plain {
             interpreter: Some(OsStr::new("/bin/sh")),
             has_args: false,

@@ -1,4 +1,4 @@
-//! The names that images and their repositories have.
+//! The names of images and their repositories.
 
 mod name;
 mod repository;

@@ -1,14 +1,14 @@
-//! The names that images have, and what a build is given by name. Pure.
+//! The names of images, and the arguments of a build. Pure.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::Invalid;
 
-/// So many digits of a hash are a tag.
+/// The number of digits of a hash that make a tag.
 const DIGITS: usize = 20;
 
-/// An image's name in two parts: up to its tag, and the tag, which is what follows the last `:`, if that is no port.
+/// Splits an image's name at its tag. The tag follows the last `:`, unless that begins a port.
 pub fn parted(image: &str) -> (&str, Option<&str>) {
     let last = image.rfind('/').map_or(0, |slash| slash + 1);
     let colon = image.get(last..).and_then(|name| name.find(':')).map(|colon| last + colon);
@@ -18,16 +18,17 @@ pub fn parted(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A tag (OCI Distribution Specification, `<reference>`): up to 128 letters, digits, `_`, `.`, `-`; the first is
-/// neither `.` nor `-`.
+/// A tag (OCI Distribution Specification, `<reference>`): up to 128 letters, digits, `_`, `.`, `-`;
+/// the first is neither `.` nor `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(String);
 
 impl Tag {
-    /// The tag of what has this hash, in hexadecimal digits: no two of a repository will ever share it.
+    /// The tag for content with this hash, in hexadecimal digits. No two contents of a repository
+    /// ever share it.
     ///
     /// # Errors
-    /// When it is no hash.
+    /// When the text is not a hash.
     pub fn of_hash(hash: &str) -> Result<Self, Invalid> {
         hash.get(..DIGITS).unwrap_or(hash).parse()
     }
@@ -60,8 +61,9 @@ impl fmt::Display for Tag {
     }
 }
 
-/// A repository's name, such as `genomics` or `lab/genomics` (ECR API, `RepositoryName`): 2 to 256 characters, words
-/// of small letters and digits that `.`, `_`, `-` may join, and `/` between them.
+/// The name of a repository, such as `genomics` or `lab/genomics` (ECR API, `RepositoryName`). It
+/// has 2 to 256 characters: words of lower-case letters and digits, which `.`, `_`, `-` may join,
+/// with `/` between them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RepositoryName(String);
 
@@ -79,7 +81,7 @@ impl FromStr for RepositoryName {
         let word = |word: &str| {
             !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
-        // Between two words of a part there is one `.`, `_` or any number of `-`, as ECR has it.
+        // Two words of a part are joined by one `.`, one `_` or any number of `-`, as in ECR.
         let part = |part: &str| {
             let mut words = part.split(['.', '_']).flat_map(|w| w.split('-').collect::<Vec<_>>());
             let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
@@ -104,7 +106,7 @@ impl fmt::Display for RepositoryName {
     }
 }
 
-/// The machines that an image is for, in Docker's words.
+/// The platform of an image, with Docker's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Platform {
     /// `linux/amd64`: `x86_64`.
@@ -114,7 +116,7 @@ pub enum Platform {
 }
 
 impl Platform {
-    /// Docker's name of it.
+    /// The name of the platform in Docker.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Amd64 => "linux/amd64",
@@ -141,12 +143,14 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A build argument, `NAME=VALUE`, as of `docker build --build-arg`. Without `=VALUE` it is the variable of this shell.
+/// A build argument, `NAME=VALUE`, as for `docker build --build-arg`. Without `=VALUE`, it is the
+/// variable of this shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildArg {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its value; `None` where neither the argument nor the environment has one: the Dockerfile's default counts.
+    /// The value. `None`: neither the argument nor the environment has one, and the Dockerfile's
+    /// default counts.
     pub value: Option<String>,
 }
 

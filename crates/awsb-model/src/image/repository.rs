@@ -1,4 +1,4 @@
-//! Where images are kept: a repository, in ECR or in another registry. Pure.
+//! Repositories of images, in ECR or in another registry. Pure.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ pub struct Registry {
     ecr: Option<Ecr>,
 }
 
-/// Whose registry it is, and where.
+/// The account and region of a registry of ECR.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Ecr {
     account: String,
@@ -23,24 +23,24 @@ struct Ecr {
 }
 
 impl Registry {
-    /// Host and port, as they stand in an image's name.
+    /// Host and port, as in an image's name.
     pub fn as_str(&self) -> &str {
         &self.host
     }
 
-    /// Whether it is one of ECR's.
+    /// Whether it is a registry of ECR.
     pub fn is_ecr(&self) -> bool {
         self.ecr.is_some()
     }
 
-    /// Whether it is on this machine: what Docker, too, speaks to without TLS (dockerd reference, `Insecure registries`:
-    /// 127.0.0.0/8).
+    /// Whether the registry is on this machine. Docker also contacts such a registry without TLS
+    /// (dockerd reference, `Insecure registries`: 127.0.0.0/8).
     pub fn is_here(&self) -> bool {
         let host = self.host.split(':').next().unwrap_or(&self.host);
         host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The account whose registry of ECR it is (ECR API, `registryId`).
+    /// The account of a registry of ECR (ECR API, `registryId`).
     pub fn account(&self) -> Option<&str> {
         self.ecr.as_ref().map(|ecr| ecr.account.as_str())
     }
@@ -51,9 +51,10 @@ impl Registry {
     }
 }
 
-/// ECR's own hosts (AWS General Reference, `Amazon ECR endpoints and quotas`): `ACCOUNT.dkr.ecr.REGION.amazonaws.com`,
-/// with `.cn` in China and `ecr-fips` for FIPS; `ACCOUNT.dkr-ecr.REGION.on.aws`, which has IPv6, too. Whoever stands in
-/// for ECR names its own likewise, so what follows the region is not looked at.
+/// Parses a host of ECR (AWS General Reference, `Amazon ECR endpoints and quotas`):
+/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `.cn` in China and `ecr-fips` for FIPS;
+/// `ACCOUNT.dkr-ecr.REGION.on.aws`, which has IPv6, too. Simulators of ECR use the same form under
+/// other domains, so the part after the region is ignored.
 fn ecr(host: &str) -> Option<Ecr> {
     let (account, rest) = host.split_once(".dkr")?;
     let services = [".ecr.", ".ecr-fips.", "-ecr.", "-ecr-fips."];
@@ -92,20 +93,20 @@ impl fmt::Display for Registry {
     }
 }
 
-/// A repository as it is named.
+/// A repository as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RepositoryPath {
-    /// Its registry; without one it is the account's, in the cluster's region.
+    /// The registry. Without one, it is the account's registry in the cluster's region.
     pub registry: Option<Registry>,
-    /// Its name there.
+    /// The name in the registry.
     pub name: RepositoryName,
 }
 
 impl FromStr for RepositoryPath {
     type Err = Invalid;
 
-    /// As Docker reads names: what stands before the first `/` is a registry if it has a `.` or a `:`, or is
-    /// `localhost`.
+    /// Parses a name as Docker does: the part before the first `/` is a registry if it has a `.` or
+    /// a `:`, or is `localhost`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains("://") {
             return Err(Invalid::because("write the repository without https://"));
@@ -146,7 +147,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// The repository of this URI; `None` when it names no registry, or is none.
+    /// The repository of this URI. `None`: the URI is invalid, or has no registry.
     pub fn of_uri(uri: &str) -> Option<Self> {
         let RepositoryPath { registry, name } = uri.parse().ok()?;
         Some(Self { registry: registry?, name })
@@ -157,12 +158,12 @@ impl Repository {
         format!("{}/{}", self.registry, self.name)
     }
 
-    /// The image that has a tag: `REGISTRY/NAME:TAG`.
+    /// The image with this tag: `REGISTRY/NAME:TAG`.
     pub fn tagged(&self, tag: &Tag) -> String {
         format!("{}/{}:{tag}", self.registry, self.name)
     }
 
-    /// The image that has a digest: `REGISTRY/NAME@sha256:…`.
+    /// The image with this digest: `REGISTRY/NAME@sha256:…`.
     pub fn at_digest(&self, digest: &str) -> String {
         format!("{}/{}@{digest}", self.registry, self.name)
     }

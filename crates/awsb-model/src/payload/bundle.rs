@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 use crate::object_key;
 
-/// The modification time of every file in a bundle (1 January 1980, UTC): the same content must give the
-/// same bytes, and `tar` warns of older times.
+/// The modification time of every file in a bundle (1 January 1980, UTC). The same content must
+/// give the same bytes, and `tar` warns of older times.
 pub const MTIME: u64 = 315_532_800;
 
-/// Up to this size, every byte that is saved may decide whether a bundle fits into the request; above, the time
-/// that it takes counts.
+/// Up to this size, a bundle is compressed as far as possible, as every byte may decide whether it
+/// fits into the request. Larger bundles are compressed fast.
 const SMALL: usize = 256 * 1024;
 
 /// A staged archive.
@@ -34,12 +34,12 @@ pub struct Entry<'a> {
 }
 
 impl Bundle {
-    /// Packs files in the given order, behind `records`: what another archive has, without its end.
+    /// Packs files in the given order, after `records`, which are another archive without its end.
     ///
     /// # Errors
     /// When a path does not fit into a tar header.
     pub fn pack(records: &[u8], entries: &[Entry<'_>]) -> io::Result<Self> {
-        // The gzip header would carry a time and the system's name: both are left out.
+        // The gzip header has neither a time nor the name of the system.
         let size: usize = records.len() + entries.iter().map(|e| e.contents.len()).sum::<usize>();
         let level = if size <= SMALL { Compression::best() } else { Compression::default() };
         let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), level);
@@ -69,7 +69,7 @@ impl Bundle {
         &self.sha256
     }
 
-    /// The key of its object below the cluster's prefix: the same content is stored once.
+    /// The key of the bundle's object below the cluster's prefix. The same content is stored once.
     pub fn key(&self, prefix: &str) -> String {
         object_key(prefix, &format!("bundles/{}.tar.gz", self.sha256))
     }

@@ -1,37 +1,38 @@
-//! The launcher: the few lines of POSIX sh that a job begins with when it was staged.
+//! The launcher: the few lines of POSIX sh with which a staged job begins.
 //!
-//! It is assembled from the parts in `launcher/`, which shellcheck sees as they are. A job's command is
-//! `/bin/sh -c LAUNCHER awsb ARG…`; the bundle, or its place, is in a variable. What the job needs once the
-//! bundle is unpacked is the *start*, a file in it: there its length costs next to nothing.
+//! It is assembled from the parts in `launcher/`, which shellcheck reads as they are. A job's
+//! command is `/bin/sh -c LAUNCHER awsb ARG…`. The bundle, or its URL, is in a variable. After
+//! unpacking, the launcher sources the *start*, a file in the bundle, where length costs next to
+//! nothing.
 //!
-//! A small script, and few lines, are text in variables instead. Then there is no bundle, the whole launcher is in the
-//! command, and it starts no process but `mkdir` and `chmod`.
+//! A small script, and a small number of lines, are text in variables instead. Then there is no
+//! bundle, the whole launcher is in the command, and it starts no process but `mkdir` and `chmod`.
 //!
-//! Whoever starts the job may do the unpacking and say so in [`UNPACKED_VARIABLE`], as the local cluster does for
-//! processes of the host.
+//! The program that starts the job may unpack the bundle itself, and say so in
+//! [`UNPACKED_VARIABLE`]. The local cluster does this for processes of the host.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::{Environment, LineUse, OutputGlob, Place};
+use crate::{EnvVars, LineUse, OutputGlob, WorkDir};
 
 /// The variable with the bundle itself (base64) or its `s3://` URL.
 pub const BUNDLE_VARIABLE: &str = "AWSB_BUNDLE";
 /// The variable with the region of the bundle's bucket.
 pub const REGION_VARIABLE: &str = "AWSB_BUNDLE_REGION";
-/// The variable with a small script as it is.
+/// The variable with the text of a small script.
 pub const SCRIPT_VARIABLE: &str = "AWSB_SCRIPT";
-/// The variable with the name of its file.
+/// The variable with the name of the script's file.
 pub const SCRIPT_NAME_VARIABLE: &str = "AWSB_SCRIPT_NAME";
-/// The variable with the lines of the tasks, where they are few.
+/// The variable with the lines of the tasks, if they are few.
 pub const LINES_VARIABLE: &str = "AWSB_LINES";
-/// The variable with the ID of the task that the first of the lines is for, where that is not 1.
+/// The variable with the ID of the first line's task, if that is not 1.
 pub const FIRST_LINE_VARIABLE: &str = "AWSB_FIRST_LINE";
 /// The variable with the line of a task.
 pub const LINE_VARIABLE: &str = "AWSB_TASK_LINE";
-/// The variable with the directory into which somebody else has unpacked the job already.
+/// The variable with the directory into which the job has been unpacked already.
 pub const UNPACKED_VARIABLE: &str = "AWSB_UNPACKED";
-/// The variable with the start of a bundle that somebody else has unpacked.
+/// The variable with the start of a bundle that has been unpacked already.
 pub const START_VARIABLE: &str = "AWSB_START";
 /// The variable with the `s3://` URL of large inputs.
 pub const INPUTS_VARIABLE: &str = "AWSB_INPUTS";
@@ -41,25 +42,25 @@ pub const ARGS_VARIABLE: &str = "AWSB_ARGS";
 pub const TASKS_VARIABLE: &str = "AWSB_TASKS";
 /// The variable with the `s3://` URL of the folder of the nodes' keys.
 pub const NODES_VARIABLE: &str = "AWSB_NODES_URL";
-/// The variable with the region of its bucket.
+/// The variable with the region of the bucket of the nodes' keys.
 pub const NODES_REGION_VARIABLE: &str = "AWSB_NODES_REGION";
 /// The variable with the vCPUs of a node.
 pub const VCPUS_VARIABLE: &str = "AWSB_VCPUS";
 /// The variable with the directories that the entry point of awsb's image mounts.
 pub const SHARED_VARIABLE: &str = "AWSB_SHARED";
-/// The file in a bundle that is sourced once it is unpacked.
+/// The file in a bundle that is sourced after unpacking.
 pub const START_FILE: &str = ".awsb/start";
-/// The folder in a bundle with the inputs of a job that has a working directory of its own choice.
+/// The folder in a bundle with the inputs of a job that chooses its working directory.
 pub const INPUTS_FOLDER: &str = ".awsb/in";
 /// The file with the job's standard input, in the folder where its bundle is unpacked.
 pub const STDIN_FILE: &str = ".awsb/stdin";
 /// The file in a bundle with a line for each task.
 pub const LINES_FILE: &str = ".awsb/lines";
 
-/// What is in the start of every bundle with a script, whichever version of awsb has packed it.
+/// A text in the start of every bundle with a script, in all versions of awsb.
 const CHECKED: &str = "which the #! line of ${1#./} names";
 
-/// What `$0` is in a launcher, and how the tools recognise one.
+/// The value of `$0` in a launcher, by which the tools recognise one.
 const NAME: &str = "awsb";
 
 const FAIL: &str = include_str!("launcher/fail.sh");
@@ -87,9 +88,10 @@ const HOME: &str = include_str!("launcher/home.sh");
 const STDIN: &str = include_str!("launcher/stdin.sh");
 const CLEAN: &str = include_str!("launcher/clean.sh");
 const LEAVE: &str = include_str!("launcher/leave.sh");
-/// What the first part of the launcher of a job with a bundle has read.
+/// Removes the variables that the first part of the launcher has read.
 const UNSET: &str = "unset AWSB_BUNDLE AWSB_BUNDLE_REGION AWSB_UNPACKED AWSB_START\n";
-/// Of inputs that went to the place where the job runs, nothing is left where they were unpacked.
+/// Removes the folder in which a job was unpacked, after its inputs have been moved to its working
+/// directory.
 const RMDIR: &str = "rmdir \"$_ad\" 2>/dev/null\n";
 const RUN: &str = "exec \"$@\"\n";
 
@@ -110,12 +112,13 @@ pub fn for_bundle(transport: Transport) -> String {
     }
 }
 
-/// A part of the launcher of a job with a bundle.
+/// A part of the launcher for a job with a bundle.
 fn of_bundle(script: &str) -> String {
     bare_with(script, &["bundle"])
 }
 
-/// The launcher of a plain command without a bundle: its arguments follow, or are in [`ARGS_VARIABLE`].
+/// The launcher of a plain command without a bundle. Its arguments follow, or are in
+/// [`ARGS_VARIABLE`].
 pub fn for_command(prelude: Prelude<'_>) -> OsString {
     Plain { interpreter: None, has_args: true, line: None, prelude, compat: OsStr::new("") }.launcher()
 }
@@ -123,16 +126,17 @@ pub fn for_command(prelude: Prelude<'_>) -> OsString {
 /// A job without a bundle: a command, or a script in [`SCRIPT_VARIABLE`].
 #[derive(Debug, Clone, Copy)]
 pub struct Plain<'a> {
-    /// What the `#!` line of the script names, empty where it has no such line; `None` where there is no script. The first
-    /// argument, or the one behind `/bin/sh`, names the script.
+    /// The interpreter in the `#!` line of the script, empty if there is no such line. `None`:
+    /// there is no script. The first argument, or the one after `/bin/sh`, names the script.
     pub interpreter: Option<&'a OsStr>,
-    /// Whether its arguments are in [`ARGS_VARIABLE`], or may be.
+    /// Whether the arguments are, or may be, in [`ARGS_VARIABLE`].
     pub has_args: bool,
-    /// What the line of a task is, where each has one in [`LINES_VARIABLE`], and the character behind each line.
+    /// The use of the task's line and the character after each line, if the tasks have lines in
+    /// [`LINES_VARIABLE`].
     pub line: Option<(LineUse, char)>,
-    /// What comes before the job.
+    /// The part that runs before the job.
     pub prelude: Prelude<'a>,
-    /// What a script from another cluster needs besides, in sh.
+    /// Additional text in sh for a script from another cluster.
     pub compat: &'a OsStr,
 }
 
@@ -153,7 +157,7 @@ impl Plain<'_> {
             text.push([LINES, line_script(line)].map(bare).concat());
         }
         self.prelude.write_place(&mut text);
-        if self.interpreter.is_some() && *self.prelude.place != Place::Own {
+        if self.interpreter.is_some() && *self.prelude.place != WorkDir::Own {
             text.push(bare(PLACE_SCRIPT));
         }
         text.push(self.compat);
@@ -162,13 +166,13 @@ impl Plain<'_> {
     }
 }
 
-/// What looks whether a script can be started; [`interpreter`](Plain::interpreter) is what it needs.
+/// Writes the check whether a script can be started. It needs [`interpreter`](Plain::interpreter).
 fn write_check(text: &mut OsString, interpreter: &OsStr) {
     set(text, "_al", interpreter);
     text.push(bare(CHECK));
 }
 
-/// What makes the line the task's.
+/// The part that selects the line of the task.
 fn line_script(line: LineUse) -> &'static str {
     match line {
         LineUse::Argument => EACH,
@@ -176,30 +180,32 @@ fn line_script(line: LineUse) -> &'static str {
     }
 }
 
-/// The text of the launcher of a command, if it has one that looks whether somebody else has unpacked the job, or that
-/// unpacks nothing.
+/// The text of a command's launcher that checks whether the job has been unpacked already, or that
+/// does not unpack anything.
 pub fn that_can_be_spared(command: &[String]) -> Option<&str> {
     let has_launcher = without_launcher(command).len() < command.len();
     let text = command.get(2).filter(|_| has_launcher)?;
     (text.contains(UNPACKED_VARIABLE) || !text.contains(BUNDLE_VARIABLE)).then_some(text)
 }
 
-/// What a launcher does that does nothing but the usual: who starts the job can do it without a shell.
+/// The actions of a launcher that does only the usual. The program that starts the job can perform
+/// them without a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usual {
-    /// The `s3://` URL below which the jobs' results are.
+    /// The `s3://` URL below which the jobs store their results.
     pub outputs: String,
-    /// Whether there is a script, which the first argument, or the one behind `/bin/sh`, names.
+    /// Whether there is a script. The first argument, or the one after `/bin/sh`, names it.
     pub is_script: bool,
     /// Whether the job has task IDs.
     pub has_tasks: bool,
-    /// What the line of a task is, where each has one, and the character behind each line where they are in a variable.
+    /// The use of the task's line, if the tasks have lines, and the character after each line if
+    /// they are in a variable.
     pub line: Option<(LineUse, Option<char>)>,
 }
 
 impl Usual {
-    /// Reads the launcher of a job without a bundle; `None` for one that does more, or that another version of awsb has
-    /// written.
+    /// Reads the launcher of a job without a bundle. `None`: it does more, or another version of
+    /// awsb has written it.
     pub fn of_plain(text: &str) -> Option<Self> {
         let mut rest = Rest(text);
         rest.expect(&[FAIL])?;
@@ -221,7 +227,7 @@ impl Usual {
         (rest.0 == RUN).then_some(Self { outputs, is_script, has_tasks, line })
     }
 
-    /// Reads the start in a bundle, as [`Usual::of_plain`].
+    /// Reads the start in a bundle, as [`Usual::of_plain`] does.
     pub fn of_start(text: &str) -> Option<Self> {
         let mut rest = Rest(text);
         rest.expect(&[UNSET])?;
@@ -240,11 +246,11 @@ impl Usual {
     }
 }
 
-/// The rest of a launcher's text that is yet to be read.
+/// The unread rest of a launcher's text.
 struct Rest<'a>(&'a str);
 
 impl Rest<'_> {
-    /// Reads these parts, or nothing.
+    /// Reads these parts. `None`: the text is another one.
     fn expect(&mut self, parts: &[&str]) -> Option<()> {
         let mut rest = self.0;
         for part in parts {
@@ -254,11 +260,11 @@ impl Rest<'_> {
         Some(())
     }
 
-    /// Reads the value of an assignment that [`set`] has written, of one line.
+    /// Reads the value of an assignment that [`set`] has written, on one line.
     fn value(&mut self, name: &str) -> Option<String> {
         let (value, rest) = self.0.strip_prefix(name)?.strip_prefix('=')?.split_once('\n')?;
         let inner = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
-        // What has a quote in it is written in another way.
+        // A value with a quote is written in another form.
         if inner.contains('\'') {
             return None;
         }
@@ -266,7 +272,7 @@ impl Rest<'_> {
         Some(inner.to_owned())
     }
 
-    /// Reads what [`write_check`] has written.
+    /// Reads the check that [`write_check`] has written.
     fn check(&mut self) -> Option<()> {
         self.value("_al")?;
         self.expect(&[CHECK])
@@ -285,7 +291,7 @@ impl Rest<'_> {
     }
 }
 
-/// Whether a variable carries what was staged: its value is long, and whatever is in it is not for everybody's eyes.
+/// Whether a variable carries staged data. Its value is long, and may be confidential.
 pub fn carries(name: &str, value: &str) -> bool {
     match name {
         BUNDLE_VARIABLE => !value.starts_with("s3://"),
@@ -293,46 +299,46 @@ pub fn carries(name: &str, value: &str) -> bool {
     }
 }
 
-/// What a job needs before it runs.
+/// The preparation of a job.
 #[derive(Debug, Clone, Copy)]
 pub struct Prelude<'a> {
-    /// The `s3://` URL below which the jobs' results are, without a slash at its end.
+    /// The `s3://` URL below which the jobs store their results, without a slash at its end.
     pub outputs: &'a str,
     /// Whether the job has task IDs.
     pub has_tasks: bool,
-    /// Where it runs.
-    pub place: &'a Place,
+    /// The working directory.
+    pub place: &'a WorkDir,
 }
 
-/// What the start in a bundle is made of.
+/// The parts of the start in a bundle.
 #[derive(Debug, Clone, Copy)]
 pub struct StartScript<'a> {
-    /// Variables and arguments, when they are packed.
-    pub packed: Option<(&'a Environment, &'a [OsString])>,
-    /// What the `#!` line of the bundle's script names, as in [`Plain::interpreter`].
+    /// Variables and arguments, if they are packed.
+    pub packed: Option<(&'a EnvVars, &'a [OsString])>,
+    /// The interpreter in the `#!` line of the bundle's script, as in [`Plain::interpreter`].
     pub interpreter: Option<&'a OsStr>,
-    /// Whether its arguments are in [`ARGS_VARIABLE`].
+    /// Whether the arguments are in [`ARGS_VARIABLE`].
     pub has_args: bool,
-    /// Whether the job runs where its bundle is unpacked.
+    /// Whether the job runs in the folder in which its bundle is unpacked.
     pub stays: bool,
-    /// What the line of a task is, where each has one.
+    /// The use of the task's line, if the tasks have lines.
     pub line: Option<LineUse>,
-    /// What comes before the job.
+    /// The preparation of the job.
     pub prelude: Prelude<'a>,
-    /// Whether inputs have an archive of their own, at [`INPUTS_VARIABLE`].
+    /// Whether the inputs have an archive of their own, at [`INPUTS_VARIABLE`].
     pub has_inputs: bool,
-    /// Whether its standard input is in [`STDIN_FILE`].
+    /// Whether the standard input is in [`STDIN_FILE`].
     pub has_stdin: bool,
-    /// What comes back.
+    /// The results to store.
     pub outputs: &'a [OutputGlob],
     /// The region of the bucket.
     pub region: &'a str,
-    /// What a script from another cluster needs besides, in sh.
+    /// Additional text in sh for a script from another cluster.
     pub compat: &'a OsStr,
 }
 
 impl Prelude<'_> {
-    /// Who the job is.
+    /// Writes the job's identity.
     fn write_identity(&self, text: &mut OsString) {
         set(text, "_au", OsStr::new(self.outputs));
         text.push(bare(OUTPUT_URL));
@@ -341,12 +347,12 @@ impl Prelude<'_> {
         }
     }
 
-    /// Where it runs.
+    /// Writes the change into the working directory.
     fn write_place(&self, text: &mut OsString) {
         match self.place {
-            Place::Own => return,
-            Place::In(place) => set(text, "_aw", place),
-            Place::Below(parent) => {
+            WorkDir::Own => return,
+            WorkDir::In(place) => set(text, "_aw", place),
+            WorkDir::Below(parent) => {
                 set(text, "_aw", parent);
                 text.push("_aw=$_aw/job-$AWS_BATCH_JOB_ID\n");
             }
@@ -356,7 +362,7 @@ impl Prelude<'_> {
 }
 
 impl StartScript<'_> {
-    /// The text of the file.
+    /// The text of the start.
     pub fn text(&self) -> OsString {
         let mut text = OsString::from(UNSET);
         if let Some((environment, argv)) = self.packed {
@@ -378,7 +384,8 @@ impl StartScript<'_> {
         if let Some(line) = self.line {
             text.push([LINE, line_script(line)].map(bare).concat());
         }
-        // The standard input stays in the bundle's folder: others may run where this job does.
+        // The standard input stays in the bundle's folder, as other jobs may run in this job's
+        // working directory.
         let is_unpacked_before = self.has_inputs && self.has_stdin;
         if is_unpacked_before {
             set(&mut text, "_ar", OsStr::new(self.region));
@@ -386,9 +393,9 @@ impl StartScript<'_> {
         }
         self.prelude.write_place(&mut text);
         match self.prelude.place {
-            Place::Own if !self.stays => text.push(bare(HOME)),
-            Place::Own => {}
-            Place::In(_) | Place::Below(_) => {
+            WorkDir::Own if !self.stays => text.push(bare(HOME)),
+            WorkDir::Own => {}
+            WorkDir::In(_) | WorkDir::Below(_) => {
                 text.push(bare(PLACE_INPUTS));
                 if self.interpreter.is_some() {
                     text.push(bare(PLACE_SCRIPT));
@@ -409,7 +416,7 @@ impl StartScript<'_> {
             text.push(bare(STDIN));
         }
         text.push(bare(if self.stays { CLEAN } else { LEAVE }));
-        if self.stays && *self.prelude.place != Place::Own {
+        if self.stays && *self.prelude.place != WorkDir::Own {
             text.push(RMDIR);
         }
         if has_outputs {
@@ -424,7 +431,7 @@ impl StartScript<'_> {
     }
 }
 
-/// The variables at the beginning of a start, where they are packed: [`Start::text`] writes them there. Bundles of
+/// The packed variables at the beginning of a start: [`Start::text`] writes them there. Bundles of
 /// older versions have no `UNSET` before them.
 pub fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
     let mut found = Vec::new();
@@ -435,11 +442,11 @@ pub fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
         found.push((OsString::from_vec(assignment[..equals].to_vec()), value));
         rest = behind;
     }
-    // What comes then are the arguments; without them these are variables of another kind.
+    // The arguments follow the packed variables. Without them, these are other variables.
     if rest.starts_with(b"set -- ") { found } else { Vec::new() }
 }
 
-/// Reads a word that [`quote`] has written, and the line's end behind it.
+/// Reads a word that [`quote`] has written, and the end of its line.
 fn unquoted(text: &[u8]) -> Option<(OsString, &[u8])> {
     let mut word = Vec::new();
     let mut bytes = text.iter().enumerate();
@@ -455,7 +462,7 @@ fn unquoted(text: &[u8]) -> Option<(OsString, &[u8])> {
     None
 }
 
-/// An assignment.
+/// Writes an assignment.
 pub fn set(text: &mut OsString, name: &str, value: &OsStr) {
     text.push(name);
     text.push("=");
@@ -468,7 +475,7 @@ pub fn command(launcher: String, args: Vec<String>) -> Vec<String> {
     ["/bin/sh".to_owned(), "-c".to_owned(), launcher, NAME.to_owned()].into_iter().chain(args).collect()
 }
 
-/// The command as its user gave it: without the launcher, if it has one.
+/// The command as the user gave it, without the launcher.
 pub fn without_launcher(command: &[String]) -> &[String] {
     match command {
         [sh, c, _, name, args @ ..] if sh == "/bin/sh" && c == "-c" && name == NAME => args,
@@ -476,25 +483,25 @@ pub fn without_launcher(command: &[String]) -> &[String] {
     }
 }
 
-/// Whether the variables and the arguments of a job with this command and these variables are in its bundle, as those of a
-/// [`Start`] with [`packed`](Start::packed).
+/// Whether the variables and arguments of a job with this command and these variables are in its
+/// bundle, as those of a [`Start`] with [`packed`](Start::packed).
 pub fn is_packed<'v>(command: &[String], mut variables: impl Iterator<Item = &'v str>) -> bool {
     let args = without_launcher(command);
     args.is_empty() && args.len() < command.len() && variables.all(|name| name != ARGS_VARIABLE)
 }
 
-/// Whether the start in a bundle starts a script that is in it, and not a command.
+/// Whether the start in a bundle starts a script in the bundle, and not a command.
 pub fn starts_a_script(start: &[u8]) -> bool {
     String::from_utf8_lossy(start).contains(CHECKED)
 }
 
-/// The script without comments, blank lines and indentation, as every character counts against a limit, and without what
-/// only some jobs need.
+/// The script without comments, blank lines and indentation, as every character counts against a
+/// limit, and without the parts that only some jobs need.
 pub fn bare(script: &str) -> String {
     bare_with(script, &[])
 }
 
-/// The same with these of the things that only some jobs need: what stands between `# only: NAME` and `# end`.
+/// The bare script with these optional parts: the lines between `# only: NAME` and `# end`.
 pub fn bare_with(script: &str, needs: &[&str]) -> String {
     let mut is_needed = true;
     let mut text = String::with_capacity(script.len());
@@ -511,7 +518,7 @@ pub fn bare_with(script: &str, needs: &[&str]) -> String {
     text
 }
 
-/// A word that any POSIX shell reads back as exactly these bytes.
+/// A word in the form that any POSIX shell reads as exactly these bytes.
 pub fn quote(word: &OsStr) -> OsString {
     let bytes = word.as_bytes();
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:=,@%+".contains(b);
@@ -529,7 +536,7 @@ pub fn quote(word: &OsStr) -> OsString {
     OsString::from_vec(quoted)
 }
 
-/// Words, quoted, with blanks between them.
+/// Quoted words, separated by blanks.
 pub fn quote_all<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> OsString {
     words.into_iter().map(quote).collect::<Vec<_>>().join(OsStr::new(" "))
 }
@@ -548,7 +555,7 @@ mod tests {
             ("E", b"\xff$HOME"),
             ("F", b"plain=1"),
         ];
-        let mut environment = Environment::default();
+        let mut environment = EnvVars::default();
         for (name, value) in pairs {
             environment.set(name.parse()?, OsStr::from_bytes(value).to_owned());
         }
@@ -559,7 +566,7 @@ mod tests {
             has_args: false,
             stays: true,
             line: None,
-            prelude: Prelude { outputs: "s3://b/p/outputs", has_tasks: true, place: &Place::Own },
+            prelude: Prelude { outputs: "s3://b/p/outputs", has_tasks: true, place: &WorkDir::Own },
             has_inputs: false,
             has_stdin: false,
             outputs: &[],
@@ -583,7 +590,7 @@ mod tests {
 
     #[test]
     fn it_stays_small() {
-        // What the launcher takes, the bundle cannot have.
+        // The longer the launcher is, the smaller the bundle must be.
         assert!(for_bundle(Transport::Inline).len() < 1100, "{}", for_bundle(Transport::Inline).len());
         assert!(for_bundle(Transport::Fetched).len() < 3200, "{}", for_bundle(Transport::Fetched).len());
     }

@@ -1,6 +1,7 @@
-//! What travels with a job: the launcher's text, and the bundle with what does not fit into a request.
+//! The payload of a job: the text of the launcher, and the bundle with everything that does not fit
+//! into a request.
 //!
-//! Whoever submits makes both; the local cluster's runner and `bstat --script` read them.
+//! The submitter makes both. The runner of the local cluster and `bstat --script` read them.
 
 mod bundle;
 pub mod launcher;

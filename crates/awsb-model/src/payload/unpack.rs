@@ -1,4 +1,4 @@
-//! What a bundle has in it: the way back from a job to the script that was staged for it.
+//! Reads a bundle: finds the script that was staged for a job.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, Write};
@@ -9,14 +9,14 @@ use flate2::read::GzDecoder;
 
 use super::launcher::{self, BUNDLE_VARIABLE, LINES_FILE, SCRIPT_VARIABLE, START_FILE};
 
-/// Where a job's bundle is.
+/// The place of a job's bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
-    /// In the job itself: the gzipped archive.
+    /// The gzipped archive is in the job itself.
     Inline(Vec<u8>),
-    /// In the job itself: a script without an archive.
+    /// A script without an archive is in the job itself.
     Script(Vec<u8>),
-    /// In S3.
+    /// The archive is in S3.
     Fetched {
         /// The bucket.
         bucket: String,
@@ -26,7 +26,7 @@ pub enum Carried {
 }
 
 impl Carried {
-    /// The bundle of a job with these environment variables; `None` for a job without one.
+    /// The bundle of a job with these environment variables, if it has one.
     pub fn of<'v>(environment: impl IntoIterator<Item = (&'v str, &'v str)>) -> Option<Self> {
         let mut variables = environment.into_iter();
         let (name, value) = variables.find(|(name, _)| [BUNDLE_VARIABLE, SCRIPT_VARIABLE].contains(name))?;
@@ -43,25 +43,26 @@ impl Carried {
     }
 }
 
-/// Whether an object's key says that it has this SHA-256, as the keys of bundles do.
+/// Whether the key of an object contains this SHA-256, as the keys of bundles do.
 pub fn is_named(key: &str, sha256: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     name.split_once('.').is_some_and(|(hash, _)| hash == sha256)
 }
 
-/// The most that a bundle is unpacked to, in bytes: whoever submits a job decides what is in it, and gzip packs a thousand
-/// bytes into one.
+/// The size in bytes to which a bundle is unpacked at most. Its content comes from the submitter,
+/// and gzip packs a thousand bytes into one.
 pub const MOST_UNPACKED: u64 = 256 << 20;
-/// The most of it that is held in memory, in bytes: a start. Linux starts no program with more than 6 MiB of variables
-/// (execve(2)).
+/// The size in bytes of a start that is held in memory at most. Linux starts no program with more
+/// than 6 MiB of variables (execve(2)).
 const MOST_HELD: u64 = 8 << 20;
 
-/// Writes the script in a bundle to `out`, byte for byte; `false` when there is none, because what was staged goes with a
-/// command. Nothing is written before the bundle is known to have one. However large the script is, only a piece of it is
-/// in memory.
+/// Writes the script in a bundle to `out`, byte for byte. `false`: there is no script, because the
+/// bundle belongs to a command. Nothing is written before a script is found, and only a part of the
+/// script is in memory at any time.
 ///
 /// # Errors
-/// When this is no bundle, a damaged one or one of more than 256 MiB, or `out` cannot be written.
+/// When the data is not a bundle, or is damaged or larger than 256 MiB; when `out` cannot be
+/// written.
 pub fn script(bundle: impl Read + Seek, out: &mut impl Write) -> io::Result<bool> {
     script_within(MOST_UNPACKED, bundle, out)
 }
@@ -80,11 +81,12 @@ fn script_within(most: u64, mut bundle: impl Read + Seek, out: &mut impl Write) 
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
-/// The variables that travel in a bundle, because they were too large for the request. What is not UTF-8 of them is shown
-/// as `�`.
+/// The variables in a bundle, which were too large for the request. Bytes that are not UTF-8 become
+/// `�`.
 ///
 /// # Errors
-/// When this is not a bundle, is a damaged one or one of more than 256 MiB, or its start has more than 8 MiB.
+/// When the data is not a bundle, or is damaged or larger than 256 MiB; when its start has more
+/// than 8 MiB.
 pub fn variables(bundle: impl Read) -> io::Result<Vec<(String, String)>> {
     let mut archive = entries(bundle, MOST_UNPACKED);
     for entry in archive.entries()?.raw(true) {
@@ -102,23 +104,24 @@ pub fn variables(bundle: impl Read) -> io::Result<Vec<(String, String)>> {
 /// The text of the start.
 fn start(entry: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    // A part of it would be shown as the whole.
+    // A part of it must not be shown as the whole.
     match entry.take(MOST_HELD + 1).read_to_end(&mut start)? as u64 {
         0..=MOST_HELD => Ok(start),
         _ => Err(io::Error::other(format!("its start has more than {} MiB", MOST_HELD >> 20))),
     }
 }
 
-/// What a bundle has in it, which is unpacked to `most` bytes.
+/// The entries of a bundle, which is unpacked to at most `most` bytes.
 fn entries<R: Read>(bundle: R, most: u64) -> tar::Archive<Limited<GzDecoder<R>>> {
     tar::Archive::new(Limited { reader: GzDecoder::new(bundle), most, read: 0 })
 }
 
-/// Which entry of an archive is the script, if any is. `stage::plan` packs inputs, programs of ours, the script, the tasks'
-/// lines and the start, in this order.
+/// The number of the entry that is the script, if there is one. `stage::plan` packs inputs, awsb's
+/// own programs, the script, the tasks' lines and the start, in this order.
 fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<usize>> {
     let mut last = None;
-    // As they are: otherwise the names that do not fit into a header are read into memory, whatever their length.
+    // In raw mode, names that do not fit into a header are not read into memory, whatever their
+    // length.
     for (number, entry) in archive.entries()?.raw(true).enumerate() {
         let mut entry = entry?;
         let path = entry.path_bytes().into_owned();
@@ -133,7 +136,7 @@ fn place_of_script(mut archive: tar::Archive<impl Read>) -> io::Result<Option<us
     Ok(None)
 }
 
-/// A reader that gives so many bytes, and then an error.
+/// A reader that returns at most this many bytes, and then an error.
 pub struct Limited<R> {
     reader: R,
     most: u64,

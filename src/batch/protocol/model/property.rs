@@ -1,7 +1,9 @@
 //! The promise.
 
 use super::{Before, Job, Schedule, World};
-use crate::batch::protocol::{CONTACT, FAILED_LOOKS, Mark, Outcome, Refusal, Submitted, TERMINATE_TRIES};
+use crate::batch::protocol::{
+    CONTACT, FAILED_LOOKS, Outcome, Refusal, SubmissionId, Submitted, TERMINATE_TRIES,
+};
 
 /// Whether the promise holds in a schedule.
 ///
@@ -86,8 +88,8 @@ fn exactly(world: &World, who: &str, jobs: &[Submitted]) -> Result<(), String> {
 /// A failure claims nothing that is not so, and has a reason.
 fn honest(world: &World, number: usize, outcome: &Outcome) -> Result<(), String> {
     let who = format!("submitter {number}");
-    let there_is = |mark: &Mark| world.jobs.iter().any(|job| job.mark.as_ref() == Some(mark));
-    let made = |mark: &Mark| {
+    let there_is = |mark: &SubmissionId| world.jobs.iter().any(|job| job.mark.as_ref() == Some(mark));
+    let made = |mark: &SubmissionId| {
         world.jobs.iter().any(|job| job.client == Some(number) && job.mark.as_ref() == Some(mark))
     };
     let alive = |id: &str| world.jobs.iter().any(|job| job.id == id && job.is_alive());

@@ -9,7 +9,7 @@ use crate::batch::protocol::{
     Action, Described, ETag, Event, Filter, KeyHolder, Limits, Listed, Millis, Outcome, Page, Place, Random,
     Record, Standing, State, Submission, SubmitReply, Submitted, Trouble,
 };
-use awsb_model::Mark;
+use awsb_model::SubmissionId;
 
 /// When everything begins: far from zero, as clocks are.
 pub const BEGIN: Millis = 1_700_000_000_000;
@@ -40,7 +40,7 @@ impl Machine {
         }
     }
 
-    fn mark(&self) -> Option<Mark> {
+    fn mark(&self) -> Option<SubmissionId> {
         match self {
             Self::One(submission) => Some(submission.mark().clone()),
             Self::Key(key) => key.under_way().map(|(_, mark)| mark.clone()),
@@ -52,7 +52,7 @@ impl Machine {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: String,
-    pub mark: Option<Mark>,
+    pub mark: Option<SubmissionId>,
     pub part: usize,
     /// Whose request it was.
     pub client: Option<usize>,
@@ -69,7 +69,7 @@ pub struct Job {
 /// That the job with this mark has not been submitted.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    pub mark: Mark,
+    pub mark: SubmissionId,
     /// Of how many jobs: others were submitted later.
     pub before: usize,
 }
@@ -88,7 +88,7 @@ pub struct Client {
     /// When it begins, with which random numbers and, without a key, which mark.
     pub begun_at: Millis,
     pub seed: u128,
-    pub mark: Option<Mark>,
+    pub mark: Option<SubmissionId>,
     terminating: Option<(String, String)>,
     pub kill: Option<super::Kill>,
     stalls: Vec<super::Stall>,
@@ -379,7 +379,7 @@ impl World {
         }
     }
 
-    fn submit(&mut self, client: usize, part: usize, mark: Mark) {
+    fn submit(&mut self, client: usize, part: usize, mark: SubmissionId) {
         let call = self.schedule.submits.get(self.submits).copied().unwrap_or_default();
         self.sent += 1;
         self.submits += 1;
@@ -406,7 +406,7 @@ impl World {
     fn new_job(
         &mut self,
         client: Option<usize>,
-        mark: Option<Mark>,
+        mark: Option<SubmissionId>,
         part: usize,
         [taken, listed, described]: [Millis; 3],
     ) -> String {

@@ -7,12 +7,12 @@ use std::str::FromStr;
 
 use super::{Invalid, Secrets, limits};
 
-/// The name of a variable that a shell can export: letters, digits and `_`, not beginning with a digit
-/// (POSIX XBD 8.1), and none of those that are Batch's or the launcher's own.
+/// The name of a variable that a shell can export: letters, digits and `_`, not beginning with a
+/// digit (POSIX XBD 8.1). The names of Batch and of the launcher are excluded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EnvName(String);
 
-/// Variables with which `bsub` talks to its launcher.
+/// Variables by which `bsub` and its launcher communicate.
 const LAUNCHER_NAMES: [&str; 24] = [
     "AWSB_ARGS",
     "AWSB_BUNDLE",
@@ -40,7 +40,7 @@ const LAUNCHER_NAMES: [&str; 24] = [
     "AWSB_VCPUS",
 ];
 
-/// Variables that bash sets itself and lets nobody set (bash manual, Bash Variables).
+/// Variables that bash sets itself and that are read-only (bash manual, Bash Variables).
 const SHELLS_OWN: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
 
 impl EnvName {
@@ -81,19 +81,19 @@ impl fmt::Display for EnvName {
     }
 }
 
-/// One `-e`: `NAME=VALUE`, where everything after the first `=` is the value, or `A,B`: names whose
-/// values are the submitter's.
+/// One `-e`: `NAME=VALUE`, where everything after the first `=` is the value, or `A,B`, the names
+/// of variables with the submitter's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvArg {
     /// A variable and its value.
     Set(EnvName, OsString),
-    /// Variables that are handed on.
+    /// Variables that are passed on with the submitter's values.
     HandOn(Vec<EnvName>),
-    /// `all`: every variable that [`ByAll`] hands on.
+    /// `all`: every variable that [`ByAll`] passes on.
     All,
 }
 
-/// Variables that are about the submitter's machine or session; `*` stands for any letters.
+/// Variables that describe the submitter's machine or session. A `*` stands for any characters.
 const OF_THE_SESSION: [&str; 16] = [
     "HOME",
     "PWD",
@@ -107,28 +107,28 @@ const OF_THE_SESSION: [&str; 16] = [
     "TERMCAP",
     "_",
     "AWS_*",
-    // A job of another cluster in which somebody submits: its nodes and numbers are not this job's.
+    // If somebody submits from a job of another cluster, these describe that job and its nodes.
     "SLURM_*",
     "LSB_*",
     "LS_SUBCWD",
     "LSF_*",
 ];
 
-/// What `--env all` does with a variable.
+/// The effect of `--env all` on a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByAll {
-    /// It is handed on.
+    /// It is passed on.
     HandedOn,
-    /// Whoever submits has left it out.
+    /// The submitter has excluded it.
     Excluded,
-    /// It is about the submitter's machine or session, or no shell can export it.
+    /// It describes the submitter's machine or session, or no shell can export it.
     OfTheSession,
     /// It is a secret.
     Secret,
 }
 
 impl ByAll {
-    /// What it does with this one; `exclude` are patterns that the submitter leaves out.
+    /// The effect on this variable. `exclude` has the patterns that the submitter excludes.
     pub fn of(name: &str, value: &str, exclude: &[String], secrets: &Secrets) -> Self {
         let is_one_of = |pattern: &str| matches(pattern.as_bytes(), name.as_bytes());
         if exclude.iter().any(|pattern| is_one_of(pattern.trim())) {
@@ -140,12 +140,13 @@ impl ByAll {
         if secrets.is_secret(name, value) {
             return Self::Secret;
         }
-        // A function of bash's (`BASH_FUNC_module%%`), or what Batch and the launcher set.
+        // Excluded are bash's functions (`BASH_FUNC_module%%`), and variables that Batch and the
+        // launcher set.
         if name.parse::<EnvName>().is_ok() { Self::HandedOn } else { Self::OfTheSession }
     }
 }
 
-/// Whether a name matches a pattern in which `*` stands for any letters.
+/// Whether a name matches a pattern. A `*` stands for any characters.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),
@@ -158,7 +159,7 @@ impl EnvArg {
     /// Parses the argument of one `-e`.
     ///
     /// # Errors
-    /// When a name is no name, or is reserved.
+    /// When a name is invalid or reserved.
     pub fn parse(text: &OsStr) -> Result<Self, Invalid> {
         let bytes = text.as_bytes();
         match bytes.iter().position(|b| *b == b'=') {
@@ -175,11 +176,12 @@ impl EnvArg {
     }
 }
 
-/// Variables in the order in which they were given; a later value of a name replaces an earlier one.
+/// Environment variables in the order in which they were given. A later value replaces an earlier
+/// one of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(Vec<(EnvName, OsString)>);
+pub struct EnvVars(Vec<(EnvName, OsString)>);
 
-impl Environment {
+impl EnvVars {
     /// Sets a variable.
     pub fn set(&mut self, name: EnvName, value: OsString) {
         match self.0.iter_mut().find(|(n, _)| *n == name) {

@@ -1,4 +1,4 @@
-//! Times that have been: `--since 2h`, `--until yesterday`.
+//! Times in arguments: `--since 2h`, `--until yesterday`.
 
 use std::str::FromStr;
 
@@ -10,19 +10,20 @@ use super::timeout::Period;
 
 /// A point in time, in milliseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(i64);
+pub struct TimeArg(i64);
 
-impl Moment {
-    /// Milliseconds since the epoch.
+impl TimeArg {
+    /// The time in milliseconds since the epoch.
     pub fn epoch_ms(self) -> i64 {
         self.0
     }
 
-    /// What a text means now: a time ago (`90s`, `2h30m`, `3d`), `now`, `today` and `yesterday` (their first moment), a clock
-    /// time of today, a date or a date with a time (in the local time zone), or RFC 3339.
+    /// Parses a time: a time ago (`90s`, `2h30m`, `3d`), `now`, `today` and `yesterday` (their
+    /// first moment), a clock time of today, a date or a date with a time (in the local time zone),
+    /// or RFC 3339.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When the text is none of these.
     pub fn at(text: &str, now: &Zoned) -> Result<Self, Invalid> {
         let word = text.trim();
         let midnight = |date: Date| Some(date.to_zoned(now.time_zone().clone()).ok()?.timestamp());
@@ -35,7 +36,7 @@ impl Moment {
         };
         let time = time
             .or_else(|| word.parse::<Timestamp>().ok())
-            // A clock time before a period: `10:30` is half past ten, not ten minutes.
+            // A clock time is tried before a period: `10:30` is half past ten, not ten minutes.
             .or_else(|| local(now.date().to_datetime(clock(word)?)))
             .or_else(|| ago(word, now))
             .or_else(|| midnight(word.parse::<Date>().ok().filter(|_| word.len() == "2026-01-02".len())?))
@@ -50,20 +51,20 @@ impl Moment {
     }
 }
 
-/// `14:30`, `14:30:05`. (jiff finds the time in a longer text, too.)
+/// Parses `14:30` or `14:30:05`. (jiff would find the time in a longer text, too.)
 fn clock(word: &str) -> Option<Time> {
     let is_clock = word.contains(':') && word.chars().all(|c| c.is_ascii_digit() || c == ':');
     word.parse().ok().filter(|_| is_clock)
 }
 
-/// A number alone is no time ago: seconds or a year?
+/// Parses a time ago. A number alone is refused, as it may be seconds or a year.
 fn ago(word: &str, now: &Zoned) -> Option<Timestamp> {
     let period = word.ends_with(|c: char| c.is_ascii_alphabetic()).then_some(word)?;
     let period: Period = period.parse().ok()?;
     now.timestamp().checked_sub(period.get()).ok()
 }
 
-impl FromStr for Moment {
+impl FromStr for TimeArg {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -95,18 +96,22 @@ mod tests {
             ("2026-06-01T12:00:00+05:30", "2026-06-01T06:30:00Z"),
         ] {
             let expected: Timestamp = expected.parse().unwrap();
-            assert_eq!(Moment::at(text, &now).map(Moment::epoch_ms), Ok(expected.as_millisecond()), "{text}");
+            assert_eq!(
+                TimeArg::at(text, &now).map(TimeArg::epoch_ms),
+                Ok(expected.as_millisecond()),
+                "{text}"
+            );
         }
         for bad in ["", "x", "2", "2 hours", "-2h", "tomorrow", "2026", "2026-13-01", "25:00", "99999999999h"]
         {
-            assert!(Moment::at(bad, &now).is_err(), "{bad}");
+            assert!(TimeArg::at(bad, &now).is_err(), "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_panics(text in "[0-9smhdTZ:+-]{0,24}|.{0,12}") {
-            let _ = text.parse::<Moment>();
+            let _ = text.parse::<TimeArg>();
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Where a cluster's objects are in its bucket.
+//! The layout of a cluster's objects in its bucket.
 
-/// The key of an object, or the beginning of keys, below the cluster's prefix, which may be empty.
+/// The key of an object, or a prefix of keys, below the cluster's prefix, which may be empty.
 pub fn object_key(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
 }
 
-/// The `s3://` URL of the same.
+/// The `s3://` URL of an object, or of a prefix of keys.
 pub fn object_url(bucket: &str, prefix: &str, name: &str) -> String {
     format!("s3://{bucket}/{}", object_key(prefix, name))
 }

@@ -1,4 +1,4 @@
-//! Where a container finds files: folders of its host, EFS file systems, the size of its disk.
+//! Files of a container: folders of its host, EFS file systems, the size of its disk.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::{Invalid, limits};
 
-/// `HOST:CONTAINER[:ro]`: a folder of the instance, seen in the container (API `Volume` and `MountPoint`).
+/// `HOST:CONTAINER[:ro]`: a folder of the instance in the container (API `Volume` and
+/// `MountPoint`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Mount {
     /// The folder of the instance.
     pub host: String,
-    /// Where the container has it.
+    /// The path in the container.
     pub container: String,
-    /// Whether the container can only read it.
+    /// Whether the folder is read-only in the container.
     pub read_only: bool,
 }
 
@@ -37,21 +38,22 @@ impl FromStr for Mount {
     }
 }
 
-/// `FS[:SOURCE]:CONTAINER[:OPTIONS]`: an EFS file system, seen in the container (API `EFSVolumeConfiguration`).
-/// SOURCE is a folder of the file system or an access point (`fsap-…`); OPTIONS are `ro`, `rw` and `iam`.
+/// `FS[:SOURCE]:CONTAINER[:OPTIONS]`: an EFS file system in the container (API
+/// `EFSVolumeConfiguration`). SOURCE is a folder of the file system or an access point (`fsap-…`);
+/// OPTIONS are `ro`, `rw` and `iam`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Efs {
-    /// Its ID, `fs-…`.
+    /// The ID, `fs-…`.
     pub file_system: String,
-    /// The folder of it that is mounted; `None` is its root.
+    /// The folder of the file system. `None` is its root.
     pub folder: Option<String>,
-    /// The access point through which it is mounted.
+    /// The access point.
     pub access_point: Option<String>,
-    /// Where the container has it.
+    /// The path in the container.
     pub container: String,
-    /// Whether the container can only read it.
+    /// Whether the file system is read-only in the container.
     pub read_only: bool,
-    /// Whether it is mounted as the job role.
+    /// Whether it is mounted with the permissions of the job role.
     pub iam: bool,
 }
 
@@ -144,7 +146,7 @@ pub(super) fn absolute(path: &str) -> Result<String, Invalid> {
     }
 }
 
-/// A folder of the container; its root cannot be mounted over.
+/// Checks a folder of the container. Nothing can be mounted over its root.
 pub(super) fn inside(path: &str) -> Result<String, Invalid> {
     let path = absolute(path)?;
     match path.trim_matches('/') {

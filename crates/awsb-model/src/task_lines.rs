@@ -1,24 +1,24 @@
-//! One task for each line of a file.
+//! Arrays with one task for each line of a file.
 
 use super::{Invalid, MAX_TASKS, TaskIds, limits};
 
-/// What a line is to its task.
+/// The use of a line in its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineUse {
-    /// `--each`: it stands for every `{}` in the arguments.
+    /// `--each`: the line replaces every `{}` in the arguments.
     Argument,
-    /// `--commands`: it is the command.
+    /// `--commands`: the line is the command.
     Command,
 }
 
-/// The mark that some editors put before a text in UTF-8.
+/// The mark that some editors put before UTF-8 text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line that is hardly meant to be a task.
+/// A line that is probably not intended as a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unusual {
     Blank,
-    /// Its first character is `#`.
+    /// The first character is `#`.
     Comment,
 }
 
@@ -32,20 +32,21 @@ impl Unusual {
     }
 }
 
-/// Lines, each of which is a task; the first has the ID 1.
+/// Lines that are tasks. The first has the ID 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines {
+pub struct TaskLines {
     contents: Vec<u8>,
     count: u32,
-    /// What they are to their tasks.
+    /// The use of the lines in their tasks.
     pub is: LineUse,
 }
 
-impl Lines {
-    /// Takes the bytes of a file. A last line needs no line end.
+impl TaskLines {
+    /// Splits the content of a file. The last line needs no line end.
     ///
     /// # Errors
-    /// When there is no line, or one that no command line can hold. Worded to follow the file's name.
+    /// When there is no line, or one that no command line can hold. The message reads well after
+    /// the file's name.
     pub fn new(mut contents: Vec<u8>, is: LineUse) -> Result<Self, Invalid> {
         if contents.starts_with(BYTE_ORDER_MARK) {
             return Err(Invalid::because(
@@ -80,12 +81,13 @@ impl Lines {
         }
     }
 
-    /// The same without blank lines and comments: the tasks are numbered by the lines that are left.
+    /// Splits the content of a file, without blank lines and comments. The tasks are numbered by
+    /// the lines that are left.
     ///
     /// # Errors
-    /// As [`Lines::new`], and when no line is left.
+    /// As for [`TaskLines::new`], and when no line is left.
     pub fn without_comments(contents: &[u8], is: LineUse) -> Result<Self, Invalid> {
-        // Errors name lines by their numbers in the file.
+        // Errors have the line numbers of the file.
         let all = Self::new(contents.to_vec(), is)?;
         let kept = all.each().filter(|line| Unusual::of(line).is_none());
         let kept: Vec<u8> = kept.flat_map(|line| line.iter().chain(b"\n")).copied().collect();
@@ -118,10 +120,10 @@ impl Lines {
         &self.contents
     }
 
-    /// For each group of tasks, which have these IDs, its lines: from that of the lowest ID to that of the highest.
+    /// The lines of each group of tasks: from the lowest ID of the group to the highest.
     pub fn of_groups<'a>(&'a self, groups: impl Iterator<Item = &'a TaskIds>) -> Vec<&'a [u8]> {
         let ends = self.contents.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
-        // The line with the number n is between the ends with the indices n - 1 and n.
+        // The line number n is between the ends with the indices n - 1 and n.
         let ends: Vec<usize> = std::iter::once(0).chain(ends).collect();
         let end = |number: u32| ends.get(number as usize).copied().unwrap_or(self.contents.len());
         groups.map(|ids| &self.contents[end(ids.min().max(1) - 1)..end(ids.max())]).collect()
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn lines_are_counted_and_checked() {
-        let count = |text: &str| Lines::new(text.into(), LineUse::Command).map(|l| l.count);
+        let count = |text: &str| TaskLines::new(text.into(), LineUse::Command).map(|l| l.count);
         assert_eq!(count("a\nb\n"), Ok(2));
         assert_eq!(count("a\n\nb"), Ok(3));
         for bad in ["", "a\r\nb\r\n", "a\0\n", &"x".repeat(130_049)] {
@@ -153,22 +155,22 @@ mod tests {
     #[test]
     fn blank_lines_and_comments_are_told_or_left_out() -> Result<(), Invalid> {
         let text = b"#!/bin/sh\na # b\n \t\n\n  # c\nd";
-        let lines = Lines::new(text.to_vec(), LineUse::Command)?;
+        let lines = TaskLines::new(text.to_vec(), LineUse::Command)?;
         assert_eq!((lines.count, lines.unusual()), (6, (vec![3, 4], vec![1, 5])));
-        let kept = Lines::without_comments(text, LineUse::Command)?;
+        let kept = TaskLines::without_comments(text, LineUse::Command)?;
         assert_eq!((kept.contents(), kept.count), (b"a # b\nd\n".as_slice(), 2));
         assert_eq!(kept.unusual(), (Vec::new(), Vec::new()));
-        assert!(Lines::without_comments(b"\n# a\n", LineUse::Argument).is_err());
-        // What is wrong has the number that it has in the file.
-        let wrong = Lines::without_comments(b"# a\nb\r\n", LineUse::Argument);
+        assert!(TaskLines::without_comments(b"\n# a\n", LineUse::Argument).is_err());
+        // The error has the line number of the file.
+        let wrong = TaskLines::without_comments(b"# a\nb\r\n", LineUse::Argument);
         assert!(wrong.is_err_and(|e| e.to_string().contains("line 2")));
-        assert!(Lines::new(b"\xef\xbb\xbfa\n".to_vec(), LineUse::Command).is_err());
+        assert!(TaskLines::new(b"\xef\xbb\xbfa\n".to_vec(), LineUse::Command).is_err());
         Ok(())
     }
 
     #[test]
     fn a_group_has_its_own_lines() -> Result<(), Invalid> {
-        let lines = Lines::new(b"a\n\nccc\nd".to_vec(), LineUse::Command)?;
+        let lines = TaskLines::new(b"a\n\nccc\nd".to_vec(), LineUse::Command)?;
         let groups = lines.ids()?.chunks(3);
         assert_eq!(lines.of_groups(groups.iter()), [b"a\n\nccc\n".as_slice(), b"d\n"]);
         let scattered: TaskIds = "2,4".parse()?;

@@ -1,35 +1,37 @@
-//! Directories that all jobs of a cluster share, as the settings say it.
+//! Directories that all jobs of a cluster share, from the settings.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::storage::{absolute, inside};
+use super::mounts::{absolute, inside};
 use super::{Efs, Invalid};
 
-/// `SOURCE PATH [TYPE [OPTIONS]]`, in the order of a line of `/etc/fstab`.
+/// A shared directory, as in a line of `/etc/fstab`: `SOURCE PATH [TYPE [OPTIONS]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shared {
-    /// An EFS file system (`fs-0123abcd`, `fs-0123abcd:/folder`, `fs-0123abcd:fsap-…`): Batch itself mounts it.
+pub enum SharedDir {
+    /// An EFS file system (`fs-0123abcd`, `fs-0123abcd:/folder`, `fs-0123abcd:fsap-…`), which Batch
+    /// mounts.
     Efs(Efs),
-    /// What the entry point of awsb's image mounts: NFS, FSx for Lustre, and whatever else the image can mount.
+    /// A file system that the entry point of awsb's image mounts: NFS, FSx for Lustre, or any other
+    /// that the image can mount.
     Mounted(FileSystem),
 }
 
-/// A file system in the words of `mount`.
+/// A file system with the parameters of `mount`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
-    /// What is mounted, such as `server:/export`.
+    /// The source, such as `server:/export`.
     pub source: String,
-    /// Where the container has it.
+    /// The path in the container.
     pub path: String,
-    /// Its type, such as `nfs` or `lustre`.
+    /// The type, such as `nfs` or `lustre`.
     pub kind: String,
-    /// Its options, joined by commas.
+    /// The options, joined by commas.
     pub options: Option<String>,
 }
 
-impl Shared {
-    /// What Batch mounts.
+impl SharedDir {
+    /// The EFS file system, if Batch mounts this directory.
     pub fn efs(&self) -> Option<&Efs> {
         match self {
             Self::Efs(efs) => Some(efs),
@@ -37,7 +39,7 @@ impl Shared {
         }
     }
 
-    /// What the entry point mounts.
+    /// The file system, if the entry point mounts this directory.
     pub fn mounted(&self) -> Option<&FileSystem> {
         match self {
             Self::Mounted(file_system) => Some(file_system),
@@ -46,7 +48,7 @@ impl Shared {
     }
 }
 
-impl FromStr for Shared {
+impl FromStr for SharedDir {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -76,7 +78,7 @@ fn wrong(text: &str) -> Invalid {
     ))
 }
 
-/// The type that a source has by its looks.
+/// The type of a file system, by the form of its source.
 fn kind_of(source: &str) -> Option<&'static str> {
     let (host, export) = source.split_once(':').unwrap_or((source, ""));
     match host {
@@ -128,12 +130,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn line(text: &str) -> Option<String> {
-        text.parse::<Shared>().ok()?.mounted().map(FileSystem::to_string)
+        text.parse::<SharedDir>().ok()?.mounted().map(FileSystem::to_string)
     }
 
     #[test]
     fn efs_is_batchs_own() {
-        let efs = |text: &str| text.parse::<Shared>().ok().and_then(|s| s.efs().cloned());
+        let efs = |text: &str| text.parse::<SharedDir>().ok().and_then(|s| s.efs().cloned());
         assert_eq!(efs("fs-0123abcd /home"), "fs-0123abcd:/home".parse().ok());
         assert_eq!(efs("fs-0123abcd:/  /shared  efs  ro"), "fs-0123abcd:/:/shared:ro".parse().ok());
         let point = "fs-0123abcd:fsap-0123456789abcdef0:/x:iam".parse().ok();
@@ -169,16 +171,16 @@ mod tests {
             "a:/b /c --bind",
             "a:/b /c nfs -o",
         ] {
-            assert!(bad.parse::<Shared>().is_err(), "{bad}");
+            assert!(bad.parse::<SharedDir>().is_err(), "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn what_is_shown_is_read_back(text in "[a-z:@/.-]{1,12}( /?[a-z-]{0,3}){1,3}|\\PC{0,40}") {
-            if let Ok(Shared::Mounted(file_system)) = text.parse() {
+            if let Ok(SharedDir::Mounted(file_system)) = text.parse() {
                 let again = file_system.to_string().parse();
-                prop_assert_eq!(again, Ok(Shared::Mounted(file_system)));
+                prop_assert_eq!(again, Ok(SharedDir::Mounted(file_system)));
             }
         }
     }

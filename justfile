@@ -32,3 +32,7 @@ fuzz seconds="20" target="":
 # One of the scripts in benches/, such as `just bench compare`
 bench name:
     benches/{{ name }}.sh
+
+# The micro-benchmarks; more words choose some of them
+micro *filter:
+    cargo bench --bench micro -- {{ filter }}

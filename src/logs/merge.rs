@@ -1,7 +1,5 @@
 //! Many streams as one, in the order of time. The order within a stream never changes.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -9,6 +7,7 @@ use tokio::task::JoinSet;
 use super::api::MAX_LINES;
 use super::event::{Event, LogQuery, LogStreamRef};
 use super::filtered_reader::{FilteredPage, FilteredReader};
+use super::merge_queue::MergeQueue;
 use super::reader::{StreamPage, StreamReader};
 use super::retry::{retry, task_failure};
 use crate::aws::Session;
@@ -71,8 +70,6 @@ impl Feed {
 struct Source {
     /// `None` while its call is under way, and after its end.
     feed: Option<Feed>,
-    ended: bool,
-    lines: VecDeque<Event>,
     /// When at most this many lines are left, more are fetched.
     refill_at: usize,
     /// The average size of a line, in bytes.
@@ -81,18 +78,7 @@ struct Source {
 
 impl Source {
     fn new(feed: Feed) -> Self {
-        Self {
-            feed: Some(feed),
-            ended: false,
-            lines: VecDeque::new(),
-            refill_at: 0,
-            line_bytes: EXPECTED_LINE_BYTES,
-        }
-    }
-
-    /// Whether nothing can be handed on before this source has more lines.
-    fn blocks(&self) -> bool {
-        self.lines.is_empty() && !self.ended
+        Self { feed: Some(feed), refill_at: 0, line_bytes: EXPECTED_LINE_BYTES }
     }
 }
 
@@ -115,7 +101,11 @@ pub async fn merge(
         all.into_iter().map(|filtered| Feed::Several(Box::new(filtered))).collect()
     };
     let mut sources: Vec<Source> = feeds.into_iter().map(Source::new).collect();
-    let mut next: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
+    // A source has the same index in the queue.
+    let mut queue = MergeQueue::default();
+    for _ in &sources {
+        queue.add_stream();
+    }
     let mut calls = JoinSet::new();
     let mut has_begun = false;
     let mut missing = Vec::new();
@@ -123,10 +113,10 @@ pub async fn merge(
         let each = BUFFER_BYTES / sources.len().max(1);
         // The sources for which all others wait come first.
         let mut order: Vec<usize> = (0..sources.len()).collect();
-        order.sort_by_key(|n| sources.get(*n).map_or(usize::MAX, |s| s.lines.len()));
+        order.sort_by_key(|n| queue.pending(*n));
         for n in order {
             let Some(source) = sources.get_mut(n) else { continue };
-            if calls.len() >= CALLS_AT_ONCE || source.lines.len() > source.refill_at {
+            if calls.len() >= CALLS_AT_ONCE || queue.pending(n) > source.refill_at {
                 continue;
             }
             if let Some(feed) = source.feed.take() {
@@ -144,20 +134,7 @@ pub async fn merge(
                 });
             }
         }
-        let mut blocking = sources.iter().filter(|s| s.blocks()).count();
-        let mut batch = Vec::new();
-        while blocking == 0
-            && batch.len() < BATCH_LINES
-            && let Some(Reverse((_, n))) = next.pop()
-        {
-            let Some(source) = sources.get_mut(n) else { continue };
-            batch.extend(source.lines.pop_front());
-            match source.lines.front() {
-                Some(line) => next.push(Reverse((line.time(), n))),
-                None if !source.ended => blocking += 1,
-                None => {}
-            }
-        }
+        let batch = queue.take(BATCH_LINES);
         if !batch.is_empty() {
             if !show(batch)? {
                 return Ok(missing);
@@ -176,20 +153,19 @@ pub async fn merge(
                     source.line_bytes = bytes / lines.len();
                     source.refill_at = lines.len() / 2;
                 }
-                let was_empty = source.lines.is_empty();
-                source.lines.extend(lines);
-                if let Some(line) = source.lines.front().filter(|_| was_empty) {
-                    next.push(Reverse((line.time(), n)));
+                queue.push(n, lines);
+                if is_last {
+                    queue.end(n);
                 }
-                source.ended = is_last;
                 source.feed = Some(feed).filter(|_| !is_last);
             }
             FeedPage::Split([left, right]) => {
                 source.feed = Some(Feed::Several(left));
                 sources.push(Source::new(Feed::Several(right)));
+                queue.add_stream();
             }
             FeedPage::NoStream(stream) => {
-                source.ended = true;
+                queue.end(n);
                 missing.push(stream);
             }
         }

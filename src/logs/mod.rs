@@ -13,6 +13,7 @@ mod event;
 mod filtered_reader;
 mod follow;
 mod merge;
+mod merge_queue;
 mod parallel_read;
 mod reader;
 mod retry;
@@ -22,6 +23,8 @@ mod tail;
 pub use event::{Event, LogQuery, LogStreamRef, StreamWriter};
 pub use follow::{FollowEnd, FollowOptions, follow};
 pub use merge::merge;
+#[doc(hidden)] // benches/micro/ measures it.
+pub use merge_queue::MergeQueue;
 pub use parallel_read::{TimeRange, read};
 pub use stream_follower::StreamFollower;
 pub use tail::{Tail, last_lines, tail};

@@ -8,7 +8,9 @@ use std::fmt::Debug;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -60,13 +62,31 @@ pub fn run(built: Built) -> ExitCode {
         // The program's own name is no help: it is the same for all.
         let name = story.name.split_once("::").map_or(story.name, |(_, name)| name);
         let run = story.run;
-        Trial::ignorable_test(name, move || tell(run))
+        Trial::ignorable_test(name, move || within_limit(name, run, STORY_LIMIT))
     };
     libtest_mimic::run(&arguments, stories.into_iter().map(trial).collect()).exit_code()
 }
 
-fn tell(run: fn()) -> Result<Completion, Failed> {
-    match catch_unwind(run) {
+/// A story that has not ended by then never will: the slowest takes two minutes on a busy machine.
+/// It fails, so that a run ends and names it.
+const STORY_LIMIT: Duration = Duration::from_secs(900);
+
+/// Runs a story on a thread of its own, which nobody waits for beyond the limit.
+fn within_limit(name: &str, run: fn(), limit: Duration) -> Result<Completion, Failed> {
+    let (sender, receiver) = mpsc::channel();
+    let story = move || {
+        // The receiver is gone when the limit has passed.
+        let _ = sender.send(catch_unwind(run));
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(story)?;
+    match receiver.recv_timeout(limit) {
+        Ok(outcome) => completion(outcome),
+        Err(_) => Err(format!("the story has not ended within {} s", limit.as_secs()).into()),
+    }
+}
+
+fn completion(outcome: thread::Result<()>) -> Result<Completion, Failed> {
+    match outcome {
         Ok(()) => Ok(Completion::Completed),
         Err(panic) => match panic.downcast::<Missing>() {
             Ok(missing) => Ok(Completion::ignored_with(missing.0)),
@@ -76,7 +96,7 @@ fn tell(run: fn()) -> Result<Completion, Failed> {
     }
 }
 
-/// The reason for which a story cannot run here, as it travels up to [`tell`].
+/// The reason for which a story cannot run here, as it travels up to [`completion`].
 struct Missing(String);
 
 /// Ends a story that needs something that this machine does not have: it is reported as ignored, with the reason.
@@ -138,4 +158,19 @@ fn built() -> &'static Built {
 pub fn repository() -> &'static Path {
     let kit = Path::new(env!("CARGO_MANIFEST_DIR"));
     kit.ancestors().nth(2).expect("the kit is in crates/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_that_hangs_fails() {
+        let hangs = || loop {
+            thread::park();
+        };
+        let failed = within_limit("hangs", hangs, Duration::from_millis(1)).unwrap_err();
+        assert!(format!("{failed:?}").contains("has not ended"), "{failed:?}");
+        assert!(within_limit("ends", || (), STORY_LIMIT).is_ok());
+    }
 }

@@ -41,7 +41,7 @@ delete_key() {
 # start_sshd: with the key alone one comes in, and only the host that has the host's key is trusted.
 start_sshd() {
     echo "awsb-nodes $(<"$dir/host_key.pub")" >"$dir/known_hosts"
-    # A session has none of the container's variables by itself: join.py puts them back.
+    # A session has none of the container's variables by itself: ssh_connect.py puts them back.
     env -0 >"$dir/environment"
     /usr/sbin/sshd -f "$here/sshd_config" -E "$dir/sshd.log" -o "Port=${AWSB_SSH_PORT:-2222}" || {
         cat "$dir/sshd.log" >&2

@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     [ $# = 0 ] || shift
 done
 [ "$address" ] || fail 'launch.sh [OPTION…] ADDRESS COMMAND…'
-# ssh joins words with blanks, and so does join.py: `$*` is what mpirun means.
+# ssh joins words with blanks, and so does ssh_connect.py: `$*` is what mpirun means.
 command=$*
 exec ssh -F "$here/ssh_config" -o "Port=${AWSB_SSH_PORT:-2222}" "${options[@]}" "$address" \
-    "$here/join.py ${command@Q}" < <(env -0)
+    "$here/ssh_connect.py ${command@Q}" < <(env -0)

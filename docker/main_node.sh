@@ -49,7 +49,7 @@ addresses='' interfaces='' networks='' shared_slots=0 boot=$(boot) all=$dir/host
 for ((index = 0; index < count; index++)); do
     if [ "$index" = "$main" ]; then
         read -r other _ _ _ _ address < <(cat "$dir/nodes"/*)
-        read -r _ interface network < <("$here/way.py" "$other")
+        read -r _ interface network < <("$here/route_interface.py" "$other")
         vcpus=$(slots) its_boot=$boot
     else
         read -r address interface network vcpus its_boot _ <"$dir/nodes/$index"

@@ -26,7 +26,7 @@ patiently() {
 
 report() {
     local facts
-    facts="$AWS_BATCH_JOB_NODE_INDEX $("$here/way.py" "$address") $(slots) $(boot) $address"
+    facts="$AWS_BATCH_JOB_NODE_INDEX $("$here/route_interface.py" "$address") $(slots) $(boot) $address"
     # shellcheck disable=SC2086  # words
     said=$(to_node "$address" "$here/report.sh" $facts 2>&1)
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs a shell command on this node in the environment that comes through standard input.
 
-    join.py COMMAND <(env -0)
+    ssh_connect.py COMMAND <(env -0)
 
 What is about the node itself stays as it is here: its index, its credentials' address, its host's name.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Prints this node's address on the way to another one, its interface there, and the network that it belongs to.
 
-    way.py ADDRESS
+    route_interface.py ADDRESS
 
 What the other one sees may be a router's address.
 """
